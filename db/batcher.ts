@@ -1,0 +1,85 @@
+import { setImmediate } from 'node:timers'
+
+export interface BatcherOptions<Entry, Result> {
+  /** Two entries with one key never are in one batch (unless they are the same). */
+  readonly keyOf: (entry: Entry) => string
+  /** Whether one answer serves both. */
+  readonly isSame: (a: Entry, b: Entry) => boolean
+  /** Commits the entries together. All or none; rejects when nothing was done, or with `UnknownOutcome`. */
+  readonly commit: (entries: readonly Entry[]) => Promise<readonly Result[]>
+  /** Whether a failure may be the fault of one entry alone, so that the others are worth a try of their own. */
+  readonly mayBeOneEntry: (error: unknown) => boolean
+  /** How many entries one commit takes at the most. */
+  readonly limit: number
+}
+
+/** The commit may have happened or not: nobody may judge the entries again as if it had not. */
+export class UnknownOutcome extends Error {
+  override readonly name = 'UnknownOutcome'
+}
+
+interface Waiting<Entry, Result> {
+  readonly entry: Entry
+  readonly answers: { resolve: (result: Result) => void; reject: (error: unknown) => void }[]
+}
+
+/**
+ * Commits together what arrives together, so that a commit's cost is shared. While one batch is on its way, the
+ * next one gathers. Nobody is answered before the commit; a batch that fails is tried entry by entry, so that a bad
+ * one does not fail its neighbours, except where nobody knows whether it was committed.
+ */
+export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): (entry: Entry) => Promise<Result> {
+  const { keyOf, isSame, commit, mayBeOneEntry, limit } = options
+  let queue: Waiting<Entry, Result>[] = []
+  let isScheduled = false
+
+  const schedule = () => {
+    if (isScheduled || queue.length === 0) return
+    isScheduled = true
+    // What this turn of the event loop still brings belongs to the batch.
+    setImmediate(flush)
+  }
+
+  const flush = async () => {
+    const batch = takeBatch()
+    await commitBatch(batch)
+    isScheduled = false
+    schedule()
+  }
+
+  /** The first entries with different keys; the others keep their order for the next batch. */
+  const takeBatch = () => {
+    const batch = new Map<string, Waiting<Entry, Result>>()
+    const rest: Waiting<Entry, Result>[] = []
+    for (const waiting of queue) {
+      const key = keyOf(waiting.entry)
+      const earlier = batch.get(key)
+      if (earlier && isSame(earlier.entry, waiting.entry)) earlier.answers.push(...waiting.answers)
+      else if (earlier || batch.size >= limit) rest.push(waiting)
+      else batch.set(key, waiting)
+    }
+    queue = rest
+    return [...batch.values()]
+  }
+
+  const commitBatch = async (batch: readonly Waiting<Entry, Result>[]): Promise<void> => {
+    try {
+      const results = await commit(batch.map(waiting => waiting.entry))
+      batch.forEach((waiting, i) => {
+        for (const answer of waiting.answers) answer.resolve(results[i] as Result)
+      })
+    } catch (error) {
+      if (batch.length > 1 && !(error instanceof UnknownOutcome) && mayBeOneEntry(error)) {
+        for (const waiting of batch) await commitBatch([waiting])
+        return
+      }
+      for (const waiting of batch) for (const answer of waiting.answers) answer.reject(error)
+    }
+  }
+
+  return entry =>
+    new Promise((resolve, reject) => {
+      queue.push({ entry, answers: [{ resolve, reject }] })
+      schedule()
+    })
+}

@@ -1,0 +1,65 @@
+import { sql as fragment } from 'kysely'
+import type { ClientTable, Database } from './database.ts'
+import { raiseRevision } from './installation.ts'
+
+export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
+  return sql.selectFrom('clients').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+export async function listClients({ sql }: Database): Promise<ClientTable[]> {
+  return sql.selectFrom('clients').selectAll().orderBy('id').execute()
+}
+
+/** Adds a client; false when its id is taken. */
+export async function insertClient({ sql }: Database, client: ClientTable): Promise<boolean> {
+  return sql.transaction().execute(async transaction => {
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('clients')
+      .values(client)
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (numInsertedOrUpdatedRows !== 1n) return false
+    await raiseRevision(transaction)
+    return true
+  })
+}
+
+export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | 'disabled_at'>
+
+/** Changes a client's settings or secrets; false when there is none. Its sessions live on. */
+export async function changeClient({ sql }: Database, id: string, settings: Partial<ClientSettings>): Promise<boolean> {
+  return sql.transaction().execute(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('clients')
+      .set(settings)
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    await raiseRevision(transaction)
+    return true
+  })
+}
+
+/** Disables a client or enables it again (`disabledAt` null). Disabling raises its epoch, which ends its sessions. */
+export async function disableClient({ sql }: Database, id: string, disabledAt: number | null): Promise<boolean> {
+  return sql.transaction().execute(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('clients')
+      .set(disabledAt === null ? { disabled_at: null } : { disabled_at: disabledAt, epoch: fragment`epoch + 1` })
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    await raiseRevision(transaction)
+    return true
+  })
+}
+
+/** Deletes a client; false when there is none. Its sessions end with it: nothing finds their epoch any more. */
+export async function deleteClient({ sql }: Database, id: string): Promise<boolean> {
+  return sql.transaction().execute(async transaction => {
+    const { numDeletedRows } = await transaction.deleteFrom('clients').where('id', '=', id).executeTakeFirstOrThrow()
+    if (numDeletedRows !== 1n) return false
+    await raiseRevision(transaction)
+    return true
+  })
+}

@@ -1,0 +1,189 @@
+import { Kysely, type Generated } from 'kysely'
+import { openSqlite } from './sqlite.ts'
+import { rotationBatcher, type RotateSession } from './rotations.ts'
+
+/**
+ * The schema, as code sees it. Ids of sessions and users are UUIDv7 as 16 bytes; times are whole seconds since the epoch.
+ * A state is a nullable time, which also says since when.
+ */
+export interface Tables {
+  installation: InstallationTable
+  users: UserTable
+  clients: ClientTable
+  resources: ResourceTable
+  sessions: SessionTable
+  revocations: RevocationTable
+  signing_keys: SigningKeyTable
+  status_positions: StatusPositionTable
+  sweeper: SweeperTable
+}
+
+/** One row: what this database is, and the policy that all instances share. */
+export interface InstallationTable {
+  id: 1
+  issuer: string
+  created_at: number
+  /** The id of the root key that everything is encrypted under. */
+  root_key_id: string
+  /** Raised by each change that running servers must hear of: clients, users' status, resources, keys, policy. */
+  revision: number
+  key_rotation_seconds: number
+  jwks_max_age_seconds: number
+  clock_skew_seconds: number
+  /** Set when the installation has been moved to another database: it never serves again. */
+  moved_at: number | null
+}
+
+export interface UserTable {
+  id: Buffer
+  /** In Unicode normal form C. */
+  username: string
+  /** A PHC string. */
+  password_hash: string
+  /** The root key whose pepper the hash needs. */
+  root_key_id: string
+  /** Separated by spaces. */
+  roles: string
+  /** Raised by each password change, disable and revoke-all. */
+  epoch: number
+  created_at: number
+  disabled_at: number | null
+}
+
+export interface ClientTable {
+  /** The `client_id`. */
+  id: string
+  /** SHA-256 of the client secret; null for a public client. */
+  secret_hash: Buffer | null
+  /** The secret before this one, good until `old_secret_expires_at`. */
+  old_secret_hash: Buffer | null
+  old_secret_expires_at: number | null
+  /** Separated by spaces, like all lists here. */
+  grant_types: string
+  scope: string
+  /** The resources it may ask tokens for; the first one is the default. */
+  resources: string
+  /** The audiences whose tokens it may introspect. */
+  introspects: string
+  /** Nullable times for the two booleans would say nothing more: 1 or 0. */
+  is_admin: number
+  refresh_policy: 'rotate' | 'strict' | 'reuse'
+  /** null: the server's setting. */
+  refresh_idle_seconds: number | null
+  refresh_absolute_seconds: number | null
+  epoch: number
+  created_at: number
+  disabled_at: number | null
+}
+
+export interface ResourceTable {
+  /** An absolute URI (RFC 8707 §2), the `aud` of its tokens. */
+  uri: string
+  scope: string
+  /** The JWS algorithm that signs its tokens. */
+  alg: string
+  /** null: the server's setting. */
+  access_token_seconds: number | null
+  created_at: number
+}
+
+/**
+ * One row per session, updated in place by each refresh. No index has a column that a refresh changes.
+ * A machine session (`user_id` is null) is what the tokens of `client_credentials` belong to: one per client, never refreshed.
+ */
+export interface SessionTable {
+  id: Buffer
+  user_id: Buffer | null
+  client_id: string
+  /** The epochs that were read before the password was checked. The session lives while they are still the same. */
+  user_epoch: number
+  client_epoch: number
+  /** SHA-256 of the session secret; null for a machine session. */
+  secret_hash: Buffer | null
+  /** How often the session has been rotated. */
+  generation: number
+  /** All that was granted at the log-in. A refresh may ask for less. */
+  scope: string
+  /** The one resource that the log-in named; null: any of the client's. */
+  resource: string | null
+  auth_time: number
+  /** Authentication methods (RFC 8176), separated by spaces. */
+  amr: string
+  /** The idle limit, moved by each refresh; never after the absolute one. */
+  expires_at: number
+  absolute_expires_at: number
+  rotated_at: number
+  /** The retry window: the generation at which it opened, and when. */
+  window_generation: number
+  window_opened_at: number
+  /** One bit for each of the last 8 generations, the lowest for the current: its predecessor was presented late. */
+  late_history: number
+  revoked_at: number | null
+  revoke_reason: string | null
+  /** Its bit in the status lists. */
+  status_position: number
+}
+
+/** What was revoked lately: the feed that instances follow. */
+export interface RevocationTable {
+  seq: Generated<number>
+  session_id: Buffer
+  status_position: number
+  revoked_at: number
+}
+
+export interface SigningKeyTable {
+  kid: string
+  alg: string
+  /** JSON of the public JWK (RFC 7517). */
+  public_jwk: string
+  /** The PKCS #8 private key, sealed under the root key and bound to the kid. */
+  sealed_private_key: Buffer
+  root_key_id: string
+  published_at: number
+  activated_at: number | null
+  retired_at: number | null
+  /** The key stays published at least until then; only ever raised. */
+  verify_until: number
+  revoked_at: number | null
+  revoke_reason: string | null
+}
+
+/** One row: the first position that no instance has leased. */
+export interface StatusPositionTable {
+  id: 1
+  next: number
+}
+
+/** One row: how far the sweeper has walked. */
+export interface SweeperTable {
+  id: 1
+  cursor: Buffer | null
+  swept: number
+  passed_at: number | null
+}
+
+export interface Database {
+  readonly engine: 'sqlite' | 'postgres'
+  readonly sql: Kysely<Tables>
+  /** The hot statement: moves a session on, in a group commit. */
+  readonly rotateSession: RotateSession
+  close(): Promise<void>
+}
+
+export type DatabaseLocation =
+  | { readonly engine: 'sqlite'; readonly file: string }
+  | { readonly engine: 'postgres'; readonly url: string }
+
+/** Opens the database; does not create its tables (`migrate`). The file of an embedded one is made when it is missing. */
+export function openDatabase(location: DatabaseLocation): Database {
+  if (location.engine === 'postgres') throw new Error('PostgreSQL is not supported yet')
+  const sqlite = openSqlite(location.file)
+  const sql = new Kysely<Tables>({ dialect: sqlite.dialect })
+  return {
+    engine: 'sqlite',
+    sql,
+    rotateSession: rotationBatcher(sql, sqlite),
+    close: () => sql.destroy(),
+  }
+}

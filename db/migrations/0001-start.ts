@@ -1,0 +1,148 @@
+import { sql, type Kysely } from 'kysely'
+import type { ColumnTypes } from '../migrate.ts'
+
+/** Frozen: a released migration is never edited. */
+export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: ColumnTypes): Promise<void> {
+  await db.schema
+    .createTable('installation')
+    .addColumn('id', 'integer', c => c.primaryKey().check(sql`id = 1`))
+    .addColumn('issuer', 'text', c => c.notNull())
+    .addColumn('created_at', 'bigint', c => c.notNull())
+    .addColumn('root_key_id', 'text', c => c.notNull())
+    .addColumn('revision', 'bigint', c => c.notNull())
+    .addColumn('key_rotation_seconds', 'bigint', c => c.notNull())
+    .addColumn('jwks_max_age_seconds', 'bigint', c => c.notNull())
+    .addColumn('clock_skew_seconds', 'bigint', c => c.notNull())
+    .addColumn('moved_at', 'bigint')
+    .execute()
+
+  await db.schema
+    .createTable('users')
+    .addColumn('id', uuid, c => c.primaryKey().notNull())
+    .addColumn('username', 'text', c => c.notNull().unique())
+    .addColumn('password_hash', 'text', c => c.notNull())
+    .addColumn('root_key_id', 'text', c => c.notNull())
+    .addColumn('roles', 'text', c => c.notNull())
+    .addColumn('epoch', 'integer', c => c.notNull())
+    .addColumn('created_at', 'bigint', c => c.notNull())
+    .addColumn('disabled_at', 'bigint')
+    .execute()
+
+  await db.schema
+    .createTable('clients')
+    .addColumn('id', 'text', c => c.primaryKey().notNull())
+    .addColumn('secret_hash', bytes)
+    .addColumn('old_secret_hash', bytes)
+    .addColumn('old_secret_expires_at', 'bigint')
+    .addColumn('grant_types', 'text', c => c.notNull())
+    .addColumn('scope', 'text', c => c.notNull())
+    .addColumn('resources', 'text', c => c.notNull())
+    .addColumn('introspects', 'text', c => c.notNull())
+    .addColumn('is_admin', 'integer', c => c.notNull())
+    .addColumn('refresh_policy', 'text', c => c.notNull())
+    .addColumn('refresh_idle_seconds', 'bigint')
+    .addColumn('refresh_absolute_seconds', 'bigint')
+    .addColumn('epoch', 'integer', c => c.notNull())
+    .addColumn('created_at', 'bigint', c => c.notNull())
+    .addColumn('disabled_at', 'bigint')
+    .execute()
+
+  await db.schema
+    .createTable('resources')
+    .addColumn('uri', 'text', c => c.primaryKey().notNull())
+    .addColumn('scope', 'text', c => c.notNull())
+    .addColumn('alg', 'text', c => c.notNull())
+    .addColumn('access_token_seconds', 'bigint')
+    .addColumn('created_at', 'bigint', c => c.notNull())
+    .execute()
+
+  // No foreign keys here: the hot table checks its user and client by their epochs, in the statements that use a session.
+  const sessions = db.schema
+    .createTable('sessions')
+    .addColumn('id', uuid, c => c.primaryKey().notNull())
+    .addColumn('user_id', uuid)
+    .addColumn('client_id', 'text', c => c.notNull())
+    .addColumn('user_epoch', 'integer', c => c.notNull())
+    .addColumn('client_epoch', 'integer', c => c.notNull())
+    .addColumn('secret_hash', bytes)
+    .addColumn('generation', 'bigint', c => c.notNull())
+    .addColumn('scope', 'text', c => c.notNull())
+    .addColumn('resource', 'text')
+    .addColumn('auth_time', 'bigint', c => c.notNull())
+    .addColumn('amr', 'text', c => c.notNull())
+    .addColumn('expires_at', 'bigint', c => c.notNull())
+    .addColumn('absolute_expires_at', 'bigint', c => c.notNull())
+    .addColumn('rotated_at', 'bigint', c => c.notNull())
+    .addColumn('window_generation', 'bigint', c => c.notNull())
+    .addColumn('window_opened_at', 'bigint', c => c.notNull())
+    .addColumn('late_history', 'integer', c => c.notNull())
+    .addColumn('revoked_at', 'bigint')
+    .addColumn('revoke_reason', 'text')
+    .addColumn('status_position', 'bigint', c => c.notNull())
+  // Sessions lie in the order of their ids, which is that of time: a refresh finds and writes one page.
+  await (engine === 'sqlite' ? sessions.modifyEnd(sql`without rowid`) : sessions).execute()
+  await db.schema
+    .createIndex('sessions_by_user')
+    .on('sessions')
+    .columns(['user_id', 'id'])
+    .where('user_id', 'is not', null)
+    .execute()
+  // At most one living machine session for each client.
+  await db.schema
+    .createIndex('sessions_of_machines')
+    .unique()
+    .on('sessions')
+    .column('client_id')
+    .where(sql.ref('user_id'), 'is', null)
+    .where(sql.ref('revoked_at'), 'is', null)
+    .execute()
+
+  await db.schema
+    .createTable('revocations')
+    .addColumn('seq', serial, c => c.primaryKey().notNull())
+    .addColumn('session_id', uuid, c => c.notNull())
+    .addColumn('status_position', 'bigint', c => c.notNull())
+    .addColumn('revoked_at', 'bigint', c => c.notNull())
+    .execute()
+  await db.schema.createIndex('revocations_by_time').on('revocations').column('revoked_at').execute()
+
+  await db.schema
+    .createTable('signing_keys')
+    .addColumn('kid', 'text', c => c.primaryKey().notNull())
+    .addColumn('alg', 'text', c => c.notNull())
+    .addColumn('public_jwk', 'text', c => c.notNull())
+    .addColumn('sealed_private_key', bytes, c => c.notNull())
+    .addColumn('root_key_id', 'text', c => c.notNull())
+    .addColumn('published_at', 'bigint', c => c.notNull())
+    .addColumn('activated_at', 'bigint')
+    .addColumn('retired_at', 'bigint')
+    .addColumn('verify_until', 'bigint', c => c.notNull())
+    .addColumn('revoked_at', 'bigint')
+    .addColumn('revoke_reason', 'text')
+    .execute()
+  // One key signs for each algorithm; of two instances that promote at once, one fails here.
+  await db.schema
+    .createIndex('signing_keys_active')
+    .unique()
+    .on('signing_keys')
+    .column('alg')
+    .where(sql.ref('activated_at'), 'is not', null)
+    .where(sql.ref('retired_at'), 'is', null)
+    .execute()
+
+  await db.schema
+    .createTable('status_positions')
+    .addColumn('id', 'integer', c => c.primaryKey().check(sql`id = 1`))
+    .addColumn('next', 'bigint', c => c.notNull())
+    .execute()
+  await db.insertInto('status_positions').values({ id: 1, next: 0 }).execute()
+
+  await db.schema
+    .createTable('sweeper')
+    .addColumn('id', 'integer', c => c.primaryKey().check(sql`id = 1`))
+    .addColumn('cursor', uuid)
+    .addColumn('swept', 'bigint', c => c.notNull())
+    .addColumn('passed_at', 'bigint')
+    .execute()
+  await db.insertInto('sweeper').values({ id: 1, cursor: null, swept: 0, passed_at: null }).execute()
+}

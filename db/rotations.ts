@@ -1,0 +1,90 @@
+import { sql as fragment, type Kysely } from 'kysely'
+import { batcher } from './batcher.ts'
+import type { SessionTable, Tables } from './database.ts'
+import { isBusy, type Sqlite } from './sqlite.ts'
+
+/** A refresh token presented, and what to make of its session if it is the current one. */
+export interface Rotation {
+  readonly sessionId: Buffer
+  readonly secretHash: Buffer
+  readonly clientId: string
+  /** The generation presented. */
+  readonly generation: number
+  readonly now: number
+  /** The idle limit from now on. The absolute one stays. */
+  readonly idleExpiresAt: number
+  /** The length of the retry window, in seconds. */
+  readonly retrySeconds: number
+  /** Whether an equal token presented at the same moment gets the same answer. Not for a strict client. */
+  readonly mayCoalesce: boolean
+}
+
+/** What the tokens of a refresh say about their session. */
+export type RotatedSession = Pick<
+  SessionTable,
+  'scope' | 'resource' | 'auth_time' | 'amr' | 'expires_at' | 'absolute_expires_at' | 'status_position'
+> & { readonly user_id: Buffer; readonly roles: string }
+
+/** Moves the session on by one generation; undefined, and nothing is changed, when any condition does not hold. */
+export type RotateSession = (rotation: Rotation) => Promise<RotatedSession | undefined>
+
+export const generationMax = 0xffff_ffff
+
+/**
+ * The one statement of an ordinary refresh. Its conditions decide every race: of two requests with one token, of a
+ * refresh and a revocation, of a refresh and a password change, the database lets exactly one change the row.
+ */
+function rotateStatement(sql: Kysely<Tables>): string {
+  // The window opens with a rotation when none is open, and does not slide. One from the future is not open.
+  const opensWindow = fragment<boolean>`(window_opened_at > :now or window_opened_at + :retrySeconds <= :now)`
+  return sql
+    .updateTable('sessions')
+    .set({
+      generation: fragment`generation + 1`,
+      rotated_at: fragment`:now`,
+      expires_at: fragment`case when :idleExpiresAt < absolute_expires_at then :idleExpiresAt else absolute_expires_at end`,
+      window_generation: fragment`case when ${opensWindow} then generation else window_generation end`,
+      window_opened_at: fragment`case when ${opensWindow} then :now else window_opened_at end`,
+      late_history: fragment`(late_history << 1) & 255`,
+    })
+    .where(fragment<boolean>`id = :id and generation = :generation and secret_hash = :secretHash and client_id = :clientId`)
+    .where(fragment<boolean>`revoked_at is null and expires_at > :now and generation < ${fragment.lit(generationMax)}`)
+    .where(fragment<boolean>`user_epoch = (select epoch from users where users.id = sessions.user_id)`)
+    .where(fragment<boolean>`client_epoch = (select epoch from clients where clients.id = sessions.client_id)`)
+    .returning(['user_id', 'scope', 'resource', 'auth_time', 'amr'])
+    .returning(['expires_at', 'absolute_expires_at', 'status_position'])
+    .returning(fragment<string>`(select roles from users where users.id = sessions.user_id)`.as('roles'))
+    .compile().sql
+}
+
+/** Rotations that arrive together are committed together: on disk a commit costs ten times what a row does. */
+export function rotationBatcher(sql: Kysely<Tables>, sqlite: Sqlite): RotateSession {
+  const statement = rotateStatement(sql)
+  return batcher<Rotation, RotatedSession | undefined>({
+    keyOf: rotation => rotation.sessionId.toString('latin1'),
+    isSame: (a, b) =>
+      a.mayCoalesce &&
+      b.mayCoalesce &&
+      a.generation === b.generation &&
+      a.clientId === b.clientId &&
+      a.secretHash.equals(b.secretHash),
+    commit: rotations =>
+      sqlite.transact(prepare => {
+        const rotate = prepare(statement)
+        return rotations.map(
+          r =>
+            rotate.get({
+              id: r.sessionId,
+              secretHash: r.secretHash,
+              clientId: r.clientId,
+              generation: r.generation,
+              now: r.now,
+              idleExpiresAt: r.idleExpiresAt,
+              retrySeconds: r.retrySeconds,
+            }) as RotatedSession | undefined,
+        )
+      }),
+    mayBeOneEntry: error => !isBusy(error),
+    limit: 128,
+  })
+}

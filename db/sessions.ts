@@ -1,0 +1,157 @@
+import type { Database, SessionTable } from './database.ts'
+
+/** A session as the judge sees it, with what its tokens say. */
+export interface Session extends SessionTable {
+  readonly username: string | null
+  readonly roles: string
+  /** Whether neither the user's nor the client's epoch was raised since the log-in. */
+  readonly isOfThisEpoch: boolean
+}
+
+/** Finds a session by its id, whatever its state. */
+export async function findSession({ sql }: Database, id: Buffer): Promise<Session | undefined> {
+  const row = await sql
+    .selectFrom('sessions')
+    .leftJoin('users', 'users.id', 'sessions.user_id')
+    .leftJoin('clients', 'clients.id', 'sessions.client_id')
+    .selectAll('sessions')
+    .select(['users.username', 'users.roles', 'users.epoch as users_epoch', 'clients.epoch as clients_epoch'])
+    .where('sessions.id', '=', id)
+    .executeTakeFirst()
+  if (!row) return undefined
+  const { users_epoch, clients_epoch, roles, ...session } = row
+  const isOfThisEpoch =
+    clients_epoch === session.client_epoch && (session.user_id === null || users_epoch === session.user_epoch)
+  return { ...session, roles: roles ?? '', isOfThisEpoch }
+}
+
+export type NewSession = Pick<
+  SessionTable,
+  | 'id'
+  | 'user_id'
+  | 'client_id'
+  | 'user_epoch'
+  | 'client_epoch'
+  | 'secret_hash'
+  | 'scope'
+  | 'resource'
+  | 'auth_time'
+  | 'amr'
+  | 'expires_at'
+  | 'absolute_expires_at'
+  | 'status_position'
+>
+
+/**
+ * Starts a session, if the epochs are still those that were read before the password was checked: a log-in that began
+ * before a password change, a disable or a revoke-all never yields a session. Whether it did is the answer.
+ */
+export async function insertSession({ sql }: Database, session: NewSession): Promise<boolean> {
+  const row = {
+    ...session,
+    generation: 0,
+    rotated_at: session.auth_time,
+    window_generation: 0,
+    window_opened_at: 0,
+    late_history: 0,
+    revoked_at: null,
+    revoke_reason: null,
+  }
+  const columns = Object.keys(row) as (keyof typeof row)[]
+  const { numInsertedOrUpdatedRows } = await sql
+    .insertInto('sessions')
+    .columns(columns)
+    .expression(eb =>
+      eb
+        .selectFrom('clients')
+        .select(select => columns.map(column => select.val(row[column]).as(column)))
+        .where('clients.id', '=', session.client_id)
+        .where('clients.epoch', '=', session.client_epoch)
+        .where('clients.disabled_at', 'is', null)
+        .$if(session.user_id !== null, query =>
+          query.where(({ exists, selectFrom }) =>
+            exists(
+              selectFrom('users')
+                .select('users.id')
+                .where('users.id', '=', session.user_id)
+                .where('users.epoch', '=', session.user_epoch)
+                .where('users.disabled_at', 'is', null),
+            ),
+          ),
+        ),
+    )
+    .onConflict(conflict => conflict.doNothing())
+    .executeTakeFirstOrThrow()
+  return numInsertedOrUpdatedRows === 1n
+}
+
+/** Finds the living machine session of a client. */
+export async function findMachineSession({ sql }: Database, clientId: string, clientEpoch: number) {
+  return sql
+    .selectFrom('sessions')
+    .select(['id', 'status_position'])
+    .where('client_id', '=', clientId)
+    .where('user_id', 'is', null)
+    .where('revoked_at', 'is', null)
+    .where('client_epoch', '=', clientEpoch)
+    .executeTakeFirst()
+}
+
+/** A snapshot that a verdict was given on: the change happens only if the session is still as it was. */
+export type Judged = Pick<SessionTable, 'id' | 'generation' | 'late_history'>
+
+/** Marks the current generation as late in the history; false when the session has moved on meanwhile. */
+export async function markLate({ sql }: Database, judged: Judged, lateHistory: number): Promise<boolean> {
+  const { numUpdatedRows } = await sql
+    .updateTable('sessions')
+    .set({ late_history: lateHistory })
+    .where('id', '=', judged.id)
+    .where('generation', '=', judged.generation)
+    .where('late_history', '=', judged.late_history)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
+}
+
+/** Takes a database that has gone back in time up to the generation that the client shows; false when it has moved meanwhile. */
+export async function healSession({ sql }: Database, judged: Judged, generation: number, now: number): Promise<boolean> {
+  const { numUpdatedRows } = await sql
+    .updateTable('sessions')
+    .set({ generation, window_generation: generation, window_opened_at: 0, rotated_at: now, late_history: 0 })
+    .where('id', '=', judged.id)
+    .where('generation', '=', judged.generation)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
+}
+
+/** Moves the idle limit of a session whose client never rotates; false when it has been revoked. */
+export async function extendSession({ sql }: Database, judged: Judged, now: number, expiresAt: number): Promise<boolean> {
+  const { numUpdatedRows } = await sql
+    .updateTable('sessions')
+    .set({ rotated_at: now, expires_at: expiresAt })
+    .where('id', '=', judged.id)
+    .where('generation', '=', judged.generation)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
+}
+
+/** Ends a session for good; false when it was revoked already or is not there. Durable when it returns. */
+export async function revokeSession({ sql }: Database, id: Buffer, now: number, reason: string): Promise<boolean> {
+  return sql.transaction().execute(async transaction => {
+    const revoked = await transaction
+      .updateTable('sessions')
+      .set({ revoked_at: now, revoke_reason: reason })
+      .where('id', '=', id)
+      .where('revoked_at', 'is', null)
+      .returning('status_position')
+      .executeTakeFirst()
+    if (!revoked) return false
+    await transaction
+      .insertInto('revocations')
+      .values({ session_id: id, status_position: revoked.status_position, revoked_at: now })
+      .execute()
+    return true
+  })
+}

@@ -1,0 +1,171 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import SqliteFile, { type Database as File, type Statement } from 'better-sqlite3'
+import {
+  CompiledQuery,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type QueryResult,
+} from 'kysely'
+
+export interface Sqlite {
+  readonly dialect: Dialect
+  /** Runs `work` in one transaction that takes no turn of the event loop, when no other is open. */
+  transact<T>(work: (prepare: Prepare) => T): Promise<T>
+}
+
+/** A statement that is kept for the next time. */
+export type Prepare = (sql: string) => Statement<unknown[]>
+
+/** How long a query waits for its turn and for another process's lock, before the caller is told to come back. */
+const patienceMs = 2000
+
+/**
+ * The embedded database: one connection, whose statements are prepared once and kept.
+ *
+ * Kysely's own dialect prepares each statement anew, begins its transactions as readers (which cannot wait for
+ * another writer), and would block the event loop while another process holds the lock. Hence this one.
+ */
+export function openSqlite(file: string): Sqlite {
+  // SQLite's own wait blocks the whole process, so it is short; the patient wait is `retrying`.
+  const database = new SqliteFile(file, { timeout: 5 })
+  for (const pragma of [
+    'auto_vacuum = incremental', // counts only before the first table is made
+    'journal_mode = wal',
+    'synchronous = full', // a commit is on disk before its answer is sent
+    'fullfsync = on', // on macOS an fsync alone does not reach the disk
+    'checkpoint_fullfsync = on',
+    'journal_size_limit = 67108864',
+    'foreign_keys = on',
+    'trusted_schema = off',
+  ]) {
+    database.pragma(pragma)
+  }
+
+  const prepare = statementCache(database)
+  const mutex = fifoMutex()
+
+  const connection: DatabaseConnection = {
+    executeQuery: async <R>({ sql, parameters }: CompiledQuery) => {
+      const statement = prepare(sql)
+      return retrying(() => run<R>(statement, parameters))
+    },
+    streamQuery: () => {
+      throw new Error('unreachable: no query of ours is streamed')
+    },
+  }
+  const raw = (sql: string) => async () => void (await connection.executeQuery(CompiledQuery.raw(sql)))
+  const driver: Driver = {
+    init: async () => {},
+    acquireConnection: async () => {
+      await mutex.acquire()
+      return connection
+    },
+    beginTransaction: raw('begin immediate'),
+    commitTransaction: raw('commit'),
+    rollbackTransaction: async () => {
+      // Some errors (a full disk) have ended the transaction already.
+      if (database.inTransaction) await connection.executeQuery(CompiledQuery.raw('rollback'))
+    },
+    releaseConnection: async () => mutex.release(),
+    destroy: async () => void database.close(),
+  }
+
+  return {
+    dialect: {
+      createAdapter: () => new OurAdapter(),
+      createDriver: () => driver,
+      createIntrospector: db => new SqliteIntrospector(db),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+    },
+    transact: async work => {
+      await mutex.acquire()
+      try {
+        return await retrying(() => {
+          prepare('begin immediate').run()
+          try {
+            const result = work(prepare)
+            prepare('commit').run()
+            return result
+          } catch (error) {
+            if (database.inTransaction) prepare('rollback').run()
+            throw error
+          }
+        })
+      } finally {
+        mutex.release()
+      }
+    },
+  }
+}
+
+class OurAdapter extends SqliteAdapter {
+  /** Our driver hands the one connection out in turn. */
+  override get supportsMultipleConnections() {
+    return true
+  }
+}
+
+function run<R>(statement: Statement<unknown[]>, parameters: readonly unknown[]): QueryResult<R> {
+  if (statement.reader) return { rows: statement.all(parameters) as R[] }
+  const { changes, lastInsertRowid } = statement.run(parameters)
+  return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
+}
+
+/** Our statements are few, but those with lists of values come in many lengths: so the cache has a limit. */
+function statementCache(database: File): Prepare {
+  const statements = new Map<string, Statement<unknown[]>>()
+  return sql => {
+    let statement = statements.get(sql)
+    if (!statement) {
+      statement = database.prepare<unknown[]>(sql)
+      if (statements.size >= 500) statements.clear()
+      statements.set(sql, statement)
+    }
+    return statement
+  }
+}
+
+/** Tries again while another process holds the lock, without blocking the event loop. */
+async function retrying<T>(attempt: () => T): Promise<T> {
+  const deadline = performance.now() + patienceMs
+  for (;;) {
+    try {
+      return attempt()
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > deadline) throw error
+      await sleep(1 + Math.random() * 10)
+    }
+  }
+}
+
+/** Whether another process holds the lock. */
+export function isBusy(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code
+  return typeof code === 'string' && /^SQLITE_(BUSY|LOCKED)/.test(code)
+}
+
+/** First come, first served. Whoever has waited longer than the patience is turned away, so that no queue outlives a lock. */
+function fifoMutex() {
+  const waiting: { turn: () => void; refuse: (error: Error) => void; since: number }[] = []
+  let isHeld = false
+  return {
+    acquire: (): Promise<void> => {
+      if (!isHeld) {
+        isHeld = true
+        return Promise.resolve()
+      }
+      return new Promise((turn, refuse) => waiting.push({ turn, refuse, since: performance.now() }))
+    },
+    release: (): void => {
+      for (let next = waiting.shift(); next; next = waiting.shift()) {
+        if (performance.now() - next.since <= patienceMs) return next.turn()
+        next.refuse(Object.assign(new Error('the database was busy for too long'), { code: 'SQLITE_BUSY' }))
+      }
+      isHeld = false
+    },
+  }
+}

@@ -1,0 +1,24 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Config } from './config.ts'
+import type { Database } from '../db/database.ts'
+import type { KeyRing } from './keys/key-ring.ts'
+import type { RootKeys } from './keys/root-key.ts'
+import type { Passwords } from './passwords.ts'
+import type { Registry } from './registry.ts'
+
+/** Everything an endpoint may depend on. It is an argument; nothing is looked up from anywhere else. */
+export interface Context {
+  readonly config: Config
+  readonly db: Database
+  /** Signs and verifies; knows the JWKS. */
+  readonly keys: KeyRing
+  /** The secrets outside the database, and what is derived from them. */
+  readonly rootKeys: RootKeys
+  /** Clients and resources, at most a second old. */
+  readonly registry: Registry
+  /** Hashes and verifies passwords, in a bounded pool. */
+  readonly passwords: Passwords
+  /** Whole seconds since the epoch, by the database's clock. */
+  readonly now: () => number
+  readonly log: FastifyBaseLogger
+}

@@ -1,0 +1,50 @@
+/** The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 8707 §2). */
+const statuses = {
+  invalid_request: 400,
+  invalid_client: 401,
+  invalid_grant: 400,
+  invalid_scope: 400,
+  invalid_target: 400,
+  unauthorized_client: 400,
+  unsupported_grant_type: 400,
+  temporarily_unavailable: 503,
+} as const
+
+export type OAuthErrorCode = keyof typeof statuses
+
+export interface OAuthErrorOptions extends ErrorOptions {
+  /** Another HTTP status than the usual one of the code: 404, 405, 413, 415, 429. */
+  readonly status?: number
+  /** When to come back, in seconds. */
+  readonly retryAfter?: number
+}
+
+/**
+ * An error the client is meant to see. `description` is public, constant and within the characters that
+ * RFC 6749 §5.2 allows (no `"`, no `\`); whatever must stay private goes in `cause`, which is only logged.
+ */
+export class OAuthError extends Error {
+  override readonly name = 'OAuthError'
+  readonly code: OAuthErrorCode
+  readonly status: number
+  readonly retryAfter: number | undefined
+
+  constructor(code: OAuthErrorCode, description: string, options: OAuthErrorOptions = {}) {
+    super(description, options)
+    this.code = code
+    this.status = options.status ?? statuses[code]
+    this.retryAfter = options.retryAfter
+  }
+
+  toJSON() {
+    return { error: this.code, error_description: this.message }
+  }
+}
+
+/** A fault of ours: never a 4xx, because a client that reads one throws its token away. */
+export function unavailable(cause: unknown, retryAfter = 1): OAuthError {
+  return new OAuthError('temporarily_unavailable', 'the server cannot answer right now, send the same request again', {
+    cause,
+    retryAfter,
+  })
+}

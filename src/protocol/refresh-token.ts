@@ -1,0 +1,96 @@
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+
+/**
+ * The refresh token's text:
+ *
+ *   `mm_rt_` + base64url( version 1 ‖ root key id 4 ‖ session id 16 ‖ generation 4 ‖ session secret 16 ‖ MAC 16 )
+ *           + CRC-32 of all before it, as 6 base62 digits
+ *
+ * 57 bytes are 76 characters of base64url with no bits to spare, so each token has exactly one spelling.
+ * The checksum lets a secret scanner recognise a leaked token offline; it protects nothing.
+ */
+export const refreshTokenPrefix = 'mm_rt_'
+const version = 1
+const macBytes = 16
+const bodyBytes = 57
+const signedBytes = bodyBytes - macBytes
+const checksumLength = 6
+const tokenLength = refreshTokenPrefix.length + 76 + checksumLength
+
+export const generationMax = 0xffff_ffff
+
+export interface RefreshToken {
+  /** The id of the root key under which the MAC was made: 4 bytes as 8 hexadecimal digits. */
+  readonly rootKeyId: string
+  /** A UUIDv7 as 16 bytes. */
+  readonly sessionId: Buffer
+  readonly generation: number
+  /** 128 random bits, the same through the session's life. */
+  readonly secret: Buffer
+}
+
+/** Finds the MAC key that belongs to a root key's id. */
+export type MacKeyOf = (rootKeyId: string) => Buffer | undefined
+
+export type OpenedRefreshToken =
+  | { readonly kind: 'genuine'; readonly token: RefreshToken }
+  | { readonly kind: 'malformed' | 'forged' | 'unknown_root_key' | 'unknown_version' }
+
+export function sealRefreshToken(macKeyOf: MacKeyOf, token: RefreshToken): string {
+  const macKey = macKeyOf(token.rootKeyId)
+  if (!macKey) throw new Error('the root key of a new refresh token is not loaded')
+  const body = Buffer.allocUnsafe(bodyBytes)
+  body[0] = version
+  body.write(token.rootKeyId, 1, 'hex')
+  token.sessionId.copy(body, 5)
+  body.writeUInt32BE(token.generation, 21)
+  token.secret.copy(body, 25)
+  macOf(macKey, body).copy(body, signedBytes)
+  const text = refreshTokenPrefix + body.toString('base64url')
+  return text + checksum(text)
+}
+
+/** Reads a token's text. Needs no database: a malformed or forged token is recognised here. */
+export function openRefreshToken(macKeyOf: MacKeyOf, text: string): OpenedRefreshToken {
+  if (text.length !== tokenLength || !text.startsWith(refreshTokenPrefix)) return { kind: 'malformed' }
+  const sealed = text.slice(0, -checksumLength)
+  if (checksum(sealed) !== text.slice(-checksumLength)) return { kind: 'malformed' }
+  const encoded = sealed.slice(refreshTokenPrefix.length)
+  const body = Buffer.from(encoded, 'base64url')
+  // Node's decoder skips what it does not know, so only a text that it would write itself counts.
+  if (body.length !== bodyBytes || body.toString('base64url') !== encoded) return { kind: 'malformed' }
+  if (body[0] !== version) return { kind: 'unknown_version' }
+
+  const rootKeyId = body.toString('hex', 1, 5)
+  const macKey = macKeyOf(rootKeyId)
+  if (!macKey) return { kind: 'unknown_root_key' }
+  if (!timingSafeEqual(macOf(macKey, body), body.subarray(signedBytes))) return { kind: 'forged' }
+  return {
+    kind: 'genuine',
+    token: {
+      rootKeyId,
+      sessionId: body.subarray(5, 21),
+      generation: body.readUInt32BE(21),
+      secret: body.subarray(25, signedBytes),
+    },
+  }
+}
+
+function macOf(macKey: Buffer, body: Buffer): Buffer {
+  const mac = createHmac('sha256', macKey).update(body.subarray(0, signedBytes)).digest()
+  return mac.subarray(0, macBytes)
+}
+
+const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+/** The CRC-32 of the text as 6 base62 digits, most significant first. */
+function checksum(text: string): string {
+  let rest = crc32(text)
+  let digits = ''
+  for (let i = 0; i < checksumLength; i++) {
+    digits = base62.charAt(rest % 62) + digits
+    rest = Math.floor(rest / 62)
+  }
+  return digits
+}

@@ -1,0 +1,55 @@
+import { findClient } from '../db/clients.ts'
+import type { ClientTable, Database, ResourceTable } from '../db/database.ts'
+import { readRevision } from '../db/installation.ts'
+import { findResource } from '../db/resources.ts'
+
+export type Client = ClientTable
+export type Resource = ResourceTable
+
+/** Clients and resources in memory, so that a request does not read them. `follow` keeps them at most a second old. */
+export interface Registry {
+  findClient(id: string): Promise<Client | undefined>
+  findResource(uri: string): Promise<Resource | undefined>
+  /** Forgets everything if something has changed since the last call; whether it has. */
+  follow(): Promise<boolean>
+}
+
+/** Unknown names are remembered too, and come from outside: hence a limit. */
+const entriesMax = 10_000
+
+export function openRegistry(db: Database): Registry {
+  let revision: number | undefined
+  const clients = lookup((id: string) => findClient(db, id))
+  const resources = lookup((uri: string) => findResource(db, uri))
+  return {
+    findClient: clients.find,
+    findResource: resources.find,
+    follow: async () => {
+      const current = await readRevision(db)
+      if (current === revision) return false
+      revision = current
+      clients.forget()
+      resources.forget()
+      return true
+    },
+  }
+}
+
+function lookup<Row>(read: (key: string) => Promise<Row | undefined>) {
+  let rows = new Map<string, Row | undefined>()
+  return {
+    find: async (key: string): Promise<Row | undefined> => {
+      const found = rows.get(key)
+      if (found !== undefined || rows.has(key)) return found
+      const readInto = rows
+      const row = await read(key)
+      // What was read before a change, and arrives after it, lands in the map that was thrown away.
+      if (readInto.size >= entriesMax) readInto.clear()
+      readInto.set(key, row)
+      return row
+    },
+    forget: () => {
+      rows = new Map()
+    },
+  }
+}
