@@ -1,0 +1,66 @@
+import { OAuthError } from '../errors.ts'
+
+/** The parameters of a form: no name twice, no empty value. A repeated `resource` is one value with spaces in it. */
+export type Form = ReadonlyMap<string, string>
+
+/** Far more than any grant has; a body is at most 16 KiB anyway. */
+const parametersMax = 64
+
+/**
+ * RFC 8707 §2 and RFC 8693 §2.1 let these repeat. Their values are joined with spaces, which no URI has, so that
+ * two resources look like one that does not exist: this server issues tokens for one resource at a time.
+ */
+const mayRepeat: ReadonlySet<string> = new Set(['resource', 'audience'])
+
+/**
+ * Parses an `application/x-www-form-urlencoded` body as RFC 6749 §3.2 and appendix B demand: a parameter that is sent
+ * twice is refused, even if one of them is empty; one without a value counts as absent; unknown ones are kept, and ignored.
+ */
+export function parseForm(text: string): Form {
+  // The body's bytes have been read as UTF-8 already, and this is what becomes of those that are not.
+  if (text.includes('\ufffd')) throw malformed('the body is not UTF-8')
+  const pairs = text.split('&', parametersMax + 1)
+  if (pairs.length > parametersMax) throw malformed('the body has too many parameters')
+
+  const form = new Map<string, string>()
+  for (const pair of pairs) {
+    if (pair === '') continue
+    const equals = pair.indexOf('=')
+    const name = decode(equals < 0 ? pair : pair.slice(0, equals))
+    const value = equals < 0 ? '' : decode(pair.slice(equals + 1))
+    const earlier = form.get(name)
+    if (earlier !== undefined && !mayRepeat.has(name)) throw malformed('a parameter is sent more than once')
+    form.set(name, earlier && value ? `${earlier} ${value}` : earlier || value)
+  }
+  for (const [name, value] of form) if (value === '') form.delete(name)
+  return form
+}
+
+/** The value of a parameter that must be there, at most `lengthMax` characters long, without control characters (tab excepted). */
+export function required(form: Form, name: string, lengthMax = Infinity): string {
+  const value = form.get(name)
+  if (value === undefined) throw malformed(`the parameter ${name} is missing`)
+  if (value.length > lengthMax) throw malformed(`the parameter ${name} is too long`)
+  // RFC 6749 appendix A.15 and A.16 leave these out; PostgreSQL cannot even store the first of them.
+  if (/[\0-\x08\x0a-\x1f\x7f]/.test(value)) throw malformed(`the parameter ${name} has control characters`)
+  return value
+}
+
+function decode(text: string): string {
+  if (!text.includes('%')) return text.includes('+') ? text.replaceAll('+', ' ') : text
+  const decoded = decodeFormComponent(text)
+  if (decoded === undefined)
+    throw malformed('the body is not form-encoded UTF-8: a percent sequence is malformed')
+  return decoded
+}
+
+/** Undoes the encoding of RFC 6749 appendix B; undefined where a `%` sequence is malformed or not UTF-8. */
+export function decodeFormComponent(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    return undefined // a URIError, which says nothing more
+  }
+}
+
+const malformed = (description: string) => new OAuthError('invalid_request', description)

@@ -1,0 +1,21 @@
+import { OAuthError } from '../errors.ts'
+
+/**
+ * The scopes of a `scope` parameter (RFC 6749 §3.3): case-sensitive, separated by single spaces, each once.
+ * Refuses what the grammar does not allow with `invalid_scope`.
+ */
+export function parseScope(text: string): readonly string[] {
+  const scopes = text.split(' ')
+  if (!scopes.every(isScopeToken)) {
+    throw new OAuthError(
+      'invalid_scope',
+      'the scope is malformed: it takes visible ASCII characters without quotes and backslashes, separated by single spaces',
+    )
+  }
+  return [...new Set(scopes)]
+}
+
+/** Whether a text is one scope: `scope-token` of RFC 6749 §3.3. */
+export function isScopeToken(text: string): boolean {
+  return /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text)
+}
