@@ -36,6 +36,12 @@ export function parseForm(text: string): Form {
   return form
 }
 
+/** The parsed body of a request; refuses one that had none. */
+export function formOf(body: unknown): Form {
+  if (body instanceof Map) return body
+  throw malformed('the request has no body: send the parameters as application/x-www-form-urlencoded')
+}
+
 /** The value of a parameter that must be there, at most `lengthMax` characters long, without control characters (tab excepted). */
 export function required(form: Form, name: string, lengthMax = Infinity): string {
   const value = form.get(name)

@@ -1,0 +1,237 @@
+import { randomBytes } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import cors from '@fastify/cors'
+import formbody from '@fastify/formbody'
+import {
+  fastify,
+  LogController,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from 'fastify'
+import type { Context } from './context.ts'
+import { healthEndpoints } from './endpoints/health.ts'
+import { OAuthError, unavailable } from './errors.ts'
+import { parseForm } from './protocol/form.ts'
+
+const bodyLimitBytes = 16 * 1024
+
+/** Never in a URL, where proxies and browsers write them down (RFC 6749 §2.3.1, RFC 6750 §5.3). */
+const secretParameters: ReadonlySet<string> = new Set([
+  'access_token',
+  'assertion',
+  'client_assertion',
+  'client_secret',
+  'code',
+  'code_verifier',
+  'password',
+  'refresh_token',
+  'subject_token',
+  'token',
+])
+
+/** The HTTP server: what holds for every request, and one line for each endpoint. Does not listen. */
+export function buildApp(ctx: Context, options: FastifyServerOptions = {}): FastifyInstance {
+  const { config } = ctx
+  const app = fastify({
+    loggerInstance: ctx.log,
+    // One line for each request, below; Fastify's own has the query string in it.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestIds(),
+    trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
+    bodyLimit: bodyLimitBytes,
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000 },
+    requestTimeout: 15_000,
+    // Longer than the minute that most proxies keep a connection, so that it is they who close it.
+    keepAliveTimeout: 72_000,
+    // While it closes, what arrives on an open connection is still answered, and the connection then closed.
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => {
+      setDefaultHeaders(request, reply)
+      void sendError(ctx, error, request, reply)
+    },
+    clientErrorHandler: answerMalformedHttp,
+    ...options,
+  })
+
+  // RFC 6749 sends forms only; without this Fastify would take JSON at /token too.
+  app.removeAllContentTypeParsers()
+  // A Map, which the plugin's types do not foresee.
+  app.register(formbody, { parser: text => parseForm(text) as unknown as Record<string, unknown> })
+  app.setErrorHandler((error, request, reply) => sendError(ctx, error, request, reply))
+  app.setNotFoundHandler(() => {
+    throw notFound()
+  })
+  app.addHook('onRequest', async (request, reply) => setDefaultHeaders(request, reply))
+  if (config.corsOrigins.length > 0) {
+    app.register(cors, {
+      origin: [...config.corsOrigins],
+      methods: ['GET', 'POST'],
+      allowedHeaders: ['authorization', 'content-type'],
+      exposedHeaders: ['retry-after', 'www-authenticate', 'x-request-id'],
+      maxAge: 7200,
+      strictPreflight: false,
+    })
+  }
+  // After CORS has set its headers, which belong to these refusals too.
+  app.addHook('preParsing', async request => refuseUnreadable(request))
+  app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
+  const routes = collectRoutes(app)
+
+  healthEndpoints(app, ctx)
+
+  refuseOtherMethods(app, routes)
+  return app
+}
+
+/** Unique in this process and, with its first half, among all instances. */
+function requestIds(): () => string {
+  const instance = randomBytes(5).toString('base64url')
+  let count = 0
+  return () => `${instance}-${(++count).toString(36)}`
+}
+
+/** Nothing is cached but what its endpoint says may be (RFC 6749 §5.1). */
+function setDefaultHeaders(request: FastifyRequest, reply: FastifyReply): void {
+  reply.headers({
+    'cache-control': 'no-store',
+    pragma: 'no-cache',
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    'x-request-id': request.id,
+  })
+}
+
+function refuseUnreadable({ is404, query, headers }: FastifyRequest): void {
+  if (is404) throw notFound()
+  for (const name of Object.keys(query ?? {})) {
+    if (secretParameters.has(name)) {
+      throw new OAuthError(
+        'invalid_request',
+        'secrets and tokens are not taken from the URL: send them in the body',
+      )
+    }
+  }
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity') {
+    throw new OAuthError('invalid_request', 'the body must not be compressed', { status: 415 })
+  }
+}
+
+const notFound = () => new OAuthError('invalid_request', 'there is nothing at this address', { status: 404 })
+
+/** One line for each request. No query string, no header, no body: each may hold a secret. */
+function logRequest(request: FastifyRequest, reply: FastifyReply): void {
+  const { method, routeOptions, ip } = request
+  const milliseconds = Math.round(reply.elapsedTime * 10) / 10
+  request.log.info(
+    { method, route: routeOptions.url, status: reply.statusCode, milliseconds, ip },
+    'answered',
+  )
+}
+
+/** Answers every error as RFC 6749 §5.2 does, whatever has thrown it. */
+function sendError(
+  ctx: Context,
+  thrown: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const error = oauthErrorOf(thrown)
+  const { code, status, cause, message } = error
+  const details = { error: code, status, ...(cause instanceof Error ? { err: cause } : { cause }) }
+  if (status >= 500) request.log.error(details, message)
+  else request.log.info(details, message)
+
+  if (error.status === 401) reply.header('www-authenticate', challenge(ctx, request.headers.authorization))
+  if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
+  return reply.code(error.status).send(error.toJSON())
+}
+
+/** Every 401 has a challenge (RFC 9110 §11.6.1), of the scheme that was tried (RFC 6749 §5.2, RFC 6750 §3). */
+function challenge({ config }: Context, authorization: string | undefined): string {
+  const isBearer = authorization !== undefined && /^bearer(?: |$)/i.test(authorization)
+  return isBearer
+    ? `Bearer realm="${config.issuer}", error="invalid_token"`
+    : `Basic realm="${config.issuer}"`
+}
+
+/** What Fastify refuses is the request's fault; what nobody foresaw is ours, and the client may ask again. */
+function oauthErrorOf(thrown: unknown): OAuthError {
+  if (thrown instanceof OAuthError) return thrown
+  const { statusCode: status, code }: { statusCode?: unknown; code?: unknown } = Object(thrown)
+  const isFastify = typeof code === 'string' && code.startsWith('FST_')
+  if (!isFastify || typeof status !== 'number' || status >= 500) return unavailable(thrown)
+  return new OAuthError('invalid_request', refusals.get(status) ?? 'the request is malformed', {
+    status,
+    cause: code,
+  })
+}
+
+const refusals: ReadonlyMap<number, string> = new Map([
+  [408, 'the request took too long to arrive'],
+  [413, `the body is larger than ${bodyLimitBytes} bytes`],
+  [414, 'the URL is too long'],
+  [415, 'the body must be a form: application/x-www-form-urlencoded'],
+  [431, 'the headers are too large'],
+])
+
+/** Answers what is no HTTP, or comes too slowly, and never becomes a request. */
+function answerMalformedHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const status = malformedHttp.get(error.code ?? '') ?? 400
+  const refusal = new OAuthError('invalid_request', refusals.get(status) ?? 'this is not valid HTTP', {
+    status,
+  })
+  const body = JSON.stringify(refusal)
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      'content-type: application/json; charset=utf-8',
+      `content-length: ${body.length}`,
+      'cache-control: no-store',
+      'connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  )
+}
+
+const malformedHttp: ReadonlyMap<string, number> = new Map([
+  ['ERR_HTTP_REQUEST_TIMEOUT', 408],
+  ['HPE_HEADER_OVERFLOW', 431],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 413],
+])
+
+type Routes = ReadonlyMap<string, ReadonlySet<string>>
+
+/** Gathers the methods of each path, as the endpoints register them. */
+function collectRoutes(app: FastifyInstance): Routes {
+  const routes = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = routes.get(url) ?? new Set()
+    for (const one of [method].flat()) methods.add(one)
+    routes.set(url, methods)
+  })
+  return routes
+}
+
+/** Another method at a known path is 405, and `Allow` says which there are (RFC 9110 §15.5.6). Without this it would be 404. */
+function refuseOtherMethods(app: FastifyInstance, routes: Routes): void {
+  for (const [url, methods] of [...routes]) {
+    const allow = [...methods].join(', ')
+    app.route({
+      method: app.supportedMethods.filter(method => !methods.has(method)),
+      url,
+      // Before the body is looked at.
+      onRequest: async (_request, reply) => {
+        reply.header('allow', allow)
+        throw new OAuthError('invalid_request', `this address takes ${allow} only`, { status: 405 })
+      },
+      handler: async () => {}, // unreachable
+    })
+  }
+}
