@@ -43,12 +43,47 @@ export async function changeResource(
   })
 }
 
-/** Deletes a resource; false when there is none. Its tokens run out by themselves. */
-export async function deleteResource({ sql }: Database, uri: string): Promise<boolean> {
+export interface ResourceDeletion {
+  /** `used`: nothing was changed, because clients use it. */
+  readonly kind: 'deleted' | 'used' | 'unknown'
+  /** The ids of the clients that use it, or did. */
+  readonly clients: readonly string[]
+}
+
+/** Deletes a resource that no client uses; with `force`, takes it from those that do. Its tokens run out by themselves. */
+export async function deleteResource(
+  { sql }: Database,
+  uri: string,
+  { force }: { readonly force: boolean },
+): Promise<ResourceDeletion> {
   return sql.transaction().execute(async transaction => {
-    const { numDeletedRows } = await transaction.deleteFrom('resources').where('uri', '=', uri).executeTakeFirstOrThrow()
-    if (numDeletedRows !== 1n) return false
+    const found = await transaction
+      .selectFrom('resources')
+      .select('uri')
+      .where('uri', '=', uri)
+      .executeTakeFirst()
+    if (!found) return { kind: 'unknown', clients: [] }
+
+    const users = (
+      await transaction.selectFrom('clients').select(['id', 'resources', 'introspects']).execute()
+    ).filter(client => [client.resources, client.introspects].some(list => list.split(' ').includes(uri)))
+    const clients = users.map(client => client.id)
+    if (users.length > 0 && !force) return { kind: 'used', clients }
+
+    const without = (list: string) =>
+      list
+        .split(' ')
+        .filter(item => item !== uri)
+        .join(' ')
+    for (const { id, resources, introspects } of users) {
+      await transaction
+        .updateTable('clients')
+        .set({ resources: without(resources), introspects: without(introspects) })
+        .where('id', '=', id)
+        .execute()
+    }
+    await transaction.deleteFrom('resources').where('uri', '=', uri).execute()
     await raiseRevision(transaction)
-    return true
+    return { kind: 'deleted', clients }
   })
 }

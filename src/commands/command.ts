@@ -1,0 +1,121 @@
+import type { CommandUnknownOpts } from '@commander-js/extra-typings'
+import { pino, type Logger } from 'pino'
+import { loadConfig, type Config } from '../config.ts'
+import { openInstallation, type Installation } from '../installation.ts'
+import { describeError, UsageError } from './failures.ts'
+import { printAnswer, type Answer } from './output.ts'
+
+/*
+ * How a command is written.
+ *
+ * One file in this folder for each noun (`client.ts`), and one line for it in src/command-line.ts. The file exports
+ * `clientCommands(program, terminal)`, which adds the noun to the program, and to the noun a verb for each thing to do:
+ *
+ *   const client = program.command('client').description('apps that ask for tokens')
+ *   verb(client, 'disable', 'refuse the client from now on and end its sessions', ['mintmark client disable web'])
+ *     .argument('<id>', 'the client_id')
+ *     .action(
+ *       command(terminal, async ({ open, now }, id) => {
+ *         const { db } = await open()
+ *         if (!(await disableClient(db, id, now()))) throw new CommandError(`there is no client ${id}`)
+ *         return { text: `Client ${id} is disabled, its sessions have ended.`, json: { client_id: id } }
+ *       }),
+ *     )
+ *
+ * - `open()` opens the installation as it is: it creates nothing, says which absolute path is missing, and refuses
+ *   another issuer, a newer schema and a wrong root key. It is closed after the answer has been printed.
+ *   `config()` alone opens nothing.
+ * - The function returns its answer: `text` for people, and `json`, the one document on stdout with --json. Both say
+ *   what was done. A list is `rows`, printed as they come. A command that prints by itself (serve) returns nothing.
+ * - Whatever else there is to say goes to stderr: `note` for what one should know and for progress, `confirm` (in
+ *   prompt.ts) to ask, `log` for what an audit must find.
+ * - What was typed wrongly is a `UsageError` (exit 2), what cannot be done a `CommandError` (exit 1). Their message is a
+ *   sentence without its capital and full stop, and says what to do. Any other error is a fault of ours.
+ * - Nothing secret is ever printed, but a new client secret, once. Names in JSON are those of the RFCs; times there
+ *   are seconds since the epoch.
+ */
+
+/** The process that a command runs in. */
+export interface Terminal {
+  readonly env: NodeJS.ProcessEnv
+  readonly workingDirectory: string
+  /** Whole seconds since the epoch. */
+  readonly now: () => number
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+  /** Sets the exit code of the process: 1 when it could not be done, 2 when it was typed wrongly. */
+  readonly fail: (exitCode: 1 | 2) => void
+}
+
+/** What one run of a command works with. */
+export interface Run extends Terminal {
+  /** Reads the settings; throws `ConfigError`. */
+  readonly config: () => Config
+  /** Opens the installation, which must exist. */
+  readonly open: () => Promise<Installation & { readonly config: Config }>
+  /** JSON lines on stderr, like the server's. */
+  readonly log: Logger
+  /** Says on stderr what is not the answer. */
+  readonly note: (text: string) => void
+}
+
+/** Adds a verb to a noun. Descriptions begin in lower case and have no full stop; each has an example to copy. */
+export function verb(
+  noun: CommandUnknownOpts,
+  name: string,
+  description: string,
+  examples: readonly string[],
+) {
+  return noun
+    .command(name)
+    .description(description)
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', ['', 'Examples:', ...examples.map(example => `  ${example}`)].join('\n'))
+}
+
+/** Makes the action of a verb: runs the work, prints its answer, closes what it opened, and reports what went wrong. */
+export function command<Arguments extends unknown[]>(
+  terminal: Terminal,
+  work: (run: Run, ...args: Arguments) => Promise<Answer | void>,
+): (...args: Arguments) => Promise<void> {
+  return async (...args) => {
+    // Commander's last argument is the command itself.
+    const self = args.at(-1) as CommandUnknownOpts
+    const opened: Installation[] = []
+    try {
+      const run = runOf(terminal, opened)
+      const answer = await work(run, ...args)
+      if (answer) await printAnswer(terminal.stdout, answer, self.getOptionValue('json') === true)
+    } catch (error) {
+      terminal.stderr.write(
+        `${pathOf(self)}: ${describeError(error, terminal.env['MINTMARK_LOG_LEVEL'] === 'debug')}\n`,
+      )
+      terminal.fail(error instanceof UsageError ? 2 : 1)
+    } finally {
+      for (const { db } of opened) await db.close()
+    }
+  }
+}
+
+function runOf(terminal: Terminal, opened: Installation[]): Run {
+  const note = (text: string) => void terminal.stderr.write(`${text}\n`)
+  const config = () => loadConfig(terminal.env, terminal.workingDirectory)
+  return {
+    ...terminal,
+    config,
+    open: async () => {
+      const settings = config()
+      const installation = await openInstallation(settings, terminal.now, { mayCreate: false })
+      opened.push(installation)
+      return { ...installation, config: settings }
+    },
+    log: pino({ base: null }, terminal.stderr),
+    note,
+  }
+}
+
+/** `mintmark client create`. */
+export function pathOf(self: CommandUnknownOpts): string {
+  return self.parent ? `${pathOf(self.parent)} ${self.name()}` : self.name()
+}

@@ -1,0 +1,49 @@
+import { InvalidArgumentError } from '@commander-js/extra-typings'
+import { formatDuration, parseDuration } from '../protocol/duration.ts'
+import { isResourceUri } from '../protocol/resource.ts'
+import { isScopeToken } from '../protocol/scope.ts'
+
+// Readers of options and arguments, for commander: each returns the checked value or throws what `UsageError` is there.
+
+/** The limits of the server's settings of the same names, in seconds. */
+const day = 86_400
+export const accessTokenTtl = duration(10, day)
+export const refreshTtl = duration(60, 3650 * day)
+
+/** `300`, `90s`, `5m`, `12h` or `30d` as seconds. */
+export function duration(min: number, max: number): (text: string) => number {
+  return text => {
+    const seconds = parseDuration(text)
+    if (seconds === undefined || seconds < min || seconds > max) {
+      throw new InvalidArgumentError(
+        `It takes a duration from ${formatDuration(min)} to ${formatDuration(max)}, like 300, 90s, 5m, 12h or 30d.`,
+      )
+    }
+    return seconds
+  }
+}
+
+export const scopes = several(isScopeToken, 'A scope is visible ASCII without quotes and backslashes.')
+
+/** Roles have the grammar of scopes. */
+export const roles = several(isScopeToken, 'A role is visible ASCII without quotes and backslashes.')
+
+export const resourceUris = several(isResourceUri, resourceUriForm())
+
+export function resourceUri(text: string): string {
+  if (!isResourceUri(text)) throw new InvalidArgumentError(resourceUriForm())
+  return text
+}
+
+function resourceUriForm(): string {
+  return 'A resource is an absolute URI without a fragment, like https://api.example (RFC 8707).'
+}
+
+/** An option that may be repeated and takes several values each time, also as one text with spaces. */
+function several(isValid: (item: string) => boolean, form: string) {
+  return (text: string, before: readonly string[] | undefined): readonly string[] => {
+    const items = text.split(/\s+/).filter(item => item !== '')
+    if (items.length === 0 || !items.every(isValid)) throw new InvalidArgumentError(form)
+    return [...new Set([...(before ?? []), ...items])]
+  }
+}

@@ -1,0 +1,105 @@
+import { Option, type Command } from '@commander-js/extra-typings'
+import type { ResourceTable } from '../../db/database.ts'
+import { deleteResource, insertResource, listResources } from '../../db/resources.ts'
+import { formatDuration } from '../protocol/duration.ts'
+import { command, verb, type Terminal } from './command.ts'
+import { CommandError } from './failures.ts'
+import { accessTokenTtl, resourceUri, scopes } from './options.ts'
+import { facts, type Row } from './output.ts'
+
+/** The JWS algorithms that a resource may choose from. */
+const algs = ['ES256', 'RS256'] as const
+
+/** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
+export function resourceCommands(program: Command, terminal: Terminal): void {
+  const resource = program.command('resource').description('APIs that access tokens are for')
+
+  verb(resource, 'create', 'add an API', [
+    'mintmark resource create https://api.example --scope read write',
+    'mintmark resource create https://old.example --scope read --alg RS256 --access-token-ttl 1m',
+  ])
+    .argument('<uri>', 'its absolute URI, which becomes the aud of its tokens', resourceUri)
+    .requiredOption('--scope <scope...>', 'the scopes it knows', scopes)
+    .addOption(
+      new Option('--alg <alg>', 'the algorithm that signs its tokens')
+        .choices(algs)
+        .default('ES256' as const),
+    )
+    .option(
+      '--access-token-ttl <duration>',
+      "how long its tokens live, instead of the server's setting",
+      accessTokenTtl,
+    )
+    .action(
+      command(terminal, async ({ open, now }, uri, { scope, alg, accessTokenTtl }) => {
+        const { config, db } = await open()
+        if (uri === config.issuer) {
+          throw new CommandError(
+            'the issuer itself is the audience of tokens for no particular resource: name another URI',
+          )
+        }
+        const created = {
+          uri,
+          scope: scope.join(' '),
+          alg,
+          access_token_seconds: accessTokenTtl ?? null,
+          created_at: now(),
+        }
+        if (!(await insertResource(db, created))) {
+          throw new CommandError(`the resource ${uri} exists already: \`mintmark resource list\` shows it`)
+        }
+        const ttl = formatDuration(created.access_token_seconds ?? config.accessTokenSeconds)
+        return {
+          text: `Created the resource ${uri}\n${facts({ scope: created.scope, alg, 'access tokens live': ttl })}`,
+          json: describe(created),
+        }
+      }),
+    )
+
+  verb(resource, 'list', 'show all APIs', ['mintmark resource list']).action(
+    command(terminal, async ({ open }) => {
+      const { config, db } = await open()
+      const rowOf = (row: ResourceTable): Row => ({
+        cells: [
+          row.uri,
+          row.alg,
+          formatDuration(row.access_token_seconds ?? config.accessTokenSeconds),
+          row.scope,
+        ],
+        json: describe(row),
+      })
+      return {
+        columns: ['URI', 'ALG', 'TOKENS LIVE', 'SCOPE'],
+        rows: (await listResources(db)).map(rowOf),
+        none: 'There is no resource yet: `mintmark resource create URI --scope …` adds one.',
+      }
+    }),
+  )
+
+  verb(resource, 'delete', 'remove an API', ['mintmark resource delete https://api.example'])
+    .argument('<uri>', 'its URI', resourceUri)
+    .option('--force', 'take it from the clients that use it')
+    .action(
+      command(terminal, async ({ open }, uri, { force = false }) => {
+        const { config, db } = await open()
+        const outcome = await deleteResource(db, uri, { force })
+        if (outcome.kind === 'unknown') throw new CommandError(`there is no resource ${uri}`)
+        const { clients } = outcome
+        if (outcome.kind === 'used') {
+          throw new CommandError(
+            `${uri} is used by ${clients.join(', ')}: --force takes it from them and deletes it`,
+          )
+        }
+        const ttl = formatDuration(config.accessTokenSeconds)
+        const taken = clients.length === 0 ? '' : `\nIt was taken from ${clients.join(', ')}.`
+        return {
+          text: `Deleted the resource ${uri}. Tokens for it run out by themselves, within ${ttl}.${taken}`,
+          json: { uri, deleted: true, taken_from: clients },
+        }
+      }),
+    )
+}
+
+function describe({ access_token_seconds, ...resource }: ResourceTable) {
+  return { ...resource, access_token_ttl: access_token_seconds }
+}
