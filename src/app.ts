@@ -35,12 +35,15 @@ const secretParameters: ReadonlySet<string> = new Set([
 /** The HTTP server: what holds for every request, and one line for each endpoint. Does not listen. */
 export function buildApp(ctx: Context, options: FastifyServerOptions = {}): FastifyInstance {
   const { config } = ctx
+  const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
   const app = fastify({
     loggerInstance: ctx.log,
     // One line for each request, below; Fastify's own has the query string in it.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIds(),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
+    // Where the issuer has a path, a proxy may pass it on or cut it off.
+    rewriteUrl: ({ url = '/' }) => (url.startsWith(`${issuerPath}/`) ? url.slice(issuerPath.length) : url),
     bodyLimit: bodyLimitBytes,
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000 },
     requestTimeout: 15_000,

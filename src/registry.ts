@@ -1,7 +1,7 @@
 import { findClient } from '../db/clients.ts'
 import type { ClientTable, Database, ResourceTable } from '../db/database.ts'
 import { readRevision } from '../db/installation.ts'
-import { findResource } from '../db/resources.ts'
+import { findResource, listResources } from '../db/resources.ts'
 
 export type Client = ClientTable
 export type Resource = ResourceTable
@@ -10,6 +10,8 @@ export type Resource = ResourceTable
 export interface Registry {
   findClient(id: string): Promise<Client | undefined>
   findResource(uri: string): Promise<Resource | undefined>
+  /** All scopes that some resource knows, sorted. */
+  listScopes(): Promise<readonly string[]>
   /** Forgets everything if something has changed since the last call; whether it has. */
   follow(): Promise<boolean>
 }
@@ -21,24 +23,32 @@ export function openRegistry(db: Database): Registry {
   let revision: number | undefined
   const clients = lookup((id: string) => findClient(db, id))
   const resources = lookup((uri: string) => findResource(db, uri))
+  const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
   return {
     findClient: clients.find,
     findResource: resources.find,
+    listScopes: async () => (await scopes.find('all')) ?? [],
     follow: async () => {
       const current = await readRevision(db)
       if (current === revision) return false
       revision = current
       clients.forget()
       resources.forget()
+      scopes.forget()
       return true
     },
   }
 }
 
-function lookup<Row>(read: (key: string) => Promise<Row | undefined>) {
-  let rows = new Map<string, Row | undefined>()
+function scopesOf(resources: readonly Resource[]): readonly string[] {
+  const scopes = resources.flatMap(resource => resource.scope.split(' ')).filter(scope => scope !== '')
+  return [...new Set(scopes)].sort()
+}
+
+function lookup<Key extends string, Row>(read: (key: Key) => Promise<Row | undefined>) {
+  let rows = new Map<Key, Row | undefined>()
   return {
-    find: async (key: string): Promise<Row | undefined> => {
+    find: async (key: Key): Promise<Row | undefined> => {
       const found = rows.get(key)
       if (found !== undefined || rows.has(key)) return found
       const readInto = rows

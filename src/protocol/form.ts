@@ -42,7 +42,7 @@ export function formOf(body: unknown): Form {
   throw malformed('the request has no body: send the parameters as application/x-www-form-urlencoded')
 }
 
-/** The value of a parameter that must be there, at most `lengthMax` characters long, without control characters (tab excepted). */
+/** The value of a parameter that must be there: at most `lengthMax` characters, no control characters but the tab. */
 export function required(form: Form, name: string, lengthMax = Infinity): string {
   const value = form.get(name)
   if (value === undefined) throw malformed(`the parameter ${name} is missing`)
