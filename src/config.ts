@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { formatDuration, parseDuration } from './protocol/duration.ts'
+import { nearestName } from './protocol/suggestion.ts'
 
 /** Every setting, checked. Durations are whole seconds; paths are absolute. */
 export interface Config {
@@ -36,8 +37,7 @@ export interface Config {
 }
 
 export type DatabaseUrl =
-  | { readonly engine: 'sqlite'; readonly file: string }
-  | { readonly engine: 'postgres'; readonly url: string }
+  { readonly engine: 'sqlite'; readonly file: string } | { readonly engine: 'postgres'; readonly url: string }
 
 /** What the operator set is wrong: the message lists every problem, and what would be right. */
 export class ConfigError extends Error {
@@ -51,82 +51,21 @@ const day = 86_400
 /** Reads all settings at once, so that one start shows every problem. An unknown name is a problem too. */
 export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Config {
   const problems: string[] = []
-  const known = new Set<string>()
-
-  const read = (name: string): string | undefined => {
-    known.add(prefix + name)
-    const value = env[prefix + name]
-    return value === undefined || value === '' ? undefined : value
-  }
-  const refuse = (name: string, value: string, takes: string) => {
-    problems.push(`${prefix}${name} is ${JSON.stringify(value)}, but takes ${takes}`)
-  }
-  const checked = <T>(name: string, fallback: T, takes: string, parse: (text: string) => T | undefined): T => {
-    const value = read(name)
-    if (value === undefined) return fallback
-    const parsed = parse(value)
-    if (parsed === undefined) refuse(name, value, takes)
-    return parsed ?? fallback
-  }
-  const integer = (name: string, fallback: number, min: number, max: number) =>
-    checked(name, fallback, `a whole number from ${min} to ${max}`, text => within(wholeNumber(text), min, max))
-  const duration = (name: string, fallback: number, min: number, max: number) =>
-    checked(
-      name,
-      fallback,
-      `a duration from ${formatDuration(min)} to ${formatDuration(max)}, in seconds or with a unit (300, 90s, 5m, 12h, 30d)`,
-      text => within(parseDuration(text), min, max),
-    )
-  const list = (name: string, takes: string, isValid: (item: string) => boolean) =>
-    checked<readonly string[]>(name, [], takes, text => {
-      const items = text.split(/[\s,]+/).filter(item => item !== '')
-      return items.every(isValid) ? items : undefined
-    })
+  const { read, checked, integer, duration, list, known } = readers(env, problems)
 
   const home = resolve(workingDirectory, read('HOME') ?? '.')
   const port = integer('PORT', 9000, 0, 65_535)
-  const metricsPort = integer('METRICS_PORT', 9001, 0, 65_535)
   const rootKeyFile = read('ROOT_KEY_FILE')
-
-  const databaseUrlText = read('DATABASE_URL')
-  const databaseUrlFile = read('DATABASE_URL_FILE')
-  if (databaseUrlText !== undefined && databaseUrlFile !== undefined) {
-    problems.push(`${prefix}DATABASE_URL and ${prefix}DATABASE_URL_FILE are both set, but only one may be`)
-  }
-  let databaseUrl: DatabaseUrl = { engine: 'sqlite', file: resolve(home, 'db/mintmark.sqlite') }
-  if (databaseUrlText !== undefined) {
-    const parsed = parseDatabaseUrl(databaseUrlText, home)
-    // The value may hold a password, so it is not shown.
-    if (!parsed) problems.push(`${prefix}DATABASE_URL takes ${databaseUrlForms}`)
-    else databaseUrl = parsed
-  } else if (databaseUrlFile !== undefined) {
-    const file = resolve(home, databaseUrlFile)
-    const text = readText(file)
-    const parsed = text === undefined ? undefined : parseDatabaseUrl(text.trim(), home)
-    if (text === undefined) problems.push(`${prefix}DATABASE_URL_FILE is ${JSON.stringify(file)}, which cannot be read`)
-    else if (!parsed) problems.push(`the file in ${prefix}DATABASE_URL_FILE must hold one line: ${databaseUrlForms}`)
-    else databaseUrl = parsed
-  }
-
   const config: Config = {
     home,
-    issuer: checked(
-      'ISSUER',
-      `http://127.0.0.1:${port}`,
-      'an https URL without query, fragment or trailing slash (http only for a loopback host)',
-      text => (isIssuer(text) ? text : undefined),
-    ),
-    host: checked('HOST', '127.0.0.1', 'a host name or an address to listen on', text =>
-      /^[A-Za-z0-9.:_-]+$/.test(text) ? text : undefined,
-    ),
+    issuer: checked('ISSUER', `http://127.0.0.1:${port}`, issuerForm, isIssuer, normalIssuer),
+    host: checked('HOST', '127.0.0.1', 'a host name or an address to listen on', isHost),
     port,
-    databaseUrl,
+    databaseUrl: readDatabaseUrl(read, home, problems),
     rootKeyFile: resolve(home, rootKeyFile ?? 'keys/root.key'),
     rootKeyIsMounted: rootKeyFile !== undefined,
-    metricsHost: checked('METRICS_HOST', '127.0.0.1', 'a host name or an address to listen on', text =>
-      /^[A-Za-z0-9.:_-]+$/.test(text) ? text : undefined,
-    ),
-    metricsPort,
+    metricsHost: checked('METRICS_HOST', '127.0.0.1', 'a host name or an address to listen on', isHost),
+    metricsPort: integer('METRICS_PORT', 9001, 0, 65_535),
     accessTokenSeconds: duration('ACCESS_TOKEN_TTL', 300, 10, day),
     refreshIdleSeconds: duration('REFRESH_IDLE_TTL', 30 * day, 60, 3650 * day),
     refreshAbsoluteSeconds: duration('REFRESH_ABSOLUTE_TTL', 180 * day, 60, 3650 * day),
@@ -138,23 +77,141 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
     trustProxy: list('TRUST_PROXY', 'addresses or networks like 10.0.0.0/8, separated by commas', isNetwork),
     corsOrigins: list('CORS_ORIGINS', 'origins like https://app.example, separated by commas', isOrigin),
     logLevel: checked('LOG_LEVEL', 'info', `one of ${logLevels.join(', ')}`, text =>
-      logLevels.includes(text) ? text : undefined,
+      logLevels.includes(text),
     ),
   }
 
+  problems.push(...contradictions(config), ...unknownNames(env, known))
+  if (problems.length === 0) return config
+  throw new ConfigError(`The configuration is not valid:\n- ${problems.join('\n- ')}`)
+}
+
+type Read = (name: string) => string | undefined
+
+/** Functions that read one setting each, note what is wrong with it, and remember its name. */
+function readers(env: NodeJS.ProcessEnv, problems: string[]) {
+  const known = new Set<string>()
+  // An empty variable is one that a deployment left out.
+  const read: Read = name => {
+    known.add(prefix + name)
+    return env[prefix + name] || undefined
+  }
+  const parsed = <T>(
+    name: string,
+    fallback: T,
+    takes: string,
+    parse: (text: string) => T | undefined,
+    suggest: (text: string) => string | undefined = () => undefined,
+  ): T => {
+    const text = read(name)
+    if (text === undefined) return fallback
+    const value = parse(text)
+    if (value !== undefined) return value
+    const better = suggest(text)
+    const hint = better === undefined ? '' : `; did you mean ${better}?`
+    problems.push(`${prefix}${name} is ${JSON.stringify(text)}, but takes ${takes}${hint}`)
+    return fallback
+  }
+  return {
+    known,
+    read,
+    checked: (
+      name: string,
+      fallback: string,
+      takes: string,
+      isValid: (text: string) => boolean,
+      suggest?: (text: string) => string | undefined,
+    ) => parsed(name, fallback, takes, text => (isValid(text) ? text : undefined), suggest),
+    integer: (name: string, fallback: number, min: number, max: number) =>
+      parsed(name, fallback, `a whole number from ${min} to ${max}`, text =>
+        within(wholeNumber(text), min, max),
+      ),
+    duration: (name: string, fallback: number, min: number, max: number) =>
+      parsed(
+        name,
+        fallback,
+        `a duration from ${formatDuration(min)} to ${formatDuration(max)}, in seconds or with a unit (300, 90s, 5m, 12h, 30d)`,
+        text => within(parseDuration(text), min, max),
+      ),
+    list: (name: string, takes: string, isValid: (item: string) => boolean) =>
+      parsed<readonly string[]>(name, [], takes, text => {
+        const items = text.split(/[\s,]+/).filter(item => item !== '')
+        return items.every(isValid) ? items : undefined
+      }),
+  }
+}
+
+/** What no setting alone shows to be wrong. */
+function contradictions(config: Config): string[] {
+  const problems: string[] = []
   if (config.refreshIdleSeconds > config.refreshAbsoluteSeconds) {
-    problems.push(`${prefix}REFRESH_IDLE_TTL is longer than ${prefix}REFRESH_ABSOLUTE_TTL, but no session outlives the latter`)
+    problems.push(
+      `${prefix}REFRESH_IDLE_TTL (${formatDuration(config.refreshIdleSeconds)}) is longer than ` +
+        `${prefix}REFRESH_ABSOLUTE_TTL (${formatDuration(config.refreshAbsoluteSeconds)}), but no session outlives the latter`,
+    )
   }
-  if (port !== 0 && port === metricsPort && config.host === config.metricsHost) {
-    problems.push(`${prefix}METRICS_PORT is ${metricsPort}, the same as ${prefix}PORT: choose another, or 0 for no metrics`)
+  if (config.port !== 0 && config.port === config.metricsPort && config.host === config.metricsHost) {
+    problems.push(
+      `${prefix}METRICS_PORT is ${config.metricsPort}, the same as ${prefix}PORT: choose another, or 0 for no metrics`,
+    )
   }
-  for (const name of Object.keys(env)) {
-    if (!name.startsWith(prefix) || known.has(name)) continue
-    const nearest = nearestName(name, known)
-    problems.push(`${name} is not a setting of Mintmark${nearest ? `; did you mean ${nearest}?` : ''}`)
+  return problems
+}
+
+/** Kubernetes gives each pod variables that are named after the services around it. */
+const serviceLink = /^MINTMARK_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP|SCTP))/
+
+/** A misspelt setting would silently not count. */
+function unknownNames(env: NodeJS.ProcessEnv, known: ReadonlySet<string>): string[] {
+  const names = Object.keys(env).filter(name => name.startsWith(prefix) && !known.has(name))
+  const problems = names
+    .filter(name => !serviceLink.test(name))
+    .map(name => {
+      const nearest = nearestName(
+        name.slice(prefix.length),
+        [...known].map(other => other.slice(prefix.length)),
+      )
+      return `${name} is not a setting of Mintmark${nearest ? `; did you mean ${prefix}${nearest}?` : ''}`
+    })
+  if (names.some(name => serviceLink.test(name))) {
+    problems.push(
+      `Kubernetes has set ${prefix}PORT and others for a service named mintmark: add enableServiceLinks: false to the pod`,
+    )
   }
-  if (problems.length > 0) throw new ConfigError(`The configuration is not valid:\n- ${problems.join('\n- ')}`)
-  return config
+  return problems
+}
+
+function readDatabaseUrl(read: Read, home: string, problems: string[]): DatabaseUrl {
+  const text = read('DATABASE_URL')
+  const pointer = read('DATABASE_URL_FILE')
+  const fallback: DatabaseUrl = { engine: 'sqlite', file: resolve(home, 'db/mintmark.sqlite') }
+  // A URL may hold a password, so neither it nor the file's text is ever shown.
+  const complain = (problem: string) => {
+    problems.push(problem)
+    return fallback
+  }
+  if (text !== undefined && pointer !== undefined) {
+    return complain(`${prefix}DATABASE_URL and ${prefix}DATABASE_URL_FILE are both set, but only one may be`)
+  }
+  if (text !== undefined) {
+    return parseDatabaseUrl(text, home) ?? complain(`${prefix}DATABASE_URL takes ${databaseUrlForms}`)
+  }
+  if (pointer === undefined) return fallback
+  if (/:\/\/|^sqlite:/.test(pointer)) {
+    return complain(
+      `${prefix}DATABASE_URL_FILE takes the path of a file that holds the URL; the URL itself is ${prefix}DATABASE_URL`,
+    )
+  }
+  const file = resolve(home, pointer)
+  const content = readText(file)
+  if (content === undefined)
+    return complain(`${prefix}DATABASE_URL_FILE is ${JSON.stringify(file)}, which cannot be read`)
+  return (
+    parseDatabaseUrl(content.trim(), home) ??
+    complain(
+      `the file ${JSON.stringify(file)} of ${prefix}DATABASE_URL_FILE must hold one line: ${databaseUrlForms}`,
+    )
+  )
 }
 
 const databaseUrlForms = 'sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME'
@@ -162,24 +219,43 @@ const databaseUrlForms = 'sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME
 function parseDatabaseUrl(text: string, home: string): DatabaseUrl | undefined {
   if (text.startsWith('sqlite:')) {
     const path = text.slice('sqlite:'.length)
-    return path === '' ? undefined : { engine: 'sqlite', file: resolve(home, path) }
+    // `//host` would be another machine, and SQLite's `:memory:` would forget everything.
+    return /^$|^\/\/[^/]|^:|[\0\n]/.test(path) ? undefined : { engine: 'sqlite', file: resolve(home, path) }
   }
-  if (!/^postgres(ql)?:\/\/./.test(text)) return undefined
+  if (!/^postgres(ql)?:\/\/./.test(text) || !URL.canParse(text)) return undefined
   return { engine: 'postgres', url: text }
 }
 
 /** Whether a host is this machine itself, where plain http cannot be overheard. */
 export function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || hostname === '::1' || /^127(\.\d{1,3}){3}$/.test(hostname)
+  return (
+    hostname === 'localhost' ||
+    hostname === '[::1]' ||
+    hostname === '::1' ||
+    /^127(\.\d{1,3}){3}$/.test(hostname)
+  )
 }
+
+const issuerForm = 'an https URL without query, fragment or trailing slash (http only for a loopback host)'
 
 /** RFC 8414 §2: https, no query, no fragment. No trailing slash, so that there is one spelling. */
 function isIssuer(text: string): boolean {
   const url = URL.parse(text)
-  if (!url || /[?#\s"\\]/.test(text) || text.endsWith('/') || url.username !== '' || url.password !== '') return false
+  if (!url || /[?#\s"\\]/.test(text) || text.endsWith('/') || url.username !== '' || url.password !== '')
+    return false
   // The text must be the URL's own normal form: verifiers compare it character by character.
   if (url.href !== text && url.href !== `${text}/`) return false
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
+}
+
+/** The same address spelt as it must be, where only the spelling is wrong. */
+function normalIssuer(text: string): string | undefined {
+  const normal = URL.parse(text)?.href.replace(/\/+$/, '')
+  return normal !== undefined && isIssuer(normal) ? normal : undefined
+}
+
+function isHost(text: string): boolean {
+  return /^[A-Za-z0-9.:_-]+$/.test(text)
 }
 
 function isOrigin(text: string): boolean {
@@ -208,29 +284,4 @@ function readText(file: string): string | undefined {
   } catch {
     return undefined // the caller names the file in its problem
   }
-}
-
-/** The known name that differs least, if it differs little. */
-function nearestName(name: string, known: ReadonlySet<string>): string | undefined {
-  let nearest: string | undefined
-  let least = 5
-  for (const candidate of known) {
-    const distance = editDistance(name, candidate)
-    if (distance < least) [nearest, least] = [candidate, distance]
-  }
-  return nearest
-}
-
-/** Levenshtein's distance. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

@@ -1,0 +1,257 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { ConfigError, loadConfig, type Config } from '../src/config.ts'
+import { formatDuration, parseDuration } from '../src/protocol/duration.ts'
+
+const load = (settings: Record<string, string>) =>
+  loadConfig(
+    Object.fromEntries(Object.entries(settings).map(([name, value]) => [`MINTMARK_${name}`, value])),
+    '/srv',
+  )
+
+/** The problems that a start would show, one a line. */
+function problemsOf(settings: Record<string, string>): readonly string[] {
+  try {
+    load(settings)
+    return []
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const [title, ...problems] = error.message.split('\n- ')
+    t.equal(title, 'The configuration is not valid:')
+    return problems
+  }
+}
+
+t.test('without any setting the defaults of the README count', async t => {
+  t.same(loadConfig({ HOME: '/home/someone', PORT: '1', PATH: '/bin' }, '/srv'), {
+    home: '/srv',
+    issuer: 'http://127.0.0.1:9000',
+    host: '127.0.0.1',
+    port: 9000,
+    databaseUrl: { engine: 'sqlite', file: '/srv/db/mintmark.sqlite' },
+    rootKeyFile: '/srv/keys/root.key',
+    rootKeyIsMounted: false,
+    metricsHost: '127.0.0.1',
+    metricsPort: 9001,
+    accessTokenSeconds: 300,
+    refreshIdleSeconds: 30 * 86_400,
+    refreshAbsoluteSeconds: 180 * 86_400,
+    refreshRetrySeconds: 10,
+    refreshLateLimit: 6,
+    keyRotationSeconds: 30 * 86_400,
+    jwksMaxAgeSeconds: 300,
+    clockSkewSeconds: 60,
+    trustProxy: [],
+    corsOrigins: [],
+    logLevel: 'info',
+  } satisfies Config)
+})
+
+t.test('each setting takes its forms', async t => {
+  const accepted: readonly (readonly [string, string, Partial<Config>])[] = [
+    ['HOME', 'data', { home: '/srv/data', rootKeyFile: '/srv/data/keys/root.key' }],
+    [
+      'HOME',
+      '/var/lib/mintmark',
+      { databaseUrl: { engine: 'sqlite', file: '/var/lib/mintmark/db/mintmark.sqlite' } },
+    ],
+    ['HOME', '', { home: '/srv' }],
+    ['PORT', '8080', { port: 8080, issuer: 'http://127.0.0.1:8080' }],
+    ['PORT', '0', { port: 0 }],
+    ['HOST', '0.0.0.0', { host: '0.0.0.0' }],
+    ['HOST', '::', { host: '::' }],
+    ['ISSUER', 'https://auth.example', { issuer: 'https://auth.example' }],
+    ['ISSUER', 'https://auth.example:8443/tenant/a', { issuer: 'https://auth.example:8443/tenant/a' }],
+    ['ISSUER', 'http://localhost:9000', { issuer: 'http://localhost:9000' }],
+    ['ISSUER', 'http://[::1]:9000', { issuer: 'http://[::1]:9000' }],
+    [
+      'DATABASE_URL',
+      'sqlite:data/x.sqlite',
+      { databaseUrl: { engine: 'sqlite', file: '/srv/data/x.sqlite' } },
+    ],
+    [
+      'DATABASE_URL',
+      'sqlite:///data/x.sqlite',
+      { databaseUrl: { engine: 'sqlite', file: '/data/x.sqlite' } },
+    ],
+    [
+      'DATABASE_URL',
+      'postgres://u:p@db/m',
+      { databaseUrl: { engine: 'postgres', url: 'postgres://u:p@db/m' } },
+    ],
+    [
+      'DATABASE_URL',
+      'postgresql:///m?host=/run/pg',
+      { databaseUrl: { engine: 'postgres', url: 'postgresql:///m?host=/run/pg' } },
+    ],
+    ['ROOT_KEY_FILE', 'root.key', { rootKeyFile: '/srv/root.key', rootKeyIsMounted: true }],
+    ['METRICS_PORT', '0', { metricsPort: 0 }],
+    ['ACCESS_TOKEN_TTL', '90s', { accessTokenSeconds: 90 }],
+    ['REFRESH_IDLE_TTL', '12h', { refreshIdleSeconds: 43_200 }],
+    ['REFRESH_ABSOLUTE_TTL', '365d', { refreshAbsoluteSeconds: 365 * 86_400 }],
+    ['REFRESH_RETRY_WINDOW', '0', { refreshRetrySeconds: 0 }],
+    ['REFRESH_LATE_LIMIT', '8', { refreshLateLimit: 8 }],
+    ['KEY_ROTATION_INTERVAL', '1d', { keyRotationSeconds: 86_400 }],
+    ['JWKS_MAX_AGE', '1m', { jwksMaxAgeSeconds: 60 }],
+    ['CLOCK_SKEW', '0', { clockSkewSeconds: 0 }],
+    [
+      'TRUST_PROXY',
+      '10.0.0.0/8, fd00::/8 192.0.2.1',
+      { trustProxy: ['10.0.0.0/8', 'fd00::/8', '192.0.2.1'] },
+    ],
+    [
+      'CORS_ORIGINS',
+      'https://app.example,http://localhost:5173',
+      { corsOrigins: ['https://app.example', 'http://localhost:5173'] },
+    ],
+    ['LOG_LEVEL', 'debug', { logLevel: 'debug' }],
+  ]
+  for (const [name, value, part] of accepted) t.match(load({ [name]: value }), part, `${name}=${value}`)
+})
+
+t.test('what a setting does not take is refused with its name, its value and what it takes', async t => {
+  const refused: readonly (readonly [string, string, RegExp])[] = [
+    ['PORT', '65536', /^MINTMARK_PORT is "65536", but takes a whole number from 0 to 65535$/],
+    ['PORT', '80a', /PORT is "80a"/],
+    ['PORT', '-1', /PORT is "-1"/],
+    ['PORT', ' 80', /PORT is " 80"/],
+    ['PORT', '1e3', /PORT is "1e3"/],
+    ['HOST', 'http://0.0.0.0', /takes a host name or an address/],
+    ['METRICS_HOST', 'a b', /takes a host name or an address/],
+    ['ISSUER', 'http://auth.example', /takes an https URL .* \(http only for a loopback host\)$/],
+    ['ISSUER', 'https://auth.example/', /; did you mean https:\/\/auth\.example\?$/],
+    ['ISSUER', 'HTTPS://Auth.Example:443', /; did you mean https:\/\/auth\.example\?$/],
+    ['ISSUER', 'https://auth.example/?a=b', /takes an https URL without query/],
+    ['ISSUER', 'https://auth.example#a', /without query, fragment/],
+    ['ISSUER', 'https://user:pw@auth.example', /takes an https URL/],
+    ['ISSUER', 'auth.example', /takes an https URL/],
+    ['ISSUER', 'http://127.0.0.1.example', /http only for a loopback host/],
+    ['DATABASE_URL', 'mysql://db', /^MINTMARK_DATABASE_URL takes sqlite:PATH or postgres:\/\//],
+    ['DATABASE_URL', 'sqlite:', /takes sqlite:PATH/],
+    ['DATABASE_URL', 'sqlite::memory:', /takes sqlite:PATH/],
+    ['DATABASE_URL', 'sqlite://data/x.sqlite', /takes sqlite:PATH/],
+    ['DATABASE_URL', 'postgres://db:port/m', /takes sqlite:PATH/],
+    [
+      'ACCESS_TOKEN_TTL',
+      '5',
+      /takes a duration from 10s to 1d, in seconds or with a unit \(300, 90s, 5m, 12h, 30d\)$/,
+    ],
+    ['ACCESS_TOKEN_TTL', '5min', /takes a duration/],
+    ['REFRESH_IDLE_TTL', '1.5h', /takes a duration from 1m to 3650d/],
+    ['REFRESH_RETRY_WINDOW', '10m', /takes a duration from 0s to 5m/],
+    ['REFRESH_LATE_LIMIT', '9', /takes a whole number from 1 to 8$/],
+    ['CLOCK_SKEW', '1h', /takes a duration from 0s to 10m/],
+    ['TRUST_PROXY', '10.0.0.0/33', /takes addresses or networks/],
+    ['TRUST_PROXY', 'true', /takes addresses or networks/],
+    ['CORS_ORIGINS', 'https://app.example/', /takes origins like/],
+    ['CORS_ORIGINS', '*', /takes origins like/],
+    ['LOG_LEVEL', 'verbose', /takes one of fatal, error, warn, info, debug, trace, silent$/],
+  ]
+  for (const [name, value, problem] of refused)
+    t.match(problemsOf({ [name]: value }), [problem], `${name}=${value}`)
+})
+
+t.test('settings that contradict each other are refused', async t => {
+  t.match(problemsOf({ REFRESH_IDLE_TTL: '200d' }), [
+    /IDLE_TTL \(200d\) is longer than MINTMARK_REFRESH_ABSOLUTE_TTL \(180d\)/,
+  ])
+  t.match(problemsOf({ PORT: '9001' }), [/^MINTMARK_METRICS_PORT is 9001, the same as MINTMARK_PORT/])
+  t.same(problemsOf({ PORT: '9001', METRICS_HOST: '127.0.0.2' }), [])
+})
+
+t.test('all problems are told at once', async t => {
+  const problems = problemsOf({ PORT: 'x', ISSUER: 'y', LOG_LEVEL: 'z', ISUER: '', REFRESH_LATE_LIMIT: '0' })
+  const names = [
+    /PORT is "x"/,
+    /ISSUER is "y"/,
+    /LATE_LIMIT is "0"/,
+    /LOG_LEVEL is "z"/,
+    /ISUER is not a setting/,
+  ]
+  t.match(problems, names)
+  t.equal(problems.length, names.length)
+})
+
+t.test('an unknown name is refused, with the setting that was probably meant', async t => {
+  const unknown: readonly (readonly [string, RegExp])[] = [
+    ['ISUER', /^MINTMARK_ISUER is not a setting of Mintmark; did you mean MINTMARK_ISSUER\?$/],
+    ['DATABASE_URI', /; did you mean MINTMARK_DATABASE_URL\?$/],
+    ['ACCESS_TOKEN_SECONDS', /; did you mean MINTMARK_ACCESS_TOKEN_TTL\?$/],
+    ['ROOT_KEY', /; did you mean MINTMARK_ROOT_KEY_FILE\?$/],
+    ['TELEMETRY', /^MINTMARK_TELEMETRY is not a setting of Mintmark$/],
+    ['FOO', /^MINTMARK_FOO is not a setting of Mintmark$/],
+  ]
+  for (const [name, problem] of unknown) t.match(problemsOf({ [name]: 'hunter2' }), [problem], name)
+  t.notMatch(
+    problemsOf({ ROOT_KEY: 'hunter2' }).join(),
+    /hunter2/,
+    'and its value, which may be a secret, is not shown',
+  )
+})
+
+t.test('what Kubernetes sets for a service named mintmark is recognised', async t => {
+  const problems = problemsOf({
+    PORT: 'tcp://10.0.0.1:9000',
+    SERVICE_HOST: '10.0.0.1',
+    SERVICE_PORT_HTTP: '9000',
+    PORT_9000_TCP_ADDR: '10.0.0.1',
+  })
+  t.match(problems, [/PORT is "tcp:/, /add enableServiceLinks: false to the pod/])
+})
+
+t.test('the database URL can come from a file, and is never shown', async t => {
+  const dir = t.testdir({
+    url: 'postgres://mintmark:hunter2@db.example/mintmark\n',
+    wrong: 'mysql://mintmark:hunter2@db.example\n',
+  })
+  t.match(load({ DATABASE_URL_FILE: join(dir, 'url') }), {
+    databaseUrl: { engine: 'postgres', url: 'postgres://mintmark:hunter2@db.example/mintmark' },
+  })
+  const refused: readonly (readonly [Record<string, string>, RegExp])[] = [
+    [{ DATABASE_URL_FILE: join(dir, 'missing') }, /missing", which cannot be read$/],
+    [{ DATABASE_URL_FILE: 'relative' }, /"\/srv\/relative", which cannot be read$/],
+    [
+      { DATABASE_URL_FILE: join(dir, 'wrong') },
+      /wrong" of MINTMARK_DATABASE_URL_FILE must hold one line: sqlite:PATH/,
+    ],
+    [{ DATABASE_URL_FILE: 'postgres://mintmark:hunter2@db' }, /the URL itself is MINTMARK_DATABASE_URL$/],
+    [{ DATABASE_URL_FILE: join(dir, 'url'), DATABASE_URL: 'sqlite:x' }, /both set, but only one may be$/],
+    [{ DATABASE_URL: 'mysql://mintmark:hunter2@db' }, /takes sqlite:PATH/],
+  ]
+  for (const [settings, problem] of refused) {
+    const problems = problemsOf(settings)
+    t.match(problems, [problem])
+    t.notMatch(problems.join(), /hunter2/)
+  }
+})
+
+t.test('durations are seconds, or have one unit', async t => {
+  const durations: readonly (readonly [string, number | undefined])[] = [
+    ['300', 300],
+    ['0', 0],
+    ['90s', 90],
+    ['5m', 300],
+    ['12h', 43_200],
+    ['30d', 2_592_000],
+    ['', undefined],
+    ['s', undefined],
+    ['1w', undefined],
+    ['1h30m', undefined],
+    ['1.5h', undefined],
+    ['-1', undefined],
+    ['5 m', undefined],
+    ['5M', undefined],
+    ['1e3', undefined],
+    ['9999999999999', undefined],
+  ]
+  for (const [text, seconds] of durations) t.equal(parseDuration(text), seconds, text)
+  for (const seconds of [0, 1, 59, 60, 90, 3600, 5400, 86_400, 100_000, 2_592_000]) {
+    t.equal(
+      parseDuration(formatDuration(seconds)),
+      seconds,
+      `${formatDuration(seconds)} is read as it is written`,
+    )
+  }
+  t.equal(formatDuration(2_592_000), '30d')
+  t.equal(formatDuration(5400), '90m')
+})
