@@ -28,7 +28,9 @@ interface Waiting<Entry, Result> {
  * next one gathers. Nobody is answered before the commit; a batch that fails is tried entry by entry, so that a bad
  * one does not fail its neighbours, except where nobody knows whether it was committed.
  */
-export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): (entry: Entry) => Promise<Result> {
+export function batcher<Entry, Result>(
+  options: BatcherOptions<Entry, Result>,
+): (entry: Entry) => Promise<Result> {
   const { keyOf, isSame, commit, mayBeOneEntry, limit } = options
   let queue: Waiting<Entry, Result>[] = []
   let isScheduled = false

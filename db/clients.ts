@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { sql as fragment } from 'kysely'
 import type { ClientTable, Database } from './database.ts'
 import { raiseRevision } from './installation.ts'
@@ -11,11 +12,13 @@ export async function listClients({ sql }: Database): Promise<ClientTable[]> {
 }
 
 /** Adds a client; false when its id is taken. */
-export async function insertClient({ sql }: Database, client: ClientTable): Promise<boolean> {
+export async function insertClient({ sql }: Database, client: Omit<ClientTable, 'epoch'>): Promise<boolean> {
+  // An epoch that no earlier client of this id can have had: the sessions of a deleted one stay dead.
+  const epoch = randomInt(2 ** 31)
   return sql.transaction().execute(async transaction => {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('clients')
-      .values(client)
+      .values({ ...client, epoch })
       .onConflict(conflict => conflict.doNothing())
       .executeTakeFirstOrThrow()
     if (numInsertedOrUpdatedRows !== 1n) return false
@@ -27,7 +30,11 @@ export async function insertClient({ sql }: Database, client: ClientTable): Prom
 export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | 'disabled_at'>
 
 /** Changes a client's settings or secrets; false when there is none. Its sessions live on. */
-export async function changeClient({ sql }: Database, id: string, settings: Partial<ClientSettings>): Promise<boolean> {
+export async function changeClient(
+  { sql }: Database,
+  id: string,
+  settings: Partial<ClientSettings>,
+): Promise<boolean> {
   return sql.transaction().execute(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('clients')
@@ -41,11 +48,17 @@ export async function changeClient({ sql }: Database, id: string, settings: Part
 }
 
 /** Disables a client or enables it again (`disabledAt` null). Disabling raises its epoch, which ends its sessions. */
-export async function disableClient({ sql }: Database, id: string, disabledAt: number | null): Promise<boolean> {
+export async function disableClient(
+  { sql }: Database,
+  id: string,
+  disabledAt: number | null,
+): Promise<boolean> {
   return sql.transaction().execute(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('clients')
-      .set(disabledAt === null ? { disabled_at: null } : { disabled_at: disabledAt, epoch: fragment`epoch + 1` })
+      .set(
+        disabledAt === null ? { disabled_at: null } : { disabled_at: disabledAt, epoch: fragment`epoch + 1` },
+      )
       .where('id', '=', id)
       .executeTakeFirstOrThrow()
     if (numUpdatedRows !== 1n) return false
@@ -57,7 +70,10 @@ export async function disableClient({ sql }: Database, id: string, disabledAt: n
 /** Deletes a client; false when there is none. Its sessions end with it: nothing finds their epoch any more. */
 export async function deleteClient({ sql }: Database, id: string): Promise<boolean> {
   return sql.transaction().execute(async transaction => {
-    const { numDeletedRows } = await transaction.deleteFrom('clients').where('id', '=', id).executeTakeFirstOrThrow()
+    const { numDeletedRows } = await transaction
+      .deleteFrom('clients')
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
     if (numDeletedRows !== 1n) return false
     await raiseRevision(transaction)
     return true

@@ -172,8 +172,7 @@ export interface Database {
 }
 
 export type DatabaseLocation =
-  | { readonly engine: 'sqlite'; readonly file: string }
-  | { readonly engine: 'postgres'; readonly url: string }
+  { readonly engine: 'sqlite'; readonly file: string } | { readonly engine: 'postgres'; readonly url: string }
 
 /** Opens the database; does not create its tables (`migrate`). The file of an embedded one is made when it is missing. */
 export function openDatabase(location: DatabaseLocation): Database {

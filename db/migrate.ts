@@ -26,7 +26,12 @@ const oldestProgram = 1
 
 const columnTypes: Readonly<Record<Database['engine'], ColumnTypes>> = {
   sqlite: { engine: 'sqlite', uuid: 'blob', bytes: 'blob', serial: 'integer' },
-  postgres: { engine: 'postgres', uuid: 'uuid', bytes: 'bytea', serial: sql`bigint generated always as identity` },
+  postgres: {
+    engine: 'postgres',
+    uuid: 'uuid',
+    bytes: 'bytea',
+    serial: sql`bigint generated always as identity`,
+  },
 }
 
 export interface SchemaStatus {

@@ -28,7 +28,7 @@ export type RotatedSession = Pick<
 /** Moves the session on by one generation; undefined, and nothing is changed, when any condition does not hold. */
 export type RotateSession = (rotation: Rotation) => Promise<RotatedSession | undefined>
 
-export const generationMax = 0xffff_ffff
+const generationMax = 0xffff_ffff
 
 /**
  * The one statement of an ordinary refresh. Its conditions decide every race: of two requests with one token, of a
@@ -47,10 +47,16 @@ function rotateStatement(sql: Kysely<Tables>): string {
       window_opened_at: fragment`case when ${opensWindow} then :now else window_opened_at end`,
       late_history: fragment`(late_history << 1) & 255`,
     })
-    .where(fragment<boolean>`id = :id and generation = :generation and secret_hash = :secretHash and client_id = :clientId`)
-    .where(fragment<boolean>`revoked_at is null and expires_at > :now and generation < ${fragment.lit(generationMax)}`)
+    .where(
+      fragment<boolean>`id = :id and generation = :generation and secret_hash = :secretHash and client_id = :clientId`,
+    )
+    .where(
+      fragment<boolean>`revoked_at is null and expires_at > :now and generation < ${fragment.lit(generationMax)}`,
+    )
     .where(fragment<boolean>`user_epoch = (select epoch from users where users.id = sessions.user_id)`)
-    .where(fragment<boolean>`client_epoch = (select epoch from clients where clients.id = sessions.client_id)`)
+    .where(
+      fragment<boolean>`client_epoch = (select epoch from clients where clients.id = sessions.client_id)`,
+    )
     .returning(['user_id', 'scope', 'resource', 'auth_time', 'amr'])
     .returning(['expires_at', 'absolute_expires_at', 'status_position'])
     .returning(fragment<string>`(select roles from users where users.id = sessions.user_id)`.as('roles'))

@@ -89,7 +89,7 @@ export async function insertSession({ sql }: Database, session: NewSession): Pro
 export async function findMachineSession({ sql }: Database, clientId: string, clientEpoch: number) {
   return sql
     .selectFrom('sessions')
-    .select(['id', 'status_position'])
+    .select(['id', 'auth_time', 'status_position'])
     .where('client_id', '=', clientId)
     .where('user_id', 'is', null)
     .where('revoked_at', 'is', null)
@@ -113,11 +113,19 @@ export async function markLate({ sql }: Database, judged: Judged, lateHistory: n
   return numUpdatedRows === 1n
 }
 
-/** Takes a database that has gone back in time up to the generation that the client shows; false when it has moved meanwhile. */
-export async function healSession({ sql }: Database, judged: Judged, generation: number, now: number): Promise<boolean> {
+/**
+ * Takes a session of a database that has gone back in time up to the generation that its client shows; false when it
+ * has moved meanwhile. `expiresAt` is the new idle limit, since the old one went back in time too.
+ */
+export async function healSession(
+  { sql }: Database,
+  judged: Judged,
+  { generation, now, expiresAt }: { generation: number; now: number; expiresAt: number },
+): Promise<boolean> {
   const { numUpdatedRows } = await sql
     .updateTable('sessions')
-    .set({ generation, window_generation: generation, window_opened_at: 0, rotated_at: now, late_history: 0 })
+    .set({ generation, window_generation: generation, window_opened_at: 0, late_history: 0 })
+    .set({ rotated_at: now, expires_at: expiresAt })
     .where('id', '=', judged.id)
     .where('generation', '=', judged.generation)
     .where('revoked_at', 'is', null)
@@ -126,7 +134,12 @@ export async function healSession({ sql }: Database, judged: Judged, generation:
 }
 
 /** Moves the idle limit of a session whose client never rotates; false when it has been revoked. */
-export async function extendSession({ sql }: Database, judged: Judged, now: number, expiresAt: number): Promise<boolean> {
+export async function extendSession(
+  { sql }: Database,
+  judged: Judged,
+  now: number,
+  expiresAt: number,
+): Promise<boolean> {
   const { numUpdatedRows } = await sql
     .updateTable('sessions')
     .set({ rotated_at: now, expires_at: expiresAt })
@@ -138,7 +151,12 @@ export async function extendSession({ sql }: Database, judged: Judged, now: numb
 }
 
 /** Ends a session for good; false when it was revoked already or is not there. Durable when it returns. */
-export async function revokeSession({ sql }: Database, id: Buffer, now: number, reason: string): Promise<boolean> {
+export async function revokeSession(
+  { sql }: Database,
+  id: Buffer,
+  now: number,
+  reason: string,
+): Promise<boolean> {
   return sql.transaction().execute(async transaction => {
     const revoked = await transaction
       .updateTable('sessions')

@@ -60,10 +60,16 @@ export async function rehashPassword(
 }
 
 /** Disables a user or enables it again (`disabledAt` null). Disabling raises the epoch, which ends the user's sessions. */
-export async function disableUser({ sql }: Database, id: Buffer, disabledAt: number | null): Promise<boolean> {
+export async function disableUser(
+  { sql }: Database,
+  id: Buffer,
+  disabledAt: number | null,
+): Promise<boolean> {
   const { numUpdatedRows } = await sql
     .updateTable('users')
-    .set(disabledAt === null ? { disabled_at: null } : { disabled_at: disabledAt, epoch: fragment`epoch + 1` })
+    .set(
+      disabledAt === null ? { disabled_at: null } : { disabled_at: disabledAt, epoch: fragment`epoch + 1` },
+    )
     .where('id', '=', id)
     .executeTakeFirstOrThrow()
   return numUpdatedRows === 1n

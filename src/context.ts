@@ -3,8 +3,10 @@ import type { Config } from './config.ts'
 import type { Database } from '../db/database.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { RootKeys } from './keys/root-key.ts'
+import type { Lateness } from './lateness.ts'
 import type { Passwords } from './passwords.ts'
 import type { Registry } from './registry.ts'
+import type { NextStatusPosition } from './status-positions.ts'
 
 /** Everything an endpoint may depend on. It is an argument; nothing is looked up from anywhere else. */
 export interface Context {
@@ -18,6 +20,10 @@ export interface Context {
   readonly registry: Registry
   /** Hashes and verifies passwords, in a bounded pool. */
   readonly passwords: Passwords
+  /** Tells an outage from thieves. */
+  readonly lateness: Lateness
+  /** Each new session's place in the status lists. */
+  readonly nextStatusPosition: NextStatusPosition
   /** Whole seconds since the epoch, by the database's clock. */
   readonly now: () => number
   readonly log: FastifyBaseLogger

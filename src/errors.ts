@@ -43,8 +43,12 @@ export class OAuthError extends Error {
 
 /** A fault of ours: never a 4xx, because a client that reads one throws its token away. */
 export function unavailable(cause: unknown, retryAfter = 1): OAuthError {
-  return new OAuthError('temporarily_unavailable', 'the server cannot answer right now, send the same request again', {
-    cause,
-    retryAfter,
-  })
+  return new OAuthError(
+    'temporarily_unavailable',
+    'the server cannot answer right now, send the same request again',
+    {
+      cause,
+      retryAfter,
+    },
+  )
 }

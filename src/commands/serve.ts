@@ -1,0 +1,75 @@
+import type { AddressInfo } from 'node:net'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { buildApp } from '../app.ts'
+import type { Config } from '../config.ts'
+import type { Context } from '../context.ts'
+import { openInstallation, type Installation } from '../installation.ts'
+import { startJobs } from '../jobs.ts'
+import { openKeyRing } from '../keys/key-ring.ts'
+import { openLateness } from '../lateness.ts'
+import { openPasswords } from '../passwords.ts'
+import { openRegistry } from '../registry.ts'
+import { openStatusPositions } from '../status-positions.ts'
+
+export interface Server {
+  readonly ctx: Context
+  readonly app: FastifyInstance
+  /** Where it listens. */
+  readonly url: string
+  /** Answers what is in flight, takes no new connections, and closes the database. */
+  close(): Promise<void>
+}
+
+/** Opens everything, makes or migrates the database, and listens. */
+export async function startServer(config: Config, now: () => number, log: FastifyBaseLogger): Promise<Server> {
+  const installation = await openInstallation(config, now, { mayCreate: true })
+  try {
+    const ctx = await openContext(config, installation, now, log)
+    const app = buildApp(ctx)
+    const stopJobs = startJobs(ctx)
+    try {
+      await app.listen({ host: config.host, port: config.port })
+    } catch (error) {
+      await stopJobs()
+      throw error
+    }
+    return {
+      ctx,
+      app,
+      url: urlOf(app.server.address() as AddressInfo),
+      close: async () => {
+        await app.close()
+        await stopJobs()
+        await installation.db.close()
+      },
+    }
+  } catch (error) {
+    await installation.db.close()
+    throw error
+  }
+}
+
+/** Everything that an endpoint depends on. */
+export async function openContext(
+  config: Config,
+  { db, rootKeys }: Installation,
+  now: () => number,
+  log: FastifyBaseLogger,
+): Promise<Context> {
+  return {
+    config,
+    db,
+    rootKeys,
+    keys: await openKeyRing({ config, db, rootKeys, now, log }),
+    registry: openRegistry(db),
+    passwords: openPasswords(rootKeys),
+    lateness: openLateness(now),
+    nextStatusPosition: openStatusPositions(db),
+    now,
+    log,
+  }
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+}

@@ -1,0 +1,52 @@
+import type { FastifyInstance } from 'fastify'
+import { authenticateClient } from '../client-auth.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import { clientCredentials } from '../grants/client-credentials.ts'
+import type { Grant, Granted } from '../grants/grant.ts'
+import { password } from '../grants/password.ts'
+import { refreshToken } from '../grants/refresh-token.ts'
+import { accessTokenClaims } from '../protocol/access-token.ts'
+import { formOf, required } from '../protocol/form.ts'
+import type { Client } from '../registry.ts'
+
+export const grants: ReadonlyMap<string, Grant> = new Map([
+  ['password', password],
+  ['refresh_token', refreshToken],
+  ['client_credentials', clientCredentials],
+])
+
+/** POST /token (RFC 6749 §3.2): the only place that issues tokens. */
+export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
+  app.post('/token', async request => {
+    const form = formOf(request.body)
+    const client = await authenticateClient(ctx, request.headers.authorization, form)
+
+    const grantType = required(form, 'grant_type')
+    const grant = grants.get(grantType)
+    if (!grant) throw new OAuthError('unsupported_grant_type', 'the grant type is not one of this server')
+    if (!client.grant_types.split(' ').includes(grantType)) {
+      throw new OAuthError('unauthorized_client', 'the client has not been given this grant type')
+    }
+    return tokenResponse(ctx, client, await grant(ctx, client, form))
+  })
+}
+
+/** RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration. */
+async function tokenResponse(ctx: Context, client: Client, granted: Granted) {
+  const { target, refresh } = granted
+  const now = ctx.now()
+  const facts = { ...granted, clientId: client.id, audience: target.audience, scope: target.scope }
+  const claims = accessTokenClaims(ctx.config.issuer, facts, now, target.accessTokenSeconds)
+  return {
+    access_token: await ctx.keys.sign('at+jwt', target.alg, claims),
+    token_type: 'Bearer',
+    expires_in: target.accessTokenSeconds,
+    ...(target.scope === '' ? {} : { scope: target.scope }),
+    ...(refresh && {
+      refresh_token: refresh.token,
+      refresh_token_timeout: refresh.expiresAt - now,
+      authorization_expires_in: refresh.absoluteExpiresAt - now,
+    }),
+  }
+}

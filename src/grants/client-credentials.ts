@@ -1,0 +1,57 @@
+import { findMachineSession, insertSession } from '../../db/sessions.ts'
+import type { Context } from '../context.ts'
+import { OAuthError, unavailable } from '../errors.ts'
+import { newUuid } from '../protocol/secrets.ts'
+import type { Client } from '../registry.ts'
+import { targetOf } from '../target.ts'
+import type { Grant } from './grant.ts'
+
+/** RFC 6749 §4.4: a token for the client itself, without a refresh token. It belongs to the client's machine session. */
+export const clientCredentials: Grant = async (ctx, client, form) => {
+  if (client.secret_hash === null) {
+    throw new OAuthError(
+      'unauthorized_client',
+      'only a confidential client may use the client_credentials grant',
+    )
+  }
+  const target = await targetOf(ctx, client, form, { scope: client.scope, resource: null })
+  const session = await machineSession(ctx, client)
+  return {
+    target,
+    subject: client.id,
+    sessionId: session.id,
+    authTime: session.auth_time,
+    amr: '',
+    roles: '',
+    statusPosition: session.status_position,
+  }
+}
+
+/** A machine session has no end of its own: it lives until it is revoked. */
+const never = 253_402_300_799 // the end of the year 9999
+
+/** Finds the client's machine session, or starts one on the first request and after a revocation. */
+async function machineSession(ctx: Context, client: Client) {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const session = await findMachineSession(ctx.db, client.id, client.epoch)
+    if (session) return session
+    const now = ctx.now()
+    // Of several instances that start one at once, the unique index lets one win.
+    await insertSession(ctx.db, {
+      id: newUuid(now),
+      user_id: null,
+      client_id: client.id,
+      user_epoch: 0,
+      client_epoch: client.epoch,
+      secret_hash: null,
+      scope: client.scope,
+      resource: null,
+      auth_time: now,
+      amr: '',
+      expires_at: never,
+      absolute_expires_at: never,
+      status_position: await ctx.nextStatusPosition(),
+    })
+  }
+  throw unavailable("the client's epoch was raised while its machine session was started")
+}

@@ -1,0 +1,26 @@
+import type { Context } from '../context.ts'
+import type { Form } from '../protocol/form.ts'
+import type { Client } from '../registry.ts'
+import type { Target } from '../target.ts'
+
+/** Decides whether this client may have tokens now, and for what. Issuing them is the endpoint's work. */
+export type Grant = (ctx: Context, client: Client, form: Form) => Promise<Granted>
+
+export interface Granted {
+  /** The resource and the scope that the access token is for. */
+  readonly target: Target
+  readonly subject: string
+  readonly sessionId: Buffer
+  readonly authTime: number
+  /** Authentication methods (RFC 8176), separated by spaces. */
+  readonly amr: string
+  readonly roles: string
+  readonly statusPosition: number
+  readonly refresh?: {
+    readonly token: string
+    /** When it expires if it is not used, in seconds since the epoch. */
+    readonly expiresAt: number
+    /** When the session ends whatever happens. */
+    readonly absoluteExpiresAt: number
+  }
+}

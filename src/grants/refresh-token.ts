@@ -1,0 +1,200 @@
+import {
+  findSession,
+  extendSession,
+  healSession,
+  markLate,
+  revokeSession,
+  type Session,
+} from '../../db/sessions.ts'
+import type { RotatedSession } from '../../db/rotations.ts'
+import type { Context } from '../context.ts'
+import { OAuthError, unavailable } from '../errors.ts'
+import { required } from '../protocol/form.ts'
+import { openRefreshToken, sealRefreshToken, type RefreshToken } from '../protocol/refresh-token.ts'
+import { judgeRefresh, type RefreshPolicy } from '../protocol/refresh-verdict.ts'
+import { formatUuid, hashSecret, isSameHash } from '../protocol/secrets.ts'
+import type { Client } from '../registry.ts'
+import { targetOf, type Target } from '../target.ts'
+import type { Grant, Granted } from './grant.ts'
+
+/**
+ * RFC 6749 §6, with rotation and detection of reuse as RFC 9700 §4.14.2 wants them, and with retries: the successor
+ * is computed from the token presented, so a request that is repeated gets the same one.
+ */
+export const refreshToken: Grant = async (ctx, client, form) => {
+  const opened = openRefreshToken(ctx.rootKeys.macKeyOf, required(form, 'refresh_token'))
+  if (opened.kind === 'unknown_root_key')
+    throw unavailable('a refresh token names a root key that is not known here yet')
+  if (opened.kind !== 'genuine') throw refused(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
+  const presented = { ...opened.token, secretHash: hashSecret(opened.token.secret) }
+  const narrow = (session: Pick<Session, 'scope' | 'resource'>) => targetOf(ctx, client, form, session)
+
+  // What the client asks for may be refused, and that must cost it nothing: it is looked at before the session moves.
+  let target: Target | undefined
+  if (form.has('scope') || form.has('resource'))
+    target = await narrow(await ownSession(ctx, client, presented))
+
+  if (client.refresh_policy !== 'reuse') {
+    const rotated = await rotate(ctx, client, presented)
+    if (rotated) {
+      ctx.lateness.countRefresh()
+      return granted(ctx, rotated, target ?? (await narrow(rotated)), presented, presented.generation + 1)
+    }
+  }
+  return judged(ctx, client, presented, narrow)
+}
+
+interface Presented extends RefreshToken {
+  readonly secretHash: Buffer
+}
+
+/** The ordinary case is one statement, which checks all that a judge would. Only when it changes nothing is there a case to judge. */
+function rotate(ctx: Context, client: Client, presented: Presented): Promise<RotatedSession | undefined> {
+  const now = ctx.now()
+  return ctx.db.rotateSession({
+    sessionId: presented.sessionId,
+    secretHash: presented.secretHash,
+    clientId: client.id,
+    generation: presented.generation,
+    now,
+    idleExpiresAt: now + idleSeconds(ctx, client),
+    retrySeconds: retrySeconds(ctx, client),
+    mayCoalesce: client.refresh_policy !== 'strict',
+  })
+}
+
+/** Judges a snapshot and applies the verdict, if the session is still as it was; otherwise another request has moved it, and it is judged anew. */
+async function judged(
+  ctx: Context,
+  client: Client,
+  presented: Presented,
+  narrow: (session: Session) => Promise<Target>,
+): Promise<Granted> {
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const session = await ownSession(ctx, client, presented)
+    const target = await narrow(session)
+    const now = ctx.now()
+    const current = () => {
+      ctx.lateness.countRefresh()
+      return granted(ctx, session, target, presented, session.generation)
+    }
+    const facts = {
+      sid: formatUuid(session.id),
+      client_id: client.id,
+      presented: presented.generation,
+      current: session.generation,
+    }
+
+    const verdict = judgeRefresh(presented.generation, session, now, policyOf(ctx, client))
+    switch (verdict.kind) {
+      case 'repeat':
+        return current()
+      case 'late':
+        if (verdict.isOverLimit)
+          ctx.log.warn(facts, 'late retries beyond the limit are let pass, since many sessions have them now')
+        if (!(await markLate(ctx.db, session, verdict.lateHistory))) break
+        ctx.lateness.countLate(session.id)
+        ctx.log.info(facts, 'a refresh token was retried late')
+        return current()
+      case 'heal': {
+        const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
+        if (await healSession(ctx.db, session, { generation: presented.generation, now, expiresAt })) {
+          ctx.log.warn({ event: 'session_healed', ...facts }, 'the database has gone back in time: a session was healed')
+        }
+        break // and is judged anew, as the current token
+      }
+      case 'rotate': {
+        const rotated = await rotate(ctx, client, presented)
+        if (!rotated) break
+        ctx.lateness.countRefresh()
+        return granted(ctx, rotated, target, presented, presented.generation + 1)
+      }
+      case 'reuse': {
+        const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
+        if (!(await extendSession(ctx.db, session, now, expiresAt))) break
+        ctx.lateness.countRefresh()
+        return granted(ctx, { ...session, expires_at: expiresAt }, target, presented, session.generation)
+      }
+      case 'theft':
+        if (await revokeSession(ctx.db, session.id, now, 'theft')) {
+          ctx.log.warn(
+            { event: 'session_revoked', reason: 'theft', ...facts },
+            'a refresh token was reused: the session is revoked',
+          )
+        }
+        throw refused('the refresh token was used by two holders')
+      case 'expired':
+        throw refused('the session has expired')
+      case 'exhausted':
+        ctx.log.error(facts, 'the session has reached the last generation and cannot be refreshed any more')
+        throw refused('the session has reached the last generation')
+    }
+  }
+  throw unavailable('a session was moved by other requests each time it was judged')
+}
+
+/** The session that the token presented belongs to, if it is this client's and alive but for its expiry. */
+async function ownSession(ctx: Context, client: Client, presented: Presented): Promise<Session> {
+  const session = await findSession(ctx.db, presented.sessionId)
+  if (!session) throw refused('the session is unknown')
+  if (!session.secret_hash || !isSameHash(session.secret_hash, presented.secretHash))
+    throw refused('the session secret is wrong')
+  if (session.client_id !== client.id) throw refused("the session is another client's")
+  if (session.revoked_at !== null) throw refused(`the session was revoked (${session.revoke_reason})`)
+  if (!session.isOfThisEpoch)
+    throw refused("the session was ended by a change of its user's or client's epoch")
+  return session
+}
+
+function granted(
+  ctx: Context,
+  session: RotatedSession | Session,
+  target: Target,
+  presented: Presented,
+  generation: number,
+): Granted {
+  if (!session.user_id) throw new Error('unreachable: a machine session has no secret, so no refresh token')
+  const { sessionId, secret } = presented
+  return {
+    target,
+    subject: formatUuid(session.user_id),
+    sessionId,
+    authTime: session.auth_time,
+    amr: session.amr,
+    roles: session.roles,
+    statusPosition: session.status_position,
+    refresh: {
+      token: sealRefreshToken(ctx.rootKeys.macKeyOf, {
+        rootKeyId: ctx.rootKeys.currentId,
+        sessionId,
+        generation,
+        secret,
+      }),
+      expiresAt: session.expires_at,
+      absoluteExpiresAt: session.absolute_expires_at,
+    },
+  }
+}
+
+function policyOf(ctx: Context, client: Client): RefreshPolicy {
+  return {
+    kind: client.refresh_policy,
+    retrySeconds: retrySeconds(ctx, client),
+    lateLimit: ctx.config.refreshLateLimit,
+    isOutage: ctx.lateness.isOutage(),
+  }
+}
+
+/** How long a session of this client lives if it is not refreshed. */
+export function idleSeconds(ctx: Context, client: Client): number {
+  return client.refresh_idle_seconds ?? ctx.config.refreshIdleSeconds
+}
+
+function retrySeconds(ctx: Context, client: Client): number {
+  return client.refresh_policy === 'strict' ? 0 : ctx.config.refreshRetrySeconds
+}
+
+/** One public text for all cases, so that nobody learns more than that the token is of no use; the log has the cause. */
+function refused(cause: string): OAuthError {
+  return new OAuthError('invalid_grant', 'the refresh token is not valid any more, sign in again', { cause })
+}

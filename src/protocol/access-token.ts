@@ -1,0 +1,41 @@
+import { randomUUID } from 'node:crypto'
+import { formatUuid } from './secrets.ts'
+
+/** What an access token says, besides its issuer and its times. */
+export interface AccessTokenFacts {
+  readonly subject: string
+  readonly clientId: string
+  readonly sessionId: Buffer
+  /** The one resource it is for (RFC 8707), or the issuer. */
+  readonly audience: string
+  /** Separated by spaces; may be empty. */
+  readonly scope: string
+  readonly authTime: number
+  /** Separated by spaces; empty for a machine. */
+  readonly amr: string
+  /** Separated by spaces. */
+  readonly roles: string
+}
+
+/** The claims of a JWT access token (RFC 9068 §2.2). */
+export function accessTokenClaims(
+  issuer: string,
+  facts: AccessTokenFacts,
+  now: number,
+  lifetimeSeconds: number,
+) {
+  return {
+    iss: issuer,
+    sub: facts.subject,
+    aud: facts.audience,
+    exp: now + lifetimeSeconds,
+    iat: now,
+    jti: randomUUID(),
+    client_id: facts.clientId,
+    ...(facts.scope === '' ? {} : { scope: facts.scope }),
+    sid: formatUuid(facts.sessionId),
+    auth_time: facts.authTime,
+    ...(facts.amr === '' ? {} : { amr: facts.amr.split(' ') }),
+    ...(facts.roles === '' ? {} : { roles: facts.roles.split(' ') }),
+  }
+}
