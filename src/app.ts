@@ -13,6 +13,7 @@ import {
 } from 'fastify'
 import type { Context } from './context.ts'
 import { healthEndpoints } from './endpoints/health.ts'
+import { tokenEndpoint } from './endpoints/token.ts'
 import { OAuthError, unavailable } from './errors.ts'
 import { parseForm } from './protocol/form.ts'
 
@@ -83,6 +84,7 @@ export function buildApp(ctx: Context, options: FastifyServerOptions = {}): Fast
   app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
   const routes = collectRoutes(app)
 
+  tokenEndpoint(app, ctx)
   healthEndpoints(app, ctx)
 
   refuseOtherMethods(app, routes)

@@ -6,9 +6,103 @@ import { migrate, schemaStatus } from '../db/migrate.ts'
 import { ConfigError, type Config } from './config.ts'
 import { makeRootKeyFile, readRootKeys, type RootKeys } from './keys/root-key.ts'
 
-/** A database, the root key that fits it, and what it says of itself. */
+/** A database, the root keys that fit it, and what the database says of itself. */
 export interface Installation {
   readonly db: Database
   readonly rootKeys: RootKeys
   readonly record: InstallationTable
+}
+
+/**
+ * Opens the database and the root key, and makes sure that they belong together and to this issuer. Throws a
+ * `ConfigError` that says what to do, and has then changed nothing.
+ *
+ * With `mayCreate`, what does not exist yet is made and an older schema is migrated; without, it is refused. A root key
+ * is only invented for a new embedded database: for any other, a missing one has been lost.
+ */
+export async function openInstallation(
+  config: Config,
+  now: () => number,
+  { mayCreate }: { mayCreate: boolean },
+): Promise<Installation> {
+  const { databaseUrl, rootKeyFile } = config
+  const isNewFile = databaseUrl.engine === 'sqlite' && !existsSync(databaseUrl.file)
+  if (isNewFile && !mayCreate) {
+    throw new ConfigError(
+      `there is no database at ${databaseUrl.file}: \`mintmark db migrate\` makes one, or set MINTMARK_HOME`,
+    )
+  }
+  if (isNewFile) mkdirSync(dirname(databaseUrl.file), { recursive: true })
+  const db = openDatabase(databaseUrl)
+  try {
+    const { pending, isTooNew, applied } = await schemaStatus(db)
+    if (isTooNew)
+      throw new ConfigError(
+        'the database was migrated by a newer Mintmark, which this one is too old for: upgrade this one',
+      )
+    if (pending.length > 0 && !mayCreate) {
+      throw new ConfigError('the database has an older schema: `mintmark db migrate` brings it up to date')
+    }
+    const earlier = applied.length === 0 ? undefined : await findInstallation(db)
+    if (earlier) refuseStranger(config, earlier)
+
+    if (!existsSync(rootKeyFile)) {
+      if (earlier || !mayCreate || databaseUrl.engine === 'postgres') throw missingRootKey(config, earlier)
+      makeRootKeyFile(rootKeyFile)
+    }
+    const rootKeys = readRootKeys(rootKeyFile, config)
+    if (earlier && !rootKeys.has(earlier.root_key_id)) {
+      throw new ConfigError(
+        `the root key in ${rootKeyFile} is not the one that this database was made with (${earlier.root_key_id}): put that one back from your backup`,
+      )
+    }
+    await migrate(db, now())
+    const record = earlier ?? (await recordInstallation(db, config, rootKeys, now()))
+    return { db, rootKeys, record }
+  } catch (error) {
+    await db.close()
+    throw error
+  }
+}
+
+async function recordInstallation(
+  db: Database,
+  config: Config,
+  rootKeys: RootKeys,
+  now: number,
+): Promise<InstallationTable> {
+  await insertInstallation(db, {
+    issuer: config.issuer,
+    created_at: now,
+    root_key_id: rootKeys.currentId,
+    key_rotation_seconds: config.keyRotationSeconds,
+    jwks_max_age_seconds: config.jwksMaxAgeSeconds,
+    clock_skew_seconds: config.clockSkewSeconds,
+  })
+  const record = await findInstallation(db)
+  if (!record) throw new Error('unreachable: the installation was recorded just now')
+  // Another process may have been first.
+  refuseStranger(config, record)
+  return record
+}
+
+function missingRootKey({ rootKeyFile }: Config, earlier: InstallationTable | undefined): ConfigError {
+  return new ConfigError(
+    earlier
+      ? `there is no root key at ${rootKeyFile}, and nothing in this database can be read without the one that it was made with: put it back from your backup`
+      : `there is no root key at ${rootKeyFile}: \`mintmark key new-root\` makes one`,
+  )
+}
+
+function refuseStranger(config: Config, record: InstallationTable): void {
+  if (record.moved_at !== null) {
+    throw new ConfigError(
+      'this database was moved to another one, and serves no more: set MINTMARK_DATABASE_URL to that one',
+    )
+  }
+  if (record.issuer !== config.issuer) {
+    throw new ConfigError(
+      `this database belongs to the issuer ${record.issuer}, but MINTMARK_ISSUER is ${config.issuer}: set it back, or see \`mintmark db adopt --help\``,
+    )
+  }
 }

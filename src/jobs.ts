@@ -15,7 +15,12 @@ export function startJobs(ctx: Context): () => Promise<void> {
 }
 
 /** Runs the job again and again, with a pause in between. A failure is logged once, until it succeeds again. */
-function repeat(ctx: Context, name: string, milliseconds: number, job: () => Promise<unknown>): () => Promise<void> {
+function repeat(
+  ctx: Context,
+  name: string,
+  milliseconds: number,
+  job: () => Promise<unknown>,
+): () => Promise<void> {
   let isFailing = false
   let isStopped = false
   let timer: NodeJS.Timeout

@@ -25,7 +25,13 @@ const late = (lateHistory: number, isOverLimit = false) => ({ kind: 'late', late
 const theft = { kind: 'theft' }
 const repeat = { kind: 'repeat' }
 
-const rows: [name: string, presented: number, state: Partial<SessionState>, policy: RefreshPolicy, verdict: object][] = [
+const rows: [
+  name: string,
+  presented: number,
+  state: Partial<SessionState>,
+  policy: RefreshPolicy,
+  verdict: object,
+][] = [
   ['the current token rotates', 10, {}, rotate, { kind: 'rotate' }],
   ['so it does for a strict client', 10, {}, strict, { kind: 'rotate' }],
   ['a client that never rotates keeps it', 10, {}, reuse, { kind: 'reuse' }],

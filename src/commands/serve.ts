@@ -21,7 +21,11 @@ export interface Server {
 }
 
 /** Opens everything, makes or migrates the database, and listens. */
-export async function startServer(config: Config, now: () => number, log: FastifyBaseLogger): Promise<Server> {
+export async function startServer(
+  config: Config,
+  now: () => number,
+  log: FastifyBaseLogger,
+): Promise<Server> {
   const installation = await openInstallation(config, now, { mayCreate: true })
   try {
     const ctx = await openContext(config, installation, now, log)
@@ -62,7 +66,7 @@ export async function openContext(
     rootKeys,
     keys: await openKeyRing({ config, db, rootKeys, now, log }),
     registry: openRegistry(db),
-    passwords: openPasswords(rootKeys),
+    passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(now),
     nextStatusPosition: openStatusPositions(db),
     now,

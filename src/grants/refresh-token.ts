@@ -99,7 +99,10 @@ async function judged(
       case 'heal': {
         const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
         if (await healSession(ctx.db, session, { generation: presented.generation, now, expiresAt })) {
-          ctx.log.warn({ event: 'session_healed', ...facts }, 'the database has gone back in time: a session was healed')
+          ctx.log.warn(
+            { event: 'session_healed', ...facts },
+            'the database has gone back in time: a session was healed',
+          )
         }
         break // and is judged anew, as the current token
       }
