@@ -53,7 +53,8 @@ export async function openInstallation(
     const rootKeys = readRootKeys(rootKeyFile, config)
     if (earlier && !rootKeys.has(earlier.root_key_id)) {
       throw new ConfigError(
-        `the root key in ${rootKeyFile} is not the one that this database was made with (${earlier.root_key_id}): put that one back from your backup`,
+        `the root key in ${rootKeyFile} is not the one that this database was made with ` +
+          `(${earlier.root_key_id}): put that one back from your backup`,
       )
     }
     await migrate(db, now())
@@ -89,7 +90,8 @@ async function recordInstallation(
 function missingRootKey({ rootKeyFile }: Config, earlier: InstallationTable | undefined): ConfigError {
   return new ConfigError(
     earlier
-      ? `there is no root key at ${rootKeyFile}, and nothing in this database can be read without the one that it was made with: put it back from your backup`
+      ? `there is no root key at ${rootKeyFile}, and the database is of no use without the one that it was made with: ` +
+          'put it back from your backup'
       : `there is no root key at ${rootKeyFile}: \`mintmark key new-root\` makes one`,
   )
 }

@@ -48,7 +48,7 @@ interface Presented extends RefreshToken {
   readonly secretHash: Buffer
 }
 
-/** The ordinary case is one statement, which checks all that a judge would. Only when it changes nothing is there a case to judge. */
+/** The ordinary case is one statement, which checks all that a judge would. If it changes nothing, there is a case. */
 function rotate(ctx: Context, client: Client, presented: Presented): Promise<RotatedSession | undefined> {
   const now = ctx.now()
   return ctx.db.rotateSession({
@@ -63,7 +63,10 @@ function rotate(ctx: Context, client: Client, presented: Presented): Promise<Rot
   })
 }
 
-/** Judges a snapshot and applies the verdict, if the session is still as it was; otherwise another request has moved it, and it is judged anew. */
+/**
+ * Judges a snapshot and applies the verdict, if the session is still as it was; otherwise another request has moved
+ * it meanwhile, and it is judged anew.
+ */
 async function judged(
   ctx: Context,
   client: Client,
@@ -73,67 +76,72 @@ async function judged(
   for (let attempt = 0; attempt < 5; attempt++) {
     const session = await ownSession(ctx, client, presented)
     const target = await narrow(session)
-    const now = ctx.now()
-    const current = () => {
-      ctx.lateness.countRefresh()
-      return granted(ctx, session, target, presented, session.generation)
-    }
-    const facts = {
-      sid: formatUuid(session.id),
-      client_id: client.id,
-      presented: presented.generation,
-      current: session.generation,
-    }
-
-    const verdict = judgeRefresh(presented.generation, session, now, policyOf(ctx, client))
-    switch (verdict.kind) {
-      case 'repeat':
-        return current()
-      case 'late':
-        if (verdict.isOverLimit)
-          ctx.log.warn(facts, 'late retries beyond the limit are let pass, since many sessions have them now')
-        if (!(await markLate(ctx.db, session, verdict.lateHistory))) break
-        ctx.lateness.countLate(session.id)
-        ctx.log.info(facts, 'a refresh token was retried late')
-        return current()
-      case 'heal': {
-        const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
-        if (await healSession(ctx.db, session, { generation: presented.generation, now, expiresAt })) {
-          ctx.log.warn(
-            { event: 'session_healed', ...facts },
-            'the database has gone back in time: a session was healed',
-          )
-        }
-        break // and is judged anew, as the current token
-      }
-      case 'rotate': {
-        const rotated = await rotate(ctx, client, presented)
-        if (!rotated) break
-        ctx.lateness.countRefresh()
-        return granted(ctx, rotated, target, presented, presented.generation + 1)
-      }
-      case 'reuse': {
-        const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
-        if (!(await extendSession(ctx.db, session, now, expiresAt))) break
-        ctx.lateness.countRefresh()
-        return granted(ctx, { ...session, expires_at: expiresAt }, target, presented, session.generation)
-      }
-      case 'theft':
-        if (await revokeSession(ctx.db, session.id, now, 'theft')) {
-          ctx.log.warn(
-            { event: 'session_revoked', reason: 'theft', ...facts },
-            'a refresh token was reused: the session is revoked',
-          )
-        }
-        throw refused('the refresh token was used by two holders')
-      case 'expired':
-        throw refused('the session has expired')
-      case 'exhausted':
-        ctx.log.error(facts, 'the session has reached the last generation and cannot be refreshed any more')
-        throw refused('the session has reached the last generation')
-    }
+    const answered = await applyVerdict(ctx, client, presented, session)
+    if (!answered) continue
+    ctx.lateness.countRefresh()
+    return granted(ctx, answered, target, presented, answered.generation)
   }
   throw unavailable('a session was moved by other requests each time it was judged')
+}
+
+/** The session as it is answered with; undefined when it has moved since the snapshot. */
+async function applyVerdict(
+  ctx: Context,
+  client: Client,
+  presented: Presented,
+  session: Session,
+): Promise<Session | undefined> {
+  const { db, log } = ctx
+  const now = ctx.now()
+  const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
+  const facts = {
+    sid: formatUuid(session.id),
+    client_id: client.id,
+    presented: presented.generation,
+    current: session.generation,
+  }
+
+  const verdict = judgeRefresh(presented.generation, session, now, policyOf(ctx, client))
+  switch (verdict.kind) {
+    case 'rotate': {
+      const rotated = await rotate(ctx, client, presented)
+      return rotated && { ...session, ...rotated, generation: presented.generation + 1 }
+    }
+    case 'reuse':
+      return (await extendSession(db, session, now, expiresAt))
+        ? { ...session, expires_at: expiresAt }
+        : undefined
+    case 'repeat':
+      return session
+    case 'late':
+      if (!(await markLate(db, session, verdict.lateHistory))) return undefined
+      ctx.lateness.countLate(session.id)
+      if (verdict.isOverLimit)
+        log.warn(facts, 'too many late retries, let pass since many sessions have them')
+      else log.info(facts, 'a refresh token was retried late')
+      return session
+    case 'heal':
+      if (await healSession(db, session, { generation: presented.generation, now, expiresAt })) {
+        log.warn(
+          { event: 'session_healed', ...facts },
+          'the database has gone back in time: a session was healed',
+        )
+      }
+      return undefined // to be judged anew, as the current token that it now is
+    case 'theft':
+      if (await revokeSession(db, session.id, now, 'theft')) {
+        log.warn(
+          { event: 'session_revoked', reason: 'theft', ...facts },
+          'a refresh token was reused by two holders',
+        )
+      }
+      throw refused('the refresh token was used by two holders')
+    case 'expired':
+      throw refused('the session has expired')
+    case 'exhausted':
+      log.error(facts, 'the session has reached the last generation and cannot be refreshed any more')
+      throw refused('the session has reached the last generation')
+  }
 }
 
 /** The session that the token presented belongs to, if it is this client's and alive but for its expiry. */

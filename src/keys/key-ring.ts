@@ -1,7 +1,7 @@
 import { createHash, generateKeyPair, sign, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import { calculateJwkThumbprint, exportJWK, jwtVerify, type JWTPayload } from 'jose'
-import type { FastifyBaseLogger } from 'fastify'
+import type { Context } from '../context.ts'
 import type { Config } from '../config.ts'
 import type { Database } from '../../db/database.ts'
 import type { RootKeys } from './root-key.ts'
@@ -23,7 +23,7 @@ export interface KeyRingOptions {
   readonly db: Database
   readonly rootKeys: RootKeys
   readonly now: () => number
-  readonly log: FastifyBaseLogger
+  readonly log: Context['log']
 }
 
 export async function openKeyRing({ config, now }: KeyRingOptions): Promise<KeyRing> {
