@@ -104,7 +104,8 @@ function refuseStranger(config: Config, record: InstallationTable): void {
   }
   if (record.issuer !== config.issuer) {
     throw new ConfigError(
-      `this database belongs to the issuer ${record.issuer}, but MINTMARK_ISSUER is ${config.issuer}: set it back, or see \`mintmark db adopt --help\``,
+      `this database belongs to the issuer ${record.issuer}, but MINTMARK_ISSUER is ${config.issuer}: ` +
+        'set it back, or see `mintmark db adopt --help`',
     )
   }
 }
