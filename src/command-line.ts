@@ -1,6 +1,8 @@
 import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import { pathOf, type Terminal } from './commands/command.ts'
+import { devCommand } from './commands/dev.ts'
 import { resourceCommands } from './commands/resource.ts'
+import { serveCommand } from './commands/serve.ts'
 
 /** Runs one command line: `argv` is all that follows the program's name. Failures are told on stderr and by `fail`. */
 export async function runCommandLine(terminal: Terminal, argv: readonly string[]): Promise<void> {
@@ -12,6 +14,8 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
     .description('Mintmark, a standalone OAuth 2 authorization server')
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
+  serveCommand(program, terminal)
+  devCommand(program, terminal)
   resourceCommands(program, terminal)
 
   eachCommand(program, self => tellUsageErrors(self, terminal))

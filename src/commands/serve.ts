@@ -1,5 +1,8 @@
+import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import type { Command } from '@commander-js/extra-typings'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { pino } from 'pino'
 import { buildApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import type { Context } from '../context.ts'
@@ -10,6 +13,33 @@ import { openLateness } from '../lateness.ts'
 import { openPasswords } from '../passwords.ts'
 import { openRegistry } from '../registry.ts'
 import { openStatusPositions } from '../status-positions.ts'
+import { command, verb, type Terminal } from './command.ts'
+
+/** `mintmark serve`: the server, until a signal ends it. */
+export function serveCommand(program: Command, terminal: Terminal): void {
+  verb(program, 'serve', 'run the server', [
+    'mintmark serve',
+    'MINTMARK_ISSUER=https://auth.example mintmark serve',
+  ]).action(
+    command(terminal, async ({ config, now, stderr }) => {
+      const settings = config()
+      const server = await startServer(settings, now, pino({ level: settings.logLevel, base: null }, stderr))
+      await untilSignal(server)
+    }),
+  )
+}
+
+/** Serves until SIGTERM or SIGINT, and closes then. A second signal ends the process at once. */
+export async function untilSignal({ ctx, close }: Server): Promise<void> {
+  const ended = new AbortController()
+  const [signal] = await Promise.race(
+    ['SIGTERM', 'SIGINT'].map(name => once(process, name, { signal: ended.signal }).then(() => [name])),
+  )
+  ended.abort()
+  ctx.log.info({ signal }, 'closing: requests in flight are answered, new connections are not taken')
+  await close()
+  ctx.log.info('closed')
+}
 
 export interface Server {
   readonly ctx: Context
@@ -37,6 +67,7 @@ export async function startServer(
       await stopJobs()
       throw error
     }
+    log.info({ issuer: config.issuer, ...(app.server.address() as AddressInfo) }, 'serving')
     return {
       ctx,
       app,

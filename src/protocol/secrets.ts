@@ -5,6 +5,11 @@ export function newSessionSecret(): Buffer {
   return randomBytes(16)
 }
 
+/** 256 random bits, with a prefix that a secret scanner knows, all in `[A-Za-z0-9_-]` so that no encoding changes it. */
+export function newClientSecret(): string {
+  return `mm_cs_${randomBytes(32).toString('base64url')}`
+}
+
 /** SHA-256. Enough for secrets of 128 and more random bits; never for passwords. */
 export function hashSecret(secret: Buffer | string): Buffer {
   return hash('sha256', secret, 'buffer')

@@ -1,0 +1,100 @@
+import type { Command } from '@commander-js/extra-typings'
+import { pino } from 'pino'
+import { insertClient, listClients } from '../../db/clients.ts'
+import { insertResource } from '../../db/resources.ts'
+import { insertUser } from '../../db/users.ts'
+import type { Context } from '../context.ts'
+import { hashSecret, newClientSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
+import { command, verb, type Terminal } from './command.ts'
+import { startServer, untilSignal } from './serve.ts'
+
+const demoResource = 'https://api.example'
+const demoScope = 'read write'
+const demoName = 'demo'
+
+/** `mintmark dev`: the server, with something to try it on. */
+export function devCommand(program: Command, terminal: Terminal): void {
+  verb(program, 'dev', 'run the server, with a demo client and user in an empty database', [
+    'mintmark dev',
+  ]).action(
+    command(terminal, async ({ config, now, stdout, stderr }) => {
+      const settings = config()
+      const server = await startServer(settings, now, pino({ level: settings.logLevel, base: null }, stderr))
+      const { issuer } = settings
+      const demo = await addDemo(server.ctx)
+      const lines = [
+        `Issuer   ${issuer}`,
+        `JWKS     ${issuer}/.well-known/jwks.json`,
+        '',
+        ...(demo ? firstSteps(server.url, demo) : laterSteps(settings.home)),
+        '',
+        'Ctrl-C ends the server.',
+      ]
+      stdout.write(`${lines.join('\n')}\n`)
+      await untilSignal(server)
+    }),
+  )
+}
+
+interface Demo {
+  readonly clientSecret: string
+  readonly password: string
+}
+
+/** Adds a resource, a client and a user with random secrets, if there is no client yet. */
+async function addDemo(ctx: Context): Promise<Demo | undefined> {
+  const { db } = ctx
+  if ((await listClients(db)).length > 0) return undefined
+  const now = ctx.now()
+  const demo = { clientSecret: newClientSecret(), password: newSessionSecret().toString('base64url') }
+  const resource = {
+    uri: demoResource,
+    scope: demoScope,
+    alg: 'ES256',
+    access_token_seconds: null,
+    created_at: now,
+  }
+  await insertResource(db, resource)
+  await insertUser(db, {
+    id: newUuid(now),
+    username: demoName,
+    ...(await ctx.passwords.hash(demo.password)),
+    roles: '',
+    epoch: 0,
+    created_at: now,
+    disabled_at: null,
+  })
+  const isFirst = await insertClient(db, {
+    id: demoName,
+    secret_hash: hashSecret(demo.clientSecret),
+    old_secret_hash: null,
+    old_secret_expires_at: null,
+    grant_types: 'password refresh_token client_credentials',
+    scope: demoScope,
+    resources: demoResource,
+    introspects: '',
+    is_admin: 0,
+    refresh_policy: 'rotate',
+    refresh_idle_seconds: null,
+    refresh_absolute_seconds: null,
+    created_at: now,
+    disabled_at: null,
+  })
+  return isFirst ? demo : undefined
+}
+
+function firstSteps(url: string, { clientSecret, password }: Demo): string[] {
+  return [
+    'A first token (shown this once; only hashes are stored):',
+    '',
+    `curl -sS ${url}/token -u ${demoName}:${clientSecret} -d grant_type=password -d username=${demoName} -d password=${password}`,
+  ]
+}
+
+function laterSteps(home: string): string[] {
+  return [
+    `The database in ${home} has clients already. Their secrets are not stored; for new ones of the demo:`,
+    `  npx mintmark client rotate-secret ${demoName}`,
+    `  npx mintmark user passwd ${demoName}`,
+  ]
+}
