@@ -6,6 +6,7 @@ import formbody from '@fastify/formbody'
 import {
   fastify,
   LogController,
+  type FastifyContextConfig,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
@@ -13,6 +14,10 @@ import {
 } from 'fastify'
 import type { Context } from './context.ts'
 import { healthEndpoints } from './endpoints/health.ts'
+import { introspectEndpoint } from './endpoints/introspect.ts'
+import { jwksEndpoint } from './endpoints/jwks.ts'
+import { metadataEndpoints } from './endpoints/metadata.ts'
+import { revokeEndpoint } from './endpoints/revoke.ts'
 import { tokenEndpoint } from './endpoints/token.ts'
 import { OAuthError, unavailable } from './errors.ts'
 import { parseForm } from './protocol/form.ts'
@@ -46,7 +51,8 @@ export function buildApp(ctx: Context, options: FastifyServerOptions = {}): Fast
     // Where the issuer has a path, a proxy may pass it on or cut it off.
     rewriteUrl: ({ url = '/' }) => (url.startsWith(`${issuerPath}/`) ? url.slice(issuerPath.length) : url),
     bodyLimit: bodyLimitBytes,
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000 },
+    // Node's own refusal of a missing Host has no body; ours is below.
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false },
     requestTimeout: 15_000,
     // Longer than the minute that most proxies keep a connection, so that it is they who close it.
     keepAliveTimeout: 72_000,
@@ -60,6 +66,8 @@ export function buildApp(ctx: Context, options: FastifyServerOptions = {}): Fast
     ...options,
   })
 
+  // An unknown `Expect` may be ignored (RFC 9110 §10.1.1); Node would refuse it without a body.
+  app.server.on('checkExpectation', (request, response) => app.routing(request, response))
   // RFC 6749 sends forms only; without this Fastify would take JSON at /token too.
   app.removeAllContentTypeParsers()
   // A Map, which the plugin's types do not foresee.
@@ -85,6 +93,10 @@ export function buildApp(ctx: Context, options: FastifyServerOptions = {}): Fast
   const routes = collectRoutes(app)
 
   tokenEndpoint(app, ctx)
+  introspectEndpoint(app, ctx)
+  revokeEndpoint(app, ctx)
+  metadataEndpoints(app, ctx)
+  jwksEndpoint(app, ctx)
   healthEndpoints(app, ctx)
 
   refuseOtherMethods(app, routes)
@@ -110,7 +122,10 @@ function setDefaultHeaders(request: FastifyRequest, reply: FastifyReply): void {
   })
 }
 
-function refuseUnreadable({ is404, query, headers }: FastifyRequest): void {
+function refuseUnreadable({ is404, query, headers, raw }: FastifyRequest): void {
+  if (headers.host === undefined && raw.httpVersion !== '1.0') {
+    throw new OAuthError('invalid_request', 'the Host header is missing')
+  }
   if (is404) throw notFound()
   for (const name of Object.keys(query ?? {})) {
     if (secretParameters.has(name)) {
@@ -211,26 +226,27 @@ const malformedHttp: ReadonlyMap<string, number> = new Map([
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 413],
 ])
 
-type Routes = ReadonlyMap<string, ReadonlySet<string>>
+type Routes = ReadonlyMap<string, { readonly methods: Set<string>; readonly config: FastifyContextConfig }>
 
 /** Gathers the methods of each path, as the endpoints register them. */
 function collectRoutes(app: FastifyInstance): Routes {
-  const routes = new Map<string, Set<string>>()
-  app.addHook('onRoute', ({ url, method }) => {
-    const methods = routes.get(url) ?? new Set()
-    for (const one of [method].flat()) methods.add(one)
-    routes.set(url, methods)
+  const routes = new Map<string, { methods: Set<string>; config: FastifyContextConfig }>()
+  app.addHook('onRoute', ({ url, method, config = {} }) => {
+    const route = routes.get(url) ?? { methods: new Set(), config }
+    for (const one of [method].flat()) route.methods.add(one)
+    routes.set(url, route)
   })
   return routes
 }
 
-/** Another method at a known path is 405, and `Allow` says which there are (RFC 9110 §15.5.6). Without this it would be 404. */
+/** Another method at a known path is 405, and `Allow` says which there are (RFC 9110 §15.5.6); otherwise it would be 404. */
 function refuseOtherMethods(app: FastifyInstance, routes: Routes): void {
-  for (const [url, methods] of [...routes]) {
+  for (const [url, { methods, config }] of [...routes]) {
     const allow = [...methods].join(', ')
     app.route({
       method: app.supportedMethods.filter(method => !methods.has(method)),
       url,
+      config,
       // Before the body is looked at.
       onRequest: async (_request, reply) => {
         reply.header('allow', allow)

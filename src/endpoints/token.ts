@@ -7,7 +7,7 @@ import type { Grant, Granted } from '../grants/grant.ts'
 import { password } from '../grants/password.ts'
 import { refreshToken } from '../grants/refresh-token.ts'
 import { accessTokenClaims } from '../protocol/access-token.ts'
-import { required, type Form } from '../protocol/form.ts'
+import { formOf, required } from '../protocol/form.ts'
 import type { Client } from '../registry.ts'
 
 export const grants: ReadonlyMap<string, Grant> = new Map([
@@ -18,8 +18,8 @@ export const grants: ReadonlyMap<string, Grant> = new Map([
 
 /** POST /token (RFC 6749 §3.2): the only place that issues tokens. */
 export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
-  app.post<{ Body: Form }>('/token', async request => {
-    const form = request.body
+  app.post('/token', async request => {
+    const form = formOf(request.body)
     const client = await authenticateClient(ctx, request.headers.authorization, form)
 
     const grantType = required(form, 'grant_type')

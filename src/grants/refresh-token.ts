@@ -187,7 +187,7 @@ function granted(
   }
 }
 
-function policyOf(ctx: Context, client: Client): RefreshPolicy {
+export function policyOf(ctx: Context, client: Client): RefreshPolicy {
   return {
     kind: client.refresh_policy,
     retrySeconds: retrySeconds(ctx, client),

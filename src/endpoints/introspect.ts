@@ -1,0 +1,88 @@
+import type { FastifyInstance } from 'fastify'
+import type { Session } from '../../db/sessions.ts'
+import { authenticateClient } from '../client-auth.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import { policyOf } from '../grants/refresh-token.ts'
+import { formOf, required } from '../protocol/form.ts'
+import { judgeRefresh } from '../protocol/refresh-verdict.ts'
+import { formatUuid } from '../protocol/secrets.ts'
+import type { Client } from '../registry.ts'
+import { findTokenSession, isAdmin, type TokenSession } from '../token-session.ts'
+
+/** POST /introspect (RFC 7662). Changes nothing. Not for browsers, hence without CORS. */
+export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
+  app.post('/introspect', { config: { cors: false } }, async request => {
+    const form = formOf(request.body)
+    const client = await authenticateClient(ctx, request.headers.authorization, form)
+    // RFC 7662 §4: otherwise whoever knows a public client_id could try tokens out.
+    if (!client.secret_hash)
+      throw new OAuthError('invalid_client', 'introspection is for clients with a secret')
+
+    const found = await findTokenSession(ctx, required(form, 'token'))
+    const reason = (await whyInactive(ctx, client, found)) ?? ''
+    if (reason !== '' || found.kind === 'none') {
+      request.log.info({ event: 'token_inactive', client_id: client.id, reason }, 'the token is not active')
+      return { active: false }
+    }
+    return found.kind === 'access_token' ? accessTokenMembers(found) : refreshTokenMembers(ctx, found)
+  })
+}
+
+/** Why this caller is told that the token is not active, for the log; undefined if it is. */
+async function whyInactive(ctx: Context, client: Client, found: TokenSession): Promise<string | undefined> {
+  if (found.kind === 'none') return found.reason
+  const { session } = found
+  const isOwn = session.client_id === client.id || isAdmin(client)
+  if (found.kind === 'refresh_token' && !isOwn) return "the refresh token is another client's"
+  if (found.kind === 'access_token' && !isOwn && !introspects(client, found.claims['aud'])) {
+    return `the access token is for ${String(found.claims['aud'])}, which the caller may not introspect`
+  }
+  if (session.revoked_at !== null) return `the session was revoked (${session.revoke_reason})`
+  if (!session.isOfThisEpoch) return "the session was ended by a change of its user's or client's epoch"
+  return found.kind === 'refresh_token' ? whyUseless(ctx, session, found.generation) : undefined
+}
+
+function introspects(client: Client, audience: unknown): boolean {
+  return typeof audience === 'string' && client.introspects.split(' ').includes(audience)
+}
+
+/** A refresh token is active while it could be used: what it would be told is judged, and not done. */
+async function whyUseless(ctx: Context, session: Session, generation: number): Promise<string | undefined> {
+  const owner = await ctx.registry.findClient(session.client_id)
+  if (!owner) return 'the client is unknown'
+  const verdict = judgeRefresh(generation, session, ctx.now(), policyOf(ctx, owner))
+  return ['theft', 'expired', 'exhausted'].includes(verdict.kind)
+    ? `a refresh would end in ${verdict.kind}`
+    : undefined
+}
+
+/** RFC 7662 §2.2: what the token says, and the user's name. */
+function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: 'access_token' }>) {
+  return {
+    active: true,
+    token_type: 'Bearer',
+    ...(session.username !== null && { username: session.username }),
+    ...claims,
+  }
+}
+
+/** Without a `token_type`: it is no token to call an API with. The two lifetimes are those of the token response. */
+function refreshTokenMembers(
+  { config, now }: Context,
+  { session }: Extract<TokenSession, { kind: 'refresh_token' }>,
+) {
+  return {
+    active: true,
+    iss: config.issuer,
+    client_id: session.client_id,
+    scope: session.scope,
+    ...(session.user_id && { sub: formatUuid(session.user_id) }),
+    ...(session.username !== null && { username: session.username }),
+    exp: session.expires_at,
+    sid: formatUuid(session.id),
+    auth_time: session.auth_time,
+    refresh_token_timeout: session.expires_at - now(),
+    authorization_expires_in: session.absolute_expires_at - now(),
+  }
+}

@@ -1,0 +1,26 @@
+import type { FastifyInstance } from 'fastify'
+import type { Context } from '../context.ts'
+
+/**
+ * GET /.well-known/jwks.json: the public half of the key ring (RFC 7517 §5), from memory. A server that has not heard
+ * of the ring's latest state for a while still answers, but lets nobody keep the answer.
+ */
+export function jwksEndpoint(app: FastifyInstance, { keys }: Context): void {
+  app.get('/.well-known/jwks.json', async (request, reply) => {
+    const { body, etag, maxAgeSeconds, isConfirmed } = keys.jwks()
+    reply
+      .removeHeader('pragma')
+      .header('cache-control', isConfirmed ? `public, max-age=${maxAgeSeconds}` : 'no-cache')
+      .header('etag', etag)
+    if (isNamed(etag, request.headers['if-none-match'])) return reply.code(304).send()
+    return reply.type('application/json').send(body)
+  })
+}
+
+/** RFC 9110 §13.1.2: weak comparison, since a proxy that compresses may have weakened ours. */
+function isNamed(etag: string, ifNoneMatch: string | undefined): boolean {
+  if (ifNoneMatch === undefined) return false
+  return ifNoneMatch
+    .split(',')
+    .some(named => /^\s*(?:W\/)?(.*?)\s*$/.exec(named)?.[1] === etag || named.trim() === '*')
+}

@@ -1,0 +1,46 @@
+import type { FastifyInstance } from 'fastify'
+import type { Context } from '../context.ts'
+import { grants } from './token.ts'
+
+/** How long a client may keep the document, in seconds. */
+const maxAgeSeconds = 300
+
+/**
+ * GET /.well-known/oauth-authorization-server (RFC 8414 §3), and the same document at openid-configuration, where many
+ * libraries look and nowhere else (RFC 8414 §5). Where the issuer has a path, it also follows the well-known one.
+ */
+export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
+  const { pathname } = new URL(ctx.config.issuer)
+  for (const name of ['oauth-authorization-server', 'openid-configuration']) {
+    for (const suffix of pathname === '/' ? [''] : ['', pathname]) {
+      app.get(`/.well-known/${name}${suffix}`, async (_request, reply) => {
+        reply.header('cache-control', `public, max-age=${maxAgeSeconds}`).removeHeader('pragma')
+        return metadata(ctx)
+      })
+    }
+  }
+}
+
+/**
+ * RFC 8414 §2. Does NOT have `response_types_supported`: there is no authorization endpoint, so it would be empty, and
+ * RFC 8414 §3.2 demands that empty ones are left out.
+ */
+async function metadata({ config, registry }: Context) {
+  const { issuer } = config
+  const scopes = await registry.listScopes()
+  const secretMethods = ['client_secret_basic', 'client_secret_post']
+  return {
+    issuer,
+    token_endpoint: `${issuer}/token`,
+    token_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    grant_types_supported: [...grants.keys()],
+    ...(scopes.length > 0 && { scopes_supported: scopes }),
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
+    introspection_endpoint: `${issuer}/introspect`,
+    introspection_endpoint_auth_methods_supported: secretMethods,
+    revocation_endpoint: `${issuer}/revoke`,
+    revocation_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    // draft-ietf-oauth-refresh-token-expiration §8
+    refresh_token_expiration_types_supported: ['authorization', 'token_timeout'],
+  }
+}

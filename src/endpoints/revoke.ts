@@ -1,0 +1,46 @@
+import type { FastifyInstance } from 'fastify'
+import { revokeSession } from '../../db/sessions.ts'
+import { authenticateClient } from '../client-auth.ts'
+import type { Context } from '../context.ts'
+import { formOf, required } from '../protocol/form.ts'
+import { formatUuid } from '../protocol/secrets.ts'
+import { findTokenSession, isAdmin } from '../token-session.ts'
+
+/**
+ * POST /revoke (RFC 7009): either token, of whatever generation, ends its session. The answer is `{}` whether there was
+ * anything to revoke or not: RFC 7009 §2.2 wants 200 for a token that is unknown, and does not say what to answer for
+ * another client's, which stays good. It comes after the revocation is durable.
+ */
+export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
+  app.post('/revoke', async request => {
+    const form = formOf(request.body)
+    const client = await authenticateClient(ctx, request.headers.authorization, form)
+    const found = await findTokenSession(ctx, required(form, 'token'))
+    if (found.kind === 'none') {
+      request.log.info({ event: 'nothing_revoked', by: client.id, reason: found.reason }, 'nothing to revoke')
+      return {}
+    }
+
+    const { session } = found
+    const facts = {
+      by: client.id,
+      sid: formatUuid(session.id),
+      client_id: session.client_id,
+      ...(session.user_id && { sub: formatUuid(session.user_id) }),
+      token: found.kind,
+    }
+    const isOwn = session.client_id === client.id
+    if (!isOwn && !isAdmin(client)) {
+      request.log.warn(
+        { event: 'nothing_revoked', ...facts },
+        "a client tried to revoke another client's token",
+      )
+      return {}
+    }
+    const reason = isOwn ? 'client' : 'admin'
+    if (await revokeSession(ctx.db, session.id, ctx.now(), reason)) {
+      request.log.info({ event: 'session_revoked', reason, ...facts }, 'a session is revoked')
+    }
+    return {}
+  })
+}

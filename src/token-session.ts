@@ -1,0 +1,57 @@
+import { findSession, type Session } from '../db/sessions.ts'
+import type { Context } from './context.ts'
+import { unavailable } from './errors.ts'
+import { openRefreshToken, refreshTokenPrefix } from './protocol/refresh-token.ts'
+import { hashSecret, isSameHash, parseUuid } from './protocol/secrets.ts'
+import type { Client } from './registry.ts'
+
+/** A token that this server did issue, and its session, whatever the state of that. */
+export type TokenSession =
+  | {
+      readonly kind: 'access_token'
+      readonly claims: Readonly<Record<string, unknown>>
+      readonly session: Session
+    }
+  | { readonly kind: 'refresh_token'; readonly generation: number; readonly session: Session }
+  /** `reason` is for the log. */
+  | { readonly kind: 'none'; readonly reason: string }
+
+/**
+ * Finds the session of an access token that has not expired, or of a refresh token of whatever generation. What the
+ * token is shows in its text, so no hint is needed (RFC 7009 §2.1, RFC 7662 §2.1). One read of the database, and none
+ * for a token that is malformed or forged. Does NOT check whether the session lives, nor whose it is.
+ */
+export async function findTokenSession(ctx: Context, token: string): Promise<TokenSession> {
+  return token.startsWith(refreshTokenPrefix) ? ofRefreshToken(ctx, token) : ofAccessToken(ctx, token)
+}
+
+async function ofRefreshToken(ctx: Context, text: string): Promise<TokenSession> {
+  const opened = openRefreshToken(ctx.rootKeys.macKeyOf, text)
+  // Another instance may know more, so this is no finding about the token.
+  if (opened.kind === 'unknown_root_key')
+    throw unavailable('a refresh token names a root key that is not known here yet')
+  if (opened.kind !== 'genuine') return none(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
+  const { sessionId, secret, generation } = opened.token
+  const session = await findSession(ctx.db, sessionId)
+  if (!session) return none('the session is unknown')
+  if (!session.secret_hash || !isSameHash(session.secret_hash, hashSecret(secret))) {
+    return none('the session secret is wrong')
+  }
+  return { kind: 'refresh_token', generation, session }
+}
+
+async function ofAccessToken(ctx: Context, jwt: string): Promise<TokenSession> {
+  const claims = await ctx.keys.verify(jwt, 'at+jwt')
+  if (!claims) return none('it is no access token of this server, or has expired')
+  const { sid } = claims
+  const sessionId = typeof sid === 'string' ? parseUuid(sid) : undefined
+  const session = sessionId && (await findSession(ctx.db, sessionId))
+  return session ? { kind: 'access_token', claims, session } : none('the session is unknown')
+}
+
+const none = (reason: string): TokenSession => ({ kind: 'none', reason })
+
+/** Whether the client may act on the tokens of every client. One without a secret never may: anybody could claim to be it. */
+export function isAdmin(client: Client): boolean {
+  return client.is_admin === 1 && client.secret_hash !== null
+}

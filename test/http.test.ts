@@ -1,0 +1,370 @@
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import type { InjectOptions } from 'fastify'
+import t from 'tap'
+import { isOAuthError, startServer } from './helper.ts'
+
+const form = { 'content-type': 'application/x-www-form-urlencoded' }
+const formEndpoints = ['/token', '/introspect', '/revoke']
+const documents = [
+  '/.well-known/oauth-authorization-server',
+  '/.well-known/openid-configuration',
+  '/.well-known/jwks.json',
+  '/health/live',
+  '/health/ready',
+]
+
+t.test(
+  'every error is RFC 6749 JSON, never cached, with a challenge where it is 401 (H-4 H-5 H-7 H-9 T-5 T-6)',
+  async t => {
+    const server = await startServer(t)
+    const { headers } = await server.client('web')
+    const cases: [title: string, request: InjectOptions, status: number, code?: string][] = [
+      ['an unknown path', { url: '/' }, 404],
+      ['an unknown path, posted to', { method: 'POST', url: '/nothing', payload: 'a=%', headers: form }, 404],
+      ['M-12 a path below an endpoint', { url: '/token/x' }, 404],
+      ['a path with a slash too much', { method: 'POST', url: '/token/' }, 404],
+      ['a path in capitals', { method: 'POST', url: '/TOKEN' }, 404],
+      ['a malformed URL', { url: '/%zz' }, 400],
+      ['H-14 a token in the URL of an unknown path', { url: '/nothing?access_token=x' }, 404],
+    ]
+    for (const path of formEndpoints) {
+      const request = (more: InjectOptions): InjectOptions => ({ method: 'POST', url: path, ...more })
+      cases.push(
+        [`H-8 JSON at ${path}`, request({ payload: { token: 'x' } }), 415],
+        [
+          `H-8 plain text at ${path}`,
+          request({ payload: 'token=x', headers: { 'content-type': 'text/plain' } }),
+          415,
+        ],
+        [`H-8 no type at ${path}`, request({ payload: 'token=x' }), 415],
+        [`H-8 no body at ${path}`, request({ headers }), 400],
+        [
+          `H-8 multipart at ${path}`,
+          request({ payload: '--a--', headers: { 'content-type': 'multipart/form-data; boundary=a' } }),
+          415,
+        ],
+        [
+          `H-8 a broken type at ${path}`,
+          request({ payload: 'token=x', headers: { 'content-type': ';' } }),
+          415,
+        ],
+        [
+          `H-8 a compressed form at ${path}`,
+          request({ payload: 'x', headers: { ...form, 'content-encoding': 'gzip' } }),
+          415,
+        ],
+        [
+          `H-9 17 KiB at ${path}`,
+          request({ payload: `token=${'x'.repeat(17 * 1024)}`, headers: { ...form, ...headers } }),
+          413,
+        ],
+        [
+          `P-3 a repeated parameter at ${path}`,
+          request({ payload: 'token=x&token=x', headers: { ...form, ...headers } }),
+          400,
+        ],
+        [
+          `P-7 a malformed form at ${path}`,
+          request({ payload: 'token=%', headers: { ...form, ...headers } }),
+          400,
+        ],
+        [
+          `P-7 a body that is not UTF-8 at ${path}`,
+          request({ payload: Buffer.from('token=\xff', 'latin1'), headers: { ...form, ...headers } }),
+          400,
+        ],
+        [`an empty form at ${path}`, request({ payload: '', headers: form }), 401, 'invalid_client'],
+      )
+      for (const name of [
+        'access_token',
+        'client_secret',
+        'password',
+        'refresh_token',
+        'token',
+        'client%5Fsecret',
+      ]) {
+        cases.push([
+          `H-14 P-5 ${name} in the URL of ${path}`,
+          request({ url: `${path}?${name}=x`, payload: 'token=x', headers: { ...form, ...headers } }),
+          400,
+        ])
+      }
+    }
+    for (const [title, request, status, code = 'invalid_request'] of cases) {
+      isOAuthError(t, await server.request(request), status, code, title)
+    }
+  },
+)
+
+t.test('H-6 another method is 405, and Allow says which there is', async t => {
+  const { request } = await startServer(t)
+  const payload = 'grant_type=%'
+  for (const url of formEndpoints) {
+    for (const method of ['GET', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const) {
+      const response = await request({ method, url, ...(method === 'PUT' && { payload, headers: form }) })
+      isOAuthError(t, response, 405, 'invalid_request', `${method} ${url}`)
+      t.equal(response.headers.allow, 'POST')
+    }
+    const head = await request({ method: 'HEAD', url })
+    t.equal(head.statusCode, 405, `HEAD ${url}`)
+    t.equal(head.headers.allow, 'POST')
+  }
+  for (const url of documents) {
+    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const) {
+      const response = await request({ method, url })
+      isOAuthError(t, response, 405, 'invalid_request', `${method} ${url}`)
+      t.equal(response.headers.allow, 'GET, HEAD')
+    }
+    const get = await request({ url })
+    const head = await request({ method: 'HEAD', url })
+    t.equal(head.statusCode, 200, `HEAD ${url}`)
+    t.equal(head.body, '')
+    t.equal(head.headers['content-length'], get.headers['content-length'])
+  }
+})
+
+t.test('a form is a form whatever its type is called (P-13)', async t => {
+  const server = await startServer(t)
+  const client = await server.client('app', { isPublic: true })
+  for (const type of [
+    'application/x-www-form-urlencoded',
+    'application/x-www-form-urlencoded; charset=UTF-8',
+    'application/x-www-form-urlencoded;charset="utf-8"',
+    'APPLICATION/X-WWW-Form-Urlencoded',
+  ]) {
+    const response = await server.post('/revoke', { token: 'x', ...client.form }, { 'content-type': type })
+    t.equal(response.statusCode, 200, type)
+  }
+})
+
+t.test('a fault of ours is 503 that can be tried again, without a word about it (invariant 9)', async t => {
+  const server = await startServer(t)
+  const client = await server.client('web')
+  const user = await server.user()
+  const tokens = await server.logIn(client, user)
+  await server.ctx.db.sql.schema.alterTable('sessions').renameTo('elsewhere').execute()
+  for (const [path, form] of [
+    ['/token', { grant_type: 'password', username: user.username, password: user.password }],
+    ['/token', { grant_type: 'refresh_token', refresh_token: tokens.refresh_token }],
+    ['/token', { grant_type: 'client_credentials' }],
+    ['/introspect', { token: tokens.access_token }],
+    ['/introspect', { token: tokens.refresh_token }],
+    ['/revoke', { token: tokens.access_token }],
+    ['/revoke', { token: tokens.refresh_token }],
+  ] as const) {
+    const response = await server.post(path, { ...form, ...client.form })
+    isOAuthError(t, response, 503, 'temporarily_unavailable', path)
+    t.notMatch(response.body, /sessions|sqlite|table/i)
+  }
+  t.ok(
+    server.log.some(line => JSON.stringify(line).includes('no such table')),
+    'the log knows',
+  )
+  await server.ctx.db.sql.schema.alterTable('elsewhere').renameTo('sessions').execute()
+  t.ok(await server.refresh(client, tokens.refresh_token), 'and the token is still good')
+
+  await server.ctx.db.sql.schema.alterTable('clients').renameTo('elsewhere').execute()
+  await server.ctx.db.sql.updateTable('installation').set({ revision: 1000 }).execute()
+  await server.follow()
+  isOAuthError(t, await server.post('/token', client.form), 503, 'temporarily_unavailable', 'clients away')
+  await server.ctx.db.sql.schema.alterTable('installation').renameTo('gone').execute()
+  isOAuthError(t, await server.request({ url: '/health/ready' }), 503, 'temporarily_unavailable', 'not ready')
+  t.equal((await server.request({ url: '/health/live' })).statusCode, 200, 'but live')
+})
+
+t.test('H-14 the log has one line for each request, and nothing of it that could be secret', async t => {
+  const server = await startServer(t)
+  const client = await server.client('web')
+  const user = await server.user()
+  await server.logIn(client, user)
+  await server.post('/token', {
+    grant_type: 'password',
+    username: 'ada',
+    password: 'wrong-password',
+    ...client.form,
+  })
+  await server.post('/token?password=in-the-url', client.form)
+  await server.post('/token', { client_id: 'web', client_secret: 'wrong-secret' })
+  await server.post('/introspect', { token: 'some-token' }, client.headers)
+  await server.request({
+    url: '/nothing/secret-path?token=secret-query',
+    headers: { authorization: 'Bearer secret-header' },
+  })
+  await server.request({ url: '/%zz?secret-query' })
+  const text = JSON.stringify(server.log)
+  for (const secret of [
+    'wrong-password',
+    'in-the-url',
+    'wrong-secret',
+    'some-token',
+    'secret-path',
+    'secret-query',
+    'secret-header',
+  ]) {
+    t.notMatch(text, secret)
+  }
+  const answered = server.log.filter(line => line['msg'] === 'answered')
+  t.match(answered, [
+    { method: 'POST', route: '/token', status: 200 },
+    { method: 'POST', route: '/token', status: 400 },
+    { method: 'POST', route: '/token', status: 400 },
+    { method: 'POST', route: '/token', status: 401 },
+    { method: 'POST', route: '/introspect', status: 200 },
+    { method: 'GET', status: 404 },
+  ])
+})
+
+t.test(
+  'each answer has a request id that the log has too, and headers that keep browsers from guessing',
+  async t => {
+    const server = await startServer(t)
+    const ids = new Set()
+    for (const url of ['/health/live', '/nothing', '/%zz']) {
+      const { headers } = await server.request({
+        url,
+        headers: { 'x-request-id': 'chosen', 'request-id': 'chosen' },
+      })
+      t.match(headers, {
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'DENY',
+        'content-security-policy': /none/,
+      })
+      t.not(headers['x-request-id'], 'chosen')
+      ids.add(headers['x-request-id'])
+    }
+    t.equal(ids.size, 3)
+    t.ok([...ids].every(id => server.log.some(line => line['reqId'] === id)))
+  },
+)
+
+t.test(
+  'H-11 CORS headers are on every answer to the origins that are configured, errors included',
+  async t => {
+    const server = await startServer(t, {
+      MINTMARK_CORS_ORIGINS: 'https://app.example https://other.example',
+    })
+    const client = await server.client('app', { isPublic: true })
+    const origin = 'https://app.example'
+    const allowed = 'access-control-allow-origin'
+    const answers: [title: string, request: InjectOptions, status: number][] = [
+      ['a success', { url: '/.well-known/jwks.json' }, 200],
+      ['metadata', { url: '/.well-known/oauth-authorization-server' }, 200],
+      [
+        'a revocation',
+        { method: 'POST', url: '/revoke', payload: `token=x&client_id=${client.id}`, headers: form },
+        200,
+      ],
+      ['a refusal', { method: 'POST', url: '/token', payload: 'client_id=x', headers: form }, 401],
+      ['a malformed form', { method: 'POST', url: '/token', payload: 'a=%', headers: form }, 400],
+      ['no form', { method: 'POST', url: '/token', payload: {} }, 415],
+      ['too much', { method: 'POST', url: '/token', payload: 'x'.repeat(17_000), headers: form }, 413],
+      [
+        'a secret in the URL',
+        { method: 'POST', url: '/token?password=x', payload: 'a=b', headers: form },
+        400,
+      ],
+      ['an unknown path', { url: '/nothing' }, 404],
+      ['another method', { method: 'GET', url: '/token' }, 405],
+    ]
+    for (const [title, request, status] of answers) {
+      const response = await server.request({ ...request, headers: { ...request.headers, origin } })
+      t.equal(response.statusCode, status, title)
+      t.equal(response.headers[allowed], origin, title)
+      t.match(response.headers['vary'], /Origin/, title)
+      t.match(response.headers['access-control-expose-headers'], /retry-after.*www-authenticate/)
+      const stranger = await server.request({
+        ...request,
+        headers: { ...request.headers, origin: 'https://evil.example' },
+      })
+      t.notOk(allowed in stranger.headers, `${title}, but not for strangers`)
+      t.match(stranger.headers['vary'], /Origin/, title)
+    }
+
+    const preflight = (url: string, origin: string) =>
+      server.request({ method: 'OPTIONS', url, headers: { origin, 'access-control-request-method': 'POST' } })
+    const { statusCode, headers } = await preflight('/token', 'https://other.example')
+    t.equal(statusCode, 204)
+    t.equal(headers[allowed], 'https://other.example')
+    t.match(headers['access-control-allow-methods'], /POST/)
+    t.match(headers['access-control-allow-headers'], /authorization.*content-type/)
+    t.notOk(allowed in (await preflight('/token', 'https://evil.example')).headers)
+    t.notOk(allowed in (await preflight('/token', 'null')).headers)
+    t.notOk('access-control-allow-credentials' in headers, 'there are no cookies')
+
+    t.equal((await preflight('/introspect', origin)).statusCode, 405, 'introspection is not for browsers')
+    const introspection = await server.post('/introspect', { token: 'x', ...client.form }, { origin })
+    t.notOk(allowed in introspection.headers)
+  },
+)
+
+t.test('without configured origins there is no CORS', async t => {
+  const { request } = await startServer(t)
+  const response = await request({
+    url: '/.well-known/jwks.json',
+    headers: { origin: 'https://app.example' },
+  })
+  t.notOk('access-control-allow-origin' in response.headers)
+})
+
+t.test('H-12 X-Forwarded-For is believed from configured proxies only, from right to left', async t => {
+  const cases: [proxies: string, remoteAddress: string, forwarded: string, ip: string][] = [
+    ['', '10.0.0.1', '1.2.3.4', '10.0.0.1'],
+    ['10.0.0.0/8', '10.0.0.1', '1.2.3.4', '1.2.3.4'],
+    ['10.0.0.0/8', '10.0.0.1', '6.6.6.6, 1.2.3.4', '1.2.3.4'],
+    ['10.0.0.0/8', '10.0.0.1', '6.6.6.6, 1.2.3.4, 10.0.0.2', '1.2.3.4'],
+    ['10.0.0.0/8', '11.0.0.1', '1.2.3.4', '11.0.0.1'],
+    ['10.0.0.1,::1', '::1', '1.2.3.4', '1.2.3.4'],
+  ]
+  for (const [MINTMARK_TRUST_PROXY, remoteAddress, forwarded, ip] of cases) {
+    const server = await startServer(t, { MINTMARK_TRUST_PROXY })
+    await server.request({ url: '/health/live', remoteAddress, headers: { 'x-forwarded-for': forwarded } })
+    t.match(server.log.at(-1), { msg: 'answered', ip }, `${remoteAddress} says ${forwarded}`)
+  }
+})
+
+t.test('what is not HTTP is answered in JSON all the same', async t => {
+  const server = await startServer(t)
+  const { port, hostname } = new URL(await server.listen())
+  const answerTo = async (bytes: string) => {
+    const socket = connect(Number(port), hostname)
+    socket.write(bytes)
+    const answer = await text(socket)
+    const [head = '', body = ''] = answer.split('\r\n\r\n')
+    t.match(JSON.parse(body), {
+      error: 'invalid_request',
+      error_description: /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/,
+    })
+    t.match(head, /content-type: application\/json/i)
+    t.match(head, /cache-control: no-store/i)
+    t.match(head, new RegExp(`content-length: ${body.length}\\b`, 'i'))
+    return head.split('\r\n')[0]
+  }
+  t.equal(await answerTo('nonsense\r\n\r\n'), 'HTTP/1.1 400 Bad Request')
+  t.equal(
+    await answerTo('GET / HTTP/1.1\r\nConnection: close\r\n\r\n'),
+    'HTTP/1.1 400 Bad Request',
+    'without a Host',
+  )
+  t.equal(
+    await answerTo(`GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`),
+    'HTTP/1.1 431 Request Header Fields Too Large',
+  )
+  t.equal(
+    await answerTo(
+      'POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+    ),
+    'HTTP/1.1 400 Bad Request',
+    'a smuggled request',
+  )
+  t.equal(
+    await answerTo('GET http://x/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'),
+    'HTTP/1.1 404 Not Found',
+    'an absolute URL is one of ours',
+  )
+  t.equal(
+    await answerTo('GET /nothing HTTP/1.1\r\nHost: x\r\nExpect: the-best\r\nConnection: close\r\n\r\n'),
+    'HTTP/1.1 404 Not Found',
+    'nothing is expected of an Expect',
+  )
+})
