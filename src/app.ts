@@ -88,7 +88,7 @@ export function buildApp(ctx: Context, options: FastifyServerOptions = {}): Fast
     })
   }
   // After CORS has set its headers, which belong to these refusals too.
-  app.addHook('preParsing', async request => refuseUnreadable(request))
+  app.addHook('onRequest', async request => refuseUnreadable(request))
   app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
   const routes = collectRoutes(app)
 

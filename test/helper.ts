@@ -214,7 +214,10 @@ function verbs(
       method: 'POST',
       url: path,
       payload: new URLSearchParams(form).toString(),
-      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        ...Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined)),
+      },
     })
   const posted = async (path: string, form: Record<string, string>) => {
     const response = await post(path, form)
