@@ -1,0 +1,133 @@
+import { formatDuration } from './duration.ts'
+
+/** What a client is declared to be (RFC 7591 §2), before it has a row. Lifetimes are in seconds. */
+export interface ClientMetadata {
+  readonly client_id: string
+  /** `token_endpoint_auth_method` `none`. */
+  readonly public: boolean
+  readonly grant_types: readonly string[]
+  readonly scope: readonly string[]
+  /** The URIs of the resources it may ask tokens for. The first is the default. */
+  readonly resources: readonly string[]
+  /** The URIs of the resources it is the resource server of: it may introspect their tokens. */
+  readonly resource_server: readonly string[]
+  readonly admin: boolean
+  readonly refresh: RefreshPolicy
+  readonly refresh_idle_ttl: number | null
+  readonly refresh_absolute_ttl: number | null
+}
+
+export type RefreshPolicy = 'rotate' | 'strict' | 'reuse'
+
+export const refreshPolicies: readonly RefreshPolicy[] = ['rotate', 'strict', 'reuse']
+export const grantTypes: readonly string[] = ['password', 'refresh_token', 'client_credentials']
+
+export interface ClientVerdict {
+  /** Why there can be no such client. */
+  readonly refusals: readonly string[]
+  /** What its owner should know. */
+  readonly warnings: readonly string[]
+}
+
+/** Whether there can be such a client. `scopesOf` finds a resource's scopes; undefined when there is no such resource. */
+export function judgeClient(
+  client: ClientMetadata,
+  scopesOf: (uri: string) => readonly string[] | undefined,
+): ClientVerdict {
+  return {
+    refusals: [...idRefusals(client.client_id), ...refusals(client), ...unknownResources(client, scopesOf)],
+    warnings: [...warnings(client), ...uselessScopes(client, scopesOf)],
+  }
+}
+
+/** A client id stands unescaped in URLs, headers and logs, and is never a user's `sub`, which is a UUID (RFC 9068 §5). */
+function idRefusals(id: string): string[] {
+  if (!/^[A-Za-z0-9._~-]{1,128}$/.test(id)) {
+    return [`${JSON.stringify(id)} cannot be a client_id: it takes up to 128 of A-Z a-z 0-9 . _ ~ -`]
+  }
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) {
+    return [
+      `${id} cannot be a client_id: the sub of a user has the form of a UUID, and must not meet a client's`,
+    ]
+  }
+  return []
+}
+
+function* refusals(client: ClientMetadata): Generator<string> {
+  const {
+    grant_types,
+    admin,
+    refresh,
+    resource_server,
+    refresh_idle_ttl: idle,
+    refresh_absolute_ttl: absolute,
+  } = client
+  for (const grantType of grant_types) {
+    if (!grantTypes.includes(grantType))
+      yield `${grantType} is no grant type here: there are ${grantTypes.join(', ')}`
+  }
+  if (grant_types.length === 0 && resource_server.length === 0) {
+    yield 'a client without a grant can do nothing: give it password, refresh_token or client_credentials'
+  }
+  if (client.public) {
+    // RFC 6749 §4.4, RFC 7662 §2.1, RFC 9700 §4.14.2.
+    if (grant_types.includes('client_credentials'))
+      yield 'a public client cannot have client_credentials: it has no secret'
+    if (admin) yield 'a public client cannot be an admin: it has no secret'
+    if (resource_server.length > 0) yield 'a public client cannot introspect tokens: it has no secret'
+    if (refresh === 'reuse')
+      yield 'a public client cannot reuse refresh tokens: whoever copies one could use it for ever'
+  }
+  if (idle !== null && absolute !== null && idle > absolute) {
+    yield `the idle limit (${formatDuration(idle)}) is longer than the absolute one (${formatDuration(absolute)}), but no session outlives the latter`
+  }
+}
+
+function* unknownResources(
+  { resources, resource_server }: ClientMetadata,
+  scopesOf: (uri: string) => readonly string[] | undefined,
+): Generator<string> {
+  for (const uri of new Set([...resources, ...resource_server])) {
+    if (!scopesOf(uri))
+      yield `there is no resource ${uri}: \`mintmark resource create ${uri} --scope …\` adds it`
+  }
+}
+
+function* warnings({
+  grant_types,
+  admin,
+  refresh,
+  refresh_idle_ttl,
+  refresh_absolute_ttl,
+}: ClientMetadata): Generator<string> {
+  const hasRefresh = grant_types.includes('refresh_token')
+  if (grant_types.includes('password')) {
+    yield 'RFC 9700 §2.4 forbids the password grant: it is for your own apps alone, and the README says what to use instead'
+  }
+  if (hasRefresh && !grant_types.includes('password')) {
+    yield 'it has refresh_token, but no grant that yields a refresh token'
+  }
+  if (!hasRefresh && (refresh !== 'rotate' || refresh_idle_ttl !== null || refresh_absolute_ttl !== null)) {
+    yield 'without the grant refresh_token its refresh settings do not count'
+  }
+  if (refresh === 'strict') {
+    yield 'strict: a refresh token presented twice ends the session, so a lost response logs the user out, and a request answered with 503 is not always safe to retry'
+  }
+  if (refresh === 'reuse') {
+    yield 'reuse: its refresh tokens never change, so a stolen one works unseen until its session ends'
+  }
+  if (admin) {
+    yield "an admin may introspect and revoke everybody's tokens: keep its secret like a root password"
+  }
+}
+
+function* uselessScopes(
+  { scope, resources }: ClientMetadata,
+  scopesOf: (uri: string) => readonly string[] | undefined,
+): Generator<string> {
+  const known = new Set(resources.flatMap(uri => scopesOf(uri) ?? []))
+  const useless = resources.length === 0 ? [] : scope.filter(item => !known.has(item))
+  if (useless.length > 0)
+    yield `none of its resources knows ${useless.join(', ')}, so its tokens will never have it`
+  if (scope.length === 0 && resources.length > 0) yield 'it has no scope, so neither will its tokens'
+}
