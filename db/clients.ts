@@ -47,6 +47,46 @@ export async function changeClient(
   })
 }
 
+/**
+ * Gives a confidential client another secret; false when there is no such client. The one before it stays good until
+ * `oldExpiresAt`, or with null ends now; one that was still kept from earlier ends in any case.
+ */
+export async function rotateClientSecret(
+  { sql }: Database,
+  id: string,
+  { secretHash, oldExpiresAt }: { readonly secretHash: Buffer; readonly oldExpiresAt: number | null },
+): Promise<boolean> {
+  return sql.transaction().execute(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('clients')
+      .set({
+        secret_hash: secretHash,
+        old_secret_hash: oldExpiresAt === null ? null : fragment.ref('secret_hash'),
+        old_secret_expires_at: oldExpiresAt,
+      })
+      .where('id', '=', id)
+      .where('secret_hash', 'is not', null)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    await raiseRevision(transaction)
+    return true
+  })
+}
+
+/** Ends all sessions of a client, or of every client, in one statement; returns the ids of the clients. */
+export async function raiseClientEpochs({ sql }: Database, id?: string): Promise<readonly string[]> {
+  return sql.transaction().execute(async transaction => {
+    const rows = await transaction
+      .updateTable('clients')
+      .set({ epoch: fragment`epoch + 1` })
+      .$if(id !== undefined, query => query.where('id', '=', id ?? ''))
+      .returning('id')
+      .execute()
+    await raiseRevision(transaction)
+    return rows.map(row => row.id)
+  })
+}
+
 /** Disables a client or enables it again (`disabledAt` null). Disabling raises its epoch, which ends its sessions. */
 export async function disableClient(
   { sql }: Database,

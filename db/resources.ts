@@ -67,7 +67,7 @@ export async function deleteResource(
     const users = (
       await transaction.selectFrom('clients').select(['id', 'resources', 'introspects']).execute()
     ).filter(client => [client.resources, client.introspects].some(list => list.split(' ').includes(uri)))
-    const clients = users.map(client => client.id)
+    const clients = users.map(client => client.id).sort()
     if (users.length > 0 && !force) return { kind: 'used', clients }
 
     const without = (list: string) =>

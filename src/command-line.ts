@@ -1,8 +1,10 @@
 import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import { pathOf, type Terminal } from './commands/command.ts'
+import { clientCommands } from './commands/client.ts'
 import { devCommand } from './commands/dev.ts'
 import { resourceCommands } from './commands/resource.ts'
 import { serveCommand } from './commands/serve.ts'
+import { userCommands } from './commands/user.ts'
 
 /** Runs one command line: `argv` is all that follows the program's name. Failures are told on stderr and by `fail`. */
 export async function runCommandLine(terminal: Terminal, argv: readonly string[]): Promise<void> {
@@ -16,7 +18,9 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
     .exitOverride()
   serveCommand(program, terminal)
   devCommand(program, terminal)
+  clientCommands(program, terminal)
   resourceCommands(program, terminal)
+  userCommands(program, terminal)
 
   eachCommand(program, self => tellUsageErrors(self, terminal))
   try {

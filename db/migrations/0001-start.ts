@@ -87,12 +87,12 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .columns(['user_id', 'id'])
     .where('user_id', 'is not', null)
     .execute()
-  // At most one living machine session for each client.
+  // At most one living machine session for each client; one of an earlier epoch is dead, and in nobody's way.
   await db.schema
     .createIndex('sessions_of_machines')
     .unique()
     .on('sessions')
-    .column('client_id')
+    .columns(['client_id', 'client_epoch'])
     .where(sql.ref('user_id'), 'is', null)
     .where(sql.ref('revoked_at'), 'is', null)
     .execute()

@@ -1,7 +1,9 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
+import { grantTypes } from '../protocol/client-metadata.ts'
 import { formatDuration, parseDuration } from '../protocol/duration.ts'
 import { isResourceUri } from '../protocol/resource.ts'
 import { isScopeToken } from '../protocol/scope.ts'
+import { parseUuid } from '../protocol/secrets.ts'
 
 // Readers of options and arguments, for commander: each returns the checked value or throws what `UsageError` is there.
 
@@ -25,10 +27,27 @@ export function duration(min: number, max: number): (text: string) => number {
 
 export const scopes = several(isScopeToken, 'A scope is visible ASCII without quotes and backslashes.')
 
+export const grants = several(
+  item => grantTypes.includes(item),
+  `A grant type is one of ${grantTypes.join(', ')}.`,
+)
+
 /** Roles have the grammar of scopes. */
 export const roles = several(isScopeToken, 'A role is visible ASCII without quotes and backslashes.')
 
 export const resourceUris = several(isResourceUri, resourceUriForm())
+
+/** A name to log in with, in Unicode normal form C. It is never mistaken for a `sub`, which is a UUID. */
+export function username(text: string): string {
+  const name = text.normalize('NFC')
+  const isFine = name.length <= 255 && /^[^\p{C}\p{Zl}\p{Zp}]+$/u.test(name) && name.trim() === name
+  if (!isFine || name === '' || parseUuid(name.toLowerCase())) {
+    throw new InvalidArgumentError(
+      'It takes up to 255 characters, none of them invisible, no space at the ends, and not the form of a UUID.',
+    )
+  }
+  return name
+}
 
 export function resourceUri(text: string): string {
   if (!isResourceUri(text)) throw new InvalidArgumentError(resourceUriForm())

@@ -70,7 +70,7 @@ export function facts(values: Readonly<Record<string, string | number | null | u
     ([, value]) => value !== null && value !== undefined && value !== '',
   )
   const width = Math.max(...present.map(([name]) => textWidth(name)))
-  return present.map(([name, value]) => alignedLine([name, String(value)], [width, 0])).join('\n')
+  return present.map(([name, value]) => `  ${alignedLine([name, String(value)], [width, 0])}`).join('\n')
 }
 
 /** A table of few rows, as text. */

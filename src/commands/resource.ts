@@ -1,6 +1,6 @@
 import { Option, type Command } from '@commander-js/extra-typings'
 import type { ResourceTable } from '../../db/database.ts'
-import { deleteResource, insertResource, listResources } from '../../db/resources.ts'
+import { deleteResource, findResource, insertResource, listResources } from '../../db/resources.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { command, verb, type Terminal } from './command.ts'
 import { CommandError } from './failures.ts'
@@ -82,20 +82,18 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .action(
       command(terminal, async ({ open }, uri, { force = false }) => {
         const { config, db } = await open()
-        const outcome = await deleteResource(db, uri, { force })
-        if (outcome.kind === 'unknown') throw new CommandError(`there is no resource ${uri}`)
-        const { clients } = outcome
-        if (outcome.kind === 'used') {
-          throw new CommandError(
-            `${uri} is used by ${clients.join(', ')}: --force takes it from them and deletes it`,
-          )
+        const found = await findResource(db, uri)
+        const { kind, clients } = await deleteResource(db, uri, { force })
+        if (!found || kind === 'unknown') throw noResource(uri)
+        const users = clients.join(', ')
+        if (kind === 'used') {
+          throw new CommandError(`${uri} is used by ${users}: --force takes it from them and deletes it`)
         }
-        const ttl = formatDuration(config.accessTokenSeconds)
-        const taken = clients.length === 0 ? '' : `\nIt was taken from ${clients.join(', ')}.`
-        return {
-          text: `Deleted the resource ${uri}. Tokens for it run out by themselves, within ${ttl}.${taken}`,
-          json: { uri, deleted: true, taken_from: clients },
-        }
+        const ttl = formatDuration(found.access_token_seconds ?? config.accessTokenSeconds)
+        const lines = [`Deleted the resource ${uri}. Tokens for it run out by themselves, within ${ttl}.`]
+        if (users !== '')
+          lines.push(`It was taken from ${users}. A client left without any gets tokens for the issuer.`)
+        return { text: lines.join('\n'), json: { uri, deleted: true, taken_from: clients } }
       }),
     )
 }
@@ -103,3 +101,6 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
 function describe({ access_token_seconds, ...resource }: ResourceTable) {
   return { ...resource, access_token_ttl: access_token_seconds }
 }
+
+const noResource = (uri: string) =>
+  new CommandError(`there is no resource ${uri}: \`mintmark resource list\` shows all`)

@@ -79,7 +79,10 @@ function* refusals(client: ClientMetadata): Generator<string> {
       yield 'a public client cannot reuse refresh tokens: whoever copies one could use it for ever'
   }
   if (idle !== null && absolute !== null && idle > absolute) {
-    yield `the idle limit (${formatDuration(idle)}) is longer than the absolute one (${formatDuration(absolute)}), but no session outlives the latter`
+    yield (
+      `the idle limit (${formatDuration(idle)}) is longer than the absolute one ` +
+      `(${formatDuration(absolute)}), but no session outlives the latter`
+    )
   }
 }
 
@@ -111,7 +114,10 @@ function* warnings({
     yield 'without the grant refresh_token its refresh settings do not count'
   }
   if (refresh === 'strict') {
-    yield 'strict: a refresh token presented twice ends the session, so a lost response logs the user out, and a request answered with 503 is not always safe to retry'
+    yield (
+      'strict: a refresh token presented twice ends the session, so a lost response logs the user out, ' +
+      'and a request that was answered with 503 is not always safe to retry'
+    )
   }
   if (refresh === 'reuse') {
     yield 'reuse: its refresh tokens never change, so a stolen one works unseen until its session ends'

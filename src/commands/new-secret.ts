@@ -1,0 +1,49 @@
+import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
+import type { Run } from './command.ts'
+
+/** A new client secret, as the answer tells it: once, or only where it was written. */
+export type NewSecret = { readonly client_secret: string } | { readonly client_secret_file: string }
+
+/**
+ * Makes a client secret and the change that it is for. With a path, the secret is on disk before anything depends on
+ * it, in a new file that only this user can read (mode 0600), never over another; a change that throws removes it.
+ */
+export async function handOutSecret(
+  { workingDirectory }: Run,
+  path: string | undefined,
+  change: (secretHash: Buffer) => Promise<void>,
+): Promise<NewSecret> {
+  const secret = newClientSecret()
+  if (path === undefined) {
+    await change(hashSecret(secret))
+    return { client_secret: secret }
+  }
+  const file = resolve(workingDirectory, path)
+  writeNewFile(file, `${secret}\n`)
+  try {
+    await change(hashSecret(secret))
+  } catch (error) {
+    unlinkSync(file)
+    throw error
+  }
+  return { client_secret_file: file }
+}
+
+/** What to know about it. */
+export function secretAdvice(secret: NewSecret): string {
+  return 'client_secret' in secret
+    ? 'Keep the secret now: it is not shown again, and only its hash is stored.'
+    : 'The secret is in that file and nowhere else; only its hash is stored.'
+}
+
+function writeNewFile(file: string, text: string): void {
+  const descriptor = openSync(file, 'wx', 0o600)
+  try {
+    writeSync(descriptor, text)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}

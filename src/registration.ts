@@ -1,0 +1,63 @@
+import type { ClientSettings } from '../db/clients.ts'
+import type { ClientTable, Database } from '../db/database.ts'
+import { listResources } from '../db/resources.ts'
+import { judgeClient, type ClientMetadata, type ClientVerdict } from './protocol/client-metadata.ts'
+
+/** What a client is declared to be, as columns of its row. Leaves its id and its secrets alone. */
+export function clientSettings(
+  client: ClientMetadata,
+): Omit<ClientSettings, 'secret_hash' | `old_secret_${string}`> {
+  return {
+    grant_types: client.grant_types.join(' '),
+    scope: client.scope.join(' '),
+    resources: client.resources.join(' '),
+    introspects: client.resource_server.join(' '),
+    is_admin: client.admin ? 1 : 0,
+    refresh_policy: client.refresh,
+    refresh_idle_seconds: client.refresh_idle_ttl,
+    refresh_absolute_seconds: client.refresh_absolute_ttl,
+  }
+}
+
+/** The row of a new client; a public one has no `secretHash`. */
+export function newClientRow(
+  client: ClientMetadata,
+  { secretHash, now }: { readonly secretHash: Buffer | null; readonly now: number },
+): Omit<ClientTable, 'epoch'> {
+  return {
+    id: client.client_id,
+    secret_hash: secretHash,
+    old_secret_hash: null,
+    old_secret_expires_at: null,
+    ...clientSettings(client),
+    created_at: now,
+    disabled_at: null,
+  }
+}
+
+/** What a client's row declares. */
+export function clientMetadata(row: Omit<ClientTable, 'epoch'>): ClientMetadata {
+  return {
+    client_id: row.id,
+    public: row.secret_hash === null,
+    grant_types: listed(row.grant_types),
+    scope: listed(row.scope),
+    resources: listed(row.resources),
+    resource_server: listed(row.introspects),
+    admin: row.is_admin === 1,
+    refresh: row.refresh_policy,
+    refresh_idle_ttl: row.refresh_idle_seconds,
+    refresh_absolute_ttl: row.refresh_absolute_seconds,
+  }
+}
+
+/** Whether there can be such a client, with the resources that there are. */
+export async function judgeNewClient(db: Database, client: ClientMetadata): Promise<ClientVerdict> {
+  const scopes = new Map((await listResources(db)).map(resource => [resource.uri, listed(resource.scope)]))
+  return judgeClient(client, uri => scopes.get(uri))
+}
+
+/** The items of a stored list. */
+export function listed(text: string): readonly string[] {
+  return text === '' ? [] : text.split(' ')
+}
