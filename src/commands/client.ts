@@ -124,7 +124,11 @@ export function clientCommands(program: Command, terminal: Terminal): void {
         const found = await existingClient(db, id)
         const disabledAt = run.now()
         if (!(await disableClient(db, id, disabledAt))) throw noClient(id)
-        logRevocation(run.log, { client_id: id }, { reason: 'client disabled', at: disabledAt })
+        logRevocation(
+          run.log,
+          { event: 'client_revoked', client_id: id },
+          { reason: 'client disabled', at: disabledAt },
+        )
         return {
           text: `Disabled the client ${id}. Its sessions have ended; \`mintmark client enable ${id}\` allows new ones.`,
           json: describe({ ...found, disabled_at: disabledAt }),
@@ -150,7 +154,11 @@ export function clientCommands(program: Command, terminal: Terminal): void {
         const { db } = await run.open()
         const found = await existingClient(db, id)
         if (!(await deleteClient(db, id))) throw noClient(id)
-        logRevocation(run.log, { client_id: id }, { reason: 'client deleted', at: run.now() })
+        logRevocation(
+          run.log,
+          { event: 'client_revoked', client_id: id },
+          { reason: 'client deleted', at: run.now() },
+        )
         return {
           text: `Deleted the client ${id}. Its sessions have ended.`,
           json: { ...describe(found), deleted: true },

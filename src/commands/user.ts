@@ -158,7 +158,7 @@ async function existingUser(db: Database, name: string): Promise<UserTable> {
 }
 
 function tellRevoked({ log, now }: Run, { id }: UserTable, reason: string): void {
-  logRevocation(log, { sub: formatUuid(id) }, { reason, at: now() })
+  logRevocation(log, { event: 'user_revoked', sub: formatUuid(id) }, { reason, at: now() })
 }
 
 const nameTaken = (name: string) =>
