@@ -31,3 +31,16 @@ export async function raiseRevision(transaction: Kysely<Tables>): Promise<void> 
     .set({ revision: fragment`revision + 1` })
     .execute()
 }
+
+/** How many there are of what people make. */
+export async function countRows({ sql }: Database) {
+  const count = (table: 'users' | 'clients' | 'resources') =>
+    sql.selectFrom(table).select(sql.fn.countAll<number>().as('count')).$asScalar().$notNull()
+  return sql
+    .selectNoFrom([
+      count('users').as('users'),
+      count('clients').as('clients'),
+      count('resources').as('resources'),
+    ])
+    .executeTakeFirstOrThrow()
+}

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import SqliteFile, { type Database as File, type Statement } from 'better-sqlite3'
 import {
@@ -30,6 +31,8 @@ const patienceMs = 2000
  * another writer), and would block the event loop while another process holds the lock. Hence this one.
  */
 export function openSqlite(file: string): Sqlite {
+  // What is in it is for nobody else on this machine. SQLite gives the files beside it the same mode.
+  closeSync(openSync(file, 'a', 0o600))
   // SQLite's own wait blocks the whole process, so it is short; the patient wait is `retrying`.
   const database = new SqliteFile(file, { timeout: 5 })
   for (const pragma of [

@@ -1,9 +1,11 @@
 import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import { pathOf, type Terminal } from './commands/command.ts'
 import { clientCommands } from './commands/client.ts'
+import { dbCommands } from './commands/db.ts'
 import { devCommand } from './commands/dev.ts'
 import { resourceCommands } from './commands/resource.ts'
 import { serveCommand } from './commands/serve.ts'
+import { sessionCommands } from './commands/session.ts'
 import { userCommands } from './commands/user.ts'
 
 /** Runs one command line: `argv` is all that follows the program's name. Failures are told on stderr and by `fail`. */
@@ -20,6 +22,8 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
   devCommand(program, terminal)
   clientCommands(program, terminal)
   resourceCommands(program, terminal)
+  dbCommands(program, terminal)
+  sessionCommands(program, terminal)
   userCommands(program, terminal)
 
   eachCommand(program, self => tellUsageErrors(self, terminal))

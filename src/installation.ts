@@ -11,6 +11,8 @@ export interface Installation {
   readonly db: Database
   readonly rootKeys: RootKeys
   readonly record: InstallationTable
+  /** The migrations that ran on the way. */
+  readonly migrated: readonly string[]
 }
 
 /**
@@ -57,9 +59,9 @@ export async function openInstallation(
           `(${earlier.root_key_id}): put that one back from your backup`,
       )
     }
-    await migrate(db, now())
+    const migrated = await migrate(db, now())
     const record = earlier ?? (await recordInstallation(db, config, rootKeys, now()))
-    return { db, rootKeys, record }
+    return { db, rootKeys, record, migrated }
   } catch (error) {
     await db.close()
     throw error

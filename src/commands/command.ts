@@ -52,8 +52,10 @@ export interface Terminal {
 export interface Run extends Terminal {
   /** Reads the settings; throws `ConfigError`. */
   readonly config: () => Config
-  /** Opens the installation, which must exist. */
-  readonly open: () => Promise<Installation & { readonly config: Config }>
+  /** Opens the installation, which must exist, unless it may be made. */
+  readonly open: (options?: {
+    readonly mayCreate: boolean
+  }) => Promise<Installation & { readonly config: Config }>
   /** JSON lines on stderr, like the server's. */
   readonly log: Logger
   /** Says on stderr what is not the answer. */
@@ -104,9 +106,9 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
   return {
     ...terminal,
     config,
-    open: async () => {
+    open: async (options = { mayCreate: false }) => {
       const settings = config()
-      const installation = await openInstallation(settings, terminal.now, { mayCreate: false })
+      const installation = await openInstallation(settings, terminal.now, options)
       opened.push(installation)
       return { ...installation, config: settings }
     },

@@ -49,6 +49,14 @@ export function username(text: string): string {
   return name
 }
 
+/** The `sid` of a session, as its 16 bytes. */
+export function sessionId(text: string): Buffer {
+  const id = parseUuid(text.toLowerCase())
+  if (!id)
+    throw new InvalidArgumentError('A sid is a UUID, as in the claim `sid` and in `mintmark session list`.')
+  return id
+}
+
 export function resourceUri(text: string): string {
   if (!isResourceUri(text)) throw new InvalidArgumentError(resourceUriForm())
   return text

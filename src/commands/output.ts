@@ -88,6 +88,17 @@ export function formatTime(epochSeconds: number | null): string {
     : new Date(epochSeconds * 1000).toISOString().replace('T', ' ').replace('.000Z', 'Z')
 }
 
+/** `512 B`, `1.4 MB`. */
+export function formatBytes(bytes: number): string {
+  const format = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })
+  let rest = bytes
+  for (const unit of ['B', 'kB', 'MB', 'GB']) {
+    if (rest < 1000) return `${format.format(rest)} ${unit}`
+    rest /= 1000
+  }
+  return `${format.format(rest)} TB`
+}
+
 /** `1 session`, `2 sessions`. */
 export function counted(count: number, noun: string): string {
   return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`

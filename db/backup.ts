@@ -1,0 +1,76 @@
+import { closeSync, existsSync, fsyncSync, linkSync, openSync, rmSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import SqliteFile from 'better-sqlite3'
+
+/** 16 MiB between two looks at the progress. */
+const pagesAtOnce = 4096
+
+/**
+ * Copies the embedded database, as it is at this moment, to a new file that only this user can read (mode 0600), and
+ * checks the copy; its size in bytes. Servers go on reading and writing meanwhile. `target` comes into being complete
+ * and on disk, or not at all; one that exists throws `EEXIST`.
+ */
+export async function backupDatabase(
+  file: string,
+  target: string,
+  onProgress: (copied: { readonly part: number }) => void,
+): Promise<number> {
+  if (existsSync(target)) throw Object.assign(new Error(`${target} exists`), { code: 'EEXIST', path: target })
+  const partial = `${target}.partial`
+  closeSync(openSync(partial, 'wx', 0o600))
+  try {
+    await copyDatabase(file, partial, onProgress)
+    checkCopy(partial)
+    sync(partial)
+    // A link, unlike a renaming, never replaces another file.
+    linkSync(partial, target)
+  } finally {
+    rmSync(partial, { force: true })
+  }
+  sync(dirname(target))
+  return statSync(target).size
+}
+
+async function copyDatabase(
+  file: string,
+  partial: string,
+  onProgress: (copied: { readonly part: number }) => void,
+): Promise<void> {
+  const source = new SqliteFile(file, { readonly: true, fileMustExist: true, timeout: 2000 })
+  try {
+    // Holds on to one state of the database. Without it, SQLite starts the copy again whenever a server has written.
+    source.exec('begin')
+    source.prepare('select count(*) from sqlite_schema').get()
+    await source.backup(partial, {
+      progress: ({ totalPages, remainingPages }) => {
+        if (totalPages > 0) onProgress({ part: 1 - remainingPages / totalPages })
+        return pagesAtOnce
+      },
+    })
+  } finally {
+    source.close()
+  }
+}
+
+/** A backup that cannot be read is found now, not on the day that it is needed. Leaves one file, without a log beside it. */
+function checkCopy(partial: string): void {
+  const copy = new SqliteFile(partial)
+  try {
+    copy.pragma('journal_mode = delete')
+    const verdict: unknown = copy.pragma('quick_check', { simple: true })
+    if (verdict !== 'ok') {
+      throw Object.assign(new Error(`the copy is damaged: ${String(verdict)}`), { code: 'SQLITE_CORRUPT' })
+    }
+  } finally {
+    copy.close()
+  }
+}
+
+function sync(path: string): void {
+  const descriptor = openSync(path, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}

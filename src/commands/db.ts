@@ -1,0 +1,159 @@
+import { existsSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from '@commander-js/extra-typings'
+import { backupDatabase } from '../../db/backup.ts'
+import { openDatabase } from '../../db/database.ts'
+import { countRows, findInstallation } from '../../db/installation.ts'
+import { schemaStatus } from '../../db/migrate.ts'
+import type { DatabaseUrl } from '../config.ts'
+import { formatDuration } from '../protocol/duration.ts'
+import { command, verb, type Run, type Terminal } from './command.ts'
+import { CommandError } from './failures.ts'
+import { counted, facts, formatBytes, formatTime } from './output.ts'
+
+/** `mintmark db`: the database as a whole. */
+export function dbCommands(program: Command, terminal: Terminal): void {
+  const db = program.command('db').description('the database as a whole')
+
+  verb(db, 'migrate', 'make the database, or bring its schema up to date', ['mintmark db migrate']).action(
+    command(terminal, async ({ config, open }) => {
+      const { rootKeyFile, databaseUrl } = config()
+      const hadRootKey = existsSync(rootKeyFile)
+      const { record, migrated } = await open({ mayCreate: true })
+      const place = placeOf(databaseUrl)
+      const lines = migrated.length === 0 ? [`The schema of ${place} is up to date.`] : [`Migrated ${place}:`]
+      lines.push(...migrated.map(name => `  ${name}`))
+      if (!hadRootKey) {
+        lines.push(
+          `Made the root key ${rootKeyFile}. Keep a copy in another place than the database's backups.`,
+        )
+      }
+      return {
+        text: lines.join('\n'),
+        json: {
+          database: place,
+          issuer: record.issuer,
+          migrated,
+          root_key_made: hadRootKey ? null : rootKeyFile,
+        },
+      }
+    }),
+  )
+
+  verb(db, 'status', 'show what the database is, and whether it fits this program', [
+    'mintmark db status',
+  ]).action(command(terminal, run => status(run)))
+
+  verb(db, 'backup', 'copy the database as it is at this moment, while servers go on', [
+    'mintmark db backup /backups/mintmark-$(date +%F).sqlite',
+  ])
+    .argument('<file>', 'a new file; nothing is overwritten')
+    .action(
+      command(terminal, async (run, path) => {
+        const { config, record } = await run.open()
+        const { databaseUrl, rootKeyFile } = config
+        if (databaseUrl.engine === 'postgres') {
+          throw new CommandError(
+            'PostgreSQL has its own tools for this: pg_dump, or a base backup with its log',
+          )
+        }
+        const file = resolve(run.workingDirectory, path)
+        const bytes = await backupDatabase(databaseUrl.file, file, progressOf(run, databaseUrl.file))
+        return {
+          text: [
+            `Copied ${databaseUrl.file} to ${file} (${formatBytes(bytes)}).`,
+            `The root key is not in it, and without it the copy is of no use: keep ${rootKeyFile} in another place.`,
+          ].join('\n'),
+          json: { file, bytes, issuer: record.issuer, root_key_id: record.root_key_id, made_at: run.now() },
+        }
+      }),
+    )
+}
+
+async function status({ config, now }: Run) {
+  const { databaseUrl } = config()
+  const place = placeOf(databaseUrl)
+  if (databaseUrl.engine === 'sqlite' && !existsSync(databaseUrl.file)) {
+    throw new CommandError(
+      `there is no database at ${place}: \`mintmark db migrate\` makes one, or set MINTMARK_HOME`,
+    )
+  }
+  const database = openDatabase(databaseUrl)
+  try {
+    const { applied, pending, isTooNew } = await schemaStatus(database)
+    const record = applied.length === 0 ? undefined : await findInstallation(database)
+    const counts = record && !isTooNew && pending.length === 0 ? await countRows(database) : undefined
+    const bytes = databaseUrl.engine === 'sqlite' ? sizeOf(databaseUrl.file) : undefined
+    const schema = isTooNew ? 'too_new' : pending.length > 0 ? 'pending' : 'current'
+    return {
+      text: facts({
+        database: place,
+        size: bytes === undefined ? undefined : formatBytes(bytes),
+        schema: schemaSentence(schema, pending),
+        issuer: record?.issuer,
+        'made on': formatTime(record?.created_at ?? null),
+        'moved away on': formatTime(record?.moved_at ?? null),
+        'root key': record?.root_key_id,
+        'keys rotate every': durationOf(record?.key_rotation_seconds),
+        'JWKS max-age': durationOf(record?.jwks_max_age_seconds),
+        'clock skew': durationOf(record?.clock_skew_seconds),
+        holds:
+          counts &&
+          [
+            counted(counts.users, 'user'),
+            counted(counts.clients, 'client'),
+            counted(counts.resources, 'resource'),
+          ].join(', '),
+      }),
+      json: {
+        database: place,
+        engine: database.engine,
+        bytes,
+        schema,
+        applied,
+        pending,
+        ...record,
+        ...counts,
+        checked_at: now(),
+      },
+    }
+  } finally {
+    await database.close()
+  }
+}
+
+function schemaSentence(schema: 'too_new' | 'pending' | 'current', pending: readonly string[]): string {
+  if (schema === 'too_new') return 'made by a newer Mintmark that this one cannot serve: upgrade this one'
+  if (schema === 'current') return 'up to date'
+  return `lacks ${pending.join(', ')}: \`mintmark db migrate\` brings it up to date`
+}
+
+function durationOf(seconds: number | null | undefined): string | undefined {
+  return seconds === null || seconds === undefined ? undefined : formatDuration(seconds)
+}
+
+/** The path of the file, or the server's address without its password. */
+function placeOf(databaseUrl: DatabaseUrl): string {
+  if (databaseUrl.engine === 'sqlite') return databaseUrl.file
+  const url = new URL(databaseUrl.url)
+  return `postgres://${url.host}${url.pathname}`
+}
+
+/** With the log beside it. */
+function sizeOf(file: string): number {
+  const log = `${file}-wal`
+  return statSync(file).size + (existsSync(log) ? statSync(log).size : 0)
+}
+
+const bytesWorthProgress = 256 * 2 ** 20
+
+/** Tells each tenth, where it takes long enough to wonder. */
+function progressOf({ note }: Run, file: string): (copied: { readonly part: number }) => void {
+  if (sizeOf(file) < bytesWorthProgress) return () => {}
+  let told = 0
+  return ({ part }) => {
+    const tenth = Math.floor(part * 10)
+    if (tenth > told) note(`copied ${tenth * 10} %`)
+    told = tenth
+  }
+}
