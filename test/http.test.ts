@@ -291,7 +291,11 @@ t.test(
     t.notOk(allowed in (await preflight('/token', 'https://evil.example')).headers)
     t.notOk(allowed in (await preflight('/token', 'null')).headers)
     t.notOk('access-control-allow-credentials' in headers, 'there are no cookies')
-  t.equal((await server.request({ method: 'OPTIONS', url: '/token' })).statusCode, 204, 'no preflight, and no error')
+    t.equal(
+      (await server.request({ method: 'OPTIONS', url: '/token' })).statusCode,
+      204,
+      'no preflight, and no error',
+    )
 
     t.equal((await preflight('/introspect', origin)).statusCode, 405, 'introspection is not for browsers')
     const introspection = await server.post('/introspect', { token: 'x', ...client.form }, { origin })
