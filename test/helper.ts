@@ -89,8 +89,12 @@ export const startedAt = 1_900_000_000
  * Starts a whole server: a database in a file, real keys, and a clock that the test moves. Nothing listens and no timer
  * runs unless the test asks for it. When the test is over, no secret of it may have been logged.
  */
-export async function startServer(t: Test, env: Record<string, string> = {}): Promise<TestServer> {
-  let now = startedAt
+export async function startServer(
+  t: Test,
+  env: Record<string, string> = {},
+  firstNow = startedAt,
+): Promise<TestServer> {
+  let now = firstNow
   const home = t.testdir()
   const config = loadConfig(
     {

@@ -19,6 +19,7 @@ t.test('a form is read as RFC 6749 demands', async t => {
     ['P-6 the sample of appendix B', 'a=+%25%26%2B%C2%A3%E2%82%AC', { a: ' %&+£€' }],
     ['P-6 a password with umlaut, space and plus', 'password=p%C3%A4+ss%2B1', { password: 'pä ss+1' }],
     ['P-6 what should have been encoded but is UTF-8', 'password=pä ss', { password: 'pä ss' }],
+    ['P-6 a plus is a space', 'password=a+b', { password: 'a b' }],
     ['P-6 names are decoded too', 'gr%61nt_type=password', { grant_type: 'password' }],
     ['P-6 only the first equals sign divides', 'token=a=b==', { token: 'a=b==' }],
     ['P-6 an encoded replacement character is a character', 'a=%EF%BF%BD', { a: '\ufffd' }],
