@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
-import { sql as fragment } from 'kysely'
-import type { ClientTable, Database } from './database.ts'
+import { sql as fragment, type Kysely } from 'kysely'
+import type { ClientTable, Database, Tables } from './database.ts'
 import { raiseRevision } from './installation.ts'
 
 export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
@@ -13,18 +13,26 @@ export async function listClients({ sql }: Database): Promise<ClientTable[]> {
 
 /** Adds a client; false when its id is taken. */
 export async function insertClient({ sql }: Database, client: Omit<ClientTable, 'epoch'>): Promise<boolean> {
-  // An epoch that no earlier client of this id can have had: the sessions of a deleted one stay dead.
-  const epoch = randomInt(2 ** 31)
   return sql.transaction().execute(async transaction => {
-    const { numInsertedOrUpdatedRows } = await transaction
-      .insertInto('clients')
-      .values({ ...client, epoch })
-      .onConflict(conflict => conflict.doNothing())
-      .executeTakeFirstOrThrow()
-    if (numInsertedOrUpdatedRows !== 1n) return false
+    if (!(await addClient(transaction, client))) return false
     await raiseRevision(transaction)
     return true
   })
+}
+
+/** A part of a larger transaction, which raises the revision. */
+export async function addClient(
+  transaction: Kysely<Tables>,
+  client: Omit<ClientTable, 'epoch'>,
+): Promise<boolean> {
+  // An epoch that no earlier client of this id can have had: the sessions of a deleted one stay dead.
+  const epoch = randomInt(2 ** 31)
+  const { numInsertedOrUpdatedRows } = await transaction
+    .insertInto('clients')
+    .values({ ...client, epoch })
+    .onConflict(conflict => conflict.doNothing())
+    .executeTakeFirstOrThrow()
+  return numInsertedOrUpdatedRows === 1n
 }
 
 export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | 'disabled_at'>

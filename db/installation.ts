@@ -44,3 +44,16 @@ export async function countRows({ sql }: Database) {
     ])
     .executeTakeFirstOrThrow()
 }
+
+/** Writes, and undoes it; throws when the database cannot be written. */
+export async function tryWriting({ sql }: Database): Promise<void> {
+  const undone = new Error('undone')
+  try {
+    await sql.transaction().execute(async transaction => {
+      await raiseRevision(transaction)
+      throw undone
+    })
+  } catch (error) {
+    if (error !== undone) throw error
+  }
+}

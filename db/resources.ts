@@ -1,4 +1,5 @@
-import type { Database, ResourceTable } from './database.ts'
+import type { Kysely } from 'kysely'
+import type { Database, ResourceTable, Tables } from './database.ts'
 import { raiseRevision } from './installation.ts'
 
 export async function findResource({ sql }: Database, uri: string): Promise<ResourceTable | undefined> {
@@ -12,15 +13,20 @@ export async function listResources({ sql }: Database): Promise<ResourceTable[]>
 /** Adds a resource; false when one with its URI is there already. */
 export async function insertResource({ sql }: Database, resource: ResourceTable): Promise<boolean> {
   return sql.transaction().execute(async transaction => {
-    const { numInsertedOrUpdatedRows } = await transaction
-      .insertInto('resources')
-      .values(resource)
-      .onConflict(conflict => conflict.doNothing())
-      .executeTakeFirstOrThrow()
-    if (numInsertedOrUpdatedRows !== 1n) return false
+    if (!(await addResource(transaction, resource))) return false
     await raiseRevision(transaction)
     return true
   })
+}
+
+/** A part of a larger transaction, which raises the revision. */
+export async function addResource(transaction: Kysely<Tables>, resource: ResourceTable): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await transaction
+    .insertInto('resources')
+    .values(resource)
+    .onConflict(conflict => conflict.doNothing())
+    .executeTakeFirstOrThrow()
+  return numInsertedOrUpdatedRows === 1n
 }
 
 export type ResourceSettings = Omit<ResourceTable, 'uri' | 'created_at'>

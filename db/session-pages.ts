@@ -79,6 +79,12 @@ async function sessionPage(
   }))
 }
 
+/** The id of the session that began last. */
+export async function latestSessionId({ sql }: Database): Promise<Buffer | undefined> {
+  const row = await sql.selectFrom('sessions').select('id').orderBy('id', 'desc').limit(1).executeTakeFirst()
+  return row?.id
+}
+
 /** Ends these sessions for good, in one transaction, and returns the ids of those that were not revoked already. */
 export async function revokeSessions(
   { sql }: Database,

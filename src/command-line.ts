@@ -1,8 +1,10 @@
 import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import { pathOf, type Terminal } from './commands/command.ts'
+import { applyCommand } from './commands/apply.ts'
 import { clientCommands } from './commands/client.ts'
 import { dbCommands } from './commands/db.ts'
 import { devCommand } from './commands/dev.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { resourceCommands } from './commands/resource.ts'
 import { serveCommand } from './commands/serve.ts'
 import { sessionCommands } from './commands/session.ts'
@@ -22,9 +24,11 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
   devCommand(program, terminal)
   clientCommands(program, terminal)
   resourceCommands(program, terminal)
+  applyCommand(program, terminal)
   dbCommands(program, terminal)
   sessionCommands(program, terminal)
   userCommands(program, terminal)
+  doctorCommand(program, terminal)
 
   eachCommand(program, self => tellUsageErrors(self, terminal))
   try {

@@ -59,7 +59,8 @@ export async function openInstallation(
           `(${earlier.root_key_id}): put that one back from your backup`,
       )
     }
-    const migrated = await migrate(db, now())
+    // Nothing is locked for a command that finds all up to date.
+    const migrated = pending.length > 0 ? await migrate(db, now()) : []
     const record = earlier ?? (await recordInstallation(db, config, rootKeys, now()))
     return { db, rootKeys, record, migrated }
   } catch (error) {

@@ -1,7 +1,8 @@
 import type { ClientSettings } from '../db/clients.ts'
-import type { ClientTable, Database } from '../db/database.ts'
-import { listResources } from '../db/resources.ts'
+import type { ClientTable, Database, ResourceTable } from '../db/database.ts'
+import { listResources, type ResourceSettings } from '../db/resources.ts'
 import { judgeClient, type ClientMetadata, type ClientVerdict } from './protocol/client-metadata.ts'
+import type { ResourceMetadata } from './protocol/declaration.ts'
 
 /** What a client is declared to be, as columns of its row. Leaves its id and its secrets alone. */
 export function clientSettings(
@@ -53,8 +54,18 @@ export function clientMetadata(row: Omit<ClientTable, 'epoch'>): ClientMetadata 
 
 /** Whether there can be such a client, with the resources that there are. */
 export async function judgeNewClient(db: Database, client: ClientMetadata): Promise<ClientVerdict> {
-  const scopes = new Map((await listResources(db)).map(resource => [resource.uri, listed(resource.scope)]))
+  const scopes = new Map((await listResources(db)).map(({ uri, scope }) => [uri, listed(scope)]))
   return judgeClient(client, uri => scopes.get(uri))
+}
+
+/** A declared resource, as columns of its row. */
+export function resourceSettings({ scope, alg, access_token_ttl }: ResourceMetadata): ResourceSettings {
+  return { scope: scope.join(' '), alg, access_token_seconds: access_token_ttl }
+}
+
+/** What a resource's row declares. */
+export function resourceMetadata({ uri, scope, alg, access_token_seconds }: ResourceTable): ResourceMetadata {
+  return { uri, scope: listed(scope), alg, access_token_ttl: access_token_seconds }
 }
 
 /** The items of a stored list. */

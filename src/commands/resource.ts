@@ -1,14 +1,12 @@
 import { Option, type Command } from '@commander-js/extra-typings'
 import type { ResourceTable } from '../../db/database.ts'
 import { deleteResource, findResource, insertResource, listResources } from '../../db/resources.ts'
+import { algs } from '../protocol/declaration.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { command, verb, type Terminal } from './command.ts'
 import { CommandError } from './failures.ts'
 import { accessTokenTtl, resourceUri, scopes } from './options.ts'
 import { facts, type Row } from './output.ts'
-
-/** The JWS algorithms that a resource may choose from. */
-const algs = ['ES256', 'RS256'] as const
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
 export function resourceCommands(program: Command, terminal: Terminal): void {

@@ -1,0 +1,48 @@
+import { addClient, type ClientSettings } from './clients.ts'
+import type { ClientTable, Database, ResourceTable } from './database.ts'
+import { raiseRevision } from './installation.ts'
+import { addResource, type ResourceSettings } from './resources.ts'
+
+/** What a plan adds and changes. */
+export interface Changes {
+  readonly newResources: readonly ResourceTable[]
+  readonly newClients: readonly Omit<ClientTable, 'epoch'>[]
+  readonly resources: ReadonlyMap<string, Partial<ResourceSettings>>
+  readonly clients: ReadonlyMap<string, Partial<ClientSettings>>
+}
+
+/** Makes all changes or, when one of them has lost its ground since the plan was made, none; which it was. */
+export async function applyChanges({ sql }: Database, changes: Changes): Promise<boolean> {
+  try {
+    await sql.transaction().execute(async transaction => {
+      for (const resource of changes.newResources)
+        if (!(await addResource(transaction, resource))) throw new LostGround()
+      for (const [uri, settings] of changes.resources) {
+        const { numUpdatedRows } = await transaction
+          .updateTable('resources')
+          .set(settings)
+          .where('uri', '=', uri)
+          .executeTakeFirstOrThrow()
+        if (numUpdatedRows !== 1n) throw new LostGround()
+      }
+      for (const client of changes.newClients)
+        if (!(await addClient(transaction, client))) throw new LostGround()
+      for (const [id, settings] of changes.clients) {
+        const { numUpdatedRows } = await transaction
+          .updateTable('clients')
+          .set(settings)
+          .where('id', '=', id)
+          .executeTakeFirstOrThrow()
+        if (numUpdatedRows !== 1n) throw new LostGround()
+      }
+      await raiseRevision(transaction)
+    })
+    return true
+  } catch (error) {
+    if (error instanceof LostGround) return false
+    throw error
+  }
+}
+
+/** Undoes the transaction. */
+class LostGround extends Error {}

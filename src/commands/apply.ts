@@ -1,0 +1,215 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from '@commander-js/extra-typings'
+import { parseDocument } from 'yaml'
+import { listClients } from '../../db/clients.ts'
+import type { Database } from '../../db/database.ts'
+import { applyChanges } from '../../db/declaration.ts'
+import { listResources } from '../../db/resources.ts'
+import { judgeClient, type ClientMetadata } from '../protocol/client-metadata.ts'
+import { readDeclaration, type Declaration, type ResourceMetadata } from '../protocol/declaration.ts'
+import { formatDuration } from '../protocol/duration.ts'
+import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
+import {
+  clientMetadata,
+  clientSettings,
+  newClientRow,
+  resourceMetadata,
+  resourceSettings,
+} from '../registration.ts'
+import { command, verb, type Run, type Terminal } from './command.ts'
+import { CommandError } from './failures.ts'
+import { counted, facts } from './output.ts'
+import { confirm } from './prompt.ts'
+
+const example = `
+The file:
+  resources:
+    - uri: https://api.example
+      scope: [read, write]
+      alg: ES256               # optional, as are all below but client_id
+      access_token_ttl: 5m
+  clients:
+    - client_id: web
+      public: true
+      grant_types: [password, refresh_token]
+      scope: [read, write]
+      resources: [https://api.example]
+      resource_server: []      # the APIs it serves, whose tokens it may introspect
+      admin: false
+      refresh: rotate
+      refresh_idle_ttl: 30d
+      refresh_absolute_ttl: 180d
+
+What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default.`
+
+/** `mintmark apply`: resources and clients as a file declares them. */
+export function applyCommand(program: Command, terminal: Terminal): void {
+  verb(program, 'apply', 'make resources and clients as a YAML or JSON file declares them', [
+    'mintmark apply mintmark.yaml --dry-run',
+    'mintmark apply mintmark.yaml --yes',
+  ])
+    .argument('<file>', 'what there shall be')
+    .option('--dry-run', 'show the plan and change nothing')
+    .option('--yes', 'do not ask')
+    .addHelpText('after', example)
+    .action(
+      command(terminal, async (run, path, { dryRun = false, yes }) => {
+        const file = resolve(run.workingDirectory, path)
+        const declaration = readFile(file)
+        const { config, db } = await run.open()
+        const plan = await planFor(db, declaration, config.issuer)
+        const steps = [...plan.resources, ...plan.clients]
+        const changes = steps.map(({ action, kind, name, differences }) => ({
+          action,
+          kind,
+          name,
+          differences,
+        }))
+        const dueCount = steps.filter(({ action }) => action !== 'none').length
+        if (dueCount === 0) {
+          const text = `Nothing to do: ${counted(steps.length, 'thing')} in ${file}, and all is as it says.`
+          return { text, json: { file, applied: false, changes } }
+        }
+        const drawn = `Plan for ${file}:\n${steps.map(draw).join('\n')}`
+        if (dryRun) {
+          return {
+            text: `${drawn}\nNothing was changed (--dry-run).`,
+            json: { file, applied: false, changes },
+          }
+        }
+        run.note(drawn)
+        await confirm(run, `Make ${counted(dueCount, 'change')}?`, { yes })
+        const secrets = Object.fromEntries(await makeChanges(run, db, plan))
+        const lines = [`Made ${counted(dueCount, 'change')}.`]
+        if (Object.keys(secrets).length > 0) {
+          lines.push('Client secrets, which are not shown again:', facts(secrets))
+        }
+        return { text: lines.join('\n'), json: { file, applied: true, changes, client_secrets: secrets } }
+      }),
+    )
+}
+
+function readFile(file: string): Declaration {
+  const document = parseDocument(readFileSync(file, 'utf8'), { prettyErrors: true })
+  const mistakes = [...document.errors, ...document.warnings].map(({ message }) => message.trim())
+  if (mistakes.length > 0) throw new CommandError(`${file} cannot be read:\n- ${mistakes.join('\n- ')}`)
+  const { declaration, problems } = readDeclaration(document.toJS())
+  if (problems.length > 0) throw new CommandError(`${file} is not valid:\n- ${problems.join('\n- ')}`)
+  return declaration
+}
+
+interface Step<Declared> {
+  readonly kind: 'resource' | 'client'
+  readonly name: string
+  readonly declared: Declared
+  readonly action: 'create' | 'change' | 'none'
+  readonly differences: Readonly<Record<string, { readonly from: unknown; readonly to: unknown }>>
+  readonly warnings: readonly string[]
+}
+
+interface Plan {
+  readonly resources: readonly Step<ResourceMetadata>[]
+  readonly clients: readonly Step<ClientMetadata>[]
+}
+
+/** What has to be done, in the order of the file. Throws when the file declares what cannot be. */
+async function planFor(db: Database, { resources, clients }: Declaration, issuer: string): Promise<Plan> {
+  const foundResources = new Map((await listResources(db)).map(row => [row.uri, resourceMetadata(row)]))
+  const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
+  const scopes = new Map([...foundResources.values(), ...resources].map(({ uri, scope }) => [uri, scope]))
+
+  const refusals: string[] = []
+  const plan = {
+    resources: resources.map(declared => {
+      const { uri } = declared
+      if (uri === issuer)
+        refusals.push(`${uri}: it is the issuer, the audience of tokens for no particular resource`)
+      return {
+        kind: 'resource' as const,
+        name: uri,
+        ...compare(declared, foundResources.get(uri)),
+        warnings: [],
+      }
+    }),
+    clients: clients.map(declared => {
+      const { client_id: id } = declared
+      const found = foundClients.get(id)
+      const verdict = judgeClient(declared, uri => scopes.get(uri))
+      refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))
+      if (found && found.public !== declared.public) {
+        refusals.push(`${id}: a client stays public or confidential: delete it first, or declare another`)
+      }
+      return { kind: 'client' as const, name: id, ...compare(declared, found), warnings: verdict.warnings }
+    }),
+  }
+  if (refusals.length > 0) throw new CommandError(`what is declared cannot be:\n- ${refusals.join('\n- ')}`)
+  return plan
+}
+
+function compare<Declared extends object>(declared: Declared, found: Declared | undefined) {
+  const before = new Map<string, unknown>(found ? Object.entries(found) : [])
+  const differences = Object.fromEntries(
+    Object.entries(declared)
+      .map(([key, to]: [string, unknown]) => [key, { from: before.get(key) ?? null, to }] as const)
+      .filter(([, { from, to }]) => JSON.stringify(from) !== JSON.stringify(to)),
+  )
+  const isChanged = Object.keys(differences).length > 0
+  return { declared, differences, action: !found ? 'create' : isChanged ? 'change' : 'none' } as const
+}
+
+const signs = { create: '+', change: '~', none: '=' } as const
+
+function draw({ action, kind, name, differences, warnings }: Step<unknown>): string {
+  const show = (value: unknown) => {
+    if (Array.isArray(value)) return value.join(' ') || 'none'
+    // The only numbers there are lifetimes.
+    return typeof value === 'number' ? formatDuration(value) : String(value ?? 'default')
+  }
+  const lines = Object.entries(differences)
+    // Of what is new, the defaults and the name itself say nothing.
+    .filter(([, { to }]) => action === 'change' || !['default', 'false', 'none', name].includes(show(to)))
+    .map(([key, { from, to }]) => `${key}: ${action === 'change' ? `${show(from)} -> ` : ''}${show(to)}`)
+  const notes = action === 'none' ? [] : warnings.map(warning => `note: ${warning}`)
+  return [`  ${signs[action]} ${kind} ${name}`, ...[...lines, ...notes].map(line => `      ${line}`)].join(
+    '\n',
+  )
+}
+
+/** Makes all changes in one transaction, and returns the secrets of the new confidential clients by their ids. */
+async function makeChanges(run: Run, db: Database, plan: Plan): Promise<ReadonlyMap<string, string>> {
+  const now = run.now()
+  const { create: newResources = [], change: resources = [] } = Object.groupBy(
+    plan.resources,
+    ({ action }) => action,
+  )
+  const { create: newClients = [], change: clients = [] } = Object.groupBy(
+    plan.clients,
+    ({ action }) => action,
+  )
+  const secrets = new Map(
+    newClients.filter(({ declared }) => !declared.public).map(({ name }) => [name, newClientSecret()]),
+  )
+  const secretHashOf = (id: string) => {
+    const secret = secrets.get(id)
+    return secret === undefined ? null : hashSecret(secret)
+  }
+  const isDone = await applyChanges(db, {
+    newResources: newResources.map(({ name, declared }) => ({
+      uri: name,
+      ...resourceSettings(declared),
+      created_at: now,
+    })),
+    newClients: newClients.map(({ name, declared }) =>
+      newClientRow(declared, { secretHash: secretHashOf(name), now }),
+    ),
+    resources: new Map(resources.map(({ name, declared }) => [name, resourceSettings(declared)])),
+    clients: new Map(clients.map(({ name, declared }) => [name, clientSettings(declared)])),
+  })
+  if (!isDone) {
+    throw new CommandError(
+      'somebody else has changed the same things meanwhile: nothing was changed, run it again',
+    )
+  }
+  return secrets
+}
