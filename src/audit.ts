@@ -6,14 +6,17 @@ export type Revoked =
   | { readonly event: 'user_revoked'; readonly sub: string }
   | { readonly event: 'client_revoked'; readonly client_id: string }
 
-/**
- * Writes the one line that a revocation by command leaves in the log, in the words of those that the server writes:
- * from them a restored backup learns what was revoked after it was made. `at` is in seconds since the epoch.
- */
-export function logRevocation(
-  log: Pick<BaseLogger, 'info'>,
-  revoked: Revoked,
-  { reason, at }: { readonly reason: string; readonly at: number },
-): void {
-  log.info({ ...revoked, reason, at, by: 'command' }, revoked.event.replace('_', ' was '))
+export interface RevocationFacts {
+  readonly reason: string
+  /** Seconds since the epoch. */
+  readonly at: number
+  /** The client that asked for it; nobody named is the command line. */
+  readonly by?: string
+  /** What else is good to know. */
+  readonly [name: string]: unknown
+}
+
+/** Writes the one line that a revocation leaves in the log: from them a restored backup learns what was revoked since. */
+export function logRevocation(log: Pick<BaseLogger, 'info'>, revoked: Revoked, facts: RevocationFacts): void {
+  log.info({ ...revoked, by: 'command', ...facts }, revoked.event.replace('_', ' was '))
 }

@@ -49,6 +49,7 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     /^src\/(app|metrics)\.ts$/,
     'only the two listeners make one',
   ],
+  [/^import \{ (pino|[^}]*, pino)\b[^']*from 'pino'/m, /^src\/log\.ts$/, 'every log is without secrets'],
   [/process\.(env|argv|cwd)/, /^src\/main\.ts$/, 'the environment is read once'],
   [/Date\.now|new Date\(\)/, /^src\/main\.ts$/, 'time comes from ctx.now'],
   [/set(Interval|Timeout)\b/, /^src\/jobs\.ts$|^db\/(sqlite|postgres)\.ts$/, 'all timers are in jobs.ts'],

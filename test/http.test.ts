@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
+import { openLog } from '../src/log.ts'
 import { isOAuthError, startServer } from './helper.ts'
 
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -372,4 +373,28 @@ t.test('what is not HTTP is answered in JSON all the same', async t => {
     'HTTP/1.1 404 Not Found',
     'nothing is expected of an Expect',
   )
+})
+
+t.test('H-14 should a secret get into a line of the log all the same, it is cut out', async t => {
+  let line = ''
+  const write = (text: string) => void (line = text)
+  const log = openLog('info', { write })
+  const jwt = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl-_'
+  const cases: [title: string, logged: object, text: string, rest: object][] = [
+    ['a refresh token in the text', {}, 'got mm_rt_abc-_123 here', { msg: 'got [cut] here' }],
+    ['a JWT in an error', { err: new Error(`bad ${jwt}!`) }, 'x', { err: { message: 'bad [cut]!' } }],
+    ['a password', { body: { password: 'pa"ss\\', id: 'a' } }, 'x', { body: { password: '[cut]', id: 'a' } }],
+    ['a header', { headers: { authorization: 'Basic abc' } }, 'x', { headers: { authorization: '[cut]' } }],
+    [
+      'a client secret',
+      { client_secret: 's', client_id: 'web' },
+      'x',
+      { client_secret: '[cut]', client_id: 'web' },
+    ],
+    ['nothing', { token_type: 'refresh_token', tokens: 2 }, 'x', { token_type: 'refresh_token', tokens: 2 }],
+  ]
+  for (const [title, logged, text, rest] of cases) {
+    log.child({ reqId: '1' }).info(logged, text)
+    t.match(JSON.parse(line), rest, title)
+  }
 })

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { isOAuthError, startServer, type TestClient, type TestServer } from './helper.ts'
+import { isOAuthError, startedAt, startServer, type TestClient, type TestServer } from './helper.ts'
 
 async function world(t: Test) {
   const server = await startServer(t)
@@ -142,11 +142,12 @@ t.test('an administrator revokes any token; only that session ends; the log has 
     client_id: 'web',
     sub: user.sub,
     sid: /^[0-9a-f-]{36}$/,
-    token: 'access_token',
+    token_type: 'access_token',
+    at: startedAt,
     reqId: String,
   })
   await server.revoke(web, other.refresh_token)
-  t.match(revocations(server)[1], { reason: 'client', by: 'web', token: 'refresh_token' })
+  t.match(revocations(server)[1], { reason: 'client', by: 'web', token_type: 'refresh_token' })
 })
 
 t.test(

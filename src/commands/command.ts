@@ -1,7 +1,8 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import { pino, type Logger } from 'pino'
+import type { Logger } from 'pino'
 import { loadConfig, type Config } from '../config.ts'
 import { openInstallation, type Installation } from '../installation.ts'
+import { openLog } from '../log.ts'
 import { describeError, UsageError } from './failures.ts'
 import { printAnswer, type Answer } from './output.ts'
 
@@ -112,7 +113,7 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
       opened.push(installation)
       return { ...installation, config: settings }
     },
-    log: pino({ base: null }, terminal.stderr),
+    log: openLog('info', terminal.stderr),
     note,
   }
 }

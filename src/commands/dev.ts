@@ -1,9 +1,9 @@
 import type { Command } from '@commander-js/extra-typings'
-import { pino } from 'pino'
 import { insertClient, listClients } from '../../db/clients.ts'
 import { insertResource } from '../../db/resources.ts'
 import { insertUser } from '../../db/users.ts'
 import type { Context } from '../context.ts'
+import { openLog } from '../log.ts'
 import { hashSecret, newClientSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { command, verb, type Terminal } from './command.ts'
 import { startServer, untilSignal } from './serve.ts'
@@ -19,7 +19,7 @@ export function devCommand(program: Command, terminal: Terminal): void {
   ]).action(
     command(terminal, async ({ config, now, stdout, stderr }) => {
       const settings = config()
-      const server = await startServer(settings, now, pino({ level: settings.logLevel, base: null }, stderr))
+      const server = await startServer(settings, now, openLog(settings.logLevel, stderr))
       const { issuer } = settings
       const demo = await addDemo(server.ctx)
       const lines = [

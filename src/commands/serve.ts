@@ -2,7 +2,6 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Command } from '@commander-js/extra-typings'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { pino } from 'pino'
 import { buildApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import type { Context } from '../context.ts'
@@ -10,6 +9,7 @@ import { openInstallation, type Installation } from '../installation.ts'
 import { startJobs } from '../jobs.ts'
 import { openKeyRing } from '../keys/key-ring.ts'
 import { openLateness } from '../lateness.ts'
+import { openLog } from '../log.ts'
 import { openPasswords } from '../passwords.ts'
 import { openRegistry } from '../registry.ts'
 import { openStatusPositions } from '../status-positions.ts'
@@ -23,7 +23,7 @@ export function serveCommand(program: Command, terminal: Terminal): void {
   ]).action(
     command(terminal, async ({ config, now, stderr }) => {
       const settings = config()
-      const server = await startServer(settings, now, pino({ level: settings.logLevel, base: null }, stderr))
+      const server = await startServer(settings, now, openLog(settings.logLevel, stderr))
       await untilSignal(server)
     }),
   )

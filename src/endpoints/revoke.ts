@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { revokeSession } from '../../db/sessions.ts'
+import { logRevocation } from '../audit.ts'
 import { authenticateClient } from '../client-auth.ts'
 import type { Context } from '../context.ts'
 import { formOf, required } from '../protocol/form.ts'
@@ -22,24 +23,25 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
     }
 
     const { session } = found
+    const sid = formatUuid(session.id)
     const facts = {
       by: client.id,
-      sid: formatUuid(session.id),
       client_id: session.client_id,
       ...(session.user_id && { sub: formatUuid(session.user_id) }),
-      token: found.kind,
+      token_type: found.kind,
     }
     const isOwn = session.client_id === client.id
     if (!isOwn && !isAdmin(client)) {
       request.log.warn(
-        { event: 'nothing_revoked', ...facts },
-        "a client tried to revoke another client's token",
+        { event: 'nothing_revoked', sid, ...facts },
+        "the token is another client's and stays good",
       )
       return {}
     }
     const reason = isOwn ? 'client' : 'admin'
-    if (await revokeSession(ctx.db, session.id, ctx.now(), reason)) {
-      request.log.info({ event: 'session_revoked', reason, ...facts }, 'a session is revoked')
+    const at = ctx.now()
+    if (await revokeSession(ctx.db, session.id, at, reason)) {
+      logRevocation(request.log, { event: 'session_revoked', sid }, { reason, at, ...facts })
     }
     return {}
   })
