@@ -145,6 +145,8 @@ export interface SigningKeyTable {
   retired_at: number | null
   /** The key stays published at least until then; only ever raised. */
   verify_until: number
+  /** An administrator asked for a rotation, as soon as the next key may sign. */
+  rotation_requested_at: number | null
   revoked_at: number | null
   revoke_reason: string | null
 }

@@ -117,10 +117,19 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('activated_at', 'bigint')
     .addColumn('retired_at', 'bigint')
     .addColumn('verify_until', 'bigint', c => c.notNull())
+    .addColumn('rotation_requested_at', 'bigint')
     .addColumn('revoked_at', 'bigint')
     .addColumn('revoke_reason', 'text')
     .execute()
-  // One key signs for each algorithm; of two instances that promote at once, one fails here.
+  // One key waits and one signs for each algorithm: of two instances that mint or promote at once, one fails here.
+  await db.schema
+    .createIndex('signing_keys_next')
+    .unique()
+    .on('signing_keys')
+    .column('alg')
+    .where(sql.ref('activated_at'), 'is', null)
+    .where(sql.ref('revoked_at'), 'is', null)
+    .execute()
   await db.schema
     .createIndex('signing_keys_active')
     .unique()

@@ -95,7 +95,7 @@ export async function openContext(
     config,
     db,
     rootKeys,
-    keys: await openKeyRing({ config, db, rootKeys, now, log }),
+    keys: await openKeyRing({ db, rootKeys, now, log }),
     registry: openRegistry(db),
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(now),

@@ -1,70 +1,84 @@
-import { createHash, generateKeyPair, sign, type KeyObject } from 'node:crypto'
-import { promisify } from 'node:util'
-import { calculateJwkThumbprint, exportJWK, jwtVerify, type JWTPayload } from 'jose'
+import type { Database, SigningKeyTable } from '../../db/database.ts'
 import type { Context } from '../context.ts'
-import type { Config } from '../config.ts'
-import type { Database } from '../../db/database.ts'
+import { unavailable } from '../errors.ts'
+import { headerOf, verifySignature, followBoundSeconds, type Claims, type Ring } from './ring.ts'
+import { followRing } from './ring-follower.ts'
 import type { RootKeys } from './root-key.ts'
 
-/** Signs and verifies with the keys of the ring. */
+/** Signs and verifies with the keys of the ring, and moves the ring on when it is time. */
 export interface KeyRing {
-  /** A compact JWS of the claims, with `typ` and the active key of the algorithm. */
-  sign(typ: string, alg: string, claims: object): Promise<string>
-  /** The claims of a JWT of ours; undefined for any other, and for one that has expired. */
-  verify(jwt: string, typ: string): Promise<JWTPayload | undefined>
-  /** The JWKS as served. */
-  jwks(): { body: string; etag: string; maxAgeSeconds: number; isConfirmed: boolean }
-  /** Follows the database, and does what is due. */
+  /** A compact JWS (RFC 7515 §7.1) of the claims, by the active key of the algorithm. 503 where no key may sign now. */
+  sign(typ: string, alg: string, claims: Claims & { readonly exp: number }): string
+  /** The claims of a JWT that this ring has signed with this `typ`; undefined for any other, and for one that has expired. */
+  verify(jwt: string, typ: string): Claims | undefined
+  /** The JWKS (RFC 7517 §5), from memory. */
+  jwks(): Jwks
+  /** The keys as they are in the database. */
+  rows(): readonly SigningKeyTable[]
+  /** Reads the ring anew and takes the steps that are due. */
   follow(): Promise<void>
 }
 
+export interface Jwks {
+  readonly body: string
+  /** Strong (RFC 9110 §8.8.3). */
+  readonly etag: string
+  readonly maxAgeSeconds: number
+  /** False when the database has not been heard of for 10 seconds. */
+  readonly isConfirmed: boolean
+}
+
 export interface KeyRingOptions {
-  readonly config: Config
   readonly db: Database
   readonly rootKeys: RootKeys
   readonly now: () => number
   readonly log: Context['log']
 }
 
-export async function openKeyRing({ config, now }: KeyRingOptions): Promise<KeyRing> {
-  const keys = new Map<string, { kid: string; privateKey: KeyObject; publicKey: KeyObject; jwk: object }>()
-  for (const [alg, pair] of [
-    ['ES256', promisify(generateKeyPair)('ec', { namedCurve: 'P-256' })],
-    ['RS256', promisify(generateKeyPair)('rsa', { modulusLength: 2048 })],
-  ] as const) {
-    const { privateKey, publicKey } = await pair
-    const jwk = await exportJWK(publicKey)
-    const kid = await calculateJwkThumbprint(jwk)
-    keys.set(alg, { kid, privateKey, publicKey, jwk: { ...jwk, kid, alg, use: 'sig' } })
-  }
-  const body = JSON.stringify({ keys: [...keys.values()].map(key => key.jwk) })
-  const etag = `"${createHash('sha256').update(body).digest('base64url')}"`
+/** How many JWTs are remembered whose signature was right, at about 2 kB each. */
+const verifiedMax = 5000
+
+/** Opens the ring; in an empty database makes the first keys, which sign at once. */
+export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
+  const { now } = options
+  const follower = await followRing(options)
+  const verified = rememberVerified()
   return {
-    sign: async (typ, alg, claims) => {
-      const key = keys.get(alg)
-      if (!key) throw new Error(`there is no ${alg} key`)
-      const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
-      const text = `${encode({ alg, typ, kid: key.kid })}.${encode(claims)}`
-      const signature = sign('sha256', Buffer.from(text), { key: key.privateKey, dsaEncoding: 'ieee-p1363' })
-      return `${text}.${signature.toString('base64url')}`
-    },
-    verify: async (jwt, typ) => {
-      try {
-        const { payload } = await jwtVerify(
-          jwt,
-          ({ kid, alg }) => {
-            const key = keys.get(alg)
-            if (!key || key.kid !== kid) throw new Error('the key is unknown')
-            return key.publicKey
-          },
-          { typ, issuer: config.issuer, currentDate: new Date(now() * 1000), algorithms: [...keys.keys()] },
-        )
-        return payload
-      } catch {
-        return undefined
+    sign: (typ, alg, claims) => {
+      const { activeByAlg, marginSeconds } = follower.ring()
+      const key = activeByAlg.get(alg)
+      if (!key) throw unavailable(new Error(`no ${alg} key may sign now`))
+      // What is signed must be verifiable to its end: the key's promise was stored before.
+      if (claims.exp + marginSeconds > key.row.verify_until) {
+        throw unavailable(new Error(`the promise of the key ${key.row.kid} has not been renewed`))
       }
+      const text = `${headerOf(key, typ)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
+      return `${text}.${key.algorithm.sign(key.privateKey, Buffer.from(text)).toString('base64url')}`
     },
-    jwks: () => ({ body, etag, maxAgeSeconds: config.jwksMaxAgeSeconds, isConfirmed: true }),
-    follow: async () => {},
+    verify: (jwt, typ) => {
+      const claims = verified(follower.ring(), jwt, typ)
+      return claims && typeof claims['exp'] === 'number' && now() < claims['exp'] ? claims : undefined
+    },
+    jwks: () => {
+      const { body, etag, maxAgeSeconds } = follower.ring()
+      return { body, etag, maxAgeSeconds, isConfirmed: now() - follower.confirmedAt() <= followBoundSeconds }
+    },
+    rows: () => follower.ring().rows,
+    follow: follower.follow,
+  }
+}
+
+/** Verifies a signature once, and remembers what it signed as long as the ring stays as it is. */
+function rememberVerified(): typeof verifySignature {
+  let remembered = new Map<string, { readonly typ: string; readonly claims: Claims }>()
+  let ofRing: Ring | undefined
+  return (ring, jwt, typ) => {
+    if (ring !== ofRing || remembered.size >= verifiedMax) remembered = new Map()
+    ofRing = ring
+    const known = remembered.get(jwt)
+    if (known) return known.typ === typ ? known.claims : undefined
+    const claims = verifySignature(ring, jwt, typ)
+    if (claims) remembered.set(jwt, { typ, claims })
+    return claims
   }
 }

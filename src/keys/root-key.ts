@@ -1,4 +1,11 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  hkdfSync,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
@@ -7,7 +14,7 @@ export interface RootKeys {
   readonly currentId: string
   has(rootKeyId: string): boolean
   /** The MAC key of refresh tokens. */
-  readonly macKeyOf: (rootKeyId: string) => Buffer | undefined
+  readonly macKeyOf: (rootKeyId: string) => KeyObject | undefined
   readonly pepperOf: (rootKeyId: string) => Buffer | undefined
   /** 32 bytes for one purpose, under one root key and this issuer. */
   derive(purpose: string, rootKeyId: string): Buffer | undefined
@@ -45,11 +52,14 @@ export function readRootKeys(file: string, { issuer }: { issuer: string }): Root
   }
   const currentId = byId.keys().next().value
   if (currentId === undefined) throw new Error(`there is no key in ${file}`)
+  const macKeys = new Map(
+    [...byId.keys()].map(id => [id, createSecretKey(derive('refresh-token', id) ?? Buffer.alloc(0))]),
+  )
   const aad = (purpose: string, name: string) => Buffer.from(`${purpose}\0${name}`)
   return {
     currentId,
     has: id => byId.has(id),
-    macKeyOf: id => derive('refresh-token', id),
+    macKeyOf: id => macKeys.get(id),
     pepperOf: id => derive('pepper', id),
     derive,
     seal: (purpose, name, plaintext) => {

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
 /**
@@ -30,8 +30,8 @@ export interface RefreshToken {
   readonly secret: Buffer
 }
 
-/** Finds the MAC key that belongs to a root key's id. */
-export type MacKeyOf = (rootKeyId: string) => Buffer | undefined
+/** Finds the MAC key that belongs to a root key's id. A key object: from bytes, Node.js would make one each time. */
+export type MacKeyOf = (rootKeyId: string) => KeyObject | undefined
 
 export type OpenedRefreshToken =
   | { readonly kind: 'genuine'; readonly token: RefreshToken }
@@ -77,7 +77,7 @@ export function openRefreshToken(macKeyOf: MacKeyOf, text: string): OpenedRefres
   }
 }
 
-function macOf(macKey: Buffer, body: Buffer): Buffer {
+function macOf(macKey: KeyObject, body: Buffer): Buffer {
   const mac = createHmac('sha256', macKey).update(body.subarray(0, signedBytes)).digest()
   return mac.subarray(0, macBytes)
 }
