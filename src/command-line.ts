@@ -5,6 +5,7 @@ import { clientCommands } from './commands/client.ts'
 import { dbCommands } from './commands/db.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { keyCommands } from './commands/key.ts'
 import { resourceCommands } from './commands/resource.ts'
 import { serveCommand } from './commands/serve.ts'
 import { sessionCommands } from './commands/session.ts'
@@ -27,6 +28,7 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
   applyCommand(program, terminal)
   dbCommands(program, terminal)
   sessionCommands(program, terminal)
+  keyCommands(program, terminal)
   userCommands(program, terminal)
   doctorCommand(program, terminal)
 

@@ -52,7 +52,7 @@ export async function openInstallation(
       if (earlier || !mayCreate || databaseUrl.engine === 'postgres') throw missingRootKey(config, earlier)
       makeRootKeyFile(rootKeyFile)
     }
-    const rootKeys = readRootKeys(rootKeyFile, config)
+    const rootKeys = readRootKeys(config)
     if (earlier && !rootKeys.has(earlier.root_key_id)) {
       throw new ConfigError(
         `the root key in ${rootKeyFile} is not the one that this database was made with ` +

@@ -40,6 +40,13 @@ export interface Ring {
   readonly marginSeconds: number
 }
 
+/** How long a key must have been published before it signs: so long that every verifier which keeps to the max-age has it. */
+export function leadSecondsOf({
+  jwks_max_age_seconds,
+}: Pick<InstallationTable, 'jwks_max_age_seconds'>): number {
+  return 2 * jwks_max_age_seconds + followBoundSeconds
+}
+
 /** Opens every key that is sound; of one that is not, the log says which. */
 export function readRing(
   rows: readonly SigningKeyTable[],
@@ -73,7 +80,7 @@ export function readRing(
     activeByAlg,
     policy: {
       rotationSeconds: installation?.key_rotation_seconds ?? 0,
-      leadSeconds: 2 * maxAgeSeconds + followBoundSeconds,
+      leadSeconds: installation ? leadSecondsOf(installation) : 0,
       algs: algsFromStart,
     },
     issuer: installation?.issuer,
