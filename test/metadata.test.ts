@@ -163,3 +163,30 @@ t.test('health: live without, ready with the database', async t => {
     t.equal(response.headers['cache-control'], 'no-store')
   }
 })
+
+t.test(
+  'a server that has not heard of the key ring for 10 seconds says so: not ready, and nobody may keep its JWKS',
+  async t => {
+    const server = await startServer(t)
+    const state = async () => {
+      const ready = await server.request({ url: '/health/ready' })
+      const { headers } = await server.request({ url: jwks })
+      return [ready.statusCode, headers['cache-control']]
+    }
+    server.tick(10)
+    t.strictSame(await state(), [200, 'public, max-age=300'])
+    server.tick(1)
+    t.strictSame(await state(), [503, 'no-cache'])
+    const unchanged = await server.request({ url: jwks, headers: { 'if-none-match': '*' } })
+    t.equal(unchanged.headers['cache-control'], 'no-cache')
+    isOAuthError(
+      t,
+      await server.request({ url: '/health/ready' }),
+      503,
+      'temporarily_unavailable',
+      'not ready',
+    )
+    await server.follow()
+    t.strictSame(await state(), [200, 'public, max-age=300'])
+  },
+)

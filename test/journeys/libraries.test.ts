@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
+import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify, type JWTVerifyGetKey } from 'jose'
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import t, { type Test } from 'tap'
@@ -226,4 +226,31 @@ t.test('jose verifies with nothing but the JWKS address, ES256 and RS256 (J-1 J-
     const changed = access_token.replace(/\.(.)/, (_, first) => `.${first === 'e' ? 'f' : 'e'}`)
     await t.rejects(jwtVerify(changed, keySet), 'and no token that was changed')
   }
+})
+
+t.test('invariant 6: jose verifies through rotations with the JWKS that it fetched before them', async t => {
+  const { server, issuer, web, user } = await onPort(t, '')
+  let fetches = 0
+  server.app.server.on('request', ({ url }) => {
+    if (url === '/.well-known/jwks.json') fetches++
+  })
+  const verify = async (keySet: JWTVerifyGetKey) => {
+    const { access_token } = await server.logIn(web, user)
+    return (await jwtVerify(access_token, keySet, { typ: 'at+jwt' })).protectedHeader.kid
+  }
+  const kids = new Set()
+  for (let rotation = 0; rotation < 3; rotation++) {
+    const keySet = createRemoteJWKSet(new URL('/.well-known/jwks.json', issuer), {
+      cooldownDuration: 3_600_000,
+    })
+    kids.add(await verify(keySet))
+    const before = fetches
+    server.tick(30 * 86_400)
+    await server.follow()
+    kids.add(await verify(keySet))
+    t.equal(fetches, before, 'the next key had been published before it signed')
+    server.tick(3600)
+    await server.follow()
+  }
+  t.equal(kids.size, 4, 'and each rotation brought a new key')
 })
