@@ -5,8 +5,11 @@ export interface BatcherOptions<Entry, Result> {
   readonly keyOf: (entry: Entry) => string
   /** Whether one answer serves both. */
   readonly isSame: (a: Entry, b: Entry) => boolean
-  /** Commits the entries together. All or none; rejects when nothing was done, or with `UnknownOutcome`. */
-  readonly commit: (entries: readonly Entry[]) => Promise<readonly Result[]>
+  /**
+   * Commits the entries together. All or none; rejects when nothing was done, or with `UnknownOutcome`. A result that is
+   * a promise is of an entry that could not come along, and is on its way by itself.
+   */
+  readonly commit: (entries: readonly Entry[]) => Promise<readonly (Result | Promise<Result>)[]>
   /** Whether a failure may be the fault of one entry alone, so that the others are worth a try of their own. */
   readonly mayBeOneEntry: (error: unknown) => boolean
   /** How many entries one commit takes at the most. */
@@ -20,7 +23,10 @@ export class UnknownOutcome extends Error {
 
 interface Waiting<Entry, Result> {
   readonly entry: Entry
-  readonly answers: { resolve: (result: Result) => void; reject: (error: unknown) => void }[]
+  readonly answers: {
+    resolve: (result: Result | Promise<Result>) => void
+    reject: (error: unknown) => void
+  }[]
 }
 
 /**
@@ -68,7 +74,7 @@ export function batcher<Entry, Result>(
     try {
       const results = await commit(batch.map(waiting => waiting.entry))
       batch.forEach((waiting, i) => {
-        for (const answer of waiting.answers) answer.resolve(results[i] as Result)
+        for (const answer of waiting.answers) answer.resolve(results[i] as Result | Promise<Result>)
       })
     } catch (error) {
       if (batch.length > 1 && !(error instanceof UnknownOutcome) && mayBeOneEntry(error)) {

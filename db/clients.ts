@@ -12,8 +12,11 @@ export async function listClients({ sql }: Database): Promise<ClientTable[]> {
 }
 
 /** Adds a client; false when its id is taken. */
-export async function insertClient({ sql }: Database, client: Omit<ClientTable, 'epoch'>): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+export async function insertClient(
+  { transact }: Database,
+  client: Omit<ClientTable, 'epoch'>,
+): Promise<boolean> {
+  return transact(async transaction => {
     if (!(await addClient(transaction, client))) return false
     await raiseRevision(transaction)
     return true
@@ -39,11 +42,11 @@ export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | '
 
 /** Changes a client's settings or secrets; false when there is none. Its sessions live on. */
 export async function changeClient(
-  { sql }: Database,
+  { transact }: Database,
   id: string,
   settings: Partial<ClientSettings>,
 ): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+  return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('clients')
       .set(settings)
@@ -60,11 +63,11 @@ export async function changeClient(
  * `oldExpiresAt`, or with null ends now; one that was still kept from earlier ends in any case.
  */
 export async function rotateClientSecret(
-  { sql }: Database,
+  { transact }: Database,
   id: string,
   { secretHash, oldExpiresAt }: { readonly secretHash: Buffer; readonly oldExpiresAt: number | null },
 ): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+  return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('clients')
       .set({
@@ -82,8 +85,8 @@ export async function rotateClientSecret(
 }
 
 /** Ends all sessions of a client, or of every client, in one statement; returns the ids of the clients. */
-export async function raiseClientEpochs({ sql }: Database, id?: string): Promise<readonly string[]> {
-  return sql.transaction().execute(async transaction => {
+export async function raiseClientEpochs({ transact }: Database, id?: string): Promise<readonly string[]> {
+  return transact(async transaction => {
     const rows = await transaction
       .updateTable('clients')
       .set({ epoch: fragment`epoch + 1` })
@@ -97,11 +100,11 @@ export async function raiseClientEpochs({ sql }: Database, id?: string): Promise
 
 /** Disables a client or enables it again (`disabledAt` null). Disabling raises its epoch, which ends its sessions. */
 export async function disableClient(
-  { sql }: Database,
+  { transact }: Database,
   id: string,
   disabledAt: number | null,
 ): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+  return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('clients')
       .set(
@@ -116,8 +119,8 @@ export async function disableClient(
 }
 
 /** Deletes a client; false when there is none. Its sessions end with it: nothing finds their epoch any more. */
-export async function deleteClient({ sql }: Database, id: string): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+export async function deleteClient({ transact }: Database, id: string): Promise<boolean> {
+  return transact(async transaction => {
     const { numDeletedRows } = await transaction
       .deleteFrom('clients')
       .where('id', '=', id)

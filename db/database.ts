@@ -1,6 +1,7 @@
-import { Kysely, type Generated } from 'kysely'
+import { Kysely, type Generated, type Transaction } from 'kysely'
 import { openSqlite } from './sqlite.ts'
-import { rotationBatcher, type RotateSession } from './rotations.ts'
+import { openPostgres, retryingConflicts } from './postgres.ts'
+import { postgresRotations, sqliteRotations, type RotateSession } from './rotations.ts'
 
 /**
  * The schema, as code sees it. Ids of sessions and users are UUIDv7 as 16 bytes; times are whole seconds since the epoch.
@@ -168,6 +169,8 @@ export interface SweeperTable {
 export interface Database {
   readonly engine: 'sqlite' | 'postgres'
   readonly sql: Kysely<Tables>
+  /** Runs `work` in a transaction; again from the start when the database undid it for the sake of another one. */
+  transact<T>(work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T>
   /** The hot statement: moves a session on, in a group commit. */
   readonly rotateSession: RotateSession
   close(): Promise<void>
@@ -176,15 +179,49 @@ export interface Database {
 export type DatabaseLocation =
   { readonly engine: 'sqlite'; readonly file: string } | { readonly engine: 'postgres'; readonly url: string }
 
-/** Opens the database; does not create its tables (`migrate`). The file of an embedded one is made when it is missing. */
-export function openDatabase(location: DatabaseLocation): Database {
-  if (location.engine === 'postgres') throw new Error('PostgreSQL is not supported yet')
-  const sqlite = openSqlite(location.file)
+export interface DatabaseOptions {
+  /** Connections to PostgreSQL at the most. */
+  readonly poolSize?: number
+  /** Whether a pooler in transaction mode stands before PostgreSQL. */
+  readonly isPooled?: boolean
+  /** Whether statements may take as long as they like: for the command line, not for requests. */
+  readonly isPatient?: boolean
+}
+
+/**
+ * Opens the database; does not create its tables (`migrate`). The file of an embedded one is made when it is missing; a
+ * server is first spoken to by the first statement, which rejects with `PostgresUnavailable` if it cannot be.
+ */
+export function openDatabase(location: DatabaseLocation, options: DatabaseOptions = {}): Database {
+  return location.engine === 'sqlite' ? openEmbedded(location.file) : openServer(location.url, options)
+}
+
+function openEmbedded(file: string): Database {
+  const sqlite = openSqlite(file)
   const sql = new Kysely<Tables>({ dialect: sqlite.dialect })
   return {
     engine: 'sqlite',
     sql,
-    rotateSession: rotationBatcher(sql, sqlite),
+    transact: work => sql.transaction().execute(work),
+    rotateSession: sqliteRotations(sql, sqlite),
     close: () => sql.destroy(),
+  }
+}
+
+function openServer(
+  url: string,
+  { poolSize = 8, isPooled = false, isPatient = false }: DatabaseOptions,
+): Database {
+  const postgres = openPostgres(url, { poolSize, isPooled, isPatient })
+  const sql = new Kysely<Tables>({ dialect: postgres.dialect })
+  return {
+    engine: 'postgres',
+    sql,
+    transact: work => retryingConflicts(() => sql.transaction().execute(work)),
+    rotateSession: postgresRotations(postgres),
+    close: async () => {
+      await sql.destroy()
+      await postgres.primary.close()
+    },
   }
 }

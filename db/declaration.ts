@@ -12,9 +12,9 @@ export interface Changes {
 }
 
 /** Makes all changes or, when one of them has lost its ground since the plan was made, none; which it was. */
-export async function applyChanges({ sql }: Database, changes: Changes): Promise<boolean> {
+export async function applyChanges({ transact }: Database, changes: Changes): Promise<boolean> {
   try {
-    await sql.transaction().execute(async transaction => {
+    await transact(async transaction => {
       for (const resource of changes.newResources)
         if (!(await addResource(transaction, resource))) throw new LostGround()
       for (const [uri, settings] of changes.resources) {

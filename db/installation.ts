@@ -46,10 +46,10 @@ export async function countRows({ sql }: Database) {
 }
 
 /** Writes, and undoes it; throws when the database cannot be written. */
-export async function tryWriting({ sql }: Database): Promise<void> {
+export async function tryWriting({ transact }: Database): Promise<void> {
   const undone = new Error('undone')
   try {
-    await sql.transaction().execute(async transaction => {
+    await transact(async transaction => {
       await raiseRevision(transaction)
       throw undone
     })

@@ -11,8 +11,8 @@ export async function listResources({ sql }: Database): Promise<ResourceTable[]>
 }
 
 /** Adds a resource; false when one with its URI is there already. */
-export async function insertResource({ sql }: Database, resource: ResourceTable): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+export async function insertResource({ transact }: Database, resource: ResourceTable): Promise<boolean> {
+  return transact(async transaction => {
     if (!(await addResource(transaction, resource))) return false
     await raiseRevision(transaction)
     return true
@@ -33,11 +33,11 @@ export type ResourceSettings = Omit<ResourceTable, 'uri' | 'created_at'>
 
 /** Changes a resource's settings; false when there is none. */
 export async function changeResource(
-  { sql }: Database,
+  { transact }: Database,
   uri: string,
   settings: Partial<ResourceSettings>,
 ): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+  return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('resources')
       .set(settings)
@@ -58,11 +58,11 @@ export interface ResourceDeletion {
 
 /** Deletes a resource that no client uses; with `force`, takes it from those that do. Its tokens run out by themselves. */
 export async function deleteResource(
-  { sql }: Database,
+  { transact }: Database,
   uri: string,
   { force }: { readonly force: boolean },
 ): Promise<ResourceDeletion> {
-  return sql.transaction().execute(async transaction => {
+  return transact(async transaction => {
     const found = await transaction
       .selectFrom('resources')
       .select('uri')

@@ -1,6 +1,9 @@
 import { sql as fragment, type Kysely } from 'kysely'
 import { batcher } from './batcher.ts'
 import type { SessionTable, Tables } from './database.ts'
+import { isAboutData } from './postgres-errors.ts'
+import { rotateOnPostgres } from './postgres-rotations.ts'
+import type { Postgres } from './postgres.ts'
 import { isBusy, type Sqlite } from './sqlite.ts'
 
 /** A refresh token presented, and what to make of its session if it is the current one. */
@@ -64,16 +67,21 @@ function rotateStatement(sql: Kysely<Tables>): string {
 }
 
 /** Rotations that arrive together are committed together: on disk a commit costs ten times what a row does. */
-export function rotationBatcher(sql: Kysely<Tables>, sqlite: Sqlite): RotateSession {
+const grouping = {
+  keyOf: (rotation: Rotation) => rotation.sessionId.toString('latin1'),
+  isSame: (a: Rotation, b: Rotation) =>
+    a.mayCoalesce &&
+    b.mayCoalesce &&
+    a.generation === b.generation &&
+    a.clientId === b.clientId &&
+    a.secretHash.equals(b.secretHash),
+  limit: 128,
+}
+
+export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite): RotateSession {
   const statement = rotateStatement(sql)
   return batcher<Rotation, RotatedSession | undefined>({
-    keyOf: rotation => rotation.sessionId.toString('latin1'),
-    isSame: (a, b) =>
-      a.mayCoalesce &&
-      b.mayCoalesce &&
-      a.generation === b.generation &&
-      a.clientId === b.clientId &&
-      a.secretHash.equals(b.secretHash),
+    ...grouping,
     commit: rotations =>
       sqlite.transact(prepare => {
         const rotate = prepare(statement)
@@ -91,6 +99,13 @@ export function rotationBatcher(sql: Kysely<Tables>, sqlite: Sqlite): RotateSess
         )
       }),
     mayBeOneEntry: error => !isBusy(error),
-    limit: 128,
+  })
+}
+
+export function postgresRotations(postgres: Postgres): RotateSession {
+  return batcher<Rotation, RotatedSession | undefined>({
+    ...grouping,
+    commit: rotations => rotateOnPostgres(postgres, rotations),
+    mayBeOneEntry: isAboutData,
   })
 }

@@ -87,11 +87,11 @@ export async function latestSessionId({ sql }: Database): Promise<Buffer | undef
 
 /** Ends these sessions for good, in one transaction, and returns the ids of those that were not revoked already. */
 export async function revokeSessions(
-  { sql }: Database,
+  { transact }: Database,
   ids: readonly Buffer[],
   { now, reason }: { readonly now: number; readonly reason: string },
 ): Promise<readonly Buffer[]> {
-  return sql.transaction().execute(async transaction => {
+  return transact(async transaction => {
     const revoked = await transaction
       .updateTable('sessions')
       .set({ revoked_at: now, revoke_reason: reason })

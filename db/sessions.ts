@@ -152,12 +152,12 @@ export async function extendSession(
 
 /** Ends a session for good; false when it was revoked already or is not there. Durable when it returns. */
 export async function revokeSession(
-  { sql }: Database,
+  { transact }: Database,
   id: Buffer,
   now: number,
   reason: string,
 ): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+  return transact(async transaction => {
     const revoked = await transaction
       .updateTable('sessions')
       .set({ revoked_at: now, revoke_reason: reason })

@@ -7,8 +7,8 @@ export async function listSigningKeys({ sql }: Database): Promise<SigningKeyTabl
 }
 
 /** Publishes a key; false when its algorithm has a next one already, or an active one where this would be one. */
-export async function insertSigningKey({ sql }: Database, key: SigningKeyTable): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+export async function insertSigningKey({ transact }: Database, key: SigningKeyTable): Promise<boolean> {
+  return transact(async transaction => {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('signing_keys')
       .values(key)
@@ -22,38 +22,35 @@ export async function insertSigningKey({ sql }: Database, key: SigningKeyTable):
 
 /** The next key becomes active and the active one retires, both or neither; false when another instance was first. */
 export async function promoteSigningKey(
-  { sql }: Database,
+  { transact }: Database,
   { from, to, now, verifyUntil }: { from: string | undefined; to: string; now: number; verifyUntil: number },
 ): Promise<boolean> {
-  return sql
-    .transaction()
-    .execute(async transaction => {
-      if (from !== undefined) {
-        const retired = await transaction
-          .updateTable('signing_keys')
-          .set({ retired_at: now })
-          .where('kid', '=', from)
-          .where('activated_at', 'is not', null)
-          .where('retired_at', 'is', null)
-          .executeTakeFirstOrThrow()
-        if (retired.numUpdatedRows !== 1n) return false
-      }
-      const promoted = await transaction
+  return transact(async transaction => {
+    if (from !== undefined) {
+      const retired = await transaction
         .updateTable('signing_keys')
-        .set({ activated_at: now, verify_until: verifyUntil })
-        .where('kid', '=', to)
-        .where('activated_at', 'is', null)
-        .where('revoked_at', 'is', null)
+        .set({ retired_at: now })
+        .where('kid', '=', from)
+        .where('activated_at', 'is not', null)
+        .where('retired_at', 'is', null)
         .executeTakeFirstOrThrow()
-      // Nothing was retired without a successor: the error undoes it.
-      if (promoted.numUpdatedRows !== 1n) throw new LostPromotion()
-      await raiseRevision(transaction)
-      return true
-    })
-    .catch(error => {
-      if (error instanceof LostPromotion) return false
-      throw error
-    })
+      if (retired.numUpdatedRows !== 1n) return false
+    }
+    const promoted = await transaction
+      .updateTable('signing_keys')
+      .set({ activated_at: now, verify_until: verifyUntil })
+      .where('kid', '=', to)
+      .where('activated_at', 'is', null)
+      .where('revoked_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    // Nothing was retired without a successor: the error undoes it.
+    if (promoted.numUpdatedRows !== 1n) throw new LostPromotion()
+    await raiseRevision(transaction)
+    return true
+  }).catch(error => {
+    if (error instanceof LostPromotion) return false
+    throw error
+  })
 }
 
 class LostPromotion extends Error {
@@ -89,8 +86,8 @@ export async function requestRotation({ sql }: Database, kid: string, now: numbe
 }
 
 /** Forgets a key that never signed, or whose time is up; false when it is still needed, or gone already. */
-export async function deleteSigningKey({ sql }: Database, kid: string, now: number): Promise<boolean> {
-  return sql.transaction().execute(async transaction => {
+export async function deleteSigningKey({ transact }: Database, kid: string, now: number): Promise<boolean> {
+  return transact(async transaction => {
     const { numDeletedRows } = await transaction
       .deleteFrom('signing_keys')
       .where('kid', '=', kid)

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import { readDatabaseUrl, type DatabaseUrl } from './database-url.ts'
 import { formatDuration, parseDuration } from './protocol/duration.ts'
 import { nearestName } from './protocol/suggestion.ts'
 
@@ -13,6 +13,10 @@ export interface Config {
   readonly host: string
   readonly port: number
   readonly databaseUrl: DatabaseUrl
+  /** How many connections to PostgreSQL one server holds at the most. */
+  readonly databasePoolSize: number
+  /** Whether a pooler like PgBouncer in transaction mode stands before PostgreSQL. */
+  readonly databasePooler: 'none' | 'transaction'
   readonly rootKeyFile: string
   /** Whether ROOT_KEY_FILE was given: then the file is mounted from elsewhere, and its mode is not ours to judge. */
   readonly rootKeyIsMounted: boolean
@@ -36,9 +40,6 @@ export interface Config {
   readonly logLevel: string
 }
 
-export type DatabaseUrl =
-  { readonly engine: 'sqlite'; readonly file: string } | { readonly engine: 'postgres'; readonly url: string }
-
 /** What the operator set is wrong: the message lists every problem, and what would be right. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
@@ -51,7 +52,7 @@ const day = 86_400
 /** Reads all settings at once, so that one start shows every problem. An unknown name is a problem too. */
 export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Config {
   const problems: string[] = []
-  const { read, checked, integer, duration, list, known } = readers(env, problems)
+  const { read, checked, choice, integer, duration, list, known } = readers(env, problems)
 
   const home = resolve(workingDirectory, read('HOME') ?? '.')
   const port = integer('PORT', 9000, 0, 65_535)
@@ -61,7 +62,9 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
     issuer: checked('ISSUER', `http://127.0.0.1:${port}`, issuerForm, isIssuer, normalIssuer),
     host: checked('HOST', '127.0.0.1', 'a host name or an address to listen on', isHost),
     port,
-    databaseUrl: readDatabaseUrl(read, home, problems),
+    databaseUrl: readDatabaseUrl(read, prefix, home, problems),
+    databasePoolSize: integer('DATABASE_POOL_SIZE', 8, 2, 100),
+    databasePooler: choice('DATABASE_POOLER', 'none', ['none', 'transaction']),
     rootKeyFile: resolve(home, rootKeyFile ?? 'keys/root.key'),
     rootKeyIsMounted: rootKeyFile !== undefined,
     metricsHost: checked('METRICS_HOST', '127.0.0.1', 'a host name or an address to listen on', isHost),
@@ -122,6 +125,8 @@ function readers(env: NodeJS.ProcessEnv, problems: string[]) {
       isValid: (text: string) => boolean,
       suggest?: (text: string) => string | undefined,
     ) => parsed(name, fallback, takes, text => (isValid(text) ? text : undefined), suggest),
+    choice: <Choice extends string>(name: string, fallback: Choice, choices: readonly Choice[]) =>
+      parsed(name, fallback, `one of ${choices.join(', ')}`, text => choices.find(choice => choice === text)),
     integer: (name: string, fallback: number, min: number, max: number) =>
       parsed(name, fallback, `a whole number from ${min} to ${max}`, text =>
         within(wholeNumber(text), min, max),
@@ -181,51 +186,6 @@ function unknownNames(env: NodeJS.ProcessEnv, known: ReadonlySet<string>): strin
   return problems
 }
 
-function readDatabaseUrl(read: Read, home: string, problems: string[]): DatabaseUrl {
-  const text = read('DATABASE_URL')
-  const pointer = read('DATABASE_URL_FILE')
-  const fallback: DatabaseUrl = { engine: 'sqlite', file: resolve(home, 'db/mintmark.sqlite') }
-  // A URL may hold a password, so neither it nor the file's text is ever shown.
-  const complain = (problem: string) => {
-    problems.push(problem)
-    return fallback
-  }
-  if (text !== undefined && pointer !== undefined) {
-    return complain(`${prefix}DATABASE_URL and ${prefix}DATABASE_URL_FILE are both set, but only one may be`)
-  }
-  if (text !== undefined) {
-    return parseDatabaseUrl(text, home) ?? complain(`${prefix}DATABASE_URL takes ${databaseUrlForms}`)
-  }
-  if (pointer === undefined) return fallback
-  if (/:\/\/|^sqlite:/.test(pointer)) {
-    return complain(
-      `${prefix}DATABASE_URL_FILE takes the path of a file that holds the URL; the URL itself is ${prefix}DATABASE_URL`,
-    )
-  }
-  const file = resolve(home, pointer)
-  const content = readText(file)
-  if (content === undefined)
-    return complain(`${prefix}DATABASE_URL_FILE is ${JSON.stringify(file)}, which cannot be read`)
-  return (
-    parseDatabaseUrl(content.trim(), home) ??
-    complain(
-      `the file ${JSON.stringify(file)} of ${prefix}DATABASE_URL_FILE must hold one line: ${databaseUrlForms}`,
-    )
-  )
-}
-
-const databaseUrlForms = 'sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME'
-
-function parseDatabaseUrl(text: string, home: string): DatabaseUrl | undefined {
-  if (text.startsWith('sqlite:')) {
-    const path = text.slice('sqlite:'.length)
-    // `//host` would be another machine, and SQLite's `:memory:` would forget everything.
-    return /^$|^\/\/[^/]|^:|[\0\n]/.test(path) ? undefined : { engine: 'sqlite', file: resolve(home, path) }
-  }
-  if (!/^postgres(ql)?:\/\/./.test(text) || !URL.canParse(text)) return undefined
-  return { engine: 'postgres', url: text }
-}
-
 /** Whether a host is this machine itself, where plain http cannot be overheard. */
 export function isLoopback(hostname: string): boolean {
   return (
@@ -276,12 +236,4 @@ function wholeNumber(text: string): number | undefined {
 
 function within(value: number | undefined, min: number, max: number): number | undefined {
   return value !== undefined && value >= min && value <= max ? value : undefined
-}
-
-function readText(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined // the caller names the file in its problem
-  }
 }

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { openDatabase, type Database, type InstallationTable } from '../db/database.ts'
+import { openDatabase, type Database, type DatabaseOptions, type InstallationTable } from '../db/database.ts'
 import { findInstallation, insertInstallation } from '../db/installation.ts'
 import { migrate, schemaStatus } from '../db/migrate.ts'
 import { ConfigError, type Config } from './config.ts'
@@ -20,12 +20,13 @@ export interface Installation {
  * `ConfigError` that says what to do, and has then changed nothing.
  *
  * With `mayCreate`, what does not exist yet is made and an older schema is migrated; without, it is refused. A root key
- * is only invented for a new embedded database: for any other, a missing one has been lost.
+ * is only invented for a new embedded database: for any other, a missing one has been lost. `isPatient` is for commands,
+ * whose statements may take as long as they like.
  */
 export async function openInstallation(
   config: Config,
   now: () => number,
-  { mayCreate }: { mayCreate: boolean },
+  { mayCreate, isPatient = false }: { mayCreate: boolean; isPatient?: boolean },
 ): Promise<Installation> {
   const { databaseUrl, rootKeyFile } = config
   const isNewFile = databaseUrl.engine === 'sqlite' && !existsSync(databaseUrl.file)
@@ -35,7 +36,7 @@ export async function openInstallation(
     )
   }
   if (isNewFile) mkdirSync(dirname(databaseUrl.file), { recursive: true })
-  const db = openDatabase(databaseUrl)
+  const db = openDatabase(databaseUrl, { ...databaseOptions(config), isPatient })
   try {
     const { pending, isTooNew, applied } = await schemaStatus(db)
     if (isTooNew)
@@ -53,19 +54,30 @@ export async function openInstallation(
       makeRootKeyFile(rootKeyFile)
     }
     const rootKeys = readRootKeys(config)
-    if (earlier && !rootKeys.has(earlier.root_key_id)) {
-      throw new ConfigError(
-        `the root key in ${rootKeyFile} is not the one that this database was made with ` +
-          `(${earlier.root_key_id}): put that one back from your backup`,
-      )
-    }
+    if (earlier) refuseOtherRootKey(config, rootKeys, earlier)
     // Nothing is locked for a command that finds all up to date.
-    const migrated = pending.length > 0 ? await migrate(db, now()) : []
+    const migrated = pending.length > 0 ? await migratePatiently(config, db, now()) : []
     const record = earlier ?? (await recordInstallation(db, config, rootKeys, now()))
     return { db, rootKeys, record, migrated }
   } catch (error) {
     await db.close()
     throw error
+  }
+}
+
+/** What the settings say about connections to a server. */
+export function databaseOptions({ databasePoolSize, databasePooler }: Config): DatabaseOptions {
+  return { poolSize: databasePoolSize, isPooled: databasePooler === 'transaction' }
+}
+
+/** A migration may take longer than any request. */
+async function migratePatiently(config: Config, db: Database, now: number): Promise<readonly string[]> {
+  if (db.engine === 'sqlite') return migrate(db, now)
+  const patient = openDatabase(config.databaseUrl, { ...databaseOptions(config), isPatient: true })
+  try {
+    return await migrate(patient, now)
+  } finally {
+    await patient.close()
   }
 }
 
@@ -87,6 +99,7 @@ async function recordInstallation(
   if (!record) throw new Error('unreachable: the installation was recorded just now')
   // Another process may have been first.
   refuseStranger(config, record)
+  refuseOtherRootKey(config, rootKeys, record)
   return record
 }
 
@@ -96,6 +109,14 @@ function missingRootKey({ rootKeyFile }: Config, earlier: InstallationTable | un
       ? `there is no root key at ${rootKeyFile}, and the database is of no use without the one that it was made with: ` +
           'put it back from your backup'
       : `there is no root key at ${rootKeyFile}: \`mintmark key new-root\` makes one`,
+  )
+}
+
+function refuseOtherRootKey({ rootKeyFile }: Config, rootKeys: RootKeys, record: InstallationTable): void {
+  if (rootKeys.has(record.root_key_id)) return
+  throw new ConfigError(
+    `the root key in ${rootKeyFile} is not the one that this database was made with ` +
+      `(${record.root_key_id}): put that one back from your backup`,
   )
 }
 

@@ -13,6 +13,7 @@ import { openContext } from '../src/commands/serve.ts'
 import { loadConfig } from '../src/config.ts'
 import type { Context } from '../src/context.ts'
 import { openInstallation } from '../src/installation.ts'
+import { makeRootKeyFile } from '../src/keys/root-key.ts'
 import { formatUuid, hashSecret, newUuid } from '../src/protocol/secrets.ts'
 
 type Response = Awaited<ReturnType<FastifyInstance['inject']>>
@@ -86,8 +87,8 @@ export interface TokenResponse {
 export const startedAt = 1_900_000_000
 
 /**
- * Starts a whole server: a database in a file, real keys, and a clock that the test moves. Nothing listens and no timer
- * runs unless the test asks for it. When the test is over, no secret of it may have been logged.
+ * Starts a whole server: a database in a file (or the one of `env`, see engines.ts), real keys, and a clock that the test
+ * moves. Nothing listens and no timer runs unless the test asks for it. When the test is over, no secret of it may have been logged.
  */
 export async function startServer(
   t: Test,
@@ -106,6 +107,8 @@ export async function startServer(
     home,
   )
   const { lines, log, stream } = logInMemory()
+  // For an embedded database it is made with it.
+  if (config.databaseUrl.engine === 'postgres') makeRootKeyFile(config.rootKeyFile)
   const installation = await openInstallation(config, () => now, { mayCreate: true })
   const ctx = await openContext(config, installation, () => now, pino({ level: config.logLevel }, stream))
   const app = buildApp(ctx)

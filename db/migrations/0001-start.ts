@@ -80,7 +80,13 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('revoke_reason', 'text')
     .addColumn('status_position', 'bigint', c => c.notNull())
   // Sessions lie in the order of their ids, which is that of time: a refresh finds and writes one page.
-  await (engine === 'sqlite' ? sessions.modifyEnd(sql`without rowid`) : sessions).execute()
+  // On PostgreSQL a page keeps room for the next version of its rows, so that a refresh touches no index (HOT), and is
+  // vacuumed before the dead ones make it grow.
+  const manner =
+    engine === 'sqlite'
+      ? sql`without rowid`
+      : sql`with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)`
+  await sessions.modifyEnd(manner).execute()
   await db.schema
     .createIndex('sessions_by_user')
     .on('sessions')

@@ -109,7 +109,7 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
     config,
     open: async (options = { mayCreate: false }) => {
       const settings = config()
-      const installation = await openInstallation(settings, terminal.now, options)
+      const installation = await openInstallation(settings, terminal.now, { ...options, isPatient: true })
       opened.push(installation)
       return { ...installation, config: settings }
     },

@@ -5,8 +5,9 @@ import { backupDatabase } from '../../db/backup.ts'
 import { openDatabase } from '../../db/database.ts'
 import { countRows, findInstallation } from '../../db/installation.ts'
 import { schemaStatus } from '../../db/migrate.ts'
-import type { DatabaseUrl } from '../config.ts'
+import { describeDatabaseUrl } from '../database-url.ts'
 import { formatDuration } from '../protocol/duration.ts'
+import { databaseOptions } from '../installation.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { CommandError } from './failures.ts'
 import { counted, facts, formatBytes, formatTime } from './output.ts'
@@ -20,7 +21,7 @@ export function dbCommands(program: Command, terminal: Terminal): void {
       const { rootKeyFile, databaseUrl } = config()
       const hadRootKey = existsSync(rootKeyFile)
       const { record, migrated } = await open({ mayCreate: true })
-      const place = placeOf(databaseUrl)
+      const place = describeDatabaseUrl(databaseUrl)
       const lines = migrated.length === 0 ? [`The schema of ${place} is up to date.`] : [`Migrated ${place}:`]
       lines.push(...migrated.map(name => `  ${name}`))
       if (!hadRootKey) {
@@ -72,13 +73,13 @@ export function dbCommands(program: Command, terminal: Terminal): void {
 
 async function status({ config, now }: Run) {
   const { databaseUrl } = config()
-  const place = placeOf(databaseUrl)
+  const place = describeDatabaseUrl(databaseUrl)
   if (databaseUrl.engine === 'sqlite' && !existsSync(databaseUrl.file)) {
     throw new CommandError(
       `there is no database at ${place}: \`mintmark db migrate\` makes one, or set MINTMARK_HOME`,
     )
   }
-  const database = openDatabase(databaseUrl)
+  const database = openDatabase(databaseUrl, { ...databaseOptions(config()), isPatient: true })
   try {
     const { applied, pending, isTooNew } = await schemaStatus(database)
     const record = applied.length === 0 ? undefined : await findInstallation(database)
@@ -130,13 +131,6 @@ function schemaSentence(schema: 'too_new' | 'pending' | 'current', pending: read
 
 function durationOf(seconds: number | null | undefined): string | undefined {
   return seconds === null || seconds === undefined ? undefined : formatDuration(seconds)
-}
-
-/** The path of the file, or the server's address without its password. */
-function placeOf(databaseUrl: DatabaseUrl): string {
-  if (databaseUrl.engine === 'sqlite') return databaseUrl.file
-  const url = new URL(databaseUrl.url)
-  return `postgres://${url.host}${url.pathname}`
 }
 
 /** With the log beside it. */

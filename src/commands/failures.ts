@@ -1,3 +1,4 @@
+import { PostgresUnavailable } from '../../db/postgres-errors.ts'
 import { ConfigError } from '../config.ts'
 import { OAuthError } from '../errors.ts'
 
@@ -11,7 +12,7 @@ export class UsageError extends CommandError {
   override readonly name = 'UsageError'
 }
 
-/** What SQLite and the operating system say, in words that tell what to do. */
+/** What SQLite, PostgreSQL and the operating system say, in words that tell what to do. */
 const sentences: ReadonlyMap<string, string> = new Map([
   [
     'SQLITE_BUSY',
@@ -28,6 +29,14 @@ const sentences: ReadonlyMap<string, string> = new Map([
   ['SQLITE_NOTADB', 'the database file is not an SQLite database: put it aside and restore a backup'],
   ['SQLITE_CORRUPT', 'the database file is damaged: put it aside and restore a backup'],
   ['SQLITE_FULL', 'the disk is full; nothing was changed'],
+  // PostgreSQL's SQLSTATEs.
+  [
+    '42501',
+    'the database user may not do this: let it own the database, or `grant create, usage` on the schema to it',
+  ],
+  ['55P03', 'the database stayed locked by another session; nothing was changed, try again'],
+  ['53100', "the disk of the database's server is full; nothing was changed"],
+  ['25006', 'the database takes no writes; nothing was changed'],
   ['ENOSPC', 'the disk is full'],
   ['EACCES', 'permission denied'],
   ['EPERM', 'not permitted'],
@@ -43,6 +52,7 @@ const sentences: ReadonlyMap<string, string> = new Map([
 /** One or more lines about an error, for stderr. Never a stack trace; that of an unexpected error is for `debug`. */
 export function describeError(error: unknown, isDebug = false): string {
   if (error instanceof CommandError || error instanceof ConfigError) return error.message
+  if (error instanceof PostgresUnavailable) return error.message
   if (error instanceof OAuthError) return causeOf(error)
   if (!(error instanceof Error)) return `unexpected: ${String(error)}`
   const { code, path, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number }

