@@ -33,8 +33,8 @@ const patienceMs = 2000
 export function openSqlite(file: string): Sqlite {
   // What is in it is for nobody else on this machine. SQLite gives the files beside it the same mode.
   closeSync(openSync(file, 'a', 0o600))
-  // SQLite's own wait blocks the whole process, so it is short; the patient wait is `retrying`.
-  const database = new SqliteFile(file, { timeout: 5 })
+  // Nothing runs yet that could not wait, while another process opens or closes the same file.
+  const database = new SqliteFile(file, { timeout: 5 * patienceMs })
   for (const pragma of [
     'auto_vacuum = incremental', // counts only before the first table is made
     'journal_mode = wal',
@@ -44,6 +44,8 @@ export function openSqlite(file: string): Sqlite {
     'journal_size_limit = 67108864',
     'foreign_keys = on',
     'trusted_schema = off',
+    // SQLite's own wait blocks the whole process, so from now on it is short; the patient wait is `retrying`.
+    'busy_timeout = 5',
   ]) {
     database.pragma(pragma)
   }

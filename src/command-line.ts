@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
 import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import { pathOf, type Terminal } from './commands/command.ts'
 import { applyCommand } from './commands/apply.ts'
 import { clientCommands } from './commands/client.ts'
 import { dbCommands } from './commands/db.ts'
 import { devCommand } from './commands/dev.ts'
+import { isClosedPipe } from './commands/failures.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { keyCommands } from './commands/key.ts'
 import { resourceCommands } from './commands/resource.ts'
@@ -13,26 +16,12 @@ import { userCommands } from './commands/user.ts'
 
 /** Runs one command line: `argv` is all that follows the program's name. Failures are told on stderr and by `fail`. */
 export async function runCommandLine(terminal: Terminal, argv: readonly string[]): Promise<void> {
-  // Whoever reads our output may have seen enough (`| head`).
-  terminal.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+  // The command that was writing learns of it too, and ends.
+  terminal.stdout.on('error', error => {
+    if (!isClosedPipe(error)) throw error
   })
-  const program = new Command('mintmark')
-    .description('Mintmark, a standalone OAuth 2 authorization server')
-    .configureHelp({ showGlobalOptions: false })
-    .exitOverride()
-  serveCommand(program, terminal)
-  devCommand(program, terminal)
-  clientCommands(program, terminal)
-  resourceCommands(program, terminal)
-  applyCommand(program, terminal)
-  dbCommands(program, terminal)
-  sessionCommands(program, terminal)
-  keyCommands(program, terminal)
-  userCommands(program, terminal)
-  doctorCommand(program, terminal)
-
-  eachCommand(program, self => tellUsageErrors(self, terminal))
+  const program = commandsOf(terminal)
+  eachCommand(program, self => speakThrough(terminal, self))
   try {
     await program.parseAsync(argv, { from: 'user' })
   } catch (error) {
@@ -42,17 +31,50 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
   }
 }
 
-/** `error: unknown option '--jsn'` as `mintmark key list: unknown option '--jsn'`, and where to look. */
-function tellUsageErrors(self: CommandUnknownOpts, terminal: Terminal): void {
+/** All commands there are. */
+export function commandsOf(terminal: Terminal): Command {
+  const program = new Command('mintmark')
+    .description('Mintmark, a standalone OAuth 2 authorization server')
+    .version(version(), '-V, --version', 'print the version')
+    .addHelpText(
+      'after',
+      '\nSettings are environment variables, MINTMARK_HOME and MINTMARK_ISSUER first: the README lists them.',
+    )
+    .exitOverride()
+  serveCommand(program, terminal)
+  devCommand(program, terminal)
+  applyCommand(program, terminal)
+  resourceCommands(program, terminal)
+  clientCommands(program, terminal)
+  userCommands(program, terminal)
+  sessionCommands(program, terminal)
+  keyCommands(program, terminal)
+  dbCommands(program, terminal)
+  doctorCommand(program, terminal)
+  return program
+}
+
+/** Help goes to stdout; `error: unknown option '--jsn'` to stderr as `mintmark key list: unknown option '--jsn'`. */
+function speakThrough({ stdout, stderr }: Terminal, self: CommandUnknownOpts): void {
   self.configureOutput({
+    writeOut: text => void stdout.write(text),
+    writeErr: text => void stderr.write(text),
     outputError: text => {
       const sentence = text
         .replace(/^error: /, '')
         .trimEnd()
         .replaceAll('\n', ' ')
-      terminal.stderr.write(`${pathOf(self)}: ${sentence}\n\`${pathOf(self)} --help\` shows how it is used\n`)
+      stderr.write(`${pathOf(self)}: ${sentence}\n\`${pathOf(self)} --help\` shows how it is used\n`)
     },
   })
+}
+
+/** The version of the package that this file is in, in the source and in the distribution. */
+function version(): string {
+  const file = findPackageJSON(import.meta.url)
+  if (file === undefined) throw new Error('unreachable: this file is part of a package')
+  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string }
+  return version
 }
 
 function eachCommand(self: CommandUnknownOpts, visit: (self: CommandUnknownOpts) => void): void {

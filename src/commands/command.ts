@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import { loadConfig, type Config } from '../config.ts'
 import { openInstallation, type Installation } from '../installation.ts'
 import { openLog } from '../log.ts'
-import { describeError, UsageError } from './failures.ts'
+import { describeError, isClosedPipe, UsageError } from './failures.ts'
 import { printAnswer, type Answer } from './output.ts'
 
 /*
@@ -91,6 +91,7 @@ export function command<Arguments extends unknown[]>(
       const answer = await work(run, ...args)
       if (answer) await printAnswer(terminal.stdout, answer, self.getOptionValue('json') === true)
     } catch (error) {
+      if (isClosedPipe(error)) return
       terminal.stderr.write(
         `${pathOf(self)}: ${describeError(error, terminal.env['MINTMARK_LOG_LEVEL'] === 'debug')}\n`,
       )

@@ -73,3 +73,8 @@ function familyOf(code: string): string {
 function causeOf(error: OAuthError): string {
   return error.cause instanceof Error ? error.cause.message : error.message
 }
+
+/** Whether whoever read our output has seen enough (`| head`). */
+export function isClosedPipe(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EPIPE'
+}
