@@ -89,7 +89,9 @@ export function buildApp(ctx: Context, options: FastifyServerOptions = {}): Fast
   }
   // After CORS has set its headers, which belong to these refusals too.
   app.addHook('onRequest', async request => refuseUnreadable(request))
-  app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
+  if (ctx.log.level === 'debug' || ctx.log.level === 'trace') {
+    app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
+  }
   const routes = collectRoutes(app)
 
   tokenEndpoint(app, ctx)
@@ -143,11 +145,11 @@ function refuseUnreadable({ is404, query, headers, raw }: FastifyRequest): void 
 
 const notFound = () => new OAuthError('invalid_request', 'there is nothing at this address', { status: 404 })
 
-/** One line for each request. No query string, no header, no body: each may hold a secret. */
+/** One line for each request, for debugging: at the rate of refreshes, it costs more than it tells. No query string, no header, no body: each may hold a secret. */
 function logRequest(request: FastifyRequest, reply: FastifyReply): void {
   const { method, routeOptions, ip } = request
   const milliseconds = Math.round(reply.elapsedTime * 10) / 10
-  request.log.info(
+  request.log.debug(
     { method, route: routeOptions.url, status: reply.statusCode, milliseconds, ip },
     'answered',
   )

@@ -1,0 +1,93 @@
+import { Client, type Dispatcher } from 'undici'
+
+/** One connection's work: what to send next, and what to make of the answer. */
+export interface Caller {
+  next(): {
+    readonly method: 'GET' | 'POST'
+    readonly path: string
+    readonly headers: Record<string, string>
+    readonly body?: string
+  }
+  /** Throws when the answer is not the right one: a benchmark of refusals would be worth nothing. */
+  answered(status: number, body: string): void
+}
+
+export interface LoadResult {
+  readonly requests: number
+  readonly seconds: number
+  /** Latencies in milliseconds. */
+  readonly p50: number
+  readonly p99: number
+}
+
+/**
+ * Sends requests over one connection for each caller, each as soon as the last one was answered; with `rate`, so many a
+ * second in all, each latency measured from when the request was due, so that a stall is not left out.
+ */
+export async function load(
+  url: string,
+  callers: readonly Caller[],
+  seconds: number,
+  rate?: number,
+): Promise<LoadResult> {
+  const clients = callers.map(() => new Client(url, { pipelining: 1 }))
+  const latencies: number[] = []
+  const start = performance.now()
+  const end = start + seconds * 1000
+  const interval = rate === undefined ? 0 : (1000 * callers.length) / rate
+  try {
+    await Promise.all(
+      callers.map(async (caller, i) => {
+        const client = clients[i] as Client
+        let due = start + (interval * i) / callers.length
+        for (;;) {
+          if (rate !== undefined) {
+            const wait = due - performance.now()
+            if (wait > 1) await new Promise(resolve => setTimeout(resolve, wait))
+          } else due = performance.now()
+          if (due >= end) return
+          await send(client, caller)
+          latencies.push(performance.now() - due)
+          due += interval
+        }
+      }),
+    )
+  } finally {
+    await Promise.all(clients.map(client => client.close()))
+  }
+  latencies.sort((a, b) => a - b)
+  const at = (share: number) =>
+    latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0
+  return {
+    requests: latencies.length,
+    seconds: (performance.now() - start) / 1000,
+    p50: at(0.5),
+    p99: at(0.99),
+  }
+}
+
+function send(client: Client, caller: Caller): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let status = 0
+    let body = ''
+    const handler: Dispatcher.DispatchHandler = {
+      onRequestStart: () => {},
+      onResponseStart: (_controller, statusCode) => {
+        status = statusCode
+      },
+      onResponseData: (_controller, chunk) => {
+        body += chunk.toString()
+      },
+      onResponseEnd: () => {
+        try {
+          caller.answered(status, body)
+          resolve()
+        } catch (error) {
+          reject(error as Error)
+        }
+      },
+      onResponseError: (_controller, error) => reject(error),
+    }
+    client.dispatch(caller.next(), handler)
+  })
+}

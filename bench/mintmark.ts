@@ -1,0 +1,111 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { insertClient } from '../db/clients.ts'
+import { insertResource } from '../db/resources.ts'
+import { insertSession } from '../db/sessions.ts'
+import { insertUser } from '../db/users.ts'
+import { findClient } from '../db/clients.ts'
+import { loadConfig } from '../src/config.ts'
+import { openInstallation } from '../src/installation.ts'
+import { sealRefreshToken } from '../src/protocol/refresh-token.ts'
+import { hashSecret, newSessionSecret, newUuid } from '../src/protocol/secrets.ts'
+import { openPasswords } from '../src/passwords.ts'
+import { startChild, type Child } from './processes.ts'
+
+export const clientId = 'bench'
+export const clientSecret = 'mm_cs_0123456789abcdefghijklmnopqrstuvwxyz0123456'
+export const basic = `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`
+export const username = 'bench'
+export const password = 'correct horse battery staple'
+export const resource = 'https://api.example'
+const scope = 'orders:read orders:write'
+
+export interface Mintmark extends Child {
+  readonly refreshTokens: readonly string[]
+}
+
+const now = () => Math.floor(Date.now() / 1000)
+
+/** A server of its own process, as a user would run it, with `sessions` sessions in its database. */
+export async function startMintmark({
+  sessions,
+  cpu,
+  env = {},
+}: {
+  sessions: number
+  cpu: number
+  env?: Record<string, string>
+}): Promise<Mintmark> {
+  const home = mkdtempSync(join(tmpdir(), 'mintmark-bench-'))
+  const settings = { MINTMARK_HOME: home, MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env }
+  const refreshTokens = await seed(settings, sessions)
+  const child = await startChild(['src/main.ts', 'serve'], { cpu, env: settings })
+  return {
+    ...child,
+    refreshTokens,
+    stop: async () => {
+      await child.stop()
+      rmSync(home, { recursive: true })
+    },
+  }
+}
+
+/** Sessions go in as log-ins put them in, but without the password hash that a log-in costs. */
+async function seed(settings: Record<string, string>, sessions: number): Promise<string[]> {
+  const config = loadConfig(settings, '.')
+  const { db, rootKeys } = await openInstallation(config, now, { mayCreate: true })
+  const { currentId: rootKeyId, macKeyOf, pepperOf } = rootKeys
+  const passwords = openPasswords({ pepperOf, currentRootKeyId: () => rootKeyId })
+  await insertResource(db, {
+    uri: resource,
+    scope,
+    alg: 'ES256',
+    access_token_seconds: null,
+    created_at: now(),
+  })
+  await insertClient(db, {
+    id: clientId,
+    secret_hash: hashSecret(clientSecret),
+    old_secret_hash: null,
+    old_secret_expires_at: null,
+    grant_types: 'password refresh_token client_credentials',
+    scope,
+    resources: resource,
+    introspects: resource,
+    is_admin: 0,
+    refresh_policy: 'rotate',
+    refresh_idle_seconds: null,
+    refresh_absolute_seconds: null,
+    created_at: now(),
+    disabled_at: null,
+  })
+  const user = { id: newUuid(now()), username, ...(await passwords.hash(password)), roles: '', epoch: 0 }
+  await insertUser(db, { ...user, created_at: now(), disabled_at: null })
+  const client = await findClient(db, clientId)
+  if (!client) throw new Error('unreachable: the client was made just now')
+
+  const tokens: string[] = []
+  for (let i = 0; i < sessions; i++) {
+    const secret = newSessionSecret()
+    const sessionId = newUuid(now())
+    await insertSession(db, {
+      id: sessionId,
+      user_id: user.id,
+      client_id: clientId,
+      user_epoch: 0,
+      client_epoch: client.epoch,
+      secret_hash: hashSecret(secret),
+      scope,
+      resource: null,
+      auth_time: now(),
+      amr: 'pwd',
+      expires_at: now() + config.refreshIdleSeconds,
+      absolute_expires_at: now() + config.refreshAbsoluteSeconds,
+      status_position: i,
+    })
+    tokens.push(sealRefreshToken(macKeyOf, { rootKeyId, sessionId, generation: 0, secret }))
+  }
+  await db.close()
+  return tokens
+}

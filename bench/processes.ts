@@ -1,0 +1,69 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+
+export interface Child {
+  readonly url: string
+  /** User and system time so far, in microseconds; undefined where the system does not tell. */
+  cpuMicroseconds(): number | undefined
+  /** Resident memory in bytes; undefined where the system does not tell. */
+  residentBytes(): number | undefined
+  stop(): Promise<void>
+}
+
+const canPin = process.platform === 'linux' && spawnSync('taskset', ['-V']).status === 0
+
+/** Starts a server with this Node.js, on one core where the system allows. It says its `port` in a line of JSON. */
+export async function startChild(
+  args: readonly string[],
+  { cpu, env = {} }: { cpu: number; env?: Record<string, string> },
+): Promise<Child> {
+  const pin = canPin && !process.env.NOPIN ? ['taskset', '-c', String(cpu)] : []
+  const [command = '', ...rest] = [...pin, process.execPath, ...args]
+  const child = spawn(command, rest, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const exited = once(child, 'exit')
+  const port = await new Promise<number>((resolve, reject) => {
+    const said: string[] = []
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface(stream).on('line', line => {
+        said.push(line)
+        if (line.includes('batches')) console.log(line)
+        const match = /"port":(\d+)/.exec(line)
+        if (match) resolve(Number(match[1]))
+      })
+    }
+    child.on('exit', () => reject(new Error(`${args.join(' ')} ended:\n${said.join('\n')}`)))
+  })
+  return {
+    url: `http://127.0.0.1:${port}`,
+    cpuMicroseconds: () => {
+      const fields = readProc(`/proc/${child.pid}/stat`)
+        ?.replace(/^.*\) /, '')
+        .split(' ')
+      // In ticks of 10 ms, on every Linux that Node.js runs on.
+      return fields && (Number(fields[11]) + Number(fields[12])) * 10_000
+    },
+    residentBytes: () => {
+      const kibibytes = /VmRSS:\s+(\d+)/.exec(readProc(`/proc/${child.pid}/status`) ?? '')?.[1]
+      return kibibytes === undefined ? undefined : Number(kibibytes) * 1024
+    },
+    stop: async () => {
+      child.kill('SIGTERM')
+      await exited
+    },
+  }
+}
+
+/** Leaves this process on another core than the servers'. */
+export function pinSelf(cpu: number): void {
+  if (canPin) spawnSync('taskset', ['-cp', String(cpu), String(process.pid)])
+}
+
+function readProc(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}

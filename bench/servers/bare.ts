@@ -1,0 +1,18 @@
+import { fastify } from 'fastify'
+
+/** A bare Fastify POST that answers as many bytes as /token does: what the framework costs by itself. */
+const app = fastify()
+app.removeAllContentTypeParsers()
+app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) =>
+  done(null, body),
+)
+const answer = {
+  access_token: 'x'.repeat(600),
+  token_type: 'Bearer',
+  refresh_token: 'y'.repeat(88),
+  expires_in: 300,
+}
+app.post('/token', async () => answer)
+app.get('/bytes', async () => answer)
+await app.listen({ port: 0 })
+process.stdout.write(`${JSON.stringify(app.server.address())}\n`)
