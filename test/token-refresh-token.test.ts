@@ -1,0 +1,248 @@
+import { randomBytes } from 'node:crypto'
+import t, { type Test } from 'tap'
+import type { ClientTable } from '../db/database.ts'
+import { changeClient } from '../db/clients.ts'
+import { findSession, healSession, markLate, revokeSession } from '../db/sessions.ts'
+import { changePassword, disableUser } from '../db/users.ts'
+import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
+import { isOAuthError, startServer, type TestClient } from './helper.ts'
+
+/** A server, a client and a user who has logged in. */
+async function world(t: Test, settings: Partial<ClientTable> = {}) {
+  const server = await startServer(t)
+  await server.resource('https://api.example')
+  const client = await server.client('app', { resources: 'https://api.example', ...settings })
+  const user = await server.user()
+  const first = await server.logIn(client, user)
+  const opened = openRefreshToken(server.ctx.rootKeys.macKeyOf, first.refresh_token)
+  if (opened.kind !== 'genuine') throw new Error('unreachable: the server has just made it')
+  return {
+    server,
+    client,
+    user,
+    first,
+    /** The token that the session has, or had, or will have, at a generation. */
+    tokenAt: (generation: number) =>
+      sealRefreshToken(server.ctx.rootKeys.macKeyOf, { ...opened.token, generation }),
+    /** What a forger who has the root key, but no token of the session, could make. */
+    forged: sealRefreshToken(server.ctx.rootKeys.macKeyOf, { ...opened.token, secret: randomBytes(16) }),
+    session: () => findSession(server.ctx.db, opened.token.sessionId),
+    sessionId: opened.token.sessionId,
+    present: (refresh_token: string, more: Record<string, string> = {}, as: TestClient = client) =>
+      server.post('/token', { grant_type: 'refresh_token', refresh_token, ...as.form, ...more }),
+  }
+}
+
+t.test('R-7 the current token rotates, and what it had is kept', async t => {
+  const { server, client, first, tokenAt, session } = await world(t)
+  t.equal(first.refresh_token, tokenAt(0))
+  server.tick(100)
+  const second = await server.refresh(client, first.refresh_token)
+  t.equal(second.refresh_token, tokenAt(1), 'the successor is computed from the token')
+  t.equal(second.refresh_token_timeout, 30 * 86_400, 'R-15 the idle limit moves')
+  t.equal(second.authorization_expires_in, 180 * 86_400 - 100, 'R-15 the absolute one does not')
+  t.match(await session(), { generation: 1, rotated_at: server.ctx.now() })
+  const claims = (token: string) => server.ctx.keys.verify(token, 'at+jwt')
+  const [before, after] = [claims(first.access_token), claims(second.access_token)]
+  t.ok(before, 'the access token before it lives on')
+  for (const name of ['sid', 'sub', 'auth_time', 'amr', 'scope'])
+    t.strictSame(after?.[name], before?.[name], `R-13 ${name}`)
+})
+
+t.test('R-8 a retry gets the same successor and the same lifetimes, and moves nothing', async t => {
+  const { server, client, tokenAt, session } = await world(t)
+  const rotated = await server.refresh(client, tokenAt(0))
+  server.tick(9)
+  const repeated = await server.refresh(client, tokenAt(0))
+  t.equal(repeated.refresh_token, rotated.refresh_token)
+  t.equal(repeated.refresh_token_timeout, rotated.refresh_token_timeout - 9, 'until the same moment')
+  t.match(await session(), { generation: 1, late_history: 0 })
+
+  await server.refresh(client, tokenAt(1))
+  t.equal(
+    (await server.refresh(client, tokenAt(0))).refresh_token,
+    tokenAt(2),
+    'any token of the window gets the newest',
+  )
+  server.tick(1)
+  t.equal(
+    (await server.refresh(client, tokenAt(1))).refresh_token,
+    tokenAt(2),
+    'later the previous one still does',
+  )
+  t.match(await session(), { generation: 2, late_history: 1 }, 'and is marked')
+})
+
+t.test('R-8 fifty racing requests with one token all get the same next one', async t => {
+  const { tokenAt, present, session } = await world(t)
+  const responses = await Promise.all(Array.from({ length: 50 }, () => present(tokenAt(0))))
+  t.strictSame(new Set(responses.map(response => response.json().refresh_token)), new Set([tokenAt(1)]))
+  t.equal((await session())?.generation, 1, 'and the session moved on once')
+})
+
+t.test('R-7 an older token ends its session, and only that', async t => {
+  const { server, client, user, tokenAt, present, session } = await world(t)
+  const other = await server.logIn(client, user)
+  await server.refresh(client, tokenAt(0))
+  server.tick(10)
+  await server.refresh(client, tokenAt(1))
+  isOAuthError(t, await present(tokenAt(0)), 400, 'invalid_grant', 'the thief')
+  t.match(await session(), { revoked_at: server.ctx.now(), revoke_reason: 'theft' })
+  isOAuthError(t, await present(tokenAt(2)), 400, 'invalid_grant', 'and the newest token is of no use')
+  t.match(
+    server.log.find(line => line['event'] === 'session_revoked'),
+    { reason: 'theft', presented: 0, current: 2 },
+  )
+  await server.refresh(client, other.refresh_token)
+})
+
+t.test('two holders who take turns are theft at the sixth late retry of eight generations', async t => {
+  const { server, client, tokenAt, present } = await world(t)
+  for (let generation = 0; generation < 5; generation++) {
+    server.tick(60)
+    await server.refresh(client, tokenAt(generation))
+    server.tick(60)
+    t.equal((await server.refresh(client, tokenAt(generation))).refresh_token, tokenAt(generation + 1))
+  }
+  server.tick(60)
+  await server.refresh(client, tokenAt(5))
+  server.tick(60)
+  isOAuthError(t, await present(tokenAt(5)), 400, 'invalid_grant', 'the sixth')
+})
+
+t.test('a database that has gone back in time heals', async t => {
+  const { server, client, tokenAt, session } = await world(t, { refresh_idle_seconds: 1000 })
+  server.tick(1500)
+  t.equal(
+    (await server.refresh(client, tokenAt(7))).refresh_token,
+    tokenAt(8),
+    'past the idle limit that the backup knew',
+  )
+  t.match(await session(), { generation: 8, expires_at: server.ctx.now() + 1000 })
+  t.ok(server.log.find(line => line['event'] === 'session_healed'))
+})
+
+t.test('R-1 what is of no use is refused, costs the session nothing, and says no more', async t => {
+  const { server, client, tokenAt, forged, present, session } = await world(t)
+  const stranger = await server.client('stranger', { resources: 'https://api.example' })
+  const good = tokenAt(0)
+  const refusals: [
+    name: string,
+    token: string,
+    more: Record<string, string>,
+    as: TestClient,
+    code: string,
+  ][] = [
+    ["another client's", good, {}, stranger, 'invalid_grant'],
+    ['cut', good.slice(0, -1), {}, client, 'invalid_grant'],
+    ['with another checksum', `${good.slice(0, -6)}000000`, {}, client, 'invalid_grant'],
+    ['with another session secret', forged, {}, client, 'invalid_grant'],
+    ['no token at all', 'garbage', {}, client, 'invalid_grant'],
+    ['R-3 a scope that was not granted', good, { scope: 'read admin' }, client, 'invalid_scope'],
+    [
+      'RI-3 a resource that was not granted',
+      good,
+      { resource: 'https://other.example' },
+      client,
+      'invalid_target',
+    ],
+    ['a malformed scope', good, { scope: 'read  write' }, client, 'invalid_scope'],
+  ]
+  for (const [name, token, more, as, code] of refusals)
+    isOAuthError(t, await present(token, more, as), 400, code, name)
+  t.match(await session(), { generation: 0, revoked_at: null }, 'the session is as it was')
+  const narrowed = await server.refresh(client, good, { scope: 'read' })
+  t.equal(narrowed.scope, 'read', 'R-4 the access token is narrowed')
+  t.equal(
+    (await server.refresh(client, narrowed.refresh_token)).scope,
+    'read write',
+    'R-4 and the grant is not',
+  )
+})
+
+t.test('R-9 a session ends with its user, its password, its client, its time', async t => {
+  const ends: [name: string, end: (w: Awaited<ReturnType<typeof world>>) => Promise<unknown>][] = [
+    [
+      'R-12 a new password',
+      async ({ server, user }) => {
+        await changePassword(server.ctx.db, user.id, await server.ctx.passwords.hash('another one'))
+      },
+    ],
+    ['R-9 a disabled user', ({ server, user }) => disableUser(server.ctx.db, user.id, server.ctx.now())],
+    [
+      'a revocation',
+      ({ server, sessionId }) => revokeSession(server.ctx.db, sessionId, server.ctx.now(), 'admin'),
+    ],
+    ['R-10 the idle limit', async ({ server }) => server.tick(30 * 86_400)],
+    [
+      'its resource',
+      async ({ server }) => {
+        await changeClient(server.ctx.db, 'app', { resources: '' })
+        await server.follow()
+      },
+    ],
+  ]
+  for (const [name, end] of ends) {
+    const w = await world(t, { scope: 'read write' })
+    const bound = await w.server.logIn(w.client, w.user, { resource: 'https://api.example' })
+    await end(w)
+    const token = name === 'its resource' ? bound.refresh_token : w.first.refresh_token
+    const response = await w.present(token)
+    t.equal(response.statusCode, 400, name)
+    t.match(response.json().error, /^invalid_(grant|target)$/, name)
+  }
+})
+
+t.test('a strict client has no second chance', async t => {
+  const { server, client, tokenAt, present } = await world(t, { refresh_policy: 'strict' })
+  await server.refresh(client, tokenAt(0))
+  isOAuthError(t, await present(tokenAt(0)), 400, 'invalid_grant', 'a retry is theft')
+  isOAuthError(t, await present(tokenAt(1)), 400, 'invalid_grant', 'and ends the session')
+})
+
+t.test('of racing requests of a strict client one wins, and the others end the session', async t => {
+  const { tokenAt, present, session } = await world(t, { refresh_policy: 'strict' })
+  const responses = await Promise.all(Array.from({ length: 5 }, () => present(tokenAt(0))))
+  t.equal(responses.filter(response => response.statusCode === 200).length, 1)
+  t.match(await session(), { revoke_reason: 'theft' })
+})
+
+t.test('D-11 a client that may reuse keeps its token, and its idle limit moves', async t => {
+  const { server, client, tokenAt, session } = await world(t, { refresh_policy: 'reuse' })
+  for (let i = 0; i < 3; i++) {
+    server.tick(20 * 86_400)
+    await server.follow()
+    const again = await server.refresh(client, tokenAt(0))
+    t.equal(again.refresh_token, tokenAt(0))
+    t.equal(again.refresh_token_timeout, 30 * 86_400)
+  }
+  t.match(await session(), { generation: 0 })
+})
+
+t.test('the last generation is refused with a line in the log', async t => {
+  const { server, tokenAt, present, session } = await world(t)
+  const last = 0xffff_ffff
+  const judged = await session()
+  if (!judged) throw new Error('unreachable')
+  await healSession(server.ctx.db, judged, {
+    generation: last,
+    now: server.ctx.now(),
+    expiresAt: judged.expires_at,
+  })
+  isOAuthError(t, await present(tokenAt(last)), 400, 'invalid_grant', 'there is no next one')
+  t.ok(server.log.find(line => /last generation/.test(String(line['msg']))))
+})
+
+t.test('of two changes that were judged on one snapshot, the second is lost', async t => {
+  const { server, session, sessionId } = await world(t)
+  const { db } = server.ctx
+  const snapshot = await session()
+  if (!snapshot) throw new Error('unreachable')
+  t.equal(await markLate(db, snapshot, 1), true)
+  t.equal(await markLate(db, snapshot, 3), false, 'a mark')
+  const healed = { generation: 5, now: server.ctx.now(), expiresAt: snapshot.expires_at }
+  t.equal(await healSession(db, snapshot, healed), true)
+  t.equal(await healSession(db, snapshot, healed), false, 'a healing')
+  t.equal(await revokeSession(db, sessionId, server.ctx.now(), 'admin'), true)
+  t.equal(await revokeSession(db, sessionId, server.ctx.now(), 'admin'), false, 'a revocation')
+})
