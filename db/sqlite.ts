@@ -35,8 +35,9 @@ export function openSqlite(file: string): Sqlite {
   closeSync(openSync(file, 'a', 0o600))
   // Nothing runs yet that could not wait, while another process opens or closes the same file.
   const database = new SqliteFile(file, { timeout: 5 * patienceMs })
+  // Counts only before the first table is made; after that it would be a write, each time that somebody opens the file.
+  if (database.pragma('page_count', { simple: true }) === 0) database.pragma('auto_vacuum = incremental')
   for (const pragma of [
-    'auto_vacuum = incremental', // counts only before the first table is made
     'journal_mode = wal',
     'synchronous = full', // a commit is on disk before its answer is sent
     'fullfsync = on', // on macOS an fsync alone does not reach the disk

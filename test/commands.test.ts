@@ -7,6 +7,7 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import t from 'tap'
 import { commandsOf } from '../src/command-line.ts'
 import type { Terminal } from '../src/commands/command.ts'
+import { openDatabase } from '../db/database.ts'
 import { commandLine, issuer, mainFile } from './cli.ts'
 
 const api = 'https://api.example'
@@ -246,12 +247,32 @@ t.test('doctor finds what is wrong, and says what to do', async t => {
   writeFileSync(rootKey, key)
 })
 
-t.test('an issuer whose address leads to another server is a problem', async t => {
-  const { call, serve } = commandLine(t)
+t.test('doctor looks at a running server, through the address that clients use', async t => {
+  const { home, call, serve } = commandLine(t)
   const { url } = await serve()
-  const issuers = await call('doctor', { env: { MINTMARK_ISSUER: url } })
+  t.match((await call('doctor')).stdout, /ok +keys +4 keys, all in order/)
+  const elsewhere = await call('doctor', { env: { MINTMARK_ISSUER: url } })
   t.match(
-    issuers.stdout,
-    `the server at ${url}/.well-known/oauth-authorization-server calls itself ${issuer}`,
+    elsewhere.stdout,
+    `the server at ${url}/.well-known/oauth-authorization-server calls itself ${issuer}, but`,
   )
+  t.match(elsewhere.stdout, /-> have the proxy pass/)
+
+  const database = openDatabase({ engine: 'sqlite', file: join(home, 'db/mintmark.sqlite') })
+  await database.sql
+    .updateTable('signing_keys')
+    .set({ sealed_private_key: Buffer.alloc(100) })
+    .where('activated_at', 'is', null)
+    .where('alg', '=', 'RS256')
+    .execute()
+  await database.sql
+    .deleteFrom('signing_keys')
+    .where('alg', '=', 'ES256')
+    .where('activated_at', 'is not', null)
+    .execute()
+  await database.close()
+  const { code, stdout, stderr } = await call('doctor')
+  t.match({ code, stderr }, { code: 1, stderr: '' })
+  t.match(stdout, /problem {2}keys +the RS256 key [\w-]{43} does not open/)
+  t.match(stdout, /problem {2}keys +no key signs ES256/)
 })
