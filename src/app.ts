@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES, type Server } from 'node:http'
 import type { Socket } from 'node:net'
 import cors from '@fastify/cors'
 import formbody from '@fastify/formbody'
@@ -7,10 +7,10 @@ import {
   fastify,
   LogController,
   type FastifyContextConfig,
+  type FastifyHttpOptions,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
-  type FastifyServerOptions,
 } from 'fastify'
 import type { Context } from './context.ts'
 import { healthEndpoints } from './endpoints/health.ts'
@@ -39,7 +39,7 @@ const secretParameters: ReadonlySet<string> = new Set([
 ])
 
 /** The HTTP server: what holds for every request, and one line for each endpoint. Does not listen. */
-export function buildApp(ctx: Context, options: FastifyServerOptions = {}): FastifyInstance {
+export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Server>> = {}): FastifyInstance {
   const { config } = ctx
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
   const app = fastify({
@@ -54,9 +54,11 @@ export function buildApp(ctx: Context, options: FastifyServerOptions = {}): Fast
     // Node's own refusal of a missing Host has no body; ours is below.
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false },
     requestTimeout: 15_000,
+    // A connection on which nothing moves; the one limit that holds while the server closes.
+    connectionTimeout: 30_000,
     // Longer than the minute that most proxies keep a connection, so that it is they who close it.
     keepAliveTimeout: 72_000,
-    // While it closes, what arrives on an open connection is still answered, and the connection then closed.
+    // While it closes, what arrives is still answered, and the connection closed with the answer.
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => {
       setDefaultHeaders(request, reply)
@@ -92,6 +94,7 @@ export function buildApp(ctx: Context, options: FastifyServerOptions = {}): Fast
   if (ctx.log.level === 'debug' || ctx.log.level === 'trace') {
     app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
   }
+  closeConnectionsOnClose(app)
   const routes = collectRoutes(app)
 
   tokenEndpoint(app, ctx)
@@ -103,6 +106,18 @@ export function buildApp(ctx: Context, options: FastifyServerOptions = {}): Fast
 
   refuseOtherMethods(app, routes)
   return app
+}
+
+/** A request that began before the server closes would keep its connection, and the server waits for that. */
+function closeConnectionsOnClose(app: FastifyInstance): void {
+  let isClosing = false
+  app.addHook('preClose', async () => {
+    isClosing = true
+  })
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (isClosing) reply.header('connection', 'close')
+    done()
+  })
 }
 
 /** Unique in this process and, with its first half, among all instances. */
@@ -145,7 +160,10 @@ function refuseUnreadable({ is404, query, headers, raw }: FastifyRequest): void 
 
 const notFound = () => new OAuthError('invalid_request', 'there is nothing at this address', { status: 404 })
 
-/** One line for each request, for debugging: at the rate of refreshes, it costs more than it tells. No query string, no header, no body: each may hold a secret. */
+/**
+ * One line for each request, for debugging: at the rate of refreshes it costs more than it tells. No query string, no
+ * header, no body: each may hold a secret.
+ */
 function logRequest(request: FastifyRequest, reply: FastifyReply): void {
   const { method, routeOptions, ip } = request
   const milliseconds = Math.round(reply.elapsedTime * 10) / 10

@@ -146,3 +146,15 @@ function longFunctions(lines: readonly string[]): string[] {
 function paths(found: readonly Source[]): string[] {
   return found.map(({ path }) => path)
 }
+
+t.test('T-6 every error_description is made of the characters that RFC 6749 §5.2 allows', async t => {
+  const descriptions = sources.flatMap(({ text }) => [
+    ...text.matchAll(
+      /(?:OAuthError\(\s*'\w+',|malformed\()\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`)/g,
+    ),
+  ])
+  t.ok(descriptions.length > 20, 'they are found')
+  for (const [, literal = ''] of descriptions) {
+    t.match(literal.slice(1, -1), /^[\x20\x21\x23-\x5b\x5d-\x7e]{10,}$/, literal)
+  }
+})

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { Writable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import type { Test } from 'tap'
@@ -280,7 +280,7 @@ export function isOAuthError(t: Test, response: Response, status: number, code: 
   t.equal('retry-after' in headers, status === 429 || status === 503, `${title}: when to come back`)
 }
 
-/** The file of the server's database. */
-export function databaseFile(server: TestServer): string {
-  return join(server.ctx.config.home, 'db/mintmark.sqlite')
+/** Waits until something is so, that will be in a moment; forever if it never is, which the test's own limit ends. */
+export async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await setImmediate()
 }

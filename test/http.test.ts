@@ -1,9 +1,11 @@
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
+import { buildApp } from '../src/app.ts'
 import { openLog } from '../src/log.ts'
-import { isOAuthError, startServer } from './helper.ts'
+import { isOAuthError, startServer, until } from './helper.ts'
 
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 const formEndpoints = ['/token', '/introspect', '/revoke']
@@ -193,6 +195,8 @@ t.test('H-14 the log has one line for each request, and nothing of it that could
     headers: { authorization: 'Bearer secret-header' },
   })
   await server.request({ url: '/%zz?secret-query' })
+  const answered = () => server.log.filter(line => line['msg'] === 'answered')
+  await until(() => answered().length === 6)
   const text = JSON.stringify(server.log)
   for (const secret of [
     'wrong-password',
@@ -205,8 +209,7 @@ t.test('H-14 the log has one line for each request, and nothing of it that could
   ]) {
     t.notMatch(text, secret)
   }
-  const answered = server.log.filter(line => line['msg'] === 'answered')
-  t.match(answered, [
+  t.match(answered(), [
     { method: 'POST', route: '/token', status: 200 },
     { method: 'POST', route: '/token', status: 400 },
     { method: 'POST', route: '/token', status: 400 },
@@ -235,7 +238,7 @@ t.test(
       ids.add(headers['x-request-id'])
     }
     t.equal(ids.size, 3)
-    t.ok([...ids].every(id => server.log.some(line => line['reqId'] === id)))
+    await until(() => [...ids].every(id => server.log.some(line => line['reqId'] === id)))
   },
 )
 
@@ -325,7 +328,8 @@ t.test('H-12 X-Forwarded-For is believed from configured proxies only, from righ
   for (const [MINTMARK_TRUST_PROXY, remoteAddress, forwarded, ip] of cases) {
     const server = await startServer(t, { MINTMARK_TRUST_PROXY })
     await server.request({ url: '/health/live', remoteAddress, headers: { 'x-forwarded-for': forwarded } })
-    t.match(server.log.at(-1), { msg: 'answered', ip }, `${remoteAddress} says ${forwarded}`)
+    await until(() => server.log.at(-1)?.['msg'] === 'answered')
+    t.match(server.log.at(-1), { ip }, `${remoteAddress} says ${forwarded}`)
   }
 })
 
@@ -397,4 +401,84 @@ t.test('H-14 should a secret get into a line of the log all the same, it is cut 
     log.child({ reqId: '1' }).info(logged, text)
     t.match(JSON.parse(line), rest, title)
   }
+})
+
+const head = 'POST /token HTTP/1.1\r\nHost: x\r\n'
+
+t.test('whoever sends too slowly is told so, and cut off (H-9)', async t => {
+  const { ctx } = await startServer(t)
+  const app = buildApp(ctx, {
+    requestTimeout: 50,
+    http: { headersTimeout: 50, connectionsCheckingInterval: 10 },
+  })
+  t.teardown(() => app.close())
+  const { port, hostname } = new URL(await app.listen({ host: '127.0.0.1', port: 0 }))
+  for (const [title, bytes] of [
+    ['headers that do not end', head],
+    [
+      'a body that does not end',
+      `${head}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\ntoken`,
+    ],
+  ] as const) {
+    const socket = connect(Number(port), hostname)
+    socket.write(bytes)
+    const answer = await text(socket)
+    t.match(answer, /^HTTP\/1\.1 408 Request Timeout\r\n/, title)
+    t.match(
+      answer,
+      /{"error":"invalid_request","error_description":"the request took too long to arrive"}$/,
+      title,
+    )
+  }
+})
+
+t.test(
+  'a server that closes answers what it has begun to hear, and closes the connection with that',
+  async t => {
+    const server = await startServer(t)
+    const { form } = await server.client('app', { isPublic: true })
+    const { port, hostname } = new URL(await server.listen())
+    const body = new URLSearchParams({ token: 'x', ...form }).toString()
+    const request =
+      'POST /revoke HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n' +
+      `Content-Length: ${body.length}\r\n\r\n${body}`
+
+    // One has sent its headers and a bit more, the other has just had an answer, and begun its next headers.
+    const [inBody, inHeaders] = [connect(Number(port), hostname), connect(Number(port), hostname)]
+    const heard = once(server.app.server, 'request')
+    inBody.write(request.slice(0, -3))
+    await heard
+    inHeaders.write(request + request.slice(0, 20))
+    await once(inHeaders, 'data')
+
+    const closed = server.app.close()
+    for (const [socket, rest] of [
+      [inBody, request.slice(-3)],
+      [inHeaders, request.slice(20)],
+    ] as const) {
+      socket.write(rest)
+      const answer = await text(socket)
+      t.match(answer, /^HTTP\/1\.1 200 OK\r\n/)
+      t.match(answer, /\r\nconnection: close\r\n/i)
+      t.match(answer, /{}$/)
+    }
+    await closed
+  },
+)
+
+t.test('a server that closes does not wait for ever for a request that does not end', async t => {
+  const { ctx } = await startServer(t)
+  const app = buildApp(ctx, { connectionTimeout: 50 })
+  const { port, hostname } = new URL(await app.listen({ host: '127.0.0.1', port: 0 }))
+  for (const bytes of [
+    head,
+    `${head}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\n`,
+  ]) {
+    const connected = once(app.server, 'connection')
+    const socket = connect(Number(port), hostname).on('error', () => {})
+    socket.write(bytes)
+    await connected
+  }
+  await app.close()
+  t.pass('it closes')
 })

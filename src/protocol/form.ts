@@ -42,11 +42,10 @@ export function formOf(body: unknown): Form {
   throw malformed('the request has no body: send the parameters as application/x-www-form-urlencoded')
 }
 
-/** The value of a parameter that must be there: at most `lengthMax` characters, no control characters but the tab. */
-export function required(form: Form, name: string, lengthMax = Infinity): string {
+/** The value of a parameter that must be there, without control characters but the tab. */
+export function required(form: Form, name: string): string {
   const value = form.get(name)
   if (value === undefined) throw malformed(`the parameter ${name} is missing`)
-  if (value.length > lengthMax) throw malformed(`the parameter ${name} is too long`)
   // RFC 6749 appendix A.15 and A.16 leave these out; PostgreSQL cannot even store the first of them.
   if (/[\0-\x08\x0a-\x1f\x7f]/.test(value)) throw malformed(`the parameter ${name} has control characters`)
   return value
