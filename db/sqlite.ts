@@ -21,8 +21,11 @@ export interface Sqlite {
 /** A statement that is kept for the next time. */
 export type Prepare = (sql: string) => Statement<unknown[]>
 
-/** How long a query waits for its turn and for another process's lock, before the caller is told to come back. */
+/** How long a query waits for another process's lock, before the caller is told to come back. */
 const patienceMs = 2000
+
+/** How long it waits for its turn in this process, where nothing takes long but such a wait. */
+const turnPatienceMs = 5000
 
 /**
  * The embedded database: one connection, whose statements are prepared once and kept.
@@ -168,7 +171,7 @@ function fifoMutex() {
     },
     release: (): void => {
       for (let next = waiting.shift(); next; next = waiting.shift()) {
-        if (performance.now() - next.since <= patienceMs) return next.turn()
+        if (performance.now() - next.since <= turnPatienceMs) return next.turn()
         next.refuse(Object.assign(new Error('the database was busy for too long'), { code: 'SQLITE_BUSY' }))
       }
       isHeld = false
