@@ -1,6 +1,7 @@
 import { Kysely, type Generated, type Transaction } from 'kysely'
 import { openSqlite } from './sqlite.ts'
 import { openPostgres, retryingConflicts } from './postgres.ts'
+import { noWatch, watchPostgres, type Watch } from './postgres-watch.ts'
 import { postgresRotations, sqliteRotations, type RotateSession } from './rotations.ts'
 
 /**
@@ -173,6 +174,10 @@ export interface Database {
   transact<T>(work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T>
   /** The hot statement: moves a session on, in a group commit. */
   readonly rotateSession: RotateSession
+  /** Calls `wake` when another process may have changed something, as long as `keep` is called from time to time. */
+  watch(wake: () => void): Watch
+  /** Which of PostgreSQL's timelines the newest primary had; undefined where there are none. A failover begins another. */
+  timeline(): number | undefined
   close(): Promise<void>
 }
 
@@ -204,6 +209,8 @@ function openEmbedded(file: string): Database {
     sql,
     transact: work => sql.transaction().execute(work),
     rotateSession: sqliteRotations(sql, sqlite),
+    watch: () => noWatch,
+    timeline: () => undefined,
     close: () => sql.destroy(),
   }
 }
@@ -219,6 +226,8 @@ function openServer(
     sql,
     transact: work => retryingConflicts(() => sql.transaction().execute(work)),
     rotateSession: postgresRotations(postgres),
+    watch: wake => (isPooled ? noWatch : watchPostgres(postgres.primary, wake)),
+    timeline: postgres.primary.timeline,
     close: async () => {
       await sql.destroy()
       await postgres.primary.close()

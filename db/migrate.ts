@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql, type ColumnDataType, type Expression, type Kysely, type Transaction } from 'kysely'
 import type { Database, Tables } from './database.ts'
+import { raiseRevision } from './installation.ts'
 import * as start from './migrations/0001-start.ts'
 
 /** Column types that the two engines spell differently. */
@@ -101,6 +102,8 @@ async function migrateWithin(
       .values({ name, applied_at: now, oldest_program: oldestProgram })
       .execute()
   }
+  // Servers that run ask whether they still may.
+  if (pending.length > 0) await raiseRevision(transaction)
   return pending
 }
 

@@ -9,6 +9,8 @@ export interface Primary {
   connect(): Promise<pg.PoolClient>
   /** Gives it back. One that has turned out dead casts doubt on its server: the next `connect` looks for the primary. */
   release(client: pg.PoolClient, isDead: boolean): void
+  /** The number of the newest timeline that any host has shown; undefined where none tells, or none was asked yet. */
+  timeline(): number | undefined
   /** A connection of its own, that no pool counts. */
   connectAlone(): Promise<pg.Client>
   close(): Promise<void>
@@ -78,6 +80,7 @@ export function openPrimary(url: PostgresUrl, options: PostgresOptions): Primary
       const pool = poolOf.get(client)
       if (isDead && pool) retire(pool)
     },
+    timeline: servers.timeline,
     connectAlone: async () => (await servers.connect(await servers.choose())).client,
     close: async () => {
       if (current) retire(current)
@@ -135,5 +138,5 @@ function openServers(url: PostgresUrl, options: PostgresOptions) {
     throw new PostgresUnavailable(reasons.map(reason => reason.message).join('; '))
   }
 
-  return { settings, judge, connect, choose }
+  return { settings, judge, connect, choose, timeline: () => newest?.number }
 }

@@ -90,7 +90,10 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     })
   }
   // After CORS has set its headers, which belong to these refusals too.
-  app.addHook('onRequest', async request => refuseUnreadable(request))
+  app.addHook('onRequest', async request => {
+    refuseAll(ctx, request)
+    refuseUnreadable(request)
+  })
   if (ctx.log.level === 'debug' || ctx.log.level === 'trace') {
     app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
   }
@@ -137,6 +140,12 @@ function setDefaultHeaders(request: FastifyRequest, reply: FastifyReply): void {
     'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
     'x-request-id': request.id,
   })
+}
+
+/** Once the database has said that this server may not go on, it only says that it is there. */
+function refuseAll({ standing }: Context, { routeOptions }: FastifyRequest): void {
+  const reason = standing.refusal()
+  if (reason !== undefined && routeOptions.url !== '/health/live') throw unavailable(new Error(reason), 30)
 }
 
 function refuseUnreadable({ is404, query, headers, raw }: FastifyRequest): void {

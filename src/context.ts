@@ -6,6 +6,7 @@ import type { RootKeys } from './keys/root-key.ts'
 import type { Lateness } from './lateness.ts'
 import type { Passwords } from './passwords.ts'
 import type { Registry } from './registry.ts'
+import type { Standing } from './standing.ts'
 import type { NextStatusPosition } from './status-positions.ts'
 
 /** Everything an endpoint may depend on. It is an argument; nothing is looked up from anywhere else. */
@@ -24,6 +25,8 @@ export interface Context {
   readonly lateness: Lateness
   /** Each new session's place in the status lists. */
   readonly nextStatusPosition: NextStatusPosition
+  /** Whether this server may go on, by what the database says. */
+  readonly standing: Standing
   /** Whole seconds since the epoch, by the database's clock. */
   readonly now: () => number
   readonly log: FastifyBaseLogger

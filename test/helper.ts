@@ -14,6 +14,7 @@ import { loadConfig } from '../src/config.ts'
 import type { Context } from '../src/context.ts'
 import { openInstallation } from '../src/installation.ts'
 import { makeRootKeyFile } from '../src/keys/root-key.ts'
+import { openStanding } from '../src/standing.ts'
 import { formatUuid, hashSecret, newUuid } from '../src/protocol/secrets.ts'
 
 type Response = Awaited<ReturnType<FastifyInstance['inject']>>
@@ -110,7 +111,9 @@ export async function startServer(
   // For an embedded database it is made with it.
   if (config.databaseUrl.engine === 'postgres') makeRootKeyFile(config.rootKeyFile)
   const installation = await openInstallation(config, () => now, { mayCreate: true })
-  const ctx = await openContext(config, installation, () => now, pino({ level: config.logLevel }, stream))
+  const logger = pino({ level: config.logLevel }, stream)
+  const standing = openStanding({ db: installation.db, now: () => now, log: logger })
+  const ctx = await openContext(config, installation, standing, logger)
   const app = buildApp(ctx)
   const secrets = new Set<string>()
   t.teardown(async () => {

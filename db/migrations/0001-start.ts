@@ -160,4 +160,24 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('passed_at', 'bigint')
     .execute()
   await db.insertInto('sweeper').values({ id: 1, cursor: null, swept: 0, passed_at: null }).execute()
+
+  if (engine === 'postgres') await addTriggers(db)
+}
+
+/**
+ * What only a server needs. Instances hear of a change with its commit. And a feed's numbers are given in the order in
+ * which they become visible, because whoever takes one holds a lock until it has committed: no reader passes one over.
+ */
+async function addTriggers(db: Kysely<any>): Promise<void> {
+  const statements = [
+    `create function mintmark_notify() returns trigger language plpgsql as
+      $$ begin perform pg_notify('mintmark', ''); return null; end $$`,
+    `create trigger notify after update of revision on installation
+      for each statement execute function mintmark_notify()`,
+    'create trigger notify after insert on revocations for each statement execute function mintmark_notify()',
+    `create function mintmark_number() returns trigger language plpgsql as
+      $$ begin perform pg_advisory_xact_lock(6025346002); return null; end $$`,
+    'create trigger number before insert on revocations for each statement execute function mintmark_number()',
+  ]
+  for (const statement of statements) await sql.raw(statement).execute(db)
 }

@@ -1,5 +1,6 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import type { Logger } from 'pino'
+import { readPulse } from '../../db/pulse.ts'
 import { loadConfig, type Config } from '../config.ts'
 import { openInstallation, type Installation } from '../installation.ts'
 import { openLog } from '../log.ts'
@@ -105,13 +106,18 @@ export function command<Arguments extends unknown[]>(
 function runOf(terminal: Terminal, opened: Installation[]): Run {
   const note = (text: string) => void terminal.stderr.write(`${text}\n`)
   const config = () => loadConfig(terminal.env, terminal.workingDirectory)
+  // By the clock of the database, once it is open: what is written is compared with what the servers write.
+  let secondsAhead = 0
   return {
     ...terminal,
+    now: () => terminal.now() + secondsAhead,
     config,
     open: async (options = { mayCreate: false }) => {
       const settings = config()
       const installation = await openInstallation(settings, terminal.now, { ...options, isPatient: true })
       opened.push(installation)
+      const { clock_ms } = await readPulse(installation.db)
+      if (clock_ms !== null) secondsAhead = Math.round(clock_ms / 1000) - terminal.now()
       return { ...installation, config: settings }
     },
     log: openLog('info', terminal.stderr),

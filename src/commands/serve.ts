@@ -12,6 +12,7 @@ import { openLateness } from '../lateness.ts'
 import { openLog } from '../log.ts'
 import { openPasswords } from '../passwords.ts'
 import { openRegistry } from '../registry.ts'
+import { openStanding, type Standing } from '../standing.ts'
 import { openStatusPositions } from '../status-positions.ts'
 import { command, verb, type Terminal } from './command.ts'
 
@@ -58,7 +59,9 @@ export async function startServer(
 ): Promise<Server> {
   const installation = await openInstallation(config, now, { mayCreate: true })
   try {
-    const ctx = await openContext(config, installation, now, log)
+    const standing = openStanding({ db: installation.db, now, log })
+    await standing.follow()
+    const ctx = await openContext(config, installation, standing, log)
     const app = buildApp(ctx)
     const stopJobs = startJobs(ctx)
     try {
@@ -88,9 +91,10 @@ export async function startServer(
 export async function openContext(
   config: Config,
   { db, rootKeys }: Installation,
-  now: () => number,
+  standing: Standing,
   log: FastifyBaseLogger,
 ): Promise<Context> {
+  const { now } = standing
   return {
     config,
     db,
@@ -100,6 +104,7 @@ export async function openContext(
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(now),
     nextStatusPosition: openStatusPositions(db),
+    standing,
     now,
     log,
   }
