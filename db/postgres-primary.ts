@@ -37,6 +37,8 @@ export function openPrimary(url: PostgresUrl, options: PostgresOptions): Primary
       onConnect: client => servers.judge(client, host) as unknown as void, // awaited, whatever its type says
     })
     pool.on('error', () => {}) // an idle connection was cut: the pool has dropped it
+    // One in use was cut: its statement fails. Without a listener the process would end.
+    pool.on('connect', client => client.on('error', () => {}))
     return pool
   }
 

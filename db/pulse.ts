@@ -21,7 +21,7 @@ export async function readPulse({ sql, engine }: Database): Promise<Pulse> {
   }
   const { is_read_only, ...pulse } = await installation
     .select([
-      fragment<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`.as('clock_ms'),
+      fragment<number>`(date_part('epoch', clock_timestamp()) * 1000)::bigint`.as('clock_ms'),
       fragment<boolean>`current_setting('synchronous_standby_names') <> ''`.as('is_synchronous'),
       fragment<boolean>`current_setting('transaction_read_only') = 'on'`.as('is_read_only'),
     ])

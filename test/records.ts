@@ -1,0 +1,96 @@
+import { insertClient } from '../db/clients.ts'
+import type { Database } from '../db/database.ts'
+import { insertInstallation } from '../db/installation.ts'
+import { migrate } from '../db/migrate.ts'
+import type { Rotation } from '../db/rotations.ts'
+import { insertSession } from '../db/sessions.ts'
+import { insertUser } from '../db/users.ts'
+import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
+
+/** When the records below were made. */
+export const madeAt = 1_900_000_000
+
+export const secretHash = hashSecret('the session secret of every session here')
+
+/** Migrates an empty database and adds the client `web` and the user `ada`, whose id is the answer. */
+export async function seed(db: Database): Promise<Buffer> {
+  await migrate(db, madeAt)
+  await insertInstallation(db, {
+    issuer: 'https://as.example',
+    created_at: madeAt,
+    root_key_id: 'none',
+    key_rotation_seconds: 2_592_000,
+    jwks_max_age_seconds: 300,
+    clock_skew_seconds: 60,
+  })
+  await insertClient(db, {
+    id: 'web',
+    secret_hash: null,
+    old_secret_hash: null,
+    old_secret_expires_at: null,
+    grant_types: 'password refresh_token',
+    scope: 'read',
+    resources: '',
+    introspects: '',
+    is_admin: 0,
+    refresh_policy: 'rotate',
+    refresh_idle_seconds: null,
+    refresh_absolute_seconds: null,
+    created_at: madeAt,
+    disabled_at: null,
+  })
+  const id = newUuid(madeAt)
+  await insertUser(db, {
+    id,
+    username: 'ada',
+    password_hash: 'none',
+    root_key_id: 'none',
+    roles: 'editor',
+    epoch: 0,
+    created_at: madeAt,
+    disabled_at: null,
+  })
+  return id
+}
+
+/** Begins a session of the user and returns its id. */
+export async function beginSession(db: Database, userId: Buffer, statusPosition = 0): Promise<Buffer> {
+  const id = newUuid(madeAt)
+  const { epoch } = await db.sql
+    .selectFrom('clients')
+    .select('epoch')
+    .where('id', '=', 'web')
+    .executeTakeFirstOrThrow()
+  const isInserted = await insertSession(db, {
+    id,
+    user_id: userId,
+    client_id: 'web',
+    user_epoch: 0,
+    client_epoch: epoch,
+    secret_hash: secretHash,
+    scope: 'read',
+    resource: null,
+    auth_time: madeAt,
+    amr: 'pwd',
+    expires_at: madeAt + 1000,
+    absolute_expires_at: madeAt + 5000,
+    status_position: statusPosition,
+  })
+  if (!isInserted) throw new Error('the session was not inserted')
+  return id
+}
+
+/** What rotates a session of generation 0. */
+export function rotationOf(sessionId: Buffer, changes: Partial<Rotation> = {}): Rotation {
+  return {
+    sessionId,
+    secretHash,
+    clientId: 'web',
+    generation: 0,
+    now: madeAt + 10,
+    idleExpiresAt: madeAt + 1010,
+    retrySeconds: 10,
+    mayCoalesce: true,
+    ...changes,
+  }
+}
