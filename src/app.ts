@@ -90,10 +90,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     })
   }
   // After CORS has set its headers, which belong to these refusals too.
-  app.addHook('onRequest', async request => {
-    refuseAll(ctx, request)
-    refuseUnreadable(request)
-  })
+  app.addHook('onRequest', async request => refuseEarly(ctx, request))
   if (ctx.log.level === 'debug' || ctx.log.level === 'trace') {
     app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
   }
@@ -142,13 +139,12 @@ function setDefaultHeaders(request: FastifyRequest, reply: FastifyReply): void {
   })
 }
 
-/** Once the database has said that this server may not go on, it only says that it is there. */
-function refuseAll({ standing }: Context, { routeOptions }: FastifyRequest): void {
+/** What needs no look at the body. */
+function refuseEarly({ standing }: Context, request: FastifyRequest): void {
+  const { is404, query, headers, raw, routeOptions } = request
+  // Once the database has said that this server may not go on, it only says that it is there.
   const reason = standing.refusal()
   if (reason !== undefined && routeOptions.url !== '/health/live') throw unavailable(new Error(reason), 30)
-}
-
-function refuseUnreadable({ is404, query, headers, raw }: FastifyRequest): void {
   if (headers.host === undefined && raw.httpVersion !== '1.0') {
     throw new OAuthError('invalid_request', 'the Host header is missing')
   }
