@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap'
+import { forEachEngine, type EngineEnv } from './engines.ts'
 import { isOAuthError, startedAt, startServer, type TestClient, type TestServer } from './helper.ts'
 
-async function world(t: Test) {
-  const server = await startServer(t)
+async function world(t: Test, env: EngineEnv = {}) {
+  const server = await startServer(t, env)
   const web = await server.client('web')
   const app = await server.client('app', { isPublic: true })
   const admin = await server.client('admin', { is_admin: 1 })
@@ -15,10 +16,11 @@ const isActive = async (server: TestServer, admin: TestClient, token: string) =>
 
 const revocations = (server: TestServer) => server.log.filter(line => line['event'] === 'session_revoked')
 
-t.test(
+await forEachEngine(
+  t,
   'invariant 4: either token, of whatever generation and whatever the hint, ends the session (V-1 V-5 V-7 V-8 V-12)',
-  async t => {
-    const { server, web, admin, user } = await world(t)
+  async (t, env) => {
+    const { server, web, admin, user } = await world(t, env)
     for (const kind of ['access_token', 'refresh_token'] as const) {
       for (const generation of [0, 1, 2]) {
         for (const hint of [
@@ -150,10 +152,11 @@ t.test('an administrator revokes any token; only that session ends; the log has 
   t.match(revocations(server)[1], { reason: 'client', by: 'web', token_type: 'refresh_token' })
 })
 
-t.test(
+await forEachEngine(
+  t,
   'the token of a machine ends the machine session with all its tokens; the next request starts another',
-  async t => {
-    const { server, web, admin } = await world(t)
+  async (t, env) => {
+    const { server, web, admin } = await world(t, env)
     const issue = async () =>
       (await server.post('/token', { grant_type: 'client_credentials', ...web.form })).json().access_token
     const [first, second] = [await issue(), await issue()]
@@ -166,10 +169,11 @@ t.test(
   },
 )
 
-t.test(
+await forEachEngine(
+  t,
   'invariant 4: of many refreshes and a revocation that race, none succeeds once the revocation has answered',
-  async t => {
-    const { server, web, app, admin, user } = await world(t)
+  async (t, env) => {
+    const { server, web, app, admin, user } = await world(t, env)
     for (const client of [web, app]) {
       const { refresh_token } = await server.logIn(client, user)
       const form = { grant_type: 'refresh_token', refresh_token, ...client.form }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { insertUser } from '../db/users.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
+import { forEachEngine } from './engines.ts'
 import { isOAuthError, startServer, type FormInit } from './helper.ts'
 
 const api = 'https://api.example'
@@ -8,10 +9,11 @@ const files = 'https://files.example'
 
 const claimsOf = (jwt: string) => JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString())
 
-t.test(
+await forEachEngine(
+  t,
   'a request for tokens that is not right is refused with the code that says so, and costs nothing',
-  async t => {
-    const server = await startServer(t)
+  async (t, env) => {
+    const server = await startServer(t, env)
     await server.resource(api)
     await server.resource(files, { scope: 'read upload' })
     await server.resource('https://other.example')
