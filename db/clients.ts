@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { sql as fragment, type Kysely } from 'kysely'
 import type { ClientTable, Database, Tables } from './database.ts'
+import { insertEnding, type Ending } from './endings.ts'
 import { raiseRevision } from './installation.ts'
 
 export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
@@ -42,14 +43,22 @@ export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | '
 
 /** Changes a client's settings or secrets; false when there is none. Its sessions live on. */
 export async function changeClient(
-  { transact }: Database,
+  db: Database,
   id: string,
   settings: Partial<ClientSettings>,
+): Promise<boolean> {
+  return changeColumns(db, id, settings)
+}
+
+async function changeColumns(
+  { transact }: Database,
+  id: string,
+  columns: Partial<ClientTable>,
 ): Promise<boolean> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('clients')
-      .set(settings)
+      .set(columns)
       .where('id', '=', id)
       .executeTakeFirstOrThrow()
     if (numUpdatedRows !== 1n) return false
@@ -84,8 +93,12 @@ export async function rotateClientSecret(
   })
 }
 
-/** Ends all sessions of a client, or of every client, in one statement; returns the ids of the clients. */
-export async function raiseClientEpochs({ transact }: Database, id?: string): Promise<readonly string[]> {
+/** Ends all sessions of a client, or of every client, by raising the epochs. */
+export async function raiseClientEpochs(
+  { transact }: Database,
+  id: string | undefined,
+  end: { readonly reason: string; readonly now: number },
+): Promise<{ readonly clients: readonly string[]; readonly ending: Ending }> {
   return transact(async transaction => {
     const rows = await transaction
       .updateTable('clients')
@@ -94,39 +107,47 @@ export async function raiseClientEpochs({ transact }: Database, id?: string): Pr
       .returning('id')
       .execute()
     await raiseRevision(transaction)
-    return rows.map(row => row.id)
+    const ending = await insertEnding(transaction, id === undefined ? {} : { client_id: id }, end)
+    return { clients: rows.map(row => row.id), ending }
   })
 }
 
-/** Disables a client or enables it again (`disabledAt` null). Disabling raises its epoch, which ends its sessions. */
+/** Disables a client and ends all of its sessions, by raising the epoch; undefined when there is no such client. */
 export async function disableClient(
   { transact }: Database,
   id: string,
-  disabledAt: number | null,
-): Promise<boolean> {
+  now: number,
+): Promise<Ending | undefined> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('clients')
-      .set(
-        disabledAt === null ? { disabled_at: null } : { disabled_at: disabledAt, epoch: fragment`epoch + 1` },
-      )
+      .set({ disabled_at: now, epoch: fragment`epoch + 1` })
       .where('id', '=', id)
       .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return false
+    if (numUpdatedRows !== 1n) return undefined
     await raiseRevision(transaction)
-    return true
+    return insertEnding(transaction, { client_id: id }, { reason: 'client disabled', now })
   })
 }
 
-/** Deletes a client; false when there is none. Its sessions end with it: nothing finds their epoch any more. */
-export async function deleteClient({ transact }: Database, id: string): Promise<boolean> {
+/** Takes a disabled client's requests again; false when there is no such client. */
+export async function enableClient(db: Database, id: string): Promise<boolean> {
+  return changeColumns(db, id, { disabled_at: null })
+}
+
+/** Deletes a client; undefined when there is none. Its sessions end with it: nothing finds their epoch any more. */
+export async function deleteClient(
+  { transact }: Database,
+  id: string,
+  now: number,
+): Promise<Ending | undefined> {
   return transact(async transaction => {
     const { numDeletedRows } = await transaction
       .deleteFrom('clients')
       .where('id', '=', id)
       .executeTakeFirstOrThrow()
-    if (numDeletedRows !== 1n) return false
+    if (numDeletedRows !== 1n) return undefined
     await raiseRevision(transaction)
-    return true
+    return insertEnding(transaction, { client_id: id }, { reason: 'client deleted', now })
   })
 }

@@ -15,8 +15,10 @@ export interface Tables {
   resources: ResourceTable
   sessions: SessionTable
   revocations: RevocationTable
+  endings: EndingTable
   signing_keys: SigningKeyTable
   status_positions: StatusPositionTable
+  status_lists: StatusListTable
   sweeper: SweeperTable
 }
 
@@ -86,6 +88,8 @@ export interface ResourceTable {
   alg: string
   /** null: the server's setting. */
   access_token_seconds: number | null
+  /** Whether its tokens say where their status is listed: 1 or 0. */
+  has_status: number
   created_at: number
 }
 
@@ -134,6 +138,22 @@ export interface RevocationTable {
   revoked_at: number
 }
 
+/**
+ * An epoch was raised, which has ended sessions, but not all of their rows say so yet. Those are a user's, a client's or,
+ * where both are null, everybody's.
+ */
+export interface EndingTable {
+  id: Generated<number>
+  user_id: Buffer | null
+  client_id: string | null
+  reason: string
+  ended_at: number
+  /** The last session that was looked at. */
+  cursor: Buffer | null
+  /** Until then, whoever works on it is believed to be alive. */
+  claimed_until: number
+}
+
 export interface SigningKeyTable {
   kid: string
   alg: string
@@ -153,10 +173,25 @@ export interface SigningKeyTable {
   revoke_reason: string | null
 }
 
-/** One row: the first position that no instance has leased. */
+/** One row: the first number that no instance has leased for a position in the status lists. */
 export interface StatusPositionTable {
   id: 1
   next: number
+  /** Turns the numbers into positions. Not a secret: who has the database sees their order anyway. */
+  permutation_key: Buffer
+}
+
+/** The status lists that there are, each with its signed form, so that all instances serve the same bytes. */
+export interface StatusListTable {
+  number: number
+  /** All its sessions have ended by then; only ever raised. */
+  live_until: number
+  /** Raised by each signing, of which one wins. */
+  version: number
+  jwt: string | null
+  signed_at: number | null
+  /** Another one is signed from then on. */
+  fresh_until: number | null
 }
 
 /** One row: how far the sweeper has walked. */

@@ -1,10 +1,17 @@
 import type { Database, SessionTable } from './database.ts'
+import { writeEnds } from './revocations.ts'
 
 /** Which sessions; what is left out does not matter. */
 export interface SessionFilter {
   readonly id?: Buffer
   readonly userId?: Buffer
   readonly clientId?: string
+  /** Whose tokens are for this API: bound to it, or to none and of one of these clients, which may ask for it. */
+  readonly resource?: { readonly uri: string; readonly clientIds: readonly string[] }
+  /** That began at this time or earlier. */
+  readonly beganBy?: number
+  /** That were not used after this time. */
+  readonly unusedSince?: number
   /** Only those that live at this time: not revoked, not expired, of their user's and client's present epoch. */
   readonly livingAt?: number
 }
@@ -43,33 +50,13 @@ export async function* listSessions(db: Database, filter: SessionFilter): AsyncG
   }
 }
 
-async function sessionPage(
-  { sql }: Database,
-  filter: SessionFilter,
-  after: Buffer,
-): Promise<ListedSession[]> {
-  const { id, userId, clientId, livingAt } = filter
-  const rows = await sql
-    .selectFrom('sessions')
-    .leftJoin('users', 'users.id', 'sessions.user_id')
-    .leftJoin('clients', 'clients.id', 'sessions.client_id')
+async function sessionPage(db: Database, filter: SessionFilter, after: Buffer): Promise<ListedSession[]> {
+  const rows = await filtered(db, filter)
     .select(['sessions.id', 'sessions.user_id', 'sessions.client_id', 'sessions.scope', 'sessions.resource'])
     .select(['generation', 'auth_time', 'rotated_at', 'expires_at', 'absolute_expires_at'])
     .select(['revoked_at', 'revoke_reason', 'user_epoch', 'client_epoch'])
     .select(['users.username', 'users.epoch as users_epoch', 'clients.epoch as clients_epoch'])
     .where('sessions.id', '>', after)
-    .$if(id !== undefined, query => query.where('sessions.id', '=', id ?? after))
-    .$if(userId !== undefined, query => query.where('sessions.user_id', '=', userId ?? after))
-    .$if(clientId !== undefined, query => query.where('sessions.client_id', '=', clientId ?? ''))
-    .$if(livingAt !== undefined, query =>
-      query
-        .where('revoked_at', 'is', null)
-        .where('expires_at', '>', livingAt ?? 0)
-        .whereRef('clients.epoch', '=', 'client_epoch')
-        .where(({ or, eb }) =>
-          or([eb('sessions.user_id', 'is', null), eb('users.epoch', '=', eb.ref('user_epoch'))]),
-        ),
-    )
     .orderBy('sessions.id')
     .limit(pageSize)
     .execute()
@@ -77,6 +64,46 @@ async function sessionPage(
     ...session,
     isOfThisEpoch: clients_epoch === client_epoch && (session.user_id === null || users_epoch === user_epoch),
   }))
+}
+
+/** How many there are. */
+export async function countSessions(db: Database, filter: SessionFilter): Promise<number> {
+  const { count } = await filtered(db, filter)
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+function filtered({ sql }: Database, filter: SessionFilter) {
+  const { id, userId, clientId, resource, beganBy, unusedSince, livingAt } = filter
+  let query = sql
+    .selectFrom('sessions')
+    .leftJoin('users', 'users.id', 'sessions.user_id')
+    .leftJoin('clients', 'clients.id', 'sessions.client_id')
+  if (id !== undefined) query = query.where('sessions.id', '=', id)
+  if (userId !== undefined) query = query.where('sessions.user_id', '=', userId)
+  if (clientId !== undefined) query = query.where('sessions.client_id', '=', clientId)
+  if (beganBy !== undefined) query = query.where('auth_time', '<=', beganBy)
+  if (unusedSince !== undefined) query = query.where('rotated_at', '<=', unusedSince)
+  if (resource !== undefined) {
+    const { uri, clientIds } = resource
+    query = query.where(({ eb, or, and }) =>
+      or([
+        eb('sessions.resource', '=', uri),
+        ...(clientIds.length === 0
+          ? []
+          : [and([eb('sessions.resource', 'is', null), eb('sessions.client_id', 'in', clientIds)])]),
+      ]),
+    )
+  }
+  if (livingAt === undefined) return query
+  return query
+    .where('revoked_at', 'is', null)
+    .where('expires_at', '>', livingAt)
+    .whereRef('clients.epoch', '=', 'client_epoch')
+    .where(({ or, eb }) =>
+      or([eb('sessions.user_id', 'is', null), eb('users.epoch', '=', eb.ref('user_epoch'))]),
+    )
 }
 
 /** The id of the session that began last. */
@@ -89,24 +116,7 @@ export async function latestSessionId({ sql }: Database): Promise<Buffer | undef
 export async function revokeSessions(
   { transact }: Database,
   ids: readonly Buffer[],
-  { now, reason }: { readonly now: number; readonly reason: string },
+  end: { readonly now: number; readonly reason: string },
 ): Promise<readonly Buffer[]> {
-  return transact(async transaction => {
-    const revoked = await transaction
-      .updateTable('sessions')
-      .set({ revoked_at: now, revoke_reason: reason })
-      .where('id', 'in', ids)
-      .where('revoked_at', 'is', null)
-      .returning(['id', 'status_position'])
-      .execute()
-    if (revoked.length > 0) {
-      await transaction
-        .insertInto('revocations')
-        .values(
-          revoked.map(({ id, status_position }) => ({ session_id: id, status_position, revoked_at: now })),
-        )
-        .execute()
-    }
-    return revoked.map(({ id }) => id)
-  })
+  return transact(transaction => writeEnds(transaction, ids, end))
 }

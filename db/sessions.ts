@@ -1,4 +1,5 @@
 import type { Database, SessionTable } from './database.ts'
+import { writeEnds } from './revocations.ts'
 
 /** A session as the judge sees it, with what its tokens say. */
 export interface Session extends SessionTable {
@@ -157,19 +158,6 @@ export async function revokeSession(
   now: number,
   reason: string,
 ): Promise<boolean> {
-  return transact(async transaction => {
-    const revoked = await transaction
-      .updateTable('sessions')
-      .set({ revoked_at: now, revoke_reason: reason })
-      .where('id', '=', id)
-      .where('revoked_at', 'is', null)
-      .returning('status_position')
-      .executeTakeFirst()
-    if (!revoked) return false
-    await transaction
-      .insertInto('revocations')
-      .values({ session_id: id, status_position: revoked.status_position, revoked_at: now })
-      .execute()
-    return true
-  })
+  const ended = await transact(transaction => writeEnds(transaction, [id], { now, reason }))
+  return ended.length === 1
 }

@@ -1,12 +1,19 @@
 import { sql as fragment } from 'kysely'
 import type { Database } from './database.ts'
 
-/** Takes the next `count` positions in the status lists, and returns the first of them. No two callers get the same. */
-export async function leaseStatusPositions({ sql }: Database, count: number): Promise<number> {
-  const { next } = await sql
+export interface StatusPositionLease {
+  /** The first of the numbers that are the caller's. */
+  readonly first: number
+  /** What turns them into positions. */
+  readonly permutationKey: Buffer
+}
+
+/** Takes the next `count` numbers for positions in the status lists. No two callers get the same. */
+export async function leaseStatusPositions({ sql }: Database, count: number): Promise<StatusPositionLease> {
+  const { next, permutation_key } = await sql
     .updateTable('status_positions')
     .set({ next: fragment`next + ${fragment.lit(count)}` })
-    .returning('next')
+    .returning(['next', 'permutation_key'])
     .executeTakeFirstOrThrow()
-  return next - count
+  return { first: next - count, permutationKey: permutation_key }
 }

@@ -1,5 +1,6 @@
 import { sql as fragment } from 'kysely'
 import type { Database, UserTable } from './database.ts'
+import { insertEnding, type Ending } from './endings.ts'
 
 export async function findUser({ sql }: Database, username: string): Promise<UserTable | undefined> {
   return sql.selectFrom('users').selectAll().where('username', '=', username).executeTakeFirst()
@@ -30,18 +31,14 @@ export async function insertUser({ sql }: Database, user: UserTable): Promise<bo
   return numInsertedOrUpdatedRows === 1n
 }
 
-/** Sets a new password and ends all of the user's sessions, by raising the epoch; false when there is no such user. */
+/** Sets a new password and ends all of the user's sessions, by raising the epoch; undefined when there is no such user. */
 export async function changePassword(
-  { sql }: Database,
+  db: Database,
   id: Buffer,
   password: Pick<UserTable, 'password_hash' | 'root_key_id'>,
-): Promise<boolean> {
-  const { numUpdatedRows } = await sql
-    .updateTable('users')
-    .set({ ...password, epoch: fragment`epoch + 1` })
-    .where('id', '=', id)
-    .executeTakeFirstOrThrow()
-  return numUpdatedRows === 1n
+  now: number,
+): Promise<Ending | undefined> {
+  return endUser(db, id, password, { reason: 'password changed', now })
 }
 
 /** Replaces the hash of the same password (newer parameters, another root key), if it is still the one that was verified. */
@@ -59,34 +56,59 @@ export async function rehashPassword(
   return numUpdatedRows === 1n
 }
 
-/** Disables a user or enables it again (`disabledAt` null). Disabling raises the epoch, which ends the user's sessions. */
-export async function disableUser(
-  { sql }: Database,
+/** Disables a user and ends all of its sessions, by raising the epoch; undefined when there is no such user. */
+export async function disableUser(db: Database, id: Buffer, now: number): Promise<Ending | undefined> {
+  return endUser(db, id, { disabled_at: now }, { reason: 'user disabled', now })
+}
+
+/** Lets a disabled user log in again; false when there is no such user. */
+export async function enableUser({ sql }: Database, id: Buffer): Promise<boolean> {
+  const { numUpdatedRows } = await sql
+    .updateTable('users')
+    .set({ disabled_at: null })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
+}
+
+/** Ends all sessions of a user, by raising the epoch; undefined when there is no such user. */
+export async function raiseUserEpoch(
+  db: Database,
   id: Buffer,
-  disabledAt: number | null,
-): Promise<boolean> {
-  const { numUpdatedRows } = await sql
-    .updateTable('users')
-    .set(
-      disabledAt === null ? { disabled_at: null } : { disabled_at: disabledAt, epoch: fragment`epoch + 1` },
-    )
-    .where('id', '=', id)
-    .executeTakeFirstOrThrow()
-  return numUpdatedRows === 1n
+  end: { readonly reason: string; readonly now: number },
+): Promise<Ending | undefined> {
+  return endUser(db, id, {}, end)
 }
 
-/** Ends all sessions of a user in one statement; false when there is no such user. */
-export async function raiseUserEpoch({ sql }: Database, id: Buffer): Promise<boolean> {
-  const { numUpdatedRows } = await sql
-    .updateTable('users')
-    .set({ epoch: fragment`epoch + 1` })
-    .where('id', '=', id)
-    .executeTakeFirstOrThrow()
-  return numUpdatedRows === 1n
+/** One statement ends the sessions; their rows are the work that it leaves over. */
+async function endUser(
+  { transact }: Database,
+  id: Buffer,
+  changes: Partial<UserTable>,
+  end: { readonly reason: string; readonly now: number },
+): Promise<Ending | undefined> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('users')
+      .set({ ...changes, epoch: fragment`epoch + 1` })
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n ? insertEnding(transaction, { user_id: id }, end) : undefined
+  })
 }
 
-/** Deletes a user; false when there is none. The sessions end with it: nothing finds their epoch any more. */
-export async function deleteUser({ sql }: Database, id: Buffer): Promise<boolean> {
-  const { numDeletedRows } = await sql.deleteFrom('users').where('id', '=', id).executeTakeFirstOrThrow()
-  return numDeletedRows === 1n
+/** Deletes a user; undefined when there is none. The sessions end with it: nothing finds their epoch any more. */
+export async function deleteUser(
+  { transact }: Database,
+  id: Buffer,
+  now: number,
+): Promise<Ending | undefined> {
+  return transact(async transaction => {
+    const { numDeletedRows } = await transaction
+      .deleteFrom('users')
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+    if (numDeletedRows !== 1n) return undefined
+    return insertEnding(transaction, { user_id: id }, { reason: 'user deleted', now })
+  })
 }

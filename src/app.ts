@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { STATUS_CODES, type Server } from 'node:http'
 import type { Socket } from 'node:net'
+import accepts from '@fastify/accepts'
 import cors from '@fastify/cors'
 import formbody from '@fastify/formbody'
 import {
@@ -18,6 +19,7 @@ import { introspectEndpoint } from './endpoints/introspect.ts'
 import { jwksEndpoint } from './endpoints/jwks.ts'
 import { metadataEndpoints } from './endpoints/metadata.ts'
 import { revokeEndpoint } from './endpoints/revoke.ts'
+import { statusListEndpoints } from './endpoints/status-list.ts'
 import { tokenEndpoint } from './endpoints/token.ts'
 import { OAuthError, unavailable } from './errors.ts'
 import { parseForm } from './protocol/form.ts'
@@ -74,6 +76,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   app.removeAllContentTypeParsers()
   // A Map, which the plugin's types do not foresee.
   app.register(formbody, { parser: text => parseForm(text) as unknown as Record<string, unknown> })
+  app.register(accepts)
   app.setErrorHandler((error, request, reply) => sendError(ctx, error, request, reply))
   app.setNotFoundHandler(() => {
     throw notFound()
@@ -102,6 +105,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   revokeEndpoint(app, ctx)
   metadataEndpoints(app, ctx)
   jwksEndpoint(app, ctx)
+  statusListEndpoints(app, ctx)
   healthEndpoints(app, ctx)
 
   refuseOtherMethods(app, routes)

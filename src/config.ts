@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { readDatabaseUrl, type DatabaseUrl } from './database-url.ts'
+import { longestTokenSeconds } from './protocol/access-token.ts'
 import { formatDuration, parseDuration } from './protocol/duration.ts'
 import { nearestName } from './protocol/suggestion.ts'
 
@@ -33,6 +34,8 @@ export interface Config {
   readonly keyRotationSeconds: number
   readonly jwksMaxAgeSeconds: number
   readonly clockSkewSeconds: number
+  /** How late a resource server that follows the status lists may learn of a revocation. */
+  readonly statusListDelaySeconds: number
   /** Addresses or networks of proxies whose `X-Forwarded-For` is believed. */
   readonly trustProxy: readonly string[]
   /** Exact origins. */
@@ -57,6 +60,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
   const home = resolve(workingDirectory, read('HOME') ?? '.')
   const port = integer('PORT', 9000, 0, 65_535)
   const rootKeyFile = read('ROOT_KEY_FILE')
+  const accessTokenSeconds = duration('ACCESS_TOKEN_TTL', 300, 10, longestTokenSeconds)
   const config: Config = {
     home,
     issuer: checked('ISSUER', `http://127.0.0.1:${port}`, issuerForm, isIssuer, normalIssuer),
@@ -69,7 +73,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
     rootKeyIsMounted: rootKeyFile !== undefined,
     metricsHost: checked('METRICS_HOST', '127.0.0.1', 'a host name or an address to listen on', isHost),
     metricsPort: integer('METRICS_PORT', 9001, 0, 65_535),
-    accessTokenSeconds: duration('ACCESS_TOKEN_TTL', 300, 10, day),
+    accessTokenSeconds,
     refreshIdleSeconds: duration('REFRESH_IDLE_TTL', 30 * day, 60, 3650 * day),
     refreshAbsoluteSeconds: duration('REFRESH_ABSOLUTE_TTL', 180 * day, 60, 3650 * day),
     refreshRetrySeconds: duration('REFRESH_RETRY_WINDOW', 10, 0, 300),
@@ -77,6 +81,12 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
     keyRotationSeconds: duration('KEY_ROTATION_INTERVAL', 30 * day, 60, 3650 * day),
     jwksMaxAgeSeconds: duration('JWKS_MAX_AGE', 300, 1, 7 * day),
     clockSkewSeconds: duration('CLOCK_SKEW', 60, 0, 600),
+    statusListDelaySeconds: duration(
+      'STATUS_LIST_DELAY',
+      Math.min(60, Math.floor(accessTokenSeconds / 2)),
+      2,
+      3600,
+    ),
     trustProxy: list('TRUST_PROXY', 'addresses or networks like 10.0.0.0/8, separated by commas', isNetwork),
     corsOrigins: list('CORS_ORIGINS', 'origins like https://app.example, separated by commas', isOrigin),
     logLevel: checked('LOG_LEVEL', 'info', `one of ${logLevels.join(', ')}`, text =>
@@ -153,6 +163,12 @@ function contradictions(config: Config): string[] {
     problems.push(
       `${prefix}REFRESH_IDLE_TTL (${formatDuration(config.refreshIdleSeconds)}) is longer than ` +
         `${prefix}REFRESH_ABSOLUTE_TTL (${formatDuration(config.refreshAbsoluteSeconds)}), but no session outlives the latter`,
+    )
+  }
+  if (config.statusListDelaySeconds >= config.accessTokenSeconds) {
+    problems.push(
+      `${prefix}STATUS_LIST_DELAY (${formatDuration(config.statusListDelaySeconds)}) is not shorter than ` +
+        `${prefix}ACCESS_TOKEN_TTL (${formatDuration(config.accessTokenSeconds)}), so no list could tell of a revocation in time`,
     )
   }
   if (config.port !== 0 && config.port === config.metricsPort && config.host === config.metricsHost) {

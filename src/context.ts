@@ -7,6 +7,7 @@ import type { Lateness } from './lateness.ts'
 import type { Passwords } from './passwords.ts'
 import type { Registry } from './registry.ts'
 import type { Standing } from './standing.ts'
+import type { StatusLists } from './status-lists.ts'
 import type { NextStatusPosition } from './status-positions.ts'
 
 /** Everything an endpoint may depend on. It is an argument; nothing is looked up from anywhere else. */
@@ -27,6 +28,8 @@ export interface Context {
   readonly nextStatusPosition: NextStatusPosition
   /** Whether this server may go on, by what the database says. */
   readonly standing: Standing
+  /** What was revoked, for resource servers that verify locally. */
+  readonly statusLists: StatusLists
   /** Whole seconds since the epoch, by the database's clock. */
   readonly now: () => number
   readonly log: FastifyBaseLogger

@@ -1,36 +1,63 @@
+import { deleteRevocations } from '../db/revocations.ts'
+import { deleteStatusLists } from '../db/status-lists.ts'
 import type { Context } from './context.ts'
+import { finishOldEndings } from './endings.ts'
+import { revocationSeconds } from './status-lists.ts'
 
 /** How often a server asks whether something has changed: so that a change takes effect within a second. */
 const followMilliseconds = 500
 
+const forgetMilliseconds = 60_000
+
 /** Starts all timers; the answer stops them and waits for what is under way. */
 export function startJobs(ctx: Context): () => Promise<void> {
+  const { db, now } = ctx
   const followers = [
     repeat(ctx, 'asking the database', followMilliseconds, () => ctx.standing.follow()),
     repeat(ctx, 'following the registry', followMilliseconds, () => ctx.registry.follow()),
     repeat(ctx, 'following the key ring', followMilliseconds, () => ctx.keys.follow()),
+    repeat(ctx, 'following what is revoked', followMilliseconds, () => ctx.statusLists.follow()),
   ]
   // Where the database tells of changes, they are followed at once; the pause above is for what it did not tell.
-  const watch = ctx.db.watch(() => {
+  const watch = db.watch(() => {
     for (const { hurry } of followers) hurry()
   })
-  const listener = repeat(ctx, 'listening to the database', followMilliseconds, () => watch.keep())
+  const others = [
+    repeat(ctx, 'listening to the database', followMilliseconds, () => watch.keep()),
+    repeat(ctx, 'writing the end of sessions', followMilliseconds, signal =>
+      finishOldEndings(db, { now, signal }),
+    ),
+    repeat(ctx, 'forgetting what was revoked', forgetMilliseconds, () => forgetRevocations(ctx)),
+  ]
   return async () => {
-    await Promise.all([...followers, listener].map(({ stop }) => stop()))
+    await Promise.all([...followers, ...others].map(({ stop }) => stop()))
     await watch.close()
   }
+}
+
+/** What no living token can be asked about any more. A bounded number at once: the rest a minute later. */
+async function forgetRevocations({ db, now }: Pick<Context, 'db' | 'now'>): Promise<void> {
+  const before = now() - revocationSeconds
+  await deleteRevocations(db, { before, limit: 10_000 })
+  await deleteStatusLists(db, before)
 }
 
 interface Job {
   /** Does not wait for the pause to end; after what is under way, it is done once more. */
   hurry(): void
+  /** Asks a job that takes long to come to an end, by its signal, and waits for it. */
   stop(): Promise<void>
 }
 
 /** Runs the job again and again, with a pause in between. A failure is logged once, until it succeeds again. */
-function repeat(ctx: Context, name: string, milliseconds: number, job: () => Promise<unknown>): Job {
+function repeat(
+  ctx: Context,
+  name: string,
+  milliseconds: number,
+  job: (signal: AbortSignal) => Promise<unknown>,
+): Job {
+  const stopping = new AbortController()
   let isFailing = false
-  let isStopped = false
   let isHurried = false
   let timer: NodeJS.Timeout | undefined
   let running = Promise.resolve()
@@ -39,14 +66,14 @@ function repeat(ctx: Context, name: string, milliseconds: number, job: () => Pro
     timer = undefined
     isHurried = false
     try {
-      await job()
+      await job(stopping.signal)
       if (isFailing) ctx.log.info(`${name} works again`)
       isFailing = false
     } catch (error) {
       if (!isFailing) ctx.log.error({ err: error }, `${name} failed, and is tried again`)
       isFailing = true
     }
-    if (!isStopped) schedule(isHurried ? 0 : milliseconds)
+    if (!stopping.signal.aborted) schedule(isHurried ? 0 : milliseconds)
   }
   const schedule = (pause: number) => {
     timer = setTimeout(() => {
@@ -57,12 +84,12 @@ function repeat(ctx: Context, name: string, milliseconds: number, job: () => Pro
   return {
     hurry: () => {
       isHurried = true
-      if (!timer || isStopped) return
+      if (!timer || stopping.signal.aborted) return
       clearTimeout(timer)
       schedule(0)
     },
     stop: async () => {
-      isStopped = true
+      stopping.abort()
       clearTimeout(timer)
       await running
     },

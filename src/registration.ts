@@ -59,13 +59,24 @@ export async function judgeNewClient(db: Database, client: ClientMetadata): Prom
 }
 
 /** A declared resource, as columns of its row. */
-export function resourceSettings({ scope, alg, access_token_ttl }: ResourceMetadata): ResourceSettings {
-  return { scope: scope.join(' '), alg, access_token_seconds: access_token_ttl }
+export function resourceSettings(resource: ResourceMetadata): ResourceSettings {
+  return {
+    scope: resource.scope.join(' '),
+    alg: resource.alg,
+    access_token_seconds: resource.access_token_ttl,
+    has_status: resource.status ? 1 : 0,
+  }
 }
 
 /** What a resource's row declares. */
-export function resourceMetadata({ uri, scope, alg, access_token_seconds }: ResourceTable): ResourceMetadata {
-  return { uri, scope: listed(scope), alg, access_token_ttl: access_token_seconds }
+export function resourceMetadata(row: ResourceTable): ResourceMetadata {
+  return {
+    uri: row.uri,
+    scope: listed(row.scope),
+    alg: row.alg,
+    access_token_ttl: row.access_token_seconds,
+    status: row.has_status === 1,
+  }
 }
 
 /** The items of a stored list. */

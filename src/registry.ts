@@ -10,6 +10,7 @@ export type Resource = ResourceTable
 export interface Registry {
   findClient(id: string): Promise<Client | undefined>
   findResource(uri: string): Promise<Resource | undefined>
+  listResources(): Promise<readonly Resource[]>
   /** All scopes that some resource knows, sorted. */
   listScopes(): Promise<readonly string[]>
   /** Forgets everything if something has changed since the last call; whether it has. */
@@ -23,10 +24,12 @@ export function openRegistry(db: Database): Registry {
   let revision: number | undefined
   const clients = lookup((id: string) => findClient(db, id))
   const resources = lookup((uri: string) => findResource(db, uri))
+  const lists = lookup(async (_: 'all') => listResources(db))
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
   return {
     findClient: clients.find,
     findResource: resources.find,
+    listResources: async () => (await lists.find('all')) ?? [],
     listScopes: async () => (await scopes.find('all')) ?? [],
     follow: async () => {
       const current = await readRevision(db)
@@ -34,6 +37,7 @@ export function openRegistry(db: Database): Registry {
       revision = current
       clients.forget()
       resources.forget()
+      lists.forget()
       scopes.forget()
       return true
     },

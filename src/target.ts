@@ -13,6 +13,8 @@ export interface Target {
   /** The JWS algorithm that the resource takes. */
   readonly alg: string
   readonly accessTokenSeconds: number
+  /** Whether the token says where its status is listed. */
+  readonly hasStatus: boolean
 }
 
 /** What was granted before: a refresh may ask for less, never for more. */
@@ -23,7 +25,8 @@ export interface Granting {
   readonly resource: string | null
 }
 
-const defaultAlg = 'ES256'
+/** Signs what no resource has chosen an algorithm for. */
+export const defaultAlg = 'ES256'
 
 /**
  * Finds the resource (RFC 8707 §2) and the scope (RFC 6749 §3.3) that a request is for, within what was granted.
@@ -58,6 +61,7 @@ export async function targetOf(
     scope: scope.join(' '),
     alg: resource?.alg ?? defaultAlg,
     accessTokenSeconds: resource?.access_token_seconds ?? ctx.config.accessTokenSeconds,
+    hasStatus: resource?.has_status !== 0,
   }
 }
 

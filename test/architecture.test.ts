@@ -54,7 +54,7 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
   [/Date\.now|new Date\(\)/, /^src\/main\.ts$/, 'time comes from ctx.now'],
   [
     /set(Interval|Timeout)\b/,
-    /^src\/jobs\.ts$|^db\/(sqlite|postgres|migrate)\.ts$/,
+    /^src\/(jobs|pause)\.ts$|^db\/(sqlite|postgres|migrate)\.ts$/,
     'all timers are in jobs.ts',
   ],
   [/console\.|process\.std/, /^src\/(main\.ts$|commands\/)/, 'only the command line prints'],

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { changeClient, disableClient } from '../db/clients.ts'
+import { changeClient, disableClient, enableClient } from '../db/clients.ts'
 import { hashSecret } from '../src/protocol/secrets.ts'
 import { isOAuthError, startServer, testClient } from './helper.ts'
 
@@ -228,7 +228,9 @@ t.test('a client that is disabled is refused within a follow, and let in again l
   const server = await startServer(t)
   const web = await server.client('web')
   const statusAfter = async (disabledAt: number | null) => {
-    await disableClient(server.ctx.db, 'web', disabledAt)
+    await (disabledAt === null
+      ? enableClient(server.ctx.db, 'web')
+      : disableClient(server.ctx.db, 'web', disabledAt))
     await server.follow()
     return (await server.revoke(web, 'x')).statusCode
   }

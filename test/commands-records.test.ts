@@ -192,11 +192,12 @@ t.test('resources', async t => {
     scope: 'read',
     alg: 'ES256',
     access_token_ttl: null,
+    status: true,
   })
-  await call(['resource', 'create', other, '--scope', 'a b', '--alg', 'RS256', '--access-token-ttl', '1m'])
+  await call(`resource create ${other} --scope a b --alg RS256 --access-token-ttl 1m --no-status`)
   t.match(
     (await call('resource list')).stdout,
-    /URI +ALG +TOKENS LIVE +SCOPE\nhttps:\/\/api\.example +ES256 +5m +read\n.*RS256 +1m +a b\n/,
+    /URI +ALG +TOKENS LIVE +STATUS LIST +SCOPE\nhttps:\/\/api\.example +ES256 +5m +yes +read\n.*RS256 +1m +no +a b\n/,
   )
   t.match(await call(`resource create ${api} --scope x`), { code: 1, stderr: /exists already/ })
   t.match(await call(`resource create ${issuer} --scope x`), {

@@ -43,6 +43,7 @@ t.test('without any setting the defaults of the README count', async t => {
     keyRotationSeconds: 30 * 86_400,
     jwksMaxAgeSeconds: 300,
     clockSkewSeconds: 60,
+    statusListDelaySeconds: 60,
     trustProxy: [],
     corsOrigins: [],
     logLevel: 'info',
@@ -90,7 +91,9 @@ t.test('each setting takes its forms', async t => {
     ['DATABASE_POOLER', 'transaction', { databasePooler: 'transaction' }],
     ['ROOT_KEY_FILE', 'root.key', { rootKeyFile: '/srv/root.key', rootKeyIsMounted: true }],
     ['METRICS_PORT', '0', { metricsPort: 0 }],
-    ['ACCESS_TOKEN_TTL', '90s', { accessTokenSeconds: 90 }],
+    ['ACCESS_TOKEN_TTL', '90s', { accessTokenSeconds: 90, statusListDelaySeconds: 45 }],
+    ['ACCESS_TOKEN_TTL', '1h', { accessTokenSeconds: 3600, statusListDelaySeconds: 60 }],
+    ['STATUS_LIST_DELAY', '10', { statusListDelaySeconds: 10 }],
     ['REFRESH_IDLE_TTL', '12h', { refreshIdleSeconds: 43_200 }],
     ['REFRESH_ABSOLUTE_TTL', '365d', { refreshAbsoluteSeconds: 365 * 86_400 }],
     ['REFRESH_RETRY_WINDOW', '0', { refreshRetrySeconds: 0 }],
@@ -149,6 +152,7 @@ t.test('what a setting does not take is refused with its name, its value and wha
     ['ACCESS_TOKEN_TTL', '5min', /takes a duration/],
     ['REFRESH_IDLE_TTL', '1.5h', /takes a duration from 1m to 3650d/],
     ['REFRESH_RETRY_WINDOW', '10m', /takes a duration from 0s to 5m/],
+    ['STATUS_LIST_DELAY', '1', /takes a duration from 2s to 1h/],
     ['REFRESH_LATE_LIMIT', '9', /takes a whole number from 1 to 8$/],
     ['CLOCK_SKEW', '1h', /takes a duration from 0s to 10m/],
     ['TRUST_PROXY', '10.0.0.0/33', /takes addresses or networks/],
@@ -165,6 +169,10 @@ t.test('settings that contradict each other are refused', async t => {
   t.match(problemsOf({ REFRESH_IDLE_TTL: '200d' }), [
     /IDLE_TTL \(200d\) is longer than MINTMARK_REFRESH_ABSOLUTE_TTL \(180d\)/,
   ])
+  t.match(problemsOf({ ACCESS_TOKEN_TTL: '1m', STATUS_LIST_DELAY: '60' }), [
+    /STATUS_LIST_DELAY \(1m\) is not shorter than MINTMARK_ACCESS_TOKEN_TTL \(1m\)/,
+  ])
+  t.same(problemsOf({ ACCESS_TOKEN_TTL: '10' }), [], 'the default of the one follows the other')
   t.match(problemsOf({ PORT: '9001' }), [/^MINTMARK_METRICS_PORT is 9001, the same as MINTMARK_PORT/])
   t.same(problemsOf({ PORT: '9001', METRICS_HOST: '127.0.0.2' }), [])
 })

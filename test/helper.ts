@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions } from 'fastify'
@@ -51,7 +54,7 @@ export interface TestServer {
   /** Adds a client with all grants and the scope `read write`, confidential unless `isPublic`. */
   client(id: string, settings?: Partial<ClientTable> & { isPublic?: boolean }): Promise<TestClient>
   user(username?: string, roles?: string): Promise<TestUser>
-  /** What running servers do twice a second: looks whether clients, resources or keys have changed. */
+  /** What running servers do twice a second: looks whether clients, resources, keys or sessions have changed. */
   follow(): Promise<void>
   request(request: InjectOptions): Promise<Response>
   /** Posts a form. */
@@ -97,7 +100,9 @@ export async function startServer(
   firstNow = startedAt,
 ): Promise<TestServer> {
   let now = firstNow
-  const home = t.testdir()
+  // Not t.testdir(), which a second server of the same test would empty.
+  const home = mkdtempSync(join(tmpdir(), 'mintmark-'))
+  t.teardown(() => rmSync(home, { recursive: true, force: true }))
   const config = loadConfig(
     {
       MINTMARK_ISSUER: 'https://as.example',
@@ -109,7 +114,8 @@ export async function startServer(
   )
   const { lines, log, stream } = logInMemory()
   // For an embedded database it is made with it.
-  if (config.databaseUrl.engine === 'postgres') makeRootKeyFile(config.rootKeyFile)
+  if (config.databaseUrl.engine === 'postgres' && !config.rootKeyIsMounted)
+    makeRootKeyFile(config.rootKeyFile)
   const installation = await openInstallation(config, () => now, { mayCreate: true })
   const logger = pino({ level: config.logLevel }, stream)
   const standing = openStanding({ db: installation.db, now: () => now, log: logger })
@@ -139,10 +145,20 @@ export async function startServer(
     follow: async () => {
       await ctx.registry.follow()
       await ctx.keys.follow()
+      await ctx.statusLists.follow()
     },
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     ...records(ctx, secrets),
     ...verbs(request),
+  }
+}
+
+/** The environment of another instance on the same database. */
+export function besideEnv({ ctx: { config } }: TestServer): Record<string, string> {
+  const { databaseUrl: database, rootKeyFile } = config
+  return {
+    MINTMARK_DATABASE_URL: database.engine === 'sqlite' ? `sqlite:${database.file}` : database.url,
+    MINTMARK_ROOT_KEY_FILE: rootKeyFile,
   }
 }
 
@@ -155,6 +171,7 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
         scope: 'read write',
         alg: 'ES256',
         access_token_seconds: null,
+        has_status: 1,
         created_at: ctx.now(),
         ...settings,
       })

@@ -1,9 +1,9 @@
 import { createHmac, createSecretKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import type { KyselyPlugin } from 'kysely'
 import t, { type Test } from 'tap'
-import { changeClient, deleteClient, disableClient } from '../db/clients.ts'
+import { changeClient, deleteClient, disableClient, enableClient } from '../db/clients.ts'
 import { findSession, revokeSession } from '../db/sessions.ts'
-import { changePassword, deleteUser, disableUser, raiseUserEpoch } from '../db/users.ts'
+import { changePassword, deleteUser, disableUser, enableUser, raiseUserEpoch } from '../db/users.ts'
 import { buildApp } from '../src/app.ts'
 import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { parseUuid } from '../src/protocol/secrets.ts'
@@ -202,28 +202,32 @@ const endings: [title: string, end: (of: Ending) => unknown, ended: 'both' | 'ac
     'the user is disabled and enabled again',
     async ({ server, user }) => {
       await disableUser(server.ctx.db, user.id, 1)
-      await disableUser(server.ctx.db, user.id, null)
+      await enableUser(server.ctx.db, user.id)
     },
     'both',
   ],
-  ["the user's sessions are ended", ({ server, user }) => raiseUserEpoch(server.ctx.db, user.id), 'both'],
+  [
+    "the user's sessions are ended",
+    ({ server, user }) => raiseUserEpoch(server.ctx.db, user.id, { now: 1, reason: 'test' }),
+    'both',
+  ],
   [
     'the password changes',
     async ({ server, user }) =>
-      changePassword(server.ctx.db, user.id, await server.ctx.passwords.hash('other')),
+      changePassword(server.ctx.db, user.id, await server.ctx.passwords.hash('other'), 1),
     'both',
   ],
-  ['the user is deleted', ({ server, user }) => deleteUser(server.ctx.db, user.id), 'both'],
+  ['the user is deleted', ({ server, user }) => deleteUser(server.ctx.db, user.id, 1), 'both'],
   ['the client is disabled', ({ server, client }) => disableClient(server.ctx.db, client.id, 1), 'both'],
   [
     'the client is disabled and enabled again',
     async ({ server, client }) => {
       await disableClient(server.ctx.db, client.id, 1)
-      await disableClient(server.ctx.db, client.id, null)
+      await enableClient(server.ctx.db, client.id)
     },
     'both',
   ],
-  ['the client is deleted', ({ server, client }) => deleteClient(server.ctx.db, client.id), 'both'],
+  ['the client is deleted', ({ server, client }) => deleteClient(server.ctx.db, client.id, 1), 'both'],
   ['the session is swept', ({ server }) => server.ctx.db.sql.deleteFrom('sessions').execute(), 'both'],
   ['the last second but one', ({ server }) => server.tick(299), 'nothing'],
   ['the access token expires', ({ server }) => server.tick(300), 'access'],

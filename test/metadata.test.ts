@@ -23,6 +23,7 @@ t.test('the metadata say what the server is, and nothing that it is not (M-1 to 
     introspection_endpoint_auth_methods_supported: secretMethods,
     revocation_endpoint: 'https://as.example/revoke',
     revocation_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    status_list_aggregation_endpoint: 'https://as.example/status-lists',
     refresh_token_expiration_types_supported: ['authorization', 'token_timeout'],
   })
 
@@ -43,7 +44,8 @@ t.test('M-6 no member of the metadata is empty, and each endpoint named in them 
     const { origin, pathname } = new URL(String(value))
     t.equal(origin, 'https://as.example', name)
     const { statusCode } = await server.request({ url: pathname })
-    t.equal(statusCode, name.endsWith('_uri') ? 200 : 405, name)
+    const isForGet = name.endsWith('_uri') || name === 'status_list_aggregation_endpoint'
+    t.equal(statusCode, isForGet ? 200 : 405, name)
   }
 })
 

@@ -165,7 +165,7 @@ t.test('R-9 a session ends with its user, its password, its client, its time', a
     [
       'R-12 a new password',
       async ({ server, user }) => {
-        await changePassword(server.ctx.db, user.id, await server.ctx.passwords.hash('another one'))
+        await changePassword(server.ctx.db, user.id, await server.ctx.passwords.hash('another one'), 1)
       },
     ],
     ['R-9 a disabled user', ({ server, user }) => disableUser(server.ctx.db, user.id, server.ctx.now())],

@@ -53,6 +53,7 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('scope', 'text', c => c.notNull())
     .addColumn('alg', 'text', c => c.notNull())
     .addColumn('access_token_seconds', 'bigint')
+    .addColumn('has_status', 'integer', c => c.notNull())
     .addColumn('created_at', 'bigint', c => c.notNull())
     .execute()
 
@@ -113,6 +114,17 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
   await db.schema.createIndex('revocations_by_time').on('revocations').column('revoked_at').execute()
 
   await db.schema
+    .createTable('endings')
+    .addColumn('id', serial, c => c.primaryKey().notNull())
+    .addColumn('user_id', uuid)
+    .addColumn('client_id', 'text')
+    .addColumn('reason', 'text', c => c.notNull())
+    .addColumn('ended_at', 'bigint', c => c.notNull())
+    .addColumn('cursor', uuid)
+    .addColumn('claimed_until', 'bigint', c => c.notNull())
+    .execute()
+
+  await db.schema
     .createTable('signing_keys')
     .addColumn('kid', 'text', c => c.primaryKey().notNull())
     .addColumn('alg', 'text', c => c.notNull())
@@ -149,8 +161,23 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .createTable('status_positions')
     .addColumn('id', 'integer', c => c.primaryKey().check(sql`id = 1`))
     .addColumn('next', 'bigint', c => c.notNull())
+    .addColumn('permutation_key', bytes, c => c.notNull())
     .execute()
-  await db.insertInto('status_positions').values({ id: 1, next: 0 }).execute()
+  const permutationKey = Buffer.from(crypto.getRandomValues(new Uint8Array(16)))
+  await db
+    .insertInto('status_positions')
+    .values({ id: 1, next: 0, permutation_key: permutationKey })
+    .execute()
+
+  await db.schema
+    .createTable('status_lists')
+    .addColumn('number', 'bigint', c => c.primaryKey().notNull())
+    .addColumn('live_until', 'bigint', c => c.notNull())
+    .addColumn('version', 'bigint', c => c.notNull())
+    .addColumn('jwt', 'text')
+    .addColumn('signed_at', 'bigint')
+    .addColumn('fresh_until', 'bigint')
+    .execute()
 
   await db.schema
     .createTable('sweeper')

@@ -29,6 +29,7 @@ The file:
       scope: [read, write]
       alg: ES256               # optional, as are all below but client_id
       access_token_ttl: 5m
+      status: true             # whether its tokens say where their status is listed
   clients:
     - client_id: web
       public: true

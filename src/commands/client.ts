@@ -2,12 +2,14 @@ import { Option, type Command } from '@commander-js/extra-typings'
 import {
   deleteClient,
   disableClient,
+  enableClient,
   findClient,
   insertClient,
   listClients,
   rotateClientSecret,
 } from '../../db/clients.ts'
 import type { ClientTable, Database } from '../../db/database.ts'
+import type { Ending } from '../../db/endings.ts'
 import { logRevocation } from '../audit.ts'
 import { grantTypes, refreshPolicies, type ClientMetadata } from '../protocol/client-metadata.ts'
 import { formatDuration } from '../protocol/duration.ts'
@@ -17,6 +19,7 @@ import { CommandError, UsageError } from './failures.ts'
 import { duration, grants, refreshTtl, resourceUris, scopes } from './options.ts'
 import { handOutSecret, secretAdvice } from './new-secret.ts'
 import { facts, formatTime, type Row } from './output.ts'
+import { writeEnds } from './revocation.ts'
 
 const day = 86_400
 
@@ -123,12 +126,10 @@ export function clientCommands(program: Command, terminal: Terminal): void {
         const { db } = await run.open()
         const found = await existingClient(db, id)
         const disabledAt = run.now()
-        if (!(await disableClient(db, id, disabledAt))) throw noClient(id)
-        logRevocation(
-          run.log,
-          { event: 'client_revoked', client_id: id },
-          { reason: 'client disabled', at: disabledAt },
-        )
+        const ending = await disableClient(db, id, disabledAt)
+        if (!ending) throw noClient(id)
+        tellRevoked(run, id, ending)
+        await writeEnds(run, db, ending)
         return {
           text: `Disabled the client ${id}. Its sessions have ended; \`mintmark client enable ${id}\` allows new ones.`,
           json: describe({ ...found, disabled_at: disabledAt }),
@@ -142,7 +143,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
       command(terminal, async ({ open }, id) => {
         const { db } = await open()
         const found = await existingClient(db, id)
-        if (!(await disableClient(db, id, null))) throw noClient(id)
+        if (!(await enableClient(db, id))) throw noClient(id)
         return { text: `Enabled the client ${id}.`, json: describe({ ...found, disabled_at: null }) }
       }),
     )
@@ -153,12 +154,10 @@ export function clientCommands(program: Command, terminal: Terminal): void {
       command(terminal, async (run, id) => {
         const { db } = await run.open()
         const found = await existingClient(db, id)
-        if (!(await deleteClient(db, id))) throw noClient(id)
-        logRevocation(
-          run.log,
-          { event: 'client_revoked', client_id: id },
-          { reason: 'client deleted', at: run.now() },
-        )
+        const ending = await deleteClient(db, id, run.now())
+        if (!ending) throw noClient(id)
+        tellRevoked(run, id, ending)
+        await writeEnds(run, db, ending)
         return {
           text: `Deleted the client ${id}. Its sessions have ended.`,
           json: { ...describe(found), deleted: true },
@@ -238,6 +237,10 @@ async function existingClient(db: Database, id: string): Promise<ClientTable> {
 
 const idTaken = (id: string) =>
   new CommandError(`there is a client ${id} already: \`mintmark client list\` shows it`)
+
+function tellRevoked({ log }: Run, id: string, { reason, ended_at }: Ending): void {
+  logRevocation(log, { event: 'client_revoked', client_id: id }, { reason, at: ended_at })
+}
 
 const noClient = (id: string) =>
   new CommandError(`there is no client ${id}: \`mintmark client list\` shows all`)

@@ -52,6 +52,7 @@ async function addDemo(ctx: Context): Promise<Demo | undefined> {
     scope: demoScope,
     alg: 'ES256',
     access_token_seconds: null,
+    has_status: 1,
     created_at: now,
   }
   await insertResource(db, resource)

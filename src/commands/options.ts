@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
+import { longestTokenSeconds } from '../protocol/access-token.ts'
 import { grantTypes } from '../protocol/client-metadata.ts'
 import { formatDuration, parseDuration } from '../protocol/duration.ts'
 import { isResourceUri } from '../protocol/resource.ts'
@@ -9,7 +10,7 @@ import { parseUuid } from '../protocol/secrets.ts'
 
 /** The limits of the server's settings of the same names, in seconds. */
 const day = 86_400
-export const accessTokenTtl = duration(10, day)
+export const accessTokenTtl = duration(10, longestTokenSeconds)
 export const refreshTtl = duration(60, 3650 * day)
 
 /** `300`, `90s`, `5m`, `12h` or `30d` as seconds. */

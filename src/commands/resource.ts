@@ -28,8 +28,9 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
       "how long its tokens live, instead of the server's setting",
       accessTokenTtl,
     )
+    .option('--no-status', 'leave out of its tokens where their status is listed')
     .action(
-      command(terminal, async ({ open, now }, uri, { scope, alg, accessTokenTtl }) => {
+      command(terminal, async ({ open, now }, uri, { scope, alg, accessTokenTtl, status }) => {
         const { config, db } = await open()
         if (uri === config.issuer) {
           throw new CommandError(
@@ -41,16 +42,20 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           scope: scope.join(' '),
           alg,
           access_token_seconds: accessTokenTtl ?? null,
+          has_status: status ? 1 : 0,
           created_at: now(),
         }
         if (!(await insertResource(db, created))) {
           throw new CommandError(`the resource ${uri} exists already: \`mintmark resource list\` shows it`)
         }
         const ttl = formatDuration(created.access_token_seconds ?? config.accessTokenSeconds)
-        return {
-          text: `Created the resource ${uri}\n${facts({ scope: created.scope, alg, 'access tokens live': ttl })}`,
-          json: describe(created),
+        const told = {
+          scope: created.scope,
+          alg,
+          'access tokens live': ttl,
+          'status list': status ? 'named in its tokens' : 'not named in its tokens',
         }
+        return { text: `Created the resource ${uri}\n${facts(told)}`, json: describe(created) }
       }),
     )
 
@@ -62,12 +67,13 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           row.uri,
           row.alg,
           formatDuration(row.access_token_seconds ?? config.accessTokenSeconds),
+          row.has_status === 1 ? 'yes' : 'no',
           row.scope,
         ],
         json: describe(row),
       })
       return {
-        columns: ['URI', 'ALG', 'TOKENS LIVE', 'SCOPE'],
+        columns: ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'SCOPE'],
         rows: (await listResources(db)).map(rowOf),
         none: 'There is no resource yet: `mintmark resource create URI --scope …` adds one.',
       }
@@ -96,8 +102,8 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     )
 }
 
-function describe({ access_token_seconds, ...resource }: ResourceTable) {
-  return { ...resource, access_token_ttl: access_token_seconds }
+function describe({ access_token_seconds, has_status, ...resource }: ResourceTable) {
+  return { ...resource, access_token_ttl: access_token_seconds, status: has_status === 1 }
 }
 
 const noResource = (uri: string) =>

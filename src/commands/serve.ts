@@ -13,6 +13,7 @@ import { openLog } from '../log.ts'
 import { openPasswords } from '../passwords.ts'
 import { openRegistry } from '../registry.ts'
 import { openStanding, type Standing } from '../standing.ts'
+import { openStatusLists } from '../status-lists.ts'
 import { openStatusPositions } from '../status-positions.ts'
 import { command, verb, type Terminal } from './command.ts'
 
@@ -95,15 +96,18 @@ export async function openContext(
   log: FastifyBaseLogger,
 ): Promise<Context> {
   const { now } = standing
+  const keys = await openKeyRing({ db, rootKeys, now, log })
+  const registry = openRegistry(db)
   return {
     config,
     db,
     rootKeys,
-    keys: await openKeyRing({ db, rootKeys, now, log }),
-    registry: openRegistry(db),
+    keys,
+    registry,
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(now),
     nextStatusPosition: openStatusPositions(db),
+    statusLists: openStatusLists({ config, db, keys, registry, now }),
     standing,
     now,
     log,

@@ -1,21 +1,15 @@
 import type { Command } from '@commander-js/extra-typings'
-import { findClient, raiseClientEpochs } from '../../db/clients.ts'
-import type { Database, UserTable } from '../../db/database.ts'
-import {
-  listSessions,
-  revokeSessions,
-  type ListedSession,
-  type SessionFilter,
-} from '../../db/session-pages.ts'
-import { findUser, findUserById, raiseUserEpoch } from '../../db/users.ts'
-import { logRevocation } from '../audit.ts'
-import { formatDuration } from '../protocol/duration.ts'
-import { formatUuid, parseUuid } from '../protocol/secrets.ts'
-import { command, verb, type Run, type Terminal } from './command.ts'
+import { countSessions, listSessions, type ListedSession } from '../../db/session-pages.ts'
+import { formatUuid } from '../protocol/secrets.ts'
+import { command, verb, type Terminal } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
-import { sessionId } from './options.ts'
+import { duration, resourceUri, sessionId } from './options.ts'
 import { counted, formatTime, type Row } from './output.ts'
 import { confirm } from './prompt.ts'
+import { noticeOf, revokeChosen } from './revocation.ts'
+import { choose } from './session-choice.ts'
+
+const age = duration(1, 3650 * 86_400)
 
 /** `mintmark session`: the log-ins, and the machine session of each client that uses `client_credentials`. */
 export function sessionCommands(program: Command, terminal: Terminal): void {
@@ -24,17 +18,21 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
   verb(session, 'list', 'show sessions, the oldest first', [
     'mintmark session list',
     'mintmark session list --user alice --client web',
+    'mintmark session list --resource https://api.example --idle-for 7d',
     'mintmark session list --id 01920e5c-9f3d-7c51-8a4e-0d7d7a3c2b11 --ended',
   ])
     .option('--user <name>', 'of this user: the name or the sub')
     .option('--client <client_id>', 'of this client')
+    .option('--resource <uri>', 'whose tokens may be for this API', resourceUri)
     .option('--id <sid>', 'this one', sessionId)
+    .option('--older-than <duration>', 'that began so long ago, or longer', age)
+    .option('--idle-for <duration>', 'that were not used for so long', age)
     .option('--ended', 'also those that were revoked, or have expired')
     .action(
       command(terminal, async (run, { ended = false, ...choice }) => {
         const { db } = await run.open()
         const now = run.now()
-        const { filter } = await choose(db, choice)
+        const { filter } = await choose(db, choice, now)
         return {
           columns: ['SID', 'USER', 'CLIENT_ID', 'SINCE', 'LAST USED', 'EXPIRES', ...(ended ? ['STATE'] : [])],
           rows: rowsOf(listSessions(db, ended ? filter : { ...filter, livingAt: now }), { now, ended }),
@@ -46,123 +44,44 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
   verb(session, 'revoke', 'end sessions for good', [
     'mintmark session revoke --id 01920e5c-9f3d-7c51-8a4e-0d7d7a3c2b11',
     'mintmark session revoke --user alice',
+    'mintmark session revoke --client web --older-than 30d',
     'mintmark session revoke --all --yes',
   ])
     .option('--user <name>', 'of this user: the name or the sub')
     .option('--client <client_id>', 'of this client')
+    .option('--resource <uri>', 'whose tokens may be for this API', resourceUri)
     .option('--id <sid>', 'this one', sessionId)
+    .option('--older-than <duration>', 'that began so long ago, or longer', age)
+    .option('--idle-for <duration>', 'that were not used for so long', age)
     .option('--all', 'every session there is')
     .option('--yes', 'do not ask')
+    .addHelpText('after', howItEnds)
     .action(
       command(terminal, async (run, { all = false, yes, ...choice }) => {
         const isNarrowed = Object.keys(choice).some(name => name !== 'json')
         if (all === isNarrowed) {
           throw new UsageError(
-            'say which sessions: by --user, --client or --id (or several), or --all of them',
+            'say which sessions: by --user, --client, --resource, --id, --older-than or --idle-for (or several), ' +
+              'or --all of them',
           )
         }
         const { config, db } = await run.open()
-        const chosen = await choose(db, choice)
-        const count = await countOf(listSessions(db, { ...chosen.filter, livingAt: run.now() }))
+        const chosen = await choose(db, choice, run.now())
+        const count = await countSessions(db, { ...chosen.filter, livingAt: run.now() })
         if (count === 0 && choice.id) throw notLiving(choice.id)
         if (count > 0) await confirm(run, `End ${counted(count, 'session')}${chosen.words}?`, { yes })
-        await revoke(run, db, chosen, count)
-        const ttl = formatDuration(config.accessTokenSeconds)
-        const rest = `Their access tokens are refused by introspection; where they are verified offline, they run out (${ttl}).`
+        const ended = await revokeChosen(run, db, chosen, count)
         return {
-          text: `Ended ${counted(count, 'session')}${chosen.words}.${count > 0 ? `\n${rest}` : ''}`,
-          json: { sessions_revoked: count, ...chosen.json },
+          text: `Ended ${counted(ended, 'session')}${chosen.words}.${ended > 0 ? `\n${noticeOf(config)}` : ''}`,
+          json: { sessions_revoked: ended, ...chosen.json },
         }
       }),
     )
 }
 
-interface Choice {
-  readonly user?: string | undefined
-  readonly client?: string | undefined
-  readonly id?: Buffer | undefined
-}
-
-interface Chosen {
-  readonly filter: SessionFilter
-  /** ` of alice through web`. */
-  readonly words: string
-  readonly json: { readonly sub?: string; readonly client_id?: string; readonly sid?: string }
-}
-
-async function choose(db: Database, { user, client, id }: Choice): Promise<Chosen> {
-  const found = user === undefined ? undefined : await userOf(db, user)
-  if (client !== undefined && !(await findClient(db, client))) {
-    throw new CommandError(`there is no client ${client}: \`mintmark client list\` shows all`)
-  }
-  return {
-    filter: {
-      ...(found && { userId: found.id }),
-      ...(client !== undefined && { clientId: client }),
-      ...(id && { id }),
-    },
-    words: (found ? ` of ${found.username}` : '') + (client === undefined ? '' : ` through ${client}`),
-    json: {
-      ...(found && { sub: formatUuid(found.id) }),
-      ...(client !== undefined && { client_id: client }),
-      ...(id && { sid: formatUuid(id) }),
-    },
-  }
-}
-
-async function userOf(db: Database, text: string): Promise<UserTable> {
-  const id = parseUuid(text.toLowerCase())
-  const found = id ? await findUserById(db, id) : await findUser(db, text.normalize('NFC'))
-  if (!found) throw new CommandError(`there is no user ${text}: \`mintmark user list\` shows all`)
-  return found
-}
-
-/** How many are ended in one transaction: few enough that nobody waits for it. */
-const batchSize = 200
-
-/**
- * Ends all at once where an epoch can do it, which also stops log-ins that are under way; then writes each session's own
- * end, in batches, from which others learn of it.
- */
-async function revoke(run: Run, db: Database, { filter }: Chosen, count: number): Promise<void> {
-  const { id, userId, clientId } = filter
-  const end = { now: run.now(), reason: 'command' }
-  const audit = { reason: end.reason, at: end.now }
-  const isByEpoch = !id && !(userId && clientId !== undefined)
-  if (isByEpoch && userId) {
-    await raiseUserEpoch(db, userId)
-    logRevocation(run.log, { event: 'user_revoked', sub: formatUuid(userId) }, audit)
-  } else if (isByEpoch) {
-    for (const client_id of await raiseClientEpochs(db, clientId)) {
-      logRevocation(run.log, { event: 'client_revoked', client_id }, audit)
-    }
-  }
-
-  let ended = 0
-  let batch: Buffer[] = []
-  const flush = async () => {
-    const revoked = batch.length === 0 ? [] : await revokeSessions(db, batch, end)
-    batch = []
-    ended += revoked.length
-    if (count > 10 * batchSize && ended % (10 * batchSize) < batchSize)
-      run.note(`${ended} of ${count} sessions`)
-    if (isByEpoch) return
-    for (const sid of revoked)
-      logRevocation(run.log, { event: 'session_revoked', sid: formatUuid(sid) }, audit)
-  }
-  // Those that an epoch has just ended are not living any more, but have no end of their own yet.
-  for await (const session of listSessions(db, filter)) {
-    if (session.revoked_at === null && session.expires_at > end.now) batch.push(session.id)
-    if (batch.length === batchSize) await flush()
-  }
-  await flush()
-}
-
-async function countOf(sessions: AsyncIterable<unknown>): Promise<number> {
-  let count = 0
-  for await (const _ of sessions) count++
-  return count
-}
+const howItEnds = `
+Sessions of one user, of one client, or all, end at once, and so do log-ins under way: nothing can be done with them from
+the first moment. Other choices end one after the other. What is interrupted goes on when it is run again.`
 
 async function* rowsOf(
   sessions: AsyncIterable<ListedSession>,

@@ -1,6 +1,15 @@
 import type { Command } from '@commander-js/extra-typings'
 import type { Database, UserTable } from '../../db/database.ts'
-import { changePassword, deleteUser, disableUser, findUser, insertUser, listUsers } from '../../db/users.ts'
+import type { Ending } from '../../db/endings.ts'
+import {
+  changePassword,
+  deleteUser,
+  disableUser,
+  enableUser,
+  findUser,
+  insertUser,
+  listUsers,
+} from '../../db/users.ts'
 import { logRevocation } from '../audit.ts'
 import type { RootKeys } from '../keys/root-key.ts'
 import { openPasswords } from '../passwords.ts'
@@ -10,6 +19,7 @@ import { CommandError } from './failures.ts'
 import { roles, username } from './options.ts'
 import { facts, formatTime, type Row } from './output.ts'
 import { readNewPassword } from './prompt.ts'
+import { writeEnds } from './revocation.ts'
 
 /** `mintmark user`: the people who log in. */
 export function userCommands(program: Command, terminal: Terminal): void {
@@ -67,8 +77,10 @@ export function userCommands(program: Command, terminal: Terminal): void {
         const found = await existingUser(db, name)
         const password = await readNewPassword(run, { passwordStdin })
         const hash = await passwordsOf(rootKeys).hash(password)
-        if (!(await changePassword(db, found.id, hash))) throw noUser(name)
-        tellRevoked(run, found, 'password changed')
+        const ending = await changePassword(db, found.id, hash, run.now())
+        if (!ending) throw noUser(name)
+        tellRevoked(run, found, ending)
+        await writeEnds(run, db, ending)
         return {
           text: `Set the password of ${name}. All sessions before it have ended.`,
           json: describe(found),
@@ -83,8 +95,10 @@ export function userCommands(program: Command, terminal: Terminal): void {
         const { db } = await run.open()
         const found = await existingUser(db, name)
         const disabledAt = run.now()
-        if (!(await disableUser(db, found.id, disabledAt))) throw noUser(name)
-        tellRevoked(run, found, 'user disabled')
+        const ending = await disableUser(db, found.id, disabledAt)
+        if (!ending) throw noUser(name)
+        tellRevoked(run, found, ending)
+        await writeEnds(run, db, ending)
         return {
           text: `Disabled the user ${name}. All sessions have ended; \`mintmark user enable ${name}\` allows new ones.`,
           json: describe({ ...found, disabled_at: disabledAt }),
@@ -98,7 +112,7 @@ export function userCommands(program: Command, terminal: Terminal): void {
       command(terminal, async ({ open }, name) => {
         const { db } = await open()
         const found = await existingUser(db, name)
-        if (!(await disableUser(db, found.id, null))) throw noUser(name)
+        if (!(await enableUser(db, found.id))) throw noUser(name)
         return { text: `Enabled the user ${name}.`, json: describe({ ...found, disabled_at: null }) }
       }),
     )
@@ -109,8 +123,10 @@ export function userCommands(program: Command, terminal: Terminal): void {
       command(terminal, async (run, name) => {
         const { db } = await run.open()
         const found = await existingUser(db, name)
-        if (!(await deleteUser(db, found.id))) throw noUser(name)
-        tellRevoked(run, found, 'user deleted')
+        const ending = await deleteUser(db, found.id, run.now())
+        if (!ending) throw noUser(name)
+        tellRevoked(run, found, ending)
+        await writeEnds(run, db, ending)
         return {
           text: `Deleted the user ${name}. All sessions have ended.`,
           json: { ...describe(found), deleted: true },
@@ -157,8 +173,8 @@ async function existingUser(db: Database, name: string): Promise<UserTable> {
   return found
 }
 
-function tellRevoked({ log, now }: Run, { id }: UserTable, reason: string): void {
-  logRevocation(log, { event: 'user_revoked', sub: formatUuid(id) }, { reason, at: now() })
+function tellRevoked({ log }: Run, { id }: UserTable, { reason, ended_at }: Ending): void {
+  logRevocation(log, { event: 'user_revoked', sub: formatUuid(id) }, { reason, at: ended_at })
 }
 
 const nameTaken = (name: string) =>

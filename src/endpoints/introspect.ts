@@ -57,13 +57,14 @@ async function whyUseless(ctx: Context, session: Session, generation: number): P
     : undefined
 }
 
-/** RFC 7662 §2.2: what the token says, and the user's name. */
+/** RFC 7662 §2.2: what the token says, and the user's name; not where its status is listed, for here it is known. */
 function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: 'access_token' }>) {
+  const { status, ...members } = claims
   return {
     active: true,
     token_type: 'Bearer',
     ...(session.username !== null && { username: session.username }),
-    ...claims,
+    ...members,
   }
 }
 

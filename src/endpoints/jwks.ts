@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Context } from '../context.ts'
+import { isNamed } from '../protocol/etag.ts'
 
 /**
  * GET /.well-known/jwks.json: the public half of the key ring (RFC 7517 §5), from memory. A server that has not heard
@@ -15,12 +16,4 @@ export function jwksEndpoint(app: FastifyInstance, { keys }: Context): void {
     if (isNamed(etag, request.headers['if-none-match'])) return reply.code(304).send()
     return reply.type('application/json').send(body)
   })
-}
-
-/** RFC 9110 §13.1.2: weak comparison, since a proxy that compresses may have weakened ours. */
-function isNamed(etag: string, ifNoneMatch: string | undefined): boolean {
-  if (ifNoneMatch === undefined) return false
-  return ifNoneMatch
-    .split(',')
-    .some(named => /^\s*(?:W\/)?(.*?)\s*$/.exec(named)?.[1] === etag || named.trim() === '*')
 }

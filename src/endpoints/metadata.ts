@@ -40,6 +40,8 @@ async function metadata({ config, registry }: Context) {
     introspection_endpoint_auth_methods_supported: secretMethods,
     revocation_endpoint: `${issuer}/revoke`,
     revocation_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    // draft-ietf-oauth-status-list §9.1
+    status_list_aggregation_endpoint: `${issuer}/status-lists`,
     // draft-ietf-oauth-refresh-token-expiration §8
     refresh_token_expiration_types_supported: ['authorization', 'token_timeout'],
   }

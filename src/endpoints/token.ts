@@ -36,7 +36,13 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
 async function tokenResponse(ctx: Context, client: Client, granted: Granted) {
   const { target, refresh } = granted
   const now = ctx.now()
-  const facts = { ...granted, clientId: client.id, audience: target.audience, scope: target.scope }
+  const facts = {
+    ...granted,
+    clientId: client.id,
+    audience: target.audience,
+    scope: target.scope,
+    statusPosition: target.hasStatus ? granted.statusPosition : undefined,
+  }
   const claims = accessTokenClaims(ctx.config.issuer, facts, now, target.accessTokenSeconds)
   return {
     access_token: await ctx.keys.sign('at+jwt', target.alg, claims),

@@ -50,7 +50,7 @@ async function machineSession(ctx: Context, client: Client) {
       amr: '',
       expires_at: never,
       absolute_expires_at: never,
-      status_position: await ctx.nextStatusPosition(),
+      status_position: await ctx.nextStatusPosition(never),
     })
   }
   throw unavailable("the client's epoch was raised while its machine session was started")

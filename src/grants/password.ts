@@ -44,7 +44,7 @@ export const password: Grant = async (ctx, client, form) => {
     amr: 'pwd',
     expires_at: Math.min(now + idleSeconds(ctx, client), absoluteExpiresAt),
     absolute_expires_at: absoluteExpiresAt,
-    status_position: await ctx.nextStatusPosition(),
+    status_position: await ctx.nextStatusPosition(absoluteExpiresAt),
   }
   if (!(await insertSession(ctx.db, session))) {
     // The same request again meets the new password, or the disabled user, and gets its answer.

@@ -1,5 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { formatUuid } from './secrets.ts'
+import { statusClaim } from './status-list.ts'
+
+/** No access token lives longer, whatever the settings, in seconds. */
+export const longestTokenSeconds = 86_400
 
 /** What an access token says, besides its issuer and its times. */
 export interface AccessTokenFacts {
@@ -15,9 +19,11 @@ export interface AccessTokenFacts {
   readonly amr: string
   /** Separated by spaces. */
   readonly roles: string
+  /** Where its session's status is listed; undefined where the resource does not want to know. */
+  readonly statusPosition: number | undefined
 }
 
-/** The claims of a JWT access token (RFC 9068 §2.2). */
+/** The claims of a JWT access token (RFC 9068 §2.2), with the place of its status (draft-ietf-oauth-status-list §6.2). */
 export function accessTokenClaims(
   issuer: string,
   facts: AccessTokenFacts,
@@ -37,5 +43,6 @@ export function accessTokenClaims(
     auth_time: facts.authTime,
     ...(facts.amr === '' ? {} : { amr: facts.amr.split(' ') }),
     ...(facts.roles === '' ? {} : { roles: facts.roles.split(' ') }),
+    ...(facts.statusPosition === undefined ? {} : { status: statusClaim(issuer, facts.statusPosition) }),
   }
 }

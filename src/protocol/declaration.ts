@@ -1,3 +1,4 @@
+import { longestTokenSeconds } from './access-token.ts'
 import { refreshPolicies, type ClientMetadata, type RefreshPolicy } from './client-metadata.ts'
 import { parseDuration } from './duration.ts'
 import { isResourceUri } from './resource.ts'
@@ -11,6 +12,8 @@ export interface ResourceMetadata {
   readonly alg: string
   /** In seconds; null for the server's setting. */
   readonly access_token_ttl: number | null
+  /** Whether its tokens say where their status is listed. */
+  readonly status: boolean
 }
 
 /** The content of a file for `mintmark apply`. */
@@ -49,13 +52,14 @@ export function readDeclaration(value: unknown): {
 }
 
 function readResource(value: unknown, path: string, problems: string[]): ResourceMetadata {
-  const fields = fieldsOf(value, path, ['uri', 'scope', 'alg', 'access_token_ttl'], problems)
+  const fields = fieldsOf(value, path, ['uri', 'scope', 'alg', 'access_token_ttl', 'status'], problems)
   const uri = fields.text('uri', undefined, isResourceUri, 'an absolute URI without a fragment (RFC 8707)')
   return {
     uri,
     scope: fields.list('scope', isScopeToken, 'scopes: visible ASCII without quotes and backslashes'),
     alg: fields.text('alg', 'ES256', text => algs.some(alg => alg === text), `one of ${algs.join(', ')}`),
-    access_token_ttl: fields.duration('access_token_ttl', 10, 86_400),
+    access_token_ttl: fields.duration('access_token_ttl', 10, longestTokenSeconds),
+    status: fields.flag('status', true),
   }
 }
 
@@ -142,8 +146,8 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
       if (texts.length < items.length) refuse(key, `a list of ${takes}`)
       return [...new Set(texts)]
     },
-    flag: (key: string): boolean => {
-      const flag = fields.has(key) ? fields.get(key) : false
+    flag: (key: string, fallback = false): boolean => {
+      const flag = fields.has(key) ? fields.get(key) : fallback
       if (typeof flag !== 'boolean') refuse(key, 'true or false')
       return flag === true
     },

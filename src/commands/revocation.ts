@@ -1,0 +1,100 @@
+import { raiseClientEpochs } from '../../db/clients.ts'
+import type { Database } from '../../db/database.ts'
+import type { Ending } from '../../db/endings.ts'
+import { listSessions, revokeSessions, type SessionFilter } from '../../db/session-pages.ts'
+import { raiseUserEpoch } from '../../db/users.ts'
+import { logRevocation } from '../audit.ts'
+import type { Config } from '../config.ts'
+import { finishEnding } from '../endings.ts'
+import { pause } from '../pause.ts'
+import { formatDuration } from '../protocol/duration.ts'
+import { formatUuid } from '../protocol/secrets.ts'
+import type { Run } from './command.ts'
+import { CommandError } from './failures.ts'
+import { openProgress, type Progress } from './progress.ts'
+import type { Chosen } from './session-choice.ts'
+
+/**
+ * Writes the end of each session that a raised epoch has ended, from which those learn of it who follow the status
+ * lists; how many there were. They have ended in any case: what is interrupted here, a server finishes.
+ */
+export async function writeEnds(run: Run, db: Database, ending: Ending, total?: number): Promise<number> {
+  const progress = openProgress(run, 'session', total)
+  try {
+    return await finishEnding(db, ending, { now: run.now, onProgress: progress.at })
+  } finally {
+    progress.end()
+  }
+}
+
+/** When resource servers learn of it, for people. */
+export function noticeOf({ statusListDelaySeconds, accessTokenSeconds }: Config): string {
+  return (
+    'Their access tokens are refused by introspection now, where the status list is followed within ' +
+    `${formatDuration(statusListDelaySeconds)}, and elsewhere when they run out (${formatDuration(accessTokenSeconds)}).`
+  )
+}
+
+/** Why a session ended, in its row and in the log. */
+const reason = 'command'
+
+/**
+ * Ends the chosen sessions, and returns how many. All of a user, of a client, or all there are end at once, by an epoch,
+ * which also stops log-ins that are under way; any others one after the other.
+ */
+export async function revokeChosen(run: Run, db: Database, chosen: Chosen, total: number): Promise<number> {
+  const { filter } = chosen
+  const narrowing = Object.keys(filter).join(' ')
+  const end = { now: run.now(), reason }
+  const audit = { reason, at: end.now }
+  if (narrowing === 'userId' && filter.userId) {
+    const ending = await raiseUserEpoch(db, filter.userId, end)
+    if (!ending) throw new CommandError('the user has just been deleted, which has ended all sessions')
+    logRevocation(run.log, { event: 'user_revoked', sub: formatUuid(filter.userId) }, audit)
+    return writeEnds(run, db, ending, total)
+  }
+  if (narrowing === 'clientId' || narrowing === '') {
+    const { clients, ending } = await raiseClientEpochs(db, filter.clientId, end)
+    for (const client_id of clients) logRevocation(run.log, { event: 'client_revoked', client_id }, audit)
+    return writeEnds(run, db, ending, total)
+  }
+  const progress = openProgress(run, 'session', total)
+  try {
+    return await revokeOneByOne(run, db, filter, end, progress)
+  } finally {
+    progress.end()
+  }
+}
+
+/** How many are ended in one transaction: few enough that nobody waits for it. */
+const batchSize = 200
+
+/** Rests after each batch as long as it took. */
+async function revokeOneByOne(
+  run: Run,
+  db: Database,
+  filter: SessionFilter,
+  end: { readonly now: number; readonly reason: string },
+  progress: Progress,
+): Promise<number> {
+  let ended = 0
+  let batch: Buffer[] = []
+  const flush = async () => {
+    if (batch.length === 0) return
+    const startedAt = performance.now()
+    for (const id of await revokeSessions(db, batch, end)) {
+      const sid = formatUuid(id)
+      logRevocation(run.log, { event: 'session_revoked', sid }, { reason, at: end.now })
+      ended++
+    }
+    batch = []
+    progress.at(ended)
+    await pause(performance.now() - startedAt)
+  }
+  for await (const { id } of listSessions(db, { ...filter, livingAt: end.now })) {
+    batch.push(id)
+    if (batch.length === batchSize) await flush()
+  }
+  await flush()
+  return ended
+}
