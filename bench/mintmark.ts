@@ -40,7 +40,7 @@ export async function startMintmark({
   const home = mkdtempSync(join(tmpdir(), 'mintmark-bench-'))
   const settings = { MINTMARK_HOME: home, MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env }
   const refreshTokens = await seed(settings, sessions)
-  const child = await startChild(['src/main.ts', 'serve'], { cpu, env: settings })
+  const child = await startChild(['dist/src/main.js', 'serve'], { cpu, env: settings })
   return {
     ...child,
     refreshTokens,

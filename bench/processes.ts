@@ -5,6 +5,8 @@ import { createInterface } from 'node:readline'
 
 export interface Child {
   readonly url: string
+  /** What it printed before it listened. */
+  readonly said: readonly string[]
   /** User and system time so far, in microseconds; undefined where the system does not tell. */
   cpuMicroseconds(): number | undefined
   /** Resident memory in bytes; undefined where the system does not tell. */
@@ -19,12 +21,12 @@ export async function startChild(
   args: readonly string[],
   { cpu, env = {} }: { cpu: number; env?: Record<string, string> },
 ): Promise<Child> {
-  const pin = canPin && !process.env.NOPIN ? ['taskset', '-c', String(cpu)] : []
+  const pin = canPin ? ['taskset', '-c', String(cpu)] : []
   const [command = '', ...rest] = [...pin, process.execPath, ...args]
   const child = spawn(command, rest, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const exited = once(child, 'exit')
+  const said: string[] = []
   const port = await new Promise<number>((resolve, reject) => {
-    const said: string[] = []
     for (const stream of [child.stdout, child.stderr]) {
       createInterface(stream).on('line', line => {
         said.push(line)
@@ -37,6 +39,7 @@ export async function startChild(
   })
   return {
     url: `http://127.0.0.1:${port}`,
+    said,
     cpuMicroseconds: () => {
       const fields = readProc(`/proc/${child.pid}/stat`)
         ?.replace(/^.*\) /, '')

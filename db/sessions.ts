@@ -1,5 +1,6 @@
 import type { Database, SessionTable } from './database.ts'
 import { writeEnds } from './revocations.ts'
+import { keptQuery } from './kept-query.ts'
 
 /** A session as the judge sees it, with what its tokens say. */
 export interface Session extends SessionTable {
@@ -9,16 +10,27 @@ export interface Session extends SessionTable {
   readonly isOfThisEpoch: boolean
 }
 
-/** Finds a session by its id, whatever its state. */
-export async function findSession({ sql }: Database, id: Buffer): Promise<Session | undefined> {
-  const row = await sql
+// Sub-queries and not joins: SQLite takes several times as long for the latter, even where there is no row to join.
+const sessionById = keptQuery((sql, id: Buffer) =>
+  sql
     .selectFrom('sessions')
-    .leftJoin('users', 'users.id', 'sessions.user_id')
-    .leftJoin('clients', 'clients.id', 'sessions.client_id')
-    .selectAll('sessions')
-    .select(['users.username', 'users.roles', 'users.epoch as users_epoch', 'clients.epoch as clients_epoch'])
-    .where('sessions.id', '=', id)
-    .executeTakeFirst()
+    .selectAll()
+    .select(({ selectFrom }) => {
+      const user = selectFrom('users').whereRef('users.id', '=', 'sessions.user_id')
+      const client = selectFrom('clients').whereRef('clients.id', '=', 'sessions.client_id')
+      return [
+        user.select('username').as('username'),
+        user.select('roles').as('roles'),
+        user.select('epoch').as('users_epoch'),
+        client.select('epoch').as('clients_epoch'),
+      ]
+    })
+    .where('id', '=', id),
+)
+
+/** Finds a session by its id, whatever its state. */
+export async function findSession(db: Database, id: Buffer): Promise<Session | undefined> {
+  const [row] = await sessionById(db, id)
   if (!row) return undefined
   const { users_epoch, clients_epoch, roles, ...session } = row
   const isOfThisEpoch =
@@ -86,16 +98,20 @@ export async function insertSession({ sql }: Database, session: NewSession): Pro
   return numInsertedOrUpdatedRows === 1n
 }
 
-/** Finds the living machine session of a client. */
-export async function findMachineSession({ sql }: Database, clientId: string, clientEpoch: number) {
-  return sql
+const machineSessionOf = keptQuery((sql, clientId: string, clientEpoch: number) =>
+  sql
     .selectFrom('sessions')
     .select(['id', 'auth_time', 'status_position'])
     .where('client_id', '=', clientId)
     .where('user_id', 'is', null)
     .where('revoked_at', 'is', null)
-    .where('client_epoch', '=', clientEpoch)
-    .executeTakeFirst()
+    .where('client_epoch', '=', clientEpoch),
+)
+
+/** Finds the living machine session of a client. */
+export async function findMachineSession(db: Database, clientId: string, clientEpoch: number) {
+  const [session] = await machineSessionOf(db, clientId, clientEpoch)
+  return session
 }
 
 /** A snapshot that a verdict was given on: the change happens only if the session is still as it was. */

@@ -370,14 +370,15 @@ t.test('a good token costs one read of the database', async t => {
   const { server, web, tokens } = await world(t)
   let queries = 0
   const counting: KyselyPlugin = {
-    transformQuery: ({ node }) => {
+    transformQuery: ({ node }) => node,
+    transformResult: async ({ result }) => {
       queries++
-      return node
+      return result
     },
-    transformResult: async ({ result }) => result,
   }
   const { db } = server.ctx
-  const app = buildApp({ ...server.ctx, db: { ...db, sql: db.sql.withPlugin(counting) } })
+  const sql = db.sql.withPlugin(counting)
+  const app = buildApp({ ...server.ctx, db: { ...db, sql } })
   t.teardown(() => app.close())
   for (const token of [tokens.access_token, tokens.refresh_token]) {
     queries = 0

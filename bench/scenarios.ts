@@ -1,0 +1,223 @@
+import type { Caller } from './load.ts'
+import {
+  basic,
+  clientId,
+  clientSecret,
+  password,
+  resource,
+  startMintmark,
+  username,
+  type Mintmark,
+} from './mintmark.ts'
+import { startChild, type Child } from './processes.ts'
+
+export const connections = 64
+
+/** The servers of one run, all on the same core. */
+export interface Servers {
+  readonly mintmark: Mintmark
+  /** A bare Fastify POST. */
+  readonly bare: Child
+  /** node-oidc-provider in memory. */
+  readonly oidcProvider: Child
+}
+
+export interface Scenario {
+  readonly title: string
+  /** What the server named does, one caller for each connection. Missing where it has no such work. */
+  readonly callers: Partial<
+    Record<keyof Servers, (servers: Servers) => Promise<readonly Caller[]> | readonly Caller[]>
+  >
+  /** The least that the ratio to each of the others should be. */
+  readonly goals: Partial<Record<'bare' | 'oidcProvider', number>>
+}
+
+export async function startServers(cpu: number): Promise<Servers> {
+  const mintmark = await startMintmark({
+    sessions: connections,
+    cpu,
+    env: { MINTMARK_CORS_ORIGINS: 'https://app.example' },
+  })
+  const bare = await startChild(['bench/servers/bare.ts'], { cpu })
+  const args = [String(connections), clientId, clientSecret, resource]
+  const oidcProvider = await startChild(['bench/servers/oidc-provider.ts', ...args], { cpu })
+  return { mintmark, bare, oidcProvider }
+}
+
+const headers = { 'content-type': 'application/x-www-form-urlencoded', authorization: basic }
+
+/** Posts the same again and again; `check` throws on an answer that is not right. */
+function posting(path: string, body: string, check: (answer: Record<string, unknown>) => boolean): Caller {
+  return {
+    next: () => ({ method: 'POST', path, headers, body }),
+    answered: (status, text) => {
+      if (status !== 200 || !check(JSON.parse(text))) throw new Error(`${path} answered ${status} ${text}`)
+    },
+  }
+}
+
+/** Each answer gives the token of the next request, as an app's do. */
+function refreshing(refreshToken: string): Caller {
+  let token = refreshToken
+  return {
+    next: () => ({
+      method: 'POST',
+      path: '/token',
+      headers,
+      body: `grant_type=refresh_token&refresh_token=${token}`,
+    }),
+    answered: (status, text) => {
+      if (status !== 200) throw new Error(`/token answered ${status} ${text}`)
+      token = JSON.parse(text).refresh_token
+    },
+  }
+}
+
+function getting(path: string, more: Record<string, string>, expected: number): Caller {
+  return {
+    next: () => ({ method: 'GET', path, headers: more }),
+    answered: status => {
+      if (status !== expected) throw new Error(`${path} answered ${status}`)
+    },
+  }
+}
+
+const each = (make: (i: number) => Caller): Caller[] => Array.from({ length: connections }, (_, i) => make(i))
+
+const hasToken = (answer: Record<string, unknown>) => typeof answer['access_token'] === 'string'
+const isActive = (answer: Record<string, unknown>) => answer['active'] === true
+
+const bareCallers = () =>
+  each(() => posting('/token', `grant_type=refresh_token&refresh_token=${'x'.repeat(88)}`, hasToken))
+
+async function freshToken(url: string, grant: string): Promise<string> {
+  const response = await fetch(`${url}/token`, { method: 'POST', headers, body: grant })
+  const answer = (await response.json()) as { access_token: string }
+  return answer.access_token
+}
+
+const oidcTokens = ({ oidcProvider }: Servers): string[] => {
+  const line = oidcProvider.said.find(said => said.startsWith('{"refreshTokens"')) ?? '{}'
+  return JSON.parse(line).refreshTokens
+}
+
+export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario>([
+  [
+    'refresh',
+    {
+      title: 'POST /token, refresh_token: durable, rotating, ES256',
+      callers: {
+        mintmark: ({ mintmark }) => mintmark.refreshTokens.map(refreshing),
+        bare: bareCallers,
+        oidcProvider: servers => oidcTokens(servers).map(refreshing),
+      },
+      goals: { bare: 0.33, oidcProvider: 5 },
+    },
+  ],
+  [
+    'client-credentials',
+    {
+      title: 'POST /token, client_credentials: ES256',
+      callers: {
+        mintmark: () => each(() => posting('/token', 'grant_type=client_credentials', hasToken)),
+        bare: bareCallers,
+        oidcProvider: () => each(() => posting('/token', 'grant_type=client_credentials', hasToken)),
+      },
+      goals: { bare: 0.4 },
+    },
+  ],
+  [
+    'introspect',
+    {
+      title: 'POST /introspect of a live access token, seen before',
+      callers: {
+        mintmark: async ({ mintmark }) => {
+          const token = await freshToken(mintmark.url, 'grant_type=client_credentials')
+          return each(() => posting('/introspect', `token=${token}`, isActive))
+        },
+        bare: bareCallers,
+      },
+      goals: { bare: 0.4 },
+    },
+  ],
+  [
+    'introspect-first',
+    {
+      title: 'POST /introspect of a live access token, each for the first time',
+      callers: {
+        mintmark: async ({ mintmark }) => {
+          const tokens: string[] = []
+          for (let i = 0; i < 40; i++) {
+            const grants = each(() => ({ next: () => ({}) }) as Caller).map(() =>
+              freshToken(mintmark.url, 'grant_type=client_credentials'),
+            )
+            tokens.push(...(await Promise.all(grants)))
+          }
+          // More tokens than the server remembers would be needed to see no token twice, so the run is short of them.
+          return each(i => {
+            let at = i
+            return {
+              next: () => {
+                at += connections
+                return {
+                  method: 'POST',
+                  path: '/introspect',
+                  headers,
+                  body: `token=${tokens[at % tokens.length]}`,
+                }
+              },
+              answered: (status, text) => {
+                if (status !== 200 || !isActive(JSON.parse(text)))
+                  throw new Error(`/introspect answered ${text}`)
+              },
+            }
+          })
+        },
+        bare: bareCallers,
+      },
+      goals: { bare: 0.25 },
+    },
+  ],
+  [
+    'jwks',
+    {
+      title: 'GET /.well-known/jwks.json',
+      callers: { mintmark: () => each(() => getting('/.well-known/jwks.json', {}, 200)), bare: bareCallers },
+      goals: { bare: 0.7 },
+    },
+  ],
+  [
+    'jwks-304',
+    {
+      title: 'GET /.well-known/jwks.json, not modified',
+      callers: {
+        mintmark: async ({ mintmark }) => {
+          const { headers } = await fetch(`${mintmark.url}/.well-known/jwks.json`)
+          const etag = headers.get('etag') ?? ''
+          return each(() => getting('/.well-known/jwks.json', { 'if-none-match': etag }, 304))
+        },
+        bare: bareCallers,
+      },
+      goals: { bare: 0.7 },
+    },
+  ],
+  [
+    'password',
+    {
+      title: 'POST /token, password: bounded by the argon2id hash',
+      callers: {
+        mintmark: () =>
+          // As many as are hashed at once, with some waiting; more would be turned away.
+          Array.from({ length: 8 }, () =>
+            posting(
+              '/token',
+              `grant_type=password&username=${username}&password=${encodeURIComponent(password)}`,
+              hasToken,
+            ),
+          ),
+        bare: bareCallers,
+      },
+      goals: {},
+    },
+  ],
+])
