@@ -62,6 +62,7 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
     scope,
     alg: 'ES256',
     access_token_seconds: null,
+    has_status: 1,
     created_at: now(),
   })
   await insertClient(db, {
