@@ -17,6 +17,8 @@ export interface Tables {
   revocations: RevocationTable
   endings: EndingTable
   signing_keys: SigningKeyTable
+  token_promises: TokenPromiseTable
+  root_keys: RootKeyTable
   status_positions: StatusPositionTable
   status_lists: StatusListTable
   sweeper: SweeperTable
@@ -34,6 +36,9 @@ export interface InstallationTable {
   key_rotation_seconds: number
   jwks_max_age_seconds: number
   clock_skew_seconds: number
+  /** The largest max-age of lately, as long as somebody may have a key set that was sent with it. */
+  largest_max_age_seconds: number
+  largest_max_age_until: number
   /** Set when the installation has been moved to another database: it never serves again. */
   moved_at: number | null
 }
@@ -86,6 +91,8 @@ export interface ResourceTable {
   scope: string
   /** The JWS algorithm that signs its tokens. */
   alg: string
+  /** The one that does so until a key of `alg` may sign. */
+  previous_alg: string | null
   /** null: the server's setting. */
   access_token_seconds: number | null
   /** Whether its tokens say where their status is listed: 1 or 0. */
@@ -155,11 +162,10 @@ export interface EndingTable {
 }
 
 export interface SigningKeyTable {
+  /** The thumbprint of the public key (RFC 7638). */
   kid: string
   alg: string
-  /** JSON of the public JWK (RFC 7517). */
-  public_jwk: string
-  /** The PKCS #8 private key, sealed under the root key and bound to the kid. */
+  /** The PKCS #8 private key, sealed under the root key and bound to the kid. Only what opens is published. */
   sealed_private_key: Buffer
   root_key_id: string
   published_at: number
@@ -167,10 +173,28 @@ export interface SigningKeyTable {
   retired_at: number | null
   /** The key stays published at least until then; only ever raised. */
   verify_until: number
+  /** And at least so long after it has retired, by clocks that nobody sets; only ever raised. */
+  verify_seconds: number
+  /** How long servers have seen the key waiting, to sign or to leave, by clocks that nobody sets. */
+  witnessed_seconds: number
   /** An administrator asked for a rotation, as soon as the next key may sign. */
   rotation_requested_at: number | null
   revoked_at: number | null
   revoke_reason: string | null
+}
+
+/** How many JWTs a key may sign that expire by then: written before the first of them is handed out. */
+export interface TokenPromiseTable {
+  kid: string
+  expires_at: number
+  tokens: number
+}
+
+/** The root keys that this database has been under, by their ids. */
+export interface RootKeyTable {
+  id: string
+  current_from: number
+  current_until: number | null
 }
 
 /** One row: the first number that no instance has leased for a position in the status lists. */

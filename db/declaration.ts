@@ -1,11 +1,11 @@
 import { addClient, type ClientSettings } from './clients.ts'
-import type { ClientTable, Database, ResourceTable } from './database.ts'
+import type { ClientTable, Database } from './database.ts'
 import { raiseRevision } from './installation.ts'
-import { addResource, type ResourceSettings } from './resources.ts'
+import { addResource, updateResource, type NewResource, type ResourceSettings } from './resources.ts'
 
 /** What a plan adds and changes. */
 export interface Changes {
-  readonly newResources: readonly ResourceTable[]
+  readonly newResources: readonly NewResource[]
   readonly newClients: readonly Omit<ClientTable, 'epoch'>[]
   readonly resources: ReadonlyMap<string, Partial<ResourceSettings>>
   readonly clients: ReadonlyMap<string, Partial<ClientSettings>>
@@ -15,16 +15,11 @@ export interface Changes {
 export async function applyChanges({ transact }: Database, changes: Changes): Promise<boolean> {
   try {
     await transact(async transaction => {
+      await raiseRevision(transaction)
       for (const resource of changes.newResources)
         if (!(await addResource(transaction, resource))) throw new LostGround()
-      for (const [uri, settings] of changes.resources) {
-        const { numUpdatedRows } = await transaction
-          .updateTable('resources')
-          .set(settings)
-          .where('uri', '=', uri)
-          .executeTakeFirstOrThrow()
-        if (numUpdatedRows !== 1n) throw new LostGround()
-      }
+      for (const [uri, settings] of changes.resources)
+        if (!(await updateResource(transaction, uri, settings))) throw new LostGround()
       for (const client of changes.newClients)
         if (!(await addClient(transaction, client))) throw new LostGround()
       for (const [id, settings] of changes.clients) {
@@ -35,7 +30,6 @@ export async function applyChanges({ transact }: Database, changes: Changes): Pr
           .executeTakeFirstOrThrow()
         if (numUpdatedRows !== 1n) throw new LostGround()
       }
-      await raiseRevision(transaction)
     })
     return true
   } catch (error) {

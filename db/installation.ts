@@ -1,7 +1,10 @@
 import { sql as fragment, type Kysely } from 'kysely'
 import type { Database, InstallationTable, Tables } from './database.ts'
 
-export type NewInstallation = Omit<InstallationTable, 'id' | 'revision' | 'moved_at'>
+export type NewInstallation = Omit<
+  InstallationTable,
+  'id' | 'revision' | 'moved_at' | 'largest_max_age_seconds' | 'largest_max_age_until'
+>
 
 /** What this database is; undefined when it has just been made. */
 export async function findInstallation({ sql }: Database): Promise<InstallationTable | undefined> {
@@ -9,13 +12,31 @@ export async function findInstallation({ sql }: Database): Promise<InstallationT
 }
 
 /** Says what a new database is; false when another process was first. */
-export async function insertInstallation({ sql }: Database, installation: NewInstallation): Promise<boolean> {
-  const { numInsertedOrUpdatedRows } = await sql
-    .insertInto('installation')
-    .values({ id: 1, revision: 0, moved_at: null, ...installation })
-    .onConflict(conflict => conflict.doNothing())
-    .executeTakeFirstOrThrow()
-  return numInsertedOrUpdatedRows === 1n
+export async function insertInstallation(
+  { transact }: Database,
+  installation: NewInstallation,
+): Promise<boolean> {
+  const { created_at, root_key_id, jwks_max_age_seconds } = installation
+  return transact(async transaction => {
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('installation')
+      .values({
+        id: 1,
+        revision: 0,
+        moved_at: null,
+        largest_max_age_seconds: jwks_max_age_seconds,
+        largest_max_age_until: created_at,
+        ...installation,
+      })
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (numInsertedOrUpdatedRows !== 1n) return false
+    await transaction
+      .insertInto('root_keys')
+      .values({ id: root_key_id, current_from: created_at, current_until: null })
+      .execute()
+    return true
+  })
 }
 
 /** The number that every change which running servers must hear of has raised. */
@@ -30,6 +51,55 @@ export async function raiseRevision(transaction: Kysely<Tables>): Promise<void> 
     .updateTable('installation')
     .set({ revision: fragment`revision + 1` })
     .execute()
+}
+
+/** What all instances of the key rings keep to, in seconds. */
+export type KeyPolicy = Pick<
+  InstallationTable,
+  'key_rotation_seconds' | 'jwks_max_age_seconds' | 'clock_skew_seconds'
+>
+
+/** For how long a lowered max-age is still reckoned with: nobody may keep a key set for longer. */
+export const largestMaxAgeLingersSeconds = 7 * 86_400
+
+/**
+ * Changes the policy, if it still is the one that was looked at; whether it was. Promises that were made already are
+ * raised where the new policy promises more, and kept where it promises less.
+ */
+export async function changeKeyPolicy(
+  { transact }: Database,
+  { from, to, now }: { readonly from: KeyPolicy; readonly to: KeyPolicy; readonly now: number },
+): Promise<boolean> {
+  return transact(async transaction => {
+    const lingering = fragment<number>`case when largest_max_age_until > ${now} then largest_max_age_seconds else 0 end`
+    const { numUpdatedRows } = await transaction
+      .updateTable('installation')
+      .set({
+        ...to,
+        revision: fragment`revision + 1`,
+        ...(to.jwks_max_age_seconds < from.jwks_max_age_seconds && {
+          largest_max_age_seconds: fragment`case when ${lingering} > jwks_max_age_seconds then ${lingering} else jwks_max_age_seconds end`,
+          largest_max_age_until: now + largestMaxAgeLingersSeconds,
+        }),
+      })
+      .where('key_rotation_seconds', '=', from.key_rotation_seconds)
+      .where('jwks_max_age_seconds', '=', from.jwks_max_age_seconds)
+      .where('clock_skew_seconds', '=', from.clock_skew_seconds)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    const marginOf = (policy: KeyPolicy) => policy.jwks_max_age_seconds + policy.clock_skew_seconds
+    const raise = marginOf(to) - marginOf(from)
+    if (raise > 0) {
+      await transaction
+        .updateTable('signing_keys')
+        .set(eb => ({
+          verify_until: eb('verify_until', '+', raise),
+          verify_seconds: eb('verify_seconds', '+', raise),
+        }))
+        .execute()
+    }
+    return true
+  })
 }
 
 /** How many there are of what people make. */

@@ -1,6 +1,10 @@
-import type { Kysely } from 'kysely'
+import type { Transaction } from 'kysely'
 import type { Database, ResourceTable, Tables } from './database.ts'
 import { raiseRevision } from './installation.ts'
+import { defaultAlg, signingAlgs } from './signing-keys.ts'
+
+/** A resource as it is wanted; which algorithm signs for it until its own may, the database knows. */
+export type NewResource = Omit<ResourceTable, 'previous_alg'>
 
 export async function findResource({ sql }: Database, uri: string): Promise<ResourceTable | undefined> {
   return sql.selectFrom('resources').selectAll().where('uri', '=', uri).executeTakeFirst()
@@ -11,25 +15,27 @@ export async function listResources({ sql }: Database): Promise<ResourceTable[]>
 }
 
 /** Adds a resource; false when one with its URI is there already. */
-export async function insertResource({ transact }: Database, resource: ResourceTable): Promise<boolean> {
+export async function insertResource({ transact }: Database, resource: NewResource): Promise<boolean> {
   return transact(async transaction => {
-    if (!(await addResource(transaction, resource))) return false
     await raiseRevision(transaction)
-    return true
+    return addResource(transaction, resource)
   })
 }
 
-/** A part of a larger transaction, which raises the revision. */
-export async function addResource(transaction: Kysely<Tables>, resource: ResourceTable): Promise<boolean> {
+/** A part of a larger transaction, which has raised the revision: so no key begins to sign meanwhile. */
+export async function addResource(transaction: Transaction<Tables>, resource: NewResource): Promise<boolean> {
+  const signing = await listSigningAlgs(transaction)
+  // Before there is any key, all that are wanted will sign at once.
+  const mayHaveAlg = signing.length === 0 || signing.includes(resource.alg)
   const { numInsertedOrUpdatedRows } = await transaction
     .insertInto('resources')
-    .values(resource)
+    .values({ ...resource, previous_alg: mayHaveAlg ? null : defaultAlg })
     .onConflict(conflict => conflict.doNothing())
     .executeTakeFirstOrThrow()
   return numInsertedOrUpdatedRows === 1n
 }
 
-export type ResourceSettings = Omit<ResourceTable, 'uri' | 'created_at'>
+export type ResourceSettings = Omit<NewResource, 'uri' | 'created_at'>
 
 /** Changes a resource's settings; false when there is none. */
 export async function changeResource(
@@ -38,15 +44,36 @@ export async function changeResource(
   settings: Partial<ResourceSettings>,
 ): Promise<boolean> {
   return transact(async transaction => {
-    const { numUpdatedRows } = await transaction
-      .updateTable('resources')
-      .set(settings)
-      .where('uri', '=', uri)
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return false
     await raiseRevision(transaction)
-    return true
+    return updateResource(transaction, uri, settings)
   })
+}
+
+/** A part of a larger transaction, which has raised the revision: so no key begins to sign meanwhile. */
+export async function updateResource(
+  transaction: Transaction<Tables>,
+  uri: string,
+  settings: Partial<ResourceSettings>,
+): Promise<boolean> {
+  const before = await transaction
+    .selectFrom('resources')
+    .select(['alg', 'previous_alg'])
+    .where('uri', '=', uri)
+    .executeTakeFirst()
+  if (!before) return false
+  const alg = settings.alg ?? before.alg
+  const signing = await listSigningAlgs(transaction)
+  const mayHaveAlg = signing.length === 0 || signing.includes(alg)
+  await transaction
+    .updateTable('resources')
+    .set({ ...settings, previous_alg: mayHaveAlg ? null : (before.previous_alg ?? before.alg) })
+    .where('uri', '=', uri)
+    .execute()
+  return true
+}
+
+async function listSigningAlgs(transaction: Transaction<Tables>): Promise<readonly string[]> {
+  return (await signingAlgs(transaction).execute()).map(({ alg }) => alg)
 }
 
 export interface ResourceDeletion {

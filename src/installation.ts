@@ -4,7 +4,8 @@ import { openDatabase, type Database, type DatabaseOptions, type InstallationTab
 import { findInstallation, insertInstallation } from '../db/installation.ts'
 import { migrate, schemaStatus } from '../db/migrate.ts'
 import { ConfigError, type Config } from './config.ts'
-import { makeRootKeyFile, readRootKeys, type RootKeys } from './keys/root-key.ts'
+import { readRootKeys, type RootKeys } from './keys/root-key.ts'
+import { makeRootKeyFile } from './keys/root-key-file.ts'
 
 /** A database, the root keys that fit it, and what the database says of itself. */
 export interface Installation {
@@ -58,6 +59,7 @@ export async function openInstallation(
     // Nothing is locked for a command that finds all up to date.
     const migrated = pending.length > 0 ? await migratePatiently(config, db, now()) : []
     const record = earlier ?? (await recordInstallation(db, config, rootKeys, now()))
+    rootKeys.follow(record.root_key_id)
     return { db, rootKeys, record, migrated }
   } catch (error) {
     await db.close()

@@ -15,7 +15,7 @@ import {
   statusListUri,
 } from './protocol/status-list.ts'
 import { openRevocationFeed } from './revocation-feed.ts'
-import { defaultAlg } from './target.ts'
+import { defaultAlg } from '../db/signing-keys.ts'
 
 /** A list as it is served. */
 export interface SignedStatusList {
@@ -150,7 +150,7 @@ async function signed(
   const lifetimes = (await registry.listResources()).map(resource => resource.access_token_seconds ?? 0)
   const ttl = statusListTtl(config)
   const lst = await promisify(deflate)(bits, { level: 9 })
-  const jwt = keys.sign(statusListType, defaultAlg, {
+  const jwt = await keys.sign(statusListType, defaultAlg, {
     iss: config.issuer,
     sub: statusListUri(config.issuer, number),
     iat: at,

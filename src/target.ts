@@ -1,3 +1,4 @@
+import { defaultAlg } from '../db/signing-keys.ts'
 import type { Context } from './context.ts'
 import { OAuthError } from './errors.ts'
 import type { Form } from './protocol/form.ts'
@@ -24,9 +25,6 @@ export interface Granting {
   /** The one resource of the grant; null for any of the client's. */
   readonly resource: string | null
 }
-
-/** Signs what no resource has chosen an algorithm for. */
-export const defaultAlg = 'ES256'
 
 /**
  * Finds the resource (RFC 8707 §2) and the scope (RFC 6749 §3.3) that a request is for, within what was granted.
@@ -59,7 +57,7 @@ export async function targetOf(
   return {
     audience: resource?.uri ?? ctx.config.issuer,
     scope: scope.join(' '),
-    alg: resource?.alg ?? defaultAlg,
+    alg: resource?.previous_alg ?? resource?.alg ?? defaultAlg,
     accessTokenSeconds: resource?.access_token_seconds ?? ctx.config.accessTokenSeconds,
     hasStatus: resource?.has_status !== 0,
   }

@@ -16,7 +16,7 @@ import { openContext } from '../src/commands/serve.ts'
 import { loadConfig } from '../src/config.ts'
 import type { Context } from '../src/context.ts'
 import { openInstallation } from '../src/installation.ts'
-import { makeRootKeyFile } from '../src/keys/root-key.ts'
+import { makeRootKeyFile } from '../src/keys/root-key-file.ts'
 import { openStanding } from '../src/standing.ts'
 import { formatUuid, hashSecret, newUuid } from '../src/protocol/secrets.ts'
 
@@ -47,8 +47,10 @@ export interface TestServer {
   readonly app: FastifyInstance
   /** Each line that was logged, parsed. */
   readonly log: readonly Readonly<Record<string, unknown>>[]
-  /** Moves the clock on. */
+  /** Lets time pass. */
   tick(seconds: number): void
+  /** Sets the clock, while no time passes. */
+  setClock(seconds: number): void
   /** Adds a resource; its scope is `read write` unless told. */
   resource(uri: string, settings?: Partial<ResourceTable>): Promise<void>
   /** Adds a client with all grants and the scope `read write`, confidential unless `isPublic`. */
@@ -100,6 +102,7 @@ export async function startServer(
   firstNow = startedAt,
 ): Promise<TestServer> {
   let now = firstNow
+  let steady = 0
   // Not t.testdir(), which a second server of the same test would empty.
   const home = mkdtempSync(join(tmpdir(), 'mintmark-'))
   t.teardown(() => rmSync(home, { recursive: true, force: true }))
@@ -119,7 +122,7 @@ export async function startServer(
   const installation = await openInstallation(config, () => now, { mayCreate: true })
   const logger = pino({ level: config.logLevel }, stream)
   const standing = openStanding({ db: installation.db, now: () => now, log: logger })
-  const ctx = await openContext(config, installation, standing, logger)
+  const ctx = await openContext(config, installation, standing, logger, () => steady)
   const app = buildApp(ctx)
   const secrets = new Set<string>()
   t.teardown(async () => {
@@ -141,7 +144,11 @@ export async function startServer(
     app,
     log,
     request,
-    tick: seconds => void (now += seconds),
+    tick: seconds => {
+      now += seconds
+      steady += seconds
+    },
+    setClock: seconds => void (now = seconds),
     follow: async () => {
       await ctx.registry.follow()
       await ctx.keys.follow()

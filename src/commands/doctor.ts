@@ -4,17 +4,15 @@ import { styleText } from 'node:util'
 import type { Command } from '@commander-js/extra-typings'
 import { tryWriting } from '../../db/installation.ts'
 import { latestSessionId } from '../../db/session-pages.ts'
-import { listSigningKeys } from '../../db/signing-keys.ts'
 import { isLoopback, type Config } from '../config.ts'
 import type { Installation } from '../installation.ts'
-import { phaseOf, rotationDue, type KeyPhase } from '../keys/key-life.ts'
-import { readRing } from '../keys/ring.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
+import { checkKeys } from './doctor-keys.ts'
 import { describeError } from './failures.ts'
 import { counted, formatBytes, formatTime } from './output.ts'
 
 /** What a check has found. A warning may be meant so; a problem is wrong. */
-interface Finding {
+export interface Finding {
   readonly verdict: 'ok' | 'warning' | 'problem'
   readonly text: string
   /** What to do about it. */
@@ -198,45 +196,6 @@ async function checkDatabase({ db, record }: Installation): Promise<Finding[]> {
   await tryWriting(db)
   return [{ verdict: 'ok', text: `writable, up to date, and that of ${record.issuer} with its root key` }]
 }
-
-/** Each algorithm has one key that signs and one that is published to follow it, and all of them open. */
-async function checkKeys({ db, rootKeys, record }: Installation, { now, log }: Run): Promise<Finding[]> {
-  const rows = await listSigningKeys(db)
-  if (rows.length === 0) return [{ verdict: 'ok', text: 'none yet: `mintmark serve` makes the first ones' }]
-  const findings: Finding[] = []
-  // What it would log is told below.
-  const { byKid } = readRing(rows, record, rootKeys, log.child({}, { level: 'silent' }))
-  for (const { kid, alg } of rows.filter(row => phaseOf(row) !== 'revoked' && !byKid.has(row.kid))) {
-    findings.push({
-      verdict: 'problem',
-      text: `the ${alg} key ${kid} does not open: its row was changed, or its root key is not in the file`,
-      advice: 'put the root key file or the database back from your backup',
-    })
-  }
-  for (const alg of new Set(rows.map(row => row.alg))) {
-    const ofPhase = (phase: KeyPhase) => rows.find(row => row.alg === alg && phaseOf(row) === phase)
-    const active = ofPhase('active')
-    const advice = 'start a server: it does by itself what is due'
-    if (!active) findings.push({ verdict: 'problem', text: `no key signs ${alg}`, advice })
-    if (!ofPhase('next'))
-      findings.push({ verdict: 'warning', text: `no ${alg} key is published to follow`, advice })
-    const dueAt = active && rotationDue(active, { rotationSeconds: record.key_rotation_seconds })
-    if (dueAt !== undefined && dueAt + lateSeconds < now()) {
-      findings.push({
-        verdict: 'warning',
-        text: `the ${alg} key should have rotated ${formatTime(dueAt)}`,
-        advice,
-      })
-    }
-  }
-  if (findings.length > 0) return findings
-  return [
-    { verdict: 'ok', text: `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them` },
-  ]
-}
-
-/** How late a rotation may be where a server runs. */
-const lateSeconds = 3600
 
 /** The newest session tells when it began; the clock must not be before that. */
 async function checkClock({ db, record }: Installation, { now }: Run): Promise<Finding[]> {

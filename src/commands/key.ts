@@ -1,24 +1,27 @@
 import type { Command } from '@commander-js/extra-typings'
 import type { InstallationTable, SigningKeyTable } from '../../db/database.ts'
+import { listResources } from '../../db/resources.ts'
 import { listSigningKeys, requestRotation } from '../../db/signing-keys.ts'
+import type { Installation } from '../installation.ts'
 import { algorithms } from '../keys/algorithms.ts'
-import { phaseOf, rotationDue } from '../keys/key-life.ts'
-import { leadSecondsOf } from '../keys/ring.ts'
-import { makeRootKeyFile, readRootKeys } from '../keys/root-key.ts'
+import { phaseOf, planRing, type KeyPlan } from '../keys/key-life.ts'
+import { algsWanted, ringPolicyOf, type RingPolicy } from '../keys/key-policy.ts'
 import { command, verb, type Terminal } from './command.ts'
 import { CommandError } from './failures.ts'
-import { facts, formatTime, type Row } from './output.ts'
+import { rootKeyVerbs } from './key-root.ts'
+import { formatTime, type Row } from './output.ts'
 
 /** `mintmark key`: the keys that sign tokens, and the root key that everything secret is encrypted under. */
 export function keyCommands(program: Command, terminal: Terminal): void {
   const key = program.command('key').description('signing keys, and the root key')
 
   verb(key, 'list', 'show the signing keys and what becomes of them', ['mintmark key list']).action(
-    command(terminal, async ({ open }) => {
-      const { db, record } = await open()
+    command(terminal, async ({ open, now }) => {
+      const { rows, policy } = await readRings(await open(), now())
+      const plan = planRing(rows, policy, now())
       return {
         columns: ['KID', 'ALG', 'STATE', 'PUBLISHED', 'SIGNS FROM', 'THEN'],
-        rows: (await listSigningKeys(db)).map((row, _i, rows) => rowOf(row, rows, record)),
+        rows: rows.map(row => rowOf(row, plan.get(row.kid))),
         none: 'There is no signing key yet: `mintmark serve` makes the first ones.',
       }
     }),
@@ -31,8 +34,8 @@ export function keyCommands(program: Command, terminal: Terminal): void {
     .option('--alg <alg>', `of this algorithm only: ${[...algorithms.keys()].join(', ')}`)
     .action(
       command(terminal, async ({ open, now }, { alg }) => {
-        const { db, record } = await open()
-        const rows = await listSigningKeys(db)
+        const installation = await open()
+        const { rows } = await readRings(installation, now())
         const active = rows.filter(row => phaseOf(row) === 'active' && (alg === undefined || row.alg === alg))
         if (active.length === 0) {
           throw new CommandError(
@@ -41,13 +44,16 @@ export function keyCommands(program: Command, terminal: Terminal): void {
               : `there is no key that signs ${alg}: \`mintmark key list\` shows the keys`,
           )
         }
-        const rotations = []
-        for (const row of active) {
-          if (!(await requestRotation(db, row.kid, now()))) continue
-          const next = rows.find(other => other.alg === row.alg && phaseOf(other) === 'next')
-          const effectiveAt = Math.max(now(), (next?.published_at ?? now()) + leadSecondsOf(record))
-          rotations.push({ alg: row.alg, from: row.kid, to: next?.kid ?? null, effective_at: effectiveAt })
-        }
+        const asked = []
+        for (const row of active) if (await requestRotation(installation.db, row.kid, now())) asked.push(row)
+        const rings = await readRings(installation, now())
+        const plan = planRing(rings.rows, rings.policy, now())
+        const rotations = asked.map(row => ({
+          alg: row.alg,
+          from: row.kid,
+          to: rings.rows.find(other => other.alg === row.alg && phaseOf(other) === 'next')?.kid ?? null,
+          effective_at: plan.get(row.kid)?.retiresAt ?? now(),
+        }))
         return {
           text: rotations.map(rotation => describeRotation(rotation, now())).join('\n'),
           json: rotations,
@@ -55,23 +61,22 @@ export function keyCommands(program: Command, terminal: Terminal): void {
       }),
     )
 
-  verb(key, 'new-root', 'make a root key for a new installation', ['mintmark key new-root']).action(
-    command(terminal, async ({ config }) => {
-      const settings = config()
-      const { rootKeyFile } = settings
-      if (!makeRootKeyFile(rootKeyFile)) {
-        throw new CommandError(`there is a root key at ${rootKeyFile} already, and it is never overwritten`)
-      }
-      const { currentId } = readRootKeys(settings)
-      return {
-        text: `Made a root key. Keep a copy of it apart from the database's backups:\n${facts({ file: rootKeyFile, id: currentId })}`,
-        json: { file: rootKeyFile, id: currentId },
-      }
-    }),
-  )
+  rootKeyVerbs(key, terminal)
 }
 
-function rowOf(row: SigningKeyTable, rows: readonly SigningKeyTable[], record: InstallationTable): Row {
+export interface Rings {
+  readonly rows: readonly SigningKeyTable[]
+  readonly record: InstallationTable
+  readonly policy: RingPolicy
+}
+
+/** The rings and the policy as they are now. */
+export async function readRings({ db, record }: Installation, now: number): Promise<Rings> {
+  const algs = algsWanted(await listResources(db))
+  return { rows: await listSigningKeys(db), record, policy: ringPolicyOf(record, algs, now) }
+}
+
+function rowOf(row: SigningKeyTable, plan: KeyPlan | undefined): Row {
   const state = phaseOf(row)
   return {
     cells: [
@@ -79,8 +84,8 @@ function rowOf(row: SigningKeyTable, rows: readonly SigningKeyTable[], record: I
       row.alg,
       state,
       formatTime(row.published_at),
-      formatTime(row.activated_at),
-      whatFollows(row, rows, record),
+      formatTime(plan?.signsFrom ?? null),
+      formatTime(plan?.goneAt ?? null),
     ],
     json: {
       kid: row.kid,
@@ -92,27 +97,6 @@ function rowOf(row: SigningKeyTable, rows: readonly SigningKeyTable[], record: I
       verify_until: row.verify_until,
       revoked_at: row.revoked_at,
     },
-  }
-}
-
-/** The next step in a key's life, with its time. */
-function whatFollows(
-  row: SigningKeyTable,
-  rows: readonly SigningKeyTable[],
-  record: InstallationTable,
-): string {
-  const policy = { rotationSeconds: record.key_rotation_seconds }
-  switch (phaseOf(row)) {
-    case 'next': {
-      const active = rows.find(other => other.alg === row.alg && phaseOf(other) === 'active')
-      const published = row.published_at + leadSecondsOf(record)
-      return `signs ${formatTime(Math.max(published, active ? rotationDue(active, policy) : 0))}`
-    }
-    case 'active':
-      return `retires ${formatTime(rotationDue(row, policy))}`
-    case 'retiring':
-    case 'revoked':
-      return `is forgotten ${formatTime(row.verify_until)}`
   }
 }
 

@@ -1,6 +1,11 @@
 import { Option, type Command } from '@commander-js/extra-typings'
-import type { ResourceTable } from '../../db/database.ts'
-import { deleteResource, findResource, insertResource, listResources } from '../../db/resources.ts'
+import {
+  deleteResource,
+  findResource,
+  insertResource,
+  listResources,
+  type NewResource,
+} from '../../db/resources.ts'
 import { algs } from '../protocol/declaration.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { command, verb, type Terminal } from './command.ts'
@@ -62,7 +67,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
   verb(resource, 'list', 'show all APIs', ['mintmark resource list']).action(
     command(terminal, async ({ open }) => {
       const { config, db } = await open()
-      const rowOf = (row: ResourceTable): Row => ({
+      const rowOf = (row: NewResource): Row => ({
         cells: [
           row.uri,
           row.alg,
@@ -102,7 +107,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     )
 }
 
-function describe({ access_token_seconds, has_status, ...resource }: ResourceTable) {
+function describe({ access_token_seconds, has_status, ...resource }: NewResource) {
   return { ...resource, access_token_ttl: access_token_seconds, status: has_status === 1 }
 }
 

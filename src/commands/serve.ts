@@ -88,15 +88,16 @@ export async function startServer(
   }
 }
 
-/** Everything that an endpoint depends on. */
+/** Everything that an endpoint depends on. `steady` is a clock in seconds that nobody sets. */
 export async function openContext(
   config: Config,
   { db, rootKeys }: Installation,
   standing: Standing,
   log: FastifyBaseLogger,
+  steady = () => performance.now() / 1000,
 ): Promise<Context> {
   const { now } = standing
-  const keys = await openKeyRing({ db, rootKeys, now, log })
+  const keys = await openKeyRing({ db, rootKeys, now, steady, log })
   const registry = openRegistry(db)
   return {
     config,

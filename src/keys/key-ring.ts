@@ -1,21 +1,28 @@
 import type { Database, SigningKeyTable } from '../../db/database.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
-import { headerOf, verifySignature, followBoundSeconds, type Claims, type Ring } from './ring.ts'
 import { followRing } from './ring-follower.ts'
+import { headerOf, verifySignature, type Claims, type Ring } from './ring.ts'
 import type { RootKeys } from './root-key.ts'
+import type { RingKey } from './signing-key.ts'
+import { openLeases } from './token-leases.ts'
 
-/** Signs and verifies with the keys of the ring, and moves the ring on when it is time. */
+/** Signs and verifies with the keys of the rings, and moves the rings on when it is time. */
 export interface KeyRing {
-  /** A compact JWS (RFC 7515 §7.1) of the claims, by the active key of the algorithm. 503 where no key may sign now. */
-  sign(typ: string, alg: string, claims: Claims & { readonly exp: number }): string
+  /**
+   * A compact JWS (RFC 7515 §7.1) of the claims, by the active key of the algorithm; 503 where none may sign now. Until the
+   * JWT expires, the key stays published: that is stored before the JWT is handed out.
+   */
+  sign(typ: string, alg: string, claims: Claims & { readonly exp: number }): Promise<string>
   /** The claims of a JWT that this ring has signed with this `typ`; undefined for any other, and for one that has expired. */
   verify(jwt: string, typ: string): Claims | undefined
-  /** The JWKS (RFC 7517 §5), from memory. */
+  /** The JWKS (RFC 7517 §5), from memory; 503 rather than one without keys. */
   jwks(): Jwks
+  /** The algorithms of which a key signs. */
+  algs(): readonly string[]
   /** The keys as they are in the database. */
   rows(): readonly SigningKeyTable[]
-  /** Reads the ring anew and takes the steps that are due. */
+  /** Reads the rings anew if something has changed, and takes the steps that are due. */
   follow(): Promise<void>
 }
 
@@ -31,38 +38,55 @@ export interface Jwks {
 export interface KeyRingOptions {
   readonly db: Database
   readonly rootKeys: RootKeys
+  /** Whole seconds since the epoch. */
   readonly now: () => number
+  /** Seconds by a clock that nobody sets, from any beginning. */
+  readonly steady: () => number
   readonly log: Context['log']
 }
 
 /** How many JWTs are remembered whose signature was right, at about 2 kB each. */
 const verifiedMax = 5000
 
-/** Opens the ring; in an empty database makes the first keys, which sign at once. */
+/** Opens the rings; in an empty database makes the first keys, which sign at once. */
 export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
-  const { now } = options
-  const follower = await followRing(options)
+  const { db, now } = options
+  const leases = openLeases(db, now)
+  const follower = await followRing(options, leases)
   const verified = rememberVerified()
-  return {
-    sign: (typ, alg, claims) => {
-      const { activeByAlg, marginSeconds } = follower.ring()
-      const key = activeByAlg.get(alg)
+
+  /** The active key of an algorithm, with the promise that it stays published for a token. */
+  const promisedKey = async (alg: string, expiresAt: number): Promise<RingKey> => {
+    // Many may wait for one promise that is enough for a few; the next one is larger.
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const key = follower.ring().activeByAlg.get(alg)
       if (!key) throw unavailable(new Error(`no ${alg} key may sign now`))
-      // What is signed must be verifiable to its end: the key's promise was stored before.
-      if (claims.exp + marginSeconds > key.row.verify_until) {
-        throw unavailable(new Error(`the promise of the key ${key.row.kid} has not been renewed`))
-      }
+      const { kid } = key.row
+      if (leases.take(kid, expiresAt)) return key
+      // The key may have retired since the ring was read.
+      if (!(await leases.renew(kid, expiresAt))) await follower.follow()
+    }
+    throw unavailable(new Error(`no promise of the ${alg} key was to be had`))
+  }
+
+  return {
+    sign: async (typ, alg, claims) => {
+      const key = await promisedKey(alg, claims.exp)
       const text = `${headerOf(key, typ)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
-      return `${text}.${key.algorithm.sign(key.privateKey, Buffer.from(text)).toString('base64url')}`
+      const signature = await key.algorithm.sign(key.privateKey, Buffer.from(text))
+      return `${text}.${signature.toString('base64url')}`
     },
     verify: (jwt, typ) => {
       const claims = verified(follower.ring(), jwt, typ)
       return claims && typeof claims['exp'] === 'number' && now() < claims['exp'] ? claims : undefined
     },
     jwks: () => {
-      const { body, etag, maxAgeSeconds } = follower.ring()
-      return { body, etag, maxAgeSeconds, isConfirmed: now() - follower.confirmedAt() <= followBoundSeconds }
+      const { body, etag, maxAgeSeconds, byKid } = follower.ring()
+      // A verifier would throw away what it has.
+      if (byKid.size === 0) throw unavailable(new Error('no signing key can be opened'))
+      return { body, etag, maxAgeSeconds, isConfirmed: follower.isConfirmed() }
     },
+    algs: () => [...follower.ring().activeByAlg.keys()],
     rows: () => follower.ring().rows,
     follow: follower.follow,
   }

@@ -1,89 +1,99 @@
+import type { InstallationTable, SigningKeyTable } from '../../db/database.ts'
 import { findInstallation } from '../../db/installation.ts'
+import { listResources } from '../../db/resources.ts'
 import {
   deleteSigningKey,
-  extendSigningKey,
+  insertFirstSigningKeys,
   insertSigningKey,
   listSigningKeys,
   promoteSigningKey,
+  resealSigningKey,
+  retireSigningKey,
 } from '../../db/signing-keys.ts'
 import type { KeyRingOptions } from './key-ring.ts'
 import { judgeRing, type RingStep } from './key-life.ts'
-import { newKey, readRing, type Ring, type RingKey } from './ring.ts'
+import { algsWanted, followBoundSeconds, ringPolicyOf } from './key-policy.ts'
+import { readRing, type Ring } from './ring.ts'
+import { newKey, resealed } from './signing-key.ts'
+import type { TokenLeases } from './token-leases.ts'
+import { openWitness } from './witness.ts'
 
-/** The ring in memory, as the database had it last. */
+/** The rings in memory, as the database had them last. */
 export interface RingFollower {
   readonly ring: () => Ring
-  /** When the database was last heard of, in seconds since the epoch. */
-  readonly confirmedAt: () => number
-  /** Reads the ring anew and takes the steps that are due. Calls that overlap share one run. */
+  /** Whether the database has been heard of within the bound. */
+  readonly isConfirmed: () => boolean
+  /** Reads the rings anew if something has changed, and takes the steps that are due. Calls that overlap share one run. */
   readonly follow: () => Promise<void>
 }
 
-/** No JWT of ours lives longer, so this is how long after its last signature a key may be needed. */
-const longestTokenSeconds = 86_400
-/** A key's promise is renewed when it has less than one of these to spare, and is then good for two. */
-const promiseSeconds = 3600
+interface Known {
+  readonly record: InstallationTable
+  readonly ring: Ring
+  /** The algorithms that keys are wanted for. */
+  readonly algs: readonly string[]
+}
 
-/** Opens the ring and follows it from then on, whenever `follow` is called. */
-export async function followRing({ db, rootKeys, now, log }: KeyRingOptions): Promise<RingFollower> {
-  let ring = readRing([], undefined, rootKeys, log)
-  let readText = ''
+/** For so long an algorithm that nothing uses any more is kept, since other servers may not know that yet. */
+const lingerSeconds = 60
+
+/** Opens the rings and follows them from then on, whenever `follow` is called. */
+export async function followRing(options: KeyRingOptions, leases: TokenLeases): Promise<RingFollower> {
+  const { db, rootKeys, now, steady, log } = options
+  const witness = openWitness(db, steady)
+  const lingering = openLingering(steady)
+  const clock = watchClock(options)
+  let known: Known | undefined
   let confirmedAt = -Infinity
   let following: Promise<void> | undefined
 
-  const load = async () => {
-    const readAt = now()
-    const rows = await listSigningKeys(db)
-    const installation = await findInstallation(db)
-    // Opening the keys costs some time, and nearly always nothing has changed.
-    const text = JSON.stringify([rows, installation])
-    if (text !== readText) ring = readRing(rows, installation, rootKeys, log)
-    readText = text
-    confirmedAt = readAt
-  }
-
-  /** Until when a key that signs now must stay published, with time to renew it. */
-  const promise = () => now() + longestTokenSeconds + ring.marginSeconds + 2 * promiseSeconds
-
-  const renewPromise = async ({ row }: RingKey): Promise<boolean> => {
-    if (row.verify_until >= promise() - promiseSeconds) return false
-    return extendSigningKey(db, row.kid, promise())
-  }
-
-  const take = async (step: RingStep): Promise<boolean> => {
-    switch (step.kind) {
-      case 'mint':
-        return insertSigningKey(db, await newKey(step.alg, rootKeys, now(), undefined))
-      case 'start':
-        return insertSigningKey(db, await newKey(step.alg, rootKeys, now(), promise()))
-      case 'promote':
-        return promoteSigningKey(db, { ...step, now: now(), verifyUntil: promise() })
-      case 'drop':
-        return deleteSigningKey(db, step.kid, now())
+  /** All that the rings hang on; read only if something has changed. */
+  const load = async (): Promise<Known> => {
+    const readAt = steady()
+    // First of all, so that a change in the middle of it is read once more the next time.
+    const record = await findInstallation(db)
+    if (!record) throw new Error('the database has not been set up yet')
+    const isNewRootKey = rootKeys.follow(record.root_key_id, log)
+    if (known && record.revision === known.record.revision && !isNewRootKey) {
+      confirmedAt = readAt
+      return known
     }
+    const rows = await listSigningKeys(db)
+    const resources = await listResources(db)
+    clock.compare(rows)
+    const ring = await readRing({ rows, record, rootKeys, before: known?.ring, log })
+    known = { record, ring, algs: algsWanted(resources) }
+    confirmedAt = readAt
+    return known
   }
 
-  const takeAndTell = async (step: RingStep): Promise<boolean> => {
-    const isTaken = await take(step)
-    if (isTaken) log.info({ event: 'key_step', ...step }, `the key ring moves on: ${step.kind}`)
-    return isTaken
+  const takeAndTell = async (step: RingStep) => {
+    if (await takeStep(options, step))
+      log.info({ event: 'key_step', ...step }, `the key ring moves on: ${step.kind}`)
   }
 
   const follow = async () => {
-    await load()
-    // A step may make another one due: what is promoted needs a successor.
+    clock.watch()
+    // A step may make another one due.
     for (let round = 0; round < 3; round++) {
-      const steps = await Promise.all(judgeRing(ring.rows, ring.policy, now()).map(takeAndTell))
-      const promises = await Promise.all([...ring.activeByAlg.values()].map(renewPromise))
-      if (steps.length === 0 && !promises.includes(true)) return
-      await load()
+      const { record, ring, algs } = await load()
+      const policy = ringPolicyOf(record, lingering(algs, ring), now())
+      const rows = await witness.count(ring.rows, policy.leadSeconds)
+      const steps = judgeRing(rows, policy, now(), ring.unsound)
+      if (steps.length === 0) break
+      await Promise.all(steps.map(takeAndTell))
     }
+    if (known) await resealKeys(options, known.ring)
+    await leases.renewUsed()
   }
 
   await follow()
   return {
-    ring: () => ring,
-    confirmedAt: () => confirmedAt,
+    ring: () => {
+      if (!known) throw new Error('unreachable: the rings were read before')
+      return known.ring
+    },
+    isConfirmed: () => steady() - confirmedAt <= followBoundSeconds,
     follow: () => {
       following ??= follow().finally(() => {
         following = undefined
@@ -91,4 +101,97 @@ export async function followRing({ db, rootKeys, now, log }: KeyRingOptions): Pr
       return following
     },
   }
+}
+
+/** Whether this server was the one to take the step. */
+async function takeStep(options: KeyRingOptions, step: RingStep): Promise<boolean> {
+  const { db, rootKeys, now } = options
+  switch (step.kind) {
+    case 'start':
+      return insertFirstSigningKeys(db, await firstKeys(options, step.algs))
+    case 'publish':
+      return insertSigningKey(db, await newKey(step.alg, rootKeys, { now }))
+    case 'promote': {
+      // Made first: from then on nothing takes long.
+      const successor = await newKey(step.alg, rootKeys, { now })
+      return promoteSigningKey(db, { ...step, successor, now: now() })
+    }
+    case 'retire':
+      return retireSigningKey(db, { ...step, now: now() })
+    case 'drop':
+      return deleteSigningKey(db, step.kid, now())
+  }
+}
+
+/** Seals what was sealed under an older root key under the current one. */
+async function resealKeys({ db, rootKeys, log }: KeyRingOptions, { byKid, unknown }: Ring): Promise<void> {
+  for (const key of byKid.values()) {
+    const { kid, root_key_id } = key.row
+    if (root_key_id === rootKeys.currentId || unknown.has(kid)) continue
+    if (await resealSigningKey(db, key.row, resealed(key, rootKeys))) {
+      log.info({ event: 'key_resealed', kid }, 'a signing key was sealed under the new root key')
+    }
+  }
+}
+
+/** One key that signs at once and one to follow, for each algorithm; made side by side, since some take long. */
+async function firstKeys(
+  { rootKeys, now }: KeyRingOptions,
+  algs: readonly string[],
+): Promise<readonly SigningKeyTable[]> {
+  return Promise.all(
+    algs.flatMap(alg => [newKey(alg, rootKeys, { now, isActive: true }), newKey(alg, rootKeys, { now })]),
+  )
+}
+
+/** The algorithms that are wanted, and those with a key that signs which were so until a short while ago. */
+function openLingering(steady: () => number) {
+  const wantedAt = new Map<string, number>()
+  return (algs: readonly string[], { rows }: Ring): readonly string[] => {
+    for (const row of rows) {
+      if (row.retired_at === null && !wantedAt.has(row.alg)) wantedAt.set(row.alg, steady())
+    }
+    for (const alg of algs) wantedAt.set(alg, steady())
+    return [...wantedAt].filter(([, at]) => steady() - at < lingerSeconds).map(([alg]) => alg)
+  }
+}
+
+/** Tells the log when the clock is set, and when it is behind what the database has seen. */
+function watchClock({ now, steady, log }: KeyRingOptions) {
+  let ahead: number | undefined
+  let isBehind = false
+  return {
+    watch: () => {
+      const before = ahead
+      ahead = now() - steady()
+      const seconds = before === undefined ? 0 : Math.round(ahead - before)
+      if (Math.abs(seconds) > followBoundSeconds / 2) {
+        log.warn({ event: 'clock_set', seconds }, 'the clock was set, which no step of a key hangs on')
+      }
+    },
+    compare: (rows: readonly SigningKeyTable[]) => {
+      const latest = latestTimeOf(rows)
+      const wasBehind = isBehind
+      isBehind = latest > now() + followBoundSeconds
+      if (isBehind && !wasBehind) {
+        log.error(
+          { event: 'clock_behind', seconds: latest - now() },
+          'the clock is behind what the key ring has seen: set it, and keep it right with NTP',
+        )
+      }
+    },
+  }
+}
+
+/** The latest moment at which something is recorded to have happened to a key. */
+export function latestTimeOf(rows: readonly SigningKeyTable[]): number {
+  return Math.max(
+    0,
+    ...rows.flatMap(row => [
+      row.published_at,
+      row.activated_at ?? 0,
+      row.retired_at ?? 0,
+      row.revoked_at ?? 0,
+    ]),
+  )
 }

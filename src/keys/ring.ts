@@ -1,140 +1,78 @@
-import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
-import { calculateJwkThumbprint, exportJWK } from 'jose'
+import { createHash } from 'node:crypto'
 import type { InstallationTable, SigningKeyTable } from '../../db/database.ts'
 import type { Context } from '../context.ts'
-import { algorithms, type Algorithm } from './algorithms.ts'
-import { phaseOf, type RingPolicy } from './key-life.ts'
+import { phaseOf } from './key-life.ts'
 import type { RootKeys } from './root-key.ts'
+import { openKey, type RingKey } from './signing-key.ts'
 
 export type Claims = Readonly<Record<string, unknown>>
 
-/** Within so many seconds instances follow each other, or know that they do not. */
-export const followBoundSeconds = 10
-
-/** Wanted from the start: RS256 is what RFC 9068 §2.1 demands of everybody, ES256 is the default. */
-const algsFromStart = ['ES256', 'RS256']
-
-const sealingPurpose = 'signing-key'
-
-/** A key that opens. */
-export interface RingKey {
-  readonly row: SigningKeyTable
-  readonly algorithm: Algorithm
-  readonly privateKey: KeyObject
-  readonly publicKey: KeyObject
-  /** The encoded protected header for each `typ` that was used. */
-  readonly headers: Map<string, string>
-}
-
-/** The key ring as it was read from the database. */
+/** The key rings as they were read from the database. */
 export interface Ring {
   readonly rows: readonly SigningKeyTable[]
+  /** The keys that are published. */
   readonly byKid: ReadonlyMap<string, RingKey>
   readonly activeByAlg: ReadonlyMap<string, RingKey>
-  readonly policy: RingPolicy
-  readonly issuer: string | undefined
+  /** Keys whose rows were damaged: nobody can use them. */
+  readonly unsound: ReadonlySet<string>
+  /** Keys that do not open here, but may elsewhere. */
+  readonly unknown: ReadonlySet<string>
+  readonly issuer: string
+  readonly maxAgeSeconds: number
+  /** The JWKS (RFC 7517 §5). */
   readonly body: string
   readonly etag: string
-  readonly maxAgeSeconds: number
-  /** Added to a token's expiry before its key may leave. */
-  readonly marginSeconds: number
 }
 
-/** How long a key must have been published before it signs: so long that every verifier which keeps to the max-age has it. */
-export function leadSecondsOf({
-  jwks_max_age_seconds,
-}: Pick<InstallationTable, 'jwks_max_age_seconds'>): number {
-  return 2 * jwks_max_age_seconds + followBoundSeconds
+export interface RingSource {
+  readonly rows: readonly SigningKeyTable[]
+  readonly record: InstallationTable
+  readonly rootKeys: RootKeys
+  /** The ring before: what it has opened stays open, and what it has complained of is not told again. */
+  readonly before?: Ring | undefined
+  readonly log: Context['log']
 }
 
-/** Opens every key that is sound; of one that is not, the log says which. */
-export function readRing(
-  rows: readonly SigningKeyTable[],
-  installation: InstallationTable | undefined,
-  rootKeys: RootKeys,
-  log: Context['log'],
-): Ring {
+/** Opens every key that is sound; of one that is not, the log says why. */
+export async function readRing({ rows, record, rootKeys, before, log }: RingSource): Promise<Ring> {
   const byKid = new Map<string, RingKey>()
-  const activeByAlg = new Map<string, RingKey>()
-  const published: string[] = []
+  const unsound = new Set<string>()
+  const unknown = new Set<string>()
   for (const row of rows) {
     if (phaseOf(row) === 'revoked') continue
-    const key = openKey(row, rootKeys)
-    if (!key) {
-      log.error(
-        { kid: row.kid },
-        'a signing key cannot be opened and is not used: its row or the root key is wrong',
-      )
-      continue
+    const known = before?.byKid.get(row.kid)
+    const opened = known && isSameSeal(known.row, row) ? undefined : await openKey(row, rootKeys)
+    // A server that does not have a new root key yet goes on with what it has.
+    if (known && (!opened || opened.kind === 'unknown')) byKid.set(row.kid, { ...known, row })
+    else if (opened?.kind === 'open') byKid.set(row.kid, opened.key)
+    if (!opened || opened.kind === 'open') continue
+    const [group, earlier] =
+      opened.kind === 'damaged' ? [unsound, before?.unsound] : [unknown, before?.unknown]
+    group.add(row.kid)
+    if (!earlier?.has(row.kid)) {
+      const facts = { event: 'key_unusable', kid: row.kid, alg: row.alg, reason: opened.reason }
+      log.error(facts, 'a signing key cannot be opened, and is not used')
     }
-    byKid.set(row.kid, key)
-    published.push(row.public_jwk)
-    if (phaseOf(row) === 'active') activeByAlg.set(row.alg, key)
   }
-  const body = `{"keys":[${published.join(',')}]}`
-  const maxAgeSeconds = installation?.jwks_max_age_seconds ?? 0
-  const marginSeconds = maxAgeSeconds + (installation?.clock_skew_seconds ?? 0)
+  const keys = [...byKid.values()]
+  const body = `{"keys":[${keys.map(({ jwk }) => jwk).join(',')}]}`
   return {
     rows,
     byKid,
-    activeByAlg,
-    policy: {
-      rotationSeconds: installation?.key_rotation_seconds ?? 0,
-      leadSeconds: installation ? leadSecondsOf(installation) : 0,
-      algs: algsFromStart,
-    },
-    issuer: installation?.issuer,
+    activeByAlg: new Map(keys.filter(({ row }) => phaseOf(row) === 'active').map(key => [key.row.alg, key])),
+    unsound,
+    unknown,
+    issuer: record.issuer,
+    maxAgeSeconds: record.jwks_max_age_seconds,
     body,
     etag: `"${createHash('sha256').update(body).digest('base64url')}"`,
-    maxAgeSeconds,
-    marginSeconds,
   }
 }
 
-/** The keys of a row; undefined when it does not open, or its halves do not belong together. */
-function openKey(row: SigningKeyTable, rootKeys: RootKeys): RingKey | undefined {
-  const algorithm = algorithms.get(row.alg)
-  const pkcs8 = rootKeys.open(sealingPurpose, row.kid, row.root_key_id, row.sealed_private_key)
-  if (!algorithm || !pkcs8) return undefined
-  try {
-    const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
-    const publicKey = createPublicKey({ key: JSON.parse(row.public_jwk), format: 'jwk' })
-    if (!createPublicKey(privateKey).equals(publicKey)) return undefined
-    return { row, algorithm, privateKey, publicKey, headers: new Map() }
-  } catch {
-    return undefined // what does not parse is as good as lost; the caller says which key
-  }
-}
-
-/** A new key's row. It signs at once if `verifyUntil` tells until when it stays published; otherwise it is a next key. */
-export async function newKey(
-  alg: string,
-  rootKeys: RootKeys,
-  now: number,
-  verifyUntil: number | undefined,
-): Promise<SigningKeyTable> {
-  const algorithm = algorithms.get(alg)
-  if (!algorithm) throw new Error(`unreachable: ${alg} is none of ours`)
-  const { privateKey, publicKey } = await algorithm.generate()
-  const jwk = await exportJWK(publicKey)
-  // RFC 7638; under an algorithm's label of its own, since one key has one algorithm (RFC 8725 §3.1).
-  const kid = await calculateJwkThumbprint(jwk)
-  const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' })
-  const { rootKeyId, sealed } = rootKeys.seal(sealingPurpose, kid, pkcs8)
-  return {
-    kid,
-    alg,
-    public_jwk: JSON.stringify({ ...jwk, kid, alg, use: 'sig' }),
-    sealed_private_key: sealed,
-    root_key_id: rootKeyId,
-    published_at: now,
-    activated_at: verifyUntil === undefined ? null : now,
-    retired_at: null,
-    verify_until: verifyUntil ?? 0,
-    rotation_requested_at: null,
-    revoked_at: null,
-    revoke_reason: null,
-  }
+function isSameSeal(a: SigningKeyTable, b: SigningKeyTable): boolean {
+  return (
+    a.alg === b.alg && a.root_key_id === b.root_key_id && a.sealed_private_key.equals(b.sealed_private_key)
+  )
 }
 
 /** The encoded protected header of a JWT of this key. */

@@ -6,15 +6,15 @@ import {
   randomBytes,
   type KeyObject,
 } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { ConfigError } from '../config.ts'
+import type { Context } from '../context.ts'
+import { readRootKeyFile, versionOf, type RootKeyFile } from './root-key-file.ts'
 
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */
 export interface RootKeys {
-  /** The id of the key that new secrets are made under: 8 hexadecimal digits. */
+  /** The id of the key that new secrets are made under: 8 hexadecimal digits. The database says which one it is. */
   readonly currentId: string
-  /** The ids of all keys in the file, the current one first. */
+  /** The ids of all keys in the file, in its order: the newest first. */
   readonly ids: readonly string[]
   has(rootKeyId: string): boolean
   /** The MAC key of refresh tokens. */
@@ -23,10 +23,15 @@ export interface RootKeys {
   readonly pepperOf: (rootKeyId: string) => Buffer | undefined
   /** 32 bytes for one purpose, under one root key and this issuer; undefined when that root key is not in the file. */
   derive(purpose: string, rootKeyId: string): Buffer | undefined
-  /** AES-256-GCM; what was sealed for one purpose and name opens for no other. */
+  /** AES-256-GCM under the current key; what was sealed for one purpose and name opens for no other. */
   seal(purpose: string, name: string, plaintext: Buffer): Sealed
   /** What was sealed; undefined when it was not sealed for this purpose and name, or its root key is not in the file. */
   open(purpose: string, name: string, rootKeyId: string, sealed: Buffer): Buffer | undefined
+  /**
+   * Reads the file anew if it has changed, and makes new secrets under the key that the database is under; whether either
+   * has changed. Where the file is wrong now, or lacks the current key, what was known stays, and the log says so.
+   */
+  follow(currentId: string, log?: Pick<Context['log'], 'error' | 'info'>): boolean
 }
 
 export interface Sealed {
@@ -35,10 +40,7 @@ export interface Sealed {
   readonly sealed: Buffer
 }
 
-export interface RootKeyFile {
-  readonly rootKeyFile: string
-  /** Whether others than Mintmark have made the file: then its mode is not ours to judge. */
-  readonly rootKeyIsMounted: boolean
+export interface RootKeyOptions extends RootKeyFile {
   readonly issuer: string
 }
 
@@ -46,109 +48,125 @@ const keyBytes = 32
 const nonceBytes = 12
 const tagBytes = 16
 
-/**
- * Makes the file with a root key of 32 random bytes, readable for this user alone; false when there is one already. Of
- * several processes that start at once, one makes it, and nobody ever sees half of it.
- */
-export function makeRootKeyFile(file: string): boolean {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  const draft = `${file}.${randomBytes(6).toString('hex')}`
-  writeFileSync(draft, `${randomBytes(keyBytes).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
-  try {
-    linkSync(draft, file)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
-    throw error
-  } finally {
-    rmSync(draft)
-  }
-}
-
-/**
- * Reads the file: one root key a line, base64url of 32 bytes, the current one first and older ones below it; empty
- * lines and those with `#` in front do not count. Throws a `ConfigError` that says what to do, and shows no key.
- */
-export function readRootKeys({ rootKeyFile, rootKeyIsMounted, issuer }: RootKeyFile): RootKeys {
-  if (!rootKeyIsMounted && isReadableByOthers(rootKeyFile)) {
-    throw new ConfigError(
-      `the root key ${rootKeyFile} can be read by other users, and may have been: \`chmod 600 ${rootKeyFile}\`, ` +
-        'and if it may have been read, `mintmark key rotate-root`',
-    )
-  }
-  const keys = new Map<string, Buffer>()
-  readFileSync(rootKeyFile, 'utf8')
-    .split('\n')
-    .forEach((text, i) => {
-      const line = text.trim()
-      if (line === '' || line.startsWith('#')) return
-      const key = Buffer.from(line, 'base64url')
-      if (key.length !== keyBytes || key.toString('base64url') !== line) {
-        throw new ConfigError(
-          `line ${i + 1} of ${rootKeyFile} is not a root key, which is 43 characters of base64url: ` +
-            'put the file back from your backup',
-        )
-      }
-      keys.set(idOf(key), key)
-    })
-  return deriving(keys, issuer, rootKeyFile)
-}
-
-/** Whether the group or others may read a file. On a system without modes, nobody can tell. */
-export function isReadableByOthers(file: string): boolean {
-  return process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0
-}
-
-function idOf(key: Buffer): string {
-  return Buffer.from(hkdfSync('sha256', key, '', 'mintmark root key id', 4)).toString('hex')
-}
-
-function deriving(keys: ReadonlyMap<string, Buffer>, issuer: string, file: string): RootKeys {
-  const [currentId] = keys.keys()
-  if (currentId === undefined)
-    throw new ConfigError(`there is no root key in ${file}: put the file back from your backup`)
+/** Reads the file, and takes its first key for the current one; see `readRootKeyFile`. */
+export function readRootKeys(options: RootKeyOptions): RootKeys {
+  const { issuer } = options
+  const file = openFile(options)
   const derived = new Map<string, Buffer>()
+  const macKeys = new Map<string, KeyObject>()
+
   const derive = (purpose: string, rootKeyId: string): Buffer | undefined => {
+    const root = file.find(rootKeyId)
+    if (!root) return undefined
     const info = `mintmark ${purpose} ${issuer} ${rootKeyId}`
-    const root = keys.get(rootKeyId)
-    const known = derived.get(info)
-    if (known || !root) return known
-    const key = Buffer.from(hkdfSync('sha256', root, '', info, keyBytes))
-    derived.set(info, key)
+    let key = derived.get(info)
+    if (!key) {
+      key = Buffer.from(hkdfSync('sha256', root, '', info, keyBytes))
+      derived.set(info, key)
+    }
     return key
   }
-  const macKeys = new Map<string, KeyObject>()
-  for (const id of keys.keys()) {
-    const key = derive('refresh-token', id)
-    if (key) macKeys.set(id, createSecretKey(key))
-  }
-  const additionalData = (purpose: string, name: string) => Buffer.from(JSON.stringify([purpose, name]))
 
   return {
-    currentId,
-    ids: [...keys.keys()],
-    has: id => keys.has(id),
-    macKeyOf: id => macKeys.get(id),
+    get currentId() {
+      return file.currentId()
+    },
+    get ids() {
+      return [...file.keys().keys()]
+    },
+    has: id => file.find(id) !== undefined,
+    macKeyOf: id => {
+      const known = macKeys.get(id)
+      if (known && file.keys().has(id)) return known
+      const bytes = derive('refresh-token', id)
+      if (!bytes) return undefined
+      const key = createSecretKey(bytes)
+      macKeys.set(id, key)
+      return key
+    },
     pepperOf: id => derive('pepper', id),
     derive,
     seal: (purpose, name, plaintext) => {
-      const key = derive(purpose, currentId)
-      if (!key) throw new Error('unreachable: the current root key is there')
+      const rootKeyId = file.currentId()
+      const key = derive(purpose, rootKeyId)
+      if (!key) throw new Error(`unreachable: the current root key ${rootKeyId} is always kept`)
       const nonce = randomBytes(nonceBytes)
       const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(additionalData(purpose, name))
       const sealed = Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
-      return { rootKeyId: currentId, sealed }
+      return { rootKeyId, sealed }
     },
     open: (purpose, name, rootKeyId, sealed) => {
       const key = derive(purpose, rootKeyId)
-      if (!key || sealed.length < nonceBytes + tagBytes) return undefined
-      const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, nonceBytes))
-      decipher.setAAD(additionalData(purpose, name)).setAuthTag(sealed.subarray(-tagBytes))
-      try {
-        return Buffer.concat([decipher.update(sealed.subarray(nonceBytes, -tagBytes)), decipher.final()])
-      } catch {
-        return undefined // it was changed, or sealed for something else
-      }
+      return key && decrypt(key, sealed, additionalData(purpose, name))
     },
+    follow: file.follow,
+  }
+}
+
+/** The file as it was when it was last right, and which of its keys is the current one. */
+function openFile(options: RootKeyOptions) {
+  const path = options.rootKeyFile
+  let version = versionOf(path)
+  let keys = readRootKeyFile(options)
+  let currentId = keys.keys().next().value ?? ''
+  let problem: unknown
+  let told: { readonly version: string | undefined; readonly missing?: string | undefined } = { version }
+
+  const reread = () => {
+    const newest = versionOf(path)
+    if (newest === version) return
+    version = newest
+    problem = undefined
+    try {
+      const inFile = readRootKeyFile(options)
+      const current = keys.get(currentId)
+      const isComplete = inFile.has(currentId) || !current
+      if (!isComplete)
+        problem = new ConfigError(`the root key file ${path} lacks the current key ${currentId}`)
+      keys = isComplete ? inFile : new Map([...inFile, [currentId, current]])
+    } catch (error) {
+      problem = error
+    }
+  }
+  const find = (rootKeyId: string): Buffer | undefined => {
+    // One that another server has begun to use may have come into the file just now.
+    if (!keys.has(rootKeyId)) reread()
+    return keys.get(rootKeyId)
+  }
+  const follow: RootKeys['follow'] = (newCurrentId, log) => {
+    reread()
+    const missing = find(newCurrentId) ? undefined : newCurrentId
+    const isFileNew = told.version !== version
+    if (isFileNew && problem) {
+      const facts = { event: 'root_key_file', err: problem }
+      log?.error(facts, 'the root key file is wrong: what was read before counts')
+    } else if (isFileNew) {
+      log?.info({ event: 'root_key_file', root_key_ids: [...keys.keys()] }, 'the root key file was read anew')
+    }
+    if (missing !== undefined && missing !== told.missing) {
+      const facts = { event: 'root_key_missing', root_key_id: missing }
+      log?.error(facts, 'the database is under a root key that is not in the file: put it on the first line')
+    }
+    told = { version, missing }
+    if (missing !== undefined || newCurrentId === currentId) return isFileNew
+    log?.info({ event: 'root_key_changed', from: currentId, to: newCurrentId }, 'the root key was rotated')
+    currentId = newCurrentId
+    return true
+  }
+  return { keys: () => keys, currentId: () => currentId, find, follow }
+}
+
+function additionalData(purpose: string, name: string): Buffer {
+  return Buffer.from(JSON.stringify([purpose, name]))
+}
+
+function decrypt(key: Buffer, sealed: Buffer, additional: Buffer): Buffer | undefined {
+  if (sealed.length < nonceBytes + tagBytes) return undefined
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, nonceBytes))
+  decipher.setAAD(additional).setAuthTag(sealed.subarray(-tagBytes))
+  try {
+    return Buffer.concat([decipher.update(sealed.subarray(nonceBytes, -tagBytes)), decipher.final()])
+  } catch {
+    return undefined // it was changed, or sealed for something else
   }
 }

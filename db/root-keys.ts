@@ -1,0 +1,133 @@
+import type { Transaction } from 'kysely'
+import type { Database, RootKeyTable, SigningKeyTable, Tables } from './database.ts'
+import { raiseRevision } from './installation.ts'
+import { addKey, revokeAllKeys } from './signing-keys.ts'
+
+/** The root keys that this database has been under, the current one last. */
+export async function listRootKeys({ sql }: Database): Promise<RootKeyTable[]> {
+  return sql.selectFrom('root_keys').selectAll().orderBy('current_from').execute()
+}
+
+/**
+ * Puts the database under another root key: `choose` is told which one it is under, and names the new one, or throws.
+ * Of several that do this at once, each sees what the one before it has done.
+ */
+export async function changeRootKey(
+  { transact }: Database,
+  now: number,
+  choose: (currentId: string) => string,
+): Promise<{ readonly from: string; readonly to: string }> {
+  return transact(transaction => change(transaction, now, choose))
+}
+
+/**
+ * Like `changeRootKey`, and revokes all signing keys for new ones that sign at once, and ends all sessions, by raising
+ * the epoch of every client. `publish` makes the new keys' rows when the root key is chosen.
+ */
+export async function startAnew(
+  { transact }: Database,
+  {
+    now,
+    reason,
+    choose,
+    publish,
+  }: {
+    readonly now: number
+    readonly reason: string
+    readonly choose: (currentId: string) => string
+    readonly publish: () => readonly SigningKeyTable[]
+  },
+): Promise<{ readonly from: string; readonly to: string }> {
+  return transact(async transaction => {
+    const changed = await change(transaction, now, choose)
+    await revokeAllKeys(transaction, { now, reason })
+    for (const key of publish()) {
+      if (!(await addKey(transaction, key))) throw new Error('unreachable: every key is revoked')
+    }
+    await transaction
+      .updateTable('clients')
+      .set(eb => ({ epoch: eb('epoch', '+', 1) }))
+      .execute()
+    return changed
+  })
+}
+
+async function change(
+  transaction: Transaction<Tables>,
+  now: number,
+  choose: (currentId: string) => string,
+): Promise<{ readonly from: string; readonly to: string }> {
+  // First, since it locks the row, on PostgreSQL too.
+  await raiseRevision(transaction)
+  const { root_key_id: from } = await transaction
+    .selectFrom('installation')
+    .select('root_key_id')
+    .executeTakeFirstOrThrow()
+  const to = choose(from)
+  if (to === from) return { from, to }
+  await transaction.updateTable('installation').set({ root_key_id: to }).execute()
+  await transaction
+    .updateTable('root_keys')
+    .set({ current_until: now })
+    .where('current_until', 'is', null)
+    .execute()
+  await transaction
+    .insertInto('root_keys')
+    .values({ id: to, current_from: now, current_until: null })
+    .onConflict(conflict => conflict.column('id').doUpdateSet({ current_from: now, current_until: null }))
+    .execute()
+  return { from, to }
+}
+
+export interface RootKeyUse {
+  /** Passwords that cannot be checked without it. */
+  readonly users: number
+  /** Living sessions whose refresh token may still be under it. */
+  readonly sessions: number
+  /** When the last of these sessions ends at the latest; null if there is none. */
+  readonly sessionsEndAt: number | null
+  readonly signingKeys: number
+}
+
+/** How long after a change servers may still have made tokens under the root key before. */
+const lagSeconds = 60
+
+/** What still needs a root key that the database was under until `until`. Looks at every session, so it may take a while. */
+export async function findRootKeyUse(
+  { sql }: Database,
+  { id, until, now }: { readonly id: string; readonly until: number; readonly now: number },
+): Promise<RootKeyUse> {
+  const changedAt = until + lagSeconds
+  const { users } = await sql
+    .selectFrom('users')
+    .select(({ fn }) => fn.countAll<number>().as('users'))
+    .where('root_key_id', '=', id)
+    .executeTakeFirstOrThrow()
+  const { signingKeys } = await sql
+    .selectFrom('signing_keys')
+    .select(({ fn }) => fn.countAll<number>().as('signingKeys'))
+    .where('root_key_id', '=', id)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  const { sessions, sessionsEndAt } = await sql
+    .selectFrom('sessions')
+    .innerJoin('clients', 'clients.id', 'sessions.client_id')
+    .innerJoin('users', 'users.id', 'sessions.user_id')
+    .select(({ fn }) => [
+      fn.countAll<number>().as('sessions'),
+      fn.max('sessions.absolute_expires_at').as('sessionsEndAt'),
+    ])
+    .where('sessions.revoked_at', 'is', null)
+    .where('sessions.expires_at', '>', now)
+    .whereRef('sessions.client_epoch', '=', 'clients.epoch')
+    .whereRef('sessions.user_epoch', '=', 'users.epoch')
+    // A refresh token moves on to the current root key with each rotation; one that is reused never does.
+    .where(eb =>
+      eb.or([
+        eb('sessions.rotated_at', '<=', changedAt),
+        eb.and([eb('clients.refresh_policy', '=', 'reuse'), eb('sessions.auth_time', '<=', changedAt)]),
+      ]),
+    )
+    .executeTakeFirstOrThrow()
+  return { users, signingKeys, sessions, sessionsEndAt }
+}

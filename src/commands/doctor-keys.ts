@@ -1,0 +1,62 @@
+import { listResources } from '../../db/resources.ts'
+import { listSigningKeys } from '../../db/signing-keys.ts'
+import type { Installation } from '../installation.ts'
+import { phaseOf, rotationDue } from '../keys/key-life.ts'
+import { algsSigning, algsWanted, followBoundSeconds } from '../keys/key-policy.ts'
+import { latestTimeOf } from '../keys/ring-follower.ts'
+import { openKey } from '../keys/signing-key.ts'
+import type { Run } from './command.ts'
+import type { Finding } from './doctor.ts'
+import { counted, formatTime } from './output.ts'
+
+/** How late a rotation may be where a server runs. */
+const lateSeconds = 3600
+
+/** Each algorithm has one key that signs and one that is published to follow it, and all of them open. */
+export async function checkKeys(
+  { db, rootKeys, record }: Installation,
+  { now }: Run,
+): Promise<readonly Finding[]> {
+  const rows = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
+  if (rows.length === 0) return [{ verdict: 'ok', text: 'none yet: `mintmark serve` makes the first ones' }]
+  const findings: Finding[] = []
+  for (const row of rows) {
+    const opened = await openKey(row, rootKeys)
+    if (opened.kind === 'open') continue
+    findings.push({
+      verdict: 'problem',
+      text: `the ${row.alg} key ${row.kid} does not open: ${opened.reason}`,
+      advice:
+        opened.kind === 'unknown'
+          ? 'put the root key file back from your backup, or upgrade this program'
+          : 'put the database back from your backup; or a running server replaces the key, and its tokens are refused',
+    })
+  }
+  const resources = await listResources(db)
+  const signing = algsSigning(resources)
+  for (const alg of algsWanted(resources)) {
+    const active = rows.find(row => row.alg === alg && phaseOf(row) === 'active')
+    const next = rows.find(row => row.alg === alg && phaseOf(row) === 'next')
+    const advice = 'start a server: it does by itself what is due'
+    if (!active && signing.includes(alg))
+      findings.push({ verdict: 'problem', text: `no key signs ${alg}`, advice })
+    if (!next) findings.push({ verdict: 'warning', text: `no ${alg} key is published to follow`, advice })
+    const dueAt = active && rotationDue(active, { rotationSeconds: record.key_rotation_seconds })
+    if (dueAt !== undefined && dueAt + lateSeconds < now()) {
+      const text = `the ${alg} key should have rotated ${formatTime(dueAt)}`
+      findings.push({ verdict: 'warning', text, advice })
+    }
+  }
+  const latest = latestTimeOf(rows)
+  if (latest > now() + followBoundSeconds) {
+    findings.push({
+      verdict: 'problem',
+      text: `it is ${formatTime(now())} by this clock, but the key ring has seen ${formatTime(latest)}`,
+      advice: 'set the clock, and keep it right with NTP: until then keys wait longer than they should',
+    })
+  }
+  if (findings.length > 0) return findings
+  return [
+    { verdict: 'ok', text: `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them` },
+  ]
+}

@@ -1,0 +1,97 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
+import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
+import type { SigningKeyTable } from '../../db/database.ts'
+import { algorithms, type Algorithm } from './algorithms.ts'
+import type { RootKeys } from './root-key.ts'
+
+/** A signing key in memory. */
+export interface RingKey {
+  readonly row: SigningKeyTable
+  readonly algorithm: Algorithm
+  readonly privateKey: KeyObject
+  readonly publicKey: KeyObject
+  /** The public JWK (RFC 7517 §4), as JSON. */
+  readonly jwk: string
+  /** The encoded protected header for each `typ` that was used. */
+  readonly headers: Map<string, string>
+}
+
+const sealingPurpose = 'signing-key'
+
+/** What became of opening a key's row. */
+export type OpenedKey =
+  | { readonly kind: 'open'; readonly key: RingKey }
+  /** Another process may be able to open it: its root key is not in our file, or its algorithm none that we know. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+  /** The row was changed: nobody can open it. */
+  | { readonly kind: 'damaged'; readonly reason: string }
+
+/**
+ * Opens the key of a row. The public half is computed from what was sealed, not read, and the kid is its thumbprint: so
+ * whoever can write the database, and has no root key, cannot have a key of theirs published.
+ */
+export async function openKey(row: SigningKeyTable, rootKeys: RootKeys): Promise<OpenedKey> {
+  const algorithm = algorithms.get(row.alg)
+  if (!algorithm) return { kind: 'unknown', reason: `the algorithm ${row.alg} is not known` }
+  if (!rootKeys.has(row.root_key_id)) {
+    return { kind: 'unknown', reason: `its root key ${row.root_key_id} is not in the file` }
+  }
+  const pkcs8 = rootKeys.open(sealingPurpose, nameOf(row), row.root_key_id, row.sealed_private_key)
+  if (!pkcs8)
+    return { kind: 'damaged', reason: 'what is sealed in its row was changed, or is that of another row' }
+  const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
+  const publicKey = createPublicKey(privateKey)
+  const jwk = JSON.stringify(await publicJwk(publicKey, row.alg))
+  return { kind: 'open', key: { row, algorithm, privateKey, publicKey, jwk, headers: new Map() } }
+}
+
+/** A new key's row. It signs at once if `isActive`; otherwise it is a next key. */
+export async function newKey(
+  alg: string,
+  rootKeys: RootKeys,
+  { now, isActive = false }: { readonly now: () => number; readonly isActive?: boolean },
+): Promise<SigningKeyTable> {
+  const algorithm = algorithms.get(alg)
+  if (!algorithm) throw new Error(`unreachable: ${alg} is none of ours`)
+  const { privateKey, publicKey } = await algorithm.generate()
+  const { kid } = await publicJwk(publicKey, alg)
+  const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' })
+  // The key took its time.
+  const madeAt = now()
+  return {
+    kid,
+    alg,
+    ...seal(rootKeys, { kid, alg }, pkcs8),
+    published_at: madeAt,
+    activated_at: isActive ? madeAt : null,
+    retired_at: null,
+    verify_until: 0,
+    verify_seconds: 0,
+    witnessed_seconds: 0,
+    rotation_requested_at: null,
+    revoked_at: null,
+    revoke_reason: null,
+  }
+}
+
+/** The same key, sealed under the root key that is current now. */
+export function resealed({ row, privateKey }: RingKey, rootKeys: RootKeys): Sealed {
+  return seal(rootKeys, row, privateKey.export({ format: 'der', type: 'pkcs8' }))
+}
+
+type Sealed = Pick<SigningKeyTable, 'sealed_private_key' | 'root_key_id'>
+
+function seal(rootKeys: RootKeys, row: Pick<SigningKeyTable, 'kid' | 'alg'>, pkcs8: Buffer): Sealed {
+  const { rootKeyId, sealed } = rootKeys.seal(sealingPurpose, nameOf(row), pkcs8)
+  return { sealed_private_key: sealed, root_key_id: rootKeyId }
+}
+
+/** One key has one algorithm (RFC 8725 §3.1), so it is bound to that too. */
+function nameOf({ kid, alg }: Pick<SigningKeyTable, 'kid' | 'alg'>): string {
+  return `${alg} ${kid}`
+}
+
+async function publicJwk(key: KeyObject, alg: string): Promise<JWK & { readonly kid: string }> {
+  const jwk = await exportJWK(key)
+  return { ...jwk, kid: await calculateJwkThumbprint(jwk), alg, use: 'sig' }
+}
