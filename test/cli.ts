@@ -95,7 +95,7 @@ export function commandLine(t: Test, home = t.testdir()): CommandLine {
     serve: async env => {
       const child = start(['serve'], { MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env })
       t.teardown(async () => {
-        if (child.exitCode !== null) return
+        if (child.exitCode !== null || child.signalCode !== null) return
         child.kill('SIGKILL')
         await once(child, 'close')
       })

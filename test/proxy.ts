@@ -20,6 +20,7 @@ export async function startProxy(t: Test, targetPort: number): Promise<Proxy> {
   const sockets = new Set<Socket>()
   let losesNext = false
   let isFrozen = false
+  let isClosed = false
   let replacement: { found: Buffer; by: Buffer } | undefined
 
   const changed = (data: Buffer): Buffer => {
@@ -32,6 +33,7 @@ export async function startProxy(t: Test, targetPort: number): Promise<Proxy> {
   }
 
   const server = createServer(client => {
+    if (isClosed) return void client.destroy()
     const target = connect(targetPort, '127.0.0.1')
     let isLost = false
     for (const socket of [client, target]) {
@@ -60,6 +62,7 @@ export async function startProxy(t: Test, targetPort: number): Promise<Proxy> {
     for (const socket of sockets) socket.destroy()
   }
   t.teardown(async () => {
+    isClosed = true
     cut()
     server.close()
     await once(server, 'close')
