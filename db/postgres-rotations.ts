@@ -11,9 +11,9 @@ const rotate = `update sessions set
     generation = sessions.generation + 1,
     rotated_at = given.now,
     expires_at = least(given.idle_expires_at, absolute_expires_at),
-    window_generation = case when window_opened_at > given.now or window_opened_at + given.retry_seconds <= given.now
+    window_generation = case when abs(given.now - window_opened_at) >= given.retry_seconds
       then sessions.generation else window_generation end,
-    window_opened_at = case when window_opened_at > given.now or window_opened_at + given.retry_seconds <= given.now
+    window_opened_at = case when abs(given.now - window_opened_at) >= given.retry_seconds
       then given.now else window_opened_at end,
     late_history = (late_history << 1) & 255`
 

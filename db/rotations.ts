@@ -38,8 +38,8 @@ const generationMax = 0xffff_ffff
  * refresh and a revocation, of a refresh and a password change, the database lets exactly one change the row.
  */
 function rotateStatement(sql: Kysely<Tables>): string {
-  // The window opens with a rotation when none is open, and does not slide. One from the future is not open.
-  const opensWindow = fragment<boolean>`(window_opened_at > :now or window_opened_at + :retrySeconds <= :now)`
+  // The window opens with a rotation when none is open, and does not slide. One from far in the future is not open.
+  const opensWindow = fragment<boolean>`abs(:now - window_opened_at) >= :retrySeconds`
   return sql
     .updateTable('sessions')
     .set({
@@ -75,13 +75,17 @@ const grouping = {
     a.generation === b.generation &&
     a.clientId === b.clientId &&
     a.secretHash.equals(b.secretHash),
-  limit: 128,
+  patienceMs: 5000,
 }
 
-export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite): RotateSession {
+const rotationsMax = 128
+
+/** `limit` is how many are committed together at the most: with 1, each is by itself. */
+export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite, limit = rotationsMax): RotateSession {
   const statement = rotateStatement(sql)
   return batcher<Rotation, RotatedSession | undefined>({
     ...grouping,
+    limit,
     commit: rotations =>
       sqlite.transact(prepare => {
         const rotate = prepare(statement)
@@ -102,9 +106,11 @@ export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite): RotateSess
   })
 }
 
-export function postgresRotations(postgres: Postgres): RotateSession {
+/** As `sqliteRotations`. */
+export function postgresRotations(postgres: Postgres, limit = rotationsMax): RotateSession {
   return batcher<Rotation, RotatedSession | undefined>({
     ...grouping,
+    limit,
     commit: rotations => rotateOnPostgres(postgres, rotations),
     mayBeOneEntry: isAboutData,
   })

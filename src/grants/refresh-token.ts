@@ -37,7 +37,7 @@ export const refreshToken: Grant = async (ctx, client, form) => {
   if (client.refresh_policy !== 'reuse') {
     const rotated = await rotate(ctx, client, presented)
     if (rotated) {
-      ctx.lateness.countRefresh()
+      ctx.lateness.countRefresh(presented.sessionId)
       return granted(ctx, rotated, target ?? (await narrow(rotated)), presented, presented.generation + 1)
     }
   }
@@ -78,7 +78,7 @@ async function judged(
     const target = await narrow(session)
     const answered = await applyVerdict(ctx, client, presented, session)
     if (!answered) continue
-    ctx.lateness.countRefresh()
+    ctx.lateness.countRefresh(presented.sessionId)
     return granted(ctx, answered, target, presented, answered.generation)
   }
   throw unavailable('a session was moved by other requests each time it was judged')

@@ -58,13 +58,15 @@ export function judgeRefresh(
   }
   if (policy.kind === 'strict') return { kind: 'theft' }
 
-  // A window that opened in the future is a clock that stepped back: it counts as closed.
-  const windowAge = now - session.window_opened_at
-  const isInWindow = windowAge >= 0 && windowAge < policy.retrySeconds
+  // Clocks differ by a little and are set back by a little, so a window that opened a moment from now counts as open;
+  // one that opened further in the future is closed, or it would stay open until then.
+  const isInWindow = Math.abs(now - session.window_opened_at) < policy.retrySeconds
   if (isInWindow && presented >= session.window_generation) return { kind: 'repeat' }
   if (presented < current - 1) return { kind: 'theft' }
 
   // The previous generation: its answer was lost. Once is bad luck; in most generations, it is two holders taking turns.
+  // What was let pass once is let pass again: an outage may end between two retries of one request.
+  if ((session.late_history & 1) === 1) return { kind: 'repeat' }
   const lateHistory = session.late_history | 1
   const isOverLimit = bitCount(lateHistory) >= policy.lateLimit
   if (isOverLimit && !policy.isOutage) return { kind: 'theft' }
