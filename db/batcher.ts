@@ -14,6 +14,8 @@ export interface BatcherOptions<Entry, Result> {
   readonly mayBeOneEntry: (error: unknown) => boolean
   /** How many entries one commit takes at the most. */
   readonly limit: number
+  /** How long an entry waits for its batch, in milliseconds; then it is refused, and nothing was done. */
+  readonly patienceMs: number
 }
 
 /** The commit may have happened or not: nobody may judge the entries again as if it had not. */
@@ -23,6 +25,8 @@ export class UnknownOutcome extends Error {
 
 interface Waiting<Entry, Result> {
   readonly entry: Entry
+  /** By the clock of `performance.now`. */
+  readonly since: number
   readonly answers: {
     resolve: (result: Result | Promise<Result>) => void
     reject: (error: unknown) => void
@@ -37,7 +41,7 @@ interface Waiting<Entry, Result> {
 export function batcher<Entry, Result>(
   options: BatcherOptions<Entry, Result>,
 ): (entry: Entry) => Promise<Result> {
-  const { keyOf, isSame, commit, mayBeOneEntry, limit } = options
+  const { keyOf, isSame, commit, mayBeOneEntry, limit, patienceMs } = options
   let queue: Waiting<Entry, Result>[] = []
   let isScheduled = false
 
@@ -50,7 +54,7 @@ export function batcher<Entry, Result>(
 
   const flush = async () => {
     const batch = takeBatch()
-    await commitBatch(batch)
+    if (batch.length > 0) await commitBatch(batch)
     isScheduled = false
     schedule()
   }
@@ -59,7 +63,13 @@ export function batcher<Entry, Result>(
   const takeBatch = () => {
     const batch = new Map<string, Waiting<Entry, Result>>()
     const rest: Waiting<Entry, Result>[] = []
+    const tooLong = performance.now() - patienceMs
     for (const waiting of queue) {
+      // Whoever has waited so long asks again: otherwise the queue would outlive what held it up.
+      if (waiting.since < tooLong) {
+        reject([waiting], new Error('the database was too slow for all that waited for it'))
+        continue
+      }
       const key = keyOf(waiting.entry)
       const earlier = batch.get(key)
       if (earlier && isSame(earlier.entry, waiting.entry)) earlier.answers.push(...waiting.answers)
@@ -81,13 +91,17 @@ export function batcher<Entry, Result>(
         for (const waiting of batch) await commitBatch([waiting])
         return
       }
-      for (const waiting of batch) for (const answer of waiting.answers) answer.reject(error)
+      reject(batch, error)
     }
+  }
+
+  const reject = (refused: readonly Waiting<Entry, Result>[], error: unknown) => {
+    for (const { answers } of refused) for (const answer of answers) answer.reject(error)
   }
 
   return entry =>
     new Promise((resolve, reject) => {
-      queue.push({ entry, answers: [{ resolve, reject }] })
+      queue.push({ entry, since: performance.now(), answers: [{ resolve, reject }] })
       schedule()
     })
 }
