@@ -1,0 +1,264 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { deleteClient, disableClient, findClient, raiseClientEpochs } from '../db/clients.ts'
+import { openDatabase, type Database, type SessionTable } from '../db/database.ts'
+import type { Rotation } from '../db/rotations.ts'
+import { revokeSessions } from '../db/session-pages.ts'
+import {
+  extendSession,
+  findSession,
+  healSession,
+  insertSession,
+  markLate,
+  revokeSession,
+  type NewSession,
+  type Session,
+} from '../db/sessions.ts'
+import { changePassword, deleteUser, disableUser, findUserById, raiseUserEpoch } from '../db/users.ts'
+import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
+import { forEachEngine, type EngineEnv } from './engines.ts'
+import { beginSession, madeAt, rotationOf, secretHash, seed } from './records.ts'
+
+interface Opened {
+  readonly db: Database
+  readonly userId: Buffer
+  /** Begins another session of the same user. */
+  begin(changes?: Partial<SessionTable>): Promise<Buffer>
+}
+
+async function open(t: Test, env: EngineEnv): Promise<Opened> {
+  const url = env['MINTMARK_DATABASE_URL']
+  const db = openDatabase(
+    url === undefined
+      ? { engine: 'sqlite', file: join(t.testdir(), 'mintmark.sqlite') }
+      : { engine: 'postgres', url },
+  )
+  t.teardown(() => db.close())
+  const userId = await seed(db)
+  return {
+    db,
+    userId,
+    begin: async (changes = {}) => {
+      const id = await beginSession(db, userId)
+      if (Object.keys(changes).length > 0)
+        await db.sql.updateTable('sessions').set(changes).where('id', '=', id).execute()
+      return id
+    },
+  }
+}
+
+async function existing(db: Database, id: Buffer): Promise<Session> {
+  const session = await findSession(db, id)
+  if (!session) throw new Error('the session is gone')
+  return session
+}
+
+const last = 0xffff_ffff
+const password = { password_hash: 'another', root_key_id: 'none' }
+
+await forEachEngine(
+  t,
+  'a rotation moves the session on once, and opens a window if none is open',
+  async (t, env) => {
+    const { db, begin } = await open(t, env)
+    const id = await begin()
+    t.match(await db.rotateSession(rotationOf(id)), {
+      scope: 'read',
+      roles: 'editor',
+      auth_time: madeAt,
+      expires_at: madeAt + 1010,
+    })
+    t.equal(await db.rotateSession(rotationOf(id)), undefined, 'the same snapshot again changes nothing')
+    const opened = { window_generation: 0, window_opened_at: madeAt + 10 }
+    t.match(await existing(db, id), { ...opened, generation: 1, rotated_at: madeAt + 10, late_history: 0 })
+
+    const rotateAt = async (generation: number, now: number, more: Partial<Rotation> = {}) => {
+      const rotated = await db.rotateSession(rotationOf(id, { generation, now, ...more }))
+      t.ok(rotated, `generation ${generation} at ${now - madeAt} s`)
+      return existing(db, id)
+    }
+    t.match(await rotateAt(1, madeAt + 19), opened, 'a window does not slide')
+    t.match(
+      await rotateAt(2, madeAt + 20),
+      { window_generation: 2, window_opened_at: madeAt + 20 },
+      'after ten seconds the next one opens',
+    )
+    t.match(
+      await rotateAt(3, madeAt + 11),
+      { window_generation: 2 },
+      'a clock that is set back by less leaves it open',
+    )
+    t.match(
+      await rotateAt(4, madeAt + 10),
+      { window_generation: 4, window_opened_at: madeAt + 10 },
+      'by more closes it',
+    )
+
+    await markLate(db, await existing(db, id), 0b1000_0001)
+    t.match(
+      await rotateAt(5, madeAt + 11),
+      { late_history: 0b0000_0010 },
+      'the history is of eight generations',
+    )
+    t.match(
+      await rotateAt(6, madeAt + 12, { idleExpiresAt: madeAt + 9000 }),
+      { expires_at: madeAt + 5000, absolute_expires_at: madeAt + 5000 },
+      'the idle limit never passes the absolute one',
+    )
+  },
+)
+
+const ends: readonly [name: string, end: (opened: Opened) => Promise<unknown>][] = [
+  ["a raised user's epoch", ({ db, userId }) => raiseUserEpoch(db, userId)],
+  ['a new password', ({ db, userId }) => changePassword(db, userId, password)],
+  ['a disabled user', ({ db, userId }) => disableUser(db, userId, madeAt)],
+  ['a deleted user', ({ db, userId }) => deleteUser(db, userId)],
+  ["a raised client's epoch", ({ db }) => raiseClientEpochs(db, 'web')],
+  ['a disabled client', ({ db }) => disableClient(db, 'web', madeAt)],
+  ['a deleted client', ({ db }) => deleteClient(db, 'web')],
+]
+
+await forEachEngine(t, 'a rotation happens only under every one of its conditions', async (t, env) => {
+  const conditions: [name: string, rotation: Partial<Rotation>, session: Partial<SessionTable>][] = [
+    ['an older generation', {}, { generation: 1 }],
+    ['a newer generation', { generation: 1 }, {}],
+    ['the last generation', { generation: last }, { generation: last }],
+    ['another session secret', { secretHash: hashSecret('another') }, {}],
+    ["another client's", { clientId: 'other' }, {}],
+    ['a revoked session', {}, { revoked_at: madeAt }],
+    ['an expired session', {}, { expires_at: madeAt + 10 }],
+    ['an unknown session', { sessionId: newUuid(madeAt) }, {}],
+  ]
+  const { db, begin } = await open(t, env)
+  for (const [name, rotation, session] of conditions) {
+    const id = await begin(session)
+    const before = await existing(db, id)
+    t.equal(await db.rotateSession(rotationOf(id, rotation)), undefined, name)
+    t.strictSame(await existing(db, id), before, `${name}: nothing is changed`)
+  }
+  t.ok(await db.rotateSession(rotationOf(await begin())), 'and else it happens')
+})
+
+for (const [name, end] of ends) {
+  await forEachEngine(
+    t,
+    `${name} ends sessions, and those that a log-in is about to begin`,
+    async (t, env) => {
+      const opened = await open(t, env)
+      const { db, begin, userId } = opened
+      const id = await begin()
+      const late = await newSession(opened)
+      t.equal((await existing(db, id)).isOfThisEpoch, true)
+      await end(opened)
+      t.equal(await db.rotateSession(rotationOf(id)), undefined, 'no rotation')
+      t.equal((await existing(db, id)).isOfThisEpoch, false, 'and whoever reads it sees why')
+      t.equal(
+        await insertSession(db, late),
+        false,
+        'no session of a log-in that began before it (invariant 11)',
+      )
+      t.equal(await findSession(db, late.id), undefined)
+
+      if (name.includes('disabled')) {
+        const epochs = await currentEpochs(opened)
+        t.equal(await insertSession(db, { ...late, ...epochs }), false, 'nor of one that began after it')
+      }
+
+      await disableUser(db, userId, null)
+      await disableClient(db, 'web', null)
+      t.equal(await db.rotateSession(rotationOf(id)), undefined, 'and what is enabled again brings none back')
+      t.equal(await insertSession(db, late), false)
+    },
+  )
+}
+
+async function currentEpochs({
+  db,
+  userId,
+}: Opened): Promise<Pick<NewSession, 'user_epoch' | 'client_epoch'>> {
+  const user = await findUserById(db, userId)
+  const client = await findClient(db, 'web')
+  return { user_epoch: user?.epoch ?? 0, client_epoch: client?.epoch ?? 0 }
+}
+
+async function newSession({ db, userId }: Opened): Promise<NewSession> {
+  const client = await findClient(db, 'web')
+  if (!client) throw new Error('unreachable: it was made at the start')
+  return {
+    id: newUuid(madeAt),
+    user_id: userId,
+    client_id: 'web',
+    user_epoch: 0,
+    client_epoch: client.epoch,
+    secret_hash: secretHash,
+    scope: 'read',
+    resource: null,
+    auth_time: madeAt,
+    amr: 'pwd',
+    expires_at: madeAt + 1000,
+    absolute_expires_at: madeAt + 5000,
+    status_position: 0,
+  }
+}
+
+await forEachEngine(
+  t,
+  'of two changes that were judged on one snapshot, the second is lost',
+  async (t, env) => {
+    const opened = await open(t, env)
+    const { db, begin } = opened
+    const session = await newSession(opened)
+    t.equal(await insertSession(db, session), true)
+    t.equal(await insertSession(db, session), false, 'a session with the same id')
+    const machine = { ...session, user_id: null, secret_hash: null }
+    t.equal(await insertSession(db, { ...machine, id: newUuid(madeAt) }), true)
+    t.equal(await insertSession(db, { ...machine, id: newUuid(madeAt) }), false, 'a second machine session')
+
+    const id = await begin()
+    const snapshot = await existing(db, id)
+    t.equal(await markLate(db, snapshot, 1), true)
+    t.equal(await markLate(db, snapshot, 3), false, 'a mark')
+    t.match(await existing(db, id), { late_history: 1 })
+
+    const healed = { generation: 5, now: madeAt + 20, expiresAt: madeAt + 1020 }
+    t.equal(await healSession(db, snapshot, healed), true)
+    t.equal(await healSession(db, snapshot, { ...healed, generation: 6 }), false, 'a healing')
+    t.match(await existing(db, id), {
+      generation: 5,
+      late_history: 0,
+      window_generation: 5,
+      window_opened_at: 0,
+      expires_at: madeAt + 1020,
+    })
+    t.equal(await markLate(db, snapshot, 1), false, 'a mark of a generation that has passed')
+    t.equal(
+      await extendSession(db, snapshot, madeAt, madeAt + 1),
+      false,
+      'an extension of one that has passed',
+    )
+    t.equal(await extendSession(db, await existing(db, id), madeAt + 30, madeAt + 1030), true)
+    t.match(await existing(db, id), { expires_at: madeAt + 1030, rotated_at: madeAt + 30 })
+
+    const current = await existing(db, id)
+    t.equal(await revokeSession(db, id, madeAt + 40, 'admin'), true)
+    t.equal(await revokeSession(db, id, madeAt + 50, 'theft'), false, 'a revocation')
+    const revoked = await existing(db, id)
+    t.match(revoked, { revoked_at: madeAt + 40, revoke_reason: 'admin' }, 'the first one counts')
+    t.equal(await markLate(db, current, 7), false)
+    t.equal(await extendSession(db, current, madeAt, madeAt + 2000), false)
+    t.equal(await healSession(db, current, { ...healed, generation: 9 }), false)
+    t.strictSame(await existing(db, id), revoked, 'nothing moves a revoked session')
+
+    const others = [await begin(), await begin()]
+    const end = { now: madeAt + 60, reason: 'command' }
+    t.strictSame(new Set(await revokeSessions(db, [id, ...others], end)), new Set(others), 'those that lived')
+    t.strictSame(await revokeSessions(db, [id, ...others], end), [])
+    const feed = await db.sql.selectFrom('revocations').select('session_id').orderBy('seq').execute()
+    t.strictSame(
+      new Set(feed.map(row => row.session_id.toString('hex'))),
+      new Set([id, ...others].map(one => one.toString('hex'))),
+      'each is told to other instances once',
+    )
+    t.equal(feed.length, 3)
+  },
+)
