@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { deleteClient, disableClient, findClient, raiseClientEpochs } from '../db/clients.ts'
+import { deleteClient, disableClient, enableClient, findClient, raiseClientEpochs } from '../db/clients.ts'
 import { openDatabase, type Database, type SessionTable } from '../db/database.ts'
 import type { Rotation } from '../db/rotations.ts'
 import { revokeSessions } from '../db/session-pages.ts'
@@ -14,7 +14,14 @@ import {
   type NewSession,
   type Session,
 } from '../db/sessions.ts'
-import { changePassword, deleteUser, disableUser, findUserById, raiseUserEpoch } from '../db/users.ts'
+import {
+  changePassword,
+  deleteUser,
+  disableUser,
+  enableUser,
+  findUserById,
+  raiseUserEpoch,
+} from '../db/users.ts'
 import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
 import { beginSession, madeAt, rotationOf, secretHash, seed } from './records.ts'
@@ -54,6 +61,7 @@ async function existing(db: Database, id: Buffer): Promise<Session> {
 }
 
 const last = 0xffff_ffff
+const raised = { reason: 'test', now: madeAt }
 const password = { password_hash: 'another', root_key_id: 'none' }
 
 await forEachEngine(
@@ -109,13 +117,13 @@ await forEachEngine(
 )
 
 const ends: readonly [name: string, end: (opened: Opened) => Promise<unknown>][] = [
-  ["a raised user's epoch", ({ db, userId }) => raiseUserEpoch(db, userId)],
-  ['a new password', ({ db, userId }) => changePassword(db, userId, password)],
+  ["a raised user's epoch", ({ db, userId }) => raiseUserEpoch(db, userId, raised)],
+  ['a new password', ({ db, userId }) => changePassword(db, userId, password, madeAt)],
   ['a disabled user', ({ db, userId }) => disableUser(db, userId, madeAt)],
-  ['a deleted user', ({ db, userId }) => deleteUser(db, userId)],
-  ["a raised client's epoch", ({ db }) => raiseClientEpochs(db, 'web')],
+  ['a deleted user', ({ db, userId }) => deleteUser(db, userId, madeAt)],
+  ["a raised client's epoch", ({ db }) => raiseClientEpochs(db, 'web', raised)],
   ['a disabled client', ({ db }) => disableClient(db, 'web', madeAt)],
-  ['a deleted client', ({ db }) => deleteClient(db, 'web')],
+  ['a deleted client', ({ db }) => deleteClient(db, 'web', madeAt)],
 ]
 
 await forEachEngine(t, 'a rotation happens only under every one of its conditions', async (t, env) => {
@@ -164,8 +172,8 @@ for (const [name, end] of ends) {
         t.equal(await insertSession(db, { ...late, ...epochs }), false, 'nor of one that began after it')
       }
 
-      await disableUser(db, userId, null)
-      await disableClient(db, 'web', null)
+      await enableUser(db, userId)
+      await enableClient(db, 'web')
       t.equal(await db.rotateSession(rotationOf(id)), undefined, 'and what is enabled again brings none back')
       t.equal(await insertSession(db, late), false)
     },
