@@ -28,6 +28,8 @@ export interface Tables {
 export interface InstallationTable {
   id: 1
   issuer: string
+  /** The issuer that it was made for. What is stored stays encrypted for that one when the installation gets a new name. */
+  founding_issuer: string
   created_at: number
   /** The id of the root key that everything is encrypted under. */
   root_key_id: string

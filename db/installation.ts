@@ -3,7 +3,7 @@ import type { Database, InstallationTable, Tables } from './database.ts'
 
 export type NewInstallation = Omit<
   InstallationTable,
-  'id' | 'revision' | 'moved_at' | 'largest_max_age_seconds' | 'largest_max_age_until'
+  'id' | 'revision' | 'moved_at' | 'founding_issuer' | 'largest_max_age_seconds' | 'largest_max_age_until'
 >
 
 /** What this database is; undefined when it has just been made. */
@@ -23,6 +23,7 @@ export async function insertInstallation(
       .values({
         id: 1,
         revision: 0,
+        founding_issuer: installation.issuer,
         moved_at: null,
         largest_max_age_seconds: jwks_max_age_seconds,
         largest_max_age_until: created_at,
@@ -126,4 +127,18 @@ export async function tryWriting({ transact }: Database): Promise<void> {
   } catch (error) {
     if (error !== undone) throw error
   }
+}
+
+/** Gives the installation a new issuer; false when it is another's than `from` meanwhile. */
+export async function changeIssuer({ transact }: Database, from: string, to: string): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('installation')
+      .set({ issuer: to })
+      .where('issuer', '=', from)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    await raiseRevision(transaction)
+    return true
+  })
 }

@@ -16,6 +16,15 @@ export interface Installation {
   readonly migrated: readonly string[]
 }
 
+export interface OpenOptions {
+  /** Whether what does not exist yet is made, and an older schema migrated. */
+  readonly mayCreate: boolean
+  /** Whether statements may take as long as they like. */
+  readonly isPatient?: boolean
+  /** Whether the database of another issuer is opened too. */
+  readonly isAdopted?: boolean
+}
+
 /**
  * Opens the database and the root key, and makes sure that they belong together and to this issuer. Throws a
  * `ConfigError` that says what to do, and has then changed nothing.
@@ -27,7 +36,7 @@ export interface Installation {
 export async function openInstallation(
   config: Config,
   now: () => number,
-  { mayCreate, isPatient = false }: { mayCreate: boolean; isPatient?: boolean },
+  { mayCreate, isPatient = false, isAdopted = false }: OpenOptions,
 ): Promise<Installation> {
   const { databaseUrl, rootKeyFile } = config
   const isNewFile = databaseUrl.engine === 'sqlite' && !existsSync(databaseUrl.file)
@@ -48,13 +57,14 @@ export async function openInstallation(
       throw new ConfigError('the database has an older schema: `mintmark db migrate` brings it up to date')
     }
     const earlier = applied.length === 0 ? undefined : await findInstallation(db)
-    if (earlier) refuseStranger(config, earlier)
+    if (earlier) refuseMoved(earlier)
+    if (earlier && !isAdopted) refuseStranger(config, earlier)
 
     if (!existsSync(rootKeyFile)) {
       if (earlier || !mayCreate || databaseUrl.engine === 'postgres') throw missingRootKey(config, earlier)
       makeRootKeyFile(rootKeyFile)
     }
-    const rootKeys = readRootKeys(config)
+    const rootKeys = readRootKeys(earlier ? { ...config, foundingIssuer: earlier.founding_issuer } : config)
     if (earlier) refuseOtherRootKey(config, rootKeys, earlier)
     // Nothing is locked for a command that finds all up to date.
     const migrated = pending.length > 0 ? await migratePatiently(config, db, now()) : []
@@ -122,16 +132,19 @@ function refuseOtherRootKey({ rootKeyFile }: Config, rootKeys: RootKeys, record:
   )
 }
 
-function refuseStranger(config: Config, record: InstallationTable): void {
+function refuseMoved(record: InstallationTable): void {
   if (record.moved_at !== null) {
     throw new ConfigError(
       'this database was moved to another one, and serves no more: set MINTMARK_DATABASE_URL to that one',
     )
   }
+}
+
+function refuseStranger(config: Config, record: InstallationTable): void {
   if (record.issuer !== config.issuer) {
     throw new ConfigError(
       `this database belongs to the issuer ${record.issuer}, but MINTMARK_ISSUER is ${config.issuer}: ` +
-        'set it back, or see `mintmark db adopt --help`',
+        'set it back, or if the installation has a new name, see `mintmark db adopt --help`',
     )
   }
 }

@@ -7,6 +7,7 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .createTable('installation')
     .addColumn('id', 'integer', c => c.primaryKey().check(sql`id = 1`))
     .addColumn('issuer', 'text', c => c.notNull())
+    .addColumn('founding_issuer', 'text', c => c.notNull())
     .addColumn('created_at', 'bigint', c => c.notNull())
     .addColumn('root_key_id', 'text', c => c.notNull())
     .addColumn('revision', 'bigint', c => c.notNull())

@@ -2,7 +2,7 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import type { Logger } from 'pino'
 import { readPulse } from '../../db/pulse.ts'
 import { loadConfig, type Config } from '../config.ts'
-import { openInstallation, type Installation } from '../installation.ts'
+import { openInstallation, type Installation, type OpenOptions } from '../installation.ts'
 import { openLog } from '../log.ts'
 import { describeError, isClosedPipe, UsageError } from './failures.ts'
 import { printAnswer, type Answer } from './output.ts'
@@ -55,9 +55,7 @@ export interface Run extends Terminal {
   /** Reads the settings; throws `ConfigError`. */
   readonly config: () => Config
   /** Opens the installation, which must exist, unless it may be made. */
-  readonly open: (options?: {
-    readonly mayCreate: boolean
-  }) => Promise<Installation & { readonly config: Config }>
+  readonly open: (options?: Omit<OpenOptions, 'isPatient'>) => Promise<Installation & { readonly config: Config }>
   /** JSON lines on stderr, like the server's. */
   readonly log: Logger
   /** Says on stderr what is not the answer. */

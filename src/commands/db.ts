@@ -3,14 +3,15 @@ import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
 import { backupDatabase } from '../../db/backup.ts'
 import { openDatabase } from '../../db/database.ts'
-import { countRows, findInstallation } from '../../db/installation.ts'
+import { changeIssuer, countRows, findInstallation } from '../../db/installation.ts'
 import { schemaStatus } from '../../db/migrate.ts'
 import { describeDatabaseUrl } from '../database-url.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { databaseOptions } from '../installation.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
-import { CommandError } from './failures.ts'
+import { CommandError, UsageError } from './failures.ts'
 import { counted, facts, formatBytes, formatTime } from './output.ts'
+import { confirm } from './prompt.ts'
 
 /** `mintmark db`: the database as a whole. */
 export function dbCommands(program: Command, terminal: Terminal): void {
@@ -44,6 +45,16 @@ export function dbCommands(program: Command, terminal: Terminal): void {
   verb(db, 'status', 'show what the database is, and whether it fits this program', [
     'mintmark db status',
   ]).action(command(terminal, run => status(run)))
+
+  verb(db, 'adopt', 'take over a database under a new issuer', [
+    'MINTMARK_ISSUER=https://new.example mintmark db adopt --moved',
+  ])
+    .option(
+      '--moved',
+      'it is the same installation, with a new name: users, clients and keys stay, refresh tokens end',
+    )
+    .option('--yes', 'do not ask')
+    .action(command(terminal, (run, options) => adopt(run, options)))
 
   verb(db, 'backup', 'copy the database as it is at this moment, while servers go on', [
     'mintmark db backup /backups/mintmark-$(date +%F).sqlite',
@@ -149,5 +160,23 @@ function progressOf({ note }: Run, file: string): (copied: { readonly part: numb
     const tenth = Math.floor(part * 10)
     if (tenth > told) note(`copied ${tenth * 10} %`)
     told = tenth
+  }
+}
+
+/** The same installation under a new name. Its refresh tokens were made for the old one, and end by that. */
+async function adopt(run: Run, { moved, yes }: { moved?: true; yes?: true }) {
+  if (!moved) throw new UsageError('say what has happened: --moved for the same installation with a new name')
+  const { config, db, record } = await run.open({ mayCreate: false, isAdopted: true })
+  const { issuer: from } = record
+  const { issuer: to } = config
+  if (from === to)
+    throw new CommandError(`the database belongs to ${to} already: set MINTMARK_ISSUER to its new issuer`)
+  run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
+  await confirm(run, `Give the installation the issuer ${to}? Every user has to sign in again.`, { yes })
+  if (!(await changeIssuer(db, from, to)))
+    throw new CommandError('another process has changed the issuer meanwhile: look again')
+  return {
+    text: `The installation is ${to} from now on. Refresh and access tokens of ${from} have ended; tell the resource servers.`,
+    json: { from, to },
   }
 }

@@ -21,7 +21,7 @@ export interface RootKeys {
   readonly macKeyOf: (rootKeyId: string) => KeyObject | undefined
   /** The pepper of password hashes: 32 bytes. */
   readonly pepperOf: (rootKeyId: string) => Buffer | undefined
-  /** 32 bytes for one purpose, under one root key and this issuer; undefined when that root key is not in the file. */
+  /** 32 bytes for one purpose, under one root key and the installation's first issuer; undefined when that root key is not in the file. */
   derive(purpose: string, rootKeyId: string): Buffer | undefined
   /** AES-256-GCM under the current key; what was sealed for one purpose and name opens for no other. */
   seal(purpose: string, name: string, plaintext: Buffer): Sealed
@@ -42,6 +42,8 @@ export interface Sealed {
 
 export interface RootKeyOptions extends RootKeyFile {
   readonly issuer: string
+  /** The issuer that the installation was made for; without it, the same. */
+  readonly foundingIssuer?: string
 }
 
 const keyBytes = 32
@@ -50,7 +52,7 @@ const tagBytes = 16
 
 /** Reads the file, and takes its first key for the current one; see `readRootKeyFile`. */
 export function readRootKeys(options: RootKeyOptions): RootKeys {
-  const { issuer } = options
+  const { issuer, foundingIssuer = issuer } = options
   const file = openFile(options)
   const derived = new Map<string, Buffer>()
   const macKeys = new Map<string, KeyObject>()
@@ -58,7 +60,9 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
   const derive = (purpose: string, rootKeyId: string): Buffer | undefined => {
     const root = file.find(rootKeyId)
     if (!root) return undefined
-    const info = `mintmark ${purpose} ${issuer} ${rootKeyId}`
+    // Refresh tokens are for one issuer; what the database holds stays readable under a new name.
+    const boundTo = purpose === 'refresh-token' ? issuer : foundingIssuer
+    const info = `mintmark ${purpose} ${boundTo} ${rootKeyId}`
     let key = derived.get(info)
     if (!key) {
       key = Buffer.from(hkdfSync('sha256', root, '', info, keyBytes))
