@@ -55,7 +55,9 @@ export interface Run extends Terminal {
   /** Reads the settings; throws `ConfigError`. */
   readonly config: () => Config
   /** Opens the installation, which must exist, unless it may be made. */
-  readonly open: (options?: Omit<OpenOptions, 'isPatient'>) => Promise<Installation & { readonly config: Config }>
+  readonly open: (
+    options?: Omit<OpenOptions, 'isPatient'>,
+  ) => Promise<Installation & { readonly config: Config }>
   /** JSON lines on stderr, like the server's. */
   readonly log: Logger
   /** Says on stderr what is not the answer. */
