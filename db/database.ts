@@ -1,4 +1,5 @@
 import { Kysely, type Generated, type Transaction } from 'kysely'
+import type { CopyChangeTable, CopyProgressTable, CopyTable } from './copy-state.ts'
 import { openSqlite } from './sqlite.ts'
 import { openPostgres, retryingConflicts } from './postgres.ts'
 import { noWatch, watchPostgres, type Watch } from './postgres-watch.ts'
@@ -22,6 +23,9 @@ export interface Tables {
   status_positions: StatusPositionTable
   status_lists: StatusListTable
   sweeper: SweeperTable
+  copies: CopyTable
+  copy_progress: CopyProgressTable
+  copy_changes: CopyChangeTable
 }
 
 /** One row: what this database is, and the policy that all instances share. */

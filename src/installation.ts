@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { openDatabase, type Database, type DatabaseOptions, type InstallationTable } from '../db/database.ts'
+import { findCopy } from '../db/copy.ts'
 import { findInstallation, insertInstallation } from '../db/installation.ts'
 import { migrate, schemaStatus } from '../db/migrate.ts'
 import { ConfigError, type Config } from './config.ts'
@@ -59,6 +60,7 @@ export async function openInstallation(
     const earlier = applied.length === 0 ? undefined : await findInstallation(db)
     if (earlier) refuseMoved(earlier)
     if (earlier && !isAdopted) refuseStranger(config, earlier)
+    if (pending.length === 0) await refuseUnfinishedCopy(db)
 
     if (!existsSync(rootKeyFile)) {
       if (earlier || !mayCreate || databaseUrl.engine === 'postgres') throw missingRootKey(config, earlier)
@@ -129,6 +131,16 @@ function refuseOtherRootKey({ rootKeyFile }: Config, rootKeys: RootKeys, record:
   throw new ConfigError(
     `the root key in ${rootKeyFile} is not the one that this database was made with ` +
       `(${record.root_key_id}): put that one back from your backup`,
+  )
+}
+
+/** What is copied into a database may be served only when all of it is there. */
+async function refuseUnfinishedCopy(db: Database): Promise<void> {
+  const copy = await findCopy(db)
+  if (copy?.role !== 'target') return
+  throw new ConfigError(
+    'an installation is being copied into this database, or was not copied to the end: ' +
+      '`mintmark db copy` on the machine where it comes from goes on with it',
   )
 }
 

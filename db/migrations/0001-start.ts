@@ -206,6 +206,27 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .execute()
   await db.insertInto('sweeper').values({ id: 1, cursor: null, swept: 0, passed_at: null }).execute()
 
+  await db.schema
+    .createTable('copies')
+    .addColumn('id', 'text', c => c.primaryKey().notNull())
+    .addColumn('role', 'text', c => c.notNull())
+    .addColumn('began_at', 'bigint', c => c.notNull())
+    .execute()
+  await db.schema
+    .createTable('copy_progress')
+    .addColumn('name', 'text', c => c.primaryKey().notNull())
+    .addColumn('copy_id', 'text', c => c.notNull())
+    .addColumn('cursor_text', 'text')
+    .addColumn('rows_done', 'bigint', c => c.notNull())
+    .addColumn('is_done', 'integer', c => c.notNull())
+    .execute()
+  await db.schema
+    .createTable('copy_changes')
+    .addColumn('seq', serial, c => c.primaryKey().notNull())
+    .addColumn('table_name', 'text', c => c.notNull())
+    .addColumn('key_text', 'text', c => c.notNull())
+    .execute()
+
   if (engine === 'postgres') await addTriggers(db)
 }
 
@@ -223,6 +244,13 @@ async function addTriggers(db: Kysely<any>): Promise<void> {
     `create function mintmark_number() returns trigger language plpgsql as
       $$ begin perform pg_advisory_xact_lock(6025346002); return null; end $$`,
     'create trigger number before insert on revocations for each statement execute function mintmark_number()',
+    // For a copy to another database: notes the key of a row, and refuses writes once all is over there.
+    `create function mintmark_note() returns trigger language plpgsql as $$ begin
+      insert into copy_changes (table_name, key_text) values (tg_table_name,
+        replace((case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end) ->> tg_argv[0], '-', ''));
+      return null; end $$`,
+    `create function mintmark_moved() returns trigger language plpgsql as $$ begin
+      raise exception 'the installation has been moved to another database' using errcode = '25006'; end $$`,
   ]
   for (const statement of statements) await sql.raw(statement).execute(db)
 }

@@ -8,6 +8,7 @@ import { schemaStatus } from '../../db/migrate.ts'
 import { describeDatabaseUrl } from '../database-url.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { databaseOptions } from '../installation.ts'
+import { copyCommand } from './db-copy.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
 import { counted, facts, formatBytes, formatTime } from './output.ts'
@@ -55,6 +56,8 @@ export function dbCommands(program: Command, terminal: Terminal): void {
     )
     .option('--yes', 'do not ask')
     .action(command(terminal, (run, options) => adopt(run, options)))
+
+  copyCommand(db, terminal)
 
   verb(db, 'backup', 'copy the database as it is at this moment, while servers go on', [
     'mintmark db backup /backups/mintmark-$(date +%F).sqlite',

@@ -1,0 +1,87 @@
+import type { Transaction } from 'kysely'
+import { CopyError, type Copy } from './copy.ts'
+import { refuseWrites, stopNotingChanges, stopWrites } from './copy-changes.ts'
+import { drainChanges } from './copy-drain.ts'
+import {
+  anyTable,
+  continueNumbers,
+  copiedTables,
+  countRowsOf,
+  rowDigest,
+  writeRows,
+  type AnyTable,
+} from './copy-tables.ts'
+import type { Tables } from './database.ts'
+import { raiseRevision } from './installation.ts'
+
+export interface Moved {
+  /** How many rows each table has, in both databases. */
+  readonly rows: Readonly<Record<string, number>>
+  /** How long nobody could write, in milliseconds. */
+  readonly stoppedMs: number
+}
+
+/**
+ * The last part, while nobody else may write: what has changed since, and the small tables. When all is over there, counted
+ * and compared, the first database is marked as moved in the same transaction, and refuses every write from then on. On
+ * any error nothing has happened, and the servers go on.
+ */
+export async function moveInstallation(copy: Copy, now: number): Promise<Moved> {
+  const { from, to } = copy
+  return from.transact(async transaction => {
+    await stopWrites(transaction, from.engine)
+    const stoppedAt = performance.now()
+    const [source, target] = [anyTable(transaction), anyTable(to.sql)]
+    await drainChanges(copy, source, true)
+    for (const { name, isLarge } of copiedTables) {
+      if (!isLarge) await copyWhole(source, target, name)
+    }
+    const rows = await compareCounts(source, target)
+    await continueNumbers(to)
+    await markMoved(transaction, copy, now)
+    return { rows, stoppedMs: performance.now() - stoppedAt }
+  })
+}
+
+/** The other database may be served from now on. Whatever was interrupted after the move is finished by this. */
+export async function openMoved({ to }: Copy): Promise<void> {
+  await to.transact(async transaction => {
+    await transaction.deleteFrom('copy_progress').execute()
+    await transaction.deleteFrom('copies').execute()
+  })
+}
+
+async function copyWhole(source: AnyTable, target: AnyTable, name: keyof Tables): Promise<void> {
+  const table = copiedTables.find(copied => copied.name === name)
+  if (!table) throw new Error('unreachable: only tables that are copied come here')
+  const rows = await source.selectFrom(name).selectAll().execute()
+  await target.deleteFrom(name).execute()
+  if (rows.length > 0) await writeRows(target, table, rows)
+  const digests = async (sql: AnyTable) =>
+    (await sql.selectFrom(name).selectAll().execute()).map(rowDigest).sort().join()
+  if ((await digests(source)) !== (await digests(target))) {
+    throw new CopyError(`the table ${name} is not the same in the other database; nothing was moved`)
+  }
+}
+
+async function compareCounts(source: AnyTable, target: AnyTable): Promise<Record<string, number>> {
+  const rows: Record<string, number> = {}
+  for (const { name } of copiedTables) {
+    const [here, there] = [await countRowsOf(source, name), await countRowsOf(target, name)]
+    if (here !== there) {
+      throw new CopyError(
+        `${name} has ${here} rows here and ${there} in the other database; nothing was moved`,
+      )
+    }
+    rows[name] = here
+  }
+  return rows
+}
+
+async function markMoved(transaction: Transaction<Tables>, { from }: Copy, now: number): Promise<void> {
+  await transaction.updateTable('installation').set({ moved_at: now }).execute()
+  await raiseRevision(transaction)
+  await stopNotingChanges(transaction, from.engine)
+  await transaction.deleteFrom('copy_changes').execute()
+  await refuseWrites(transaction, from.engine)
+}

@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto'
+import { noteChanges, stopNotingChanges } from './copy-changes.ts'
+import { anyTable, countRowsOf } from './copy-tables.ts'
+import type { CopyTable } from './copy-state.ts'
+import type { Database } from './database.ts'
+
+/** A copy cannot go on; the message says why and what to do. */
+export class CopyError extends Error {
+  override readonly name = 'CopyError'
+}
+
+/**
+ * A move of the installation from one database to another, while servers go on with the first. What is large is copied
+ * page by page, and what changes meanwhile is noted by triggers and copied again; what is left at the end is copied while
+ * nobody may write. Each step may be interrupted and done once more.
+ */
+export interface Copy {
+  readonly id: string
+  readonly from: Database
+  readonly to: Database
+}
+
+/** What a database knows of a copy from it or into it. */
+export async function findCopy({ sql }: Database): Promise<CopyTable | undefined> {
+  return sql.selectFrom('copies').selectAll().executeTakeFirst()
+}
+
+/**
+ * Begins a copy, or goes on with the one that was begun between these two. Rejects with `CopyError` when either has
+ * another part already. Both have the present schema.
+ */
+export async function beginCopy(from: Database, to: Database, now: number): Promise<Copy> {
+  const [source, target] = [await findCopy(from), await findCopy(to)]
+  if (source && source.role !== 'source') throw new CopyError('a copy into this database is not finished')
+  if (source && source.id === target?.id) return { id: source.id, from, to }
+  if (source) {
+    throw new CopyError(
+      'a copy of this database to another one is not finished: go on with that, or give it up with --cancel',
+    )
+  }
+  if (target) {
+    throw new CopyError(
+      'the other database has the part of a copy from another one: empty it, or name another database',
+    )
+  }
+  const isTaken = (await countRowsOf(anyTable(to.sql), 'installation')) > 0
+  if (isTaken) throw new CopyError('the other database has an installation already: name an empty one')
+
+  const id = randomUUID()
+  await to.sql.insertInto('copies').values({ id, role: 'target', began_at: now }).execute()
+  await from.transact(async transaction => {
+    await transaction.insertInto('copies').values({ id, role: 'source', began_at: now }).execute()
+    await noteChanges(transaction, from.engine)
+  })
+  return { id, from, to }
+}
+
+/** Gives a copy up: changes are noted no more. What was copied stays where it is, of no use to anybody. */
+export async function cancelCopy({ transact, engine }: Database): Promise<boolean> {
+  return transact(async transaction => {
+    const { numDeletedRows } = await transaction
+      .deleteFrom('copies')
+      .where('role', '=', 'source')
+      .executeTakeFirstOrThrow()
+    await stopNotingChanges(transaction, engine)
+    await transaction.deleteFrom('copy_changes').execute()
+    return numDeletedRows === 1n
+  })
+}
