@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { openDatabase, type Database, type DatabaseOptions, type InstallationTable } from '../db/database.ts'
+import type { Database, InstallationTable } from '../db/database.ts'
+import { openDatabase, type DatabaseOptions } from '../db/open-database.ts'
 import { findCopy } from '../db/copy.ts'
 import { findInstallation, insertInstallation } from '../db/installation.ts'
 import { migrate, schemaStatus } from '../db/migrate.ts'

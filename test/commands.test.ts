@@ -7,7 +7,7 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import t from 'tap'
 import { commandsOf } from '../src/command-line.ts'
 import type { Terminal } from '../src/commands/command.ts'
-import { openDatabase } from '../db/database.ts'
+import { openDatabase } from '../db/open-database.ts'
 import { commandLine, issuer, mainFile } from './cli.ts'
 
 const api = 'https://api.example'

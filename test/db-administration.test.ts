@@ -13,7 +13,8 @@ import {
   raiseClientEpochs,
   rotateClientSecret,
 } from '../db/clients.ts'
-import { openDatabase, type ClientTable, type Database } from '../db/database.ts'
+import type { ClientTable, Database } from '../db/database.ts'
+import { openDatabase } from '../db/open-database.ts'
 import { applyChanges, type Changes } from '../db/declaration.ts'
 import { insertInstallation, readRevision, tryWriting } from '../db/installation.ts'
 import { migrate } from '../db/migrate.ts'

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { deleteClient, disableClient, enableClient, findClient, raiseClientEpochs } from '../db/clients.ts'
-import { openDatabase, type Database, type SessionTable } from '../db/database.ts'
+import type { Database, SessionTable } from '../db/database.ts'
+import { openDatabase } from '../db/open-database.ts'
 import type { Rotation } from '../db/rotations.ts'
 import { revokeSessions } from '../db/session-pages.ts'
 import {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { openDatabase } from '../db/database.ts'
+import { openDatabase } from '../db/open-database.ts'
 import { sharedCluster } from './engines.ts'
 import { startServer } from './helper.ts'
 import { startPostgres } from './postgres.ts'

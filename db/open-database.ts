@@ -1,0 +1,60 @@
+import { Kysely } from 'kysely'
+import type { Database, Tables } from './database.ts'
+import { openPostgres, retryingConflicts } from './postgres.ts'
+import { noWatch, watchPostgres } from './postgres-watch.ts'
+import { postgresRotations, sqliteRotations } from './rotations.ts'
+import { openSqlite } from './sqlite.ts'
+
+export type DatabaseLocation =
+  { readonly engine: 'sqlite'; readonly file: string } | { readonly engine: 'postgres'; readonly url: string }
+
+export interface DatabaseOptions {
+  /** Connections to PostgreSQL at the most. */
+  readonly poolSize?: number
+  /** Whether a pooler in transaction mode stands before PostgreSQL. */
+  readonly isPooled?: boolean
+  /** Whether statements may take as long as they like: for the command line, not for requests. */
+  readonly isPatient?: boolean
+}
+
+/**
+ * Opens the database; does not create its tables (`migrate`). The file of an embedded one is made when it is missing; a
+ * server is first spoken to by the first statement, which rejects with `PostgresUnavailable` if it cannot be.
+ */
+export function openDatabase(location: DatabaseLocation, options: DatabaseOptions = {}): Database {
+  return location.engine === 'sqlite' ? openEmbedded(location.file) : openServer(location.url, options)
+}
+
+function openEmbedded(file: string): Database {
+  const sqlite = openSqlite(file)
+  const sql = new Kysely<Tables>({ dialect: sqlite.dialect })
+  return {
+    engine: 'sqlite',
+    sql,
+    transact: work => sql.transaction().execute(work),
+    rotateSession: sqliteRotations(sql, sqlite),
+    watch: () => noWatch,
+    timeline: () => undefined,
+    close: () => sql.destroy(),
+  }
+}
+
+function openServer(
+  url: string,
+  { poolSize = 8, isPooled = false, isPatient = false }: DatabaseOptions,
+): Database {
+  const postgres = openPostgres(url, { poolSize, isPooled, isPatient })
+  const sql = new Kysely<Tables>({ dialect: postgres.dialect })
+  return {
+    engine: 'postgres',
+    sql,
+    transact: work => retryingConflicts(() => sql.transaction().execute(work)),
+    rotateSession: postgresRotations(postgres),
+    watch: wake => (isPooled ? noWatch : watchPostgres(postgres.primary, wake)),
+    timeline: postgres.primary.timeline,
+    close: async () => {
+      await sql.destroy()
+      await postgres.primary.close()
+    },
+  }
+}
