@@ -17,16 +17,23 @@ export interface Migration {
   readonly up: (db: Kysely<any>, types: ColumnTypes) => Promise<void>
 }
 
-/** In the order in which they run. A name is never changed. */
-const migrations: ReadonlyMap<string, Migration> = new Map([['0001-start', start]])
+/** What a program does to a database. */
+export interface Program {
+  /** In the order in which they run. A name is never changed, and what a released one does neither. */
+  readonly migrations: ReadonlyMap<string, Migration>
+  /**
+   * The oldest program that may serve a database which this one has migrated, as the number of migrations that it knows.
+   * Raised by the release that removes what older programs still need; all others only add.
+   */
+  readonly oldestProgram: number
+}
 
-/**
- * The oldest program that may serve a database which this program has migrated, as the number of migrations
- * that it knows. Raised by the release that removes what older programs still need.
- */
-const oldestProgram = 1
+export const thisProgram: Program = {
+  migrations: new Map([['0001-start', start]]),
+  oldestProgram: 1,
+}
 
-const columnTypes: Readonly<Record<Database['engine'], ColumnTypes>> = {
+export const columnTypes: Readonly<Record<Database['engine'], ColumnTypes>> = {
   sqlite: { engine: 'sqlite', uuid: 'blob', bytes: 'blob', serial: 'integer' },
   postgres: {
     engine: 'postgres',
@@ -44,15 +51,18 @@ export interface SchemaStatus {
 }
 
 /** What has been done to the database, and what is still to do. Changes nothing. */
-export async function schemaStatus({ sql: db, engine }: Database): Promise<SchemaStatus> {
+export async function schemaStatus(
+  { sql: db, engine }: Database,
+  program: Program = thisProgram,
+): Promise<SchemaStatus> {
   // On PostgreSQL only what the session's search path finds is ours: other programs may have tables of this name.
   const isThere =
     engine === 'postgres'
       ? sql<{ found: unknown }>`select to_regclass('migrations') as found`
       : sql<{ found: unknown }>`select max(name) as found from sqlite_schema where name = 'migrations'`
   const { rows } = await isThere.execute(db)
-  if (rows[0]?.found === null) return { applied: [], pending: [...migrations.keys()], isTooNew: false }
-  return statusOf(await history(db))
+  const found = rows[0]?.found === null ? [] : await history(db)
+  return statusOf(found, program)
 }
 
 /** How long a migration waits for a lock, and all others behind it, before it lets them pass and tries again. */
@@ -63,10 +73,16 @@ const attemptsMax = 30
  * Brings the schema up to date and returns the names of the migrations that ran, all in one transaction. Of several
  * processes that start at once, one migrates and the others wait for it. On a server `database` must be patient.
  */
-export async function migrate(database: Database, now: number): Promise<readonly string[]> {
+export async function migrate(
+  database: Database,
+  now: number,
+  program: Program = thisProgram,
+): Promise<readonly string[]> {
   for (let attempts = 1; ; attempts++) {
     try {
-      return await database.transact(transaction => migrateWithin(transaction, database.engine, now))
+      return await database.transact(transaction =>
+        migrateWithin(transaction, database.engine, { now, program }),
+      )
     } catch (error) {
       if (attempts === attemptsMax || (error as { code?: unknown }).code !== lockNotAvailable) throw error
       await sleep(lockMs * Math.random())
@@ -79,7 +95,7 @@ const lockNotAvailable = '55P03'
 async function migrateWithin(
   transaction: Transaction<Tables>,
   engine: Database['engine'],
-  now: number,
+  { now, program }: { readonly now: number; readonly program: Program },
 ): Promise<readonly string[]> {
   if (engine === 'postgres') {
     await sql`select pg_advisory_xact_lock(6025346001)`.execute(transaction)
@@ -93,13 +109,13 @@ async function migrateWithin(
     .addColumn('applied_at', 'bigint', c => c.notNull())
     .addColumn('oldest_program', 'integer', c => c.notNull())
     .execute()
-  const { pending, isTooNew } = statusOf(await history(transaction))
+  const { pending, isTooNew } = statusOf(await history(transaction), program)
   if (isTooNew) return []
   for (const name of pending) {
-    await migrations.get(name)?.up(transaction, columnTypes[engine])
+    await program.migrations.get(name)?.up(transaction, columnTypes[engine])
     await (transaction as Transaction<any>)
       .insertInto('migrations')
-      .values({ name, applied_at: now, oldest_program: oldestProgram })
+      .values({ name, applied_at: now, oldest_program: program.oldestProgram })
       .execute()
   }
   // Servers that run ask whether they still may.
@@ -116,7 +132,7 @@ function history(db: Kysely<any>): Promise<readonly Applied[]> {
   return db.selectFrom('migrations').select(['name', 'oldest_program']).orderBy('name').execute()
 }
 
-function statusOf(history: readonly Applied[]): SchemaStatus {
+function statusOf(history: readonly Applied[], { migrations }: Program): SchemaStatus {
   const applied = history.map(row => row.name)
   return {
     applied,
