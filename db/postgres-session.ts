@@ -31,11 +31,12 @@ export async function judgeServer(
   { isPooled }: PostgresOptions,
 ): Promise<Timeline | undefined> {
   const { rows } = await client.query(
-    `select current_setting('server_version_num')::int / 10000 as version,
+    `select current_setting('server_version_num')::int as version_number,
       pg_is_in_recovery() as is_standby, current_setting('transaction_read_only') = 'on' as is_read_only,
       current_setting('synchronous_commit') in ('off', 'local', 'remote_write') as is_lazy`,
   )
-  const { version, is_standby, is_read_only, is_lazy } = rows[0] ?? {}
+  const { version_number, is_standby, is_read_only, is_lazy } = rows[0] ?? {}
+  const version = Math.floor(version_number / 10_000)
   const refuse = (why: string) => new PostgresUnavailable(`PostgreSQL at ${describeHost(host)} ${why}`)
   if (version < oldestVersion) {
     throw refuse(`is version ${version}, which is too old: Mintmark needs ${oldestVersion} or newer`)

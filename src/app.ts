@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { STATUS_CODES, type Server } from 'node:http'
 import type { Socket } from 'node:net'
 import accepts from '@fastify/accepts'
-import cors from '@fastify/cors'
+import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import formbody from '@fastify/formbody'
 import {
   fastify,
@@ -22,6 +22,7 @@ import { revokeEndpoint } from './endpoints/revoke.ts'
 import { statusListEndpoints } from './endpoints/status-list.ts'
 import { tokenEndpoint } from './endpoints/token.ts'
 import { OAuthError, unavailable } from './errors.ts'
+import { oncePerSecond } from './flood.ts'
 import { parseForm } from './protocol/form.ts'
 
 const bodyLimitBytes = 16 * 1024
@@ -44,6 +45,7 @@ const secretParameters: ReadonlySet<string> = new Set([
 export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Server>> = {}): FastifyInstance {
   const { config } = ctx
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
+  const sendError = errorSender(ctx)
   const app = fastify({
     loggerInstance: ctx.log,
     // One line for each request, below; Fastify's own has the query string in it.
@@ -64,7 +66,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => {
       setDefaultHeaders(request, reply)
-      void sendError(ctx, error, request, reply)
+      void sendError(error, request, reply)
     },
     clientErrorHandler: answerMalformedHttp,
     ...options,
@@ -77,21 +79,12 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   // A Map, which the plugin's types do not foresee.
   app.register(formbody, { parser: text => parseForm(text) as unknown as Record<string, unknown> })
   app.register(accepts)
-  app.setErrorHandler((error, request, reply) => sendError(ctx, error, request, reply))
+  app.setErrorHandler(sendError)
   app.setNotFoundHandler(() => {
     throw notFound()
   })
   app.addHook('onRequest', async (request, reply) => setDefaultHeaders(request, reply))
-  if (config.corsOrigins.length > 0) {
-    app.register(cors, {
-      origin: [...config.corsOrigins],
-      methods: ['GET', 'POST'],
-      allowedHeaders: ['authorization', 'content-type'],
-      exposedHeaders: ['retry-after', 'www-authenticate', 'x-request-id'],
-      maxAge: 7200,
-      strictPreflight: false,
-    })
-  }
+  if (config.corsOrigins.length > 0) app.register(cors, corsOptions(config.corsOrigins))
   // After CORS has set its headers, which belong to these refusals too.
   app.addHook('onRequest', async request => refuseEarly(ctx, request))
   if (ctx.log.level === 'debug' || ctx.log.level === 'trace') {
@@ -122,6 +115,17 @@ function closeConnectionsOnClose(app: FastifyInstance): void {
     if (isClosing) reply.header('connection', 'close')
     done()
   })
+}
+
+function corsOptions(origins: readonly string[]): FastifyCorsOptions {
+  return {
+    origin: [...origins],
+    methods: ['GET', 'POST'],
+    allowedHeaders: ['authorization', 'content-type'],
+    exposedHeaders: ['retry-after', 'www-authenticate', 'x-request-id'],
+    maxAge: 7200,
+    strictPreflight: false,
+  }
 }
 
 /** Unique in this process and, with its first half, among all instances. */
@@ -183,21 +187,20 @@ function logRequest(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 /** Answers every error as RFC 6749 §5.2 does, whatever has thrown it. */
-function sendError(
-  ctx: Context,
-  thrown: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): FastifyReply {
-  const error = oauthErrorOf(thrown)
-  const { code, status, cause, message } = error
-  const details = { error: code, status, ...(cause instanceof Error ? { err: cause } : { cause }) }
-  if (status >= 500) request.log.error(details, message)
-  else request.log.info(details, message)
+function errorSender(ctx: Context) {
+  const isNews = oncePerSecond()
+  return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const error = oauthErrorOf(thrown)
+    const { code, status, cause, message } = error
+    const details = { error: code, status, ...(cause instanceof Error ? { err: cause } : { cause }) }
+    // While something is away, every request would say so.
+    const isWorthSaying = status < 500 || isNews(`${message} ${cause instanceof Error ? cause.message : ''}`)
+    request.log[!isWorthSaying ? 'debug' : status < 500 ? 'info' : 'error'](details, message)
 
-  if (error.status === 401) reply.header('www-authenticate', challenge(ctx, request.headers.authorization))
-  if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
-  return reply.code(error.status).send(error.toJSON())
+    if (error.status === 401) reply.header('www-authenticate', challenge(ctx, request.headers.authorization))
+    if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
+    return reply.code(error.status).send(error.toJSON())
+  }
 }
 
 /** Every 401 has a challenge (RFC 9110 §11.6.1), of the scheme that was tried (RFC 6749 §5.2, RFC 6750 §3). */

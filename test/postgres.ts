@@ -1,6 +1,15 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, chmodSync, chownSync, cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,6 +25,8 @@ export interface Cluster {
   url(database?: string): string
   /** Makes a database and returns its name. */
   createDatabase(template?: string): Promise<string>
+  /** Puts lines before all others in pg_hba.conf, where who may come in is decided by the first that fits. */
+  allow(...lines: string[]): Promise<void>
   /** Runs one statement as superuser. */
   query(sql: string, database?: string): Promise<Record<string, unknown>[]>
   /** Starts it (again) and waits until it takes connections. */
@@ -98,6 +109,11 @@ async function clusterAt(t: Test, directory: string, settings: Settings): Promis
     pid: () => server?.pid,
     url: (database = 'postgres') => `postgres://postgres@127.0.0.1:${port}/${database}`,
     query: (sql, database) => query(cluster.url(database), sql),
+    allow: async (...lines) => {
+      const file = join(data, 'pg_hba.conf')
+      writeFileSync(file, `${lines.join('\n')}\n${readFileSync(file, 'utf8')}`)
+      await cluster.query('select pg_reload_conf()')
+    },
     createDatabase: async template => {
       const name = `test_${++databases}`
       await cluster.query(`create database ${name}${template === undefined ? '' : ` template ${template}`}`)
