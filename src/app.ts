@@ -15,13 +15,14 @@ import {
 } from 'fastify'
 import type { Context } from './context.ts'
 import { healthEndpoints } from './endpoints/health.ts'
+import { globalRevocationEndpoint } from './endpoints/global-revocation.ts'
 import { introspectEndpoint } from './endpoints/introspect.ts'
 import { jwksEndpoint } from './endpoints/jwks.ts'
 import { metadataEndpoints } from './endpoints/metadata.ts'
 import { revokeEndpoint } from './endpoints/revoke.ts'
 import { statusListEndpoints } from './endpoints/status-list.ts'
 import { tokenEndpoint } from './endpoints/token.ts'
-import { OAuthError, unavailable } from './errors.ts'
+import { OAuthError, unavailable, type OAuthErrorCode } from './errors.ts'
 import { oncePerSecond } from './flood.ts'
 import { parseForm } from './protocol/form.ts'
 
@@ -79,6 +80,10 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   // A Map, which the plugin's types do not foresee.
   app.register(formbody, { parser: text => parseForm(text) as unknown as Record<string, unknown> })
   app.register(accepts)
+  // Its text: whether it is wanted, and what is in it, the endpoint says.
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) =>
+    done(null, text),
+  )
   app.setErrorHandler(sendError)
   app.setNotFoundHandler(() => {
     throw notFound()
@@ -96,6 +101,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   tokenEndpoint(app, ctx)
   introspectEndpoint(app, ctx)
   revokeEndpoint(app, ctx)
+  globalRevocationEndpoint(app, ctx)
   metadataEndpoints(app, ctx)
   jwksEndpoint(app, ctx)
   statusListEndpoints(app, ctx)
@@ -197,18 +203,22 @@ function errorSender(ctx: Context) {
     const isWorthSaying = status < 500 || isNews(`${message} ${cause instanceof Error ? cause.message : ''}`)
     request.log[!isWorthSaying ? 'debug' : status < 500 ? 'info' : 'error'](details, message)
 
-    if (error.status === 401) reply.header('www-authenticate', challenge(ctx, request.headers.authorization))
+    if (error.status === 401 || code === 'insufficient_scope') {
+      reply.header('www-authenticate', challenge(ctx, code, request.headers.authorization))
+    }
     if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
     return reply.code(error.status).send(error.toJSON())
   }
 }
 
 /** Every 401 has a challenge (RFC 9110 §11.6.1), of the scheme that was tried (RFC 6749 §5.2, RFC 6750 §3). */
-function challenge({ config }: Context, authorization: string | undefined): string {
+function challenge({ config }: Context, code: OAuthErrorCode, authorization: string | undefined): string {
+  const realm = `realm="${config.issuer}"`
+  if (code === 'insufficient_scope') return `Bearer ${realm}, error="${code}"`
   const isBearer = authorization !== undefined && /^bearer(?: |$)/i.test(authorization)
-  return isBearer
-    ? `Bearer realm="${config.issuer}", error="invalid_token"`
-    : `Basic realm="${config.issuer}"`
+  if (isBearer) return `Bearer ${realm}, error="invalid_token"`
+  // RFC 6750 §3.1: who sent no token is not told of an error.
+  return code === 'invalid_token' ? `Bearer ${realm}` : `Basic ${realm}`
 }
 
 /** What Fastify refuses is the request's fault; what nobody foresaw is ours, and the client may ask again. */
@@ -227,7 +237,7 @@ const refusals: ReadonlyMap<number, string> = new Map([
   [408, 'the request took too long to arrive'],
   [413, `the body is larger than ${bodyLimitBytes} bytes`],
   [414, 'the URL is too long'],
-  [415, 'the body must be a form: application/x-www-form-urlencoded'],
+  [415, 'the body must be a form: application/x-www-form-urlencoded, and at /global-token-revocation JSON'],
   [431, 'the headers are too large'],
 ])
 

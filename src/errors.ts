@@ -1,10 +1,12 @@
-/** The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 8707 §2). */
+/** The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2). */
 const statuses = {
   invalid_request: 400,
   invalid_client: 401,
   invalid_grant: 400,
   invalid_scope: 400,
   invalid_target: 400,
+  invalid_token: 401,
+  insufficient_scope: 403,
   unauthorized_client: 400,
   unsupported_grant_type: 400,
   temporarily_unavailable: 503,

@@ -301,8 +301,8 @@ export function isOAuthError(t: Test, response: Response, status: number, code: 
   )
   t.equal(
     'www-authenticate' in headers,
-    status === 401,
-    `${title}: a challenge comes with 401, and only with it (H-7)`,
+    status === 401 || code === 'insufficient_scope',
+    `${title}: a challenge comes with 401 (H-7) or a token that is not enough (B-3), and only with them`,
   )
   t.equal('retry-after' in headers, status === 429 || status === 503, `${title}: when to come back`)
 }

@@ -1,5 +1,6 @@
 import { createHmac, createSecretKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import type { KyselyPlugin } from 'kysely'
+import { createLocalJWKSet, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { changeClient, deleteClient, disableClient, enableClient } from '../db/clients.ts'
 import { findSession, revokeSession } from '../db/sessions.ts'
@@ -429,3 +430,66 @@ t.test('I-8 an administrator without a secret is none: its client_id is public',
   t.equal((await server.revoke(app, tokens.access_token)).statusCode, 200)
   t.equal((await server.introspect(web, tokens.access_token))['active'], true, 'nor can it revoke')
 })
+
+t.test(
+  'I-15 J-11 an answer is a signed JWT for whoever asks for one, and nothing else (RFC 9701)',
+  async t => {
+    const { server, apiServer, web, stranger, tokens } = await world(t)
+    const type = 'application/token-introspection+jwt'
+    const { keys } = (await server.request({ url: '/.well-known/jwks.json' })).json()
+    const ask = async (token: string, caller: TestClient, accept = type) =>
+      server.post('/introspect', { token }, { ...caller.headers, accept })
+    const read = async (jwt: string) =>
+      jwtVerify(jwt, createLocalJWKSet({ keys }), {
+        typ: 'token-introspection+jwt',
+        issuer: 'https://as.example',
+        currentDate: new Date(server.ctx.now() * 1000),
+      })
+
+    for (const token of [tokens.access_token, tokens.refresh_token]) {
+      const response = await ask(token, web)
+      t.equal(response.statusCode, 200)
+      t.match(response.headers, { 'content-type': type, 'cache-control': 'no-store', pragma: 'no-cache' })
+      const { payload, protectedHeader } = await read(response.body)
+      t.equal(protectedHeader.alg, 'RS256', 'by default')
+      t.strictSame(payload, {
+        iss: 'https://as.example',
+        aud: 'web',
+        iat: server.ctx.now(),
+        token_introspection: (await ask(token, web, 'application/json')).json(),
+      })
+      t.match(payload['token_introspection'], { active: true })
+    }
+    const inactive = await read((await ask(tokens.access_token, stranger)).body)
+    t.match(inactive.payload, { aud: 'stranger', token_introspection: { active: false } })
+    t.strictSame(inactive.payload['token_introspection'], { active: false }, 'I-4')
+
+    const { body } = await ask(tokens.access_token, apiServer)
+    t.equal((await server.introspect(web, body))['active'], false, 'J-11 it is no access token itself')
+
+    for (const accept of ['*/*', 'application/json', `${type};q=0.5, application/json`, 'text/html', '']) {
+      const response = await ask(tokens.access_token, web, accept)
+      t.match(response.headers['content-type'], /^application\/json/, accept)
+    }
+    for (const accept of [`application/json;q=0.5, ${type}`, `${type}, */*;q=0.1`]) {
+      t.equal((await ask(tokens.access_token, web, accept)).headers['content-type'], type, accept)
+    }
+
+    const wrong = { authorization: `Basic ${Buffer.from('web:wrong').toString('base64')}` }
+    const form = { token: tokens.access_token }
+    for (const [title, headers] of [
+      ['a wrong secret', wrong],
+      ['nobody', {}],
+    ] as const) {
+      const signed = await server.post('/introspect', form, { ...headers, accept: type })
+      isOAuthError(t, signed, 400, 'invalid_client', `D-6 ${title}, for a JWT`)
+      isOAuthError(
+        t,
+        await server.post('/introspect', form, headers),
+        401,
+        'invalid_client',
+        `I-3 ${title}, for JSON`,
+      )
+    }
+  },
+)

@@ -23,6 +23,8 @@ t.test('the metadata say what the server is, and nothing that it is not (M-1 to 
     introspection_endpoint_auth_methods_supported: secretMethods,
     revocation_endpoint: 'https://as.example/revoke',
     revocation_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    introspection_signing_alg_values_supported: ['RS256'],
+    global_token_revocation_endpoint: 'https://as.example/global-token-revocation',
     status_list_aggregation_endpoint: 'https://as.example/status-lists',
     refresh_token_expiration_types_supported: ['authorization', 'token_timeout'],
   })

@@ -3,30 +3,70 @@ import type { Session } from '../../db/sessions.ts'
 import { authenticateClient } from '../client-auth.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
+import type { Claims } from '../keys/ring.ts'
 import { policyOf } from '../grants/refresh-token.ts'
-import { formOf, required } from '../protocol/form.ts'
+import { formOf, required, type Form } from '../protocol/form.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { Client } from '../registry.ts'
 import { findTokenSession, isAdmin, type TokenSession } from '../token-session.ts'
 
-/** POST /introspect (RFC 7662). Changes nothing. Not for browsers, hence without CORS. */
-export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
-  app.post('/introspect', { config: { cors: false } }, async request => {
-    const form = formOf(request.body)
-    const client = await authenticateClient(ctx, request.headers.authorization, form)
-    // RFC 7662 §4: otherwise whoever knows a public client_id could try tokens out.
-    if (!client.secret_hash)
-      throw new OAuthError('invalid_client', 'introspection is for clients with a secret')
+/** RFC 9701 §6.1: what a caller gets that has registered no other. */
+export const introspectionAlg = 'RS256'
 
-    const found = await findTokenSession(ctx, required(form, 'token'))
-    const reason = (await whyInactive(ctx, client, found)) ?? ''
-    if (reason !== '' || found.kind === 'none') {
-      request.log.info({ event: 'token_inactive', client_id: client.id, reason }, 'the token is not active')
-      return { active: false }
-    }
-    return found.kind === 'access_token' ? accessTokenMembers(found) : refreshTokenMembers(ctx, found)
+const signedType = 'application/token-introspection+jwt'
+
+/** POST /introspect (RFC 7662), as a signed JWT for those who ask for one (RFC 9701). Changes nothing. Not for browsers, hence without CORS. */
+export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
+  app.post('/introspect', { config: { cors: false } }, async (request, reply) => {
+    const isSigned = request.accepts().type(['application/json', signedType]) === signedType
+    const form = formOf(request.body)
+    const client = await authenticateCaller(ctx, request.headers.authorization, form, isSigned)
+    const members = await introspection(ctx, client, required(form, 'token'), request.log)
+    if (!isSigned) return members
+    const jwt = await ctx.keys.sign('token-introspection+jwt', introspectionAlg, {
+      iss: ctx.config.issuer,
+      aud: client.id,
+      iat: ctx.now(),
+      // Not among the claims, lest the whole be taken for an access token (RFC 9701 §5).
+      token_introspection: members,
+    })
+    return reply.type(signedType).send(jwt)
   })
+}
+
+async function authenticateCaller(
+  ctx: Context,
+  authorization: string | undefined,
+  form: Form,
+  isSigned: boolean,
+): Promise<Client> {
+  try {
+    const client = await authenticateClient(ctx, authorization, form)
+    // RFC 7662 §4: otherwise whoever knows a public client_id could try tokens out.
+    if (client.secret_hash) return client
+    throw new OAuthError('invalid_client', 'introspection is for clients with a secret')
+  } catch (error) {
+    // RFC 9701 §5 demands 400 where RFC 7662 §2.3 has 401.
+    if (!isSigned || !(error instanceof OAuthError) || error.status !== 401) throw error
+    throw new OAuthError(error.code, error.message, { status: 400, cause: error.cause })
+  }
+}
+
+/** What this caller is told about the token. */
+async function introspection(
+  ctx: Context,
+  client: Client,
+  token: string,
+  log: Context['log'],
+): Promise<Claims> {
+  const found = await findTokenSession(ctx, token)
+  const reason = (await whyInactive(ctx, client, found)) ?? ''
+  if (reason !== '' || found.kind === 'none') {
+    log.info({ event: 'token_inactive', client_id: client.id, reason }, 'the token is not active')
+    return { active: false }
+  }
+  return found.kind === 'access_token' ? accessTokenMembers(found) : refreshTokenMembers(ctx, found)
 }
 
 /** Why this caller is told that the token is not active, for the log; undefined if it is. */

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Context } from '../context.ts'
+import { introspectionAlg } from './introspect.ts'
 import { grants } from './token.ts'
 
 /** How long a client may keep the document, in seconds. */
@@ -40,6 +41,10 @@ async function metadata({ config, registry }: Context) {
     introspection_endpoint_auth_methods_supported: secretMethods,
     revocation_endpoint: `${issuer}/revoke`,
     revocation_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    // RFC 9701 §7
+    introspection_signing_alg_values_supported: [introspectionAlg],
+    // draft-parecki-oauth-global-token-revocation §4
+    global_token_revocation_endpoint: `${issuer}/global-token-revocation`,
     // draft-ietf-oauth-status-list §9.1
     status_list_aggregation_endpoint: `${issuer}/status-lists`,
     // draft-ietf-oauth-refresh-token-expiration §8

@@ -11,9 +11,9 @@ import { openLeases } from './token-leases.ts'
 export interface KeyRing {
   /**
    * A compact JWS (RFC 7515 §7.1) of the claims, by the active key of the algorithm; 503 where none may sign now. Until the
-   * JWT expires, the key stays published: that is stored before the JWT is handed out.
+   * JWT expires, the key stays published: that is stored before the JWT is handed out. One without `exp` is for this moment.
    */
-  sign(typ: string, alg: string, claims: Claims & { readonly exp: number }): Promise<string>
+  sign(typ: string, alg: string, claims: Claims & { readonly exp?: number }): Promise<string>
   /** The claims of a JWT that this ring has signed with this `typ`; undefined for any other, and for one that has expired. */
   verify(jwt: string, typ: string): Claims | undefined
   /** The JWKS (RFC 7517 §5), from memory; 503 rather than one without keys. */
@@ -48,6 +48,9 @@ export interface KeyRingOptions {
 /** How many JWTs are remembered whose signature was right, at about 2 kB each. */
 const verifiedMax = 5000
 
+/** How long what does not expire is looked at. */
+const momentSeconds = 60
+
 /** Opens the rings; in an empty database makes the first keys, which sign at once. */
 export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
   const { db, now } = options
@@ -71,7 +74,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
 
   return {
     sign: async (typ, alg, claims) => {
-      const key = await promisedKey(alg, claims.exp)
+      const key = await promisedKey(alg, claims.exp ?? now() + momentSeconds)
       const text = `${headerOf(key, typ)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
       const signature = await key.algorithm.sign(key.privateKey, Buffer.from(text))
       return `${text}.${signature.toString('base64url')}`

@@ -36,9 +36,16 @@ export function parseForm(text: string): Form {
   return form
 }
 
-/** The parsed body of a request; refuses one that had none. */
+/** The parsed body of a request; refuses one that had none, or JSON. */
 export function formOf(body: unknown): Form {
   if (body instanceof Map) return body
+  if (typeof body === 'string') {
+    throw new OAuthError(
+      'invalid_request',
+      'the body must be a form, not JSON: send the parameters as application/x-www-form-urlencoded',
+      { status: 415 },
+    )
+  }
   throw malformed('the request has no body: send the parameters as application/x-www-form-urlencoded')
 }
 

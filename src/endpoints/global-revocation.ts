@@ -1,0 +1,43 @@
+import type { FastifyInstance } from 'fastify'
+import { findUserById, raiseUserEpoch } from '../../db/users.ts'
+import { logRevocation } from '../audit.ts'
+import { authenticateAdmin } from '../bearer-auth.ts'
+import type { Context } from '../context.ts'
+import { finishEnding } from '../endings.ts'
+import { OAuthError } from '../errors.ts'
+import { parseUuid } from '../protocol/secrets.ts'
+import { readSubjectIdentifier, type SubjectIdentifier } from '../protocol/subject-identifier.ts'
+
+/** So many sessions get their end before the answer; hardly a user has more. */
+const stepsBeforeAnswer = 5
+
+/**
+ * POST /global-token-revocation (draft-parecki-oauth-global-token-revocation): ends all of a user's sessions. The answer
+ * comes when that is durable and nothing can be done with them any more. Not for browsers, hence without CORS.
+ */
+export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): void {
+  app.post('/global-token-revocation', { config: { cors: false } }, async (request, reply) => {
+    const client = await authenticateAdmin(ctx, request.headers.authorization)
+    const { db, now } = ctx
+    const sub = subOf(ctx, readSubjectIdentifier(request.body))
+    const id = sub === undefined ? undefined : parseUuid(sub)
+    const ending =
+      id && (await findUserById(db, id)) && (await raiseUserEpoch(db, id, { reason: 'admin', now: now() }))
+    if (!ending || sub === undefined) {
+      throw new OAuthError('invalid_request', 'there is no such user', { status: 404 })
+    }
+    logRevocation(
+      request.log,
+      { event: 'user_revoked', sub },
+      { reason: ending.reason, at: ending.ended_at, by: client.id },
+    )
+    await finishEnding(db, ending, { now, stepsMax: stepsBeforeAnswer })
+    return reply.code(204).send()
+  })
+}
+
+/** The `sub` that is meant, if it is one of this issuer. */
+function subOf({ config }: Context, subject: SubjectIdentifier): string | undefined {
+  if (subject.format === 'opaque') return subject.id
+  return subject.iss === config.issuer ? subject.sub : undefined
+}
