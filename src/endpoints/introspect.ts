@@ -16,7 +16,10 @@ export const introspectionAlg = 'RS256'
 
 const signedType = 'application/token-introspection+jwt'
 
-/** POST /introspect (RFC 7662), as a signed JWT for those who ask for one (RFC 9701). Changes nothing. Not for browsers, hence without CORS. */
+/**
+ * POST /introspect (RFC 7662), answered with a signed JWT for those who ask for one (RFC 9701). Changes nothing. Not for
+ * browsers, hence without CORS.
+ */
 export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
   app.post('/introspect', { config: { cors: false } }, async (request, reply) => {
     const isSigned = request.accepts().type(['application/json', signedType]) === signedType
