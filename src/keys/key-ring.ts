@@ -53,8 +53,8 @@ const momentSeconds = 60
 
 /** Opens the rings; in an empty database makes the first keys, which sign at once. */
 export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
-  const { db, now } = options
-  const leases = openLeases(db, now)
+  const { now } = options
+  const leases = openLeases(options)
   const follower = await followRing(options, leases)
   const verified = rememberVerified()
 

@@ -1,5 +1,5 @@
-import type { Database } from '../../db/database.ts'
 import { promiseTokens } from '../../db/token-promises.ts'
+import type { KeyRingOptions } from './key-ring.ts'
 
 /**
  * What this server may sign without asking the database: so many tokens of a key, which expire by a certain time. Before
@@ -17,10 +17,12 @@ export interface TokenLeases {
 
 interface Lease {
   readonly expiresAt: number
+  /** The same by the steady clock, so that a clock that is set back does not make it last longer. */
+  readonly endsAt: number
   readonly tokens: number
   left: number
-  /** The expiry of the latest token that was taken. */
-  latest: number
+  /** The longest life of a token that was taken, in seconds. */
+  longest: number
 }
 
 /** Promises end on the minute: so those of many servers are few rows. */
@@ -29,17 +31,18 @@ const roundSeconds = 60
 const spareSeconds = 60
 const tokensMin = 16
 
-export function openLeases(db: Database, now: () => number): TokenLeases {
+export function openLeases({ db, now, steady }: KeyRingOptions): TokenLeases {
   const leases = new Map<string, Lease>()
   const renewing = new Map<string, Promise<boolean>>()
 
   const renew = async (kid: string, expiresAt: number): Promise<boolean> => {
     const before = leases.get(kid)
-    const until = Math.max(expiresAt, before?.latest ?? 0) + spareSeconds
+    const [madeAt, madeAtSteady] = [now(), steady()]
+    const longest = Math.max(expiresAt - madeAt, before?.longest ?? 0)
     const promise = {
       kid,
-      now: now(),
-      expiresAt: Math.ceil(until / roundSeconds) * roundSeconds,
+      now: madeAt,
+      expiresAt: Math.ceil((madeAt + longest + spareSeconds) / roundSeconds) * roundSeconds,
       // So many that the next renewal is for their time, not for their number.
       tokens: Math.max(tokensMin, before ? 2 * (before.tokens - before.left) : 0),
     }
@@ -48,7 +51,8 @@ export function openLeases(db: Database, now: () => number): TokenLeases {
       return false
     }
     const { expiresAt: end, tokens } = promise
-    leases.set(kid, { expiresAt: end, tokens, left: tokens, latest: 0 })
+    const endsAt = madeAtSteady + end - madeAt
+    leases.set(kid, { expiresAt: end, endsAt, tokens, left: tokens, longest: 0 })
     return true
   }
   /** Those who wait for the same key wait for the same renewal. */
@@ -64,19 +68,20 @@ export function openLeases(db: Database, now: () => number): TokenLeases {
   return {
     take: (kid, expiresAt) => {
       const lease = leases.get(kid)
-      if (!lease || lease.left === 0 || expiresAt > lease.expiresAt) return false
+      if (!lease || lease.left === 0) return false
+      const life = expiresAt - now()
+      if (expiresAt > lease.expiresAt || steady() + life > lease.endsAt) return false
       lease.left--
-      if (expiresAt > lease.latest) lease.latest = expiresAt
+      if (life > lease.longest) lease.longest = life
       return true
     },
     renew: shareRenewal,
     renewUsed: async () => {
-      for (const [kid, { expiresAt }] of leases) if (expiresAt < now()) leases.delete(kid)
-      const due = [...leases].filter(
-        ([, { latest, expiresAt, left, tokens }]) =>
-          latest > 0 && (expiresAt - latest < spareSeconds / 2 || left < tokens / 2),
-      )
-      await Promise.all(due.map(([kid, { latest }]) => shareRenewal(kid, latest)))
+      for (const [kid, { endsAt }] of leases) if (endsAt < steady()) leases.delete(kid)
+      const isDue = ({ longest, endsAt, left, tokens }: Lease) =>
+        left < tokens && (endsAt - steady() - longest < spareSeconds / 2 || left < tokens / 2)
+      const due = [...leases].filter(([, lease]) => isDue(lease))
+      await Promise.all(due.map(([kid, { longest }]) => shareRenewal(kid, now() + longest)))
     },
   }
 }
