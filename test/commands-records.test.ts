@@ -135,6 +135,14 @@ t.test('clients', async t => {
       code: 1,
     })
     t.notOk(existsSync(other), 'nor a file with a secret of nothing')
+    const racers = ['race1', 'race2'].map(name => join(home, name))
+    const outcomes = await Promise.all(
+      racers.map(racer => call(`client create --id raced --grant client_credentials --secret-file ${racer}`)),
+    )
+    t.strictSame(outcomes.map(({ code }) => code).sort(), [0, 1])
+    const kept = racers.filter(racer => existsSync(racer))
+    t.equal(kept.length, 1, 'nor one of the client that came second')
+    t.same((await rowOf('raced'))?.secret_hash, hashSecret(readFileSync(kept[0] ?? '', 'utf8').trimEnd()))
     t.match(
       await call(`client create --id job3 --grant client_credentials --secret-file ${join(home, 'no/x')}`),
       {
