@@ -225,9 +225,19 @@ export interface StatusListTable {
 /** One row: how far the sweeper has walked. */
 export interface SweeperTable {
   id: 1
+  /** The last session looked at in the present pass; null between two. */
   cursor: Buffer | null
-  swept: number
+  /** The sweeper's own time, which follows the real one slowly. */
+  clock: number | null
+  /** When the last step was made, and when the last pass came to its end. */
+  stepped_at: number | null
   passed_at: number | null
+  /** The present pass, or the last one. */
+  began_at: number | null
+  examined: number
+  swept: number
+  /** All that was ever deleted. */
+  swept_ever: number
 }
 
 export interface Database {

@@ -3,11 +3,14 @@ import { deleteStatusLists } from '../db/status-lists.ts'
 import type { Context } from './context.ts'
 import { finishOldEndings } from './endings.ts'
 import { revocationSeconds } from './status-lists.ts'
+import { openSweeper } from './sweeper.ts'
 
 /** How often a server asks whether something has changed: so that a change takes effect within a second. */
 const followMilliseconds = 500
 
 const forgetMilliseconds = 60_000
+
+const sweepMilliseconds = 1000
 
 /** Starts all timers; the answer stops them and waits for what is under way. */
 export function startJobs(ctx: Context): () => Promise<void> {
@@ -28,6 +31,7 @@ export function startJobs(ctx: Context): () => Promise<void> {
       finishOldEndings(db, { now, signal }),
     ),
     repeat(ctx, 'forgetting what was revoked', forgetMilliseconds, () => forgetRevocations(ctx)),
+    repeat(ctx, 'sweeping ended sessions', sweepMilliseconds, openSweeper(ctx)),
   ]
   return async () => {
     await Promise.all([...followers, ...others].map(({ stop }) => stop()))

@@ -1,8 +1,6 @@
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { deleteClient, disableClient, enableClient, findClient, raiseClientEpochs } from '../db/clients.ts'
 import type { Database, SessionTable } from '../db/database.ts'
-import { openDatabase } from '../db/open-database.ts'
 import type { Rotation } from '../db/rotations.ts'
 import { revokeSessions } from '../db/session-pages.ts'
 import {
@@ -25,7 +23,7 @@ import {
 } from '../db/users.ts'
 import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
-import { beginSession, madeAt, rotationOf, secretHash, seed } from './records.ts'
+import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from './records.ts'
 
 interface Opened {
   readonly db: Database
@@ -35,14 +33,7 @@ interface Opened {
 }
 
 async function open(t: Test, env: EngineEnv): Promise<Opened> {
-  const url = env['MINTMARK_DATABASE_URL']
-  const db = openDatabase(
-    url === undefined
-      ? { engine: 'sqlite', file: join(t.testdir(), 'mintmark.sqlite') }
-      : { engine: 'postgres', url },
-  )
-  t.teardown(() => db.close())
-  const userId = await seed(db)
+  const { db, userId } = await openSeeded(t, env)
   return {
     db,
     userId,

@@ -1,16 +1,35 @@
+import { join } from 'node:path'
+import type { Test } from 'tap'
 import { insertClient } from '../db/clients.ts'
 import type { Database } from '../db/database.ts'
 import { insertInstallation } from '../db/installation.ts'
 import { migrate } from '../db/migrate.ts'
+import { openDatabase } from '../db/open-database.ts'
 import type { Rotation } from '../db/rotations.ts'
 import { insertSession } from '../db/sessions.ts'
 import { insertUser } from '../db/users.ts'
 import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
+import type { EngineEnv } from './engines.ts'
 
 /** When the records below were made. */
 export const madeAt = 1_900_000_000
 
 export const secretHash = hashSecret('the session secret of every session here')
+
+/** Opens the database that `forEachEngine` names, with the records of `seed`. */
+export async function openSeeded(
+  t: Test,
+  env: EngineEnv,
+): Promise<{ readonly db: Database; readonly userId: Buffer }> {
+  const url = env['MINTMARK_DATABASE_URL']
+  const db = openDatabase(
+    url === undefined
+      ? { engine: 'sqlite', file: join(t.testdir(), 'mintmark.sqlite') }
+      : { engine: 'postgres', url },
+  )
+  t.teardown(() => db.close())
+  return { db, userId: await seed(db) }
+}
 
 /** Migrates an empty database and adds the client `web` and the user `ada`, whose id is the answer. */
 export async function seed(db: Database): Promise<Buffer> {

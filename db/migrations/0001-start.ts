@@ -201,10 +201,15 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .createTable('sweeper')
     .addColumn('id', 'integer', c => c.primaryKey().check(sql`id = 1`))
     .addColumn('cursor', uuid)
-    .addColumn('swept', 'bigint', c => c.notNull())
+    .addColumn('clock', 'bigint')
+    .addColumn('stepped_at', 'bigint')
     .addColumn('passed_at', 'bigint')
+    .addColumn('began_at', 'bigint')
+    .addColumn('examined', 'bigint', c => c.notNull())
+    .addColumn('swept', 'bigint', c => c.notNull())
+    .addColumn('swept_ever', 'bigint', c => c.notNull())
     .execute()
-  await db.insertInto('sweeper').values({ id: 1, cursor: null, swept: 0, passed_at: null }).execute()
+  await db.insertInto('sweeper').values({ id: 1, examined: 0, swept: 0, swept_ever: 0 }).execute()
 
   await db.schema
     .createTable('copies')

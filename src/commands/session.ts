@@ -8,6 +8,7 @@ import { counted, formatTime, type Row } from './output.ts'
 import { confirm } from './prompt.ts'
 import { noticeOf, revokeChosen } from './revocation.ts'
 import { choose } from './session-choice.ts'
+import { summarize } from './session-summary.ts'
 
 const age = duration(1, 3650 * 86_400)
 
@@ -20,6 +21,7 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
     'mintmark session list --user alice --client web',
     'mintmark session list --resource https://api.example --idle-for 7d',
     'mintmark session list --id 01920e5c-9f3d-7c51-8a4e-0d7d7a3c2b11 --ended',
+    'mintmark session list --summary',
   ])
     .option('--user <name>', 'of this user: the name or the sub')
     .option('--client <client_id>', 'of this client')
@@ -28,9 +30,14 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
     .option('--older-than <duration>', 'that began so long ago, or longer', age)
     .option('--idle-for <duration>', 'that were not used for so long', age)
     .option('--ended', 'also those that were revoked, or have expired')
+    .option('--summary', 'only how many there are, of each client and in each state')
     .action(
-      command(terminal, async (run, { ended = false, ...choice }) => {
+      command(terminal, async (run, { ended = false, summary = false, ...choice }) => {
+        if (summary && (ended || Object.keys(choice).some(name => name !== 'json'))) {
+          throw new UsageError('--summary is about all sessions: leave the other options out')
+        }
         const { db } = await run.open()
+        if (summary) return summarize(run, db)
         const now = run.now()
         const { filter } = await choose(db, choice, now)
         return {
