@@ -24,7 +24,8 @@ export const password: Grant = async (ctx, client, form) => {
       cause: !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled',
     })
   }
-  if (ctx.passwords.needsRehash(known)) {
+  // Not while others wait: the next log-in does as well.
+  if (ctx.passwords.needsRehash(known) && ctx.passwords.load().waiting === 0) {
     await rehashPassword(ctx.db, known, await ctx.passwords.hash(secretWord))
   }
 
