@@ -204,11 +204,13 @@ export async function addKey(transaction: Transaction<Tables>, key: SigningKeyTa
   return numInsertedOrUpdatedRows === 1n
 }
 
+/** The next key signs from now on, unless another one of its algorithm does. */
 async function activate(transaction: Transaction<Tables>, kid: string, now: number): Promise<boolean> {
   const { numUpdatedRows } = await transaction
     .updateTable('signing_keys')
     .set({ activated_at: now })
     .where('kid', '=', kid)
+    .where('alg', 'not in', signingAlgs(transaction))
     .where('activated_at', 'is', null)
     .where('revoked_at', 'is', null)
     .executeTakeFirstOrThrow()

@@ -10,6 +10,7 @@ import {
   resealSigningKey,
   retireSigningKey,
 } from '../../db/signing-keys.ts'
+import { algorithms } from './algorithms.ts'
 import type { KeyRingOptions } from './key-ring.ts'
 import { judgeRing, type RingStep } from './key-life.ts'
 import { algsWanted, followBoundSeconds, ringPolicyOf } from './key-policy.ts'
@@ -42,7 +43,7 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
   const { db, rootKeys, now, steady, log } = options
   const witness = openWitness(db, steady)
   const lingering = openLingering(steady)
-  const clock = watchClock(options)
+  const watch = watchClock(options)
   let known: Known | undefined
   let confirmedAt = -Infinity
   let following: Promise<void> | undefined
@@ -60,7 +61,6 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
     }
     const rows = await listSigningKeys(db)
     const resources = await listResources(db)
-    clock.compare(rows)
     const ring = await readRing({ rows, record, rootKeys, before: known?.ring, log })
     known = { record, ring, algs: algsWanted(resources) }
     confirmedAt = readAt
@@ -73,13 +73,13 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
   }
 
   const follow = async () => {
-    clock.watch()
     // A step may make another one due.
     for (let round = 0; round < 3; round++) {
       const { record, ring, algs } = await load()
+      watch(ring.rows)
       const policy = ringPolicyOf(record, lingering(algs, ring), now())
       const rows = await witness.count(ring.rows, policy.leadSeconds)
-      const steps = judgeRing(rows, policy, now(), ring.unsound)
+      const steps = judgeRing(rows, policy, now(), ring.unsound).filter(isOurs)
       if (steps.length === 0) break
       await Promise.all(steps.map(takeAndTell))
     }
@@ -101,6 +101,11 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
       return following
     },
   }
+}
+
+/** The rings of algorithms that only a newer program knows are left alone. */
+function isOurs(step: RingStep): boolean {
+  return step.kind === 'start' || algorithms.has(step.alg)
 }
 
 /** Whether this server was the one to take the step. */
@@ -160,26 +165,19 @@ function openLingering(steady: () => number) {
 function watchClock({ now, steady, log }: KeyRingOptions) {
   let ahead: number | undefined
   let isBehind = false
-  return {
-    watch: () => {
-      const before = ahead
-      ahead = now() - steady()
-      const seconds = before === undefined ? 0 : Math.round(ahead - before)
-      if (Math.abs(seconds) > followBoundSeconds / 2) {
-        log.warn({ event: 'clock_set', seconds }, 'the clock was set, which no step of a key hangs on')
-      }
-    },
-    compare: (rows: readonly SigningKeyTable[]) => {
-      const latest = latestTimeOf(rows)
-      const wasBehind = isBehind
-      isBehind = latest > now() + followBoundSeconds
-      if (isBehind && !wasBehind) {
-        log.error(
-          { event: 'clock_behind', seconds: latest - now() },
-          'the clock is behind what the key ring has seen: set it, and keep it right with NTP',
-        )
-      }
-    },
+  return (rows: readonly SigningKeyTable[]) => {
+    const before = ahead ?? now() - steady()
+    ahead = now() - steady()
+    const seconds = Math.round(ahead - before)
+    if (Math.abs(seconds) > followBoundSeconds / 2) {
+      log.warn({ event: 'clock_set', seconds }, 'the clock was set, which no step of a key hangs on')
+    }
+    const behind = latestTimeOf(rows) - now()
+    if (behind > followBoundSeconds && !isBehind) {
+      const facts = { event: 'clock_behind', seconds: behind }
+      log.error(facts, 'the clock is behind what the key ring has seen: set it, and keep it right with NTP')
+    }
+    isBehind = behind > followBoundSeconds
   }
 }
 
