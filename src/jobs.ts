@@ -1,5 +1,6 @@
 import { deleteRevocations } from '../db/revocations.ts'
 import { deleteStatusLists } from '../db/status-lists.ts'
+import { readSweeper } from '../db/sweeper.ts'
 import type { Context } from './context.ts'
 import { finishOldEndings } from './endings.ts'
 import { revocationSeconds } from './status-lists.ts'
@@ -39,9 +40,13 @@ export function startJobs(ctx: Context): () => Promise<void> {
   }
 }
 
-/** What no living token can be asked about any more. A bounded number at once: the rest a minute later. */
+/**
+ * What no living token can be asked about any more. A bounded number at once: the rest a minute later. By the sweeper's
+ * time, which does not follow a clock that jumps ahead.
+ */
 async function forgetRevocations({ db, now }: Pick<Context, 'db' | 'now'>): Promise<void> {
-  const before = now() - revocationSeconds
+  const { clock } = await readSweeper(db)
+  const before = Math.min(now(), clock ?? 0) - revocationSeconds
   await deleteRevocations(db, { before, limit: 10_000 })
   await deleteStatusLists(db, before)
 }

@@ -73,9 +73,14 @@ const absences: [absent: RegExp, inFiles: RegExp, why: string][] = [
   [/[\w)\]]!(?=[.,;)\]}\s[]|$)/m, /./, 'what may be undefined is looked at'],
 ]
 
+/** Runs in other people's programs. Has rules of its own, below. */
+const kit = /^src\/resource-server\//
+
 t.test('everything has its place', async t => {
   for (const [found, onlyIn, why] of places) {
-    const astray = sources.filter(({ path, text }) => found.test(withoutComments(text)) && !onlyIn.test(path))
+    const astray = sources.filter(
+      ({ path, text }) => found.test(withoutComments(text)) && !onlyIn.test(path) && !kit.test(path),
+    )
     t.strictSame(paths(astray), [], why)
   }
   for (const [absent, inFiles, why] of absences) {
@@ -92,6 +97,20 @@ t.test('protocol/ is pure: it imports nothing that is not', async t => {
       [],
       path,
     )
+  }
+})
+
+t.test('the kit for resource servers needs jose alone, and the server does not need it', async t => {
+  const allowed = /^(jose|node:\w+|\.\/[\w-]+\.ts|\.\.\/protocol\/status-list\.ts)$/
+  for (const { path, text } of sources) {
+    const imports = [...text.matchAll(/^(?:import|export) (?!type ).* from '([^']*)'/gm)].map(
+      match => match[1] ?? '',
+    )
+    const isFastify = path === 'src/resource-server/fastify.ts'
+    const astray = kit.test(path)
+      ? imports.filter(name => !allowed.test(name) && !(isFastify && name === 'fastify-plugin'))
+      : imports.filter(name => name.includes('resource-server'))
+    t.strictSame(astray, [], path)
   }
 })
 

@@ -1,0 +1,69 @@
+/** Why a request is refused: the codes of RFC 6750 §3.1, and two that it leaves without one. */
+export type BearerErrorCode =
+  | 'invalid_request'
+  | 'invalid_token'
+  | 'insufficient_scope'
+  /** The request has no access token at all. */
+  | 'no_token'
+  /** Nothing is known against the token: what it takes to judge it cannot be had right now. */
+  | 'temporarily_unavailable'
+
+const statuses = {
+  invalid_request: 400,
+  no_token: 401,
+  invalid_token: 401,
+  insufficient_scope: 403,
+  temporarily_unavailable: 503,
+} as const
+
+const descriptions: Readonly<Record<BearerErrorCode, string>> = {
+  invalid_request: 'the access token must be sent once, in the Authorization header',
+  no_token: 'an access token is needed',
+  invalid_token: 'the access token is not valid here, has expired, or was revoked',
+  insufficient_scope: 'the access token does not have the scope that is needed',
+  temporarily_unavailable: 'the access token cannot be verified right now, send the same request again',
+}
+
+export interface BearerErrorOptions extends ErrorOptions {
+  /** The scope that is needed, separated by spaces. */
+  readonly scope?: string
+}
+
+/**
+ * What a resource server answers instead of what was asked for. The message is public and the same for all reasons of a
+ * code; `cause` says which one it is, and is for the log alone.
+ *
+ * A fault of the authorization server, or of the way to it, is 503 and never 401: a client that reads 401 refreshes its
+ * token, is refused again, and so on.
+ */
+export class BearerError extends Error {
+  override readonly name = 'BearerError'
+  readonly code: BearerErrorCode
+  readonly status: 400 | 401 | 403 | 503
+  readonly scope: string | undefined
+
+  constructor(code: BearerErrorCode, options: BearerErrorOptions = {}) {
+    super(descriptions[code], options)
+    this.code = code
+    this.status = statuses[code]
+    this.scope = options.scope
+  }
+
+  /** The headers of the answer: the challenge (RFC 6750 §3) or, where it is our fault, when to come back. */
+  headers(): Readonly<Record<string, string>> {
+    const headers = { 'cache-control': 'no-store' }
+    if (this.code === 'temporarily_unavailable') return { ...headers, 'retry-after': '1' }
+    const parameters = [
+      'realm="api"',
+      // Who sent no token is not told of an error.
+      this.code === 'no_token' ? '' : `error="${this.code}", error_description="${this.message}"`,
+      this.scope === undefined ? '' : `scope="${this.scope}"`,
+    ]
+    return { ...headers, 'www-authenticate': `Bearer ${parameters.filter(text => text !== '').join(', ')}` }
+  }
+
+  /** The body of the answer. */
+  toJSON() {
+    return { error: this.code, error_description: this.message }
+  }
+}

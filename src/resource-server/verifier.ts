@@ -1,0 +1,143 @@
+import { hash } from 'node:crypto'
+import { errors, type JWTPayload } from 'jose'
+import { BearerError } from './bearer-error.ts'
+import { unavailable } from './fetching.ts'
+import { openIssuerKeys, type IssuerKeys } from './key-set.ts'
+import { recentlyUsed } from './recently-used.ts'
+import { settingsOf, type Settings, type VerifierOptions } from './settings.ts'
+import { openStatusLists, statusReferenceOf, type StatusReference } from './status.ts'
+
+export { BearerError, type BearerErrorCode } from './bearer-error.ts'
+export type { VerifierOptions } from './settings.ts'
+
+/** The claims of an access token (RFC 9068 §2.2). Frozen: they may be shared by many requests. */
+export interface AccessToken {
+  readonly iss: string
+  /** The user; of a token of `client_credentials`, the client. */
+  readonly sub: string
+  readonly aud: string | readonly string[]
+  readonly exp: number
+  readonly iat: number
+  readonly jti: string
+  readonly client_id: string
+  /** Separated by spaces. */
+  readonly scope?: string
+  /** The session, to which all tokens of one log-in belong. */
+  readonly sid?: string
+  readonly auth_time?: number
+  readonly amr?: readonly string[]
+  readonly roles?: readonly string[]
+  readonly [claim: string]: unknown
+}
+
+export interface Verifier {
+  /** The claims of an access token that is good for this API now. Rejects with a `BearerError`, and nothing else. */
+  verify(token: string): Promise<AccessToken>
+  /**
+   * The same, of the token in a request's `Authorization` header (RFC 6750 §2.1), which must have all of these scopes.
+   * `url` is looked at for a second token only, which is refused; none is ever taken from there.
+   */
+  authenticate(request: BearerRequest, scopes?: readonly string[]): Promise<AccessToken>
+}
+
+export interface BearerRequest {
+  readonly headers: { readonly authorization?: string | undefined }
+  readonly url?: string | undefined
+}
+
+/** Far more than any token of ours has. */
+const tokenLengthMax = 8192
+
+/**
+ * Verifies access tokens where they are used, without asking for each one: finds the issuer's keys, follows their
+ * rotation, remembers what it has verified, and follows the status list, so that a token that was revoked is refused
+ * within the delay that the issuer promises. Fetches nothing before the first token comes. Throws a `TypeError` for
+ * options that cannot work.
+ */
+export function createVerifier(options: VerifierOptions): Verifier {
+  const settings = settingsOf(options)
+  const keys = openIssuerKeys(settings)
+  const checkStatus = openStatusLists(settings, keys)
+  const verified = recentlyUsed<VerifiedToken>(settings.cacheSize)
+
+  const judge = async (token: string): Promise<AccessToken> => {
+    const name = hash('sha256', token, 'base64url')
+    let known = verified.get(name)
+    if (!known || !(await keys.has(known.kid))) {
+      known = await verifyToken(settings, keys, token)
+      verified.set(name, known)
+    }
+    const { claims, status } = known
+    if (claims.exp + settings.clockToleranceSeconds <= settings.now() / 1000) {
+      verified.delete(name)
+      throw invalid('the token has expired')
+    }
+    if (status) await checkStatus(status)
+    return claims
+  }
+  const verify = async (token: string): Promise<AccessToken> => {
+    try {
+      return await judge(token)
+    } catch (error) {
+      // What nobody foresaw is no finding about the token.
+      throw error instanceof BearerError ? error : unavailable('the token cannot be verified', error)
+    }
+  }
+
+  return {
+    verify,
+    authenticate: async ({ headers, url }, scopes = []) => {
+      const claims = await verify(tokenOf(headers.authorization, url))
+      const granted = claims.scope?.split(' ') ?? []
+      if (scopes.every(scope => granted.includes(scope))) return claims
+      throw new BearerError('insufficient_scope', { scope: scopes.join(' ') })
+    },
+  }
+}
+
+interface VerifiedToken {
+  readonly claims: AccessToken
+  readonly kid: string | undefined
+  readonly status: StatusReference | undefined
+}
+
+/** RFC 9068 §4, without the status. */
+async function verifyToken(settings: Settings, keys: IssuerKeys, token: string): Promise<VerifiedToken> {
+  if (token.length > tokenLengthMax) throw invalid('the token is too long')
+  const requiredClaims = ['exp', 'iat', 'sub', 'client_id', 'jti']
+  const { audience } = settings
+  try {
+    const { payload, protectedHeader } = await keys.verify(token, { typ: 'at+jwt', audience, requiredClaims })
+    // RFC 9449 §7.2: what is bound to a key is of no use to whoever has only the token.
+    if (payload['cnf'] !== undefined) throw invalid('the token is bound to a key')
+    const status = statusReferenceOf(settings, payload)
+    if (!status && settings.requireStatus) throw invalid('the token does not say where its status is listed')
+    return { claims: frozen(payload), kid: protectedHeader.kid, status }
+  } catch (error) {
+    if (error instanceof errors.JOSEError) throw new BearerError('invalid_token', { cause: error })
+    throw error
+  }
+}
+
+function frozen(payload: JWTPayload): AccessToken {
+  const { iss, sub, aud, exp, iat, jti, client_id, scope } = payload
+  const isText = [iss, sub, jti, client_id, scope ?? ''].every(claim => typeof claim === 'string')
+  if (!isText || aud === undefined || typeof exp !== 'number' || typeof iat !== 'number') {
+    throw invalid('a claim of the token is not of its type')
+  }
+  for (const claim of Object.values(payload)) Object.freeze(claim)
+  return Object.freeze(payload) as AccessToken
+}
+
+function tokenOf(authorization: string | undefined, url = ''): string {
+  const [, token] = /^bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '') ?? []
+  const query = url.includes('?') ? url.slice(url.indexOf('?')) : ''
+  if (authorization !== undefined && new URLSearchParams(query).has('access_token')) {
+    throw new BearerError('invalid_request', { cause: new Error('there is a token in the URL too') })
+  }
+  if (token !== undefined) return token
+  if (/^bearer\b/i.test(authorization ?? '')) throw invalid('the token has characters that none has')
+  throw new BearerError('no_token')
+}
+
+const invalid = (cause: string) => new BearerError('invalid_token', { cause: new Error(cause) })
