@@ -78,6 +78,8 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
     refresh_policy: 'rotate',
     refresh_idle_seconds: null,
     refresh_absolute_seconds: null,
+    forwards_user_address: 0,
+    cors_origins: '',
     created_at: now(),
     disabled_at: null,
   })
@@ -104,6 +106,7 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
       expires_at: now() + config.refreshIdleSeconds,
       absolute_expires_at: now() + config.refreshAbsoluteSeconds,
       status_position: i,
+      last_address: null,
     })
     tokens.push(sealRefreshToken(macKeyOf, { rootKeyId, sessionId, generation: 0, secret }))
   }

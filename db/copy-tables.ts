@@ -27,8 +27,10 @@ type Copying = Omit<CopiedTable, 'name'> | 'not copied'
 /** How each table is copied. Users before their sessions, so that a progress bar means something early. */
 const plan: Readonly<Record<keyof Tables, Copying>> = {
   users: { key: ['id'], isLarge: true },
+  known_sources: { key: ['user_id'], isLarge: true },
   sessions: { key: ['id'], isLarge: true },
   revocations: { key: ['seq'], serial: 'seq', isLarge: true },
+  audit: { key: ['id'], serial: 'id', isLarge: true },
   installation: { key: ['id'], isLarge: false },
   root_keys: { key: ['id'], isLarge: false },
   signing_keys: { key: ['kid'], isLarge: false },
@@ -39,6 +41,7 @@ const plan: Readonly<Record<keyof Tables, Copying>> = {
   status_positions: { key: ['id'], isLarge: false },
   status_lists: { key: ['number'], isLarge: false },
   sweeper: { key: ['id'], isLarge: false },
+  throttles: 'not copied',
   copies: 'not copied',
   copy_progress: 'not copied',
   copy_changes: 'not copied',

@@ -1,7 +1,11 @@
 import type { Generated, Kysely, Transaction } from 'kysely'
+import type { AuditTable } from './audit.ts'
 import type { CopyChangeTable, CopyProgressTable, CopyTable } from './copy-state.ts'
+import type { KnownSourcesTable } from './known-sources.ts'
 import type { Watch } from './postgres-watch.ts'
 import type { RotateSession } from './rotations.ts'
+import type { StatusListTable } from './status-lists.ts'
+import type { ThrottleTable } from './throttles.ts'
 
 /**
  * The schema, as code sees it. Ids of sessions and users are UUIDv7 as 16 bytes; times are whole seconds since the epoch.
@@ -24,6 +28,9 @@ export interface Tables {
   copies: CopyTable
   copy_progress: CopyProgressTable
   copy_changes: CopyChangeTable
+  throttles: ThrottleTable
+  known_sources: KnownSourcesTable
+  audit: AuditTable
 }
 
 /** One row: what this database is, and the policy that all instances share. */
@@ -84,6 +91,10 @@ export interface ClientTable {
   /** null: the server's setting. */
   refresh_idle_seconds: number | null
   refresh_absolute_seconds: number | null
+  /** Whether its users' addresses are in its requests (RFC 7239): 1 or 0. */
+  forwards_user_address: number
+  /** The origins of its pages; empty: those of the server's setting. */
+  cors_origins: string
   epoch: number
   created_at: number
   disabled_at: number | null
@@ -130,6 +141,8 @@ export interface SessionTable {
   expires_at: number
   absolute_expires_at: number
   rotated_at: number
+  /** Where that refresh, or the log-in, came from. When a token turns out to be stolen, it is one of the two places. */
+  last_address: string | null
   /** The retry window: the generation at which it opened, and when. */
   window_generation: number
   window_opened_at: number
@@ -207,19 +220,6 @@ export interface StatusPositionTable {
   next: number
   /** Turns the numbers into positions. Not a secret: who has the database sees their order anyway. */
   permutation_key: Buffer
-}
-
-/** The status lists that there are, each with its signed form, so that all instances serve the same bytes. */
-export interface StatusListTable {
-  number: number
-  /** All its sessions have ended by then; only ever raised. */
-  live_until: number
-  /** Raised by each signing, of which one wins. */
-  version: number
-  jwt: string | null
-  signed_at: number | null
-  /** Another one is signed from then on. */
-  fresh_until: number | null
 }
 
 /** One row: how far the sweeper has walked. */

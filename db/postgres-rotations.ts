@@ -3,13 +3,14 @@ import type { Postgres } from './postgres.ts'
 
 const generationMax = 0xffff_ffff
 
-const given = `select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-  as given(id, secret_hash, client_id, generation, now, idle_expires_at, retry_seconds)`
+const given = `select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
+  as given(id, secret_hash, client_id, generation, now, idle_expires_at, retry_seconds, address)`
 
 /** Moves a session on. Its conditions decide every race, like those of the statement for SQLite (rotations.ts). */
 const rotate = `update sessions set
     generation = sessions.generation + 1,
     rotated_at = given.now,
+    last_address = given.address,
     expires_at = least(given.idle_expires_at, absolute_expires_at),
     window_generation = case when abs(given.now - window_opened_at) >= given.retry_seconds
       then sessions.generation else window_generation end,
@@ -74,5 +75,6 @@ function valuesOf(rotations: readonly Rotation[]): unknown[] {
     rotations.map(r => r.now),
     rotations.map(r => r.idleExpiresAt),
     rotations.map(r => r.retrySeconds),
+    rotations.map(r => r.address),
   ]
 }

@@ -20,6 +20,8 @@ export interface Rotation {
   readonly retrySeconds: number
   /** Whether an equal token presented at the same moment gets the same answer. Not for a strict client. */
   readonly mayCoalesce: boolean
+  /** Where the request came from. */
+  readonly address: string
 }
 
 /** What the tokens of a refresh say about their session. */
@@ -45,6 +47,7 @@ function rotateStatement(sql: Kysely<Tables>): string {
     .set({
       generation: fragment`generation + 1`,
       rotated_at: fragment`:now`,
+      last_address: fragment`:address`,
       expires_at: fragment`case when :idleExpiresAt < absolute_expires_at then :idleExpiresAt else absolute_expires_at end`,
       window_generation: fragment`case when ${opensWindow} then generation else window_generation end`,
       window_opened_at: fragment`case when ${opensWindow} then :now else window_opened_at end`,
@@ -99,6 +102,7 @@ export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite, limit = rot
               now: r.now,
               idleExpiresAt: r.idleExpiresAt,
               retrySeconds: r.retrySeconds,
+              address: r.address,
             }) as RotatedSession | undefined,
         )
       }),

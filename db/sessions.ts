@@ -1,4 +1,7 @@
-import type { Database, SessionTable } from './database.ts'
+import type { Kysely } from 'kysely'
+import type { Writer } from './audit.ts'
+import type { Database, SessionTable, Tables } from './database.ts'
+import { setKnownSources } from './known-sources.ts'
 import { writeEnds } from './revocations.ts'
 import { keptQuery } from './kept-query.ts'
 
@@ -53,13 +56,27 @@ export type NewSession = Pick<
   | 'expires_at'
   | 'absolute_expires_at'
   | 'status_position'
+  | 'last_address'
 >
 
 /**
  * Starts a session, if the epochs are still those that were read before the password was checked: a log-in that began
  * before a password change, a disable or a revoke-all never yields a session. Whether it did is the answer.
+ * `knownSources` are those of the user from now on, where they have changed.
  */
-export async function insertSession({ sql }: Database, session: NewSession): Promise<boolean> {
+export async function insertSession(
+  { transact }: Writer,
+  session: NewSession,
+  knownSources?: Buffer,
+): Promise<boolean> {
+  return transact(async transaction => {
+    if (!(await addSession(transaction, session))) return false
+    if (session.user_id && knownSources) await setKnownSources(transaction, session.user_id, knownSources)
+    return true
+  })
+}
+
+async function addSession(transaction: Kysely<Tables>, session: NewSession): Promise<boolean> {
   const row = {
     ...session,
     generation: 0,
@@ -71,7 +88,7 @@ export async function insertSession({ sql }: Database, session: NewSession): Pro
     revoke_reason: null,
   }
   const columns = Object.keys(row) as (keyof typeof row)[]
-  const { numInsertedOrUpdatedRows } = await sql
+  const { numInsertedOrUpdatedRows } = await transaction
     .insertInto('sessions')
     .columns(columns)
     .expression(eb =>
@@ -118,16 +135,18 @@ export async function findMachineSession(db: Database, clientId: string, clientE
 export type Judged = Pick<SessionTable, 'id' | 'generation' | 'late_history'>
 
 /** Marks the current generation as late in the history; false when the session has moved on meanwhile. */
-export async function markLate({ sql }: Database, judged: Judged, lateHistory: number): Promise<boolean> {
-  const { numUpdatedRows } = await sql
-    .updateTable('sessions')
-    .set({ late_history: lateHistory })
-    .where('id', '=', judged.id)
-    .where('generation', '=', judged.generation)
-    .where('late_history', '=', judged.late_history)
-    .where('revoked_at', 'is', null)
-    .executeTakeFirstOrThrow()
-  return numUpdatedRows === 1n
+export async function markLate({ transact }: Writer, judged: Judged, lateHistory: number): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('sessions')
+      .set({ late_history: lateHistory })
+      .where('id', '=', judged.id)
+      .where('generation', '=', judged.generation)
+      .where('late_history', '=', judged.late_history)
+      .where('revoked_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
 }
 
 /**
@@ -135,31 +154,32 @@ export async function markLate({ sql }: Database, judged: Judged, lateHistory: n
  * has moved meanwhile. `expiresAt` is the new idle limit, since the old one went back in time too.
  */
 export async function healSession(
-  { sql }: Database,
+  { transact }: Writer,
   judged: Judged,
   { generation, now, expiresAt }: { generation: number; now: number; expiresAt: number },
 ): Promise<boolean> {
-  const { numUpdatedRows } = await sql
-    .updateTable('sessions')
-    .set({ generation, window_generation: generation, window_opened_at: 0, late_history: 0 })
-    .set({ rotated_at: now, expires_at: expiresAt })
-    .where('id', '=', judged.id)
-    .where('generation', '=', judged.generation)
-    .where('revoked_at', 'is', null)
-    .executeTakeFirstOrThrow()
-  return numUpdatedRows === 1n
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('sessions')
+      .set({ generation, window_generation: generation, window_opened_at: 0, late_history: 0 })
+      .set({ rotated_at: now, expires_at: expiresAt })
+      .where('id', '=', judged.id)
+      .where('generation', '=', judged.generation)
+      .where('revoked_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
 }
 
 /** Moves the idle limit of a session whose client never rotates; false when it has been revoked. */
 export async function extendSession(
   { sql }: Database,
   judged: Judged,
-  now: number,
-  expiresAt: number,
+  { now, expiresAt, address }: { now: number; expiresAt: number; address: string },
 ): Promise<boolean> {
   const { numUpdatedRows } = await sql
     .updateTable('sessions')
-    .set({ rotated_at: now, expires_at: expiresAt })
+    .set({ rotated_at: now, last_address: address, expires_at: expiresAt })
     .where('id', '=', judged.id)
     .where('generation', '=', judged.generation)
     .where('revoked_at', 'is', null)
@@ -169,11 +189,10 @@ export async function extendSession(
 
 /** Ends a session for good; false when it was revoked already or is not there. Durable when it returns. */
 export async function revokeSession(
-  { transact }: Database,
+  { transact }: Writer,
   id: Buffer,
   now: number,
   reason: string,
 ): Promise<boolean> {
-  const ended = await transact(transaction => writeEnds(transaction, [id], { now, reason }))
-  return ended.length === 1
+  return transact(async transaction => (await writeEnds(transaction, [id], { now, reason })).length === 1)
 }

@@ -1,4 +1,17 @@
-import type { Database, StatusListTable } from './database.ts'
+import type { Database } from './database.ts'
+
+/** The status lists that there are, each with its signed form, so that all instances serve the same bytes. */
+export interface StatusListTable {
+  number: number
+  /** All its sessions have ended by then; only ever raised. */
+  live_until: number
+  /** Raised by each signing, of which one wins. */
+  version: number
+  jwt: string | null
+  signed_at: number | null
+  /** Another one is signed from then on. */
+  fresh_until: number | null
+}
 
 /** Makes sure that there is a list, and that it is kept at least until then (epoch seconds). */
 export async function keepStatusList({ sql }: Database, number: number, liveUntil: number): Promise<void> {

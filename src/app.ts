@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { STATUS_CODES, type Server } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Server } from 'node:http'
 import accepts from '@fastify/accepts'
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import formbody from '@fastify/formbody'
@@ -24,9 +23,8 @@ import { statusListEndpoints } from './endpoints/status-list.ts'
 import { tokenEndpoint } from './endpoints/token.ts'
 import { OAuthError, unavailable, type OAuthErrorCode } from './errors.ts'
 import { oncePerSecond } from './flood.ts'
+import { answerMalformedHttp, bodyLimitBytes, refusals } from './malformed-http.ts'
 import { parseForm } from './protocol/form.ts'
-
-const bodyLimitBytes = 16 * 1024
 
 /** Never in a URL, where proxies and browsers write them down (RFC 6749 §2.3.1, RFC 6750 §5.3). */
 const secretParameters: ReadonlySet<string> = new Set([
@@ -36,6 +34,7 @@ const secretParameters: ReadonlySet<string> = new Set([
   'client_secret',
   'code',
   'code_verifier',
+  'device_token',
   'password',
   'refresh_token',
   'subject_token',
@@ -232,41 +231,6 @@ function oauthErrorOf(thrown: unknown): OAuthError {
     cause: code,
   })
 }
-
-const refusals: ReadonlyMap<number, string> = new Map([
-  [408, 'the request took too long to arrive'],
-  [413, `the body is larger than ${bodyLimitBytes} bytes`],
-  [414, 'the URL is too long'],
-  [415, 'the body must be a form: application/x-www-form-urlencoded, and at /global-token-revocation JSON'],
-  [431, 'the headers are too large'],
-])
-
-/** Answers what is no HTTP, or comes too slowly, and never becomes a request. */
-function answerMalformedHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const status = malformedHttp.get(error.code ?? '') ?? 400
-  const refusal = new OAuthError('invalid_request', refusals.get(status) ?? 'this is not valid HTTP', {
-    status,
-  })
-  const body = JSON.stringify(refusal)
-  socket.end(
-    [
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-      'content-type: application/json; charset=utf-8',
-      `content-length: ${body.length}`,
-      'cache-control: no-store',
-      'connection: close',
-      '',
-      body,
-    ].join('\r\n'),
-  )
-}
-
-const malformedHttp: ReadonlyMap<string, number> = new Map([
-  ['ERR_HTTP_REQUEST_TIMEOUT', 408],
-  ['HPE_HEADER_OVERFLOW', 431],
-  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 413],
-])
 
 type Routes = ReadonlyMap<string, { readonly methods: Set<string>; readonly config: FastifyContextConfig }>
 

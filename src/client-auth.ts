@@ -1,3 +1,6 @@
+import { normalAddress } from './addresses.ts'
+import { auditEntry } from './audit-trail.ts'
+import type { IncomingRequest } from './caller.ts'
 import type { Context } from './context.ts'
 import { OAuthError } from './errors.ts'
 import { decodeFormComponent, type Form } from './protocol/form.ts'
@@ -19,22 +22,56 @@ const noHash = Buffer.alloc(32)
  */
 export async function authenticateClient(
   ctx: Context,
-  authorization: string | undefined,
+  request: IncomingRequest,
   form: Form,
 ): Promise<Client> {
-  const { id, secret } = readCredentials(authorization, form)
+  const { id, secret } = readCredentials(request.headers.authorization, form)
   if (!clientIdPattern.test(id)) throw refused('the client_id has characters or a length that none has')
   const client = await ctx.registry.findClient(id)
 
   // The same work whether the client is known or not.
   if (secret !== undefined && !isSecretOf(client, hashSecret(secret), ctx.now())) {
-    if (!client) throw refused('the client is unknown')
-    throw refused(client.secret_hash ? 'the client secret is wrong' : 'a public client has sent a secret')
+    throw wrongSecret(ctx, request, id, client)
   }
   if (!client) throw refused('the client is unknown')
   if (secret === undefined && client.secret_hash) throw refused('the client has not sent its secret')
   if (client.disabled_at !== null) throw refused('the client is disabled')
   return client
+}
+
+/**
+ * What a wrong secret is answered with: beyond the limit 429, which slows down whoever loops. A right secret is let in all
+ * the same. Nobody guesses 256 random bits, but anybody could send wrong ones to lock a client out.
+ */
+function wrongSecret(
+  { throttle, audit, now }: Context,
+  request: IncomingRequest,
+  id: string,
+  client: Client | undefined,
+): OAuthError {
+  const retryAfter = throttle.countWrongSecret(id)
+  const reason = !client
+    ? 'the client is unknown'
+    : client.secret_hash
+      ? 'the client secret is wrong'
+      : 'a public client has sent a secret'
+  audit.note(
+    auditEntry({
+      at: now(),
+      event: retryAfter > 0 ? 'client_throttled' : 'client_refused',
+      actor: 'nobody',
+      clientId: client?.id,
+      address: normalAddress(request.ip),
+      requestId: request.id,
+      detail: { reason },
+    }),
+  )
+  if (retryAfter === 0) return refused(reason)
+  return new OAuthError('temporarily_unavailable', 'too many wrong client secrets, come back later', {
+    status: 429,
+    retryAfter,
+    cause: reason,
+  })
 }
 
 /** Compares with the secret and with the one before it, which stays good until its time is up. */

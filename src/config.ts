@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { readDatabaseUrl, type DatabaseUrl } from './database-url.ts'
 import { longestTokenSeconds } from './protocol/access-token.ts'
 import { formatDuration, parseDuration } from './protocol/duration.ts'
+import { isOrigin } from './protocol/origin.ts'
 import { nearestName } from './protocol/suggestion.ts'
 
 /** Every setting, checked. Durations are whole seconds; paths are absolute. */
@@ -36,6 +37,8 @@ export interface Config {
   readonly clockSkewSeconds: number
   /** How late a resource server that follows the status lists may learn of a revocation. */
   readonly statusListDelaySeconds: number
+  /** How long entries of the audit trail are kept. */
+  readonly auditSeconds: number
   /** Addresses or networks of proxies whose `X-Forwarded-For` is believed. */
   readonly trustProxy: readonly string[]
   /** Exact origins. */
@@ -87,6 +90,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
       2,
       3600,
     ),
+    auditSeconds: duration('AUDIT_RETENTION', 90 * day, day, 3650 * day),
     trustProxy: list('TRUST_PROXY', 'addresses or networks like 10.0.0.0/8, separated by commas', isNetwork),
     corsOrigins: list('CORS_ORIGINS', 'origins like https://app.example, separated by commas', isOrigin),
     logLevel: checked('LOG_LEVEL', 'info', `one of ${logLevels.join(', ')}`, text =>
@@ -232,11 +236,6 @@ function normalIssuer(text: string): string | undefined {
 
 function isHost(text: string): boolean {
   return /^[A-Za-z0-9.:_-]+$/.test(text)
-}
-
-function isOrigin(text: string): boolean {
-  const url = URL.parse(text)
-  return url !== null && url.origin === text && /^https?:$/.test(url.protocol)
 }
 
 function isNetwork(text: string): boolean {

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { AuditTrail } from './audit-trail.ts'
 import type { Config } from './config.ts'
 import type { Database } from '../db/database.ts'
 import type { KeyRing } from './keys/key-ring.ts'
@@ -9,6 +10,7 @@ import type { Registry } from './registry.ts'
 import type { Standing } from './standing.ts'
 import type { StatusLists } from './status-lists.ts'
 import type { NextStatusPosition } from './status-positions.ts'
+import type { Throttle } from './throttle.ts'
 
 /** Everything an endpoint may depend on. It is an argument; nothing is looked up from anywhere else. */
 export interface Context {
@@ -30,6 +32,10 @@ export interface Context {
   readonly standing: Standing
   /** What was revoked, for resource servers that verify locally. */
   readonly statusLists: StatusLists
+  /** How often an unauthenticated caller may try. */
+  readonly throttle: Throttle
+  /** Notes what changes nothing and still matters, such as wrong passwords. */
+  readonly audit: AuditTrail
   /** Whole seconds since the epoch, by the database's clock. */
   readonly now: () => number
   readonly log: FastifyBaseLogger

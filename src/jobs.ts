@@ -1,13 +1,19 @@
+import { deleteAuditEntries } from '../db/audit.ts'
 import { deleteRevocations } from '../db/revocations.ts'
 import { deleteStatusLists } from '../db/status-lists.ts'
 import { readSweeper } from '../db/sweeper.ts'
+import { deleteEmptyThrottles } from '../db/throttles.ts'
 import type { Context } from './context.ts'
 import { finishOldEndings } from './endings.ts'
+import { pause } from './pause.ts'
 import { revocationSeconds } from './status-lists.ts'
 import { openSweeper } from './sweeper.ts'
 
 /** How often a server asks whether something has changed: so that a change takes effect within a second. */
 const followMilliseconds = 500
+
+/** How often servers tell each other what was guessed, and write down what happened. */
+const tellMilliseconds = 1000
 
 const forgetMilliseconds = 60_000
 
@@ -31,12 +37,42 @@ export function startJobs(ctx: Context): () => Promise<void> {
     repeat(ctx, 'writing the end of sessions', followMilliseconds, signal =>
       finishOldEndings(db, { now, signal }),
     ),
+    repeat(ctx, 'sharing the counts of wrong guesses', tellMilliseconds, () => ctx.throttle.share()),
+    repeat(ctx, 'writing the audit trail', tellMilliseconds, () => ctx.audit.flush()),
+    repeat(ctx, 'forgetting guesses', forgetMilliseconds, () =>
+      deleteEmptyThrottles(db, { now: now(), limit: 10_000 }),
+    ),
+    repeat(ctx, 'forgetting old entries of the audit trail', forgetMilliseconds, signal =>
+      forgetAudit(ctx, signal),
+    ),
     repeat(ctx, 'forgetting what was revoked', forgetMilliseconds, () => forgetRevocations(ctx)),
     repeat(ctx, 'sweeping ended sessions', sweepMilliseconds, openSweeper(ctx)),
   ]
   return async () => {
     await Promise.all([...followers, ...others].map(({ stop }) => stop()))
     await watch.close()
+    await tellLast(ctx)
+  }
+}
+
+/** What has not been told yet. The server closes all the same when it cannot be. */
+async function tellLast({ throttle, audit, log }: Context): Promise<void> {
+  for (const last of [() => throttle.share(), () => audit.close()]) {
+    await last().catch((error: unknown) =>
+      log.error({ err: error }, 'the last notes of this server are lost'),
+    )
+  }
+}
+
+/** Few enough at once that nobody waits for them, and together more than can be added in a minute. */
+const auditRowsAtOnce = 500
+const auditRounds = 40
+
+async function forgetAudit({ db, config, now }: Context, signal: AbortSignal): Promise<void> {
+  const before = now() - config.auditSeconds
+  for (let round = 0; round < auditRounds && !signal.aborted; round++) {
+    if ((await deleteAuditEntries(db, { before, limit: auditRowsAtOnce })) < auditRowsAtOnce) return
+    await pause(50)
   }
 }
 

@@ -11,11 +11,12 @@ export function openLog(level: string, stream: DestinationStream): Logger {
   return pino({ level, base: null, hooks: { streamWrite: withoutSecrets } }, stream)
 }
 
-const secretNames = 'authorization|password|client_secret|client_assertion|access_token|refresh_token|token'
+const secretNames =
+  'authorization|password|client_secret|client_assertion|access_token|refresh_token|device_token|token'
 
-/** A refresh token, a JWT, or the text of a member with such a name. */
+/** A refresh or device token, a JWT, or the text of a member with such a name. */
 const secrets = new RegExp(
-  `mm_rt_[\\w-]+|eyJ[\\w-]+\\.[\\w-]+\\.[\\w-]*|("(?:${secretNames})":)"(?:[^"\\\\]|\\\\.)*"`,
+  `mm_[rd]t_[\\w-]+|eyJ[\\w-]+\\.[\\w-]+\\.[\\w-]*|("(?:${secretNames})":)"(?:[^"\\\\]|\\\\.)*"`,
   'g',
 )
 

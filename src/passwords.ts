@@ -18,6 +18,8 @@ export interface Passwords {
   verify(user: PasswordHash | undefined, password: string): Promise<boolean>
   /** Whether the hash of a password just verified should be made anew: older parameters, or an older root key. */
   needsRehash(user: PasswordHash): boolean
+  /** Throws what `verify` would throw now because too many are waiting, and does nothing else. */
+  refuseWhenFull(): void
   /** How many are being hashed, and how many wait for their turn. */
   load(): { readonly running: number; readonly waiting: number }
 }
@@ -98,6 +100,7 @@ export function openPasswords(options: PasswordOptions): Passwords {
         name => made[name] !== parameters[name],
       )
     },
+    refuseWhenFull: turns.refuseWhenFull,
     load: turns.load,
   }
 }
@@ -131,11 +134,15 @@ function nobodysHash(): string {
 function boundedTurns(concurrency: number, waitingMax: number) {
   const waiting: (() => void)[] = []
   let running = 0
+  const refuseWhenFull = () => {
+    if (running >= concurrency && waiting.length >= waitingMax) throw tooMany()
+  }
   return {
+    refuseWhenFull,
     load: () => ({ running, waiting: waiting.length }),
     take: async <T>(work: () => Promise<T>): Promise<T> => {
+      refuseWhenFull()
       if (running < concurrency) running++
-      else if (waiting.length >= waitingMax) throw tooMany()
       // Whoever ends hands the turn on, so it stays counted.
       else await new Promise<void>(turn => waiting.push(turn))
       try {

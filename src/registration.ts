@@ -17,6 +17,8 @@ export function clientSettings(
     refresh_policy: client.refresh,
     refresh_idle_seconds: client.refresh_idle_ttl,
     refresh_absolute_seconds: client.refresh_absolute_ttl,
+    forwards_user_address: client.forwards_user_address ? 1 : 0,
+    cors_origins: client.cors_origins.join(' '),
   }
 }
 
@@ -49,6 +51,8 @@ export function clientMetadata(row: Omit<ClientTable, 'epoch'>): ClientMetadata 
     refresh: row.refresh_policy,
     refresh_idle_ttl: row.refresh_idle_seconds,
     refresh_absolute_ttl: row.refresh_absolute_seconds,
+    forwards_user_address: row.forwards_user_address === 1,
+    cors_origins: listed(row.cors_origins),
   }
 }
 
@@ -77,15 +81,6 @@ export function resourceMetadata(row: ResourceTable): ResourceMetadata {
     access_token_ttl: row.access_token_seconds,
     status: row.has_status === 1,
   }
-}
-
-/** The columns in which `after` differs, so that what others change meanwhile stays. */
-export function changedColumns<Columns extends object>(before: Columns, after: Columns): Partial<Columns> {
-  const changed: Partial<Columns> = {}
-  for (const column of Object.keys(after) as (keyof Columns)[]) {
-    if (after[column] !== before[column]) changed[column] = after[column]
-  }
-  return changed
 }
 
 /** The items of a stored list. */

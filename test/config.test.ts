@@ -44,6 +44,7 @@ t.test('without any setting the defaults of the README count', async t => {
     jwksMaxAgeSeconds: 300,
     clockSkewSeconds: 60,
     statusListDelaySeconds: 60,
+    auditSeconds: 90 * 86_400,
     trustProxy: [],
     corsOrigins: [],
     logLevel: 'info',

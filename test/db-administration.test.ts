@@ -59,6 +59,8 @@ const clientRow = (id: string, more: Partial<ClientTable> = {}): Omit<ClientTabl
   refresh_policy: 'rotate',
   refresh_idle_seconds: null,
   refresh_absolute_seconds: null,
+  forwards_user_address: 0,
+  cors_origins: '',
   created_at: now,
   disabled_at: null,
   ...more,
@@ -102,6 +104,7 @@ async function addSession(
     expires_at: now + 100,
     absolute_expires_at: now + 100,
     status_position: 0,
+    last_address: null,
     ...more,
   }
   return { id: session.id, isStarted: await insertSession(db, session) }
@@ -214,10 +217,9 @@ await forEachEngine(t, 'sessions are read in pages and revoked in batches, each 
   const ids: Buffer[] = []
   t.equal(await latestSessionId(db), undefined)
   await db.sql.transaction().execute(async sql => {
+    const inOne = { ...db, sql, transact: <T>(work: (transaction: typeof sql) => Promise<T>) => work(sql) }
     for (let i = 0; i < 1101; i++) {
-      ids.push(
-        (await addSession({ ...db, sql }, user, 'web', { id: newUuid(now + i), status_position: i })).id,
-      )
+      ids.push((await addSession(inOne, user, 'web', { id: newUuid(now + i), status_position: i })).id)
     }
   })
   const inOrder = ids.map(id => id.toString('hex'))

@@ -198,6 +198,7 @@ async function newSession({ db, userId }: Opened): Promise<NewSession> {
     expires_at: madeAt + 1000,
     absolute_expires_at: madeAt + 5000,
     status_position: 0,
+    last_address: null,
   }
 }
 
@@ -214,6 +215,7 @@ await forEachEngine(
     t.equal(await insertSession(db, { ...machine, id: newUuid(madeAt) }), true)
     t.equal(await insertSession(db, { ...machine, id: newUuid(madeAt) }), false, 'a second machine session')
 
+    const address = '192.0.2.7'
     const id = await begin()
     const snapshot = await existing(db, id)
     t.equal(await markLate(db, snapshot, 1), true)
@@ -232,12 +234,23 @@ await forEachEngine(
     })
     t.equal(await markLate(db, snapshot, 1), false, 'a mark of a generation that has passed')
     t.equal(
-      await extendSession(db, snapshot, madeAt, madeAt + 1),
+      await extendSession(db, snapshot, { now: madeAt, expiresAt: madeAt + 1, address }),
       false,
       'an extension of one that has passed',
     )
-    t.equal(await extendSession(db, await existing(db, id), madeAt + 30, madeAt + 1030), true)
-    t.match(await existing(db, id), { expires_at: madeAt + 1030, rotated_at: madeAt + 30 })
+    t.equal(
+      await extendSession(db, await existing(db, id), {
+        now: madeAt + 30,
+        expiresAt: madeAt + 1030,
+        address,
+      }),
+      true,
+    )
+    t.match(await existing(db, id), {
+      expires_at: madeAt + 1030,
+      rotated_at: madeAt + 30,
+      last_address: address,
+    })
 
     const current = await existing(db, id)
     t.equal(await revokeSession(db, id, madeAt + 40, 'admin'), true)
@@ -245,7 +258,7 @@ await forEachEngine(
     const revoked = await existing(db, id)
     t.match(revoked, { revoked_at: madeAt + 40, revoke_reason: 'admin' }, 'the first one counts')
     t.equal(await markLate(db, current, 7), false)
-    t.equal(await extendSession(db, current, madeAt, madeAt + 2000), false)
+    t.equal(await extendSession(db, current, { now: madeAt, expiresAt: madeAt + 2000, address }), false)
     t.equal(await healSession(db, current, { ...healed, generation: 9 }), false)
     t.strictSame(await existing(db, id), revoked, 'nothing moves a revoked session')
 

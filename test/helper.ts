@@ -200,6 +200,8 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
         refresh_policy: 'rotate',
         refresh_idle_seconds: null,
         refresh_absolute_seconds: null,
+        forwards_user_address: 0,
+        cors_origins: '',
         epoch: 0,
         created_at: ctx.now(),
         disabled_at: null,

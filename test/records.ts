@@ -55,6 +55,8 @@ export async function seed(db: Database): Promise<Buffer> {
     refresh_policy: 'rotate',
     refresh_idle_seconds: null,
     refresh_absolute_seconds: null,
+    forwards_user_address: 0,
+    cors_origins: '',
     created_at: madeAt,
     disabled_at: null,
   })
@@ -94,6 +96,7 @@ export async function beginSession(db: Database, userId: Buffer, statusPosition 
     expires_at: madeAt + 1000,
     absolute_expires_at: madeAt + 5000,
     status_position: statusPosition,
+    last_address: null,
   })
   if (!isInserted) throw new Error('the session was not inserted')
   return id
@@ -110,6 +113,7 @@ export function rotationOf(sessionId: Buffer, changes: Partial<Rotation> = {}): 
     idleExpiresAt: madeAt + 1010,
     retrySeconds: 10,
     mayCoalesce: true,
+    address: '192.0.2.1',
     ...changes,
   }
 }

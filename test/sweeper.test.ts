@@ -180,6 +180,7 @@ t.test(
         expires_at: now + (i % 20 === 0 ? 60 : 3) * day,
         absolute_expires_at: now + 90 * day,
         status_position: i,
+        last_address: null,
       }))
       await Promise.all(sessions.map(session => insertSession(db, session)))
       const refreshed = sessions.filter((_, i) => i % 10 === 0)
@@ -274,6 +275,7 @@ t.test(
         expires_at,
         absolute_expires_at: now + day,
         status_position: i,
+        last_address: null,
       })
     }
     t.match((await must('session list --summary --json')).json(), {

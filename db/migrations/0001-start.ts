@@ -45,6 +45,8 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('refresh_policy', 'text', c => c.notNull())
     .addColumn('refresh_idle_seconds', 'bigint')
     .addColumn('refresh_absolute_seconds', 'bigint')
+    .addColumn('forwards_user_address', 'integer', c => c.notNull())
+    .addColumn('cors_origins', 'text', c => c.notNull())
     .addColumn('epoch', 'bigint', c => c.notNull())
     .addColumn('created_at', 'bigint', c => c.notNull())
     .addColumn('disabled_at', 'bigint')
@@ -78,6 +80,7 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('expires_at', 'bigint', c => c.notNull())
     .addColumn('absolute_expires_at', 'bigint', c => c.notNull())
     .addColumn('rotated_at', 'bigint', c => c.notNull())
+    .addColumn('last_address', 'text')
     .addColumn('window_generation', 'bigint', c => c.notNull())
     .addColumn('window_opened_at', 'bigint', c => c.notNull())
     .addColumn('late_history', 'integer', c => c.notNull())
@@ -210,6 +213,39 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('swept_ever', 'bigint', c => c.notNull())
     .execute()
   await db.insertInto('sweeper').values({ id: 1, examined: 0, swept: 0, swept_ever: 0 }).execute()
+
+  await db.schema
+    .createTable('throttles')
+    .addColumn('key', 'text', c => c.primaryKey().notNull())
+    .addColumn('empty_at', 'bigint', c => c.notNull())
+    .execute()
+  await db.schema
+    .createTable('known_sources')
+    .addColumn('user_id', uuid, c => c.primaryKey().notNull())
+    .addColumn('sources', bytes, c => c.notNull())
+    .execute()
+
+  await db.schema
+    .createTable('audit')
+    .addColumn('id', serial, c => c.primaryKey().notNull())
+    .addColumn('at', 'bigint', c => c.notNull())
+    .addColumn('event', 'text', c => c.notNull())
+    .addColumn('actor', 'text', c => c.notNull())
+    .addColumn('user_id', uuid)
+    .addColumn('client_id', 'text')
+    .addColumn('session_id', uuid)
+    .addColumn('address', 'text')
+    .addColumn('request_id', 'text')
+    .addColumn('count', 'bigint', c => c.notNull())
+    .addColumn('detail', 'text')
+    .execute()
+  await db.schema.createIndex('audit_by_time').on('audit').columns(['at', 'id']).execute()
+  await db.schema
+    .createIndex('audit_by_user')
+    .on('audit')
+    .columns(['user_id', 'at', 'id'])
+    .where('user_id', 'is not', null)
+    .execute()
 
   await db.schema
     .createTable('copies')

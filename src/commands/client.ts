@@ -14,10 +14,9 @@ import { logRevocation } from '../audit.ts'
 import { grantTypes, refreshPolicies, type ClientMetadata } from '../protocol/client-metadata.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { clientMetadata, judgeNewClient, newClientRow } from '../registration.ts'
-import { clientUpdateCommand } from './client-update.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
-import { duration, grants, refreshTtl, resourceUris, scopes } from './options.ts'
+import { duration, grants, origins, refreshTtl, resourceUris, scopes } from './options.ts'
 import { handOutSecret, secretAdvice } from './new-secret.ts'
 import { facts, formatTime, type Row } from './output.ts'
 import { writeEnds } from './revocation.ts'
@@ -48,6 +47,8 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     )
     .option('--refresh-idle-ttl <duration>', 'how long a session lives without a refresh', refreshTtl)
     .option('--refresh-absolute-ttl <duration>', 'how long a session lives at the most', refreshTtl)
+    .option('--forwards-user-address', "it sends its user's address with each log-in (header Forwarded)")
+    .option('--cors-origin <origin...>', 'the origins of its pages, if not those of the server', origins)
     .option('--secret-file <file>', 'write the secret there (mode 0600) instead of showing it')
     .action(
       command(terminal, async (run, options) => {
@@ -63,6 +64,8 @@ export function clientCommands(program: Command, terminal: Terminal): void {
           refresh: options.refresh,
           refresh_idle_ttl: options.refreshIdleTtl ?? null,
           refresh_absolute_ttl: options.refreshAbsoluteTtl ?? null,
+          forwards_user_address: options.forwardsUserAddress ?? false,
+          cors_origins: options.corsOrigin ?? [],
         }
         if (metadata.public && options.secretFile !== undefined) {
           throw new UsageError('a public client has no secret to write to a file')
@@ -70,8 +73,6 @@ export function clientCommands(program: Command, terminal: Terminal): void {
         return createClient(run, db, metadata, options.secretFile)
       }),
     )
-
-  clientUpdateCommand(client, terminal)
 
   verb(client, 'list', 'show all clients', ['mintmark client list']).action(
     command(terminal, async ({ open }) => {

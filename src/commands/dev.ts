@@ -78,6 +78,8 @@ async function addDemo(ctx: Context): Promise<Demo | undefined> {
     refresh_policy: 'rotate',
     refresh_idle_seconds: null,
     refresh_absolute_seconds: null,
+    forwards_user_address: 0,
+    cors_origins: '',
     created_at: now,
     disabled_at: null,
   })

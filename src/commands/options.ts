@@ -2,6 +2,7 @@ import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
 import { grantTypes } from '../protocol/client-metadata.ts'
 import { formatDuration, parseDuration } from '../protocol/duration.ts'
+import { isOrigin } from '../protocol/origin.ts'
 import { isResourceUri } from '../protocol/resource.ts'
 import { isScopeToken } from '../protocol/scope.ts'
 import { parseUuid } from '../protocol/secrets.ts'
@@ -38,6 +39,11 @@ export const roles = several(isScopeToken, 'A role is visible ASCII without quot
 
 export const resourceUris = several(isResourceUri, resourceUriForm())
 
+export const origins = several(
+  isOrigin,
+  'An origin is a scheme, a host and, if it is not the usual one, a port, like https://app.example.',
+)
+
 /** A name to log in with, in Unicode normal form C. It is never mistaken for a `sub`, which is a UUID. */
 export function username(text: string): string {
   const name = text.normalize('NFC')
@@ -72,21 +78,6 @@ function several(isValid: (item: string) => boolean, form: string) {
   return (text: string, before: readonly string[] | undefined): readonly string[] => {
     const items = text.split(/\s+/).filter(item => item !== '')
     if (items.length === 0 || !items.every(isValid)) throw new InvalidArgumentError(form)
-    // After `--no-x`, before is false.
-    return [...new Set([...(before || []), ...items])]
+    return [...new Set([...(before ?? []), ...items])]
   }
-}
-
-/** What `--x VALUE` or `--no-x` says of a setting that may be left to the server; without either it stays. */
-export function optional<Value>(given: Value | boolean | undefined, before: Value | null): Value | null {
-  if (given === undefined || given === true) return before
-  return given === false ? null : given
-}
-
-/** What `--x ITEM…` or `--no-x` says of a list; without either it stays. */
-export function optionalList(
-  given: readonly string[] | boolean | undefined,
-  before: readonly string[],
-): readonly string[] {
-  return optional(given, before) ?? []
 }

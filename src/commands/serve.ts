@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import type { Command } from '@commander-js/extra-typings'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { buildApp } from '../app.ts'
+import { openAuditTrail } from '../audit-trail.ts'
 import type { Config } from '../config.ts'
 import type { Context } from '../context.ts'
 import { openInstallation, type Installation } from '../installation.ts'
@@ -15,6 +16,7 @@ import { openRegistry } from '../registry.ts'
 import { openStanding, type Standing } from '../standing.ts'
 import { openStatusLists } from '../status-lists.ts'
 import { openStatusPositions } from '../status-positions.ts'
+import { openThrottle } from '../throttle.ts'
 import { command, verb, type Terminal } from './command.ts'
 
 /** `mintmark serve`: the server, until a signal ends it. */
@@ -110,6 +112,8 @@ export async function openContext(
     nextStatusPosition: openStatusPositions(db),
     statusLists: openStatusLists({ config, db, keys, registry, now }),
     standing,
+    throttle: openThrottle({ db, rootKeys, now }),
+    audit: openAuditTrail(db, now),
     now,
     log,
   }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Session } from '../../db/sessions.ts'
+import type { IncomingRequest } from '../caller.ts'
 import { authenticateClient } from '../client-auth.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
@@ -24,7 +25,7 @@ export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
   app.post('/introspect', { config: { cors: false } }, async (request, reply) => {
     const isSigned = request.accepts().type(['application/json', signedType]) === signedType
     const form = formOf(request.body)
-    const client = await authenticateCaller(ctx, request.headers.authorization, form, isSigned)
+    const client = await authenticateCaller(ctx, request, form, isSigned)
     const members = await introspection(ctx, client, required(form, 'token'), request.log)
     if (!isSigned) return members
     const jwt = await ctx.keys.sign('token-introspection+jwt', introspectionAlg, {
@@ -40,12 +41,12 @@ export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
 
 async function authenticateCaller(
   ctx: Context,
-  authorization: string | undefined,
+  request: IncomingRequest,
   form: Form,
   isSigned: boolean,
 ): Promise<Client> {
   try {
-    const client = await authenticateClient(ctx, authorization, form)
+    const client = await authenticateClient(ctx, request, form)
     // RFC 7662 §4: otherwise whoever knows a public client_id could try tokens out.
     if (client.secret_hash) return client
     throw new OAuthError('invalid_client', 'introspection is for clients with a secret')

@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify'
+import { audited } from '../../db/audit.ts'
 import { revokeSession } from '../../db/sessions.ts'
+import { requestEntry } from '../audit-trail.ts'
 import { logRevocation } from '../audit.ts'
+import { callerOf } from '../caller.ts'
 import { authenticateClient } from '../client-auth.ts'
 import type { Context } from '../context.ts'
 import { formOf, required } from '../protocol/form.ts'
@@ -15,7 +18,7 @@ import { findTokenSession, isAdmin } from '../token-session.ts'
 export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
   app.post('/revoke', async request => {
     const form = formOf(request.body)
-    const client = await authenticateClient(ctx, request.headers.authorization, form)
+    const client = await authenticateClient(ctx, request, form)
     const found = await findTokenSession(ctx, required(form, 'token'))
     if (found.kind === 'none') {
       request.log.info({ event: 'nothing_revoked', by: client.id, reason: found.reason }, 'nothing to revoke')
@@ -40,7 +43,15 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
     }
     const reason = isOwn ? 'client' : 'admin'
     const at = ctx.now()
-    if (await revokeSession(ctx.db, session.id, at, reason)) {
+    const entry = requestEntry(client, callerOf(request, client), {
+      at,
+      event: 'session_revoked',
+      userId: session.user_id,
+      sessionId: session.id,
+      clientId: session.client_id,
+      detail: { reason },
+    })
+    if (await revokeSession(audited(ctx.db, entry), session.id, at, reason)) {
       logRevocation(request.log, { event: 'session_revoked', sid }, { reason, at, ...facts })
     }
     return {}

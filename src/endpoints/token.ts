@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { callerOf } from '../caller.ts'
 import { authenticateClient } from '../client-auth.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
@@ -20,7 +21,7 @@ export const grants: ReadonlyMap<string, Grant> = new Map([
 export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
   app.post('/token', async request => {
     const form = formOf(request.body)
-    const client = await authenticateClient(ctx, request.headers.authorization, form)
+    const client = await authenticateClient(ctx, request, form)
 
     const grantType = required(form, 'grant_type')
     const grant = grants.get(grantType)
@@ -28,13 +29,13 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     if (!client.grant_types.split(' ').includes(grantType)) {
       throw new OAuthError('unauthorized_client', 'the client has not been given this grant type')
     }
-    return tokenResponse(ctx, client, await grant(ctx, client, form))
+    return tokenResponse(ctx, client, await grant(ctx, client, form, callerOf(request, client)))
   })
 }
 
-/** RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration. */
+/** RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration, and our own `device_token`. */
 async function tokenResponse(ctx: Context, client: Client, granted: Granted) {
-  const { target, refresh } = granted
+  const { target, refresh, deviceToken } = granted
   const now = ctx.now()
   const facts = {
     ...granted,
@@ -54,5 +55,6 @@ async function tokenResponse(ctx: Context, client: Client, granted: Granted) {
       refresh_token_timeout: refresh.expiresAt - now,
       authorization_expires_in: refresh.absoluteExpiresAt - now,
     }),
+    ...(deviceToken !== undefined && { device_token: deviceToken }),
   }
 }

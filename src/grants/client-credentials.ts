@@ -1,4 +1,7 @@
+import { audited } from '../../db/audit.ts'
 import { findMachineSession, insertSession } from '../../db/sessions.ts'
+import { requestEntry } from '../audit-trail.ts'
+import type { Caller } from '../caller.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { newUuid } from '../protocol/secrets.ts'
@@ -7,7 +10,7 @@ import { targetOf } from '../target.ts'
 import type { Grant } from './grant.ts'
 
 /** RFC 6749 §4.4: a token for the client itself, without a refresh token. It belongs to the client's machine session. */
-export const clientCredentials: Grant = async (ctx, client, form) => {
+export const clientCredentials: Grant = async (ctx, client, form, caller) => {
   if (client.secret_hash === null) {
     throw new OAuthError(
       'unauthorized_client',
@@ -15,7 +18,7 @@ export const clientCredentials: Grant = async (ctx, client, form) => {
     )
   }
   const target = await targetOf(ctx, client, form, { scope: client.scope, resource: null })
-  const session = await machineSession(ctx, client)
+  const session = await machineSession(ctx, client, caller)
   return {
     target,
     subject: client.id,
@@ -31,14 +34,16 @@ export const clientCredentials: Grant = async (ctx, client, form) => {
 const never = 253_402_300_799 // the end of the year 9999
 
 /** Finds the client's machine session, or starts one on the first request and after a revocation. */
-async function machineSession(ctx: Context, client: Client) {
+async function machineSession(ctx: Context, client: Client, caller: Caller) {
   for (let attempt = 0; attempt < 3; attempt++) {
     const session = await findMachineSession(ctx.db, client.id, client.epoch)
     if (session) return session
     const now = ctx.now()
     // Of several instances that start one at once, the unique index lets one win.
-    await insertSession(ctx.db, {
-      id: newUuid(now),
+    const id = newUuid(now)
+    const entry = requestEntry(client, caller, { at: now, event: 'machine_session_started', sessionId: id })
+    await insertSession(audited(ctx.db, entry), {
+      id,
       user_id: null,
       client_id: client.id,
       user_epoch: 0,
@@ -51,6 +56,7 @@ async function machineSession(ctx: Context, client: Client) {
       expires_at: never,
       absolute_expires_at: never,
       status_position: await ctx.nextStatusPosition(never),
+      last_address: caller.address,
     })
   }
   throw unavailable("the client's epoch was raised while its machine session was started")

@@ -1,10 +1,11 @@
+import type { Caller } from '../caller.ts'
 import type { Context } from '../context.ts'
 import type { Form } from '../protocol/form.ts'
 import type { Client } from '../registry.ts'
 import type { Target } from '../target.ts'
 
 /** Decides whether this client may have tokens now, and for what. Issuing them is the endpoint's work. */
-export type Grant = (ctx: Context, client: Client, form: Form) => Promise<Granted>
+export type Grant = (ctx: Context, client: Client, form: Form, caller: Caller) => Promise<Granted>
 
 export interface Granted {
   /** The resource and the scope that the access token is for. */
@@ -16,6 +17,8 @@ export interface Granted {
   readonly amr: string
   readonly roles: string
   readonly statusPosition: number
+  /** What tells the next log-in on this device from a stranger's. */
+  readonly deviceToken?: string
   readonly refresh?: {
     readonly token: string
     /** When it expires if it is not used, in seconds since the epoch. */

@@ -1,6 +1,9 @@
+import { audited } from '../../db/audit.ts'
 import { insertSession } from '../../db/sessions.ts'
-import { findUser, rehashPassword } from '../../db/users.ts'
-import { OAuthError, unavailable } from '../errors.ts'
+import { requestEntry } from '../audit-trail.ts'
+import { unavailable } from '../errors.ts'
+import { sourcesAfter, verifyLogIn } from '../log-in.ts'
+import { sealDeviceToken } from '../protocol/device-token.ts'
 import { required } from '../protocol/form.ts'
 import { sealRefreshToken } from '../protocol/refresh-token.ts'
 import { formatUuid, hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
@@ -9,34 +12,23 @@ import type { Grant } from './grant.ts'
 import { idleSeconds } from './refresh-token.ts'
 
 /** RFC 6749 §4.3: starts a session. RFC 9700 §2.4 forbids this grant, so a client has it only if it was given it. */
-export const password: Grant = async (ctx, client, form) => {
+export const password: Grant = async (ctx, client, form, caller) => {
   const username = required(form, 'username').normalize('NFC')
   const secretWord = required(form, 'password')
   const resource = form.get('resource') ?? null
   const target = await targetOf(ctx, client, form, { scope: client.scope, resource: null })
 
-  const user = await findUser(ctx.db, username)
-  const known = user?.disabled_at === null ? user : undefined
-  // Unknown and disabled users cost the same time as others.
-  const isRight = await ctx.passwords.verify(known, secretWord)
-  if (!known || !isRight) {
-    throw new OAuthError('invalid_grant', 'the user name or the password is wrong', {
-      cause: !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled',
-    })
-  }
-  // Not while others wait: the next log-in does as well.
-  if (ctx.passwords.needsRehash(known) && ctx.passwords.load().waiting === 0) {
-    await rehashPassword(ctx.db, known, await ctx.passwords.hash(secretWord))
-  }
+  const logIn = { username, password: secretWord, client, caller, deviceToken: form.get('device_token') }
+  const user = await verifyLogIn(ctx, logIn)
 
   const now = ctx.now()
   const secret = newSessionSecret()
   const absoluteExpiresAt = now + (client.refresh_absolute_seconds ?? ctx.config.refreshAbsoluteSeconds)
   const session = {
     id: newUuid(now),
-    user_id: known.id,
+    user_id: user.id,
     client_id: client.id,
-    user_epoch: known.epoch,
+    user_epoch: user.epoch,
     client_epoch: client.epoch,
     secret_hash: hashSecret(secret),
     scope: form.has('scope') ? target.scope : client.scope,
@@ -46,8 +38,15 @@ export const password: Grant = async (ctx, client, form) => {
     expires_at: Math.min(now + idleSeconds(ctx, client), absoluteExpiresAt),
     absolute_expires_at: absoluteExpiresAt,
     status_position: await ctx.nextStatusPosition(absoluteExpiresAt),
+    last_address: caller.address,
   }
-  if (!(await insertSession(ctx.db, session))) {
+  const entry = requestEntry(client, caller, {
+    at: now,
+    event: 'log_in',
+    userId: user.id,
+    sessionId: session.id,
+  })
+  if (!(await insertSession(audited(ctx.db, entry), session, await sourcesAfter(ctx, logIn)))) {
     // The same request again meets the new password, or the disabled user, and gets its answer.
     throw unavailable("the user's or client's epoch was raised while the password was checked")
   }
@@ -56,12 +55,13 @@ export const password: Grant = async (ctx, client, form) => {
   const { currentId: rootKeyId, macKeyOf } = ctx.rootKeys
   return {
     target,
-    subject: formatUuid(known.id),
+    subject: formatUuid(user.id),
     sessionId: session.id,
     authTime: now,
     amr: session.amr,
-    roles: known.roles,
+    roles: user.roles,
     statusPosition: session.status_position,
+    deviceToken: sealDeviceToken(ctx.rootKeys, { username, clientId: client.id, now }),
     ...(mayRefresh && {
       refresh: {
         token: sealRefreshToken(macKeyOf, { rootKeyId, sessionId: session.id, generation: 0, secret }),

@@ -6,7 +6,10 @@ import {
   revokeSession,
   type Session,
 } from '../../db/sessions.ts'
+import { audited, type NewAuditEntry } from '../../db/audit.ts'
 import type { RotatedSession } from '../../db/rotations.ts'
+import { requestEntry, type AuditEvent } from '../audit-trail.ts'
+import type { Caller } from '../caller.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { required } from '../protocol/form.ts'
@@ -21,12 +24,12 @@ import type { Grant, Granted } from './grant.ts'
  * RFC 6749 §6, with rotation and detection of reuse as RFC 9700 §4.14.2 wants them, and with retries: the successor
  * is computed from the token presented, so a request that is repeated gets the same one.
  */
-export const refreshToken: Grant = async (ctx, client, form) => {
+export const refreshToken: Grant = async (ctx, client, form, caller) => {
   const opened = openRefreshToken(ctx.rootKeys.macKeyOf, required(form, 'refresh_token'))
   if (opened.kind === 'unknown_root_key')
     throw unavailable('a refresh token names a root key that is not known here yet')
   if (opened.kind !== 'genuine') throw refused(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
-  const presented = { ...opened.token, secretHash: hashSecret(opened.token.secret) }
+  const presented = { ...opened.token, secretHash: hashSecret(opened.token.secret), caller }
   const narrow = (session: Pick<Session, 'scope' | 'resource'>) => targetOf(ctx, client, form, session)
 
   // What the client asks for may be refused, and that must cost it nothing: it is looked at before the session moves.
@@ -46,6 +49,7 @@ export const refreshToken: Grant = async (ctx, client, form) => {
 
 interface Presented extends RefreshToken {
   readonly secretHash: Buffer
+  readonly caller: Caller
 }
 
 /** The ordinary case is one statement, which checks all that a judge would. If it changes nothing, there is a case. */
@@ -60,6 +64,7 @@ function rotate(ctx: Context, client: Client, presented: Presented): Promise<Rot
     idleExpiresAt: now + idleSeconds(ctx, client),
     retrySeconds: retrySeconds(ctx, client),
     mayCoalesce: client.refresh_policy !== 'strict',
+    address: presented.caller.address,
   })
 }
 
@@ -100,6 +105,8 @@ async function applyVerdict(
     presented: presented.generation,
     current: session.generation,
   }
+  const recorded = (event: AuditEvent, detail = {}) =>
+    audited(db, verdictEntry(ctx, client, presented, session, { event, detail }))
 
   const verdict = judgeRefresh(presented.generation, session, now, policyOf(ctx, client))
   switch (verdict.kind) {
@@ -108,40 +115,55 @@ async function applyVerdict(
       return rotated && { ...session, ...rotated, generation: presented.generation + 1 }
     }
     case 'reuse':
-      return (await extendSession(db, session, now, expiresAt))
+      return (await extendSession(db, session, { now, expiresAt, address: presented.caller.address }))
         ? { ...session, expires_at: expiresAt }
         : undefined
     case 'repeat':
       return session
     case 'late':
-      if (!(await markLate(db, session, verdict.lateHistory))) return undefined
+      if (!(await markLate(recorded('session_late'), session, verdict.lateHistory))) return undefined
       ctx.lateness.countLate(session.id)
       if (verdict.isOverLimit)
         log.warn(facts, 'too many late retries, let pass since many sessions have them')
       else log.info(facts, 'a refresh token was retried late')
       return session
-    case 'heal':
-      if (await healSession(db, session, { generation: presented.generation, now, expiresAt })) {
-        log.warn(
-          { event: 'session_healed', ...facts },
-          'the database has gone back in time: a session was healed',
-        )
-      }
+    case 'heal': {
+      const moved = { generation: presented.generation, now, expiresAt }
+      const isHealed = await healSession(recorded('session_healed'), session, moved)
+      const event = { event: 'session_healed', ...facts }
+      if (isHealed) log.warn(event, 'the database has gone back in time: a session was healed')
       return undefined // to be judged anew, as the current token that it now is
-    case 'theft':
-      if (await revokeSession(db, session.id, now, 'theft')) {
-        log.warn(
-          { event: 'session_revoked', reason: 'theft', ...facts },
-          'a refresh token was reused by two holders',
-        )
-      }
+    }
+    case 'theft': {
+      const { id, last_address } = session
+      const isEnded = await revokeSession(recorded('session_theft', { last_address }), id, now, 'theft')
+      const event = { event: 'session_revoked', reason: 'theft', ...facts }
+      if (isEnded) log.warn(event, 'a refresh token was reused by two holders')
       throw refused('the refresh token was used by two holders')
+    }
     case 'expired':
       throw refused('the session has expired')
     case 'exhausted':
       log.error(facts, 'the session has reached the last generation and cannot be refreshed any more')
       throw refused('the session has reached the last generation')
   }
+}
+
+/** What an administrator should find of a verdict that was no ordinary one. */
+function verdictEntry(
+  ctx: Context,
+  client: Client,
+  { caller, generation }: Presented,
+  session: Session,
+  { event, detail }: { readonly event: AuditEvent; readonly detail: object },
+): NewAuditEntry {
+  return requestEntry(client, caller, {
+    at: ctx.now(),
+    event,
+    userId: session.user_id,
+    sessionId: session.id,
+    detail: { presented: generation, current: session.generation, ...detail },
+  })
 }
 
 /** The session that the token presented belongs to, if it is this client's and alive but for its expiry. */

@@ -15,6 +15,10 @@ export interface ClientMetadata {
   readonly refresh: RefreshPolicy
   readonly refresh_idle_ttl: number | null
   readonly refresh_absolute_ttl: number | null
+  /** It runs on a server and says in each request which address its user has (RFC 7239). */
+  readonly forwards_user_address: boolean
+  /** The origins of its pages; none for those of the server's setting. */
+  readonly cors_origins: readonly string[]
 }
 
 export type RefreshPolicy = 'rotate' | 'strict' | 'reuse'
@@ -77,6 +81,8 @@ function* refusals(client: ClientMetadata): Generator<string> {
     if (resource_server.length > 0) yield 'a public client cannot introspect tokens: it has no secret'
     if (refresh === 'reuse')
       yield 'a public client cannot reuse refresh tokens: whoever copies one could use it for ever'
+    if (client.forwards_user_address)
+      yield 'a public client cannot forward addresses: it has no secret, so anybody could make them up'
   }
   if (idle !== null && absolute !== null && idle > absolute) {
     yield (
@@ -102,10 +108,18 @@ function* warnings({
   refresh,
   refresh_idle_ttl,
   refresh_absolute_ttl,
+  forwards_user_address,
+  public: isPublic,
 }: ClientMetadata): Generator<string> {
   const hasRefresh = grant_types.includes('refresh_token')
   if (grant_types.includes('password')) {
     yield 'RFC 9700 §2.4 forbids the password grant: it is for your own apps alone, and the README says what to use instead'
+    if (!isPublic && !forwards_user_address) {
+      yield (
+        'all its users come from one address here, so guesses at their passwords are limited for each account only: ' +
+        "if it can send its user's address in the header Forwarded, create it with --forwards-user-address"
+      )
+    }
   }
   if (hasRefresh && !grant_types.includes('password')) {
     yield 'it has refresh_token, but no grant that yields a refresh token'

@@ -1,6 +1,7 @@
 import { longestTokenSeconds } from './access-token.ts'
 import { refreshPolicies, type ClientMetadata, type RefreshPolicy } from './client-metadata.ts'
 import { parseDuration } from './duration.ts'
+import { isOrigin } from './origin.ts'
 import { isResourceUri } from './resource.ts'
 import { isScopeToken } from './scope.ts'
 import { nearestName } from './suggestion.ts'
@@ -74,6 +75,8 @@ const clientKeys = [
   'refresh',
   'refresh_idle_ttl',
   'refresh_absolute_ttl',
+  'forwards_user_address',
+  'cors_origins',
 ] as const satisfies readonly (keyof ClientMetadata)[]
 
 /** What the values may be is judged with the whole client, by `judgeClient`. */
@@ -97,6 +100,8 @@ function readClient(value: unknown, path: string, problems: string[]): ClientMet
     refresh: refreshPolicies.find(p => p === policy) ?? ('rotate' satisfies RefreshPolicy),
     refresh_idle_ttl: fields.duration('refresh_idle_ttl', 60, tenYears),
     refresh_absolute_ttl: fields.duration('refresh_absolute_ttl', 60, tenYears),
+    forwards_user_address: fields.flag('forwards_user_address'),
+    cors_origins: fields.list('cors_origins', isOrigin, 'origins, like https://app.example'),
   }
 }
 

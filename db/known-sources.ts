@@ -1,0 +1,37 @@
+import type { Kysely } from 'kysely'
+import { keptQuery } from './kept-query.ts'
+import type { Database, Tables } from './database.ts'
+
+/** Where a user has logged in from lately. */
+export interface KnownSourcesTable {
+  user_id: Buffer
+  /** Keyed hashes and days (src/protocol/known-sources.ts). */
+  sources: Buffer
+}
+
+const sourcesOfName = keptQuery((sql, username: string) =>
+  sql
+    .selectFrom('known_sources')
+    .innerJoin('users', 'users.id', 'known_sources.user_id')
+    .select('sources')
+    .where('users.username', '=', username),
+)
+
+/** Where the user of this name has logged in from; null for somebody unknown, or who has not logged in yet. */
+export async function findKnownSources(db: Database, username: string): Promise<Buffer | null> {
+  const [row] = await sourcesOfName(db, username)
+  return row?.sources ?? null
+}
+
+/** Part of the transaction that starts a session. Of two log-ins at once, the later one's sources stay. */
+export async function setKnownSources(
+  transaction: Kysely<Tables>,
+  userId: Buffer,
+  sources: Buffer,
+): Promise<void> {
+  await transaction
+    .insertInto('known_sources')
+    .values({ user_id: userId, sources })
+    .onConflict(conflict => conflict.column('user_id').doUpdateSet({ sources }))
+    .execute()
+}

@@ -1,0 +1,41 @@
+import { isIP, isIPv6 } from 'node:net'
+
+/** An address in its one spelling: an IPv4 address that came as IPv6 (RFC 4291 §2.5.5.2) is one of IPv4, a zone is cut off. */
+export function normalAddress(address: string): string {
+  const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? []
+  return mapped ?? address.replace(/%.*$/, '').toLowerCase()
+}
+
+/** What guesses from an address are counted by: it alone or, for IPv6, the /64 that every subscriber has to himself. */
+export function networkOf(address: string): string {
+  const normal = normalAddress(address)
+  if (!isIPv6(normal)) return normal
+  return `${groupsOf(normal).slice(0, 4).join(':')}::/64`
+}
+
+/** The eight groups of an IPv6 address, in lower case and without leading zeros. */
+function groupsOf(address: string): string[] {
+  const [head = '', tail] = address.replace(/[\d.]+$/, dottedAsGroups).split('::')
+  const left = head === '' ? [] : head.split(':')
+  const right = tail === undefined || tail === '' ? [] : tail.split(':')
+  const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => '0')
+  return [...left, ...zeros, ...right].map(group => Number.parseInt(group, 16).toString(16))
+}
+
+/** `192.0.2.1` at the end of an IPv6 address stands for two groups. */
+function dottedAsGroups(text: string): string {
+  if (!text.includes('.')) return text
+  const [a = 0, b = 0, c = 0, d = 0] = text.split('.').map(Number)
+  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
+}
+
+/**
+ * The `node` of RFC 7239 §6 without its port: an address, or the name that stands for one that is not told (`_hidden`).
+ * Undefined for `unknown`, and for what is none.
+ */
+export function nodeNameOf(node: string): string | undefined {
+  const [, bracketed, plain] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(?:\d{1,5}|_[\w.-]+))?$/.exec(node) ?? []
+  if (bracketed !== undefined) return isIPv6(bracketed) ? normalAddress(bracketed) : undefined
+  if (plain === undefined) return undefined
+  return isIP(plain) === 4 || /^_[\w.-]{1,100}$/.test(plain) ? plain : undefined
+}

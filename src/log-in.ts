@@ -1,0 +1,97 @@
+import type { UserTable } from '../db/database.ts'
+import { findKnownSources } from '../db/known-sources.ts'
+import { findUser, rehashPassword } from '../db/users.ts'
+import { requestEntry } from './audit-trail.ts'
+import type { Caller } from './caller.ts'
+import type { Context } from './context.ts'
+import { OAuthError } from './errors.ts'
+import { openDeviceToken } from './protocol/device-token.ts'
+import { isKnownSource, learnSource } from './protocol/known-sources.ts'
+import type { Client } from './registry.ts'
+
+export interface LogIn {
+  /** In Unicode normal form C. */
+  readonly username: string
+  readonly password: string
+  readonly client: Client
+  readonly caller: Caller
+  /** What an earlier log-in on this device was given. Any other text counts as none. */
+  readonly deviceToken: string | undefined
+}
+
+/**
+ * The user whose password it is. `invalid_grant` if there is none, in a time that does not tell why; 503 at once when too
+ * many wait; and 429 when there were too many wrong guesses (RFC 6749 §4.3.2): then the password is not looked at.
+ */
+export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
+  const { username, password, client, caller, deviceToken = '' } = logIn
+  ctx.passwords.refuseWhenFull()
+  const device = openDeviceToken(ctx.rootKeys, deviceToken, { username, clientId: client.id, now: ctx.now() })
+  const guess = { username, source: caller.source, device }
+  const attempt = await ctx.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
+  if (attempt.kind === 'refused') {
+    const { limit, retryAfter } = attempt
+    ctx.audit.note(
+      requestEntry(client, caller, { at: ctx.now(), event: 'log_in_throttled', detail: { limit } }),
+    )
+    throw new OAuthError('temporarily_unavailable', 'too many wrong passwords, come back later', {
+      status: 429,
+      retryAfter,
+      cause: `the limit of wrong guesses for this ${limit} is reached`,
+    })
+  }
+  try {
+    const user = await findUser(ctx.db, username)
+    const known = user?.disabled_at === null ? user : undefined
+    // Unknown and disabled users cost the same time as others.
+    const isRight = await ctx.passwords.verify(known, password)
+    if (known && isRight) {
+      await renewHash(ctx, known, password)
+      return known
+    }
+    attempt.fail()
+    const reason = !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled'
+    ctx.audit.note(
+      requestEntry(client, caller, {
+        at: ctx.now(),
+        event: 'log_in_failed',
+        userId: user?.id,
+        detail: { reason },
+      }),
+    )
+    throw new OAuthError('invalid_grant', 'the user name or the password is wrong', { cause: reason })
+  } finally {
+    attempt.giveBack()
+  }
+}
+
+/** What is known of the user's sources after this log-in; undefined when that is what was known before. */
+export async function sourcesAfter(ctx: Context, { username, caller }: LogIn): Promise<Buffer | undefined> {
+  if (caller.source === undefined) return undefined
+  const [key] = sourceKeys(ctx)
+  if (!key) throw new Error('unreachable: the current root key is there')
+  const known = await findKnownSources(ctx.db, username)
+  return learnSource(known, { source: caller.source, key, now: ctx.now() })
+}
+
+async function comesFromKnownSource(ctx: Context, { username, caller }: LogIn): Promise<boolean> {
+  if (caller.source === undefined) return false
+  const known = await findKnownSources(ctx.db, username)
+  return isKnownSource(known, { source: caller.source, keys: sourceKeys(ctx), now: ctx.now() })
+}
+
+/** Of all root keys, the current one first: a source stays known when another root key takes over. */
+function sourceKeys({ rootKeys }: Context): readonly Buffer[] {
+  const ids = new Set([rootKeys.currentId, ...rootKeys.ids])
+  return [...ids].map(id => rootKeys.derive('known-source', id)).filter(key => key !== undefined)
+}
+
+/** Older parameters, or an older root key: the next hash has the present ones. It can wait for a quieter time. */
+async function renewHash({ passwords, db, log }: Context, user: UserTable, password: string): Promise<void> {
+  if (!passwords.needsRehash(user) || passwords.load().waiting > 0) return
+  try {
+    await rehashPassword(db, user, await passwords.hash(password))
+  } catch (error) {
+    log.warn({ err: error }, 'a password could not be hashed anew, which the next log-in does')
+  }
+}

@@ -1,0 +1,42 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { OAuthError } from './errors.ts'
+
+/** Far more than any request has. */
+export const bodyLimitBytes = 16 * 1024
+
+/** What a status says of a request that never reached an endpoint. */
+export const refusals: ReadonlyMap<number, string> = new Map([
+  [408, 'the request took too long to arrive'],
+  [413, `the body is larger than ${bodyLimitBytes} bytes`],
+  [414, 'the URL is too long'],
+  [415, 'the body must be a form: application/x-www-form-urlencoded, and at /global-token-revocation JSON'],
+  [431, 'the headers are too large'],
+])
+
+/** Answers what is no HTTP, or comes too slowly, and never becomes a request. */
+export function answerMalformedHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const status = malformedHttp.get(error.code ?? '') ?? 400
+  const refusal = new OAuthError('invalid_request', refusals.get(status) ?? 'this is not valid HTTP', {
+    status,
+  })
+  const body = JSON.stringify(refusal)
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      'content-type: application/json; charset=utf-8',
+      `content-length: ${body.length}`,
+      'cache-control: no-store',
+      'connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  )
+}
+
+const malformedHttp: ReadonlyMap<string, number> = new Map([
+  ['ERR_HTTP_REQUEST_TIMEOUT', 408],
+  ['HPE_HEADER_OVERFLOW', 431],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 413],
+])

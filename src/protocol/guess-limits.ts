@@ -1,0 +1,43 @@
+/**
+ * How many wrong guesses are let through: a bucket that each of them adds a point to, and that loses one every so many
+ * seconds. A guess that would make it overflow is refused.
+ */
+export interface GuessLimit {
+  readonly points: number
+  readonly everySeconds: number
+}
+
+/**
+ * Of one account, by whoever has not logged in to it before. At its steady rate that is 144 guesses a day, whatever the
+ * number of attackers and of their addresses.
+ */
+export const strangersLimit: GuessLimit = { points: 20, everySeconds: 600 }
+
+/**
+ * Of one account in all: the same bucket, which from addresses of earlier log-ins may be filled higher. So strangers, who
+ * fill it to 20 at the most, leave room for the owner, and all guesses together stay within what NIST SP 800-63B
+ * §5.2.2 allows.
+ */
+export const accountLimit: GuessLimit = { points: 100, everySeconds: strangersLimit.everySeconds }
+
+/** Of one account from one source. */
+export const pairLimit: GuessLimit = { points: 10, everySeconds: 60 }
+
+/** From one source, whatever the accounts: a large office, all of whose people mistype on the same morning, stays within. */
+export const sourceLimit: GuessLimit = { points: 200, everySeconds: 20 }
+
+/** With one device token, which only a log-in of that account hands out. It counts there alone. */
+export const deviceLimit: GuessLimit = { points: 10, everySeconds: 300 }
+
+/** Of one client's secret. A right one is let in all the same: it has 256 random bits, and nobody may lock a client out. */
+export const clientSecretLimit: GuessLimit = { points: 50, everySeconds: 10 }
+
+/** How many seconds a bucket takes to empty that holds so many points. */
+export function secondsToFill(points: number, { everySeconds }: GuessLimit): number {
+  return points * everySeconds
+}
+
+/** For how many seconds one more guess is too many; 0 when it is not. `fill` is how many the bucket takes to empty. */
+export function secondsToWait(fill: number, limit: GuessLimit): number {
+  return Math.max(0, fill - secondsToFill(limit.points - 1, limit))
+}

@@ -1,0 +1,269 @@
+import type { InjectOptions } from 'fastify'
+import t from 'tap'
+import { buildApp } from '../src/app.ts'
+import { openPasswords } from '../src/passwords.ts'
+import { networkOf } from '../src/addresses.ts'
+import { openDeviceToken } from '../src/protocol/device-token.ts'
+import { clientSecretLimit, deviceLimit, pairLimit, strangersLimit } from '../src/protocol/guess-limits.ts'
+import type { Guess } from '../src/throttle.ts'
+import { forEachEngine } from './engines.ts'
+import { besideEnv, isOAuthError, startServer, type TestClient, type TestServer } from './helper.ts'
+
+type Response = Awaited<ReturnType<TestServer['post']>>
+
+/** Sends a log-in from an address. */
+function logInFrom(
+  server: TestServer,
+  client: TestClient,
+  { username, password, ...more }: { username: string; password: string; device_token?: string },
+  remoteAddress = '198.51.100.1',
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return server.request({
+    method: 'POST',
+    url: '/token',
+    payload: new URLSearchParams({
+      grant_type: 'password',
+      username,
+      password,
+      ...(more.device_token !== undefined && { device_token: more.device_token }),
+      ...client.form,
+    }).toString(),
+    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+    remoteAddress,
+  })
+}
+
+/** Guesses wrongly, one after the other, and returns the statuses. */
+async function guess(count: number, attempt: (i: number) => Promise<Response>): Promise<number[]> {
+  const statuses: number[] = []
+  for (let i = 0; i < count; i++) statuses.push((await attempt(i)).statusCode)
+  return statuses
+}
+
+/** What so many wrong guesses leave behind, without the hashes that they cost. */
+async function guessed(
+  { ctx }: TestServer,
+  count: number,
+  guessOf: (i: number) => Partial<Guess>,
+): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const guess = { username: 'ada', source: undefined, device: undefined, ...guessOf(i) }
+    const attempt = await ctx.throttle.take(guess, async () => true)
+    if (attempt.kind === 'refused') throw new Error('there were too many')
+    attempt.fail()
+  }
+}
+
+const wrong = { password: 'wrong' }
+
+t.test('of a hundred parallel guesses no more are looked at than of as many in a row (W-4 H-13)', async t => {
+  const server = await startServer(t)
+  const client = await server.client('web')
+  const { username, password } = await server.user()
+  for (const name of [username, 'nobody']) {
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => logInFrom(server, client, { username: name, ...wrong })),
+    )
+    const looked = answers.filter(({ statusCode }) => statusCode === 400)
+    t.equal(looked.length, strangersLimit.points, `${name}: unknown names count like known ones`)
+    for (const answer of answers.filter(answer => !looked.includes(answer))) {
+      isOAuthError(t, answer, 429, 'temporarily_unavailable', 'W-5 the others')
+      t.equal(answer.headers['retry-after'], String(strangersLimit.everySeconds))
+    }
+  }
+  const right = await logInFrom(server, client, { username, password })
+  isOAuthError(t, right, 429, 'temporarily_unavailable', 'then the password is not looked at')
+  server.tick(strangersLimit.everySeconds - 1)
+  t.equal((await logInFrom(server, client, { username, password })).statusCode, 429)
+  server.tick(1)
+  t.equal((await logInFrom(server, client, { username, password })).statusCode, 200, 'Retry-After was true')
+  t.equal(
+    (await logInFrom(server, client, { username, password })).statusCode,
+    200,
+    'and a success costs nothing',
+  )
+})
+
+t.test('a fault of ours costs no guess, nor does an honest user who logs in often', async t => {
+  const server = await startServer(t)
+  const client = await server.client('web')
+  const { username, password } = await server.user()
+  await server.ctx.db.sql.schema.alterTable('users').renameTo('elsewhere').execute()
+  const faults = await guess(2 * strangersLimit.points, () =>
+    logInFrom(server, client, { username, password }),
+  )
+  t.strictSame(new Set(faults), new Set([503]))
+  await server.ctx.db.sql.schema.alterTable('elsewhere').renameTo('users').execute()
+  await guessed(server, strangersLimit.points - 1, () => ({}))
+  const logIns = await guess(4, () => logInFrom(server, client, { username, password }))
+  t.strictSame(logIns, [200, 200, 200, 200])
+})
+
+await forEachEngine(
+  t,
+  'an owner with a device token logs in while others guess, and so does one at home',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const app = await server.client('app', { isPublic: true })
+    const other = await server.client('other', { isPublic: true })
+    const { username, password } = await server.user()
+    const bob = await server.user('bob')
+    const right = { username, password }
+    const home = '2001:db8:1:2::1'
+    const deviceOf = (response: Response): string => response.json().device_token
+    const device_token = deviceOf(await logInFrom(server, app, right, home))
+    t.match(device_token, /^mm_dt_[\w-]{92}$/)
+    const others = deviceOf(await logInFrom(server, other, right, home))
+    const bobs = deviceOf(await logInFrom(server, app, bob, '192.0.2.250'))
+
+    // Each from another address, so that nothing but the account is limited.
+    const attackers = (i: number) => `203.0.113.${i}`
+    await guessed(server, strangersLimit.points - 1, i => ({ source: attackers(i) }))
+    const guesses = await guess(3, i => logInFrom(server, app, { username, ...wrong }, attackers(100 + i)))
+    t.strictSame(guesses, [400, 429, 429])
+    const abroad = '192.0.2.77'
+    t.equal(
+      (await logInFrom(server, app, right, abroad)).statusCode,
+      429,
+      'a stranger with the right password',
+    )
+    for (const [title, token] of [
+      ['none', ''],
+      ['garbage', 'mm_dt_x'],
+      ['one of another client', others],
+      ['one of another user', bobs],
+      ['a changed one', device_token.slice(0, -2) + (device_token.endsWith('AA') ? 'BB' : 'AA')],
+    ] as const) {
+      const { statusCode } = await logInFrom(server, app, { ...right, device_token: token }, abroad)
+      t.equal(statusCode, 429, `with a device token that is ${title}`)
+    }
+    const onDevice = await logInFrom(server, app, { ...right, device_token }, abroad)
+    t.equal(onDevice.statusCode, 200, 'the owner on the known device, from anywhere')
+    t.not(deviceOf(onDevice), device_token, 'gets another device token')
+    t.equal((await logInFrom(server, app, right, home)).statusCode, 200, 'without one, from home')
+    t.equal(
+      (await logInFrom(server, app, right, '2001:db8:1:2:ffff::9')).statusCode,
+      200,
+      'IPv6: from the same /64',
+    )
+    t.equal((await logInFrom(server, app, right, '2001:db8:1:3::1')).statusCode, 429, 'but not from the next')
+    t.equal((await logInFrom(server, app, right, abroad)).statusCode, 200, 'and from where the device was')
+
+    const device = openDeviceToken(server.ctx.rootKeys, device_token, {
+      username,
+      clientId: app.id,
+      now: server.ctx.now(),
+    })
+    await guessed(server, deviceLimit.points - 1, () => ({ device }))
+    const stolen = await guess(2, () => logInFrom(server, app, { username, ...wrong, device_token }, abroad))
+    t.strictSame(stolen, [400, 429], 'a stolen device token has a limit of its own')
+    const fresh = deviceOf(onDevice)
+    t.equal(
+      (await logInFrom(server, app, { ...right, device_token: fresh }, abroad)).statusCode,
+      200,
+      'alone',
+    )
+
+    await guessed(server, pairLimit.points - 1, () => ({ source: networkOf(home) }))
+    const fromHome = await guess(2, () => logInFrom(server, app, { username, ...wrong }, home))
+    t.strictSame(fromHome, [400, 429], 'nor are guesses from home without limit')
+    t.equal((await logInFrom(server, app, bob, home)).statusCode, 200, 'where others still log in')
+  },
+)
+
+t.test('limits on log-ins touch no session that there is', async t => {
+  const server = await startServer(t)
+  const client = await server.client('web')
+  const user = await server.user()
+  const { refresh_token } = await server.logIn(client, user)
+  await guessed(server, strangersLimit.points, () => ({}))
+  t.equal((await logInFrom(server, client, user)).statusCode, 429)
+  const statuses = await guess(clientSecretLimit.points + 2, () =>
+    server.post('/token', { grant_type: 'client_credentials', client_id: 'web', client_secret: 'wrong' }),
+  )
+  t.strictSame(statuses.slice(-3), [401, 429, 429], 'wrong secrets of the client are limited too')
+  const throttled = await server.post('/introspect', { token: 'x', client_id: 'web', client_secret: 'wrong' })
+  isOAuthError(t, throttled, 429, 'temporarily_unavailable', 'at each endpoint')
+  t.ok((await server.refresh(client, refresh_token)).refresh_token, 'and nobody locks the client out')
+  const stranger = { grant_type: 'client_credentials', client_id: 'nobody', client_secret: 'wrong' }
+  const unknown = await guess(clientSecretLimit.points + 1, () => server.post('/token', stranger))
+  t.strictSame(unknown.slice(-2), [401, 429], 'a client that does not exist looks like one that does (C-8)')
+})
+
+t.test('users of one confidential client are told apart only if it forwards their addresses', async t => {
+  const server = await startServer(t)
+  const plain = await server.client('plain')
+  const forwarding = await server.client('forwarding', { forwards_user_address: 1 })
+  await server.user('ada')
+  const ben = await server.user('ben')
+  const from = (client: TestClient, name: string, address: string) =>
+    logInFrom(server, client, { username: name, ...wrong }, '10.0.0.1', { forwarded: `for=${address}` })
+
+  await guessed(server, pairLimit.points, () => ({ source: '192.0.2.1' }))
+  t.equal(
+    (await from(plain, 'ada', '192.0.2.1')).statusCode,
+    400,
+    'what a client says that was not made so is not believed',
+  )
+  await guessed(server, pairLimit.points - 1, () => ({ username: ben.username, source: '192.0.2.1' }))
+  const seen = await guess(2, () => from(forwarding, ben.username, '192.0.2.1'))
+  t.strictSame(seen, [400, 429])
+  t.equal(
+    (await from(forwarding, ben.username, '192.0.2.2')).statusCode,
+    400,
+    'another user of the same client',
+  )
+  const forwarded = { forwarded: 'for=192.0.2.2' }
+  t.equal((await logInFrom(server, forwarding, ben, '10.0.0.1', forwarded)).statusCode, 200)
+  t.equal(
+    (await server.ctx.db.sql.selectFrom('sessions').select('last_address').executeTakeFirst())?.last_address,
+    '192.0.2.2',
+  )
+})
+
+await forEachEngine(t, 'a second server on the same database knows within a second', async (t, env) => {
+  const one = await startServer(t, env)
+  const two = await startServer(t, besideEnv(one))
+  const client = await one.client('web')
+  await two.follow()
+  const { username } = await one.user()
+  const attempt = (server: TestServer) => () => logInFrom(server, client, { username, ...wrong })
+  await guessed(one, strangersLimit.points - 1, () => ({}))
+  t.strictSame(await guess(2, attempt(one)), [400, 429])
+  await one.ctx.throttle.share()
+  t.strictSame(await guess(1, attempt(two)), [400], 'before it has heard')
+  await two.ctx.throttle.share()
+  t.strictSame(await guess(2, attempt(two)), [429, 429])
+})
+
+t.test('when too many passwords wait to be hashed, everybody is told so at once, known or not', async t => {
+  const server = await startServer(t)
+  const client = await server.client('web')
+  const { username, password } = await server.user()
+  await guessed(server, strangersLimit.points, () => ({ username: 'throttled' }))
+  const { rootKeys } = server.ctx
+  const currentRootKeyId = () => rootKeys.currentId
+  const passwords = openPasswords({
+    pepperOf: rootKeys.pepperOf,
+    currentRootKeyId,
+    concurrency: 0,
+    waitingMax: 0,
+  })
+  const app = buildApp({ ...server.ctx, passwords })
+  t.teardown(() => app.close())
+  const full = { ...server, request: (options: InjectOptions) => app.inject(options) }
+  for (const [title, form] of [
+    ['a known user', { username, password }],
+    ['an unknown user', { username: 'nobody', password: 'x' }],
+    ['one at whom too many have guessed', { username: 'throttled', password: 'x' }],
+  ] as const) {
+    isOAuthError(t, await logInFrom(full, client, form), 503, 'temporarily_unavailable', title)
+  }
+  await guess(strangersLimit.points, () => logInFrom(full, client, { username, password }))
+  t.equal(
+    (await logInFrom(server, client, { username, password })).statusCode,
+    200,
+    'which has cost no guess',
+  )
+})
