@@ -261,9 +261,9 @@ t.test('serve refuses what it cannot serve with one sentence, and changes nothin
       .filter(file => !/-(wal|shm)$/.test(file) && statSync(join(home, file)).isFile())
       .map(file => `${file} ${hash('sha256', readFileSync(join(home, file)))}`)
       .sort()
-  const refused = async (sentence: RegExp | string, env: Record<string, string> = {}) => {
+  const refused = async (sentence: RegExp | string, env: Record<string, string> = {}, how = call) => {
     const before = state()
-    const { code, stdout, stderr } = await run('serve', {
+    const { code, stdout, stderr } = await how('serve', {
       env: { MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env },
     })
     t.match({ code, stdout }, { code: 1, stdout: '' }, String(sentence))
@@ -276,6 +276,7 @@ t.test('serve refuses what it cannot serve with one sentence, and changes nothin
   await refused(`belongs to the issuer ${issuer}, but MINTMARK_ISSUER is http://localhost:2`, {
     MINTMARK_ISSUER: 'http://localhost:2',
   })
+  await refused(/belongs to the issuer/, { MINTMARK_ISSUER: 'http://localhost:2' }, run)
   await refused(/not valid:\n- MINTMARK_PORT.*\n- MINTMARK_ISUER/, {
     MINTMARK_PORT: 'x',
     MINTMARK_ISUER: 'y',
