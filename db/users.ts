@@ -61,6 +61,16 @@ export async function disableUser(db: Database, id: Buffer, now: number): Promis
   return endUser(db, id, { disabled_at: now }, { reason: 'user disabled', now })
 }
 
+/** Changes the roles, which the next tokens of all sessions have; false when there is no such user. */
+export async function changeRoles({ sql }: Database, id: Buffer, roles: string): Promise<boolean> {
+  const { numUpdatedRows } = await sql
+    .updateTable('users')
+    .set({ roles })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
+}
+
 /** Lets a disabled user log in again; false when there is no such user. */
 export async function enableUser({ sql }: Database, id: Buffer): Promise<boolean> {
   const { numUpdatedRows } = await sql

@@ -83,6 +83,15 @@ export function resourceMetadata(row: ResourceTable): ResourceMetadata {
   }
 }
 
+/** The columns in which `after` differs, so that what others change meanwhile stays. */
+export function changedColumns<Columns extends object>(before: Columns, after: Columns): Partial<Columns> {
+  const changed: Partial<Columns> = {}
+  for (const column of Object.keys(after) as (keyof Columns)[]) {
+    if (after[column] !== before[column]) changed[column] = after[column]
+  }
+  return changed
+}
+
 /** The items of a stored list. */
 export function listed(text: string): readonly string[] {
   return text === '' ? [] : text.split(' ')

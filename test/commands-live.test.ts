@@ -89,6 +89,14 @@ t.test('what a command changes, a running server heeds', async t => {
     t.match(await logIn(), { status: 200 })
   })
 
+  t.test('a role is in the next token of a session', async t => {
+    const { refresh_token } = (await logIn()).body
+    await call('user update alice --role editor')
+    const { access_token } = (await refresh(refresh_token)).body
+    const claims = JSON.parse(Buffer.from(access_token.split('.')[1], 'base64url').toString())
+    t.strictSame(claims.roles, ['editor'])
+  })
+
   t.test(
     'a machine has a session again after its client was disabled, and after its sessions were revoked',
     async t => {

@@ -167,6 +167,59 @@ t.test('clients', async t => {
     t.match(await rowOf('r'), { old_secret_hash: null, old_secret_expires_at: null })
   })
 
+  t.test('update changes what is given, and leaves the rest', async t => {
+    const settings = {
+      grant_types: ['password', 'refresh_token'],
+      scope: ['read'],
+      resources: [api],
+      refresh: 'rotate',
+    }
+    await call(
+      `client create --id u --grant password refresh_token --scope read --resource ${api} --refresh-idle-ttl 1d`,
+    )
+    const { epoch, secret_hash } = (await rowOf('u')) ?? {}
+    const shown = async () =>
+      (await call('client list --json')).json().find((client: any) => client.client_id === 'u')
+    const changed = await call('client update u --scope read write --admin')
+    t.equal(changed.stdout, 'Changed the client u\n  scope: read -> read write\n  admin: false -> true\n')
+    t.match(changed.stderr, /note: an admin may introspect/)
+    t.match(await shown(), { ...settings, scope: ['read', 'write'], admin: true, refresh_idle_ttl: 86_400 })
+    t.match(
+      (
+        await call('client update u --no-admin --no-scope --no-refresh-idle-ttl --refresh strict --json')
+      ).json(),
+      {
+        changed: true,
+        differences: {
+          admin: { to: false },
+          scope: { to: [] },
+          refresh_idle_ttl: { to: null },
+          refresh: { to: 'strict' },
+        },
+      },
+    )
+    t.match(await shown(), {
+      ...settings,
+      scope: [],
+      admin: false,
+      refresh_idle_ttl: null,
+      refresh: 'strict',
+    })
+    t.match(await call('client update u --no-scope --scope write'), {
+      code: 0,
+      stdout: /scope: none -> write/,
+    })
+    t.match(await call('client update u'), { code: 0, stdout: 'The client u is so already.\n', stderr: '' })
+    t.match(await call('client update u --no-grant'), { code: 1, stderr: /without a grant can do nothing/ })
+    t.match(await call('client update u --resource https://no.example'), {
+      code: 1,
+      stderr: /there is no resource/,
+    })
+    t.match(await call('client update nobody --scope read'), { code: 1, stderr: /there is no client nobody/ })
+    t.match(await shown(), { ...settings, scope: ['write'], refresh: 'strict' })
+    t.match(await rowOf('u'), { epoch, secret_hash }, 'neither the secret nor the sessions are touched')
+  })
+
   t.test('disable, enable and delete say what they did, and leave a line in the log', async t => {
     await call('client create --id d --grant client_credentials')
     const { epoch } = (await rowOf('d')) ?? {}
@@ -213,6 +266,29 @@ t.test('resources', async t => {
     stderr: /the issuer itself/,
   })
   t.match(await call('resource create urn:example:api --scope x'), { code: 0 })
+
+  const changed = await call(`resource update ${other} --scope a c --no-access-token-ttl`)
+  t.equal(
+    changed.stdout,
+    `Changed the resource ${other}\n  scope: a b -> a c\n  access_token_ttl: 1m -> default\n`,
+  )
+  t.match(
+    (await call(`resource update ${other} --alg ES256 --access-token-ttl 2m --json`)).json().differences,
+    {
+      alg: { from: 'RS256', to: 'ES256' },
+      access_token_ttl: { from: null, to: 120 },
+    },
+  )
+  t.match((await call('resource list --json')).json()[1], {
+    uri: other,
+    scope: 'a c',
+    alg: 'ES256',
+    access_token_ttl: 120,
+  })
+  t.match(await call('resource update https://no.example --scope a'), {
+    code: 1,
+    stderr: /there is no resource/,
+  })
 
   await call(`client create --id one --grant client_credentials --resource ${api} ${other} --scope read`)
   await call(`client create --id two --resource-server ${api}`)
@@ -263,6 +339,18 @@ t.test('users', async t => {
     t.match(stderr, sentence)
     if (input !== '') t.notMatch(stderr, input, 'and the password is not shown')
   }
+
+  t.equal(
+    (await call('user update alice --role editor')).stdout,
+    'Changed the user alice\n  roles: none -> editor\n',
+  )
+  t.match((await call('user list --json')).json()[0], { username: 'alice', roles: ['editor'] })
+  t.match(await call('user update alice --role editor'), {
+    code: 0,
+    stdout: 'The user alice is so already.\n',
+  })
+  t.match((await call('user update alice --no-role --json')).json(), { differences: { roles: { to: [] } } })
+  t.match(await call('user update nobody --role x'), { code: 1, stderr: /there is no user nobody/ })
 
   const changed = await call('user passwd alice --password-stdin --json', { input: 'another password' })
   t.match(changed.json(), { username: 'alice' })

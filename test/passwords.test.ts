@@ -1,7 +1,10 @@
 import { hash } from '@node-rs/argon2'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import { findUserById } from '../db/users.ts'
 import { OAuthError } from '../src/errors.ts'
 import { openPasswords, PasswordError, type PasswordOptions } from '../src/passwords.ts'
+import { startServer } from './helper.ts'
 
 const peppers = new Map([
   ['00000001', Buffer.alloc(32, 1)],
@@ -132,6 +135,43 @@ t.test(
     t.equal(await passwords.verify(user, 'correct horse'), true, 'and afterwards all is as before')
   },
 )
+
+t.test('a log-in renews an older hash and ends no session by it, but not while others wait', async t => {
+  const server = await startServer(t)
+  const { db, passwords, rootKeys } = server.ctx
+  const client = await server.client('web')
+  const user = await server.user()
+  const session = await server.logIn(client, user)
+  const secret = rootKeys.pepperOf(rootKeys.currentId)
+  if (!secret) throw new Error('the current pepper is there')
+  const older = await hash(user.password, { secret, timeCost: 1 })
+  const put = () =>
+    db.sql.updateTable('users').set({ password_hash: older }).where('id', '=', user.id).execute()
+  const stored = async () => (await findUserById(db, user.id))?.password_hash
+
+  await put()
+  await server.logIn(client, user)
+  t.match(await stored(), /\$m=19456,t=2,p=1\$/)
+  await server.logIn(client, user)
+  await server.refresh(client, session.refresh_token)
+
+  await put()
+  const { username, password } = user
+  const logIn = server.post('/token', { grant_type: 'password', username, password, ...client.form })
+  while (passwords.load().running === 0) await setImmediate()
+  const others: Promise<unknown>[] = []
+  let isFull = false
+  while (!isFull) {
+    const refused = () => {
+      isFull = true
+    }
+    others.push(passwords.verify(undefined, 'x').catch(refused))
+    await Promise.resolve()
+  }
+  t.equal((await logIn).statusCode, 200, 'whose password is right is let in, however many wait')
+  t.equal(await stored(), older)
+  await Promise.all(others)
+})
 
 t.test('a hash that cannot be read gives its turn back', async t => {
   const passwords = open({ concurrency: 1, waitingMax: 0 })

@@ -8,7 +8,6 @@ import { applyChanges } from '../../db/declaration.ts'
 import { listResources } from '../../db/resources.ts'
 import { judgeClient, type ClientMetadata } from '../protocol/client-metadata.ts'
 import { readDeclaration, type Declaration, type ResourceMetadata } from '../protocol/declaration.ts'
-import { formatDuration } from '../protocol/duration.ts'
 import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import {
   clientMetadata,
@@ -18,6 +17,7 @@ import {
   resourceSettings,
 } from '../registration.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
+import { differencesOf, drawDifferences, formatSetting, type Differences } from './difference.ts'
 import { CommandError } from './failures.ts'
 import { counted, facts } from './output.ts'
 import { confirm } from './prompt.ts'
@@ -105,7 +105,7 @@ interface Step<Declared> {
   readonly name: string
   readonly declared: Declared
   readonly action: 'create' | 'change' | 'none'
-  readonly differences: Readonly<Record<string, { readonly from: unknown; readonly to: unknown }>>
+  readonly differences: Differences
   readonly warnings: readonly string[]
 }
 
@@ -149,12 +149,7 @@ async function planFor(db: Database, { resources, clients }: Declaration, issuer
 }
 
 function compare<Declared extends object>(declared: Declared, found: Declared | undefined) {
-  const before = new Map<string, unknown>(found ? Object.entries(found) : [])
-  const differences = Object.fromEntries(
-    Object.entries(declared)
-      .map(([key, to]: [string, unknown]) => [key, { from: before.get(key) ?? null, to }] as const)
-      .filter(([, { from, to }]) => JSON.stringify(from) !== JSON.stringify(to)),
-  )
+  const differences = differencesOf(found, declared)
   const isChanged = Object.keys(differences).length > 0
   return { declared, differences, action: !found ? 'create' : isChanged ? 'change' : 'none' } as const
 }
@@ -162,19 +157,18 @@ function compare<Declared extends object>(declared: Declared, found: Declared | 
 const signs = { create: '+', change: '~', none: '=' } as const
 
 function draw({ action, kind, name, differences, warnings }: Step<unknown>): string {
-  const show = (value: unknown) => {
-    if (Array.isArray(value)) return value.join(' ') || 'none'
-    // The only numbers there are lifetimes.
-    return typeof value === 'number' ? formatDuration(value) : String(value ?? 'default')
-  }
-  const lines = Object.entries(differences)
-    // Of what is new, the defaults and the name itself say nothing.
-    .filter(([, { to }]) => action === 'change' || !['default', 'false', 'none', name].includes(show(to)))
-    .map(([key, { from, to }]) => `${key}: ${action === 'change' ? `${show(from)} -> ` : ''}${show(to)}`)
+  const lines = action === 'create' ? drawNew(name, differences) : drawDifferences(differences)
   const notes = action === 'none' ? [] : warnings.map(warning => `note: ${warning}`)
-  return [`  ${signs[action]} ${kind} ${name}`, ...[...lines, ...notes].map(line => `      ${line}`)].join(
-    '\n',
-  )
+  const details = [...lines, ...notes].map(line => `      ${line}`)
+  return [`  ${signs[action]} ${kind} ${name}`, ...details].join('\n')
+}
+
+/** Of what is new, the defaults and the name itself say nothing. */
+function drawNew(name: string, differences: Differences): string[] {
+  return Object.entries(differences)
+    .map(([key, { to }]) => [key, formatSetting(to)] as const)
+    .filter(([, to]) => !['default', 'false', 'none', name].includes(to))
+    .map(([key, to]) => `${key}: ${to}`)
 }
 
 /** Makes all changes in one transaction, and returns the secrets of the new confidential clients by their ids. */

@@ -14,6 +14,7 @@ import { logRevocation } from '../audit.ts'
 import { grantTypes, refreshPolicies, type ClientMetadata } from '../protocol/client-metadata.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { clientMetadata, judgeNewClient, newClientRow } from '../registration.ts'
+import { clientUpdateCommand } from './client-update.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
 import { duration, grants, origins, refreshTtl, resourceUris, scopes } from './options.ts'
@@ -73,6 +74,8 @@ export function clientCommands(program: Command, terminal: Terminal): void {
         return createClient(run, db, metadata, options.secretFile)
       }),
     )
+
+  clientUpdateCommand(client, terminal)
 
   verb(client, 'list', 'show all clients', ['mintmark client list']).action(
     command(terminal, async ({ open }) => {

@@ -78,6 +78,21 @@ function several(isValid: (item: string) => boolean, form: string) {
   return (text: string, before: readonly string[] | undefined): readonly string[] => {
     const items = text.split(/\s+/).filter(item => item !== '')
     if (items.length === 0 || !items.every(isValid)) throw new InvalidArgumentError(form)
-    return [...new Set([...(before ?? []), ...items])]
+    // After `--no-x`, before is false.
+    return [...new Set([...(before || []), ...items])]
   }
+}
+
+/** What `--x VALUE` or `--no-x` says of a setting that may be left to the server; without either it stays. */
+export function optional<Value>(given: Value | boolean | undefined, before: Value | null): Value | null {
+  if (given === undefined || given === true) return before
+  return given === false ? null : given
+}
+
+/** What `--x ITEM…` or `--no-x` says of a list; without either it stays. */
+export function optionalList(
+  given: readonly string[] | boolean | undefined,
+  before: readonly string[],
+): readonly string[] {
+  return optional(given, before) ?? []
 }

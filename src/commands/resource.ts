@@ -1,16 +1,19 @@
 import { Option, type Command } from '@commander-js/extra-typings'
 import {
+  changeResource,
   deleteResource,
   findResource,
   insertResource,
   listResources,
   type NewResource,
 } from '../../db/resources.ts'
-import { algs } from '../protocol/declaration.ts'
+import { algs, type ResourceMetadata } from '../protocol/declaration.ts'
 import { formatDuration } from '../protocol/duration.ts'
+import { changedColumns, resourceMetadata, resourceSettings } from '../registration.ts'
 import { command, verb, type Terminal } from './command.ts'
+import { differencesOf, updated } from './difference.ts'
 import { CommandError } from './failures.ts'
-import { accessTokenTtl, resourceUri, scopes } from './options.ts'
+import { accessTokenTtl, optional, resourceUri, scopes } from './options.ts'
 import { facts, type Row } from './output.ts'
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
@@ -61,6 +64,37 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           'status list': status ? 'named in its tokens' : 'not named in its tokens',
         }
         return { text: `Created the resource ${uri}\n${facts(told)}`, json: describe(created) }
+      }),
+    )
+
+  verb(resource, 'update', 'change an API; what is not given stays', [
+    'mintmark resource update https://api.example --scope read write delete',
+    'mintmark resource update https://api.example --alg RS256 --no-access-token-ttl',
+  ])
+    .argument('<uri>', 'its URI', resourceUri)
+    .option('--scope <scope...>', 'the scopes it knows', scopes)
+    .addOption(new Option('--alg <alg>', 'the algorithm that signs its tokens').choices(algs))
+    .option('--access-token-ttl <duration>', 'how long its tokens live', accessTokenTtl)
+    .option('--no-access-token-ttl', "as long as the server's setting says")
+    .option('--status', 'say in its tokens where their status is listed')
+    .option('--no-status', 'leave that out of its tokens')
+    .action(
+      command(terminal, async ({ open }, uri, { scope, alg, accessTokenTtl, status }) => {
+        const { db } = await open()
+        const found = await findResource(db, uri)
+        if (!found) throw noResource(uri)
+        const before = resourceMetadata(found)
+        const after: ResourceMetadata = {
+          uri,
+          scope: scope ?? before.scope,
+          alg: alg ?? before.alg,
+          access_token_ttl: optional(accessTokenTtl, before.access_token_ttl),
+          status: status ?? before.status,
+        }
+        const settings = changedColumns(resourceSettings(before), resourceSettings(after))
+        if (Object.keys(settings).length > 0 && !(await changeResource(db, uri, settings)))
+          throw noResource(uri)
+        return updated('resource', uri, differencesOf(before, after))
       }),
     )
 

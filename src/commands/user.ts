@@ -3,6 +3,7 @@ import type { Database, UserTable } from '../../db/database.ts'
 import type { Ending } from '../../db/endings.ts'
 import {
   changePassword,
+  changeRoles,
   deleteUser,
   disableUser,
   enableUser,
@@ -14,9 +15,11 @@ import { logRevocation } from '../audit.ts'
 import type { RootKeys } from '../keys/root-key.ts'
 import { openPasswords } from '../passwords.ts'
 import { formatUuid, newUuid } from '../protocol/secrets.ts'
+import { listed } from '../registration.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
+import { differencesOf, updated } from './difference.ts'
 import { CommandError } from './failures.ts'
-import { roles, username } from './options.ts'
+import { optionalList, roles, username } from './options.ts'
 import { facts, formatTime, type Row } from './output.ts'
 import { readNewPassword } from './prompt.ts'
 import { writeEnds } from './revocation.ts'
@@ -52,6 +55,24 @@ export function userCommands(program: Command, terminal: Terminal): void {
           text: `Created the user ${name}\n${facts({ sub: formatUuid(created.id), roles: created.roles })}`,
           json: describe(created),
         }
+      }),
+    )
+
+  verb(user, 'update', 'change what the tokens of a user say; what is not given stays', [
+    'mintmark user update alice --role admin editor',
+    'mintmark user update alice --no-role',
+  ])
+    .argument('<name>', 'the name to log in with', username)
+    .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
+    .option('--no-role', 'none')
+    .action(
+      command(terminal, async ({ open }, name, { role }) => {
+        const { db } = await open()
+        const found = await existingUser(db, name)
+        const before = listed(found.roles)
+        const after = optionalList(role, before)
+        if (!(await changeRoles(db, found.id, after.join(' ')))) throw noUser(name)
+        return updated('user', name, differencesOf({ roles: before }, { roles: after }))
       }),
     )
 

@@ -1,0 +1,67 @@
+import { Option, type CommandUnknownOpts } from '@commander-js/extra-typings'
+import { changeClient, findClient } from '../../db/clients.ts'
+import { refreshPolicies, type ClientMetadata } from '../protocol/client-metadata.ts'
+import { changedColumns, clientMetadata, clientSettings, judgeNewClient } from '../registration.ts'
+import { command, verb, type Terminal } from './command.ts'
+import { differencesOf, updated } from './difference.ts'
+import { CommandError } from './failures.ts'
+import { grants, optional, optionalList, refreshTtl, resourceUris, scopes } from './options.ts'
+
+/** `mintmark client update`: its sessions live on, and get what it may have from now on. */
+export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Terminal): void {
+  verb(client, 'update', 'change a client; what is not given stays', [
+    'mintmark client update web --scope read write --resource https://api.example https://files.example',
+    'mintmark client update web --refresh strict --refresh-idle-ttl 7d',
+    'mintmark client update ops --no-admin',
+  ])
+    .argument('<client_id>')
+    .option('--grant <grant...>', 'what it may ask tokens with', grants)
+    .option('--no-grant', 'nothing')
+    .option('--scope <scope...>', 'the scopes it may ask for', scopes)
+    .option('--no-scope', 'none')
+    .option('--resource <uri...>', 'the APIs it may ask tokens for; the first is the default', resourceUris)
+    .option('--no-resource', 'none')
+    .option('--resource-server <uri...>', 'the APIs it serves: it may introspect their tokens', resourceUris)
+    .option('--no-resource-server', 'none')
+    .option('--admin', "it may introspect and revoke everybody's tokens")
+    .option('--no-admin', 'only its own')
+    .addOption(
+      new Option('--refresh <policy>', 'rotate, strict (no retry), or reuse (no rotation)').choices(
+        refreshPolicies,
+      ),
+    )
+    .option('--refresh-idle-ttl <duration>', 'how long a session lives without a refresh', refreshTtl)
+    .option('--no-refresh-idle-ttl', "as long as the server's setting says")
+    .option('--refresh-absolute-ttl <duration>', 'how long a session lives at the most', refreshTtl)
+    .option('--no-refresh-absolute-ttl', "as long as the server's setting says")
+    .action(
+      command(terminal, async (run, id, given) => {
+        const { db } = await run.open()
+        const found = await findClient(db, id)
+        if (!found) throw noClient(id)
+        const before = clientMetadata(found)
+        const after: ClientMetadata = {
+          ...before,
+          grant_types: optionalList(given.grant, before.grant_types),
+          scope: optionalList(given.scope, before.scope),
+          resources: optionalList(given.resource, before.resources),
+          resource_server: optionalList(given.resourceServer, before.resource_server),
+          admin: given.admin ?? before.admin,
+          refresh: given.refresh ?? before.refresh,
+          refresh_idle_ttl: optional(given.refreshIdleTtl, before.refresh_idle_ttl),
+          refresh_absolute_ttl: optional(given.refreshAbsoluteTtl, before.refresh_absolute_ttl),
+        }
+        const { refusals, warnings } = await judgeNewClient(db, after)
+        if (refusals.length > 0) throw new CommandError(refusals.join('\n'))
+        const settings = changedColumns(clientSettings(before), clientSettings(after))
+        if (Object.keys(settings).length > 0) {
+          if (!(await changeClient(db, id, settings))) throw noClient(id)
+          for (const warning of warnings) run.note(`note: ${warning}`)
+        }
+        return updated('client', id, differencesOf(before, after))
+      }),
+    )
+}
+
+const noClient = (id: string) =>
+  new CommandError(`there is no client ${id}: \`mintmark client list\` shows all`)
