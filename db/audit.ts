@@ -76,16 +76,19 @@ export interface AuditFilter {
   readonly events?: readonly string[]
 }
 
+/** With the name of its user, unless there is none any more. */
+export type ListedAuditEntry = AuditEntry & { readonly username: string | null }
+
 const pageSize = 500
 
 /** Entries in the order of their times, read page by page: as many as there are fit into any memory. */
-export async function* listAuditEntries(db: Database, filter: AuditFilter): AsyncGenerator<AuditEntry> {
+export async function* listAuditEntries(db: Database, filter: AuditFilter): AsyncGenerator<ListedAuditEntry> {
   let after = { at: 0, id: 0 }
   for (;;) {
     const page = await filtered(db, filter)
-      .where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'id'), '>', tuple(after.at, after.id)))
+      .where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '>', tuple(after.at, after.id)))
       .orderBy('at')
-      .orderBy('id')
+      .orderBy('audit.id')
       .limit(pageSize)
       .execute()
     yield* page
@@ -100,14 +103,21 @@ export async function latestAuditEntries(
   db: Database,
   filter: AuditFilter,
   limit: number,
-): Promise<AuditEntry[]> {
-  return (
-    await filtered(db, filter).orderBy('at', 'desc').orderBy('id', 'desc').limit(limit).execute()
-  ).reverse()
+): Promise<ListedAuditEntry[]> {
+  const newestFirst = await filtered(db, filter)
+    .orderBy('at', 'desc')
+    .orderBy('audit.id', 'desc')
+    .limit(limit)
+    .execute()
+  return newestFirst.reverse()
 }
 
 function filtered({ sql }: Database, { since, until, userId, clientId, sessionId, events }: AuditFilter) {
-  let query = sql.selectFrom('audit').selectAll()
+  let query = sql
+    .selectFrom('audit')
+    .leftJoin('users', 'users.id', 'audit.user_id')
+    .selectAll('audit')
+    .select('users.username')
   if (since !== undefined) query = query.where('at', '>=', since)
   if (until !== undefined) query = query.where('at', '<', until)
   if (userId !== undefined) query = query.where('user_id', '=', userId)

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { sql as fragment, type Kysely } from 'kysely'
+import type { Writer } from './audit.ts'
 import type { ClientTable, Database, Tables } from './database.ts'
 import { insertEnding, type Ending } from './endings.ts'
 import { raiseRevision } from './installation.ts'
@@ -14,7 +15,7 @@ export async function listClients({ sql }: Database): Promise<ClientTable[]> {
 
 /** Adds a client; false when its id is taken. */
 export async function insertClient(
-  { transact }: Database,
+  { transact }: Writer,
   client: Omit<ClientTable, 'epoch'>,
 ): Promise<boolean> {
   return transact(async transaction => {
@@ -43,7 +44,7 @@ export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | '
 
 /** Changes a client's settings or secrets; false when there is none. Its sessions live on. */
 export async function changeClient(
-  db: Database,
+  db: Writer,
   id: string,
   settings: Partial<ClientSettings>,
 ): Promise<boolean> {
@@ -51,7 +52,7 @@ export async function changeClient(
 }
 
 async function changeColumns(
-  { transact }: Database,
+  { transact }: Writer,
   id: string,
   columns: Partial<ClientTable>,
 ): Promise<boolean> {
@@ -72,7 +73,7 @@ async function changeColumns(
  * `oldExpiresAt`, or with null ends now; one that was still kept from earlier ends in any case.
  */
 export async function rotateClientSecret(
-  { transact }: Database,
+  { transact }: Writer,
   id: string,
   { secretHash, oldExpiresAt }: { readonly secretHash: Buffer; readonly oldExpiresAt: number | null },
 ): Promise<boolean> {
@@ -95,7 +96,7 @@ export async function rotateClientSecret(
 
 /** Ends all sessions of a client, or of every client, by raising the epochs. */
 export async function raiseClientEpochs(
-  { transact }: Database,
+  { transact }: Writer,
   id: string | undefined,
   end: { readonly reason: string; readonly now: number },
 ): Promise<{ readonly clients: readonly string[]; readonly ending: Ending }> {
@@ -114,7 +115,7 @@ export async function raiseClientEpochs(
 
 /** Disables a client and ends all of its sessions, by raising the epoch; undefined when there is no such client. */
 export async function disableClient(
-  { transact }: Database,
+  { transact }: Writer,
   id: string,
   now: number,
 ): Promise<Ending | undefined> {
@@ -131,13 +132,13 @@ export async function disableClient(
 }
 
 /** Takes a disabled client's requests again; false when there is no such client. */
-export async function enableClient(db: Database, id: string): Promise<boolean> {
+export async function enableClient(db: Writer, id: string): Promise<boolean> {
   return changeColumns(db, id, { disabled_at: null })
 }
 
 /** Deletes a client; undefined when there is none. Its sessions end with it: nothing finds their epoch any more. */
 export async function deleteClient(
-  { transact }: Database,
+  { transact }: Writer,
   id: string,
   now: number,
 ): Promise<Ending | undefined> {

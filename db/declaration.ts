@@ -1,5 +1,6 @@
 import { addClient, type ClientSettings } from './clients.ts'
-import type { ClientTable, Database } from './database.ts'
+import type { Writer } from './audit.ts'
+import type { ClientTable } from './database.ts'
 import { raiseRevision } from './installation.ts'
 import { addResource, updateResource, type NewResource, type ResourceSettings } from './resources.ts'
 
@@ -12,7 +13,7 @@ export interface Changes {
 }
 
 /** Makes all changes or, when one of them has lost its ground since the plan was made, none; which it was. */
-export async function applyChanges({ transact }: Database, changes: Changes): Promise<boolean> {
+export async function applyChanges({ transact }: Writer, changes: Changes): Promise<boolean> {
   try {
     await transact(async transaction => {
       await raiseRevision(transaction)

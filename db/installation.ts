@@ -1,4 +1,5 @@
 import { sql as fragment, type Kysely } from 'kysely'
+import type { Writer } from './audit.ts'
 import type { Database, InstallationTable, Tables } from './database.ts'
 
 export type NewInstallation = Omit<
@@ -130,7 +131,7 @@ export async function tryWriting({ transact }: Database): Promise<void> {
 }
 
 /** Gives the installation a new issuer; false when it is another's than `from` meanwhile. */
-export async function changeIssuer({ transact }: Database, from: string, to: string): Promise<boolean> {
+export async function changeIssuer({ transact }: Writer, from: string, to: string): Promise<boolean> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('installation')

@@ -1,4 +1,5 @@
 import type { Transaction } from 'kysely'
+import type { Writer } from './audit.ts'
 import type { Database, ResourceTable, Tables } from './database.ts'
 import { raiseRevision } from './installation.ts'
 import { defaultAlg, signingAlgs } from './signing-keys.ts'
@@ -15,7 +16,7 @@ export async function listResources({ sql }: Database): Promise<ResourceTable[]>
 }
 
 /** Adds a resource; false when one with its URI is there already. */
-export async function insertResource({ transact }: Database, resource: NewResource): Promise<boolean> {
+export async function insertResource({ transact }: Writer, resource: NewResource): Promise<boolean> {
   return transact(async transaction => {
     await raiseRevision(transaction)
     return addResource(transaction, resource)
@@ -39,7 +40,7 @@ export type ResourceSettings = Omit<NewResource, 'uri' | 'created_at'>
 
 /** Changes a resource's settings; false when there is none. */
 export async function changeResource(
-  { transact }: Database,
+  { transact }: Writer,
   uri: string,
   settings: Partial<ResourceSettings>,
 ): Promise<boolean> {
@@ -85,7 +86,7 @@ export interface ResourceDeletion {
 
 /** Deletes a resource that no client uses; with `force`, takes it from those that do. Its tokens run out by themselves. */
 export async function deleteResource(
-  { transact }: Database,
+  { transact }: Writer,
   uri: string,
   { force }: { readonly force: boolean },
 ): Promise<ResourceDeletion> {

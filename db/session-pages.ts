@@ -1,3 +1,4 @@
+import type { Writer } from './audit.ts'
 import type { Database, SessionTable } from './database.ts'
 import { writeEnds } from './revocations.ts'
 
@@ -114,7 +115,7 @@ export async function latestSessionId({ sql }: Database): Promise<Buffer | undef
 
 /** Ends these sessions for good, in one transaction, and returns the ids of those that were not revoked already. */
 export async function revokeSessions(
-  { transact }: Database,
+  { transact }: Writer,
   ids: readonly Buffer[],
   end: { readonly now: number; readonly reason: string },
 ): Promise<readonly Buffer[]> {

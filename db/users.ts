@@ -1,4 +1,5 @@
 import { sql as fragment } from 'kysely'
+import type { Writer } from './audit.ts'
 import type { Database, UserTable } from './database.ts'
 import { insertEnding, type Ending } from './endings.ts'
 
@@ -22,18 +23,20 @@ export async function listUsers({ sql }: Database, { after = '', limit }: { afte
 }
 
 /** Adds a user; false when the name is taken. */
-export async function insertUser({ sql }: Database, user: UserTable): Promise<boolean> {
-  const { numInsertedOrUpdatedRows } = await sql
-    .insertInto('users')
-    .values(user)
-    .onConflict(conflict => conflict.doNothing())
-    .executeTakeFirstOrThrow()
-  return numInsertedOrUpdatedRows === 1n
+export async function insertUser({ transact }: Writer, user: UserTable): Promise<boolean> {
+  return transact(async transaction => {
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('users')
+      .values(user)
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    return numInsertedOrUpdatedRows === 1n
+  })
 }
 
 /** Sets a new password and ends all of the user's sessions, by raising the epoch; undefined when there is no such user. */
 export async function changePassword(
-  db: Database,
+  db: Writer,
   id: Buffer,
   password: Pick<UserTable, 'password_hash' | 'root_key_id'>,
   now: number,
@@ -57,7 +60,7 @@ export async function rehashPassword(
 }
 
 /** Disables a user and ends all of its sessions, by raising the epoch; undefined when there is no such user. */
-export async function disableUser(db: Database, id: Buffer, now: number): Promise<Ending | undefined> {
+export async function disableUser(db: Writer, id: Buffer, now: number): Promise<Ending | undefined> {
   return endUser(db, id, { disabled_at: now }, { reason: 'user disabled', now })
 }
 
@@ -72,18 +75,20 @@ export async function changeRoles({ sql }: Database, id: Buffer, roles: string):
 }
 
 /** Lets a disabled user log in again; false when there is no such user. */
-export async function enableUser({ sql }: Database, id: Buffer): Promise<boolean> {
-  const { numUpdatedRows } = await sql
-    .updateTable('users')
-    .set({ disabled_at: null })
-    .where('id', '=', id)
-    .executeTakeFirstOrThrow()
-  return numUpdatedRows === 1n
+export async function enableUser({ transact }: Writer, id: Buffer): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('users')
+      .set({ disabled_at: null })
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
 }
 
 /** Ends all sessions of a user, by raising the epoch; undefined when there is no such user. */
 export async function raiseUserEpoch(
-  db: Database,
+  db: Writer,
   id: Buffer,
   end: { readonly reason: string; readonly now: number },
 ): Promise<Ending | undefined> {
@@ -92,7 +97,7 @@ export async function raiseUserEpoch(
 
 /** One statement ends the sessions; their rows are the work that it leaves over. */
 async function endUser(
-  { transact }: Database,
+  { transact }: Writer,
   id: Buffer,
   changes: Partial<UserTable>,
   end: { readonly reason: string; readonly now: number },
@@ -108,11 +113,7 @@ async function endUser(
 }
 
 /** Deletes a user; undefined when there is none. The sessions end with it: nothing finds their epoch any more. */
-export async function deleteUser(
-  { transact }: Database,
-  id: Buffer,
-  now: number,
-): Promise<Ending | undefined> {
+export async function deleteUser({ transact }: Writer, id: Buffer, now: number): Promise<Ending | undefined> {
   return transact(async transaction => {
     const { numDeletedRows } = await transaction
       .deleteFrom('users')

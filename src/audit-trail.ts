@@ -3,19 +3,37 @@ import type { Caller } from './caller.ts'
 import type { Client } from './registry.ts'
 
 /** What the audit trail has entries of. */
-export type AuditEvent =
-  | 'log_in'
-  | 'log_in_failed'
-  | 'log_in_throttled'
-  | 'client_refused'
-  | 'client_throttled'
-  | 'machine_session_started'
-  | 'session_late'
-  | 'session_healed'
-  | 'session_theft'
-  | 'session_revoked'
-  | 'user_revoked'
-  | 'client_revoked'
+export const auditEvents = [
+  'log_in',
+  'log_in_failed',
+  'log_in_throttled',
+  'client_refused',
+  'client_throttled',
+  'machine_session_started',
+  'session_late',
+  'session_healed',
+  'session_theft',
+  'session_revoked',
+  'user_revoked',
+  'client_revoked',
+  'user_created',
+  'user_password_changed',
+  'user_disabled',
+  'user_enabled',
+  'user_deleted',
+  'client_created',
+  'client_changed',
+  'client_secret_rotated',
+  'client_disabled',
+  'client_enabled',
+  'client_deleted',
+  'resource_created',
+  'resource_changed',
+  'resource_deleted',
+  'issuer_changed',
+] as const
+
+export type AuditEvent = (typeof auditEvents)[number]
 
 export interface AuditFacts {
   /** Seconds since the epoch. */

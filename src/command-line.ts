@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
 import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import { pathOf, type Terminal } from './commands/command.ts'
+import { auditCommands } from './commands/audit.ts'
 import { applyCommand } from './commands/apply.ts'
 import { clientCommands } from './commands/client.ts'
 import { dbCommands } from './commands/db.ts'
@@ -48,6 +49,7 @@ export function commandsOf(terminal: Terminal): Command {
   clientCommands(program, terminal)
   userCommands(program, terminal)
   sessionCommands(program, terminal)
+  auditCommands(program, terminal)
   keyCommands(program, terminal)
   dbCommands(program, terminal)
   doctorCommand(program, terminal)

@@ -68,7 +68,11 @@ async function tellLast({ throttle, audit, log }: Context): Promise<void> {
 const auditRowsAtOnce = 500
 const auditRounds = 40
 
-async function forgetAudit({ db, config, now }: Context, signal: AbortSignal): Promise<void> {
+/** Deletes entries of the audit trail whose time is up. */
+export async function forgetAudit(
+  { db, config, now }: Pick<Context, 'db' | 'config' | 'now'>,
+  signal: AbortSignal,
+): Promise<void> {
   const before = now() - config.auditSeconds
   for (let round = 0; round < auditRounds && !signal.aborted; round++) {
     if ((await deleteAuditEntries(db, { before, limit: auditRowsAtOnce })) < auditRowsAtOnce) return

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
@@ -29,6 +29,8 @@ export interface CommandLine {
   call(args: string | readonly string[], options?: RunOptions): Promise<Outcome>
   /** Like `run`, but fails the test unless it succeeds. */
   succeed(args: string | readonly string[], options?: RunOptions): Promise<Outcome>
+  /** Starts it as a process of its own, and leaves it alone. */
+  start(args: readonly string[], env?: Record<string, string>): ChildProcessWithoutNullStreams
   /** Starts `mintmark serve` on a free port, and ends it with the test. */
   serve(env?: Record<string, string>): Promise<RunningServer>
 }
@@ -70,6 +72,7 @@ export function commandLine(t: Test, home = t.testdir()): CommandLine {
   return {
     home,
     run,
+    start,
     call: async (args, { input = '', env } = {}) => {
       const [stdout, stderr] = [captured(), captured()]
       let code = 0

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
 import { parseDocument } from 'yaml'
+import { audited, type NewAuditEntry } from '../../db/audit.ts'
 import { listClients } from '../../db/clients.ts'
 import type { Database } from '../../db/database.ts'
 import { applyChanges } from '../../db/declaration.ts'
@@ -171,6 +172,14 @@ function drawNew(name: string, differences: Differences): string[] {
     .map(([key, to]) => `${key}: ${to}`)
 }
 
+function entryOf(run: Run, { kind, name, action, differences }: Step<unknown>): NewAuditEntry {
+  const verb = action === 'create' ? 'created' : 'changed'
+  return run.entry(`${kind}_${verb}`, {
+    ...(kind === 'client' && { clientId: name }),
+    detail: { ...(kind === 'resource' && { uri: name }), ...differences },
+  })
+}
+
 /** Makes all changes in one transaction, and returns the secrets of the new confidential clients by their ids. */
 async function makeChanges(run: Run, db: Database, plan: Plan): Promise<ReadonlyMap<string, string>> {
   const now = run.now()
@@ -189,18 +198,22 @@ async function makeChanges(run: Run, db: Database, plan: Plan): Promise<Readonly
     const secret = secrets.get(id)
     return secret === undefined ? null : hashSecret(secret)
   }
-  const isDone = await applyChanges(db, {
-    newResources: newResources.map(({ name, declared }) => ({
-      uri: name,
-      ...resourceSettings(declared),
-      created_at: now,
-    })),
-    newClients: newClients.map(({ name, declared }) =>
-      newClientRow(declared, { secretHash: secretHashOf(name), now }),
-    ),
-    resources: new Map(resources.map(({ name, declared }) => [name, resourceSettings(declared)])),
-    clients: new Map(clients.map(({ name, declared }) => [name, clientSettings(declared)])),
-  })
+  const due = [...plan.resources, ...plan.clients].filter(({ action }) => action !== 'none')
+  const isDone = await applyChanges(
+    audited(db, () => due.map(step => entryOf(run, step))),
+    {
+      newResources: newResources.map(({ name, declared }) => ({
+        uri: name,
+        ...resourceSettings(declared),
+        created_at: now,
+      })),
+      newClients: newClients.map(({ name, declared }) =>
+        newClientRow(declared, { secretHash: secretHashOf(name), now }),
+      ),
+      resources: new Map(resources.map(({ name, declared }) => [name, resourceSettings(declared)])),
+      clients: new Map(clients.map(({ name, declared }) => [name, clientSettings(declared)])),
+    },
+  )
   if (!isDone) {
     throw new CommandError(
       'somebody else has changed the same things meanwhile: nothing was changed, run it again',

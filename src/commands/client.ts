@@ -8,6 +8,7 @@ import {
   listClients,
   rotateClientSecret,
 } from '../../db/clients.ts'
+import { audited } from '../../db/audit.ts'
 import type { ClientTable, Database } from '../../db/database.ts'
 import type { Ending } from '../../db/endings.ts'
 import { logRevocation } from '../audit.ts'
@@ -106,7 +107,12 @@ export function clientCommands(program: Command, terminal: Terminal): void {
         if (!found.secret_hash) throw new CommandError(`the client ${id} is public, so it has no secret`)
         const oldExpiresAt = keepOld === undefined ? null : run.now() + keepOld
         const secret = await handOutSecret(run, secretFile, async secretHash => {
-          if (!(await rotateClientSecret(db, id, { secretHash, oldExpiresAt }))) throw noClient(id)
+          const entry = run.entry('client_secret_rotated', {
+            clientId: id,
+            detail: { old_secret_expires_at: oldExpiresAt },
+          })
+          if (!(await rotateClientSecret(audited(db, entry), id, { secretHash, oldExpiresAt })))
+            throw noClient(id)
         })
         const oldWorks =
           keepOld === undefined
@@ -133,7 +139,8 @@ export function clientCommands(program: Command, terminal: Terminal): void {
         const { db } = await run.open()
         const found = await existingClient(db, id)
         const disabledAt = run.now()
-        const ending = await disableClient(db, id, disabledAt)
+        const entry = run.entry('client_disabled', { clientId: id })
+        const ending = await disableClient(audited(db, entry), id, disabledAt)
         if (!ending) throw noClient(id)
         tellRevoked(run, id, ending)
         await writeEnds(run, db, ending)
@@ -147,10 +154,11 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   verb(client, 'enable', 'let a disabled client ask for tokens again', ['mintmark client enable web'])
     .argument('<client_id>')
     .action(
-      command(terminal, async ({ open }, id) => {
+      command(terminal, async ({ open, entry }, id) => {
         const { db } = await open()
         const found = await existingClient(db, id)
-        if (!(await enableClient(db, id))) throw noClient(id)
+        if (!(await enableClient(audited(db, entry('client_enabled', { clientId: id })), id)))
+          throw noClient(id)
         return { text: `Enabled the client ${id}.`, json: describe({ ...found, disabled_at: null }) }
       }),
     )
@@ -161,7 +169,8 @@ export function clientCommands(program: Command, terminal: Terminal): void {
       command(terminal, async (run, id) => {
         const { db } = await run.open()
         const found = await existingClient(db, id)
-        const ending = await deleteClient(db, id, run.now())
+        const entry = run.entry('client_deleted', { clientId: id })
+        const ending = await deleteClient(audited(db, entry), id, run.now())
         if (!ending) throw noClient(id)
         tellRevoked(run, id, ending)
         await writeEnds(run, db, ending)
@@ -186,7 +195,9 @@ async function createClient(
 
   const now = run.now()
   const insert = async (secretHash: Buffer | null) => {
-    if (!(await insertClient(db, newClientRow(metadata, { secretHash, now })))) throw idTaken(id)
+    const entry = run.entry('client_created', { clientId: id, detail: settings })
+    if (!(await insertClient(audited(db, entry), newClientRow(metadata, { secretHash, now }))))
+      throw idTaken(id)
   }
   const secret = metadata.public ? undefined : await handOutSecret(run, secretFile, insert)
   if (!secret) await insert(null)

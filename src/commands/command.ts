@@ -1,6 +1,9 @@
+import { userInfo } from 'node:os'
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import type { Logger } from 'pino'
+import type { NewAuditEntry } from '../../db/audit.ts'
 import { readPulse } from '../../db/pulse.ts'
+import { auditEntry, type AuditEvent, type AuditFacts } from '../audit-trail.ts'
 import { loadConfig, type Config } from '../config.ts'
 import { openInstallation, type Installation, type OpenOptions } from '../installation.ts'
 import { openLog } from '../log.ts'
@@ -58,11 +61,15 @@ export interface Run extends Terminal {
   readonly open: (
     options?: Omit<OpenOptions, 'isPatient'>,
   ) => Promise<Installation & { readonly config: Config }>
+  /** An entry of the audit trail about this command, for `audited`. */
+  readonly entry: (event: AuditEvent, facts?: EntryFacts) => NewAuditEntry
   /** JSON lines on stderr, like the server's. */
   readonly log: Logger
   /** Says on stderr what is not the answer. */
   readonly note: (text: string) => void
 }
+
+export type EntryFacts = Pick<AuditFacts, 'userId' | 'clientId' | 'sessionId' | 'detail'>
 
 /** Adds a verb to a noun. Descriptions begin in lower case and have no full stop; each has an example to copy. */
 export function verb(
@@ -108,9 +115,10 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
   const config = () => loadConfig(terminal.env, terminal.workingDirectory)
   // By the clock of the database, once it is open: what is written is compared with what the servers write.
   let secondsAhead = 0
+  const now = () => terminal.now() + secondsAhead
   return {
     ...terminal,
-    now: () => terminal.now() + secondsAhead,
+    now,
     config,
     open: async (options = { mayCreate: false }) => {
       const settings = config()
@@ -120,8 +128,18 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
       if (clock_ms !== null) secondsAhead = Math.round(clock_ms / 1000) - terminal.now()
       return { ...installation, config: settings }
     },
+    entry: (event, facts) => auditEntry({ at: now(), event, actor: `command ${userName()}`, ...facts }),
     log: openLog('info', terminal.stderr),
     note,
+  }
+}
+
+/** Who runs the command, by the name that the system has for him. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.()}` // in a container, nobody may have given him a name
   }
 }
 

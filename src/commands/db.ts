@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
+import { audited } from '../../db/audit.ts'
 import { backupDatabase } from '../../db/backup.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import { changeIssuer, countRows, findInstallation } from '../../db/installation.ts'
@@ -176,7 +177,8 @@ async function adopt(run: Run, { moved, yes }: { moved?: true; yes?: true }) {
     throw new CommandError(`the database belongs to ${to} already: set MINTMARK_ISSUER to its new issuer`)
   run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
   await confirm(run, `Give the installation the issuer ${to}? Every user has to sign in again.`, { yes })
-  if (!(await changeIssuer(db, from, to)))
+  const entry = run.entry('issuer_changed', { detail: { from, to } })
+  if (!(await changeIssuer(audited(db, entry), from, to)))
     throw new CommandError('another process has changed the issuer meanwhile: look again')
   return {
     text: `The installation is ${to} from now on. Refresh and access tokens of ${from} have ended; tell the resource servers.`,

@@ -1,7 +1,9 @@
 import type { Command } from '@commander-js/extra-typings'
+import { audited } from '../../db/audit.ts'
 import { insertClient, listClients } from '../../db/clients.ts'
 import { insertResource } from '../../db/resources.ts'
 import { insertUser } from '../../db/users.ts'
+import { auditEntry, type AuditEvent, type AuditFacts } from '../audit-trail.ts'
 import type { Context } from '../context.ts'
 import { openLog } from '../log.ts'
 import { hashSecret, newClientSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
@@ -55,9 +57,12 @@ async function addDemo(ctx: Context): Promise<Demo | undefined> {
     has_status: 1,
     created_at: now,
   }
-  await insertResource(db, resource)
-  await insertUser(db, {
-    id: newUuid(now),
+  const entry = (event: AuditEvent, facts: Partial<AuditFacts>) =>
+    audited(db, auditEntry({ at: now, event, actor: 'server', ...facts }))
+  await insertResource(entry('resource_created', { detail: { uri: demoResource } }), resource)
+  const userId = newUuid(now)
+  await insertUser(entry('user_created', { userId, detail: { username: demoName } }), {
+    id: userId,
     username: demoName,
     ...(await ctx.passwords.hash(demo.password)),
     roles: '',
@@ -65,7 +70,7 @@ async function addDemo(ctx: Context): Promise<Demo | undefined> {
     created_at: now,
     disabled_at: null,
   })
-  const isFirst = await insertClient(db, {
+  const isFirst = await insertClient(entry('client_created', { clientId: demoName }), {
     id: demoName,
     secret_hash: hashSecret(demo.clientSecret),
     old_secret_hash: null,

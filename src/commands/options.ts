@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
+import { auditEvents } from '../audit-trail.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
 import { grantTypes } from '../protocol/client-metadata.ts'
 import { formatDuration, parseDuration } from '../protocol/duration.ts'
@@ -27,6 +28,31 @@ export function duration(min: number, max: number): (text: string) => number {
   }
 }
 
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return text => {
+    const number = /^\d{1,9}$/.test(text) ? Number(text) : NaN
+    if (number >= min && number <= max) return number
+    throw new InvalidArgumentError(`It takes a whole number from ${min} to ${max}.`)
+  }
+}
+
+/** A time in the past as seconds since the epoch: an age (`24h`), a date, or a date and a time (ISO 8601, UTC unless told). */
+export function pastTime(now: () => number): (text: string) => number {
+  return text => {
+    const age = parseDuration(text)
+    if (age !== undefined) return now() - age
+    const isTime = /^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?$/.test(text)
+    const zoned = /(Z|[+-]\d\d:\d\d|^\S{10})$/.test(text) ? text : `${text}Z`
+    const milliseconds = isTime ? Date.parse(zoned.replace(' ', 'T')) : NaN
+    if (Number.isNaN(milliseconds)) {
+      throw new InvalidArgumentError(
+        'It takes an age like 90m, 24h or 7d, or a time like 2026-03-09T17:05:30Z.',
+      )
+    }
+    return Math.floor(milliseconds / 1000)
+  }
+}
+
 export const scopes = several(isScopeToken, 'A scope is visible ASCII without quotes and backslashes.')
 
 export const grants = several(
@@ -42,6 +68,11 @@ export const resourceUris = several(isResourceUri, resourceUriForm())
 export const origins = several(
   isOrigin,
   'An origin is a scheme, a host and, if it is not the usual one, a port, like https://app.example.',
+)
+
+export const events = several(
+  item => auditEvents.some(event => event === item),
+  `An event is one of ${auditEvents.join(', ')}.`,
 )
 
 /** A name to log in with, in Unicode normal form C. It is never mistaken for a `sub`, which is a UUID. */

@@ -1,4 +1,5 @@
 import { Option, type Command } from '@commander-js/extra-typings'
+import { audited } from '../../db/audit.ts'
 import {
   changeResource,
   deleteResource,
@@ -6,6 +7,7 @@ import {
   insertResource,
   listResources,
   type NewResource,
+  type ResourceDeletion,
 } from '../../db/resources.ts'
 import { algs, type ResourceMetadata } from '../protocol/declaration.ts'
 import { formatDuration } from '../protocol/duration.ts'
@@ -38,7 +40,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     )
     .option('--no-status', 'leave out of its tokens where their status is listed')
     .action(
-      command(terminal, async ({ open, now }, uri, { scope, alg, accessTokenTtl, status }) => {
+      command(terminal, async ({ open, now, entry }, uri, { scope, alg, accessTokenTtl, status }) => {
         const { config, db } = await open()
         if (uri === config.issuer) {
           throw new CommandError(
@@ -53,7 +55,8 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           has_status: status ? 1 : 0,
           created_at: now(),
         }
-        if (!(await insertResource(db, created))) {
+        const recorded = entry('resource_created', { detail: describe(created) })
+        if (!(await insertResource(audited(db, recorded), created))) {
           throw new CommandError(`the resource ${uri} exists already: \`mintmark resource list\` shows it`)
         }
         const ttl = formatDuration(created.access_token_seconds ?? config.accessTokenSeconds)
@@ -123,10 +126,14 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .argument('<uri>', 'its URI', resourceUri)
     .option('--force', 'take it from the clients that use it')
     .action(
-      command(terminal, async ({ open }, uri, { force = false }) => {
+      command(terminal, async ({ open, entry }, uri, { force = false }) => {
         const { config, db } = await open()
         const found = await findResource(db, uri)
-        const { kind, clients } = await deleteResource(db, uri, { force })
+        const entriesOf = (result: unknown) =>
+          (result as ResourceDeletion).kind === 'deleted'
+            ? [entry('resource_deleted', { detail: { uri } })]
+            : []
+        const { kind, clients } = await deleteResource(audited(db, entriesOf), uri, { force })
         if (!found || kind === 'unknown') throw noResource(uri)
         const users = clients.join(', ')
         if (kind === 'used') {

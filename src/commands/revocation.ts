@@ -1,7 +1,13 @@
+import { audited } from '../../db/audit.ts'
 import { raiseClientEpochs } from '../../db/clients.ts'
 import type { Database } from '../../db/database.ts'
 import type { Ending } from '../../db/endings.ts'
-import { listSessions, revokeSessions, type SessionFilter } from '../../db/session-pages.ts'
+import {
+  listSessions,
+  revokeSessions,
+  type ListedSession,
+  type SessionFilter,
+} from '../../db/session-pages.ts'
 import { raiseUserEpoch } from '../../db/users.ts'
 import { logRevocation } from '../audit.ts'
 import type { Config } from '../config.ts'
@@ -48,13 +54,18 @@ export async function revokeChosen(run: Run, db: Database, chosen: Chosen, total
   const end = { now: run.now(), reason }
   const audit = { reason, at: end.now }
   if (narrowing === 'userId' && filter.userId) {
-    const ending = await raiseUserEpoch(db, filter.userId, end)
+    const entry = run.entry('user_revoked', { userId: filter.userId })
+    const ending = await raiseUserEpoch(audited(db, entry), filter.userId, end)
     if (!ending) throw new CommandError('the user has just been deleted, which has ended all sessions')
     logRevocation(run.log, { event: 'user_revoked', sub: formatUuid(filter.userId) }, audit)
     return writeEnds(run, db, ending, total)
   }
   if (narrowing === 'clientId' || narrowing === '') {
-    const { clients, ending } = await raiseClientEpochs(db, filter.clientId, end)
+    const entry = run.entry('client_revoked', {
+      clientId: filter.clientId,
+      detail: { all: narrowing === '' },
+    })
+    const { clients, ending } = await raiseClientEpochs(audited(db, entry), filter.clientId, end)
     for (const client_id of clients) logRevocation(run.log, { event: 'client_revoked', client_id }, audit)
     return writeEnds(run, db, ending, total)
   }
@@ -78,11 +89,26 @@ async function revokeOneByOne(
   progress: Progress,
 ): Promise<number> {
   let ended = 0
-  let batch: Buffer[] = []
+  let batch: ListedSession[] = []
+  const entriesOf = (revoked: unknown) =>
+    batch
+      .filter(({ id }) => (revoked as readonly Buffer[]).some(other => other.equals(id)))
+      .map(({ id, user_id, client_id }) =>
+        run.entry('session_revoked', {
+          sessionId: id,
+          userId: user_id,
+          clientId: client_id,
+          detail: { reason },
+        }),
+      )
   const flush = async () => {
     if (batch.length === 0) return
     const startedAt = performance.now()
-    for (const id of await revokeSessions(db, batch, end)) {
+    for (const id of await revokeSessions(
+      audited(db, entriesOf),
+      batch.map(({ id }) => id),
+      end,
+    )) {
       const sid = formatUuid(id)
       logRevocation(run.log, { event: 'session_revoked', sid }, { reason, at: end.now })
       ended++
@@ -91,8 +117,8 @@ async function revokeOneByOne(
     progress.at(ended)
     await pause(performance.now() - startedAt)
   }
-  for await (const { id } of listSessions(db, { ...filter, livingAt: end.now })) {
-    batch.push(id)
+  for await (const session of listSessions(db, { ...filter, livingAt: end.now })) {
+    batch.push(session)
     if (batch.length === batchSize) await flush()
   }
   await flush()

@@ -1,4 +1,5 @@
 import type { Command } from '@commander-js/extra-typings'
+import { audited } from '../../db/audit.ts'
 import type { Database, UserTable } from '../../db/database.ts'
 import type { Ending } from '../../db/endings.ts'
 import {
@@ -50,7 +51,8 @@ export function userCommands(program: Command, terminal: Terminal): void {
           created_at: run.now(),
           disabled_at: null,
         }
-        if (!(await insertUser(db, created))) throw nameTaken(name)
+        const entry = run.entry('user_created', { userId: created.id, detail: { username: name } })
+        if (!(await insertUser(audited(db, entry), created))) throw nameTaken(name)
         return {
           text: `Created the user ${name}\n${facts({ sub: formatUuid(created.id), roles: created.roles })}`,
           json: describe(created),
@@ -98,7 +100,8 @@ export function userCommands(program: Command, terminal: Terminal): void {
         const found = await existingUser(db, name)
         const password = await readNewPassword(run, { passwordStdin })
         const hash = await passwordsOf(rootKeys).hash(password)
-        const ending = await changePassword(db, found.id, hash, run.now())
+        const entry = run.entry('user_password_changed', { userId: found.id })
+        const ending = await changePassword(audited(db, entry), found.id, hash, run.now())
         if (!ending) throw noUser(name)
         tellRevoked(run, found, ending)
         await writeEnds(run, db, ending)
@@ -116,7 +119,8 @@ export function userCommands(program: Command, terminal: Terminal): void {
         const { db } = await run.open()
         const found = await existingUser(db, name)
         const disabledAt = run.now()
-        const ending = await disableUser(db, found.id, disabledAt)
+        const entry = run.entry('user_disabled', { userId: found.id })
+        const ending = await disableUser(audited(db, entry), found.id, disabledAt)
         if (!ending) throw noUser(name)
         tellRevoked(run, found, ending)
         await writeEnds(run, db, ending)
@@ -130,10 +134,11 @@ export function userCommands(program: Command, terminal: Terminal): void {
   verb(user, 'enable', 'let a disabled user log in again', ['mintmark user enable alice'])
     .argument('<name>', 'the name to log in with', username)
     .action(
-      command(terminal, async ({ open }, name) => {
+      command(terminal, async ({ open, entry }, name) => {
         const { db } = await open()
         const found = await existingUser(db, name)
-        if (!(await enableUser(db, found.id))) throw noUser(name)
+        if (!(await enableUser(audited(db, entry('user_enabled', { userId: found.id })), found.id)))
+          throw noUser(name)
         return { text: `Enabled the user ${name}.`, json: describe({ ...found, disabled_at: null }) }
       }),
     )
@@ -144,7 +149,8 @@ export function userCommands(program: Command, terminal: Terminal): void {
       command(terminal, async (run, name) => {
         const { db } = await run.open()
         const found = await existingUser(db, name)
-        const ending = await deleteUser(db, found.id, run.now())
+        const entry = run.entry('user_deleted', { userId: found.id, detail: { username: name } })
+        const ending = await deleteUser(audited(db, entry), found.id, run.now())
         if (!ending) throw noUser(name)
         tellRevoked(run, found, ending)
         await writeEnds(run, db, ending)

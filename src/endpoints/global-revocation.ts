@@ -1,7 +1,10 @@
 import type { FastifyInstance } from 'fastify'
+import { audited } from '../../db/audit.ts'
 import { findUserById, raiseUserEpoch } from '../../db/users.ts'
 import { logRevocation } from '../audit.ts'
+import { requestEntry } from '../audit-trail.ts'
 import { authenticateAdmin } from '../bearer-auth.ts'
+import { callerOf } from '../caller.ts'
 import type { Context } from '../context.ts'
 import { finishEnding } from '../endings.ts'
 import { OAuthError } from '../errors.ts'
@@ -21,8 +24,17 @@ export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): vo
     const { db, now } = ctx
     const sub = subOf(ctx, readSubjectIdentifier(request.body))
     const id = sub === undefined ? undefined : parseUuid(sub)
+    const entry = requestEntry(client, callerOf(request, client), {
+      at: now(),
+      event: 'user_revoked',
+      userId: id,
+      clientId: undefined,
+      detail: { reason: 'admin' },
+    })
     const ending =
-      id && (await findUserById(db, id)) && (await raiseUserEpoch(db, id, { reason: 'admin', now: now() }))
+      id &&
+      (await findUserById(db, id)) &&
+      (await raiseUserEpoch(audited(db, entry), id, { reason: 'admin', now: now() }))
     if (!ending || sub === undefined) {
       throw new OAuthError('invalid_request', 'there is no such user', { status: 404 })
     }
