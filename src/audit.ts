@@ -1,8 +1,9 @@
 import type { BaseLogger } from 'pino'
 
-/** Whose sessions have ended: one session by its `sid`, all of a user by the `sub`, all of a client by its id. */
+/** Whose sessions have ended: one or many by their `sid`, all of a user by the `sub`, all of a client by its id. */
 export type Revoked =
   | { readonly event: 'session_revoked'; readonly sid: string }
+  | { readonly event: 'sessions_revoked'; readonly sids: readonly string[] }
   | { readonly event: 'user_revoked'; readonly sub: string }
   | { readonly event: 'client_revoked'; readonly client_id: string }
 
@@ -18,5 +19,8 @@ export interface RevocationFacts {
 
 /** Writes the one line that a revocation leaves in the log: from them a restored backup learns what was revoked since. */
 export function logRevocation(log: Pick<BaseLogger, 'info'>, revoked: Revoked, facts: RevocationFacts): void {
-  log.info({ ...revoked, by: 'command', ...facts }, revoked.event.replace('_', ' was '))
+  log.info(
+    { ...revoked, by: 'command', ...facts },
+    revoked.event.replace('s_', 's were ').replace('_', ' was '),
+  )
 }

@@ -13,15 +13,22 @@ export interface FinishOptions {
   readonly onProgress?: (ended: number) => void
 }
 
+export interface FinishedWork {
+  /** How many sessions got their end. */
+  readonly ended: number
+  /** False when some are left, for whoever looks next. */
+  readonly isDone: boolean
+}
+
 /**
- * Writes the end of each session that a raised epoch has ended, step by step, and returns how many there were. After
+ * Writes the end of each session that a raised epoch has ended, step by step. After
  * each step it rests as long as the step took: refreshes and log-ins get at least half of the database's time.
  */
 export async function finishEnding(
   db: Database,
   ending: Ending,
   { now, stepsMax = Infinity, signal, onProgress }: FinishOptions,
-): Promise<number> {
+): Promise<FinishedWork> {
   let ended = 0
   let rest: Ending | undefined = ending
   for (let step = 0; step < stepsMax && !signal?.aborted; step++) {
@@ -30,11 +37,11 @@ export async function finishEnding(
     ended += done.ended
     onProgress?.(ended)
     rest = done.rest
-    if (!rest) return ended
+    if (!rest) return { ended, isDone: true }
     await pause(performance.now() - startedAt)
   }
   await releaseEnding(db, rest)
-  return ended
+  return { ended, isDone: false }
 }
 
 /** Finishes what nobody is working on: what was left over, and what a process has left behind that is gone. */

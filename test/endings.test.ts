@@ -14,7 +14,7 @@ import { finishEnding, finishOldEndings } from '../src/endings.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
 import { openRevocationFeed } from '../src/revocation-feed.ts'
 import { forEachEngine, postgresEnv, sharedCluster, type EngineEnv } from './engines.ts'
-import { beginSession, madeAt, seed } from './records.ts'
+import { addSessions, beginSession, madeAt, seed } from './records.ts'
 import type { Test } from 'tap'
 import pg from 'pg'
 
@@ -43,25 +43,6 @@ async function addUser(db: Database, username: string): Promise<Buffer> {
   await insertUser(db, { ...user, disabled_at: null })
   return id
 }
-
-/** Adds copies of one session. */
-async function addSessions(db: Database, model: Buffer, count: number, changes: object = {}): Promise<void> {
-  const row = await db.sql
-    .selectFrom('sessions')
-    .selectAll()
-    .where('id', '=', model)
-    .executeTakeFirstOrThrow()
-  for (let left = count; left > 0; left -= 500) {
-    const rows = Array.from({ length: Math.min(left, 500) }, () => ({
-      ...row,
-      id: newUuid(madeAt),
-      status_position: positions++,
-      ...changes,
-    }))
-    await db.sql.insertInto('sessions').values(rows).execute()
-  }
-}
-let positions = 1000
 
 const ended = async (db: Database) => {
   const rows = await db.sql
@@ -140,12 +121,15 @@ await forEachEngine(
     await addSessions(db, his, 3, { client_id: 'app', client_epoch: (await clientRow(db, 'app')).epoch })
     const { ending: all } = await raiseClientEpochs(db, 'app', end)
     const seen: number[] = []
-    t.equal(await finishEnding(db, all, { now: () => end.now, onProgress: n => seen.push(n) }), 3)
+    t.strictSame(await finishEnding(db, all, { now: () => end.now, onProgress: n => seen.push(n) }), {
+      ended: 3,
+      isDone: true,
+    })
     t.strictSame(seen, [3], 'a thousand rows that do not count are one look')
     t.equal((await ended(db)).filter(row => row.client_id === 'app').length, 3)
     const { ending: everybody } = await raiseClientEpochs(db, undefined, end)
     // 701 of his and the 5 new ones of hers.
-    t.equal(await finishEnding(db, everybody, { now: () => end.now }), 706)
+    t.strictSame(await finishEnding(db, everybody, { now: () => end.now }), { ended: 706, isDone: true })
   },
 )
 
@@ -211,10 +195,13 @@ await forEachEngine(t, 'the work stops when it is asked to, and goes on where it
     signal: stopping.signal,
     onProgress: () => stopping.abort(),
   })
-  t.equal(done, 200)
+  t.strictSame(done, { ended: 200, isDone: false })
   await finishOldEndings(db, { now, signal: stopping.signal })
   t.equal((await ended(db)).length, 200, 'nothing is begun after that')
-  t.equal(await finishEnding(db, (await claimEnding(db, end.now)) ?? ending, { now, stepsMax: 1 }), 200)
+  t.strictSame(await finishEnding(db, (await claimEnding(db, end.now)) ?? ending, { now, stepsMax: 1 }), {
+    ended: 200,
+    isDone: false,
+  })
   await finishOldEndings(db, { now })
   t.equal((await ended(db)).length, 800, 'another one need not wait')
 })

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { insertClient } from '../db/clients.ts'
-import type { Database } from '../db/database.ts'
+import type { Database, SessionTable } from '../db/database.ts'
 import { insertInstallation } from '../db/installation.ts'
 import { migrate } from '../db/migrate.ts'
 import { openDatabase } from '../db/open-database.ts'
@@ -115,5 +115,30 @@ export function rotationOf(sessionId: Buffer, changes: Partial<Rotation> = {}): 
     mayCoalesce: true,
     address: '192.0.2.1',
     ...changes,
+  }
+}
+
+let lastPosition = 1000
+
+/** Adds copies of one session, each with an id and a place in the status lists of its own. */
+export async function addSessions(
+  db: Database,
+  model: Buffer,
+  count: number,
+  changes: Partial<SessionTable> = {},
+): Promise<void> {
+  const row = await db.sql
+    .selectFrom('sessions')
+    .selectAll()
+    .where('id', '=', model)
+    .executeTakeFirstOrThrow()
+  for (let left = count; left > 0; left -= 500) {
+    const rows = Array.from({ length: Math.min(left, 500) }, () => ({
+      ...row,
+      id: newUuid(madeAt),
+      status_position: ++lastPosition,
+      ...changes,
+    }))
+    await db.sql.insertInto('sessions').values(rows).execute()
   }
 }

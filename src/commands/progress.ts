@@ -6,7 +6,7 @@ import { counted } from './output.ts'
 export interface Progress {
   /** Called as often as there is something new. */
   readonly at: (done: number) => void
-  /** Leaves the line; call it however the work ends. */
+  /** Leaves the line: however the work ends, and before something else is written. */
   readonly end: () => void
 }
 

@@ -11,12 +11,13 @@ import {
 import { raiseUserEpoch } from '../../db/users.ts'
 import { logRevocation } from '../audit.ts'
 import type { Config } from '../config.ts'
-import { finishEnding } from '../endings.ts'
+import { finishEnding, type FinishedWork } from '../endings.ts'
 import { pause } from '../pause.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { Run } from './command.ts'
 import { CommandError } from './failures.ts'
+import { counted } from './output.ts'
 import { openProgress, type Progress } from './progress.ts'
 import type { Chosen } from './session-choice.ts'
 
@@ -25,10 +26,30 @@ import type { Chosen } from './session-choice.ts'
  * lists; how many there were. They have ended in any case: what is interrupted here, a server finishes.
  */
 export async function writeEnds(run: Run, db: Database, ending: Ending, total?: number): Promise<number> {
+  const { ended, isDone } = await watched(run, total, (signal, progress) =>
+    finishEnding(db, ending, { now: run.now, signal, onProgress: progress.at }),
+  )
+  if (isDone) return ended
+  throw new CommandError(
+    `stopped: all of them have ended, but the status lists tell of ${ended.toLocaleString('en-US')} so far; ` +
+      'a server that runs tells of the rest by itself, or run it again',
+  )
+}
+
+/** Shows how far the work has come. Ctrl-C ends it after the step that is under way. */
+async function watched(
+  run: Run,
+  total: number | undefined,
+  work: (signal: AbortSignal, progress: Progress) => Promise<FinishedWork>,
+): Promise<FinishedWork> {
   const progress = openProgress(run, 'session', total)
+  const stopping = new AbortController()
+  const stop = () => stopping.abort()
+  process.once('SIGINT', stop)
   try {
-    return await finishEnding(db, ending, { now: run.now, onProgress: progress.at })
+    return await work(stopping.signal, progress)
   } finally {
+    process.off('SIGINT', stop)
     progress.end()
   }
 }
@@ -69,58 +90,71 @@ export async function revokeChosen(run: Run, db: Database, chosen: Chosen, total
     for (const client_id of clients) logRevocation(run.log, { event: 'client_revoked', client_id }, audit)
     return writeEnds(run, db, ending, total)
   }
-  const progress = openProgress(run, 'session', total)
-  try {
-    return await revokeOneByOne(run, db, filter, end, progress)
-  } finally {
-    progress.end()
-  }
+  const { ended, isDone } = await watched(run, total, (signal, progress) =>
+    revokeOneByOne(run, db, filter, { end, total, signal, progress }),
+  )
+  if (isDone) return ended
+  throw new CommandError(
+    `stopped: ${ended.toLocaleString('en-US')} of ${counted(total, 'session')} have ended; run it again for the rest`,
+  )
 }
 
 /** How many are ended in one transaction: few enough that nobody waits for it. */
 const batchSize = 200
 
+/** With more, the log has a line for each batch, not for each session. */
+const linesMax = 1000
+
+interface OneByOne {
+  readonly end: { readonly now: number; readonly reason: string }
+  readonly total: number
+  readonly signal: AbortSignal
+  readonly progress: Progress
+}
+
 /** Rests after each batch as long as it took. */
 async function revokeOneByOne(
-  run: Run,
+  { log, entry }: Run,
   db: Database,
   filter: SessionFilter,
-  end: { readonly now: number; readonly reason: string },
-  progress: Progress,
-): Promise<number> {
+  { end, total, signal, progress }: OneByOne,
+): Promise<FinishedWork> {
   let ended = 0
   let batch: ListedSession[] = []
   const entriesOf = (revoked: unknown) =>
     batch
       .filter(({ id }) => (revoked as readonly Buffer[]).some(other => other.equals(id)))
       .map(({ id, user_id, client_id }) =>
-        run.entry('session_revoked', {
+        entry('session_revoked', {
           sessionId: id,
           userId: user_id,
           clientId: client_id,
-          detail: { reason },
+          detail: { reason: end.reason },
         }),
       )
   const flush = async () => {
     if (batch.length === 0) return
     const startedAt = performance.now()
-    for (const id of await revokeSessions(
+    const revoked = await revokeSessions(
       audited(db, entriesOf),
       batch.map(({ id }) => id),
       end,
-    )) {
-      const sid = formatUuid(id)
-      logRevocation(run.log, { event: 'session_revoked', sid }, { reason, at: end.now })
-      ended++
-    }
+    )
+    const sids = revoked.map(formatUuid)
     batch = []
+    ended += sids.length
+    const audit = { reason, at: end.now }
+    progress.end()
+    if (total > linesMax) logRevocation(log, { event: 'sessions_revoked', sids }, audit)
+    else for (const sid of sids) logRevocation(log, { event: 'session_revoked', sid }, audit)
     progress.at(ended)
     await pause(performance.now() - startedAt)
   }
   for await (const session of listSessions(db, { ...filter, livingAt: end.now })) {
     batch.push(session)
     if (batch.length === batchSize) await flush()
+    if (signal.aborted) return { ended, isDone: false }
   }
   await flush()
-  return ended
+  return { ended, isDone: true }
 }
