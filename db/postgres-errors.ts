@@ -70,6 +70,9 @@ function reasonOf(error: unknown, { user, database, connectSeconds }: PostgresUr
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return 'shows a certificate for another host: correct the host, or use sslmode=verify-ca'
   }
+  if (/startup parameter/.test(message)) {
+    return 'is a pooler that keeps nothing in a session: set MINTMARK_DATABASE_POOLER=transaction'
+  }
   if (/timeout/.test(message)) return `did not answer within ${connectSeconds} s`
   if (/does not support SSL/.test(message)) {
     return 'offers no TLS: switch it on there, or add sslmode=disable to the URL if the network between is trusted'
