@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
 export interface Child {
+  readonly pid: number
   readonly url: string
   /** What it printed before it listened. */
   readonly said: readonly string[]
@@ -38,6 +39,7 @@ export async function startChild(
     child.on('exit', () => reject(new Error(`${args.join(' ')} ended:\n${said.join('\n')}`)))
   })
   return {
+    pid: child.pid ?? 0,
     url: `http://127.0.0.1:${port}`,
     said,
     cpuMicroseconds: () => {

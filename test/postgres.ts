@@ -15,7 +15,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import type { Test } from 'tap'
+
+/** A test, or whatever else comes to an end. */
+export interface Ending {
+  teardown(work: () => unknown): void
+}
 
 /** A PostgreSQL 18 of the test's own: real, on the loopback interface, in a directory that is removed in the end. */
 export interface Cluster {
@@ -34,7 +38,7 @@ export interface Cluster {
   /** Ends it as an administrator would (`fast`), or as a power cut does (`immediate`, `kill`). */
   stop(how?: 'fast' | 'immediate' | 'kill'): Promise<void>
   /** A cluster with the same contents, made while this one is stopped. `standby` follows this one when started. */
-  copy(t: Test, options?: { standby?: boolean; settings?: Settings }): Promise<Cluster>
+  copy(t: Ending, options?: { standby?: boolean; settings?: Settings }): Promise<Cluster>
   /** The process id of the postmaster; undefined while stopped. */
   readonly pid: () => number | undefined
 }
@@ -74,7 +78,7 @@ const supervised = `exec 3<&0
   if [ -e "$2/orphaned" ]; then rm -rf "$2"; else kill $watcher; fi`
 
 /** Starts a cluster that is stopped and removed when the test ends. */
-export async function startPostgres(t: Test, settings: Settings = {}): Promise<Cluster> {
+export async function startPostgres(t: Ending, settings: Settings = {}): Promise<Cluster> {
   const directory = temporaryDirectory(t)
   const data = join(directory, 'data')
   const made = spawnSync(
@@ -88,7 +92,7 @@ export async function startPostgres(t: Test, settings: Settings = {}): Promise<C
   return cluster
 }
 
-function temporaryDirectory(t: Test): string {
+function temporaryDirectory(t: Ending): string {
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-postgres-'))
   chmodSync(directory, 0o700)
   if (owner.uid !== undefined) chownSync(directory, owner.uid, owner.gid)
@@ -96,7 +100,7 @@ function temporaryDirectory(t: Test): string {
   return directory
 }
 
-async function clusterAt(t: Test, directory: string, settings: Settings): Promise<Cluster> {
+async function clusterAt(t: Ending, directory: string, settings: Settings): Promise<Cluster> {
   const port = await freePort()
   const data = join(directory, 'data')
   appendFileSync(join(data, 'postgresql.conf'), settingLines({ ...quick, ...settings, port }))
