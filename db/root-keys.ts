@@ -1,69 +1,80 @@
 import type { Transaction } from 'kysely'
 import type { Database, RootKeyTable, SigningKeyTable, Tables } from './database.ts'
+import { insertEnding, type Ending } from './endings.ts'
 import { raiseRevision } from './installation.ts'
-import { addKey, revokeAllKeys } from './signing-keys.ts'
+import { replaceAllKeys } from './signing-keys.ts'
 
 /** The root keys that this database has been under, the current one last. */
 export async function listRootKeys({ sql }: Database): Promise<RootKeyTable[]> {
   return sql.selectFrom('root_keys').selectAll().orderBy('current_from').execute()
 }
 
+/** Names the root key that the database shall be under, or throws; `past` are the ids of those that it was under before. */
+export type ChooseRootKey = (currentId: string, past: ReadonlySet<string>) => string
+
+export interface RootKeyChange {
+  readonly from: string
+  readonly to: string
+}
+
 /**
- * Puts the database under another root key: `choose` is told which one it is under, and names the new one, or throws.
- * Of several that do this at once, each sees what the one before it has done.
+ * Puts the database under another root key. Of several that do this at once, each sees what the one before it has done;
+ * where the database undoes it for the sake of another, `choose` is called again.
  */
 export async function changeRootKey(
   { transact }: Database,
   now: number,
-  choose: (currentId: string) => string,
-): Promise<{ readonly from: string; readonly to: string }> {
+  choose: ChooseRootKey,
+): Promise<RootKeyChange> {
   return transact(transaction => change(transaction, now, choose))
 }
 
+export interface Beginning {
+  readonly now: number
+  readonly reason: string
+  readonly choose: ChooseRootKey
+  /** Makes the rows of the new keys, when the root key has been chosen. */
+  readonly publish: () => readonly SigningKeyTable[]
+}
+
 /**
- * Like `changeRootKey`, and revokes all signing keys for new ones that sign at once, and ends all sessions, by raising
- * the epoch of every client. `publish` makes the new keys' rows when the root key is chosen.
+ * Like `changeRootKey`, and revokes all signing keys for new ones that sign at once, and ends all sessions by raising the
+ * epoch of every client: all or nothing.
  */
-export async function startAnew(
+export async function beginAnew(
   { transact }: Database,
-  {
-    now,
-    reason,
-    choose,
-    publish,
-  }: {
-    readonly now: number
-    readonly reason: string
-    readonly choose: (currentId: string) => string
-    readonly publish: () => readonly SigningKeyTable[]
-  },
-): Promise<{ readonly from: string; readonly to: string }> {
+  { now, reason, choose, publish }: Beginning,
+): Promise<RootKeyChange & { readonly clients: readonly string[]; readonly ending: Ending }> {
   return transact(async transaction => {
     const changed = await change(transaction, now, choose)
-    await revokeAllKeys(transaction, { now, reason })
-    for (const key of publish()) {
-      if (!(await addKey(transaction, key))) throw new Error('unreachable: every key is revoked')
-    }
-    await transaction
+    await replaceAllKeys(transaction, { now, reason, keys: publish() })
+    const clients = await transaction
       .updateTable('clients')
       .set(eb => ({ epoch: eb('epoch', '+', 1) }))
+      .returning('id')
       .execute()
-    return changed
+    const ending = await insertEnding(transaction, {}, { reason, now })
+    return { ...changed, clients: clients.map(({ id }) => id), ending }
   })
 }
 
 async function change(
   transaction: Transaction<Tables>,
   now: number,
-  choose: (currentId: string) => string,
-): Promise<{ readonly from: string; readonly to: string }> {
+  choose: ChooseRootKey,
+): Promise<RootKeyChange> {
   // First, since it locks the row, on PostgreSQL too.
   await raiseRevision(transaction)
   const { root_key_id: from } = await transaction
     .selectFrom('installation')
     .select('root_key_id')
     .executeTakeFirstOrThrow()
-  const to = choose(from)
+  const past = await transaction
+    .selectFrom('root_keys')
+    .select('id')
+    .where('current_until', 'is not', null)
+    .execute()
+  const to = choose(from, new Set(past.map(({ id }) => id)))
   if (to === from) return { from, to }
   await transaction.updateTable('installation').set({ root_key_id: to }).execute()
   await transaction
@@ -130,4 +141,14 @@ export async function findRootKeyUse(
     )
     .executeTakeFirstOrThrow()
   return { users, signingKeys, sessions, sessionsEndAt }
+}
+
+/** How many passwords need a root key, by its id. */
+export async function countUsersByRootKey({ sql }: Database): Promise<ReadonlyMap<string, number>> {
+  const rows = await sql
+    .selectFrom('users')
+    .select(({ fn }) => ['root_key_id', fn.countAll<number>().as('users')])
+    .groupBy('root_key_id')
+    .execute()
+  return new Map(rows.map(({ root_key_id, users }) => [root_key_id, Number(users)]))
 }

@@ -178,10 +178,14 @@ function restarted({ retired_at }: Phase): { witnessed_seconds?: number } {
   return retired_at === null ? { witnessed_seconds: 0 } : {}
 }
 
-/** Revokes all keys that there are, as part of a larger transaction. */
-export async function revokeAllKeys(
+/** Revokes all keys that there are and publishes others, as part of a larger transaction. */
+export async function replaceAllKeys(
   transaction: Transaction<Tables>,
-  { now, reason }: { readonly now: number; readonly reason: string },
+  {
+    now,
+    reason,
+    keys,
+  }: { readonly now: number; readonly reason: string; readonly keys: readonly SigningKeyTable[] },
 ): Promise<void> {
   await transaction
     .updateTable('signing_keys')
@@ -192,10 +196,14 @@ export async function revokeAllKeys(
     }))
     .where('revoked_at', 'is', null)
     .execute()
+  for (const key of keys) {
+    if (!(await addKey(transaction, key))) throw new Error(`two of the new keys have one place: ${key.alg}`)
+  }
+  await takeUpAlgorithms(transaction)
 }
 
 /** Publishes a key, as part of a larger transaction; false when its place in the ring is taken. */
-export async function addKey(transaction: Transaction<Tables>, key: SigningKeyTable): Promise<boolean> {
+async function addKey(transaction: Transaction<Tables>, key: SigningKeyTable): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await transaction
     .insertInto('signing_keys')
     .values(key)

@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { readDatabaseUrl, type DatabaseUrl } from './database-url.ts'
 import { longestTokenSeconds } from './protocol/access-token.ts'
+import { policyProblems } from './keys/key-policy.ts'
 import { formatDuration, parseDuration } from './protocol/duration.ts'
 import { isOrigin } from './protocol/origin.ts'
 import { nearestName } from './protocol/suggestion.ts'
@@ -55,6 +56,13 @@ const prefix = 'MINTMARK_'
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 const day = 86_400
 
+/** The least and the most, in seconds, of what is the policy of the key rings in the end. */
+export const keyLimits = {
+  rotation: [60, 3650 * day],
+  maxAge: [1, 7 * day],
+  skew: [0, 600],
+} as const
+
 /** Reads all settings at once, so that one start shows every problem. An unknown name is a problem too. */
 export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Config {
   const problems: string[] = []
@@ -81,9 +89,9 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
     refreshAbsoluteSeconds: duration('REFRESH_ABSOLUTE_TTL', 180 * day, 60, 3650 * day),
     refreshRetrySeconds: duration('REFRESH_RETRY_WINDOW', 10, 0, 300),
     refreshLateLimit: integer('REFRESH_LATE_LIMIT', 6, 1, 8),
-    keyRotationSeconds: duration('KEY_ROTATION_INTERVAL', 30 * day, 60, 3650 * day),
-    jwksMaxAgeSeconds: duration('JWKS_MAX_AGE', 300, 1, 7 * day),
-    clockSkewSeconds: duration('CLOCK_SKEW', 60, 0, 600),
+    keyRotationSeconds: duration('KEY_ROTATION_INTERVAL', 30 * day, ...keyLimits.rotation),
+    jwksMaxAgeSeconds: duration('JWKS_MAX_AGE', 300, ...keyLimits.maxAge),
+    clockSkewSeconds: duration('CLOCK_SKEW', 60, ...keyLimits.skew),
     statusListDelaySeconds: duration(
       'STATUS_LIST_DELAY',
       Math.min(60, Math.floor(accessTokenSeconds / 2)),
@@ -179,6 +187,12 @@ function contradictions(config: Config): string[] {
     problems.push(
       `${prefix}METRICS_PORT is ${config.metricsPort}, the same as ${prefix}PORT: choose another, or 0 for no metrics`,
     )
+  }
+  for (const problem of policyProblems(
+    { key_rotation_seconds: config.keyRotationSeconds },
+    config.jwksMaxAgeSeconds,
+  )) {
+    problems.push(`${prefix}KEY_ROTATION_INTERVAL and ${prefix}JWKS_MAX_AGE do not fit: ${problem}`)
   }
   return problems
 }

@@ -25,6 +25,8 @@ export interface OpenOptions {
   readonly isPatient?: boolean
   /** Whether the database of another issuer is opened too. */
   readonly isAdopted?: boolean
+  /** Whether the database's own root key may be missing: it is about to get another one. */
+  readonly isRootKeyLost?: boolean
 }
 
 /**
@@ -38,7 +40,7 @@ export interface OpenOptions {
 export async function openInstallation(
   config: Config,
   now: () => number,
-  { mayCreate, isPatient = false, isAdopted = false }: OpenOptions,
+  { mayCreate, isPatient = false, isAdopted = false, isRootKeyLost = false }: OpenOptions,
 ): Promise<Installation> {
   const { databaseUrl, rootKeyFile } = config
   const isNewFile = databaseUrl.engine === 'sqlite' && !existsSync(databaseUrl.file)
@@ -64,11 +66,12 @@ export async function openInstallation(
     if (pending.length === 0) await refuseUnfinishedCopy(db)
 
     if (!existsSync(rootKeyFile)) {
-      if (earlier || !mayCreate || databaseUrl.engine === 'postgres') throw missingRootKey(config, earlier)
+      const mayMake = isRootKeyLost || (!earlier && mayCreate && databaseUrl.engine === 'sqlite')
+      if (!mayMake) throw missingRootKey(config, earlier)
       makeRootKeyFile(rootKeyFile)
     }
     const rootKeys = readRootKeys(earlier ? { ...config, foundingIssuer: earlier.founding_issuer } : config)
-    if (earlier) refuseOtherRootKey(config, rootKeys, earlier)
+    if (earlier && !isRootKeyLost) refuseOtherRootKey(config, rootKeys, earlier)
     // Nothing is locked for a command that finds all up to date.
     const migrated = pending.length > 0 ? await migratePatiently(config, db, now()) : []
     const record = earlier ?? (await recordInstallation(db, config, rootKeys, now()))
@@ -118,11 +121,13 @@ async function recordInstallation(
   return record
 }
 
+const ifLost = 'If it is lost for good, see `mintmark key revoke --help`, with --all'
+
 function missingRootKey({ rootKeyFile }: Config, earlier: InstallationTable | undefined): ConfigError {
   return new ConfigError(
     earlier
       ? `there is no root key at ${rootKeyFile}, and the database is of no use without the one that it was made with: ` +
-          'put it back from your backup'
+          `put it back from your backup. ${ifLost}`
       : `there is no root key at ${rootKeyFile}: \`mintmark key new-root\` makes one`,
   )
 }
@@ -131,7 +136,7 @@ function refuseOtherRootKey({ rootKeyFile }: Config, rootKeys: RootKeys, record:
   if (rootKeys.has(record.root_key_id)) return
   throw new ConfigError(
     `the root key in ${rootKeyFile} is not the one that this database was made with ` +
-      `(${record.root_key_id}): put that one back from your backup`,
+      `(${record.root_key_id}): put that one back from your backup. ${ifLost}`,
   )
 }
 

@@ -22,6 +22,7 @@ import { differencesOf, drawDifferences, formatSetting, type Differences } from 
 import { CommandError } from './failures.ts'
 import { counted, facts } from './output.ts'
 import { confirm } from './prompt.ts'
+import { pendingAlgs, wordsForAlg } from './rings.ts'
 
 const example = `
 The file:
@@ -59,7 +60,8 @@ export function applyCommand(program: Command, terminal: Terminal): void {
       command(terminal, async (run, path, { dryRun = false, yes }) => {
         const file = resolve(run.workingDirectory, path)
         const declaration = readFile(file)
-        const { config, db } = await run.open()
+        const installation = await run.open()
+        const { config, db } = installation
         const plan = await planFor(db, declaration, config.issuer)
         const steps = [...plan.resources, ...plan.clients]
         const changes = steps.map(({ action, kind, name, differences }) => ({
@@ -86,6 +88,11 @@ export function applyCommand(program: Command, terminal: Terminal): void {
         const lines = [`Made ${counted(dueCount, 'change')}.`]
         if (Object.keys(secrets).length > 0) {
           lines.push('Client secrets, which are not shown again:', facts(secrets))
+        }
+        const pending = await pendingAlgs(installation, run.now())
+        for (const { name } of plan.resources.filter(({ action }) => action !== 'none')) {
+          const change = pending.get(name)
+          if (change) lines.push(`${name}: ${wordsForAlg(change)}`)
         }
         return { text: lines.join('\n'), json: { file, applied: true, changes, client_secrets: secrets } }
       }),

@@ -1,5 +1,4 @@
 import { formatDuration } from '../protocol/duration.ts'
-import type { TextAnswer } from './output.ts'
 
 /** What changes, by its name. */
 export type Differences = Readonly<Record<string, { readonly from: unknown; readonly to: unknown }>>
@@ -28,7 +27,7 @@ export function formatSetting(value: unknown): string {
 }
 
 /** The answer of an update. */
-export function updated(kind: string, name: string, differences: Differences): TextAnswer {
+export function updated(kind: string, name: string, differences: Differences) {
   const lines = drawDifferences(differences).map(line => `  ${line}`)
   const title = lines.length === 0 ? `The ${kind} ${name} is so already.` : `Changed the ${kind} ${name}`
   return { text: [title, ...lines].join('\n'), json: { name, changed: lines.length > 0, differences } }

@@ -8,6 +8,7 @@ import { isLoopback, type Config } from '../config.ts'
 import type { Installation } from '../installation.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { checkKeys } from './doctor-keys.ts'
+import { checkRootKeys } from './doctor-root-keys.ts'
 import { checkSweeper } from './doctor-sweeper.ts'
 import { describeError } from './failures.ts'
 import { counted, formatBytes, formatTime } from './output.ts'
@@ -36,6 +37,7 @@ const outerChecks: readonly Check<Config>[] = [
 const innerChecks: readonly Check<Installation>[] = [
   { name: 'database', run: checkDatabase },
   { name: 'keys', run: checkKeys },
+  { name: 'root key', run: checkRootKeys },
   { name: 'sweeper', run: checkSweeper },
   { name: 'clock', run: checkClock },
 ]

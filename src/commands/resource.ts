@@ -1,5 +1,6 @@
 import { Option, type Command } from '@commander-js/extra-typings'
 import { audited } from '../../db/audit.ts'
+import type { ResourceTable } from '../../db/database.ts'
 import {
   changeResource,
   deleteResource,
@@ -16,7 +17,8 @@ import { command, verb, type Terminal } from './command.ts'
 import { differencesOf, updated } from './difference.ts'
 import { CommandError } from './failures.ts'
 import { accessTokenTtl, optional, resourceUri, scopes } from './options.ts'
-import { facts, type Row } from './output.ts'
+import { facts, type Row, type TextAnswer } from './output.ts'
+import { pendingAlgs, wordsForAlg, type AlgChange } from './rings.ts'
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
 export function resourceCommands(program: Command, terminal: Terminal): void {
@@ -41,7 +43,8 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--no-status', 'leave out of its tokens where their status is listed')
     .action(
       command(terminal, async ({ open, now, entry }, uri, { scope, alg, accessTokenTtl, status }) => {
-        const { config, db } = await open()
+        const installation = await open()
+        const { config, db } = installation
         if (uri === config.issuer) {
           throw new CommandError(
             'the issuer itself is the audience of tokens for no particular resource: name another URI',
@@ -66,7 +69,11 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           'access tokens live': ttl,
           'status list': status ? 'named in its tokens' : 'not named in its tokens',
         }
-        return { text: `Created the resource ${uri}\n${facts(told)}`, json: describe(created) }
+        const text = `Created the resource ${uri}\n${facts(told)}`
+        return withAlgChange(
+          { text, json: describe(created) },
+          (await pendingAlgs(installation, now())).get(uri),
+        )
       }),
     )
 
@@ -82,8 +89,9 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--status', 'say in its tokens where their status is listed')
     .option('--no-status', 'leave that out of its tokens')
     .action(
-      command(terminal, async ({ open }, uri, { scope, alg, accessTokenTtl, status }) => {
-        const { db } = await open()
+      command(terminal, async ({ open, now }, uri, { scope, alg, accessTokenTtl, status }) => {
+        const installation = await open()
+        const { db } = installation
         const found = await findResource(db, uri)
         if (!found) throw noResource(uri)
         const before = resourceMetadata(found)
@@ -97,17 +105,18 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
         const settings = changedColumns(resourceSettings(before), resourceSettings(after))
         if (Object.keys(settings).length > 0 && !(await changeResource(db, uri, settings)))
           throw noResource(uri)
-        return updated('resource', uri, differencesOf(before, after))
+        const answer = updated('resource', uri, differencesOf(before, after))
+        return withAlgChange(answer, (await pendingAlgs(installation, now())).get(uri))
       }),
     )
 
   verb(resource, 'list', 'show all APIs', ['mintmark resource list']).action(
     command(terminal, async ({ open }) => {
       const { config, db } = await open()
-      const rowOf = (row: NewResource): Row => ({
+      const rowOf = (row: ResourceTable): Row => ({
         cells: [
           row.uri,
-          row.alg,
+          row.previous_alg === null ? row.alg : `${row.alg} (still ${row.previous_alg})`,
           formatDuration(row.access_token_seconds ?? config.accessTokenSeconds),
           row.has_status === 1 ? 'yes' : 'no',
           row.scope,
@@ -150,6 +159,15 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
 
 function describe({ access_token_seconds, has_status, ...resource }: NewResource) {
   return { ...resource, access_token_ttl: access_token_seconds, status: has_status === 1 }
+}
+
+/** An answer that also says when another algorithm signs, if it does not yet. */
+function withAlgChange(answer: TextAnswer & { readonly json: object }, change: AlgChange | undefined) {
+  if (!change) return answer
+  return {
+    text: `${answer.text}\n${wordsForAlg(change)}`,
+    json: { ...answer.json, signs_with: change.previousAlg, alg_signs_from: change.at },
+  }
 }
 
 const noResource = (uri: string) =>

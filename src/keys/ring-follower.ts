@@ -7,15 +7,16 @@ import {
   insertSigningKey,
   listSigningKeys,
   promoteSigningKey,
-  resealSigningKey,
   retireSigningKey,
 } from '../../db/signing-keys.ts'
 import { algorithms } from './algorithms.ts'
+import { firstRows, makeFirstKeys } from './first-keys.ts'
 import type { KeyRingOptions } from './key-ring.ts'
 import { judgeRing, type RingStep } from './key-life.ts'
 import { algsWanted, followBoundSeconds, ringPolicyOf } from './key-policy.ts'
 import { readRing, type Ring } from './ring.ts'
-import { newKey, resealed } from './signing-key.ts'
+import { resealKeys } from './root-rotation.ts'
+import { newKey } from './signing-key.ts'
 import type { TokenLeases } from './token-leases.ts'
 import { openWitness } from './witness.ts'
 
@@ -72,6 +73,13 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
       log.info({ event: 'key_step', ...step }, `the key ring moves on: ${step.kind}`)
   }
 
+  /** Where the root key was rotated, whoever did it may have been interrupted. */
+  const resealAndTell = async ({ byKid, unknown }: Ring) => {
+    const keys = [...byKid.values()].filter(({ row }) => !unknown.has(row.kid))
+    for (const kid of await resealKeys(options, keys))
+      log.info({ event: 'key_resealed', kid }, 'a signing key was sealed under the new root key')
+  }
+
   const follow = async () => {
     // A step may make another one due.
     for (let round = 0; round < 3; round++) {
@@ -83,7 +91,7 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
       if (steps.length === 0) break
       await Promise.all(steps.map(takeAndTell))
     }
-    if (known) await resealKeys(options, known.ring)
+    if (known) await resealAndTell(known.ring)
     await leases.renewUsed()
   }
 
@@ -113,12 +121,12 @@ async function takeStep(options: KeyRingOptions, step: RingStep): Promise<boolea
   const { db, rootKeys, now } = options
   switch (step.kind) {
     case 'start':
-      return insertFirstSigningKeys(db, await firstKeys(options, step.algs))
+      return insertFirstSigningKeys(db, firstRows(await makeFirstKeys(step.algs), rootKeys, now()))
     case 'publish':
-      return insertSigningKey(db, await newKey(step.alg, rootKeys, { now }))
+      return insertSigningKey(db, await newKey(step.alg, rootKeys, now))
     case 'promote': {
       // Made first: from then on nothing takes long.
-      const successor = await newKey(step.alg, rootKeys, { now })
+      const successor = await newKey(step.alg, rootKeys, now)
       return promoteSigningKey(db, { ...step, successor, now: now() })
     }
     case 'retire':
@@ -126,27 +134,6 @@ async function takeStep(options: KeyRingOptions, step: RingStep): Promise<boolea
     case 'drop':
       return deleteSigningKey(db, step.kid, now())
   }
-}
-
-/** Seals what was sealed under an older root key under the current one. */
-async function resealKeys({ db, rootKeys, log }: KeyRingOptions, { byKid, unknown }: Ring): Promise<void> {
-  for (const key of byKid.values()) {
-    const { kid, root_key_id } = key.row
-    if (root_key_id === rootKeys.currentId || unknown.has(kid)) continue
-    if (await resealSigningKey(db, key.row, resealed(key, rootKeys))) {
-      log.info({ event: 'key_resealed', kid }, 'a signing key was sealed under the new root key')
-    }
-  }
-}
-
-/** One key that signs at once and one to follow, for each algorithm; made side by side, since some take long. */
-async function firstKeys(
-  { rootKeys, now }: KeyRingOptions,
-  algs: readonly string[],
-): Promise<readonly SigningKeyTable[]> {
-  return Promise.all(
-    algs.flatMap(alg => [newKey(alg, rootKeys, { now, isActive: true }), newKey(alg, rootKeys, { now })]),
-  )
 }
 
 /** The algorithms that are wanted, and those with a key that signs which were so until a short while ago. */

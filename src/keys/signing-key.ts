@@ -45,25 +45,36 @@ export async function openKey(row: SigningKeyTable, rootKeys: RootKeys): Promise
   return { kind: 'open', key: { row, algorithm, privateKey, publicKey, jwk, headers: new Map() } }
 }
 
-/** A new key's row. It signs at once if `isActive`; otherwise it is a next key. */
-export async function newKey(
-  alg: string,
-  rootKeys: RootKeys,
-  { now, isActive = false }: { readonly now: () => number; readonly isActive?: boolean },
-): Promise<SigningKeyTable> {
+/** A key that has been made, and is not sealed yet. */
+export interface MadeKey {
+  readonly kid: string
+  readonly alg: string
+  readonly pkcs8: Buffer
+}
+
+/** Makes a key; for RSA that takes a while, in the thread pool. */
+export async function makeKey(alg: string): Promise<MadeKey> {
   const algorithm = algorithms.get(alg)
   if (!algorithm) throw new Error(`unreachable: ${alg} is none of ours`)
   const { privateKey, publicKey } = await algorithm.generate()
   const { kid } = await publicJwk(publicKey, alg)
-  const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' })
-  // The key took its time.
-  const madeAt = now()
+  // On a command line it would look like an option.
+  if (kid.startsWith('-')) return makeKey(alg)
+  return { kid, alg, pkcs8: privateKey.export({ format: 'der', type: 'pkcs8' }) }
+}
+
+/** The row of a key that is published now. It signs at once if `isActive`; otherwise it is a next key. */
+export function rowOf(
+  { kid, alg, pkcs8 }: MadeKey,
+  rootKeys: RootKeys,
+  { now, isActive = false }: { readonly now: number; readonly isActive?: boolean },
+): SigningKeyTable {
   return {
     kid,
     alg,
     ...seal(rootKeys, { kid, alg }, pkcs8),
-    published_at: madeAt,
-    activated_at: isActive ? madeAt : null,
+    published_at: now,
+    activated_at: isActive ? now : null,
     retired_at: null,
     verify_until: 0,
     verify_seconds: 0,
@@ -72,6 +83,12 @@ export async function newKey(
     revoked_at: null,
     revoke_reason: null,
   }
+}
+
+/** A new next key. */
+export async function newKey(alg: string, rootKeys: RootKeys, now: () => number): Promise<SigningKeyTable> {
+  const made = await makeKey(alg)
+  return rowOf(made, rootKeys, { now: now() })
 }
 
 /** The same key, sealed under the root key that is current now. */

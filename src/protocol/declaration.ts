@@ -24,7 +24,7 @@ export interface Declaration {
 }
 
 /** The JWS algorithms that a resource may choose from. */
-export const algs = ['ES256', 'RS256'] as const
+export const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA'] as const
 
 /** Reads what a YAML or JSON file holds. `problems` has everything that is wrong; while there is any, the rest is not to be used. */
 export function readDeclaration(value: unknown): {

@@ -1,0 +1,110 @@
+import type { Database, SigningKeyTable } from '../../db/database.ts'
+import type { Ending } from '../../db/endings.ts'
+import { beginAnew, type RootKeyChange } from '../../db/root-keys.ts'
+import { listSigningKeys, revokeSigningKey } from '../../db/signing-keys.ts'
+import { countPromised } from '../../db/token-promises.ts'
+import { firstRows, makeFirstKeys } from './first-keys.ts'
+import { phaseOf, type KeyPhase } from './key-life.ts'
+import type { RootKeyFile } from './root-key-file.ts'
+import type { RootKeys } from './root-key.ts'
+import { replacedRootKey } from './root-rotation.ts'
+import { makeKey, newKey, openKey, rowOf } from './signing-key.ts'
+
+export interface EmergencyOptions {
+  readonly db: Database
+  readonly rootKeys: RootKeys
+  readonly now: () => number
+  readonly reason: string
+}
+
+export interface KeyRevocation {
+  readonly kid: string
+  readonly alg: string
+  /** What the key was when it was revoked. */
+  readonly phase: KeyPhase
+  /** At the most so many of its tokens live. */
+  readonly tokens: number
+  /** The key that signs in its place from now on, if it did. */
+  readonly successor: SigningKeyTable | undefined
+}
+
+/**
+ * Revokes one key: it leaves the key set at once, and where it signed, the next one does from now on, though some verifier
+ * may not know that yet. Undefined when there is no such key, or it was revoked before. Sessions live on.
+ */
+export async function revokeKey(options: EmergencyOptions, kid: string): Promise<KeyRevocation | undefined> {
+  const { db, rootKeys, now, reason } = options
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const rows = await listSigningKeys(db)
+    const row = rows.find(other => other.kid === kid)
+    if (!row || phaseOf(row) === 'revoked') return undefined
+    const phase = phaseOf(row)
+    const next = rows.find(other => other.alg === row.alg && phaseOf(other) === 'next')
+    if (phase === 'active' && next && (await openKey(next, rootKeys)).kind !== 'open') {
+      // It could not sign, and has the place of one that can.
+      await revokeKey({ ...options, reason: 'it does not open' }, next.kid)
+      continue
+    }
+    const promoted = phase === 'active' ? next : undefined
+    const published = phase === 'retiring' ? [] : [await newKey(row.alg, rootKeys, now)]
+    const successor =
+      phase === 'active' && !next
+        ? rowOf(await makeKey(row.alg), rootKeys, { now: now(), isActive: true })
+        : promoted
+    const revocation = {
+      now: now(),
+      reason,
+      promoted: promoted?.kid,
+      published: successor && !promoted ? [successor, ...published] : published,
+    }
+    if (!(await revokeSigningKey(db, row, revocation))) continue
+    const tokens = (await countPromised(db, now())).get(kid) ?? 0
+    return { kid, alg: row.alg, phase, tokens, successor }
+  }
+  throw new Error(`the key ring moved each time when ${kid} was to be revoked`)
+}
+
+export interface Restart extends RootKeyChange {
+  readonly revoked: readonly SigningKeyTable[]
+  /** At the most so many tokens live that are refused from now on. */
+  readonly tokens: number
+  readonly keys: readonly SigningKeyTable[]
+  /** The clients whose sessions have ended. */
+  readonly clients: readonly string[]
+  /** What is left to do: to write the end into each session. */
+  readonly ending: Ending
+}
+
+export interface RestartOptions extends EmergencyOptions {
+  readonly file: RootKeyFile
+  /** Whether the root key is known to be safe. */
+  readonly keepsRootKey: boolean
+  /** The algorithms that keys are wanted for. */
+  readonly algs: readonly string[]
+}
+
+/**
+ * After the loss of the host, a backup or the root key: a new root key, new signing keys that sign at once, and the end of
+ * all sessions. The root key that the database is under need not be there. Older root keys stay in the file, for
+ * passwords cannot be checked without them.
+ */
+export async function revokeAll(options: RestartOptions): Promise<Restart> {
+  const { db, rootKeys, now, reason, file, keepsRootKey, algs } = options
+  const revoked = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
+  const promised = await countPromised(db, now())
+  const made = await makeFirstKeys(algs)
+  const replaced = replacedRootKey(file)
+  let keys: readonly SigningKeyTable[] = []
+  const begun = await beginAnew(db, {
+    now: now(),
+    reason,
+    choose: (currentId, past) => {
+      const id = keepsRootKey ? currentId : replaced(currentId, past)
+      rootKeys.follow(id)
+      return id
+    },
+    publish: () => (keys = firstRows(made, rootKeys, now())),
+  })
+  const tokens = revoked.reduce((sum, { kid }) => sum + (promised.get(kid) ?? 0), 0)
+  return { ...begun, revoked, tokens, keys }
+}

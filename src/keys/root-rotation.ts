@@ -1,0 +1,88 @@
+import type { Database } from '../../db/database.ts'
+import { changeRootKey, type ChooseRootKey, type RootKeyChange } from '../../db/root-keys.ts'
+import { listSigningKeys, resealSigningKey } from '../../db/signing-keys.ts'
+import { ConfigError } from '../config.ts'
+import { phaseOf } from './key-life.ts'
+import { addRootKey, makeRootKeyFile, readRootKeyFile, versionOf, type RootKeyFile } from './root-key-file.ts'
+import type { RootKeys } from './root-key.ts'
+import { openKey, resealed, type RingKey } from './signing-key.ts'
+
+export interface RootRotation extends RootKeyChange {
+  /** Whether the new key had been put into the file before. */
+  readonly wasInFile: boolean
+  /** How many signing keys are sealed under the new key now. */
+  readonly resealed: number
+}
+
+export interface RootRotationOptions {
+  readonly db: Database
+  readonly rootKeys: RootKeys
+  readonly file: RootKeyFile
+  readonly now: () => number
+}
+
+/**
+ * Puts the database under a new root key, while servers run: first the key is in the file, then the database is under it,
+ * then what was sealed under the one before is sealed under the new one. Interrupted at any point, it goes on when it is
+ * run again. The older keys stay in the file, for passwords and refresh tokens.
+ */
+export async function rotateRootKey({ db, rootKeys, file, now }: RootRotationOptions): Promise<RootRotation> {
+  let wasInFile = false
+  const changed = await changeRootKey(db, now(), (currentId, past) => {
+    const found = newKeyInFile(file, currentId, past)
+    wasInFile = found !== undefined
+    return found ?? addedKey(file)
+  })
+  rootKeys.follow(changed.to)
+  const opened: RingKey[] = []
+  for (const row of await listSigningKeys(db)) {
+    if (phaseOf(row) === 'revoked') continue
+    const key = await openKey(row, rootKeys)
+    if (key.kind === 'open') opened.push(key.key)
+  }
+  return { ...changed, wasInFile, resealed: (await resealKeys({ db, rootKeys }, opened)).length }
+}
+
+/** Chooses a root key for a database whose own may be lost: one that it has never been under. */
+export function replacedRootKey(file: RootKeyFile): ChooseRootKey {
+  return (currentId, past) => {
+    if (versionOf(file.rootKeyFile) === undefined) makeRootKeyFile(file.rootKeyFile)
+    const [first = ''] = readRootKeyFile(file).keys()
+    return first !== currentId && !past.has(first) ? first : addedKey(file)
+  }
+}
+
+/** The first key of the file, if the database has never been under it. */
+function newKeyInFile(file: RootKeyFile, currentId: string, past: ReadonlySet<string>): string | undefined {
+  const ids = [...readRootKeyFile(file).keys()]
+  if (!ids.includes(currentId)) {
+    throw new ConfigError(
+      `the root key file ${file.rootKeyFile} lacks the current key ${currentId}: add it below the new one`,
+    )
+  }
+  const [first = ''] = ids
+  return first === currentId || past.has(first) ? undefined : first
+}
+
+function addedKey({ rootKeyFile }: RootKeyFile): string {
+  const id = addRootKey(rootKeyFile)
+  if (id !== undefined) return id
+  throw new ConfigError(
+    `${rootKeyFile} cannot be written, as is usual for a secret that is mounted. Where it comes from, put a new key on ` +
+      'the first line and leave the others below (`openssl rand -base64 32 | tr +/ -_ | tr -d =` makes one); when ' +
+      'every server has the new file, run this again',
+  )
+}
+
+/** Seals under the current root key what is sealed under another one; the kids of those that it was done for. */
+export async function resealKeys(
+  { db, rootKeys }: Pick<RootRotationOptions, 'db' | 'rootKeys'>,
+  keys: Iterable<RingKey>,
+): Promise<readonly string[]> {
+  const done: string[] = []
+  for (const key of keys) {
+    if (key.row.root_key_id === rootKeys.currentId) continue
+    if (await resealSigningKey(db, key.row, resealed(key, rootKeys))) done.push(key.row.kid)
+  }
+  return done
+}
