@@ -4,6 +4,8 @@ import { promisify } from 'node:util'
 /** One JWS algorithm (RFC 7518 §3.1, RFC 9864 §2.2): how its keys are made, and how it signs. */
 export interface Algorithm {
   generate(): Promise<{ readonly privateKey: KeyObject; readonly publicKey: KeyObject }>
+  /** Whether a key is of its kind, of a size that is safe, and none that takes long to verify with. */
+  takes(key: KeyObject): boolean
   /** In the thread pool where it takes long: RSA is ten times as slow as the others. */
   sign(key: KeyObject, data: Buffer): Buffer | Promise<Buffer>
   verify(key: KeyObject, data: Buffer, signature: Buffer): boolean
@@ -14,6 +16,7 @@ const signInPool = promisify(sign)
 
 const es256: Algorithm = {
   generate: () => generate('ec', { namedCurve: 'P-256' }),
+  takes: key => key.asymmetricKeyDetails?.namedCurve === 'prime256v1',
   // Node.js converts the signature itself when it is asked to, but takes twice as long for it.
   sign: (key, data) => rawOfDer(sign('sha256', data, key)),
   verify: (key, data, signature) => verify('sha256', data, { key, dsaEncoding: 'ieee-p1363' }, signature),
@@ -22,8 +25,20 @@ const es256: Algorithm = {
 /** Generated in the thread pool: it takes a while. */
 const generateRsa = () => generate('rsa', { modulusLength: 2048 })
 
+/** RFC 7518 §3.3, and a bound: whoever makes the key also decides what a verification costs. */
+const takesRsa = ({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject) => {
+  const { modulusLength = 0, publicExponent = 0n } = asymmetricKeyDetails ?? {}
+  return (
+    asymmetricKeyType === 'rsa' &&
+    modulusLength >= 2048 &&
+    modulusLength <= 8192 &&
+    publicExponent < 2n ** 32n
+  )
+}
+
 const rs256: Algorithm = {
   generate: generateRsa,
+  takes: takesRsa,
   sign: (key, data) => signInPool('sha256', data, key),
   verify: (key, data, signature) => verify('sha256', data, key, signature),
 }
@@ -32,12 +47,14 @@ const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
 
 const ps256: Algorithm = {
   generate: generateRsa,
+  takes: takesRsa,
   sign: (key, data) => signInPool('sha256', data, { key, ...pss }),
   verify: (key, data, signature) => verify('sha256', data, { key, ...pss }, signature),
 }
 
 const ed25519: Algorithm = {
   generate: () => generate('ed25519'),
+  takes: key => key.asymmetricKeyType === 'ed25519',
   sign: (key, data) => sign(null, data, key),
   verify: (key, data, signature) => verify(null, data, key, signature),
 }
