@@ -13,11 +13,21 @@ export async function listClients({ sql }: Database): Promise<ClientTable[]> {
   return sql.selectFrom('clients').selectAll().orderBy('id').execute()
 }
 
+/** A client of which nothing more is said has a secret or is public, and is given bearer tokens. */
+const plain = {
+  jwks: null,
+  jwks_uri: null,
+  keys_expire_at: null,
+  tls_subject: null,
+  dpop_bound: 0,
+  tls_bound: 0,
+} as const
+
+export type NewClient = Omit<ClientTable, 'epoch' | 'auth_method' | keyof typeof plain> &
+  Partial<Pick<ClientTable, 'auth_method' | keyof typeof plain>>
+
 /** Adds a client; false when its id is taken. */
-export async function insertClient(
-  { transact }: Writer,
-  client: Omit<ClientTable, 'epoch'>,
-): Promise<boolean> {
+export async function insertClient({ transact }: Writer, client: NewClient): Promise<boolean> {
   return transact(async transaction => {
     if (!(await addClient(transaction, client))) return false
     await raiseRevision(transaction)
@@ -26,15 +36,12 @@ export async function insertClient(
 }
 
 /** A part of a larger transaction, which raises the revision. */
-export async function addClient(
-  transaction: Kysely<Tables>,
-  client: Omit<ClientTable, 'epoch'>,
-): Promise<boolean> {
+export async function addClient(transaction: Kysely<Tables>, client: NewClient): Promise<boolean> {
   // An epoch that no earlier client of this id can have had: the sessions of a deleted one stay dead.
   const epoch = randomInt(2 ** 31)
   const { numInsertedOrUpdatedRows } = await transaction
     .insertInto('clients')
-    .values({ ...client, epoch })
+    .values({ auth_method: client.secret_hash ? 'client_secret' : 'none', ...plain, ...client, epoch })
     .onConflict(conflict => conflict.doNothing())
     .executeTakeFirstOrThrow()
   return numInsertedOrUpdatedRows === 1n
@@ -69,24 +76,75 @@ async function changeColumns(
 }
 
 /**
- * Gives a confidential client another secret; false when there is no such client. The one before it stays good until
- * `oldExpiresAt`, or with null ends now; one that was still kept from earlier ends in any case.
+ * Gives a client another secret, instead of its secret or of its keys, whichever it has: false when it authenticates in
+ * another way than `from`. What it had stays good until `oldExpiresAt`, or with null ends now; what was still kept from
+ * earlier ends in any case.
  */
 export async function rotateClientSecret(
   { transact }: Writer,
   id: string,
-  { secretHash, oldExpiresAt }: { readonly secretHash: Buffer; readonly oldExpiresAt: number | null },
+  {
+    from,
+    secretHash,
+    oldExpiresAt,
+  }: {
+    readonly from: 'client_secret' | 'private_key_jwt'
+    readonly secretHash: Buffer
+    readonly oldExpiresAt: number | null
+  },
+): Promise<boolean> {
+  const keepsKeys = from === 'private_key_jwt' && oldExpiresAt !== null
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('clients')
+      .set({
+        auth_method: 'client_secret',
+        secret_hash: secretHash,
+        ...(keepsKeys
+          ? { keys_expire_at: oldExpiresAt }
+          : { jwks: null, jwks_uri: null, keys_expire_at: null }),
+        old_secret_hash: oldExpiresAt === null ? null : fragment.ref('secret_hash'),
+        old_secret_expires_at: oldExpiresAt,
+      })
+      .where('id', '=', id)
+      .where('auth_method', '=', from)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    await raiseRevision(transaction)
+    return true
+  })
+}
+
+/**
+ * Gives a client keys instead of its secret or of the keys that it has: false when it authenticates in another way than
+ * `from`. A secret stays good until `oldExpiresAt`, or with null ends now; keys end now.
+ */
+export async function setClientKeys(
+  { transact }: Writer,
+  id: string,
+  {
+    from,
+    keys,
+    oldExpiresAt,
+  }: {
+    readonly from: 'client_secret' | 'private_key_jwt' | 'self_signed_tls_client_auth'
+    readonly keys: Pick<ClientTable, 'jwks' | 'jwks_uri'>
+    readonly oldExpiresAt: number | null
+  },
 ): Promise<boolean> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('clients')
       .set({
-        secret_hash: secretHash,
+        auth_method: from === 'client_secret' ? 'private_key_jwt' : from,
+        ...keys,
+        keys_expire_at: null,
+        secret_hash: null,
         old_secret_hash: oldExpiresAt === null ? null : fragment.ref('secret_hash'),
         old_secret_expires_at: oldExpiresAt,
       })
       .where('id', '=', id)
-      .where('secret_hash', 'is not', null)
+      .where('auth_method', '=', from)
       .executeTakeFirstOrThrow()
     if (numUpdatedRows !== 1n) return false
     await raiseRevision(transaction)

@@ -42,6 +42,7 @@ const plan: Readonly<Record<keyof Tables, Copying>> = {
   status_lists: { key: ['number'], isLarge: false },
   sweeper: { key: ['id'], isLarge: false },
   throttles: 'not copied',
+  replays: { key: ['id'], isLarge: false },
   copies: 'not copied',
   copy_progress: 'not copied',
   copy_changes: 'not copied',

@@ -3,6 +3,7 @@ import type { AuditTable } from './audit.ts'
 import type { CopyChangeTable, CopyProgressTable, CopyTable } from './copy-state.ts'
 import type { KnownSourcesTable } from './known-sources.ts'
 import type { Watch } from './postgres-watch.ts'
+import type { RememberUse, ReplayTable } from './replays.ts'
 import type { RotateSession } from './rotations.ts'
 import type { StatusListTable } from './status-lists.ts'
 import type { ThrottleTable } from './throttles.ts'
@@ -31,6 +32,7 @@ export interface Tables {
   throttles: ThrottleTable
   known_sources: KnownSourcesTable
   audit: AuditTable
+  replays: ReplayTable
 }
 
 /** One row: what this database is, and the policy that all instances share. */
@@ -73,11 +75,21 @@ export interface UserTable {
 export interface ClientTable {
   /** The `client_id`. */
   id: string
-  /** SHA-256 of the client secret; null for a public client. */
+  /** How it authenticates (RFC 7591 §2), where `client_secret` is both client_secret_basic and client_secret_post. */
+  auth_method:
+    'none' | 'client_secret' | 'private_key_jwt' | 'tls_client_auth' | 'self_signed_tls_client_auth'
+  /** SHA-256 of the client secret; null for a client that has none. */
   secret_hash: Buffer | null
   /** The secret before this one, good until `old_secret_expires_at`. */
   old_secret_hash: Buffer | null
   old_secret_expires_at: number | null
+  /** JSON of its public keys (RFC 7517 §5), or where it publishes them; at most one of the two. */
+  jwks: string | null
+  jwks_uri: string | null
+  /** Set when the client has moved from keys to a secret: until then the keys are good too. */
+  keys_expire_at: number | null
+  /** The one name in the client's certificate that counts (RFC 8705 §2.1.2), after its kind: `san_dns:app.example`. */
+  tls_subject: string | null
   /** Separated by spaces, like all lists here. */
   grant_types: string
   scope: string
@@ -87,6 +99,9 @@ export interface ClientTable {
   introspects: string
   /** Nullable times for the two booleans would say nothing more: 1 or 0. */
   is_admin: number
+  /** Likewise: `dpop_bound_access_tokens` (RFC 9449 §5.2), `tls_client_certificate_bound_access_tokens` (RFC 8705 §3.4). */
+  dpop_bound: number
+  tls_bound: number
   refresh_policy: 'rotate' | 'strict' | 'reuse'
   /** null: the server's setting. */
   refresh_idle_seconds: number | null
@@ -152,6 +167,13 @@ export interface SessionTable {
   revoke_reason: string | null
   /** Its bit in the status lists. */
   status_position: number
+  /**
+   * The key that a public client must show at each refresh: the thumbprint of a DPoP key (RFC 9449 §5) or of a
+   * certificate (RFC 8705 §4), 32 bytes; null when its refresh tokens are bound to none. Once set, it stays.
+   */
+  key_thumbprint: Buffer | null
+  /** The first generation whose token is bound: an earlier one was handed out without a key. */
+  bound_generation: number
 }
 
 /** What was revoked lately: the feed that instances follow. */
@@ -251,5 +273,7 @@ export interface Database {
   watch(wake: () => void): Watch
   /** Which of PostgreSQL's timelines the newest primary had; undefined where there are none. A failover begins another. */
   timeline(): number | undefined
+  /** Likewise in a group commit: that a proof or an assertion is used, once. */
+  readonly rememberUse: RememberUse
   close(): Promise<void>
 }

@@ -1,13 +1,12 @@
-import { addClient, type ClientSettings } from './clients.ts'
 import type { Writer } from './audit.ts'
-import type { ClientTable } from './database.ts'
+import { addClient, type ClientSettings, type NewClient } from './clients.ts'
 import { raiseRevision } from './installation.ts'
 import { addResource, updateResource, type NewResource, type ResourceSettings } from './resources.ts'
 
 /** What a plan adds and changes. */
 export interface Changes {
   readonly newResources: readonly NewResource[]
-  readonly newClients: readonly Omit<ClientTable, 'epoch'>[]
+  readonly newClients: readonly NewClient[]
   readonly resources: ReadonlyMap<string, Partial<ResourceSettings>>
   readonly clients: ReadonlyMap<string, Partial<ClientSettings>>
 }

@@ -3,6 +3,7 @@ import type { Database, Tables } from './database.ts'
 import { openPostgres, retryingConflicts } from './postgres.ts'
 import { noWatch, watchPostgres } from './postgres-watch.ts'
 import { postgresRotations, sqliteRotations } from './rotations.ts'
+import { postgresReplays, sqliteReplays } from './replays.ts'
 import { openSqlite } from './sqlite.ts'
 
 export type DatabaseLocation =
@@ -33,6 +34,7 @@ function openEmbedded(file: string): Database {
     sql,
     transact: work => sql.transaction().execute(work),
     rotateSession: sqliteRotations(sql, sqlite),
+    rememberUse: sqliteReplays(sqlite),
     watch: () => noWatch,
     timeline: () => undefined,
     close: () => sql.destroy(),
@@ -50,6 +52,7 @@ function openServer(
     sql,
     transact: work => retryingConflicts(() => sql.transaction().execute(work)),
     rotateSession: postgresRotations(postgres),
+    rememberUse: postgresReplays(postgres),
     watch: wake => (isPooled ? noWatch : watchPostgres(postgres.primary, wake)),
     timeline: postgres.primary.timeline,
     close: async () => {

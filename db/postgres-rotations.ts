@@ -3,8 +3,9 @@ import type { Postgres } from './postgres.ts'
 
 const generationMax = 0xffff_ffff
 
-const given = `select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
-  as given(id, secret_hash, client_id, generation, now, idle_expires_at, retry_seconds, address)`
+const given = `select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+    $8::bytea[], $9::text[])
+  as given(id, secret_hash, client_id, generation, now, idle_expires_at, retry_seconds, key_thumbprint, address)`
 
 /** Moves a session on. Its conditions decide every race, like those of the statement for SQLite (rotations.ts). */
 const rotate = `update sessions set
@@ -16,10 +17,14 @@ const rotate = `update sessions set
       then sessions.generation else window_generation end,
     window_opened_at = case when abs(given.now - window_opened_at) >= given.retry_seconds
       then given.now else window_opened_at end,
-    late_history = (late_history << 1) & 255`
+    late_history = (late_history << 1) & 255,
+    bound_generation = case when sessions.key_thumbprint is null and given.key_thumbprint is not null
+      then sessions.generation + 1 else bound_generation end,
+    key_thumbprint = coalesce(sessions.key_thumbprint, given.key_thumbprint)`
 
 const conditions = `sessions.id = given.id and sessions.generation = given.generation
     and sessions.secret_hash = given.secret_hash and sessions.client_id = given.client_id
+    and (sessions.key_thumbprint is null or sessions.key_thumbprint = given.key_thumbprint)
     and revoked_at is null and expires_at > given.now and sessions.generation < ${generationMax}
     and user_epoch = (select epoch from users where users.id = sessions.user_id)
     and client_epoch = (select epoch from clients where clients.id = sessions.client_id)`
@@ -75,6 +80,7 @@ function valuesOf(rotations: readonly Rotation[]): unknown[] {
     rotations.map(r => r.now),
     rotations.map(r => r.idleExpiresAt),
     rotations.map(r => r.retrySeconds),
+    rotations.map(r => r.keyThumbprint),
     rotations.map(r => r.address),
   ]
 }

@@ -16,6 +16,8 @@ export interface Rotation {
   readonly now: number
   /** The idle limit from now on. The absolute one stays. */
   readonly idleExpiresAt: number
+  /** The key that a public client has shown; null for none, and for a confidential client. */
+  readonly keyThumbprint: Buffer | null
   /** The length of the retry window, in seconds. */
   readonly retrySeconds: number
   /** Whether an equal token presented at the same moment gets the same answer. Not for a strict client. */
@@ -42,6 +44,7 @@ const generationMax = 0xffff_ffff
 function rotateStatement(sql: Kysely<Tables>): string {
   // The window opens with a rotation when none is open, and does not slide. One from far in the future is not open.
   const opensWindow = fragment<boolean>`abs(:now - window_opened_at) >= :retrySeconds`
+  const isBoundNow = fragment<boolean>`(key_thumbprint is null and :keyThumbprint is not null)`
   return sql
     .updateTable('sessions')
     .set({
@@ -52,10 +55,14 @@ function rotateStatement(sql: Kysely<Tables>): string {
       window_generation: fragment`case when ${opensWindow} then generation else window_generation end`,
       window_opened_at: fragment`case when ${opensWindow} then :now else window_opened_at end`,
       late_history: fragment`(late_history << 1) & 255`,
+      // RFC 9449 §5: what a public client gets for a proof is bound to its key, also in a session that was not before.
+      bound_generation: fragment`case when ${isBoundNow} then generation + 1 else bound_generation end`,
+      key_thumbprint: fragment`coalesce(key_thumbprint, :keyThumbprint)`,
     })
     .where(
       fragment<boolean>`id = :id and generation = :generation and secret_hash = :secretHash and client_id = :clientId`,
     )
+    .where(fragment<boolean>`(key_thumbprint is null or key_thumbprint = :keyThumbprint)`)
     .where(
       fragment<boolean>`revoked_at is null and expires_at > :now and generation < ${fragment.lit(generationMax)}`,
     )
@@ -77,6 +84,7 @@ const grouping = {
     b.mayCoalesce &&
     a.generation === b.generation &&
     a.clientId === b.clientId &&
+    isSameKey(a.keyThumbprint, b.keyThumbprint) &&
     a.secretHash.equals(b.secretHash),
   patienceMs: 5000,
 }
@@ -99,6 +107,7 @@ export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite, limit = rot
               secretHash: r.secretHash,
               clientId: r.clientId,
               generation: r.generation,
+              keyThumbprint: r.keyThumbprint,
               now: r.now,
               idleExpiresAt: r.idleExpiresAt,
               retrySeconds: r.retrySeconds,
@@ -118,4 +127,8 @@ export function postgresRotations(postgres: Postgres, limit = rotationsMax): Rot
     commit: rotations => rotateOnPostgres(postgres, rotations),
     mayBeOneEntry: isAboutData,
   })
+}
+
+function isSameKey(a: Buffer | null, b: Buffer | null): boolean {
+  return a === null || b === null ? a === b : a.equals(b)
 }

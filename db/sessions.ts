@@ -57,7 +57,9 @@ export type NewSession = Pick<
   | 'absolute_expires_at'
   | 'status_position'
   | 'last_address'
->
+> &
+  /** Bound to no key unless told. */
+  Partial<Pick<SessionTable, 'key_thumbprint'>>
 
 /**
  * Starts a session, if the epochs are still those that were read before the password was checked: a log-in that began
@@ -78,6 +80,7 @@ export async function insertSession(
 
 async function addSession(transaction: Kysely<Tables>, session: NewSession): Promise<boolean> {
   const row = {
+    key_thumbprint: null,
     ...session,
     generation: 0,
     rotated_at: session.auth_time,
@@ -86,6 +89,7 @@ async function addSession(transaction: Kysely<Tables>, session: NewSession): Pro
     late_history: 0,
     revoked_at: null,
     revoke_reason: null,
+    bound_generation: 0,
   }
   const columns = Object.keys(row) as (keyof typeof row)[]
   const { numInsertedOrUpdatedRows } = await transaction

@@ -6,18 +6,19 @@ import formbody from '@fastify/formbody'
 import {
   fastify,
   LogController,
-  type FastifyContextConfig,
   type FastifyHttpOptions,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify'
+import { clientCertGuard } from './client-cert.ts'
 import type { Context } from './context.ts'
 import { healthEndpoints } from './endpoints/health.ts'
 import { globalRevocationEndpoint } from './endpoints/global-revocation.ts'
 import { introspectEndpoint } from './endpoints/introspect.ts'
 import { jwksEndpoint } from './endpoints/jwks.ts'
 import { metadataEndpoints } from './endpoints/metadata.ts'
+import { collectRoutes, refuseOtherMethods } from './endpoints/other-methods.ts'
 import { revokeEndpoint } from './endpoints/revoke.ts'
 import { statusListEndpoints } from './endpoints/status-list.ts'
 import { tokenEndpoint } from './endpoints/token.ts'
@@ -74,20 +75,17 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
 
   // An unknown `Expect` may be ignored (RFC 9110 §10.1.1); Node would refuse it without a body.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response))
-  // RFC 6749 sends forms only; without this Fastify would take JSON at /token too.
-  app.removeAllContentTypeParsers()
-  // A Map, which the plugin's types do not foresee.
-  app.register(formbody, { parser: text => parseForm(text) as unknown as Record<string, unknown> })
+  addParsers(app)
   app.register(accepts)
-  // Its text: whether it is wanted, and what is in it, the endpoint says.
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) =>
-    done(null, text),
-  )
   app.setErrorHandler(sendError)
   app.setNotFoundHandler(() => {
     throw notFound()
   })
-  app.addHook('onRequest', async (request, reply) => setDefaultHeaders(request, reply))
+  const guardClientCert = clientCertGuard(config)
+  app.addHook('onRequest', async (request, reply) => {
+    guardClientCert(request.raw)
+    setDefaultHeaders(request, reply)
+  })
   if (config.corsOrigins.length > 0) app.register(cors, corsOptions(config.corsOrigins))
   // After CORS has set its headers, which belong to these refusals too.
   app.addHook('onRequest', async request => refuseEarly(ctx, request))
@@ -110,6 +108,17 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   return app
 }
 
+function addParsers(app: FastifyInstance): void {
+  // RFC 6749 sends forms only; without this Fastify would take JSON at /token too.
+  app.removeAllContentTypeParsers()
+  // A Map, which the plugin's types do not foresee.
+  app.register(formbody, { parser: text => parseForm(text) as unknown as Record<string, unknown> })
+  // Its text: whether it is wanted, and what is in it, the endpoint says.
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) =>
+    done(null, text),
+  )
+}
+
 /** A request that began before the server closes would keep its connection, and the server waits for that. */
 function closeConnectionsOnClose(app: FastifyInstance): void {
   let isClosing = false
@@ -126,8 +135,8 @@ function corsOptions(origins: readonly string[]): FastifyCorsOptions {
   return {
     origin: [...origins],
     methods: ['GET', 'POST'],
-    allowedHeaders: ['authorization', 'content-type'],
-    exposedHeaders: ['retry-after', 'www-authenticate', 'x-request-id'],
+    allowedHeaders: ['authorization', 'content-type', 'dpop'],
+    exposedHeaders: ['dpop-nonce', 'retry-after', 'www-authenticate', 'x-request-id'],
     maxAge: 7200,
     strictPreflight: false,
   }
@@ -230,35 +239,4 @@ function oauthErrorOf(thrown: unknown): OAuthError {
     status,
     cause: code,
   })
-}
-
-type Routes = ReadonlyMap<string, { readonly methods: Set<string>; readonly config: FastifyContextConfig }>
-
-/** Gathers the methods of each path, as the endpoints register them. */
-function collectRoutes(app: FastifyInstance): Routes {
-  const routes = new Map<string, { methods: Set<string>; config: FastifyContextConfig }>()
-  app.addHook('onRoute', ({ url, method, config = {} }) => {
-    const route = routes.get(url) ?? { methods: new Set(), config }
-    for (const one of [method].flat()) route.methods.add(one)
-    routes.set(url, route)
-  })
-  return routes
-}
-
-/** Another method at a known path is 405, and `Allow` says which there are (RFC 9110 §15.5.6); otherwise it would be 404. */
-function refuseOtherMethods(app: FastifyInstance, routes: Routes): void {
-  for (const [url, { methods, config }] of [...routes]) {
-    const allow = [...methods].join(', ')
-    app.route({
-      method: app.supportedMethods.filter(method => !methods.has(method)),
-      url,
-      config,
-      // Before the body is looked at.
-      onRequest: async (_request, reply) => {
-        reply.header('allow', allow)
-        throw new OAuthError('invalid_request', `this address takes ${allow} only`, { status: 405 })
-      },
-      handler: async () => {}, // unreachable
-    })
-  }
 }

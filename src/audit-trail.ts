@@ -24,6 +24,7 @@ export const auditEvents = [
   'client_created',
   'client_changed',
   'client_secret_rotated',
+  'client_keys_set',
   'client_disabled',
   'client_enabled',
   'client_deleted',

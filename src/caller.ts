@@ -18,17 +18,22 @@ export interface IncomingRequest {
   readonly ip: string
   /** With trusted proxies: those of them that the request came through, and `ip`. */
   readonly ips?: string[] | undefined
-  readonly headers: { readonly authorization?: string | undefined; readonly forwarded?: string | undefined }
+  readonly headers: {
+    readonly authorization?: string | undefined
+    readonly forwarded?: string | undefined
+    /** Only from a proxy that is believed: src/client-cert.ts takes it out of all other requests. */
+    readonly 'client-cert'?: string | string[] | undefined
+  }
 }
 
 /**
- * Where a request of an authenticated client comes from. A public client runs on its user's device. One with a secret
- * runs on a server, and only if it forwards its users' addresses (RFC 7239) can they be told apart.
+ * Where a request of an authenticated client comes from. A public client runs on its user's device. A
+ * confidential one runs on a server, and only if it forwards its users' addresses (RFC 7239) can they be told apart.
  */
 export function callerOf(request: IncomingRequest, client: Client): Caller {
   const requestId = request.id
   const address = normalAddress(request.ip)
-  if (client.secret_hash === null) return { requestId, address, source: networkOf(address) }
+  if (client.auth_method === 'none') return { requestId, address, source: networkOf(address) }
   const user = client.forwards_user_address === 1 ? forwardedAddress(request) : undefined
   return user === undefined
     ? { requestId, address, source: undefined }

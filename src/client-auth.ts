@@ -3,6 +3,13 @@ import { auditEntry } from './audit-trail.ts'
 import type { IncomingRequest } from './caller.ts'
 import type { Context } from './context.ts'
 import { OAuthError } from './errors.ts'
+import {
+  isSignedByClient,
+  judgeAssertion,
+  readAssertion,
+  type UnverifiedAssertion,
+} from './keys/assertion.ts'
+import { hasSubject, isCertificateOf, isInForce, readClientCert } from './keys/certificate.ts'
 import { decodeFormComponent, type Form } from './protocol/form.ts'
 import { hashSecret, isSameHash } from './protocol/secrets.ts'
 import type { Client } from './registry.ts'
@@ -14,8 +21,9 @@ const clientIdPattern = /^[\x20-\x7e]{1,255}$/
 const noHash = Buffer.alloc(32)
 
 /**
- * Which client is calling (RFC 6749 §2.3): `none` (a public client's `client_id`), `client_secret_basic` or
- * `client_secret_post`. A client that has a secret must prove it, and credentials that come along are never ignored.
+ * Which client is calling (RFC 6749 §2.3): `none` (a public client's `client_id`), `client_secret_basic`,
+ * `client_secret_post`, `private_key_jwt` (RFC 7523 §2.2), `tls_client_auth` or `self_signed_tls_client_auth`
+ * (RFC 8705 §2). A client that has credentials must prove them, and credentials that come along are never ignored.
  *
  * Why a client is refused goes to the log alone: its caller cannot tell an unknown client from a wrong secret.
  * Does NOT check what the client may do.
@@ -25,7 +33,7 @@ export async function authenticateClient(
   request: IncomingRequest,
   form: Form,
 ): Promise<Client> {
-  const { id, secret } = readCredentials(request.headers.authorization, form)
+  const { id, secret, assertion } = readCredentials(request.headers.authorization, form)
   if (!clientIdPattern.test(id)) throw refused('the client_id has characters or a length that none has')
   const client = await ctx.registry.findClient(id)
 
@@ -34,8 +42,9 @@ export async function authenticateClient(
     throw wrongSecret(ctx, request, id, client)
   }
   if (!client) throw refused('the client is unknown')
-  if (secret === undefined && client.secret_hash) throw refused('the client has not sent its secret')
   if (client.disabled_at !== null) throw refused('the client is disabled')
+  if (assertion !== undefined) await proveKey(ctx, client, assertion)
+  else if (secret === undefined && client.auth_method !== 'none') await proveCertificate(ctx, client, request)
   return client
 }
 
@@ -54,7 +63,7 @@ function wrongSecret(
     ? 'the client is unknown'
     : client.secret_hash
       ? 'the client secret is wrong'
-      : 'a public client has sent a secret'
+      : 'a client that has no secret has sent one'
   audit.note(
     auditEntry({
       at: now(),
@@ -81,17 +90,66 @@ function isSecretOf(client: Client | undefined, hash: Buffer, now: number): bool
   return isCurrent || (isOld && now < (client?.old_secret_expires_at ?? 0))
 }
 
+/** The client has signed the assertion, for us, just now, and only once (RFC 7523 §3). */
+async function proveKey(ctx: Context, client: Client, assertion: UnverifiedAssertion): Promise<void> {
+  const now = ctx.now()
+  const isMoving = client.keys_expire_at !== null && now < client.keys_expire_at
+  if (client.auth_method !== 'private_key_jwt' && !isMoving) {
+    throw refused('the client is not registered for private_key_jwt')
+  }
+  const demands = { issuer: ctx.config.issuer, now, skewSeconds: ctx.config.clockSkewSeconds }
+  const verdict = judgeAssertion(assertion, demands)
+  if (verdict.kind === 'invalid') throw refused(`the client assertion is not good: ${verdict.reason}`)
+  if (!(await isSigned(ctx, client, assertion)))
+    throw refused('no key of the client has signed the assertion')
+  if (!(await ctx.db.rememberUse({ id: verdict.replayId, expiresAt: verdict.expiresAt }))) {
+    throw refused('the client assertion was used before')
+  }
+}
+
+/** A key that is not known here may be new: then it is looked for where the client publishes its keys. */
+async function isSigned(ctx: Context, client: Client, assertion: UnverifiedAssertion): Promise<boolean> {
+  const keys = await ctx.clientKeys.of(client)
+  if (isSignedByClient(assertion, keys)) return true
+  if (assertion.kid !== undefined && keys.some(({ kid }) => kid === assertion.kid)) return false
+  const newer = await ctx.clientKeys.refetched(client)
+  return newer !== undefined && isSignedByClient(assertion, newer)
+}
+
+/** The client has shown its certificate to the proxy (RFC 8705 §2). */
+async function proveCertificate(ctx: Context, client: Client, { headers }: IncomingRequest): Promise<void> {
+  const { auth_method: method } = client
+  if (method === 'client_secret') throw refused('the client has not sent its secret')
+  if (method === 'private_key_jwt') throw refused('the client has not sent an assertion')
+  const certificate = readClientCert(headers['client-cert'])
+  if (!certificate) throw refused('the client has shown no certificate, or the proxy has not passed it on')
+  if (!isInForce(certificate, ctx.now())) throw refused("the client's certificate is not in force")
+  if (method === 'self_signed_tls_client_auth') {
+    if (isCertificateOf(certificate, await ctx.clientKeys.of(client))) return
+    const newer = await ctx.clientKeys.refetched(client)
+    if (newer && isCertificateOf(certificate, newer)) return
+    throw refused("the certificate is of none of the client's keys")
+  }
+  // Whoever makes a certificate chooses its names, so somebody must have verified who has made it.
+  if (ctx.config.clientCert !== 'verified') {
+    throw refused('the proxy passes on certificates that it has not verified (MINTMARK_CLIENT_CERT)')
+  }
+  if (client.tls_subject === null || !hasSubject(certificate, client.tls_subject)) {
+    throw refused("the certificate has another name than the client's")
+  }
+}
+
 interface Credentials {
   readonly id: string
   readonly secret: string | undefined
+  readonly assertion?: UnverifiedAssertion
 }
 
 function readCredentials(authorization: string | undefined, form: Form): Credentials {
   const id = form.get('client_id')
   const secret = form.get('client_secret')
-  // RFC 7521 §4.2.1: with an assertion in it, a request that cannot be authenticated is always `invalid_client`.
   if (form.has('client_assertion') || form.has('client_assertion_type')) {
-    throw new OAuthError('invalid_client', 'client assertions are not supported: use a client secret')
+    return readAssertionCredentials(authorization, form)
   }
   if (authorization === undefined) {
     if (id === undefined) {
@@ -114,6 +172,25 @@ function readCredentials(authorization: string | undefined, form: Form): Credent
     throw new OAuthError('invalid_request', 'the client_id differs from that in the Authorization header')
   }
   return basic
+}
+
+const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+
+/** RFC 7521 §4.2. With an assertion in it, a request that cannot be authenticated is always `invalid_client` (§4.2.1). */
+function readAssertionCredentials(authorization: string | undefined, form: Form): Credentials {
+  if (form.get('client_assertion_type') !== assertionType) {
+    throw new OAuthError('invalid_client', `the client_assertion_type must be ${assertionType}`)
+  }
+  if (authorization !== undefined || form.has('client_secret')) {
+    throw new OAuthError('invalid_client', 'client credentials are sent in two ways: use the assertion alone')
+  }
+  const assertion = readAssertion(form.get('client_assertion') ?? '')
+  if (!assertion) {
+    throw new OAuthError('invalid_client', 'the client_assertion is no JWT with the client_id as its sub')
+  }
+  const id = form.get('client_id') ?? assertion.clientId
+  if (id !== assertion.clientId) throw refused('the client_id differs from the sub of the assertion')
+  return { id, secret: undefined, assertion }
 }
 
 /** RFC 7617 §2, with both halves form-encoded (RFC 6749 §2.3.1). An empty secret is none (RFC 6749 §2.3.1). */

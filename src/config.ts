@@ -42,6 +42,12 @@ export interface Config {
   readonly auditSeconds: number
   /** Addresses or networks of proxies whose `X-Forwarded-For` is believed. */
   readonly trustProxy: readonly string[]
+  /** Whether a trusted proxy passes client certificates on (RFC 9440): none, those that it has verified, or any. */
+  readonly clientCert: 'off' | 'verified' | 'any'
+  /** Where the proxy asks for them, as a URL like the issuer's. */
+  readonly mtlsUrl: string
+  /** Private networks in which clients may publish their keys. */
+  readonly jwksUriNetworks: readonly string[]
   /** Exact origins. */
   readonly corsOrigins: readonly string[]
   readonly logLevel: string
@@ -72,9 +78,10 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
   const port = integer('PORT', 9000, 0, 65_535)
   const rootKeyFile = read('ROOT_KEY_FILE')
   const accessTokenSeconds = duration('ACCESS_TOKEN_TTL', 300, 10, longestTokenSeconds)
+  const issuer = checked('ISSUER', `http://127.0.0.1:${port}`, issuerForm, isIssuer, normalIssuer)
   const config: Config = {
     home,
-    issuer: checked('ISSUER', `http://127.0.0.1:${port}`, issuerForm, isIssuer, normalIssuer),
+    issuer,
     host: checked('HOST', '127.0.0.1', 'a host name or an address to listen on', isHost),
     port,
     databaseUrl: readDatabaseUrl(read, prefix, home, problems),
@@ -99,7 +106,10 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
       3600,
     ),
     auditSeconds: duration('AUDIT_RETENTION', 90 * day, day, 3650 * day),
-    trustProxy: list('TRUST_PROXY', 'addresses or networks like 10.0.0.0/8, separated by commas', isNetwork),
+    trustProxy: list('TRUST_PROXY', networkForm, isNetwork),
+    clientCert: choice('CLIENT_CERT', 'off', ['off', 'verified', 'any']),
+    mtlsUrl: checked('MTLS_URL', issuer, issuerForm, isIssuer, normalIssuer),
+    jwksUriNetworks: list('JWKS_URI_NETWORKS', networkForm, isNetwork),
     corsOrigins: list('CORS_ORIGINS', 'origins like https://app.example, separated by commas', isOrigin),
     logLevel: checked('LOG_LEVEL', 'info', `one of ${logLevels.join(', ')}`, text =>
       logLevels.includes(text),
@@ -194,6 +204,14 @@ function contradictions(config: Config): string[] {
   )) {
     problems.push(`${prefix}KEY_ROTATION_INTERVAL and ${prefix}JWKS_MAX_AGE do not fit: ${problem}`)
   }
+  if (config.clientCert !== 'off' && config.trustProxy.length === 0) {
+    problems.push(
+      `${prefix}CLIENT_CERT is ${config.clientCert}, but certificates are only believed from a proxy: set ${prefix}TRUST_PROXY`,
+    )
+  }
+  if (config.clientCert === 'off' && config.mtlsUrl !== config.issuer) {
+    problems.push(`${prefix}MTLS_URL counts only with ${prefix}CLIENT_CERT: set that to verified or any`)
+  }
   return problems
 }
 
@@ -229,6 +247,8 @@ export function isLoopback(hostname: string): boolean {
     /^127(\.\d{1,3}){3}$/.test(hostname)
   )
 }
+
+const networkForm = 'addresses or networks like 10.0.0.0/8, separated by commas'
 
 const issuerForm = 'an https URL without query, fragment or trailing slash (http only for a loopback host)'
 

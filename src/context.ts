@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { AuditTrail } from './audit-trail.ts'
+import type { ClientKeys } from './client-keys.ts'
 import type { Config } from './config.ts'
 import type { Database } from '../db/database.ts'
 import type { KeyRing } from './keys/key-ring.ts'
@@ -22,6 +23,8 @@ export interface Context {
   readonly rootKeys: RootKeys
   /** Clients and resources, at most a second old. */
   readonly registry: Registry
+  /** The public keys of clients, as registered or fetched. */
+  readonly clientKeys: ClientKeys
   /** Hashes and verifies passwords, in a bounded pool. */
   readonly passwords: Passwords
   /** Tells an outage from thieves. */

@@ -1,4 +1,4 @@
-/** The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2). */
+/** The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2, RFC 9449 §5). */
 const statuses = {
   invalid_request: 400,
   invalid_client: 401,
@@ -7,6 +7,8 @@ const statuses = {
   invalid_target: 400,
   invalid_token: 401,
   insufficient_scope: 403,
+  invalid_dpop_proof: 400,
+  use_dpop_nonce: 400,
   unauthorized_client: 400,
   unsupported_grant_type: 400,
   temporarily_unavailable: 503,

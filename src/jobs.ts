@@ -1,6 +1,7 @@
 import { deleteAuditEntries } from '../db/audit.ts'
 import { deleteRevocations } from '../db/revocations.ts'
 import { deleteStatusLists } from '../db/status-lists.ts'
+import { forgetUses } from '../db/replays.ts'
 import { readSweeper } from '../db/sweeper.ts'
 import { deleteEmptyThrottles } from '../db/throttles.ts'
 import type { Context } from './context.ts'
@@ -47,6 +48,7 @@ export function startJobs(ctx: Context): () => Promise<void> {
     ),
     repeat(ctx, 'forgetting what was revoked', forgetMilliseconds, () => forgetRevocations(ctx)),
     repeat(ctx, 'sweeping ended sessions', sweepMilliseconds, openSweeper(ctx)),
+    repeat(ctx, 'forgetting used proofs', forgetMilliseconds, signal => forgetOldUses(ctx, signal)),
   ]
   return async () => {
     await Promise.all([...followers, ...others].map(({ stop }) => stop()))
@@ -89,6 +91,12 @@ async function forgetRevocations({ db, now }: Pick<Context, 'db' | 'now'>): Prom
   const before = Math.min(now(), clock ?? 0) - revocationSeconds
   await deleteRevocations(db, { before, limit: 10_000 })
   await deleteStatusLists(db, before)
+}
+
+/** The proofs and assertions that are refused for their age by now. */
+async function forgetOldUses({ db, now }: Pick<Context, 'db' | 'now'>, signal: AbortSignal): Promise<void> {
+  const limit = 1000
+  while (!signal.aborted && (await forgetUses(db, now(), limit)) === limit);
 }
 
 interface Job {

@@ -1,14 +1,32 @@
 import type { ClientSettings } from '../db/clients.ts'
 import type { ClientTable, Database, ResourceTable } from '../db/database.ts'
 import { listResources, type ResourceSettings } from '../db/resources.ts'
-import { judgeClient, type ClientMetadata, type ClientVerdict } from './protocol/client-metadata.ts'
+import { isJwksUri } from './fetch-jwks.ts'
+import { isSubject, subjectKinds } from './keys/certificate.ts'
+import { readClientJwks } from './keys/client-jwks.ts'
+import { isObject } from './keys/jws.ts'
+import {
+  authMethodOf,
+  judgeClient,
+  type ClientMetadata,
+  type ClientVerdict,
+} from './protocol/client-metadata.ts'
 import type { ResourceMetadata } from './protocol/declaration.ts'
 
-/** What a client is declared to be, as columns of its row. Leaves its id and its secrets alone. */
+type KeyColumn = 'jwks' | 'jwks_uri' | 'keys_expire_at' | 'tls_subject'
+type Credential = 'auth_method' | 'secret_hash' | `old_secret_${string}` | KeyColumn
+
+/**
+ * What a client is declared to be, as columns of its row. Leaves its id and its secrets alone, and of a client with a
+ * secret the keys that it had before.
+ */
 export function clientSettings(
   client: ClientMetadata,
-): Omit<ClientSettings, 'secret_hash' | `old_secret_${string}`> {
+): Omit<ClientSettings, Credential> & Partial<Pick<ClientSettings, KeyColumn>> {
   return {
+    ...(authMethodOf(client) === 'client_secret' ? {} : keySettings(client)),
+    tls_bound: client.tls_client_certificate_bound_access_tokens ? 1 : 0,
+    dpop_bound: client.dpop_bound_access_tokens ? 1 : 0,
     grant_types: client.grant_types.join(' '),
     scope: client.scope.join(' '),
     resources: client.resources.join(' '),
@@ -22,13 +40,20 @@ export function clientSettings(
   }
 }
 
-/** The row of a new client; a public one has no `secretHash`. */
+/** What a client without a secret authenticates with, as columns. */
+export function keySettings({ jwks, jwks_uri, tls_subject }: DeclaredKeys): Pick<ClientSettings, KeyColumn> {
+  return { jwks: jwks && JSON.stringify(jwks), jwks_uri, tls_subject, keys_expire_at: null }
+}
+
+/** The row of a new client; only one that authenticates with a secret has a `secretHash`. */
 export function newClientRow(
   client: ClientMetadata,
   { secretHash, now }: { readonly secretHash: Buffer | null; readonly now: number },
 ): Omit<ClientTable, 'epoch'> {
   return {
     id: client.client_id,
+    auth_method: authMethodOf(client),
+    ...keySettings(client),
     secret_hash: secretHash,
     old_secret_hash: null,
     old_secret_expires_at: null,
@@ -42,7 +67,11 @@ export function newClientRow(
 export function clientMetadata(row: Omit<ClientTable, 'epoch'>): ClientMetadata {
   return {
     client_id: row.id,
-    public: row.secret_hash === null,
+    public: row.auth_method === 'none',
+    ...keysOf(row),
+    tls_self_signed: row.auth_method === 'self_signed_tls_client_auth',
+    tls_client_certificate_bound_access_tokens: row.tls_bound === 1,
+    dpop_bound_access_tokens: row.dpop_bound === 1,
     grant_types: listed(row.grant_types),
     scope: listed(row.scope),
     resources: listed(row.resources),
@@ -56,10 +85,56 @@ export function clientMetadata(row: Omit<ClientTable, 'epoch'>): ClientMetadata 
   }
 }
 
+/** The keys of a client with a secret are those that it is moving away from: they are not declared any more. */
+function keysOf(row: Pick<ClientTable, 'auth_method' | KeyColumn>): DeclaredKeys {
+  if (row.auth_method === 'client_secret') return { jwks: null, jwks_uri: null, tls_subject: null }
+  const jwks: unknown = JSON.parse(row.jwks ?? 'null')
+  return { jwks: isObject(jwks) ? jwks : null, jwks_uri: row.jwks_uri, tls_subject: row.tls_subject }
+}
+
 /** Whether there can be such a client, with the resources that there are. */
 export async function judgeNewClient(db: Database, client: ClientMetadata): Promise<ClientVerdict> {
   const scopes = new Map((await listResources(db)).map(({ uri, scope }) => [uri, listed(scope)]))
-  return judgeClient(client, uri => scopes.get(uri))
+  return judgeRegistration(client, uri => scopes.get(uri))
+}
+
+/** Whether there can be such a client, its keys and names included. */
+export function judgeRegistration(
+  client: ClientMetadata,
+  scopesOf: (uri: string) => readonly string[] | undefined,
+): ClientVerdict {
+  const { refusals, warnings } = judgeClient(client, scopesOf)
+  const keys = judgeKeys(client)
+  return { refusals: [...refusals, ...keys.refusals], warnings: [...warnings, ...keys.warnings] }
+}
+
+type DeclaredKeys = Pick<ClientMetadata, 'jwks' | 'jwks_uri' | 'tls_subject'>
+
+/** Whether these keys and names can be used, and what to know about them. */
+export function judgeKeys({ jwks, jwks_uri, tls_subject }: DeclaredKeys): ClientVerdict {
+  const refusals: string[] = []
+  const warnings: string[] = []
+  if (jwks !== null) {
+    const read = readClientJwks(jwks)
+    if (!read) refusals.push('the jwks is no JWK Set: it takes an object with a list of keys (RFC 7517 §5)')
+    else if (read.hasPrivateKey) {
+      refusals.push(
+        'the jwks holds a private or a shared key: register the public half, and keep the private one',
+      )
+    } else if (read.keys.length === 0) {
+      refusals.push(['the jwks holds no key that can be used', ...read.problems].join('; '))
+    } else warnings.push(...read.problems.map(problem => `of the jwks, ${problem}`))
+  }
+  if (jwks_uri !== null && !isJwksUri(jwks_uri)) {
+    refusals.push('the jwks_uri takes an https URL without credentials (http only for a loopback host)')
+  }
+  if (tls_subject !== null && !isSubject(tls_subject)) {
+    refusals.push(
+      `the tls_subject takes a name after its kind (${subjectKinds.join(', ')}), like san_dns:app.example or ` +
+        'subject_dn:CN=app,O=Example,C=DE',
+    )
+  }
+  return { refusals, warnings }
 }
 
 /** A declared resource, as columns of its row. */

@@ -51,7 +51,7 @@ async function ofAccessToken(ctx: Context, jwt: string): Promise<TokenSession> {
 
 const none = (reason: string): TokenSession => ({ kind: 'none', reason })
 
-/** Whether the client may act on the tokens of every client. One without a secret never may: anybody could claim to be it. */
+/** Whether the client may act on the tokens of every client. A public one never may: anybody could claim to be it. */
 export function isAdmin(client: Client): boolean {
-  return client.is_admin === 1 && client.secret_hash !== null
+  return client.is_admin === 1 && client.auth_method !== 'none'
 }

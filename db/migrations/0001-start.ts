@@ -34,14 +34,21 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
   await db.schema
     .createTable('clients')
     .addColumn('id', 'text', c => c.primaryKey().notNull())
+    .addColumn('auth_method', 'text', c => c.notNull())
     .addColumn('secret_hash', bytes)
     .addColumn('old_secret_hash', bytes)
     .addColumn('old_secret_expires_at', 'bigint')
+    .addColumn('jwks', 'text')
+    .addColumn('jwks_uri', 'text')
+    .addColumn('keys_expire_at', 'bigint')
+    .addColumn('tls_subject', 'text')
     .addColumn('grant_types', 'text', c => c.notNull())
     .addColumn('scope', 'text', c => c.notNull())
     .addColumn('resources', 'text', c => c.notNull())
     .addColumn('introspects', 'text', c => c.notNull())
     .addColumn('is_admin', 'integer', c => c.notNull())
+    .addColumn('dpop_bound', 'integer', c => c.notNull())
+    .addColumn('tls_bound', 'integer', c => c.notNull())
     .addColumn('refresh_policy', 'text', c => c.notNull())
     .addColumn('refresh_idle_seconds', 'bigint')
     .addColumn('refresh_absolute_seconds', 'bigint')
@@ -87,6 +94,8 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('revoked_at', 'bigint')
     .addColumn('revoke_reason', 'text')
     .addColumn('status_position', 'bigint', c => c.notNull())
+    .addColumn('key_thumbprint', bytes)
+    .addColumn('bound_generation', 'bigint', c => c.notNull())
   // Sessions lie in the order of their ids, which is that of time: a refresh finds and writes one page.
   // On PostgreSQL a page keeps room for the next version of its rows, so that a refresh touches no index (HOT), and is
   // vacuumed before the dead ones make it grow.
@@ -161,22 +170,10 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('current_until', 'bigint')
     .execute()
   // One key waits and one signs for each algorithm: of two instances that mint or promote at once, one fails here.
-  await db.schema
-    .createIndex('signing_keys_next')
-    .unique()
-    .on('signing_keys')
-    .column('alg')
-    .where(sql.ref('activated_at'), 'is', null)
-    .where(sql.ref('revoked_at'), 'is', null)
-    .execute()
-  await db.schema
-    .createIndex('signing_keys_active')
-    .unique()
-    .on('signing_keys')
-    .column('alg')
-    .where(sql.ref('activated_at'), 'is not', null)
-    .where(sql.ref('retired_at'), 'is', null)
-    .execute()
+  await sql`create unique index signing_keys_next on signing_keys (alg)
+    where activated_at is null and revoked_at is null`.execute(db)
+  await sql`create unique index signing_keys_active on signing_keys (alg)
+    where activated_at is not null and retired_at is null`.execute(db)
 
   await db.schema
     .createTable('status_positions')
@@ -240,12 +237,7 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('detail', 'text')
     .execute()
   await db.schema.createIndex('audit_by_time').on('audit').columns(['at', 'id']).execute()
-  await db.schema
-    .createIndex('audit_by_user')
-    .on('audit')
-    .columns(['user_id', 'at', 'id'])
-    .where('user_id', 'is not', null)
-    .execute()
+  await sql`create index audit_by_user on audit (user_id, at, id) where user_id is not null`.execute(db)
 
   await db.schema
     .createTable('copies')
@@ -267,6 +259,13 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('table_name', 'text', c => c.notNull())
     .addColumn('key_text', 'text', c => c.notNull())
     .execute()
+
+  const replays = db.schema
+    .createTable('replays')
+    .addColumn('id', bytes, c => c.primaryKey().notNull())
+    .addColumn('expires_at', 'bigint', c => c.notNull())
+  await (engine === 'sqlite' ? replays.modifyEnd(sql`without rowid`) : replays).execute()
+  await db.schema.createIndex('replays_by_expiry').on('replays').column('expires_at').execute()
 
   if (engine === 'postgres') await addTriggers(db)
 }

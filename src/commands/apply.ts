@@ -7,11 +7,12 @@ import { listClients } from '../../db/clients.ts'
 import type { Database } from '../../db/database.ts'
 import { applyChanges } from '../../db/declaration.ts'
 import { listResources } from '../../db/resources.ts'
-import { judgeClient, type ClientMetadata } from '../protocol/client-metadata.ts'
+import { authMethodOf, type ClientMetadata } from '../protocol/client-metadata.ts'
 import { readDeclaration, type Declaration, type ResourceMetadata } from '../protocol/declaration.ts'
 import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import {
   clientMetadata,
+  judgeRegistration,
   clientSettings,
   newClientRow,
   resourceMetadata,
@@ -35,6 +36,7 @@ The file:
   clients:
     - client_id: web
       public: true
+      dpop_bound_access_tokens: true
       grant_types: [password, refresh_token]
       scope: [read, write]
       resources: [https://api.example]
@@ -44,6 +46,7 @@ The file:
       refresh_idle_ttl: 30d
       refresh_absolute_ttl: 180d
 
+A client has a secret, or instead jwks, jwks_uri or tls_subject, as \`mintmark client create --help\` explains.
 What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default.`
 
 /** `mintmark apply`: resources and clients as a file declares them. */
@@ -144,10 +147,15 @@ async function planFor(db: Database, { resources, clients }: Declaration, issuer
     clients: clients.map(declared => {
       const { client_id: id } = declared
       const found = foundClients.get(id)
-      const verdict = judgeClient(declared, uri => scopes.get(uri))
+      const verdict = judgeRegistration(declared, uri => scopes.get(uri))
       refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))
       if (found && found.public !== declared.public) {
         refusals.push(`${id}: a client stays public or confidential: delete it first, or declare another`)
+      } else if (found && authMethodOf(found) !== authMethodOf(declared)) {
+        refusals.push(
+          `${id}: it would authenticate with ${authMethodOf(declared)} instead of ${authMethodOf(found)}: ` +
+            '`mintmark client set-keys` and `rotate-secret` let the old one work for a while',
+        )
       }
       return { kind: 'client' as const, name: id, ...compare(declared, found), warnings: verdict.warnings }
     }),
@@ -199,7 +207,9 @@ async function makeChanges(run: Run, db: Database, plan: Plan): Promise<Readonly
     ({ action }) => action,
   )
   const secrets = new Map(
-    newClients.filter(({ declared }) => !declared.public).map(({ name }) => [name, newClientSecret()]),
+    newClients
+      .filter(({ declared }) => authMethodOf(declared) === 'client_secret')
+      .map(({ name }) => [name, newClientSecret()]),
   )
   const secretHashOf = (id: string) => {
     const secret = secrets.get(id)

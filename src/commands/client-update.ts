@@ -1,11 +1,13 @@
 import { Option, type CommandUnknownOpts } from '@commander-js/extra-typings'
-import { changeClient, findClient } from '../../db/clients.ts'
-import { refreshPolicies, type ClientMetadata } from '../protocol/client-metadata.ts'
+import { audited } from '../../db/audit.ts'
+import { changeClient } from '../../db/clients.ts'
+import { authMethodOf, refreshPolicies, type ClientMetadata } from '../protocol/client-metadata.ts'
 import { changedColumns, clientMetadata, clientSettings, judgeNewClient } from '../registration.ts'
 import { command, verb, type Terminal } from './command.ts'
 import { differencesOf, updated } from './difference.ts'
+import { existingClient, noClient } from './existing-client.ts'
 import { CommandError } from './failures.ts'
-import { grants, optional, optionalList, refreshTtl, resourceUris, scopes } from './options.ts'
+import { dpopPolicies, grants, optional, optionalList, refreshTtl, resourceUris, scopes } from './options.ts'
 
 /** `mintmark client update`: its sessions live on, and get what it may have from now on. */
 export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Terminal): void {
@@ -25,6 +27,14 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
     .option('--no-resource-server', 'none')
     .option('--admin', "it may introspect and revoke everybody's tokens")
     .option('--no-admin', 'only its own')
+    .option('--tls-subject <kind:name>', 'the name in its TLS certificate, where it is known by one')
+    .option('--tls-bound', 'its access tokens work only together with its certificate')
+    .option('--no-tls-bound', 'they are bearer tokens')
+    .addOption(
+      new Option('--dpop <policy>', 'required: its access tokens work only together with a key').choices(
+        dpopPolicies,
+      ),
+    )
     .addOption(
       new Option('--refresh <policy>', 'rotate, strict (no retry), or reuse (no rotation)').choices(
         refreshPolicies,
@@ -37,15 +47,17 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
     .action(
       command(terminal, async (run, id, given) => {
         const { db } = await run.open()
-        const found = await findClient(db, id)
-        if (!found) throw noClient(id)
-        const before = clientMetadata(found)
+        const before = clientMetadata(await existingClient(db, id))
         const after: ClientMetadata = {
           ...before,
           grant_types: optionalList(given.grant, before.grant_types),
           scope: optionalList(given.scope, before.scope),
           resources: optionalList(given.resource, before.resources),
           resource_server: optionalList(given.resourceServer, before.resource_server),
+          tls_subject: given.tlsSubject ?? before.tls_subject,
+          tls_client_certificate_bound_access_tokens:
+            given.tlsBound ?? before.tls_client_certificate_bound_access_tokens,
+          dpop_bound_access_tokens: given.dpop ? given.dpop === 'required' : before.dpop_bound_access_tokens,
           admin: given.admin ?? before.admin,
           refresh: given.refresh ?? before.refresh,
           refresh_idle_ttl: optional(given.refreshIdleTtl, before.refresh_idle_ttl),
@@ -53,15 +65,16 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
         }
         const { refusals, warnings } = await judgeNewClient(db, after)
         if (refusals.length > 0) throw new CommandError(refusals.join('\n'))
+        if (authMethodOf(before) !== authMethodOf(after)) {
+          throw new CommandError(`${id} authenticates with ${authMethodOf(before)}, not with a name`)
+        }
         const settings = changedColumns(clientSettings(before), clientSettings(after))
         if (Object.keys(settings).length > 0) {
-          if (!(await changeClient(db, id, settings))) throw noClient(id)
+          const entry = run.entry('client_changed', { clientId: id, detail: differencesOf(before, after) })
+          if (!(await changeClient(audited(db, entry), id, settings))) throw noClient(id)
           for (const warning of warnings) run.note(`note: ${warning}`)
         }
         return updated('client', id, differencesOf(before, after))
       }),
     )
 }
-
-const noClient = (id: string) =>
-  new CommandError(`there is no client ${id}: \`mintmark client list\` shows all`)

@@ -6,32 +6,49 @@ import {
   findClient,
   insertClient,
   listClients,
-  rotateClientSecret,
 } from '../../db/clients.ts'
 import { audited } from '../../db/audit.ts'
 import type { ClientTable, Database } from '../../db/database.ts'
 import type { Ending } from '../../db/endings.ts'
 import { logRevocation } from '../audit.ts'
-import { grantTypes, refreshPolicies, type ClientMetadata } from '../protocol/client-metadata.ts'
-import { formatDuration } from '../protocol/duration.ts'
+import {
+  authMethodOf,
+  grantTypes,
+  refreshPolicies,
+  type AuthMethod,
+  type ClientMetadata,
+} from '../protocol/client-metadata.ts'
 import { clientMetadata, judgeNewClient, newClientRow } from '../registration.ts'
 import { clientUpdateCommand } from './client-update.ts'
+import { credentialCommands } from './client-credentials.ts'
+import { noteKeysAt, withKeys } from './client-keys.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
+import { existingClient, noClient } from './existing-client.ts'
 import { CommandError, UsageError } from './failures.ts'
-import { duration, grants, origins, refreshTtl, resourceUris, scopes } from './options.ts'
+import { dpopPolicies, grants, origins, refreshTtl, resourceUris, scopes } from './options.ts'
 import { handOutSecret, secretAdvice } from './new-secret.ts'
 import { facts, formatTime, type Row } from './output.ts'
 import { writeEnds } from './revocation.ts'
 
-const day = 86_400
+const choosing = `
+Which client?
+  app                                       authentication                 refresh
+  browser or mobile app                     --public --dpop required       rotate (the default)
+  web app or other program with a back end  --new-key FILE                 rotate
+  nightly job, no user                      --new-key FILE                 none: --grant client_credentials
+  program that cannot do DPoP or keys       a secret (the default)         rotate
+  mail program that keeps its first token   a secret                       reuse
+  service with certificates of your CA      --tls-subject --tls-bound      rotate
+  API that introspects tokens               --new-key FILE, or a secret    none: --resource-server URI
+docs/clients.md has a few lines of code for each.`
 
 /** `mintmark client`: the apps that ask for tokens, and the resource servers that introspect them. */
 export function clientCommands(program: Command, terminal: Terminal): void {
   const client = program.command('client').description('apps that ask for tokens')
 
   verb(client, 'create', 'add a client, and show its secret once', [
-    'mintmark client create --id web --public --grant password refresh_token --resource https://api.example --scope read',
-    'mintmark client create --id nightly --grant client_credentials --resource https://api.example --scope read',
+    'mintmark client create --id app --public --dpop required --grant password refresh_token --resource https://api.example --scope read',
+    'mintmark client create --id nightly --new-key nightly.jwk --grant client_credentials --resource https://api.example --scope read',
     'mintmark client create --id api --resource-server https://api.example --secret-file api.secret',
     'mintmark client create --id ops --admin --grant client_credentials',
   ])
@@ -41,6 +58,20 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .option('--scope <scope...>', 'the scopes it may ask for', scopes)
     .option('--resource <uri...>', 'the APIs it may ask tokens for; the first is the default', resourceUris)
     .option('--resource-server <uri...>', 'the APIs it serves: it may introspect their tokens', resourceUris)
+    .option('--jwks <file>', 'its public keys (private_key_jwt): a JWK Set, or one JWK')
+    .option('--jwks-uri <url>', 'where it publishes them')
+    .option('--new-key <file>', 'make a key for it, and write its private half there (mode 0600)')
+    .option(
+      '--tls-subject <kind:name>',
+      'the name in its TLS certificate (tls_client_auth): san_dns:app.example',
+    )
+    .option('--tls-self-signed', 'it shows a certificate for one of its keys (self_signed_tls_client_auth)')
+    .option('--tls-bound', 'its access tokens work only together with its certificate')
+    .addOption(
+      new Option('--dpop <policy>', 'required: its access tokens work only together with a key of its own')
+        .choices(dpopPolicies)
+        .default('optional' as const),
+    )
     .option('--admin', "it may introspect and revoke everybody's tokens")
     .addOption(
       new Option('--refresh <policy>', 'rotate, strict (no retry), or reuse (no rotation)')
@@ -52,12 +83,17 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .option('--forwards-user-address', "it sends its user's address with each log-in (header Forwarded)")
     .option('--cors-origin <origin...>', 'the origins of its pages, if not those of the server', origins)
     .option('--secret-file <file>', 'write the secret there (mode 0600) instead of showing it')
+    .addHelpText('after', choosing)
     .action(
       command(terminal, async (run, options) => {
-        const { db } = await run.open()
-        const metadata: ClientMetadata = {
+        const { db, config } = await run.open()
+        const declared: Omit<ClientMetadata, 'jwks' | 'jwks_uri'> = {
           client_id: options.id,
           public: options.public ?? false,
+          tls_subject: options.tlsSubject ?? null,
+          tls_self_signed: options.tlsSelfSigned ?? false,
+          tls_client_certificate_bound_access_tokens: options.tlsBound ?? false,
+          dpop_bound_access_tokens: options.dpop === 'required',
           grant_types: options.grant ?? [],
           scope: options.scope ?? [],
           resources: options.resource ?? [],
@@ -69,10 +105,18 @@ export function clientCommands(program: Command, terminal: Terminal): void {
           forwards_user_address: options.forwardsUserAddress ?? false,
           cors_origins: options.corsOrigin ?? [],
         }
-        if (metadata.public && options.secretFile !== undefined) {
-          throw new UsageError('a public client has no secret to write to a file')
-        }
-        return createClient(run, db, metadata, options.secretFile)
+        return withKeys(run, options, async ({ private_key_file: keyFile, ...keys }) => {
+          const metadata = { ...declared, ...keys }
+          const files = { secretFile: options.secretFile, keyFile }
+          if (authMethodOf(metadata) !== 'client_secret' && files.secretFile !== undefined) {
+            throw new UsageError(
+              `a ${metadata.public ? 'public client' : 'client with keys'} has no secret to write to a file`,
+            )
+          }
+          const created = await createClient(run, db, metadata, files)
+          if (keys.jwks_uri !== null) await noteKeysAt(run, config, keys.jwks_uri)
+          return created
+        })
       }),
     )
 
@@ -89,46 +133,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     }),
   )
 
-  verb(client, 'rotate-secret', 'give a client a new secret, and show it once', [
-    'mintmark client rotate-secret nightly --keep-old 24h',
-    'mintmark client rotate-secret nightly --keep-old 1h --secret-file nightly.secret',
-  ])
-    .argument('<client_id>')
-    .option(
-      '--keep-old <duration>',
-      'how long the old secret still works; without it ends now',
-      duration(1, 90 * day),
-    )
-    .option('--secret-file <file>', 'write the secret there (mode 0600) instead of showing it')
-    .action(
-      command(terminal, async (run, id, { keepOld, secretFile }) => {
-        const { db } = await run.open()
-        const found = await existingClient(db, id)
-        if (!found.secret_hash) throw new CommandError(`the client ${id} is public, so it has no secret`)
-        const oldExpiresAt = keepOld === undefined ? null : run.now() + keepOld
-        const secret = await handOutSecret(run, secretFile, async secretHash => {
-          const entry = run.entry('client_secret_rotated', {
-            clientId: id,
-            detail: { old_secret_expires_at: oldExpiresAt },
-          })
-          if (!(await rotateClientSecret(audited(db, entry), id, { secretHash, oldExpiresAt })))
-            throw noClient(id)
-        })
-        const oldWorks =
-          keepOld === undefined
-            ? 'The old secret is refused from now on.'
-            : `The old secret works for another ${formatDuration(keepOld)}, until ${formatTime(oldExpiresAt)}.`
-        return {
-          text: [
-            `Gave the client ${id} a new secret.`,
-            facts({ client_id: id, ...secret }),
-            oldWorks,
-            secretAdvice(secret),
-          ].join('\n'),
-          json: { client_id: id, ...secret, old_secret_expires_at: oldExpiresAt },
-        }
-      }),
-    )
+  credentialCommands(client, terminal)
 
   verb(client, 'disable', 'refuse a client from now on, and end its sessions', [
     'mintmark client disable web',
@@ -186,7 +191,7 @@ async function createClient(
   run: Run,
   db: Database,
   metadata: ClientMetadata,
-  secretFile: string | undefined,
+  { secretFile, keyFile }: { secretFile: string | undefined; keyFile: string | undefined },
 ) {
   const { client_id: id, ...settings } = metadata
   const { refusals, warnings } = await judgeNewClient(db, metadata)
@@ -199,7 +204,8 @@ async function createClient(
     if (!(await insertClient(audited(db, entry), newClientRow(metadata, { secretHash, now }))))
       throw idTaken(id)
   }
-  const secret = metadata.public ? undefined : await handOutSecret(run, secretFile, insert)
+  const hasSecret = authMethodOf(metadata) === 'client_secret'
+  const secret = hasSecret ? await handOutSecret(run, secretFile, insert) : undefined
   if (!secret) await insert(null)
 
   for (const warning of warnings) run.note(`note: ${warning}`)
@@ -210,6 +216,9 @@ async function createClient(
       facts({
         client_id: id,
         ...secret,
+        'authenticates with': secret ? undefined : authMethodOf(metadata),
+        private_key_file: keyFile,
+        dpop: settings.dpop_bound_access_tokens ? 'required' : undefined,
         grants: grant_types.join(' '),
         scope: scope.join(' '),
         resources: resources.join(' '),
@@ -219,13 +228,26 @@ async function createClient(
       }),
       ...(secret ? [secretAdvice(secret)] : []),
     ].join('\n'),
-    json: { client_id: id, ...secret, ...settings, created_at: now, disabled_at: null },
+    json: {
+      client_id: id,
+      ...secret,
+      ...(keyFile !== undefined && { private_key_file: keyFile }),
+      ...settings,
+      token_endpoint_auth_method: methodName(authMethodOf(metadata)),
+      created_at: now,
+      disabled_at: null,
+    },
   }
 }
 
 function rowOf(row: ClientTable): Row {
-  const { grant_types, scope, resources, introspects, refresh_policy, disabled_at } = row
-  const kind = row.is_admin ? 'admin' : row.secret_hash ? 'confidential' : 'public'
+  const { grant_types, scope, resources, introspects, refresh_policy, auth_method, disabled_at } = row
+  const kind = [
+    auth_method === 'none' ? 'public' : row.is_admin ? 'admin' : 'confidential',
+    ...(auth_method === 'none' || auth_method === 'client_secret' ? [] : [auth_method]),
+    ...(row.dpop_bound ? ['dpop'] : []),
+    ...(row.tls_bound ? ['tls-bound'] : []),
+  ].join(' ')
   const refresh = grant_types.split(' ').includes('refresh_token') ? refresh_policy : ''
   const serves = introspects === '' ? [] : [`serves ${introspects}`]
   return {
@@ -243,14 +265,21 @@ function rowOf(row: ClientTable): Row {
 }
 
 function describe(row: ClientTable) {
-  const { created_at, disabled_at, old_secret_expires_at } = row
-  return { ...clientMetadata(row), created_at, disabled_at, old_secret_expires_at }
+  const { auth_method, created_at, disabled_at, old_secret_expires_at, keys_expire_at } = row
+  const token_endpoint_auth_method = methodName(auth_method)
+  return {
+    ...clientMetadata(row),
+    token_endpoint_auth_method,
+    created_at,
+    disabled_at,
+    old_secret_expires_at,
+    keys_expire_at,
+  }
 }
 
-async function existingClient(db: Database, id: string): Promise<ClientTable> {
-  const found = await findClient(db, id)
-  if (!found) throw noClient(id)
-  return found
+/** RFC 7591 §2 has two names for what is one here. */
+function methodName(method: AuthMethod): string {
+  return method === 'client_secret' ? 'client_secret_basic' : method
 }
 
 const idTaken = (id: string) =>
@@ -259,6 +288,3 @@ const idTaken = (id: string) =>
 function tellRevoked({ log }: Run, id: string, { reason, ended_at }: Ending): void {
   logRevocation(log, { event: 'client_revoked', client_id: id }, { reason, at: ended_at })
 }
-
-const noClient = (id: string) =>
-  new CommandError(`there is no client ${id}: \`mintmark client list\` shows all`)

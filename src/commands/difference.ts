@@ -23,6 +23,7 @@ export function drawDifferences(differences: Differences): string[] {
 /** A setting of a client or a resource. The only numbers there are lifetimes. */
 export function formatSetting(value: unknown): string {
   if (Array.isArray(value)) return value.join(' ') || 'none'
+  if (typeof value === 'object' && value !== null) return JSON.stringify(value)
   return typeof value === 'number' ? formatDuration(value) : String(value ?? 'default')
 }
 

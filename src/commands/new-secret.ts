@@ -38,7 +38,8 @@ export function secretAdvice(secret: NewSecret): string {
     : 'The secret is in that file and nowhere else; only its hash is stored.'
 }
 
-function writeNewFile(file: string, text: string): void {
+/** Writes a file that is not there yet, for this user alone, and waits until it is on disk. */
+export function writeNewFile(file: string, text: string): void {
   const descriptor = openSync(file, 'wx', 0o600)
   try {
     writeSync(descriptor, text)

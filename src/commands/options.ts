@@ -53,6 +53,9 @@ export function pastTime(now: () => number): (text: string) => number {
   }
 }
 
+/** Whether a client's tokens must be bound to a DPoP key (RFC 9449 §5.2). */
+export const dpopPolicies = ['optional', 'required'] as const
+
 export const scopes = several(isScopeToken, 'A scope is visible ASCII without quotes and backslashes.')
 
 export const grants = several(

@@ -8,8 +8,10 @@ import type { Config } from '../config.ts'
 import type { Context } from '../context.ts'
 import { openInstallation, type Installation } from '../installation.ts'
 import { startJobs } from '../jobs.ts'
+import { openClientKeys } from '../client-keys.ts'
 import { openKeyRing } from '../keys/key-ring.ts'
 import { openLateness } from '../lateness.ts'
+import { networks } from '../networks.ts'
 import { openLog } from '../log.ts'
 import { openPasswords } from '../passwords.ts'
 import { openRegistry } from '../registry.ts'
@@ -90,6 +92,9 @@ export async function startServer(
   }
 }
 
+/** How long a client's key set may take to arrive. */
+const jwksMilliseconds = 3000
+
 /** Everything that an endpoint depends on. `steady` is a clock in seconds that nobody sets. */
 export async function openContext(
   config: Config,
@@ -107,6 +112,11 @@ export async function openContext(
     rootKeys,
     keys,
     registry,
+    clientKeys: openClientKeys(
+      { isAllowed: networks(config.jwksUriNetworks), milliseconds: jwksMilliseconds },
+      now,
+      log,
+    ),
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(now),
     nextStatusPosition: openStatusPositions(db),

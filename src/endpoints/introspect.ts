@@ -48,8 +48,8 @@ async function authenticateCaller(
   try {
     const client = await authenticateClient(ctx, request, form)
     // RFC 7662 §4: otherwise whoever knows a public client_id could try tokens out.
-    if (client.secret_hash) return client
-    throw new OAuthError('invalid_client', 'introspection is for clients with a secret')
+    if (client.auth_method !== 'none') return client
+    throw new OAuthError('invalid_client', 'introspection is for clients that authenticate')
   } catch (error) {
     // RFC 9701 §5 demands 400 where RFC 7662 §2.3 has 401.
     if (!isSigned || !(error instanceof OAuthError) || error.status !== 401) throw error
@@ -91,22 +91,30 @@ function introspects(client: Client, audience: unknown): boolean {
   return typeof audience === 'string' && client.introspects.split(' ').includes(audience)
 }
 
+/** A token that is bound to a DPoP key is of no use as a bearer token. */
+function tokenTypeOf({ cnf }: Readonly<Record<string, unknown>>): 'DPoP' | 'Bearer' {
+  return typeof cnf === 'object' && cnf !== null && 'jkt' in cnf ? 'DPoP' : 'Bearer'
+}
+
 /** A refresh token is active while it could be used: what it would be told is judged, and not done. */
 async function whyUseless(ctx: Context, session: Session, generation: number): Promise<string | undefined> {
   const owner = await ctx.registry.findClient(session.client_id)
   if (!owner) return 'the client is unknown'
-  const verdict = judgeRefresh(generation, session, ctx.now(), policyOf(ctx, owner))
+  const verdict = judgeRefresh(generation, session, ctx.now(), policyOf(ctx, owner, session))
   return ['theft', 'expired', 'exhausted'].includes(verdict.kind)
     ? `a refresh would end in ${verdict.kind}`
     : undefined
 }
 
-/** RFC 7662 §2.2: what the token says, and the user's name; not where its status is listed, for here it is known. */
+/**
+ * RFC 7662 §2.2: what the token says (with `cnf`, RFC 9449 §6.2 and RFC 8705 §3.2), and the user's name; not where its
+ * status is listed, for here it is known.
+ */
 function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: 'access_token' }>) {
   const { status, ...members } = claims
   return {
     active: true,
-    token_type: 'Bearer',
+    token_type: tokenTypeOf(claims),
     ...(session.username !== null && { username: session.username }),
     ...members,
   }

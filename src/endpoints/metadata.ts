@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Context } from '../context.ts'
+import { clientAlgs } from '../keys/jws.ts'
 import { introspectionAlg } from './introspect.ts'
 import { grants } from './token.ts'
 
@@ -27,20 +28,33 @@ export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
  * RFC 8414 §3.2 demands that empty ones are left out.
  */
 async function metadata({ config, registry }: Context) {
-  const { issuer } = config
+  const { issuer, clientCert, mtlsUrl } = config
   const scopes = await registry.listScopes()
-  const secretMethods = ['client_secret_basic', 'client_secret_post']
+  const authMethods = [
+    'client_secret_basic',
+    'client_secret_post',
+    'private_key_jwt',
+    ...tlsMethods(clientCert),
+  ]
   return {
     issuer,
     token_endpoint: `${issuer}/token`,
-    token_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    token_endpoint_auth_methods_supported: [...authMethods, 'none'],
+    token_endpoint_auth_signing_alg_values_supported: clientAlgs,
     grant_types_supported: [...grants.keys()],
     ...(scopes.length > 0 && { scopes_supported: scopes }),
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     introspection_endpoint: `${issuer}/introspect`,
-    introspection_endpoint_auth_methods_supported: secretMethods,
+    introspection_endpoint_auth_methods_supported: authMethods,
+    introspection_endpoint_auth_signing_alg_values_supported: clientAlgs,
     revocation_endpoint: `${issuer}/revoke`,
-    revocation_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    revocation_endpoint_auth_methods_supported: [...authMethods, 'none'],
+    revocation_endpoint_auth_signing_alg_values_supported: clientAlgs,
+    // RFC 9449 §5.1
+    dpop_signing_alg_values_supported: clientAlgs,
+    // RFC 8705 §3.3, §5
+    ...(clientCert !== 'off' && { tls_client_certificate_bound_access_tokens: true }),
+    ...(mtlsUrl !== issuer && { mtls_endpoint_aliases: endpointsAt(mtlsUrl) }),
     // RFC 9701 §7
     introspection_signing_alg_values_supported: [introspectionAlg],
     // draft-parecki-oauth-global-token-revocation §4
@@ -49,5 +63,19 @@ async function metadata({ config, registry }: Context) {
     status_list_aggregation_endpoint: `${issuer}/status-lists`,
     // draft-ietf-oauth-refresh-token-expiration §8
     refresh_token_expiration_types_supported: ['authorization', 'token_timeout'],
+  }
+}
+
+/** A certificate that nobody has verified proves a key, and no name (RFC 8705 §2). */
+function tlsMethods(clientCert: Context['config']['clientCert']): readonly string[] {
+  if (clientCert === 'off') return []
+  return [...(clientCert === 'verified' ? ['tls_client_auth'] : []), 'self_signed_tls_client_auth']
+}
+
+function endpointsAt(base: string) {
+  return {
+    token_endpoint: `${base}/token`,
+    introspection_endpoint: `${base}/introspect`,
+    revocation_endpoint: `${base}/revoke`,
   }
 }

@@ -1,12 +1,14 @@
 import type { FastifyInstance } from 'fastify'
 import { callerOf } from '../caller.ts'
 import { authenticateClient } from '../client-auth.ts'
+import { confirmationOf, requireProof, tokenUrls, type Confirmation } from '../confirmation.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { clientCredentials } from '../grants/client-credentials.ts'
 import type { Grant, Granted } from '../grants/grant.ts'
 import { password } from '../grants/password.ts'
 import { refreshToken } from '../grants/refresh-token.ts'
+import { dpopNonces } from '../keys/dpop-nonces.ts'
 import { accessTokenClaims } from '../protocol/access-token.ts'
 import { formOf, required } from '../protocol/form.ts'
 import type { Client } from '../registry.ts'
@@ -19,9 +21,16 @@ export const grants: ReadonlyMap<string, Grant> = new Map([
 
 /** POST /token (RFC 6749 §3.2): the only place that issues tokens. */
 export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
-  app.post('/token', async request => {
+  const dpop = { urls: tokenUrls(ctx.config), nonces: dpopNonces(ctx.rootKeys, ctx.now) }
+  app.post('/token', async (request, reply) => {
     const form = formOf(request.body)
+    const { dpop: header } = request.headers
+    // First, so that a proof which only lacks a nonce has cost nothing, an assertion for instance.
+    const offerNonce = () => reply.header('dpop-nonce', dpop.nonces.current())
+    if (header !== undefined) offerNonce()
+    const proof = header === undefined ? undefined : requireProof(ctx.now(), String(header), dpop)
     const client = await authenticateClient(ctx, request, form)
+    if (client.dpop_bound === 1) offerNonce()
 
     const grantType = required(form, 'grant_type')
     const grant = grants.get(grantType)
@@ -29,25 +38,34 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     if (!client.grant_types.split(' ').includes(grantType)) {
       throw new OAuthError('unauthorized_client', 'the client has not been given this grant type')
     }
-    return tokenResponse(ctx, client, await grant(ctx, client, form, callerOf(request, client)))
+    const confirmation = confirmationOf(client, request.headers, proof)
+    const caller = callerOf(request, client)
+    return tokenResponse(ctx, client, await grant(ctx, client, form, caller, confirmation), confirmation)
   })
 }
 
 /** RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration, and our own `device_token`. */
-async function tokenResponse(ctx: Context, client: Client, granted: Granted) {
+async function tokenResponse(
+  ctx: Context,
+  client: Client,
+  granted: Granted,
+  confirmation: Confirmation | undefined,
+) {
   const { target, refresh, deviceToken } = granted
   const now = ctx.now()
+  const { audience, scope, hasStatus } = target
   const facts = {
     ...granted,
     clientId: client.id,
-    audience: target.audience,
-    scope: target.scope,
-    statusPosition: target.hasStatus ? granted.statusPosition : undefined,
+    audience,
+    scope,
+    statusPosition: hasStatus ? granted.statusPosition : undefined,
+    cnf: confirmation?.cnf,
   }
   const claims = accessTokenClaims(ctx.config.issuer, facts, now, target.accessTokenSeconds)
   return {
     access_token: await ctx.keys.sign('at+jwt', target.alg, claims),
-    token_type: 'Bearer',
+    token_type: confirmation?.tokenType ?? 'Bearer',
     expires_in: target.accessTokenSeconds,
     ...(target.scope === '' ? {} : { scope: target.scope }),
     ...(refresh && {

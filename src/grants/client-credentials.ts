@@ -2,6 +2,7 @@ import { audited } from '../../db/audit.ts'
 import { findMachineSession, insertSession } from '../../db/sessions.ts'
 import { requestEntry } from '../audit-trail.ts'
 import type { Caller } from '../caller.ts'
+import { spendProof } from '../confirmation.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { newUuid } from '../protocol/secrets.ts'
@@ -10,14 +11,15 @@ import { targetOf } from '../target.ts'
 import type { Grant } from './grant.ts'
 
 /** RFC 6749 §4.4: a token for the client itself, without a refresh token. It belongs to the client's machine session. */
-export const clientCredentials: Grant = async (ctx, client, form, caller) => {
-  if (client.secret_hash === null) {
+export const clientCredentials: Grant = async (ctx, client, form, caller, confirmation) => {
+  if (client.auth_method === 'none') {
     throw new OAuthError(
       'unauthorized_client',
       'only a confidential client may use the client_credentials grant',
     )
   }
   const target = await targetOf(ctx, client, form, { scope: client.scope, resource: null })
+  if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
   const session = await machineSession(ctx, client, caller)
   return {
     target,

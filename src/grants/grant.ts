@@ -1,11 +1,18 @@
 import type { Caller } from '../caller.ts'
+import type { Confirmation } from '../confirmation.ts'
 import type { Context } from '../context.ts'
 import type { Form } from '../protocol/form.ts'
 import type { Client } from '../registry.ts'
 import type { Target } from '../target.ts'
 
 /** Decides whether this client may have tokens now, and for what. Issuing them is the endpoint's work. */
-export type Grant = (ctx: Context, client: Client, form: Form, caller: Caller) => Promise<Granted>
+export type Grant = (
+  ctx: Context,
+  client: Client,
+  form: Form,
+  caller: Caller,
+  confirmation: Confirmation | undefined,
+) => Promise<Granted>
 
 export interface Granted {
   /** The resource and the scope that the access token is for. */

@@ -1,6 +1,7 @@
 import { audited } from '../../db/audit.ts'
 import { insertSession } from '../../db/sessions.ts'
 import { requestEntry } from '../audit-trail.ts'
+import { boundKey, spendProof } from '../confirmation.ts'
 import { unavailable } from '../errors.ts'
 import { sourcesAfter, verifyLogIn } from '../log-in.ts'
 import { sealDeviceToken } from '../protocol/device-token.ts'
@@ -12,7 +13,7 @@ import type { Grant } from './grant.ts'
 import { idleSeconds } from './refresh-token.ts'
 
 /** RFC 6749 §4.3: starts a session. RFC 9700 §2.4 forbids this grant, so a client has it only if it was given it. */
-export const password: Grant = async (ctx, client, form, caller) => {
+export const password: Grant = async (ctx, client, form, caller, confirmation) => {
   const username = required(form, 'username').normalize('NFC')
   const secretWord = required(form, 'password')
   const resource = form.get('resource') ?? null
@@ -21,6 +22,7 @@ export const password: Grant = async (ctx, client, form, caller) => {
   const logIn = { username, password: secretWord, client, caller, deviceToken: form.get('device_token') }
   const user = await verifyLogIn(ctx, logIn)
 
+  if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
   const now = ctx.now()
   const secret = newSessionSecret()
   const absoluteExpiresAt = now + (client.refresh_absolute_seconds ?? ctx.config.refreshAbsoluteSeconds)
@@ -39,6 +41,7 @@ export const password: Grant = async (ctx, client, form, caller) => {
     absolute_expires_at: absoluteExpiresAt,
     status_position: await ctx.nextStatusPosition(absoluteExpiresAt),
     last_address: caller.address,
+    key_thumbprint: boundKey(client, confirmation),
   }
   const entry = requestEntry(client, caller, {
     at: now,

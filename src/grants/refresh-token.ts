@@ -10,6 +10,7 @@ import { audited, type NewAuditEntry } from '../../db/audit.ts'
 import type { RotatedSession } from '../../db/rotations.ts'
 import { requestEntry, type AuditEvent } from '../audit-trail.ts'
 import type { Caller } from '../caller.ts'
+import { boundKey, spendProof } from '../confirmation.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { required } from '../protocol/form.ts'
@@ -24,12 +25,14 @@ import type { Grant, Granted } from './grant.ts'
  * RFC 6749 §6, with rotation and detection of reuse as RFC 9700 §4.14.2 wants them, and with retries: the successor
  * is computed from the token presented, so a request that is repeated gets the same one.
  */
-export const refreshToken: Grant = async (ctx, client, form, caller) => {
+export const refreshToken: Grant = async (ctx, client, form, caller, confirmation) => {
   const opened = openRefreshToken(ctx.rootKeys.macKeyOf, required(form, 'refresh_token'))
   if (opened.kind === 'unknown_root_key')
     throw unavailable('a refresh token names a root key that is not known here yet')
   if (opened.kind !== 'genuine') throw refused(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
-  const presented = { ...opened.token, secretHash: hashSecret(opened.token.secret), caller }
+  if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
+  const keyThumbprint = boundKey(client, confirmation)
+  const presented = { ...opened.token, secretHash: hashSecret(opened.token.secret), keyThumbprint, caller }
   const narrow = (session: Pick<Session, 'scope' | 'resource'>) => targetOf(ctx, client, form, session)
 
   // What the client asks for may be refused, and that must cost it nothing: it is looked at before the session moves.
@@ -50,6 +53,8 @@ export const refreshToken: Grant = async (ctx, client, form, caller) => {
 interface Presented extends RefreshToken {
   readonly secretHash: Buffer
   readonly caller: Caller
+  /** The key that came with it, if its client must show one. */
+  readonly keyThumbprint: Buffer | null
 }
 
 /** The ordinary case is one statement, which checks all that a judge would. If it changes nothing, there is a case. */
@@ -60,6 +65,7 @@ function rotate(ctx: Context, client: Client, presented: Presented): Promise<Rot
     secretHash: presented.secretHash,
     clientId: client.id,
     generation: presented.generation,
+    keyThumbprint: presented.keyThumbprint,
     now,
     idleExpiresAt: now + idleSeconds(ctx, client),
     retrySeconds: retrySeconds(ctx, client),
@@ -99,16 +105,11 @@ async function applyVerdict(
   const { db, log } = ctx
   const now = ctx.now()
   const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
-  const facts = {
-    sid: formatUuid(session.id),
-    client_id: client.id,
-    presented: presented.generation,
-    current: session.generation,
-  }
-  const recorded = (event: AuditEvent, detail = {}) =>
-    audited(db, verdictEntry(ctx, client, presented, session, { event, detail }))
+  const facts = factsOf(client, presented, session)
+  const recorded = (event: AuditEvent) =>
+    audited(db, verdictEntry(ctx, client, presented, session, { event }))
 
-  const verdict = judgeRefresh(presented.generation, session, now, policyOf(ctx, client))
+  const verdict = judgeRefresh(presented.generation, session, now, policyOf(ctx, client, session))
   switch (verdict.kind) {
     case 'rotate': {
       const rotated = await rotate(ctx, client, presented)
@@ -134,13 +135,9 @@ async function applyVerdict(
       if (isHealed) log.warn(event, 'the database has gone back in time: a session was healed')
       return undefined // to be judged anew, as the current token that it now is
     }
-    case 'theft': {
-      const { id, last_address } = session
-      const isEnded = await revokeSession(recorded('session_theft', { last_address }), id, now, 'theft')
-      const event = { event: 'session_revoked', reason: 'theft', ...facts }
-      if (isEnded) log.warn(event, 'a refresh token was reused by two holders')
+    case 'theft':
+      await endStolen(ctx, client, presented, session)
       throw refused('the refresh token was used by two holders')
-    }
     case 'expired':
       throw refused('the session has expired')
     case 'exhausted':
@@ -155,7 +152,7 @@ function verdictEntry(
   client: Client,
   { caller, generation }: Presented,
   session: Session,
-  { event, detail }: { readonly event: AuditEvent; readonly detail: object },
+  { event, detail }: { readonly event: AuditEvent; readonly detail?: object },
 ): NewAuditEntry {
   return requestEntry(client, caller, {
     at: ctx.now(),
@@ -176,7 +173,58 @@ async function ownSession(ctx: Context, client: Client, presented: Presented): P
   if (session.revoked_at !== null) throw refused(`the session was revoked (${session.revoke_reason})`)
   if (!session.isOfThisEpoch)
     throw refused("the session was ended by a change of its user's or client's epoch")
+  if (session.key_thumbprint && !isKeyOf(session.key_thumbprint, presented)) {
+    await refuseKeyless(ctx, client, presented, session)
+  }
   return session
+}
+
+function isKeyOf(thumbprint: Buffer, { keyThumbprint }: Presented): boolean {
+  return keyThumbprint !== null && isSameHash(thumbprint, keyThumbprint)
+}
+
+/**
+ * A token of a bound session without its key is of no use, and of no harm to the session: whoever has stolen it cannot
+ * end it either. Unless it is of the time before the session was bound: then it did count, and its holder is another
+ * than the one who has bound the session since.
+ */
+async function refuseKeyless(
+  ctx: Context,
+  client: Client,
+  presented: Presented,
+  session: Session,
+): Promise<never> {
+  const { kind } = judgeRefresh(presented.generation, session, ctx.now(), policyOf(ctx, client, session))
+  if (presented.generation < session.bound_generation && kind !== 'repeat') {
+    await endStolen(ctx, client, presented, session)
+  }
+  throw refused('the session is bound to a key that was not shown')
+}
+
+async function endStolen(
+  ctx: Context,
+  client: Client,
+  presented: Presented,
+  session: Session,
+): Promise<void> {
+  const { id, last_address } = session
+  const entry = verdictEntry(ctx, client, presented, session, {
+    event: 'session_theft',
+    detail: { last_address },
+  })
+  if (await revokeSession(audited(ctx.db, entry), id, ctx.now(), 'theft')) {
+    const event = { event: 'session_revoked', reason: 'theft', ...factsOf(client, presented, session) }
+    ctx.log.warn(event, 'a refresh token was reused by two holders')
+  }
+}
+
+function factsOf(client: Client, presented: Presented, session: Session) {
+  return {
+    sid: formatUuid(session.id),
+    client_id: client.id,
+    presented: presented.generation,
+    current: session.generation,
+  }
 }
 
 function granted(
@@ -209,9 +257,16 @@ function granted(
   }
 }
 
-export function policyOf(ctx: Context, client: Client): RefreshPolicy {
+/** How refreshes of this session are judged. */
+export function policyOf(
+  ctx: Context,
+  client: Client,
+  session: Pick<Session, 'key_thumbprint'>,
+): RefreshPolicy {
+  // A public client may only reuse what is bound to its key. A session of before is bound by being rotated once.
+  const mustBind = client.auth_method === 'none' && session.key_thumbprint === null
   return {
-    kind: client.refresh_policy,
+    kind: client.refresh_policy === 'reuse' && mustBind ? 'rotate' : client.refresh_policy,
     retrySeconds: retrySeconds(ctx, client),
     lateLimit: ctx.config.refreshLateLimit,
     isOutage: ctx.lateness.isOutage(),

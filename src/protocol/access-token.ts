@@ -21,6 +21,8 @@ export interface AccessTokenFacts {
   readonly roles: string
   /** Where its session's status is listed; undefined where the resource does not want to know. */
   readonly statusPosition: number | undefined
+  /** The key that it is bound to (RFC 7800 §3.1); undefined for a bearer token. */
+  readonly cnf: object | undefined
 }
 
 /** The claims of a JWT access token (RFC 9068 §2.2), with the place of its status (draft-ietf-oauth-status-list §6.2). */
@@ -44,5 +46,6 @@ export function accessTokenClaims(
     ...(facts.amr === '' ? {} : { amr: facts.amr.split(' ') }),
     ...(facts.roles === '' ? {} : { roles: facts.roles.split(' ') }),
     ...(facts.statusPosition === undefined ? {} : { status: statusClaim(issuer, facts.statusPosition) }),
+    ...(facts.cnf && { cnf: facts.cnf }),
   }
 }

@@ -5,6 +5,17 @@ export interface ClientMetadata {
   readonly client_id: string
   /** `token_endpoint_auth_method` `none`. */
   readonly public: boolean
+  /** Its public keys (RFC 7517 §5), or the URL where it publishes them: it signs assertions, and has no secret. */
+  readonly jwks: object | null
+  readonly jwks_uri: string | null
+  /** The name in its TLS certificate after its kind, like `san_dns:app.example` (RFC 8705 §2.1.2), and no secret. */
+  readonly tls_subject: string | null
+  /** It shows a certificate for one of its keys, instead of signing assertions (RFC 8705 §2.2). */
+  readonly tls_self_signed: boolean
+  /** All its access tokens are bound to its certificate (RFC 8705 §3.4). */
+  readonly tls_client_certificate_bound_access_tokens: boolean
+  /** All its access tokens are bound to a DPoP key: a token request without a proof is refused (RFC 9449 §5.2). */
+  readonly dpop_bound_access_tokens: boolean
   readonly grant_types: readonly string[]
   readonly scope: readonly string[]
   /** The URIs of the resources it may ask tokens for. The first is the default. */
@@ -23,6 +34,19 @@ export interface ClientMetadata {
 
 export type RefreshPolicy = 'rotate' | 'strict' | 'reuse'
 
+export type AuthMethod =
+  'none' | 'client_secret' | 'private_key_jwt' | 'tls_client_auth' | 'self_signed_tls_client_auth'
+
+/** How a client authenticates, which follows from what it has. */
+export function authMethodOf(
+  client: Pick<ClientMetadata, 'public' | 'jwks' | 'jwks_uri' | 'tls_subject' | 'tls_self_signed'>,
+): AuthMethod {
+  if (client.public) return 'none'
+  if (client.tls_subject !== null) return 'tls_client_auth'
+  if (client.tls_self_signed) return 'self_signed_tls_client_auth'
+  return client.jwks !== null || client.jwks_uri !== null ? 'private_key_jwt' : 'client_secret'
+}
+
 export const refreshPolicies: readonly RefreshPolicy[] = ['rotate', 'strict', 'reuse']
 export const grantTypes: readonly string[] = ['password', 'refresh_token', 'client_credentials']
 
@@ -39,7 +63,12 @@ export function judgeClient(
   scopesOf: (uri: string) => readonly string[] | undefined,
 ): ClientVerdict {
   return {
-    refusals: [...idRefusals(client.client_id), ...refusals(client), ...unknownResources(client, scopesOf)],
+    refusals: [
+      ...idRefusals(client.client_id),
+      ...refusals(client),
+      ...authRefusals(client),
+      ...unknownResources(client, scopesOf),
+    ],
     warnings: [...warnings(client), ...uselessScopes(client, scopesOf)],
   }
 }
@@ -79,8 +108,11 @@ function* refusals(client: ClientMetadata): Generator<string> {
       yield 'a public client cannot have client_credentials: it has no secret'
     if (admin) yield 'a public client cannot be an admin: it has no secret'
     if (resource_server.length > 0) yield 'a public client cannot introspect tokens: it has no secret'
-    if (refresh === 'reuse')
-      yield 'a public client cannot reuse refresh tokens: whoever copies one could use it for ever'
+    if (refresh === 'reuse' && !isBound(client))
+      yield (
+        'a public client cannot reuse refresh tokens that are bound to no key: whoever copies one could use it ' +
+        'for ever (--dpop required binds them)'
+      )
     if (client.forwards_user_address)
       yield 'a public client cannot forward addresses: it has no secret, so anybody could make them up'
   }
@@ -89,6 +121,28 @@ function* refusals(client: ClientMetadata): Generator<string> {
       `the idle limit (${formatDuration(idle)}) is longer than the absolute one ` +
       `(${formatDuration(absolute)}), but no session outlives the latter`
     )
+  }
+}
+
+function isBound(client: ClientMetadata): boolean {
+  return client.dpop_bound_access_tokens || client.tls_client_certificate_bound_access_tokens
+}
+
+function* authRefusals(client: ClientMetadata): Generator<string> {
+  const { jwks, jwks_uri, tls_subject, tls_self_signed } = client
+  const hasKeys = jwks !== null || jwks_uri !== null
+  if (client.public && (hasKeys || tls_subject !== null || tls_self_signed)) {
+    yield 'a public client has nothing to authenticate with: leave its keys and names out, or do not call it public'
+  }
+  if (jwks !== null && jwks_uri !== null) yield 'it has its keys in jwks or at jwks_uri, and not both'
+  if (tls_subject !== null && (hasKeys || tls_self_signed)) {
+    yield 'a client with a tls_subject is known by the name in its certificate, and has no keys of its own'
+  }
+  if (tls_self_signed && !hasKeys) {
+    yield 'a self-signed certificate is known by its key: give the client jwks or jwks_uri'
+  }
+  if (client.dpop_bound_access_tokens && client.tls_client_certificate_bound_access_tokens) {
+    yield 'its tokens are bound to one key: to that of DPoP or to that of its certificate'
   }
 }
 
@@ -102,19 +156,12 @@ function* unknownResources(
   }
 }
 
-function* warnings({
-  grant_types,
-  admin,
-  refresh,
-  refresh_idle_ttl,
-  refresh_absolute_ttl,
-  forwards_user_address,
-  public: isPublic,
-}: ClientMetadata): Generator<string> {
+function* warnings(client: ClientMetadata): Generator<string> {
+  const { grant_types, admin, refresh, refresh_idle_ttl, refresh_absolute_ttl } = client
   const hasRefresh = grant_types.includes('refresh_token')
   if (grant_types.includes('password')) {
     yield 'RFC 9700 §2.4 forbids the password grant: it is for your own apps alone, and the README says what to use instead'
-    if (!isPublic && !forwards_user_address) {
+    if (!client.public && !client.forwards_user_address) {
       yield (
         'all its users come from one address here, so guesses at their passwords are limited for each account only: ' +
         "if it can send its user's address in the header Forwarded, create it with --forwards-user-address"
@@ -133,11 +180,18 @@ function* warnings({
       'and a request that was answered with 503 is not always safe to retry'
     )
   }
-  if (refresh === 'reuse') {
+  if (refresh === 'reuse' && !(client.public && isBound(client))) {
     yield 'reuse: its refresh tokens never change, so a stolen one works unseen until its session ends'
   }
   if (admin) {
     yield "an admin may introspect and revoke everybody's tokens: keep its secret like a root password"
+  }
+  if (
+    client.tls_subject !== null ||
+    client.tls_self_signed ||
+    client.tls_client_certificate_bound_access_tokens
+  ) {
+    yield 'its certificate comes from a proxy that ends TLS: MINTMARK_CLIENT_CERT and MINTMARK_TRUST_PROXY must be set'
   }
 }
 

@@ -67,6 +67,12 @@ function readResource(value: unknown, path: string, problems: string[]): Resourc
 const clientKeys = [
   'client_id',
   'public',
+  'jwks',
+  'jwks_uri',
+  'tls_subject',
+  'tls_self_signed',
+  'tls_client_certificate_bound_access_tokens',
+  'dpop_bound_access_tokens',
   'grant_types',
   'scope',
   'resources',
@@ -92,6 +98,12 @@ function readClient(value: unknown, path: string, problems: string[]): ClientMet
   return {
     client_id: fields.text('client_id', undefined, text => text !== '', 'a client_id'),
     public: fields.flag('public'),
+    jwks: fields.optional('jwks', isObject, 'an object'),
+    jwks_uri: fields.optional('jwks_uri', isText, 'a URL'),
+    tls_subject: fields.optional('tls_subject', isText, 'a name after its kind, like san_dns:app.example'),
+    tls_self_signed: fields.flag('tls_self_signed'),
+    tls_client_certificate_bound_access_tokens: fields.flag('tls_client_certificate_bound_access_tokens'),
+    dpop_bound_access_tokens: fields.flag('dpop_bound_access_tokens'),
     grant_types: fields.list('grant_types', text => text !== '', 'grant types'),
     scope: fields.list('scope', isScopeToken, 'scopes: visible ASCII without quotes and backslashes'),
     resources: fields.list('resources', isResourceUri, 'URIs of resources'),
@@ -107,9 +119,9 @@ function readClient(value: unknown, path: string, problems: string[]): ClientMet
 
 /** Reads the fields of one object, and notes what is wrong with them under their path. */
 function fieldsOf(value: unknown, path: string, keys: readonly string[], problems: string[]) {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-  const fields = new Map<string, unknown>(isObject ? Object.entries(value) : [])
-  if (!isObject) problems.push(`${path} takes an object with ${keys.join(', ')}`)
+  const isRead = isObject(value)
+  const fields = new Map<string, unknown>(isRead ? Object.entries(value) : [])
+  if (!isRead) problems.push(`${path} takes an object with ${keys.join(', ')}`)
   for (const key of fields.keys()) {
     if (keys.includes(key)) continue
     const nearest = nearestName(key, keys)
@@ -135,8 +147,15 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
     ): string => {
       const text = fields.has(key) ? fields.get(key) : fallback
       if (typeof text === 'string' && isValid(text)) return text
-      if (isObject) refuse(key, takes)
+      if (isRead) refuse(key, takes)
       return ''
+    },
+    /** null when it is not there. */
+    optional: <T>(key: string, isValid: (value: unknown) => value is T, takes: string): T | null => {
+      const value = fields.get(key) ?? null
+      if (value === null || isValid(value)) return value
+      refuse(key, takes)
+      return null
     },
     /** A list, or a text with spaces. */
     list: (key: string, isValid: (item: string) => boolean, takes: string): readonly string[] => {
@@ -168,6 +187,11 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
     },
   }
 }
+
+const isText = (value: unknown) => typeof value === 'string'
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function repeated(what: string, names: readonly string[]): string[] {
   const repeats = names.filter((name, i) => name !== '' && names.indexOf(name) < i)

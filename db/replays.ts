@@ -1,0 +1,60 @@
+import { batcher } from './batcher.ts'
+import type { Database } from './database.ts'
+import type { Postgres } from './postgres.ts'
+import { isBusy, type Sqlite } from './sqlite.ts'
+
+/** A proof or an assertion that was used, and must not be used again before it has expired. */
+export interface ReplayTable {
+  id: Buffer
+  expires_at: number
+}
+
+/** The one use of a proof or an assertion. */
+export interface Use {
+  /** What is the same when it comes again: a hash. */
+  readonly id: Buffer
+  /** When it is refused for its age, in seconds since the epoch. */
+  readonly expiresAt: number
+}
+
+/** Remembers a use, for all instances; false when it is known already. Durable when it returns. */
+export type RememberUse = (use: Use) => Promise<boolean>
+
+/** Uses that arrive together are committed together. */
+export function sqliteReplays(sqlite: Sqlite): RememberUse {
+  const statement = 'insert into replays (id, expires_at) values (?, ?) on conflict do nothing'
+  return batcher<Use, boolean>({
+    keyOf: use => use.id.toString('latin1'),
+    isSame: () => false,
+    commit: uses =>
+      sqlite.transact(prepare => {
+        const insert = prepare(statement)
+        return uses.map(({ id, expiresAt }) => insert.run([id, expiresAt]).changes === 1)
+      }),
+    mayBeOneEntry: error => !isBusy(error),
+    limit: 128,
+    patienceMs: 5000,
+  })
+}
+
+/** Each by itself: PostgreSQL commits together what arrives together on its own. */
+export function postgresReplays(postgres: Postgres): RememberUse {
+  const statement = 'insert into replays (id, expires_at) values ($1, $2) on conflict do nothing returning id'
+  return async ({ id, expiresAt }) => (await postgres.query(statement, [id, expiresAt])).length === 1
+}
+
+/** Forgets at most `limit` uses of what has expired; how many it were. */
+export async function forgetUses({ sql }: Database, now: number, limit: number): Promise<number> {
+  const { numDeletedRows } = await sql
+    .deleteFrom('replays')
+    .where('id', 'in', query =>
+      query
+        .selectFrom('replays')
+        .select('id')
+        .where('expires_at', '<=', now)
+        .orderBy('expires_at')
+        .limit(limit),
+    )
+    .executeTakeFirstOrThrow()
+  return Number(numDeletedRows)
+}

@@ -1,0 +1,128 @@
+import { Resolver } from 'node:dns/promises'
+import http, { type IncomingMessage } from 'node:http'
+import https from 'node:https'
+import { isIP, type LookupFunction } from 'node:net'
+import { isLoopback } from './config.ts'
+import { isPublicAddress, type IsIn } from './networks.ts'
+
+const bytesMax = 64 * 1024
+const redirectsMax = 3
+
+/** How far a request for a key set may go. */
+export interface Reach {
+  /** Private addresses that are allowed nevertheless. */
+  readonly isAllowed: IsIn
+  /** For all of it: names, redirects, and the last byte. */
+  readonly milliseconds: number
+  /** Name servers, with their port; those of the system unless told. */
+  readonly nameServers?: readonly string[]
+}
+
+/** Whether a URL may be a `jwks_uri`: https, or http on this machine itself; no credentials, no fragment. */
+export function isJwksUri(text: string): boolean {
+  const url = URL.parse(text)
+  return url !== null && !/[\s#]/.test(text) && isKeyUrl(url)
+}
+
+function isKeyUrl({ protocol, hostname, username, password }: URL): boolean {
+  const isSafe = protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
+  return isSafe && username === '' && password === ''
+}
+
+/**
+ * Fetches a client's key set (RFC 7517 §5) and parses its JSON. A client's owner chooses the URL, so nothing about it is
+ * trusted: every address it leads to must be public or allowed, the names' answers and all redirects included, and it is
+ * those very addresses that are connected to. Rejects with an error that says what was wrong, within the time.
+ *
+ * Names are asked for by DNS alone (no /etc/hosts): the system's own resolver would hold a thread of the pool until it
+ * has an answer, and passwords need these.
+ */
+export async function fetchJwks(uri: string, reach: Reach): Promise<unknown> {
+  const signal = AbortSignal.timeout(reach.milliseconds)
+  let url = new URL(uri)
+  for (let redirects = 0; redirects <= redirectsMax; redirects++) {
+    if (!isKeyUrl(url)) throw new Error(`${url.origin} is not https, or the URL has credentials`)
+    const response = await get(url, await addressesOf(url, reach, signal), signal)
+    const next = redirectOf(response, url)
+    if (!next) return JSON.parse(await bodyOf(response))
+    response.destroy()
+    url = next
+  }
+  throw new Error(`more than ${redirectsMax} redirects`)
+}
+
+/** The addresses of the URL's host; all of them may be connected to. */
+async function addressesOf({ hostname }: URL, reach: Reach, signal: AbortSignal): Promise<readonly string[]> {
+  const name = hostname.replace(/^\[|\]$/g, '')
+  const addresses =
+    isIP(name) !== 0 ? [name] : name === 'localhost' ? ['127.0.0.1'] : await resolve(name, reach, signal)
+  const forbidden = addresses.find(address => !isPublicAddress(address) && !reach.isAllowed(address))
+  if (forbidden !== undefined) {
+    throw new Error(
+      `${name} is at ${forbidden}, a private address that MINTMARK_JWKS_URI_NETWORKS does not allow`,
+    )
+  }
+  return addresses
+}
+
+async function resolve(
+  name: string,
+  { nameServers }: Reach,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const resolver = new Resolver({ timeout: 1000, tries: 2 })
+  if (nameServers) resolver.setServers(nameServers)
+  signal.addEventListener('abort', () => resolver.cancel(), { once: true })
+  const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
+  const addresses = answers.flatMap(answer => (answer.status === 'fulfilled' ? answer.value : []))
+  if (addresses.length === 0) {
+    throw new Error(`${name} has no address`, { cause: answers.find(({ status }) => status === 'rejected') })
+  }
+  return addresses
+}
+
+function get(url: URL, addresses: readonly string[], signal: AbortSignal): Promise<IncomingMessage> {
+  const found = addresses.map(address => ({ address, family: isIP(address) }))
+  // Whoever connects asks again what the name means, and gets the answer that was looked at.
+  const lookup: LookupFunction = (_name, { all }, callback) => {
+    if (all) callback(null, found)
+    else callback(null, found[0]?.address ?? '', found[0]?.family)
+  }
+  const headers = {
+    accept: 'application/jwk-set+json, application/json',
+    'accept-encoding': 'identity',
+    'user-agent': 'mintmark',
+  }
+  return new Promise((resolve, reject) => {
+    const options = { agent: false, lookup, signal, headers, maxHeaderSize: 16 * 1024 }
+    const isTls = url.protocol === 'https:'
+    const request = isTls ? https.get(url, options, resolve) : http.get(url, options, resolve)
+    request.on('error', reject)
+  })
+}
+
+const redirectStatuses: readonly (number | undefined)[] = [301, 302, 303, 307, 308]
+
+function redirectOf({ statusCode, headers }: IncomingMessage, url: URL): URL | undefined {
+  if (!redirectStatuses.includes(statusCode)) return undefined
+  const next = URL.parse(headers.location ?? '', url.href)
+  if (!next || headers.location === undefined) throw new Error('a redirect leads nowhere')
+  return next
+}
+
+async function bodyOf(response: IncomingMessage): Promise<string> {
+  try {
+    if (response.statusCode !== 200) throw new Error(`the answer has the status ${response.statusCode}`)
+    if (response.headers['content-encoding'] !== undefined) throw new Error('the answer is compressed')
+    const chunks: Buffer[] = []
+    let bytes = 0
+    for await (const chunk of response) {
+      chunks.push(chunk)
+      bytes += chunk.length
+      if (bytes > bytesMax) throw new Error(`the answer is larger than ${bytesMax} bytes`)
+    }
+    return Buffer.concat(chunks).toString()
+  } finally {
+    response.destroy()
+  }
+}
