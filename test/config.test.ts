@@ -46,6 +46,9 @@ t.test('without any setting the defaults of the README count', async t => {
     statusListDelaySeconds: 60,
     auditSeconds: 90 * 86_400,
     trustProxy: [],
+    clientCert: 'off',
+    mtlsUrl: 'http://127.0.0.1:9000',
+    jwksUriNetworks: [],
     corsOrigins: [],
     logLevel: 'info',
   } satisfies Config)

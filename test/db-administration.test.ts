@@ -12,6 +12,7 @@ import {
   insertClient,
   raiseClientEpochs,
   rotateClientSecret,
+  type NewClient,
 } from '../db/clients.ts'
 import type { ClientTable, Database } from '../db/database.ts'
 import { openDatabase } from '../db/open-database.ts'
@@ -46,7 +47,7 @@ async function emptyDatabase(t: Test, env: EngineEnv = {}): Promise<Database & {
   return { ...db, file }
 }
 
-const clientRow = (id: string, more: Partial<ClientTable> = {}): Omit<ClientTable, 'epoch'> => ({
+const clientRow = (id: string, more: Partial<ClientTable> = {}): NewClient => ({
   id,
   secret_hash: Buffer.alloc(32, 1),
   old_secret_hash: null,
@@ -127,23 +128,24 @@ await forEachEngine(
     await insertClient(db, clientRow('public', { secret_hash: null }))
     const [a, b] = [Buffer.alloc(32, 2), Buffer.alloc(32, 3)]
     const oldExpiresAt = now + 60
+    const from = 'client_secret'
     t.strictSame(
       await Promise.all(
-        [a, b].map(secretHash => rotateClientSecret(db, 'web', { secretHash, oldExpiresAt })),
+        [a, b].map(secretHash => rotateClientSecret(db, 'web', { from, secretHash, oldExpiresAt })),
       ),
       [true, true],
     )
     const row = await findClient(db, 'web')
     t.same([row?.secret_hash, row?.old_secret_hash].map(String).sort(), [a, b].map(String).sort())
     t.equal(row?.old_secret_expires_at, oldExpiresAt)
-    t.equal(await rotateClientSecret(db, 'web', { secretHash: a, oldExpiresAt: null }), true)
+    t.equal(await rotateClientSecret(db, 'web', { from, secretHash: a, oldExpiresAt: null }), true)
     t.match(await findClient(db, 'web'), {
       secret_hash: a,
       old_secret_hash: null,
       old_secret_expires_at: null,
     })
     for (const id of ['public', 'nobody']) {
-      t.equal(await rotateClientSecret(db, id, { secretHash: a, oldExpiresAt }), false)
+      t.equal(await rotateClientSecret(db, id, { from, secretHash: a, oldExpiresAt }), false)
     }
     t.equal((await findClient(db, 'public'))?.secret_hash, null, 'a public client stays public')
   },

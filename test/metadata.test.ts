@@ -12,17 +12,22 @@ t.test('the metadata say what the server is, and nothing that it is not (M-1 to 
   t.equal(response.statusCode, 200)
   t.match(response.headers, { 'content-type': /^application\/json/, 'cache-control': 'public, max-age=300' })
   t.notOk('pragma' in response.headers)
-  const secretMethods = ['client_secret_basic', 'client_secret_post']
+  const methods = ['client_secret_basic', 'client_secret_post', 'private_key_jwt']
+  const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']
   t.strictSame(response.json(), {
     issuer: 'https://as.example',
     token_endpoint: 'https://as.example/token',
-    token_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    token_endpoint_auth_methods_supported: [...methods, 'none'],
+    token_endpoint_auth_signing_alg_values_supported: algs,
     grant_types_supported: ['password', 'refresh_token', 'client_credentials'],
     jwks_uri: 'https://as.example/.well-known/jwks.json',
     introspection_endpoint: 'https://as.example/introspect',
-    introspection_endpoint_auth_methods_supported: secretMethods,
+    introspection_endpoint_auth_methods_supported: methods,
+    introspection_endpoint_auth_signing_alg_values_supported: algs,
     revocation_endpoint: 'https://as.example/revoke',
-    revocation_endpoint_auth_methods_supported: [...secretMethods, 'none'],
+    revocation_endpoint_auth_methods_supported: [...methods, 'none'],
+    revocation_endpoint_auth_signing_alg_values_supported: algs,
+    dpop_signing_alg_values_supported: algs,
     introspection_signing_alg_values_supported: ['RS256'],
     global_token_revocation_endpoint: 'https://as.example/global-token-revocation',
     status_list_aggregation_endpoint: 'https://as.example/status-lists',

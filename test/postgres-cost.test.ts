@@ -35,9 +35,9 @@ t.test(
     const first = await server.logIn(web, ada)
     await query(`
     insert into users select gen_random_uuid(), 'user' || n, 'x', 'x', '', 0, 0 from generate_series(1, 5000) n;
-    insert into clients (id, grant_types, scope, resources, introspects, is_admin, refresh_policy,
-        forwards_user_address, cors_origins, epoch, created_at)
-      select 'client' || n, '', '', '', '', 0, 'rotate', 0, '', 0, 0 from generate_series(1, 2000) n;
+    insert into clients (id, auth_method, dpop_bound, tls_bound, grant_types, scope, resources, introspects, is_admin,
+        refresh_policy, forwards_user_address, cors_origins, epoch, created_at)
+      select 'client' || n, 'none', 0, 0, '', '', '', '', 0, 'rotate', 0, '', 0, 0 from generate_series(1, 2000) n;
     create temporary table one as select * from sessions;
     insert into sessions select (jsonb_populate_record(one, jsonb_build_object('id', gen_random_uuid(),
       'user_id', gen_random_uuid(), 'status_position', n))).* from one, generate_series(1, 10000) n;

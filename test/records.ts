@@ -111,6 +111,7 @@ export function rotationOf(sessionId: Buffer, changes: Partial<Rotation> = {}): 
     generation: 0,
     now: madeAt + 10,
     idleExpiresAt: madeAt + 1010,
+    keyThumbprint: null,
     retrySeconds: 10,
     mayCoalesce: true,
     address: '192.0.2.1',

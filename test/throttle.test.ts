@@ -331,9 +331,9 @@ t.test('an address has one spelling, and IPv6 counts by its /64', async t => {
 t.test(
   'H-12 a forwarded address is believed from a client that has a secret and says so, and from nobody else',
   async t => {
-    const forwarding = { secret_hash: Buffer.alloc(32), forwards_user_address: 1 } as Client
+    const forwarding = { auth_method: 'client_secret', forwards_user_address: 1 } as Client
     const confidential = { ...forwarding, forwards_user_address: 0 }
-    const open = { ...forwarding, secret_hash: null }
+    const open = { ...forwarding, auth_method: 'none' } as Client
     const cases: [
       title: string,
       client: Client,
