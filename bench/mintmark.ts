@@ -32,15 +32,17 @@ export async function startMintmark({
   sessions,
   cpu,
   env = {},
+  main = 'dist/src/main.js',
 }: {
   sessions: number
   cpu: number
   env?: Record<string, string>
+  main?: string
 }): Promise<Mintmark> {
   const home = mkdtempSync(join(tmpdir(), 'mintmark-bench-'))
   const settings = { MINTMARK_HOME: home, MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env }
   const refreshTokens = await seed(settings, sessions)
-  const child = await startChild(['dist/src/main.js', 'serve'], { cpu, env: settings })
+  const child = await startChild([main, 'serve'], { cpu, env: settings })
   return {
     ...child,
     refreshTokens,

@@ -18,6 +18,9 @@ export interface BatcherOptions<Entry, Result> {
   readonly patienceMs: number
 }
 
+/** How many turns of the event loop a batch waits for more: each is short, and none waits in vain more than once. */
+const turnsMax = 8
+
 /** The commit may have happened or not: nobody may judge the entries again as if it had not. */
 export class UnknownOutcome extends Error {
   override readonly name = 'UnknownOutcome'
@@ -48,8 +51,13 @@ export function batcher<Entry, Result>(
   const schedule = () => {
     if (isScheduled || queue.length === 0) return
     isScheduled = true
-    // What this turn of the event loop still brings belongs to the batch.
-    setImmediate(flush)
+    setImmediate(gather, 0, turnsMax)
+  }
+
+  /** As long as each turn of the event loop brings more, that belongs to the batch. */
+  const gather = (before: number, turns: number) => {
+    if (queue.length === before || queue.length >= limit || turns === 0) void flush()
+    else setImmediate(gather, queue.length, turns - 1)
   }
 
   const flush = async () => {

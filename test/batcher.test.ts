@@ -1,4 +1,4 @@
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { batcher, UnknownOutcome, type BatcherOptions } from '../db/batcher.ts'
 
@@ -35,6 +35,11 @@ function open(
   return { add, batches }
 }
 
+/** So long that what waited for a turn without news has got it. */
+async function turns(count = 10): Promise<void> {
+  for (let i = 0; i < count; i++) await nextTurn()
+}
+
 const answers = (entries: readonly Entry[]) => entries.map(({ session }) => `${session} moved`)
 const succeed = async (entries: readonly Entry[]) => answers(entries)
 
@@ -53,6 +58,23 @@ t.test('what arrives together is committed together, up to a limit', async t => 
   t.strictSame(batches, [['a0', 'b0', 'c0', 'd0'], ['e0']])
 })
 
+t.test('a batch gathers as long as each turn of the event loop brings more, but not for ever', async t => {
+  const { add, batches } = open(succeed, { limit: 100 })
+  const all: Promise<string>[] = []
+  for (let i = 0; i < 5; i++) {
+    all.push(add(entry(`s${i}`)))
+    await nextTurn()
+  }
+  await turns()
+  t.strictSame(batches, [['s00', 's10', 's20', 's30', 's40']])
+  for (let i = 0; i < 30; i++) {
+    all.push(add(entry(`s${i}`)))
+    await nextTurn()
+  }
+  t.ok(batches.length > 2, 'a stream without end is committed piece by piece')
+  await outcomes(all)
+})
+
 t.test('what arrives while a batch is on its way makes the next one', async t => {
   const gate = Promise.withResolvers<void>()
   const { add, batches } = open(async entries => {
@@ -60,9 +82,9 @@ t.test('what arrives while a batch is on its way makes the next one', async t =>
     return answers(entries)
   })
   const first = add(entry('a'))
-  await turn()
+  await turns()
   const others = [add(entry('b')), add(entry('c'))]
-  await turn()
+  await turns()
   t.strictSame(batches, [['a0']], 'there is one commit at a time')
   gate.resolve()
   await outcomes([first, ...others])
@@ -77,7 +99,7 @@ t.test('nobody is answered before the commit', async t => {
   })
   let answered = 0
   const all = ['a', 'a', 'b'].map(session => add(entry(session)).then(() => answered++))
-  for (let i = 0; i < 10; i++) await turn()
+  await turns()
   t.equal(answered, 0)
   gate.resolve()
   await Promise.all(all)
@@ -154,7 +176,7 @@ t.test('whoever has waited too long for a batch is refused, and nothing was done
     { patienceMs: 20 },
   )
   const first = add(entry('a'))
-  await turn()
+  await turns()
   const waiting = add(entry('b'))
   await sleep(30)
   const fresh = add(entry('c'))
