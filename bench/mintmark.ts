@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { insertClient } from '../db/clients.ts'
@@ -8,10 +8,12 @@ import { insertUser } from '../db/users.ts'
 import { findClient } from '../db/clients.ts'
 import { loadConfig } from '../src/config.ts'
 import { openInstallation } from '../src/installation.ts'
+import { makeRootKeyFile } from '../src/keys/root-key-file.ts'
 import { sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { hashSecret, newSessionSecret, newUuid } from '../src/protocol/secrets.ts'
 import { openPasswords } from '../src/passwords.ts'
 import { startChild, type Child } from './processes.ts'
+import { multiplySession } from './sessions.ts'
 
 export const clientId = 'bench'
 export const clientSecret = 'mm_cs_0123456789abcdefghijklmnopqrstuvwxyz0123456'
@@ -22,7 +24,9 @@ export const resource = 'https://api.example'
 const scope = 'orders:read orders:write'
 
 export interface Mintmark extends Child {
-  readonly refreshTokens: readonly string[]
+  /** Of the sessions that are there; whoever refreshes one may put the newest in its place. */
+  readonly refreshTokens: string[]
+  readonly databaseFile: string
 }
 
 const now = () => Math.floor(Date.now() / 1000)
@@ -41,11 +45,15 @@ export async function startMintmark({
 }): Promise<Mintmark> {
   const home = mkdtempSync(join(tmpdir(), 'mintmark-bench-'))
   const settings = { MINTMARK_HOME: home, MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env }
+  // Only for a new embedded database does the server make one by itself.
+  mkdirSync(join(home, 'keys'))
+  makeRootKeyFile(join(home, 'keys/root.key'))
   const refreshTokens = await seed(settings, sessions)
   const child = await startChild([main, 'serve'], { cpu, env: settings })
   return {
     ...child,
     refreshTokens,
+    databaseFile: join(home, 'db/mintmark.sqlite'),
     stop: async () => {
       await child.stop()
       rmSync(home, { recursive: true })
@@ -53,7 +61,7 @@ export async function startMintmark({
   }
 }
 
-/** Sessions go in as log-ins put them in, but without the password hash that a log-in costs. */
+/** A session goes in as a log-in puts it in, but without the password hash that a log-in costs; the others are like it. */
 async function seed(settings: Record<string, string>, sessions: number): Promise<string[]> {
   const config = loadConfig(settings, '.')
   const { db, rootKeys } = await openInstallation(config, now, { mayCreate: true })
@@ -90,28 +98,29 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
   const client = await findClient(db, clientId)
   if (!client) throw new Error('unreachable: the client was made just now')
 
-  const tokens: string[] = []
-  for (let i = 0; i < sessions; i++) {
-    const secret = newSessionSecret()
-    const sessionId = newUuid(now())
-    await insertSession(db, {
-      id: sessionId,
-      user_id: user.id,
-      client_id: clientId,
-      user_epoch: 0,
-      client_epoch: client.epoch,
-      secret_hash: hashSecret(secret),
-      scope,
-      resource: null,
-      auth_time: now(),
-      amr: 'pwd',
-      expires_at: now() + config.refreshIdleSeconds,
-      absolute_expires_at: now() + config.refreshAbsoluteSeconds,
-      status_position: i,
-      last_address: null,
-    })
-    tokens.push(sealRefreshToken(macKeyOf, { rootKeyId, sessionId, generation: 0, secret }))
-  }
+  const secret = newSessionSecret()
+  const sessionId = newUuid(now())
+  await insertSession(db, {
+    id: sessionId,
+    user_id: user.id,
+    client_id: clientId,
+    user_epoch: 0,
+    client_epoch: client.epoch,
+    secret_hash: hashSecret(secret),
+    scope,
+    resource: null,
+    auth_time: now(),
+    amr: 'pwd',
+    expires_at: now() + config.refreshIdleSeconds,
+    absolute_expires_at: now() + config.refreshAbsoluteSeconds,
+    status_position: 0,
+    last_address: null,
+  })
+  const refreshToken = sealRefreshToken(macKeyOf, { rootKeyId, sessionId, generation: 0, secret })
+  const tokens = [
+    refreshToken,
+    ...(await multiplySession(db, { macKeyOf, refreshToken, count: sessions - 1 })),
+  ]
   await db.close()
   return tokens
 }

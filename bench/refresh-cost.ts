@@ -1,17 +1,13 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { sql } from 'kysely'
 import { openDatabase } from '../db/open-database.ts'
-import { makeRootKeyFile } from '../src/keys/root-key-file.ts'
-import { readRootKeys } from '../src/keys/root-key.ts'
-import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
-import { newUuid } from '../src/protocol/secrets.ts'
 import { startPostgres, type Cluster } from '../test/postgres.ts'
-import { load, type Caller } from './load.ts'
-import { basic, startMintmark } from './mintmark.ts'
+import { wandering } from './callers.ts'
+import { load } from './load.ts'
+import { startMintmark } from './mintmark.ts'
 import { pinSelf } from './processes.ts'
 
 /*
@@ -29,7 +25,6 @@ const { values } = parseArgs({
 })
 const sessions = Number(values.sessions)
 const seconds = Number(values.seconds)
-const issuer = 'http://127.0.0.1:9000'
 
 const endings: (() => unknown)[] = []
 const ending = { teardown: (work: () => unknown) => void endings.unshift(work) }
@@ -65,43 +60,38 @@ process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
 if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`)
 
 async function measure(engine: 'sqlite' | 'postgres'): Promise<unknown> {
-  const directory = mkdtempSync(join(tmpdir(), 'mintmark-cost-'))
-  ending.teardown(() => rmSync(directory, { recursive: true, force: true }))
-  const rootKeyFile = join(directory, 'root.key')
-  makeRootKeyFile(rootKeyFile)
   const cluster = engine === 'postgres' ? await startPostgres(ending, durable) : undefined
-  const file = join(directory, 'x.sqlite')
-  const location = cluster
-    ? ({ engine: 'postgres', url: cluster.url(await cluster.createDatabase()) } as const)
-    : ({ engine: 'sqlite', file } as const)
+  const url = cluster?.url(await cluster.createDatabase())
   const server = await startMintmark({
-    sessions: 1,
+    sessions,
     cpu: 0,
-    env: {
-      MINTMARK_DATABASE_URL: cluster ? (location.url ?? '') : `sqlite:${file}`,
-      MINTMARK_ROOT_KEY_FILE: rootKeyFile,
-      MINTMARK_ISSUER: issuer,
-    },
+    env: url === undefined ? {} : { MINTMARK_DATABASE_URL: url },
   })
   ending.teardown(() => server.stop())
   // The other core is PostgreSQL's and this process's.
   if (cluster) for (const pid of processesOf(cluster)) spawnSync('taskset', ['-cp', '1', String(pid)])
-
+  const location =
+    url === undefined
+      ? ({ engine: 'sqlite', file: server.databaseFile } as const)
+      : ({ engine: 'postgres', url } as const)
   const db = openDatabase(location, { isPatient: true })
   ending.teardown(() => db.close())
-  const tokens = await multiply(db, rootKeyFile, server.refreshTokens[0] ?? '')
   if (cluster) {
     // Nothing of the making is left to be written; and the worst case for the log, which holds each page as a whole when it
     // is first changed after a checkpoint.
     await sql`vacuum analyze sessions`.execute(db.sql)
     await sql`checkpoint`.execute(db.sql)
   }
-  const bytesASession = cluster ? (await tableBytes(db)) / sessions : statSync(file).size / sessions
+  const bytesASession = cluster
+    ? (await tableBytes(db)) / sessions
+    : statSync(server.databaseFile).size / sessions
 
   const figures: Record<string, unknown> = { bytes_a_session: Math.round(bytesASession) }
   for (const connections of [1, 16, 64]) {
     process.stderr.write(`${engine}, ${connections} at once: ${seconds} s\n`)
-    const callers = Array.from({ length: connections }, (_, i) => wandering(tokens, i, connections))
+    const callers = Array.from({ length: connections }, (_, i) =>
+      wandering(server.refreshTokens, i, connections),
+    )
     await load(server.url, callers, 2)
     const before = await counters()
     const { requests, seconds: took, p50, p99 } = await load(server.url, callers, seconds)
@@ -152,47 +142,6 @@ async function measure(engine: 'sqlite' | 'postgres'): Promise<unknown> {
       (select wal_fpi from pg_stat_wal) as images`.execute(db.sql)
     return rows[0] ?? {}
   }
-}
-
-/** Refreshes every so many of the sessions, in random order, each with the newest token it had. */
-function wandering(tokens: string[], first: number, step: number): Caller {
-  const headers = { 'content-type': 'application/x-www-form-urlencoded', authorization: basic }
-  let at = 0
-  return {
-    next: () => {
-      at = first + step * Math.floor((Math.random() * tokens.length) / step)
-      if (at >= tokens.length) at = first
-      const body = `grant_type=refresh_token&refresh_token=${tokens[at]}`
-      return { method: 'POST', path: '/token', headers, body }
-    },
-    answered: (status, text) => {
-      if (status !== 200) throw new Error(`/token answered ${status} ${text}`)
-      tokens[at] = JSON.parse(text).refresh_token
-    },
-  }
-}
-
-/** Adds sessions like the one that is there, and returns their refresh tokens. */
-async function multiply(
-  db: ReturnType<typeof openDatabase>,
-  rootKeyFile: string,
-  refreshToken: string,
-): Promise<string[]> {
-  const { macKeyOf } = readRootKeys({ rootKeyFile, rootKeyIsMounted: true, issuer })
-  const opened = openRefreshToken(macKeyOf, refreshToken)
-  if (opened.kind !== 'genuine') throw new Error(`the first refresh token is ${opened.kind}`)
-  const session = await db.sql.selectFrom('sessions').selectAll().executeTakeFirstOrThrow()
-  const tokens: string[] = []
-  while (tokens.length < sessions) {
-    const rows = Array.from({ length: Math.min(1000, sessions - tokens.length) }, (_, i) => ({
-      ...session,
-      id: newUuid(session.auth_time),
-      status_position: tokens.length + i,
-    }))
-    await db.sql.insertInto('sessions').values(rows).execute()
-    tokens.push(...rows.map(({ id }) => sealRefreshToken(macKeyOf, { ...opened.token, sessionId: id })))
-  }
-  return tokens
 }
 
 async function tableBytes(db: ReturnType<typeof openDatabase>): Promise<number> {

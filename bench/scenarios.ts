@@ -1,6 +1,6 @@
+import { connections, each, getting, headers, posting, refreshing } from './callers.ts'
 import type { Caller } from './load.ts'
 import {
-  basic,
   clientId,
   clientSecret,
   password,
@@ -10,8 +10,6 @@ import {
   type Mintmark,
 } from './mintmark.ts'
 import { startChild, type Child } from './processes.ts'
-
-export const connections = 64
 
 /** The servers of one run, all on the same core. */
 export interface Servers {
@@ -43,46 +41,6 @@ export async function startServers(cpu: number): Promise<Servers> {
   const oidcProvider = await startChild(['bench/servers/oidc-provider.ts', ...args], { cpu })
   return { mintmark, bare, oidcProvider }
 }
-
-const headers = { 'content-type': 'application/x-www-form-urlencoded', authorization: basic }
-
-/** Posts the same again and again; `check` throws on an answer that is not right. */
-function posting(path: string, body: string, check: (answer: Record<string, unknown>) => boolean): Caller {
-  return {
-    next: () => ({ method: 'POST', path, headers, body }),
-    answered: (status, text) => {
-      if (status !== 200 || !check(JSON.parse(text))) throw new Error(`${path} answered ${status} ${text}`)
-    },
-  }
-}
-
-/** Each answer gives the token of the next request, as an app's do. */
-function refreshing(refreshToken: string): Caller {
-  let token = refreshToken
-  return {
-    next: () => ({
-      method: 'POST',
-      path: '/token',
-      headers,
-      body: `grant_type=refresh_token&refresh_token=${token}`,
-    }),
-    answered: (status, text) => {
-      if (status !== 200) throw new Error(`/token answered ${status} ${text}`)
-      token = JSON.parse(text).refresh_token
-    },
-  }
-}
-
-function getting(path: string, more: Record<string, string>, expected: number): Caller {
-  return {
-    next: () => ({ method: 'GET', path, headers: more }),
-    answered: status => {
-      if (status !== expected) throw new Error(`${path} answered ${status}`)
-    },
-  }
-}
-
-const each = (make: (i: number) => Caller): Caller[] => Array.from({ length: connections }, (_, i) => make(i))
 
 const hasToken = (answer: Record<string, unknown>) => typeof answer['access_token'] === 'string'
 const isActive = (answer: Record<string, unknown>) => answer['active'] === true

@@ -1,0 +1,68 @@
+import type { Caller } from './load.ts'
+import { basic } from './mintmark.ts'
+
+export const connections = 64
+
+export const headers = { 'content-type': 'application/x-www-form-urlencoded', authorization: basic }
+
+/** Posts the same again and again; `check` throws on an answer that is not right. */
+export function posting(
+  path: string,
+  body: string,
+  check: (answer: Record<string, unknown>) => boolean,
+): Caller {
+  return {
+    next: () => ({ method: 'POST', path, headers, body }),
+    answered: (status, text) => {
+      if (status !== 200 || !check(JSON.parse(text))) throw new Error(`${path} answered ${status} ${text}`)
+    },
+  }
+}
+
+/** Each answer gives the token of the next request, as an app's do. */
+export function refreshing(refreshToken: string): Caller {
+  let token = refreshToken
+  return {
+    next: () => ({
+      method: 'POST',
+      path: '/token',
+      headers,
+      body: `grant_type=refresh_token&refresh_token=${token}`,
+    }),
+    answered: (status, text) => {
+      if (status !== 200) throw new Error(`/token answered ${status} ${text}`)
+      token = JSON.parse(text).refresh_token
+    },
+  }
+}
+
+/** Gets the same again and again. */
+export function getting(path: string, more: Record<string, string>, expected: number): Caller {
+  return {
+    next: () => ({ method: 'GET', path, headers: more }),
+    answered: status => {
+      if (status !== expected) throw new Error(`${path} answered ${status}`)
+    },
+  }
+}
+
+/** Refreshes its share of the sessions in random order, each with the newest token it had. `tokens` are kept up to date. */
+export function wandering(tokens: string[], first: number, step: number): Caller {
+  let at = 0
+  return {
+    next: () => {
+      at = first + step * Math.floor((Math.random() * tokens.length) / step)
+      if (at >= tokens.length) at = first
+      const body = `grant_type=refresh_token&refresh_token=${tokens[at]}`
+      return { method: 'POST', path: '/token', headers, body }
+    },
+    answered: (status, text) => {
+      if (status !== 200) throw new Error(`/token answered ${status} ${text}`)
+      tokens[at] = JSON.parse(text).refresh_token
+    },
+  }
+}
+
+/** One caller for each connection. */
+export const each = (make: (i: number) => Caller): Caller[] =>
+  Array.from({ length: connections }, (_, i) => make(i))
