@@ -13,6 +13,18 @@ export async function listClients({ sql }: Database): Promise<ClientTable[]> {
   return sql.selectFrom('clients').selectAll().orderBy('id').execute()
 }
 
+/** The origins of pages that clients have of their own, without repeats. Disabled clients have none. */
+export async function listClientOrigins({ sql }: Database): Promise<ReadonlySet<string>> {
+  const rows = await sql
+    .selectFrom('clients')
+    .select('cors_origins')
+    .distinct()
+    .where('cors_origins', '<>', '')
+    .where('disabled_at', 'is', null)
+    .execute()
+  return new Set(rows.flatMap(row => row.cors_origins.split(' ')))
+}
+
 /** A client of which nothing more is said has a secret or is public, and is given bearer tokens. */
 const plain = {
   jwks: null,

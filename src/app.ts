@@ -13,6 +13,7 @@ import {
 } from 'fastify'
 import { clientCertGuard } from './client-cert.ts'
 import type { Context } from './context.ts'
+import { defaultHeaders } from './default-headers.ts'
 import { healthEndpoints } from './endpoints/health.ts'
 import { globalRevocationEndpoint } from './endpoints/global-revocation.ts'
 import { introspectEndpoint } from './endpoints/introspect.ts'
@@ -25,6 +26,7 @@ import { tokenEndpoint } from './endpoints/token.ts'
 import { OAuthError, unavailable, type OAuthErrorCode } from './errors.ts'
 import { oncePerSecond } from './flood.ts'
 import { answerMalformedHttp, bodyLimitBytes, refusals } from './malformed-http.ts'
+import { openOrigins, type Origins } from './origins.ts'
 import { parseForm } from './protocol/form.ts'
 
 /** Never in a URL, where proxies and browsers write them down (RFC 6749 §2.3.1, RFC 6750 §5.3). */
@@ -47,6 +49,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   const { config } = ctx
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
   const sendError = errorSender(ctx)
+  const headers = defaultHeaders(config.issuer)
   const app = fastify({
     loggerInstance: ctx.log,
     // One line for each request, below; Fastify's own has the query string in it.
@@ -66,7 +69,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     // While it closes, what arrives is still answered, and the connection closed with the answer.
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => {
-      setDefaultHeaders(request, reply)
+      reply.headers({ ...headers, 'x-request-id': request.id })
       void sendError(error, request, reply)
     },
     clientErrorHandler: answerMalformedHttp,
@@ -84,9 +87,9 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   const guardClientCert = clientCertGuard(config)
   app.addHook('onRequest', async (request, reply) => {
     guardClientCert(request.raw)
-    setDefaultHeaders(request, reply)
+    reply.headers(headers).header('x-request-id', request.id)
   })
-  if (config.corsOrigins.length > 0) app.register(cors, corsOptions(config.corsOrigins))
+  app.register(cors, corsOptions(openOrigins(ctx)))
   // After CORS has set its headers, which belong to these refusals too.
   app.addHook('onRequest', async request => refuseEarly(ctx, request))
   if (ctx.log.level === 'debug' || ctx.log.level === 'trace') {
@@ -131,9 +134,15 @@ function closeConnectionsOnClose(app: FastifyInstance): void {
   })
 }
 
-function corsOptions(origins: readonly string[]): FastifyCorsOptions {
+/** The exact origins that are known, and none if there is none. */
+function corsOptions({ hasAny, isKnown }: Origins): FastifyCorsOptions {
   return {
-    origin: [...origins],
+    // Who sends no Origin is no browser, and waits for nothing here.
+    origin: (origin, done) => {
+      const answer = (isOne: boolean) => done(null, isOne && origin ? [origin] : hasAny() ? [] : false)
+      if (origin === undefined) answer(false)
+      else void isKnown(origin).then(answer)
+    },
     methods: ['GET', 'POST'],
     allowedHeaders: ['authorization', 'content-type', 'dpop'],
     exposedHeaders: ['dpop-nonce', 'retry-after', 'www-authenticate', 'x-request-id'],
@@ -147,18 +156,6 @@ function requestIds(): () => string {
   const instance = randomBytes(5).toString('base64url')
   let count = 0
   return () => `${instance}-${(++count).toString(36)}`
-}
-
-/** Nothing is cached but what its endpoint says may be (RFC 6749 §5.1). */
-function setDefaultHeaders(request: FastifyRequest, reply: FastifyReply): void {
-  reply.headers({
-    'cache-control': 'no-store',
-    pragma: 'no-cache',
-    'x-content-type-options': 'nosniff',
-    'x-frame-options': 'DENY',
-    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-    'x-request-id': request.id,
-  })
 }
 
 /** What needs no look at the body. */

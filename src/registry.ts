@@ -1,4 +1,4 @@
-import { findClient } from '../db/clients.ts'
+import { findClient, listClientOrigins } from '../db/clients.ts'
 import type { ClientTable, Database, ResourceTable } from '../db/database.ts'
 import { readRevision } from '../db/installation.ts'
 import { findResource, listResources } from '../db/resources.ts'
@@ -13,6 +13,8 @@ export interface Registry {
   listResources(): Promise<readonly Resource[]>
   /** All scopes that some resource knows, sorted. */
   listScopes(): Promise<readonly string[]>
+  /** The origins of pages that clients have of their own. */
+  listOrigins(): Promise<ReadonlySet<string>>
   /** Forgets everything if something has changed since the last call; whether it has. */
   follow(): Promise<boolean>
 }
@@ -26,11 +28,13 @@ export function openRegistry(db: Database): Registry {
   const resources = lookup((uri: string) => findResource(db, uri))
   const lists = lookup(async (_: 'all') => listResources(db))
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
+  const origins = lookup(async (_: 'all') => listClientOrigins(db))
   return {
     findClient: clients.find,
     findResource: resources.find,
     listResources: async () => (await lists.find('all')) ?? [],
     listScopes: async () => (await scopes.find('all')) ?? [],
+    listOrigins: async () => (await origins.find('all')) ?? new Set(),
     follow: async () => {
       const current = await readRevision(db)
       if (current === revision) return false
@@ -39,6 +43,7 @@ export function openRegistry(db: Database): Registry {
       resources.forget()
       lists.forget()
       scopes.forget()
+      origins.forget()
       return true
     },
   }

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
+import { changeClient } from '../db/clients.ts'
 import { buildApp } from '../src/app.ts'
 import { openLog } from '../src/log.ts'
 import { isOAuthError, startServer, until } from './helper.ts'
@@ -233,7 +234,10 @@ t.test(
         'x-content-type-options': 'nosniff',
         'x-frame-options': 'DENY',
         'content-security-policy': /none/,
+        'referrer-policy': 'no-referrer',
+        'strict-transport-security': /^max-age=\d{8}$/,
       })
+      t.notOk('server' in headers || 'x-powered-by' in headers, 'nothing says what this is')
       t.not(headers['x-request-id'], 'chosen')
       ids.add(headers['x-request-id'])
     }
@@ -307,13 +311,82 @@ t.test(
   },
 )
 
+t.test('H-11 a client with origins of its own is for their pages alone, and errors say so too', async t => {
+  const server = await startServer(t, { MINTMARK_CORS_ORIGINS: 'https://app.example' })
+  const cors_origins = 'https://shop.example https://shop.example:8443'
+  const shop = await server.client('shop', { isPublic: true, cors_origins })
+  const app = await server.client('app', { isPublic: true })
+  const user = await server.user()
+  const { refresh_token } = await server.logIn(shop, user)
+  const allowed = 'access-control-allow-origin'
+
+  const cases: [title: string, client: typeof shop, origin: string, status: number, reads: boolean][] = [
+    ['its own origin', shop, 'https://shop.example', 200, true],
+    ['its own other origin', shop, 'https://shop.example:8443', 200, true],
+    ['its own origin with another port', shop, 'https://shop.example:8444', 400, false],
+    ['its own origin with another scheme', shop, 'http://shop.example', 400, false],
+    ['an origin below its own', shop, 'https://a.shop.example', 400, false],
+    ['an origin that starts like its own', shop, 'https://shop.example.evil.example', 400, false],
+    ['the origin null', shop, 'null', 400, false],
+    ["the server's origin", shop, 'https://app.example', 400, false],
+    ["the server's origin for a client without", app, 'https://app.example', 200, true],
+    ["another client's origin for a client without", app, 'https://shop.example', 200, false],
+  ]
+  for (const [title, client, origin, status, reads] of cases) {
+    for (const path of ['/token', '/revoke']) {
+      const form =
+        path === '/token'
+          ? { grant_type: 'password', username: user.username, password: user.password }
+          : { token: 'x' }
+      const response = await server.post(path, { ...form, ...client.form }, { origin })
+      t.equal(response.statusCode, status, `${path} from ${title}`)
+      t.equal(response.headers[allowed], reads ? origin : undefined, `${path} from ${title}`)
+    }
+  }
+  const refused = await server.post(
+    '/token',
+    { grant_type: 'refresh_token', refresh_token, ...shop.form },
+    { origin: 'https://app.example' },
+  )
+  isOAuthError(t, refused, 400, 'invalid_request', 'a refresh from another origin')
+  t.ok(await server.refresh(shop, refresh_token), 'which has cost the session nothing')
+
+  const preflight = async (origin: string) => {
+    const headers = { origin, 'access-control-request-method': 'POST' }
+    return (await server.request({ method: 'OPTIONS', url: '/token', headers })).headers[allowed]
+  }
+  const origin = 'https://shop.example'
+  t.equal(await preflight(origin), origin, 'a preflight does not say which client it is of')
+  t.equal(
+    (await server.post('/token', { ...shop.form }, { origin })).headers[allowed],
+    origin,
+    'an error after it is known',
+  )
+  t.equal((await server.post('/token', [], { origin })).headers[allowed], origin, 'an error before')
+  t.equal(
+    (await server.request({ url: '/.well-known/jwks.json', headers: { origin } })).headers[allowed],
+    origin,
+  )
+
+  await changeClient(server.ctx.db, 'shop', { cors_origins: '' })
+  await server.follow()
+  t.equal(await preflight(origin), undefined, 'an origin that was taken away is known to nobody')
+})
+
 t.test('without configured origins there is no CORS', async t => {
-  const { request } = await startServer(t)
+  const { request } = await startServer(t, { MINTMARK_ISSUER: 'http://127.0.0.1:9000' })
   const response = await request({
     url: '/.well-known/jwks.json',
     headers: { origin: 'https://app.example' },
   })
   t.notOk('access-control-allow-origin' in response.headers)
+  const options = await request({
+    method: 'OPTIONS',
+    url: '/token',
+    headers: { origin: 'https://app.example' },
+  })
+  t.equal(options.statusCode, 405)
+  t.notOk('strict-transport-security' in response.headers, 'nor does plain http speak of https')
 })
 
 t.test('H-12 X-Forwarded-For is believed from configured proxies only, from right to left', async t => {

@@ -6,6 +6,7 @@ import { logRevocation } from '../audit.ts'
 import { callerOf } from '../caller.ts'
 import { authenticateClient } from '../client-auth.ts'
 import type { Context } from '../context.ts'
+import { checkOrigin } from '../origins.ts'
 import { formOf, required } from '../protocol/form.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import { findTokenSession, isAdmin } from '../token-session.ts'
@@ -16,9 +17,10 @@ import { findTokenSession, isAdmin } from '../token-session.ts'
  * another client's, which stays good. It comes after the revocation is durable.
  */
 export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
-  app.post('/revoke', async request => {
+  app.post('/revoke', async (request, reply) => {
     const form = formOf(request.body)
     const client = await authenticateClient(ctx, request, form)
+    checkOrigin(ctx, client, request, reply)
     const found = await findTokenSession(ctx, required(form, 'token'))
     if (found.kind === 'none') {
       request.log.info({ event: 'nothing_revoked', by: client.id, reason: found.reason }, 'nothing to revoke')

@@ -9,6 +9,7 @@ import type { Grant, Granted } from '../grants/grant.ts'
 import { password } from '../grants/password.ts'
 import { refreshToken } from '../grants/refresh-token.ts'
 import { dpopNonces } from '../keys/dpop-nonces.ts'
+import { checkOrigin } from '../origins.ts'
 import { accessTokenClaims } from '../protocol/access-token.ts'
 import { formOf, required } from '../protocol/form.ts'
 import type { Client } from '../registry.ts'
@@ -31,6 +32,7 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     const proof = header === undefined ? undefined : requireProof(ctx.now(), String(header), dpop)
     const client = await authenticateClient(ctx, request, form)
     if (client.dpop_bound === 1) offerNonce()
+    checkOrigin(ctx, client, request, reply)
 
     const grantType = required(form, 'grant_type')
     const grant = grants.get(grantType)

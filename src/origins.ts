@@ -1,0 +1,47 @@
+import type { Context } from './context.ts'
+import { OAuthError } from './errors.ts'
+import type { Client } from './registry.ts'
+
+/** Which pages may read answers: the exact origins of the server's setting, and of the clients that have their own. */
+export interface Origins {
+  /** Whether there is any. Before the first call of `isKnown` those of the clients are not known. */
+  hasAny(): boolean
+  /** Whether an origin is that of the setting or of some client; a preflight does not say of which. */
+  isKnown(origin: string): Promise<boolean>
+}
+
+export function openOrigins({ config, registry }: Pick<Context, 'config' | 'registry'>): Origins {
+  let ofClients: ReadonlySet<string> = new Set()
+  return {
+    hasAny: () => config.corsOrigins.length + ofClients.size > 0,
+    isKnown: async origin => {
+      try {
+        ofClients = await registry.listOrigins()
+      } catch {
+        // An answer that tells of a fault should be readable too: what was known before still counts.
+      }
+      return config.corsOrigins.includes(origin) || ofClients.has(origin)
+    },
+  }
+}
+
+/**
+ * Lets nobody read an answer to this client but its own pages. Where the client has origins of its own, other pages are
+ * refused, before anything is changed; otherwise it is the browser that keeps the answer from them.
+ */
+export function checkOrigin(
+  { config }: Pick<Context, 'config'>,
+  client: Pick<Client, 'cors_origins'>,
+  request: { readonly headers: { readonly origin?: string | undefined } },
+  reply: { removeHeader(name: string): unknown },
+): void {
+  const { origin } = request.headers
+  if (origin === undefined) return
+  const own = client.cors_origins === '' ? undefined : client.cors_origins.split(' ')
+  if ((own ?? config.corsOrigins).includes(origin)) return
+  reply.removeHeader('access-control-allow-origin')
+  if (!own) return
+  throw new OAuthError('invalid_request', 'this client is not for pages of this origin', {
+    cause: `the client's origins are ${own.join(', ')}`,
+  })
+}
