@@ -5,37 +5,56 @@ import SqliteFile from 'better-sqlite3'
 /** 16 MiB between two looks at the progress. */
 const pagesAtOnce = 4096
 
+export type OnProgress = (copied: { readonly part: number }) => void
+
 /**
  * Copies the embedded database, as it is at this moment, to a new file that only this user can read (mode 0600), and
- * checks the copy; its size in bytes. Servers go on reading and writing meanwhile. `target` comes into being complete
- * and on disk, or not at all; one that exists throws `EEXIST`.
+ * checks the copy, which says when it was made (`now`, epoch seconds); its size in bytes. Servers go on reading and
+ * writing meanwhile. `target` comes into being complete and on disk, or not at all; one that exists throws `EEXIST`.
  */
 export async function backupDatabase(
   file: string,
   target: string,
-  onProgress: (copied: { readonly part: number }) => void,
+  now: number,
+  onProgress: OnProgress,
 ): Promise<number> {
   if (existsSync(target)) throw Object.assign(new Error(`${target} exists`), { code: 'EEXIST', path: target })
   const partial = `${target}.partial`
-  closeSync(openSync(partial, 'wx', 0o600))
+  await copyDatabaseFile(file, partial, onProgress, copy => {
+    copy.prepare('update installation set backed_up_at = ?').run(now)
+  })
   try {
-    await copyDatabase(file, partial, onProgress)
-    checkCopy(partial)
-    sync(partial)
     // A link, unlike a renaming, never replaces another file.
     linkSync(partial, target)
   } finally {
     rmSync(partial, { force: true })
   }
-  sync(dirname(target))
+  syncFile(dirname(target))
   return statSync(target).size
 }
 
-async function copyDatabase(
+/**
+ * Copies a database that somebody may be using to a new file, checks the copy, and lets `finish` do what is left to do
+ * to it; then it is on disk, in one file. One that exists throws `EEXIST`; after any other failure the file is gone.
+ */
+export async function copyDatabaseFile(
   file: string,
-  partial: string,
-  onProgress: (copied: { readonly part: number }) => void,
+  target: string,
+  onProgress: OnProgress,
+  finish: (copy: SqliteFile.Database) => void = () => {},
 ): Promise<void> {
+  closeSync(openSync(target, 'wx', 0o600))
+  try {
+    await copyDatabase(file, target, onProgress)
+    finishCopy(target, finish)
+    syncFile(target)
+  } catch (error) {
+    rmSync(target, { force: true })
+    throw error
+  }
+}
+
+async function copyDatabase(file: string, partial: string, onProgress: OnProgress): Promise<void> {
   const source = new SqliteFile(file, { readonly: true, fileMustExist: true, timeout: 2000 })
   try {
     // Holds on to one state of the database. Without it, SQLite starts the copy again whenever a server has written.
@@ -53,7 +72,7 @@ async function copyDatabase(
 }
 
 /** A backup that cannot be read is found now, not on the day that it is needed. Leaves one file, without a log beside it. */
-function checkCopy(partial: string): void {
+function finishCopy(partial: string, finish: (copy: SqliteFile.Database) => void): void {
   const copy = new SqliteFile(partial)
   try {
     copy.pragma('journal_mode = delete')
@@ -61,12 +80,14 @@ function checkCopy(partial: string): void {
     if (verdict !== 'ok') {
       throw Object.assign(new Error(`the copy is damaged: ${String(verdict)}`), { code: 'SQLITE_CORRUPT' })
     }
+    finish(copy)
   } finally {
     copy.close()
   }
 }
 
-function sync(path: string): void {
+/** What was written to a file, or the names in a directory, is on disk when it returns. */
+export function syncFile(path: string): void {
   const descriptor = openSync(path, 'r')
   try {
     fsyncSync(descriptor)

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import { sql as fragment, type Kysely } from 'kysely'
 import type { Writer } from './audit.ts'
 import type { ClientTable, Database, Tables } from './database.ts'
-import { insertEnding, type Ending } from './endings.ts'
+import { insertEnding, type Ending, type EpochEnding } from './endings.ts'
 import { raiseRevision } from './installation.ts'
 
 export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
@@ -164,22 +164,25 @@ export async function setClientKeys(
   })
 }
 
+/** A client, and the epoch from which on its sessions live. */
+export type RaisedClient = Pick<ClientTable, 'id' | 'epoch'>
+
 /** Ends all sessions of a client, or of every client, by raising the epochs. */
 export async function raiseClientEpochs(
   { transact }: Writer,
   id: string | undefined,
   end: { readonly reason: string; readonly now: number },
-): Promise<{ readonly clients: readonly string[]; readonly ending: Ending }> {
+): Promise<{ readonly clients: readonly RaisedClient[]; readonly ending: Ending }> {
   return transact(async transaction => {
     const rows = await transaction
       .updateTable('clients')
       .set({ epoch: fragment`epoch + 1` })
       .$if(id !== undefined, query => query.where('id', '=', id ?? ''))
-      .returning('id')
+      .returning(['id', 'epoch'])
       .execute()
     await raiseRevision(transaction)
     const ending = await insertEnding(transaction, id === undefined ? {} : { client_id: id }, end)
-    return { clients: rows.map(row => row.id), ending }
+    return { clients: rows, ending }
   })
 }
 
@@ -188,16 +191,18 @@ export async function disableClient(
   { transact }: Writer,
   id: string,
   now: number,
-): Promise<Ending | undefined> {
+): Promise<EpochEnding | undefined> {
   return transact(async transaction => {
-    const { numUpdatedRows } = await transaction
+    const raised = await transaction
       .updateTable('clients')
       .set({ disabled_at: now, epoch: fragment`epoch + 1` })
       .where('id', '=', id)
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return undefined
+      .returning('epoch')
+      .executeTakeFirst()
+    if (!raised) return undefined
     await raiseRevision(transaction)
-    return insertEnding(transaction, { client_id: id }, { reason: 'client disabled', now })
+    const ending = await insertEnding(transaction, { client_id: id }, { reason: 'client disabled', now })
+    return { ...ending, ...raised }
   })
 }
 
@@ -211,14 +216,41 @@ export async function deleteClient(
   { transact }: Writer,
   id: string,
   now: number,
-): Promise<Ending | undefined> {
+): Promise<EpochEnding | undefined> {
   return transact(async transaction => {
-    const { numDeletedRows } = await transaction
+    const deleted = await transaction
       .deleteFrom('clients')
       .where('id', '=', id)
-      .executeTakeFirstOrThrow()
-    if (numDeletedRows !== 1n) return undefined
+      .returning('epoch')
+      .executeTakeFirst()
+    if (!deleted) return undefined
     await raiseRevision(transaction)
-    return insertEnding(transaction, { client_id: id }, { reason: 'client deleted', now })
+    const ending = await insertEnding(transaction, { client_id: id }, { reason: 'client deleted', now })
+    return { ...ending, epoch: deleted.epoch + 1 }
+  })
+}
+
+/**
+ * Raises the epoch of a client of a database that has gone back in time to what it has been already, and disables the
+ * client if told so; undefined when there is none, or its epoch is no older: then what was logged is in the database. One
+ * that was made after what was logged is another client of the same id.
+ */
+export async function raiseClientEpochTo(
+  { transact }: Writer,
+  id: string,
+  { epoch, isDisabled }: { readonly epoch: number; readonly isDisabled: boolean },
+  end: { readonly reason: string; readonly now: number },
+): Promise<Ending | undefined> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('clients')
+      .set({ epoch, ...(isDisabled ? { disabled_at: end.now } : {}) })
+      .where('id', '=', id)
+      .where('epoch', '<', epoch)
+      .where('created_at', '<=', end.now)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return undefined
+    await raiseRevision(transaction)
+    return insertEnding(transaction, { client_id: id }, end)
   })
 }

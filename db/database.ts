@@ -54,6 +54,8 @@ export interface InstallationTable {
   largest_max_age_until: number
   /** Set when the installation has been moved to another database: it never serves again. */
   moved_at: number | null
+  /** When the backup was made that this file is; null in a database that serves. */
+  backed_up_at: number | null
 }
 
 export interface UserTable {

@@ -9,6 +9,9 @@ import { writeEnds } from './revocations.ts'
  */
 export type Ending = Selectable<EndingTable>
 
+/** The work, and the epoch of the user or client from which on sessions live. */
+export type EpochEnding = Ending & { readonly epoch: number }
+
 /** Whose sessions have ended: a user's, a client's or, with neither, everybody's. */
 export type EndingScope = Partial<Pick<EndingTable, 'user_id' | 'client_id'>>
 

@@ -4,7 +4,13 @@ import type { Database, InstallationTable, Tables } from './database.ts'
 
 export type NewInstallation = Omit<
   InstallationTable,
-  'id' | 'revision' | 'moved_at' | 'founding_issuer' | 'largest_max_age_seconds' | 'largest_max_age_until'
+  | 'id'
+  | 'revision'
+  | 'moved_at'
+  | 'backed_up_at'
+  | 'founding_issuer'
+  | 'largest_max_age_seconds'
+  | 'largest_max_age_until'
 >
 
 /** What this database is; undefined when it has just been made. */
@@ -26,6 +32,7 @@ export async function insertInstallation(
         revision: 0,
         founding_issuer: installation.issuer,
         moved_at: null,
+        backed_up_at: null,
         largest_max_age_seconds: jwks_max_age_seconds,
         largest_max_age_until: created_at,
         ...installation,

@@ -1,4 +1,5 @@
 import type { Transaction } from 'kysely'
+import type { RaisedClient } from './clients.ts'
 import type { Database, RootKeyTable, SigningKeyTable, Tables } from './database.ts'
 import { insertEnding, type Ending } from './endings.ts'
 import { raiseRevision } from './installation.ts'
@@ -44,17 +45,17 @@ export interface Beginning {
 export async function beginAnew(
   { transact }: Database,
   { now, reason, choose, publish }: Beginning,
-): Promise<RootKeyChange & { readonly clients: readonly string[]; readonly ending: Ending }> {
+): Promise<RootKeyChange & { readonly clients: readonly RaisedClient[]; readonly ending: Ending }> {
   return transact(async transaction => {
     const changed = await change(transaction, now, choose)
     await replaceAllKeys(transaction, { now, reason, keys: publish() })
     const clients = await transaction
       .updateTable('clients')
       .set(eb => ({ epoch: eb('epoch', '+', 1) }))
-      .returning('id')
+      .returning(['id', 'epoch'])
       .execute()
     const ending = await insertEnding(transaction, {}, { reason, now })
-    return { ...changed, clients: clients.map(({ id }) => id), ending }
+    return { ...changed, clients, ending }
   })
 }
 

@@ -1,7 +1,7 @@
 import { sql as fragment } from 'kysely'
 import type { Writer } from './audit.ts'
 import type { Database, UserTable } from './database.ts'
-import { insertEnding, type Ending } from './endings.ts'
+import { insertEnding, type Ending, type EpochEnding } from './endings.ts'
 
 export async function findUser({ sql }: Database, username: string): Promise<UserTable | undefined> {
   return sql.selectFrom('users').selectAll().where('username', '=', username).executeTakeFirst()
@@ -40,7 +40,7 @@ export async function changePassword(
   id: Buffer,
   password: Pick<UserTable, 'password_hash' | 'root_key_id'>,
   now: number,
-): Promise<Ending | undefined> {
+): Promise<EpochEnding | undefined> {
   return endUser(db, id, password, { reason: 'password changed', now })
 }
 
@@ -60,7 +60,7 @@ export async function rehashPassword(
 }
 
 /** Disables a user and ends all of its sessions, by raising the epoch; undefined when there is no such user. */
-export async function disableUser(db: Writer, id: Buffer, now: number): Promise<Ending | undefined> {
+export async function disableUser(db: Writer, id: Buffer, now: number): Promise<EpochEnding | undefined> {
   return endUser(db, id, { disabled_at: now }, { reason: 'user disabled', now })
 }
 
@@ -91,7 +91,7 @@ export async function raiseUserEpoch(
   db: Writer,
   id: Buffer,
   end: { readonly reason: string; readonly now: number },
-): Promise<Ending | undefined> {
+): Promise<EpochEnding | undefined> {
   return endUser(db, id, {}, end)
 }
 
@@ -101,26 +101,54 @@ async function endUser(
   id: Buffer,
   changes: Partial<UserTable>,
   end: { readonly reason: string; readonly now: number },
-): Promise<Ending | undefined> {
+): Promise<EpochEnding | undefined> {
   return transact(async transaction => {
-    const { numUpdatedRows } = await transaction
+    const raised = await transaction
       .updateTable('users')
       .set({ ...changes, epoch: fragment`epoch + 1` })
       .where('id', '=', id)
-      .executeTakeFirstOrThrow()
-    return numUpdatedRows === 1n ? insertEnding(transaction, { user_id: id }, end) : undefined
+      .returning('epoch')
+      .executeTakeFirst()
+    return raised && { ...(await insertEnding(transaction, { user_id: id }, end)), ...raised }
   })
 }
 
 /** Deletes a user; undefined when there is none. The sessions end with it: nothing finds their epoch any more. */
-export async function deleteUser({ transact }: Writer, id: Buffer, now: number): Promise<Ending | undefined> {
+export async function deleteUser(
+  { transact }: Writer,
+  id: Buffer,
+  now: number,
+): Promise<EpochEnding | undefined> {
   return transact(async transaction => {
-    const { numDeletedRows } = await transaction
+    const deleted = await transaction
       .deleteFrom('users')
       .where('id', '=', id)
-      .executeTakeFirstOrThrow()
-    if (numDeletedRows !== 1n) return undefined
+      .returning('epoch')
+      .executeTakeFirst()
+    if (!deleted) return undefined
     await transaction.deleteFrom('known_sources').where('user_id', '=', id).execute()
-    return insertEnding(transaction, { user_id: id }, { reason: 'user deleted', now })
+    const ending = await insertEnding(transaction, { user_id: id }, { reason: 'user deleted', now })
+    return { ...ending, epoch: deleted.epoch + 1 }
+  })
+}
+
+/**
+ * Raises the epoch of a user of a database that has gone back in time to what it has been already, and disables the user
+ * if told so; undefined when there is no such user, or its epoch is no older: then what was logged is in the database.
+ */
+export async function raiseUserEpochTo(
+  { transact }: Writer,
+  id: Buffer,
+  { epoch, isDisabled }: { readonly epoch: number; readonly isDisabled: boolean },
+  end: { readonly reason: string; readonly now: number },
+): Promise<Ending | undefined> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('users')
+      .set({ epoch, ...(isDisabled ? { disabled_at: end.now } : {}) })
+      .where('id', '=', id)
+      .where('epoch', '<', epoch)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n ? insertEnding(transaction, { user_id: id }, end) : undefined
   })
 }

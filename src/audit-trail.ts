@@ -32,6 +32,7 @@ export const auditEvents = [
   'resource_changed',
   'resource_deleted',
   'issuer_changed',
+  'database_restored',
 ] as const
 
 export type AuditEvent = (typeof auditEvents)[number]

@@ -1,11 +1,14 @@
 import type { BaseLogger } from 'pino'
 
-/** Whose sessions have ended: one or many by their `sid`, all of a user by the `sub`, all of a client by its id. */
+/**
+ * Whose sessions have ended: one or many by their `sid`, all of a user by the `sub`, all of a client by its id. Those live
+ * on whose log-in began in that `epoch` or a later one, which no clock can blur.
+ */
 export type Revoked =
   | { readonly event: 'session_revoked'; readonly sid: string }
   | { readonly event: 'sessions_revoked'; readonly sids: readonly string[] }
-  | { readonly event: 'user_revoked'; readonly sub: string }
-  | { readonly event: 'client_revoked'; readonly client_id: string }
+  | { readonly event: 'user_revoked'; readonly sub: string; readonly epoch: number }
+  | { readonly event: 'client_revoked'; readonly client_id: string; readonly epoch: number }
 
 export interface RevocationFacts {
   readonly reason: string

@@ -29,6 +29,8 @@ export interface Context {
   readonly passwords: Passwords
   /** Tells an outage from thieves. */
   readonly lateness: Lateness
+  /** Counts a session that was healed, and returns how many there were since the start. */
+  readonly countHeal: () => number
   /** Each new session's place in the status lists. */
   readonly nextStatusPosition: NextStatusPosition
   /** Whether this server may go on, by what the database says. */

@@ -44,6 +44,8 @@ export interface RunOptions {
 export interface RunningServer {
   readonly url: string
   readonly process: ChildProcess
+  /** What it has written to stderr so far. */
+  said(): string
   post(path: string, form: Record<string, string>): Promise<{ readonly status: number; readonly body: any }>
 }
 
@@ -102,8 +104,11 @@ export function commandLine(t: Test, home = t.testdir()): CommandLine {
         child.kill('SIGKILL')
         await once(child, 'close')
       })
-      const url = await listeningAt(child)
-      return { url, process: child, post: (path, form) => post(`${url}${path}`, form) }
+      const chunks: string[] = []
+      child.stderr?.on('data', chunk => void chunks.push(String(chunk)))
+      const said = () => chunks.join('')
+      const url = await listeningAt(child, said)
+      return { url, process: child, said, post: (path, form) => post(`${url}${path}`, form) }
     },
   }
 }
@@ -118,15 +123,16 @@ function captured() {
 }
 
 /** Reads the server's log until it says where it listens. */
-function listeningAt(child: ChildProcess): Promise<string> {
+function listeningAt(child: ChildProcess, said: () => string): Promise<string> {
   return new Promise((resolve, reject) => {
-    let log = ''
-    child.stderr?.on('data', chunk => {
-      log += String(chunk)
-      const port = /"port":(\d+)/.exec(log)?.[1]
-      if (port !== undefined) resolve(`http://127.0.0.1:${port}`)
-    })
-    child.on('close', () => reject(new Error(`the server has ended: ${log}`)))
+    const look = () => {
+      const port = /"port":(\d+)/.exec(said())?.[1]
+      if (port === undefined) return
+      child.stderr?.off('data', look)
+      resolve(`http://127.0.0.1:${port}`)
+    }
+    child.stderr?.on('data', look)
+    child.on('close', () => reject(new Error(`the server has ended: ${said()}`)))
   })
 }
 

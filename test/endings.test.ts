@@ -103,7 +103,7 @@ await forEachEngine(
     await addSessions(db, hers, 5, epoch)
 
     const steps: number[] = []
-    for (let rest = ending; rest;) {
+    for (let rest: Ending | undefined = ending; rest;) {
       const step = await endNextSessions(db, rest, { now: end.now, longestTokenSeconds })
       steps.push(step.ended)
       rest = step.rest

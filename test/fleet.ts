@@ -65,11 +65,13 @@ export async function startFleet(t: Test, env: Record<string, string>): Promise<
       const log: Record<string, unknown>[] = []
       const server = await cli.serve({ ...env, ...more })
       let rest = ''
-      server.process.stderr?.on('data', chunk => {
-        const lines = (rest + String(chunk)).split('\n')
+      const take = (text: string) => {
+        const lines = (rest + text).split('\n')
         rest = lines.pop() ?? ''
         for (const line of lines) log.push(line.startsWith('{') ? JSON.parse(line) : { msg: line })
-      })
+      }
+      take(server.said())
+      server.process.stderr?.on('data', chunk => take(String(chunk)))
       const instance: Instance = {
         ...server,
         log,

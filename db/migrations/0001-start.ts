@@ -17,6 +17,7 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('largest_max_age_seconds', 'bigint', c => c.notNull())
     .addColumn('largest_max_age_until', 'bigint', c => c.notNull())
     .addColumn('moved_at', 'bigint')
+    .addColumn('backed_up_at', 'bigint')
     .execute()
 
   await db.schema

@@ -9,7 +9,7 @@ import {
 } from '../../db/clients.ts'
 import { audited } from '../../db/audit.ts'
 import type { ClientTable, Database } from '../../db/database.ts'
-import type { Ending } from '../../db/endings.ts'
+import type { EpochEnding } from '../../db/endings.ts'
 import { logRevocation } from '../audit.ts'
 import {
   authMethodOf,
@@ -285,6 +285,6 @@ function methodName(method: AuthMethod): string {
 const idTaken = (id: string) =>
   new CommandError(`there is a client ${id} already: \`mintmark client list\` shows it`)
 
-function tellRevoked({ log }: Run, id: string, { reason, ended_at }: Ending): void {
-  logRevocation(log, { event: 'client_revoked', client_id: id }, { reason, at: ended_at })
+function tellRevoked({ log }: Run, id: string, { reason, ended_at, epoch }: EpochEnding): void {
+  logRevocation(log, { event: 'client_revoked', client_id: id, epoch }, { reason, at: ended_at })
 }

@@ -10,6 +10,7 @@ import { describeDatabaseUrl } from '../database-url.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { databaseOptions } from '../installation.ts'
 import { copyCommand } from './db-copy.ts'
+import { restoreCommand } from './db-restore.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
 import { counted, facts, formatBytes, formatTime } from './output.ts'
@@ -60,6 +61,8 @@ export function dbCommands(program: Command, terminal: Terminal): void {
 
   copyCommand(db, terminal)
 
+  restoreCommand(db, terminal)
+
   verb(db, 'backup', 'copy the database as it is at this moment, while servers go on', [
     'mintmark db backup /backups/mintmark-$(date +%F).sqlite',
   ])
@@ -74,7 +77,12 @@ export function dbCommands(program: Command, terminal: Terminal): void {
           )
         }
         const file = resolve(run.workingDirectory, path)
-        const bytes = await backupDatabase(databaseUrl.file, file, progressOf(run, databaseUrl.file))
+        const bytes = await backupDatabase(
+          databaseUrl.file,
+          file,
+          run.now(),
+          progressOf(run, databaseUrl.file),
+        )
         return {
           text: [
             `Copied ${databaseUrl.file} to ${file} (${formatBytes(bytes)}).`,

@@ -131,11 +131,19 @@ async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readon
   const done = await revokeAll({ db, rootKeys, file: config, now: run.now, reason, keepsRootKey, algs })
   const at = run.now()
   run.log.warn(
-    { event: 'all_keys_revoked', reason, by: 'command', root_key_from: done.from, root_key_to: done.to },
+    {
+      event: 'all_keys_revoked',
+      kids: done.revoked.map(({ kid }) => kid),
+      reason,
+      at,
+      by: 'command',
+      root_key_from: done.from,
+      root_key_to: done.to,
+    },
     'all signing keys were revoked, and all sessions ended',
   )
-  for (const client_id of done.clients)
-    logRevocation(run.log, { event: 'client_revoked', client_id }, { reason, at })
+  for (const { id: client_id, epoch } of done.clients)
+    logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, { reason, at })
   const sessions = await writeEnds(run, db, done.ending)
 
   const maxAge = largestMaxAgeOf(record, at)

@@ -78,7 +78,8 @@ export async function revokeChosen(run: Run, db: Database, chosen: Chosen, total
     const entry = run.entry('user_revoked', { userId: filter.userId })
     const ending = await raiseUserEpoch(audited(db, entry), filter.userId, end)
     if (!ending) throw new CommandError('the user has just been deleted, which has ended all sessions')
-    logRevocation(run.log, { event: 'user_revoked', sub: formatUuid(filter.userId) }, audit)
+    const { epoch } = ending
+    logRevocation(run.log, { event: 'user_revoked', sub: formatUuid(filter.userId), epoch }, audit)
     return writeEnds(run, db, ending, total)
   }
   if (narrowing === 'clientId' || narrowing === '') {
@@ -87,7 +88,9 @@ export async function revokeChosen(run: Run, db: Database, chosen: Chosen, total
       detail: { all: narrowing === '' },
     })
     const { clients, ending } = await raiseClientEpochs(audited(db, entry), filter.clientId, end)
-    for (const client_id of clients) logRevocation(run.log, { event: 'client_revoked', client_id }, audit)
+    for (const { id: client_id, epoch } of clients) {
+      logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, audit)
+    }
     return writeEnds(run, db, ending, total)
   }
   const { ended, isDone } = await watched(run, total, (signal, progress) =>

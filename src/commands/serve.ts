@@ -15,6 +15,7 @@ import { networks } from '../networks.ts'
 import { openLog } from '../log.ts'
 import { openPasswords } from '../passwords.ts'
 import { openRegistry } from '../registry.ts'
+import { reviveByHand } from '../revived-backup.ts'
 import { openStanding, type Standing } from '../standing.ts'
 import { openStatusLists } from '../status-lists.ts'
 import { openStatusPositions } from '../status-positions.ts'
@@ -66,6 +67,7 @@ export async function startServer(
   try {
     const standing = openStanding({ db: installation.db, now, log })
     await standing.follow()
+    await reviveByHand(installation.db, installation.record, { now: standing.now, log })
     const ctx = await openContext(config, installation, standing, log)
     const app = buildApp(ctx)
     const stopJobs = startJobs(ctx)
@@ -119,6 +121,7 @@ export async function openContext(
     ),
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(now),
+    countHeal: counter(),
     nextStatusPosition: openStatusPositions(db),
     statusLists: openStatusLists({ config, db, keys, registry, now }),
     standing,
@@ -127,6 +130,11 @@ export async function openContext(
     now,
     log,
   }
+}
+
+function counter(): () => number {
+  let count = 0
+  return () => ++count
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import { audited } from '../../db/audit.ts'
 import type { Database, UserTable } from '../../db/database.ts'
-import type { Ending } from '../../db/endings.ts'
+import type { EpochEnding } from '../../db/endings.ts'
 import {
   changePassword,
   changeRoles,
@@ -200,8 +200,8 @@ async function existingUser(db: Database, name: string): Promise<UserTable> {
   return found
 }
 
-function tellRevoked({ log }: Run, { id }: UserTable, { reason, ended_at }: Ending): void {
-  logRevocation(log, { event: 'user_revoked', sub: formatUuid(id) }, { reason, at: ended_at })
+function tellRevoked({ log }: Run, { id }: UserTable, { reason, ended_at, epoch }: EpochEnding): void {
+  logRevocation(log, { event: 'user_revoked', sub: formatUuid(id), epoch }, { reason, at: ended_at })
 }
 
 const nameTaken = (name: string) =>

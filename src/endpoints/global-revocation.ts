@@ -40,7 +40,7 @@ export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): vo
     }
     logRevocation(
       request.log,
-      { event: 'user_revoked', sub },
+      { event: 'user_revoked', sub, epoch: ending.epoch },
       { reason: ending.reason, at: ending.ended_at, by: client.id },
     )
     await finishEnding(db, ending, { now, stepsMax: stepsBeforeAnswer })

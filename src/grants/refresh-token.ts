@@ -132,7 +132,10 @@ async function applyVerdict(
       const moved = { generation: presented.generation, now, expiresAt }
       const isHealed = await healSession(recorded('session_healed'), session, moved)
       const event = { event: 'session_healed', ...facts }
-      if (isHealed) log.warn(event, 'the database has gone back in time: a session was healed')
+      if (isHealed) {
+        const healed = ctx.countHeal()
+        log.warn({ ...event, healed }, 'the database has gone back in time: a session was healed')
+      }
       return undefined // to be judged anew, as the current token that it now is
     }
     case 'theft':
@@ -208,13 +211,17 @@ async function endStolen(
   session: Session,
 ): Promise<void> {
   const { id, last_address } = session
+  const at = ctx.now()
   const entry = verdictEntry(ctx, client, presented, session, {
     event: 'session_theft',
     detail: { last_address },
   })
-  if (await revokeSession(audited(ctx.db, entry), id, ctx.now(), 'theft')) {
-    const event = { event: 'session_revoked', reason: 'theft', ...factsOf(client, presented, session) }
-    ctx.log.warn(event, 'a refresh token was reused by two holders')
+  if (await revokeSession(audited(ctx.db, entry), id, at, 'theft')) {
+    const facts = { at, by: 'server', ...factsOf(client, presented, session) }
+    ctx.log.warn(
+      { event: 'session_revoked', reason: 'theft', ...facts },
+      'a refresh token was reused by two holders',
+    )
   }
 }
 

@@ -1,3 +1,4 @@
+import type { RaisedClient } from '../../db/clients.ts'
 import type { Database, SigningKeyTable } from '../../db/database.ts'
 import type { Ending } from '../../db/endings.ts'
 import { beginAnew, type RootKeyChange } from '../../db/root-keys.ts'
@@ -70,7 +71,7 @@ export interface Restart extends RootKeyChange {
   readonly tokens: number
   readonly keys: readonly SigningKeyTable[]
   /** The clients whose sessions have ended. */
-  readonly clients: readonly string[]
+  readonly clients: readonly RaisedClient[]
   /** What is left to do: to write the end into each session. */
   readonly ending: Ending
 }

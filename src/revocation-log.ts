@@ -1,0 +1,110 @@
+import { createReadStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { parseUuid } from './protocol/secrets.ts'
+
+/** One revocation, as the log tells of it (audit.ts). `at` is in seconds since the epoch. */
+export type LoggedRevocation = { readonly at: number; readonly reason: string } & (
+  | { readonly event: 'sessions_revoked'; readonly sids: readonly Buffer[] }
+  | { readonly event: 'user_revoked'; readonly sub: Buffer; readonly epoch: number }
+  | { readonly event: 'client_revoked'; readonly clientId: string; readonly epoch: number }
+  | { readonly event: 'key_revoked'; readonly kid: string }
+  | {
+      readonly event: 'all_keys_revoked'
+      readonly kids: readonly string[]
+      readonly keepsRootKey: boolean
+    }
+)
+
+export interface RevocationLog {
+  readonly revocations: readonly LoggedRevocation[]
+  /** The earliest time that a line tells; undefined when none does. */
+  readonly beginsAt: number | undefined
+  /** Lines that look like a revocation, and cannot be read. */
+  readonly unreadable: number
+}
+
+/**
+ * Reads the revocations out of a server's or a command's log, which may be large, and may be wrapped by whoever kept it:
+ * lines begin with something else (syslog, CRI), or are texts in the JSON of another logger (Docker).
+ */
+export async function readRevocationLog(file: string): Promise<RevocationLog> {
+  const revocations: LoggedRevocation[] = []
+  let beginsAtMs = Infinity
+  let unreadable = 0
+  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
+    const timeMs = /time\\?":(\d{13})\b/.exec(line)?.[1]
+    if (timeMs !== undefined) beginsAtMs = Math.min(beginsAtMs, Number(timeMs))
+    if (!line.includes('_revoked')) continue
+    const revocation = revocationOf(parseLine(line) ?? {})
+    if (revocation === undefined) unreadable++
+    else if (revocation !== 'another') revocations.push(revocation)
+  }
+  const beginsAt = beginsAtMs === Infinity ? undefined : Math.floor(beginsAtMs / 1000)
+  return { revocations, beginsAt, unreadable }
+}
+
+type Entry = Readonly<Record<string, unknown>>
+
+function parseLine(line: string): Entry | undefined {
+  const entry = parseObject(line.slice(Math.max(0, line.indexOf('{'))))
+  const wrapped = entry?.['log']
+  return typeof wrapped === 'string' ? parseObject(wrapped) : entry
+}
+
+function parseObject(text: string): Entry | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? { ...value } : undefined
+  } catch {
+    return undefined // the caller counts what it cannot read
+  }
+}
+
+function timeOf({ at, time }: Entry): number | undefined {
+  if (typeof at === 'number') return at
+  return typeof time === 'number' ? Math.floor(time / 1000) : undefined
+}
+
+/** `another` is a line that only speaks of revocations; undefined is one that cannot be read. */
+function revocationOf(entry: Entry): LoggedRevocation | 'another' | undefined {
+  const { event, sid, sids, sub, client_id, kid, epoch } = entry
+  if (typeof event !== 'string') return undefined
+  const at = timeOf(entry)
+  if (at === undefined) return undefined
+  const told = { at, reason: typeof entry['reason'] === 'string' ? entry['reason'] : '' }
+  switch (event) {
+    case 'session_revoked':
+    case 'sessions_revoked': {
+      const ids = listOf(event === 'session_revoked' ? [sid] : sids, uuidOf)
+      return ids && { event: 'sessions_revoked', sids: ids, ...told }
+    }
+    case 'user_revoked': {
+      const id = uuidOf(sub)
+      return id && typeof epoch === 'number' ? { event, sub: id, epoch, ...told } : undefined
+    }
+    case 'client_revoked':
+      return typeof client_id === 'string' && typeof epoch === 'number'
+        ? { event, clientId: client_id, epoch, ...told }
+        : undefined
+    case 'key_revoked':
+      return typeof kid === 'string' ? { event, kid, ...told } : undefined
+    case 'all_keys_revoked': {
+      const kids = listOf(entry['kids'], value => (typeof value === 'string' ? value : undefined))
+      const keepsRootKey = entry['root_key_from'] === entry['root_key_to']
+      return kids && { event, kids, keepsRootKey, ...told }
+    }
+    default:
+      return 'another'
+  }
+}
+
+/** Undefined when there is anything in it that is none. */
+function listOf<T>(values: unknown, read: (value: unknown) => T | undefined): readonly T[] | undefined {
+  if (!Array.isArray(values)) return undefined
+  const found = values.flatMap((value: unknown) => read(value) ?? [])
+  return found.length === values.length ? found : undefined
+}
+
+function uuidOf(value: unknown): Buffer | undefined {
+  return typeof value === 'string' ? parseUuid(value) : undefined
+}

@@ -1,0 +1,499 @@
+import { randomBytes } from 'node:crypto'
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import t, { type Test } from 'tap'
+import { findClient } from '../db/clients.ts'
+import type { Database, SigningKeyTable } from '../db/database.ts'
+import { findInstallation } from '../db/installation.ts'
+import { openDatabase } from '../db/open-database.ts'
+import { reviveBackup } from '../db/restored.ts'
+import { findSession, insertSession, type NewSession } from '../db/sessions.ts'
+import { findUser } from '../db/users.ts'
+import { formatUuid, newUuid } from '../src/protocol/secrets.ts'
+import { statusListSize } from '../src/protocol/status-list.ts'
+import { readRevocationLog } from '../src/revocation-log.ts'
+import { commandLine, type Outcome } from './cli.ts'
+import { refresh, startFleet, type HonestClient, type Instance } from './fleet.ts'
+import { secretHash } from './records.ts'
+
+const password = 'correct horse battery staple'
+
+/** A running server, and one log of all that it and the commands say. */
+async function world(t: Test) {
+  const fleet = await startFleet(t, {})
+  const cli = commandLine(t, fleet.home)
+  const file = join(fleet.home, 'db/mintmark.sqlite')
+  const log = join(fleet.home, 'mintmark.log')
+  const backup = join(fleet.home, 'backup.sqlite')
+  let server = await fleet.start()
+  const run = async (args: string, input = ''): Promise<Outcome> => {
+    const outcome = await cli.call(args, { input })
+    appendFileSync(log, outcome.stderr)
+    return outcome
+  }
+  const must = async (args: string, input?: string): Promise<Outcome> => {
+    const outcome = await run(args, input)
+    t.equal(outcome.code, 0, `mintmark ${args}\n${outcome.stderr}`)
+    return outcome
+  }
+  const stop = async () => {
+    await server.kill('SIGTERM')
+    appendFileSync(log, server.log.map(line => `${JSON.stringify(line)}\n`).join(''))
+  }
+  return {
+    fleet,
+    file,
+    log,
+    backup,
+    run,
+    must,
+    stop,
+    server: () => server,
+    start: async (): Promise<Instance> => (server = await fleet.start()),
+    logIn: async (username: string): Promise<HonestClient> => {
+      const { status, body } = await server.post('/token', {
+        grant_type: 'password',
+        client_id: 'app',
+        username,
+        password,
+      })
+      t.equal(status, 200, `${username} logs in`)
+      return { refreshToken: body.refresh_token }
+    },
+    refresh: async (client: HonestClient) => {
+      const answer = await refresh(server.url, client.refreshToken)
+      if (answer.kind === 'token') client.refreshToken = answer.token
+      return answer.kind
+    },
+    files: () => readdirSync(join(fleet.home, 'db')).sort(),
+  }
+}
+
+t.test('a backup made under load is restored: nobody is logged out, and nobody comes back', async t => {
+  const w = await world(t)
+  for (const name of ['bob', 'carol', 'dave']) await w.must(`user create ${name} --password-stdin`, password)
+  const clients = await w.fleet.logIn(5)
+  const [revoked, ended, resting] = [await w.logIn('ada'), await w.logIn('ada'), await w.logIn('ada')]
+  const [bob, carol, dave] = [await w.logIn('bob'), await w.logIn('carol'), await w.logIn('dave')]
+
+  const load = w.fleet.load(clients)
+  await load.progress()
+  await w.must(`db backup ${w.backup}`)
+  await load.progress()
+  t.strictSame(await load.stop(), [], 'the backup disturbs nobody')
+  for (const client of [revoked, ended, bob, carol, dave]) t.equal(await w.refresh(client), 'token')
+
+  const later = await w.logIn('ada')
+  await w.server().post('/revoke', { client_id: 'app', token: revoked.refreshToken })
+  await w.must(`session revoke --id ${sidOf(ended)} --yes`)
+  await w.must('user disable bob')
+  await w.must('user passwd carol --password-stdin', 'another password')
+  await w.must('user delete dave')
+  const keys: { kid: string; alg: string; state: string }[] = (await w.must('key list --json')).json()
+  const leaked = keys.find(key => key.alg === 'ES256' && key.state === 'active')?.kid ?? ''
+  await w.must(`key revoke ${leaked} --yes`)
+  t.match(await w.run(`db restore ${w.backup} --accept-unrevoked`), {
+    code: 1,
+    stderr: /is in use: stop every server/,
+  })
+  await w.stop()
+
+  const counts = async () => (await w.must('session list --summary --json')).json().clients
+  const before = await counts()
+  const asked = await w.run(`db restore ${w.backup}`)
+  t.equal(asked.code, 1, 'it does not go on without an answer')
+  t.match(asked.stderr, /5 sessions that had ended/)
+  t.match(
+    asked.stderr,
+    /users that were disabled: bob\n.*users that were deleted: dave\n.*old passwords of: carol/,
+  )
+  t.match(
+    asked.stderr,
+    /Nothing was changed\. Say what to do: --revocations LOG .*--accept-unrevoked.*--end-sessions/,
+  )
+  t.strictSame(await counts(), before, 'nothing was changed')
+  t.notOk(existsSync(`${w.file}.restoring`), 'nothing is left behind')
+
+  const restored = (await w.must(`db restore ${w.backup} --revocations ${w.log} --json`)).json()
+  t.match(restored.replayed, {
+    sessions_revoked: 5,
+    users_disabled: ['bob', 'dave'],
+    old_passwords: ['carol'],
+    keys_revoked: [leaked],
+  })
+  const kept = openDatabase({ engine: 'sqlite', file: restored.kept })
+  t.ok(await findSession(kept, idOf(later)), 'the database of before is kept')
+  await kept.close()
+  t.strictSame(
+    w.files().filter(name => name.includes('restoring')),
+    [],
+    `nothing else is left behind: ${w.files().join(' ')}`,
+  )
+
+  const server = await w.start()
+  const published = await fetch(`${server.url}/.well-known/jwks.json`).then(response => response.text())
+  t.notMatch(published, leaked, 'a signing key that was revoked does not sign again')
+  for (const client of [...clients, resting])
+    t.equal(await w.refresh(client), 'token', 'an honest client goes on')
+  for (const client of [revoked, ended, bob, carol, dave])
+    t.equal(await w.refresh(client), 'refused', 'a revoked one')
+  t.equal(
+    await w.refresh(later),
+    'refused',
+    'the one log-out of a restore: whoever logged in after the backup',
+  )
+  const form = { grant_type: 'password', client_id: 'app', username: 'bob', password }
+  t.equal((await server.post('/token', form)).status, 400, 'who was disabled since cannot log in')
+  const healed = server.log.filter(line => line['event'] === 'session_healed')
+  t.equal(healed.length, clients.length, 'each session that was healed has a line in the log')
+  t.equal(healed.at(-1)?.['healed'], clients.length, 'which counts them')
+})
+
+/** The id of the session that a refresh token belongs to. */
+function idOf({ refreshToken }: HonestClient): Buffer {
+  return Buffer.from(refreshToken.slice('mm_rt_'.length, -6), 'base64url').subarray(5, 21)
+}
+
+const sidOf = (client: HonestClient) => formatUuid(idOf(client))
+
+/** An installation without a server, with users of one session each. */
+async function quiet(t: Test, env: Record<string, string> = {}) {
+  const cli = commandLine(t)
+  const file = join(cli.home, 'db/mintmark.sqlite')
+  const backup = join(cli.home, 'backup.sqlite')
+  const run = (args: string, more: Record<string, string> = {}) =>
+    cli.call(args, { env: { ...env, ...more } })
+  const must = async (args: string, input = '') => {
+    const outcome = await cli.call(args, { env, input })
+    t.equal(outcome.code, 0, `mintmark ${args}\n${outcome.stderr}`)
+    return outcome
+  }
+  const open = async <Result>(path: string, work: (db: Database) => Promise<Result>): Promise<Result> => {
+    const db = openDatabase({ engine: 'sqlite', file: path })
+    try {
+      return await work(db)
+    } finally {
+      await db.close()
+    }
+  }
+  await must('db migrate')
+  await must('client create --id app --public --grant password refresh_token')
+  const now = Math.floor(Date.now() / 1000)
+  const begin = async (username: string, changes: Partial<NewSession> = {}): Promise<Buffer> => {
+    await must(`user create ${username} --password-stdin`, password)
+    return open(file, async db => {
+      const [user, client] = [await findUser(db, username), await findClient(db, 'app')]
+      if (!user || !client) throw new Error('unreachable: they were made just now')
+      const id = newUuid(now)
+      const lives = { auth_time: now, expires_at: now + 1000, absolute_expires_at: now + 5000 }
+      const epochs = { user_epoch: user.epoch, client_epoch: client.epoch }
+      const rest = {
+        secret_hash: secretHash,
+        scope: '',
+        resource: null,
+        amr: 'pwd',
+        status_position: 0,
+        last_address: null,
+      }
+      await insertSession(db, {
+        id,
+        user_id: user.id,
+        client_id: 'app',
+        ...epochs,
+        ...rest,
+        ...lives,
+        ...changes,
+      })
+      return id
+    })
+  }
+  const stateOf = (id: Buffer) =>
+    open(file, async db => {
+      const session = await findSession(db, id)
+      if (!session) return 'gone'
+      return session.revoked_at === null && session.isOfThisEpoch ? 'living' : 'ended'
+    })
+  return { ...cli, file, backup, run, must, open, begin, stateOf, now }
+}
+
+t.test('without a log the one who restores decides what lives again', async t => {
+  const w = await quiet(t)
+  const [ada, bob] = [await w.begin('ada'), await w.begin('bob')]
+  await w.must(`db backup ${w.backup}`)
+  t.match(await w.run(`db restore ${w.backup}`), { code: 0 }, 'nothing is asked where nothing lives again')
+
+  await w.must('user disable ada')
+  t.match(await w.run(`db restore ${w.backup}`), { code: 1, stderr: /users that were disabled: ada/ })
+  t.equal(await w.stateOf(ada), 'ended')
+  const accepted = (await w.must(`db restore ${w.backup} --accept-unrevoked --json`)).json()
+  t.match(accepted.unrevoked, { sessions: 1, users: [{ username: 'ada', since: 'disabled' }] })
+  t.equal(await w.stateOf(ada), 'living')
+
+  await w.must(`session revoke --id ${formatUuid(ada)} --yes`)
+  const ended = await w.must(`db restore ${w.backup} --end-sessions`)
+  t.match(ended.stdout, /Ended 2 sessions: everybody has to sign in again/)
+  t.strictSame([await w.stateOf(ada), await w.stateOf(bob)], ['ended', 'ended'])
+  t.match(await w.run(`db restore ${w.backup} --end-sessions --accept-unrevoked`), {
+    code: 2,
+    stderr: /contradict each other/,
+  })
+})
+
+/** One that nobody can open. */
+function nextKey(publishedAt: number): SigningKeyTable {
+  return {
+    kid: 'next',
+    alg: 'ES256',
+    sealed_private_key: Buffer.alloc(1),
+    root_key_id: '',
+    published_at: publishedAt,
+    activated_at: null,
+    retired_at: null,
+    verify_until: 0,
+    verify_seconds: 0,
+    witnessed_seconds: 1000,
+    rotation_requested_at: null,
+    revoked_at: null,
+    revoke_reason: null,
+  }
+}
+
+t.test('idle limits move by the age of the backup, and nothing else does', async t => {
+  const w = await quiet(t)
+  const day = 86_400
+  const madeAt = w.now - 10 * day
+  const lives = (expires: number, absolute: number) => ({
+    auth_time: madeAt - day,
+    expires_at: w.now + expires * day,
+    absolute_expires_at: w.now + absolute * day,
+  })
+  const rows: [username: string, before: ReturnType<typeof lives>, expiresIn: number][] = [
+    ['refreshed', lives(-8, 90), 2],
+    ['bounded', lives(-1, 3), 3],
+    ['expired', lives(-11, 90), -11],
+  ]
+  const ids: Buffer[] = []
+  for (const [username, before] of rows) ids.push(await w.begin(username, before))
+  await w.open(w.file, db => db.sql.insertInto('signing_keys').values(nextKey(madeAt)).execute())
+  await w.must(`db backup ${w.backup}`)
+  await w.open(w.backup, db => db.sql.updateTable('installation').set({ backed_up_at: madeAt }).execute())
+  await w.open(w.file, db => db.sql.updateTable('status_positions').set({ next: 777 }).execute())
+
+  await w.must(`db restore ${w.backup}`)
+  await w.open(w.file, async db => {
+    for (const [i, [username, , expiresIn]] of rows.entries()) {
+      const session = await findSession(db, ids[i] ?? Buffer.alloc(16))
+      const left = (session?.expires_at ?? 0) - w.now
+      t.ok(Math.abs(left - expiresIn * day) <= 60, `${username} expires in ${left} s`)
+    }
+    const { witnessed_seconds } = await db.sql
+      .selectFrom('signing_keys')
+      .selectAll()
+      .executeTakeFirstOrThrow()
+    t.equal(witnessed_seconds, 0, 'a next key is published for its whole lead again')
+    const { next } = await db.sql.selectFrom('status_positions').selectAll().executeTakeFirstOrThrow()
+    t.equal(next, 777, 'no position in the status lists is given twice')
+    t.equal((await findInstallation(db))?.backed_up_at, null)
+    t.equal(await reviveBackup(db, { madeAt, now: w.now, nextPosition: 0 }), false, 'it is done once')
+  })
+})
+
+t.test('a database that is damaged or gone is replaced, and what is left of it is kept', async t => {
+  const w = await quiet(t)
+  const ada = await w.begin('ada')
+  await w.must(`db backup ${w.backup}`)
+  writeFileSync(w.file, 'this was a database')
+  writeFileSync(`${w.file}-wal`, 'and this its log')
+  writeFileSync(`${w.file}.restoring`, 'and this a restore that was interrupted')
+  t.match(await w.run(`db restore ${w.backup}`), {
+    code: 1,
+    stderr: /What was revoked since the backup was made \(.*\) comes back to life/,
+  })
+  const { kept } = (await w.must(`db restore ${w.backup} --accept-unrevoked --json`)).json()
+  t.equal(readFileSync(kept, 'utf8'), 'this was a database')
+  t.equal(readFileSync(`${kept}-wal`, 'utf8'), 'and this its log')
+  t.equal(await w.stateOf(ada), 'living')
+  const { next } = await w.open(w.file, db =>
+    db.sql.selectFrom('status_positions').selectAll().executeTakeFirstOrThrow(),
+  )
+  t.equal(next % statusListSize, 0, 'status lists begin anew where nobody knows what was given')
+
+  rmSync(join(w.home, 'db'), { recursive: true })
+  t.match((await w.must(`db restore ${w.backup} --accept-unrevoked --json`)).json(), { kept: null })
+  t.equal(await w.stateOf(ada), 'living')
+})
+
+t.test('a backup that is put in place by hand serves too, and says what is missing', async t => {
+  const w = await world(t)
+  const client = await w.logIn('ada')
+  await w.must(`db backup ${w.backup}`)
+  for (let i = 0; i < 3; i++) await w.refresh(client)
+  await w.stop()
+  const db = openDatabase({ engine: 'sqlite', file: w.backup })
+  const backedUpAt = Math.floor(Date.now() / 1000) - 1000
+  await db.sql.updateTable('installation').set({ backed_up_at: backedUpAt }).execute()
+  const before = await findSession(db, idOf(client))
+  await db.close()
+  copyFileSync(w.backup, w.file)
+
+  let server = await w.start()
+  const told = () => server.log.filter(line => line['event'] === 'database_restored')
+  t.match(told(), [{ level: 40, made_at: backedUpAt, msg: /what was revoked since lives again/ }])
+  t.equal(await w.refresh(client), 'token')
+  const restored = openDatabase({ engine: 'sqlite', file: w.file })
+  t.teardown(() => restored.close())
+  t.ok(((await findSession(restored, idOf(client)))?.generation ?? 0) > (before?.generation ?? 0) + 2)
+  await w.stop()
+  server = await w.start()
+  t.strictSame(told(), [], 'only once')
+})
+
+t.test('what is no backup of this installation is refused, and nothing is changed', async t => {
+  const w = await quiet(t)
+  await w.begin('ada')
+  await w.must(`db backup ${w.backup}`)
+  const path = (name: string) => join(w.home, name)
+  writeFileSync(path('garbage'), 'x'.repeat(5000))
+  await w.open(path('empty.sqlite'), async db => {
+    await sql`create table t (a)`.execute(db.sql)
+  })
+  writeFileSync(path('empty.log'), '')
+  writeFileSync(
+    path('late.log'),
+    `${JSON.stringify({ level: 30, time: (w.now + 1000) * 1000, msg: 'serving' })}\n`,
+  )
+  const other = path('other.key')
+  writeFileSync(other, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 })
+  const flag = '--accept-unrevoked'
+  const refusals: [name: string, args: string, stderr: RegExp, env?: Record<string, string>][] = [
+    ['no file', `${path('missing')} ${flag}`, /there is no file/],
+    ['no database', `${path('garbage')} ${flag}`, /not an SQLite database/],
+    ["another program's", `${path('empty.sqlite')} ${flag}`, /is no database of Mintmark/],
+    [
+      "another issuer's",
+      `${w.backup} ${flag}`,
+      /belongs to the issuer/,
+      { MINTMARK_ISSUER: 'https://other.example' },
+    ],
+    ["another root key's", `${w.backup} ${flag}`, /root key/, { MINTMARK_ROOT_KEY_FILE: other }],
+    ['a log that is not there', `${w.backup} --revocations ${path('missing.log')}`, /no such file/],
+    ['a log that tells nothing', `${w.backup} --revocations ${path('empty.log')}`, /the logs tell nothing/],
+    ['a log that begins too late', `${w.backup} --revocations ${path('late.log')}`, /the logs begin at/],
+    [
+      'PostgreSQL',
+      `${w.backup} ${flag}`,
+      /its own tools/,
+      { MINTMARK_DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' },
+    ],
+  ]
+  const before = readdirSync(join(w.home, 'db')).filter(name => name.endsWith('.sqlite'))
+  for (const [name, args, stderr, env] of refusals) {
+    t.match(await w.run(`db restore ${args}`, env), { code: 1, stderr }, name)
+    const after = readdirSync(join(w.home, 'db')).filter(file => !/-(wal|shm)$/.test(file))
+    t.strictSame(after, before, `${name}: nothing is changed`)
+  }
+  const both = await w.run(`db restore ${w.backup} --revocations ${path('late.log')} ${flag}`)
+  t.equal(both.code, 0, 'what a log does not tell may be accepted')
+})
+
+t.test('revocations are found in the logs of those who keep them', async t => {
+  const w = await quiet(t)
+  const ids: Buffer[] = []
+  for (const name of ['plain', 'syslog', 'cri', 'docker', 'many', 'more', 'client', 'living'])
+    ids.push(await w.begin(name))
+  const [plain, syslog, cri, docker, many, more, , living] = ids.map(formatUuid)
+  await w.must(`db backup ${w.backup}`)
+  const at = w.now + 5
+  const line = (facts: object) =>
+    JSON.stringify({ level: 30, time: at * 1000, reason: 'client', at, ...facts })
+  const revoked = (sid: string | undefined) => line({ event: 'session_revoked', sid })
+  const lines = [
+    JSON.stringify({ level: 30, time: (w.now - 100) * 1000, msg: 'serving' }),
+    revoked(plain),
+    `Nov 23 04:36:34 host mintmark[12]: ${revoked(syslog)}`,
+    `2026-11-23T04:36:34.123Z stderr F ${revoked(cri)}`,
+    JSON.stringify({ log: `${revoked(docker)}\n`, stream: 'stderr', time: '2026-11-23T04:36:34.1Z' }),
+    line({ event: 'sessions_revoked', sids: [many, more] }),
+    line({ event: 'sessions_revoked', sids: [living, 'no uuid'] }),
+    line({ event: 'client_revoked', client_id: 'unknown', epoch: 1, reason: 'client disabled' }),
+    line({ event: 'key_revoked', kid: 'unknown' }),
+    line({ event: 'user_revoked', epoch: 1, sub: formatUuid(newUuid(w.now)) }),
+    line({ event: 'nothing_revoked', sid: living }),
+    `${revoked(living).slice(0, -5)}`,
+    revoked('no uuid'),
+    'a line that says session_revoked and is no JSON',
+  ]
+  const file = join(w.home, 'server.log')
+  writeFileSync(file, `${lines.join('\n')}\n`)
+  t.match(await readRevocationLog(file), { beginsAt: w.now - 100, unreadable: 4, revocations: { length: 8 } })
+
+  const { replayed } = (await w.must(`db restore ${w.backup} --revocations ${file} --json`)).json()
+  t.match(replayed, { sessions_revoked: 6, users_disabled: [], clients_disabled: [], keys_revoked: [] })
+  const ended = await Promise.all(ids.map(w.stateOf))
+  t.strictSame(ended, [...Array<string>(6).fill('ended'), 'living', 'living'])
+  const trail: { event: string; session: string | null; detail: object }[] = (
+    await w.must('audit list --json')
+  ).json()
+  const told = trail.filter(
+    entry => entry.event.startsWith('session_') || entry.event.startsWith('database_'),
+  )
+  t.match(
+    told.map(entry => entry.event),
+    ['database_restored', ...Array<string>(6).fill('session_revoked')],
+    'the audit trail tells of the restore, and of what it has revoked',
+  )
+
+  const later = join(w.home, 'more.log')
+  writeFileSync(
+    later,
+    `${line({ event: 'client_revoked', client_id: 'app', epoch: 2 ** 40, reason: 'client disabled', at: w.now + 6 })}\n`,
+  )
+  const again = await w.must(`db restore ${w.backup} --revocations ${file} ${later}`)
+  t.match(again.stdout, /Revoked 8 sessions again\.\nDisabled these clients, .*: app\./)
+  t.match(again.stderr, /4 lines about revocations cannot be read/)
+  t.match(await w.run('client list'), { stdout: /app .*/ })
+})
+
+t.test('a new beginning that was made since the backup is made again', async t => {
+  const w = await quiet(t)
+  const ada = await w.begin('ada')
+  const addKey = (kid: string) =>
+    w.open(w.file, db =>
+      db.sql
+        .insertInto('signing_keys')
+        .values({ ...nextKey(w.now), kid })
+        .execute(),
+    )
+  await addKey('stolen')
+  await w.must(`db backup ${w.backup}`)
+  const rootKeyId = () =>
+    w.open(w.file, async db => {
+      const record = await findInstallation(db)
+      return record?.root_key_id
+    })
+  const stolen = await rootKeyId()
+  const log = join(w.home, 'commands.log')
+  writeFileSync(log, `${JSON.stringify({ time: (w.now - 1) * 1000, msg: 'serving' })}\n`)
+  appendFileSync(log, (await w.must('key revoke --all --yes')).stderr)
+  const renewed = await rootKeyId()
+  t.not(renewed, stolen)
+
+  const { replayed } = (await w.must(`db restore ${w.backup} --revocations ${log} --json`)).json()
+  t.match(replayed, { sessions_revoked: 1, keys_revoked: ['stolen'] })
+  t.equal(await rootKeyId(), renewed, 'the database is under the root key of then, not under the stolen one')
+  t.equal(await w.stateOf(ada), 'ended')
+
+  const bob = await w.begin('bob')
+  await w.must(`db backup ${w.backup}-2`)
+  await w.must(`db restore ${w.backup}-2 --revocations ${log}`)
+  t.equal(await w.stateOf(bob), 'living', 'who logged in after it, and is in the backup, goes on')
+})
