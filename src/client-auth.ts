@@ -39,31 +39,30 @@ export async function authenticateClient(
 
   // The same work whether the client is known or not.
   if (secret !== undefined && !isSecretOf(client, hashSecret(secret), ctx.now())) {
-    throw wrongSecret(ctx, request, id, client)
+    throw wrongCredentials(ctx, request, client, { id, reason: whyNoSecret(client) })
   }
   if (!client) throw refused('the client is unknown')
   if (client.disabled_at !== null) throw refused('the client is disabled')
-  if (assertion !== undefined) await proveKey(ctx, client, assertion)
-  else if (secret === undefined && client.auth_method !== 'none') await proveCertificate(ctx, client, request)
+  if (secret !== undefined) return client
+  const reason = assertion
+    ? await whyUnproven(ctx, client, assertion)
+    : await whyNoCertificate(ctx, client, request)
+  if (reason !== undefined) throw wrongCredentials(ctx, request, client, { id, reason })
   return client
 }
 
 /**
- * What a wrong secret is answered with: beyond the limit 429, which slows down whoever loops. A right secret is let in all
- * the same. Nobody guesses 256 random bits, but anybody could send wrong ones to lock a client out.
+ * What a wrong secret, assertion or certificate is answered with: beyond the limit 429, which slows down whoever loops. Who
+ * has the right one is let in all the same. Nobody guesses 256 random bits, but anybody could send wrong ones to lock a
+ * client out.
  */
-function wrongSecret(
+function wrongCredentials(
   { throttle, audit, now }: Context,
   request: IncomingRequest,
-  id: string,
   client: Client | undefined,
+  { id, reason }: { readonly id: string; readonly reason: string },
 ): OAuthError {
-  const retryAfter = throttle.countWrongSecret(id)
-  const reason = !client
-    ? 'the client is unknown'
-    : client.secret_hash
-      ? 'the client secret is wrong'
-      : 'a client that has no secret has sent one'
+  const retryAfter = throttle.countWrongCredentials(id)
   audit.note(
     auditEntry({
       at: now(),
@@ -76,11 +75,16 @@ function wrongSecret(
     }),
   )
   if (retryAfter === 0) return refused(reason)
-  return new OAuthError('temporarily_unavailable', 'too many wrong client secrets, come back later', {
+  return new OAuthError('temporarily_unavailable', 'too many wrong client credentials, come back later', {
     status: 429,
     retryAfter,
     cause: reason,
   })
+}
+
+function whyNoSecret(client: Client | undefined): string {
+  if (!client) return 'the client is unknown'
+  return client.secret_hash ? 'the client secret is wrong' : 'a client that has no secret has sent one'
 }
 
 /** Compares with the secret and with the one before it, which stays good until its time is up. */
@@ -90,21 +94,23 @@ function isSecretOf(client: Client | undefined, hash: Buffer, now: number): bool
   return isCurrent || (isOld && now < (client?.old_secret_expires_at ?? 0))
 }
 
-/** The client has signed the assertion, for us, just now, and only once (RFC 7523 §3). */
-async function proveKey(ctx: Context, client: Client, assertion: UnverifiedAssertion): Promise<void> {
+/** Why the client has not signed the assertion, for us, just now, and only once (RFC 7523 §3); undefined if it has. */
+async function whyUnproven(
+  ctx: Context,
+  client: Client,
+  assertion: UnverifiedAssertion,
+): Promise<string | undefined> {
   const now = ctx.now()
   const isMoving = client.keys_expire_at !== null && now < client.keys_expire_at
   if (client.auth_method !== 'private_key_jwt' && !isMoving) {
-    throw refused('the client is not registered for private_key_jwt')
+    return 'the client is not registered for private_key_jwt'
   }
   const demands = { issuer: ctx.config.issuer, now, skewSeconds: ctx.config.clockSkewSeconds }
   const verdict = judgeAssertion(assertion, demands)
-  if (verdict.kind === 'invalid') throw refused(`the client assertion is not good: ${verdict.reason}`)
-  if (!(await isSigned(ctx, client, assertion)))
-    throw refused('no key of the client has signed the assertion')
-  if (!(await ctx.db.rememberUse({ id: verdict.replayId, expiresAt: verdict.expiresAt }))) {
-    throw refused('the client assertion was used before')
-  }
+  if (verdict.kind === 'invalid') return `the client assertion is not good: ${verdict.reason}`
+  if (!(await isSigned(ctx, client, assertion))) return 'no key of the client has signed the assertion'
+  const isFirst = await ctx.db.rememberUse({ id: verdict.replayId, expiresAt: verdict.expiresAt })
+  return isFirst ? undefined : 'the client assertion was used before'
 }
 
 /** A key that is not known here may be new: then it is looked for where the client publishes its keys. */
@@ -116,27 +122,35 @@ async function isSigned(ctx: Context, client: Client, assertion: UnverifiedAsser
   return newer !== undefined && isSignedByClient(assertion, newer)
 }
 
-/** The client has shown its certificate to the proxy (RFC 8705 §2). */
-async function proveCertificate(ctx: Context, client: Client, { headers }: IncomingRequest): Promise<void> {
+/** Why the client has not shown its certificate to the proxy (RFC 8705 §2); undefined if it has, or need not. */
+async function whyNoCertificate(
+  ctx: Context,
+  client: Client,
+  { headers }: IncomingRequest,
+): Promise<string | undefined> {
   const { auth_method: method } = client
+  if (method === 'none') return undefined
   if (method === 'client_secret') throw refused('the client has not sent its secret')
   if (method === 'private_key_jwt') throw refused('the client has not sent an assertion')
-  const certificate = readClientCert(headers['client-cert'])
-  if (!certificate) throw refused('the client has shown no certificate, or the proxy has not passed it on')
-  if (!isInForce(certificate, ctx.now())) throw refused("the client's certificate is not in force")
+  const field = headers['client-cert']
+  if (field === undefined) throw refused('the client has shown no certificate, or no proxy has passed it on')
+  const certificate = readClientCert(field)
+  if (!certificate) return 'the header Client-Cert holds no certificate'
+  if (!isInForce(certificate, ctx.now())) return "the client's certificate is not in force"
   if (method === 'self_signed_tls_client_auth') {
-    if (isCertificateOf(certificate, await ctx.clientKeys.of(client))) return
+    if (isCertificateOf(certificate, await ctx.clientKeys.of(client))) return undefined
     const newer = await ctx.clientKeys.refetched(client)
-    if (newer && isCertificateOf(certificate, newer)) return
-    throw refused("the certificate is of none of the client's keys")
+    return newer && isCertificateOf(certificate, newer)
+      ? undefined
+      : "the certificate is of none of the client's keys"
   }
   // Whoever makes a certificate chooses its names, so somebody must have verified who has made it.
   if (ctx.config.clientCert !== 'verified') {
-    throw refused('the proxy passes on certificates that it has not verified (MINTMARK_CLIENT_CERT)')
+    return 'the proxy passes on certificates that it has not verified (MINTMARK_CLIENT_CERT)'
   }
-  if (client.tls_subject === null || !hasSubject(certificate, client.tls_subject)) {
-    throw refused("the certificate has another name than the client's")
-  }
+  return client.tls_subject !== null && hasSubject(certificate, client.tls_subject)
+    ? undefined
+    : "the certificate has another name than the client's"
 }
 
 interface Credentials {

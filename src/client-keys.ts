@@ -89,7 +89,8 @@ export function openClientKeys(reach: Reach, now: () => number, log: Context['lo
     },
     refetched: async ({ jwks_uri: uri }) => {
       if (uri === null) return undefined
-      const { attemptedAt } = sets.get(uri) ?? never
+      const { attemptedAt, fetchedAt, keys } = sets.get(uri) ?? never
+      if (fetchedAt === now()) return keys // as new as it can be: perhaps it was fetched for this very request
       if (now() - attemptedAt < pauseSeconds && !fetching.has(uri)) {
         throw unavailable(`the key set at ${uri} was fetched a moment ago`, pauseSeconds)
       }

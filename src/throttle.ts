@@ -22,8 +22,8 @@ export interface Throttle {
    * all would pass otherwise. `isKnownSource` is asked only while strangers may not guess at this account.
    */
   take(guess: Guess, isKnownSource: () => Promise<boolean>): Promise<Attempt>
-  /** Counts a wrong client secret; for how many seconds the client should wait if there were too many, else 0. */
-  countWrongSecret(clientId: string): number
+  /** Counts a wrong client secret, assertion or certificate; for how many seconds the client should wait if there were too many, else 0. */
+  countWrongCredentials(clientId: string): number
   /** Tells the database what was counted here, in one write, and hears what others have. Nothing to tell: no write. */
   share(): Promise<void>
   /** How many buckets are in memory. */
@@ -89,7 +89,7 @@ export function openThrottle({ db, rootKeys, now, bucketsMax = 50_000 }: Throttl
       if (attempt.kind === 'taken' || attempt.limit !== 'account') return attempt
       return (await isKnownSource()) ? takeFrom(buckets, countsOf(guess, accountLimit)) : attempt
     },
-    countWrongSecret: clientId => {
+    countWrongCredentials: clientId => {
       const key = keyOf('client', clientId)
       const wait = secondsToWait(secrets.fillOf(key, clientSecretLimit), clientSecretLimit)
       if (wait === 0) secrets.fill(key, secondsToFill(1, clientSecretLimit))

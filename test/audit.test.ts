@@ -171,7 +171,7 @@ t.test('wrong passwords and secrets are written down within a second, without wh
   await attempt(web, 'ada', ada.password)
   await postFrom(server, '192.0.2.2', { grant_type: 'password', ...testClient('web', 'typed-secret').form })
   await postFrom(server, '192.0.2.2', { grant_type: 'password', ...testClient('typed-client', 'x').form })
-  for (let i = 0; i < 60; i++) server.ctx.throttle.countWrongSecret('web')
+  for (let i = 0; i < 60; i++) server.ctx.throttle.countWrongCredentials('web')
   await postFrom(server, '192.0.2.3', { grant_type: 'password', ...testClient('web', 'typed-secret').form })
   for (let i = 0; i < 30; i++) {
     const taken = await ctx.throttle.take(

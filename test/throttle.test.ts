@@ -165,12 +165,12 @@ t.test('a point is taken before the guess is judged, and given back once if it w
 t.test('wrong client secrets are counted for each client, known or not, and in memory alone', async t => {
   const { db, clock, open } = await openTest(t)
   const throttle = open()
-  for (let i = 0; i < clientSecretLimit.points; i++) t.equal(throttle.countWrongSecret('web'), 0)
-  t.equal(throttle.countWrongSecret('web'), clientSecretLimit.everySeconds)
-  t.equal(throttle.countWrongSecret('web'), clientSecretLimit.everySeconds, 'which does not get more')
-  t.equal(throttle.countWrongSecret('other'), 0)
+  for (let i = 0; i < clientSecretLimit.points; i++) t.equal(throttle.countWrongCredentials('web'), 0)
+  t.equal(throttle.countWrongCredentials('web'), clientSecretLimit.everySeconds)
+  t.equal(throttle.countWrongCredentials('web'), clientSecretLimit.everySeconds, 'which does not get more')
+  t.equal(throttle.countWrongCredentials('other'), 0)
   clock.now += clientSecretLimit.everySeconds
-  t.equal(throttle.countWrongSecret('web'), 0)
+  t.equal(throttle.countWrongCredentials('web'), 0)
   await throttle.share()
   t.strictSame(await db.sql.selectFrom('throttles').selectAll().execute(), [])
 })
@@ -276,11 +276,11 @@ t.test('memory is bounded, whatever is guessed, and holds no name in clear', asy
   for (let i = 0; i < 3000; i++) {
     const attempt = await throttle.take(guessAt(`secret-name-${i}`, { source: `s${i}` }), stranger)
     if (attempt.kind === 'taken') attempt.fail()
-    throttle.countWrongSecret(`client ${i}`)
+    throttle.countWrongCredentials(`client ${i}`)
     if (i % 500 === 0) await throttle.share()
   }
   t.ok(throttle.size() <= 300 + 10_000, String(throttle.size()))
-  for (let i = 0; i < 12_000; i++) throttle.countWrongSecret(`other ${i}`)
+  for (let i = 0; i < 12_000; i++) throttle.countWrongCredentials(`other ${i}`)
   t.ok(throttle.size() <= 300 + 10_000, String(throttle.size()))
   await throttle.share()
   const rows = JSON.stringify(await db.sql.selectFrom('throttles').selectAll().execute())

@@ -39,7 +39,7 @@ export type AssertionVerdict =
       /** From then on it is refused for its age. In seconds since the epoch. */
       readonly expiresAt: number
     }
-  /** `reason` is for the log. */
+  /** `reason` is for the log and the audit trail, and has nothing of the assertion in it. */
   | { readonly kind: 'invalid'; readonly reason: string }
 
 /** A JWT of another kind is no assertion, whoever has signed it (RFC 8725 §3.11). Most clients have no type, or this. */
@@ -60,10 +60,10 @@ export function judgeAssertion(
   if (iss !== clientId) return invalid('iss and sub differ')
   const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
   if (audiences.length !== 1 || audiences[0] !== issuer) {
-    return invalid(`the aud is ${JSON.stringify(aud)}, and not the issuer alone`)
+    return invalid('the aud is not the issuer alone')
   }
   if (typeof exp !== 'number') return invalid('there is no exp')
-  if (now >= exp + skewSeconds) return invalid(`it expired ${Math.round(now - exp)} seconds ago`)
+  if (now >= exp + skewSeconds) return invalid('it has expired')
   if (exp > now + lifeMaxSeconds + skewSeconds)
     return invalid(`it lives longer than ${lifeMaxSeconds} seconds`)
   for (const [name, time] of Object.entries({ nbf, iat })) {

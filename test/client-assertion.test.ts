@@ -1,0 +1,379 @@
+import { randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { changeClient, rotateClientSecret, setClientKeys } from '../db/clients.ts'
+import type { ClientTable } from '../db/database.ts'
+import { forgetUses } from '../db/replays.ts'
+import { hashSecret } from '../src/protocol/secrets.ts'
+import { forEachEngine, type EngineEnv } from './engines.ts'
+import { besideEnv, isOAuthError, startServer, testClient, type TestServer } from './helper.ts'
+import { assertionClaims, assertionForm, macJwt, oddKey, signJwt, testKey, type TestKey } from './proofs.ts'
+
+/** A request that each endpoint answers with 200 once the client is authenticated. */
+const requests: [path: string, form: Record<string, string>][] = [
+  ['/token', { grant_type: 'client_credentials' }],
+  ['/introspect', { token: 'x' }],
+  ['/revoke', { token: 'x' }],
+]
+
+const jwksOf = (...keys: object[]) => JSON.stringify({ keys })
+
+/** A server with a client `web` that signs with `key`, and has no secret. */
+async function world(t: Test, settings: Partial<ClientTable> = {}, env: EngineEnv = {}) {
+  const server = await startServer(t, env)
+  const key = await testKey()
+  await server.client('web', {
+    isPublic: true,
+    auth_method: 'private_key_jwt',
+    jwks: jwksOf({ ...key.publicJwk, kid: 'one' }),
+    grant_types: 'client_credentials',
+    ...settings,
+  })
+  const assertion = (claims: object = {}, header: object = {}, by: TestKey = key) =>
+    signJwt(
+      by,
+      { alg: by.alg, ...header },
+      assertionClaims('web', server.ctx.now(), claims as Record<string, unknown>),
+    )
+  const post = (jwt: string, more: Record<string, string> = {}, to: TestServer = server) =>
+    to.post('/token', { grant_type: 'client_credentials', ...assertionForm(jwt), ...more })
+  return { server, key, assertion, post }
+}
+
+t.test(
+  'C-15 C-16 a client that signs is authenticated at each endpoint, with each algorithm and nothing more',
+  async t => {
+    const { server, key, assertion } = await world(t)
+    const { now } = server.ctx
+    const cases: [title: string, jwt: () => Promise<string>, more?: Record<string, string>][] = [
+      ['without a kid', () => assertion()],
+      ['with the kid of its key', () => assertion({}, { kid: 'one' })],
+      ['C-16 with the type of rfc7523bis', () => assertion({}, { typ: 'client-authentication+jwt' })],
+      ['with the type that most libraries send', () => assertion({}, { typ: 'JWT' })],
+      ['C-16 with the issuer as a list of one', () => assertion({ aud: ['https://as.example'] })],
+      ['C-17 with its client_id in the body', () => assertion(), { client_id: 'web' }],
+      ['with nbf and claims that nobody knows', () => assertion({ nbf: now(), x: 1 })],
+      ['without iat', () => assertion({ iat: undefined })],
+      ['with a fraction of a second', () => assertion({ exp: now() + 9.5, iat: now() - 0.5 })],
+      ['in the last second of a clock that is late', () => assertion({ exp: now() - 59 })],
+      ['in the first second of a clock that is early', () => assertion({ iat: now() + 60, nbf: now() + 60 })],
+      ['with the longest life', () => assertion({ exp: now() + 660 })],
+    ]
+    for (const alg of ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']) {
+      const own = alg === 'ES256' ? key : await testKey(alg)
+      const id = `with-${alg}`
+      await server.client(id, {
+        isPublic: true,
+        auth_method: 'private_key_jwt',
+        jwks: jwksOf(key.publicJwk, { ...own.publicJwk, alg }),
+        grant_types: 'client_credentials',
+      })
+      cases.push([`C-15 ${alg}`, () => assertion({ iss: id, sub: id }, {}, own)])
+    }
+    for (const [path, request] of requests) {
+      for (const [title, jwt, more] of cases) {
+        const form = { ...request, ...assertionForm(await jwt()), ...more }
+        const { statusCode, body } = await server.post(path, form)
+        t.equal(statusCode, 200, `${title} at ${path}: ${body}`)
+      }
+    }
+  },
+)
+
+t.test('C-15 to C-19 every defect that RFC 7521 §4.2 and RFC 7523 §3 name is refused', async t => {
+  const { server, key, assertion } = await world(t)
+  const { now } = server.ctx
+  const other = await testKey()
+  const rsa = await testKey('RS256')
+  const secretive = await server.client('secretive')
+  const open = await server.client('open', { isPublic: true })
+  await server.client('off', {
+    isPublic: true,
+    auth_method: 'private_key_jwt',
+    jwks: jwksOf(key.publicJwk),
+    disabled_at: 1,
+  })
+  await server.client('twin', {
+    isPublic: true,
+    auth_method: 'private_key_jwt',
+    jwks: jwksOf(key.publicJwk),
+  })
+  await server.client('rsa', {
+    isPublic: true,
+    auth_method: 'private_key_jwt',
+    jwks: jwksOf({ ...rsa.publicJwk, alg: 'PS256' }),
+  })
+  const tiny = await oddKey('RS256', 'rsa1024')
+  await server.client('tiny', {
+    isPublic: true,
+    auth_method: 'private_key_jwt',
+    jwks: jwksOf(tiny.publicJwk),
+  })
+  const good = await assertion()
+  const [head = '', payload = '', signature = ''] = good.split('.')
+  const none = Buffer.from('{"alg":"none"}').toString('base64url')
+  const as = (id: string, by: TestKey = key, header: object = {}) =>
+    assertion({ iss: id, sub: id }, header, by)
+
+  type Case = [title: string, jwt: () => string | Promise<string>, more?: Record<string, string>]
+  const cases: Case[] = [
+    ['no JWT', () => 'garbage'],
+    ['two parts', () => `${head}.${payload}`],
+    ['no signature', () => `${head}.${payload}.`],
+    ['four parts', () => `${good}.x`],
+    ['five parts, as of a JWE', () => `${good}.x.x`],
+    ['two assertions', () => `${good},${good}`],
+    ['not base64url', () => `${head}.${payload}.${signature}=`],
+    ['a second spelling', () => `${head}=.${payload}.${signature}`],
+    ['claims that are a list', () => signJwt(key, { alg: 'ES256' }, [])],
+    ['claims that are no JSON', () => signJwt(key, { alg: 'ES256' }, '{')],
+    ['a crit that nobody knows', () => assertion({}, { crit: ['exp'] })],
+    ['C-19 alg none', () => `${none}.${payload}.`],
+    ['C-19 alg none with a signature', () => assertion({}, { alg: 'none' })],
+    ['C-19 no alg', () => assertion({}, { alg: undefined })],
+    ['C-19 an alg in another case', () => assertion({}, { alg: 'es256' })],
+    ['C-19 an alg that is not taken', () => assertion({}, { alg: 'ES384' })],
+    ['C-19 an alg that does not fit the key', () => assertion({}, { alg: 'RS256' })],
+    ['C-19 a MAC with the public key', () => macOf(key)],
+    ['C-19 RS256 with a key for PS256', () => as('rsa', rsa)],
+    ['C-19 a key of the prototype', () => assertion({}, { alg: 'constructor' })],
+    ['J-9 an RSA key of 1024 bits', () => as('tiny', tiny)],
+    ['C-15 a signature of another key', () => assertion({}, {}, other)],
+    ['C-15 another key that comes along', () => assertion({}, { jwk: other.publicJwk }, other)],
+    ['C-15 a kid that is not the key', () => assertion({}, { kid: 'two' })],
+    ['C-15 a changed payload', () => `${head}.${payloadWith({ exp: now() + 99 })}.${signature}`],
+    ['C-15 a signature cut short', () => `${head}.${payload}.${signature.slice(0, -4)}`],
+    ['C-15 no iss', () => assertion({ iss: undefined })],
+    ['C-15 another iss', () => assertion({ iss: 'open' })],
+    ['C-15 no sub', () => assertion({ sub: undefined })],
+    ['C-15 a sub that is a list', () => assertion({ sub: ['web'] })],
+    ["C-15 another client's sub", () => as('rsa')],
+    ['C-15 an unknown client', () => as('nobody')],
+    ['C-15 a client_id that no client has', () => as('w\u00e9b')],
+    ['C-15 a client_id of a prototype', () => as('__proto__')],
+    ['a disabled client', () => as('off')],
+    ['C-8 a client with a secret', () => as('secretive')],
+    ['C-8 a public client', () => as('open')],
+    ['C-15 no exp', () => assertion({ exp: undefined })],
+    ['C-15 an exp that is a text', () => assertion({ exp: String(now() + 60) })],
+    ['C-15 expired', () => assertion({ exp: now() - 60 })],
+    ['an exp of infinity', () => infinite(key)],
+    ['a life that is too long', () => assertion({ exp: now() + 661 })],
+    ['an iat in the future', () => assertion({ iat: now() + 61 })],
+    ['an iat that is a text', () => assertion({ iat: String(now()) })],
+    ['an iat that is null', () => assertion({ iat: null })],
+    ['an nbf in the future', () => assertion({ nbf: now() + 61 })],
+    ['an nbf that is a text', () => assertion({ nbf: '0' })],
+    ['C-16 no aud', () => assertion({ aud: undefined })],
+    ['C-16 the token endpoint', () => assertion({ aud: 'https://as.example/token' })],
+    ['C-16 a slash at the end', () => assertion({ aud: 'https://as.example/' })],
+    ['C-16 another server', () => assertion({ aud: 'https://other.example' })],
+    ['C-16 nobody', () => assertion({ aud: [] })],
+    ['C-16 another server too', () => assertion({ aud: ['https://as.example', 'https://other.example'] })],
+    ['C-16 the issuer twice', () => assertion({ aud: ['https://as.example', 'https://as.example'] })],
+    ['C-18 no jti', () => assertion({ jti: undefined })],
+    ['C-18 an empty jti', () => assertion({ jti: '' })],
+    ['C-18 a jti that is a number', () => assertion({ jti: 1 })],
+    ['RFC 8725 §3.11 another kind of JWT', () => assertion({}, { typ: 'at+jwt' })],
+    ['RFC 8725 §3.11 a DPoP proof', () => assertion({}, { typ: 'dpop+jwt' })],
+    ['RFC 8725 §3.11 a type that is no text', () => assertion({}, { typ: ['JWT'] })],
+    ['C-17 another client_id', () => assertion(), { client_id: 'open' }],
+    ['C-17 the client_id of another with the same key', () => assertion(), { client_id: 'twin' }],
+    ['C-4 a secret too', () => as('secretive'), secretive.form],
+    ['C-4 a secret too, of a client that signs', () => assertion(), { client_id: 'web', client_secret: 'x' }],
+    ['no type', () => assertion(), { client_assertion_type: '' }],
+    ['an unknown type', () => assertion(), { client_assertion_type: 'urn:x' }],
+    ['an assertion of SAML', () => assertion(), { client_assertion_type: saml }],
+    ['a type and no assertion', () => ''],
+    ['C-7 its client_id alone', () => '', { client_id: 'web', client_assertion_type: '' }],
+    ['C-6 a broken one of a public client', () => 'x', open.form],
+  ]
+  for (const [path, request] of requests) {
+    for (const [title, jwt, more] of cases) {
+      const form = { ...request, ...assertionForm(await jwt()), ...more }
+      isOAuthError(t, await server.post(path, form), 401, 'invalid_client', `${title} at ${path}`)
+      server.tick(30) // so that wrong ones are not limited here
+    }
+    const withBasic = await server.post(
+      path,
+      { ...request, ...assertionForm(await assertion()) },
+      {
+        authorization: secretive.headers.authorization,
+      },
+    )
+    isOAuthError(t, withBasic, 401, 'invalid_client', `C-4 Basic too at ${path}`)
+  }
+  const { statusCode } = await server.post('/revoke', { token: 'x', ...assertionForm(await assertion()) })
+  t.equal(statusCode, 200, 'and a good one is taken after all that')
+})
+
+const saml = 'urn:ietf:params:oauth:client-assertion-type:saml2-bearer'
+
+function payloadWith(changes: object): string {
+  return Buffer.from(JSON.stringify(assertionClaims('web', 0, { ...changes }))).toString('base64url')
+}
+
+const macOf = (key: TestKey) =>
+  macJwt(JSON.stringify(key.publicJwk), { alg: 'HS256' }, assertionClaims('web', 1_900_000_000))
+
+const infinite = (key: TestKey) =>
+  signJwt(key, { alg: 'ES256' }, JSON.stringify(assertionClaims('web', 0)).replace('"exp":60', '"exp":1e999'))
+
+await forEachEngine(
+  t,
+  'C-18 an assertion counts once, on whichever server, until it has expired',
+  async (t, env) => {
+    const { server, assertion, post } = await world(t, {}, env)
+    const beside = await startServer(t, besideEnv(server))
+    const jwt = await assertion()
+    t.equal((await post(jwt)).statusCode, 200)
+    isOAuthError(t, await post(jwt), 401, 'invalid_client', 'here again')
+    isOAuthError(t, await post(jwt, {}, beside), 401, 'invalid_client', 'on another server')
+    const elsewhere = await server.post('/revoke', { token: 'x', ...assertionForm(jwt) })
+    isOAuthError(t, elsewhere, 401, 'invalid_client', 'at another endpoint')
+
+    const raced = await assertion()
+    const statuses = await Promise.all(
+      Array.from({ length: 10 }, async (_, i) => (await post(raced, {}, i % 2 ? beside : server)).statusCode),
+    )
+    t.strictSame(statuses.sort(), [200, ...Array.from({ length: 9 }, () => 401)], 'of ten at once, one')
+
+    const jti = randomUUID()
+    t.equal((await post(await assertion({ jti }))).statusCode, 200)
+    isOAuthError(t, await post(await assertion({ jti })), 401, 'invalid_client', 'another with its jti')
+
+    const { db, now } = server.ctx
+    server.tick(119)
+    t.equal(await forgetUses(db, now(), 1000), 0, 'while it could be taken, its use is remembered')
+    isOAuthError(t, await post(jwt), 401, 'invalid_client', 'in its last second')
+    server.tick(1)
+    t.equal(await forgetUses(db, now(), 1000), 3, 'and not one longer')
+    isOAuthError(t, await post(jwt), 401, 'invalid_client', 'then it has expired')
+  },
+)
+
+t.test('invariant 8: what no client has signed is not remembered', async t => {
+  const { server, assertion, post } = await world(t)
+  const other = await testKey()
+  const jti = randomUUID()
+  isOAuthError(t, await post(await assertion({ jti }, {}, other)), 401, 'invalid_client', 'not signed')
+  isOAuthError(t, await post(await assertion({ jti, exp: 1 })), 401, 'invalid_client', 'expired')
+  t.equal((await post(await assertion({ jti }))).statusCode, 200, 'nobody can use up the jti of a client')
+  await server.client('two', {
+    isPublic: true,
+    auth_method: 'private_key_jwt',
+    jwks: jwksOf(other.publicJwk),
+    grant_types: 'client_credentials',
+  })
+  const ofTwo = await assertion({ iss: 'two', sub: 'two', jti }, {}, other)
+  t.equal((await post(ofTwo)).statusCode, 200, 'and no other client either')
+})
+
+t.test('wrong assertions are limited and recorded like wrong secrets; a right one is let in', async t => {
+  const { server, assertion, post } = await world(t)
+  const other = await testKey()
+  let statuses = ''
+  for (let i = 0; i < 52; i++) statuses += ` ${(await post(await assertion({}, {}, other))).statusCode}`
+  t.match(statuses, /^( 401){50}( 429){2}$/)
+  t.equal((await post(await assertion())).statusCode, 200)
+  await server.ctx.audit.flush()
+  const entries = await server.ctx.db.sql
+    .selectFrom('audit')
+    .select(['event', 'client_id', 'count', 'detail'])
+    .execute()
+  const detail = '{"reason":"no key of the client has signed the assertion"}'
+  t.match(
+    entries.filter(({ event }) => event.startsWith('client_')),
+    [
+      { event: 'client_refused', client_id: 'web', count: 50, detail },
+      { event: 'client_throttled', client_id: 'web', count: 2, detail },
+    ],
+  )
+})
+
+await forEachEngine(
+  t,
+  'a client has keys and a secret only while it moves from one to the other',
+  async (t, env) => {
+    const { server, assertion, key } = await world(t, {}, env)
+    const { db, now } = server.ctx
+    const two = await testKey()
+    const statusOf = async (form: Record<string, string>) =>
+      (await server.post('/revoke', { token: 'x', ...form })).statusCode
+    const withKey = async (by = key) => statusOf(assertionForm(await assertion({}, {}, by)))
+    const withSecret = (secret: string) => statusOf(testClient('web', secret).form)
+    const keysOf = (by: TestKey) => ({ jwks: jwksOf(by.publicJwk), jwks_uri: null })
+    t.equal(await withSecret('s1'), 401)
+
+    const secret = (secret: string, from: 'client_secret' | 'private_key_jwt', oldExpiresAt: number | null) =>
+      rotateClientSecret(db, 'web', { from, secretHash: hashSecret(secret), oldExpiresAt })
+    t.equal(await secret('s1', 'client_secret', null), false, 'it has no secret that could be replaced')
+    t.equal(await secret('s1', 'private_key_jwt', now() + 60), true)
+    t.equal(await secret('s2', 'private_key_jwt', now() + 60), false, 'the same once more: it has moved')
+    await server.follow()
+    t.strictSame([await withKey(), await withSecret('s1')], [200, 200], 'to a secret: both are good')
+    server.tick(59)
+    t.equal(await withKey(), 200, 'the keys until their last second')
+    server.tick(1)
+    t.strictSame([await withKey(), await withSecret('s1')], [401, 200], 'and not one longer')
+
+    const keys = (from: 'client_secret' | 'private_key_jwt', by: TestKey, oldExpiresAt: number | null) =>
+      setClientKeys(db, 'web', { from, keys: keysOf(by), oldExpiresAt })
+    t.equal(await keys('private_key_jwt', two, null), false, 'it has no keys that could be replaced')
+    t.equal(await keys('client_secret', two, now() + 60), true)
+    t.equal(await keys('client_secret', key, now() + 60), false, 'the same once more: it has moved')
+    await server.follow()
+    t.strictSame(
+      [await withKey(two), await withKey(), await withSecret('s1')],
+      [200, 401, 200],
+      'to other keys',
+    )
+    server.tick(59)
+    t.equal(await withSecret('s1'), 200, 'the secret until its last second')
+    server.tick(1)
+    t.strictSame([await withKey(two), await withSecret('s1')], [200, 401], 'and not one longer')
+
+    t.equal(await keys('private_key_jwt', key, null), true)
+    await server.follow()
+    t.strictSame([await withKey(two), await withKey()], [401, 200], 'other keys instead of its keys, at once')
+    t.equal(await secret('s3', 'private_key_jwt', null), true)
+    await server.follow()
+    t.strictSame(
+      [await withKey(), await withSecret('s3')],
+      [401, 200],
+      'a secret instead of its keys, at once',
+    )
+    t.match(
+      await db.sql
+        .selectFrom('clients')
+        .select(['jwks', 'keys_expire_at'])
+        .where('id', '=', 'web')
+        .executeTakeFirst(),
+      {
+        jwks: null,
+        keys_expire_at: null,
+      },
+    )
+  },
+)
+
+t.test('keys that are registered and cannot be used, let nobody in', async t => {
+  const { server, key, assertion } = await world(t)
+  const sets: [title: string, jwks: string | null][] = [
+    ['none', null],
+    ['an empty set', '{"keys":[]}'],
+    ['no set', '[]'],
+    ['a private key', jwksOf(key.privateJwk)],
+    ['a key for encryption', jwksOf({ ...key.publicJwk, use: 'enc' })],
+    ['a key for signing alone', jwksOf({ ...key.publicJwk, key_ops: ['sign'] })],
+    ['a key for an algorithm that is not taken', jwksOf({ ...key.publicJwk, alg: 'ES384' })],
+    ['a key without its point', jwksOf({ ...key.publicJwk, y: undefined })],
+    ['no keys', jwksOf(1 as unknown as object, null as unknown as object)],
+    ['a key beyond the twentieth', jwksOf(...Array.from({ length: 20 }, () => ({})), key.publicJwk)],
+  ]
+  for (const [title, jwks] of sets) {
+    await changeClient(server.ctx.db, 'web', { jwks })
+    await server.follow()
+    const response = await server.post('/revoke', { token: 'x', ...assertionForm(await assertion()) })
+    isOAuthError(t, response, 401, 'invalid_client', title)
+  }
+})
