@@ -37,11 +37,23 @@ export function refreshing(refreshToken: string): Caller {
 }
 
 /** Gets the same again and again. */
-export function getting(path: string, more: Record<string, string>, expected: number): Caller {
+export function getting(path: string): Caller {
   return {
-    next: () => ({ method: 'GET', path, headers: more }),
+    next: () => ({ method: 'GET', path, headers: {} }),
     answered: status => {
-      if (status !== expected) throw new Error(`${path} answered ${status}`)
+      if (status !== 200) throw new Error(`${path} answered ${status}`)
+    },
+  }
+}
+
+/** Gets what it has already; when there is something new, it takes that. */
+export function revalidating(path: string): Caller {
+  let etag = ''
+  return {
+    next: () => ({ method: 'GET', path, headers: { 'if-none-match': etag } }),
+    answered: (status, _body, { etag: received }) => {
+      if (typeof received !== 'string') throw new Error(`${path} answered ${status} without an ETag`)
+      etag = received
     },
   }
 }

@@ -1,15 +1,21 @@
 import { Client, type Dispatcher } from 'undici'
 
+export interface Outgoing {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly headers: Record<string, string>
+  readonly body?: string
+}
+
 /** One connection's work: what to send next, and what to make of the answer. */
 export interface Caller {
-  next(): {
-    readonly method: 'GET' | 'POST'
-    readonly path: string
-    readonly headers: Record<string, string>
-    readonly body?: string
-  }
+  next(): Outgoing
   /** Throws when the answer is not the right one: a benchmark of refusals would be worth nothing. */
-  answered(status: number, body: string): void
+  answered(
+    status: number,
+    body: string,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+  ): void
 }
 
 export interface LoadResult {
@@ -70,17 +76,19 @@ function send(client: Client, caller: Caller): Promise<void> {
   return new Promise((resolve, reject) => {
     let status = 0
     let body = ''
+    let headers: Parameters<Caller['answered']>[2] = {}
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart: () => {},
-      onResponseStart: (_controller, statusCode) => {
+      onResponseStart: (_controller, statusCode, received) => {
         status = statusCode
+        headers = received
       },
       onResponseData: (_controller, chunk) => {
         body += chunk.toString()
       },
       onResponseEnd: () => {
         try {
-          caller.answered(status, body)
+          caller.answered(status, body, headers)
           resolve()
         } catch (error) {
           reject(error as Error)

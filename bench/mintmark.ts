@@ -29,6 +29,14 @@ export interface Mintmark extends Child {
   readonly databaseFile: string
 }
 
+export interface MintmarkOptions {
+  readonly sessions: number
+  readonly cpu: number
+  /** Settings beyond the default ones. */
+  readonly env?: Record<string, string>
+  readonly nodeArgs?: readonly string[]
+}
+
 const now = () => Math.floor(Date.now() / 1000)
 
 /** A server of its own process, as a user would run it, with `sessions` sessions in its database. */
@@ -36,20 +44,15 @@ export async function startMintmark({
   sessions,
   cpu,
   env = {},
-  main = 'dist/src/main.js',
-}: {
-  sessions: number
-  cpu: number
-  env?: Record<string, string>
-  main?: string
-}): Promise<Mintmark> {
+  nodeArgs = [],
+}: MintmarkOptions): Promise<Mintmark> {
   const home = mkdtempSync(join(tmpdir(), 'mintmark-bench-'))
   const settings = { MINTMARK_HOME: home, MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env }
   // Only for a new embedded database does the server make one by itself.
   mkdirSync(join(home, 'keys'))
   makeRootKeyFile(join(home, 'keys/root.key'))
   const refreshTokens = await seed(settings, sessions)
-  const child = await startChild([main, 'serve'], { cpu, env: settings })
+  const child = await startChild(['dist/src/main.js', 'serve'], { cpu, env: settings, nodeArgs })
   return {
     ...child,
     refreshTokens,

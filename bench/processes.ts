@@ -1,11 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { createInterface } from 'node:readline'
 
 export interface Child {
   readonly pid: number
   readonly url: string
+  /** How long it took from its start to its first answer. */
+  readonly firstAnswerMs: number
   /** What it printed before it listened. */
   readonly said: readonly string[]
   /** User and system time so far, in microseconds; undefined where the system does not tell. */
@@ -20,10 +23,15 @@ const canPin = process.platform === 'linux' && spawnSync('taskset', ['-V']).stat
 /** Starts a server with this Node.js, on one core where the system allows. It says its `port` in a line of JSON. */
 export async function startChild(
   args: readonly string[],
-  { cpu, env = {} }: { cpu: number; env?: Record<string, string> },
+  {
+    cpu,
+    env = {},
+    nodeArgs = [],
+  }: { cpu: number; env?: Record<string, string>; nodeArgs?: readonly string[] },
 ): Promise<Child> {
+  const startedAt = performance.now()
   const pin = canPin ? ['taskset', '-c', String(cpu)] : []
-  const [command = '', ...rest] = [...pin, process.execPath, ...args]
+  const [command = '', ...rest] = [...pin, process.execPath, ...nodeArgs, ...args]
   const child = spawn(command, rest, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const exited = once(child, 'exit')
   const said: string[] = []
@@ -31,16 +39,18 @@ export async function startChild(
     for (const stream of [child.stdout, child.stderr]) {
       createInterface(stream).on('line', line => {
         said.push(line)
-        if (line.includes('batches')) console.log(line)
         const match = /"port":(\d+)/.exec(line)
         if (match) resolve(Number(match[1]))
       })
     }
     child.on('exit', () => reject(new Error(`${args.join(' ')} ended:\n${said.join('\n')}`)))
   })
+  const url = `http://127.0.0.1:${port}`
+  await (await fetch(`${url}/health/ready`)).body?.cancel()
   return {
     pid: child.pid ?? 0,
-    url: `http://127.0.0.1:${port}`,
+    url,
+    firstAnswerMs: performance.now() - startedAt,
     said,
     cpuMicroseconds: () => {
       const fields = readProc(`/proc/${child.pid}/stat`)
@@ -70,5 +80,15 @@ function readProc(file: string): string | undefined {
     return readFileSync(file, 'utf8')
   } catch {
     return undefined
+  }
+}
+
+/** Where and when figures were measured. */
+export function machine() {
+  return {
+    cpu: cpus()[0]?.model,
+    cores: cpus().length,
+    node: process.version,
+    at: new Date().toISOString(),
   }
 }

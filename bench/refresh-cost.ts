@@ -1,14 +1,14 @@
-import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { sql } from 'kysely'
+import type { Database } from '../db/database.ts'
 import { openDatabase } from '../db/open-database.ts'
-import { startPostgres, type Cluster } from '../test/postgres.ts'
+import type { Cluster } from '../test/postgres.ts'
 import { wandering } from './callers.ts'
 import { load } from './load.ts'
-import { startMintmark } from './mintmark.ts'
-import { pinSelf } from './processes.ts'
+import { startMintmark, type Mintmark } from './mintmark.ts'
+import { cpuOf, processesOf, startMintmarkOnPostgres } from './postgres.ts'
+import { machine, pinSelf } from './processes.ts'
 
 /*
  * npm run bench:cost [-- --sessions N] [--seconds N] [--out FILE]
@@ -26,56 +26,31 @@ const { values } = parseArgs({
 const sessions = Number(values.sessions)
 const seconds = Number(values.seconds)
 
-const endings: (() => unknown)[] = []
-const ending = { teardown: (work: () => unknown) => void endings.unshift(work) }
-
-/** As a careful administrator would have it. */
-const durable = {
-  fsync: 'on',
-  full_page_writes: 'on',
-  synchronous_commit: 'on',
-  autovacuum: 'on',
-  shared_buffers: '512MB',
-  max_wal_size: '4GB',
-  checkpoint_timeout: '15min',
-}
-
 pinSelf(1)
 const results: Record<string, unknown> = {}
-for (const engine of ['sqlite', 'postgres'] as const) {
-  try {
-    results[engine] = await measure(engine)
-  } finally {
-    for (let end = endings.shift(); end; end = endings.shift()) await end()
-  }
-}
-const machine = {
-  cpu: cpus()[0]?.model,
-  cores: cpus().length,
-  node: process.version,
-  at: new Date().toISOString(),
-}
-const report = { machine, sessions, seconds, results }
+for (const engine of ['sqlite', 'postgres'] as const) results[engine] = await measure(engine)
+const report = { machine: machine(), sessions, seconds, results }
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
 if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`)
 
 async function measure(engine: 'sqlite' | 'postgres'): Promise<unknown> {
-  const cluster = engine === 'postgres' ? await startPostgres(ending, durable) : undefined
-  const url = cluster?.url(await cluster.createDatabase())
-  const server = await startMintmark({
-    sessions,
-    cpu: 0,
-    env: url === undefined ? {} : { MINTMARK_DATABASE_URL: url },
-  })
-  ending.teardown(() => server.stop())
-  // The other core is PostgreSQL's and this process's.
-  if (cluster) for (const pid of processesOf(cluster)) spawnSync('taskset', ['-cp', '1', String(pid)])
-  const location =
-    url === undefined
-      ? ({ engine: 'sqlite', file: server.databaseFile } as const)
-      : ({ engine: 'postgres', url } as const)
-  const db = openDatabase(location, { isPatient: true })
-  ending.teardown(() => db.close())
+  const onPostgres = engine === 'postgres' ? await startMintmarkOnPostgres({ sessions, cpu: 0 }) : undefined
+  const server = onPostgres ?? (await startMintmark({ sessions, cpu: 0 }))
+  const db = openDatabase(
+    onPostgres
+      ? { engine: 'postgres', url: onPostgres.databaseUrl }
+      : { engine: 'sqlite', file: server.databaseFile },
+    { isPatient: true },
+  )
+  try {
+    return await measureServer(server, db, onPostgres?.cluster)
+  } finally {
+    await db.close()
+    await server.stop()
+  }
+}
+
+async function measureServer(server: Mintmark, db: Database, cluster: Cluster | undefined): Promise<unknown> {
   if (cluster) {
     // Nothing of the making is left to be written; and the worst case for the log, which holds each page as a whole when it
     // is first changed after a checkpoint.
@@ -88,7 +63,7 @@ async function measure(engine: 'sqlite' | 'postgres'): Promise<unknown> {
 
   const figures: Record<string, unknown> = { bytes_a_session: Math.round(bytesASession) }
   for (const connections of [1, 16, 64]) {
-    process.stderr.write(`${engine}, ${connections} at once: ${seconds} s\n`)
+    process.stderr.write(`${cluster ? 'PostgreSQL' : 'SQLite'}, ${connections} at once: ${seconds} s\n`)
     const callers = Array.from({ length: connections }, (_, i) =>
       wandering(server.refreshTokens, i, connections),
     )
@@ -144,37 +119,11 @@ async function measure(engine: 'sqlite' | 'postgres'): Promise<unknown> {
   }
 }
 
-async function tableBytes(db: ReturnType<typeof openDatabase>): Promise<number> {
+async function tableBytes(db: Database): Promise<number> {
   const { rows } = await sql<{ bytes: number }>`select pg_total_relation_size('sessions') as bytes`.execute(
     db.sql,
   )
   return Number(rows[0]?.bytes)
-}
-
-/** The postmaster and its children. */
-function processesOf({ pid }: Cluster): number[] {
-  const parent = pid()
-  const children = readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name))
-    .map(Number)
-    .filter(child => statFields(child)[1] === String(parent))
-  return [...(parent === undefined ? [] : [parent]), ...children]
-}
-
-/** The fields of /proc/PID/stat after the name: state, parent, …; none once the process has ended. */
-function statFields(pid: number): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /, '')
-      .split(' ')
-  } catch {
-    return []
-  }
-}
-
-function cpuOf(pid: number): number {
-  const fields = statFields(pid)
-  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * 10_000
 }
 
 function diskBytesOf(pid: number): number {

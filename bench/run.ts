@@ -1,133 +1,166 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { load } from './load.ts'
-import { pinSelf } from './processes.ts'
-import { scenarios, startServers, type Servers } from './scenarios.ts'
+import { drawRatios } from './chart.ts'
+import { drawFlameGraph } from './flame-graph.ts'
+import { load, type Caller } from './load.ts'
+import { machine, pinSelf } from './processes.ts'
+import { scenarios, startServers, type Scenario, type Servers } from './scenarios.ts'
 
 /*
- * npm run bench [-- SCENARIO …] [--seconds N] [--rounds N]
+ * npm run bench [-- SCENARIO …] [--seconds N] [--rounds N] [--out FILE] [--chart FILE] [--profile FILE]
  *
  * Runs each scenario against all servers in turn, several rounds, and prints medians and ratios of medians. All servers
- * are on one core and this process is on another, where the system can pin them.
+ * are on one core and this process is on another, where the system can pin them. Results go to a JSON file (--out) and a
+ * chart (--chart); --profile draws where the server's time went, as a flame graph, and the ratios of that run are void.
  */
 const { values, positionals } = parseArgs({
   options: {
     seconds: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '3' },
     out: { type: 'string' },
+    chart: { type: 'string' },
+    profile: { type: 'string' },
   },
   allowPositionals: true,
 })
 const seconds = Number(values.seconds)
 const rounds = Number(values.rounds)
+const names = positionals.length > 0 ? positionals : [...scenarios.keys()]
+for (const name of names) {
+  if (!scenarios.has(name))
+    throw new Error(`no scenario ${name}: there are ${[...scenarios.keys()].join(', ')}`)
+}
 
 interface Figures {
   readonly perSecond: number
+  /** Milliseconds. */
   readonly p50: number
   readonly p99: number
+  /** Milliseconds, at half the rate of `perSecond`. */
+  readonly p99AtHalfLoad: number
   readonly cpuMicroseconds: number
   readonly residentMiB: number
 }
 
+export interface Result {
+  readonly title: string
+  readonly medians: Readonly<Record<string, Figures>>
+  /** Of our server to each of the others; more is better. */
+  readonly ratios: Readonly<Record<string, { rate: number; cpu: number; goal: number | undefined }>>
+}
+
 pinSelf(1)
-const servers = await startServers(0)
-const results: Record<string, unknown> = {}
+const profileDirectory = values.profile === undefined ? undefined : mkdtempSync(join(tmpdir(), 'profile-'))
+const servers = await startServers(names, { cpu: 0, profileDirectory })
+const { firstAnswerMs } = servers.mintmark
+process.stdout.write(`from its start to its first answer: ${firstAnswerMs.toFixed(0)} ms\n`)
+const results: Record<string, Result> = {}
 try {
-  for (const [name, scenario] of scenarios) {
-    if (positionals.length > 0 && !positionals.includes(name)) continue
+  for (const name of names) {
+    const scenario = scenarios.get(name)
+    if (!scenario) continue
     process.stderr.write(`${name}: ${rounds} rounds of ${seconds} s for each server\n`)
-    const runs = new Map<keyof Servers, Figures[]>()
-    for (const server of Object.keys(scenario.callers) as (keyof Servers)[]) runs.set(server, [])
-    const callers = new Map(
-      await Promise.all(
-        [...runs.keys()].map(
-          async server => [server, (await scenario.callers[server]?.(servers)) ?? []] as const,
-        ),
-      ),
-    )
-    for (let round = 0; round < rounds; round++) {
-      for (const [server, figures] of runs) {
-        const child = servers[server]
-        const before = child.cpuMicroseconds() ?? NaN
-        const {
-          requests,
-          seconds: took,
-          p50,
-          p99,
-        } = await load(child.url, callers.get(server) ?? [], seconds)
-        figures.push({
-          perSecond: requests / took,
-          p50,
-          p99,
-          cpuMicroseconds: ((child.cpuMicroseconds() ?? NaN) - before) / requests,
-          residentMiB: (child.residentBytes() ?? NaN) / 2 ** 20,
-        })
-      }
-    }
-    results[name] = report(scenario.title, runs, scenario.goals)
+    results[name] = report(scenario, await measure(scenario))
   }
 } finally {
   for (const child of Object.values(servers)) await child.stop()
 }
 if (values.out !== undefined) {
-  mkdirSync(new URL('.', `file://${process.cwd()}/${values.out}`), { recursive: true })
-  const machine = {
-    cpu: cpus()[0]?.model,
-    cores: cpus().length,
-    node: process.version,
-    at: new Date().toISOString(),
-  }
-  writeFileSync(values.out, `${JSON.stringify({ machine, seconds, rounds, results }, null, 2)}\n`)
+  write(
+    values.out,
+    `${JSON.stringify({ machine: machine(), seconds, rounds, firstAnswerMs, results }, null, 2)}\n`,
+  )
+}
+if (values.chart !== undefined) write(values.chart, drawRatios(results))
+if (values.profile !== undefined && profileDirectory !== undefined) {
+  const [file = ''] = readdirSync(profileDirectory)
+  write(values.profile, drawFlameGraph(JSON.parse(readFileSync(join(profileDirectory, file), 'utf8'))))
+  rmSync(profileDirectory, { recursive: true })
 }
 
-function report(
-  title: string,
-  runs: ReadonlyMap<string, readonly Figures[]>,
-  goals: Partial<Record<string, number>>,
-) {
-  const medians = Object.fromEntries([...runs].map(([server, figures]) => [server, mediansOf(figures)]))
-  const ours = medians['mintmark']
+function write(file: string, text: string): void {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, text)
+  process.stderr.write(`${file} is written\n`)
+}
+
+type ServerName = keyof Servers
+
+async function measure(scenario: Scenario): Promise<ReadonlyMap<ServerName, Figures>> {
+  const callers = new Map<ServerName, readonly Caller[]>()
+  for (const name of Object.keys(scenario.callers) as ServerName[]) {
+    callers.set(name, (await scenario.callers[name]?.(servers)) ?? [])
+  }
+  const runs = new Map<ServerName, Omit<Figures, 'p99AtHalfLoad'>[]>(
+    [...callers.keys()].map(name => [name, []]),
+  )
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, figures] of runs) figures.push(await measureOnce(name, callers.get(name) ?? []))
+  }
+  const medians = new Map<ServerName, Figures>()
+  for (const [name, figures] of runs) {
+    const perSecond = median(figures, figure => figure.perSecond)
+    const { p99 } = await load(servers[name]?.url ?? '', callers.get(name) ?? [], seconds, perSecond / 2)
+    medians.set(name, {
+      perSecond,
+      p50: median(figures, figure => figure.p50),
+      p99: median(figures, figure => figure.p99),
+      p99AtHalfLoad: p99,
+      cpuMicroseconds: median(figures, figure => figure.cpuMicroseconds),
+      residentMiB: median(figures, figure => figure.residentMiB),
+    })
+  }
+  return medians
+}
+
+async function measureOnce(name: ServerName, callers: readonly Caller[]) {
+  const child = servers[name]
+  if (!child) throw new Error(`unreachable: ${name} was started`)
+  const before = child.cpuMicroseconds() ?? NaN
+  const { requests, seconds: took, p50, p99 } = await load(child.url, callers, seconds)
+  return {
+    perSecond: requests / took,
+    p50,
+    p99,
+    cpuMicroseconds: ((child.cpuMicroseconds() ?? NaN) - before) / requests,
+    residentMiB: (child.residentBytes() ?? NaN) / 2 ** 20,
+  }
+}
+
+/** Prints what was measured, and returns it with its ratios. */
+function report({ title, goals }: Scenario, medians: ReadonlyMap<ServerName, Figures>): Result {
+  const ours = medians.get('mintmarkOnPostgres') ?? medians.get('mintmark')
   process.stdout.write(`\n${title}\n`)
   process.stdout.write(
-    '  server            requests/s   p50 ms   p99 ms   CPU µs   memory MiB   ratio by rate   by CPU\n',
+    '  server              requests/s   p50 ms   p99 ms   at half load   CPU µs   memory MiB   ratio by rate   by CPU\n',
   )
   const ratios: Record<string, { rate: number; cpu: number; goal: number | undefined }> = {}
-  for (const [server, figures] of Object.entries(medians)) {
+  for (const [name, figures] of medians) {
     const cells = [
-      server.padEnd(16),
+      name.padEnd(18),
       figures.perSecond.toFixed(0).padStart(11),
       figures.p50.toFixed(2).padStart(8),
       figures.p99.toFixed(2).padStart(8),
+      figures.p99AtHalfLoad.toFixed(2).padStart(14),
       figures.cpuMicroseconds.toFixed(1).padStart(8),
       figures.residentMiB.toFixed(0).padStart(12),
     ]
-    if (ours && server !== 'mintmark') {
-      const goal = goals[server]
-      const ratio = {
-        rate: ours.perSecond / figures.perSecond,
-        cpu: figures.cpuMicroseconds / ours.cpuMicroseconds,
-        goal,
-      }
-      ratios[server] = ratio
-      cells.push(ratio.rate.toFixed(2).padStart(15), ratio.cpu.toFixed(2).padStart(8))
+    if (ours && ours !== figures) {
+      const rate = ours.perSecond / figures.perSecond
+      const cpu = figures.cpuMicroseconds / ours.cpuMicroseconds
+      const goal = goals[name]
+      ratios[name] = { rate, cpu, goal }
+      cells.push(rate.toFixed(2).padStart(15), cpu.toFixed(2).padStart(8))
       if (goal !== undefined) cells.push(`(goal ${goal})`)
     }
     process.stdout.write(`  ${cells.join(' ')}\n`)
   }
-  return { title, medians, ratios }
+  return { title, medians: Object.fromEntries(medians), ratios }
 }
 
-function mediansOf(figures: readonly Figures[]): Figures {
-  const median = (of: (figure: Figures) => number) => {
-    const sorted = figures.map(of).sort((a, b) => a - b)
-    return sorted[Math.floor(sorted.length / 2)] ?? NaN
-  }
-  return {
-    perSecond: median(figure => figure.perSecond),
-    p50: median(figure => figure.p50),
-    p99: median(figure => figure.p99),
-    cpuMicroseconds: median(figure => figure.cpuMicroseconds),
-    residentMiB: median(figure => figure.residentMiB),
-  }
+function median<T>(items: readonly T[], of: (item: T) => number): number {
+  const sorted = items.map(of).sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN
 }

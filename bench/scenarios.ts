@@ -1,4 +1,5 @@
-import { connections, each, getting, headers, posting, refreshing } from './callers.ts'
+import { decodeJwt } from 'jose'
+import { connections, each, getting, headers, posting, refreshing, revalidating } from './callers.ts'
 import type { Caller } from './load.ts'
 import {
   clientId,
@@ -9,6 +10,7 @@ import {
   username,
   type Mintmark,
 } from './mintmark.ts'
+import { startMintmarkOnPostgres } from './postgres.ts'
 import { startChild, type Child } from './processes.ts'
 
 /** The servers of one run, all on the same core. */
@@ -18,6 +20,8 @@ export interface Servers {
   readonly bare: Child
   /** node-oidc-provider in memory. */
   readonly oidcProvider: Child
+  /** The same with PostgreSQL, which is on another core. Only where a scenario needs it. */
+  readonly mintmarkOnPostgres?: Mintmark
 }
 
 export interface Scenario {
@@ -27,19 +31,33 @@ export interface Scenario {
     Record<keyof Servers, (servers: Servers) => Promise<readonly Caller[]> | readonly Caller[]>
   >
   /** The least that the ratio to each of the others should be. */
-  readonly goals: Partial<Record<'bare' | 'oidcProvider', number>>
+  readonly goals: Partial<Record<keyof Servers, number>>
 }
 
-export async function startServers(cpu: number): Promise<Servers> {
+/** Each can be revoked once. */
+const revocable = 60_000
+
+/** Starts what the scenarios need. `profileDirectory` is where Mintmark's profile goes when it ends. */
+export async function startServers(
+  names: readonly string[],
+  { cpu, profileDirectory }: { readonly cpu: number; readonly profileDirectory: string | undefined },
+): Promise<Servers> {
+  const env = { MINTMARK_CORS_ORIGINS: 'https://app.example' }
   const mintmark = await startMintmark({
-    sessions: connections,
+    sessions: connections + (names.includes('revoke') ? revocable : 0),
     cpu,
-    env: { MINTMARK_CORS_ORIGINS: 'https://app.example' },
+    env,
+    nodeArgs:
+      profileDirectory === undefined
+        ? []
+        : ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${profileDirectory}`],
   })
   const bare = await startChild(['bench/servers/bare.ts'], { cpu })
   const args = [String(connections), clientId, clientSecret, resource]
   const oidcProvider = await startChild(['bench/servers/oidc-provider.ts', ...args], { cpu })
-  return { mintmark, bare, oidcProvider }
+  if (!names.includes('refresh-postgres')) return { mintmark, bare, oidcProvider }
+  const mintmarkOnPostgres = await startMintmarkOnPostgres({ sessions: connections, cpu, env })
+  return { mintmark, bare, oidcProvider, mintmarkOnPostgres }
 }
 
 const hasToken = (answer: Record<string, unknown>) => typeof answer['access_token'] === 'string'
@@ -54,6 +72,13 @@ async function freshToken(url: string, grant: string): Promise<string> {
   return answer.access_token
 }
 
+/** A list is there once a session has a place in it. */
+async function statusListPath({ mintmark }: Servers): Promise<string> {
+  const token = await freshToken(mintmark.url, 'grant_type=client_credentials')
+  const { status } = decodeJwt<{ status: { status_list: { uri: string } } }>(token)
+  return new URL(status.status_list.uri).pathname
+}
+
 const oidcTokens = ({ oidcProvider }: Servers): string[] => {
   const line = oidcProvider.said.find(said => said.startsWith('{"refreshTokens"')) ?? '{}'
   return JSON.parse(line).refreshTokens
@@ -65,11 +90,23 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
     {
       title: 'POST /token, refresh_token: durable, rotating, ES256',
       callers: {
-        mintmark: ({ mintmark }) => mintmark.refreshTokens.map(refreshing),
+        mintmark: ({ mintmark }) => mintmark.refreshTokens.slice(0, connections).map(refreshing),
         bare: bareCallers,
         oidcProvider: servers => oidcTokens(servers).map(refreshing),
       },
       goals: { bare: 0.33, oidcProvider: 5 },
+    },
+  ],
+  [
+    'refresh-postgres',
+    {
+      title: 'The same on PostgreSQL, which has the other core',
+      callers: {
+        mintmarkOnPostgres: ({ mintmarkOnPostgres }) =>
+          mintmarkOnPostgres?.refreshTokens.map(refreshing) ?? [],
+        bare: bareCallers,
+      },
+      goals: { bare: 0.25 },
     },
   ],
   [
@@ -105,13 +142,13 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
       callers: {
         mintmark: async ({ mintmark }) => {
           const tokens: string[] = []
-          for (let i = 0; i < 40; i++) {
+          // More than are remembered, so that each has been forgotten when its turn comes again.
+          for (let i = 0; i < 100; i++) {
             const grants = each(() => ({ next: () => ({}) }) as Caller).map(() =>
               freshToken(mintmark.url, 'grant_type=client_credentials'),
             )
             tokens.push(...(await Promise.all(grants)))
           }
-          // More tokens than the server remembers would be needed to see no token twice, so the run is short of them.
           return each(i => {
             let at = i
             return {
@@ -137,10 +174,61 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
     },
   ],
   [
+    'revoke',
+    {
+      title: 'POST /revoke of a refresh token: durable, audited, on the status list',
+      callers: {
+        mintmark: ({ mintmark }) => {
+          let next = connections
+          return each(() => ({
+            next: () => {
+              const token = mintmark.refreshTokens[next++]
+              if (token === undefined) throw new Error('all sessions are revoked: run it for a shorter time')
+              return { method: 'POST', path: '/revoke', headers, body: `token=${token}` }
+            },
+            answered: (status, text) => {
+              if (status !== 200) throw new Error(`/revoke answered ${status} ${text}`)
+            },
+          }))
+        },
+        bare: bareCallers,
+      },
+      goals: {},
+    },
+  ],
+  [
+    'status-list',
+    {
+      title: 'GET /status-lists/N',
+      callers: {
+        mintmark: async servers => {
+          const path = await statusListPath(servers)
+          return each(() => getting(path))
+        },
+        bare: bareCallers,
+      },
+      goals: { bare: 0.7 },
+    },
+  ],
+  [
+    'status-list-304',
+    {
+      title: 'GET /status-lists/N, not modified',
+      callers: {
+        mintmark: async servers => {
+          const path = await statusListPath(servers)
+          return each(() => revalidating(path))
+        },
+        bare: bareCallers,
+      },
+      goals: { bare: 0.7 },
+    },
+  ],
+  [
     'jwks',
     {
       title: 'GET /.well-known/jwks.json',
-      callers: { mintmark: () => each(() => getting('/.well-known/jwks.json', {}, 200)), bare: bareCallers },
+      callers: { mintmark: () => each(() => getting('/.well-known/jwks.json')), bare: bareCallers },
       goals: { bare: 0.7 },
     },
   ],
@@ -149,11 +237,7 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
     {
       title: 'GET /.well-known/jwks.json, not modified',
       callers: {
-        mintmark: async ({ mintmark }) => {
-          const { headers } = await fetch(`${mintmark.url}/.well-known/jwks.json`)
-          const etag = headers.get('etag') ?? ''
-          return each(() => getting('/.well-known/jwks.json', { 'if-none-match': etag }, 304))
-        },
+        mintmark: () => each(() => revalidating('/.well-known/jwks.json')),
         bare: bareCallers,
       },
       goals: { bare: 0.7 },

@@ -103,13 +103,13 @@ export function batcher<Entry, Result>(
     }
   }
 
-  const reject = (refused: readonly Waiting<Entry, Result>[], error: unknown) => {
-    for (const { answers } of refused) for (const answer of answers) answer.reject(error)
-  }
-
   return entry =>
     new Promise((resolve, reject) => {
       queue.push({ entry, since: performance.now(), answers: [{ resolve, reject }] })
       schedule()
     })
+}
+
+function reject<Entry, Result>(refused: readonly Waiting<Entry, Result>[], error: unknown): void {
+  for (const { answers } of refused) for (const answer of answers) answer.reject(error)
 }
