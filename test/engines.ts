@@ -22,6 +22,14 @@ export async function forEachEngine(
   await t.test(`${title} (PostgreSQL)`, async t => body(t, await postgresEnv(t)))
 }
 
+/**
+ * The engine of the tests that name none: SQLite, unless `TEST_ENGINE=postgres` asks for the other one. So any test file
+ * can be run on both (test/long/engines.test.ts does that), while most of them start no PostgreSQL every day.
+ */
+export async function defaultEnv(t: Test): Promise<EngineEnv> {
+  return process.env['TEST_ENGINE'] === 'postgres' ? postgresEnv(t) : {}
+}
+
 /** The environment for a new database on the file's PostgreSQL. */
 export async function postgresEnv(t: Test): Promise<EngineEnv> {
   const cluster = await sharedCluster(t)

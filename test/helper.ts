@@ -19,6 +19,7 @@ import { openInstallation } from '../src/installation.ts'
 import { makeRootKeyFile } from '../src/keys/root-key-file.ts'
 import { openStanding } from '../src/standing.ts'
 import { formatUuid, hashSecret, newUuid } from '../src/protocol/secrets.ts'
+import { defaultEnv } from './engines.ts'
 
 type Response = Awaited<ReturnType<FastifyInstance['inject']>>
 
@@ -111,6 +112,7 @@ export async function startServer(
       MINTMARK_ISSUER: 'https://as.example',
       MINTMARK_METRICS_PORT: '0',
       MINTMARK_LOG_LEVEL: 'trace',
+      ...('MINTMARK_DATABASE_URL' in env ? {} : await defaultEnv(t)),
       ...env,
     },
     home,

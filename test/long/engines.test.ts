@@ -1,0 +1,29 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import t from 'tap'
+
+/*
+ * Every test of a whole server, on PostgreSQL: each day most of them run on SQLite alone, and those about races and crashes
+ * on both.
+ */
+const directory = join(import.meta.dirname, '..')
+
+for (const file of readdirSync(directory).sort()) {
+  if (!file.endsWith('.test.ts')) continue
+  if (!/'\.\/(helper|records)\.ts'/.test(readFileSync(join(directory, file), 'utf8'))) continue
+  t.test(`${file} is the same on PostgreSQL`, async t => {
+    const child = spawn(process.execPath, [join(directory, file)], {
+      cwd: join(directory, '..'),
+      env: { ...process.env, TEST_ENGINE: 'postgres', TAP_TIMEOUT: '600' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [output] = await Promise.all([text(child.stdout), once(child, 'close')])
+    const passed = Number(/^# \{ total: \d+, pass: (\d+) \}$/m.exec(output)?.[1] ?? 0)
+    const failures = output.split('\n').filter(line => /^ *not ok/.test(line))
+    t.strictSame([child.exitCode, failures], [0, []])
+    t.ok(passed > 0, `${passed} assertions`)
+  })
+}
