@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { commandLine } from './cli.ts'
 import { startFleet, refresh, type Fleet, type Instance } from './fleet.ts'
 import { startPostgres, type Cluster } from './postgres.ts'
 
@@ -14,6 +15,12 @@ interface Pair {
   readonly name: string
   readonly fleet: Fleet
   readonly instance: Instance
+}
+
+/** What doctor finds out about the database. */
+async function doctorOf(t: Test, { home, env }: Fleet): Promise<readonly object[]> {
+  const { json } = await commandLine(t, home).call('doctor --json', { env: { ...env } })
+  return json().findings.filter((finding: { check: string }) => finding.check === 'database')
 }
 
 /** A primary, a standby that follows it by streaming replication, and an instance that knows both. */
@@ -52,6 +59,13 @@ t.test(
   'a standby is promoted after the primary was killed: synchronous replication loses nothing (4, 5)',
   async t => {
     const { primary, standby, name, fleet, instance } = await startPair(t, true)
+    t.match(await doctorOf(t, fleet), [{}, { verdict: 'ok', text: /replication is synchronous/ }, {}, {}])
+    const alone = { MINTMARK_DATABASE_URL: standby.url(name) }
+    t.match(
+      await commandLine(t, fleet.home).call('serve', { env: alone }),
+      { code: 1, stderr: /is a standby, which takes no writes: add the primary to the hosts in the URL\n$/ },
+      'and a standby is not what a URL may name alone',
+    )
     const clients = await fleet.logIn(5)
     const load = fleet.load(clients)
     await load.progress()
@@ -130,6 +144,19 @@ t.test(
   'asynchronous replication loses the last writes: refreshes heal, and what is lost is said (1, 2)',
   async t => {
     const { primary, standby, fleet, instance } = await startPair(t, false)
+    t.match(
+      await doctorOf(t, fleet),
+      [
+        { verdict: 'ok' },
+        {
+          verdict: 'warning',
+          text: /^replication to 1 standby is asynchronous: a failover loses .* revocations/,
+        },
+        { verdict: 'problem', text: /fsync = off/ },
+        { verdict: 'problem', text: /full_page_writes = off/ },
+      ],
+      'doctor has said so beforehand',
+    )
     const clients = await fleet.logIn(5)
     const load = fleet.load(clients)
     await load.progress()

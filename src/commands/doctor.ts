@@ -2,11 +2,11 @@ import { statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { styleText } from 'node:util'
 import type { Command } from '@commander-js/extra-typings'
-import { tryWriting } from '../../db/installation.ts'
 import { latestSessionId } from '../../db/session-pages.ts'
 import { isLoopback, type Config } from '../config.ts'
 import type { Installation } from '../installation.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
+import { checkDatabase } from './doctor-database.ts'
 import { checkKeys } from './doctor-keys.ts'
 import { checkRootKeys } from './doctor-root-keys.ts'
 import { checkSweeper } from './doctor-sweeper.ts'
@@ -194,11 +194,6 @@ async function checkIssuer({ issuer }: Config): Promise<Finding[]> {
       ? `the server at ${url} calls itself ${named}, but MINTMARK_ISSUER is ${issuer}`
       : `${url} answers ${response.status} and no metadata`
   return [{ verdict: 'problem', text, advice }]
-}
-
-async function checkDatabase({ db, record }: Installation): Promise<Finding[]> {
-  await tryWriting(db)
-  return [{ verdict: 'ok', text: `writable, up to date, and that of ${record.issuer} with its root key` }]
 }
 
 /** The newest session tells when it began; the clock must not be before that. */
