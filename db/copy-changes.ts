@@ -76,6 +76,8 @@ export async function stopWrites(
   if (engine === 'sqlite') return
   // Writers that come while it waits for those before them wait too: so not for long.
   await run(transaction, "select set_config('lock_timeout', '2s', true)")
+  // Should the machine that copies vanish from the network, its locks must not outlive it for long.
+  await run(transaction, "select set_config('idle_in_transaction_session_timeout', '30s', true)")
   const names = copiedTables.map(({ name }) => name).join(', ')
   await run(transaction, `lock table ${names} in share row exclusive mode`)
 }

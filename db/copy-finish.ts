@@ -1,6 +1,6 @@
 import type { Transaction } from 'kysely'
 import { CopyError, type Copy } from './copy.ts'
-import { refuseWrites, stopNotingChanges, stopWrites } from './copy-changes.ts'
+import { refuseWrites, stopWrites } from './copy-changes.ts'
 import { drainChanges } from './copy-drain.ts'
 import {
   anyTable,
@@ -81,7 +81,8 @@ async function compareCounts(source: AnyTable, target: AnyTable): Promise<Record
 async function markMoved(transaction: Transaction<Tables>, { from }: Copy, now: number): Promise<void> {
   await transaction.updateTable('installation').set({ moved_at: now }).execute()
   await raiseRevision(transaction)
-  await stopNotingChanges(transaction, from.engine)
   await transaction.deleteFrom('copy_changes').execute()
+  // The triggers that note changes stay where they are: to drop one takes a lock that a waiting refresh stands in the way
+  // of, and behind those that refuse every write they have nothing to note any more.
   await refuseWrites(transaction, from.engine)
 }

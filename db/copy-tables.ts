@@ -22,10 +22,10 @@ export interface CopiedTable {
   readonly isLarge: boolean
 }
 
-type Copying = Omit<CopiedTable, 'name'> | 'not copied'
+type Copying = Omit<CopiedTable, 'name'> | { readonly isLeftOutBecause: string }
 
 /** How each table is copied. Users before their sessions, so that a progress bar means something early. */
-const plan: Readonly<Record<keyof Tables, Copying>> = {
+export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   users: { key: ['id'], isLarge: true },
   known_sources: { key: ['user_id'], isLarge: true },
   sessions: { key: ['id'], isLarge: true },
@@ -41,15 +41,15 @@ const plan: Readonly<Record<keyof Tables, Copying>> = {
   status_positions: { key: ['id'], isLarge: false },
   status_lists: { key: ['number'], isLarge: false },
   sweeper: { key: ['id'], isLarge: false },
-  throttles: 'not copied',
+  throttles: { key: ['key'], isLarge: false },
   replays: { key: ['id'], isLarge: false },
-  copies: 'not copied',
-  copy_progress: 'not copied',
-  copy_changes: 'not copied',
+  copies: { isLeftOutBecause: 'it says which part each of the two databases has in the copy' },
+  copy_progress: { isLeftOutBecause: 'it says how far the copy has come' },
+  copy_changes: { isLeftOutBecause: 'it says what is still to be copied' },
 }
 
-export const copiedTables: readonly CopiedTable[] = Object.entries(plan).flatMap(([name, copying]) =>
-  copying === 'not copied' ? [] : [{ name: name as keyof Tables, ...copying }],
+export const copiedTables: readonly CopiedTable[] = Object.entries(copyPlan).flatMap(([name, copying]) =>
+  'isLeftOutBecause' in copying ? [] : [{ name: name as keyof Tables, ...copying }],
 )
 
 export const largeTables = copiedTables.filter(({ isLarge }) => isLarge)

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,8 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { beginCopy, type Copy } from '../db/copy.ts'
+import { stopWrites } from '../db/copy-changes.ts'
 import { drainChanges } from '../db/copy-drain.ts'
 import { moveInstallation } from '../db/copy-finish.ts'
+import { copiedTables, copyPlan, rowDigest, type Row } from '../db/copy-tables.ts'
 import { copyLarge, verifyLarge } from '../db/copy-walk.ts'
 import type { Database } from '../db/database.ts'
 import { openDatabase, type DatabaseLocation } from '../db/open-database.ts'
@@ -15,7 +16,7 @@ import { migrate } from '../db/migrate.ts'
 import { findSession, revokeSession } from '../db/sessions.ts'
 import { deleteUser, insertUser } from '../db/users.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
-import { commandLine, issuer, mainFile } from './cli.ts'
+import { commandLine } from './cli.ts'
 import { sharedCluster } from './engines.ts'
 import { refresh, startFleet } from './fleet.ts'
 import { beginSession, madeAt, rotationOf, seed } from './records.ts'
@@ -87,9 +88,9 @@ t.test(
       'every refresh had come along',
     )
 
-    const again = await cli.run('serve')
+    const again = await cli.call('serve')
     t.match([again.code, again.stderr], [1, /this database was moved to another one, and serves no more/])
-    const twice = await cli.run(args)
+    const twice = await cli.call(args)
     t.match([twice.code, twice.stderr], [1, /this database was moved to another one/])
   },
 )
@@ -99,45 +100,154 @@ t.test('a copy that is interrupted goes on, and until it is done nobody can serv
   const url = cluster.url(await cluster.createDatabase())
   const cli = commandLine(t)
   const file = join(cli.home, 'db/mintmark.sqlite')
-  await cli.succeed('db migrate')
+  await cli.call('db migrate')
   const from = openDatabase({ engine: 'sqlite', file })
   t.teardown(() => from.close())
   await addRecords(from)
-  await multiply(from, 30_000)
+  await multiply(from, 4000)
 
   const to = openDatabase({ engine: 'postgres', url })
   t.teardown(() => to.close())
-  const rowsThere = async () => {
-    const { rows } = await sql<{ count: number }>`select count(*) as count from sessions`.execute(to.sql)
-    return rows[0]?.count ?? 0
-  }
+  await migrate(to, madeAt)
+  const rowsThere = async () => (await rowsOf(to, 'sessions')).length
+  const obstacle = await obstruct(t, to, 'sessions', 2000)
   const args = ['db', 'copy', '--to', url, '--yes']
-  const child = spawn(process.execPath, [mainFile, ...args], {
-    env: { PATH: process.env['PATH'], MINTMARK_HOME: cli.home, MINTMARK_ISSUER: issuer },
-    stdio: 'ignore',
-  })
-  while ((await rowsThere().catch(() => 0)) < 2000) await sleep(5)
+  const child = cli.start(args)
+  await obstacle.isMet()
   child.kill('SIGKILL')
   await once(child, 'close')
+  await obstacle.remove()
   const copied = await rowsThere()
-  t.ok(copied < 30_000, `it was killed after ${copied} rows`)
+  t.ok(copied >= 2000 && copied < 4000, `it was killed after ${copied} rows`)
 
   const env = { MINTMARK_DATABASE_URL: url }
-  const early = await cli.run('serve', { env })
+  const early = await cli.call('serve', { env })
   t.match([early.code, early.stderr], [1, /was not copied to the end: `mintmark db copy` .* goes on with it/])
+  const { findings } = (await cli.call('doctor --json')).json()
+  t.ok(
+    findings.some(({ text }: { text: string }) => /a copy to another database was begun/.test(text)),
+    'doctor knows of it',
+  )
   const elsewhere = cluster.url(await cluster.createDatabase())
-  const other = await cli.run(['db', 'copy', '--to', elsewhere, '--yes'])
+  const other = await cli.call(['db', 'copy', '--to', elsewhere, '--yes'])
   t.match([other.code, other.stderr], [1, /a copy of this database to another one is not finished/])
 
   // What changed while nobody was copying.
   const [first] = await from.sql.selectFrom('sessions').select('id').orderBy('id').limit(1).execute()
   const id = first?.id ?? Buffer.alloc(0)
   await revokeSession(from, id, madeAt, 'meanwhile')
-  const { json } = await cli.succeed([...args, '--json'])
-  t.equal(json().rows.sessions, 30_001)
+  const { json } = await cli.call([...args, '--json'])
+  t.equal(json().rows.sessions, 4001)
   t.equal((await findSession(to, id))?.revoke_reason, 'meanwhile')
-  t.equal((await cli.run('db status', { env })).code, 0)
+  t.equal((await cli.call('db status', { env })).code, 0)
 })
+
+t.test(
+  'a move that fails or is given up leaves everything as it was, and one that was made is finished',
+  async t => {
+    const cluster = await sharedCluster(t)
+    const url = cluster.url(await cluster.createDatabase())
+    const cli = commandLine(t)
+    await cli.call('db migrate')
+    const from = openDatabase({ engine: 'sqlite', file: join(cli.home, 'db/mintmark.sqlite') })
+    t.teardown(() => from.close())
+    const id = await beginSession(from, await addRecords(from))
+    const to = openDatabase({ engine: 'postgres', url })
+    t.teardown(() => to.close())
+    await migrate(to, madeAt)
+    const args = ['db', 'copy', '--to', url, '--yes']
+
+    t.comment('the other database fails while writes are stopped')
+    await sql`create function fail() returns trigger language plpgsql as $$ begin raise 'no'; end $$`.execute(
+      to.sql,
+    )
+    await sql`create trigger fail before insert on clients execute function fail()`.execute(to.sql)
+    const failed = await cli.call(args)
+    t.match([failed.code, failed.stderr], [1, /unexpected: no /])
+    t.ok(await from.rotateSession(rotationOf(id)), 'the source takes writes again')
+    t.equal((await from.sql.selectFrom('installation').select('moved_at').execute())[0]?.moved_at, null)
+    await sql`drop trigger fail on clients`.execute(to.sql)
+
+    t.comment('the command is killed while writes are stopped')
+    const obstacle = await obstruct(t, to, 'clients', 0)
+    const child = cli.start(args)
+    await obstacle.isMet()
+    child.kill('SIGKILL')
+    await once(child, 'close')
+    await obstacle.remove()
+    t.ok(await from.rotateSession(rotationOf(id, { generation: 1 })), 'the source takes writes again')
+
+    t.comment('it is given up')
+    t.match((await cli.call('db copy --cancel --json')).json(), { cancelled: true })
+    t.match((await cli.call('db copy --cancel --json')).json(), { cancelled: false })
+    t.ok(await from.rotateSession(rotationOf(id, { generation: 2 })))
+    t.strictSame(await rowsOf(from, 'copy_changes'), [], 'and nothing is noted any more')
+    const { stderr } = await cli.call(args)
+    t.match(stderr, /has the part of a copy from another one: empty it/, 'a part is not taken for the whole')
+
+    t.comment('it was made, but the command ended before it had said so to the other database')
+    const fresh = cluster.url(await cluster.createDatabase())
+    const target = openDatabase({ engine: 'postgres', url: fresh })
+    t.teardown(() => target.close())
+    await migrate(target, madeAt)
+    const copy = await beginCopy(from, target, madeAt)
+    await copyAll(copy)
+    await moveInstallation(copy, madeAt)
+    const env = { MINTMARK_DATABASE_URL: fresh }
+    t.match(await cli.call('serve', { env }), { code: 1, stderr: /was not copied to the end/ })
+    const there = ['db', 'copy', '--to', fresh, '--yes']
+    t.match(await cli.call(there), { code: 0, stdout: /has everything, and may be served now/ })
+    t.equal((await cli.call('db status', { env })).code, 0)
+    t.match(await cli.call(there), { code: 1, stderr: /this database was moved to another one/ })
+  },
+)
+
+interface Obstacle {
+  /** Resolves when somebody waits for it. */
+  isMet(): Promise<void>
+  /** Lets everybody pass. */
+  open(): Promise<void>
+  /** Ends who waits, and is no more. */
+  remove(): Promise<void>
+}
+
+/** Whoever adds rows to a table of PostgreSQL that has so many already has to wait. */
+async function obstruct(t: Test, db: Database, table: string, count: number): Promise<Obstacle> {
+  await sql
+    .raw(
+      `create function obstruct() returns trigger language plpgsql as $$ begin
+      if (select count(*) from ${table}) >= ${count} then perform pg_advisory_xact_lock_shared(1); end if;
+      return null; end $$;
+    create trigger obstruct before insert on ${table} for each statement execute function obstruct()`,
+    )
+    .execute(db.sql)
+  let free = () => {}
+  const isFree = new Promise<void>(resolve => (free = resolve))
+  const holding = db.transact(async transaction => {
+    await sql`select pg_advisory_xact_lock(1)`.execute(transaction)
+    await isFree
+  })
+  t.teardown(() => free())
+  const waiting = sql<{ pid: number }>`select pid from pg_locks where locktype = 'advisory' and not granted
+    and database = (select oid from pg_database where datname = current_database())`
+  return {
+    isMet: async () => {
+      while ((await waiting.execute(db.sql)).rows.length === 0) await sleep(10)
+    },
+    open: async () => {
+      free()
+      await holding
+    },
+    remove: async () => {
+      for (const { pid } of (await waiting.execute(db.sql)).rows) {
+        await sql`select pg_terminate_backend(${pid})`.execute(db.sql)
+      }
+      free()
+      await holding
+      await sql.raw(`drop trigger obstruct on ${table}; drop function obstruct`).execute(db.sql)
+    },
+  }
+}
 
 /** The records of records.ts in an installation that is there already. */
 async function addRecords(db: Database): Promise<Buffer> {
@@ -154,6 +264,29 @@ async function openPair(t: Test, from: DatabaseLocation, to: DatabaseLocation) {
   const userId = await seed(source)
   await migrate(target, madeAt)
   return { source, target, userId }
+}
+
+/** The rows of any table, which comes by name. */
+function rowsOf({ sql: on }: Database, name: string): Promise<Row[]> {
+  return on
+    .selectFrom(name as 'users')
+    .selectAll()
+    .execute()
+}
+
+/** Gives every table at least one row, whatever its columns are: also those that nobody has thought of here. */
+async function fillEmptyTables({ sql: on }: Database): Promise<void> {
+  for (const { name, columns } of await on.introspection.getTables()) {
+    if (!copiedTables.some(copied => copied.name === name)) continue
+    const { rows } = await sql`select 1 from ${sql.table(name)} limit 1`.execute(on)
+    if (rows.length > 0) continue
+    const values = columns.map(column => {
+      if (/int/i.test(column.dataType)) return 1000
+      return /text/i.test(column.dataType) ? 'some text' : newUuid(madeAt)
+    })
+    const names = columns.map(column => sql.ref(column.name))
+    await sql`insert into ${sql.table(name)} (${sql.join(names)}) values (${sql.join(values)})`.execute(on)
+  }
 }
 
 async function copyAll(copy: Copy): Promise<void> {
@@ -184,6 +317,14 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     const [carol, successor] = [newUuid(madeAt), newUuid(madeAt)]
     await insertUser(source, { ...ada, id: carol, username: 'carol' })
 
+    const tables = await source.sql.introspection.getTables()
+    t.strictSame(
+      tables.map(({ name }) => name).sort(),
+      [...Object.keys(copyPlan), 'migrations'].sort(),
+      'for each table it is said how it is copied, or why it is not',
+    )
+    await fillEmptyTables(source)
+
     const copy = await beginCopy(source, target, madeAt)
     await copyAll(copy)
     await source.rotateSession(rotationOf(rotated))
@@ -207,6 +348,14 @@ for (const engine of ['sqlite', 'postgres'] as const) {
 
     const { rows } = await moveInstallation(copy, madeAt)
     t.match(rows, { sessions: 30, users: 2, clients: 1 })
+    for (const { name } of copiedTables) {
+      const [here, there] = [await rowsOf(source, name), await rowsOf(target, name)]
+      t.ok(here.length > 0, `${name} has rows`)
+      // It alone is marked, and what it says to servers is for those of the first database.
+      const unmarked = (row: Row) =>
+        rowDigest(name === 'installation' ? { ...row, moved_at: null, revision: 0 } : row)
+      t.strictSame(there.map(unmarked).sort(), here.map(unmarked).sort(), `${name} is the same`)
+    }
     t.equal((await findSession(target, rotated))?.generation, 1)
     t.equal((await findSession(target, revoked))?.revoke_reason, 'during')
     t.equal(await findSession(target, deleted), undefined)
@@ -226,6 +375,50 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     t.equal((await findSession(source, ids[9] ?? kept))?.revoked_at, null)
   })
 }
+
+t.test('while the last changes are copied nobody else writes, nor for longer than that', async t => {
+  const cluster = await sharedCluster(t)
+  const location = async () =>
+    ({ engine: 'postgres', url: cluster.url(await cluster.createDatabase()) }) as const
+  const here = await location()
+  const { source, target, userId } = await openPair(t, here, await location())
+  const id = await beginSession(source, userId)
+  const copy = await beginCopy(source, target, madeAt)
+  await copyAll(copy)
+  const obstacle = await obstruct(t, target, 'clients', 0)
+  const moving = moveInstallation(copy, madeAt)
+  await obstacle.isMet()
+
+  const other = openDatabase(here)
+  t.teardown(() => other.close())
+  let isAnswered = false
+  const late = other.rotateSession(rotationOf(id)).finally(() => {
+    isAnswered = true
+  })
+  late.catch(() => {}) // looked at below
+  const isWaiting = async () => {
+    const { rows } = await sql`select 1 from pg_locks where locktype = 'relation' and not granted`.execute(
+      source.sql,
+    )
+    return rows.length > 0
+  }
+  while (!isAnswered && !(await isWaiting())) await sleep(10)
+  t.equal(isAnswered, false, 'a refresh waits')
+  await obstacle.open()
+  await moving
+  await t.rejects(late, /moved to another database|lock timeout/, 'and comes too late')
+  t.equal((await findSession(target, id))?.generation, 0)
+
+  // Should the machine that copies vanish, the locks are given back all the same.
+  const stopped = await target.transact(async transaction => {
+    await stopWrites(transaction, 'postgres')
+    const shown = await sql<{
+      limit: string
+    }>`select current_setting('idle_in_transaction_session_timeout') as limit`.execute(transaction)
+    return shown.rows[0]?.limit
+  })
+  t.equal(stopped, '30s')
+})
 
 t.test('a copy that is not like the original is not moved to', async t => {
   const cluster = await sharedCluster(t)
@@ -252,6 +445,18 @@ t.test('a copy that is not like the original is not moved to', async t => {
   await lacking.target.sql.deleteFrom('sessions').execute()
   await t.rejects(moveInstallation(lacking.copy, madeAt), /sessions has 1 rows here and 0 in the other/)
   t.ok(await lacking.source.rotateSession(rotationOf(lacking.id)), 'and the servers go on')
+
+  const odd = await begin()
+  await sql`create function spoil() returns trigger language plpgsql as $$ begin new.scope = 'x'; return new; end $$`.execute(
+    odd.target.sql,
+  )
+  await sql`create trigger spoil before insert on clients for each row execute function spoil()`.execute(
+    odd.target.sql,
+  )
+  await t.rejects(
+    moveInstallation(odd.copy, madeAt),
+    /the table clients is not the same in the other database/,
+  )
 
   const deaf = await begin()
   await sql`create function forget() returns trigger language plpgsql as $$ begin return null; end $$`.execute(
