@@ -1,0 +1,282 @@
+import { cpSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import type { KyselyPlugin } from 'kysely'
+import { pino, type Logger } from 'pino'
+import { insertClient } from '../../db/clients.ts'
+import { insertUser } from '../../db/users.ts'
+import { buildApp } from '../../src/app.ts'
+import { runCommandLine } from '../../src/command-line.ts'
+import { openContext } from '../../src/commands/serve.ts'
+import { loadConfig } from '../../src/config.ts'
+import type { Context } from '../../src/context.ts'
+import { openInstallation } from '../../src/installation.ts'
+import { makeRootKeyFile } from '../../src/keys/root-key-file.ts'
+import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
+import { openStanding } from '../../src/standing.ts'
+import type { EngineEnv } from '../engines.ts'
+
+export const startedAt = 1_900_000_000
+export const password = 'correct horse battery staple'
+const secret = 'a'.repeat(43)
+export const kinds = ['rotate', 'strict', 'reuse'] as const
+
+/** What a story happens in: a real server, whose clock the story moves, and which can be killed. */
+export interface World {
+  now: number
+  readonly ctx: Context
+  /** Each line that was logged since the beginning, whichever server wrote it. */
+  readonly log: readonly Record<string, unknown>[]
+  /** Whoever verifies a password waits for it; the world says when somebody does. */
+  readonly gate: Gate
+  post(path: string, form: Record<string, string>): Promise<{ status: number; body: Record<string, unknown> }>
+  /** What is on disk at this moment is what the next server finds. */
+  kill(): Promise<void>
+  backup(): Promise<void>
+  /** Stops the server, restores the last backup, and starts it. */
+  restore(flag: 'replay' | 'accept'): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Gate {
+  /** Resolves when somebody waits at the gate. */
+  shut(): Promise<void>
+  open(): void
+}
+
+/** Makes an installation with a client of each kind and a user, of which each story gets a copy. */
+export async function makeTemplate(home: string, env: EngineEnv): Promise<void> {
+  mkdirSync(home, { recursive: true })
+  if (env['MINTMARK_DATABASE_URL'] !== undefined) makeRootKeyFile(join(home, 'keys/root.key'))
+  const { ctx, app } = await boot(home, env, () => startedAt, openLog([]), openGate())
+  for (const kind of kinds) {
+    await insertClient(ctx.db, {
+      id: kind,
+      // Only a client that can prove who it is may keep a token.
+      secret_hash: kind === 'reuse' ? hashSecret(secret) : null,
+      old_secret_hash: null,
+      old_secret_expires_at: null,
+      grant_types: 'password refresh_token',
+      scope: '',
+      resources: '',
+      introspects: '',
+      is_admin: 0,
+      refresh_policy: kind,
+      refresh_idle_seconds: null,
+      refresh_absolute_seconds: null,
+      forwards_user_address: 0,
+      cors_origins: '',
+      // Long ago, so that no clock is set back to before it.
+      created_at: 0,
+      disabled_at: null,
+    })
+  }
+  await insertUser(ctx.db, {
+    id: newUuid(startedAt),
+    username: 'ada',
+    ...(await ctx.passwords.hash(password)),
+    roles: '',
+    epoch: 0,
+    created_at: startedAt,
+    disabled_at: null,
+  })
+  await app.close()
+  await ctx.db.close()
+}
+
+export async function openWorld(template: string, directory: string, env: EngineEnv): Promise<World> {
+  const isEmbedded = env['MINTMARK_DATABASE_URL'] === undefined
+  let generation = 0
+  let home = join(directory, '0')
+  cpSync(template, home, { recursive: true })
+  const lines: Record<string, unknown>[] = []
+  const gate = openGate()
+  const now = () => world.now
+  const start = () => boot(home, env, now, openLog(lines), gate)
+  const stop = async () => {
+    await server.app.close()
+    await server.ctx.db.close()
+  }
+  const fileOf = (name: string) => join(directory, name)
+  const command = async (args: string) => {
+    let code = 0
+    const stderr = collect()
+    await runCommandLine(
+      {
+        env: { ...env, MINTMARK_HOME: home, MINTMARK_ISSUER: 'https://as.example' },
+        workingDirectory: home,
+        now,
+        stdin: Readable.from([]) as unknown as NodeJS.ReadStream,
+        stdout: collect().stream,
+        stderr: stderr.stream,
+        fail: exitCode => {
+          code = exitCode
+        },
+      },
+      args.split(' '),
+    )
+    if (code !== 0) throw new Error(`mintmark ${args}: ${stderr.text()}`)
+    for (const line of stderr.text().split('\n')) if (line.startsWith('{')) lines.push(JSON.parse(line))
+  }
+  let lastBackup = ''
+  let server: Server
+
+  const world: World = {
+    now: startedAt,
+    get ctx() {
+      return server.ctx
+    },
+    log: lines,
+    gate,
+    post: async (path, form) => {
+      const response = await server.app.inject({
+        method: 'POST',
+        url: path,
+        payload: new URLSearchParams({
+          ...form,
+          ...(form['client_id'] === 'reuse' && { client_secret: secret }),
+        }).toString(),
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      })
+      return { status: response.statusCode, body: response.json() }
+    },
+    kill: async () => {
+      const killed = server
+      killed.log.isDead = true
+      if (isEmbedded) {
+        const next = join(directory, String(++generation))
+        copyAsCrashed(home, next)
+        home = next
+      }
+      server = await start()
+      // The other one is over; what it still does reaches nobody.
+      await killed.app.close()
+      await killed.ctx.db.close()
+    },
+    backup: async () => {
+      lastBackup = fileOf(`backup-${++generation}.sqlite`)
+      await command(`db backup ${lastBackup}`)
+    },
+    restore: async flag => {
+      await stop()
+      const log = fileOf('log')
+      writeFileSync(log, lines.map(line => `${JSON.stringify(line)}\n`).join(''))
+      await command(
+        `db restore ${lastBackup} ${flag === 'replay' ? `--revocations ${log}` : '--accept-unrevoked'}`,
+      )
+      server = await start()
+    },
+    close: stop,
+  }
+  server = await start()
+  return world
+}
+
+/** The files as SIGKILL would leave them: the server has no part of the database but in them. */
+function copyAsCrashed(from: string, to: string): void {
+  cpSync(join(from, 'keys'), join(to, 'keys'), { recursive: true })
+  mkdirSync(join(to, 'db'))
+  for (const name of ['mintmark.sqlite', 'mintmark.sqlite-wal']) {
+    if (existsSync(join(from, 'db', name))) copyFileSync(join(from, 'db', name), join(to, 'db', name))
+  }
+}
+
+async function boot(
+  home: string,
+  env: EngineEnv,
+  now: () => number,
+  log: Log,
+  gate: OpenGate,
+): Promise<Server> {
+  const { logger } = log
+  const config = loadConfig(
+    { MINTMARK_ISSUER: 'https://as.example', MINTMARK_METRICS_PORT: '0', ...env },
+    home,
+  )
+  const installation = await openInstallation(config, now, { mayCreate: true })
+  const standing = openStanding({ db: installation.db, now, log: logger })
+  // The story's clock, also where the database has one of its own.
+  const opened = await openContext(config, installation, { ...standing, now }, logger)
+  const { db, passwords } = opened
+  const ctx: Context = {
+    ...opened,
+    db: { ...db, sql: db.sql.withPlugin(oneTurnPerQuery) },
+    passwords: {
+      ...passwords,
+      verify: async (user, text) => {
+        await gate.pass()
+        return passwords.verify(user, text)
+      },
+    },
+  }
+  logger.info('serving')
+  return { ctx, app: buildApp(ctx), log }
+}
+
+/** SQLite answers at once; as over a network, others get their turn between two queries of one request. */
+const oneTurnPerQuery: KyselyPlugin = {
+  transformQuery: ({ node }) => node,
+  transformResult: async ({ result }) => {
+    await turn()
+    return result
+  },
+}
+
+interface Server {
+  readonly ctx: Context
+  readonly app: FastifyInstance
+  readonly log: Log
+}
+
+interface Log {
+  readonly logger: Logger
+  /** Who is dead says nothing any more. */
+  isDead: boolean
+}
+
+function openLog(lines: Record<string, unknown>[]): Log {
+  const stream = new Writable({
+    write: (chunk, _encoding, done) => {
+      if (!log.isDead) lines.push(JSON.parse(String(chunk)))
+      done()
+    },
+  })
+  const log: Log = { logger: pino({ level: 'info', base: null }, stream), isDead: false }
+  return log
+}
+
+interface OpenGate extends Gate {
+  pass(): Promise<void>
+}
+
+function openGate(): OpenGate {
+  let closed: { reached: () => void; opened: Promise<void>; open: () => void } | undefined
+  return {
+    shut: () => {
+      const [reached, opened] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      closed = { reached: reached.resolve, opened: opened.promise, open: opened.resolve }
+      return reached.promise
+    },
+    open: () => {
+      closed?.open()
+      closed = undefined
+    },
+    pass: async () => {
+      closed?.reached()
+      await closed?.opened
+    },
+  }
+}
+
+function collect() {
+  const chunks: string[] = []
+  const stream = new Writable({
+    write: (chunk, _encoding, done) => {
+      chunks.push(String(chunk))
+      done()
+    },
+  })
+  return { stream: stream as unknown as NodeJS.WriteStream, text: () => chunks.join('') }
+}
