@@ -18,6 +18,12 @@ export interface BatcherOptions<Entry, Result> {
   readonly patienceMs: number
 }
 
+export interface Batcher<Entry, Result> {
+  (entry: Entry): Promise<Result>
+  /** How many entries wait for their batch. */
+  waiting(): number
+}
+
 /** How many turns of the event loop a batch waits for more: each is short, and none waits in vain more than once. */
 const turnsMax = 8
 
@@ -41,9 +47,7 @@ interface Waiting<Entry, Result> {
  * next one gathers. Nobody is answered before the commit; a batch that fails is tried entry by entry, so that a bad
  * one does not fail its neighbours, except where nobody knows whether it was committed.
  */
-export function batcher<Entry, Result>(
-  options: BatcherOptions<Entry, Result>,
-): (entry: Entry) => Promise<Result> {
+export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): Batcher<Entry, Result> {
   const { keyOf, isSame, commit, mayBeOneEntry, limit, patienceMs } = options
   let queue: Waiting<Entry, Result>[] = []
   let isScheduled = false
@@ -103,11 +107,12 @@ export function batcher<Entry, Result>(
     }
   }
 
-  return entry =>
-    new Promise((resolve, reject) => {
+  const add = (entry: Entry) =>
+    new Promise<Result>((resolve, reject) => {
       queue.push({ entry, since: performance.now(), answers: [{ resolve, reject }] })
       schedule()
     })
+  return Object.assign(add, { waiting: () => queue.length })
 }
 
 function reject<Entry, Result>(refused: readonly Waiting<Entry, Result>[], error: unknown): void {

@@ -1,6 +1,7 @@
 import type { Generated, Kysely, Transaction } from 'kysely'
 import type { AuditTable } from './audit.ts'
 import type { CopyChangeTable, CopyProgressTable, CopyTable } from './copy-state.ts'
+import type { DatabaseLoad } from './latency.ts'
 import type { KnownSourcesTable } from './known-sources.ts'
 import type { Watch } from './postgres-watch.ts'
 import type { RememberUse, ReplayTable } from './replays.ts'
@@ -273,6 +274,7 @@ export interface Database {
   readonly rotateSession: RotateSession
   /** Calls `wake` when another process may have changed something, as long as `keep` is called from time to time. */
   watch(wake: () => void): Watch
+  readonly load: DatabaseLoad
   /** Which of PostgreSQL's timelines the newest primary had; undefined where there are none. A failover begins another. */
   timeline(): number | undefined
   /** Likewise in a group commit: that a proof or an assertion is used, once. */

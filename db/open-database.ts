@@ -1,6 +1,7 @@
 import { Kysely } from 'kysely'
 import type { Database, Tables } from './database.ts'
 import { openPostgres, retryingConflicts } from './postgres.ts'
+import { openStopwatch } from './latency.ts'
 import { noWatch, watchPostgres } from './postgres-watch.ts'
 import { postgresRotations, sqliteRotations } from './rotations.ts'
 import { postgresReplays, sqliteReplays } from './replays.ts'
@@ -29,11 +30,19 @@ export function openDatabase(location: DatabaseLocation, options: DatabaseOption
 function openEmbedded(file: string): Database {
   const sqlite = openSqlite(file)
   const sql = new Kysely<Tables>({ dialect: sqlite.dialect })
+  const commits = openStopwatch()
+  const rotateSession = sqliteRotations(sql, sqlite, commits)
   return {
     engine: 'sqlite',
     sql,
     transact: work => sql.transaction().execute(work),
-    rotateSession: sqliteRotations(sql, sqlite),
+    rotateSession,
+    load: {
+      commits,
+      polls: openStopwatch(),
+      waitingRotations: rotateSession.waiting,
+      waitingForConnection: sqlite.waiting,
+    },
     rememberUse: sqliteReplays(sqlite),
     watch: () => noWatch,
     timeline: () => undefined,
@@ -47,11 +56,19 @@ function openServer(
 ): Database {
   const postgres = openPostgres(url, { poolSize, isPooled, isPatient })
   const sql = new Kysely<Tables>({ dialect: postgres.dialect })
+  const commits = openStopwatch()
+  const rotateSession = postgresRotations(postgres, commits)
   return {
     engine: 'postgres',
     sql,
     transact: work => retryingConflicts(() => sql.transaction().execute(work)),
-    rotateSession: postgresRotations(postgres),
+    rotateSession,
+    load: {
+      commits,
+      polls: openStopwatch(),
+      waitingRotations: rotateSession.waiting,
+      waitingForConnection: postgres.waiting,
+    },
     rememberUse: postgresReplays(postgres),
     watch: wake => (isPooled ? noWatch : watchPostgres(postgres.primary, wake)),
     timeline: postgres.primary.timeline,

@@ -19,6 +19,8 @@ import { parsePostgresUrl } from './postgres-url.ts'
 export interface Postgres {
   readonly dialect: Dialect
   readonly primary: Primary
+  /** How many wait for a connection. */
+  waiting(): number
   /**
    * One statement by itself, on any connection. What another transaction undid is tried again. Rejects with
    * `UnknownOutcome` when it may have been committed or not.
@@ -36,8 +38,10 @@ export function openPostgres(url: string, options: PostgresOptions): Postgres {
   const primary = openPrimary(parsed, options)
   const names = options.isPooled ? { get: () => undefined, renew: () => {} } : statementNames()
 
+  let waiting = 0
   const acquire = async (): Promise<Connection> => {
-    const client = await primary.connect()
+    waiting++
+    const client = await primary.connect().finally(() => waiting--)
     const connection: Connection = {
       client,
       isDead: false,
@@ -64,6 +68,7 @@ export function openPostgres(url: string, options: PostgresOptions): Postgres {
       createQueryCompiler: () => new PostgresQueryCompiler(),
     },
     primary,
+    waiting: () => waiting,
     query: async <Row>(sql: string, values: readonly unknown[]) => {
       const connection = await acquire()
       try {

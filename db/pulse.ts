@@ -14,7 +14,11 @@ export interface Pulse {
 }
 
 /** Rejects when the database cannot be read, or is known to take no writes. */
-export async function readPulse({ sql, engine }: Database): Promise<Pulse> {
+export function readPulse(db: Database): Promise<Pulse> {
+  return db.load.polls.time(() => askPulse(db))
+}
+
+async function askPulse({ sql, engine }: Database): Promise<Pulse> {
   const installation = sql.selectFrom('installation').select(['revision', 'moved_at'])
   if (engine === 'sqlite') {
     return { ...(await installation.executeTakeFirstOrThrow()), clock_ms: null, is_synchronous: null }

@@ -1,6 +1,7 @@
 import { sql as fragment, type Kysely } from 'kysely'
-import { batcher } from './batcher.ts'
+import { batcher, type Batcher } from './batcher.ts'
 import type { SessionTable, Tables } from './database.ts'
+import type { Stopwatch } from './latency.ts'
 import { isAboutData } from './postgres-errors.ts'
 import { rotateOnPostgres } from './postgres-rotations.ts'
 import type { Postgres } from './postgres.ts'
@@ -34,6 +35,8 @@ export type RotatedSession = Pick<
 
 /** Moves the session on by one generation; undefined, and nothing is changed, when any condition does not hold. */
 export type RotateSession = (rotation: Rotation) => Promise<RotatedSession | undefined>
+
+export type Rotations = Batcher<Rotation, RotatedSession | undefined>
 
 const generationMax = 0xffff_ffff
 
@@ -92,39 +95,46 @@ const grouping = {
 const rotationsMax = 128
 
 /** `limit` is how many are committed together at the most: with 1, each is by itself. */
-export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite, limit = rotationsMax): RotateSession {
+export function sqliteRotations(
+  sql: Kysely<Tables>,
+  sqlite: Sqlite,
+  commits: Stopwatch,
+  limit = rotationsMax,
+): Rotations {
   const statement = rotateStatement(sql)
   return batcher<Rotation, RotatedSession | undefined>({
     ...grouping,
     limit,
     commit: rotations =>
-      sqlite.transact(prepare => {
-        const rotate = prepare(statement)
-        return rotations.map(
-          r =>
-            rotate.get({
-              id: r.sessionId,
-              secretHash: r.secretHash,
-              clientId: r.clientId,
-              generation: r.generation,
-              keyThumbprint: r.keyThumbprint,
-              now: r.now,
-              idleExpiresAt: r.idleExpiresAt,
-              retrySeconds: r.retrySeconds,
-              address: r.address,
-            }) as RotatedSession | undefined,
-        )
-      }),
+      commits.time(() =>
+        sqlite.transact(prepare => {
+          const rotate = prepare(statement)
+          return rotations.map(
+            r =>
+              rotate.get({
+                id: r.sessionId,
+                secretHash: r.secretHash,
+                clientId: r.clientId,
+                generation: r.generation,
+                keyThumbprint: r.keyThumbprint,
+                now: r.now,
+                idleExpiresAt: r.idleExpiresAt,
+                retrySeconds: r.retrySeconds,
+                address: r.address,
+              }) as RotatedSession | undefined,
+          )
+        }),
+      ),
     mayBeOneEntry: error => !isBusy(error),
   })
 }
 
 /** As `sqliteRotations`. */
-export function postgresRotations(postgres: Postgres, limit = rotationsMax): RotateSession {
+export function postgresRotations(postgres: Postgres, commits: Stopwatch, limit = rotationsMax): Rotations {
   return batcher<Rotation, RotatedSession | undefined>({
     ...grouping,
     limit,
-    commit: rotations => rotateOnPostgres(postgres, rotations),
+    commit: rotations => commits.time(() => rotateOnPostgres(postgres, rotations)),
     mayBeOneEntry: isAboutData,
   })
 }

@@ -16,6 +16,8 @@ export interface Sqlite {
   readonly dialect: Dialect
   /** Runs `work` in one transaction that takes no turn of the event loop, when no other is open. */
   transact<T>(work: (prepare: Prepare) => T): Promise<T>
+  /** How many wait for their turn. */
+  waiting(): number
 }
 
 /** A statement that is kept for the next time. */
@@ -90,6 +92,7 @@ export function openSqlite(file: string): Sqlite {
       createIntrospector: db => new SqliteIntrospector(db),
       createQueryCompiler: () => new SqliteQueryCompiler(),
     },
+    waiting: mutex.waiting,
     transact: async work => {
       await mutex.acquire()
       try {
@@ -176,5 +179,6 @@ function fifoMutex() {
       }
       isHeld = false
     },
+    waiting: () => waiting.length,
   }
 }

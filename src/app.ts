@@ -13,6 +13,7 @@ import {
 } from 'fastify'
 import { clientCertGuard } from './client-cert.ts'
 import type { Context } from './context.ts'
+import { countOne } from './counts.ts'
 import { defaultHeaders } from './default-headers.ts'
 import { healthEndpoints } from './endpoints/health.ts'
 import { globalRevocationEndpoint } from './endpoints/global-revocation.ts'
@@ -211,6 +212,7 @@ function errorSender(ctx: Context) {
     if (error.status === 401 || code === 'insufficient_scope') {
       reply.header('www-authenticate', challenge(ctx, code, request.headers.authorization))
     }
+    countOne(ctx.counts.errors, `${code} ${status}`)
     if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
     return reply.code(error.status).send(error.toJSON())
   }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { AuditTrail } from './audit-trail.ts'
 import type { ClientKeys } from './client-keys.ts'
 import type { Config } from './config.ts'
+import type { Counts } from './counts.ts'
 import type { Database } from '../db/database.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { RootKeys } from './keys/root-key.ts'
@@ -29,8 +30,6 @@ export interface Context {
   readonly passwords: Passwords
   /** Tells an outage from thieves. */
   readonly lateness: Lateness
-  /** Counts a session that was healed, and returns how many there were since the start. */
-  readonly countHeal: () => number
   /** Each new session's place in the status lists. */
   readonly nextStatusPosition: NextStatusPosition
   /** Whether this server may go on, by what the database says. */
@@ -41,6 +40,8 @@ export interface Context {
   readonly throttle: Throttle
   /** Notes what changes nothing and still matters, such as wrong passwords. */
   readonly audit: AuditTrail
+  /** What was done since the start, for the metrics. */
+  readonly counts: Counts
   /** Whole seconds since the epoch, by the database's clock. */
   readonly now: () => number
   readonly log: FastifyBaseLogger

@@ -6,6 +6,7 @@ import { readSweeper } from '../db/sweeper.ts'
 import { deleteEmptyThrottles } from '../db/throttles.ts'
 import type { Context } from './context.ts'
 import { finishOldEndings } from './endings.ts'
+import { openMetrics } from './metrics.ts'
 import { pause } from './pause.ts'
 import { revocationSeconds } from './status-lists.ts'
 import { openSweeper } from './sweeper.ts'
@@ -23,6 +24,7 @@ const sweepMilliseconds = 1000
 /** Starts all timers; the answer stops them and waits for what is under way. */
 export function startJobs(ctx: Context): () => Promise<void> {
   const { db, now } = ctx
+  const metrics = ctx.config.metricsPort === 0 ? undefined : openMetrics(ctx)
   const followers = [
     repeat(ctx, 'asking the database', followMilliseconds, () => ctx.standing.follow()),
     repeat(ctx, 'following the registry', followMilliseconds, () => ctx.registry.follow()),
@@ -50,9 +52,15 @@ export function startJobs(ctx: Context): () => Promise<void> {
     repeat(ctx, 'sweeping ended sessions', sweepMilliseconds, openSweeper(ctx)),
     repeat(ctx, 'forgetting used proofs', forgetMilliseconds, signal => forgetOldUses(ctx, signal)),
   ]
+  if (metrics) {
+    const showing = repeat(ctx, 'showing the metrics', tellMilliseconds, metrics.keepListening)
+    showing.hurry()
+    others.push(showing)
+  }
   return async () => {
     await Promise.all([...followers, ...others].map(({ stop }) => stop()))
     await watch.close()
+    await metrics?.close()
     await tellLast(ctx)
   }
 }

@@ -6,6 +6,7 @@ import { buildApp } from '../app.ts'
 import { openAuditTrail } from '../audit-trail.ts'
 import type { Config } from '../config.ts'
 import type { Context } from '../context.ts'
+import { openCounts } from '../counts.ts'
 import { openInstallation, type Installation } from '../installation.ts'
 import { startJobs } from '../jobs.ts'
 import { openClientKeys } from '../client-keys.ts'
@@ -121,20 +122,15 @@ export async function openContext(
     ),
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(now),
-    countHeal: counter(),
     nextStatusPosition: openStatusPositions(db),
     statusLists: openStatusLists({ config, db, keys, registry, now }),
     standing,
     throttle: openThrottle({ db, rootKeys, now }),
     audit: openAuditTrail(db, now),
+    counts: openCounts(),
     now,
     log,
   }
-}
-
-function counter(): () => number {
-  let count = 0
-  return () => ++count
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

@@ -38,6 +38,7 @@ export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): vo
     if (!ending || sub === undefined) {
       throw new OAuthError('invalid_request', 'there is no such user', { status: 404 })
     }
+    ctx.counts.revocations.admin++
     logRevocation(
       request.log,
       { event: 'user_revoked', sub, epoch: ending.epoch },

@@ -54,6 +54,7 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
       detail: { reason },
     })
     if (await revokeSession(audited(ctx.db, entry), session.id, at, reason)) {
+      ctx.counts.revocations[reason]++
       logRevocation(request.log, { event: 'session_revoked', sid }, { reason, at, ...facts })
     }
     return {}

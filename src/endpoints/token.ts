@@ -1,8 +1,9 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { callerOf } from '../caller.ts'
 import { authenticateClient } from '../client-auth.ts'
 import { confirmationOf, requireProof, tokenUrls, type Confirmation } from '../confirmation.ts'
 import type { Context } from '../context.ts'
+import { countOne, refusalOf } from '../counts.ts'
 import { OAuthError } from '../errors.ts'
 import { clientCredentials } from '../grants/client-credentials.ts'
 import type { Grant, Granted } from '../grants/grant.ts'
@@ -23,7 +24,7 @@ export const grants: ReadonlyMap<string, Grant> = new Map([
 /** POST /token (RFC 6749 §3.2): the only place that issues tokens. */
 export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
   const dpop = { urls: tokenUrls(ctx.config), nonces: dpopNonces(ctx.rootKeys, ctx.now) }
-  app.post('/token', async (request, reply) => {
+  const answer = async (request: FastifyRequest, reply: FastifyReply, call: Call) => {
     const form = formOf(request.body)
     const { dpop: header } = request.headers
     // First, so that a proof which only lacks a nonce has cost nothing, an assertion for instance.
@@ -32,18 +33,38 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     const proof = header === undefined ? undefined : requireProof(ctx.now(), String(header), dpop)
     const client = await authenticateClient(ctx, request, form)
     if (client.dpop_bound === 1) offerNonce()
+    call.clientId = client.id
     checkOrigin(ctx, client, request, reply)
 
     const grantType = required(form, 'grant_type')
     const grant = grants.get(grantType)
     if (!grant) throw new OAuthError('unsupported_grant_type', 'the grant type is not one of this server')
+    call.grantType = grantType
     if (!client.grant_types.split(' ').includes(grantType)) {
       throw new OAuthError('unauthorized_client', 'the client has not been given this grant type')
     }
     const confirmation = confirmationOf(client, request.headers, proof)
     const caller = callerOf(request, client)
     return tokenResponse(ctx, client, await grant(ctx, client, form, caller, confirmation), confirmation)
+  }
+
+  app.post('/token', async (request, reply) => {
+    const call: Call = { clientId: '', grantType: '' }
+    try {
+      const response = await answer(request, reply, call)
+      ctx.counts.ofGrant(call.clientId, call.grantType).granted++
+      return response
+    } catch (error) {
+      countOne(ctx.counts.ofGrant(call.clientId, call.grantType).refused, refusalOf(error))
+      throw error
+    }
   })
+}
+
+/** What is known of a request by the time it is counted. */
+interface Call {
+  clientId: string
+  grantType: string
 }
 
 /** RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration, and our own `device_token`. */

@@ -8,9 +8,9 @@ import { sealDeviceToken } from '../protocol/device-token.ts'
 import { required } from '../protocol/form.ts'
 import { sealRefreshToken } from '../protocol/refresh-token.ts'
 import { formatUuid, hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
+import { idleSeconds } from '../refresh-policy.ts'
 import { targetOf } from '../target.ts'
 import type { Grant } from './grant.ts'
-import { idleSeconds } from './refresh-token.ts'
 
 /** RFC 6749 §4.3: starts a session. RFC 9700 §2.4 forbids this grant, so a client has it only if it was given it. */
 export const password: Grant = async (ctx, client, form, caller, confirmation) => {

@@ -15,8 +15,9 @@ import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { required } from '../protocol/form.ts'
 import { openRefreshToken, sealRefreshToken, type RefreshToken } from '../protocol/refresh-token.ts'
-import { judgeRefresh, type RefreshPolicy } from '../protocol/refresh-verdict.ts'
+import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid, hashSecret, isSameHash } from '../protocol/secrets.ts'
+import { idleSeconds, policyOf, retrySeconds } from '../refresh-policy.ts'
 import type { Client } from '../registry.ts'
 import { targetOf, type Target } from '../target.ts'
 import type { Grant, Granted } from './grant.ts'
@@ -43,6 +44,7 @@ export const refreshToken: Grant = async (ctx, client, form, caller, confirmatio
   if (client.refresh_policy !== 'reuse') {
     const rotated = await rotate(ctx, client, presented)
     if (rotated) {
+      ctx.counts.verdicts.rotate++
       ctx.lateness.countRefresh(presented.sessionId)
       return granted(ctx, rotated, target ?? (await narrow(rotated)), presented, presented.generation + 1)
     }
@@ -103,6 +105,7 @@ async function applyVerdict(
   session: Session,
 ): Promise<Session | undefined> {
   const { db, log } = ctx
+  const { verdicts } = ctx.counts
   const now = ctx.now()
   const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
   const facts = factsOf(client, presented, session)
@@ -113,16 +116,20 @@ async function applyVerdict(
   switch (verdict.kind) {
     case 'rotate': {
       const rotated = await rotate(ctx, client, presented)
+      if (rotated) verdicts.rotate++
       return rotated && { ...session, ...rotated, generation: presented.generation + 1 }
     }
     case 'reuse':
-      return (await extendSession(db, session, { now, expiresAt, address: presented.caller.address }))
-        ? { ...session, expires_at: expiresAt }
-        : undefined
+      if (!(await extendSession(db, session, { now, expiresAt, address: presented.caller.address })))
+        return undefined
+      verdicts.reuse++
+      return { ...session, expires_at: expiresAt }
     case 'repeat':
+      verdicts.repeat++
       return session
     case 'late':
       if (!(await markLate(recorded('session_late'), session, verdict.lateHistory))) return undefined
+      verdicts.late++
       ctx.lateness.countLate(session.id)
       if (verdict.isOverLimit)
         log.warn(facts, 'too many late retries, let pass since many sessions have them')
@@ -133,7 +140,7 @@ async function applyVerdict(
       const isHealed = await healSession(recorded('session_healed'), session, moved)
       const event = { event: 'session_healed', ...facts }
       if (isHealed) {
-        const healed = ctx.countHeal()
+        const healed = ++verdicts.heal
         log.warn({ ...event, healed }, 'the database has gone back in time: a session was healed')
       }
       return undefined // to be judged anew, as the current token that it now is
@@ -142,8 +149,10 @@ async function applyVerdict(
       await endStolen(ctx, client, presented, session)
       throw refused('the refresh token was used by two holders')
     case 'expired':
+      verdicts.expired++
       throw refused('the session has expired')
     case 'exhausted':
+      verdicts.exhausted++
       log.error(facts, 'the session has reached the last generation and cannot be refreshed any more')
       throw refused('the session has reached the last generation')
   }
@@ -217,6 +226,7 @@ async function endStolen(
     detail: { last_address },
   })
   if (await revokeSession(audited(ctx.db, entry), id, at, 'theft')) {
+    ctx.counts.verdicts.theft++
     const facts = { at, by: 'server', ...factsOf(client, presented, session) }
     ctx.log.warn(
       { event: 'session_revoked', reason: 'theft', ...facts },
@@ -262,31 +272,6 @@ function granted(
       absoluteExpiresAt: session.absolute_expires_at,
     },
   }
-}
-
-/** How refreshes of this session are judged. */
-export function policyOf(
-  ctx: Context,
-  client: Client,
-  session: Pick<Session, 'key_thumbprint'>,
-): RefreshPolicy {
-  // A public client may only reuse what is bound to its key. A session of before is bound by being rotated once.
-  const mustBind = client.auth_method === 'none' && session.key_thumbprint === null
-  return {
-    kind: client.refresh_policy === 'reuse' && mustBind ? 'rotate' : client.refresh_policy,
-    retrySeconds: retrySeconds(ctx, client),
-    lateLimit: ctx.config.refreshLateLimit,
-    isOutage: ctx.lateness.isOutage(),
-  }
-}
-
-/** How long a session of this client lives if it is not refreshed. */
-export function idleSeconds(ctx: Context, client: Client): number {
-  return client.refresh_idle_seconds ?? ctx.config.refreshIdleSeconds
-}
-
-function retrySeconds(ctx: Context, client: Client): number {
-  return client.refresh_policy === 'strict' ? 0 : ctx.config.refreshRetrySeconds
 }
 
 /** One public text for all cases, so that nobody learns more than that the token is of no use; the log has the cause. */

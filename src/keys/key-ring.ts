@@ -1,6 +1,7 @@
 import type { Database, SigningKeyTable } from '../../db/database.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
+import type { KeyPlan } from './key-life.ts'
 import { followRing } from './ring-follower.ts'
 import { headerOf, verifySignature, type Claims, type Ring } from './ring.ts'
 import type { RootKeys } from './root-key.ts'
@@ -22,6 +23,10 @@ export interface KeyRing {
   algs(): readonly string[]
   /** The keys as they are in the database. */
   rows(): readonly SigningKeyTable[]
+  /** What becomes of each key, by its kid, if nobody interferes. */
+  plan(): ReadonlyMap<string, KeyPlan>
+  /** Whether the database has been heard of within the last 10 seconds. */
+  isConfirmed(): boolean
   /** Reads the rings anew if something has changed, and takes the steps that are due. */
   follow(): Promise<void>
 }
@@ -91,6 +96,8 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
     },
     algs: () => [...follower.ring().activeByAlg.keys()],
     rows: () => follower.ring().rows,
+    plan: follower.plan,
+    isConfirmed: follower.isConfirmed,
     follow: follower.follow,
   }
 }

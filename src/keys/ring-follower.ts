@@ -12,7 +12,7 @@ import {
 import { algorithms } from './algorithms.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
 import type { KeyRingOptions } from './key-ring.ts'
-import { judgeRing, type RingStep } from './key-life.ts'
+import { judgeRing, planRing, type KeyPlan, type RingStep } from './key-life.ts'
 import { algsWanted, followBoundSeconds, ringPolicyOf } from './key-policy.ts'
 import { readRing, type Ring } from './ring.ts'
 import { resealKeys } from './root-rotation.ts'
@@ -25,6 +25,8 @@ export interface RingFollower {
   readonly ring: () => Ring
   /** Whether the database has been heard of within the bound. */
   readonly isConfirmed: () => boolean
+  /** What becomes of each key, by its kid, if nobody interferes. */
+  readonly plan: () => ReadonlyMap<string, KeyPlan>
   /** Reads the rings anew if something has changed, and takes the steps that are due. Calls that overlap share one run. */
   readonly follow: () => Promise<void>
 }
@@ -101,14 +103,15 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
       if (!known) throw new Error('unreachable: the rings were read before')
       return known.ring
     },
+    plan: () => planOf(known, now()),
     isConfirmed: () => steady() - confirmedAt <= followBoundSeconds,
-    follow: () => {
-      following ??= follow().finally(() => {
-        following = undefined
-      })
-      return following
-    },
+    follow: () => (following ??= follow().finally(() => (following = undefined))),
   }
+}
+
+function planOf(known: Known | undefined, now: number): ReadonlyMap<string, KeyPlan> {
+  if (!known) return new Map()
+  return planRing(known.ring.rows, ringPolicyOf(known.record, known.algs, now), now)
 }
 
 /** The rings of algorithms that only a newer program knows are left alone. */
