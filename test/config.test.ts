@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { parse } from 'yaml'
 import { ConfigError, loadConfig, type Config } from '../src/config.ts'
 import { formatDuration, parseDuration } from '../src/protocol/duration.ts'
 
@@ -276,4 +278,36 @@ t.test('durations are seconds, or have one unit', async t => {
   }
   t.equal(formatDuration(2_592_000), '30d')
   t.equal(formatDuration(5400), '90m')
+})
+
+t.test('what deploy/ sets is accepted, and names a version of all that it runs', async t => {
+  const read = (file: string) => readFileSync(join(import.meta.dirname, '../deploy', file), 'utf8')
+  const secrets = t.testdir({ 'database-url': 'postgres://mintmark:x@postgres/mintmark?sslmode=disable' })
+  const accepted = (env: Record<string, string>) => {
+    const inPlace = Object.entries(env).map(([name, value]) => [
+      name,
+      value
+        .replace('/run/secrets', secrets)
+        .replace(/\$\{\w+:\?.*\}/, 'https://auth.example')
+        .replace(/\$\{\w+:-\}/, ''),
+    ])
+    return loadConfig(Object.fromEntries(inPlace), secrets)
+  }
+  const pairs = (text: string, line: RegExp) =>
+    Object.fromEntries([...text.matchAll(line)].map(([, a, b]) => [a, b]))
+
+  const image = pairs(read('Dockerfile'), /(MINTMARK_\w+)=(\S+)/g)
+  t.match(accepted(image), { home: '/var/lib/mintmark', host: '0.0.0.0' })
+  const { services } = parse(read('compose.yaml'))
+  t.match(accepted({ ...image, ...services.mintmark.environment }), {
+    issuer: 'https://auth.example',
+    databaseUrl: { engine: 'postgres' },
+    rootKeyIsMounted: true,
+  })
+  const unit = pairs(read('mintmark.service'), /^Environment=(\w+)=(\S+)$/gm)
+  t.match(accepted(unit), { home: '/var/lib/mintmark' })
+
+  const images = [...read('Dockerfile').matchAll(/^FROM (\S+)/gm)].map(([, name]) => name)
+  images.push(services.mintmark.image, services.postgres.image)
+  for (const name of images) t.match(name, /^[a-z]+:\d+\.\d+/)
 })
