@@ -12,8 +12,12 @@ export interface GuessBuckets {
   giveBack(key: string): void
   /** The guess was wrong: the point stays, and the other servers will be told. */
   keep(key: string, limit: GuessLimit): void
-  /** Tells of all points kept since the last time, unless there are none, and learns how full those buckets are in all. */
+  /**
+   * Tells of the points kept since the last time, unless there are none, and learns how full those buckets are in all. After
+   * an outage those of `tellingMax` buckets at once, the rest with the next call.
+   */
   share(tell: (fillings: readonly Filling[]) => Promise<readonly Filled[]>): Promise<void>
+  /** How many buckets are in memory, and what is to be told of them. */
   size(): number
 }
 
@@ -29,6 +33,9 @@ export interface Filled {
   readonly emptyAt: number
 }
 
+/** So many rows are written in a moment that nobody else has to wait for. */
+const tellingMax = 5000
+
 interface Bucket {
   /** When it is empty, but for the guesses under way. */
   emptyAt: number
@@ -42,8 +49,7 @@ interface Bucket {
  */
 export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBuckets {
   const buckets = new Map<string, Bucket>()
-  /** By how many seconds the buckets were filled here since the others were told. */
-  let untold = new Map<string, number>()
+  const untold = openUntold(bucketsMax)
 
   const makeRoom = () => {
     if (buckets.size < bucketsMax) return
@@ -71,7 +77,6 @@ export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBu
     const bucket = buckets.get(key)
     if (bucket) bucket.taken = Math.max(0, bucket.taken - 1)
   }
-  const note = (key: string, seconds: number) => untold.set(key, seconds + (untold.get(key) ?? 0))
 
   return {
     fillOf: (key, limit) => {
@@ -87,23 +92,45 @@ export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBu
       const seconds = secondsToFill(1, limit)
       giveBack(key)
       fill(key, seconds)
-      note(key, seconds)
+      untold.note(key, seconds)
     },
     share: async tell => {
-      if (untold.size === 0) return
-      const telling = untold
-      untold = new Map()
+      if (untold.size() === 0) return
+      for (const { key, emptyAt } of await untold.tell(tell)) {
+        const bucket = buckets.get(key)
+        if (bucket) bucket.emptyAt = emptyAt + untold.secondsOf(key)
+      }
+    },
+    size: () => buckets.size + untold.size(),
+  }
+}
+
+/** By how many seconds buckets were filled here since the others were told. */
+function openUntold(bucketsMax: number) {
+  const untold = new Map<string, number>()
+  const secondsOf = (key: string) => untold.get(key) ?? 0
+  const note = (key: string, seconds: number) => {
+    const sum = secondsOf(key) + seconds
+    untold.delete(key)
+    // Nobody could be told for so long that this no longer fits: what has waited longest counts here alone.
+    const [first] = untold.size >= bucketsMax ? untold.keys() : []
+    if (first !== undefined) untold.delete(first)
+    untold.set(key, sum)
+  }
+  return {
+    secondsOf,
+    note,
+    tell: async (tell: (fillings: readonly Filling[]) => Promise<readonly Filled[]>) => {
+      const telling = [...untold].slice(0, tellingMax).map(([key, seconds]) => ({ key, seconds }))
+      for (const { key } of telling) untold.delete(key)
       try {
-        for (const { key, emptyAt } of await tell([...telling].map(([key, seconds]) => ({ key, seconds })))) {
-          const bucket = buckets.get(key)
-          if (bucket) bucket.emptyAt = emptyAt + (untold.get(key) ?? 0)
-        }
+        return await tell(telling)
       } catch (error) {
         // They are told with the next ones.
-        for (const [key, seconds] of telling) note(key, seconds)
+        for (const { key, seconds } of telling) note(key, seconds)
         throw error
       }
     },
-    size: () => buckets.size,
+    size: () => untold.size,
   }
 }

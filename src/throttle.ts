@@ -26,7 +26,7 @@ export interface Throttle {
   countWrongCredentials(clientId: string): number
   /** Tells the database what was counted here, in one write, and hears what others have. Nothing to tell: no write. */
   share(): Promise<void>
-  /** How many buckets are in memory. */
+  /** How many buckets are in memory, and what is to be told of them. */
   size(): number
 }
 

@@ -7,7 +7,10 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import t from 'tap'
 import { commandsOf } from '../src/command-line.ts'
 import type { Terminal } from '../src/commands/command.ts'
+import { insertAuditEntries } from '../db/audit.ts'
 import { openDatabase } from '../db/open-database.ts'
+import { auditEntry } from '../src/audit-trail.ts'
+import { newUuid } from '../src/protocol/secrets.ts'
 import { commandLine, issuer, mainFile } from './cli.ts'
 
 const api = 'https://api.example'
@@ -245,6 +248,50 @@ t.test('doctor finds what is wrong, and says what to do', async t => {
   writeFileSync(rootKey, `${Buffer.alloc(32, 7).toString('base64url')}\n`)
   t.match(await call('doctor'), { code: 1, stdout: /is not the one that this database was made with/ })
   writeFileSync(rootKey, key)
+})
+
+t.test('H-12 doctor warns when everybody seems to come from one address', async t => {
+  const { home, call } = commandLine(t)
+  await call('db migrate')
+  await call('client create --id app --public --grant password')
+  await call('client create --id site --grant password')
+  await call('client create --id portal --grant password --forwards-user-address')
+  const db = openDatabase({ engine: 'sqlite', file: join(home, 'db/mintmark.sqlite') })
+  t.teardown(() => db.close())
+  const now = Math.floor(Date.now() / 1000)
+  const logIns = (clientId: string, count: number, addressOf: (i: number) => string, at = now) =>
+    insertAuditEntries(
+      db,
+      Array.from({ length: count }, (_, i) => {
+        const facts = { userId: newUuid(at), clientId, address: addressOf(i) }
+        return auditEntry({ at, event: 'log_in', actor: `client ${clientId}`, ...facts })
+      }),
+    )
+  const warnings = async (env = {}) =>
+    (await call('doctor --json', { env }))
+      .json()
+      .findings.filter(
+        ({ check, verdict }: Record<string, string>) => `${check} ${verdict}` === 'addresses warning',
+      )
+
+  await logIns('site', 9, () => '10.0.0.9')
+  await logIns('app', 4, () => '10.0.0.1')
+  await logIns('app', 9, i => `192.0.2.${i}`, now - 40 * 86_400)
+  t.strictSame(await warnings(), [], 'few users, and those of a client that has one address, say nothing')
+  await logIns('app', 1, () => '10.0.0.1')
+  await logIns('portal', 5, () => '10.0.0.2')
+  t.match(await warnings(), [
+    {
+      text: /5 users .* the client app came from 10\.0\.0\.1$/,
+      advice: /set MINTMARK_TRUST_PROXY=10\.0\.0\.1/,
+    },
+    { text: /5 users .* the client portal came from 10\.0\.0\.2$/, advice: /`Forwarded: for=ADDRESS`/ },
+  ])
+  const [app] = await warnings({ MINTMARK_TRUST_PROXY: '10.0.0.7' })
+  t.match(app, { advice: /add it to MINTMARK_TRUST_PROXY/ })
+  await logIns('app', 1, () => '10.0.0.3')
+  await logIns('portal', 1, () => '10.0.0.3')
+  t.strictSame(await warnings(), [])
 })
 
 t.test('doctor looks at a running server, through the address that clients use', async t => {

@@ -9,6 +9,7 @@ import { deleteEmptyThrottles, fillThrottles } from '../db/throttles.ts'
 import { networkOf, nodeNameOf, normalAddress } from '../src/addresses.ts'
 import { callerOf } from '../src/caller.ts'
 import { loadConfig } from '../src/config.ts'
+import { openGuessBuckets } from '../src/guess-buckets.ts'
 import { deviceTokenSeconds, openDeviceToken, sealDeviceToken } from '../src/protocol/device-token.ts'
 import {
   accountLimit,
@@ -270,22 +271,42 @@ t.test('while the database is away the limits hold, and what was counted is told
   t.equal(row?.empty_at, start + strangersLimit.points * strangersLimit.everySeconds, 'each guess once')
 })
 
-t.test('memory is bounded, whatever is guessed, and holds no name in clear', async t => {
+t.test('memory is bounded, whatever is guessed and whoever is away, and holds no name in clear', async t => {
   const { db, clock } = await openTest(t)
-  const throttle = openThrottle({ db, rootKeys, now: () => clock.now, bucketsMax: 300 })
+  let isAway = true
+  const told: number[] = []
+  const over: Database = {
+    ...db,
+    transact: work => (isAway ? Promise.reject(new Error('away')) : db.transact(work)),
+  }
+  const throttle = openThrottle({ db: over, rootKeys, now: () => clock.now, bucketsMax: 300 })
+  const secretsMax = 10_000
   for (let i = 0; i < 3000; i++) {
     const attempt = await throttle.take(guessAt(`secret-name-${i}`, { source: `s${i}` }), stranger)
     if (attempt.kind === 'taken') attempt.fail()
     throttle.countWrongCredentials(`client ${i}`)
-    if (i % 500 === 0) await throttle.share()
+    if (i % 500 === 0) await t.rejects(throttle.share(), { message: 'away' })
   }
-  t.ok(throttle.size() <= 300 + 10_000, String(throttle.size()))
+  t.ok(throttle.size() <= 2 * 300 + secretsMax, String(throttle.size()))
   for (let i = 0; i < 12_000; i++) throttle.countWrongCredentials(`other ${i}`)
-  t.ok(throttle.size() <= 300 + 10_000, String(throttle.size()))
+  t.ok(throttle.size() <= 2 * 300 + secretsMax, String(throttle.size()))
+  isAway = false
   await throttle.share()
-  const rows = JSON.stringify(await db.sql.selectFrom('throttles').selectAll().execute())
-  t.notMatch(rows, /secret-name/)
-  t.notMatch(rows, createHash('sha256').update('secret-name-1').digest('base64url').slice(0, 10))
+  const rows = await db.sql.selectFrom('throttles').selectAll().execute()
+  t.equal(rows.length, 300, 'of an outage that was too long, the last guesses are told')
+  t.notMatch(JSON.stringify(rows), /secret-name/)
+  const plainHash = createHash('sha256').update('secret-name-2999').digest('base64url').slice(0, 10)
+  t.notMatch(JSON.stringify(rows), plainHash)
+
+  const buckets = openGuessBuckets(() => start, 20_000)
+  for (let i = 0; i < 12_000; i++) buckets.keep(`key ${i}`, pairLimit)
+  for (let i = 0; i < 4; i++) {
+    await buckets.share(async fillings => {
+      told.push(fillings.length)
+      return []
+    })
+  }
+  t.strictSame(told, [5000, 5000, 2000], 'nobody waits long for a write that an outage has made large')
 })
 
 t.test('an address has one spelling, and IPv6 counts by its /64', async t => {

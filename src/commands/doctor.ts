@@ -7,6 +7,7 @@ import { isLoopback, type Config } from '../config.ts'
 import type { Installation } from '../installation.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { checkDatabase } from './doctor-database.ts'
+import { checkAddresses } from './doctor-addresses.ts'
 import { checkKeys } from './doctor-keys.ts'
 import { checkRootKeys } from './doctor-root-keys.ts'
 import { checkSweeper } from './doctor-sweeper.ts'
@@ -39,6 +40,7 @@ const innerChecks: readonly Check<Installation>[] = [
   { name: 'keys', run: checkKeys },
   { name: 'root key', run: checkRootKeys },
   { name: 'sweeper', run: checkSweeper },
+  { name: 'addresses', run: checkAddresses },
   { name: 'clock', run: checkClock },
 ]
 
