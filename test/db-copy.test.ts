@@ -185,6 +185,13 @@ t.test(
     const { stderr } = await cli.call(args)
     t.match(stderr, /has the part of a copy from another one: empty it/, 'a part is not taken for the whole')
 
+    t.comment('the other database is taken')
+    const taken = openDatabase({ engine: 'postgres', url: cluster.url(await cluster.createDatabase()) })
+    t.teardown(() => taken.close())
+    await seed(taken)
+    await t.rejects(beginCopy(from, taken, madeAt), /has an installation already: name an empty one/)
+    t.equal((await rowsOf(from, 'copies')).length, 0, 'and nothing has begun')
+
     t.comment('it was made, but the command ended before it had said so to the other database')
     const fresh = cluster.url(await cluster.createDatabase())
     const target = openDatabase({ engine: 'postgres', url: fresh })
@@ -327,6 +334,8 @@ for (const engine of ['sqlite', 'postgres'] as const) {
 
     const copy = await beginCopy(source, target, madeAt)
     await copyAll(copy)
+    // More than is copied at once.
+    await multiply(source, 1100)
     await source.rotateSession(rotationOf(rotated))
     await revokeSession(source, revoked, madeAt, 'during')
     await source.sql.deleteFrom('sessions').where('id', '=', deleted).execute()
@@ -347,7 +356,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       .execute()
 
     const { rows } = await moveInstallation(copy, madeAt)
-    t.match(rows, { sessions: 30, users: 2, clients: 1 })
+    t.match(rows, { sessions: 1130, users: 2, clients: 1 })
     for (const { name } of copiedTables) {
       const [here, there] = [await rowsOf(source, name), await rowsOf(target, name)]
       t.ok(here.length > 0, `${name} has rows`)
@@ -375,6 +384,46 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     t.equal((await findSession(source, ids[9] ?? kept))?.revoked_at, null)
   })
 }
+
+t.test('a unique value may pass from one row to another while a copy is under way', async t => {
+  const cluster = await sharedCluster(t)
+  const { source, target, userId } = await openPair(
+    t,
+    { engine: 'sqlite', file: join(t.testdir(), 'x.sqlite') },
+    { engine: 'postgres', url: cluster.url(await cluster.createDatabase()) },
+  )
+  const model = await source.sql
+    .selectFrom('sessions')
+    .selectAll()
+    .where('id', '=', await beginSession(source, userId))
+    .executeTakeFirstOrThrow()
+  // At most one session of a client's own lives.
+  const addMachine = (first: number) =>
+    source.sql
+      .insertInto('sessions')
+      .values({ ...model, id: Buffer.alloc(16, first), user_id: null, secret_hash: null })
+      .execute()
+  const endMachine = (first: number) => revokeSession(source, Buffer.alloc(16, first), madeAt, 'test')
+
+  await multiply(source, 1000)
+  await addMachine(0)
+  const copy = await beginCopy(source, target, madeAt)
+  const interrupted = copyLarge(copy, rows => {
+    if (rows > 1000) throw new Error('interrupted')
+  })
+  await t.rejects(interrupted, /interrupted/)
+  await endMachine(0)
+  await addMachine(255)
+  await copyAll(copy)
+  t.pass('to one that comes later in the copying')
+
+  await endMachine(255)
+  await addMachine(1)
+  await drainChanges(copy)
+  t.pass('and to one that comes before it among the changes')
+  const { rows } = await moveInstallation(copy, madeAt)
+  t.equal(rows['sessions'], 1004)
+})
 
 t.test('while the last changes are copied nobody else writes, nor for longer than that', async t => {
   const cluster = await sharedCluster(t)

@@ -1,14 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
+import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { UnknownOutcome } from '../db/batcher.ts'
 import { changeClient, findClient } from '../db/clients.ts'
 import type { Database } from '../db/database.ts'
 import { openDatabase, type DatabaseOptions } from '../db/open-database.ts'
 import { raiseRevision, readRevision } from '../db/installation.ts'
+import { readPulse } from '../db/pulse.ts'
 import { findSession, revokeSession } from '../db/sessions.ts'
 import { findUserById } from '../db/users.ts'
+import { openStanding } from '../src/standing.ts'
 import { sharedCluster } from './engines.ts'
 import type { Cluster } from './postgres.ts'
 import { startProxy } from './proxy.ts'
@@ -160,6 +163,52 @@ t.test(
     proxy.cut()
     const definite = far.rotateSession(rotationOf(id, { generation: 1 }))
     await definite.catch(() => {})
+  },
+)
+
+t.test('times are those of the database, whatever the clock of the instance says', async t => {
+  const { db } = await open(t)
+  const standing = openStanding({ db, now: () => 1000, log: pino({ level: 'silent' }) })
+  t.equal(standing.now(), 1000, 'until it has been asked')
+  const before = Math.floor(Date.now() / 1000)
+  await standing.follow()
+  const after = Math.ceil(Date.now() / 1000)
+  t.ok(before - 1 <= standing.now() && standing.now() <= after + 1)
+})
+
+t.test(
+  'a server that takes no writes any more is given up, even by those who are connected already',
+  async t => {
+    const { db, cluster, userId } = await open(t, { poolSize: 1 })
+    const id = await beginSession(db, userId)
+    t.match(await readPulse(db), { moved_at: null })
+    const set = async (value: 'on' | 'off') => {
+      await cluster.query(`alter system set default_transaction_read_only = ${value}`)
+      await cluster.query('select pg_reload_conf()')
+    }
+    await set('on')
+    t.teardown(() => set('off'))
+    await until(() =>
+      readPulse(db).then(
+        () => false,
+        (error: Error) => /takes no writes any more/.test(error.message),
+      ),
+    )
+    t.pass('reading alone tells it')
+    await t.rejects(db.rotateSession(rotationOf(id)), { code: '25006' })
+    await t.rejects(
+      db.rotateSession(rotationOf(id)),
+      /is read-only: set default_transaction_read_only = off there/,
+      'and the next one looks for a primary anew',
+    )
+    await set('off')
+    await until(() =>
+      db.rotateSession(rotationOf(id)).then(
+        () => true,
+        () => false,
+      ),
+    )
+    t.equal((await findSession(db, id))?.generation, 1)
   },
 )
 
