@@ -1,9 +1,9 @@
-import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { readDatabaseUrl, type DatabaseUrl } from './database-url.ts'
 import { longestTokenSeconds } from './protocol/access-token.ts'
 import { policyProblems } from './keys/key-policy.ts'
 import { formatDuration, parseDuration } from './protocol/duration.ts'
+import { isNetwork } from './protocol/networks.ts'
 import { isOrigin } from './protocol/origin.ts'
 import { nearestName } from './protocol/suggestion.ts'
 
@@ -270,13 +270,6 @@ function normalIssuer(text: string): string | undefined {
 
 function isHost(text: string): boolean {
   return /^[A-Za-z0-9.:_-]+$/.test(text)
-}
-
-function isNetwork(text: string): boolean {
-  const [address = '', bits, ...rest] = text.split('/')
-  const version = isIP(address)
-  if (version === 0 || rest.length > 0) return false
-  return bits === undefined || within(wholeNumber(bits), 0, version === 4 ? 32 : 128) !== undefined
 }
 
 function wholeNumber(text: string): number | undefined {

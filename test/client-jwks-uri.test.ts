@@ -6,7 +6,7 @@ import { createServer as createTcpServer, type AddressInfo, type Server, type So
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { fetchJwks, isJwksUri } from '../src/fetch-jwks.ts'
-import { isPublicAddress, networks } from '../src/networks.ts'
+import { isPublicAddress, networks } from '../src/protocol/networks.ts'
 import { testCertificate } from './certificates.ts'
 import { isOAuthError, startServer, until } from './helper.ts'
 import { assertionClaims, assertionForm, signJwt, testKey, type TestKey } from './proofs.ts'
@@ -65,6 +65,11 @@ t.test(
       response.on('drain', write)
       write()
     }
+    let redirects = 0
+    const toItself: RequestListener = (_request, response) => {
+      redirects++
+      response.writeHead(302, { location: '/' }).end()
+    }
     const trickle = (socket: Socket) => {
       socket.write('HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n')
       const timer = setInterval(() => socket.write(' '), 20)
@@ -108,7 +113,7 @@ t.test(
       ['an error of its own', await answer(500, {}, '{"keys":[]}'), /status 500/],
       ['not found', await answer(404, {}, '{"keys":[]}'), /status 404/],
       ['no content', await answer(204, {}), /status 204/],
-      ['a redirect to itself', await answer(302, { location: '/' }), /more than 3 redirects/],
+      ['a redirect to itself', await serve(t, toItself), /more than 3 redirects/],
       ['a redirect to nowhere', await answer(302, {}), /leads nowhere/],
       ['a redirect to what is no URL', await answer(302, { location: 'http://[' }), /leads nowhere/],
       ['a redirect to a file', await answer(302, { location: 'file:///etc/passwd' }), /not https/],
@@ -137,6 +142,7 @@ t.test(
         await t.rejects(fetchJwks(uri, isHanging ? brief : patient), { message }, title)
       }),
     )
+    t.equal(redirects, 4)
     t.ok(written.bytes < 8_000_000, `it has sent ${written.bytes} bytes before it was cut off`)
   },
 )

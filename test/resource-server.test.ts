@@ -246,8 +246,9 @@ t.test('RFC 6750: the token is in the header, once, and has the scope', async t 
     t.equal(error.status, status)
     return error.headers()['www-authenticate']
   }
-  t.equal(await challengeOf(get(undefined), 401), 'Bearer realm="api"', 'B-2 no token: no error')
-  t.equal(await challengeOf(get('Basic d2ViOng='), 401), 'Bearer realm="api"')
+  const noError = /^Bearer realm="api", DPoP realm="api", algs="[^"]*"$/
+  t.match(await challengeOf(get(undefined), 401), noError, 'B-2 no token: no error')
+  t.match(await challengeOf(get('Basic d2ViOng='), 401), noError)
   t.match(await challengeOf(get('Bearer'), 401), /^Bearer realm="api", error="invalid_token"/)
   t.match(await challengeOf(get('Bearer a b'), 401), /error="invalid_token"/)
   t.match(
@@ -256,11 +257,7 @@ t.test('RFC 6750: the token is in the header, once, and has the scope', async t 
   )
   t.match(await challengeOf(get(`Bearer ${access_token}`, ['rea']), 403), /scope="rea"$/, 'a scope is a word')
   const inUrl = `/orders?x=1&access_token=${access_token}`
-  t.equal(
-    await challengeOf(get(undefined, [], inUrl), 401),
-    'Bearer realm="api"',
-    'none is taken from the URL',
-  )
+  t.match(await challengeOf(get(undefined, [], inUrl), 401), noError, 'none is taken from the URL')
   t.match(
     await challengeOf(get(`Bearer ${access_token}`, [], inUrl), 400),
     /error="invalid_request"/,

@@ -1,8 +1,10 @@
-/** Why a request is refused: the codes of RFC 6750 §3.1, and two that it leaves without one. */
+/** Why a request is refused: the codes of RFC 6750 §3.1 and RFC 9449 §7.1, and two that they leave without one. */
 export type BearerErrorCode =
   | 'invalid_request'
   | 'invalid_token'
   | 'insufficient_scope'
+  /** The token is bound to a DPoP key, and the proof is missing or not good. */
+  | 'invalid_dpop_proof'
   /** The request has no access token at all. */
   | 'no_token'
   /** Nothing is known against the token: what it takes to judge it cannot be had right now. */
@@ -12,6 +14,7 @@ const statuses = {
   invalid_request: 400,
   no_token: 401,
   invalid_token: 401,
+  invalid_dpop_proof: 401,
   insufficient_scope: 403,
   temporarily_unavailable: 503,
 } as const
@@ -21,13 +24,22 @@ const descriptions: Readonly<Record<BearerErrorCode, string>> = {
   no_token: 'an access token is needed',
   invalid_token: 'the access token is not valid here, has expired, or was revoked',
   insufficient_scope: 'the access token does not have the scope that is needed',
+  invalid_dpop_proof: 'a DPoP proof is needed that is new, and made for this request and this access token',
   temporarily_unavailable: 'the access token cannot be verified right now, send the same request again',
 }
 
 export interface BearerErrorOptions extends ErrorOptions {
   /** The scope that is needed, separated by spaces. */
-  readonly scope?: string
+  readonly scope?: string | undefined
+  /** How the access token was sent, or should have been. Default: `Bearer`. */
+  readonly scheme?: AuthScheme | undefined
 }
+
+/** How an access token is sent: alone (RFC 6750), or with a proof that its sender has the key it is bound to (RFC 9449). */
+export type AuthScheme = 'Bearer' | 'DPoP'
+
+/** The algorithms that proofs may be signed with. */
+export const proofAlgorithms: readonly string[] = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']
 
 /**
  * What a resource server answers instead of what was asked for. The message is public and the same for all reasons of a
@@ -41,25 +53,32 @@ export class BearerError extends Error {
   readonly code: BearerErrorCode
   readonly status: 400 | 401 | 403 | 503
   readonly scope: string | undefined
+  readonly scheme: AuthScheme | undefined
 
   constructor(code: BearerErrorCode, options: BearerErrorOptions = {}) {
     super(descriptions[code], options)
     this.code = code
     this.status = statuses[code]
     this.scope = options.scope
+    this.scheme = options.scheme
   }
 
-  /** The headers of the answer: the challenge (RFC 6750 §3) or, where it is our fault, when to come back. */
+  /** The headers of the answer: the challenge (RFC 6750 §3, RFC 9449 §7.1) or, where it is our fault, when to come back. */
   headers(): Readonly<Record<string, string>> {
     const headers = { 'cache-control': 'no-store' }
     if (this.code === 'temporarily_unavailable') return { ...headers, 'retry-after': '1' }
+    const algs = `algs="${proofAlgorithms.join(' ')}"`
+    // Who sent no token is not told of an error, but of both ways to send one.
+    if (this.code === 'no_token') {
+      return { ...headers, 'www-authenticate': `Bearer realm="api", DPoP realm="api", ${algs}` }
+    }
+    const scheme = this.scheme ?? 'Bearer'
     const parameters = [
-      'realm="api"',
-      // Who sent no token is not told of an error.
-      this.code === 'no_token' ? '' : `error="${this.code}", error_description="${this.message}"`,
-      this.scope === undefined ? '' : `scope="${this.scope}"`,
+      `realm="api", error="${this.code}", error_description="${this.message}"`,
+      ...(this.scope === undefined ? [] : [`scope="${this.scope}"`]),
+      ...(scheme === 'DPoP' ? [algs] : []),
     ]
-    return { ...headers, 'www-authenticate': `Bearer ${parameters.filter(text => text !== '').join(', ')}` }
+    return { ...headers, 'www-authenticate': `${scheme} ${parameters.join(', ')}` }
   }
 
   /** The body of the answer. */

@@ -1,6 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BearerError } from './bearer-error.ts'
-import { createVerifier, type AccessToken, type Verifier, type VerifierOptions } from './verifier.ts'
+import {
+  createVerifier,
+  type AccessToken,
+  type ApiRequest,
+  type Verifier,
+  type VerifierOptions,
+} from './verifier.ts'
 
 export type { AccessToken } from './verifier.ts'
 
@@ -48,11 +54,17 @@ export function resourceServer(
         response.end(JSON.stringify(error))
       }
       verifier
-        .authenticate(request, scopes)
+        .authenticate(requestOf(request), scopes)
         .then(accessToken => {
           request.accessToken = accessToken
           next()
         }, refuse)
         .catch(next)
     }
+}
+
+/** Where it is mounted at a path, Connect and Express cut that off the URL, and keep the whole one. */
+function requestOf(request: IncomingMessage & { readonly originalUrl?: unknown }): ApiRequest {
+  const { method, url, originalUrl, headers, socket } = request
+  return { method, url: typeof originalUrl === 'string' ? originalUrl : url, headers, socket }
 }

@@ -43,7 +43,9 @@ export const resourceServer = fastifyPlugin<VerifierOptions | { readonly verifie
       (...scopes: string[]) =>
         async (request: FastifyRequest, reply: FastifyReply) => {
           try {
-            accessTokens.set(request, await verifier.authenticate(request, scopes))
+            const { method, originalUrl: url, headers, socket } = request
+            const sent = { method, url, headers, socket }
+            accessTokens.set(request, await verifier.authenticate(sent, scopes))
             return undefined
           } catch (error) {
             if (!(error instanceof BearerError)) throw error

@@ -1,3 +1,5 @@
+import { isNetwork } from '../protocol/networks.ts'
+import { normalUrl } from '../protocol/normal-url.ts'
 import { isSafe } from './key-set.ts'
 
 /** What `createVerifier` takes. */
@@ -14,13 +16,33 @@ export interface VerifierOptions {
   readonly clockToleranceSeconds?: number
   /** How many verified tokens are remembered. Default: 10,000, at about 1.5 kB each. */
   readonly cacheSize?: number
+  /**
+   * The URL at which clients reach the root of this server, as they write it in DPoP proofs. Default: the origin of
+   * `audience`. Behind a proxy that cuts a path off, with that path.
+   */
+  readonly url?: string
+  /**
+   * Remembers that a DPoP proof was used, until `expiresAt` (seconds since the epoch); false when it is known already.
+   * For an API of several instances, which share it: `SET id 1 NX EXAT expiresAt` of Redis does just that. Default: each
+   * instance remembers for itself, up to 100,000 proofs of the last two minutes; beyond that, requests are told to come back.
+   */
+  readonly rememberProof?: (id: string, expiresAt: number) => Promise<boolean>
+  /**
+   * Addresses or networks of proxies that end TLS and pass the client's certificate on in the field `Client-Cert`
+   * (RFC 9440). Default: none, so that only a certificate on this server's own TLS connection counts.
+   */
+  readonly trustProxy?: readonly string[]
   /** How documents are fetched, when not by the global `fetch`: through a proxy, or from an address inside. */
   readonly fetch?: typeof fetch
   /** Milliseconds since the epoch. For tests. */
   readonly now?: () => number
 }
 
-export type Settings = Required<VerifierOptions>
+export interface Settings extends Required<Omit<VerifierOptions, 'url' | 'rememberProof'>> {
+  /** Without a slash at the end; undefined where nobody has said it. */
+  readonly url: string | undefined
+  readonly rememberProof: VerifierOptions['rememberProof'] | undefined
+}
 
 /** All options with their defaults. Throws a `TypeError` that names the one that is wrong. */
 export function settingsOf(options: VerifierOptions): Settings {
@@ -29,6 +51,8 @@ export function settingsOf(options: VerifierOptions): Settings {
     algorithms: ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA'],
     clockToleranceSeconds: 30,
     cacheSize: 10_000,
+    rememberProof: undefined,
+    trustProxy: [],
     fetch: globalThis.fetch,
     now: Date.now,
     ...options,
@@ -50,5 +74,15 @@ export function settingsOf(options: VerifierOptions): Settings {
   if (!(Number.isInteger(cacheSize) && cacheSize >= 0)) {
     throw new TypeError('cacheSize must be a whole number')
   }
-  return settings
+  if (settings.trustProxy.some(text => !isNetwork(text))) {
+    throw new TypeError('trustProxy must be addresses or networks like 10.0.0.0/8')
+  }
+  return { ...settings, url: rootOf(options.url, audience) }
+}
+
+function rootOf(url: string | undefined, audience: string): string | undefined {
+  const root = normalUrl(url ?? audience)
+  if (url === undefined) return root && new URL(root).origin
+  if (root !== undefined && !/[?#]/.test(url)) return root.replace(/\/$/, '')
+  throw new TypeError('url must be the http URL at which clients reach this server')
 }

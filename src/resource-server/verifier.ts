@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { errors, type JWTPayload } from 'jose'
 import { BearerError } from './bearer-error.ts'
+import { openConfirmations, type ApiRequest, type SentToken } from './confirmation.ts'
 import { unavailable } from './fetching.ts'
 import { openIssuerKeys, type IssuerKeys } from './key-set.ts'
 import { recentlyUsed } from './recently-used.ts'
@@ -8,6 +9,7 @@ import { settingsOf, type Settings, type VerifierOptions } from './settings.ts'
 import { openStatusLists, statusReferenceOf, type StatusReference } from './status.ts'
 
 export { BearerError, type BearerErrorCode } from './bearer-error.ts'
+export type { ApiRequest } from './confirmation.ts'
 export type { VerifierOptions } from './settings.ts'
 
 /** The claims of an access token (RFC 9068 §2.2). Frozen: they may be shared by many requests. */
@@ -31,18 +33,17 @@ export interface AccessToken {
 }
 
 export interface Verifier {
-  /** The claims of an access token that is good for this API now. Rejects with a `BearerError`, and nothing else. */
+  /**
+   * The claims of an access token that is good for this API now, and may be sent alone: one that is bound to a key is
+   * refused. Rejects with a `BearerError`, and nothing else.
+   */
   verify(token: string): Promise<AccessToken>
   /**
-   * The same, of the token in a request's `Authorization` header (RFC 6750 §2.1), which must have all of these scopes.
-   * `url` is looked at for a second token only, which is refused; none is ever taken from there.
+   * The same, of the token in a request's `Authorization` header, which must have all of these scopes. One that is bound
+   * to a key is good with a DPoP proof of that key (RFC 9449 §7) or over a connection with that certificate (RFC 8705 §3).
+   * No token is ever taken from the URL.
    */
-  authenticate(request: BearerRequest, scopes?: readonly string[]): Promise<AccessToken>
-}
-
-export interface BearerRequest {
-  readonly headers: { readonly authorization?: string | undefined }
-  readonly url?: string | undefined
+  authenticate(request: ApiRequest, scopes?: readonly string[]): Promise<AccessToken>
 }
 
 /** Far more than any token of ours has. */
@@ -58,6 +59,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const settings = settingsOf(options)
   const keys = openIssuerKeys(settings)
   const checkStatus = openStatusLists(settings, keys)
+  const confirm = openConfirmations(settings)
   const verified = recentlyUsed<VerifiedToken>(settings.cacheSize)
 
   const judge = async (token: string): Promise<AccessToken> => {
@@ -75,23 +77,26 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (status) await checkStatus(status)
     return claims
   }
-  const verify = async (token: string): Promise<AccessToken> => {
+  const verifySent = async (
+    sent: SentToken,
+    request: ApiRequest,
+    scopes: readonly string[],
+  ): Promise<AccessToken> => {
     try {
-      return await judge(token)
+      const claims = await judge(sent.token)
+      await confirm(claims['cnf'], sent, request)
+      const granted = claims.scope?.split(' ') ?? []
+      if (scopes.every(scope => granted.includes(scope))) return claims
+      throw new BearerError('insufficient_scope', { scope: scopes.join(' ') })
     } catch (error) {
-      // What nobody foresaw is no finding about the token.
-      throw error instanceof BearerError ? error : unavailable('the token cannot be verified', error)
+      throw refusalOf(error, sent)
     }
   }
 
   return {
-    verify,
-    authenticate: async ({ headers, url }, scopes = []) => {
-      const claims = await verify(tokenOf(headers.authorization, url))
-      const granted = claims.scope?.split(' ') ?? []
-      if (scopes.every(scope => granted.includes(scope))) return claims
-      throw new BearerError('insufficient_scope', { scope: scopes.join(' ') })
-    },
+    verify: token => verifySent({ scheme: 'Bearer', token }, { headers: {} }, []),
+    authenticate: async (request, scopes = []) =>
+      verifySent(sentToken(request.headers.authorization, request.url), request, scopes),
   }
 }
 
@@ -108,8 +113,6 @@ async function verifyToken(settings: Settings, keys: IssuerKeys, token: string):
   const { audience } = settings
   try {
     const { payload, protectedHeader } = await keys.verify(token, { typ: 'at+jwt', audience, requiredClaims })
-    // RFC 9449 §7.2: what is bound to a key is of no use to whoever has only the token.
-    if (payload['cnf'] !== undefined) throw invalid('the token is bound to a key')
     const status = statusReferenceOf(settings, payload)
     if (!status && settings.requireStatus) throw invalid('the token does not say where its status is listed')
     return { claims: frozen(payload), kid: protectedHeader.kid, status }
@@ -129,14 +132,21 @@ function frozen(payload: JWTPayload): AccessToken {
   return Object.freeze(payload) as AccessToken
 }
 
-function tokenOf(authorization: string | undefined, url = ''): string {
-  const [, token] = /^bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '') ?? []
+/** What nobody foresaw is no finding about the token. What is found is told in the scheme that the client has used. */
+function refusalOf(error: unknown, { scheme }: SentToken): BearerError {
+  if (!(error instanceof BearerError)) return unavailable('the token cannot be verified', error)
+  if (error.scheme !== undefined || error.code === 'temporarily_unavailable') return error
+  return new BearerError(error.code, { scheme, scope: error.scope, cause: error.cause })
+}
+
+function sentToken(authorization = '', url = ''): SentToken {
+  const [, scheme, token] = /^(bearer|dpop) +([\w.~+/-]+=*) *$/i.exec(authorization) ?? []
   const query = url.includes('?') ? url.slice(url.indexOf('?')) : ''
-  if (authorization !== undefined && new URLSearchParams(query).has('access_token')) {
+  if (authorization !== '' && new URLSearchParams(query).has('access_token')) {
     throw new BearerError('invalid_request', { cause: new Error('there is a token in the URL too') })
   }
-  if (token !== undefined) return token
-  if (/^bearer\b/i.test(authorization ?? '')) throw invalid('the token has characters that none has')
+  if (token !== undefined) return { scheme: scheme?.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer', token }
+  if (/^(bearer|dpop)\b/i.test(authorization)) throw invalid('the token has characters that none has')
   throw new BearerError('no_token')
 }
 

@@ -1,4 +1,4 @@
-import { BlockList, isIPv4, isIPv6 } from 'node:net'
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 
 /** Whether an address lies in one of some networks (`10.0.0.0/8`) or is one of some addresses. */
 export type IsIn = (address: string) => boolean
@@ -16,6 +16,14 @@ export function networks(texts: readonly string[]): IsIn {
     const bare = address.replace(/%.*$/, '') // the zone of a link-local address
     return isIPv4(bare) ? list.check(bare, 'ipv4') : isIPv6(bare) && list.check(bare, 'ipv6')
   }
+}
+
+/** Whether a text is an address, or a network in CIDR notation. */
+export function isNetwork(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
 /** IPv4 that leads nowhere, or back into the own network (the IANA registry of special-purpose addresses, RFC 6890). */

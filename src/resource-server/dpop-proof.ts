@@ -1,0 +1,88 @@
+import { hash } from 'node:crypto'
+import { calculateJwkThumbprint, EmbeddedJWK, jwtVerify } from 'jose'
+import { normalUrl } from '../protocol/normal-url.ts'
+import { BearerError, proofAlgorithms } from './bearer-error.ts'
+import type { Settings } from './settings.ts'
+
+/** What a proof must be for. */
+export interface ProofDemands {
+  /** The thumbprint of the key that the access token is bound to (its `cnf.jkt`). */
+  readonly jkt: string
+  readonly accessToken: string
+  readonly method: string | undefined
+  /** The path of the request, and its query. */
+  readonly path: string | undefined
+}
+
+/** How old a proof may be, in seconds; the clocks may differ besides. */
+const proofSeconds = 60
+const proofLengthMax = 4096
+
+/**
+ * Makes the check of RFC 9449 §4.3 and §7: the proof is signed with the key that the token is bound to, was made for this
+ * request and this token, just now, and is used for the first time. Rejects with `invalid_dpop_proof`.
+ */
+export function openProofs(
+  settings: Settings,
+): (header: string | string[] | undefined, demands: ProofDemands) => Promise<void> {
+  const { now, clockToleranceSeconds: tolerance, url: root } = settings
+  const remember = settings.rememberProof ?? proofMemory(now)
+
+  return async (header, { jkt, accessToken, method, path = '' }) => {
+    if (root === undefined) throw refused('the option url must say where clients reach this API')
+    // Of several fields Node.js makes a list, or one text with commas, which is no JWT.
+    if (typeof header !== 'string') throw refused('there is no proof, or there are several')
+    if (header.length > proofLengthMax) throw refused('it is too long')
+    const { payload, protectedHeader } = await jwtVerify(header, EmbeddedJWK, {
+      algorithms: [...proofAlgorithms],
+      clockTolerance: tolerance,
+      currentDate: new Date(now()),
+    }).catch((error: unknown) => {
+      throw refused('it is no JWT that is signed with the public key in it', error)
+    })
+    const { jti, htm, htu, iat, ath } = payload
+    if (protectedHeader.typ !== 'dpop+jwt') throw refused('the typ is not dpop+jwt')
+    if ((await calculateJwkThumbprint(protectedHeader.jwk ?? {})) !== jkt) {
+      throw refused('its key is not the one that the token is bound to')
+    }
+    if (typeof jti !== 'string' || jti === '') throw refused('there is no jti')
+    if (htm !== method) throw refused('the htm is another method')
+    const url = normalUrl(root + path)
+    if (typeof htu !== 'string' || url === undefined || normalUrl(htu) !== url) {
+      throw refused(`the htu is not ${url}`)
+    }
+    if (ath !== hash('sha256', accessToken, 'base64url')) throw refused('the ath is not that of the token')
+    const age = now() / 1000 - (iat ?? NaN)
+    if (!(age <= proofSeconds + tolerance && age >= -tolerance)) throw refused('it is too old, or too new')
+    const id = hash('sha256', JSON.stringify([jkt, htm, url, jti]), 'base64url')
+    const expiresAt = Math.ceil(iat ?? 0) + proofSeconds + Math.ceil(tolerance) + 1
+    if (!(await remember(id, expiresAt))) throw refused('it was used before')
+  }
+}
+
+/** Remembers in this process. Uses expire about in the order in which they come. */
+export function proofMemory(
+  now: () => number,
+  max = 100_000,
+): (id: string, expiresAt: number) => Promise<boolean> {
+  const uses = new Map<string, number>()
+  return async (id, expiresAt) => {
+    if (uses.has(id)) return false
+    for (const [oldest, end] of uses) {
+      if (end > now() / 1000) break
+      uses.delete(oldest)
+    }
+    // To forget one would be to take it again.
+    if (uses.size >= max) {
+      throw new BearerError('temporarily_unavailable', { cause: new Error('too many proofs at once') })
+    }
+    uses.set(id, expiresAt)
+    return true
+  }
+}
+
+const refused = (why: string, cause?: unknown) =>
+  new BearerError('invalid_dpop_proof', {
+    scheme: 'DPoP',
+    cause: new Error(`the DPoP proof is not good: ${why}`, { cause }),
+  })
