@@ -5,6 +5,7 @@ import { createServer as createTlsServer, request as tlsRequest } from 'node:htt
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { fastify } from 'fastify'
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
 import { BearerError } from '../src/resource-server/bearer-error.ts'
 import { resourceServer as connect } from '../src/resource-server/connect.ts'
@@ -129,6 +130,17 @@ t.test('Q-1 Q-8 Q-11 a token that is bound to a key is good with a new proof of 
       alg,
     )
   }
+
+  const odd = await generateKeyPair('ES384')
+  const jwk = await exportJWK(odd.publicKey)
+  const ofOdd = await token({ jkt: await calculateJwkThumbprint(jwk) })
+  const oddProof = new SignJWT(claims({ ath: athOf(ofOdd) })).setProtectedHeader({
+    typ: 'dpop+jwt',
+    alg: 'ES384',
+    jwk,
+  })
+  const untaken = await refusal(get(verifier, `DPoP ${ofOdd}`, await oddProof.sign(odd.privateKey)))
+  t.equal(untaken.code, 'invalid_dpop_proof', '5 an algorithm that is not among those of the challenge')
 
   const other = await testKey()
   const used = await proof()
