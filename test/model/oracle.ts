@@ -34,8 +34,19 @@ export function newSessionModel(kind: SessionModel['kind'], now: number): Sessio
   }
 }
 
+/** What the server knows beside the session. */
+export interface Moment {
+  readonly now: number
+  /** While so much is late everywhere that it must be an outage, nobody is taken for a thief who comes late. */
+  readonly isOutage: boolean
+}
+
 /** The generation that the answer to a token of generation `presented` gives out; undefined when it is refused. */
-export function present(session: SessionModel, presented: number, now: number): number | undefined {
+export function present(
+  session: SessionModel,
+  presented: number,
+  { now, isOutage }: Moment,
+): number | undefined {
   if (session.end !== undefined) return undefined
   const isFromTheFuture = presented > session.newest
   if (now >= (isFromTheFuture ? session.absoluteEndsAt : session.idleEndsAt)) return undefined
@@ -49,7 +60,7 @@ export function present(session: SessionModel, presented: number, now: number): 
 
   const late = new Set(session.late).add(session.newest)
   const lately = [...late].filter(generation => generation > session.newest - 8).length
-  if (!session.late.has(session.newest) && lately >= lateLimit) return endByTheft(session)
+  if (!session.late.has(session.newest) && lately >= lateLimit && !isOutage) return endByTheft(session)
   session.late = late
   return session.newest
 }

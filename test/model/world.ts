@@ -27,6 +27,8 @@ export const kinds = ['rotate', 'strict', 'reuse'] as const
 export interface World {
   now: number
   readonly ctx: Context
+  /** Whether the server that runs now takes what comes late for an outage. */
+  readonly isOutage: boolean
   /** Each line that was logged since the beginning, whichever server wrote it. */
   readonly log: readonly Record<string, unknown>[]
   /** Whoever verifies a password waits for it; the world says when somebody does. */
@@ -127,6 +129,9 @@ export async function openWorld(template: string, directory: string, env: Engine
     now: startedAt,
     get ctx() {
       return server.ctx
+    },
+    get isOutage() {
+      return server.ctx.lateness.isOutage()
     },
     log: lines,
     gate,
