@@ -189,6 +189,28 @@ const exchangeStep = (i: number, from: Request['from'], isReceived: boolean) =>
     },
   )
 
+/** Again and again some time passes and the client refreshes, and after it the thief, if there is one. */
+const routineStep = (i: number, times: number, seconds: number) =>
+  step(
+    `${times} times, ${seconds} s pass and the client refreshes`,
+    ({ sessions }) => sessions.length > 0,
+    async (story, world) => {
+      const session = pick(story.sessions, i)
+      const holders: Request['from'][] = session.stolen === undefined ? ['client'] : ['client', 'thief']
+      const told = []
+      for (let turn = 0; turn < times; turn++) {
+        world.now += seconds
+        for (const from of holders) {
+          const generation = from === 'client' ? session.held : (session.stolen ?? 0)
+          const answer = await deliver(story, world, { session, from, generation })
+          receive(answer)
+          told.push(`${from} ${generation}: ${answer.generation ?? 'refused'}`)
+        }
+      }
+      return `every ${seconds} s ${session.name} is refreshed: ${told.join(', ')}`
+    },
+  )
+
 function newRequest(story: Story, i: number, from: Request['from']): Request {
   const session = pick(
     story.sessions.filter(one => from === 'client' || one.stolen !== undefined),
@@ -662,7 +684,13 @@ function commandsFor(isEmbedded: boolean): fc.Arbitrary<Step>[] {
     ),
     fc.tuple(nat, fc.constantFrom(...endings)).map(([i, how]) => endStep(i, how)),
     fc.tuple(nat, fc.constantFrom(...raisingEndings)).map(([i, how]) => raceStep(i, how)),
-    ...often(6, fc.constantFrom(1, 5, 9, 10, 11, 11, 11, 60, 60, 3600, day, 20 * day).map(waitStep)),
+    ...often(6, fc.constantFrom(1, 5, 5, 9, 9, 10, 11, 11, 60, 3600, day, 20 * day, 40 * day).map(waitStep)),
+    ...often(
+      3,
+      fc
+        .tuple(nat, fc.constantFrom([9, 11] as const, [3, 6] as const, [8, 20 * day] as const))
+        .map(([i, [times, seconds]]) => routineStep(i, times, seconds)),
+    ),
     fc.constantFrom(-1, -9, -10, -3600).map(waitStep),
     fc.constant(killStep()),
     fc.constant(sweepStep()),
