@@ -1,9 +1,12 @@
-import { randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import type { KyselyPlugin } from 'kysely'
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../db/database.ts'
 import { changeClient } from '../db/clients.ts'
 import { findSession, healSession, markLate, revokeSession } from '../db/sessions.ts'
 import { changePassword, disableUser } from '../db/users.ts'
+import { buildApp } from '../src/app.ts'
 import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { isOAuthError, startServer, type TestClient } from './helper.ts'
 
@@ -159,6 +162,103 @@ t.test('R-1 what is of no use is refused, costs the session nothing, and says no
     'R-4 and the grant is not',
   )
 })
+
+t.test('invariant 8: a token that this server has not made costs no database access', async t => {
+  const { server, client, first } = await world(t)
+  const { macKeyOf, currentId } = server.ctx.rootKeys
+  const good = first.refresh_token
+  const opened = openRefreshToken(macKeyOf, good)
+  if (opened.kind !== 'genuine') throw new Error('unreachable: the server has just made it')
+  const body = Buffer.from(good.slice('mm_rt_'.length, -6), 'base64url')
+  /** With the right checksum, whatever is in it. */
+  const written = (text: string) => `mm_rt_${text}${checksumOf(`mm_rt_${text}`)}`
+  const changed = (at: number, byte: number) => {
+    const other = Buffer.from(body)
+    other[at] = byte
+    return other
+  }
+  /** Made by somebody who has this server's root key: only another version of it could. */
+  const sealed = (bytes: Buffer) => {
+    const mac = createHmac('sha256', macKeyOf(currentId) ?? '').update(bytes.subarray(0, 41))
+    return Buffer.concat([bytes.subarray(0, 41), mac.digest().subarray(0, 16)])
+  }
+  t.equal(
+    written(body.toString('base64url')),
+    good,
+    'the tokens below differ from a good one only as they say',
+  )
+  const foreign = sealRefreshToken(() => createSecretKey(randomBytes(32)), opened.token)
+  const canonical = body.toString('base64url')
+  const withSpace = `${canonical.slice(0, 40)} ${canonical.slice(40)}`
+  const refusals: [name: string, token: string, kind: string][] = [
+    ['something else', 'garbage', 'malformed'],
+    ['truncated', good.slice(0, -1), 'malformed'],
+    ['truncated, with a checksum', written(canonical.slice(0, -4)), 'malformed'],
+    ['longer', `${good}0`, 'malformed'],
+    ['of another prefix', good.replace('mm_rt_', 'mm_at_'), 'malformed'],
+    ['with another checksum', `${good.slice(0, -6)}000000`, 'malformed'],
+    ['not canonical: with a space', written(withSpace), 'malformed'],
+    ['not canonical: in the other alphabet', written(`${canonical.slice(0, -2)}+/`), 'malformed'],
+    ['of a future version', written(sealed(changed(0, 2)).toString('base64url')), 'unknown version'],
+    ['of another issuer', foreign, 'forged'],
+    ...[5, 20, 24, 25, 40, 41, 56].map((at): [string, string, string] => [
+      `tampered with at byte ${at}`,
+      written(changed(at, (body[at] ?? 0) ^ 1).toString('base64url')),
+      'forged',
+    ]),
+  ]
+  let queries = 0
+  const { db } = server.ctx
+  const counting: KyselyPlugin = {
+    transformQuery: ({ node }) => node,
+    transformResult: async ({ result }) => {
+      queries++
+      return result
+    },
+  }
+  const rotateSession: typeof db.rotateSession = rotation => {
+    queries++
+    return db.rotateSession(rotation)
+  }
+  const transact: typeof db.transact = work => {
+    queries++
+    return db.transact(work)
+  }
+  const counted = { ...db, sql: db.sql.withPlugin(counting), rotateSession, transact }
+  const app = buildApp({ ...server.ctx, db: counted })
+  t.teardown(() => app.close())
+  const present = (refresh_token: string) =>
+    app.inject({
+      method: 'POST',
+      url: '/token',
+      payload: new URLSearchParams({ grant_type: 'refresh_token', refresh_token, ...client.form }).toString(),
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    })
+  for (const [name, token, kind] of refusals) {
+    isOAuthError(t, await present(token), 400, 'invalid_grant', name)
+    const told = JSON.stringify(server.log.at(-1)) + JSON.stringify(server.log.at(-2))
+    t.match(told, new RegExp(`the refresh token is ${kind}`), `${name}: the log says why`)
+  }
+  const ofUnknownKey = written(changed(1, (body[1] ?? 0) ^ 1).toString('base64url'))
+  isOAuthError(
+    t,
+    await present(ofUnknownKey),
+    503,
+    'temporarily_unavailable',
+    'another instance may know the key',
+  )
+  t.equal(queries, 0, 'nobody has asked the database')
+  t.equal((await present(good)).statusCode, 200)
+  t.equal(queries, 1, 'an ordinary refresh asks it once')
+})
+
+const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+/** In other words than the server's: digit for digit. */
+function checksumOf(text: string): string {
+  const rest = crc32(text)
+  return [5, 4, 3, 2, 1, 0].map(digit => base62[Math.floor(rest / 62 ** digit) % 62]).join('')
+}
 
 t.test('R-9 a session ends with its user, its password, its client, its time', async t => {
   const ends: [name: string, end: (w: Awaited<ReturnType<typeof world>>) => Promise<unknown>][] = [
