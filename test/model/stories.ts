@@ -189,7 +189,7 @@ const exchangeStep = (i: number, from: Request['from'], isReceived: boolean) =>
     },
   )
 
-/** Again and again some time passes and the client refreshes, and after it the thief, if there is one. */
+/** Again and again some time passes and the client refreshes, then the thief, if there is one. */
 const routineStep = (i: number, times: number, seconds: number) =>
   step(
     `${times} times, ${seconds} s pass and the client refreshes`,
@@ -199,8 +199,8 @@ const routineStep = (i: number, times: number, seconds: number) =>
       const holders: Request['from'][] = session.stolen === undefined ? ['client'] : ['client', 'thief']
       const told = []
       for (let turn = 0; turn < times; turn++) {
-        world.now += seconds
         for (const from of holders) {
+          world.now += seconds
           const generation = from === 'client' ? session.held : (session.stolen ?? 0)
           const answer = await deliver(story, world, { session, from, generation })
           receive(answer)
