@@ -277,6 +277,8 @@ export interface Database {
   readonly load: DatabaseLoad
   /** Which of PostgreSQL's timelines the newest primary had; undefined where there are none. A failover begins another. */
   timeline(): number | undefined
+  /** Whether the file of an embedded database is still where it was opened; true where there is none. */
+  isInPlace(): boolean
   /** Likewise in a group commit: that a proof or an assertion is used, once. */
   readonly rememberUse: RememberUse
   close(): Promise<void>

@@ -46,6 +46,7 @@ function openEmbedded(file: string): Database {
     rememberUse: sqliteReplays(sqlite),
     watch: () => noWatch,
     timeline: () => undefined,
+    isInPlace: sqlite.isInPlace,
     close: () => sql.destroy(),
   }
 }
@@ -72,6 +73,7 @@ function openServer(
     rememberUse: postgresReplays(postgres),
     watch: wake => (isPooled ? noWatch : watchPostgres(postgres.primary, wake)),
     timeline: postgres.primary.timeline,
+    isInPlace: () => true,
     close: async () => {
       await sql.destroy()
       await postgres.primary.close()

@@ -7,6 +7,8 @@ export interface Pulse {
   readonly revision: number
   /** Set when the installation has been moved to another database. */
   readonly moved_at: number | null
+  /** Whether the file is still where it was opened. What is written to one that was moved or deleted, nobody finds again. */
+  readonly is_in_place: boolean
   /** The rest is of a server; null for an embedded database, whose clock is that of the process. */
   readonly clock_ms: number | null
   /** Whether a commit is answered only when a standby has it too. */
@@ -18,10 +20,12 @@ export function readPulse(db: Database): Promise<Pulse> {
   return db.load.polls.time(() => askPulse(db))
 }
 
-async function askPulse({ sql, engine }: Database): Promise<Pulse> {
+async function askPulse({ sql, engine, isInPlace }: Database): Promise<Pulse> {
+  const is_in_place = isInPlace()
   const installation = sql.selectFrom('installation').select(['revision', 'moved_at'])
   if (engine === 'sqlite') {
-    return { ...(await installation.executeTakeFirstOrThrow()), clock_ms: null, is_synchronous: null }
+    const row = await installation.executeTakeFirstOrThrow()
+    return { ...row, is_in_place, clock_ms: null, is_synchronous: null }
   }
   const { is_read_only, ...pulse } = await installation
     .select([
@@ -31,5 +35,5 @@ async function askPulse({ sql, engine }: Database): Promise<Pulse> {
     ])
     .executeTakeFirstOrThrow()
   if (is_read_only) throw new PostgresUnavailable('PostgreSQL takes no writes any more')
-  return pulse
+  return { ...pulse, is_in_place }
 }

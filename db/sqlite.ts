@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import SqliteFile, { type Database as File, type Statement } from 'better-sqlite3'
 import {
@@ -18,6 +18,8 @@ export interface Sqlite {
   transact<T>(work: (prepare: Prepare) => T): Promise<T>
   /** How many wait for their turn. */
   waiting(): number
+  /** Whether the file is still the one that its path names. */
+  isInPlace(): boolean
 }
 
 /** A statement that is kept for the next time. */
@@ -56,6 +58,7 @@ export function openSqlite(file: string): Sqlite {
     database.pragma(pragma)
   }
 
+  const opened = identityOf(file)
   const prepare = statementCache(database)
   const mutex = fifoMutex()
 
@@ -93,6 +96,7 @@ export function openSqlite(file: string): Sqlite {
       createQueryCompiler: () => new SqliteQueryCompiler(),
     },
     waiting: mutex.waiting,
+    isInPlace: () => identityOf(file) === opened,
     transact: async work => {
       await mutex.acquire()
       try {
@@ -112,6 +116,12 @@ export function openSqlite(file: string): Sqlite {
       }
     },
   }
+}
+
+/** What another file of the same name does not have; undefined when there is no file. */
+function identityOf(file: string): string | undefined {
+  const stat = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return stat && `${stat.dev} ${stat.ino}`
 }
 
 class OurAdapter extends SqliteAdapter {

@@ -12,6 +12,7 @@ import {
   type FastifyRequest,
 } from 'fastify'
 import { clientCertGuard } from './client-cert.ts'
+import { limitConnections } from './connections.ts'
 import type { Context } from './context.ts'
 import { countOne } from './counts.ts'
 import { defaultHeaders } from './default-headers.ts'
@@ -26,7 +27,7 @@ import { statusListEndpoints } from './endpoints/status-list.ts'
 import { tokenEndpoint } from './endpoints/token.ts'
 import { OAuthError, unavailable, type OAuthErrorCode } from './errors.ts'
 import { oncePerSecond } from './flood.ts'
-import { answerMalformedHttp, bodyLimitBytes, refusals } from './malformed-http.ts'
+import { bodyLimitBytes, malformedHttpAnswerer, refusals } from './malformed-http.ts'
 import { openOrigins, type Origins } from './origins.ts'
 import { parseForm } from './protocol/form.ts'
 
@@ -73,10 +74,11 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
       reply.headers({ ...headers, 'x-request-id': request.id })
       void sendError(error, request, reply)
     },
-    clientErrorHandler: answerMalformedHttp,
+    clientErrorHandler: malformedHttpAnswerer(ctx.pressure.stalled),
     ...options,
   })
 
+  limitConnections(app.server, ctx)
   // An unknown `Expect` may be ignored (RFC 9110 §10.1.1); Node would refuse it without a body.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response))
   addParsers(app)

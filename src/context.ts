@@ -8,6 +8,7 @@ import type { KeyRing } from './keys/key-ring.ts'
 import type { RootKeys } from './keys/root-key.ts'
 import type { Lateness } from './lateness.ts'
 import type { Passwords } from './passwords.ts'
+import type { Pressure } from './pressure.ts'
 import type { Registry } from './registry.ts'
 import type { Standing } from './standing.ts'
 import type { StatusLists } from './status-lists.ts'
@@ -36,6 +37,8 @@ export interface Context {
   readonly standing: Standing
   /** What was revoked, for resource servers that verify locally. */
   readonly statusLists: StatusLists
+  /** Whether more work may begin. */
+  readonly pressure: Pressure
   /** How often an unauthenticated caller may try. */
   readonly throttle: Throttle
   /** Notes what changes nothing and still matters, such as wrong passwords. */

@@ -7,6 +7,7 @@ import { deleteEmptyThrottles } from '../db/throttles.ts'
 import type { Context } from './context.ts'
 import { finishOldEndings } from './endings.ts'
 import { openMetrics } from './metrics.ts'
+import { sampleMilliseconds } from './pressure.ts'
 import { pause } from './pause.ts'
 import { revocationSeconds } from './status-lists.ts'
 import { openSweeper } from './sweeper.ts'
@@ -42,6 +43,7 @@ export function startJobs(ctx: Context): () => Promise<void> {
     ),
     repeat(ctx, 'sharing the counts of wrong guesses', tellMilliseconds, () => ctx.throttle.share()),
     repeat(ctx, 'writing the audit trail', tellMilliseconds, () => ctx.audit.flush()),
+    repeat(ctx, 'measuring the event loop', sampleMilliseconds, async () => ctx.pressure.sample()),
     repeat(ctx, 'forgetting guesses', forgetMilliseconds, () =>
       deleteEmptyThrottles(db, { now: now(), limit: 10_000 }),
     ),

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { OAuthError } from './errors.ts'
+import { OAuthError, unavailable } from './errors.ts'
 
 /** Far more than any request has. */
 export const bodyLimitBytes = 16 * 1024
@@ -14,13 +14,28 @@ export const refusals: ReadonlyMap<number, string> = new Map([
   [431, 'the headers are too large'],
 ])
 
-/** Answers what is no HTTP, or comes too slowly, and never becomes a request. */
-export function answerMalformedHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const status = malformedHttp.get(error.code ?? '') ?? 400
-  const refusal = new OAuthError('invalid_request', refusals.get(status) ?? 'this is not valid HTTP', {
-    status,
-  })
+/** Who has not read for so long cannot say that a request was slow. */
+const stallMilliseconds = 1000
+
+/**
+ * Answers what is no HTTP, or comes too slowly, and never becomes a request. `stalled` says for how many milliseconds the
+ * server has done nothing until a moment ago: then it is its own fault that a request has taken too long.
+ */
+export function malformedHttpAnswerer(stalled: () => number) {
+  return (error: NodeJS.ErrnoException, socket: Socket): void => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && stalled() >= stallMilliseconds
+    sendRefusal(socket, isLate ? unavailable('the event loop was blocked') : refusalOf(error.code))
+  }
+}
+
+function refusalOf(code = ''): OAuthError {
+  const status = malformedHttp.get(code) ?? 400
+  return new OAuthError('invalid_request', refusals.get(status) ?? 'this is not valid HTTP', { status })
+}
+
+function sendRefusal(socket: Socket, refusal: OAuthError): void {
+  const { status, retryAfter } = refusal
   const body = JSON.stringify(refusal)
   socket.end(
     [
@@ -28,6 +43,7 @@ export function answerMalformedHttp(error: NodeJS.ErrnoException, socket: Socket
       'content-type: application/json; charset=utf-8',
       `content-length: ${body.length}`,
       'cache-control: no-store',
+      ...(retryAfter === undefined ? [] : [`retry-after: ${retryAfter}`]),
       'connection: close',
       '',
       body,

@@ -215,7 +215,10 @@ function nextStepAt({ phase, signsFrom, retiresAt, goneAt }: KeyPlan): number | 
   return phase === 'active' ? retiresAt : goneAt
 }
 
-function addQueues(registry: Registry, { passwords, db, audit, throttle, lateness }: Context): void {
+function addQueues(
+  registry: Registry,
+  { passwords, db, audit, throttle, lateness, pressure }: Context,
+): void {
   gauge(
     registry,
     {
@@ -232,6 +235,7 @@ function addQueues(registry: Registry, { passwords, db, audit, throttle, latenes
   )
   const facts: [name: string, help: string, value: () => number][] = [
     ['mintmark_password_hashes_running', 'Passwords being hashed', () => passwords.load().running],
+    ['mintmark_requests_under_way', 'Requests being answered', () => pressure.underWay()],
     ['mintmark_throttle_buckets', 'Counters of wrong guesses in memory', () => throttle.size()],
     [
       'mintmark_refresh_outage',

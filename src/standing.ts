@@ -55,6 +55,11 @@ export function openStanding({ db, now, log }: StandingOptions): Standing {
       if (pulse.clock_ms !== null) clock.adjust(pulse.clock_ms, askedAt, performance.now())
       tellFailover()
       wasSynchronous = pulse.is_synchronous ?? false
+      if (!pulse.is_in_place) {
+        refuse(
+          'the database file was moved, replaced or deleted while it was open; put it back and start again',
+        )
+      }
       if (pulse.moved_at !== null) refuse('the installation has been moved to another database')
       if (pulse.revision === revision) return
       revision = pulse.revision

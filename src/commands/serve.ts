@@ -15,6 +15,7 @@ import { openLateness } from '../lateness.ts'
 import { networks } from '../protocol/networks.ts'
 import { openLog } from '../log.ts'
 import { openPasswords } from '../passwords.ts'
+import { openPressure } from '../pressure.ts'
 import { openRegistry } from '../registry.ts'
 import { reviveByHand } from '../revived-backup.ts'
 import { openStanding, type Standing } from '../standing.ts'
@@ -122,6 +123,7 @@ export async function openContext(
     ),
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(now),
+    pressure: openPressure(),
     nextStatusPosition: openStatusPositions(db),
     statusLists: openStatusLists({ config, db, keys, registry, now }),
     standing,

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { audited } from '../../db/audit.ts'
 import { findUserById, raiseUserEpoch } from '../../db/users.ts'
 import { logRevocation } from '../audit.ts'
@@ -19,7 +19,7 @@ const stepsBeforeAnswer = 5
  * comes when that is durable and nothing can be done with them any more. Not for browsers, hence without CORS.
  */
 export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): void {
-  app.post('/global-token-revocation', { config: { cors: false } }, async (request, reply) => {
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const client = await authenticateAdmin(ctx, request.headers.authorization)
     const { db, now } = ctx
     const sub = subOf(ctx, readSubjectIdentifier(request.body))
@@ -46,7 +46,10 @@ export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): vo
     )
     await finishEnding(db, ending, { now, stepsMax: stepsBeforeAnswer })
     return reply.code(204).send()
-  })
+  }
+  app.post('/global-token-revocation', { config: { cors: false } }, (request, reply) =>
+    ctx.pressure.admit('refresh', () => answer(request, reply)),
+  )
 }
 
 /** The `sub` that is meant, if it is one of this issuer. */

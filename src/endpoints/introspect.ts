@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Session } from '../../db/sessions.ts'
 import type { IncomingRequest } from '../caller.ts'
 import { authenticateClient } from '../client-auth.ts'
@@ -22,7 +22,7 @@ const signedType = 'application/token-introspection+jwt'
  * browsers, hence without CORS.
  */
 export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
-  app.post('/introspect', { config: { cors: false } }, async (request, reply) => {
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const isSigned = request.accepts().type(['application/json', signedType]) === signedType
     const form = formOf(request.body)
     const client = await authenticateCaller(ctx, request, form, isSigned)
@@ -36,7 +36,10 @@ export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
       token_introspection: members,
     })
     return reply.type(signedType).send(jwt)
-  })
+  }
+  app.post('/introspect', { config: { cors: false } }, (request, reply) =>
+    ctx.pressure.admit('other', () => answer(request, reply)),
+  )
 }
 
 async function authenticateCaller(

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { audited } from '../../db/audit.ts'
 import { revokeSession } from '../../db/sessions.ts'
 import { requestEntry } from '../audit-trail.ts'
@@ -17,7 +17,7 @@ import { findTokenSession, isAdmin } from '../token-session.ts'
  * another client's, which stays good. It comes after the revocation is durable.
  */
 export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
-  app.post('/revoke', async (request, reply) => {
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const form = formOf(request.body)
     const client = await authenticateClient(ctx, request, form)
     checkOrigin(ctx, client, request, reply)
@@ -58,5 +58,6 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
       logRevocation(request.log, { event: 'session_revoked', sid }, { reason, at, ...facts })
     }
     return {}
-  })
+  }
+  app.post('/revoke', (request, reply) => ctx.pressure.admit('refresh', () => answer(request, reply)))
 }

@@ -11,6 +11,7 @@ import { password } from '../grants/password.ts'
 import { refreshToken } from '../grants/refresh-token.ts'
 import { dpopNonces } from '../keys/dpop-nonces.ts'
 import { checkOrigin } from '../origins.ts'
+import type { Rank } from '../pressure.ts'
 import { accessTokenClaims } from '../protocol/access-token.ts'
 import { formOf, required } from '../protocol/form.ts'
 import type { Client } from '../registry.ts'
@@ -51,7 +52,7 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
   app.post('/token', async (request, reply) => {
     const call: Call = { clientId: '', grantType: '' }
     try {
-      const response = await answer(request, reply, call)
+      const response = await ctx.pressure.admit(rankOf(request.body), () => answer(request, reply, call))
       ctx.counts.ofGrant(call.clientId, call.grantType).granted++
       return response
     } catch (error) {
@@ -59,6 +60,11 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
       throw error
     }
   })
+}
+
+function rankOf(body: unknown): Rank {
+  const grantType = body instanceof Map ? body.get('grant_type') : undefined
+  return grantType === 'refresh_token' ? 'refresh' : grantType === 'password' ? 'log_in' : 'other'
 }
 
 /** What is known of a request by the time it is counted. */

@@ -1,0 +1,77 @@
+import { OAuthError } from './errors.ts'
+
+/** What is asked for, in the order in which it is given up when the server cannot do it all. */
+export type Rank = 'log_in' | 'other' | 'refresh'
+
+/** How much the server has to do, and whether more of it may begin. */
+export interface Pressure {
+  /**
+   * Does the work, or throws `temporarily_unavailable` (503) at once where there is too much of it already. It costs two
+   * additions: the event loop is measured elsewhere.
+   */
+  admit<T>(rank: Rank, work: () => Promise<T>): Promise<T>
+  /** Measures by how much the event loop is late. To be called every `sampleMilliseconds`. */
+  sample(): void
+  /** For how many milliseconds nothing could be done until a moment ago. */
+  stalled(): number
+  /** How many requests are under way. */
+  underWay(): number
+}
+
+/** How often the event loop is measured. */
+export const sampleMilliseconds = 100
+
+interface Limit {
+  /** By how many milliseconds the event loop may be late. */
+  readonly late: number
+  /** How many requests may be under way. */
+  readonly underWay: number
+}
+
+/**
+ * A refused log-in is a user who tries again; a refused refresh is an app that stands still. A user's next page needs
+ * them long before the server is of no use: so refreshes, and revocations with them, are the last to go.
+ */
+export const pressureLimits: Readonly<Record<Rank, Limit>> = {
+  log_in: { late: 300, underWay: 1000 },
+  other: { late: 800, underWay: 2000 },
+  refresh: { late: 2000, underWay: 5000 },
+}
+
+/** `milliseconds` is a steady clock. */
+export function openPressure(milliseconds = () => performance.now()): Pressure {
+  let underWay = 0
+  let sampledAt: number | undefined
+  let last = 0
+  let before = 0
+
+  const overdue = () =>
+    sampledAt === undefined ? 0 : Math.max(0, milliseconds() - sampledAt - sampleMilliseconds)
+
+  return {
+    admit: async (rank, work) => {
+      const limit = pressureLimits[rank]
+      // Twice in a row: what held the loop up once is over by the time it is seen.
+      if (underWay >= limit.underWay || Math.min(last, before) >= limit.late) throw tooMuch()
+      underWay++
+      try {
+        return await work()
+      } finally {
+        underWay--
+      }
+    },
+    sample: () => {
+      before = last
+      last = overdue()
+      sampledAt = milliseconds()
+    },
+    stalled: () => Math.max(last, overdue()),
+    underWay: () => underWay,
+  }
+}
+
+const tooMuch = () =>
+  new OAuthError('temporarily_unavailable', 'the server has too much to do, send the same request again', {
+    cause: new Error('too much is under way, or the event loop is late'),
+    retryAfter: 2,
+  })
