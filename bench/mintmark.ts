@@ -13,6 +13,7 @@ import { sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { hashSecret, newSessionSecret, newUuid } from '../src/protocol/secrets.ts'
 import { openPasswords } from '../src/passwords.ts'
 import { startChild, type Child } from './processes.ts'
+import { publicJwk } from './proofs.ts'
 import { multiplySession } from './sessions.ts'
 
 export const clientId = 'bench'
@@ -83,6 +84,9 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
     secret_hash: hashSecret(clientSecret),
     old_secret_hash: null,
     old_secret_expires_at: null,
+    // As while it moves from keys to a secret: it may use either.
+    jwks: JSON.stringify({ keys: [publicJwk] }),
+    keys_expire_at: now() + 86_400,
     grant_types: 'password refresh_token client_credentials',
     scope,
     resources: resource,

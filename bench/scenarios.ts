@@ -11,11 +11,14 @@ import {
   type Mintmark,
 } from './mintmark.ts'
 import { startMintmarkOnPostgres } from './postgres.ts'
+import { withAssertions, withProofs } from './proofs.ts'
 import { startChild, type Child } from './processes.ts'
 
 /** The servers of one run, all on the same core. */
 export interface Servers {
   readonly mintmark: Mintmark
+  /** The same one, for what is a ratio of the plain refresh. */
+  readonly mintmarkPlain: Mintmark
   /** A bare Fastify POST. */
   readonly bare: Child
   /** node-oidc-provider in memory. */
@@ -34,6 +37,9 @@ export interface Scenario {
   readonly goals: Partial<Record<keyof Servers, number>>
 }
 
+/** So many scenarios refresh sessions of their own, one for each connection. */
+const refreshGroups = 5
+
 /** Each can be revoked once. */
 const revocable = 60_000
 
@@ -44,7 +50,7 @@ export async function startServers(
 ): Promise<Servers> {
   const env = { MINTMARK_CORS_ORIGINS: 'https://app.example' }
   const mintmark = await startMintmark({
-    sessions: connections + (names.includes('revoke') ? revocable : 0),
+    sessions: refreshGroups * connections + (names.includes('revoke') ? revocable : 0),
     cpu,
     env,
     nodeArgs:
@@ -55,9 +61,10 @@ export async function startServers(
   const bare = await startChild(['bench/servers/bare.ts'], { cpu })
   const args = [String(connections), clientId, clientSecret, resource]
   const oidcProvider = await startChild(['bench/servers/oidc-provider.ts', ...args], { cpu })
-  if (!names.includes('refresh-postgres')) return { mintmark, bare, oidcProvider }
+  const mintmarkPlain = { ...mintmark, stop: async () => {} }
+  if (!names.includes('refresh-postgres')) return { mintmark, mintmarkPlain, bare, oidcProvider }
   const mintmarkOnPostgres = await startMintmarkOnPostgres({ sessions: connections, cpu, env })
-  return { mintmark, bare, oidcProvider, mintmarkOnPostgres }
+  return { mintmark, mintmarkPlain, bare, oidcProvider, mintmarkOnPostgres }
 }
 
 const hasToken = (answer: Record<string, unknown>) => typeof answer['access_token'] === 'string'
@@ -84,17 +91,53 @@ const oidcTokens = ({ oidcProvider }: Servers): string[] => {
   return JSON.parse(line).refreshTokens
 }
 
+const refreshers = ({ refreshTokens }: Mintmark, group: number): Caller[] =>
+  refreshTokens.slice(group * connections, (group + 1) * connections).map(refreshing)
+
+async function issuerOf({ url }: Mintmark): Promise<string> {
+  const response = await fetch(`${url}/.well-known/oauth-authorization-server`)
+  return String(Object(await response.json()).issuer)
+}
+
 export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario>([
   [
     'refresh',
     {
       title: 'POST /token, refresh_token: durable, rotating, ES256',
       callers: {
-        mintmark: ({ mintmark }) => mintmark.refreshTokens.slice(0, connections).map(refreshing),
+        mintmark: ({ mintmark }) => refreshers(mintmark, 0),
         bare: bareCallers,
         oidcProvider: servers => oidcTokens(servers).map(refreshing),
       },
       goals: { bare: 0.33, oidcProvider: 5 },
+    },
+  ],
+  [
+    'refresh-dpop',
+    {
+      title: 'The same with a DPoP proof: one more signature to verify, and one more row',
+      callers: {
+        mintmark: async ({ mintmark }) => {
+          const issuer = await issuerOf(mintmark)
+          return refreshers(mintmark, 1).map(caller => withProofs(caller, issuer))
+        },
+        mintmarkPlain: ({ mintmarkPlain }) => refreshers(mintmarkPlain, 2),
+      },
+      goals: {},
+    },
+  ],
+  [
+    'refresh-private-key-jwt',
+    {
+      title: 'The same with private_key_jwt: one more signature to verify, and one more row',
+      callers: {
+        mintmark: async ({ mintmark }) => {
+          const issuer = await issuerOf(mintmark)
+          return refreshers(mintmark, 3).map(caller => withAssertions(caller, issuer, clientId))
+        },
+        mintmarkPlain: ({ mintmarkPlain }) => refreshers(mintmarkPlain, 4),
+      },
+      goals: {},
     },
   ],
   [
@@ -179,7 +222,7 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
       title: 'POST /revoke of a refresh token: durable, audited, on the status list',
       callers: {
         mintmark: ({ mintmark }) => {
-          let next = connections
+          let next = refreshGroups * connections
           return each(() => ({
             next: () => {
               const token = mintmark.refreshTokens[next++]

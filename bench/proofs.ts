@@ -1,0 +1,52 @@
+import { generateKeyPairSync, randomUUID, sign } from 'node:crypto'
+import type { Caller } from './load.ts'
+
+const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+
+/** The key of all clients here: for DPoP proofs and for client assertions. */
+export const publicJwk = publicKey.export({ format: 'jwk' })
+
+const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+function signed(header: object, claims: object): string {
+  const text = `${encode({ alg: 'ES256', ...header })}.${encode({ jti: randomUUID(), ...claims })}`
+  const signature = sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' })
+  return `${text}.${signature.toString('base64url')}`
+}
+
+const now = () => Math.floor(Date.now() / 1000)
+
+/** As `caller`, with a DPoP proof of its own for each request (RFC 9449), and the newest nonce in it. */
+export function withProofs(caller: Caller, issuer: string): Caller {
+  let nonce: string | undefined
+  return {
+    next: () => {
+      const request = caller.next()
+      const claims = { htm: request.method, htu: `${issuer}${request.path}`, iat: now(), nonce }
+      const dpop = signed({ typ: 'dpop+jwt', jwk: publicJwk }, claims)
+      return { ...request, headers: { ...request.headers, dpop } }
+    },
+    answered: (status, body, headers) => {
+      const isFirst = nonce === undefined
+      nonce = String(headers['dpop-nonce'])
+      // The first answer gives the nonce and nothing else.
+      if (!(isFirst && status === 400 && body.includes('"use_dpop_nonce"')))
+        caller.answered(status, body, headers)
+    },
+  }
+}
+
+/** As `caller`, with a client assertion of its own for each request (RFC 7523) instead of the secret. */
+export function withAssertions(caller: Caller, issuer: string, clientId: string): Caller {
+  const type = encodeURIComponent('urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
+  return {
+    ...caller,
+    next: () => {
+      const { headers, body, ...request } = caller.next()
+      const { authorization, ...others } = headers
+      const claims = { iss: clientId, sub: clientId, aud: issuer, iat: now(), exp: now() + 60 }
+      const assertion = `client_assertion_type=${type}&client_assertion=${signed({}, claims)}`
+      return { ...request, headers: others, body: `${body}&${assertion}` }
+    },
+  }
+}
