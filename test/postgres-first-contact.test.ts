@@ -124,14 +124,26 @@ t.test('a server that cannot be used is one clear line and exit code 1', async t
   ]
   const cli = commandLine(t)
   await cli.call('key new-root', { env: { MINTMARK_DATABASE_URL: cluster.url(name) } })
+  const embedded = commandLine(t, join(cli.home, 'embedded'))
+  await embedded.call('db migrate')
   for (const [title, url, message] of cases) {
-    const { code, stderr, stdout } = await cli.call('serve', { env: { MINTMARK_DATABASE_URL: url } })
-    t.equal(code, 1, title)
-    t.match(stderr, message, title)
-    t.equal(stderr.trim().split('\n').length, 1, `${title}: one line`)
-    t.equal(stdout, '')
-    t.notMatch(stderr, /hunter2/)
+    for (const { code, stderr, stdout } of [
+      await cli.call('serve', { env: { MINTMARK_DATABASE_URL: url } }),
+      await embedded.call(['db', 'copy', '--to', url, '--yes']),
+    ]) {
+      t.equal(code, 1, title)
+      t.match(stderr, message, title)
+      t.equal(stderr.trim().split('\n').length, 1, `${title}: one line`)
+      t.equal(stdout, '')
+      t.notMatch(stderr, /hunter2/)
+    }
   }
+  t.match((await embedded.call('db copy --cancel --json')).json(), { cancelled: false }, 'no copy was begun')
+  t.match(
+    await embedded.call(['db', 'copy', '--to', 'postgress://u:hunter2@db/m']),
+    { code: 2, stderr: /^mintmark db copy: --to takes (?!.*hunter2)/ },
+    'a scheme with a typo',
+  )
   const process = await cli.run('serve', { env: { MINTMARK_DATABASE_URL: `postgres://x@127.0.0.1:1/m` } })
   t.match([process.code, process.stderr.split('\n').length], [1, 2], 'a process ends with it')
 
