@@ -230,6 +230,23 @@ t.test('a migration that adds a column disturbs no statement that was prepared b
 })
 
 t.test(
+  'when all connections are in use, whoever waits is told so, and those who have one keep it',
+  async t => {
+    const { db } = await open(t, { poolSize: 1 }, '?connect_timeout=1')
+    const before = await readRevision(db)
+    await db.transact(async transaction => {
+      await raiseRevision(transaction)
+      await t.rejects(readRevision(db), /all connections to PostgreSQL are in use/)
+      await raiseRevision(transaction)
+    })
+    t.equal(await readRevision(db), before + 2)
+    const { rows } = await sql<{ count: number }>`select count(*) from pg_stat_activity
+    where application_name = 'mintmark' and datname = current_database()`.execute(db.sql)
+    t.equal(Number(rows[0]?.count), 1, 'for no other was opened')
+  },
+)
+
+t.test(
   'rotations that arrive together are one statement; a row that another holds goes by itself',
   async t => {
     const { db, other, userId } = await open(t)

@@ -144,6 +144,11 @@ t.test('a server that cannot be used is one clear line and exit code 1', async t
     { code: 2, stderr: /^mintmark db copy: --to takes (?!.*hunter2)/ },
     'a scheme with a typo',
   )
+  t.match(
+    await embedded.call(['db', 'copy', '--to', `sqlite:${join(embedded.home, 'db/mintmark.sqlite')}`]),
+    { code: 2, stderr: /this is the database that the settings name: name another one/ },
+    'the same database',
+  )
   const process = await cli.run('serve', { env: { MINTMARK_DATABASE_URL: `postgres://x@127.0.0.1:1/m` } })
   t.match([process.code, process.stderr.split('\n').length], [1, 2], 'a process ends with it')
 
