@@ -92,19 +92,14 @@ const grouping = {
   patienceMs: 5000,
 }
 
+/** How many are committed together at the most. */
 const rotationsMax = 128
 
-/** `limit` is how many are committed together at the most: with 1, each is by itself. */
-export function sqliteRotations(
-  sql: Kysely<Tables>,
-  sqlite: Sqlite,
-  commits: Stopwatch,
-  limit = rotationsMax,
-): Rotations {
+export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite, commits: Stopwatch): Rotations {
   const statement = rotateStatement(sql)
   return batcher<Rotation, RotatedSession | undefined>({
     ...grouping,
-    limit,
+    limit: rotationsMax,
     commit: rotations =>
       commits.time(() =>
         sqlite.transact(prepare => {
@@ -130,10 +125,10 @@ export function sqliteRotations(
 }
 
 /** As `sqliteRotations`. */
-export function postgresRotations(postgres: Postgres, commits: Stopwatch, limit = rotationsMax): Rotations {
+export function postgresRotations(postgres: Postgres, commits: Stopwatch): Rotations {
   return batcher<Rotation, RotatedSession | undefined>({
     ...grouping,
-    limit,
+    limit: rotationsMax,
     commit: rotations => commits.time(() => rotateOnPostgres(postgres, rotations)),
     mayBeOneEntry: isAboutData,
   })
