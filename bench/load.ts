@@ -24,6 +24,8 @@ export interface LoadResult {
   /** Latencies in milliseconds. */
   readonly p50: number
   readonly p99: number
+  /** All of them, sorted. */
+  readonly latencies: readonly number[]
 }
 
 /**
@@ -69,6 +71,7 @@ export async function load(
     seconds: (performance.now() - start) / 1000,
     p50: at(0.5),
     p99: at(0.99),
+    latencies,
   }
 }
 

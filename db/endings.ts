@@ -61,7 +61,7 @@ const sessionsAtOnce = 200
 
 /** How many rows are looked at in one statement, and how many statements there are in one step. */
 const rowsAtOnce = 1000
-const pagesAtOnce = 20
+const pagesAtOnce = 5
 
 /**
  * Writes the next sessions' end, in one transaction that also remembers how far it got: what is done once more after a

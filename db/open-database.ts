@@ -15,7 +15,7 @@ export interface DatabaseOptions {
   readonly poolSize?: number
   /** Whether a pooler in transaction mode stands before PostgreSQL. */
   readonly isPooled?: boolean
-  /** Whether statements may take as long as they like: for the command line, not for requests. */
+  /** Whether statements may take and wait as long as they like: for the command line, not for requests. */
   readonly isPatient?: boolean
 }
 
@@ -24,11 +24,13 @@ export interface DatabaseOptions {
  * server is first spoken to by the first statement, which rejects with `PostgresUnavailable` if it cannot be.
  */
 export function openDatabase(location: DatabaseLocation, options: DatabaseOptions = {}): Database {
-  return location.engine === 'sqlite' ? openEmbedded(location.file) : openServer(location.url, options)
+  return location.engine === 'sqlite'
+    ? openEmbedded(location.file, options)
+    : openServer(location.url, options)
 }
 
-function openEmbedded(file: string): Database {
-  const sqlite = openSqlite(file)
+function openEmbedded(file: string, { isPatient = false }: DatabaseOptions): Database {
+  const sqlite = openSqlite(file, isPatient)
   const sql = new Kysely<Tables>({ dialect: sqlite.dialect })
   const commits = openStopwatch()
   const rotateSession = sqliteRotations(sql, sqlite, commits)

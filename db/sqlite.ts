@@ -26,7 +26,9 @@ export interface Sqlite {
 export type Prepare = (sql: string) => Statement<unknown[]>
 
 /** How long a query waits for another process's lock, before the caller is told to come back. */
-const patienceMs = 2000
+const requestPatienceMs = 2000
+/** The same for the command line, where nobody waits behind it, and a long work should not fail for one bad moment. */
+const commandPatienceMs = 15_000
 
 /** How long it waits for its turn in this process, where nothing takes long but such a wait. */
 const turnPatienceMs = 5000
@@ -37,11 +39,11 @@ const turnPatienceMs = 5000
  * Kysely's own dialect prepares each statement anew, begins its transactions as readers (which cannot wait for
  * another writer), and would block the event loop while another process holds the lock. Hence this one.
  */
-export function openSqlite(file: string): Sqlite {
+export function openSqlite(file: string, isPatient: boolean): Sqlite {
   // What is in it is for nobody else on this machine. SQLite gives the files beside it the same mode.
   closeSync(openSync(file, 'a', 0o600))
   // Nothing runs yet that could not wait, while another process opens or closes the same file.
-  const database = new SqliteFile(file, { timeout: 5 * patienceMs })
+  const database = new SqliteFile(file, { timeout: 5 * requestPatienceMs })
   // Counts only before the first table is made; after that it would be a write, each time that somebody opens the file.
   if (database.pragma('page_count', { simple: true }) === 0) database.pragma('auto_vacuum = incremental')
   for (const pragma of [
@@ -60,12 +62,13 @@ export function openSqlite(file: string): Sqlite {
 
   const opened = identityOf(file)
   const prepare = statementCache(database)
+  const patienceMs = isPatient ? commandPatienceMs : requestPatienceMs
   const mutex = fifoMutex()
 
   const connection: DatabaseConnection = {
     executeQuery: async <R>({ sql, parameters }: CompiledQuery) => {
       const statement = prepare(sql)
-      return retrying(() => run<R>(statement, parameters))
+      return retrying(patienceMs, () => run<R>(statement, parameters))
     },
     streamQuery: () => {
       throw new Error('unreachable: no query of ours is streamed')
@@ -100,7 +103,7 @@ export function openSqlite(file: string): Sqlite {
     transact: async work => {
       await mutex.acquire()
       try {
-        return await retrying(() => {
+        return await retrying(patienceMs, () => {
           prepare('begin immediate').run()
           try {
             const result = work(prepare)
@@ -152,7 +155,7 @@ function statementCache(database: File): Prepare {
 }
 
 /** Tries again while another process holds the lock, without blocking the event loop. */
-async function retrying<T>(attempt: () => T): Promise<T> {
+async function retrying<T>(patienceMs: number, attempt: () => T): Promise<T> {
   const deadline = performance.now() + patienceMs
   for (;;) {
     try {

@@ -28,6 +28,7 @@ async function world(t: Test) {
   const metrics = openMetrics(server.ctx)
   t.teardown(() => metrics.close())
   await metrics.keepListening()
+  await metrics.keepListening() // it does already
   const url = `http://127.0.0.1:${port}/metrics`
   const text = async () => (await fetch(url)).text()
   return {

@@ -16,7 +16,7 @@ export class UsageError extends CommandError {
 const sentences: ReadonlyMap<string, string> = new Map([
   [
     'SQLITE_BUSY',
-    'the database stayed locked by another process for two seconds; nothing was changed, try again',
+    'the database stayed locked by another process for fifteen seconds; that step was not done, try again',
   ],
   [
     'SQLITE_READONLY',
