@@ -4,6 +4,7 @@ import SqliteFile from 'better-sqlite3'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { surviveCrashes } from './crashes.ts'
+import { onSqlite } from './engines.ts'
 import { refresh, startFleet, type Instance } from './fleet.ts'
 import { isOAuthError, startServer } from './helper.ts'
 import { raceForSuccessors, raceRevocations } from './races.ts'
@@ -64,7 +65,7 @@ t.test('invariant 9: a database that another process locks is no fault of a clie
 })
 
 t.test('a database that may not grow refuses log-ins with 503, and goes on with refreshes', async t => {
-  const server = await startServer(t)
+  const server = await startServer(t, onSqlite)
   const [client, user] = [await server.client('app'), await server.user()]
   const pragma = async (pages: number) => {
     await sql`pragma max_page_count = ${sql.lit(pages)}`.execute(server.ctx.db.sql)

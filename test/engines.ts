@@ -30,6 +30,9 @@ export async function defaultEnv(t: Test): Promise<EngineEnv> {
   return process.env['TEST_ENGINE'] === 'postgres' ? postgresEnv(t) : {}
 }
 
+/** For tests of what is true of SQLite alone. */
+export const onSqlite: EngineEnv = { MINTMARK_DATABASE_URL: 'sqlite:db/mintmark.sqlite' }
+
 /** The environment for a new database on the file's PostgreSQL. */
 export async function postgresEnv(t: Test): Promise<EngineEnv> {
   const cluster = await sharedCluster(t)

@@ -21,13 +21,14 @@ import t, { type Test } from 'tap'
 import { openDatabase } from '../db/open-database.ts'
 import { formatUuid } from '../src/protocol/secrets.ts'
 import { commandLine } from './cli.ts'
+import { onSqlite } from './engines.ts'
 import { isOAuthError, startServer, type TestServer } from './helper.ts'
 
 type Asked = ReadonlyMap<string, number>
 
 /** A server with a user's session, and what can be asked of it while something is broken. */
 async function openWorld(t: Test) {
-  const server = await startServer(t)
+  const server = await startServer(t, onSqlite)
   const client = await server.client('web')
   const admin = await server.client('ops', { is_admin: 1 })
   const user = await server.user()

