@@ -23,6 +23,7 @@ export interface LoadResult {
   readonly seconds: number
   /** Latencies in milliseconds. */
   readonly p50: number
+  readonly p95: number
   readonly p99: number
   /** All of them, sorted. */
   readonly latencies: readonly number[]
@@ -70,6 +71,7 @@ export async function load(
     requests: latencies.length,
     seconds: (performance.now() - start) / 1000,
     p50: at(0.5),
+    p95: at(0.95),
     p99: at(0.99),
     latencies,
   }

@@ -24,8 +24,11 @@ export interface Batcher<Entry, Result> {
   waiting(): number
 }
 
-/** How many turns of the event loop a batch waits for more: each is short, and none waits in vain more than once. */
+/** How many turns of the event loop a batch waits for more: none waits in vain more than once. */
 const turnsMax = 8
+
+/** And how many milliseconds: in a flood of other requests a turn is long, and nobody shall wait for eight of them. */
+const gatherMs = 2
 
 /** The commit may have happened or not: nobody may judge the entries again as if it had not. */
 export class UnknownOutcome extends Error {
@@ -55,13 +58,14 @@ export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): 
   const schedule = () => {
     if (isScheduled || queue.length === 0) return
     isScheduled = true
-    setImmediate(gather, 0, turnsMax)
+    setImmediate(gather, 0, turnsMax, performance.now() + gatherMs)
   }
 
   /** As long as each turn of the event loop brings more, that belongs to the batch. */
-  const gather = (before: number, turns: number) => {
-    if (queue.length === before || queue.length >= limit || turns === 0) void flush()
-    else setImmediate(gather, queue.length, turns - 1)
+  const gather = (before: number, turns: number, until: number) => {
+    const isComplete = queue.length === before || queue.length >= limit
+    if (isComplete || turns === 0 || performance.now() >= until) void flush()
+    else setImmediate(gather, queue.length, turns - 1, until)
   }
 
   const flush = async () => {

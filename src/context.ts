@@ -37,6 +37,8 @@ export interface Context {
   readonly standing: Standing
   /** What was revoked, for resource servers that verify locally. */
   readonly statusLists: StatusLists
+  /** Waits before a log-in of a flood is refused. */
+  readonly brake: () => Promise<void>
   /** Whether more work may begin. */
   readonly pressure: Pressure
   /** How often an unauthenticated caller may try. */

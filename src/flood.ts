@@ -1,3 +1,5 @@
+import { pause } from './pause.ts'
+
 /** So many different texts are told apart. */
 const textsMax = 100
 
@@ -10,5 +12,25 @@ export function oncePerSecond(): (text: string) => boolean {
     if (saidAt.size >= textsMax) saidAt.clear()
     saidAt.set(text, now)
     return true
+  }
+}
+
+/** So many refused log-ins a second are answered at once: more than honest users cause on any morning. */
+export const refusalsAtOnce = 50
+
+const holdMilliseconds = 500
+
+/**
+ * Waits a moment before a log-in is refused, if it is one of a flood. A flood's connections each send their next guess when
+ * the last one was answered: so they are slow, instead of leaving refreshes no time. `milliseconds` is a steady clock.
+ */
+export function openBrake(milliseconds = () => performance.now()): () => Promise<void> {
+  let second = -1
+  let count = 0
+  return async () => {
+    const present = Math.floor(milliseconds() / 1000)
+    if (present !== second) count = 0
+    second = present
+    if (++count > refusalsAtOnce) await pause(holdMilliseconds)
   }
 }

@@ -52,7 +52,7 @@ export function openPressure(milliseconds = () => performance.now()): Pressure {
     admit: async (rank, work) => {
       const limit = pressureLimits[rank]
       // Twice in a row: what held the loop up once is over by the time it is seen.
-      if (underWay >= limit.underWay || Math.min(last, before) >= limit.late) throw tooMuch()
+      if (underWay >= limit.underWay || Math.min(last, before) >= limit.late) throw tooMuch
       underWay++
       try {
         return await work()
@@ -70,8 +70,12 @@ export function openPressure(milliseconds = () => performance.now()): Pressure {
   }
 }
 
-const tooMuch = () =>
-  new OAuthError('temporarily_unavailable', 'the server has too much to do, send the same request again', {
+/** Always the same one, without a new stack each time. */
+const tooMuch = new OAuthError(
+  'temporarily_unavailable',
+  'the server has too much to do, send the same request again',
+  {
     cause: new Error('too much is under way, or the event loop is late'),
     retryAfter: 2,
-  })
+  },
+)

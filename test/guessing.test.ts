@@ -237,33 +237,54 @@ await forEachEngine(t, 'a second server on the same database knows within a seco
   t.strictSame(await guess(2, attempt(two)), [429, 429])
 })
 
-t.test('when too many passwords wait to be hashed, everybody is told so at once, known or not', async t => {
+t.test('known, unknown and disabled users cost one hash each, and none when too many wait (W-2)', async t => {
   const server = await startServer(t)
   const client = await server.client('web')
   const { username, password } = await server.user()
+  const disabled = await server.user('dan')
+  await server.ctx.db.sql
+    .updateTable('users')
+    .set({ disabled_at: 1 })
+    .where('username', '=', disabled.username)
+    .execute()
   await guessed(server, strangersLimit.points, () => ({ username: 'throttled' }))
   const { rootKeys } = server.ctx
-  const currentRootKeyId = () => rootKeys.currentId
-  const passwords = openPasswords({
-    pepperOf: rootKeys.pepperOf,
-    currentRootKeyId,
-    concurrency: 0,
-    waitingMax: 0,
-  })
-  const app = buildApp({ ...server.ctx, passwords })
-  t.teardown(() => app.close())
-  const full = { ...server, request: (options: InjectOptions) => app.inject(options) }
-  for (const [title, form] of [
-    ['a known user', { username, password }],
-    ['an unknown user', { username: 'nobody', password: 'x' }],
-    ['one at whom too many have guessed', { username: 'throttled', password: 'x' }],
-  ] as const) {
-    isOAuthError(t, await logInFrom(full, client, form), 503, 'temporarily_unavailable', title)
+  // A hash is made with the pepper, and nothing else asks for it.
+  let hashes = 0
+  const pepperOf = (id: string) => {
+    hashes++
+    return rootKeys.pepperOf(id)
+  }
+  const withPool = (concurrency: number) => {
+    const currentRootKeyId = () => rootKeys.currentId
+    const passwords = openPasswords({ pepperOf, currentRootKeyId, concurrency, waitingMax: 0 })
+    const app = buildApp({ ...server.ctx, passwords })
+    t.teardown(() => app.close())
+    return { ...server, request: (options: InjectOptions) => app.inject(options) }
+  }
+  const cases: [
+    title: string,
+    form: { username: string; password: string },
+    status: number,
+    hashes: number,
+  ][] = [
+    ['a known user', { username, password }, 200, 1],
+    ['a wrong password', { username, ...wrong }, 400, 1],
+    ['an unknown user', { username: 'nobody', password }, 400, 1],
+    ['a disabled user', disabled, 400, 1],
+    ['one at whom too many have guessed', { username: 'throttled', password }, 429, 0],
+  ]
+  const [open, full] = [withPool(1), withPool(0)]
+  for (const [title, form, status, expected] of cases) {
+    hashes = 0
+    t.equal((await logInFrom(open, client, form)).statusCode, status, title)
+    t.equal(hashes, expected, `${title}: hashes`)
+    hashes = 0
+    const refused = await logInFrom(full, client, form)
+    isOAuthError(t, refused, 503, 'temporarily_unavailable', `${title}, when too many wait`)
+    t.equal(hashes, 0, `${title}: none when too many wait`)
   }
   await guess(strangersLimit.points, () => logInFrom(full, client, { username, password }))
-  t.equal(
-    (await logInFrom(server, client, { username, password })).statusCode,
-    200,
-    'which has cost no guess',
-  )
+  const after = await logInFrom(server, client, { username, password })
+  t.equal(after.statusCode, 200, 'which has cost no guess')
 })

@@ -6,6 +6,8 @@ import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { buildApp } from '../src/app.ts'
 import { limitConnections } from '../src/connections.ts'
+import { openBrake, refusalsAtOnce } from '../src/flood.ts'
+import { openPasswords } from '../src/passwords.ts'
 import { openPressure, pressureLimits, sampleMilliseconds, type Rank } from '../src/pressure.ts'
 import { isOAuthError, startServer, type TestServer } from './helper.ts'
 
@@ -82,6 +84,41 @@ t.test('when there is too much to do, log-ins are refused first and refreshes la
   await Promise.all(holding)
   t.equal(pressure.underWay(), 0, 'also those that were refused are not counted for ever')
   await check([], 'done')
+})
+
+t.test('in a flood of log-ins, those that are refused wait a moment, and refreshes do not', async t => {
+  const server = await startServer(t)
+  const client = await server.client('web')
+  const user = await server.user()
+  const { refresh_token } = await server.logIn(client, user)
+  const { rootKeys } = server.ctx
+  const full = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
+  const passwords = openPasswords({ ...full, concurrency: 0, waitingMax: 0 })
+  let now = 0
+  const app = buildApp({ ...server.ctx, passwords, brake: openBrake(() => now) })
+  t.teardown(() => app.close())
+  const answered: string[] = []
+  const send = async (name: string, form: Record<string, string>, status: number) => {
+    const payload = new URLSearchParams({ ...form, ...client.form }).toString()
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    const answer = await app.inject({ method: 'POST', url: '/token', payload, headers })
+    t.equal(answer.statusCode, status, name)
+    answered.push(name)
+  }
+  const logIn = (name: string) =>
+    send(name, { grant_type: 'password', username: user.username, password: user.password }, 503)
+  const flood = Array.from({ length: refusalsAtOnce + 5 }, (_, i) => logIn(`log-in ${i}`))
+  await send('refresh', { grant_type: 'refresh_token', refresh_token }, 200)
+  now += 1000
+  await logIn('the next second')
+  await Promise.all(flood)
+  const held = answered.slice(answered.indexOf('refresh')).filter(name => name.startsWith('log-in'))
+  t.equal(held.length, 5, 'as many as honest users cause are told at once')
+  t.strictSame(
+    answered.slice(-5),
+    held,
+    'the others after the refresh, and after who is refused when the flood is over',
+  )
 })
 
 /** Connects from an address of the loopback network, all of which lead to the same server. */

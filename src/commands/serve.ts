@@ -7,6 +7,7 @@ import { openAuditTrail } from '../audit-trail.ts'
 import type { Config } from '../config.ts'
 import type { Context } from '../context.ts'
 import { openCounts } from '../counts.ts'
+import { openBrake } from '../flood.ts'
 import { openInstallation, type Installation } from '../installation.ts'
 import { startJobs } from '../jobs.ts'
 import { openClientKeys } from '../client-keys.ts'
@@ -124,6 +125,7 @@ export async function openContext(
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(now),
     pressure: openPressure(),
+    brake: openBrake(),
     nextStatusPosition: openStatusPositions(db),
     statusLists: openStatusLists({ config, db, keys, registry, now }),
     standing,

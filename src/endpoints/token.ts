@@ -49,10 +49,19 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     return tokenResponse(ctx, client, await grant(ctx, client, form, caller, confirmation), confirmation)
   }
 
+  const braked = async (request: FastifyRequest, reply: FastifyReply, call: Call) => {
+    try {
+      return await answer(request, reply, call)
+    } catch (error) {
+      if (rankOf(request.body) === 'log_in' && isTooMany(error)) await ctx.brake()
+      throw error
+    }
+  }
+
   app.post('/token', async (request, reply) => {
     const call: Call = { clientId: '', grantType: '' }
     try {
-      const response = await ctx.pressure.admit(rankOf(request.body), () => answer(request, reply, call))
+      const response = await ctx.pressure.admit(rankOf(request.body), () => braked(request, reply, call))
       ctx.counts.ofGrant(call.clientId, call.grantType).granted++
       return response
     } catch (error) {
@@ -60,6 +69,11 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
       throw error
     }
   })
+}
+
+/** Whether it was refused unheard, which costs whoever guesses nothing. */
+function isTooMany(error: unknown): boolean {
+  return error instanceof OAuthError && (error.status === 429 || error.status === 503)
 }
 
 function rankOf(body: unknown): Rank {
