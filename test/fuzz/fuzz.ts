@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import fc from 'fast-check'
+import { canary, type Loot } from './loot.ts'
 import { requests } from './requests.ts'
-import { canary, type Loot } from './tokens.ts'
 
 export interface FuzzOptions {
   /** The origin that the server listens at. */

@@ -1,8 +1,7 @@
 import fc from 'fast-check'
-import { canary, json, jwt, type Loot } from './tokens.ts'
-
-/** Stands in everything made up that would be a secret: it must not be in the log either. */
-export const secretCanary = 'zqxsecret'
+import { form, rightForm } from './forms.ts'
+import { canary, encodeURIComponentOfAnything, encoders, secretCanary, text, type Loot } from './loot.ts'
+import { json, jwt } from './tokens.ts'
 
 const paths = [
   '/token',
@@ -19,96 +18,6 @@ const paths = [
   '/metrics',
   '/',
 ]
-
-const names = [
-  ...['grant_type', 'client_id', 'client_secret', 'username', 'password', 'refresh_token', 'scope'],
-  ...['resource', 'token', 'token_type_hint', 'device_token', 'client_assertion', 'client_assertion_type'],
-]
-
-/** Names and numbers on which programs have broken before. */
-const oddTexts = [
-  ...['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'then', 'toJSON', '$where'],
-  ...['0', '-0', '-1', '00', '1e309', 'NaN', 'Infinity', '4294967295', '4294967296', '9007199254740993'],
-  ...['2147483648', '-9223372036854775809', '٣', '0x10', '1_0', 'null', 'undefined', 'true', '[]', '{}'],
-  ...[
-    '\u0000',
-    '\ud800',
-    '\ufeff',
-    '\u202e',
-    '\u2028',
-    'ﬀ',
-    'İ',
-    'ß',
-    'a\u0301',
-    '👩‍👩‍👧',
-    '\r\nset-cookie: a=b',
-  ],
-  ...['../../etc/passwd', "' or 1=1 --", '%00', '%', '%zz', '%c3%28', '%ed%a0%80', '${7*7}', '\\', '"'],
-  'x'.repeat(5000),
-]
-
-/** A text that is made up, or one of the loot, or that with a little damage. */
-function text(loot: Loot, mark: string): fc.Arbitrary<string> {
-  const { clientId, clientSecret, username, accessToken, refreshToken } = loot
-  const known = fc.constantFrom(clientId, clientSecret, username, accessToken, refreshToken)
-  return fc.oneof(
-    { weight: 3, arbitrary: fc.string({ maxLength: 30 }).map(made => made + mark) },
-    { weight: 2, arbitrary: fc.string({ unit: 'binary', maxLength: 60 }).map(made => made + mark) },
-    { weight: 2, arbitrary: fc.constantFrom(...oddTexts).map(odd => odd + mark) },
-    { weight: 1, arbitrary: fc.constantFrom(...oddTexts) },
-    { weight: 2, arbitrary: known },
-    { weight: 2, arbitrary: fc.tuple(known, fc.nat(), fc.constantFrom('', 'A', '~', '=', ' ')).map(damage) },
-  )
-}
-
-/** Replaces one character, or cuts the rest off. */
-function damage([known, at, by]: [string, number, string]): string {
-  const place = at % known.length
-  return by === '' ? known.slice(0, place) : known.slice(0, place) + by + known.slice(place + 1)
-}
-
-/** Neither the alphabet nor the percent sequences need be right. */
-const encoders: ((text: string) => string)[] = [
-  encodeURIComponentOfAnything,
-  encodeURIComponentOfAnything,
-  encodeURIComponentOfAnything,
-  text => text.replaceAll(' ', '+'),
-  text => Buffer.from(text).toString('latin1'),
-  text => Array.from(Buffer.from(text), byte => `%${byte.toString(16)}`).join(''),
-]
-
-function encodeURIComponentOfAnything(text: string): string {
-  return encodeURIComponent(text.toWellFormed())
-}
-
-const isSecretName = (name: string) => /password|secret|token$|assertion$/.test(name)
-
-function form(loot: Loot): fc.Arbitrary<string> {
-  const pair = fc
-    .oneof({ weight: 5, arbitrary: fc.constantFrom(...names) }, { weight: 1, arbitrary: text(loot, canary) })
-    .chain(name =>
-      fc.record({
-        name: fc.constant(name),
-        value: fc.oneof(
-          { weight: 3, arbitrary: text(loot, isSecretName(name) ? secretCanary : canary) },
-          { weight: 1, arbitrary: jwt(loot) },
-        ),
-        encode: fc.constantFrom(...encoders),
-      }),
-    )
-    .map(({ name, value, encode }) => `${encode(name)}=${encode(value)}`)
-  const grant = fc.constantFrom(
-    '',
-    `client_id=${loot.clientId}&client_secret=${loot.clientSecret}`,
-    'grant_type=refresh_token',
-    `grant_type=refresh_token&client_id=${loot.clientId}&client_secret=${loot.clientSecret}`,
-    `grant_type=client_credentials&client_id=${loot.clientId}&client_secret=${loot.clientSecret}`,
-  )
-  const separator = fc.constantFrom('&', '&', '&', '&', ';', '&&', '=&', '&=&', '[]=&')
-  return fc
-    .tuple(grant, fc.array(pair, { maxLength: 6 }), separator)
-    .map(([start, pairs, by]) => [start, ...pairs].filter(part => part !== '').join(by))
-}
 
 function authorization(loot: Loot): fc.Arbitrary<string> {
   const id = text(loot, canary)
@@ -180,6 +89,8 @@ function headers(loot: Loot): fc.Arbitrary<string[]> {
   return fc.array(header, { maxLength: 4 })
 }
 
+const oddMethods = ['GET', 'OPTIONS', 'HEAD', 'PUT', 'TRACE', 'QUERY', 'x']
+
 const contentTypes = [
   ...Array.from({ length: 12 }, () => 'application/x-www-form-urlencoded'),
   'application/x-www-form-urlencoded; charset=utf-16',
@@ -241,19 +152,7 @@ export function requests(loot: Loot): fc.Arbitrary<Buffer> {
   )
   const wellFormed = fc
     .record({
-      method: fc.constantFrom(
-        'POST',
-        'POST',
-        'POST',
-        'POST',
-        'GET',
-        'OPTIONS',
-        'HEAD',
-        'PUT',
-        'TRACE',
-        'QUERY',
-        'x',
-      ),
+      method: fc.constantFrom('POST', 'POST', 'POST', ...oddMethods),
       path: fc.constantFrom(...paths, ...paths.slice(0, 4)),
       tail,
       version: fc.constantFrom('1.1', '1.1', '1.1', '1.1', '1.1', '1.0', '2.0', '9.9', '1.1 x'),
@@ -262,20 +161,31 @@ export function requests(loot: Loot): fc.Arbitrary<Buffer> {
       framing,
       body,
     })
-    .map(({ method, path, tail: end, version, type, more, framing: frame, body: sent }) => {
-      const bytes = Buffer.from(sent)
-      const lines = [
-        `${method} ${path}${end} HTTP/${version}`,
-        'host: fuzz',
-        'connection: close',
-        ...(type === '' ? [] : [`content-type: ${type}`]),
-        ...more,
-        ...frame(bytes.length),
-      ]
-      return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), bytes])
-    })
+    .map(bytesOf)
+  const basic = `Basic ${Buffer.from(`${loot.clientId}:${loot.clientSecret}`).toString('base64')}`
+  /** All right but for what is in the body: these come to where the work is done. */
+  const deep = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc
+        .record({ path: fc.constantFrom('/token', '/introspect', '/revoke'), body: rightForm(loot) })
+        .map(made => bytesOf({ ...made, type: contentTypes[0] ?? '', more: [`authorization: ${basic}`] })),
+    },
+    {
+      weight: 1,
+      arbitrary: subject.map(made =>
+        bytesOf({
+          path: '/global-token-revocation',
+          body: made,
+          type: 'application/json',
+          more: [`authorization: Bearer ${loot.adminToken}`],
+        }),
+      ),
+    },
+  )
   return fc.oneof(
-    { weight: 20, arbitrary: wellFormed },
+    { weight: 14, arbitrary: wellFormed },
+    { weight: 8, arbitrary: deep },
     {
       weight: 1,
       // Cut off, or with one byte that is another.
@@ -291,4 +201,38 @@ export function requests(loot: Loot): fc.Arbitrary<Buffer> {
     },
     { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }).map(bytes => Buffer.from(bytes)) },
   )
+}
+
+interface Parts {
+  readonly path: string
+  readonly body: string
+  readonly type: string
+  readonly more: readonly string[]
+  readonly method?: string
+  readonly tail?: string
+  readonly version?: string
+  /** The headers that say how long the body is. */
+  readonly framing?: (length: number) => string[]
+}
+
+function bytesOf({
+  method = 'POST',
+  path,
+  tail = '',
+  version = '1.1',
+  type,
+  more,
+  framing,
+  body,
+}: Parts): Buffer {
+  const bytes = Buffer.from(body)
+  const lines = [
+    `${method} ${path}${tail} HTTP/${version}`,
+    'host: fuzz',
+    'connection: close',
+    ...(type === '' ? [] : [`content-type: ${type}`]),
+    ...more,
+    ...(framing?.(bytes.length) ?? [`content-length: ${bytes.length}`]),
+  ]
+  return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), bytes])
 }

@@ -1,8 +1,11 @@
 import { randomInt } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { changeClient } from '../../db/clients.ts'
+import { openDatabase } from '../../db/open-database.ts'
 import { basic, clientId, clientSecret, startMintmark, username } from '../../bench/mintmark.ts'
 import { fuzz } from './fuzz.ts'
-import { secretCanary } from './requests.ts'
+import { secretCanary } from './loot.ts'
 
 /*
  * npm run fuzz [-- --seconds N] [--runs N] [--seed N]
@@ -21,24 +24,27 @@ const seed = Number(values.seed)
 
 const server = await startMintmark({ sessions: 2, cpu: 0, env: { MINTMARK_LOG_LEVEL: 'debug' } })
 try {
+  await makeAdmin()
   const [first = '', kept = ''] = server.refreshTokens
-  const refresh = async (refresh_token: string) => {
-    const body = new URLSearchParams({ grant_type: 'refresh_token', refresh_token })
+  const grant = async (form: Record<string, string>) => {
+    const body = new URLSearchParams(form)
     const response = await fetch(`${server.url}/token`, {
       method: 'POST',
       headers: { authorization: basic },
       body,
     })
-    if (response.status !== 200) throw new Error(`an honest refresh was answered with ${response.status}`)
+    if (response.status !== 200) throw new Error(`an honest client was answered with ${response.status}`)
     return (await response.json()) as { access_token: string; refresh_token: string }
   }
+  const refresh = (refresh_token: string) => grant({ grant_type: 'refresh_token', refresh_token })
+  const { access_token: adminToken } = await grant({ grant_type: 'client_credentials' })
   const { access_token: accessToken, refresh_token: refreshToken } = await refresh(first)
   const jwks = await (await fetch(`${server.url}/.well-known/jwks.json`)).text()
   const memory = memoryWatch()
   process.stderr.write(`seed ${seed}\n`)
   const statuses = await fuzz({
     url: server.url,
-    loot: { clientId, clientSecret, username, accessToken, refreshToken, jwks },
+    loot: { clientId, clientSecret, username, accessToken, refreshToken, adminToken, jwks },
     seed,
     runs: Number(values.runs),
     milliseconds: Number(values.seconds) * 1000,
@@ -56,6 +62,14 @@ try {
   if (memory.hasGrown()) throw new Error(`with --seed ${seed}: the memory of the server grows`)
 } finally {
   await server.stop()
+}
+
+/** Lets the client end other people's sessions too. The server knows within a second. */
+async function makeAdmin(): Promise<void> {
+  const db = openDatabase({ engine: 'sqlite', file: server.databaseFile })
+  await changeClient(db, clientId, { is_admin: 1 })
+  await db.close()
+  await sleep(1500)
 }
 
 /** Looks at the server's memory every thousand requests. What grows once, when caches fill, is no leak. */

@@ -1,19 +1,6 @@
 import { createHmac } from 'node:crypto'
 import fc from 'fast-check'
-
-/** What an attacker may have got hold of: all of it is true, and none of it may do more than it should. */
-export interface Loot {
-  readonly clientId: string
-  readonly clientSecret: string
-  readonly username: string
-  readonly accessToken: string
-  readonly refreshToken: string
-  /** The JWKS, as it was served. */
-  readonly jwks: string
-}
-
-/** Stands in everything that is made up: an answer that holds it has echoed its request. */
-export const canary = 'zqxcanary'
+import { canary, type Loot } from './loot.ts'
 
 /** JSON of which some members come twice, with values of any type. */
 export function json(members: Readonly<Record<string, readonly unknown[]>>): fc.Arbitrary<string> {

@@ -1,0 +1,76 @@
+import fc from 'fast-check'
+
+/** What an attacker may have got hold of: all of it is true, and none of it may do more than it should. */
+export interface Loot {
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly username: string
+  readonly accessToken: string
+  readonly refreshToken: string
+  /** An access token of an administrator, who is nobody's enemy: only what is sent with it is odd. */
+  readonly adminToken: string
+  /** The JWKS, as it was served. */
+  readonly jwks: string
+}
+
+/** Stands in everything that is made up: an answer that holds it has echoed its request. */
+export const canary = 'zqxcanary'
+
+/** Stands in everything made up that would be a secret: it must not be in the log either. */
+export const secretCanary = 'zqxsecret'
+
+/** Names and numbers on which programs have broken before. */
+const oddTexts = [
+  ...['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'then', 'toJSON', '$where'],
+  ...['0', '-0', '-1', '00', '1e309', 'NaN', 'Infinity', '4294967295', '4294967296', '9007199254740993'],
+  ...['2147483648', '-9223372036854775809', '٣', '0x10', '1_0', 'null', 'undefined', 'true', '[]', '{}'],
+  ...[
+    '\u0000',
+    '\ud800',
+    '\ufeff',
+    '\u202e',
+    '\u2028',
+    'ﬀ',
+    'İ',
+    'ß',
+    'a\u0301',
+    '👩‍👩‍👧',
+    '\r\nset-cookie: a=b',
+  ],
+  ...['../../etc/passwd', "' or 1=1 --", '%00', '%', '%zz', '%c3%28', '%ed%a0%80', '${7*7}', '\\', '"'],
+  'x'.repeat(5000),
+]
+
+/** A text that is made up, or one of the loot, or that with a little damage. */
+export function text(loot: Loot, mark: string): fc.Arbitrary<string> {
+  const { clientId, clientSecret, username, accessToken, refreshToken } = loot
+  const known = fc.constantFrom(clientId, clientSecret, username, accessToken, refreshToken)
+  return fc.oneof(
+    { weight: 3, arbitrary: fc.string({ maxLength: 30 }).map(made => made + mark) },
+    { weight: 2, arbitrary: fc.string({ unit: 'binary', maxLength: 60 }).map(made => made + mark) },
+    { weight: 2, arbitrary: fc.constantFrom(...oddTexts).map(odd => odd + mark) },
+    { weight: 1, arbitrary: fc.constantFrom(...oddTexts) },
+    { weight: 2, arbitrary: known },
+    { weight: 2, arbitrary: fc.tuple(known, fc.nat(), fc.constantFrom('', 'A', '~', '=', ' ')).map(damage) },
+  )
+}
+
+/** Replaces one character, or cuts the rest off. */
+function damage([known, at, by]: [string, number, string]): string {
+  const place = at % known.length
+  return by === '' ? known.slice(0, place) : known.slice(0, place) + by + known.slice(place + 1)
+}
+
+/** Neither the alphabet nor the percent sequences need be right. */
+export const encoders: ((text: string) => string)[] = [
+  encodeURIComponentOfAnything,
+  encodeURIComponentOfAnything,
+  encodeURIComponentOfAnything,
+  text => text.replaceAll(' ', '+'),
+  text => Buffer.from(text).toString('latin1'),
+  text => Array.from(Buffer.from(text), byte => `%${byte.toString(16)}`).join(''),
+]
+
+export function encodeURIComponentOfAnything(text: string): string {
+  return encodeURIComponent(text.toWellFormed())
+}
