@@ -11,6 +11,7 @@ import {
   findClient,
   insertClient,
   raiseClientEpochs,
+  raiseClientEpochTo,
   rotateClientSecret,
   type NewClient,
 } from '../db/clients.ts'
@@ -22,7 +23,7 @@ import { migrate } from '../db/migrate.ts'
 import { deleteResource, findResource, insertResource } from '../db/resources.ts'
 import { latestSessionId, listSessions, revokeSessions, type SessionFilter } from '../db/session-pages.ts'
 import { insertSession, type NewSession } from '../db/sessions.ts'
-import { disableUser, insertUser, raiseUserEpoch } from '../db/users.ts'
+import { disableUser, findUserById, insertUser, raiseUserEpoch, raiseUserEpochTo } from '../db/users.ts'
 import { loadConfig } from '../src/config.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
@@ -168,6 +169,39 @@ await forEachEngine(t, 'an epoch ends the sessions of one client, or of all', as
   t.ok((await readRevision(db)) > revision, 'and running servers hear of it')
   t.strictSame((await idsOf(db, {})).sort(), [hex(inA), hex(inB)].sort())
 })
+
+await forEachEngine(
+  t,
+  'in a database that has gone back in time an epoch is raised once, and never lowered',
+  async (t, env) => {
+    const db = await emptyDatabase(t, env)
+    await insertClient(db, clientRow('web'))
+    await insertClient(db, clientRow('young', { created_at: now + 10 }))
+    const user = await addUser(db, 'ada')
+    const of = { epoch: 5, isDisabled: false }
+    const end = { reason: 'command', now }
+    const epochOf = async (id: string) => (await findClient(db, id))?.epoch ?? -1
+    const first = await epochOf('web')
+    const raise = (id: string, epoch: number, isDisabled = false) =>
+      raiseClientEpochTo(db, id, { epoch, isDisabled }, end)
+
+    t.ok(await raiseUserEpochTo(db, user, of, end))
+    t.equal(await raiseUserEpochTo(db, user, of, end), undefined, 'the same once more')
+    t.equal(await raiseUserEpochTo(db, user, { epoch: 4, isDisabled: true }, end), undefined, 'an older one')
+    t.equal(await raiseUserEpochTo(db, newUuid(now), of, end), undefined, 'of nobody')
+    t.match(await findUserById(db, user), { epoch: 5, disabled_at: null })
+    t.ok(await raiseUserEpochTo(db, user, { epoch: 6, isDisabled: true }, end))
+    t.match(await findUserById(db, user), { epoch: 6, disabled_at: now })
+
+    t.ok(await raise('web', first + 3))
+    t.equal(await raise('web', first + 3), undefined, 'the same once more')
+    t.equal(await raise('web', first + 2, true), undefined, 'an older one')
+    t.match(await findClient(db, 'web'), { epoch: first + 3, disabled_at: null })
+    t.ok(await raise('web', first + 4, true))
+    t.match(await findClient(db, 'web'), { disabled_at: now })
+    t.equal(await raise('young', 2 ** 40), undefined, 'another client of the same id, which was made later')
+  },
+)
 
 await forEachEngine(t, 'each condition of a living session counts', async (t, env) => {
   const db = await emptyDatabase(t, env)
