@@ -50,7 +50,7 @@ export function present(
   if (session.end !== undefined) return undefined
   const isFromTheFuture = presented > session.newest
   if (now >= (isFromTheFuture ? session.absoluteEndsAt : session.idleEndsAt)) return undefined
-  if (isFromTheFuture) Object.assign(session, { newest: presented, windowOpenedAt: 0, late: new Set() })
+  if (isFromTheFuture) heal(session, presented)
   if (presented === session.newest) return rotate(session, now)
   if (session.kind === 'strict') return endByTheft(session)
 
@@ -63,6 +63,11 @@ export function present(
   if (!session.late.has(session.newest) && lately >= lateLimit && !isOutage) return endByTheft(session)
   session.late = late
   return session.newest
+}
+
+/** The first of the two steps of a healing, after which a server may be killed. */
+export function heal(session: SessionModel, presented: number): void {
+  Object.assign(session, { newest: presented, windowOpenedAt: 0, late: new Set() })
 }
 
 function rotate(session: SessionModel, now: number): number {

@@ -13,7 +13,7 @@ import type { UserTable } from '../../db/database.ts'
 import type { EpochEnding } from '../../db/endings.ts'
 import { logRevocation } from '../../src/audit.ts'
 import { formatUuid } from '../../src/protocol/secrets.ts'
-import { newSessionModel, present, type SessionModel } from './oracle.ts'
+import { heal, newSessionModel, present, type SessionModel } from './oracle.ts'
 import { sharedCluster, type EngineEnv } from '../engines.ts'
 import { kinds, makeTemplate, openWorld, password, type World } from './world.ts'
 
@@ -392,16 +392,23 @@ async function findOrder(
   got: readonly (number | 'refused' | undefined)[],
 ): Promise<void> {
   const row = await findSession(world.ctx.db, session.id)
-  for (const order of ordersOf(
+  const orders = ordersOf(
     together.map((_, at) => at),
     at => got[at] !== undefined,
-  )) {
+  )
+  for (const [order, isCut] of orders.flatMap(order => [[order, false] as const, [order, true] as const])) {
     const model = structuredClone(session.model)
     let healed = 0
-    const fits = order.every(at => {
+    const fits = order.every((at, i) => {
       const request = together[at]
       if (!request) return false
-      if (isHealing(model, request.generation, world.now)) healed++
+      const heals = isHealing(model, request.generation, world.now)
+      if (heals) healed++
+      if (isCut && i === order.length - 1) {
+        // The server was killed when it had healed the session, and not yet moved it on.
+        if (heals) heal(model, request.generation)
+        return heals && got[at] === undefined
+      }
       const answer = present(model, request.generation, world) ?? 'refused'
       return got[at] === undefined || got[at] === answer
     })
