@@ -201,10 +201,9 @@ const routineStep = (i: number, times: number, seconds: number) =>
       for (let turn = 0; turn < times; turn++) {
         for (const from of holders) {
           world.now += seconds
-          const generation = from === 'client' ? session.held : (session.stolen ?? 0)
-          const answer = await deliver(story, world, { session, from, generation })
+          const answer = await deliver(story, world, requestOf(story, session, from))
           receive(answer)
-          told.push(`${from} ${generation}: ${answer.generation ?? 'refused'}`)
+          told.push(`${from} ${answer.request.generation}: ${answer.generation ?? 'refused'}`)
         }
       }
       return `every ${seconds} s ${session.name} is refreshed: ${told.join(', ')}`
@@ -216,6 +215,10 @@ function newRequest(story: Story, i: number, from: Request['from']): Request {
     story.sessions.filter(one => from === 'client' || one.stolen !== undefined),
     i,
   )
+  return requestOf(story, session, from)
+}
+
+function requestOf(story: Story, session: Session, from: Request['from']): Request {
   const isUnderWay = [...story.requests, ...story.answers.map(answer => answer.request)].some(
     request => request.session === session && request.from === 'client',
   )
