@@ -9,6 +9,7 @@ export async function noteChanges(
   transaction: Transaction<Tables>,
   engine: Database['engine'],
 ): Promise<void> {
+  await giveWay(transaction, engine)
   for (const { name, key, serial } of largeTables) {
     const [column = ''] = key
     if (engine === 'postgres') {
@@ -36,6 +37,7 @@ export async function stopNotingChanges(
   transaction: Transaction<Tables>,
   engine: Database['engine'],
 ): Promise<void> {
+  await giveWay(transaction, engine)
   for (const { name } of largeTables) {
     if (engine === 'postgres') await run(transaction, `drop trigger if exists copy_${name} on ${name}`)
     else {
@@ -74,12 +76,16 @@ export async function stopWrites(
   engine: Database['engine'],
 ): Promise<void> {
   if (engine === 'sqlite') return
-  // Writers that come while it waits for those before them wait too: so not for long.
-  await run(transaction, "select set_config('lock_timeout', '2s', true)")
+  await giveWay(transaction, engine)
   // Should the machine that copies vanish from the network, its locks must not outlive it for long.
   await run(transaction, "select set_config('idle_in_transaction_session_timeout', '30s', true)")
   const names = copiedTables.map(({ name }) => name).join(', ')
   await run(transaction, `lock table ${names} in share row exclusive mode`)
+}
+
+/** Whoever comes while we wait for a lock waits behind us: so not for long. Then it is said, and nothing has happened. */
+async function giveWay(transaction: Kysely<Tables>, engine: Database['engine']): Promise<void> {
+  if (engine === 'postgres') await run(transaction, "select set_config('lock_timeout', '2s', true)")
 }
 
 async function run(transaction: Kysely<Tables>, statement: string): Promise<void> {

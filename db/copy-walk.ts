@@ -101,7 +101,7 @@ async function walk(
       .selectAll()
       .where('name', '=', name)
       .executeTakeFirst()
-    // unreachable: `beginCopy` has compared the ids, but progress that is not ours would leave rows out.
+    // Two that began at the same moment: the progress of the other would leave rows out.
     if (found && found.copy_id !== id)
       throw new CopyError('the other database has the progress of another copy')
     let progress = found ?? { copy_id: id, name, cursor_text: null, rows_done: 0, is_done: 0 }

@@ -38,7 +38,9 @@ export async function beginCopy(from: Database, to: Database, now: number): Prom
       'a copy of this database to another one is not finished: go on with that, or give it up with --cancel',
     )
   }
-  if (target) {
+  // One that was interrupted before it had begun at both ends has left nothing there but its name.
+  const hasBegun = (await countRowsOf(anyTable(to.sql), 'copy_progress')) > 0
+  if (target && (target.role !== 'target' || hasBegun)) {
     throw new CopyError(
       'the other database has the part of a copy from another one: empty it, or name another database',
     )
@@ -47,7 +49,10 @@ export async function beginCopy(from: Database, to: Database, now: number): Prom
   if (isTaken) throw new CopyError('the other database has an installation already: name an empty one')
 
   const id = randomUUID()
-  await to.sql.insertInto('copies').values({ id, role: 'target', began_at: now }).execute()
+  await to.transact(async transaction => {
+    await transaction.deleteFrom('copies').execute()
+    await transaction.insertInto('copies').values({ id, role: 'target', began_at: now }).execute()
+  })
   await from.transact(async transaction => {
     await transaction.insertInto('copies').values({ id, role: 'source', began_at: now }).execute()
     await noteChanges(transaction, from.engine)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { beginCopy, type Copy } from '../db/copy.ts'
+import { beginCopy, cancelCopy, findCopy, type Copy } from '../db/copy.ts'
 import { stopWrites } from '../db/copy-changes.ts'
 import { drainChanges } from '../db/copy-drain.ts'
 import { moveInstallation } from '../db/copy-finish.ts'
@@ -432,8 +432,23 @@ t.test('while the last changes are copied nobody else writes, nor for longer tha
   const here = await location()
   const { source, target, userId } = await openPair(t, here, await location())
   const id = await beginSession(source, userId)
+
+  // Somebody reads for a long time, as a dump does.
+  const command = openDatabase(here, { isPatient: true })
+  t.teardown(() => command.close())
+  await beginCopy(source, target, madeAt)
+  await source.transact(async reading => {
+    await reading.selectFrom('users').select('id').execute()
+    await t.rejects(cancelCopy(command), { code: '55P03' }, 'a lock that is not free is not waited for')
+    t.ok(await findCopy(source), 'and nothing has happened')
+  })
+  t.equal(await cancelCopy(source), true)
+
+  // What was interrupted before it had begun at both ends.
+  t.match([await findCopy(source), await findCopy(target)], [undefined, { role: 'target' }])
   const copy = await beginCopy(source, target, madeAt)
   await copyAll(copy)
+  await t.rejects(copyAll({ ...copy, id: 'another' }), /the other database has the progress of another copy/)
   const obstacle = await obstruct(t, target, 'clients', 0)
   const moving = moveInstallation(copy, madeAt)
   await obstacle.isMet()

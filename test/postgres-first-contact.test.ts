@@ -149,6 +149,13 @@ t.test('a server that cannot be used is one clear line and exit code 1', async t
     { code: 2, stderr: /this is the database that the settings name: name another one/ },
     'the same database',
   )
+  t.match(
+    await embedded.call(['db', 'copy', '--to', cluster.url(name), '--yes'], {
+      env: { MINTMARK_ISSUER: 'https://other.example' },
+    }),
+    { code: 1, stderr: /belongs to the issuer .*, but MINTMARK_ISSUER is https:\/\/other\.example/ },
+    'settings of another installation',
+  )
   const process = await cli.run('serve', { env: { MINTMARK_DATABASE_URL: `postgres://x@127.0.0.1:1/m` } })
   t.match([process.code, process.stderr.split('\n').length], [1, 2], 'a process ends with it')
 
