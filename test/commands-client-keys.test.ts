@@ -120,6 +120,11 @@ t.test('clients that have keys or certificates instead of a secret', async t => 
       ],
       [`${job} --jwks ${put('private.json', one.privateJwk)}`, 1, /holds a private or a shared key/],
       [
+        `${job} --jwks ${put('mixed.json', { keys: [one.publicJwk, two.privateJwk] })}`,
+        1,
+        /holds a private or a shared key/,
+      ],
+      [
         `${job} --jwks ${put('shared.json', { kty: 'oct', k: 'AAAA' })}`,
         1,
         /holds a private or a shared key/,

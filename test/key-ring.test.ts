@@ -18,7 +18,7 @@ import {
 } from '../db/signing-keys.ts'
 import { countPromised, promiseTokens } from '../db/token-promises.ts'
 import { phaseOf } from '../src/keys/key-life.ts'
-import { rawOfDer } from '../src/keys/algorithms.ts'
+import { derOfRaw, rawOfDer } from '../src/keys/algorithms.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, isOAuthError, startedAt as at, startServer, type TestServer } from './helper.ts'
 
@@ -351,6 +351,7 @@ t.test('J-8 a signature has 64 bytes, however short its integers are', async t =
     const der = Buffer.from([48, r.length + s.length + 4, ...integer(r), ...integer(s)])
     const padded = (bytes: readonly number[]) => [...Array<number>(32).fill(0), ...bytes].slice(-32)
     t.strictSame([...rawOfDer(der)], [...padded(r), ...padded(s)])
+    t.ok(derOfRaw(rawOfDer(der)).equals(der), 'and back')
   }
 })
 
