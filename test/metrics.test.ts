@@ -7,6 +7,7 @@ import { openCounts, otherClients } from '../src/counts.ts'
 import { openLog } from '../src/log.ts'
 import { openMetrics } from '../src/metrics.ts'
 import { formatUuid, parseUuid } from '../src/protocol/secrets.ts'
+import { onSqlite } from './engines.ts'
 import { isOAuthError, startServer, startedAt, testClient } from './helper.ts'
 
 const day = 86_400
@@ -24,7 +25,8 @@ async function freePort() {
 async function world(t: Test) {
   const { port, release } = await freePort()
   await release()
-  const server = await startServer(t, { MINTMARK_METRICS_PORT: String(port) })
+  // Its clock is the test's; with PostgreSQL it would be that of the database.
+  const server = await startServer(t, { ...onSqlite, MINTMARK_METRICS_PORT: String(port) })
   const metrics = openMetrics(server.ctx)
   t.teardown(() => metrics.close())
   await metrics.keepListening()
