@@ -17,6 +17,7 @@ import { forEachEngine, postgresEnv, sharedCluster, type EngineEnv } from './eng
 import { addSessions, beginSession, madeAt, seed } from './records.ts'
 import type { Test } from 'tap'
 import pg from 'pg'
+import SqliteFile from 'better-sqlite3'
 
 const longestTokenSeconds = 86_400
 
@@ -371,4 +372,20 @@ await forEachEngine(t, 'what no living token can be asked about is forgotten', a
   t.strictSame(await deleteStatusLists(db, madeAt + 99), [0], 'a list lives as long as one of its sessions')
   t.strictSame(await listStatusListNumbers(db), [1, 2])
   t.strictSame((await deleteStatusLists(db, madeAt + 100)).toSorted(), [1, 2])
+})
+
+t.test('a command waits longer than a request for a lock that another process holds', async t => {
+  const { db } = await world(t, {})
+  const file = `${t.testdirName}/test.sqlite`
+  const patient = openDatabase({ engine: 'sqlite', file }, { isPatient: true })
+  t.teardown(() => patient.close())
+  const holder = new SqliteFile(file)
+  holder.exec('begin immediate')
+  const write = ({ sql }: Database) => sql.updateTable('users').set({ roles: 'x' }).execute()
+  const waiting = write(patient)
+  await t.rejects(write(db), { code: 'SQLITE_BUSY' }, 'a request is told to come back')
+  await sleep(200)
+  holder.exec('commit')
+  holder.close()
+  await t.resolves(waiting, 'a command does its work after all')
 })

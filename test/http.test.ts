@@ -371,6 +371,18 @@ t.test('H-11 a client with origins of its own is for their pages alone, and erro
   await changeClient(server.ctx.db, 'shop', { cors_origins: '' })
   await server.follow()
   t.equal(await preflight(origin), undefined, 'an origin that was taken away is known to nobody')
+
+  await changeClient(server.ctx.db, 'shop', { cors_origins })
+  await server.follow()
+  t.equal(await preflight(origin), origin)
+  // What was read is forgotten, and cannot be read again.
+  await changeClient(server.ctx.db, 'app', { scope: 'read' })
+  await server.follow()
+  await server.ctx.db.close()
+  const form = { grant_type: 'refresh_token', refresh_token, ...shop.form }
+  const fault = await server.post('/token', form, { origin })
+  isOAuthError(t, fault, 503, 'temporarily_unavailable', 'a fault of ours')
+  t.equal(fault.headers[allowed], origin, 'is told to the page too')
 })
 
 t.test('without configured origins there is no CORS', async t => {

@@ -22,7 +22,13 @@ const { values } = parseArgs({
 })
 const seed = Number(values.seed)
 
-const server = await startMintmark({ sessions: 2, cpu: 0, env: { MINTMARK_LOG_LEVEL: 'debug' } })
+const server = await startMintmark({
+  sessions: 2,
+  cpu: 0,
+  env: { MINTMARK_LOG_LEVEL: 'debug' },
+  // With more, garbage is left lying for so long that it looks like a leak.
+  nodeArgs: ['--max-old-space-size=64'],
+})
 try {
   await makeAdmin()
   const [first = '', kept = ''] = server.refreshTokens
