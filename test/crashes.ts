@@ -68,7 +68,7 @@ async function keepKilling(t: Test, world: World, first: Instance): Promise<Inst
       t.equal(kind, 'token', 'a log-in that was answered is there')
     }
     const revoking = logIn && tryRevoking(instance, logIn)
-    await sleep(Math.random() * 120)
+    await sleep(Math.random() * 200)
     await instance.kill()
     if (logIn && (await revoking)) world.revoked.push(logIn)
     instance = await startOne(world)
@@ -94,7 +94,7 @@ async function tryLogIn(instance: Instance): Promise<HonestClient | undefined> {
 
 /** Whether it was answered. */
 async function tryRevoking(instance: Instance, { refreshToken }: HonestClient): Promise<boolean> {
-  await sleep(Math.random() * 120)
+  await sleep(Math.random() * 50)
   const answer = await instance
     .post('/revoke', { client_id: 'app', token: refreshToken })
     .catch(() => undefined)

@@ -22,6 +22,8 @@ export async function raceForSuccessors(
   { fleet, instances }: Processes,
   { parallel, rounds }: Races,
 ): Promise<void> {
+  const db = openDatabase(locationOf(fleet))
+  t.teardown(() => db.close())
   const [client = { refreshToken: '' }] = await fleet.logIn(1)
   for (let round = 0; round < rounds; round++) {
     const answers = await Promise.all(
@@ -34,7 +36,8 @@ export async function raceForSuccessors(
     if (successors.size !== 1 || !successor.startsWith('mm_rt_')) {
       t.fail(`round ${round}: not all ${parallel} got one successor`, { found: [...successors].slice(0, 5) })
     }
-    t.equal(generationIn(successor), generationIn(client.refreshToken) + 1, 'the session moved on once')
+    t.equal(generationIn(successor), generationIn(client.refreshToken) + 1)
+    t.equal(await generationOf(db, successor), generationIn(successor), 'the session moved on once')
     client.refreshToken = successor
   }
 }
