@@ -66,7 +66,7 @@ export function checkProof(header: string, demands: ProofDemands): ProofVerdict 
   }
 
   const key = publicKeyOf(jwk)
-  if (!key) return invalid('the jwk is no key for an algorithm that is taken')
+  if (!key) return invalid('the jwk is no key')
   if (!jwt.isSignedBy(key))
     return invalid('the alg is not taken, does not fit the jwk, or the signature is wrong')
   const thumbprint = jwkThumbprint(jwk)

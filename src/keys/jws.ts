@@ -56,12 +56,11 @@ export function isPrivateJwk(jwk: Readonly<Record<string, unknown>>): boolean {
   return privateMembers.some(member => member in jwk)
 }
 
-/** The key of a public JWK (RFC 7517); undefined when it is none that an algorithm here can be used with. */
+/** The key of a public JWK (RFC 7517); undefined when it is none. Does NOT say whether an algorithm here takes it. */
 export function publicKeyOf(jwk: unknown): KeyObject | undefined {
   if (!isObject(jwk) || isPrivateJwk(jwk)) return undefined
   try {
-    const key = createPublicKey({ key: jwk, format: 'jwk' })
-    return [...algorithms.values()].some(algorithm => algorithm.takes(key)) ? key : undefined
+    return createPublicKey({ key: jwk, format: 'jwk' })
   } catch {
     return undefined // its members are missing, malformed, or no point of the curve
   }
