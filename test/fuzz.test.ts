@@ -34,7 +34,7 @@ t.test('whatever is sent, there is no 5xx, no hang, no echo, and no secret in th
     milliseconds: 60_000,
   })
   for (const status of [200, 400, 401, 404, 405, 415]) {
-    t.ok((statuses.get(status) ?? 0) > 3, `${statuses.get(status)} of the requests were answered ${status}`)
+    t.ok((statuses.get(status) ?? 0) > 0, `${statuses.get(status)} of the requests were answered ${status}`)
   }
   t.notOk(
     server.log.some(line => JSON.stringify(line).includes(secretCanary)),
