@@ -230,6 +230,28 @@ t.test('a migration that adds a column disturbs no statement that was prepared b
 })
 
 t.test(
+  'a host that cannot be used any more is left for another of the URL within the same request',
+  async t => {
+    const { cluster, name, other } = await open(t)
+    const [first, second] = [await startProxy(t, cluster.port), await startProxy(t, cluster.port)]
+    const hosts = `127.0.0.1:${first.port},127.0.0.1:${second.port}`
+    const far = openDatabase({
+      engine: 'postgres',
+      url: `postgres://postgres@${hosts}/${name}?application_name=far`,
+    })
+    t.teardown(() => far.close())
+    await readRevision(far)
+    first.replace('180004', '130022')
+    first.cut()
+    await until(async () => {
+      const { rows } = await other.query("select 1 from pg_stat_activity where application_name = 'far'")
+      return rows.length === 0
+    })
+    t.equal(await readRevision(far), await readRevision(far), 'nobody has noticed')
+  },
+)
+
+t.test(
   'when all connections are in use, whoever waits is told so, and those who have one keep it',
   async t => {
     const { db } = await open(t, { poolSize: 1 }, '?connect_timeout=1')
