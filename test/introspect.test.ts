@@ -367,7 +367,7 @@ t.test(
   },
 )
 
-t.test('a good token costs one read of the database', async t => {
+t.test('a good token costs one read of the database, and a malformed or forged one none', async t => {
   const { server, web, tokens } = await world(t)
   let queries = 0
   const counting: KyselyPlugin = {
@@ -381,13 +381,16 @@ t.test('a good token costs one read of the database', async t => {
   const sql = db.sql.withPlugin(counting)
   const app = buildApp({ ...server.ctx, db: { ...db, sql } })
   t.teardown(() => app.close())
-  for (const token of [tokens.access_token, tokens.refresh_token]) {
+  const { access_token, refresh_token } = tokens
+  const forged = ['garbage', `${access_token}x`, refresh_token.slice(0, -1), 'mm_rt_', 'e30.e30.e30']
+  for (const token of [access_token, refresh_token, ...forged]) {
+    const isGood = !forged.includes(token)
     queries = 0
     const payload = new URLSearchParams({ token, ...web.form }).toString()
     const headers = { 'content-type': 'application/x-www-form-urlencoded' }
     const response = await app.inject({ method: 'POST', url: '/introspect', payload, headers })
-    t.equal(response.json().active, true)
-    t.equal(queries, 1)
+    t.equal(response.json().active, isGood)
+    t.equal(queries, isGood ? 1 : 0)
   }
 })
 
