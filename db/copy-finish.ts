@@ -1,4 +1,5 @@
 import type { Transaction } from 'kysely'
+import type { Writer } from './audit.ts'
 import { CopyError, type Copy } from './copy.ts'
 import { refuseWrites, stopWrites } from './copy-changes.ts'
 import { drainChanges } from './copy-drain.ts'
@@ -44,10 +45,11 @@ export async function moveInstallation(copy: Copy, now: number): Promise<Moved> 
 }
 
 /** The other database may be served from now on. Whatever was interrupted after the move is finished by this. */
-export async function openMoved({ to }: Copy): Promise<void> {
+export async function openMoved({ to }: { readonly to: Writer }): Promise<void> {
   await to.transact(async transaction => {
     await transaction.deleteFrom('copy_progress').execute()
-    await transaction.deleteFrom('copies').execute()
+    const { numDeletedRows } = await transaction.deleteFrom('copies').executeTakeFirstOrThrow()
+    return numDeletedRows > 0n
   })
 }
 

@@ -76,7 +76,7 @@ export const largestMaxAgeLingersSeconds = 7 * 86_400
  * raised where the new policy promises more, and kept where it promises less.
  */
 export async function changeKeyPolicy(
-  { transact }: Database,
+  { transact }: Writer,
   { from, to, now }: { readonly from: KeyPolicy; readonly to: KeyPolicy; readonly now: number },
 ): Promise<boolean> {
   return transact(async transaction => {

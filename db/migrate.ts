@@ -109,7 +109,8 @@ async function migrateWithin(
     .addColumn('applied_at', 'bigint', c => c.notNull())
     .addColumn('oldest_program', 'integer', c => c.notNull())
     .execute()
-  const { pending, isTooNew } = statusOf(await history(transaction), program)
+  const earlier = await history(transaction)
+  const { pending, isTooNew } = statusOf(earlier, program)
   if (isTooNew) return []
   for (const name of pending) {
     await program.migrations.get(name)?.up(transaction, columnTypes[engine])
@@ -120,7 +121,19 @@ async function migrateWithin(
   }
   // Servers that run ask whether they still may.
   if (pending.length > 0) await raiseRevision(transaction)
+  if (pending.length > 0 && earlier.length > 0) await noteMigration(transaction, pending, now)
   return pending
+}
+
+/** In the audit trail, which the first of all migrations makes. */
+async function noteMigration(
+  transaction: Transaction<Tables>,
+  applied: readonly string[],
+  now: number,
+): Promise<void> {
+  const detail = JSON.stringify({ applied })
+  const entry = { at: now, event: 'database_migrated', actor: 'server', count: 1, detail }
+  await transaction.insertInto('audit').values(entry).execute()
 }
 
 interface Applied {

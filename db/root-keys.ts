@@ -1,3 +1,4 @@
+import type { Writer } from './audit.ts'
 import type { Transaction } from 'kysely'
 import type { RaisedClient } from './clients.ts'
 import type { Database, RootKeyTable, SigningKeyTable, Tables } from './database.ts'
@@ -23,7 +24,7 @@ export interface RootKeyChange {
  * where the database undoes it for the sake of another, `choose` is called again.
  */
 export async function changeRootKey(
-  { transact }: Database,
+  { transact }: Writer,
   now: number,
   choose: ChooseRootKey,
 ): Promise<RootKeyChange> {
@@ -43,7 +44,7 @@ export interface Beginning {
  * epoch of every client: all or nothing.
  */
 export async function beginAnew(
-  { transact }: Database,
+  { transact }: Writer,
   { now, reason, choose, publish }: Beginning,
 ): Promise<RootKeyChange & { readonly clients: readonly RaisedClient[]; readonly ending: Ending }> {
   return transact(async transaction => {

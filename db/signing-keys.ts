@@ -1,3 +1,4 @@
+import type { Writer } from './audit.ts'
 import type { Transaction } from 'kysely'
 import type { Database, SigningKeyTable, Tables } from './database.ts'
 import { raiseRevision } from './installation.ts'
@@ -48,7 +49,7 @@ export interface Promotion {
  * The next key becomes active, the active one retires and a new next one is published: all or nothing, so that there
  * always is one that signs and one that follows. False when another instance was first.
  */
-export async function promoteSigningKey(db: Database, promotion: Promotion): Promise<boolean> {
+export async function promoteSigningKey(db: Writer, promotion: Promotion): Promise<boolean> {
   const { from, to, successor, now } = promotion
   return allOrNothing(
     db,
@@ -75,7 +76,7 @@ export async function retireSigningKey(
 }
 
 /** Asks for a rotation as soon as the next key may sign; false when the key is not active any more. */
-export async function requestRotation(db: Database, kid: string, now: number): Promise<boolean> {
+export async function requestRotation(db: Writer, kid: string, now: number): Promise<boolean> {
   return allOrNothing(db, async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('signing_keys')
@@ -154,7 +155,7 @@ export interface Revocation {
 }
 
 /** Revokes a key that is still in the phase in which it was seen, and puts others in its place; all or nothing. */
-export async function revokeSigningKey(db: Database, phase: Phase, revocation: Revocation): Promise<boolean> {
+export async function revokeSigningKey(db: Writer, phase: Phase, revocation: Revocation): Promise<boolean> {
   const { now, reason, promoted, published } = revocation
   return allOrNothing(db, async transaction => {
     const { numUpdatedRows } = await transaction
@@ -276,7 +277,7 @@ export async function resealSigningKey(
 
 /** Runs the work in a transaction that is undone when the work answers false; tells running servers otherwise. */
 async function allOrNothing(
-  db: Database,
+  db: Writer,
   work: (transaction: Transaction<Tables>) => Promise<boolean>,
 ): Promise<boolean> {
   try {
@@ -284,6 +285,7 @@ async function allOrNothing(
       // First, since on PostgreSQL this row's lock puts all changes of the rings in one order.
       await raiseRevision(transaction)
       if (!(await work(transaction))) throw new Undone()
+      return true
     })
     return true
   } catch (error) {

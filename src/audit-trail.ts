@@ -31,7 +31,15 @@ export const auditEvents = [
   'resource_created',
   'resource_changed',
   'resource_deleted',
+  'key_rotated',
+  'key_rotation_requested',
+  'key_revoked',
+  'all_keys_revoked',
+  'key_policy_changed',
+  'root_key_rotated',
   'issuer_changed',
+  'database_migrated',
+  'database_moved',
   'database_restored',
 ] as const
 

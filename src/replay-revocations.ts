@@ -5,7 +5,7 @@ import { listResources } from '../db/resources.ts'
 import { revokeSessions } from '../db/session-pages.ts'
 import { listSigningKeys } from '../db/signing-keys.ts'
 import { findUserById, raiseUserEpochTo } from '../db/users.ts'
-import type { AuditFacts } from './audit-trail.ts'
+import type { AuditEvent, AuditFacts } from './audit-trail.ts'
 import { finishEnding } from './endings.ts'
 import { revokeAll, revokeKey, type EmergencyOptions } from './keys/emergency.ts'
 import { algsWanted } from './keys/key-policy.ts'
@@ -27,7 +27,7 @@ export interface Replayed {
 export interface ReplayOptions extends Omit<EmergencyOptions, 'reason'> {
   readonly file: RootKeyFile
   readonly entry: (
-    event: 'session_revoked' | 'user_revoked' | 'client_revoked',
+    event: AuditEvent,
     facts: Pick<AuditFacts, 'userId' | 'clientId' | 'sessionId' | 'detail'>,
   ) => NewAuditEntry
 }

@@ -314,6 +314,19 @@ t.test('what administrators do is in the audit trail, and found there', async t 
     ],
     ['user disable ada', [{ event: 'user_disabled', username: 'ada' }]],
     ['user enable ada', [{ event: 'user_enabled', username: 'ada' }]],
+    [
+      'key policy --rotation-interval 20d --yes',
+      [{ event: 'key_policy_changed', detail: { to: { key_rotation_seconds: 20 * 86_400 } } }],
+    ],
+    [
+      'key rotate-root',
+      [
+        {
+          event: 'root_key_rotated',
+          detail: { root_key_from: /^[0-9a-f]{8}$/, root_key_to: /^[0-9a-f]{8}$/ },
+        },
+      ],
+    ],
     ['client list', []],
     ['user list', []],
     ['client delete job', [{ event: 'client_deleted', client_id: 'job' }]],

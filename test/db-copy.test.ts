@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
+import { latestAuditEntries } from '../db/audit.ts'
 import { beginCopy, cancelCopy, findCopy, type Copy } from '../db/copy.ts'
 import { stopWrites } from '../db/copy-changes.ts'
 import { drainChanges } from '../db/copy-drain.ts'
@@ -64,6 +65,11 @@ t.test(
     t.match(report, { moved: true, rows: { users: 1, clients: 1 } })
     t.equal(report.rows.sessions, 1500 + clients.length)
     t.match(stderr, /servers go on/)
+    const moved = openDatabase({ engine: 'postgres', url })
+    t.match(await latestAuditEntries(moved, { events: ['database_moved'] }, 2), [
+      { detail: '{"from":"sqlite"}' },
+    ])
+    await moved.close()
 
     t.match(
       await refresh(old.url, clients[0]?.refreshToken ?? ''),

@@ -156,6 +156,7 @@ t.test('`key revoke` and its reports', async t => {
       revoke_reason: 'in a public log',
     },
   )
+  t.equal((await call('key rotate --alg RS256')).code, 0)
   const now = Math.floor(Date.now() / 1000)
   const all = (await call('key revoke --all --yes --reason x --json')).json()
   t.match(all, {
@@ -164,6 +165,21 @@ t.test('`key revoke` and its reports', async t => {
     keys: { length: 4 },
     passwords_under_older_root_keys: 1,
   })
+  t.match(
+    (await call('audit list --json')).json().filter(({ event }: { event: string }) => /key/.test(event)),
+    [
+      {
+        event: 'key_revoked',
+        detail: { kid: leaked, alg: 'ES256', state: 'active', reason: 'in a public log' },
+      },
+      { event: 'key_rotation_requested', detail: { alg: 'RS256' } },
+      {
+        event: 'all_keys_revoked',
+        detail: { kids: all.revoked, reason: 'x', root_key_from: all.root_key.from },
+      },
+    ],
+    'the audit trail has all of it',
+  )
   t.ok(all.verifiers_may_fail_until >= now + 310 && all.verifiers_may_fail_until < now + 600)
   t.equal(server.process.exitCode, null)
 })

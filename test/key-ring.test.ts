@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t from 'tap'
+import { latestAuditEntries } from '../db/audit.ts'
 import type { Database, SigningKeyTable } from '../db/database.ts'
 import { changeKeyPolicy, findInstallation, raiseRevision } from '../db/installation.ts'
 import { changeResource, deleteResource, insertResource } from '../db/resources.ts'
@@ -58,7 +59,11 @@ async function rotate(servers: TestServer | readonly TestServer[], alg = 'ES256'
   await requestRotation(ctx.db, before, ctx.now())
   await live(servers, lead, 70)
   await live(servers, 20)
-  if (kidOf(await listSigningKeys(ctx.db), 'active', alg) === before) throw new Error('nothing has rotated')
+  const after = kidOf(await listSigningKeys(ctx.db), 'active', alg)
+  if (after === before) throw new Error('nothing has rotated')
+  const [last] = await latestAuditEntries(ctx.db, { events: ['key_rotated'] }, 1)
+  if (last?.detail !== JSON.stringify({ alg, from: before, to: after }))
+    throw new Error('and it is not recorded')
 }
 
 const kidOf = (rows: readonly SigningKeyTable[], phase: string, alg = 'ES256') =>

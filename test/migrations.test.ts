@@ -1,3 +1,4 @@
+import { latestAuditEntries } from '../db/audit.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
@@ -94,6 +95,9 @@ t.test(
     )
     t.teardown(() => patient.close())
     t.strictSame(await migrate(patient, madeAt, nextProgram), ['9999-next'])
+    t.match(await latestAuditEntries(patient, { events: ['database_migrated'] }, 2), [
+      { actor: 'server', at: madeAt, detail: '{"applied":["9999-next"]}' },
+    ])
     await load.progress()
     await fleet.start()
     await load.progress()

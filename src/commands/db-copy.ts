@@ -1,3 +1,4 @@
+import { audited } from '../../db/audit.ts'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
@@ -67,7 +68,7 @@ async function copy(run: Run, options: Options) {
       throw new CommandError(`${place} was migrated by a newer Mintmark, which this one is too old for`)
     }
     await migrate(to, run.now())
-    if (movedAt !== null) return await finish(from, to, place)
+    if (movedAt !== null) return await finish(run, { from, to }, place)
     await confirm(
       run,
       `${describeDatabaseUrl(databaseUrl)} is copied to ${place}, and never serves again after that. Go on?`,
@@ -78,7 +79,7 @@ async function copy(run: Run, options: Options) {
     run.note('Stopping writes: servers answer 503 until the last changes are over.')
     const moved = await moveInstallation(begun, run.now())
     await pause(hearsayMilliseconds)
-    await openMoved(begun)
+    await openMoved({ to: audited(to, movedEntry(run, from)) })
     return tell(config, place, moved)
   } catch (error) {
     throw error instanceof CopyError ? new CommandError(error.message) : error
@@ -150,16 +151,20 @@ async function copyWhileServed(run: Run, begun: Copy): Promise<void> {
 }
 
 /** The move was made, but the command was interrupted before it had said so to the other database. */
-async function finish(from: Database, to: Database, place: string) {
+async function finish(run: Run, { from, to }: Pick<Copy, 'from' | 'to'>, place: string) {
   const [source, target] = [await findCopy(from), await findCopy(to)]
   if (!source || source.id !== target?.id) {
     throw new CommandError(
       'this database was moved to another one, and serves no more: set MINTMARK_DATABASE_URL to that one',
     )
   }
-  await openMoved({ id: source.id, from, to })
+  await openMoved({ to: audited(to, movedEntry(run, from)) })
   return { text: `${place} has everything, and may be served now.`, json: { to: place, moved: true } }
 }
+
+/** In the database that serves from now on: the other one takes no writes any more. */
+const movedEntry = ({ entry }: Run, from: Database) =>
+  entry('database_moved', { detail: { from: from.engine } })
 
 function tell(config: Config, place: string, { rows, stoppedMs }: Moved) {
   const { users = 0, sessions = 0, clients = 0 } = rows

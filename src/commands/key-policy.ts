@@ -1,3 +1,4 @@
+import { audited } from '../../db/audit.ts'
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import {
   changeKeyPolicy,
@@ -61,7 +62,13 @@ export function policyVerb(key: CommandUnknownOpts, terminal: Terminal): void {
 
         run.note(text)
         await confirm(run, 'Change the policy for all servers?', { yes })
-        if (!(await changeKeyPolicy(db, { from, to, now })))
+        if (
+          !(await changeKeyPolicy(audited(db, run.entry('key_policy_changed', { detail: { from, to } })), {
+            from,
+            to,
+            now,
+          }))
+        )
           throw new CommandError(
             'somebody else has changed the policy meanwhile: nothing was changed, look again',
           )

@@ -53,7 +53,7 @@ async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
   const rings = await readRings({ db, ...installation }, run.now())
   const { kid, alg } = onlyKey(rings, prefix)
   await confirm(run, `Revoke the ${alg} key ${kid}?`, { yes })
-  const revoked = await revokeKey({ db, rootKeys, now: run.now, reason }, kid)
+  const revoked = await revokeKey({ db, rootKeys, now: run.now, reason, entry: run.entry }, kid)
   if (!revoked) throw new CommandError(`another process has just revoked ${kid}`)
   const { phase, tokens, successor } = revoked
   run.log.warn(
@@ -128,7 +128,17 @@ async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readon
   )
   const { db, rootKeys, config, record } = await run.open({ mayCreate: false, isRootKeyLost: !keepsRootKey })
   const algs = algsWanted(await listResources(db))
-  const done = await revokeAll({ db, rootKeys, file: config, now: run.now, reason, keepsRootKey, algs })
+  const { entry } = run
+  const done = await revokeAll({
+    db,
+    rootKeys,
+    file: config,
+    now: run.now,
+    reason,
+    keepsRootKey,
+    algs,
+    entry,
+  })
   const at = run.now()
   run.log.warn(
     {

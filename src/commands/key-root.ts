@@ -46,6 +46,7 @@ export function rootKeyVerbs(key: CommandUnknownOpts, terminal: Terminal): void 
           rootKeys,
           file: config,
           now: run.now,
+          entry: run.entry,
         })
         run.log.info({ event: 'root_key_rotated', from, to, by: 'command' }, 'the root key was rotated')
         const told = {

@@ -1,4 +1,5 @@
 import type { Command } from '@commander-js/extra-typings'
+import { audited } from '../../db/audit.ts'
 import { requestRotation } from '../../db/signing-keys.ts'
 import { countPromised } from '../../db/token-promises.ts'
 import { algorithms } from '../keys/algorithms.ts'
@@ -33,12 +34,16 @@ export function keyCommands(program: Command, terminal: Terminal): void {
   ])
     .option('--alg <alg>', `of this algorithm only: ${[...algorithms.keys()].join(', ')}`)
     .action(
-      command(terminal, async ({ open, now }, { alg }) => {
+      command(terminal, async ({ open, now, entry }, { alg }) => {
         const installation = await open()
         const { rows } = await readRings(installation, now())
         const active = rows.filter(row => phaseOf(row) === 'active' && (alg === undefined || row.alg === alg))
         if (active.length === 0) throw noActiveKey(alg)
-        for (const row of active) await requestRotation(installation.db, row.kid, now())
+        for (const row of active) {
+          const detail = { kid: row.kid, alg: row.alg }
+          const writer = audited(installation.db, entry('key_rotation_requested', { detail }))
+          await requestRotation(writer, row.kid, now())
+        }
         const after = await readRings(installation, now())
         const rotations = active.map(row => {
           const next = after.rows.find(other => other.alg === row.alg && phaseOf(other) === 'next')

@@ -1,3 +1,4 @@
+import { audited } from '../../db/audit.ts'
 import type { RaisedClient } from '../../db/clients.ts'
 import type { Database, SigningKeyTable } from '../../db/database.ts'
 import type { Ending } from '../../db/endings.ts'
@@ -8,7 +9,7 @@ import { firstRows, makeFirstKeys } from './first-keys.ts'
 import { phaseOf, type KeyPhase } from './key-life.ts'
 import type { RootKeyFile } from './root-key-file.ts'
 import type { RootKeys } from './root-key.ts'
-import { replacedRootKey } from './root-rotation.ts'
+import { replacedRootKey, rootKeysOf, type KeyEntry } from './root-rotation.ts'
 import { makeKey, newKey, openKey, rowOf } from './signing-key.ts'
 
 export interface EmergencyOptions {
@@ -16,6 +17,8 @@ export interface EmergencyOptions {
   readonly rootKeys: RootKeys
   readonly now: () => number
   readonly reason: string
+  /** What to write into the audit trail. */
+  readonly entry?: KeyEntry
 }
 
 export interface KeyRevocation {
@@ -34,7 +37,7 @@ export interface KeyRevocation {
  * may not know that yet. Undefined when there is no such key, or it was revoked before. Sessions live on.
  */
 export async function revokeKey(options: EmergencyOptions, kid: string): Promise<KeyRevocation | undefined> {
-  const { db, rootKeys, now, reason } = options
+  const { db, rootKeys, now, reason, entry } = options
   for (let attempt = 0; attempt < 5; attempt++) {
     const rows = await listSigningKeys(db)
     const row = rows.find(other => other.kid === kid)
@@ -58,7 +61,10 @@ export async function revokeKey(options: EmergencyOptions, kid: string): Promise
       promoted: promoted?.kid,
       published: successor && !promoted ? [successor, ...published] : published,
     }
-    if (!(await revokeSigningKey(db, row, revocation))) continue
+    const writer = entry
+      ? audited(db, entry('key_revoked', { detail: { kid, alg: row.alg, state: phase, reason } }))
+      : db
+    if (!(await revokeSigningKey(writer, row, revocation))) continue
     const tokens = (await countPromised(db, now())).get(kid) ?? 0
     return { kid, alg: row.alg, phase, tokens, successor }
   }
@@ -90,13 +96,17 @@ export interface RestartOptions extends EmergencyOptions {
  * passwords cannot be checked without them.
  */
 export async function revokeAll(options: RestartOptions): Promise<Restart> {
-  const { db, rootKeys, now, reason, file, keepsRootKey, algs } = options
+  const { db, rootKeys, now, reason, file, keepsRootKey, algs, entry } = options
   const revoked = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
   const promised = await countPromised(db, now())
   const made = await makeFirstKeys(algs)
   const replaced = replacedRootKey(file)
   let keys: readonly SigningKeyTable[] = []
-  const begun = await beginAnew(db, {
+  const kids = revoked.map(({ kid }) => kid)
+  const writer = entry
+    ? audited(db, result => [entry('all_keys_revoked', { detail: { kids, reason, ...rootKeysOf(result) } })])
+    : db
+  const begun = await beginAnew(writer, {
     now: now(),
     reason,
     choose: (currentId, past) => {

@@ -1,3 +1,4 @@
+import { audited } from '../../db/audit.ts'
 import type { InstallationTable, SigningKeyTable } from '../../db/database.ts'
 import { findInstallation } from '../../db/installation.ts'
 import { listResources } from '../../db/resources.ts'
@@ -9,6 +10,7 @@ import {
   promoteSigningKey,
   retireSigningKey,
 } from '../../db/signing-keys.ts'
+import { auditEntry } from '../audit-trail.ts'
 import { algorithms } from './algorithms.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
 import type { KeyRingOptions } from './key-ring.ts'
@@ -130,7 +132,14 @@ async function takeStep(options: KeyRingOptions, step: RingStep): Promise<boolea
     case 'promote': {
       // Made first: from then on nothing takes long.
       const successor = await newKey(step.alg, rootKeys, now)
-      return promoteSigningKey(db, { ...step, successor, now: now() })
+      const { alg, from = null, to } = step
+      const entry = auditEntry({
+        at: now(),
+        event: 'key_rotated',
+        actor: 'server',
+        detail: { alg, from, to },
+      })
+      return promoteSigningKey(audited(db, entry), { ...step, successor, now: now() })
     }
     case 'retire':
       return retireSigningKey(db, { ...step, now: now() })

@@ -1,6 +1,8 @@
+import { audited, type NewAuditEntry } from '../../db/audit.ts'
 import type { Database } from '../../db/database.ts'
 import { changeRootKey, type ChooseRootKey, type RootKeyChange } from '../../db/root-keys.ts'
 import { listSigningKeys, resealSigningKey } from '../../db/signing-keys.ts'
+import type { AuditEvent, AuditFacts } from '../audit-trail.ts'
 import { ConfigError } from '../config.ts'
 import { phaseOf } from './key-life.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile, versionOf, type RootKeyFile } from './root-key-file.ts'
@@ -19,6 +21,17 @@ export interface RootRotationOptions {
   readonly rootKeys: RootKeys
   readonly file: RootKeyFile
   readonly now: () => number
+  /** What to write into the audit trail. */
+  readonly entry?: KeyEntry
+}
+
+/** Makes an entry of the audit trail. */
+export type KeyEntry = (event: AuditEvent, facts: Pick<AuditFacts, 'detail'>) => NewAuditEntry
+
+/** The ids of a change, as the transaction that made it returns them. */
+export function rootKeysOf(result: unknown): Readonly<Record<string, unknown>> {
+  const { from, to }: { from?: unknown; to?: unknown } = Object(result)
+  return { root_key_from: from, root_key_to: to }
 }
 
 /**
@@ -26,9 +39,18 @@ export interface RootRotationOptions {
  * then what was sealed under the one before is sealed under the new one. Interrupted at any point, it goes on when it is
  * run again. The older keys stay in the file, for passwords and refresh tokens.
  */
-export async function rotateRootKey({ db, rootKeys, file, now }: RootRotationOptions): Promise<RootRotation> {
+export async function rotateRootKey({
+  db,
+  rootKeys,
+  file,
+  now,
+  entry,
+}: RootRotationOptions): Promise<RootRotation> {
   let wasInFile = false
-  const changed = await changeRootKey(db, now(), (currentId, past) => {
+  const writer = entry
+    ? audited(db, result => [entry('root_key_rotated', { detail: rootKeysOf(result) })])
+    : db
+  const changed = await changeRootKey(writer, now(), (currentId, past) => {
     const found = newKeyInFile(file, currentId, past)
     wasInFile = found !== undefined
     return found ?? addedKey(file)
