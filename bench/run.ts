@@ -3,24 +3,25 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { drawRatios } from './chart.ts'
+import { fillDocument, inDocs } from './document.ts'
 import { drawFlameGraph } from './flame-graph.ts'
 import { load, type Caller } from './load.ts'
 import { machine, pinSelf } from './processes.ts'
 import { scenarios, startServers, type Scenario, type Servers } from './scenarios.ts'
 
 /*
- * npm run bench [-- SCENARIO …] [--seconds N] [--rounds N] [--out FILE] [--chart FILE] [--profile FILE]
+ * npm run bench [-- SCENARIO …] [--seconds N] [--rounds N] [--docs] [--profile FILE]
  *
  * Runs each scenario against all servers in turn, several rounds, and prints medians and ratios of medians. All servers
- * are on one core and this process is on another, where the system can pin them. Results go to a JSON file (--out) and a
- * chart (--chart); --profile draws where the server's time went, as a flame graph, and the ratios of that run are void.
+ * are on one core and this process is on another, where the system can pin them. With --docs, docs/performance.md and the
+ * files beside it are written anew. --profile draws where the server's time went, as a flame graph; the ratios of that run
+ * are void.
  */
 const { values, positionals } = parseArgs({
   options: {
     seconds: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '3' },
-    out: { type: 'string' },
-    chart: { type: 'string' },
+    docs: { type: 'boolean', default: false },
     profile: { type: 'string' },
   },
   allowPositionals: true,
@@ -67,13 +68,12 @@ try {
 } finally {
   for (const child of Object.values(servers)) await child.stop()
 }
-if (values.out !== undefined) {
-  write(
-    values.out,
-    `${JSON.stringify({ machine: machine(), seconds, rounds, firstAnswerMs, results }, null, 2)}\n`,
-  )
+if (values.docs) {
+  const measured = { machine: machine(), seconds, rounds, firstAnswerMs, results }
+  write(inDocs('performance.json'), `${JSON.stringify(measured, null, 2)}\n`)
+  write(inDocs('performance.svg'), drawRatios(results))
+  fillDocument('performance.md', { ratios: ratioTable(measured) })
 }
-if (values.chart !== undefined) write(values.chart, drawRatios(results))
 if (values.profile !== undefined && profileDirectory !== undefined) {
   const [file = ''] = readdirSync(profileDirectory)
   write(values.profile, drawFlameGraph(JSON.parse(readFileSync(join(profileDirectory, file), 'utf8'))))
@@ -158,6 +158,39 @@ function report({ title, goals }: Scenario, medians: ReadonlyMap<ServerName, Fig
     process.stdout.write(`  ${cells.join(' ')}\n`)
   }
   return { title, medians: Object.fromEntries(medians), ratios }
+}
+
+interface Measured {
+  readonly machine: ReturnType<typeof machine>
+  readonly firstAnswerMs: number
+  readonly results: Readonly<Record<string, Result>>
+}
+
+/** Markdown. */
+function ratioTable({ machine: { cpu, cores, node, at }, firstAnswerMs, results }: Measured): string {
+  const rows = Object.values(results).map(({ title, medians, ratios }) => {
+    const ours = medians['mintmarkOnPostgres'] ?? medians['mintmark']
+    const { bare, oidcProvider } = ratios
+    const slower = (ours?.p99AtHalfLoad ?? NaN) / (medians['bare']?.p99AtHalfLoad ?? NaN)
+    const cells = [
+      title,
+      bare?.rate.toFixed(2),
+      bare?.goal,
+      bare?.cpu.toFixed(2),
+      oidcProvider?.rate.toFixed(1),
+      oidcProvider?.goal,
+      slower.toFixed(1),
+      `${ours?.cpuMicroseconds.toFixed(0)} µs`,
+    ]
+    return `| ${cells.map(cell => cell ?? '').join(' | ')} |`
+  })
+  return [
+    `Measured on ${at.slice(0, 10)}: ${cores} cores of ${cpu}, Node.js ${node}. From its start to its first answer the server took ${firstAnswerMs.toFixed(0)} ms.`,
+    '',
+    '| | to bare Fastify | goal | by CPU | to node-oidc-provider | goal | p99 at half load, to bare Fastify | CPU |',
+    '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
+    ...rows,
+  ].join('\n')
 }
 
 function median<T>(items: readonly T[], of: (item: T) => number): number {

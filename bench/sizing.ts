@@ -1,5 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { fillDocument } from './document.ts'
 
 /** What one refresh costs on the average, with so many under way at once. Bytes, and microseconds of CPU. */
 export interface RefreshCost {
@@ -34,18 +33,9 @@ export interface Measured {
   readonly postgres: EngineCost
 }
 
-const file = join(import.meta.dirname, '../docs/scaling.md')
-
-/** Writes the tables of docs/scaling.md anew, each between its two marks. */
+/** Writes the tables of docs/scaling.md anew. */
 export function writeScaling(measured: Measured): void {
-  const tables = { cost: costTable(measured), sizing: sizingTable(measured) }
-  let text = readFileSync(file, 'utf8')
-  for (const [name, table] of Object.entries(tables)) {
-    const between = new RegExp(`(<!-- ${name} -->\\n)[^]*?(<!-- /${name} -->)`)
-    if (!between.test(text)) throw new Error(`${file} has no place for ${name}`)
-    text = text.replace(between, (_, begin: string, end: string) => `${begin}${table}\n${end}`)
-  }
-  writeFileSync(file, text)
+  fillDocument('scaling.md', { cost: costTable(measured), sizing: sizingTable(measured) })
 }
 
 function costTable({ machine, busyBefore, sqlite, postgres }: Measured): string {

@@ -16,6 +16,8 @@ export interface BatcherOptions<Entry, Result> {
   readonly limit: number
   /** How long an entry waits for its batch, in milliseconds; then it is refused, and nothing was done. */
   readonly patienceMs: number
+  /** How long a batch waits for more at the most, in milliseconds: in a flood of other requests a turn is long. */
+  readonly gatherMs: number
 }
 
 export interface Batcher<Entry, Result> {
@@ -26,9 +28,6 @@ export interface Batcher<Entry, Result> {
 
 /** How many turns of the event loop a batch waits for more: none waits in vain more than once. */
 const turnsMax = 8
-
-/** And how many milliseconds: in a flood of other requests a turn is long, and nobody shall wait for eight of them. */
-const gatherMs = 2
 
 /** The commit may have happened or not: nobody may judge the entries again as if it had not. */
 export class UnknownOutcome extends Error {
@@ -51,7 +50,7 @@ interface Waiting<Entry, Result> {
  * one does not fail its neighbours, except where nobody knows whether it was committed.
  */
 export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): Batcher<Entry, Result> {
-  const { keyOf, isSame, commit, mayBeOneEntry, limit, patienceMs } = options
+  const { keyOf, isSame, commit, mayBeOneEntry, limit, patienceMs, gatherMs } = options
   let queue: Waiting<Entry, Result>[] = []
   let isScheduled = false
 

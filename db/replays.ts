@@ -34,6 +34,7 @@ export function sqliteReplays(sqlite: Sqlite): RememberUse {
     mayBeOneEntry: error => !isBusy(error),
     limit: 128,
     patienceMs: 5000,
+    gatherMs: 2,
   })
 }
 

@@ -90,6 +90,7 @@ const grouping = {
     isSameKey(a.keyThumbprint, b.keyThumbprint) &&
     a.secretHash.equals(b.secretHash),
   patienceMs: 5000,
+  gatherMs: 2,
 }
 
 /** How many are committed together at the most. */

@@ -26,6 +26,7 @@ function open(
     mayBeOneEntry: () => true,
     limit: 4,
     patienceMs: 60_000,
+    gatherMs: 60_000,
     ...options,
     commit: async entries => {
       batches.push(entries.map(({ session, generation }) => `${session}${generation}`))
@@ -73,6 +74,15 @@ t.test('a batch gathers as long as each turn of the event loop brings more, but 
   }
   t.ok(batches.length > 2, 'a stream without end is committed piece by piece')
   await outcomes(all)
+})
+
+t.test('a batch gathers no longer than it may, however slow the turns are', async t => {
+  const { add, batches } = open(succeed, { limit: 100, gatherMs: 0 })
+  const all = [add(entry('a'))]
+  await nextTurn()
+  all.push(add(entry('b')))
+  await outcomes(all)
+  t.strictSame(batches, [['a0'], ['b0']])
 })
 
 t.test('what arrives while a batch is on its way makes the next one', async t => {
