@@ -117,24 +117,23 @@ t.test(
     const failures: string[] = []
     const kids = new Set<string>()
     let living: { alg: string; jwt: string; until: number }[] = []
-    for (let rotation = 0; rotation < 3; rotation++) {
+    // Three leads of 610 seconds, and an administrator who has the keys rotated all the time.
+    for (let step = 0; step < 96; step++) {
       for (const row of await listSigningKeys(server.ctx.db)) {
         if (phaseOf(row) !== 'active') continue
         kids.add(row.kid)
         await requestRotation(server.ctx.db, row.kid, server.ctx.now())
       }
-      for (let step = 0; step < 32; step++) {
-        await live(20)
-        for (const alg of algs) living.push({ alg, jwt: await token(alg), until: passed + 290 })
-        living = living.filter(({ until }) => until > passed)
-        for (const { title, alg, verify } of verifiers) {
-          const own = living.filter(held => held.alg === alg)
-          for (const held of [own[0], own.at(-1)])
-            if (held) await verify(held.jwt).catch(error => failures.push(`${title} at ${passed}: ${error}`))
-        }
+      await live(20)
+      for (const alg of algs) living.push({ alg, jwt: await token(alg), until: passed + 290 })
+      living = living.filter(({ until }) => until > passed)
+      for (const { title, alg, verify } of verifiers) {
+        const own = living.filter(held => held.alg === alg)
+        for (const held of [own[0], own.at(-1)])
+          if (held) await verify(held.jwt).catch(error => failures.push(`${title} at ${passed}: ${error}`))
       }
     }
     t.strictSame(failures, [], 'zero failed verifications')
-    t.equal(kids.size, 3 * algs.length, 'each ring has rotated each time')
+    t.ok(kids.size >= 3 * algs.length, `each ring has rotated: ${kids.size} keys have signed`)
   },
 )
