@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync, inflateSync } from 'node:zlib'
 import { getListFromStatusListJWT } from '@sd-jwt/jwt-status-list'
-import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose'
+import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
+import { revokeKey } from '../src/keys/emergency.ts'
 import {
   newStatusList,
   permutedPosition,
@@ -134,6 +135,30 @@ t.test("TS-1 a token says where its session's status is listed", async t => {
   const silent = await server.client('silent', { resources: 'https://offline.example' })
   const { access_token } = await server.logIn(silent, user)
   t.notOk('status' in decodeJwt(access_token), 'unless the resource does not want to know')
+})
+
+t.test('a list that was signed by a key that is revoked is signed anew, and sessions live on', async t => {
+  const { server, logIn } = await world(t)
+  const token = await logIn()
+  t.equal(await statusOf(server, token), 0)
+  const before = await server.request({ url: '/status-lists/0' })
+  const { kid: leaked = '' } = decodeProtectedHeader(before.body)
+  const { db, rootKeys, now } = server.ctx
+  t.ok(await revokeKey({ db, rootKeys, now, reason: 'leaked' }, leaked))
+  await server.follow()
+
+  const after = await server.request({ url: '/status-lists/0' })
+  const { keys } = (await server.request({ url: '/.well-known/jwks.json' })).json<{
+    keys: { kid: string }[]
+  }>()
+  const published = keys.map(({ kid }) => kid)
+  t.notOk(published.includes(leaked))
+  t.ok(published.includes(decodeProtectedHeader(after.body).kid ?? ''), 'by a key that is in the JWKS')
+  t.not(after.headers.etag, before.headers.etag)
+  const asked = { 'if-none-match': String(before.headers.etag) }
+  const revalidated = await server.request({ url: '/status-lists/0', headers: asked })
+  t.equal(revalidated.statusCode, 200, 'whoever has the old one gets the new one')
+  t.equal(await statusOf(server, token), 0, 'the session is not revoked with the key')
 })
 
 t.test('TS-3 TS-5 a list is signed, has a time to live, and is cached as long as it is good', async t => {
