@@ -102,7 +102,10 @@ t.test(
         )
         try {
           const verify = await load(file)
-          await verify(await token(alg))
+          const right = await token(alg)
+          await verify(right)
+          const changed = right.replace(/[^.](?=[^.]{20}$)/, last => (last === 'A' ? 'B' : 'A'))
+          await t.rejects(verify(changed), `${name} ${alg} refuses a token with another signature`)
           verifiers.push({ title: `${name} ${alg}`, alg, verify })
           verdicts.push('yes')
         } catch (error) {
