@@ -9,6 +9,7 @@ import { commandsOf } from '../src/command-line.ts'
 import type { Terminal } from '../src/commands/command.ts'
 import { insertAuditEntries } from '../db/audit.ts'
 import { openDatabase } from '../db/open-database.ts'
+import { listSigningKeys } from '../db/signing-keys.ts'
 import { auditEntry } from '../src/audit-trail.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
 import { commandLine, issuer, mainFile } from './cli.ts'
@@ -317,9 +318,15 @@ t.test('doctor looks at a running server, through the address that clients use',
     .where('alg', '=', 'ES256')
     .where('activated_at', 'is not', null)
     .execute()
+  const [damaged] = await listSigningKeys(database)
+  if (!damaged) throw new Error('there is no key')
+  const odd = { ...damaged, kid: '\u001b[2J\n"', activated_at: 1, retired_at: 1 }
+  await database.sql.insertInto('signing_keys').values(odd).execute()
   await database.close()
   const { code, stdout, stderr } = await call('doctor')
   t.match({ code, stderr }, { code: 1, stderr: '' })
   t.match(stdout, /problem {2}keys +the RS256 key [\w-]{43} does not open/)
   t.match(stdout, /problem {2}keys +no key signs ES256/)
+  t.match(stdout, /the \w+ key \\u001b\[2J\\n\\" does not open/, 'an odd kid is told, and nothing obeys it')
+  t.notMatch(stdout, '\u001b[2J')
 })

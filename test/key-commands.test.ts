@@ -54,6 +54,19 @@ await forEachEngine(t, 'a key that leaked is revoked: its tokens end, the sessio
   t.equal(kidOf(refreshed.access_token), next, 'a refresh gets a token by the next key')
   t.match(await other.introspect(web, refreshed.access_token), { active: true })
 
+  // Signed answers have a ring of their own, whose key may leak just as well.
+  const type = 'application/token-introspection+jwt'
+  const form = { token: refreshed.access_token, ...web.form }
+  const answer = async (each: TestServer) => (await each.post('/introspect', form, { accept: type })).body
+  const signer = kidOf(await answer(other))
+  t.match(await revokeKey(emergency(server), signer), { alg: 'RS256', phase: 'active' })
+  for (const each of [server, other]) {
+    await each.follow()
+    const kid = kidOf(await answer(each))
+    t.not(kid, signer, 'a revoked key signs no answers')
+    t.ok((await published(each)).includes(kid), 'but one that is published')
+  }
+
   // A next key, a retiring one, and an active one without a sound follower.
   const follower =
     (await listSigningKeys(db)).find(row => row.alg === 'ES256' && phaseOf(row) === 'next')?.kid ?? ''

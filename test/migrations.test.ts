@@ -7,6 +7,7 @@ import { migrate, schemaStatus, thisProgram, type Migration, type Program } from
 import { openDatabase } from '../db/open-database.ts'
 import { commandLine } from './cli.ts'
 import { forEachEngine, postgresEnv, sharedCluster } from './engines.ts'
+import { startAllAtOnce } from './first-starts.ts'
 import { startFleet } from './fleet.ts'
 import { lintMigration } from './migration-lint.ts'
 import { beginSession, madeAt, rotationOf, seed } from './records.ts'
@@ -51,6 +52,10 @@ await forEachEngine(
     t.equal(made.length, 1, 'each migration ran once')
   },
 )
+
+t.test('servers that start at once in an empty directory have one ring', async t => {
+  await startAllAtOnce(t, 3)
+})
 
 t.test('a migration that must wait for a lock lets the others pass', async t => {
   const { MINTMARK_DATABASE_URL: url = '' } = await postgresEnv(t)

@@ -13,9 +13,11 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { findInstallation } from '../db/installation.ts'
 import { changeRootKey, findRootKeyUse, listRootKeys } from '../db/root-keys.ts'
 import { listSigningKeys } from '../db/signing-keys.ts'
 import { findUser } from '../db/users.ts'
+import { revokeKey } from '../src/keys/emergency.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root-key-file.ts'
 import { readRootKeys } from '../src/keys/root-key.ts'
 import { replacedRootKey, rotateRootKey } from '../src/keys/root-rotation.ts'
@@ -314,13 +316,52 @@ t.test(
     )
     const there = await one.refresh(web, here.refresh_token)
     t.ok(there)
+    const next = (await listSigningKeys(one.ctx.db)).find(row => row.activated_at === null)?.kid ?? ''
+    const { db, rootKeys, now } = one.ctx
+    await revokeKey({ db, rootKeys, now, reason: 'replaced' }, next)
+    for (const server of [one, far]) await server.follow()
+    t.not((await far.request({ url: jwks })).body, (await one.request({ url: jwks })).body, 'but no new one')
 
     cpSync(one.ctx.config.rootKeyFile, ownFile)
     t.ok(await far.refresh(web, there.refresh_token), 'with the new file it knows the token at once')
     await far.follow()
     t.equal(far.ctx.rootKeys.currentId, one.ctx.rootKeys.currentId)
+    t.equal(
+      (await far.request({ url: jwks })).body,
+      (await one.request({ url: jwks })).body,
+      'and opens the new key',
+    )
   },
 )
+
+t.test('a rotation of the root key that was interrupted is finished by a server, once', async t => {
+  const server = await startServer(t)
+  const { db, config, now } = server.ctx
+  const id = addRootKey(config.rootKeyFile) ?? ''
+  const { from } = await changeRootKey(db, now(), () => id)
+  await server.follow()
+  const under = async () => new Set((await listSigningKeys(db)).map(row => row.root_key_id))
+  t.strictSame([...(await under())], [id])
+  const revision = async () => (await findInstallation(db))?.revision
+  // Hears of what it has done itself.
+  await server.follow()
+  const before = await revision()
+  await server.follow()
+  t.equal(await revision(), before, 'nothing is sealed again')
+
+  const { rootKeyFile } = config
+  const [first = '', second = ''] = readFileSync(rootKeyFile, 'utf8').trim().split('\n')
+  writeFileSync(rootKeyFile, `${second}\n${first}\n`, { mode: 0o600 })
+  const again = await rotate(server)
+  t.notOk([from, id].includes(again.to), 'a root key of the past is never taken up again')
+  const open = readRootKeys(config)
+  writeFileSync(rootKeyFile, `${newKeyText()}\n`, { mode: 0o600 })
+  await t.rejects(
+    rotateRootKey({ db, rootKeys: open, file: config, now }),
+    { message: /lacks the current key/ },
+    'nor is the current one left behind',
+  )
+})
 
 t.test('a root key file that is damaged while a server runs changes nothing but the log', async t => {
   const server = await startServer(t)

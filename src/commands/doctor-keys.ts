@@ -1,3 +1,4 @@
+import type { SigningKeyTable } from '../../db/database.ts'
 import { listResources } from '../../db/resources.ts'
 import { listSigningKeys } from '../../db/signing-keys.ts'
 import type { Installation } from '../installation.ts'
@@ -25,7 +26,7 @@ export async function checkKeys(
     if (opened.kind === 'open') continue
     findings.push({
       verdict: 'problem',
-      text: `the ${row.alg} key ${row.kid} does not open: ${opened.reason}`,
+      text: `the ${nameOf(row)} does not open: ${opened.reason}`,
       advice:
         opened.kind === 'unknown'
           ? 'put the root key file back from your backup, or upgrade this program'
@@ -59,4 +60,9 @@ export async function checkKeys(
   return [
     { verdict: 'ok', text: `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them` },
   ]
+}
+
+/** What stands in a damaged row may be anything, also what a terminal would obey. */
+function nameOf({ alg, kid }: Pick<SigningKeyTable, 'alg' | 'kid'>): string {
+  return JSON.stringify(`${alg} key ${kid}`).slice(1, -1)
 }
