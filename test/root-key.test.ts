@@ -320,6 +320,11 @@ t.test(
     const { db, rootKeys, now } = one.ctx
     await revokeKey({ db, rootKeys, now, reason: 'replaced' }, next)
     for (const server of [one, far]) await server.follow()
+    t.strictSame(
+      [...new Set((await listSigningKeys(db)).map(row => row.root_key_id))],
+      [one.ctx.rootKeys.currentId],
+      'it seals nothing under the root key of before',
+    )
     t.not((await far.request({ url: jwks })).body, (await one.request({ url: jwks })).body, 'but no new one')
 
     cpSync(one.ctx.config.rootKeyFile, ownFile)
@@ -350,8 +355,10 @@ t.test('a rotation of the root key that was interrupted is finished by a server,
   t.equal(await revision(), before, 'nothing is sealed again')
 
   const { rootKeyFile } = config
-  const [first = '', second = ''] = readFileSync(rootKeyFile, 'utf8').trim().split('\n')
+  const lines = readFileSync(rootKeyFile, 'utf8').split('\n')
+  const [first = '', second = ''] = lines.filter(line => /^[\w-]{43}$/.test(line))
   writeFileSync(rootKeyFile, `${second}\n${first}\n`, { mode: 0o600 })
+  t.strictSame([...readRootKeyFile(config).keys()], [from, id])
   const again = await rotate(server)
   t.notOk([from, id].includes(again.to), 'a root key of the past is never taken up again')
   const open = readRootKeys(config)

@@ -41,7 +41,9 @@ export async function readRing({ rows, record, rootKeys, before, log }: RingSour
   for (const row of rows) {
     if (phaseOf(row) === 'revoked') continue
     const known = before?.byKid.get(row.kid)
-    const opened = known && isSameSeal(known.row, row) ? undefined : await openKey(row, rootKeys)
+    // What was unknown stays so until it opens: it must not be sealed under the root key of before.
+    const isRead = known && isSameSeal(known.row, row) && !before?.unknown.has(row.kid)
+    const opened = isRead ? undefined : await openKey(row, rootKeys)
     // A server that does not have a new root key yet goes on with what it has.
     if (known && (!opened || opened.kind === 'unknown')) byKid.set(row.kid, { ...known, row })
     else if (opened?.kind === 'open') byKid.set(row.kid, opened.key)
