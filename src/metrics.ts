@@ -64,40 +64,47 @@ function registryOf(ctx: Context): Registry {
 /** One value, with its labels. */
 type Sample<Label extends string> = readonly [labels: Readonly<Record<Label, string>>, value: number]
 
+interface Described<Label extends string> {
+  readonly name: string
+  readonly help: string
+  readonly labels: readonly Label[]
+}
+
+type Samples<Label extends string> = () => Iterable<Sample<Label>>
+
 /** A counter whose values are kept elsewhere, as plain numbers, and read when somebody asks. */
 function counter<Label extends string>(
   registry: Registry,
-  { name, help, labels }: { readonly name: string; readonly help: string; readonly labels: readonly Label[] },
-  samples: () => Iterable<Sample<Label>>,
+  described: Described<Label>,
+  samples: Samples<Label>,
 ): void {
-  new Counter<Label>({
-    name,
-    help,
-    labelNames: labels,
-    registers: [registry],
-    collect() {
-      this.reset()
-      for (const [of, value] of samples()) this.inc(of, value)
-    },
-  })
+  new Counter<Label>(shown(registry, described, samples))
 }
 
 /** As `counter`, for what goes up and down. */
 function gauge<Label extends string>(
   registry: Registry,
-  { name, help, labels }: { readonly name: string; readonly help: string; readonly labels: readonly Label[] },
-  samples: () => Iterable<Sample<Label>>,
+  described: Described<Label>,
+  samples: Samples<Label>,
 ): void {
-  new Gauge<Label>({
+  new Gauge<Label>(shown(registry, described, samples))
+}
+
+function shown<Label extends string>(
+  registry: Registry,
+  { name, help, labels }: Described<Label>,
+  samples: Samples<Label>,
+) {
+  return {
     name,
     help,
     labelNames: labels,
     registers: [registry],
-    collect() {
+    collect(this: Counter<Label> | Gauge<Label>) {
       this.reset()
-      for (const [of, value] of samples()) this.set(of, value)
+      for (const [of, value] of samples()) this.inc(of, value)
     },
-  })
+  }
 }
 
 /** What becomes of a refresh token, in the words of the documentation. */
