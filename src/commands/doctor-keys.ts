@@ -1,4 +1,3 @@
-import type { SigningKeyTable } from '../../db/database.ts'
 import { listResources } from '../../db/resources.ts'
 import { listSigningKeys } from '../../db/signing-keys.ts'
 import type { Installation } from '../installation.ts'
@@ -8,7 +7,7 @@ import { latestTimeOf } from '../keys/ring-follower.ts'
 import { openKey } from '../keys/signing-key.ts'
 import type { Run } from './command.ts'
 import type { Finding } from './doctor.ts'
-import { counted, formatTime } from './output.ts'
+import { counted, formatTime, printable } from './output.ts'
 
 /** How late a rotation may be where a server runs. */
 const lateSeconds = 3600
@@ -26,7 +25,7 @@ export async function checkKeys(
     if (opened.kind === 'open') continue
     findings.push({
       verdict: 'problem',
-      text: `the ${nameOf(row)} does not open: ${opened.reason}`,
+      text: `the ${printable(`${row.alg} key ${row.kid}`)} does not open: ${opened.reason}`,
       advice:
         opened.kind === 'unknown'
           ? 'put the root key file back from your backup, or upgrade this program'
@@ -60,9 +59,4 @@ export async function checkKeys(
   return [
     { verdict: 'ok', text: `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them` },
   ]
-}
-
-/** What stands in a damaged row may be anything, also what a terminal would obey. */
-function nameOf({ alg, kid }: Pick<SigningKeyTable, 'alg' | 'kid'>): string {
-  return JSON.stringify(`${alg} key ${kid}`).slice(1, -1)
 }

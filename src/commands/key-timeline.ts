@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import type { SigningKeyTable } from '../../db/database.ts'
 import type { KeyPlan } from '../keys/key-life.ts'
-import { formatTime } from './output.ts'
+import { formatTime, printable } from './output.ts'
 
 export interface Timeline {
   readonly rows: readonly SigningKeyTable[]
@@ -28,8 +28,7 @@ const stateWidth = 8
 
 /** So much of a kid tells it from the others, and is enough for `mintmark key revoke`. */
 export function shortKid(kid: string): string {
-  // What is in the database is not always what we wrote there.
-  return JSON.stringify(kid).slice(1, -1).slice(0, 8)
+  return printable(kid).slice(0, 8)
 }
 
 /** The rings as lines in time, one for each key, with one through all of them for now. */

@@ -10,7 +10,7 @@ import { policyVerb } from './key-policy.ts'
 import { revokeVerb } from './key-revoke.ts'
 import { rootKeyVerbs } from './key-root.ts'
 import { drawTimeline, nextSteps, shortKid } from './key-timeline.ts'
-import { formatTime, table } from './output.ts'
+import { formatTime, printable, table } from './output.ts'
 import { readRings, type Rings } from './rings.ts'
 
 /** `mintmark key`: the keys that sign tokens, and the root key that everything secret is encrypted under. */
@@ -72,7 +72,7 @@ function drawn({ rows, plan }: Rings, { now, stdout }: Run): string {
   const cells = rows.map(row => {
     const { phase = '', signsFrom = null, retiresAt = null, goneAt = null } = plan.get(row.kid) ?? {}
     const times = [row.published_at, signsFrom, retiresAt, goneAt].map(formatTime)
-    return ['  ' + JSON.stringify(row.kid).slice(1, -1), row.alg, phase, ...times, row.revoke_reason ?? '']
+    return [`  ${printable(row.kid)}`, row.alg, phase, ...times, row.revoke_reason ?? '']
   })
   const columns = ['  KID', 'ALG', 'STATE', 'PUBLISHED', 'SIGNS FROM', 'RETIRES', 'GONE']
   const isAnyRevoked = rows.some(row => row.revoked_at !== null)

@@ -81,6 +81,11 @@ export function table(columns: readonly string[], rows: readonly (readonly strin
   return [columns, ...rows].map(cells => alignedLine(cells, widths)).join('\n')
 }
 
+/** What stands in a damaged row may be anything, also what a terminal would obey. */
+export function printable(text: string): string {
+  return JSON.stringify(text).slice(1, -1)
+}
+
 /** `2026-03-09 17:05:30Z`; nothing for no time. */
 export function formatTime(epochSeconds: number | null): string {
   return epochSeconds === null
