@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { sql as fragment, type Kysely } from 'kysely'
+import { sql as fragment, type Kysely, type UpdateObject } from 'kysely'
 import type { Writer } from './audit.ts'
 import type { ClientTable, Database, Tables } from './database.ts'
 import { insertEnding, type Ending, type EpochEnding } from './endings.ts'
@@ -25,7 +25,7 @@ export async function listClientOrigins({ sql }: Database): Promise<ReadonlySet<
   return new Set(rows.flatMap(row => row.cors_origins.split(' ')))
 }
 
-/** A client of which nothing more is said has a secret or is public, and is given bearer tokens. */
+/** A client of which nothing more is said has a secret or is public, is given bearer tokens, and nothing special. */
 const plain = {
   jwks: null,
   jwks_uri: null,
@@ -33,6 +33,17 @@ const plain = {
   tls_subject: null,
   dpop_bound: 0,
   tls_bound: 0,
+  old_secret_hash: null,
+  old_secret_expires_at: null,
+  resources: '',
+  introspects: '',
+  is_admin: 0,
+  refresh_policy: 'rotate',
+  refresh_idle_seconds: null,
+  refresh_absolute_seconds: null,
+  forwards_user_address: 0,
+  cors_origins: '',
+  disabled_at: null,
 } as const
 
 export type NewClient = Omit<ClientTable, 'epoch' | 'auth_method' | keyof typeof plain> &
@@ -70,16 +81,19 @@ export async function changeClient(
   return changeColumns(db, id, settings)
 }
 
+/** `from` is how the client must authenticate until now; undefined where that is of no account. */
 async function changeColumns(
   { transact }: Writer,
   id: string,
-  columns: Partial<ClientTable>,
+  columns: UpdateObject<Tables, 'clients'>,
+  from?: ClientTable['auth_method'],
 ): Promise<boolean> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('clients')
       .set(columns)
       .where('id', '=', id)
+      .$if(from !== undefined, query => query.where('auth_method', '=', from ?? 'none'))
       .executeTakeFirstOrThrow()
     if (numUpdatedRows !== 1n) return false
     await raiseRevision(transaction)
@@ -93,7 +107,7 @@ async function changeColumns(
  * earlier ends in any case.
  */
 export async function rotateClientSecret(
-  { transact }: Writer,
+  db: Writer,
   id: string,
   {
     from,
@@ -106,25 +120,13 @@ export async function rotateClientSecret(
   },
 ): Promise<boolean> {
   const keepsKeys = from === 'private_key_jwt' && oldExpiresAt !== null
-  return transact(async transaction => {
-    const { numUpdatedRows } = await transaction
-      .updateTable('clients')
-      .set({
-        auth_method: 'client_secret',
-        secret_hash: secretHash,
-        ...(keepsKeys
-          ? { keys_expire_at: oldExpiresAt }
-          : { jwks: null, jwks_uri: null, keys_expire_at: null }),
-        old_secret_hash: oldExpiresAt === null ? null : fragment.ref('secret_hash'),
-        old_secret_expires_at: oldExpiresAt,
-      })
-      .where('id', '=', id)
-      .where('auth_method', '=', from)
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return false
-    await raiseRevision(transaction)
-    return true
-  })
+  const columns = {
+    auth_method: 'client_secret',
+    secret_hash: secretHash,
+    ...(keepsKeys ? { keys_expire_at: oldExpiresAt } : { jwks: null, jwks_uri: null, keys_expire_at: null }),
+    ...secretOfBefore(oldExpiresAt),
+  } as const
+  return changeColumns(db, id, columns, from)
 }
 
 /**
@@ -132,7 +134,7 @@ export async function rotateClientSecret(
  * `from`. A secret stays good until `oldExpiresAt`, or with null ends now; keys end now.
  */
 export async function setClientKeys(
-  { transact }: Writer,
+  db: Writer,
   id: string,
   {
     from,
@@ -144,25 +146,21 @@ export async function setClientKeys(
     readonly oldExpiresAt: number | null
   },
 ): Promise<boolean> {
-  return transact(async transaction => {
-    const { numUpdatedRows } = await transaction
-      .updateTable('clients')
-      .set({
-        auth_method: from === 'client_secret' ? 'private_key_jwt' : from,
-        ...keys,
-        keys_expire_at: null,
-        secret_hash: null,
-        old_secret_hash: oldExpiresAt === null ? null : fragment.ref('secret_hash'),
-        old_secret_expires_at: oldExpiresAt,
-      })
-      .where('id', '=', id)
-      .where('auth_method', '=', from)
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return false
-    await raiseRevision(transaction)
-    return true
-  })
+  const columns = {
+    auth_method: from === 'client_secret' ? 'private_key_jwt' : from,
+    ...keys,
+    keys_expire_at: null,
+    secret_hash: null,
+    ...secretOfBefore(oldExpiresAt),
+  } as const
+  return changeColumns(db, id, columns, from)
 }
+
+/** The secret that was current until now stays good until then; with null it ends. */
+const secretOfBefore = (oldExpiresAt: number | null) => ({
+  old_secret_hash: oldExpiresAt === null ? null : fragment.ref<Buffer | null>('secret_hash'),
+  old_secret_expires_at: oldExpiresAt,
+})
 
 /** A client, and the epoch from which on its sessions live. */
 export type RaisedClient = Pick<ClientTable, 'id' | 'epoch'>

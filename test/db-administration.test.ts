@@ -51,20 +51,9 @@ async function emptyDatabase(t: Test, env: EngineEnv = {}): Promise<Database & {
 const clientRow = (id: string, more: Partial<ClientTable> = {}): NewClient => ({
   id,
   secret_hash: Buffer.alloc(32, 1),
-  old_secret_hash: null,
-  old_secret_expires_at: null,
   grant_types: 'password refresh_token',
   scope: '',
-  resources: '',
-  introspects: '',
-  is_admin: 0,
-  refresh_policy: 'rotate',
-  refresh_idle_seconds: null,
-  refresh_absolute_seconds: null,
-  forwards_user_address: 0,
-  cors_origins: '',
   created_at: now,
-  disabled_at: null,
   ...more,
 })
 

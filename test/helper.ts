@@ -192,21 +192,10 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
       await insertClient(ctx.db, {
         id,
         secret_hash: secret === undefined ? null : hashSecret(secret),
-        old_secret_hash: null,
-        old_secret_expires_at: null,
         grant_types: isPublic ? 'password refresh_token' : 'password refresh_token client_credentials',
         scope: 'read write',
-        resources: '',
-        introspects: '',
-        is_admin: 0,
-        refresh_policy: 'rotate',
-        refresh_idle_seconds: null,
-        refresh_absolute_seconds: null,
-        forwards_user_address: 0,
-        cors_origins: '',
         epoch: 0,
         created_at: ctx.now(),
-        disabled_at: null,
         ...settings,
       })
       await ctx.registry.follow()

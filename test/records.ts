@@ -45,20 +45,9 @@ export async function seed(db: Database): Promise<Buffer> {
   await insertClient(db, {
     id: 'web',
     secret_hash: null,
-    old_secret_hash: null,
-    old_secret_expires_at: null,
     grant_types: 'password refresh_token',
     scope: 'read',
-    resources: '',
-    introspects: '',
-    is_admin: 0,
-    refresh_policy: 'rotate',
-    refresh_idle_seconds: null,
-    refresh_absolute_seconds: null,
-    forwards_user_address: 0,
-    cors_origins: '',
     created_at: madeAt,
-    disabled_at: null,
   })
   const id = newUuid(madeAt)
   await insertUser(db, {

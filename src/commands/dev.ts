@@ -73,20 +73,10 @@ async function addDemo(ctx: Context): Promise<Demo | undefined> {
   const isFirst = await insertClient(entry('client_created', { clientId: demoName }), {
     id: demoName,
     secret_hash: hashSecret(demo.clientSecret),
-    old_secret_hash: null,
-    old_secret_expires_at: null,
     grant_types: 'password refresh_token client_credentials',
     scope: demoScope,
     resources: demoResource,
-    introspects: '',
-    is_admin: 0,
-    refresh_policy: 'rotate',
-    refresh_idle_seconds: null,
-    refresh_absolute_seconds: null,
-    forwards_user_address: 0,
-    cors_origins: '',
     created_at: now,
-    disabled_at: null,
   })
   return isFirst ? demo : undefined
 }

@@ -58,21 +58,11 @@ export async function makeTemplate(home: string, env: EngineEnv): Promise<void> 
       id: kind,
       // Only a client that can prove who it is may keep a token.
       secret_hash: kind === 'reuse' ? hashSecret(secret) : null,
-      old_secret_hash: null,
-      old_secret_expires_at: null,
       grant_types: 'password refresh_token',
       scope: '',
-      resources: '',
-      introspects: '',
-      is_admin: 0,
       refresh_policy: kind,
-      refresh_idle_seconds: null,
-      refresh_absolute_seconds: null,
-      forwards_user_address: 0,
-      cors_origins: '',
       // Long ago, so that no clock is set back to before it.
       created_at: 0,
-      disabled_at: null,
     })
   }
   await insertUser(ctx.db, {
