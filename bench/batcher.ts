@@ -39,24 +39,16 @@ for (const { disk, ...nodeArgs } of disks) {
     for (let round = 0; round < rounds; round++) {
       measured.push({ alone: await measure(alone), together: await measure(together) })
     }
-    const median = (of: (round: (typeof measured)[number]) => number) =>
-      measured.map(of).toSorted((a, b) => a - b)[Math.floor(rounds / 2)] ?? 0
+    const cell = (width: number, digits: number, of: (round: (typeof measured)[number]) => number) => {
+      const median = measured.map(of).toSorted((a, b) => a - b)[Math.floor(rounds / 2)] ?? 0
+      return median.toFixed(digits).padStart(width)
+    }
     const cells = [
-      median(round => round.alone.perSecond)
-        .toFixed(0)
-        .padStart(19),
-      median(round => round.together.perSecond)
-        .toFixed(0)
-        .padStart(10),
-      median(round => round.together.perSecond / round.alone.perSecond)
-        .toFixed(2)
-        .padStart(7),
-      median(round => round.alone.cpuMicroseconds)
-        .toFixed(0)
-        .padStart(14),
-      median(round => round.together.cpuMicroseconds)
-        .toFixed(0)
-        .padStart(10),
+      cell(19, 0, round => round.alone.perSecond),
+      cell(10, 0, round => round.together.perSecond),
+      cell(7, 2, round => round.together.perSecond / round.alone.perSecond),
+      cell(14, 0, round => round.alone.cpuMicroseconds),
+      cell(10, 0, round => round.together.cpuMicroseconds),
     ]
     process.stdout.write(`${disk.padEnd(13)} ${cells.join(' ')}\n`)
   } finally {

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { refreshing } from './callers.ts'
@@ -39,12 +38,7 @@ interface Guessed {
 const connectionsOfUsers = 64
 
 pinSelf(1)
-const metricsPort = await freePort()
-const server = await startMintmark({
-  sessions: connectionsOfUsers,
-  cpu: 0,
-  env: { MINTMARK_METRICS_PORT: String(metricsPort) },
-})
+const server = await startMintmark({ sessions: connectionsOfUsers, cpu: 0 })
 const callers = server.refreshTokens.map(refreshing)
 const mebibytes = () => ((server.residentBytes() ?? NaN) / 2 ** 20).toFixed(0)
 
@@ -89,15 +83,6 @@ async function measure(title: string) {
 }
 
 async function eventLoopMs(): Promise<number> {
-  const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
+  const metrics = await (await fetch(server.metricsUrl)).text()
   return 1000 * Number(/^nodejs_eventloop_lag_p99_seconds (\S+)/m.exec(metrics)?.[1])
-}
-
-async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address() as AddressInfo
-  listener.close()
-  await once(listener, 'close')
-  return port
 }

@@ -12,6 +12,7 @@ import { makeRootKeyFile } from '../src/keys/root-key-file.ts'
 import { sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { hashSecret, newSessionSecret, newUuid } from '../src/protocol/secrets.ts'
 import { openPasswords } from '../src/passwords.ts'
+import { freePort } from '../test/free-port.ts'
 import { startChild, type Child } from './processes.ts'
 import { publicJwk } from './proofs.ts'
 import { multiplySession } from './sessions.ts'
@@ -28,6 +29,7 @@ export interface Mintmark extends Child {
   /** Of the sessions that are there; whoever refreshes one may put the newest in its place. */
   readonly refreshTokens: string[]
   readonly databaseFile: string
+  readonly metricsUrl: string
 }
 
 export interface MintmarkOptions {
@@ -48,7 +50,13 @@ export async function startMintmark({
   nodeArgs = [],
 }: MintmarkOptions): Promise<Mintmark> {
   const home = mkdtempSync(join(tmpdir(), 'mintmark-bench-'))
-  const settings = { MINTMARK_HOME: home, MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env }
+  const metricsPort = await freePort()
+  const settings = {
+    MINTMARK_HOME: home,
+    MINTMARK_PORT: '0',
+    MINTMARK_METRICS_PORT: String(metricsPort),
+    ...env,
+  }
   // Only for a new embedded database does the server make one by itself.
   mkdirSync(join(home, 'keys'))
   makeRootKeyFile(join(home, 'keys/root.key'))
@@ -57,6 +65,7 @@ export async function startMintmark({
   return {
     ...child,
     refreshTokens,
+    metricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
     databaseFile: join(home, 'db/mintmark.sqlite'),
     stop: async () => {
       await child.stop()
@@ -82,8 +91,6 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
   await insertClient(db, {
     id: clientId,
     secret_hash: hashSecret(clientSecret),
-    old_secret_hash: null,
-    old_secret_expires_at: null,
     // As while it moves from keys to a secret: it may use either.
     jwks: JSON.stringify({ keys: [publicJwk] }),
     keys_expire_at: now() + 86_400,
@@ -91,14 +98,7 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
     scope,
     resources: resource,
     introspects: resource,
-    is_admin: 0,
-    refresh_policy: 'rotate',
-    refresh_idle_seconds: null,
-    refresh_absolute_seconds: null,
-    forwards_user_address: 0,
-    cors_origins: '',
     created_at: now(),
-    disabled_at: null,
   })
   const user = { id: newUuid(now()), username, ...(await passwords.hash(password)), roles: '', epoch: 0 }
   await insertUser(db, { ...user, created_at: now(), disabled_at: null })

@@ -1,8 +1,8 @@
-import { createServer, type AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
 import { BearerError, createVerifier } from '../src/resource-server/verifier.ts'
+import { freePort } from '../test/free-port.ts'
 import { basic, password, resource, startMintmark, username } from './mintmark.ts'
 
 /*
@@ -133,12 +133,4 @@ async function measure({ tokenSeconds, delaySeconds }: (typeof allSettings)[numb
       `${`${tokenSeconds} s`.padEnd(11)} ${`${delaySeconds} s`.padEnd(11)} ${names[way].padEnd(22)} ${String(sorted.length).padStart(5)}  ${figures.join(' ')}`,
     )
   }
-}
-
-async function freePort(): Promise<number> {
-  const holder = createServer()
-  await new Promise<void>(listening => holder.listen(0, '127.0.0.1', listening))
-  const { port } = holder.address() as AddressInfo
-  await new Promise(closed => holder.close(closed))
-  return port
 }
