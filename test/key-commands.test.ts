@@ -11,6 +11,7 @@ import { phaseOf, planRing } from '../src/keys/key-life.ts'
 import { commandLine } from './cli.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, startServer, type TestServer } from './helper.ts'
+import { publishedOnly } from './key-rows.ts'
 
 const published = async (server: TestServer): Promise<string[]> => {
   const { keys } = (await server.request({ url: '/.well-known/jwks.json' })).json()
@@ -308,13 +309,7 @@ t.test('`key list` draws the rings, and says what comes next', async t => {
     sealed_private_key: Buffer.alloc(0),
     root_key_id: '',
     published_at: at - 60 * day,
-    activated_at: null,
-    retired_at: null,
-    verify_until: 0,
-    verify_seconds: 0,
-    witnessed_seconds: 0,
-    rotation_requested_at: null,
-    revoked_at: null,
+    ...publishedOnly,
     revoke_reason: null,
     ...state,
   })

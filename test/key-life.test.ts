@@ -1,6 +1,7 @@
 import t from 'tap'
 import { judgeRing, planRing, type KeyState, type RingStep } from '../src/keys/key-life.ts'
 import { policyProblems, type RingPolicy } from '../src/keys/key-policy.ts'
+import { publishedOnly } from './key-rows.ts'
 import { checkWorlds } from './ring-world.ts'
 
 const day = 86_400
@@ -12,13 +13,7 @@ const key = (kid: string, state: Partial<KeyState>): KeyState => ({
   kid,
   alg: 'ES256',
   published_at: now - 60 * day,
-  activated_at: null,
-  retired_at: null,
-  verify_until: 0,
-  verify_seconds: 0,
-  witnessed_seconds: 0,
-  revoked_at: null,
-  rotation_requested_at: null,
+  ...publishedOnly,
   ...state,
 })
 const active = (state: Partial<KeyState> = {}) => key('active', { activated_at: now - 30 * day, ...state })

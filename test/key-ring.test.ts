@@ -22,6 +22,7 @@ import { phaseOf } from '../src/keys/key-life.ts'
 import { derOfRaw, rawOfDer } from '../src/keys/algorithms.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, isOAuthError, startedAt as at, startServer, type TestServer } from './helper.ts'
+import { publishedOnly } from './key-rows.ts'
 
 const day = 86_400
 const lead = 610
@@ -32,13 +33,7 @@ const row = (kid: string, alg: string, state: Partial<SigningKeyTable> = {}): Si
   sealed_private_key: Buffer.alloc(1),
   root_key_id: 'none',
   published_at: at,
-  activated_at: null,
-  retired_at: null,
-  verify_until: 0,
-  verify_seconds: 0,
-  witnessed_seconds: 0,
-  rotation_requested_at: null,
-  revoked_at: null,
+  ...publishedOnly,
   revoke_reason: null,
   ...state,
 })

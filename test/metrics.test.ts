@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { startServer as serve } from '../src/commands/serve.ts'
 import { loadConfig } from '../src/config.ts'
@@ -8,23 +6,14 @@ import { openLog } from '../src/log.ts'
 import { openMetrics } from '../src/metrics.ts'
 import { formatUuid, parseUuid } from '../src/protocol/secrets.ts'
 import { onSqlite } from './engines.ts'
+import { freePort, holdPort } from './free-port.ts'
 import { isOAuthError, startServer, startedAt, testClient } from './helper.ts'
 
 const day = 86_400
 
-/** A port of the loopback interface that nobody listens on, and a function that keeps others from it. */
-async function freePort() {
-  const holder = createServer().listen(0, '127.0.0.1')
-  await once(holder, 'listening')
-  const { port } = holder.address() as AddressInfo
-  const release = async () => void (await once(holder.close(), 'close'))
-  return { port, release }
-}
-
 /** A server, and what its metrics say: each sample by its name and labels. */
 async function world(t: Test) {
-  const { port, release } = await freePort()
-  await release()
+  const port = await freePort()
   // Its clock is the test's; with PostgreSQL it would be that of the database.
   const server = await startServer(t, { ...onSqlite, MINTMARK_METRICS_PORT: String(port) })
   const metrics = openMetrics(server.ctx)
@@ -178,7 +167,7 @@ t.test('however many clients there are, the labels are bounded', t => {
 })
 
 t.test('a server whose metrics have no port serves all the same, and shows them when it is free', async t => {
-  const { port, release } = await freePort()
+  const { port, release } = await holdPort()
   const env = { MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: String(port) }
   const lines: string[] = []
   const log = openLog('info', { write: (line: string) => void lines.push(line) })

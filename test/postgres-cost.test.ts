@@ -1,9 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { openDatabase } from '../db/open-database.ts'
 import { sharedCluster } from './engines.ts'
 import { startServer } from './helper.ts'
-import { startPostgres } from './postgres.ts'
+import { sessionUpdates, startPostgres } from './postgres.ts'
 import { beginSession, rotationOf, seed } from './records.ts'
 
 /** Tables that grow. The others have one row, or a handful. */
@@ -110,15 +109,7 @@ t.test('a refresh touches no index: more than 95 % of its updates stay in their 
   }
   // PostgreSQL counts what a connection did at the latest when it ends.
   await db.close()
-  const counted = async () => {
-    const [row] = await cluster.query(
-      "select n_tup_upd as updated, n_tup_hot_upd as hot from pg_stat_user_tables where relname = 'sessions'",
-      name,
-    )
-    return { updated: Number(row?.['updated']), hot: Number(row?.['hot']) }
-  }
-  while ((await counted()).updated < ids.length * rounds) await sleep(20)
-  const { updated, hot } = await counted()
+  const { updated, hot } = await sessionUpdates(cluster, name, ids.length * rounds)
   t.equal(updated, ids.length * rounds, 'a refresh is one update of one row')
   t.ok(hot / updated > 0.95, `${((100 * hot) / updated).toFixed(1)} % stayed in their page`)
 })

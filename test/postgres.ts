@@ -13,11 +13,11 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { freePort } from './free-port.ts'
 
 /** A test, or whatever else comes to an end. */
 export interface Ending {
@@ -212,11 +212,19 @@ async function query(url: string, sql: string): Promise<Record<string, unknown>[
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+/** How many updates of sessions PostgreSQL has counted, once they are `least`, and how many stayed in their page (HOT). */
+export async function sessionUpdates(
+  cluster: Cluster,
+  database: string,
+  least: number,
+): Promise<{ readonly updated: number; readonly hot: number }> {
+  for (;;) {
+    const [row] = await cluster.query(
+      "select n_tup_upd as updated, n_tup_hot_upd as hot from pg_stat_user_tables where relname = 'sessions'",
+      database,
+    )
+    const [updated, hot] = [Number(row?.['updated']), Number(row?.['hot'])]
+    if (updated >= least) return { updated, hot }
+    await sleep(20)
+  }
 }

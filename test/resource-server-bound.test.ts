@@ -7,7 +7,6 @@ import express from 'express'
 import { fastify } from 'fastify'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
-import { BearerError } from '../src/resource-server/bearer-error.ts'
 import { resourceServer as connect } from '../src/resource-server/connect.ts'
 import { proofMemory } from '../src/resource-server/dpop-proof.ts'
 import { resourceServer as fastifyPlugin } from '../src/resource-server/fastify.ts'
@@ -20,6 +19,7 @@ import {
 import { testCertificate } from './certificates.ts'
 import { startServer } from './helper.ts'
 import { macJwt, proofHeader, signJwt, testKey, type TestKey } from './proofs.ts'
+import { refusal } from './refusal.ts'
 
 const issuer = 'https://as.example'
 const audience = 'https://api.example'
@@ -87,16 +87,6 @@ const get = (
     { method: 'GET', url: '/orders?page=2', ...more, headers: { authorization, dpop, ...more.headers } },
     scopes,
   )
-
-async function refusal(promise: Promise<unknown>): Promise<BearerError> {
-  try {
-    await promise
-  } catch (error) {
-    if (error instanceof BearerError) return error
-    throw error
-  }
-  throw new Error('it was not refused')
-}
 
 t.test('Q-1 Q-8 Q-11 a token that is bound to a key is good with a new proof of that key alone', async t => {
   const { server, verifier, key, accessToken, proof, claims, token } = await world(t)

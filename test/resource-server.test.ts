@@ -3,7 +3,7 @@ import { deflateSync } from 'node:zlib'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import {
-  BearerError,
+  type BearerError,
   createVerifier,
   type Verifier,
   type VerifierOptions,
@@ -12,6 +12,7 @@ import { keep } from '../src/resource-server/kept.ts'
 import { openStatusLists } from '../src/resource-server/status.ts'
 import { settingsOf } from '../src/resource-server/settings.ts'
 import { besideEnv, startServer, type TestServer } from './helper.ts'
+import { refusal } from './refusal.ts'
 
 const issuer = 'https://as.example'
 const audience = 'https://api.example'
@@ -72,16 +73,6 @@ async function world(t: Test, options: Partial<VerifierOptions> = {}, env: Recor
   const kit = (more: Partial<VerifierOptions> = {}) =>
     createVerifier({ issuer, audience, fetch: way.fetch, now, ...options, ...more })
   return { server, client, user, way, kit, verifier: kit(), logIn: () => server.logIn(client, user) }
-}
-
-async function refusal(promise: Promise<unknown>): Promise<BearerError> {
-  try {
-    await promise
-  } catch (error) {
-    if (error instanceof BearerError) return error
-    throw error
-  }
-  throw new Error('it was not refused')
 }
 
 async function isRefused(t: Test, promise: Promise<unknown>, code: BearerError['code'], title: string) {

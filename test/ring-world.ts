@@ -4,6 +4,7 @@ import { judgeRing, phaseOf, waitOf, type KeyState, type RingStep } from '../src
 import { followBoundSeconds, policyProblems, ringPolicyOf } from '../src/keys/key-policy.ts'
 import type { InstallationTable } from '../db/database.ts'
 import { largestMaxAgeLingersSeconds } from '../db/installation.ts'
+import { publishedOnly } from './key-rows.ts'
 
 /*
  * A model of several servers, verifiers and one database, all of whose times are whole seconds. Servers follow the
@@ -133,13 +134,8 @@ function newWorld() {
     kid: `${alg}${++made}`,
     alg,
     published_at: now,
+    ...publishedOnly,
     activated_at: isActive ? now : null,
-    retired_at: null,
-    verify_until: 0,
-    verify_seconds: 0,
-    witnessed_seconds: 0,
-    revoked_at: null,
-    rotation_requested_at: null,
   })
   const is = (phase: string) => (key: KeyState) => phaseOf(key) === phase
   const has = (alg: string, phase: string) => keys.some(key => key.alg === alg && is(phase)(key))

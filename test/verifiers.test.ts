@@ -4,6 +4,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { listSigningKeys, requestRotation } from '../db/signing-keys.ts'
 import { phaseOf } from '../src/keys/key-life.ts'
+import { freePort } from './free-port.ts'
 import { startedAt, startServer } from './helper.ts'
 
 const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']
@@ -49,15 +50,7 @@ async function load(file: string): Promise<(token: string) => Promise<unknown>> 
 t.test(
   'invariant 6: no library fails a verification, with its default caches, through rotations',
   async t => {
-    const reserved = await import('node:net').then(
-      ({ createServer }) =>
-        new Promise<number>(resolve => {
-          const probe = createServer().listen(0, '127.0.0.1', () => {
-            const address = probe.address()
-            probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-          })
-        }),
-    )
+    const reserved = await freePort()
     const origin = `http://127.0.0.1:${reserved}`
     const server = await startServer(t, { MINTMARK_ISSUER: origin })
     await server.app.listen({ host: '127.0.0.1', port: reserved })

@@ -1,9 +1,8 @@
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify, type JWTVerifyGetKey } from 'jose'
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import t, { type Test } from 'tap'
+import { freePort } from '../free-port.ts'
 import { startServer } from '../helper.ts'
 
 const api = 'https://api.example'
@@ -25,17 +24,6 @@ async function onPort(t: Test, path: string) {
     apiServer: await server.client('api', { introspects: api }),
     user: await server.user('ada', 'boss'),
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo
-      probe.close(() => resolve(port))
-    })
-  })
 }
 
 /** Libraries want https; here there is none. */

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { openDatabase } from '../../db/open-database.ts'
 import { startFleet } from '../fleet.ts'
-import { startPostgres } from '../postgres.ts'
+import { sessionUpdates, startPostgres } from '../postgres.ts'
 import { addSessions, beginSession, madeAt, rotationOf, seed } from '../records.ts'
 
 t.test(
@@ -71,15 +71,7 @@ t.test('a soak: more than 95 % of refreshes touch no index, and the table does n
   }
   const grown = (await bytes()) / settled
   await db.close()
-  const counted = async () => {
-    const [row] = await cluster.query(
-      "select n_tup_upd as updated, n_tup_hot_upd as hot from pg_stat_user_tables where relname = 'sessions'",
-      name,
-    )
-    return { updated: Number(row?.['updated']), hot: Number(row?.['hot']) }
-  }
-  while ((await counted()).updated < ids.length * rounds) await sleep(20)
-  const { updated, hot } = await counted()
+  const { updated, hot } = await sessionUpdates(cluster, name, ids.length * rounds)
   t.ok(hot / updated > 0.95, `${((100 * hot) / updated).toFixed(2)} % of ${updated} stayed in their page`)
   t.ok(grown < 1.5, `it has ${grown.toFixed(2)} times the size that it had after ten rounds`)
 })
