@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { backupDatabase } from '../db/backup.ts'
 import {
@@ -384,6 +384,35 @@ t.test('a backup is one moment of a database that goes on changing, and comes to
   t.equal(await differenceIn(copy), difference)
   t.ok((await readRevision(copy)) < (await readRevision(db)), 'what came after its beginning is not in it')
   await copy.close()
+})
+
+t.test('what one process reads before it writes, no other changes in between', async t => {
+  const first = await emptyDatabase(t)
+  const second = openDatabase({ engine: 'sqlite', file: first.file })
+  t.teardown(() => second.close())
+  const before = await readRevision(first)
+  const raise = (db: Database, between: () => Promise<unknown>) =>
+    db.transact(async transaction => {
+      const { revision } = await transaction
+        .selectFrom('installation')
+        .select('revision')
+        .executeTakeFirstOrThrow()
+      await between()
+      await transaction
+        .updateTable('installation')
+        .set({ revision: revision + 1 })
+        .execute()
+    })
+  let other: Promise<void> | undefined
+  // A transaction that begins as a reader lets the other one commit, and can never write after that.
+  await t.resolves(
+    raise(first, async () => {
+      other = raise(second, async () => {})
+      await Promise.race([other, sleep(100)])
+    }),
+  )
+  await other
+  t.equal(await readRevision(first), before + 2, 'both have counted')
 })
 
 t.test('a backup that fails leaves nothing, and one never replaces another', async t => {
