@@ -1,51 +1,17 @@
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { mock } from 'node:test'
 import t from 'tap'
 import { listSigningKeys, requestRotation } from '../db/signing-keys.ts'
 import { phaseOf } from '../src/keys/key-life.ts'
 import { freePort } from './free-port.ts'
 import { startedAt, startServer } from './helper.ts'
-
-const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']
-const doc = readFileSync(join(import.meta.dirname, '../docs/verifying.md'), 'utf8')
-const snippets = [...doc.matchAll(/^## (.+)\n\n```js\n([^]+?)```/gm)].map(([, name = '', code = '']) => ({
-  name,
-  code,
-}))
-const rows = [...doc.matchAll(/^\| ((?!library|---).+) \|$/gm)].map(([, row = '']) => row.split(' | '))
-const audienceOf = (alg: string) => `https://${alg.toLowerCase()}.example`
-
-/** What two libraries need where there is no https; all else of theirs stays as it is. */
-const withoutHttps: Record<string, string> = {
-  oauth4webapi: 'const options = { [oauth.allowInsecureRequests]: true }',
-  'aws-jwt-verify': `import { SimpleJwksCache } from 'aws-jwt-verify/jwk'
-const fetcher = { fetch: async uri => (await fetch(uri)).arrayBuffer() }
-const options = { jwksCache: new SimpleJwksCache({ fetcher }) }`,
-}
-
-/** The verifier of a snippet: rejects a token that is refused. */
-async function load(file: string): Promise<(token: string) => Promise<unknown>> {
-  const { verify, middleware } = await import(file)
-  if (verify) return async token => verify(token)
-  return token =>
-    new Promise((resolve, reject) => {
-      const headers: Record<string, string> = { authorization: `Bearer ${token}`, host: 'api.example' }
-      const request = {
-        headers,
-        query: {},
-        is: () => false,
-        method: 'GET',
-        protocol: 'https',
-        host: 'api.example',
-        hostname: 'api.example',
-        url: '/',
-        originalUrl: '/',
-        get: (name: string) => headers[name.toLowerCase()],
-      }
-      middleware(request, {}, (error: unknown) => (error ? reject(error) : resolve(undefined)))
-    })
-}
+import {
+  algs,
+  audienceOf,
+  loadVerifier,
+  matrix,
+  snippets,
+  type LibraryVerifier,
+} from './library-verifiers.ts'
 
 t.test(
   'invariant 6: no library fails a verification, with its default caches, through rotations',
@@ -79,36 +45,31 @@ t.test(
     for (let step = 0; step < 63; step++) await live(10)
 
     const directory = t.testdir()
-    const verifiers: { title: string; alg: string; verify: (token: string) => Promise<unknown> }[] = []
-    const matrix: string[][] = []
-    for (const [index, { name, code }] of snippets.entries()) {
+    const verifiers: LibraryVerifier[] = []
+    const measured: string[][] = []
+    for (const snippet of snippets) {
       const verdicts: string[] = []
       for (const alg of algs) {
-        const file = join(directory, `${index}-${alg}.mjs`)
-        writeFileSync(
-          file,
-          code
-            .replace('const options = {}', withoutHttps[name] ?? '$&')
-            .replaceAll('https://as.example', origin)
-            .replaceAll('https://api.example', audienceOf(alg))
-            .replaceAll("'ES256'", `'${alg}'`),
-        )
         try {
-          const verify = await load(file)
+          const verifier = await loadVerifier(snippet, { alg, origin, directory })
+          t.teardown(verifier.close)
           const right = await token(alg)
-          await verify(right)
+          await verifier.verify(right)
           const changed = right.replace(/[^.](?=[^.]{20}$)/, last => (last === 'A' ? 'B' : 'A'))
-          await t.rejects(verify(changed), `${name} ${alg} refuses a token with another signature`)
-          verifiers.push({ title: `${name} ${alg}`, alg, verify })
+          await t.rejects(
+            verifier.verify(changed),
+            `${verifier.title} refuses a token with another signature`,
+          )
+          verifiers.push(verifier)
           verdicts.push('yes')
         } catch (error) {
-          t.comment(name, alg, String(error))
+          t.comment(snippet.name, alg, String(error))
           verdicts.push('no')
         }
       }
-      matrix.push([name, ...verdicts])
+      measured.push([snippet.name, ...verdicts])
     }
-    t.strictSame(matrix, rows, 'the table in docs/verifying.md is what was measured')
+    t.strictSame(measured, matrix, 'the table in docs/verifying.md is what was measured')
 
     const failures: string[] = []
     const kids = new Set<string>()
