@@ -28,6 +28,7 @@ import { tokenEndpoint } from './endpoints/token.ts'
 import { OAuthError, unavailable, type OAuthErrorCode } from './errors.ts'
 import { oncePerSecond } from './flood.ts'
 import { bodyLimitBytes, malformedHttpAnswerer, refusals } from './malformed-http.ts'
+import { inStep } from './in-step.ts'
 import { openOrigins, type Origins } from './origins.ts'
 import { parseForm } from './protocol/form.ts'
 
@@ -88,16 +89,18 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     throw notFound()
   })
   const guardClientCert = clientCertGuard(config)
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     guardClientCert(request.raw)
     reply.headers(headers).header('x-request-id', request.id)
+    done()
   })
   app.register(cors, corsOptions(openOrigins(ctx)))
   // After CORS has set its headers, which belong to these refusals too.
-  app.addHook('onRequest', async request => refuseEarly(ctx, request))
+  app.addHook('onRequest', (request, _reply, done) => done(earlyRefusal(ctx, request)))
   if (ctx.log.level === 'debug' || ctx.log.level === 'trace') {
     app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
   }
+  app.addHook('preHandler', inStep())
   closeConnectionsOnClose(app)
   const routes = collectRoutes(app)
 
@@ -161,19 +164,19 @@ function requestIds(): () => string {
   return () => `${instance}-${(++count).toString(36)}`
 }
 
-/** What needs no look at the body. */
-function refuseEarly({ standing }: Context, request: FastifyRequest): void {
+/** Why a request is refused without a look at its body; undefined if it is not. */
+function earlyRefusal({ standing }: Context, request: FastifyRequest): OAuthError | undefined {
   const { is404, query, headers, raw, routeOptions } = request
   // Once the database has said that this server may not go on, it only says that it is there.
   const reason = standing.refusal()
-  if (reason !== undefined && routeOptions.url !== '/health/live') throw unavailable(new Error(reason), 30)
+  if (reason !== undefined && routeOptions.url !== '/health/live') return unavailable(new Error(reason), 30)
   if (headers.host === undefined && raw.httpVersion !== '1.0') {
-    throw new OAuthError('invalid_request', 'the Host header is missing')
+    return new OAuthError('invalid_request', 'the Host header is missing')
   }
-  if (is404) throw notFound()
+  if (is404) return notFound()
   for (const name of Object.keys(query ?? {})) {
     if (secretParameters.has(name)) {
-      throw new OAuthError(
+      return new OAuthError(
         'invalid_request',
         'secrets and tokens are not taken from the URL: send them in the body',
       )
@@ -181,8 +184,9 @@ function refuseEarly({ standing }: Context, request: FastifyRequest): void {
   }
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding !== 'identity') {
-    throw new OAuthError('invalid_request', 'the body must not be compressed', { status: 415 })
+    return new OAuthError('invalid_request', 'the body must not be compressed', { status: 415 })
   }
+  return undefined
 }
 
 const notFound = () => new OAuthError('invalid_request', 'there is nothing at this address', { status: 404 })

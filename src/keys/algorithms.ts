@@ -75,9 +75,9 @@ export const algorithms: ReadonlyMap<string, Algorithm> = new Map([
  */
 export function rawOfDer(der: Buffer): Buffer {
   const raw = Buffer.alloc(64)
-  const rLength = der.readUInt8(3)
-  copyInteger(der.subarray(4, 4 + rLength), raw.subarray(0, 32))
-  copyInteger(der.subarray(6 + rLength), raw.subarray(32))
+  const rEnd = 4 + (der[3] ?? 0)
+  copyInteger(der, 4, rEnd, raw, 32)
+  copyInteger(der, rEnd + 2, der.length, raw, 64)
   return raw
 }
 
@@ -95,7 +95,8 @@ function integer(bytes: Buffer): Buffer {
   return Buffer.concat([Buffer.from(head), value])
 }
 
-function copyInteger(from: Buffer, to: Buffer): void {
-  if (from.length > to.length) from.copy(to, 0, from.length - to.length)
-  else from.copy(to, to.length - from.length)
+/** Copies the integer in `der` from `start` to `end`, as 32 bytes that end before `rawEnd`. */
+function copyInteger(der: Buffer, start: number, end: number, raw: Buffer, rawEnd: number): void {
+  const length = Math.min(end - start, 32)
+  der.copy(raw, rawEnd - length, end - length, end)
 }
