@@ -1,4 +1,4 @@
-import type { Generated, Kysely, Transaction } from 'kysely'
+import type { CompiledQuery, Generated, Kysely, Transaction } from 'kysely'
 import type { AuditTable } from './audit.ts'
 import type { CopyChangeTable, CopyProgressTable, CopyTable } from './copy-state.ts'
 import type { DatabaseLoad } from './latency.ts'
@@ -268,6 +268,8 @@ export interface SweeperTable {
 export interface Database {
   readonly engine: 'sqlite' | 'postgres'
   readonly sql: Kysely<Tables>
+  /** Runs a query that changes nothing, outside all transactions. */
+  read<Row>(query: CompiledQuery<Row>): Promise<readonly Row[]>
   /** Runs `work` in a transaction; again from the start when the database undid it for the sake of another one. */
   transact<T>(work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T>
   /** The hot statement: moves a session on, in a group commit. */

@@ -2,14 +2,14 @@ import type { Compilable, CompiledQuery, Kysely } from 'kysely'
 import type { Database, Tables } from './database.ts'
 
 /**
- * A query that is built once for each database, for where requests are answered: building costs several times what a
- * row by its key does. `build` is called with stand-ins for its values, so it may only pass them on.
+ * A query that changes nothing and is built once for each database, for where requests are answered: building costs
+ * several times what a row by its key does. `build` is called with stand-ins for its values, so it may only pass them on.
  */
 export function keptQuery<Values extends readonly unknown[], Row>(
   build: (sql: Kysely<Tables>, ...values: Values) => Compilable<Row>,
 ): (db: Database, ...values: Values) => Promise<readonly Row[]> {
   const kept = new WeakMap<Database, Kept<Row>>()
-  return async (db, ...values) => {
+  return (db, ...values) => {
     let query = kept.get(db)
     if (!query) {
       query = keep(db, build, values.length)
@@ -20,7 +20,7 @@ export function keptQuery<Values extends readonly unknown[], Row>(
       const place = places[i] ?? -1
       return place < 0 ? constant : values[place]
     })
-    return (await db.sql.executeQuery<Row>({ ...compiled, parameters })).rows
+    return db.read({ ...compiled, parameters })
   }
 }
 

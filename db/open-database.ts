@@ -37,6 +37,8 @@ function openEmbedded(file: string, { isPatient = false }: DatabaseOptions): Dat
   return {
     engine: 'sqlite',
     sql,
+    // At once where it can be: waiting for a turn would cost more than the read does.
+    read: async query => sqlite.readAtOnce(query) ?? (await sql.executeQuery(query)).rows,
     transact: work => sql.transaction().execute(work),
     rotateSession,
     load: {
@@ -64,6 +66,7 @@ function openServer(
   return {
     engine: 'postgres',
     sql,
+    read: async query => (await sql.executeQuery(query)).rows,
     transact: work => retryingConflicts(() => sql.transaction().execute(work)),
     rotateSession,
     load: {

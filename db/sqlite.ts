@@ -16,6 +16,8 @@ export interface Sqlite {
   readonly dialect: Dialect
   /** Runs `work` in one transaction that takes no turn of the event loop, when no other is open. */
   transact<T>(work: (prepare: Prepare) => T): Promise<T>
+  /** Reads without a turn, when nobody else has it: then no transaction is open either. Undefined when somebody has. */
+  readAtOnce<Row>(query: CompiledQuery<Row>): readonly Row[] | undefined
   /** How many wait for their turn. */
   waiting(): number
   /** Whether the file is still the one that its path names. */
@@ -97,6 +99,15 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
       createDriver: () => driver,
       createIntrospector: db => new SqliteIntrospector(db),
       createQueryCompiler: () => new SqliteQueryCompiler(),
+    },
+    readAtOnce: <Row>({ sql, parameters }: CompiledQuery<Row>) => {
+      if (mutex.isHeld()) return undefined
+      try {
+        return run<Row>(prepare(sql), parameters).rows
+      } catch (error) {
+        if (isBusy(error)) return undefined
+        throw error
+      }
     },
     waiting: mutex.waiting,
     isInPlace: () => identityOf(file) === opened,
@@ -192,6 +203,7 @@ function fifoMutex() {
       }
       isHeld = false
     },
+    isHeld: () => isHeld,
     waiting: () => waiting.length,
   }
 }

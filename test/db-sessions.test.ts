@@ -275,3 +275,23 @@ await forEachEngine(
     t.equal(feed.length, 3)
   },
 )
+
+await forEachEngine(
+  t,
+  'a session that is read is never one that a transaction then undoes',
+  async (t, env) => {
+    const { db, begin } = await open(t, env)
+    const id = await begin()
+    let read: Promise<Session> | undefined
+    await t.rejects(
+      db.transact(async transaction => {
+        await transaction.updateTable('sessions').set({ scope: 'never' }).where('id', '=', id).execute()
+        read = existing(db, id)
+        throw new Error('undone')
+      }),
+      { message: 'undone' },
+    )
+    t.not((await read)?.scope, 'never')
+    t.not((await existing(db, id)).scope, 'never')
+  },
+)

@@ -379,7 +379,11 @@ t.test('a good token costs one read of the database, and a malformed or forged o
   }
   const { db } = server.ctx
   const sql = db.sql.withPlugin(counting)
-  const app = buildApp({ ...server.ctx, db: { ...db, sql } })
+  const read: typeof db.read = async query => {
+    queries++
+    return db.read(query)
+  }
+  const app = buildApp({ ...server.ctx, db: { ...db, sql, read } })
   t.teardown(() => app.close())
   const { access_token, refresh_token } = tokens
   const forged = ['garbage', `${access_token}x`, refresh_token.slice(0, -1), 'mm_rt_', 'e30.e30.e30']
