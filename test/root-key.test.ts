@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
 import {
   chmodSync,
   cpSync,
@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import t from 'tap'
 import { findInstallation } from '../db/installation.ts'
 import { changeRootKey, findRootKeyUse, listRootKeys } from '../db/root-keys.ts'
@@ -22,12 +23,27 @@ import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root-k
 import { readRootKeys } from '../src/keys/root-key.ts'
 import { replacedRootKey, rotateRootKey } from '../src/keys/root-rotation.ts'
 import { openRefreshToken } from '../src/protocol/refresh-token.ts'
+import { hmacSha256 } from '../src/protocol/sha256.ts'
 import { commandLine } from './cli.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, isOAuthError, startServer, type TestServer } from './helper.ts'
 
 const issuer = 'https://as.example'
 const newKeyText = () => randomBytes(32).toString('base64url')
+
+t.test('the MAC of a refresh token is HMAC-SHA-256, as everybody else has it', async t => {
+  const bytes = (range: { minLength?: number; maxLength: number }) =>
+    fc.uint8Array(range).map(array => Buffer.from(array))
+  fc.assert(
+    fc.property(bytes({ minLength: 1, maxLength: 64 }), bytes({ maxLength: 300 }), (secret, message) => {
+      const key = createSecretKey(secret)
+      const mac = createHmac('sha256', key).update(message).digest()
+      // The second time from what it has kept of the key.
+      return hmacSha256(key, message).equals(mac) && hmacSha256(key, message).equals(mac)
+    }),
+  )
+  t.throws(() => hmacSha256(createSecretKey(randomBytes(65)), Buffer.alloc(1)), /longer than a block/)
+})
 
 t.test('a root key file is made once, whole, and for this user alone', async t => {
   const file = join(t.testdir(), 'a/b/root.key')

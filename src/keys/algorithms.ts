@@ -74,7 +74,7 @@ export const algorithms: ReadonlyMap<string, Algorithm> = new Map([
  * integers, each shorter where it begins with zeros and longer by one where it would look negative.
  */
 export function rawOfDer(der: Buffer): Buffer {
-  const raw = Buffer.alloc(64)
+  const raw = Buffer.allocUnsafe(64).fill(0) // from the pool, which `alloc` does not use
   const rEnd = 4 + (der[3] ?? 0)
   copyInteger(der, 4, rEnd, raw, 32)
   copyInteger(der, rEnd + 2, der.length, raw, 64)

@@ -1,5 +1,6 @@
-import { createHmac, timingSafeEqual, type KeyObject } from 'node:crypto'
+import { timingSafeEqual, type KeyObject } from 'node:crypto'
 import { crc32 } from 'node:zlib'
+import { hmacSha256 } from './sha256.ts'
 
 /**
  * The refresh token's text:
@@ -78,8 +79,7 @@ export function openRefreshToken(macKeyOf: MacKeyOf, text: string): OpenedRefres
 }
 
 function macOf(macKey: KeyObject, body: Buffer): Buffer {
-  const mac = createHmac('sha256', macKey).update(body.subarray(0, signedBytes)).digest()
-  return mac.subarray(0, macBytes)
+  return hmacSha256(macKey, body.subarray(0, signedBytes)).subarray(0, macBytes)
 }
 
 const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'

@@ -1,4 +1,5 @@
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { sha256 } from './sha256.ts'
 
 /** 128 random bits: a session's part of each of its refresh tokens. */
 export function newSessionSecret(): Buffer {
@@ -12,7 +13,7 @@ export function newClientSecret(): string {
 
 /** SHA-256. Enough for secrets of 128 and more random bits; never for passwords. */
 export function hashSecret(secret: Buffer | string): Buffer {
-  return hash('sha256', secret, 'buffer')
+  return sha256(secret)
 }
 
 /** Compares two hashes of one length in constant time. */
