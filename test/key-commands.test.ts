@@ -159,6 +159,7 @@ t.test('`key revoke` and its reports', async t => {
     revoked.stdout,
     /forgotten by verifiers +\d{4}-.* if they keep a key set no longer than they may \(5m\)/,
   )
+  t.match(revoked.stdout, /may take longer to forget it: see docs\/verifying\.md/)
   t.match(revoked.stdout, /published only a while ago: until \d{4}-.* a verifier may refuse its tokens/)
   t.match(JSON.parse(revoked.stderr), { event: 'key_revoked', kid: leaked, reason: 'in a public log' })
   t.match(await call(`key revoke ${leaked} --yes`), { code: 1, stderr: /was revoked before/ })
@@ -264,6 +265,11 @@ t.test('the policy of the rings is shown, planned, refused and changed', async t
     stdout:
       /JWKS max-age +5m -> 1m\n.*\n.*published before it signs +610s\n.*max-age of 5m may be kept.*\nNothing was changed/,
   })
+  t.notMatch((await call('key policy --jwks-max-age 30 --dry-run')).stdout, /Note/)
+  t.match(
+    (await call('key policy --jwks-max-age 29 --dry-run')).stdout,
+    /Note: .* 2 × 29 s \(max-age\) \+ 10 s = 68 s before it signs, .* once in 60 s: .*; set a max-age of 30 s or more/,
+  )
   t.match((await call('key policy')).stdout, /JWKS max-age +5m/)
   const changed = await call('key policy --jwks-max-age 60 --clock-skew 2m --rotation-interval 7d --yes')
   t.match(changed.stdout, /^Changed the policy\..*\n.*7d\n.*1m\n.*2m/)

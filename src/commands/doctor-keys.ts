@@ -2,7 +2,13 @@ import { listResources } from '../../db/resources.ts'
 import { listSigningKeys } from '../../db/signing-keys.ts'
 import type { Installation } from '../installation.ts'
 import { phaseOf, rotationDue } from '../keys/key-life.ts'
-import { algsSigning, algsWanted, followBoundSeconds } from '../keys/key-policy.ts'
+import {
+  algsSigning,
+  algsWanted,
+  followBoundSeconds,
+  policyAdvice,
+  policyWarning,
+} from '../keys/key-policy.ts'
 import { latestTimeOf } from '../keys/ring-follower.ts'
 import { openKey } from '../keys/signing-key.ts'
 import type { Run } from './command.ts'
@@ -47,6 +53,8 @@ export async function checkKeys(
       findings.push({ verdict: 'warning', text, advice })
     }
   }
+  const warning = policyWarning(record)
+  if (warning !== undefined) findings.push({ verdict: 'warning', text: warning, advice: policyAdvice })
   const latest = latestTimeOf(rows)
   if (latest > now() + followBoundSeconds) {
     findings.push({

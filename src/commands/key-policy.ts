@@ -8,7 +8,13 @@ import {
 } from '../../db/installation.ts'
 import { keyLimits } from '../config.ts'
 import { phaseOf } from '../keys/key-life.ts'
-import { largestMaxAgeOf, leadSecondsOf, policyProblems } from '../keys/key-policy.ts'
+import {
+  largestMaxAgeOf,
+  leadSecondsOf,
+  policyAdvice,
+  policyProblems,
+  policyWarning,
+} from '../keys/key-policy.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { command, verb, type Terminal } from './command.ts'
 import { CommandError } from './failures.ts'
@@ -121,7 +127,7 @@ function shown({ record }: Rings, now: number): string {
       ? `, since key sets with a max-age of ${formatDuration(largest)} are reckoned with until ${formatTime(record.largest_max_age_until)}`
       : ''
   const lead = `${formatDuration(leadSecondsOf(record, now))} before it signs${lingering}`
-  return facts({ ...settingsOf(record), 'a key is published': lead })
+  return [facts({ ...settingsOf(record), 'a key is published': lead }), ...warned(record)].join('\n')
 }
 
 function described(policy: KeyPolicy, { record, rows, plan }: Rings, now: number) {
@@ -129,6 +135,7 @@ function described(policy: KeyPolicy, { record, rows, plan }: Rings, now: number
   return {
     ...policy,
     lead_seconds: leadSecondsOf(record, now),
+    warning: policyWarning(policy) ?? null,
     rotations: active.map(({ kid, alg }) => ({ kid, alg, retires_at: plan.get(kid)?.retiresAt ?? null })),
   }
 }
@@ -157,5 +164,10 @@ function drawn(before: Rings, after: Rings, now: number): string {
         `${formatTime(after.record.largest_max_age_until)}.`,
     )
   }
-  return lines.join('\n')
+  return [...lines, ...warned(after.record)].join('\n')
+}
+
+function warned(policy: KeyPolicy): readonly string[] {
+  const warning = policyWarning(policy)
+  return warning === undefined ? [] : [`  Note: ${warning}; ${policyAdvice}.`]
 }

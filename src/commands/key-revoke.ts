@@ -77,6 +77,7 @@ async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
       : [
           `The key that signs now was published only a while ago: until ${formatTime(unknownUntil)} a verifier may refuse its tokens.`,
         ]),
+    'Libraries that keep keys for a time of their own may take longer to forget it: see docs/verifying.md.',
     'Sessions and refresh tokens live on: a refresh gets a token by the new key. Running servers follow within a second.',
   ]
   return {

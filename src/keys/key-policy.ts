@@ -57,6 +57,22 @@ function leadOf(maxAgeSeconds: number): number {
   return 2 * maxAgeSeconds + followBoundSeconds
 }
 
+/** The longest that a widespread verifier waits before it fetches a key set again (oauth4webapi; docs/verifying.md). */
+const longestCoolDownSeconds = 60
+
+/** Why verifications may fail when a key rotates, with the arithmetic; undefined if the lead is long enough for all. */
+export function policyWarning({ jwks_max_age_seconds: maxAge }: Pick<KeyPolicy, 'jwks_max_age_seconds'>) {
+  const lead = leadOf(maxAge)
+  if (lead >= longestCoolDownSeconds + followBoundSeconds) return undefined
+  return (
+    `a key is published for only 2 × ${maxAge} s (max-age) + ${followBoundSeconds} s = ${lead} s before it signs, ` +
+    `and some verifiers fetch the key set at most once in ${longestCoolDownSeconds} s: they may refuse its first tokens`
+  )
+}
+
+/** What to do about that. */
+export const policyAdvice = `set a max-age of ${longestCoolDownSeconds / 2} s or more, or see docs/verifying.md for what your APIs need`
+
 /** Why a policy cannot work, with the arithmetic; `maxAgeSeconds` is the largest one that counts. None if it can. */
 export function policyProblems(
   { key_rotation_seconds: interval }: Pick<KeyPolicy, 'key_rotation_seconds'>,
