@@ -51,7 +51,10 @@ function openEmbedded(file: string, { isPatient = false }: DatabaseOptions): Dat
     watch: () => noWatch,
     timeline: () => undefined,
     isInPlace: sqlite.isInPlace,
-    close: () => sql.destroy(),
+    close: async () => {
+      await sql.destroy()
+      sqlite.close()
+    },
   }
 }
 

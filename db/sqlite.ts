@@ -22,6 +22,7 @@ export interface Sqlite {
   waiting(): number
   /** Whether the file is still the one that its path names. */
   isInPlace(): boolean
+  close(): void
 }
 
 /** A statement that is kept for the next time. */
@@ -54,6 +55,9 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
     'fullfsync = on', // on macOS an fsync alone does not reach the disk
     'checkpoint_fullfsync = on',
     'journal_size_limit = 67108864',
+    // Read where the system has it in memory anyway, in bytes: of a million sessions few pages are in our own cache.
+    // Read where the system has it in memory anyway, in bytes: of a million sessions few pages are in our own cache.
+    'mmap_size = 1073741824',
     'foreign_keys = on',
     'trusted_schema = off',
     // SQLite's own wait blocks the whole process, so from now on it is short; the patient wait is `retrying`.
@@ -90,7 +94,7 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
       if (database.inTransaction) await connection.executeQuery(CompiledQuery.raw('rollback'))
     },
     releaseConnection: async () => mutex.release(),
-    destroy: async () => void database.close(),
+    destroy: async () => {}, // Kysely does not call it when it has run no query itself
   }
 
   return {
@@ -111,6 +115,7 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
     },
     waiting: mutex.waiting,
     isInPlace: () => identityOf(file) === opened,
+    close: () => void database.close(),
     transact: async work => {
       await mutex.acquire()
       try {
