@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { insertClient } from '../db/clients.ts'
@@ -40,6 +40,14 @@ export interface MintmarkOptions {
   readonly nodeArgs?: readonly string[]
 }
 
+const program = 'dist/src/main.js'
+
+/** What Node.js is given when the program is called by its name. */
+function argsOfShebang(): readonly string[] {
+  const [line = ''] = readFileSync(program, 'utf8').split('\n', 1)
+  return line.split(' ').slice(3)
+}
+
 const now = () => Math.floor(Date.now() / 1000)
 
 /** A server of its own process, as a user would run it, with `sessions` sessions in its database. */
@@ -61,7 +69,11 @@ export async function startMintmark({
   mkdirSync(join(home, 'keys'))
   makeRootKeyFile(join(home, 'keys/root.key'))
   const refreshTokens = await seed(settings, sessions)
-  const child = await startChild(['dist/src/main.js', 'serve'], { cpu, env: settings, nodeArgs })
+  const child = await startChild([program, 'serve'], {
+    cpu,
+    env: settings,
+    nodeArgs: [...argsOfShebang(), ...nodeArgs],
+  })
   return {
     ...child,
     refreshTokens,
