@@ -179,7 +179,7 @@ function ratioTable({ machine: { cpu, cores, node, at }, firstAnswerMs, results 
       bare?.cpu.toFixed(2),
       oidcProvider?.rate.toFixed(1),
       oidcProvider?.goal,
-      slower.toFixed(1),
+      Number.isNaN(slower) ? '' : slower.toFixed(1),
       `${ours?.cpuMicroseconds.toFixed(0)} µs`,
     ]
     return `| ${cells.map(cell => cell ?? '').join(' | ')} |`
