@@ -1,5 +1,5 @@
-#!/usr/bin/env -S node --max-semi-space-size=8
-// Above, in MiB, the room between two collections: what Node.js takes by itself saves 2 % of the time for 40 MiB more.
+#!/usr/bin/env -S node --max-semi-space-size=4
+// Above, in MiB, the room for what has just been made: what Node.js takes by itself is 40 MiB more, and no faster.
 // The one file that acts when it is loaded, and the only one that reads the environment, the arguments and the clock.
 import process from 'node:process'
 
