@@ -268,7 +268,7 @@ t.test('the policy of the rings is shown, planned, refused and changed', async t
   t.notMatch((await call('key policy --jwks-max-age 30 --dry-run')).stdout, /Note/)
   t.match(
     (await call('key policy --jwks-max-age 29 --dry-run')).stdout,
-    /Note: .* 2 × 29 s \(max-age\) \+ 10 s = 68 s before it signs, .* once in 60 s: .*; set a max-age of 30 s or more/,
+    /Note: .* 2 × 29 s \(max-age\) \+ 10 s = 68 s before it signs, .* once in 60 s: .*; `mintmark key policy --jwks-max-age 30` or more/,
   )
   t.match((await call('key policy')).stdout, /JWKS max-age +5m/)
   const changed = await call('key policy --jwks-max-age 60 --clock-skew 2m --rotation-interval 7d --yes')

@@ -71,7 +71,9 @@ export function policyWarning({ jwks_max_age_seconds: maxAge }: Pick<KeyPolicy, 
 }
 
 /** What to do about that. */
-export const policyAdvice = `set a max-age of ${longestCoolDownSeconds / 2} s or more, or see docs/verifying.md for what your APIs need`
+export const policyAdvice =
+  `\`mintmark key policy --jwks-max-age ${longestCoolDownSeconds / 2}\` or more, ` +
+  'or see docs/verifying.md for what your APIs need'
 
 /** Why a policy cannot work, with the arithmetic; `maxAgeSeconds` is the largest one that counts. None if it can. */
 export function policyProblems(
