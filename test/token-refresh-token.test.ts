@@ -221,6 +221,10 @@ t.test('invariant 8: a token that this server has not made costs no database acc
       return result
     },
   }
+  const read: typeof db.read = query => {
+    queries++
+    return db.read(query)
+  }
   const rotateSession: typeof db.rotateSession = rotation => {
     queries++
     return db.rotateSession(rotation)
@@ -229,7 +233,7 @@ t.test('invariant 8: a token that this server has not made costs no database acc
     queries++
     return db.transact(work)
   }
-  const counted = { ...db, sql: db.sql.withPlugin(counting), rotateSession, transact }
+  const counted = { ...db, sql: db.sql.withPlugin(counting), read, rotateSession, transact }
   const app = buildApp({ ...server.ctx, db: counted })
   t.teardown(() => app.close())
   const present = (refresh_token: string) =>

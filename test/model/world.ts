@@ -197,7 +197,15 @@ async function boot(
   const { db, passwords } = opened
   const ctx: Context = {
     ...opened,
-    db: { ...db, sql: db.sql.withPlugin(oneTurnPerQuery) },
+    db: {
+      ...db,
+      sql: db.sql.withPlugin(oneTurnPerQuery),
+      read: async query => {
+        const rows = await db.read(query)
+        await turn()
+        return rows
+      },
+    },
     passwords: {
       ...passwords,
       verify: async (user, text) => {
