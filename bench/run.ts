@@ -55,9 +55,9 @@ export interface Result {
 
 pinSelf(1)
 const profileDirectory = values.profile === undefined ? undefined : mkdtempSync(join(tmpdir(), 'profile-'))
-const servers = await startServers(names, { cpu: 0, profileDirectory })
 const firstAnswerMs = await medianFirstAnswerMs()
 process.stdout.write(`from its start to its first answer: ${firstAnswerMs.toFixed(0)} ms\n`)
+const servers = await startServers(names, { cpu: 0, profileDirectory })
 const results: Record<string, Result> = {}
 try {
   for (const name of names) {

@@ -72,12 +72,12 @@ async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
       'signs from now on': successor?.kid,
       'forgotten by verifiers': `${formatTime(forgottenAt)}, ${ifHonest(maxAge)}`,
     }),
+    'Libraries that keep keys for a time of their own may take longer to forget it: see docs/verifying.md.',
     ...(unknownUntil === null
       ? []
       : [
           `The key that signs now was published only a while ago: until ${formatTime(unknownUntil)} a verifier may refuse its tokens.`,
         ]),
-    'Libraries that keep keys for a time of their own may take longer to forget it: see docs/verifying.md.',
     'Sessions and refresh tokens live on: a refresh gets a token by the new key. Running servers follow within a second.',
   ]
   return {

@@ -1,8 +1,8 @@
 import { hash, type KeyObject } from 'node:crypto'
 
 /*
- * Both as Node.js has them, at a quarter of the cost, which a refresh pays four times: `hash` writes a buffer of its own into
- * memory outside the heap each time, and `createHmac` makes an object that has to be collected.
+ * Both as Node.js has them, at half the cost, which a refresh pays four times: `hash` writes a buffer of its own into memory
+ * outside the heap each time, and `createHmac` makes an object that has to be collected.
  */
 
 /** SHA-256 (FIPS 180-4): 32 bytes. */
