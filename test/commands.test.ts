@@ -296,7 +296,7 @@ t.test('H-12 doctor warns when everybody seems to come from one address', async 
 })
 
 t.test('doctor looks at a running server, through the address that clients use', async t => {
-  const { home, call, serve } = commandLine(t)
+  const { call, serve } = commandLine(t)
   const { url } = await serve()
   t.match((await call('doctor')).stdout, /ok +keys +4 keys, all in order/)
   await call('key policy --jwks-max-age 20 --yes')
@@ -307,7 +307,14 @@ t.test('doctor looks at a running server, through the address that clients use',
     `the server at ${url}/.well-known/oauth-authorization-server calls itself ${issuer}, but`,
   )
   t.match(elsewhere.stdout, /-> have the proxy pass/)
+})
 
+t.test('doctor says which keys are damaged', async t => {
+  const { home, call, serve } = commandLine(t)
+  const server = (await serve()).process
+  // It would put them right.
+  server.kill('SIGTERM')
+  await once(server, 'close')
   const database = openDatabase({ engine: 'sqlite', file: join(home, 'db/mintmark.sqlite') })
   await database.sql
     .updateTable('signing_keys')
