@@ -29,6 +29,8 @@ export interface Mintmark extends Child {
   /** Of the sessions that are there; whoever refreshes one may put the newest in its place. */
   readonly refreshTokens: string[]
   readonly databaseFile: string
+  /** What it was started with. */
+  readonly settings: Readonly<Record<string, string>>
   readonly metricsUrl: string
 }
 
@@ -77,6 +79,7 @@ export async function startMintmark({
   return {
     ...child,
     refreshTokens,
+    settings,
     metricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
     databaseFile: join(home, 'db/mintmark.sqlite'),
     stop: async () => {
@@ -84,6 +87,12 @@ export async function startMintmark({
       rmSync(home, { recursive: true })
     },
   }
+}
+
+/** A second server on the same database. */
+export function startBeside({ settings }: Mintmark, cpu: number): Promise<Child> {
+  const env = { ...settings, MINTMARK_METRICS_PORT: '0' }
+  return startChild([program, 'serve'], { cpu, env, nodeArgs: argsOfShebang() })
 }
 
 /** A session goes in as a log-in puts it in, but without the password hash that a log-in costs; the others are like it. */

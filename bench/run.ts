@@ -98,11 +98,13 @@ async function measure(scenario: Scenario): Promise<ReadonlyMap<ServerName, Figu
     [...callers.keys()].map(name => [name, []]),
   )
   for (let round = 0; round < rounds; round++) {
+    await scenario.prepare?.(servers, seconds)
     for (const [name, figures] of runs) figures.push(await measureOnce(name, callers.get(name) ?? []))
   }
   const medians = new Map<ServerName, Figures>()
   for (const [name, figures] of runs) {
     const perSecond = median(figures, figure => figure.perSecond)
+    await scenario.prepare?.(servers, seconds)
     const { p99 } = await load(servers[name]?.url ?? '', callers.get(name) ?? [], seconds, perSecond / 2)
     medians.set(name, {
       perSecond,
@@ -132,7 +134,7 @@ async function measureOnce(name: ServerName, callers: readonly Caller[]) {
 
 /** Prints what was measured, and returns it with its ratios. */
 function report({ title, goals }: Scenario, medians: ReadonlyMap<ServerName, Figures>): Result {
-  const ours = medians.get('mintmarkOnPostgres') ?? medians.get('mintmark')
+  const [ours] = medians.values()
   process.stdout.write(`\n${title}\n`)
   process.stdout.write(
     '  server              requests/s   p50 ms   p99 ms   at half load   CPU µs   memory MiB   ratio by rate   by CPU\n',
@@ -170,7 +172,7 @@ interface Measured {
 /** Markdown. */
 function ratioTable({ machine: { cpu, cores, node, at }, firstAnswerMs, results }: Measured): string {
   const rows = Object.values(results).map(({ title, medians, ratios }) => {
-    const ours = medians['mintmarkOnPostgres'] ?? medians['mintmark']
+    const [ours] = Object.values(medians)
     const { bare, oidcProvider } = ratios
     const slower = (ours?.p99AtHalfLoad ?? NaN) / (medians['bare']?.p99AtHalfLoad ?? NaN)
     const cells = [

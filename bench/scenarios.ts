@@ -1,11 +1,12 @@
 import { decodeJwt } from 'jose'
 import { connections, each, getting, headers, posting, refreshing, revalidating } from './callers.ts'
-import type { Caller } from './load.ts'
+import { load, type Caller } from './load.ts'
 import {
   clientId,
   clientSecret,
   password,
   resource,
+  startBeside,
   startMintmark,
   username,
   type Mintmark,
@@ -19,6 +20,8 @@ export interface Servers {
   readonly mintmark: Mintmark
   /** The same one, for what is a ratio of the plain refresh. */
   readonly mintmarkPlain: Mintmark
+  /** Another one on the same database. Only where a scenario needs it. */
+  readonly mintmarkBeside?: Child
   /** A bare Fastify POST. */
   readonly bare: Child
   /** node-oidc-provider in memory. */
@@ -29,7 +32,9 @@ export interface Servers {
 
 export interface Scenario {
   readonly title: string
-  /** What the server named does, one caller for each connection. Missing where it has no such work. */
+  /** What is done before each run of so many seconds. */
+  readonly prepare?: (servers: Servers, seconds: number) => Promise<void>
+  /** What the server named does, ours first, one caller for each connection. Missing where it has no such work. */
   readonly callers: Partial<
     Record<keyof Servers, (servers: Servers) => Promise<readonly Caller[]> | readonly Caller[]>
   >
@@ -42,6 +47,9 @@ const refreshGroups = 5
 
 /** Each can be revoked once. */
 const revocable = 60_000
+
+/** More than any server introspects. */
+const introspectionsPerSecond = 15_000
 
 /** Starts what the scenarios need. `profileDirectory` is where Mintmark's profile goes when it ends. */
 export async function startServers(
@@ -62,9 +70,16 @@ export async function startServers(
   const args = [String(connections), clientId, clientSecret, resource]
   const oidcProvider = await startChild(['bench/servers/oidc-provider.ts', ...args], { cpu })
   const mintmarkPlain = { ...mintmark, stop: async () => {} }
-  if (!names.includes('refresh-postgres')) return { mintmark, mintmarkPlain, bare, oidcProvider }
-  const mintmarkOnPostgres = await startMintmarkOnPostgres({ sessions: connections, cpu, env })
-  return { mintmark, mintmarkPlain, bare, oidcProvider, mintmarkOnPostgres }
+  return {
+    mintmark,
+    mintmarkPlain,
+    bare,
+    oidcProvider,
+    ...(names.includes('introspect-elsewhere') && { mintmarkBeside: await startBeside(mintmark, cpu) }),
+    ...(names.includes('refresh-postgres') && {
+      mintmarkOnPostgres: await startMintmarkOnPostgres({ sessions: connections, cpu, env }),
+    }),
+  }
 }
 
 const hasToken = (answer: Record<string, unknown>) => typeof answer['access_token'] === 'string'
@@ -77,6 +92,29 @@ async function freshToken(url: string, grant: string): Promise<string> {
   const response = await fetch(`${url}/token`, { method: 'POST', headers, body: grant })
   const answer = (await response.json()) as { access_token: string }
   return answer.access_token
+}
+
+/** Access tokens that nobody has looked at yet. */
+const fresh: string[] = []
+
+async function mint({ mintmark }: Servers, seconds: number): Promise<void> {
+  fresh.length = 0
+  const minting = () => ({
+    ...posting('/token', 'grant_type=client_credentials', hasToken),
+    answered: (_status: number, text: string) => void fresh.push(JSON.parse(text).access_token),
+  })
+  while (fresh.length < seconds * introspectionsPerSecond) await load(mintmark.url, each(minting), 1)
+}
+
+/** Introspects each fresh token once. */
+const introspecting = () => {
+  const introspection = posting('/introspect', '', isActive)
+  const next = () => {
+    const token = fresh.pop()
+    if (token === undefined) throw new Error('there are no fresh tokens left')
+    return { ...introspection.next(), body: `token=${token}` }
+  }
+  return each(() => ({ ...introspection, next }))
 }
 
 /** A list is there once a session has a place in it. */
@@ -181,39 +219,25 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
   [
     'introspect-first',
     {
-      title: 'POST /introspect of a live access token, each for the first time',
+      title: 'POST /introspect of a live access token, for the first time',
+      prepare: mint,
       callers: {
-        mintmark: async ({ mintmark }) => {
-          const tokens: string[] = []
-          // More than are remembered, so that each has been forgotten when its turn comes again.
-          for (let i = 0; i < 100; i++) {
-            const grants = each(() => ({ next: () => ({}) }) as Caller).map(() =>
-              freshToken(mintmark.url, 'grant_type=client_credentials'),
-            )
-            tokens.push(...(await Promise.all(grants)))
-          }
-          return each(i => {
-            let at = i
-            return {
-              next: () => {
-                at += connections
-                return {
-                  method: 'POST',
-                  path: '/introspect',
-                  headers,
-                  body: `token=${tokens[at % tokens.length]}`,
-                }
-              },
-              answered: (status, text) => {
-                if (status !== 200 || !isActive(JSON.parse(text)))
-                  throw new Error(`/introspect answered ${text}`)
-              },
-            }
-          })
-        },
+        mintmark: introspecting,
         bare: bareCallers,
       },
       goals: { bare: 0.25 },
+    },
+  ],
+  [
+    'introspect-elsewhere',
+    {
+      title: 'The same at another server than the one that issued it: one signature to verify',
+      prepare: mint,
+      callers: {
+        mintmarkBeside: introspecting,
+        bare: bareCallers,
+      },
+      goals: {},
     },
   ],
   [

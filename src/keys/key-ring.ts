@@ -2,8 +2,9 @@ import type { Database, SigningKeyTable } from '../../db/database.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import type { KeyPlan } from './key-life.ts'
+import { knownTokens } from './known-tokens.ts'
 import { followRing } from './ring-follower.ts'
-import { headerOf, verifySignature, type Claims, type Ring } from './ring.ts'
+import { headerOf, verifiedClaims, type Claims } from './ring.ts'
 import type { RootKeys } from './root-key.ts'
 import type { RingKey } from './signing-key.ts'
 import { openLeases } from './token-leases.ts'
@@ -50,9 +51,6 @@ export interface KeyRingOptions {
   readonly log: Context['log']
 }
 
-/** How many JWTs are remembered whose signature was right, at about 2 kB each. */
-const verifiedMax = 5000
-
 /** How long what does not expire is looked at. */
 const momentSeconds = 60
 
@@ -61,7 +59,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
   const { now } = options
   const leases = openLeases(options)
   const follower = await followRing(options, leases)
-  const verified = rememberVerified()
+  const known = knownTokens()
 
   /** The active key of an algorithm, with the promise that it stays published for a token. */
   const promisedKey = async (alg: string, expiresAt: number): Promise<RingKey> => {
@@ -82,10 +80,12 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
       const key = await promisedKey(alg, claims.exp ?? now() + momentSeconds)
       const text = `${headerOf(key, typ)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
       const signature = await key.algorithm.sign(key.privateKey, Buffer.from(text))
-      return `${text}.${signature.toString('base64url')}`
+      const jwt = `${text}.${signature.toString('base64url')}`
+      known.add(jwt)
+      return jwt
     },
     verify: (jwt, typ) => {
-      const claims = verified(follower.ring(), jwt, typ)
+      const claims = verifiedClaims(follower.ring(), jwt, typ, known)
       return claims && typeof claims['exp'] === 'number' && now() < claims['exp'] ? claims : undefined
     },
     jwks: () => {
@@ -99,20 +99,5 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
     plan: follower.plan,
     isConfirmed: follower.isConfirmed,
     follow: follower.follow,
-  }
-}
-
-/** Verifies a signature once, and remembers what it signed as long as the ring stays as it is. */
-function rememberVerified(): typeof verifySignature {
-  let remembered = new Map<string, { readonly typ: string; readonly claims: Claims }>()
-  let ofRing: Ring | undefined
-  return (ring, jwt, typ) => {
-    if (ring !== ofRing || remembered.size >= verifiedMax) remembered = new Map()
-    ofRing = ring
-    const known = remembered.get(jwt)
-    if (known) return known.typ === typ ? known.claims : undefined
-    const claims = verifySignature(ring, jwt, typ)
-    if (claims) remembered.set(jwt, { typ, claims })
-    return claims
   }
 }
