@@ -209,6 +209,13 @@ t.test('clients', async t => {
       code: 0,
       stdout: /scope: none -> write/,
     })
+    t.match(await call('client update u --forwards-user-address --cors-origin https://a.example'), {
+      code: 0,
+      stdout: /forwards_user_address: false -> true\n {2}cors_origins: none -> https:\/\/a\.example\n/,
+    })
+    t.match(await shown(), { forwards_user_address: true, cors_origins: ['https://a.example'] })
+    t.match(await call('client update u --no-forwards-user-address --no-cors-origin'), { code: 0 })
+    t.match(await shown(), { forwards_user_address: false, cors_origins: [] })
     t.match(await call('client update u'), { code: 0, stdout: 'The client u is so already.\n', stderr: '' })
     t.match(await call('client update u --no-grant'), { code: 1, stderr: /without a grant can do nothing/ })
     t.match(await call('client update u --resource https://no.example'), {

@@ -1,13 +1,23 @@
 import { Option, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import { audited } from '../../db/audit.ts'
 import { changeClient } from '../../db/clients.ts'
+import type { Database } from '../../db/database.ts'
 import { authMethodOf, refreshPolicies, type ClientMetadata } from '../protocol/client-metadata.ts'
 import { changedColumns, clientMetadata, clientSettings, judgeNewClient } from '../registration.ts'
-import { command, verb, type Terminal } from './command.ts'
+import { command, verb, type Run, type Terminal } from './command.ts'
 import { differencesOf, updated } from './difference.ts'
 import { existingClient, noClient } from './existing-client.ts'
 import { CommandError } from './failures.ts'
-import { dpopPolicies, grants, optional, optionalList, refreshTtl, resourceUris, scopes } from './options.ts'
+import {
+  dpopPolicies,
+  grants,
+  optional,
+  optionalList,
+  origins,
+  refreshTtl,
+  resourceUris,
+  scopes,
+} from './options.ts'
 
 /** `mintmark client update`: its sessions live on, and get what it may have from now on. */
 export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Terminal): void {
@@ -44,6 +54,10 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
     .option('--no-refresh-idle-ttl', "as long as the server's setting says")
     .option('--refresh-absolute-ttl <duration>', 'how long a session lives at the most', refreshTtl)
     .option('--no-refresh-absolute-ttl', "as long as the server's setting says")
+    .option('--forwards-user-address', "it sends its user's address with each log-in (header Forwarded)")
+    .option('--no-forwards-user-address', 'it does not')
+    .option('--cors-origin <origin...>', 'the origins of its pages, if not those of the server', origins)
+    .option('--no-cors-origin', 'those of the server')
     .action(
       command(terminal, async (run, id, given) => {
         const { db } = await run.open()
@@ -62,19 +76,27 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
           refresh: given.refresh ?? before.refresh,
           refresh_idle_ttl: optional(given.refreshIdleTtl, before.refresh_idle_ttl),
           refresh_absolute_ttl: optional(given.refreshAbsoluteTtl, before.refresh_absolute_ttl),
+          forwards_user_address: given.forwardsUserAddress ?? before.forwards_user_address,
+          cors_origins: optionalList(given.corsOrigin, before.cors_origins),
         }
-        const { refusals, warnings } = await judgeNewClient(db, after)
-        if (refusals.length > 0) throw new CommandError(refusals.join('\n'))
-        if (authMethodOf(before) !== authMethodOf(after)) {
-          throw new CommandError(`${id} authenticates with ${authMethodOf(before)}, not with a name`)
-        }
-        const settings = changedColumns(clientSettings(before), clientSettings(after))
-        if (Object.keys(settings).length > 0) {
-          const entry = run.entry('client_changed', { clientId: id, detail: differencesOf(before, after) })
-          if (!(await changeClient(audited(db, entry), id, settings))) throw noClient(id)
-          for (const warning of warnings) run.note(`note: ${warning}`)
-        }
-        return updated('client', id, differencesOf(before, after))
+        return update(run, db, before, after)
       }),
     )
+}
+
+/** Changes the client, if there can be such a one. */
+async function update(run: Run, db: Database, before: ClientMetadata, after: ClientMetadata) {
+  const { client_id: id } = before
+  const { refusals, warnings } = await judgeNewClient(db, after)
+  if (refusals.length > 0) throw new CommandError(refusals.join('\n'))
+  if (authMethodOf(before) !== authMethodOf(after)) {
+    throw new CommandError(`${id} authenticates with ${authMethodOf(before)}, not with a name`)
+  }
+  const settings = changedColumns(clientSettings(before), clientSettings(after))
+  if (Object.keys(settings).length > 0) {
+    const entry = run.entry('client_changed', { clientId: id, detail: differencesOf(before, after) })
+    if (!(await changeClient(audited(db, entry), id, settings))) throw noClient(id)
+    for (const warning of warnings) run.note(`note: ${warning}`)
+  }
+  return updated('client', id, differencesOf(before, after))
 }

@@ -164,7 +164,7 @@ function* warnings(client: ClientMetadata): Generator<string> {
     if (!client.public && !client.forwards_user_address) {
       yield (
         'all its users come from one address here, so guesses at their passwords are limited for each account only: ' +
-        "if it can send its user's address in the header Forwarded, create it with --forwards-user-address"
+        "if it can send its user's address in the header Forwarded, say so with --forwards-user-address"
       )
     }
   }
