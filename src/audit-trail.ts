@@ -39,6 +39,7 @@ export const auditEvents = [
   'root_key_rotated',
   'issuer_changed',
   'database_migrated',
+  'database_backed_up',
   'database_moved',
   'database_restored',
 ] as const

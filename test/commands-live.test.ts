@@ -248,6 +248,9 @@ t.test(
       code: 1,
       stderr: /there is no such file or directory/,
     })
+    const entries = (await call('audit list --event database_backed_up --json')).json()
+    t.match(entries, [{ actor: /^command /, detail: { file } }], 'who has a copy of it is on record, once')
+    t.equal(entries.length, 1)
     const copy = openDatabase({ engine: 'sqlite', file })
     t.match(await copy.sql.selectFrom('sessions').select('generation').execute(), [
       { generation: 0 },

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
-import { audited } from '../../db/audit.ts'
+import { audited, insertAuditEntries } from '../../db/audit.ts'
 import { backupDatabase } from '../../db/backup.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import { changeIssuer, countRows, findInstallation } from '../../db/installation.ts'
@@ -69,7 +69,7 @@ export function dbCommands(program: Command, terminal: Terminal): void {
     .argument('<file>', 'a new file; nothing is overwritten')
     .action(
       command(terminal, async (run, path) => {
-        const { config, record } = await run.open()
+        const { config, db, record } = await run.open()
         const { databaseUrl, rootKeyFile } = config
         if (databaseUrl.engine === 'postgres') {
           throw new CommandError(
@@ -83,6 +83,7 @@ export function dbCommands(program: Command, terminal: Terminal): void {
           run.now(),
           progressOf(run, databaseUrl.file),
         )
+        await insertAuditEntries(db, [run.entry('database_backed_up', { detail: { file, bytes } })])
         return {
           text: [
             `Copied ${databaseUrl.file} to ${file} (${formatBytes(bytes)}).`,
