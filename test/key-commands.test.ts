@@ -227,6 +227,7 @@ t.test('a lost or wrong root key is recognised at start, with the way out', asyn
     code: 0,
     stdout: /The passwords of 1 user cannot be checked: .* `mintmark user passwd NAME` sets a new password/,
   })
+  t.match(anew.stdout, /may take longer to forget the keys: see docs\/verifying\.md/)
   t.match(await call('doctor'), {
     code: 1,
     stdout: /1 password cannot be checked: .*root\.key lacks the root key/,

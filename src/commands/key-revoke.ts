@@ -72,7 +72,7 @@ async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
       'signs from now on': successor?.kid,
       'forgotten by verifiers': `${formatTime(forgottenAt)}, ${ifHonest(maxAge)}`,
     }),
-    'Libraries that keep keys for a time of their own may take longer to forget it: see docs/verifying.md.',
+    keepers('it'),
     ...(unknownUntil === null
       ? []
       : [
@@ -99,6 +99,10 @@ async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
 function ifHonest(maxAge: number): string {
   return `if they keep a key set no longer than they may (${formatDuration(maxAge)})`
 }
+
+/** They take no notice of the max-age. */
+const keepers = (what: string) =>
+  `Libraries that keep keys for a time of their own may take longer to forget ${what}: see docs/verifying.md.`
 
 /** Until when some verifier that keeps to the max-age may not know the successor; null when all do. */
 function whenKnown({ rows, record }: Rings, { successor }: KeyRevocation, now: number): number | null {
@@ -171,6 +175,7 @@ async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readon
       'root key': keepsRootKey ? `${done.to}, as before` : `${done.to}, instead of ${done.from}`,
       'verifiers may fail': `until ${formatTime(failUntil)}, ${ifHonest(maxAge)}`,
     }),
+    keepers('the keys'),
     ...passwordAdvice({ oldPasswords, lostPasswords, file: config.rootKeyFile }),
   ]
   return {

@@ -65,7 +65,7 @@ export function policyWarning({ jwks_max_age_seconds: maxAge }: Pick<KeyPolicy, 
   const lead = leadOf(maxAge)
   if (lead >= longestCoolDownSeconds + followBoundSeconds) return undefined
   return (
-    `a key is published for only 2 × ${maxAge} s (max-age) + ${followBoundSeconds} s = ${lead} s before it signs, ` +
+    `under this policy a key is published for only 2 × ${maxAge} s (max-age) + ${followBoundSeconds} s = ${lead} s before it signs, ` +
     `and some verifiers fetch the key set at most once in ${longestCoolDownSeconds} s: they may refuse its first tokens`
   )
 }
