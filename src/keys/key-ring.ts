@@ -4,7 +4,7 @@ import { unavailable } from '../errors.ts'
 import type { KeyPlan } from './key-life.ts'
 import { knownTokens } from './known-tokens.ts'
 import { followRing } from './ring-follower.ts'
-import { headerOf, verifiedClaims, type Claims } from './ring.ts'
+import { headerOf, verifiedClaims, type Claims, type Ring } from './ring.ts'
 import type { RootKeys } from './root-key.ts'
 import type { RingKey } from './signing-key.ts'
 import { openLeases } from './token-leases.ts'
@@ -51,6 +51,9 @@ export interface KeyRingOptions {
   readonly log: Context['log']
 }
 
+/** How many JWTs are remembered with their claims, at about 2 kB each. */
+const rememberedMax = 5000
+
 /** How long what does not expire is looked at. */
 const momentSeconds = 60
 
@@ -60,6 +63,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
   const leases = openLeases(options)
   const follower = await followRing(options, leases)
   const known = knownTokens()
+  const verified = remembering((ring, jwt, typ) => verifiedClaims(ring, jwt, typ, known))
 
   /** The active key of an algorithm, with the promise that it stays published for a token. */
   const promisedKey = async (alg: string, expiresAt: number): Promise<RingKey> => {
@@ -85,7 +89,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
       return jwt
     },
     verify: (jwt, typ) => {
-      const claims = verifiedClaims(follower.ring(), jwt, typ, known)
+      const claims = verified(follower.ring(), jwt, typ)
       return claims && typeof claims['exp'] === 'number' && now() < claims['exp'] ? claims : undefined
     },
     jwks: () => {
@@ -99,5 +103,22 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
     plan: follower.plan,
     isConfirmed: follower.isConfirmed,
     follow: follower.follow,
+  }
+}
+
+type ReadClaims = (ring: Ring, jwt: string, typ: string) => Claims | undefined
+
+/** Reads the claims of a JWT once, and remembers them as long as the ring stays as it is: an API asks about each token often. */
+function remembering(read: ReadClaims): ReadClaims {
+  let remembered = new Map<string, { readonly typ: string; readonly claims: Claims }>()
+  let ofRing: Ring | undefined
+  return (ring, jwt, typ) => {
+    if (ring !== ofRing || remembered.size >= rememberedMax) remembered = new Map()
+    ofRing = ring
+    const found = remembered.get(jwt)
+    if (found) return found.typ === typ ? found.claims : undefined
+    const claims = read(ring, jwt, typ)
+    if (claims) remembered.set(jwt, { typ, claims })
+    return claims
   }
 }
