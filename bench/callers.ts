@@ -1,4 +1,4 @@
-import type { Caller } from './load.ts'
+import type { Caller, EndlessCaller } from './load.ts'
 import { basic } from './mintmark.ts'
 
 export const connections = 64
@@ -10,7 +10,7 @@ export function posting(
   path: string,
   body: string,
   check: (answer: Record<string, unknown>) => boolean,
-): Caller {
+): EndlessCaller {
   return {
     next: () => ({ method: 'POST', path, headers, body }),
     answered: (status, text) => {
@@ -20,7 +20,7 @@ export function posting(
 }
 
 /** Each answer gives the token of the next request, as an app's do. */
-export function refreshing(refreshToken: string): Caller {
+export function refreshing(refreshToken: string): EndlessCaller {
   let token = refreshToken
   return {
     next: () => ({

@@ -9,13 +9,19 @@ export interface Outgoing {
 
 /** One connection's work: what to send next, and what to make of the answer. */
 export interface Caller {
-  next(): Outgoing
+  /** Undefined when there is nothing more to do, which ends its work before the time is up. */
+  next(): Outgoing | undefined
   /** Throws when the answer is not the right one: a benchmark of refusals would be worth nothing. */
   answered(
     status: number,
     body: string,
     headers: Readonly<Record<string, string | string[] | undefined>>,
   ): void
+}
+
+/** A caller that always has more to do. */
+export interface EndlessCaller extends Caller {
+  next(): Outgoing
 }
 
 export interface LoadResult {
@@ -55,7 +61,9 @@ export async function load(
             if (wait > 1) await new Promise(resolve => setTimeout(resolve, wait))
           } else due = performance.now()
           if (due >= end) return
-          await send(client, caller)
+          const outgoing = caller.next()
+          if (!outgoing) return
+          await send(client, caller, outgoing)
           latencies.push(performance.now() - due)
           due += interval
         }
@@ -77,7 +85,7 @@ export async function load(
   }
 }
 
-function send(client: Client, caller: Caller): Promise<void> {
+function send(client: Client, caller: Caller, outgoing: Outgoing): Promise<void> {
   return new Promise((resolve, reject) => {
     let status = 0
     let body = ''
@@ -101,6 +109,6 @@ function send(client: Client, caller: Caller): Promise<void> {
       },
       onResponseError: (_controller, error) => reject(error),
     }
-    client.dispatch(caller.next(), handler)
+    client.dispatch(outgoing, handler)
   })
 }

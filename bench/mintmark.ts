@@ -1,11 +1,10 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { insertClient } from '../db/clients.ts'
+import { findClient, insertClient } from '../db/clients.ts'
 import { insertResource } from '../db/resources.ts'
 import { insertSession } from '../db/sessions.ts'
 import { insertUser } from '../db/users.ts'
-import { findClient } from '../db/clients.ts'
 import { loadConfig } from '../src/config.ts'
 import { openInstallation } from '../src/installation.ts'
 import { makeRootKeyFile } from '../src/keys/root-key-file.ts'
@@ -50,6 +49,11 @@ function argsOfShebang(): readonly string[] {
   return line.split(' ').slice(3)
 }
 
+/** The program as a user runs it. */
+function serve(env: Record<string, string>, cpu: number, nodeArgs: readonly string[] = []): Promise<Child> {
+  return startChild([program, 'serve'], { cpu, env, nodeArgs: [...argsOfShebang(), ...nodeArgs] })
+}
+
 const now = () => Math.floor(Date.now() / 1000)
 
 /** A server of its own process, as a user would run it, with `sessions` sessions in its database. */
@@ -71,11 +75,7 @@ export async function startMintmark({
   mkdirSync(join(home, 'keys'))
   makeRootKeyFile(join(home, 'keys/root.key'))
   const refreshTokens = await seed(settings, sessions)
-  const child = await startChild([program, 'serve'], {
-    cpu,
-    env: settings,
-    nodeArgs: [...argsOfShebang(), ...nodeArgs],
-  })
+  const child = await serve(settings, cpu, nodeArgs)
   return {
     ...child,
     refreshTokens,
@@ -91,8 +91,7 @@ export async function startMintmark({
 
 /** A second server on the same database. */
 export function startBeside({ settings }: Mintmark, cpu: number): Promise<Child> {
-  const env = { ...settings, MINTMARK_METRICS_PORT: '0' }
-  return startChild([program, 'serve'], { cpu, env, nodeArgs: argsOfShebang() })
+  return serve({ ...settings, MINTMARK_METRICS_PORT: '0' }, cpu)
 }
 
 /** A session goes in as a log-in puts it in, but without the password hash that a log-in costs; the others are like it. */

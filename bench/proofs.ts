@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomUUID, sign } from 'node:crypto'
-import type { Caller } from './load.ts'
+import type { EndlessCaller } from './load.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 
@@ -17,7 +17,7 @@ function signed(header: object, claims: object): string {
 const now = () => Math.floor(Date.now() / 1000)
 
 /** As `caller`, with a DPoP proof of its own for each request (RFC 9449), and the newest nonce in it. */
-export function withProofs(caller: Caller, issuer: string): Caller {
+export function withProofs(caller: EndlessCaller, issuer: string): EndlessCaller {
   let nonce: string | undefined
   return {
     next: () => {
@@ -37,7 +37,7 @@ export function withProofs(caller: Caller, issuer: string): Caller {
 }
 
 /** As `caller`, with a client assertion of its own for each request (RFC 7523) instead of the secret. */
-export function withAssertions(caller: Caller, issuer: string, clientId: string): Caller {
+export function withAssertions(caller: EndlessCaller, issuer: string, clientId: string): EndlessCaller {
   const type = encodeURIComponent('urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
   return {
     ...caller,

@@ -102,9 +102,9 @@ async function measure(scenario: Scenario): Promise<ReadonlyMap<ServerName, Figu
     for (const [name, figures] of runs) figures.push(await measureOnce(name, callers.get(name) ?? []))
   }
   const medians = new Map<ServerName, Figures>()
+  await scenario.prepare?.(servers, seconds)
   for (const [name, figures] of runs) {
     const perSecond = median(figures, figure => figure.perSecond)
-    await scenario.prepare?.(servers, seconds)
     const { p99 } = await load(servers[name]?.url ?? '', callers.get(name) ?? [], seconds, perSecond / 2)
     medians.set(name, {
       perSecond,

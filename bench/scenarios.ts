@@ -1,6 +1,6 @@
 import { decodeJwt } from 'jose'
 import { connections, each, getting, headers, posting, refreshing, revalidating } from './callers.ts'
-import { load, type Caller } from './load.ts'
+import { load, type Caller, type EndlessCaller } from './load.ts'
 import {
   clientId,
   clientSecret,
@@ -32,7 +32,7 @@ export interface Servers {
 
 export interface Scenario {
   readonly title: string
-  /** What is done before each run of so many seconds. */
+  /** What is done before each round, whose runs take so many seconds. */
   readonly prepare?: (servers: Servers, seconds: number) => Promise<void>
   /** What the server named does, ours first, one caller for each connection. Missing where it has no such work. */
   readonly callers: Partial<
@@ -48,7 +48,7 @@ const refreshGroups = 5
 /** Each can be revoked once. */
 const revocable = 60_000
 
-/** More than any server introspects. */
+/** About as many as a server introspects. */
 const introspectionsPerSecond = 15_000
 
 /** Starts what the scenarios need. `profileDirectory` is where Mintmark's profile goes when it ends. */
@@ -99,20 +99,20 @@ const fresh: string[] = []
 
 async function mint({ mintmark }: Servers, seconds: number): Promise<void> {
   fresh.length = 0
-  const minting = () => ({
-    ...posting('/token', 'grant_type=client_credentials', hasToken),
-    answered: (_status: number, text: string) => void fresh.push(JSON.parse(text).access_token),
-  })
+  const keep = (answer: Record<string, unknown>) => {
+    fresh.push(String(answer['access_token']))
+    return hasToken(answer)
+  }
+  const minting = () => posting('/token', 'grant_type=client_credentials', keep)
   while (fresh.length < seconds * introspectionsPerSecond) await load(mintmark.url, each(minting), 1)
 }
 
-/** Introspects each fresh token once. */
+/** Introspects each fresh token once; when there are none left, the run is over. */
 const introspecting = () => {
   const introspection = posting('/introspect', '', isActive)
   const next = () => {
     const token = fresh.pop()
-    if (token === undefined) throw new Error('there are no fresh tokens left')
-    return { ...introspection.next(), body: `token=${token}` }
+    return token === undefined ? undefined : { ...introspection.next(), body: `token=${token}` }
   }
   return each(() => ({ ...introspection, next }))
 }
@@ -129,7 +129,7 @@ const oidcTokens = ({ oidcProvider }: Servers): string[] => {
   return JSON.parse(line).refreshTokens
 }
 
-const refreshers = ({ refreshTokens }: Mintmark, group: number): Caller[] =>
+const refreshers = ({ refreshTokens }: Mintmark, group: number): EndlessCaller[] =>
   refreshTokens.slice(group * connections, (group + 1) * connections).map(refreshing)
 
 async function issuerOf({ url }: Mintmark): Promise<string> {
