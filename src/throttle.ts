@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto'
 import type { Database } from '../db/database.ts'
 import { fillThrottles } from '../db/throttles.ts'
 import { openGuessBuckets, type GuessBuckets } from './guess-buckets.ts'
@@ -14,6 +13,7 @@ import {
   strangersLimit,
   type GuessLimit,
 } from './protocol/guess-limits.ts'
+import { hmacSha256 } from './protocol/sha256.ts'
 
 /** How often an unauthenticated caller may try. Counts in memory; servers on one database tell each other once a second. */
 export interface Throttle {
@@ -69,7 +69,7 @@ export function openThrottle({ db, rootKeys, now, bucketsMax = 50_000 }: Throttl
   const keyOf = (...parts: readonly string[]): string => {
     const key = rootKeys.derive('throttle', rootKeys.currentId)
     if (!key) throw new Error('unreachable: the current root key is there')
-    return createHmac('sha256', key).update(JSON.stringify(parts)).digest('base64url').slice(0, 22)
+    return hmacSha256(key, JSON.stringify(parts)).toString('base64url').slice(0, 22)
   }
 
   const countsOf = ({ username, source, device }: Guess, limit: GuessLimit): readonly Count[] => {

@@ -33,7 +33,7 @@ t.test(
     }
     await insertUser(before.db, user)
     const { rootKeyId, sealed } = before.rootKeys.seal('signing-key', 'kid', Buffer.from('a key'))
-    const macBefore = before.rootKeys.macKeyOf(rootKeyId)?.export()
+    const macBefore = before.rootKeys.macKeyOf(rootKeyId)
     await before.db.close()
 
     const env = { MINTMARK_ISSUER: 'https://new.example' }
@@ -55,10 +55,6 @@ t.test(
     t.teardown(() => after.db.close())
     t.equal(after.rootKeys.open('signing-key', 'kid', rootKeyId, sealed)?.toString(), 'a key')
     t.equal(await passwordsOf(after).verify(user, 'correct horse'), true)
-    t.notSame(
-      after.rootKeys.macKeyOf(rootKeyId)?.export(),
-      macBefore,
-      'no refresh token of the old name is genuine',
-    )
+    t.notSame(after.rootKeys.macKeyOf(rootKeyId), macBefore, 'no refresh token of the old name is genuine')
   },
 )

@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import {
   chmodSync,
   cpSync,
@@ -36,13 +36,12 @@ t.test('the MAC of a refresh token is HMAC-SHA-256, as everybody else has it', a
     fc.uint8Array(range).map(array => Buffer.from(array))
   fc.assert(
     fc.property(bytes({ minLength: 1, maxLength: 64 }), bytes({ maxLength: 300 }), (secret, message) => {
-      const key = createSecretKey(secret)
-      const mac = createHmac('sha256', key).update(message).digest()
+      const mac = createHmac('sha256', secret).update(message).digest()
       // The second time from what it has kept of the key.
-      return hmacSha256(key, message).equals(mac) && hmacSha256(key, message).equals(mac)
+      return hmacSha256(secret, message).equals(mac) && hmacSha256(secret, message).equals(mac)
     }),
   )
-  t.throws(() => hmacSha256(createSecretKey(randomBytes(65)), Buffer.alloc(1)), /longer than a block/)
+  t.throws(() => hmacSha256(randomBytes(65), ''), /longer than a block/)
 })
 
 t.test('a root key file is made once, whole, and for this user alone', async t => {

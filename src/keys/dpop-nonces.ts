@@ -1,4 +1,5 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
+import { hmacSha256 } from '../protocol/sha256.ts'
 import type { RootKeys } from './root-key.ts'
 
 /** A nonce is given out for so many seconds, and taken for as long again. */
@@ -27,7 +28,7 @@ export function dpopNonces(rootKeys: Pick<RootKeys, 'currentId' | 'derive'>, now
     const head = Buffer.alloc(idBytes + stepBytes)
     head.write(rootKeyId, 'hex')
     head.writeUInt32BE(step, idBytes)
-    return Buffer.concat([head, createHmac('sha256', key).update(head).digest().subarray(0, macBytes)])
+    return Buffer.concat([head, hmacSha256(key, head).subarray(0, macBytes)])
   }
   return {
     current: () => {

@@ -1,11 +1,4 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createSecretKey,
-  hkdfSync,
-  randomBytes,
-  type KeyObject,
-} from 'node:crypto'
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import { ConfigError } from '../config.ts'
 import type { Context } from '../context.ts'
 import { readRootKeyFile, versionOf, type RootKeyFile } from './root-key-file.ts'
@@ -17,11 +10,14 @@ export interface RootKeys {
   /** The ids of all keys in the file, in its order: the newest first. */
   readonly ids: readonly string[]
   has(rootKeyId: string): boolean
-  /** The MAC key of refresh tokens. */
-  readonly macKeyOf: (rootKeyId: string) => KeyObject | undefined
+  /** The MAC key of refresh tokens: 32 bytes. */
+  readonly macKeyOf: (rootKeyId: string) => Buffer | undefined
   /** The pepper of password hashes: 32 bytes. */
   readonly pepperOf: (rootKeyId: string) => Buffer | undefined
-  /** 32 bytes for one purpose, under one root key and the installation's first issuer; undefined when that root key is not in the file. */
+  /**
+   * 32 bytes for one purpose, the same buffer each time, under one root key and the installation's first issuer; undefined
+   * when that root key is not in the file.
+   */
   derive(purpose: string, rootKeyId: string): Buffer | undefined
   /** AES-256-GCM under the current key; what was sealed for one purpose and name opens for no other. */
   seal(purpose: string, name: string, plaintext: Buffer): Sealed
@@ -55,19 +51,18 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
   const { issuer, foundingIssuer = issuer } = options
   const file = openFile(options)
   const derived = new Map<string, Buffer>()
-  const macKeys = new Map<string, KeyObject>()
 
   const derive = (purpose: string, rootKeyId: string): Buffer | undefined => {
     const root = file.find(rootKeyId)
     if (!root) return undefined
+    const name = `${purpose} ${rootKeyId}`
+    const known = derived.get(name)
+    if (known) return known
     // Refresh tokens are for one issuer; what the database holds stays readable under a new name.
     const boundTo = purpose === 'refresh-token' ? issuer : foundingIssuer
     const info = `mintmark ${purpose} ${boundTo} ${rootKeyId}`
-    let key = derived.get(info)
-    if (!key) {
-      key = Buffer.from(hkdfSync('sha256', root, '', info, keyBytes))
-      derived.set(info, key)
-    }
+    const key = Buffer.from(hkdfSync('sha256', root, '', info, keyBytes))
+    derived.set(name, key)
     return key
   }
 
@@ -79,15 +74,7 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
       return [...file.keys().keys()]
     },
     has: id => file.find(id) !== undefined,
-    macKeyOf: id => {
-      const known = macKeys.get(id)
-      if (known && file.keys().has(id)) return known
-      const bytes = derive('refresh-token', id)
-      if (!bytes) return undefined
-      const key = createSecretKey(bytes)
-      macKeys.set(id, key)
-      return key
-    },
+    macKeyOf: id => derive('refresh-token', id),
     pepperOf: id => derive('pepper', id),
     derive,
     seal: (purpose, name, plaintext) => {

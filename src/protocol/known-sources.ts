@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { hmacSha256 } from './sha256.ts'
 
 /**
  * Where a user has logged in from lately: for each source a keyed hash (12 bytes) and the day (4 bytes, since the epoch),
@@ -57,5 +57,5 @@ function isOf(entry: Buffer, hash: Buffer): boolean {
 }
 
 function hashOf(source: string, key: Buffer): Buffer {
-  return createHmac('sha256', key).update(source).digest().subarray(0, hashBytes)
+  return hmacSha256(key, source).subarray(0, hashBytes)
 }

@@ -1,4 +1,4 @@
-import { timingSafeEqual, type KeyObject } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { hmacSha256 } from './sha256.ts'
 
@@ -31,8 +31,8 @@ export interface RefreshToken {
   readonly secret: Buffer
 }
 
-/** Finds the MAC key that belongs to a root key's id. A key object: from bytes, Node.js would make one each time. */
-export type MacKeyOf = (rootKeyId: string) => KeyObject | undefined
+/** Finds the MAC key that belongs to a root key's id: the same buffer each time. */
+export type MacKeyOf = (rootKeyId: string) => Buffer | undefined
 
 export type OpenedRefreshToken =
   | { readonly kind: 'genuine'; readonly token: RefreshToken }
@@ -78,7 +78,7 @@ export function openRefreshToken(macKeyOf: MacKeyOf, text: string): OpenedRefres
   }
 }
 
-function macOf(macKey: KeyObject, body: Buffer): Buffer {
+function macOf(macKey: Buffer, body: Buffer): Buffer {
   return hmacSha256(macKey, body.subarray(0, signedBytes)).subarray(0, macBytes)
 }
 

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { hmacSha256 } from './sha256.ts'
 
 /**
  * How many sessions share one list (draft-ietf-oauth-status-list §13.1: the more, the less a request for it tells). Fixed for
@@ -45,7 +45,7 @@ function permutedIndex(key: Buffer, list: number, index: number): number {
   let left = index >>> halfBits
   let right = index & halfMask
   for (let round = 0; round < rounds; round++) {
-    const mixed = createHmac('sha256', key).update(`${list} ${round} ${right}`).digest().readUInt16BE()
+    const mixed = hmacSha256(key, `${list} ${round} ${right}`).readUInt16BE()
     ;[left, right] = [right, left ^ (mixed & halfMask)]
   }
   return (left << halfBits) | right
