@@ -1,5 +1,5 @@
 import { insertAuditEntries, type NewAuditEntry, type Writer } from '../db/audit.ts'
-import type { Caller } from './caller.ts'
+import type { Caller } from './http/caller.ts'
 import type { Client } from './registry.ts'
 
 /** What the audit trail has entries of. */

@@ -13,7 +13,7 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
   process.exitCode = 1
 } else {
   // Loaded only now: an older Node.js would fail on the way here, and not say why.
-  const { runCommandLine } = await import('./command-line.ts')
+  const { runCommandLine } = await import('./commands/command-line.ts')
   await runCommandLine(
     {
       env: process.env,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
-import { runCommandLine } from '../src/command-line.ts'
+import { runCommandLine } from '../src/commands/command-line.ts'
 import type { Terminal } from '../src/commands/command.ts'
 
 const root = join(import.meta.dirname, '..')

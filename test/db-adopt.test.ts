@@ -1,9 +1,9 @@
 import t from 'tap'
+import { insertUser } from '../db/users.ts'
 import { loadConfig } from '../src/config.ts'
 import { openInstallation } from '../src/installation.ts'
-import { insertUser } from '../db/users.ts'
+import { openPasswords } from '../src/log-ins/passwords.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
-import { openPasswords } from '../src/passwords.ts'
 import { commandLine, issuer } from './cli.ts'
 
 t.test(

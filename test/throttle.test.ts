@@ -6,10 +6,11 @@ import type { Database } from '../db/database.ts'
 import { migrate } from '../db/migrate.ts'
 import { openDatabase } from '../db/open-database.ts'
 import { deleteEmptyThrottles, fillThrottles } from '../db/throttles.ts'
-import { networkOf, nodeNameOf, normalAddress } from '../src/addresses.ts'
-import { callerOf } from '../src/caller.ts'
 import { loadConfig } from '../src/config.ts'
-import { openGuessBuckets } from '../src/guess-buckets.ts'
+import { networkOf, nodeNameOf, normalAddress } from '../src/http/addresses.ts'
+import { callerOf } from '../src/http/caller.ts'
+import { openGuessBuckets } from '../src/log-ins/guess-buckets.ts'
+import { openThrottle, type Guess, type Throttle } from '../src/log-ins/throttle.ts'
 import { deviceTokenSeconds, openDeviceToken, sealDeviceToken } from '../src/protocol/device-token.ts'
 import {
   accountLimit,
@@ -21,7 +22,6 @@ import {
 } from '../src/protocol/guess-limits.ts'
 import { isKnownSource, learnSource } from '../src/protocol/known-sources.ts'
 import type { Client } from '../src/registry.ts'
-import { openThrottle, type Guess, type Throttle } from '../src/throttle.ts'
 import { forEachEngine, postgresEnv, type EngineEnv } from './engines.ts'
 
 const start = 1_900_000_000

@@ -1,5 +1,5 @@
-import { openLateness } from '../../src/lateness.ts'
 import { judgeRefresh } from '../../src/protocol/refresh-verdict.ts'
+import { openLateness } from '../../src/sessions/lateness.ts'
 
 /** What differs between policies; the judge is the server's own. */
 export interface Policy {

@@ -7,9 +7,6 @@ import { listClients } from '../../db/clients.ts'
 import type { Database } from '../../db/database.ts'
 import { applyChanges } from '../../db/declaration.ts'
 import { listResources } from '../../db/resources.ts'
-import { authMethodOf, type ClientMetadata } from '../protocol/client-metadata.ts'
-import { readDeclaration, type Declaration, type ResourceMetadata } from '../protocol/declaration.ts'
-import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import {
   clientMetadata,
   judgeRegistration,
@@ -17,7 +14,10 @@ import {
   newClientRow,
   resourceMetadata,
   resourceSettings,
-} from '../registration.ts'
+} from '../clients/registration.ts'
+import { authMethodOf, type ClientMetadata } from '../protocol/client-metadata.ts'
+import { readDeclaration, type Declaration, type ResourceMetadata } from '../protocol/declaration.ts'
+import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { differencesOf, drawDifferences, formatSetting, type Differences } from './difference.ts'
 import { CommandError } from './failures.ts'

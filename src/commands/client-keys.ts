@@ -1,7 +1,7 @@
 import { readFileSync, unlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { fetchJwks } from '../clients/fetch-jwks.ts'
 import type { Config } from '../config.ts'
-import { fetchJwks } from '../fetch-jwks.ts'
 import { newClientKey, readClientJwks } from '../keys/client-jwks.ts'
 import { isObject } from '../keys/jws.ts'
 import { networks } from '../protocol/networks.ts'

@@ -1,4 +1,5 @@
 import { Option, type Command } from '@commander-js/extra-typings'
+import { audited } from '../../db/audit.ts'
 import {
   deleteClient,
   disableClient,
@@ -7,10 +8,9 @@ import {
   insertClient,
   listClients,
 } from '../../db/clients.ts'
-import { audited } from '../../db/audit.ts'
 import type { ClientTable, Database } from '../../db/database.ts'
 import type { EpochEnding } from '../../db/endings.ts'
-import { logRevocation } from '../audit.ts'
+import { clientMetadata, judgeNewClient, newClientRow } from '../clients/registration.ts'
 import {
   authMethodOf,
   grantTypes,
@@ -18,15 +18,15 @@ import {
   type AuthMethod,
   type ClientMetadata,
 } from '../protocol/client-metadata.ts'
-import { clientMetadata, judgeNewClient, newClientRow } from '../registration.ts'
-import { clientUpdateCommand } from './client-update.ts'
+import { logRevocation } from '../revocation/log-revocation.ts'
 import { credentialCommands } from './client-credentials.ts'
 import { noteKeysAt, withKeys } from './client-keys.ts'
+import { clientUpdateCommand } from './client-update.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { existingClient, noClient } from './existing-client.ts'
 import { CommandError, UsageError } from './failures.ts'
-import { dpopPolicies, grants, origins, refreshTtl, resourceUris, scopes } from './options.ts'
 import { handOutSecret, secretAdvice } from './new-secret.ts'
+import { dpopPolicies, grants, origins, refreshTtl, resourceUris, scopes } from './options.ts'
 import { facts, formatTime, type Row } from './output.ts'
 import { writeEnds } from './revocation.ts'
 

@@ -13,7 +13,7 @@ import { printAnswer, type Answer } from './output.ts'
 /*
  * How a command is written.
  *
- * One file in this folder for each noun (`client.ts`), and one line for it in src/command-line.ts. The file exports
+ * One file in this folder for each noun (`client.ts`), and one line for it in `command-line.ts`. The file exports
  * `clientCommands(program, terminal)`, which adds the noun to the program, and to the noun a verb for each thing to do:
  *
  *   const client = program.command('client').description('apps that ask for tokens')

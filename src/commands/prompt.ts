@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { passwordProblem } from '../passwords.ts'
+import { passwordProblem } from '../log-ins/passwords.ts'
 import type { Run } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
 

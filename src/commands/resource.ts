@@ -10,9 +10,9 @@ import {
   type NewResource,
   type ResourceDeletion,
 } from '../../db/resources.ts'
+import { changedColumns, resourceMetadata, resourceSettings } from '../clients/registration.ts'
 import { algs, type ResourceMetadata } from '../protocol/declaration.ts'
 import { formatDuration } from '../protocol/duration.ts'
-import { changedColumns, resourceMetadata, resourceSettings } from '../registration.ts'
 import { command, verb, type Terminal } from './command.ts'
 import { differencesOf, updated } from './difference.ts'
 import { CommandError } from './failures.ts'

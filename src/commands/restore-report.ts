@@ -1,5 +1,5 @@
 import type { LostEndings } from '../../db/lost-endings.ts'
-import type { Replayed } from '../replay-revocations.ts'
+import type { Replayed } from '../revocation/replay-revocations.ts'
 import type { Restored } from './db-restore.ts'
 import { counted, formatTime } from './output.ts'
 

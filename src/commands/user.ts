@@ -12,11 +12,11 @@ import {
   insertUser,
   listUsers,
 } from '../../db/users.ts'
-import { logRevocation } from '../audit.ts'
+import { listed } from '../clients/registration.ts'
 import type { RootKeys } from '../keys/root-key.ts'
-import { openPasswords } from '../passwords.ts'
+import { openPasswords } from '../log-ins/passwords.ts'
 import { formatUuid, newUuid } from '../protocol/secrets.ts'
-import { listed } from '../registration.ts'
+import { logRevocation } from '../revocation/log-revocation.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { differencesOf, updated } from './difference.ts'
 import { CommandError } from './failures.ts'

@@ -3,7 +3,7 @@ import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { isNamed } from '../protocol/etag.ts'
 import { statusListUri } from '../protocol/status-list.ts'
-import { statusListTtl } from '../status-lists.ts'
+import { statusListTtl } from '../revocation/status-lists.ts'
 
 /**
  * GET /status-lists/{n} (draft-ietf-oauth-status-list §8): a signed list of what was revoked, the same for everybody; and

@@ -1,13 +1,13 @@
 import { audited } from '../../db/audit.ts'
 import { findMachineSession, insertSession } from '../../db/sessions.ts'
 import { requestEntry } from '../audit-trail.ts'
-import type { Caller } from '../caller.ts'
-import { spendProof } from '../confirmation.ts'
+import { spendProof } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
+import type { Caller } from '../http/caller.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import type { Client } from '../registry.ts'
-import { targetOf } from '../target.ts'
+import { targetOf } from '../sessions/target.ts'
 import type { Grant } from './grant.ts'
 
 /** RFC 6749 §4.4: a token for the client itself, without a refresh token. It belongs to the client's machine session. */

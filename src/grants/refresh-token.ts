@@ -1,3 +1,5 @@
+import { audited, type NewAuditEntry } from '../../db/audit.ts'
+import type { RotatedSession } from '../../db/rotations.ts'
 import {
   findSession,
   extendSession,
@@ -6,20 +8,18 @@ import {
   revokeSession,
   type Session,
 } from '../../db/sessions.ts'
-import { audited, type NewAuditEntry } from '../../db/audit.ts'
-import type { RotatedSession } from '../../db/rotations.ts'
 import { requestEntry, type AuditEvent } from '../audit-trail.ts'
-import type { Caller } from '../caller.ts'
-import { boundKey, spendProof } from '../confirmation.ts'
+import { boundKey, spendProof } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
+import type { Caller } from '../http/caller.ts'
 import { required } from '../protocol/form.ts'
 import { openRefreshToken, sealRefreshToken, type RefreshToken } from '../protocol/refresh-token.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid, hashSecret, isSameHash } from '../protocol/secrets.ts'
-import { idleSeconds, policyOf, retrySeconds } from '../refresh-policy.ts'
 import type { Client } from '../registry.ts'
-import { targetOf, type Target } from '../target.ts'
+import { idleSeconds, policyOf, retrySeconds } from '../sessions/refresh-policy.ts'
+import { targetOf, type Target } from '../sessions/target.ts'
 import type { Grant, Granted } from './grant.ts'
 
 /**

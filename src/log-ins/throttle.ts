@@ -1,7 +1,6 @@
-import type { Database } from '../db/database.ts'
-import { fillThrottles } from '../db/throttles.ts'
-import { openGuessBuckets, type GuessBuckets } from './guess-buckets.ts'
-import type { RootKeys } from './keys/root-key.ts'
+import type { Database } from '../../db/database.ts'
+import { fillThrottles } from '../../db/throttles.ts'
+import type { RootKeys } from '../keys/root-key.ts'
 import {
   accountLimit,
   clientSecretLimit,
@@ -12,8 +11,9 @@ import {
   sourceLimit,
   strangersLimit,
   type GuessLimit,
-} from './protocol/guess-limits.ts'
-import { hmacSha256 } from './protocol/sha256.ts'
+} from '../protocol/guess-limits.ts'
+import { hmacSha256 } from '../protocol/sha256.ts'
+import { openGuessBuckets, type GuessBuckets } from './guess-buckets.ts'
 
 /** How often an unauthenticated caller may try. Counts in memory; servers on one database tell each other once a second. */
 export interface Throttle {

@@ -1,9 +1,9 @@
-import { findSession, type Session } from '../db/sessions.ts'
-import type { Context } from './context.ts'
-import { unavailable } from './errors.ts'
-import { openRefreshToken, refreshTokenPrefix } from './protocol/refresh-token.ts'
-import { hashSecret, isSameHash, parseUuid } from './protocol/secrets.ts'
-import type { Client } from './registry.ts'
+import { findSession, type Session } from '../../db/sessions.ts'
+import type { Context } from '../context.ts'
+import { unavailable } from '../errors.ts'
+import { openRefreshToken, refreshTokenPrefix } from '../protocol/refresh-token.ts'
+import { hashSecret, isSameHash, parseUuid } from '../protocol/secrets.ts'
+import type { Client } from '../registry.ts'
 
 /** A token that this server did issue, and its session, whatever the state of that. */
 export type TokenSession =

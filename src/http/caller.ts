@@ -1,6 +1,6 @@
 import parseForwarded from 'forwarded-parse'
+import type { Client } from '../registry.ts'
 import { networkOf, nodeNameOf, normalAddress } from './addresses.ts'
-import type { Client } from './registry.ts'
 
 /** Where a request comes from, as far as it can be believed. */
 export interface Caller {
@@ -21,7 +21,7 @@ export interface IncomingRequest {
   readonly headers: {
     readonly authorization?: string | undefined
     readonly forwarded?: string | undefined
-    /** Only from a proxy that is believed: src/client-cert.ts takes it out of all other requests. */
+    /** Only from a proxy that is believed: src/http/client-cert.ts takes it out of all other requests. */
     readonly 'client-cert'?: string | string[] | undefined
   }
 }

@@ -1,18 +1,18 @@
-import { normalAddress } from './addresses.ts'
-import { auditEntry } from './audit-trail.ts'
-import type { IncomingRequest } from './caller.ts'
-import type { Context } from './context.ts'
-import { OAuthError } from './errors.ts'
+import { auditEntry } from '../audit-trail.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import { normalAddress } from '../http/addresses.ts'
+import type { IncomingRequest } from '../http/caller.ts'
 import {
   isSignedByClient,
   judgeAssertion,
   readAssertion,
   type UnverifiedAssertion,
-} from './keys/assertion.ts'
-import { hasSubject, isCertificateOf, isInForce, readClientCert } from './keys/certificate.ts'
-import { decodeFormComponent, type Form } from './protocol/form.ts'
-import { hashSecret, isSameHash } from './protocol/secrets.ts'
-import type { Client } from './registry.ts'
+} from '../keys/assertion.ts'
+import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../keys/certificate.ts'
+import { decodeFormComponent, type Form } from '../protocol/form.ts'
+import { hashSecret, isSameHash } from '../protocol/secrets.ts'
+import type { Client } from '../registry.ts'
 
 /** VSCHAR (RFC 6749 appendix A.1), and no longer than a name has to be: unknown ones are remembered by the registry. */
 const clientIdPattern = /^[\x20-\x7e]{1,255}$/

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { parseUuid } from './protocol/secrets.ts'
+import { parseUuid } from '../protocol/secrets.ts'
 
 /** One revocation, as the log tells of it (audit.ts). `at` is in seconds since the epoch. */
 export type LoggedRevocation = { readonly at: number; readonly reason: string } & (

@@ -1,17 +1,17 @@
-import type { ClientSettings } from '../db/clients.ts'
-import type { ClientTable, Database, ResourceTable } from '../db/database.ts'
-import { listResources, type ResourceSettings } from '../db/resources.ts'
-import { isJwksUri } from './fetch-jwks.ts'
-import { isSubject, subjectKinds } from './keys/certificate.ts'
-import { readClientJwks } from './keys/client-jwks.ts'
-import { isObject } from './keys/jws.ts'
+import type { ClientSettings } from '../../db/clients.ts'
+import type { ClientTable, Database, ResourceTable } from '../../db/database.ts'
+import { listResources, type ResourceSettings } from '../../db/resources.ts'
+import { isSubject, subjectKinds } from '../keys/certificate.ts'
+import { readClientJwks } from '../keys/client-jwks.ts'
+import { isObject } from '../keys/jws.ts'
 import {
   authMethodOf,
   judgeClient,
   type ClientMetadata,
   type ClientVerdict,
-} from './protocol/client-metadata.ts'
-import type { ResourceMetadata } from './protocol/declaration.ts'
+} from '../protocol/client-metadata.ts'
+import type { ResourceMetadata } from '../protocol/declaration.ts'
+import { isJwksUri } from './fetch-jwks.ts'
 
 type KeyColumn = 'jwks' | 'jwks_uri' | 'keys_expire_at' | 'tls_subject'
 type Credential = 'auth_method' | 'secret_hash' | `old_secret_${string}` | KeyColumn

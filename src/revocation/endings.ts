@@ -1,7 +1,7 @@
-import type { Database } from '../db/database.ts'
-import { claimEnding, endNextSessions, releaseEnding, type Ending } from '../db/endings.ts'
-import { pause } from './pause.ts'
-import { longestTokenSeconds } from './protocol/access-token.ts'
+import type { Database } from '../../db/database.ts'
+import { claimEnding, endNextSessions, releaseEnding, type Ending } from '../../db/endings.ts'
+import { pause } from '../pause.ts'
+import { longestTokenSeconds } from '../protocol/access-token.ts'
 
 export interface FinishOptions {
   readonly now: () => number

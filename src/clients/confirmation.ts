@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Context } from './context.ts'
-import { OAuthError } from './errors.ts'
-import { readClientCert } from './keys/certificate.ts'
-import { checkProof, type Proof } from './keys/dpop.ts'
-import type { DpopNonces } from './keys/dpop-nonces.ts'
-import { normalUrl } from './protocol/normal-url.ts'
-import type { Client } from './registry.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import { readClientCert } from '../keys/certificate.ts'
+import type { DpopNonces } from '../keys/dpop-nonces.ts'
+import { checkProof, type Proof } from '../keys/dpop.ts'
+import { normalUrl } from '../protocol/normal-url.ts'
+import type { Client } from '../registry.ts'
 
 /** The key that tokens are bound to: of a DPoP proof (RFC 9449 §6) or of a client certificate (RFC 8705 §3). */
 export interface Confirmation {

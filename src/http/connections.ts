@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Context } from '../context.ts'
+import { networks } from '../protocol/networks.ts'
 import { networkOf } from './addresses.ts'
-import type { Context } from './context.ts'
 import { oncePerSecond } from './flood.ts'
-import { networks } from './protocol/networks.ts'
 
 /** More than any server of this kind has clients at once; each costs some ten kilobytes. */
 const connectionsMax = 10_000

@@ -1,7 +1,7 @@
-import type { Database } from '../db/database.ts'
-import { keepStatusList } from '../db/status-lists.ts'
-import { leaseStatusPositions } from '../db/status-positions.ts'
-import { permutedPosition, statusListSize } from './protocol/status-list.ts'
+import type { Database } from '../../db/database.ts'
+import { keepStatusList } from '../../db/status-lists.ts'
+import { leaseStatusPositions } from '../../db/status-positions.ts'
+import { permutedPosition, statusListSize } from '../protocol/status-list.ts'
 
 /** Hands out a position in the status lists for a new session that ends, whatever happens, at `endsAt` (epoch seconds). */
 export type NextStatusPosition = (endsAt: number) => Promise<number>

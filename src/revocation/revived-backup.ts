@@ -1,10 +1,10 @@
-import { audited } from '../db/audit.ts'
-import type { Database, InstallationTable } from '../db/database.ts'
-import { readNextPosition, reviveBackup } from '../db/restored.ts'
-import { auditEntry } from './audit-trail.ts'
-import type { Context } from './context.ts'
-import { formatDuration } from './protocol/duration.ts'
-import { statusListSize } from './protocol/status-list.ts'
+import { audited } from '../../db/audit.ts'
+import type { Database, InstallationTable } from '../../db/database.ts'
+import { readNextPosition, reviveBackup } from '../../db/restored.ts'
+import { auditEntry } from '../audit-trail.ts'
+import type { Context } from '../context.ts'
+import { formatDuration } from '../protocol/duration.ts'
+import { statusListSize } from '../protocol/status-list.ts'
 
 /** For a backup that somebody has put in the place of the database without `mintmark db restore`, before it serves. */
 export async function reviveByHand(

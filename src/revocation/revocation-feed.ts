@@ -1,5 +1,5 @@
-import type { Database } from '../db/database.ts'
-import { listRevocations, type Revocation } from '../db/revocations.ts'
+import type { Database } from '../../db/database.ts'
+import { listRevocations, type Revocation } from '../../db/revocations.ts'
 
 export interface RevocationFeed {
   /** Reads all that was committed before the call. */

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { hash, parseOptions, verify, type Algorithm } from '@node-rs/argon2'
-import type { UserTable } from '../db/database.ts'
-import { OAuthError, unavailable } from './errors.ts'
+import type { UserTable } from '../../db/database.ts'
+import { OAuthError, unavailable } from '../errors.ts'
 
 export type PasswordHash = Pick<UserTable, 'password_hash' | 'root_key_id'>
 

@@ -1,4 +1,4 @@
-import { OAuthError } from './errors.ts'
+import { OAuthError } from '../errors.ts'
 
 /** What is asked for, in the order in which it is given up when the server cannot do it all. */
 export type Rank = 'log_in' | 'other' | 'refresh'

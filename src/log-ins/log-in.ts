@@ -1,13 +1,13 @@
-import type { UserTable } from '../db/database.ts'
-import { findKnownSources } from '../db/known-sources.ts'
-import { findUser, rehashPassword } from '../db/users.ts'
-import { requestEntry } from './audit-trail.ts'
-import type { Caller } from './caller.ts'
-import type { Context } from './context.ts'
-import { OAuthError } from './errors.ts'
-import { openDeviceToken } from './protocol/device-token.ts'
-import { isKnownSource, learnSource } from './protocol/known-sources.ts'
-import type { Client } from './registry.ts'
+import type { UserTable } from '../../db/database.ts'
+import { findKnownSources } from '../../db/known-sources.ts'
+import { findUser, rehashPassword } from '../../db/users.ts'
+import { requestEntry } from '../audit-trail.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import type { Caller } from '../http/caller.ts'
+import { openDeviceToken } from '../protocol/device-token.ts'
+import { isKnownSource, learnSource } from '../protocol/known-sources.ts'
+import type { Client } from '../registry.ts'
 
 export interface LogIn {
   /** In Unicode normal form C. */

@@ -2,8 +2,8 @@ import { Resolver } from 'node:dns/promises'
 import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
-import { isLoopback } from './config.ts'
-import { isPublicAddress, type IsIn } from './protocol/networks.ts'
+import { isLoopback } from '../config.ts'
+import { isPublicAddress, type IsIn } from '../protocol/networks.ts'
 
 const bytesMax = 64 * 1024
 const redirectsMax = 3

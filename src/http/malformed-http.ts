@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { OAuthError, unavailable } from './errors.ts'
+import { OAuthError, unavailable } from '../errors.ts'
 
 /** Far more than any request has. */
 export const bodyLimitBytes = 16 * 1024

@@ -1,4 +1,4 @@
-import { secondsToFill, type GuessLimit } from './protocol/guess-limits.ts'
+import { secondsToFill, type GuessLimit } from '../protocol/guess-limits.ts'
 
 /** Buckets by their names, in bounded memory, which several servers fill together. */
 export interface GuessBuckets {

@@ -1,21 +1,26 @@
 import { promisify } from 'node:util'
 import { deflate, gzip } from 'node:zlib'
-import { findStatusList, listStatusListNumbers, signStatusList, type SignedForm } from '../db/status-lists.ts'
-import type { Database } from '../db/database.ts'
-import type { Context } from './context.ts'
-import { unavailable } from './errors.ts'
-import { pause } from './pause.ts'
-import { longestTokenSeconds } from './protocol/access-token.ts'
-import { hashSecret } from './protocol/secrets.ts'
+import type { Database } from '../../db/database.ts'
+import { defaultAlg } from '../../db/signing-keys.ts'
+import {
+  findStatusList,
+  listStatusListNumbers,
+  signStatusList,
+  type SignedForm,
+} from '../../db/status-lists.ts'
+import type { Context } from '../context.ts'
+import { unavailable } from '../errors.ts'
+import { pause } from '../pause.ts'
+import { longestTokenSeconds } from '../protocol/access-token.ts'
+import { hashSecret } from '../protocol/secrets.ts'
 import {
   invalidStatus,
   newStatusList,
   setStatus,
   statusListSize,
   statusListUri,
-} from './protocol/status-list.ts'
+} from '../protocol/status-list.ts'
 import { openRevocationFeed } from './revocation-feed.ts'
-import { defaultAlg } from '../db/signing-keys.ts'
 
 /** A list as it is served. */
 export interface SignedStatusList {

@@ -1,6 +1,6 @@
-import type { Context } from './context.ts'
-import { OAuthError } from './errors.ts'
-import type { Client } from './registry.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import type { Client } from '../registry.ts'
 
 /** Which pages may read answers: the exact origins of the server's setting, and of the clients that have their own. */
 export interface Origins {
