@@ -1,5 +1,5 @@
+import type { Postgres } from './engines/postgres.ts'
 import type { RotatedSession, Rotation } from './rotations.ts'
-import type { Postgres } from './postgres.ts'
 
 const generationMax = 0xffff_ffff
 

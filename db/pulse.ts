@@ -1,6 +1,6 @@
 import { sql as fragment } from 'kysely'
 import type { Database } from './database.ts'
-import { PostgresUnavailable } from './postgres-errors.ts'
+import { PostgresUnavailable } from './engines/postgres-errors.ts'
 
 /** What a running server asks its database twice a second. */
 export interface Pulse {

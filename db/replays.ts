@@ -1,7 +1,7 @@
-import { batcher } from './batcher.ts'
 import type { Database } from './database.ts'
-import type { Postgres } from './postgres.ts'
-import { isBusy, type Sqlite } from './sqlite.ts'
+import { batcher } from './engines/batcher.ts'
+import type { Postgres } from './engines/postgres.ts'
+import { isBusy, type Sqlite } from './engines/sqlite.ts'
 
 /** A proof or an assertion that was used, and must not be used again before it has expired. */
 export interface ReplayTable {

@@ -1,11 +1,11 @@
 import { sql as fragment, type Kysely } from 'kysely'
-import { batcher, type Batcher } from './batcher.ts'
 import type { SessionTable, Tables } from './database.ts'
-import type { Stopwatch } from './latency.ts'
-import { isAboutData } from './postgres-errors.ts'
+import { batcher, type Batcher } from './engines/batcher.ts'
+import type { Stopwatch } from './engines/latency.ts'
+import { isAboutData } from './engines/postgres-errors.ts'
+import type { Postgres } from './engines/postgres.ts'
+import { isBusy, type Sqlite } from './engines/sqlite.ts'
 import { rotateOnPostgres } from './postgres-rotations.ts'
-import type { Postgres } from './postgres.ts'
-import { isBusy, type Sqlite } from './sqlite.ts'
 
 /** A refresh token presented, and what to make of its session if it is the current one. */
 export interface Rotation {

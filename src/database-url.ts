@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { describePostgresUrl, parsePostgresUrl } from '../db/postgres-url.ts'
+import { describePostgresUrl, parsePostgresUrl } from '../db/engines/postgres-url.ts'
 
 /** Where the database is: an absolute path, or the URL of a server, which may hold a password. */
 export type DatabaseUrl =

@@ -1,13 +1,13 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { findCopy } from '../db/copy/copy.ts'
 import type { Database, InstallationTable } from '../db/database.ts'
-import { openDatabase, type DatabaseOptions } from '../db/open-database.ts'
-import { findCopy } from '../db/copy.ts'
+import { openDatabase, type DatabaseOptions } from '../db/engines/open-database.ts'
 import { findInstallation, insertInstallation } from '../db/installation.ts'
 import { migrate, schemaStatus } from '../db/migrate.ts'
 import { ConfigError, type Config } from './config.ts'
-import { readRootKeys, type RootKeys } from './keys/root-key.ts'
 import { makeRootKeyFile } from './keys/root-key-file.ts'
+import { readRootKeys, type RootKeys } from './keys/root-key.ts'
 
 /** A database, the root keys that fit it, and what the database says of itself. */
 export interface Installation {

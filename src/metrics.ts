@@ -1,6 +1,6 @@
 import { fastify, type FastifyInstance } from 'fastify'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { latencyBounds, type Latency } from '../db/latency.ts'
+import { latencyBounds, type Latency } from '../db/engines/latency.ts'
 import type { Context } from './context.ts'
 import { phaseOf, type KeyPlan } from './keys/key-life.ts'
 

@@ -55,14 +55,14 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
   [/Date\.now|new Date\(\)/, /^src\/main\.ts$/, 'time comes from ctx.now'],
   [
     /set(Interval|Timeout)\b/,
-    /^src\/(jobs|pause)\.ts$|^db\/(sqlite|postgres|migrate)\.ts$/,
+    /^src\/(jobs|pause)\.ts$|^db\/(engines\/(sqlite|postgres)|migrate)\.ts$/,
     'all timers are in jobs.ts',
   ],
   [/console\.|process\.std/, /^src\/(main\.ts$|commands\/)/, 'only the command line prints'],
   [/: any\b|<any>|as any\b/, /^db\/(migrations\/|migrate\.ts$)/, 'a value has a type'],
   [
     /^(export )?(abstract )?class (?!\w+ extends \w*Error)/m,
-    /^db\/sqlite\.ts$/,
+    /^db\/engines\/sqlite\.ts$/,
     'functions and data, no classes',
   ],
 ]

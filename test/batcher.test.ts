@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { batcher, UnknownOutcome, type BatcherOptions } from '../db/batcher.ts'
+import { batcher, UnknownOutcome, type BatcherOptions } from '../db/engines/batcher.ts'
 
 interface Entry {
   readonly session: string

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { findClient } from '../db/clients.ts'
-import { openDatabase } from '../db/open-database.ts'
+import { openDatabase } from '../db/engines/open-database.ts'
 import { hashSecret } from '../src/protocol/secrets.ts'
 import { commandLine, issuer } from './cli.ts'
 

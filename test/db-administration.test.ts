@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { backupDatabase } from '../db/backup.ts'
+import { backupDatabase } from '../db/backups/backup.ts'
 import {
   changeClient,
   deleteClient,
@@ -16,8 +16,8 @@ import {
   type NewClient,
 } from '../db/clients.ts'
 import type { ClientTable, Database } from '../db/database.ts'
-import { openDatabase } from '../db/open-database.ts'
 import { applyChanges, type Changes } from '../db/declaration.ts'
+import { openDatabase } from '../db/engines/open-database.ts'
 import { insertInstallation, readRevision, tryWriting } from '../db/installation.ts'
 import { migrate } from '../db/migrate.ts'
 import { deleteResource, findResource, insertResource } from '../db/resources.ts'

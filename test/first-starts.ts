@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
+import { openDatabase } from '../db/engines/open-database.ts'
 import { schemaStatus, thisProgram } from '../db/migrate.ts'
-import { openDatabase } from '../db/open-database.ts'
 import { listRootKeys } from '../db/root-keys.ts'
 import { listSigningKeys } from '../db/signing-keys.ts'
 import { phaseOf } from '../src/keys/key-life.ts'

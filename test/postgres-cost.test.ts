@@ -1,5 +1,5 @@
 import t from 'tap'
-import { openDatabase } from '../db/open-database.ts'
+import { openDatabase } from '../db/engines/open-database.ts'
 import { sharedCluster } from './engines.ts'
 import { startServer } from './helper.ts'
 import { sessionUpdates, startPostgres } from './postgres.ts'

@@ -1,6 +1,6 @@
-import { findCopy } from '../../db/copy.ts'
+import { findCopy } from '../../db/copy/copy.ts'
+import { readReplication, type Replication } from '../../db/engines/replication.ts'
 import { tryWriting } from '../../db/installation.ts'
-import { readReplication, type Replication } from '../../db/replication.ts'
 import type { Installation } from '../installation.ts'
 import type { Finding } from './doctor.ts'
 import { counted, formatTime } from './output.ts'

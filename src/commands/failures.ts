@@ -1,4 +1,4 @@
-import { PostgresUnavailable } from '../../db/postgres-errors.ts'
+import { PostgresUnavailable } from '../../db/engines/postgres-errors.ts'
 import { ConfigError } from '../config.ts'
 import { OAuthError } from '../errors.ts'
 

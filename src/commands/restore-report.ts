@@ -1,4 +1,4 @@
-import type { LostEndings } from '../../db/lost-endings.ts'
+import type { LostEndings } from '../../db/backups/lost-endings.ts'
 import type { Replayed } from '../revocation/replay-revocations.ts'
 import type { Restored } from './db-restore.ts'
 import { counted, formatTime } from './output.ts'

@@ -1,6 +1,6 @@
 import { audited } from '../../db/audit.ts'
+import { readNextPosition, reviveBackup } from '../../db/backups/restored.ts'
 import type { Database, InstallationTable } from '../../db/database.ts'
-import { readNextPosition, reviveBackup } from '../../db/restored.ts'
 import { auditEntry } from '../audit-trail.ts'
 import type { Context } from '../context.ts'
 import { formatDuration } from '../protocol/duration.ts'

@@ -1,9 +1,9 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { changeClient } from '../../db/clients.ts'
-import { openDatabase } from '../../db/open-database.ts'
 import { basic, clientId, clientSecret, startMintmark, username } from '../../bench/mintmark.ts'
+import { changeClient } from '../../db/clients.ts'
+import { openDatabase } from '../../db/engines/open-database.ts'
 import { fuzz } from './fuzz.ts'
 import { secretCanary } from './loot.ts'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
-import { openDatabase } from '../../db/open-database.ts'
+import { openDatabase } from '../../db/engines/open-database.ts'
 import { startFleet } from '../fleet.ts'
 import { sessionUpdates, startPostgres } from '../postgres.ts'
 import { addSessions, beginSession, madeAt, rotationOf, seed } from '../records.ts'

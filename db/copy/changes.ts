@@ -1,6 +1,6 @@
 import { sql as fragment, type Kysely, type Transaction } from 'kysely'
-import { copiedTables, largeTables } from './copy-tables.ts'
-import type { Database, Tables } from './database.ts'
+import type { Database, Tables } from '../database.ts'
+import { copiedTables, largeTables } from './tables.ts'
 
 const events = ['insert', 'update', 'delete'] as const
 

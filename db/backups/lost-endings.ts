@@ -1,4 +1,4 @@
-import type { Database } from './database.ts'
+import type { Database } from '../database.ts'
 
 /** What a backup knows nothing of: it had ended in the present database, and lives in the backup. */
 export interface LostEndings {

@@ -1,10 +1,10 @@
 import { Kysely } from 'kysely'
-import type { Database, Tables } from './database.ts'
-import { openPostgres, retryingConflicts } from './postgres.ts'
+import type { Database, Tables } from '../database.ts'
+import { postgresReplays, sqliteReplays } from '../replays.ts'
+import { postgresRotations, sqliteRotations } from '../rotations.ts'
 import { openStopwatch } from './latency.ts'
 import { noWatch, watchPostgres } from './postgres-watch.ts'
-import { postgresRotations, sqliteRotations } from './rotations.ts'
-import { postgresReplays, sqliteReplays } from './replays.ts'
+import { openPostgres, retryingConflicts } from './postgres.ts'
 import { openSqlite } from './sqlite.ts'
 
 export type DatabaseLocation =

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { noteChanges, stopNotingChanges } from './copy-changes.ts'
-import { anyTable, countRowsOf } from './copy-tables.ts'
-import type { CopyTable } from './copy-state.ts'
-import type { Database } from './database.ts'
+import type { Database } from '../database.ts'
+import { noteChanges, stopNotingChanges } from './changes.ts'
+import type { CopyTable } from './state.ts'
+import { anyTable, countRowsOf } from './tables.ts'
 
 /** A copy cannot go on; the message says why and what to do. */
 export class CopyError extends Error {

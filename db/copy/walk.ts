@@ -1,5 +1,6 @@
+import type { Database } from '../database.ts'
 import { CopyError, type Copy } from './copy.ts'
-import { drainChanges, mustBeNoted } from './copy-drain.ts'
+import { drainChanges, mustBeNoted } from './drain.ts'
 import {
   anyTable,
   countRowsOf,
@@ -14,8 +15,7 @@ import {
   type AnyTable,
   type CopiedTable,
   type Row,
-} from './copy-tables.ts'
-import type { Database } from './database.ts'
+} from './tables.ts'
 
 /** How many rows there are to copy while servers go on. */
 export async function countLarge({ sql }: Database): Promise<number> {

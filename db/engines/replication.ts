@@ -1,5 +1,5 @@
 import { sql as fragment } from 'kysely'
-import type { Database } from './database.ts'
+import type { Database } from '../database.ts'
 
 /** What keeps a commit when a PostgreSQL is lost. */
 export interface Replication {

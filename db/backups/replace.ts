@@ -1,8 +1,8 @@
 import { closeSync, existsSync, linkSync, openSync, readSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import SqliteFile from 'better-sqlite3'
+import { isBusy } from '../engines/sqlite.ts'
 import { syncFile } from './backup.ts'
-import { isBusy } from './sqlite.ts'
 
 /** Whether the embedded database may be replaced: not while a process has it open. */
 export type FileState = 'missing' | 'unused' | 'used' | 'damaged'

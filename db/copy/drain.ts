@@ -1,3 +1,4 @@
+import type { Database } from '../database.ts'
 import { CopyError, type Copy } from './copy.ts'
 import {
   anyTable,
@@ -10,8 +11,7 @@ import {
   writeRows,
   type AnyTable,
   type CopiedTable,
-} from './copy-tables.ts'
-import type { Database } from './database.ts'
+} from './tables.ts'
 
 /**
  * Copies what was noted as changed, until less than a page is left, or with `isFinal` until nothing is. Each row that was

@@ -1,8 +1,10 @@
 import type { Transaction } from 'kysely'
-import type { Writer } from './audit.ts'
+import type { Writer } from '../audit.ts'
+import type { Tables } from '../database.ts'
+import { raiseRevision } from '../installation.ts'
+import { refuseWrites, stopWrites } from './changes.ts'
 import { CopyError, type Copy } from './copy.ts'
-import { refuseWrites, stopWrites } from './copy-changes.ts'
-import { drainChanges } from './copy-drain.ts'
+import { drainChanges } from './drain.ts'
 import {
   anyTable,
   continueNumbers,
@@ -11,9 +13,7 @@ import {
   rowDigest,
   writeRows,
   type AnyTable,
-} from './copy-tables.ts'
-import type { Tables } from './database.ts'
-import { raiseRevision } from './installation.ts'
+} from './tables.ts'
 
 export interface Moved {
   /** How many rows each table has, in both databases. */
