@@ -29,6 +29,7 @@ import { defaultHeaders } from './http/default-headers.ts'
 import { oncePerSecond } from './http/flood.ts'
 import { inStep } from './http/in-step.ts'
 import { bodyLimitBytes, malformedHttpAnswerer, refusals } from './http/malformed-http.ts'
+import { noSchemas } from './http/no-schemas.ts'
 import { openOrigins, type Origins } from './http/origins.ts'
 import { parseForm } from './protocol/form.ts'
 
@@ -59,6 +60,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIds(),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
+    schemaController: { compilersFactory: noSchemas },
     // Where the issuer has a path, a proxy may pass it on or cut it off.
     rewriteUrl: ({ url = '/' }) => (url.startsWith(`${issuerPath}/`) ? url.slice(issuerPath.length) : url),
     bodyLimit: bodyLimitBytes,

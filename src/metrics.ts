@@ -2,6 +2,7 @@ import { fastify, type FastifyInstance } from 'fastify'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { latencyBounds, type Latency } from '../db/engines/latency.ts'
 import type { Context } from './context.ts'
+import { noSchemas } from './http/no-schemas.ts'
 import { phaseOf, type KeyPlan } from './keys/key-life.ts'
 
 /** The listener of its own that shows the metrics (`GET /metrics`, Prometheus's text format). */
@@ -36,7 +37,11 @@ export function openMetrics(ctx: Context): Metrics {
 }
 
 function listener(registry: Registry): FastifyInstance {
-  const app = fastify({ http: { headersTimeout: 10_000 }, requestTimeout: 15_000 })
+  const app = fastify({
+    http: { headersTimeout: 10_000 },
+    requestTimeout: 15_000,
+    schemaController: { compilersFactory: noSchemas },
+  })
   app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('see /metrics\n'))
   app.get('/metrics', async (_request, reply) => {
     reply.header('cache-control', 'no-store').type(registry.contentType)

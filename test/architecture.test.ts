@@ -39,6 +39,7 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     /^src\/keys\//,
     'so is encrypting',
   ],
+  [/^import (?!type )[^']*from 'node:http'/m, /^$/, 'a start has no time for it'],
   [/\bcreateHmac\b/, /^$/, 'hmacSha256 is ten times as fast with a key that is used again'],
   [
     /from '(fastify|@fastify\/.*)'/,

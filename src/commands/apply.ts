@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
-import { parseDocument } from 'yaml'
 import { audited, type NewAuditEntry } from '../../db/audit.ts'
 import { listClients } from '../../db/clients.ts'
 import type { Database } from '../../db/database.ts'
@@ -62,7 +61,7 @@ export function applyCommand(program: Command, terminal: Terminal): void {
     .action(
       command(terminal, async (run, path, { dryRun = false, yes }) => {
         const file = resolve(run.workingDirectory, path)
-        const declaration = readFile(file)
+        const declaration = await readFile(file)
         const installation = await run.open()
         const { config, db } = installation
         const plan = await planFor(db, declaration, config.issuer)
@@ -102,7 +101,8 @@ export function applyCommand(program: Command, terminal: Terminal): void {
     )
 }
 
-function readFile(file: string): Declaration {
+async function readFile(file: string): Promise<Declaration> {
+  const { parseDocument } = await import('yaml')
   const document = parseDocument(readFileSync(file, 'utf8'), { prettyErrors: true })
   const mistakes = [...document.errors, ...document.warnings].map(({ message }) => message.trim())
   if (mistakes.length > 0) throw new CommandError(`${file} cannot be read:\n- ${mistakes.join('\n- ')}`)

@@ -27,7 +27,7 @@ export async function checkKeys(
   if (rows.length === 0) return [{ verdict: 'ok', text: 'none yet: `mintmark serve` makes the first ones' }]
   const findings: Finding[] = []
   for (const row of rows) {
-    const opened = await openKey(row, rootKeys)
+    const opened = openKey(row, rootKeys)
     if (opened.kind === 'open') continue
     findings.push({
       verdict: 'problem',

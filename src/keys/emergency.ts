@@ -44,7 +44,7 @@ export async function revokeKey(options: EmergencyOptions, kid: string): Promise
     if (!row || phaseOf(row) === 'revoked') return undefined
     const phase = phaseOf(row)
     const next = rows.find(other => other.alg === row.alg && phaseOf(other) === 'next')
-    if (phase === 'active' && next && (await openKey(next, rootKeys)).kind !== 'open') {
+    if (phase === 'active' && next && openKey(next, rootKeys).kind !== 'open') {
       // It could not sign, and has the place of one that can.
       await revokeKey({ ...options, reason: 'it does not open' }, next.kid)
       continue

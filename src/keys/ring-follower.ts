@@ -66,7 +66,7 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
     }
     const rows = await listSigningKeys(db)
     const resources = await listResources(db)
-    const ring = await readRing({ rows, record, rootKeys, before: known?.ring, log })
+    const ring = readRing({ rows, record, rootKeys, before: known?.ring, log })
     known = { record, ring, algs: algsWanted(resources) }
     confirmedAt = readAt
     return known

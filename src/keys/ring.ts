@@ -35,7 +35,7 @@ export interface RingSource {
 }
 
 /** Opens every key that is sound; of one that is not, the log says why. */
-export async function readRing({ rows, record, rootKeys, before, log }: RingSource): Promise<Ring> {
+export function readRing({ rows, record, rootKeys, before, log }: RingSource): Ring {
   const byKid = new Map<string, RingKey>()
   const unsound = new Set<string>()
   const unknown = new Set<string>()
@@ -44,7 +44,7 @@ export async function readRing({ rows, record, rootKeys, before, log }: RingSour
     const known = before?.byKid.get(row.kid)
     // What was unknown stays so until it opens: it must not be sealed under the root key of before.
     const isRead = known && isSameSeal(known.row, row) && !before?.unknown.has(row.kid)
-    const opened = isRead ? undefined : await openKey(row, rootKeys)
+    const opened = isRead ? undefined : openKey(row, rootKeys)
     // A server that does not have a new root key yet goes on with what it has.
     if (known && (!opened || opened.kind === 'unknown')) byKid.set(row.kid, { ...known, row })
     else if (opened?.kind === 'open') byKid.set(row.kid, opened.key)

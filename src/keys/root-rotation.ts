@@ -59,7 +59,7 @@ export async function rotateRootKey({
   const opened: RingKey[] = []
   for (const row of await listSigningKeys(db)) {
     if (phaseOf(row) === 'revoked') continue
-    const key = await openKey(row, rootKeys)
+    const key = openKey(row, rootKeys)
     if (key.kind === 'open') opened.push(key.key)
   }
   return { ...changed, wasInFile, resealed: (await resealKeys({ db, rootKeys }, opened)).length }

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
-import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
 import type { SigningKeyTable } from '../../db/database.ts'
 import { algorithms, type Algorithm } from './algorithms.ts'
+import { jwkThumbprint } from './jws.ts'
 import type { RootKeys } from './root-key.ts'
 
 /** A signing key in memory. */
@@ -30,7 +30,7 @@ export type OpenedKey =
  * Opens the key of a row. The public half is computed from what was sealed, not read, and the kid is its thumbprint: so
  * whoever can write the database, and has no root key, cannot have a key of theirs published.
  */
-export async function openKey(row: SigningKeyTable, rootKeys: RootKeys): Promise<OpenedKey> {
+export function openKey(row: SigningKeyTable, rootKeys: RootKeys): OpenedKey {
   const algorithm = algorithms.get(row.alg)
   if (!algorithm) return { kind: 'unknown', reason: `the algorithm ${row.alg} is not known` }
   if (!rootKeys.has(row.root_key_id)) {
@@ -41,7 +41,7 @@ export async function openKey(row: SigningKeyTable, rootKeys: RootKeys): Promise
     return { kind: 'damaged', reason: 'what is sealed in its row was changed, or is that of another row' }
   const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
   const publicKey = createPublicKey(privateKey)
-  const jwk = JSON.stringify(await publicJwk(publicKey, row.alg))
+  const jwk = JSON.stringify(publicJwk(publicKey, row.alg))
   return { kind: 'open', key: { row, algorithm, privateKey, publicKey, jwk, headers: new Map() } }
 }
 
@@ -57,7 +57,7 @@ export async function makeKey(alg: string): Promise<MadeKey> {
   const algorithm = algorithms.get(alg)
   if (!algorithm) throw new Error(`unreachable: ${alg} is none of ours`)
   const { privateKey, publicKey } = await algorithm.generate()
-  const { kid } = await publicJwk(publicKey, alg)
+  const { kid } = publicJwk(publicKey, alg)
   // On a command line it would look like an option.
   if (kid.startsWith('-')) return makeKey(alg)
   return { kid, alg, pkcs8: privateKey.export({ format: 'der', type: 'pkcs8' }) }
@@ -108,7 +108,7 @@ function nameOf({ kid, alg }: Pick<SigningKeyTable, 'kid' | 'alg'>): string {
   return `${alg} ${kid}`
 }
 
-async function publicJwk(key: KeyObject, alg: string): Promise<JWK & { readonly kid: string }> {
-  const jwk = await exportJWK(key)
-  return { ...jwk, kid: await calculateJwkThumbprint(jwk), alg, use: 'sig' }
+function publicJwk(key: KeyObject, alg: string) {
+  const jwk = { ...key.export({ format: 'jwk' }) }
+  return { ...jwk, kid: jwkThumbprint(jwk).toString('base64url'), alg, use: 'sig' }
 }
