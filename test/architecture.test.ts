@@ -40,10 +40,11 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     'so is encrypting',
   ],
   [/^import (?!type )[^']*from 'node:http'/m, /^$/, 'a start has no time for it'],
+  [/^import (?!type )[^']*from '\.\.\/server\.ts'/m, /^$/, 'and other commands none for the server'],
   [/\bcreateHmac\b/, /^$/, 'hmacSha256 is ten times as fast with a key that is used again'],
   [
     /from '(fastify|@fastify\/.*)'/,
-    /^src\/(app|metrics|context|main|log)\.ts$|^src\/(endpoints|commands)\//,
+    /^src\/(app|server|metrics|context|log)\.ts$|^src\/(endpoints|commands)\//,
     'only an endpoint knows HTTP',
   ],
   [

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { startServer as serve } from '../src/commands/serve.ts'
+import { startServer as serve } from '../src/server.ts'
 import { loadConfig } from '../src/config.ts'
 import { openCounts, otherClients } from '../src/counts.ts'
 import { openLog } from '../src/log.ts'

@@ -8,7 +8,6 @@ import type { Context } from '../context.ts'
 import { openLog } from '../log.ts'
 import { hashSecret, newClientSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { command, verb, type Terminal } from './command.ts'
-import { startServer, untilSignal } from './serve.ts'
 
 const demoResource = 'https://api.example'
 const demoScope = 'read write'
@@ -21,6 +20,7 @@ export function devCommand(program: Command, terminal: Terminal): void {
   ]).action(
     command(terminal, async ({ config, now, stdout, stderr }) => {
       const settings = config()
+      const { startServer, untilSignal } = await import('../server.ts')
       const server = await startServer(settings, now, openLog(settings.logLevel, stderr))
       const { issuer } = settings
       const demo = await addDemo(server.ctx)
