@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
+import { isNamed } from '../src/protocol/etag.ts'
 import { isOAuthError, startServer } from './helper.ts'
 
 const oauth = '/.well-known/oauth-authorization-server'
@@ -116,6 +117,16 @@ t.test('M-12 an issuer without a path has no metadata for others', async t => {
   for (const url of [`${oauth}/other`, `${openid}/other`, `/other${openid}`, `${oauth}/`]) {
     isOAuthError(t, await server.request({ url }), 404, 'invalid_request', url)
   }
+})
+
+t.test('a tag takes no longer the stranger it looks', t => {
+  const filler = ' '.repeat(2 ** 21)
+  // Whoever goes back to look for where the tag ends is here for an hour.
+  for (const named of [`a${filler}b`, `W/${filler}"x"${filler}b`, `${filler},`.repeat(2), `"x"${filler}"`]) {
+    t.equal(isNamed('"x"', named), false)
+  }
+  t.equal(isNamed('"x"', `${filler}W/"x"${filler}`), true)
+  t.end()
 })
 
 t.test('K-1 K-6 the JWKS can be cached, and is answered with 304 to whoever has it', async t => {
