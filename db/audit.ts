@@ -25,7 +25,7 @@ export type AuditEntry = Selectable<AuditTable>
 export type NewAuditEntry = Omit<Insertable<AuditTable>, 'id'>
 
 /** What changes the database in transactions, and in no other way. */
-export type Writer = Pick<Database, 'transact'>
+export type Writer = Pick<Database, 'engine' | 'transact'>
 
 /**
  * The same database, except that each transaction which has changed something also writes what happened: both are durable
@@ -33,10 +33,11 @@ export type Writer = Pick<Database, 'transact'>
  * it says what to write for a result.
  */
 export function audited(
-  { transact }: Writer,
+  { engine, transact }: Writer,
   entriesOf: NewAuditEntry | ((result: unknown) => readonly NewAuditEntry[]),
 ): Writer {
   return {
+    engine,
     transact: work =>
       transact(async transaction => {
         const result = await work(transaction)

@@ -1,4 +1,4 @@
-import type { Selectable, Transaction } from 'kysely'
+import type { ExpressionBuilder, Selectable, Transaction } from 'kysely'
 import type { Database, EndingTable, Tables } from './database.ts'
 import { writeEnds } from './revocations.ts'
 
@@ -33,12 +33,15 @@ export async function insertEnding(
 
 /** Takes over the oldest work that nobody is doing; undefined when there is none. Of several callers one gets it. */
 export async function claimEnding({ sql }: Database, now: number): Promise<Ending | undefined> {
+  // Nobody claims work for longer: then a clock was ahead.
+  const isFree = (eb: ExpressionBuilder<Tables, 'endings'>) =>
+    eb.or([eb('claimed_until', '<=', now), eb('claimed_until', '>', now + claimSeconds)])
   return sql
     .updateTable('endings')
     .set({ claimed_until: now + claimSeconds })
-    .where('claimed_until', '<=', now)
+    .where(isFree)
     .where('id', '=', ({ selectFrom }) =>
-      selectFrom('endings').select('id').where('claimed_until', '<=', now).orderBy('id').limit(1),
+      selectFrom('endings').select('id').where(isFree).orderBy('id').limit(1),
     )
     .returningAll()
     .executeTakeFirst()

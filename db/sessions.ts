@@ -67,18 +67,26 @@ export type NewSession = Pick<
  * `knownSources` are those of the user from now on, where they have changed.
  */
 export async function insertSession(
-  { transact }: Writer,
+  { engine, transact }: Writer,
   session: NewSession,
   knownSources?: Buffer,
 ): Promise<boolean> {
   return transact(async transaction => {
-    if (!(await addSession(transaction, session))) return false
+    if (!(await addSession(transaction, session, engine))) return false
     if (session.user_id && knownSources) await setKnownSources(transaction, session.user_id, knownSources)
     return true
   })
 }
 
-async function addSession(transaction: Kysely<Tables>, session: NewSession): Promise<boolean> {
+/**
+ * On PostgreSQL the rows of client and user are locked: whoever raises an epoch waits until the session can be seen, or it
+ * is the session that waits, and is refused. SQLite has one writer at a time.
+ */
+async function addSession(
+  transaction: Kysely<Tables>,
+  session: NewSession,
+  engine: Database['engine'],
+): Promise<boolean> {
   const row = {
     key_thumbprint: null,
     ...session,
@@ -103,16 +111,13 @@ async function addSession(transaction: Kysely<Tables>, session: NewSession): Pro
         .where('clients.epoch', '=', session.client_epoch)
         .where('clients.disabled_at', 'is', null)
         .$if(session.user_id !== null, query =>
-          query.where(({ exists, selectFrom }) =>
-            exists(
-              selectFrom('users')
-                .select('users.id')
-                .where('users.id', '=', session.user_id)
-                .where('users.epoch', '=', session.user_epoch)
-                .where('users.disabled_at', 'is', null),
-            ),
-          ),
-        ),
+          query
+            .innerJoin('users', join => join.onTrue())
+            .where('users.id', '=', session.user_id)
+            .where('users.epoch', '=', session.user_epoch)
+            .where('users.disabled_at', 'is', null),
+        )
+        .$if(engine === 'postgres', query => query.forShare()),
     )
     .onConflict(conflict => conflict.doNothing())
     .executeTakeFirstOrThrow()

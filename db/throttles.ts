@@ -1,5 +1,5 @@
-import { sql as fragment } from 'kysely'
-import type { Database } from './database.ts'
+import { sql as fragment, type Transaction } from 'kysely'
+import type { Database, Tables } from './database.ts'
 
 /** A bucket of wrong guesses, as all servers have filled it together. */
 export interface ThrottleTable {
@@ -15,37 +15,60 @@ export interface Throttle {
   readonly emptyAt: number
 }
 
+/** By how many seconds a bucket is to be filled, and how many it takes to empty when it is full. */
+export interface ThrottleFilling {
+  readonly key: string
+  readonly seconds: number
+  readonly secondsWhenFull: number
+}
+
 /** What servers on two keys would wait for from each other, they take in the same order. */
-const inOrder = (a: { readonly key: string }, b: { readonly key: string }) => (a.key < b.key ? -1 : 1)
+const inOrder = (a: ThrottleFilling, b: ThrottleFilling) =>
+  a.secondsWhenFull - b.secondsWhenFull || (a.key < b.key ? -1 : 1)
 
 /** So many rows go into one statement. */
 const rowsAtOnce = 500
 
-/** Fills buckets by so many seconds each, in one write, and returns how full they are then by what all servers have told. */
+/**
+ * Fills buckets, in one transaction, and returns how full they are then by what all servers have told. One that a wrong clock
+ * has made fuller than it can be is full.
+ */
 export async function fillThrottles(
-  { transact }: Database,
-  fillings: readonly { readonly key: string; readonly seconds: number }[],
+  { transact }: Pick<Database, 'transact'>,
+  fillings: readonly ThrottleFilling[],
   now: number,
 ): Promise<Throttle[]> {
-  const rows = [...fillings].sort(inOrder).map(({ key, seconds }) => ({ key, empty_at: now + seconds }))
+  const inOneOrder = [...fillings].sort(inOrder)
   return transact(async transaction => {
     const filled: Throttle[] = []
-    for (let i = 0; i < rows.length; i += rowsAtOnce) {
-      const start = fragment<number>`case when throttles.empty_at > ${now} then throttles.empty_at else ${now} end`
-      const part = await transaction
-        .insertInto('throttles')
-        .values(rows.slice(i, i + rowsAtOnce))
-        .onConflict(conflict =>
-          conflict.column('key').doUpdateSet({
-            empty_at: fragment<number>`${start} + excluded.empty_at - ${now}`,
-          }),
-        )
-        .returning(['key', 'empty_at as emptyAt'])
-        .execute()
-      filled.push(...part)
+    for (const alike of Map.groupBy(inOneOrder, filling => filling.secondsWhenFull).values()) {
+      for (let i = 0; i < alike.length; i += rowsAtOnce) {
+        filled.push(...(await fillAlike(transaction, alike.slice(i, i + rowsAtOnce), now)))
+      }
     }
     return filled
   })
+}
+
+/** Buckets of one size. */
+function fillAlike(
+  transaction: Transaction<Tables>,
+  fillings: readonly ThrottleFilling[],
+  now: number,
+): Promise<Throttle[]> {
+  const fullUntil = now + (fillings[0]?.secondsWhenFull ?? 0)
+  const start = fragment<number>`case when throttles.empty_at <= ${now} then ${now}
+    when throttles.empty_at > ${fullUntil} then ${fullUntil} else throttles.empty_at end`
+  return transaction
+    .insertInto('throttles')
+    .values(fillings.map(({ key, seconds }) => ({ key, empty_at: now + seconds })))
+    .onConflict(conflict =>
+      conflict
+        .column('key')
+        .doUpdateSet({ empty_at: fragment<number>`${start} + excluded.empty_at - ${now}` }),
+    )
+    .returning(['key', 'empty_at as emptyAt'])
+    .execute()
 }
 
 /** Deletes buckets that are empty, at most `limit`, and returns how many there were. */

@@ -65,13 +65,15 @@ export async function disableUser(db: Writer, id: Buffer, now: number): Promise<
 }
 
 /** Changes the roles, which the next tokens of all sessions have; false when there is no such user. */
-export async function changeRoles({ sql }: Database, id: Buffer, roles: string): Promise<boolean> {
-  const { numUpdatedRows } = await sql
-    .updateTable('users')
-    .set({ roles })
-    .where('id', '=', id)
-    .executeTakeFirstOrThrow()
-  return numUpdatedRows === 1n
+export async function changeRoles({ transact }: Writer, id: Buffer, roles: string): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('users')
+      .set({ roles })
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
 }
 
 /** Lets a disabled user log in again; false when there is no such user. */

@@ -210,7 +210,7 @@ function logRequest(request: FastifyRequest, reply: FastifyReply): void {
 function errorSender(ctx: Context) {
   const isNews = oncePerSecond()
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const error = oauthErrorOf(thrown)
+    const error = oauthErrorOf(thrown, request)
     const { code, status, cause, message } = error
     const details = { error: code, status, ...(cause instanceof Error ? { err: cause } : { cause }) }
     // While something is away, every request would say so.
@@ -237,10 +237,13 @@ function challenge({ config }: Context, code: OAuthErrorCode, authorization: str
 }
 
 /** What Fastify refuses is the request's fault; what nobody foresaw is ours, and the client may ask again. */
-function oauthErrorOf(thrown: unknown): OAuthError {
+function oauthErrorOf(thrown: unknown, { raw }: FastifyRequest): OAuthError {
   if (thrown instanceof OAuthError) return thrown
   const { statusCode: status, code }: { statusCode?: unknown; code?: unknown } = Object(thrown)
   const isFastify = typeof code === 'string' && code.startsWith('FST_')
+  // Its sender has gone away in the middle of it: nobody reads this, but it counts as what it is.
+  if (!isFastify && raw.destroyed && raw.complete === false)
+    return new OAuthError('invalid_request', 'the request was not sent to its end', { cause: code })
   if (!isFastify || typeof status !== 'number' || status >= 500) return unavailable(thrown)
   return new OAuthError('invalid_request', refusals.get(status) ?? 'the request is malformed', {
     status,

@@ -17,6 +17,7 @@ export const auditEvents = [
   'user_revoked',
   'client_revoked',
   'user_created',
+  'user_changed',
   'user_password_changed',
   'user_disabled',
   'user_enabled',
@@ -113,7 +114,7 @@ export function openAuditTrail(db: Writer, now: () => number): AuditTrail {
   const rows = new Map<string, NewAuditEntry>()
   const counts = new Map<string, NewAuditEntry>()
   let allowance = { rows: burstRows, at: now() }
-  let summaryDue = now() + summarySeconds
+  let summaryAt = now()
 
   const mayAdd = () => {
     const time = now()
@@ -139,7 +140,7 @@ export function openAuditTrail(db: Writer, now: () => number): AuditTrail {
   }
   const flushCounts = async () => {
     await write(counts)
-    summaryDue = now() + summarySeconds
+    summaryAt = now()
   }
 
   return {
@@ -158,7 +159,8 @@ export function openAuditTrail(db: Writer, now: () => number): AuditTrail {
     },
     flush: async () => {
       await write(rows)
-      if (now() >= summaryDue) await flushCounts()
+      // Also when the clock was set back.
+      if (Math.abs(now() - summaryAt) >= summarySeconds) await flushCounts()
     },
     close: async () => {
       await write(rows)

@@ -49,7 +49,7 @@ export class OAuthError extends Error {
 export function unavailable(cause: unknown, retryAfter = 1): OAuthError {
   return new OAuthError(
     'temporarily_unavailable',
-    'the server cannot answer right now, send the same request again',
+    'the server cannot answer right now, send the request again, with a new assertion or proof if it had one',
     {
       cause,
       retryAfter,

@@ -102,7 +102,7 @@ export async function openContext(
     registry,
     clientKeys: openClientKeys(
       { isAllowed: networks(config.jwksUriNetworks), milliseconds: jwksMilliseconds },
-      now,
+      steady,
       log,
     ),
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),

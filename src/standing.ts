@@ -62,8 +62,9 @@ export function openStanding({ db, now, log }: StandingOptions): Standing {
       }
       if (pulse.moved_at !== null) refuse('the installation has been moved to another database')
       if (pulse.revision === revision) return
-      revision = pulse.revision
       const { isTooNew } = await schemaStatus(db)
+      // Not before: where that fails, it is asked again.
+      revision = pulse.revision
       if (isTooNew)
         refuse('the database has been migrated by a newer Mintmark, which this one is too old for')
     },

@@ -216,7 +216,7 @@ t.test('in a flood entries are counted instead of written, and none is lost', as
   let now = server.ctx.now()
   let isAway = false
   const trail = openAuditTrail(
-    { transact: work => (isAway ? Promise.reject(new Error('away')) : db.transact(work)) },
+    { ...db, transact: work => (isAway ? Promise.reject(new Error('away')) : db.transact(work)) },
     () => now,
   )
   const note = (i: number, more: Partial<NewAuditEntry> = {}) => {
@@ -247,7 +247,12 @@ t.test('in a flood entries are counted instead of written, and none is lost', as
     [{ event: 'log_in_failed', client_id: 'web', address: null, detail: { counted_since: /\d/ } }],
   )
 
-  now += 1000
+  for (let i = 0; i < 300; i++) note(i)
+  now -= 86_400
+  await trail.flush()
+  t.equal(await total(), 8300, 'a clock that is set back holds up no count')
+
+  now += 86_400 + 1000
   isAway = true
   for (let i = 0; i < 5000; i++) note(i)
   await t.rejects(trail.flush(), { message: 'away' })
@@ -259,7 +264,7 @@ t.test('in a flood entries are counted instead of written, and none is lost', as
   note(1)
   await flushing
   await trail.close()
-  t.equal(await total(), 8000 + 5006)
+  t.equal(await total(), 8300 + 5006)
   t.equal(trail.waiting(), 0)
 })
 

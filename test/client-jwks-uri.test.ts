@@ -399,6 +399,12 @@ t.test(
     server.tick(600)
     isOAuthError(t, await post(one), 401, 'invalid_client', 'a key that was withdrawn is refused')
     t.equal(await statusOf(two, 'two'), 200)
+
+    site.keys = [{ ...one.publicJwk, kid: 'one' }]
+    server.setClock(server.ctx.now() - 86_400)
+    server.tick(600)
+    t.not(await statusOf(two, 'two'), 200, 'so it is when the clock was set back')
+    t.equal(await statusOf(one, 'one'), 200)
   },
 )
 

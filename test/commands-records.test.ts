@@ -227,6 +227,26 @@ t.test('clients', async t => {
     t.match(await rowOf('u'), { epoch, secret_hash }, 'neither the secret nor the sessions are touched')
   })
 
+  t.test('what changes rights is on the audit trail', async t => {
+    await call('resource create https://audited.example --scope read')
+    await call('user create roleful --password-stdin', { input: 'a long enough passphrase' })
+    const audited = async (event: string) =>
+      (await call(`audit list --event ${event} --json`)).json().map(({ detail }: any) => detail)
+    for (let i = 0; i < 2; i++) {
+      await call('user update roleful --role admin')
+      await call('resource update https://audited.example --access-token-ttl 1h')
+    }
+    t.strictSame(
+      await audited('user_changed'),
+      [{ roles: { from: [], to: ['admin'] } }],
+      'once: then it is so already',
+    )
+    t.match(
+      (await audited('resource_changed')).filter(({ uri }: any) => uri === 'https://audited.example'),
+      [{ access_token_ttl: { from: null, to: 3600 } }],
+    )
+  })
+
   t.test('disable, enable and delete say what they did, and leave a line in the log', async t => {
     await call('client create --id d --grant client_credentials')
     const { epoch } = (await rowOf('d')) ?? {}

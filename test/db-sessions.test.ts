@@ -1,4 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
 import t, { type Test } from 'tap'
+import type { Writer } from '../db/audit.ts'
 import { deleteClient, disableClient, enableClient, findClient, raiseClientEpochs } from '../db/clients.ts'
 import type { Database, SessionTable } from '../db/database.ts'
 import type { Rotation } from '../db/rotations.ts'
@@ -22,7 +25,8 @@ import {
   raiseUserEpoch,
 } from '../db/users.ts'
 import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
-import { forEachEngine, type EngineEnv } from './engines.ts'
+import { finishOldEndings } from '../src/revocation/endings.ts'
+import { forEachEngine, postgresEnv, type EngineEnv } from './engines.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from './records.ts'
 
 interface Opened {
@@ -170,6 +174,47 @@ for (const [name, end] of ends) {
       t.equal(await insertSession(db, late), false)
     },
   )
+}
+
+for (const [name, end] of ends) {
+  t.test(`${name} waits for a log-in that is about to commit (PostgreSQL)`, async t => {
+    const opened = await open(t, await postgresEnv(t))
+    const { db } = opened
+    const late = await newSession(opened)
+    const [inserted, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const slow: Writer = {
+      ...db,
+      transact: work =>
+        db.transact(async transaction => {
+          const result = await work(transaction)
+          inserted.resolve()
+          await committed.promise
+          return result
+        }),
+    }
+    const logIn = insertSession(slow, late)
+    await inserted.promise
+    let hasEnded = false
+    const ended = (async () => {
+      await end(opened)
+      hasEnded = true
+      await finishOldEndings(db, { now: () => madeAt + 100 })
+    })()
+    const waiting = sql<{ pid: number }>`select pid from pg_locks where not granted`
+    while (!hasEnded && (await waiting.execute(db.sql)).rows.length === 0) await sleep(5)
+    t.notOk(hasEnded)
+    if (hasEnded) await ended
+    committed.resolve()
+    t.equal(await logIn, true)
+    await ended
+    t.type(
+      (await findSession(db, late.id))?.revoked_at ?? madeAt,
+      'number',
+      'its session has ended, or is gone',
+    )
+    const feed = await db.sql.selectFrom('revocations').selectAll().execute()
+    t.equal(feed.length, 1, 'and whoever follows the revocations hears of it')
+  })
 }
 
 async function currentEpochs({

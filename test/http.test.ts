@@ -517,6 +517,26 @@ t.test('whoever sends too slowly is told so, and cut off (H-9)', async t => {
   }
 })
 
+t.test('whoever goes away in the middle of a request is no fault of ours', async t => {
+  const server = await startServer(t)
+  const { port, hostname } = new URL(await server.listen())
+  for (const path of formEndpoints) {
+    const socket = connect(Number(port), hostname)
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n` +
+        'Content-Length: 10\r\n\r\ntoken',
+      () => setTimeout(() => socket.resetAndDestroy(), 20),
+    )
+    await once(socket, 'close')
+  }
+  await until(() => server.ctx.counts.errors.get('invalid_request 400') === formEndpoints.length)
+  t.strictSame([...server.ctx.counts.errors.keys()], ['invalid_request 400'])
+  t.strictSame(
+    server.log.filter(({ level }) => Number(level) >= 40),
+    [],
+  )
+})
+
 t.test(
   'a server that closes answers what it has begun to hear, and closes the connection with that',
   async t => {

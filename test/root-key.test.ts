@@ -344,6 +344,9 @@ t.test(
 
     cpSync(one.ctx.config.rootKeyFile, ownFile)
     t.ok(await far.refresh(web, there.refresh_token), 'with the new file it knows the token at once')
+    await db.sql.schema.alterTable('signing_keys').renameTo('elsewhere').execute()
+    await t.rejects(far.ctx.keys.follow(), 'the keys cannot be read just then')
+    await db.sql.schema.alterTable('elsewhere').renameTo('signing_keys').execute()
     await far.follow()
     t.equal(far.ctx.rootKeys.currentId, one.ctx.rootKeys.currentId)
     t.equal(

@@ -4,6 +4,7 @@ import { gunzipSync, inflateSync } from 'node:zlib'
 import { getListFromStatusListJWT } from '@sd-jwt/jwt-status-list'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
+import type { Database } from '../db/database.ts'
 import { revokeKey } from '../src/keys/emergency.ts'
 import {
   newStatusList,
@@ -13,6 +14,7 @@ import {
   statusListSize,
   type StatusBits,
 } from '../src/protocol/status-list.ts'
+import { openStatusPositions, type NextStatusPosition } from '../src/revocation/status-positions.ts'
 import { besideEnv, isOAuthError, startServer, type TestServer } from './helper.ts'
 import { forEachEngine } from './engines.ts'
 
@@ -112,6 +114,26 @@ async function statusOf(server: TestServer, token: string): Promise<number> {
   return getListFromStatusListJWT(response.body).getStatus(idx)
 }
 
+t.test('a failover that has lost what was leased gives no position to two sessions', async t => {
+  const { db } = (await startServer(t)).ctx
+  let timeline = 1
+  const database: Database = { ...db, timeline: () => timeline }
+  const first = await db.sql.selectFrom('status_positions').select('next').executeTakeFirstOrThrow()
+  const servers = [openStatusPositions(database), openStatusPositions(database)]
+  const logIns = async (count: number, next: NextStatusPosition) => {
+    const given: number[] = []
+    for (let i = 0; i < count; i++) given.push(await next(2_000_000_000))
+    return given
+  }
+  const before = await Promise.all(servers.map(next => logIns(300, next)))
+  timeline = 2
+  await db.sql.updateTable('status_positions').set(first).execute()
+  const ofNewServer = await logIns(600, openStatusPositions(database))
+  const after = await Promise.all(servers.map(next => logIns(300, next)))
+  t.equal(new Set([...ofNewServer, ...after.flat()]).size, 1200)
+  t.equal(new Set([...before.flat(), ...after.flat()]).size, 1200)
+})
+
 t.test("TS-1 a token says where its session's status is listed", async t => {
   const { server, client, user } = await world(t)
   await server.resource('https://offline.example', { has_status: 0 })
@@ -196,6 +218,20 @@ t.test('TS-3 TS-5 a list is signed, has a time to live, and is cached as long as
   server.tick(1)
   t.equal(await statusOf(server, revoked), 1, 'then there is another one, which tells')
   t.equal(await statusOf(server, kept), 0, 'of what was revoked alone')
+})
+
+t.test('a list of a clock that was ahead is served no longer than any other', async t => {
+  const { server, client, logIn } = await world(t)
+  server.setClock(server.ctx.now() + 86_400)
+  await statusOf(server, await logIn())
+  server.setClock(server.ctx.now() - 86_400)
+  const revoked = await logIn()
+  t.equal(await statusOf(server, revoked), 0)
+  const { headers } = await server.request({ url: '/status-lists/0' })
+  t.equal(headers['cache-control'], 'public, max-age=30')
+  t.equal((await server.revoke(client, revoked)).statusCode, 200)
+  server.tick(30)
+  t.equal(await statusOf(server, revoked), 1, 'a revocation is told within its time')
 })
 
 t.test('TS-5 a list is compressed, not sent again, and found by all who may ask', async t => {

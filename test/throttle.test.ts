@@ -238,9 +238,45 @@ await forEachEngine(
   },
 )
 
+await forEachEngine(
+  t,
+  'a clock that was ahead locks nobody out for longer than guesses do',
+  async (t, env) => {
+    const { clock, open } = await openTest(t, env)
+    const throttle = open()
+    const guess = (i: number) => guessAt(`user ${i}`, { source: '198.51.100.2' })
+    const fail = async (by: Throttle, i: number) => {
+      const attempt = await by.take(guess(i), stranger)
+      if (attempt.kind === 'taken') attempt.fail()
+      await by.share()
+      return attempt
+    }
+    clock.now = start + 365 * 86_400
+    t.match(await fail(throttle, 0), { kind: 'taken' })
+    clock.now = start
+    t.match(await fail(throttle, 1), {
+      kind: 'refused',
+      limit: 'source',
+      retryAfter: sourceLimit.everySeconds,
+    })
+
+    const afterRestart = open()
+    t.match(await fail(afterRestart, 2), { kind: 'taken' })
+    t.match(
+      await fail(afterRestart, 3),
+      { kind: 'refused', limit: 'source' },
+      'it has heard of the full bucket',
+    )
+    clock.now += (sourceLimit.points + 1) * sourceLimit.everySeconds
+    for (const each of [throttle, afterRestart])
+      t.match(await fail(each, 4), { kind: 'taken' }, 'which empties')
+    t.equal((await exhaust(afterRestart, guess)).count, sourceLimit.points - 2)
+  },
+)
+
 t.test('a bucket that is filled while it is about to be deleted stays (PostgreSQL)', async t => {
   const { db } = await openTest(t, await postgresEnv(t))
-  await fillThrottles(db, [{ key: 'k', seconds: 1 }], start)
+  await fillThrottles(db, [{ key: 'k', seconds: 1, secondsWhenFull: 100 }], start)
   let deletion: Promise<number> | undefined
   await db.transact(async transaction => {
     await transaction

@@ -33,7 +33,9 @@ interface KeySet {
 
 const never: KeySet = { keys: [], fetchedAt: -Infinity, attemptedAt: -Infinity }
 
-export function openClientKeys(reach: Reach, now: () => number, log: Context['log']): ClientKeys {
+/** `steady` is a clock in seconds that nobody sets. */
+export function openClientKeys(reach: Reach, steady: () => number, log: Context['log']): ClientKeys {
+  const now = () => Math.floor(steady())
   const registered = new WeakMap<Client, readonly ClientKey[]>()
   const sets = new Map<string, KeySet>()
   const fetching = new Map<string, Promise<KeySet>>()

@@ -89,7 +89,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--status', 'say in its tokens where their status is listed')
     .option('--no-status', 'leave that out of its tokens')
     .action(
-      command(terminal, async ({ open, now }, uri, { scope, alg, accessTokenTtl, status }) => {
+      command(terminal, async ({ open, now, entry }, uri, { scope, alg, accessTokenTtl, status }) => {
         const installation = await open()
         const { db } = installation
         const found = await findResource(db, uri)
@@ -103,9 +103,11 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           status: status ?? before.status,
         }
         const settings = changedColumns(resourceSettings(before), resourceSettings(after))
-        if (Object.keys(settings).length > 0 && !(await changeResource(db, uri, settings)))
+        const differences = differencesOf(before, after)
+        const changed = audited(db, entry('resource_changed', { detail: { uri, ...differences } }))
+        if (Object.keys(settings).length > 0 && !(await changeResource(changed, uri, settings)))
           throw noResource(uri)
-        const answer = updated('resource', uri, differencesOf(before, after))
+        const answer = updated('resource', uri, differences)
         return withAlgChange(answer, (await pendingAlgs(installation, now())).get(uri))
       }),
     )

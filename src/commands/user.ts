@@ -68,13 +68,17 @@ export function userCommands(program: Command, terminal: Terminal): void {
     .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
     .option('--no-role', 'none')
     .action(
-      command(terminal, async ({ open }, name, { role }) => {
+      command(terminal, async ({ open, entry }, name, { role }) => {
         const { db } = await open()
         const found = await existingUser(db, name)
         const before = listed(found.roles)
         const after = optionalList(role, before)
-        if (!(await changeRoles(db, found.id, after.join(' ')))) throw noUser(name)
-        return updated('user', name, differencesOf({ roles: before }, { roles: after }))
+        const differences = differencesOf({ roles: before }, { roles: after })
+        const changed = entry('user_changed', { userId: found.id, detail: differences })
+        const isChange = Object.keys(differences).length > 0
+        if (isChange && !(await changeRoles(audited(db, changed), found.id, after.join(' '))))
+          throw noUser(name)
+        return updated('user', name, differences)
       }),
     )
 

@@ -54,6 +54,9 @@ export interface KeyRingOptions {
 /** How many JWTs are remembered with their claims, at about 2 kB each. */
 const rememberedMax = 5000
 
+/** Longer ones, as status lists are, are asked about seldom. */
+const rememberedLength = 8192
+
 /** How long what does not expire is looked at. */
 const momentSeconds = 60
 
@@ -118,7 +121,7 @@ function remembering(read: ReadClaims): ReadClaims {
     const found = remembered.get(jwt)
     if (found) return found.typ === typ ? found.claims : undefined
     const claims = read(ring, jwt, typ)
-    if (claims) remembered.set(jwt, { typ, claims })
+    if (claims && jwt.length <= rememberedLength) remembered.set(jwt, { typ, claims })
     return claims
   }
 }

@@ -52,6 +52,7 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
   let known: Known | undefined
   let confirmedAt = -Infinity
   let following: Promise<void> | undefined
+  let isNewRootKey = false
 
   /** All that the rings hang on; read only if something has changed. */
   const load = async (): Promise<Known> => {
@@ -59,7 +60,8 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
     // First of all, so that a change in the middle of it is read once more the next time.
     const record = await findInstallation(db)
     if (!record) throw new Error('the database has not been set up yet')
-    const isNewRootKey = rootKeys.follow(record.root_key_id, log)
+    // Until the rings have been read with it.
+    isNewRootKey = rootKeys.follow(record.root_key_id, log) || isNewRootKey
     if (known && record.revision === known.record.revision && !isNewRootKey) {
       confirmedAt = readAt
       return known
@@ -68,6 +70,7 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
     const resources = await listResources(db)
     const ring = readRing({ rows, record, rootKeys, before: known?.ring, log })
     known = { record, ring, algs: algsWanted(resources) }
+    isNewRootKey = false
     confirmedAt = readAt
     return known
   }

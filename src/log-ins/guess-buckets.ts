@@ -1,11 +1,11 @@
-import { secondsToFill, type GuessLimit } from '../protocol/guess-limits.ts'
+import { secondsToFill, secondsWhenFull, type GuessLimit } from '../protocol/guess-limits.ts'
 
 /** Buckets by their names, in bounded memory, which several servers fill together. */
 export interface GuessBuckets {
   /** How many seconds a bucket takes to empty. */
   fillOf(key: string, limit: GuessLimit): number
-  /** Makes a bucket fuller, and tells nobody. */
-  fill(key: string, seconds: number): void
+  /** Adds a point to a bucket, and tells nobody. */
+  fill(key: string, limit: GuessLimit): void
   /** Adds a point for a guess that is under way. */
   take(key: string): void
   /** The guess was right, or was never judged: takes the point back. */
@@ -25,6 +25,8 @@ export interface Filling {
   readonly key: string
   /** How much fuller the bucket is. */
   readonly seconds: number
+  /** How full it can be. */
+  readonly secondsWhenFull: number
 }
 
 export interface Filled {
@@ -69,9 +71,15 @@ export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBu
     buckets.set(key, bucket)
     return bucket
   }
-  const fill = (key: string, seconds: number) => {
+  /** What is left of a bucket. One that is fuller than it can be was filled by a clock that went wrong: it counts as full. */
+  const left = (bucket: Bucket, limit: GuessLimit) => {
+    const time = now()
+    bucket.emptyAt = Math.min(bucket.emptyAt, time + secondsWhenFull(limit))
+    return Math.max(0, bucket.emptyAt - time)
+  }
+  const fill = (key: string, limit: GuessLimit) => {
     const bucket = use(key)
-    bucket.emptyAt = Math.max(bucket.emptyAt, now()) + seconds
+    bucket.emptyAt = now() + left(bucket, limit) + secondsToFill(1, limit)
   }
   const giveBack = (key: string) => {
     const bucket = buckets.get(key)
@@ -81,7 +89,7 @@ export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBu
   return {
     fillOf: (key, limit) => {
       const bucket = buckets.get(key)
-      return bucket ? Math.max(0, bucket.emptyAt - now()) + secondsToFill(bucket.taken, limit) : 0
+      return bucket ? left(bucket, limit) + secondsToFill(bucket.taken, limit) : 0
     },
     fill,
     take: key => {
@@ -89,10 +97,9 @@ export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBu
     },
     giveBack,
     keep: (key, limit) => {
-      const seconds = secondsToFill(1, limit)
       giveBack(key)
-      fill(key, seconds)
-      untold.note(key, seconds)
+      fill(key, limit)
+      untold.note({ key, seconds: secondsToFill(1, limit), secondsWhenFull: secondsWhenFull(limit) })
     },
     share: async tell => {
       if (untold.size() === 0) return
@@ -107,27 +114,27 @@ export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBu
 
 /** By how many seconds buckets were filled here since the others were told. */
 function openUntold(bucketsMax: number) {
-  const untold = new Map<string, number>()
-  const secondsOf = (key: string) => untold.get(key) ?? 0
-  const note = (key: string, seconds: number) => {
+  const untold = new Map<string, Filling>()
+  const secondsOf = (key: string) => untold.get(key)?.seconds ?? 0
+  const note = ({ key, seconds, secondsWhenFull }: Filling) => {
     const sum = secondsOf(key) + seconds
     untold.delete(key)
     // Nobody could be told for so long that this no longer fits: what has waited longest counts here alone.
     const [first] = untold.size >= bucketsMax ? untold.keys() : []
     if (first !== undefined) untold.delete(first)
-    untold.set(key, sum)
+    untold.set(key, { key, seconds: sum, secondsWhenFull })
   }
   return {
     secondsOf,
     note,
     tell: async (tell: (fillings: readonly Filling[]) => Promise<readonly Filled[]>) => {
-      const telling = [...untold].slice(0, tellingMax).map(([key, seconds]) => ({ key, seconds }))
+      const telling = [...untold.values()].slice(0, tellingMax)
       for (const { key } of telling) untold.delete(key)
       try {
         return await tell(telling)
       } catch (error) {
         // They are told with the next ones.
-        for (const { key, seconds } of telling) note(key, seconds)
+        for (const filling of telling) note(filling)
         throw error
       }
     },

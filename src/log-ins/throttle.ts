@@ -6,7 +6,6 @@ import {
   clientSecretLimit,
   deviceLimit,
   pairLimit,
-  secondsToFill,
   secondsToWait,
   sourceLimit,
   strangersLimit,
@@ -92,7 +91,7 @@ export function openThrottle({ db, rootKeys, now, bucketsMax = 50_000 }: Throttl
     countWrongCredentials: clientId => {
       const key = keyOf('client', clientId)
       const wait = secondsToWait(secrets.fillOf(key, clientSecretLimit), clientSecretLimit)
-      if (wait === 0) secrets.fill(key, secondsToFill(1, clientSecretLimit))
+      if (wait === 0) secrets.fill(key, clientSecretLimit)
       return wait
     },
     share: () => buckets.share(fillings => fillThrottles(db, fillings, now())),

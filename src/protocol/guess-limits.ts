@@ -5,13 +5,15 @@
 export interface GuessLimit {
   readonly points: number
   readonly everySeconds: number
+  /** How many points the bucket holds, where others may fill it higher than this limit does. */
+  readonly holds?: number
 }
 
 /**
  * Of one account, by whoever has not logged in to it before. At its steady rate that is 144 guesses a day, whatever the
  * number of attackers and of their addresses.
  */
-export const strangersLimit: GuessLimit = { points: 20, everySeconds: 600 }
+export const strangersLimit: GuessLimit = { points: 20, everySeconds: 600, holds: 100 }
 
 /**
  * Of one account in all: the same bucket, which from addresses of earlier log-ins may be filled higher. So strangers, who
@@ -31,6 +33,11 @@ export const deviceLimit: GuessLimit = { points: 10, everySeconds: 300 }
 
 /** Of one client's secret. A right one is let in all the same: it has 256 random bits, and nobody may lock a client out. */
 export const clientSecretLimit: GuessLimit = { points: 50, everySeconds: 10 }
+
+/** How many seconds a bucket takes to empty that is full. No bucket takes longer, unless a clock went wrong. */
+export function secondsWhenFull(limit: GuessLimit): number {
+  return secondsToFill(limit.holds ?? limit.points, limit)
+}
 
 /** How many seconds a bucket takes to empty that holds so many points. */
 export function secondsToFill(points: number, { everySeconds }: GuessLimit): number {

@@ -109,8 +109,14 @@ interface CheckedStatusList extends SignedStatusList {
   readonly keysEtag: string
 }
 
-function isFresh({ keys, now }: StatusListsOptions, { freshUntil, keysEtag }: CheckedStatusList): boolean {
-  return now() < freshUntil && keysEtag === keys.jwks().etag
+function isFresh(options: StatusListsOptions, { freshUntil, keysEtag }: CheckedStatusList): boolean {
+  return isFreshUntil(options, freshUntil) && keysEtag === options.keys.jwks().etag
+}
+
+/** Not by a clock that went wrong, or for an instance that promises less: no list is fresh for longer than a new one. */
+function isFreshUntil({ config, now }: StatusListsOptions, freshUntil: number): boolean {
+  const at = now()
+  return at < freshUntil && freshUntil <= at + statusListTtl(config)
 }
 
 /**
@@ -122,18 +128,13 @@ async function renewed(
   number: number,
   readBits: () => Promise<Uint8Array>,
 ): Promise<CheckedStatusList | undefined> {
-  const { db, keys, now, config } = options
+  const { db, keys, now } = options
   for (let attempt = 0; attempt < 3; attempt++) {
     const row = await findStatusList(db, number)
     if (!row) return undefined
     const at = now()
     const { jwt, fresh_until } = row
-    const isFreshThere =
-      jwt !== null &&
-      fresh_until !== null &&
-      fresh_until > at &&
-      // Not one of a clock that went wrong, or of an instance that promises less.
-      fresh_until <= at + statusListTtl(config)
+    const isFreshThere = jwt !== null && fresh_until !== null && isFreshUntil(options, fresh_until)
     const keysEtag = keys.jwks().etag
     // Its key may have been revoked.
     if (isFreshThere && keys.verify(jwt, statusListType)) return checked(jwt, fresh_until, keysEtag)

@@ -27,17 +27,35 @@ export function openStatusPositions(db: Database): NextStatusPosition {
   }
 }
 
+/** How many numbers are left out after a failover: a standby may not have heard of so many that were leased. */
+const leftOut = 4096
+
+interface Lease {
+  next: number
+  readonly end: number
+  readonly permutationKey: Buffer
+  /** Of the PostgreSQL that has given it. */
+  readonly timeline: number
+}
+
 function leasedNumbers(db: Database) {
-  let lease: Promise<{ next: number; end: number; permutationKey: Buffer }> | undefined
+  let lease: Promise<Lease> | undefined
+  let timeline: number | undefined
+  /** On a new timeline the database may have forgotten leases, and would give the same numbers to others. */
+  const take = async (): Promise<Lease> => {
+    const seen = db.timeline()
+    const skipped = timeline !== undefined && seen !== undefined && seen > timeline ? leftOut : 0
+    const { first, permutationKey } = await leaseStatusPositions(db, skipped + leaseSize)
+    timeline = seen ?? db.timeline()
+    const next = first + skipped
+    return { next, end: next + leaseSize, permutationKey, timeline: timeline ?? 0 }
+  }
   const next = async (): Promise<{ number: number; permutationKey: Buffer }> => {
-    const mine = (lease ??= leaseStatusPositions(db, leaseSize).then(({ first, permutationKey }) => ({
-      next: first,
-      end: first + leaseSize,
-      permutationKey,
-    })))
+    const mine = (lease ??= take())
     try {
       const leased = await mine
-      if (leased.next < leased.end) return { number: leased.next++, permutationKey: leased.permutationKey }
+      const isGood = leased.next < leased.end && (db.timeline() ?? 0) <= leased.timeline
+      if (isGood) return { number: leased.next++, permutationKey: leased.permutationKey }
     } catch (error) {
       if (lease === mine) lease = undefined
       throw error
