@@ -4,8 +4,8 @@ import type { RotatedSession, Rotation } from './rotations.ts'
 const generationMax = 0xffff_ffff
 
 const given = `select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-    $8::bytea[], $9::text[])
-  as given(id, secret_hash, client_id, generation, now, idle_expires_at, retry_seconds, key_thumbprint, address)`
+    $8::bytea[], $9::text[], $10::text[])
+  as given(id, secret_hash, client_id, generation, now, idle_expires_at, retry_seconds, key_thumbprint, address, resources)`
 
 /** Moves a session on. Its conditions decide every race, like those of the statement for SQLite (rotations.ts). */
 const rotate = `update sessions set
@@ -25,6 +25,7 @@ const rotate = `update sessions set
 const conditions = `sessions.id = given.id and sessions.generation = given.generation
     and sessions.secret_hash = given.secret_hash and sessions.client_id = given.client_id
     and (sessions.key_thumbprint is null or sessions.key_thumbprint = given.key_thumbprint)
+    and (sessions.resource is null or strpos(given.resources, ' ' || sessions.resource || ' ') > 0)
     and revoked_at is null and expires_at > given.now and sessions.generation < ${generationMax}
     and user_epoch = (select epoch from users where users.id = sessions.user_id)
     and client_epoch = (select epoch from clients where clients.id = sessions.client_id)`
@@ -82,5 +83,6 @@ function valuesOf(rotations: readonly Rotation[]): unknown[] {
     rotations.map(r => r.retrySeconds),
     rotations.map(r => r.keyThumbprint),
     rotations.map(r => r.address),
+    rotations.map(r => r.resources),
   ]
 }

@@ -19,6 +19,8 @@ export interface Rotation {
   readonly idleExpiresAt: number
   /** The key that a public client has shown; null for none, and for a confidential client. */
   readonly keyThumbprint: Buffer | null
+  /** The resources that the client may have tokens for, each between two spaces. A session of another one does not move. */
+  readonly resources: string
   /** The length of the retry window, in seconds. */
   readonly retrySeconds: number
   /** Whether an equal token presented at the same moment gets the same answer. Not for a strict client. */
@@ -66,6 +68,7 @@ function rotateStatement(sql: Kysely<Tables>): string {
       fragment<boolean>`id = :id and generation = :generation and secret_hash = :secretHash and client_id = :clientId`,
     )
     .where(fragment<boolean>`(key_thumbprint is null or key_thumbprint = :keyThumbprint)`)
+    .where(fragment<boolean>`(resource is null or instr(:resources, ' ' || resource || ' ') > 0)`)
     .where(
       fragment<boolean>`revoked_at is null and expires_at > :now and generation < ${fragment.lit(generationMax)}`,
     )
@@ -113,6 +116,7 @@ export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite, commits: St
                 clientId: r.clientId,
                 generation: r.generation,
                 keyThumbprint: r.keyThumbprint,
+                resources: r.resources,
                 now: r.now,
                 idleExpiresAt: r.idleExpiresAt,
                 retrySeconds: r.retrySeconds,

@@ -129,6 +129,11 @@ await forEachEngine(t, 'a rotation happens only under every one of its condition
     ['the last generation', { generation: last }, { generation: last }],
     ['another session secret', { secretHash: hashSecret('another') }, {}],
     ["another client's", { clientId: 'other' }, {}],
+    [
+      "a resource that is not the client's any more",
+      { resources: ' https://api.example/v2  https://b.example ' },
+      { resource: 'https://api.example' },
+    ],
     ['a revoked session', {}, { revoked_at: madeAt }],
     ['an expired session', {}, { expires_at: madeAt + 10 }],
     ['an unknown session', { sessionId: newUuid(madeAt) }, {}],
@@ -141,6 +146,9 @@ await forEachEngine(t, 'a rotation happens only under every one of its condition
     t.strictSame(await existing(db, id), before, `${name}: nothing is changed`)
   }
   t.ok(await db.rotateSession(rotationOf(await begin())), 'and else it happens')
+  const bound = await begin({ resource: 'https://api.example' })
+  const resources = ' https://b.example  https://api.example '
+  t.ok(await db.rotateSession(rotationOf(bound, { resources })), "also for a resource that is the client's")
 })
 
 for (const [name, end] of ends) {

@@ -101,6 +101,7 @@ export function rotationOf(sessionId: Buffer, changes: Partial<Rotation> = {}): 
     now: madeAt + 10,
     idleExpiresAt: madeAt + 1010,
     keyThumbprint: null,
+    resources: '',
     retrySeconds: 10,
     mayCoalesce: true,
     address: '192.0.2.1',

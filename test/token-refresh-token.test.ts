@@ -4,6 +4,7 @@ import type { KyselyPlugin } from 'kysely'
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../db/database.ts'
 import { changeClient } from '../db/clients.ts'
+import { deleteResource } from '../db/resources.ts'
 import { findSession, healSession, markLate, revokeSession } from '../db/sessions.ts'
 import { changePassword, disableUser } from '../db/users.ts'
 import { buildApp } from '../src/app.ts'
@@ -307,6 +308,76 @@ t.test('a strict client has no second chance', async t => {
   await server.refresh(client, tokenAt(0))
   isOAuthError(t, await present(tokenAt(0)), 400, 'invalid_grant', 'a retry is theft')
   isOAuthError(t, await present(tokenAt(1)), 400, 'invalid_grant', 'and ends the session')
+})
+
+await forEachEngine(
+  t,
+  'a session whose resource was taken from its client is refused, and goes on when it is given back',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const [api, other] = ['https://api.example', 'https://other.example']
+    for (const uri of [api, other]) await server.resource(uri)
+    const user = await server.user()
+    const { db } = server.ctx
+    const moves: [
+      title: string,
+      take: (id: string) => Promise<unknown>,
+      giveBack: (id: string) => unknown,
+    ][] = [
+      [
+        'taken from the client',
+        id => changeClient(db, id, { resources: other }),
+        id => changeClient(db, id, { resources: `${api} ${other}` }),
+      ],
+      [
+        'the last one taken',
+        id => changeClient(db, id, { resources: '' }),
+        id => changeClient(db, id, { resources: api }),
+      ],
+      [
+        'deleted, and made anew',
+        () => deleteResource(db, api, { force: true }),
+        async id => {
+          await server.resource(api)
+          await changeClient(db, id, { resources: api })
+        },
+      ],
+    ]
+    for (const [title, take, giveBack] of moves) {
+      const client = await server.client(title.replaceAll(/\W/g, '-'), {
+        resources: api,
+        refresh_policy: 'strict',
+      })
+      const { refresh_token } = await server.logIn(client, user, { resource: api })
+      const refresh = () =>
+        server.post('/token', { grant_type: 'refresh_token', refresh_token, ...client.form })
+      await take(client.id)
+      await server.follow()
+      isOAuthError(t, await refresh(), 400, 'invalid_target', title)
+      await giveBack(client.id)
+      await server.follow()
+      t.equal((await refresh()).statusCode, 200, `${title}: the session has not moved`)
+    }
+  },
+)
+
+t.test('R-5 a refresh that asks for nothing is for the resource that the log-in was for', async t => {
+  const { server, user } = await world(t)
+  await server.resource('https://admin.example', { scope: 'read admin' })
+  const client = await server.client('both', {
+    scope: 'read write admin',
+    resources: 'https://api.example https://admin.example',
+  })
+  for (const scope of ['read admin', 'admin read', 'read write', 'read', undefined]) {
+    const first = await server.logIn(client, user, scope === undefined ? {} : { scope })
+    const second = await server.refresh(client, first.refresh_token)
+    const targetOf = (token: string) => {
+      const { aud, scope } = server.ctx.keys.verify(token, 'at+jwt') ?? {}
+      return { aud, scope }
+    }
+    t.strictSame(targetOf(second.access_token), targetOf(first.access_token), scope ?? 'no scope')
+    if (scope !== undefined) t.equal(first.scope, scope)
+  }
 })
 
 await forEachEngine(

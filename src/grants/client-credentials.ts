@@ -7,7 +7,7 @@ import { OAuthError, unavailable } from '../errors.ts'
 import type { Caller } from '../http/caller.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import type { Client } from '../registry.ts'
-import { targetOf } from '../sessions/target.ts'
+import { resourcesOf, targetOf } from '../sessions/target.ts'
 import type { Grant } from './grant.ts'
 
 /** RFC 6749 §4.4: a token for the client itself, without a refresh token. It belongs to the client's machine session. */
@@ -18,7 +18,8 @@ export const clientCredentials: Grant = async (ctx, client, form, caller, confir
       'only a confidential client may use the client_credentials grant',
     )
   }
-  const target = await targetOf(ctx, client, form, { scope: client.scope, resource: null })
+  const known = { client, resources: await resourcesOf(ctx, client) }
+  const target = targetOf(ctx, known, form, { scope: client.scope, resource: null })
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
   const session = await machineSession(ctx, client, caller)
   return {

@@ -9,7 +9,7 @@ import { required } from '../protocol/form.ts'
 import { sealRefreshToken } from '../protocol/refresh-token.ts'
 import { formatUuid, hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { idleSeconds } from '../sessions/refresh-policy.ts'
-import { targetOf } from '../sessions/target.ts'
+import { resourcesOf, targetOf } from '../sessions/target.ts'
 import type { Grant } from './grant.ts'
 
 /** RFC 6749 §4.3: starts a session. RFC 9700 §2.4 forbids this grant, so a client has it only if it was given it. */
@@ -17,7 +17,8 @@ export const password: Grant = async (ctx, client, form, caller, confirmation) =
   const username = required(form, 'username').normalize('NFC')
   const secretWord = required(form, 'password')
   const resource = form.get('resource') ?? null
-  const target = await targetOf(ctx, client, form, { scope: client.scope, resource: null })
+  const known = { client, resources: await resourcesOf(ctx, client) }
+  const target = targetOf(ctx, known, form, { scope: client.scope, resource: null })
 
   const logIn = { username, password: secretWord, client, caller, deviceToken: form.get('device_token') }
   const user = await verifyLogIn(ctx, logIn)

@@ -17,9 +17,9 @@ import { required } from '../protocol/form.ts'
 import { openRefreshToken, sealRefreshToken, type RefreshToken } from '../protocol/refresh-token.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid, hashSecret, isSameHash } from '../protocol/secrets.ts'
-import type { Client } from '../registry.ts'
+import type { Client, Resource } from '../registry.ts'
 import { idleSeconds, policyOf, retrySeconds } from '../sessions/refresh-policy.ts'
-import { targetOf, type Target } from '../sessions/target.ts'
+import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
 import type { Grant, Granted } from './grant.ts'
 
 /**
@@ -31,22 +31,24 @@ export const refreshToken: Grant = async (ctx, client, form, caller, confirmatio
   if (opened.kind === 'unknown_root_key')
     throw unavailable('a refresh token names a root key that is not known here yet')
   if (opened.kind !== 'genuine') throw refused(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
+  const resources = await resourcesOf(ctx, client)
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
   const keyThumbprint = boundKey(client, confirmation)
-  const presented = { ...opened.token, secretHash: hashSecret(opened.token.secret), keyThumbprint, caller }
-  const narrow = (session: Pick<Session, 'scope' | 'resource'>) => targetOf(ctx, client, form, session)
+  const secretHash = hashSecret(opened.token.secret)
+  const presented = { ...opened.token, secretHash, keyThumbprint, caller, resources }
+  const narrow = (session: Pick<Session, 'scope' | 'resource'>) =>
+    targetOf(ctx, { client, resources }, form, session)
 
   // What the client asks for may be refused, and that must cost it nothing: it is looked at before the session moves.
   let target: Target | undefined
-  if (form.has('scope') || form.has('resource'))
-    target = await narrow(await ownSession(ctx, client, presented))
+  if (form.has('scope') || form.has('resource')) target = narrow(await ownSession(ctx, client, presented))
 
   if (client.refresh_policy !== 'reuse') {
     const rotated = await rotate(ctx, client, presented)
     if (rotated) {
       ctx.counts.verdicts.rotate++
       ctx.lateness.countRefresh(presented.sessionId)
-      return granted(ctx, rotated, target ?? (await narrow(rotated)), presented, presented.generation + 1)
+      return granted(ctx, rotated, target ?? narrow(rotated), presented, presented.generation + 1)
     }
   }
   return judged(ctx, client, presented, narrow)
@@ -57,6 +59,8 @@ interface Presented extends RefreshToken {
   readonly caller: Caller
   /** The key that came with it, if its client must show one. */
   readonly keyThumbprint: Buffer | null
+  /** Those that the client may have tokens for. */
+  readonly resources: readonly Resource[]
 }
 
 /** The ordinary case is one statement, which checks all that a judge would. If it changes nothing, there is a case. */
@@ -71,6 +75,7 @@ function rotate(ctx: Context, client: Client, presented: Presented): Promise<Rot
     now,
     idleExpiresAt: now + idleSeconds(ctx, client),
     retrySeconds: retrySeconds(ctx, client),
+    resources: presented.resources.map(({ uri }) => ` ${uri} `).join(''),
     mayCoalesce: client.refresh_policy !== 'strict',
     address: presented.caller.address,
   })
@@ -84,11 +89,11 @@ async function judged(
   ctx: Context,
   client: Client,
   presented: Presented,
-  narrow: (session: Session) => Promise<Target>,
+  narrow: (session: Session) => Target,
 ): Promise<Granted> {
   for (let attempt = 0; attempt < 5; attempt++) {
     const session = await ownSession(ctx, client, presented)
-    const target = await narrow(session)
+    const target = narrow(session)
     const answered = await applyVerdict(ctx, client, presented, session)
     if (!answered) continue
     ctx.lateness.countRefresh(presented.sessionId)

@@ -27,27 +27,42 @@ export interface Granting {
 }
 
 /**
+ * The resources that there are of those which the client may have tokens for, in the client's order. Whoever changes
+ * something asks for them before, so that nothing can fail afterwards.
+ */
+export async function resourcesOf({ registry }: Context, client: Client): Promise<readonly Resource[]> {
+  const uris = listed(client.resources)
+  const found: Resource[] = []
+  for (const uri of uris) {
+    const resource = await registry.findResource(uri)
+    if (resource) found.push(resource)
+  }
+  if (uris.length > 0 && found.length === 0) throw badTarget()
+  return found
+}
+
+/**
  * Finds the resource (RFC 8707 §2) and the scope (RFC 6749 §3.3) that a request is for, within what was granted.
  * A scope that the client asks for by name is refused if it cannot be had; one that it does not ask for is left out.
  * Where the request names no resource, its scope tells which one is meant (RFC 9068 §3).
  */
-export async function targetOf(
-  ctx: Context,
-  client: Client,
+export function targetOf(
+  { config }: Pick<Context, 'config'>,
+  { client, resources }: { readonly client: Client; readonly resources: readonly Resource[] },
   form: Form,
   granting: Granting,
-): Promise<Target> {
+): Target {
   const named = form.get('resource') ?? granting.resource
-  const allowed = listed(client.resources)
-  // A resource that was taken from the client since the log-in is taken from the session too.
-  if (named !== null && !allowed.includes(named)) throw badTarget()
   if (named !== null && granting.resource !== null && named !== granting.resource) throw badTarget()
+  // A resource that was taken from the client since the log-in is taken from the session too.
+  const candidates = named === null ? resources : resources.filter(({ uri }) => uri === named)
+  if (named !== null && candidates.length === 0) throw badTarget()
 
   const askedText = form.get('scope')
   const asked = askedText === undefined ? undefined : parseScope(askedText)
   // Likewise a scope.
   const granted = listed(granting.scope).filter(scope => listed(client.scope).includes(scope))
-  const resource = await findTarget(ctx, named === null ? allowed : [named], asked, granted)
+  const resource = chosen(candidates, asked ?? granted)
 
   const known = resource ? listed(resource.scope) : granted
   const scope = asked ?? granted.filter(item => known.includes(item))
@@ -55,32 +70,25 @@ export async function targetOf(
     throw new OAuthError('invalid_scope', 'a requested scope is not granted to this client for this resource')
   }
   return {
-    audience: resource?.uri ?? ctx.config.issuer,
+    audience: resource?.uri ?? config.issuer,
     scope: scope.join(' '),
     alg: resource?.previous_alg ?? resource?.alg ?? defaultAlg,
-    accessTokenSeconds: resource?.access_token_seconds ?? ctx.config.accessTokenSeconds,
+    accessTokenSeconds: resource?.access_token_seconds ?? config.accessTokenSeconds,
     hasStatus: resource?.has_status !== 0,
   }
 }
 
-/** The first resource that knows all scopes asked for (or, if none is, any granted one), else the first; none if `uris` is empty. */
-async function findTarget(
-  ctx: Context,
-  uris: readonly string[],
-  asked: readonly string[] | undefined,
-  granted: readonly string[],
-): Promise<Resource | undefined> {
-  let first: Resource | undefined
-  for (const uri of uris) {
-    const resource = await ctx.registry.findResource(uri)
-    if (!resource) continue
-    first ??= resource
-    const known = listed(resource.scope)
-    if (asked ? asked.every(item => known.includes(item)) : granted.some(item => known.includes(item)))
-      return resource
-  }
-  if (!first && uris.length > 0) throw badTarget()
-  return first
+/**
+ * The first resource that knows all of the scopes, or else any of them, or else the first. What was asked for at the log-in
+ * is what was granted at a refresh: so that is for the same resource.
+ */
+function chosen(resources: readonly Resource[], scopes: readonly string[]): Resource | undefined {
+  const knows = (resource: Resource) => (scope: string) => listed(resource.scope).includes(scope)
+  return (
+    resources.find(resource => scopes.every(knows(resource))) ??
+    resources.find(resource => scopes.some(knows(resource))) ??
+    resources[0]
+  )
 }
 
 function listed(text: string): readonly string[] {
