@@ -175,6 +175,9 @@ function earlyRefusal({ standing }: Context, request: FastifyRequest): OAuthErro
   if (headers.host === undefined && raw.httpVersion !== '1.0') {
     return new OAuthError('invalid_request', 'the Host header is missing')
   }
+  if (isRepeated(raw.rawHeaders)) {
+    return new OAuthError('invalid_request', 'Host, Content-Type and Authorization are sent once')
+  }
   if (is404) return notFound()
   for (const name of Object.keys(query ?? {})) {
     if (secretParameters.has(name)) {
@@ -189,6 +192,19 @@ function earlyRefusal({ standing }: Context, request: FastifyRequest): OAuthErro
     return new OAuthError('invalid_request', 'the body must not be compressed', { status: 415 })
   }
   return undefined
+}
+
+const singleFields = ['host', 'content-type', 'authorization']
+
+/** Whether a field that is sent once has come twice (RFC 9110 §5.3, RFC 9112 §3.2): Node.js takes the first of them. */
+function isRepeated(rawHeaders: readonly string[]): boolean {
+  let seen = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const place = singleFields.indexOf(rawHeaders[i]?.toLowerCase() ?? '')
+    if (place >= 0 && (seen & (1 << place)) !== 0) return true
+    if (place >= 0) seen |= 1 << place
+  }
+  return false
 }
 
 const notFound = () => new OAuthError('invalid_request', 'there is nothing at this address', { status: 404 })
@@ -214,8 +230,9 @@ function errorSender(ctx: Context) {
     const { code, status, cause, message } = error
     const details = { error: code, status, ...(cause instanceof Error ? { err: cause } : { cause }) }
     // While something is away, every request would say so.
-    const isWorthSaying = status < 500 || isNews(`${message} ${cause instanceof Error ? cause.message : ''}`)
-    request.log[!isWorthSaying ? 'debug' : status < 500 ? 'info' : 'error'](details, message)
+    const isOurs = code === 'temporarily_unavailable' && status >= 500
+    const isWorthSaying = !isOurs || isNews(`${message} ${cause instanceof Error ? cause.message : ''}`)
+    request.log[!isWorthSaying ? 'debug' : isOurs ? 'error' : 'info'](details, message)
 
     if (error.status === 401 || code === 'insufficient_scope') {
       reply.header('www-authenticate', challenge(ctx, code, request.headers.authorization))

@@ -250,7 +250,8 @@ export function isLoopback(hostname: string): boolean {
 
 const networkForm = 'addresses or networks like 10.0.0.0/8, separated by commas'
 
-const issuerForm = 'an https URL without query, fragment or trailing slash (http only for a loopback host)'
+const issuerForm =
+  'an https URL without query, fragment or trailing slash (http only for a loopback host), its path of letters, digits and - . _ ~'
 
 /** RFC 8414 §2: https, no query, no fragment. No trailing slash, so that there is one spelling. */
 function isIssuer(text: string): boolean {
@@ -259,6 +260,8 @@ function isIssuer(text: string): boolean {
     return false
   // The text must be the URL's own normal form: verifiers compare it character by character.
   if (url.href !== text && url.href !== `${text}/`) return false
+  // Other characters mean something to routers and proxies on the way (RFC 8414 §3.1 puts the path behind another one).
+  if (!/^(\/[\w.~-]+)*\/?$/.test(url.pathname) || url.pathname.startsWith('/.well-known')) return false
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
 }
 

@@ -71,6 +71,7 @@ t.test('each setting takes its forms', async t => {
     ['HOST', '::', { host: '::' }],
     ['ISSUER', 'https://auth.example', { issuer: 'https://auth.example' }],
     ['ISSUER', 'https://auth.example:8443/tenant/a', { issuer: 'https://auth.example:8443/tenant/a' }],
+    ['ISSUER', 'https://auth.example/t_1/~a.b-c', { issuer: 'https://auth.example/t_1/~a.b-c' }],
     ['ISSUER', 'http://localhost:9000', { issuer: 'http://localhost:9000' }],
     ['ISSUER', 'http://[::1]:9000', { issuer: 'http://[::1]:9000' }],
     [
@@ -131,7 +132,10 @@ t.test('what a setting does not take is refused with its name, its value and wha
     ['PORT', '1e3', /PORT is "1e3"/],
     ['HOST', 'http://0.0.0.0', /takes a host name or an address/],
     ['METRICS_HOST', 'a b', /takes a host name or an address/],
-    ['ISSUER', 'http://auth.example', /takes an https URL .* \(http only for a loopback host\)$/],
+    ['ISSUER', 'http://auth.example', /takes an https URL .* \(http only for a loopback host\)/],
+    ...['a%20b', 'a:b', '.well-known', 'a/.well-known%2f', '*'].map(
+      path => ['ISSUER', `https://auth.example/${path}`, /path of letters, digits and - \. _ ~/] as const,
+    ),
     ['ISSUER', 'https://auth.example/', /; did you mean https:\/\/auth\.example\?$/],
     ['ISSUER', 'HTTPS://Auth.Example:443', /; did you mean https:\/\/auth\.example\?$/],
     ['ISSUER', 'https://auth.example/?a=b', /takes an https URL without query/],

@@ -517,6 +517,32 @@ t.test('whoever sends too slowly is told so, and cut off (H-9)', async t => {
   }
 })
 
+t.test('a field that is sent once is refused when it comes twice (C-4)', async t => {
+  const server = await startServer(t)
+  const { headers } = await server.client('web')
+  const { port, hostname } = new URL(await server.listen())
+  const once = {
+    Host: 'x',
+    Authorization: headers?.authorization ?? '',
+    'Content-Type': form['content-type'],
+  }
+  const body = 'grant_type=client_credentials'
+  const post = async (more: string) => {
+    const fields = Object.entries(once).map(([name, value]) => `${name}: ${value}\r\n`)
+    const socket = connect(Number(port), hostname)
+    socket.write(
+      `POST /token HTTP/1.1\r\n${fields.join('')}${more}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    )
+    return text(socket)
+  }
+  t.match(await post(''), /^HTTP\/1\.1 200 /)
+  t.match(await post('Accept: a\r\nAccept: b\r\n'), /^HTTP\/1\.1 200 /, 'others may come twice')
+  for (const [name, value] of Object.entries(once)) {
+    const answer = await post(`${name.toLowerCase()}: ${value}\r\n`)
+    t.match(answer, /^HTTP\/1\.1 400 [^]*"error":"invalid_request"/, name)
+  }
+})
+
 t.test('whoever goes away in the middle of a request is no fault of ours', async t => {
   const server = await startServer(t)
   const { port, hostname } = new URL(await server.listen())

@@ -123,6 +123,20 @@ t.test('a backup made under load is restored: nobody is logged out, and nobody c
   t.strictSame(await counts(), before, 'nothing was changed')
   t.notOk(existsSync(`${w.file}.restoring`), 'nothing is left behind')
 
+  const ofServer = `${w.log}-of-server`
+  const serverLines = w.server().log.map(line => `${JSON.stringify(line)}\n`)
+  writeFileSync(ofServer, serverLines.join(''))
+  const half = await w.run(`db restore ${w.backup} --revocations ${ofServer}`)
+  t.equal(half.code, 1, 'nor with the logs of servers alone, where commands have revoked')
+  t.match(half.stderr, /The logs do not tell of all that had ended\. [^]*4 sessions that had ended/)
+  t.match(
+    half.stderr,
+    /users that were disabled: bob\n.*users that were deleted: dave\n.*keys that were revoked/,
+  )
+  t.notMatch(half.stderr, /old passwords/, 'no log has those')
+  t.match(half.stderr, /Nothing was changed\. .* more of --revocations LOG, .*--accept-unrevoked/)
+  t.strictSame(await counts(), before, 'nothing was changed')
+
   const restored = (await w.must(`db restore ${w.backup} --revocations ${w.log} --json`)).json()
   t.match(restored.replayed, {
     sessions_revoked: 5,

@@ -168,11 +168,14 @@ async function prepare(
     const nextPosition = known?.nextPosition ?? (await unusedPosition(db))
     await reviveBackup(audited(db, entry), { madeAt, now, nextPosition })
     const replayed = revocations && (await replay(run, installation, config, revocations))
+    const untold = replayed && known && present && (await untoldEndings(run, present, db, { madeAt, now }))
+    if (!isDecided) await askAboutUntold(run, madeAt, untold)
     const ended = options.endSessions ? await endAllSessions(run, db, now) : null
-    const lost = known && ended ? { ...known.lost, sessions: 0 } : known?.lost
+    const remaining = replayed ? untold : known?.lost
+    const lost = remaining && ended ? { ...remaining, sessions: 0 } : remaining
     const sessionsEnded = ended && ended.ended
     const clients = ended?.clients ?? []
-    return { madeAt, lost: revocations ? undefined : lost, replayed, sessionsEnded, clients }
+    return { madeAt, lost, replayed, sessionsEnded, clients }
   } finally {
     await present?.close()
     await db.close()
@@ -240,6 +243,38 @@ async function endAllSessions(run: Run, db: Database, now: number) {
 async function ask(run: Run, madeAt: number, lost: LostEndings | undefined): Promise<void> {
   const facts = describeLost(madeAt, lost)
   if (facts === undefined) return
+  const first = '--revocations LOG revokes it again, as the logs of servers and commands tell'
+  await askNevertheless(run, facts, first)
+}
+
+/** What the logs do not tell of, and the present database does. What no log could bring back is told at the end. */
+async function untoldEndings(
+  run: Run,
+  present: Database,
+  db: Database,
+  times: { readonly madeAt: number; readonly now: number },
+): Promise<LostEndings> {
+  const progress = openProgress(run, 'session')
+  try {
+    const lost = await findLostEndings(present, db, times, progress.at)
+    return {
+      ...lost,
+      users: lost.users.filter(({ since }) => since !== 'password changed'),
+      clients: lost.clients.filter(({ since }) => since !== 'secret replaced'),
+    }
+  } finally {
+    progress.end()
+  }
+}
+
+async function askAboutUntold(run: Run, madeAt: number, untold: LostEndings | undefined): Promise<void> {
+  const facts = untold && describeLost(madeAt, untold)
+  if (facts === undefined) return
+  const first = 'more of --revocations LOG, since each command writes its own to stderr'
+  await askNevertheless(run, `The logs do not tell of all that had ended. ${facts}`, first)
+}
+
+async function askNevertheless(run: Run, facts: string, first: string): Promise<void> {
   if (run.stdin.isTTY) {
     run.note(facts)
     await confirm(run, 'Restore it nevertheless?', { yes: undefined })
@@ -247,7 +282,7 @@ async function ask(run: Run, madeAt: number, lost: LostEndings | undefined): Pro
   }
   throw new CommandError(
     `${facts}\n` +
-      'Nothing was changed. Say what to do: --revocations LOG revokes it again, as the logs of servers and commands tell; ' +
+      `Nothing was changed. Say what to do: ${first}; ` +
       '--accept-unrevoked lets it live; --end-sessions ends all sessions of before',
   )
 }

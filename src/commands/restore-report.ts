@@ -88,7 +88,7 @@ export function describeRestored(done: Restored & Places): string {
   if (sessionsEnded !== null)
     lines.push(`Ended ${counted(sessionsEnded, 'session')}: everybody has to sign in again.`)
   if (replayed) lines.push(...replayedLines(replayed))
-  else if (lost) lines.push(...linesOf(lost).map(line => `Lives again: ${line}.`))
+  if (lost) lines.push(...linesOf(lost).map(line => `Lives again: ${line}.`))
   lines.push('Start the servers. Sessions that were refreshed since then go on; the log has a line for each.')
   return lines.join('\n')
 }

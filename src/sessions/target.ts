@@ -54,6 +54,8 @@ export function targetOf(
 ): Target {
   const named = form.get('resource') ?? granting.resource
   if (named !== null && granting.resource !== null && named !== granting.resource) throw badTarget()
+  if (named?.includes(' '))
+    throw new OAuthError('invalid_target', 'a token is for one resource: send one resource parameter')
   // A resource that was taken from the client since the log-in is taken from the session too.
   const candidates = named === null ? resources : resources.filter(({ uri }) => uri === named)
   if (named !== null && candidates.length === 0) throw badTarget()
