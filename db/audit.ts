@@ -1,5 +1,5 @@
-import type { Generated, Insertable, Selectable } from 'kysely'
-import type { Database } from './database.ts'
+import type { Generated, Insertable, Selectable, Transaction } from 'kysely'
+import type { Database, Tables } from './database.ts'
 
 /** What happened that matters to security. Rows are added and, when their time is up, deleted; never changed. */
 export interface AuditTable {
@@ -24,8 +24,13 @@ export interface AuditTable {
 export type AuditEntry = Selectable<AuditTable>
 export type NewAuditEntry = Omit<Insertable<AuditTable>, 'id'>
 
-/** What changes the database in transactions, and in no other way. */
-export type Writer = Pick<Database, 'engine' | 'transact'>
+/** What changes the database in transactions, and in no other way. Each says whether, or what, it has changed. */
+export interface Writer {
+  readonly engine: Database['engine']
+  transact<T extends object | number | boolean | undefined>(
+    work: (transaction: Transaction<Tables>) => Promise<T>,
+  ): Promise<T>
+}
 
 /**
  * The same database, except that each transaction which has changed something also writes what happened: both are durable
@@ -64,6 +69,7 @@ export async function insertAuditEntries(
       .insertInto('audit')
       .values([...entries])
       .execute()
+    return true
   })
 }
 

@@ -30,6 +30,7 @@ export async function applyChanges({ transact }: Writer, changes: Changes): Prom
           .executeTakeFirstOrThrow()
         if (numUpdatedRows !== 1n) throw new LostGround()
       }
+      return true
     })
     return true
   } catch (error) {

@@ -37,7 +37,7 @@ export interface CommandLine {
 
 export interface RunOptions {
   /** What it reads from stdin. */
-  readonly input?: string
+  readonly input?: string | Buffer
   readonly env?: Record<string, string>
 }
 

@@ -403,6 +403,32 @@ t.test('users', async t => {
   }
 })
 
+t.test('a password that is not UTF-8 is refused: nobody could log in with it', async t => {
+  const { call } = commandLine(t)
+  await call('db migrate')
+  const create = (input: Buffer) => call('user create latin --password-stdin', { input })
+  t.match(await create(Buffer.from('gr\u00fcn und gelb', 'latin1')), {
+    code: 1,
+    stderr: /the password is not UTF-8/,
+  })
+  t.match(await create(Buffer.from('gr\u00fcn und gelb')), { code: 0 })
+})
+
+t.test('what apply does is on the audit trail', async t => {
+  const { home, call } = commandLine(t)
+  await call('db migrate')
+  const file = join(home, 'declared.yaml')
+  const applied = async (scope: string) => {
+    const client = `{ client_id: web, grant_types: [client_credentials], scope: [${scope}], resources: ['${api}'] }`
+    writeFileSync(file, `resources: [{ uri: '${api}', scope: [read, write] }]\nclients: [${client}]\n`)
+    t.match(await call(['apply', file, '--yes']), { code: 0 })
+    return (await call('audit list --json')).json().map(({ event }: any) => event)
+  }
+  t.strictSame(await applied('read'), ['resource_created', 'client_created'])
+  t.strictSame(await applied('read, write'), ['resource_created', 'client_created', 'client_changed'])
+  t.equal((await applied('read, write')).length, 3, 'and nothing where nothing has changed')
+})
+
 t.test('apply', async t => {
   const { home, call } = commandLine(t)
   await call('db migrate')

@@ -96,6 +96,8 @@ t.test(
 
     const again = await cli.call('serve')
     t.match([again.code, again.stderr], [1, /this database was moved to another one, and serves no more/])
+    const given = await cli.call('db copy --cancel')
+    t.match([given.code, given.stderr], [1, /has been moved to the other database already.*keep that one/])
     const twice = await cli.call(args)
     t.match([twice.code, twice.stderr], [1, /this database was moved to another one/])
   },

@@ -392,7 +392,12 @@ t.test('what is no backup of this installation is refused, and nothing is change
   const flag = '--accept-unrevoked'
   const refusals: [name: string, args: string, stderr: RegExp, env?: Record<string, string>][] = [
     ['no file', `${path('missing')} ${flag}`, /there is no file/],
-    ['no database', `${path('garbage')} ${flag}`, /not an SQLite database/],
+    [
+      'no database',
+      `${path('garbage')} ${flag}`,
+      /garbage is damaged, or no SQLite database: restore another backup/,
+    ],
+    ['a directory', `${w.home} ${flag}`, /there is no file/],
     ["another program's", `${path('empty.sqlite')} ${flag}`, /is no database of Mintmark/],
     [
       "another issuer's",

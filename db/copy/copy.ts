@@ -60,9 +60,19 @@ export async function beginCopy(from: Database, to: Database, now: number): Prom
   return { id, from, to }
 }
 
-/** Gives a copy up: changes are noted no more. What was copied stays where it is, of no use to anybody. */
+/**
+ * Gives a copy up: changes are noted no more. What was copied stays where it is, of no use to anybody. Rejects with
+ * `CopyError` once the installation has been moved: then the other database is the one that counts.
+ */
 export async function cancelCopy({ transact, engine }: Database): Promise<boolean> {
   return transact(async transaction => {
+    const record = await transaction.selectFrom('installation').select('moved_at').executeTakeFirst()
+    if (record && record.moved_at !== null) {
+      throw new CopyError(
+        'the installation has been moved to the other database already, and there is nothing to give up: keep that one. ' +
+          'If it does not serve yet, the same `mintmark db copy --to …` as before finishes the move',
+      )
+    }
     const { numDeletedRows } = await transaction
       .deleteFrom('copies')
       .where('role', '=', 'source')

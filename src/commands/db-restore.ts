@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
 import { audited } from '../../db/audit.ts'
@@ -63,7 +63,8 @@ async function restore(run: Run, path: string, options: Options) {
     throw new UsageError('--accept-unrevoked and --end-sessions contradict each other')
   }
   const source = resolve(run.workingDirectory, path)
-  if (!existsSync(source)) throw new CommandError(`there is no file ${source}`)
+  if (!statSync(source, { throwIfNoEntry: false })?.isFile())
+    throw new CommandError(`there is no file ${source}`)
   const { file } = databaseUrl
   refuseUsed(file)
   mkdirSync(dirname(file), { recursive: true })
@@ -71,7 +72,9 @@ async function restore(run: Run, path: string, options: Options) {
   // What a restore has left behind that was interrupted.
   for (const beside of ['', '-wal', '-shm']) rmSync(copy + beside, { force: true })
   try {
-    await copyDatabaseFile(source, copy, progressOf(run))
+    await copyDatabaseFile(source, copy, progressOf(run)).catch(error => {
+      throw isUnsound(error) ? noBackup(source) : error
+    })
     const restored = await prepare(run, { config, file, copy, source }, options)
     const kept = freeName(`${file}.before-restore-${formatTime(run.now()).replace(/\D/g, '')}`)
     const state = replaceDatabase(file, copy, kept)
@@ -116,6 +119,13 @@ function freeName(path: string): string {
     if (!existsSync(name)) return name
   }
 }
+
+const isUnsound = (error: unknown) => /^SQLITE_(NOTADB|CORRUPT)/.test(String(Object(error).code))
+
+const noBackup = (source: string) =>
+  new CommandError(
+    `${source} is damaged, or no SQLite database: restore another backup; the database itself was not looked at`,
+  )
 
 const stillUsed = (file: string) =>
   new CommandError(`${file} is in use: stop every server and command first; nothing was changed`)

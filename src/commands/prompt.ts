@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer'
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
-import { text } from 'node:stream/consumers'
+import { buffer } from 'node:stream/consumers'
 import { passwordProblem } from '../log-ins/passwords.ts'
 import type { Run } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
@@ -35,7 +36,12 @@ export async function readNewPassword(
 }
 
 async function readPassword(run: Run, isFromStdin: boolean | undefined): Promise<string> {
-  if (isFromStdin && !run.stdin.isTTY) return (await text(run.stdin)).replace(/\r?\n$/, '')
+  if (isFromStdin && !run.stdin.isTTY) {
+    const bytes = await buffer(run.stdin)
+    // Nobody could log in with what would become of the others.
+    if (!isUtf8(bytes)) throw new CommandError('the password is not UTF-8')
+    return bytes.toString().replace(/\r?\n$/, '')
+  }
   if (!run.stdin.isTTY) {
     throw new UsageError('there is no terminal to ask for the password: add --password-stdin and pipe it in')
   }
