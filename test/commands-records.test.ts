@@ -427,6 +427,12 @@ t.test('what apply does is on the audit trail', async t => {
   t.strictSame(await applied('read'), ['resource_created', 'client_created'])
   t.strictSame(await applied('read, write'), ['resource_created', 'client_created', 'client_changed'])
   t.equal((await applied('read, write')).length, 3, 'and nothing where nothing has changed')
+  await call('key policy --rotation-interval 20d --yes')
+  const { stdout } = await call('audit list')
+  t.match(stdout, /client_created .* grant types: client_credentials, scope: read, resources: https:/)
+  t.match(stdout, /client_changed .* scope: read -> read write\n/)
+  t.match(stdout, /key_policy_changed .* key_rotation_seconds: 30d -> 20d\n/)
+  t.notMatch(stdout, /false/, 'what is not so goes without saying')
 })
 
 t.test('apply', async t => {

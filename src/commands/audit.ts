@@ -10,6 +10,7 @@ import { findUser } from '../../db/users.ts'
 import { pause } from '../pause.ts'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 import { command, verb, type Terminal } from './command.ts'
+import { differencesOf, drawDifferences } from './difference.ts'
 import { CommandError } from './failures.ts'
 import { events, pastTime, sessionId, wholeNumber } from './options.ts'
 import { formatTime, type Row } from './output.ts'
@@ -161,9 +162,27 @@ function rowOf(entry: ListedAuditEntry): Row {
   }
 }
 
-/** `reason: the password is wrong`; what is nested is for programs. */
+/** `reason: the password is wrong`, `scope: read -> read write`. What is false or empty goes without saying; the JSON has all. */
 function wordsOf(detail: unknown): string[] {
-  return Object.entries(Object(detail) as object)
-    .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
-    .map(([name, value]) => `${name.replaceAll('_', ' ')}: ${String(value)}`)
+  if (isDifference(detail) && isObject(detail.from) && isObject(detail.to))
+    return drawDifferences(differencesOf(detail.from, detail.to))
+  return Object.entries(Object(detail) as object).flatMap(([name, value]: [string, unknown]) => {
+    // What was made anew has no `from`.
+    const isNew = isDifference(value) && value.from === null
+    if (isDifference(value) && !isNew) return drawDifferences({ [name]: value })
+    const text = textOf(name, isNew ? value.to : value)
+    return text === '' ? [] : [`${name.replaceAll('_', ' ')}: ${text}`]
+  })
+}
+
+function textOf(name: string, value: unknown): string {
+  if (Array.isArray(value)) return value.map(item => textOf(name, item)).join(' ')
+  if (typeof value === 'number' && name.endsWith('_at')) return formatTime(value)
+  return value === false || value === null || typeof value === 'object' ? '' : String(value)
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+
+function isDifference(value: unknown): value is { readonly from: unknown; readonly to: unknown } {
+  return isObject(value) && 'from' in Object(value) && 'to' in Object(value)
 }
