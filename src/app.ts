@@ -56,7 +56,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   const headers = defaultHeaders(config.issuer)
   const app = fastify({
     loggerInstance: ctx.log,
-    // One line for each request, below; Fastify's own has the query string in it.
+    // Where each request is to be logged, that is done below: Fastify's own line has the query string in it.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIds(),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],

@@ -47,7 +47,7 @@ export interface Context {
   readonly audit: AuditTrail
   /** What was done since the start, for the metrics. */
   readonly counts: Counts
-  /** Whole seconds since the epoch, by the database's clock. */
+  /** Whole seconds since the epoch; on PostgreSQL by the clock of its server, which all instances share. */
   readonly now: () => number
   readonly log: FastifyBaseLogger
 }

@@ -17,13 +17,14 @@ import { printAnswer, type Answer } from './output.ts'
  * `clientCommands(program, terminal)`, which adds the noun to the program, and to the noun a verb for each thing to do:
  *
  *   const client = program.command('client').description('apps that ask for tokens')
- *   verb(client, 'disable', 'refuse the client from now on and end its sessions', ['mintmark client disable web'])
- *     .argument('<id>', 'the client_id')
+ *   verb(client, 'enable', 'let a disabled client ask for tokens again', ['mintmark client enable web'])
+ *     .argument('<client_id>')
  *     .action(
- *       command(terminal, async ({ open, now }, id) => {
+ *       command(terminal, async ({ open, entry }, id) => {
  *         const { db } = await open()
- *         if (!(await disableClient(db, id, now()))) throw new CommandError(`there is no client ${id}`)
- *         return { text: `Client ${id} is disabled, its sessions have ended.`, json: { client_id: id } }
+ *         const enabled = entry('client_enabled', { clientId: id })
+ *         if (!(await enableClient(audited(db, enabled), id))) throw new CommandError(`there is no client ${id}`)
+ *         return { text: `Enabled the client ${id}.`, json: { client_id: id } }
  *       }),
  *     )
  *
@@ -33,7 +34,9 @@ import { printAnswer, type Answer } from './output.ts'
  * - The function returns its answer: `text` for people, and `json`, the one document on stdout with --json. Both say
  *   what was done. A list is `rows`, printed as they come. A command that prints by itself (serve) returns nothing.
  * - Whatever else there is to say goes to stderr: `note` for what one should know and for progress, `confirm` (in
- *   prompt.ts) to ask, `log` for what an audit must find.
+ *   prompt.ts) to ask, `log` for what the log of a server would tell.
+ * - Whatever changes what somebody may do is written with its `entry` of the audit trail: `audited(db, entry(…))`. What ends
+ *   sessions also leaves its line in the log (`logRevocation`), from which a restored backup learns of it.
  * - What was typed wrongly is a `UsageError` (exit 2), what cannot be done a `CommandError` (exit 1). Their message is a
  *   sentence without its capital and full stop, and says what to do. Any other error is a fault of ours.
  * - Nothing secret is ever printed, but a new client secret, once. Names in JSON are those of the RFCs; times there

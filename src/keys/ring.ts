@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto'
 import type { InstallationTable, SigningKeyTable } from '../../db/database.ts'
 import type { Context } from '../context.ts'
+import { sha256 } from '../protocol/sha256.ts'
 import { phaseOf } from './key-life.ts'
 import type { KnownTokens } from './known-tokens.ts'
 import type { RootKeys } from './root-key.ts'
@@ -68,7 +68,7 @@ export function readRing({ rows, record, rootKeys, before, log }: RingSource): R
     issuer: record.issuer,
     maxAgeSeconds: record.jwks_max_age_seconds,
     body,
-    etag: `"${createHash('sha256').update(body).digest('base64url')}"`,
+    etag: `"${sha256(body).toString('base64url')}"`,
   }
 }
 

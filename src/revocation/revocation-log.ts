@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { parseUuid } from '../protocol/secrets.ts'
 
-/** One revocation, as the log tells of it (audit.ts). `at` is in seconds since the epoch. */
+/** One revocation, as the log tells of it (log-revocation.ts). `at` is in seconds since the epoch. */
 export type LoggedRevocation = { readonly at: number; readonly reason: string } & (
   | { readonly event: 'sessions_revoked'; readonly sids: readonly Buffer[] }
   | { readonly event: 'user_revoked'; readonly sub: Buffer; readonly epoch: number }

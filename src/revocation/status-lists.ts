@@ -12,7 +12,7 @@ import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import { pause } from '../pause.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
-import { hashSecret } from '../protocol/secrets.ts'
+import { sha256 } from '../protocol/sha256.ts'
 import {
   invalidStatus,
   newStatusList,
@@ -137,9 +137,9 @@ async function renewed(
     const isFreshThere = jwt !== null && fresh_until !== null && isFreshUntil(options, fresh_until)
     const keysEtag = keys.jwks().etag
     // Its key may have been revoked.
-    if (isFreshThere && keys.verify(jwt, statusListType)) return checked(jwt, fresh_until, keysEtag)
+    if (isFreshThere && keys.verify(jwt, statusListType)) return served(jwt, fresh_until, keysEtag)
     const form = await signed(options, number, await readBits(), at)
-    if (await signStatusList(db, row, form)) return checked(form.jwt, form.fresh_until, keysEtag)
+    if (await signStatusList(db, row, form)) return served(form.jwt, form.fresh_until, keysEtag)
   }
   throw unavailable(new Error(`others signed the status list ${number} three times meanwhile`))
 }
@@ -171,8 +171,9 @@ async function signed(
   return { jwt, signed_at: at, fresh_until: at + ttl }
 }
 
-async function checked(jwt: string, freshUntil: number, keysEtag: string): Promise<CheckedStatusList> {
-  const hash = hashSecret(jwt).toString('base64url')
+/** In the forms in which it is sent, with their tags. */
+async function served(jwt: string, freshUntil: number, keysEtag: string): Promise<CheckedStatusList> {
+  const hash = sha256(jwt).toString('base64url')
   const gzipped = await promisify(gzip)(jwt)
   return { jwt, gzipped, etag: `"${hash}"`, gzippedEtag: `"${hash}-gzip"`, freshUntil, keysEtag }
 }
