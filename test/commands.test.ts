@@ -1,7 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import t from 'tap'
@@ -16,6 +26,28 @@ import { commandLine, issuer, mainFile } from './cli.ts'
 
 const api = 'https://api.example'
 const password = 'correct horse battery'
+
+t.test(
+  'an answer that cannot be written is told, without a stack',
+  { skip: !existsSync('/dev/full') },
+  async t => {
+    const { home, call } = commandLine(t)
+    await call('db migrate')
+    const child = spawn(
+      process.execPath,
+      [mainFile, 'client', 'create', '--id', 'web', '--grant', 'client_credentials'],
+      {
+        env: { PATH: process.env['PATH'], MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
+        stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'],
+      },
+    )
+    const [stderr] = await Promise.all([text(child.stderr ?? Readable.from([])), once(child, 'close')])
+    t.equal(child.exitCode, 1)
+    t.match(stderr, /stdout cannot be written, what the command did is done: the disk is full\n/)
+    t.notMatch(stderr, /\n +at /)
+    t.match((await call('client list')).stdout, /web/)
+  },
+)
 
 t.test(
   'only serve, dev and db migrate make anything; the others say which absolute path is missing',
@@ -213,7 +245,7 @@ t.test('a reader that has seen enough is no error', async t => {
     env: { PATH: process.env['PATH'], MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
   })
   child.stdout.once('data', () => child.stdout.destroy())
-  const [stderr] = await Promise.all([text(child.stderr), once(child, 'close')])
+  const [stderr] = await Promise.all([text(child.stderr ?? Readable.from([])), once(child, 'close')])
   t.equal(stderr, '')
 })
 

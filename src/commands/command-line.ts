@@ -8,7 +8,7 @@ import { pathOf, type Terminal } from './command.ts'
 import { dbCommands } from './db.ts'
 import { devCommand } from './dev.ts'
 import { doctorCommand } from './doctor.ts'
-import { isClosedPipe } from './failures.ts'
+import { describeError, isClosedPipe } from './failures.ts'
 import { keyCommands } from './key.ts'
 import { resourceCommands } from './resource.ts'
 import { serveCommand } from './serve.ts'
@@ -19,7 +19,11 @@ import { userCommands } from './user.ts'
 export async function runCommandLine(terminal: Terminal, argv: readonly string[]): Promise<void> {
   // The command that was writing learns of it too, and ends.
   terminal.stdout.on('error', error => {
-    if (!isClosedPipe(error)) throw error
+    if (isClosedPipe(error)) return
+    terminal.stderr.write(
+      `mintmark: stdout cannot be written, what the command did is done: ${describeError(error)}\n`,
+    )
+    terminal.fail(1)
   })
   const program = commandsOf(terminal)
   eachCommand(program, self => speakThrough(terminal, self))
