@@ -602,3 +602,17 @@ t.test('invariant 9: no key set is better than an empty one', async t => {
   t.equal((await published(server)).length, 4)
   t.ok(await sign(server), 'a server that has opened them goes on')
 })
+
+t.test('the claims of tokens are remembered, and not those of what is as long as a status list', async t => {
+  const { keys, now, config } = (await startServer(t)).ctx
+  const verified = async (note: string) => {
+    const jwt = await keys.sign('at+jwt', 'ES256', { iss: config.issuer, exp: now() + 300, note })
+    return [keys.verify(jwt, 'at+jwt'), keys.verify(jwt, 'at+jwt')]
+  }
+  const [first, second] = await verified('short')
+  t.ok(first)
+  t.equal(first, second, 'the same object')
+  const [long, again] = await verified('x'.repeat(10_000))
+  t.strictSame(long, again)
+  t.not(long, again, 'read anew')
+})

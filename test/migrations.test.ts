@@ -3,14 +3,17 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
 import { latestAuditEntries } from '../db/audit.ts'
+import type { Database } from '../db/database.ts'
 import { openDatabase } from '../db/engines/open-database.ts'
 import { migrate, schemaStatus, thisProgram, type Migration, type Program } from '../db/migrate.ts'
+import { openLog } from '../src/log.ts'
+import { openStanding } from '../src/standing.ts'
 import { commandLine } from './cli.ts'
 import { forEachEngine, postgresEnv, sharedCluster } from './engines.ts'
 import { startAllAtOnce } from './first-starts.ts'
 import { startFleet } from './fleet.ts'
 import { lintMigration } from './migration-lint.ts'
-import { beginSession, madeAt, rotationOf, seed } from './records.ts'
+import { beginSession, madeAt, openSeeded, rotationOf, seed } from './records.ts'
 
 const addition: Migration = {
   up: async (db, { bytes }) => {
@@ -137,6 +140,30 @@ t.test('what is called migrations in another schema is not ours', async t => {
   const db = openDatabase({ engine: 'postgres', url: cluster.url(name) })
   t.teardown(() => db.close())
   t.match(await schemaStatus(db), { applied: [], isTooNew: false })
+})
+
+t.test('a schema that is too new is noticed, though the database fails while a server looks', async t => {
+  const { db } = await openSeeded(t, {})
+  let looksUntilAway = Infinity
+  const failing: Database = {
+    ...db,
+    get sql() {
+      if (--looksUntilAway === 0) throw new Error('away')
+      return db.sql
+    },
+  }
+  const standing = openStanding({ db: failing, now: () => madeAt, log: openLog('silent', process.stderr) })
+  await standing.follow()
+  await migrate(db, madeAt, {
+    migrations: new Map([...thisProgram.migrations, ['9999-next', addition]]),
+    oldestProgram: thisProgram.migrations.size + 1,
+  })
+  // After the pulse, which tells that something has changed.
+  looksUntilAway = 2
+  await t.rejects(standing.follow(), { message: 'away' })
+  t.equal(standing.refusal(), undefined)
+  await standing.follow()
+  t.match(standing.refusal(), /migrated by a newer Mintmark/)
 })
 
 t.test('migrations only add', async t => {
