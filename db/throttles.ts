@@ -34,16 +34,17 @@ const rowsAtOnce = 500
  * has made fuller than it can be is full.
  */
 export async function fillThrottles(
-  { transact }: Pick<Database, 'transact'>,
+  { transact }: Database,
   fillings: readonly ThrottleFilling[],
   now: number,
 ): Promise<Throttle[]> {
   const inOneOrder = [...fillings].sort(inOrder)
   return transact(async transaction => {
     const filled: Throttle[] = []
-    for (const alike of Map.groupBy(inOneOrder, filling => filling.secondsWhenFull).values()) {
+    for (const [secondsWhenFull, alike] of Map.groupBy(inOneOrder, filling => filling.secondsWhenFull)) {
       for (let i = 0; i < alike.length; i += rowsAtOnce) {
-        filled.push(...(await fillAlike(transaction, alike.slice(i, i + rowsAtOnce), now)))
+        const fillings = alike.slice(i, i + rowsAtOnce)
+        filled.push(...(await fillAlike(transaction, fillings, { now, fullUntil: now + secondsWhenFull })))
       }
     }
     return filled
@@ -54,9 +55,8 @@ export async function fillThrottles(
 function fillAlike(
   transaction: Transaction<Tables>,
   fillings: readonly ThrottleFilling[],
-  now: number,
+  { now, fullUntil }: { readonly now: number; readonly fullUntil: number },
 ): Promise<Throttle[]> {
-  const fullUntil = now + (fillings[0]?.secondsWhenFull ?? 0)
   const start = fragment<number>`case when throttles.empty_at <= ${now} then ${now}
     when throttles.empty_at > ${fullUntil} then ${fullUntil} else throttles.empty_at end`
   return transaction

@@ -7,6 +7,7 @@ import {
 } from '../../db/audit.ts'
 import type { Database } from '../../db/database.ts'
 import { findUser } from '../../db/users.ts'
+import { isObject } from '../keys/jws.ts'
 import { pause } from '../pause.ts'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 import { command, verb, type Terminal } from './command.ts'
@@ -181,8 +182,6 @@ function textOf(name: string, value: unknown): string {
   return value === false || value === null || typeof value === 'object' ? '' : String(value)
 }
 
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
-
 function isDifference(value: unknown): value is { readonly from: unknown; readonly to: unknown } {
-  return isObject(value) && 'from' in Object(value) && 'to' in Object(value)
+  return isObject(value) && 'from' in value && 'to' in value
 }

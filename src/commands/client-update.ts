@@ -93,10 +93,11 @@ async function update(run: Run, db: Database, before: ClientMetadata, after: Cli
     throw new CommandError(`${id} authenticates with ${authMethodOf(before)}, not with a name`)
   }
   const settings = changedColumns(clientSettings(before), clientSettings(after))
+  const differences = differencesOf(before, after)
   if (Object.keys(settings).length > 0) {
-    const entry = run.entry('client_changed', { clientId: id, detail: differencesOf(before, after) })
+    const entry = run.entry('client_changed', { clientId: id, detail: differences })
     if (!(await changeClient(audited(db, entry), id, settings))) throw noClient(id)
     for (const warning of warnings) run.note(`note: ${warning}`)
   }
-  return updated('client', id, differencesOf(before, after))
+  return updated('client', id, differences)
 }

@@ -1,3 +1,4 @@
+import type { Throttle, ThrottleFilling } from '../../db/throttles.ts'
 import { secondsToFill, secondsWhenFull, type GuessLimit } from '../protocol/guess-limits.ts'
 
 /** Buckets by their names, in bounded memory, which several servers fill together. */
@@ -16,23 +17,9 @@ export interface GuessBuckets {
    * Tells of the points kept since the last time, unless there are none, and learns how full those buckets are in all. After
    * an outage those of `tellingMax` buckets at once, the rest with the next call.
    */
-  share(tell: (fillings: readonly Filling[]) => Promise<readonly Filled[]>): Promise<void>
+  share(tell: (fillings: readonly ThrottleFilling[]) => Promise<readonly Throttle[]>): Promise<void>
   /** How many buckets are in memory, and what is to be told of them. */
   size(): number
-}
-
-export interface Filling {
-  readonly key: string
-  /** How much fuller the bucket is. */
-  readonly seconds: number
-  /** How full it can be. */
-  readonly secondsWhenFull: number
-}
-
-export interface Filled {
-  readonly key: string
-  /** When it is empty, in seconds since the epoch. */
-  readonly emptyAt: number
 }
 
 /** So many rows are written in a moment that nobody else has to wait for. */
@@ -114,9 +101,9 @@ export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBu
 
 /** By how many seconds buckets were filled here since the others were told. */
 function openUntold(bucketsMax: number) {
-  const untold = new Map<string, Filling>()
+  const untold = new Map<string, ThrottleFilling>()
   const secondsOf = (key: string) => untold.get(key)?.seconds ?? 0
-  const note = ({ key, seconds, secondsWhenFull }: Filling) => {
+  const note = ({ key, seconds, secondsWhenFull }: ThrottleFilling) => {
     const sum = secondsOf(key) + seconds
     untold.delete(key)
     // Nobody could be told for so long that this no longer fits: what has waited longest counts here alone.
@@ -127,7 +114,7 @@ function openUntold(bucketsMax: number) {
   return {
     secondsOf,
     note,
-    tell: async (tell: (fillings: readonly Filling[]) => Promise<readonly Filled[]>) => {
+    tell: async (tell: (fillings: readonly ThrottleFilling[]) => Promise<readonly Throttle[]>) => {
       const telling = [...untold.values()].slice(0, tellingMax)
       for (const { key } of telling) untold.delete(key)
       try {

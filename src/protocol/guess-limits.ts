@@ -9,18 +9,21 @@ export interface GuessLimit {
   readonly holds?: number
 }
 
+/** What the bucket of an account holds. */
+const accountPoints = 100
+
 /**
  * Of one account, by whoever has not logged in to it before. At its steady rate that is 144 guesses a day, whatever the
  * number of attackers and of their addresses.
  */
-export const strangersLimit: GuessLimit = { points: 20, everySeconds: 600, holds: 100 }
+export const strangersLimit: GuessLimit = { points: 20, everySeconds: 600, holds: accountPoints }
 
 /**
  * Of one account in all: the same bucket, which from addresses of earlier log-ins may be filled higher. So strangers, who
  * fill it to 20 at the most, leave room for the owner, and all guesses together stay within what NIST SP 800-63B
  * §5.2.2 allows.
  */
-export const accountLimit: GuessLimit = { points: 100, everySeconds: strangersLimit.everySeconds }
+export const accountLimit: GuessLimit = { points: accountPoints, everySeconds: strangersLimit.everySeconds }
 
 /** Of one account from one source. */
 export const pairLimit: GuessLimit = { points: 10, everySeconds: 60 }
