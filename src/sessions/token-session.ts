@@ -41,7 +41,7 @@ async function ofRefreshToken(ctx: Context, text: string): Promise<TokenSession>
 }
 
 async function ofAccessToken(ctx: Context, jwt: string): Promise<TokenSession> {
-  const claims = await ctx.keys.verify(jwt, 'at+jwt')
+  const claims = ctx.keys.verify(jwt, 'at+jwt')
   if (!claims) return none('it is no access token of this server, or has expired')
   const { sid } = claims
   const sessionId = typeof sid === 'string' ? parseUuid(sid) : undefined
