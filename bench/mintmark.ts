@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findClient, insertClient } from '../db/clients.ts'
@@ -43,15 +43,9 @@ export interface MintmarkOptions {
 
 const program = 'dist/src/main.js'
 
-/** What Node.js is given when the program is called by its name. */
-function argsOfShebang(): readonly string[] {
-  const [line = ''] = readFileSync(program, 'utf8').split('\n', 1)
-  return line.split(' ').slice(3)
-}
-
 /** The program as a user runs it. */
 function serve(env: Record<string, string>, cpu: number, nodeArgs: readonly string[] = []): Promise<Child> {
-  return startChild([program, 'serve'], { cpu, env, nodeArgs: [...argsOfShebang(), ...nodeArgs] })
+  return startChild([program, 'serve'], { cpu, env, nodeArgs })
 }
 
 const now = () => Math.floor(Date.now() / 1000)

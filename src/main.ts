@@ -1,16 +1,29 @@
-#!/usr/bin/env -S node --max-semi-space-size=8 --heap-growing-percent=60
-// Above, in MiB, the room for what has just been made (with less, some starts end 60 MiB higher), and by how many per cent the
-// heap may grow before it is collected. What Node.js takes by itself is more, and no faster.
+#!/usr/bin/env node
 // The one file that acts when it is loaded, and the only one that reads the environment, the arguments and the clock.
 import process from 'node:process'
 
 const oldestNode = 24
+
+/**
+ * What a server starts Node.js with: in MiB, the room for what has just been made (with less, some starts end 60 MiB higher),
+ * and by how many per cent the heap may grow before it is collected. What Node.js takes by itself is more, and no faster.
+ * V8 hears of it only when it starts, and not every system's `env` passes it on from the first line of this file.
+ */
+const nodeArgs = ['--max-semi-space-size=8', '--heap-growing-percent=60']
 
 if (Number(process.versions.node.split('.')[0]) < oldestNode) {
   process.stderr.write(
     `mintmark: needs Node.js ${oldestNode} or newer, but this is ${process.versions.node} (${process.execPath})\n`,
   )
   process.exitCode = 1
+} else if (isToStartAnew()) {
+  // In the same process, so that whoever started it has the same one to watch and to end.
+  const [, ...ownArgs] = process.argv
+  process.execve?.(
+    process.execPath,
+    [process.execPath, ...nodeArgs, ...process.execArgv, ...ownArgs],
+    process.env,
+  )
 } else {
   // Loaded only now: an older Node.js would fail on the way here, and not say why.
   const { runCommandLine } = await import('./commands/command-line.ts')
@@ -28,4 +41,10 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
     },
     process.argv.slice(2),
   )
+}
+
+/** Whether this is to be a server, and Node.js was not started as for one. Windows cannot put another program in its place. */
+function isToStartAnew(): boolean {
+  const isServer = ['serve', 'dev'].includes(process.argv[2] ?? '')
+  return isServer && process.platform !== 'win32' && nodeArgs.some(arg => !process.execArgv.includes(arg))
 }

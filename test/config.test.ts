@@ -315,11 +315,3 @@ t.test('what deploy/ sets is accepted, and names a version of all that it runs',
   images.push(services.mintmark.image, services.postgres.image)
   for (const name of images) t.match(name, /^[a-z]+:\d+\.\d+/)
 })
-
-t.test('the image starts Node.js with what the installed command has', t => {
-  const read = (file: string) => readFileSync(join(import.meta.dirname, '..', file), 'utf8')
-  const [, shebang = ''] = /^#!.* node (.+)$/m.exec(read('src/main.ts')) ?? []
-  const [, entryPoint = '[]'] = /^ENTRYPOINT (.+)$/m.exec(read('deploy/Dockerfile')) ?? []
-  t.same(JSON.parse(entryPoint), ['node', ...shebang.split(' '), '/app/dist/src/main.js'])
-  t.end()
-})
