@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../db/database.ts'
+import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../src/keys/certificate.ts'
+import { readClientJwks } from '../src/keys/client-jwks.ts'
 import { testCertificate, type CertificateOptions, type TestCertificate } from './certificates.ts'
 import { isOAuthError, startedAt, startServer } from './helper.ts'
 import { proofClaims, proofHeader, signJwt, testKey } from './proofs.ts'
@@ -161,6 +163,92 @@ t.test('L-1 a client is known by one name in its certificate, at each endpoint',
     server.log.some(({ level }) => Number(level) >= 50),
     'nothing of it is a fault of ours',
   )
+})
+
+t.test('L-1 a certificate that lacks what it is asked for is a wrong one, and counts as that', async t => {
+  const { server, known, selfSigned, post } = await world(t)
+  const plain = await testCertificate()
+  const nameless = await testCertificate({ subject: '' })
+  const other = await testCertificate({ subject: '', names: [{ type: 'dns', value: 'app.example' }] })
+  /** Its DER with some bytes replaced by others; nobody here verifies who has made it. */
+  const changed = (hex: string, by: string): string => {
+    const der = plain.der.toString('hex')
+    t.ok(der.includes(hex))
+    return `:${Buffer.from(der.replace(hex, by), 'hex').toString('base64')}:`
+  }
+  const unknownKey = changed('2a8648ce3d0201', '2a8648ce3d027f')
+  const brokenKey = changed('03420004', '03420005')
+  const noTime = changed('170d303030313031', '170d393939393939')
+  const dn = 'subject_dn:CN=app'
+  const keys = { keys: [plain.publicJwk] }
+  const pinned = { keys: [{ ...plain.publicJwk, x5c: [other.der.toString('base64')] }] }
+  type Case = [title: string, expects: string | object, certificate: TestCertificate | string, status: number]
+  const cases: Case[] = [
+    ['no subject, for a distinguished name', dn, nameless, 401],
+    ['no subject, for a DNS name', 'san_dns:app.example', nameless, 401],
+    ['no subject, for a URI', 'san_uri:https://app.example', nameless, 401],
+    ['no subject, for an address', 'san_ip:192.0.2.1', nameless, 401],
+    ['no subject, for a mail address', 'san_email:a@app.example', nameless, 401],
+    ['no subject, for a key', keys, nameless, 401],
+    ['no subject but another name, for a distinguished name', dn, other, 401],
+    ['no subject but another name, for that', 'san_dns:app.example', other, 200],
+    ['a key of an unknown kind, for a key', keys, unknownKey, 401],
+    ['a key of an unknown kind, for a name', dn, unknownKey, 200],
+    ['a key that is none, for a key', keys, brokenKey, 401],
+    ['a key that is none, for a certificate', pinned, brokenKey, 401],
+    ['a time that there is not, for a name', dn, noTime, 401],
+    ['a time that there is not, for a key', keys, noTime, 401],
+  ]
+  for (const [i, [title, expects, certificate, status]] of cases.entries()) {
+    const { id } = await (typeof expects === 'string'
+      ? known(`app-${i}`, expects)
+      : selfSigned(`app-${i}`, expects))
+    for (const [path, request] of requests) {
+      const response = await post(path, { ...request, client_id: id }, certificate)
+      if (status === 200) t.equal(response.statusCode, 200, `${title} at ${path}`)
+      else isOAuthError(t, response, 401, 'invalid_client', `${title} at ${path}`)
+    }
+    await server.ctx.audit.flush()
+    const noted = await server.ctx.db.sql
+      .selectFrom('audit')
+      .select('event')
+      .where('client_id', '=', id)
+      .where('event', '=', 'client_refused')
+      .execute()
+    t.equal(noted.length > 0, status === 401, `${title}: counted, and written down`)
+  }
+  for (const { level } of server.log) if (Number(level) >= 50) t.fail('nothing of it is a fault of ours')
+})
+
+t.test('L-1 whatever a certificate has lost on its way, it is read or refused', async t => {
+  const full = await testCertificate({
+    subject: 'C=DE,CN=app',
+    names: [
+      { type: 'dns', value: 'app.example' },
+      { type: 'url', value: 'https://app.example/a,b' },
+      { type: 'ip', value: '192.0.2.1' },
+      { type: 'email', value: 'a@app.example' },
+      { type: 'dn', value: 'CN=x' },
+    ],
+  })
+  const keys = readClientJwks({ keys: [full.publicJwk] })?.keys ?? []
+  const names = ['dns:app.example', 'uri:https://app.example/a,b', 'ip:192.0.2.1', 'email:a@app.example']
+  const subjects = ['subject_dn:CN=app', ...names.map(name => `san_${name}`)]
+  let read = 0
+  for (let at = 0; at < full.der.length; at++) {
+    for (const flip of [0x01, 0x10, 0xff]) {
+      const der = Buffer.from(full.der)
+      der[at] = (der[at] ?? 0) ^ flip
+      const certificate = readClientCert(`:${der.toString('base64')}:`)
+      if (!certificate) continue
+      read++
+      // None of these throws.
+      isInForce(certificate, startedAt)
+      isCertificateOf(certificate, keys)
+      for (const subject of subjects) hasSubject(certificate, subject)
+    }
+  }
+  t.ok(read > full.der.length, 'most are still certificates')
 })
 
 t.test('L-1 whatever is no certificate, or comes with something else, is refused', async t => {

@@ -1,4 +1,4 @@
-import { hash, X509Certificate } from 'node:crypto'
+import { hash, X509Certificate, type KeyObject } from 'node:crypto'
 import { isIP } from 'node:net'
 import { isSameName, parseCertificateName, parseDistinguishedName } from '../protocol/distinguished-name.ts'
 import type { ClientKey } from './client-jwks.ts'
@@ -62,7 +62,9 @@ export function hasSubject({ x509 }: ClientCertificate, subject: string): boolea
   switch (kind) {
     case 'subject_dn': {
       const expected = parseDistinguishedName(name)
-      const actual = parseCertificateName(x509.subject)
+      // Whatever its type says: there is none where the name is empty, as it is in certificates with other names alone.
+      const { subject: actualText }: { readonly subject?: string } = x509
+      const actual = actualText === undefined ? undefined : parseCertificateName(actualText)
       return expected !== undefined && actual !== undefined && isSameName(expected, actual)
     }
     case 'san_dns':
@@ -90,7 +92,17 @@ function alternativeUris({ subjectAltName = '' }: X509Certificate): string[] {
 
 /** Whether one of these keys is the certificate's; a key that was registered with a certificate wants that very one. */
 export function isCertificateOf({ x509 }: ClientCertificate, keys: readonly ClientKey[]): boolean {
+  const publicKey = publicKeyIn(x509)
   return keys.some(({ key, certificate }) =>
-    certificate ? certificate.equals(x509.raw) : key.equals(x509.publicKey),
+    certificate ? certificate.equals(x509.raw) : publicKey !== undefined && key.equals(publicKey),
   )
+}
+
+/** A certificate is read before its key is, which may be of a kind that nobody here knows, or none. */
+function publicKeyIn(x509: X509Certificate): KeyObject | undefined {
+  try {
+    return x509.publicKey
+  } catch {
+    return undefined
+  }
 }
