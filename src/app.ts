@@ -22,15 +22,26 @@ import { collectRoutes, refuseOtherMethods } from './endpoints/other-methods.ts'
 import { revokeEndpoint } from './endpoints/revoke.ts'
 import { statusListEndpoints } from './endpoints/status-list.ts'
 import { tokenEndpoint } from './endpoints/token.ts'
-import { OAuthError, unavailable, type OAuthErrorCode } from './errors.ts'
+import { notFound, OAuthError, unavailable, type OAuthErrorCode } from './errors.ts'
+import { normalAddress } from './http/addresses.ts'
 import { clientCertGuard } from './http/client-cert.ts'
 import { limitConnections } from './http/connections.ts'
 import { defaultHeaders } from './http/default-headers.ts'
+import { forwardedForReader } from './http/forwarded-for.ts'
 import { oncePerSecond } from './http/flood.ts'
 import { inStep } from './http/in-step.ts'
-import { bodyLimitBytes, malformedHttpAnswerer, refusals } from './http/malformed-http.ts'
+import {
+  bodyLimitBytes,
+  isAboutServer,
+  malformedHttpAnswerer,
+  methodsOfAll,
+  refusals,
+  refuseConnect,
+} from './http/malformed-http.ts'
+import { refuseMessage } from './http/message.ts'
 import { noSchemas } from './http/no-schemas.ts'
 import { openOrigins, type Origins } from './http/origins.ts'
+import { readTarget } from './http/request-target.ts'
 import { parseForm } from './protocol/form.ts'
 
 /** Never in a URL, where proxies and browsers write them down (RFC 6749 §2.3.1, RFC 6750 §5.3). */
@@ -61,8 +72,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     genReqId: requestIds(),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
     schemaController: { compilersFactory: noSchemas },
-    // Where the issuer has a path, a proxy may pass it on or cut it off.
-    rewriteUrl: ({ url = '/' }) => (url.startsWith(`${issuerPath}/`) ? url.slice(issuerPath.length) : url),
+    rewriteUrl: readTarget(issuerPath),
     bodyLimit: bodyLimitBytes,
     // Node's own refusal of a missing Host has no body; ours is below.
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false },
@@ -84,6 +94,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   limitConnections(app.server, ctx)
   // An unknown `Expect` may be ignored (RFC 9110 §10.1.1); Node would refuse it without a body.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response))
+  app.server.on('connect', refuseConnect)
   addParsers(app)
   app.register(accepts)
   app.setErrorHandler(sendError)
@@ -91,9 +102,12 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     throw notFound()
   })
   const guardClientCert = clientCertGuard(config)
+  const readForwardedFor = forwardedForReader(config)
   app.addHook('onRequest', (request, reply, done) => {
     guardClientCert(request.raw)
+    readForwardedFor(request.raw)
     reply.headers(headers).header('x-request-id', request.id)
+    if (isAboutServer(request.raw)) return void reply.code(204).header('allow', methodsOfAll).send()
     done()
   })
   app.register(cors, corsOptions(openOrigins(ctx)))
@@ -142,6 +156,26 @@ function closeConnectionsOnClose(app: FastifyInstance): void {
   })
 }
 
+/**
+ * What pages send along. The first three we read; the others are added by libraries to every request that a page makes, and
+ * whoever refused one would refuse the page. The last stands for all that are not named, but for `authorization`, and older
+ * browsers do not know it.
+ */
+const allowedHeaders = [
+  'authorization',
+  'content-type',
+  'dpop',
+  'baggage',
+  'cache-control',
+  'if-none-match',
+  'pragma',
+  'sentry-trace',
+  'traceparent',
+  'tracestate',
+  'x-requested-with',
+  '*',
+]
+
 /** The exact origins that are known, and none if there is none. */
 function corsOptions({ hasAny, isKnown }: Origins): FastifyCorsOptions {
   return {
@@ -152,8 +186,9 @@ function corsOptions({ hasAny, isKnown }: Origins): FastifyCorsOptions {
       else void isKnown(origin).then(answer)
     },
     methods: ['GET', 'POST'],
-    allowedHeaders: ['authorization', 'content-type', 'dpop'],
-    exposedHeaders: ['dpop-nonce', 'retry-after', 'www-authenticate', 'x-request-id'],
+    allowedHeaders,
+    // `date` too: a page whose clock is wrong can make a DPoP proof that is of now.
+    exposedHeaders: ['date', 'dpop-nonce', 'etag', 'retry-after', 'www-authenticate', 'x-request-id'],
     maxAge: 7200,
     strictPreflight: false,
   }
@@ -168,16 +203,12 @@ function requestIds(): () => string {
 
 /** Why a request is refused without a look at its body; undefined if it is not. */
 function earlyRefusal({ standing }: Context, request: FastifyRequest): OAuthError | undefined {
-  const { is404, query, headers, raw, routeOptions } = request
+  const { is404, query, raw, routeOptions } = request
   // Once the database has said that this server may not go on, it only says that it is there.
   const reason = standing.refusal()
   if (reason !== undefined && routeOptions.url !== '/health/live') return unavailable(new Error(reason), 30)
-  if (headers.host === undefined && raw.httpVersion !== '1.0') {
-    return new OAuthError('invalid_request', 'the Host header is missing')
-  }
-  if (isRepeated(raw.rawHeaders)) {
-    return new OAuthError('invalid_request', 'Host, Content-Type and Authorization are sent once')
-  }
+  const refusal = refuseMessage(raw)
+  if (refusal) return refusal
   if (is404) return notFound()
   for (const name of Object.keys(query ?? {})) {
     if (secretParameters.has(name)) {
@@ -187,27 +218,8 @@ function earlyRefusal({ standing }: Context, request: FastifyRequest): OAuthErro
       )
     }
   }
-  const encoding = headers['content-encoding']
-  if (encoding !== undefined && encoding !== 'identity') {
-    return new OAuthError('invalid_request', 'the body must not be compressed', { status: 415 })
-  }
   return undefined
 }
-
-const singleFields = ['host', 'content-type', 'authorization']
-
-/** Whether a field that is sent once has come twice (RFC 9110 §5.3, RFC 9112 §3.2): Node.js takes the first of them. */
-function isRepeated(rawHeaders: readonly string[]): boolean {
-  let seen = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const place = singleFields.indexOf(rawHeaders[i]?.toLowerCase() ?? '')
-    if (place >= 0 && (seen & (1 << place)) !== 0) return true
-    if (place >= 0) seen |= 1 << place
-  }
-  return false
-}
-
-const notFound = () => new OAuthError('invalid_request', 'there is nothing at this address', { status: 404 })
 
 /**
  * One line for each request, for debugging: at the rate of refreshes it costs more than it tells. No query string, no
@@ -217,7 +229,7 @@ function logRequest(request: FastifyRequest, reply: FastifyReply): void {
   const { method, routeOptions, ip } = request
   const milliseconds = Math.round(reply.elapsedTime * 10) / 10
   request.log.debug(
-    { method, route: routeOptions.url, status: reply.statusCode, milliseconds, ip },
+    { method, route: routeOptions.url, status: reply.statusCode, milliseconds, ip: normalAddress(ip) },
     'answered',
   )
 }

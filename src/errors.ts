@@ -56,3 +56,8 @@ export function unavailable(cause: unknown, retryAfter = 1): OAuthError {
     },
   )
 }
+
+/** What is at no address of ours. */
+export function notFound(): OAuthError {
+  return new OAuthError('invalid_request', 'there is nothing at this address', { status: 404 })
+}

@@ -5,7 +5,13 @@ import { networkOf } from '../src/http/addresses.ts'
 import { openPasswords } from '../src/log-ins/passwords.ts'
 import type { Guess } from '../src/log-ins/throttle.ts'
 import { openDeviceToken } from '../src/protocol/device-token.ts'
-import { clientSecretLimit, deviceLimit, pairLimit, strangersLimit } from '../src/protocol/guess-limits.ts'
+import {
+  clientSecretLimit,
+  deviceLimit,
+  pairLimit,
+  sourceLimit,
+  strangersLimit,
+} from '../src/protocol/guess-limits.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, isOAuthError, startServer, type TestClient, type TestServer } from './helper.ts'
 
@@ -189,6 +195,47 @@ t.test('limits on log-ins touch no session that there is', async t => {
   const stranger = { grant_type: 'client_credentials', client_id: 'nobody', client_secret: 'wrong' }
   const unknown = await guess(clientSecretLimit.points + 1, () => server.post('/token', stranger))
   t.strictSame(unknown.slice(-2), [401, 429], 'a client that does not exist looks like one that does (C-8)')
+})
+
+t.test('H-12 a source stays one, however a proxy writes its address, and so it is written down', async t => {
+  const cases: [
+    title: string,
+    field: string,
+    addressOf: (i: number) => string,
+    source: string,
+    address: string,
+  ][] = [
+    ['with ports', 'x-forwarded-for', i => `203.0.113.8:${50_000 + i}`, '203.0.113.8', '203.0.113.8'],
+    ['as IPv6', 'x-forwarded-for', i => `[::ffff:203.0.113.9]:${i}`, '203.0.113.9', '203.0.113.9'],
+    [
+      'of one IPv6 network',
+      'x-forwarded-for',
+      i => `"[2001:DB8::${i}]:1"`,
+      '2001:db8:0:0::/64',
+      '2001:db8::6',
+    ],
+    ['hidden', 'x-forwarded-for', i => `_${i}`, '10.0.0.1', '10.0.0.1'],
+    ['unknown, with ports', 'x-forwarded-for', i => `6.6.6.${i}, unknown:${i}`, '10.0.0.1', '10.0.0.1'],
+  ]
+  const server = await startServer(t, { MINTMARK_TRUST_PROXY: '10.0.0.1' })
+  const app = await server.client('app', { isPublic: true })
+  for (const [title, field, addressOf, source, address] of cases) {
+    await guessed(server, sourceLimit.points - 2, i => ({ username: `${title} ${i}`, source }))
+    const seen = await guess(4, i =>
+      logInFrom(server, app, { username: `${title} x${i}`, ...wrong }, '10.0.0.1', {
+        [field]: addressOf(i + 3),
+      }),
+    )
+    t.strictSame(seen, [400, 400, 429, 429], title)
+    await server.ctx.audit.flush()
+    const entries = await server.ctx.db.sql
+      .selectFrom('audit')
+      .select('address')
+      .orderBy('id', 'desc')
+      .execute()
+    t.equal(entries[0]?.address, address, `${title}: the audit trail`)
+    server.tick(10_000_000)
+  }
 })
 
 t.test('users of one confidential client are told apart only if it forwards their addresses', async t => {

@@ -1,12 +1,14 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setImmediate } from 'node:timers/promises'
 import type { InjectOptions } from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { changeClient } from '../db/clients.ts'
 import { buildApp } from '../src/app.ts'
 import { openLog } from '../src/log.ts'
 import { isOAuthError, startServer, until } from './helper.ts'
+import { proofClaims, proofHeader, signJwt, testKey } from './proofs.ts'
 
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 const formEndpoints = ['/token', '/introspect', '/revoke']
@@ -311,6 +313,65 @@ t.test(
   },
 )
 
+t.test('H-11 a page may send what its libraries add to each request', async t => {
+  const server = await startServer(t, { MINTMARK_CORS_ORIGINS: 'https://app.example' })
+  const names = [
+    ...['authorization', 'content-type', 'dpop'],
+    ...[
+      'x-requested-with',
+      'traceparent',
+      'tracestate',
+      'baggage',
+      'sentry-trace',
+      'cache-control',
+      'pragma',
+    ],
+    // Nobody can name them all.
+    ...['x-datadog-trace-id', 'b3', 'newrelic', 'uber-trace-id', 'request-id', 'if-none-match'],
+  ]
+  const preflight = async (url: string, method: string, origin: string) => {
+    const asked = {
+      'access-control-request-method': method,
+      'access-control-request-headers': names.join(','),
+    }
+    return (await server.request({ method: 'OPTIONS', url, headers: { origin, ...asked } })).headers
+  }
+  const listOf = (field: unknown) => String(field).split(/ *, */)
+  const cases: [url: string, method: string, origin: string, allowed: string | undefined][] = [
+    ['/token', 'POST', 'https://app.example', 'https://app.example'],
+    ['/revoke', 'POST', 'https://app.example', 'https://app.example'],
+    ['/.well-known/jwks.json', 'GET', 'https://app.example', 'https://app.example'],
+    ['/.well-known/oauth-authorization-server', 'GET', 'https://app.example', 'https://app.example'],
+    ['/token', 'POST', 'https://evil.example', undefined],
+    // For everybody.
+    ['/status-lists', 'GET', 'https://evil.example', '*'],
+    ['/status-lists/0', 'GET', 'https://evil.example', '*'],
+    // For no page.
+    ['/introspect', 'POST', 'https://app.example', undefined],
+    ['/global-token-revocation', 'POST', 'https://app.example', undefined],
+  ]
+  for (const [url, method, origin, allowed] of cases) {
+    const headers = await preflight(url, method, origin)
+    t.equal(headers['access-control-allow-origin'], allowed, `${url} from ${origin}`)
+    if (allowed === undefined) continue
+    t.ok(listOf(headers['access-control-allow-methods']).includes(method), url)
+    // Fetch, CORS-preflight fetch: `*` is any header but authorization.
+    const may = listOf(headers['access-control-allow-headers'])
+    const refused = names.filter(
+      name => !may.includes(name) && (name === 'authorization' || !may.includes('*')),
+    )
+    t.strictSame(refused, allowed === '*' ? ['authorization'] : [], `${url}: what may not be sent`)
+    t.strictSame(
+      names.slice(0, 10).filter(name => !may.includes(name) && allowed !== '*'),
+      [],
+      'by name',
+    )
+  }
+  const { headers } = await server.post('/token', {}, { origin: 'https://app.example' })
+  for (const name of ['dpop-nonce', 'www-authenticate', 'retry-after', 'date', 'x-request-id', 'etag'])
+    t.ok(listOf(headers['access-control-expose-headers']).includes(name), `a page may read ${name}`)
+})
+
 t.test('H-11 a client with origins of its own is for their pages alone, and errors say so too', async t => {
   const server = await startServer(t, { MINTMARK_CORS_ORIGINS: 'https://app.example' })
   const cors_origins = 'https://shop.example https://shop.example:8443'
@@ -409,12 +470,36 @@ t.test('H-12 X-Forwarded-For is believed from configured proxies only, from righ
     ['10.0.0.0/8', '10.0.0.1', '6.6.6.6, 1.2.3.4, 10.0.0.2', '1.2.3.4'],
     ['10.0.0.0/8', '11.0.0.1', '1.2.3.4', '11.0.0.1'],
     ['10.0.0.1,::1', '::1', '1.2.3.4', '1.2.3.4'],
+    ['', '::ffff:10.0.0.1', '1.2.3.4', '10.0.0.1'],
+    // The address alone, in its one spelling.
+    ['10.0.0.0/8', '::ffff:10.0.0.1', '203.0.113.8:50001', '203.0.113.8'],
+    ['10.0.0.0/8', '10.0.0.1', '"203.0.113.8:50001"', '203.0.113.8'],
+    ['10.0.0.0/8', '10.0.0.1', '[2001:DB8::1]:50001', '2001:db8::1'],
+    ['10.0.0.0/8', '10.0.0.1', '"[2001:db8:0::1]"', '2001:db8::1'],
+    ['10.0.0.0/8', '10.0.0.1', '2001:db8:0:0::1', '2001:db8::1'],
+    ['10.0.0.0/8', '10.0.0.1', '::ffff:1.2.3.4', '1.2.3.4'],
+    ['10.0.0.0/8', '10.0.0.1', 'fe80::1%eth0', 'fe80::1'],
+    ['10.0.0.0/8', '10.0.0.1', '6.6.6.6, 1.2.3.4:80, [::ffff:10.0.0.3]:80, 10.0.0.2:443', '1.2.3.4'],
+    ['10.0.0.0/8', '10.0.0.1', ' , 1.2.3.4, ,', '1.2.3.4'],
+    // What is no address is as if it were not there, and so is what it hides.
+    ['10.0.0.0/8', '10.0.0.1', 'unknown', '10.0.0.1'],
+    ['10.0.0.0/8', '10.0.0.1', '_hidden', '10.0.0.1'],
+    ['10.0.0.0/8', '10.0.0.1', 'unknown, 1.2.3.4', '1.2.3.4'],
+    ['10.0.0.0/8', '10.0.0.1', '6.6.6.6, unknown', '10.0.0.1'],
+    ['10.0.0.0/8', '10.0.0.1', '6.6.6.6, unknown, 10.0.0.2', '10.0.0.2'],
+    ['10.0.0.0/8', '10.0.0.1', '1.2.3.4.5', '10.0.0.1'],
+    ['10.0.0.0/8', '10.0.0.1', '', '10.0.0.1'],
   ]
-  for (const [MINTMARK_TRUST_PROXY, remoteAddress, forwarded, ip] of cases) {
+  for (const MINTMARK_TRUST_PROXY of new Set(cases.map(([proxies]) => proxies))) {
     const server = await startServer(t, { MINTMARK_TRUST_PROXY })
-    await server.request({ url: '/health/live', remoteAddress, headers: { 'x-forwarded-for': forwarded } })
-    await until(() => server.log.at(-1)?.['msg'] === 'answered')
-    t.match(server.log.at(-1), { ip }, `${remoteAddress} says ${forwarded}`)
+    const answered = () => server.log.filter(({ msg }) => msg === 'answered')
+    for (const [proxies, remoteAddress, forwarded, ip] of cases) {
+      if (proxies !== MINTMARK_TRUST_PROXY) continue
+      const { length } = answered()
+      await server.request({ url: '/health/live', remoteAddress, headers: { 'x-forwarded-for': forwarded } })
+      await until(() => answered().length > length)
+      t.equal(answered().at(-1)?.['ip'], ip, `${remoteAddress} says ${forwarded}`)
+    }
   }
 })
 
@@ -463,6 +548,181 @@ t.test('what is not HTTP is answered in JSON all the same', async t => {
     'nothing is expected of an Expect',
   )
 })
+
+/** Answers to raw requests, each on a connection of its own, until the server closes it. */
+async function openRaw(t: Test, env: Record<string, string> = {}) {
+  const server = await startServer(t, env)
+  const { port, hostname } = new URL(await server.listen())
+  const send = async (bytes: string) => {
+    const socket = connect(Number(port), hostname)
+    socket.write(bytes)
+    const answer = await text(socket)
+    const [head = '', body = ''] = answer.split('\r\n\r\n')
+    const [, status] = /^HTTP\/1\.1 (\d+) /.exec(head) ?? []
+    const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'im').exec(head)?.[1]?.trim()
+    return { status: Number(status), body, field }
+  }
+  return { server, send }
+}
+
+const formHead = 'Content-Type: application/x-www-form-urlencoded\r\n'
+const close = 'Connection: close\r\n'
+
+t.test(
+  'a request is understood as HTTP has it, and what is none is refused in JSON (RFC 9110, 9112)',
+  async t => {
+    const { send } = await openRaw(t)
+    const live = (more: string) => `GET /health/live HTTP/1.1\r\n${close}${more}\r\n`
+    const body = 'Content-Length: 1\r\n\r\na'
+    const chunk = '\r\n1\r\na\r\n0\r\n\r\n'
+    const at = (path: string, more: string) =>
+      `POST ${path} HTTP/1.1\r\nHost: x\r\n${close}${formHead}${more}`
+    const all = 'GET, HEAD, POST, OPTIONS'
+    const cases: [title: string, request: string, status: number, allow?: string][] = [
+      ['CONNECT', 'CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n', 405, all],
+      ['a method that there is not', `FOO /token HTTP/1.1\r\nHost: x\r\n${close}\r\n`, 400],
+      ['OPTIONS *', `OPTIONS * HTTP/1.1\r\nHost: x\r\n${close}\r\n`, 204, all],
+      ['OPTIONS of the whole server', `OPTIONS http://x HTTP/1.1\r\nHost: x\r\n${close}\r\n`, 204, all],
+      ['GET *', `GET * HTTP/1.1\r\nHost: x\r\n${close}\r\n`, 404],
+      ['an unknown path with a rare method', `PROPFIND /nothing HTTP/1.1\r\nHost: x\r\n${close}\r\n`, 404],
+      ['an upgrade to HTTP/2', live('Host: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n'), 200],
+    ]
+    for (const host of [
+      '',
+      'x',
+      'a_b',
+      'x:',
+      'x:80',
+      '[::1]:90',
+      '[fe80::1%25eth0]',
+      'a%20b',
+      "a~!$&'()*+,;=-.",
+    ])
+      cases.push([`the host ${host}`, live(`Host: ${host}\r\n`), 200])
+    for (const host of [
+      'a b',
+      'a/b',
+      'http://a',
+      'a@b',
+      'a:b',
+      '[::1',
+      'a\\b',
+      'a%zz',
+      '\u00e9',
+      'a"b',
+      'a?b',
+      'a#b',
+    ])
+      cases.push([`the host ${host}`, live(`Host: ${host}\r\n`), 400])
+    for (const method of ['PROPFIND', 'TRACE', 'QUERY', 'MKCOL', 'SEARCH', 'LINK', 'M-SEARCH', 'PURGE']) {
+      for (const [path, allow] of [
+        ['/token', 'POST'],
+        ['/status-lists/0', 'GET, HEAD'],
+        ['/.well-known/jwks.json', 'GET, HEAD'],
+      ] as const) {
+        cases.push([`${method} ${path}`, `${method} ${path} HTTP/1.1\r\nHost: x\r\n${close}\r\n`, 405, allow])
+      }
+    }
+    for (const path of formEndpoints) {
+      for (const coding of ['Identity', 'IDENTITY', 'identity, Identity', ''])
+        cases.push([`${path} coded as ${coding}`, at(path, `Content-Encoding: ${coding}\r\n${body}`), 401])
+      for (const coding of ['gzip', 'identity, gzip', 'br', 'x'])
+        cases.push([`${path} coded as ${coding}`, at(path, `Content-Encoding: ${coding}\r\n${body}`), 415])
+      cases.push(
+        [`${path} in chunks`, at(path, `Transfer-Encoding: Chunked\r\n${chunk}`), 401],
+        [`${path} in chunks of gzip`, at(path, `Transfer-Encoding: gzip, chunked\r\n${chunk}`), 415],
+        [`${path} in chunks, twice`, at(path, `Transfer-Encoding: chunked, chunked\r\n${chunk}`), 400],
+        [`${path} in gzip without chunks`, at(path, `Transfer-Encoding: gzip\r\n${chunk}`), 415],
+        [
+          `${path} in chunks over HTTP/1.0`,
+          `POST ${path} HTTP/1.0\r\n${formHead}Transfer-Encoding: chunked\r\n${chunk}`,
+          400,
+        ],
+      )
+    }
+    for (const [title, request, status, allow] of cases) {
+      const answer = await send(request)
+      t.equal(answer.status, status, title)
+      t.equal(answer.field('allow'), allow, `${title}: Allow`)
+      if (status >= 400) t.match(JSON.parse(answer.body), { error: /^invalid_(request|client)$/ }, title)
+    }
+  },
+)
+
+t.test('whoever asks for a tunnel and goes away costs nothing', async t => {
+  const { server } = await openRaw(t)
+  const { port, hostname } = new URL(server.app.listeningOrigin)
+  for (let i = 0; i < 5; i++) {
+    // Half open: it never says that it has no more to say.
+    const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
+    socket.on('error', () => {})
+    socket.write('CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n')
+    if (i === 0) socket.resetAndDestroy()
+    else await once(socket.resume(), 'end')
+  }
+  const count = () =>
+    new Promise<number>((resolve, reject) =>
+      server.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+    )
+  while ((await count()) > 0) await setImmediate()
+  t.equal((await fetch(`${server.app.listeningOrigin}/health/live`)).status, 200)
+})
+
+t.test(
+  'a whole URL as the target is served as its path, wherever the issuer is (RFC 9112 §3.2.2)',
+  async t => {
+    const cases: [issuer: string, method: string, target: string, status: number][] = [
+      ['https://as.example/tenant', 'POST', 'http://as.example/tenant/token', 200],
+      ['https://as.example/tenant', 'POST', 'HTTPS://AS.example:443/tenant/token?x=y', 200],
+      ['https://as.example/tenant', 'POST', 'http://10.0.0.1:9000/token', 200],
+      ['https://as.example/tenant', 'POST', 'http://[::1]:9000/tenant/token', 200],
+      ['https://as.example/tenant', 'POST', 'http://as.example/tenant/token?client_secret=x', 400],
+      ['https://as.example/tenant', 'POST', 'http://as.example/other/token', 404],
+      ['https://as.example/tenant', 'POST', 'http://as.example/tenant', 404],
+      ['https://as.example/tenant', 'POST', 'http://as.example', 404],
+      ['https://as.example/tenant', 'POST', 'http://as.example?/tenant/token', 404],
+      ['https://as.example/tenant', 'POST', '/tenant/http://as.example/tenant/token', 404],
+      ['https://as.example/tenant', 'GET', 'http://as.example/tenant/.well-known/jwks.json', 200],
+      ['https://as.example/tenant', 'GET', 'http://x/.well-known/oauth-authorization-server/tenant', 200],
+      ['https://as.example', 'POST', 'https://as.example/token', 200],
+      ['https://as.example', 'POST', 'ftp://as.example/token', 404],
+      ['https://as.example', 'POST', '//as.example/token', 404],
+    ]
+    for (const issuer of new Set(cases.map(([issuer]) => issuer))) {
+      const { server, send } = await openRaw(t, { MINTMARK_ISSUER: issuer })
+      const { form } = await server.client('app')
+      const key = await testKey()
+      const body = new URLSearchParams({ grant_type: 'client_credentials', ...form }).toString()
+      const post = async (target: string, more = '') =>
+        send(
+          `POST ${target} HTTP/1.1\r\nHost: x\r\n${close}${formHead}${more}Content-Length: ${body.length}\r\n\r\n${body}`,
+        )
+      for (const [of, method, target, status] of cases) {
+        if (of !== issuer) continue
+        const answer =
+          method === 'POST'
+            ? await post(target)
+            : await send(`GET ${target} HTTP/1.1\r\nHost: x\r\n${close}\r\n`)
+        t.equal(answer.status, status, `${method} ${target} for ${issuer}`)
+      }
+      // Whatever the target looks like, a proof is for the URL in the metadata.
+      const absolute = `${issuer}/token`
+      for (const [htu, status] of [
+        [absolute, 200],
+        ['http://x/token', 400],
+      ] as const) {
+        const claims = (nonce?: string) => ({
+          ...proofClaims(server.ctx.now(), nonce === undefined ? {} : { nonce }),
+          htu,
+        })
+        const proof = async (nonce?: string) =>
+          `DPoP: ${await signJwt(key, proofHeader(key), claims(nonce))}\r\n`
+        const { field } = await post(absolute, await proof())
+        t.equal((await post(absolute, await proof(field('dpop-nonce')))).status, status, `a proof for ${htu}`)
+      }
+    }
+  },
+)
 
 t.test('H-14 should a secret get into a line of the log all the same, it is cut out', async t => {
   let line = ''

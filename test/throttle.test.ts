@@ -7,7 +7,7 @@ import { openDatabase } from '../db/engines/open-database.ts'
 import { migrate } from '../db/migrate.ts'
 import { deleteEmptyThrottles, fillThrottles } from '../db/throttles.ts'
 import { loadConfig } from '../src/config.ts'
-import { networkOf, nodeNameOf, normalAddress } from '../src/http/addresses.ts'
+import { addressOf, networkOf, normalAddress } from '../src/http/addresses.ts'
 import { callerOf } from '../src/http/caller.ts'
 import { openGuessBuckets } from '../src/log-ins/guess-buckets.ts'
 import { openThrottle, type Guess, type Throttle } from '../src/log-ins/throttle.ts'
@@ -352,37 +352,56 @@ t.test('an address has one spelling, and IPv6 counts by its /64', async t => {
     ['::FFFF:192.0.2.1', '192.0.2.1', '192.0.2.1'],
     ['2001:DB8:1:2:3:4:5:6', '2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
     ['2001:db8:1:2::1', '2001:db8:1:2::1', '2001:db8:1:2::/64'],
-    ['2001:0db8:0001:0002::', '2001:0db8:0001:0002::', '2001:db8:1:2::/64'],
+    ['::ffff:c000:201', '192.0.2.1', '192.0.2.1'],
+    ['2001:0db8:0001:0002::', '2001:db8:1:2::', '2001:db8:1:2::/64'],
+    ['2001:db8:0:0:0:0:0:1', '2001:db8::1', '2001:db8:0:0::/64'],
     ['2001:db8::1', '2001:db8::1', '2001:db8:0:0::/64'],
     ['::1', '::1', '0:0:0:0::/64'],
     ['::', '::', '0:0:0:0::/64'],
     ['1::', '1::', '1:0:0:0::/64'],
-    ['64:ff9b::192.0.2.1', '64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
-    ['1:2:3:4:5:6:192.0.2.1', '1:2:3:4:5:6:192.0.2.1', '1:2:3:4::/64'],
+    ['64:ff9b::192.0.2.1', '64:ff9b::c000:201', '64:ff9b:0:0::/64'],
+    ['1:2:3:4:5:6:192.0.2.1', '1:2:3:4:5:6:c000:201', '1:2:3:4::/64'],
     ['fe80::1%eth0', 'fe80::1', 'fe80:0:0:0::/64'],
-    ['_hidden', '_hidden', '_hidden'],
+    ['::192.0.2.1', '::192.0.2.1', '0:0:0:0::/64'],
   ]
   for (const [address, normal, network] of addresses) {
     t.equal(normalAddress(address), normal, address)
     t.equal(networkOf(address), network, address)
   }
-  const nodes: [node: string, name: string | undefined][] = [
+  const nodes: [node: string, address: string | undefined][] = [
     ['192.0.2.60', '192.0.2.60'],
+    [' 192.0.2.60\t', '192.0.2.60'],
     ['192.0.2.60:8080', '192.0.2.60'],
     ['192.0.2.60:_port', '192.0.2.60'],
+    ['"192.0.2.60"', '192.0.2.60'],
+    ['"192.0.2.60:8080"', '192.0.2.60'],
     ['[2001:db8:cafe::17]', '2001:db8:cafe::17'],
     ['[2001:DB8:cafe::17]:4711', '2001:db8:cafe::17'],
-    ['_hidden', '_hidden'],
-    ['_SEVKISEK', '_SEVKISEK'],
+    ['"[2001:db8:cafe::17]:4711"', '2001:db8:cafe::17'],
+    ['2001:DB8::1', '2001:db8::1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['[::ffff:192.0.2.1]:8080', '192.0.2.1'],
+    ['[::FFFF:C000:201]', '192.0.2.1'],
+    ['fe80::1%eth0', 'fe80::1'],
+    ['[fe80::1%eth0]:8080', 'fe80::1'],
+    ['_hidden', undefined],
+    ['_SEVKISEK:8080', undefined],
     ['unknown', undefined],
-    ['2001:db8::1', undefined],
+    ['"unknown"', undefined],
+    ['unix:', undefined],
     ['[192.0.2.1]', undefined],
     ['192.0.2.256', undefined],
+    ['192.0.2.1:', undefined],
+    ['192.0.2.1:8080:80', undefined],
+    ['192.0.2.1:123456', undefined],
+    ['"192.0.2.1', undefined],
+    ['[2001:db8::1', undefined],
+    ['2001:db8::1]:80', undefined],
     ['example.com', undefined],
     ['', undefined],
-    [`_${'x'.repeat(200)}`, undefined],
+    ['""', undefined],
   ]
-  for (const [node, name] of nodes) t.equal(nodeNameOf(node), name, `the node ${node}`)
+  for (const [node, address] of nodes) t.equal(addressOf(node), address, `the node ${node}`)
 })
 
 t.test(
@@ -409,7 +428,10 @@ t.test(
         '192.0.2.1',
       ],
       ['IPv6', forwarding, 'for="[2001:db8:1:2::9]"', '2001:db8:1:2::9', '2001:db8:1:2::/64'],
-      ['a hidden one', forwarding, 'for=_a1', '_a1', '_a1'],
+      ['another spelling', forwarding, 'for="[::ffff:192.0.2.1]:99"', '192.0.2.1', '192.0.2.1'],
+      ['a hidden one, which may be another each time', forwarding, 'for=_a1', '203.0.113.5'],
+      ['a made-up one before a hidden one', forwarding, 'for=6.6.6.6, for=_a1', '203.0.113.5'],
+      ['a made-up one before an unknown one', forwarding, 'for=6.6.6.6, for=unknown', '203.0.113.5'],
       ['one that its user has made up', forwarding, 'for=6.6.6.6, for=192.0.2.1', '192.0.2.1', '192.0.2.1'],
       [
         'with what proxies between have added',

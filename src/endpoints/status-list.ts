@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { isNamed } from '../protocol/etag.ts'
@@ -11,12 +11,7 @@ import { statusListTtl } from '../revocation/status-lists.ts'
  */
 export function statusListEndpoints(app: FastifyInstance, { config, now, statusLists }: Context): void {
   // Public, without credentials, so that a browser may read it from anywhere (§8.1).
-  const open = {
-    config: { cors: false },
-    onRequest: async (_request: unknown, reply: FastifyReply) => {
-      reply.header('access-control-allow-origin', '*')
-    },
-  } as const
+  const open = { config: { cors: { origin: '*', methods: ['GET'], allowedHeaders: ['*'] } } } as const
 
   app.get('/status-lists', open, async (_request, reply) => {
     reply.header('cache-control', `public, max-age=${statusListTtl(config)}`).removeHeader('pragma')

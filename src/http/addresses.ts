@@ -1,9 +1,15 @@
-import { isIP, isIPv6 } from 'node:net'
+import { isIPv4, isIPv6, SocketAddress } from 'node:net'
 
-/** An address in its one spelling: an IPv4 address that came as IPv6 (RFC 4291 §2.5.5.2) is one of IPv4, a zone is cut off. */
+/**
+ * An address in its one spelling (RFC 5952): an IPv4 address that came as IPv6 (RFC 4291 §2.5.5.2) is one of IPv4, a zone
+ * is cut off.
+ */
 export function normalAddress(address: string): string {
-  const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? []
-  return mapped ?? address.replace(/%.*$/, '').toLowerCase()
+  if (isIPv4(address)) return address
+  const bare = address.replace(/%.*$/, '')
+  if (!isIPv6(bare)) return bare
+  const { address: normal } = new SocketAddress({ address: bare, family: 'ipv6' })
+  return normal.replace(/^::ffff:(?=\d+\.)/, '')
 }
 
 /** What guesses from an address are counted by: it alone or, for IPv6, the /64 that every subscriber has to himself. */
@@ -30,12 +36,14 @@ function dottedAsGroups(text: string): string {
 }
 
 /**
- * The `node` of RFC 7239 §6 without its port: an address, or the name that stands for one that is not told (`_hidden`).
- * Undefined for `unknown`, and for what is none.
+ * The address in what a proxy or a client calls somebody: alone, with a port, in brackets, in quotes (the `node` of RFC 7239
+ * §6, and what X-Forwarded-For has). Undefined for what is none: `unknown`, a name that stands for one (`_hidden`), which
+ * may be another with each request, and anything else.
  */
-export function nodeNameOf(node: string): string | undefined {
-  const [, bracketed, plain] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(?:\d{1,5}|_[\w.-]+))?$/.exec(node) ?? []
+export function addressOf(node: string): string | undefined {
+  const text = node.trim().replace(/^"(.*)"$/, '$1')
+  if (isIPv6(text)) return normalAddress(text)
+  const [, bracketed, plain] = /^(?:\[([^\]]+)\]|([^:]+))(?::(?:\d{1,5}|_[\w.-]+))?$/.exec(text) ?? []
   if (bracketed !== undefined) return isIPv6(bracketed) ? normalAddress(bracketed) : undefined
-  if (plain === undefined) return undefined
-  return isIP(plain) === 4 || /^_[\w.-]{1,100}$/.test(plain) ? plain : undefined
+  return plain !== undefined && isIPv4(plain) ? plain : undefined
 }

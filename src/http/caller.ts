@@ -1,6 +1,6 @@
 import parseForwarded from 'forwarded-parse'
 import type { Client } from '../registry.ts'
-import { networkOf, nodeNameOf, normalAddress } from './addresses.ts'
+import { addressOf, networkOf, normalAddress } from './addresses.ts'
 
 /** Where a request comes from, as far as it can be believed. */
 export interface Caller {
@@ -42,14 +42,14 @@ export function callerOf(request: IncomingRequest, client: Client): Caller {
 
 /**
  * The address that the client has forwarded: the last one that is neither its own nor that of a proxy between it and here,
- * which may have added it. Undefined when there is none, or when the header is malformed.
+ * which may have added it. Undefined when that is no address, or the header is malformed.
  */
 function forwardedAddress({ ip, ips = [], headers }: IncomingRequest): string | undefined {
   const between = new Set([ip, ...ips].map(normalAddress))
   try {
     return parseForwarded(headers.forwarded ?? '')
-      .map(element => nodeNameOf(element['for'] ?? ''))
-      .findLast(name => name !== undefined && !between.has(name))
+      .map(element => addressOf(element['for'] ?? ''))
+      .findLast(address => address === undefined || !between.has(address))
   } catch {
     return undefined // it is not what RFC 7239 §4 describes, so it says nothing
   }

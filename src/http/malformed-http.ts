@@ -1,8 +1,13 @@
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { OAuthError, unavailable } from '../errors.ts'
 
 /** Far more than any request has. */
 export const bodyLimitBytes = 16 * 1024
+
+/** What some address of this server takes; each says itself which of them it does. */
+export const methodsOfAll = 'GET, HEAD, POST, OPTIONS'
 
 /** What a status says of a request that never reached an endpoint. */
 export const refusals: ReadonlyMap<number, string> = new Map([
@@ -23,9 +28,30 @@ const stallMilliseconds = 1000
 export function malformedHttpAnswerer(stalled: () => number) {
   return (error: NodeJS.ErrnoException, socket: Socket): void => {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    // Two answers to one request would be taken for the next one's (Node.js looks at the same, where nobody answers).
+    const { _httpMessage: answer }: { _httpMessage?: { readonly headersSent: boolean } | null } =
+      Object(socket)
+    if (answer?.headersSent) return socket.destroySoon()
     const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && stalled() >= stallMilliseconds
     sendRefusal(socket, isLate ? unavailable('the event loop was blocked') : refusalOf(error.code))
   }
+}
+
+/** RFC 9110 §9.3.6: a tunnel, for which Node.js hands the connection over, without anybody who sees to it any more. */
+export function refuseConnect(_request: unknown, connection: Duplex): void {
+  const socket = connection as Socket
+  socket.on('error', () => {}) // it has gone away, and nobody waits for it
+  sendRefusal(
+    socket,
+    new OAuthError('invalid_request', 'this server is no proxy', { status: 405 }),
+    methodsOfAll,
+  )
+  socket.destroySoon()
+}
+
+/** RFC 9110 §9.3.7: whether a request asks what the server as a whole can do. */
+export function isAboutServer({ method, url }: IncomingMessage): boolean {
+  return url === '*' && method === 'OPTIONS'
 }
 
 function refusalOf(code = ''): OAuthError {
@@ -33,7 +59,7 @@ function refusalOf(code = ''): OAuthError {
   return new OAuthError('invalid_request', refusals.get(status) ?? 'this is not valid HTTP', { status })
 }
 
-function sendRefusal(socket: Socket, refusal: OAuthError): void {
+function sendRefusal(socket: Socket, refusal: OAuthError, allow?: string): void {
   const { status, retryAfter } = refusal
   const body = JSON.stringify(refusal)
   socket.end(
@@ -42,6 +68,7 @@ function sendRefusal(socket: Socket, refusal: OAuthError): void {
       'content-type: application/json; charset=utf-8',
       `content-length: ${body.length}`,
       'cache-control: no-store',
+      ...(allow === undefined ? [] : [`allow: ${allow}`]),
       ...(retryAfter === undefined ? [] : [`retry-after: ${retryAfter}`]),
       'connection: close',
       '',
@@ -53,6 +80,7 @@ function sendRefusal(socket: Socket, refusal: OAuthError): void {
 /** RFC 9110 §15. Node.js has them too, but to import it costs a start 40 ms: with it comes an HTTP client. */
 const reasonPhrases: ReadonlyMap<number, string> = new Map([
   [400, 'Bad Request'],
+  [405, 'Method Not Allowed'],
   [408, 'Request Timeout'],
   [413, 'Content Too Large'],
   [431, 'Request Header Fields Too Large'],
