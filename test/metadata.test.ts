@@ -22,6 +22,8 @@ t.test('the metadata say what the server is, and nothing that it is not (M-1 to 
     token_endpoint_auth_signing_alg_values_supported: algs,
     grant_types_supported: ['password', 'refresh_token', 'client_credentials'],
     jwks_uri: 'https://as.example/.well-known/jwks.json',
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['ES256', 'RS256'],
     introspection_endpoint: 'https://as.example/introspect',
     introspection_endpoint_auth_methods_supported: methods,
     introspection_endpoint_auth_signing_alg_values_supported: algs,
@@ -42,6 +44,21 @@ t.test('the metadata say what the server is, and nothing that it is not (M-1 to 
   t.strictSame(scopes_supported, ['admin', 'read', 'write'], 'M-7 the scopes of all resources, once')
   t.equal((await server.request({ url: openid })).body, (await server.request({ url: oauth })).body, 'M-8')
 })
+
+t.test(
+  'the metadata name the algorithm of every key that is published, for who would take RS256 alone',
+  async t => {
+    const server = await startServer(t)
+    const algs = async () =>
+      (await server.request({ url: openid })).json().id_token_signing_alg_values_supported
+    t.strictSame(await algs(), ['ES256', 'RS256'])
+    await server.resource('https://api.example', { alg: 'EdDSA' })
+    await server.follow()
+    t.strictSame(await algs(), ['ES256', 'EdDSA', 'RS256'])
+    const published = (await server.request({ url: jwks })).json().keys.map(({ alg }: { alg: string }) => alg)
+    t.strictSame(await algs(), [...new Set(published)].sort())
+  },
+)
 
 t.test('M-6 no member of the metadata is empty, and each endpoint named in them is there', async t => {
   const server = await startServer(t)
@@ -74,8 +91,8 @@ t.test(
       `${openid}/auth/v1`,
       `/auth/v1${openid}`,
       `/auth/v1${oauth}`,
+      `http://example.com/auth/v1${oauth}`,
       // A proxy may have cut the path off.
-      oauth,
       openid,
     ]) {
       const { issuer, token_endpoint } = (await server.request({ url })).json()
@@ -100,6 +117,10 @@ t.test(
       t.equal((await server.request({ url: `${prefix}${jwks}` })).statusCode, 200, `${prefix}${jwks}`)
     }
     for (const url of [
+      // There is an issuer without a path, if there is one, and it is another.
+      oauth,
+      `${oauth}?a=b`,
+      `http://example.com${oauth}`,
       `${oauth}/other`,
       `${oauth}/auth`,
       `${oauth}/auth/v1/x`,

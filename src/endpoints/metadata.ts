@@ -1,5 +1,7 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Context } from '../context.ts'
+import { notFound } from '../errors.ts'
+import { pathOf } from '../http/request-target.ts'
 import { clientAlgs } from '../keys/jws.ts'
 import { introspectionAlg } from './introspect.ts'
 import { grants } from './token.ts'
@@ -9,17 +11,25 @@ const maxAgeSeconds = 300
 
 /**
  * GET /.well-known/oauth-authorization-server (RFC 8414 §3), and the same document at openid-configuration, where many
- * libraries look and nowhere else (RFC 8414 §5). Where the issuer has a path, it also follows the well-known one.
+ * libraries look and nowhere else (RFC 8414 §5).
+ *
+ * Where the issuer has a path, that follows the well-known one; or the well-known one follows it, as OpenID Connect
+ * Discovery §4 has it, and then a proxy may have cut the issuer's off. So openid-configuration alone is at the bare address
+ * too: what is at the other would be of an issuer without a path, which may be somebody else.
  */
 export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
   const { pathname } = new URL(ctx.config.issuer)
+  const answer = async (reply: FastifyReply) => {
+    reply.header('cache-control', `public, max-age=${maxAgeSeconds}`).removeHeader('pragma')
+    return metadata(ctx)
+  }
   for (const name of ['oauth-authorization-server', 'openid-configuration']) {
-    for (const suffix of pathname === '/' ? [''] : ['', pathname]) {
-      app.get(`/.well-known/${name}${suffix}`, async (_request, reply) => {
-        reply.header('cache-control', `public, max-age=${maxAgeSeconds}`).removeHeader('pragma')
-        return metadata(ctx)
-      })
-    }
+    app.get(`/.well-known/${name}`, async ({ method, originalUrl: url }, reply) => {
+      const isBare = pathname !== '/' && !pathOf({ method, url }).startsWith(`${pathname}/`)
+      if (isBare && name === 'oauth-authorization-server') throw notFound()
+      return answer(reply)
+    })
+    if (pathname !== '/') app.get(`/.well-known/${name}${pathname}`, (_request, reply) => answer(reply))
   }
 }
 
@@ -27,7 +37,7 @@ export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
  * RFC 8414 §2. Does NOT have `response_types_supported`: there is no authorization endpoint, so it would be empty, and
  * RFC 8414 §3.2 demands that empty ones are left out.
  */
-async function metadata({ config, registry }: Context) {
+async function metadata({ config, registry, keys }: Context) {
   const { issuer, clientCert, mtlsUrl } = config
   const scopes = await registry.listScopes()
   const authMethods = [
@@ -44,6 +54,9 @@ async function metadata({ config, registry }: Context) {
     grant_types_supported: [...grants.keys()],
     ...(scopes.length > 0 && { scopes_supported: scopes }),
     jwks_uri: `${issuer}/.well-known/jwks.json`,
+    // Without these two, libraries for OpenID Connect do not read the rest, or take RS256 for all that we sign with.
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: keys.publishedAlgs(),
     introspection_endpoint: `${issuer}/introspect`,
     introspection_endpoint_auth_methods_supported: authMethods,
     introspection_endpoint_auth_signing_alg_values_supported: clientAlgs,

@@ -22,6 +22,8 @@ export interface KeyRing {
   jwks(): Jwks
   /** The algorithms of which a key signs. */
   algs(): readonly string[]
+  /** The algorithms of the keys that are published, whether they sign yet, or still, or not. */
+  publishedAlgs(): readonly string[]
   /** The keys as they are in the database. */
   rows(): readonly SigningKeyTable[]
   /** What becomes of each key, by its kid, if nobody interferes. */
@@ -102,6 +104,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
       return { body, etag, maxAgeSeconds, isConfirmed: follower.isConfirmed() }
     },
     algs: () => [...follower.ring().activeByAlg.keys()],
+    publishedAlgs: () => [...new Set([...follower.ring().byKid.values()].map(({ row }) => row.alg))].sort(),
     rows: () => follower.ring().rows,
     plan: follower.plan,
     isConfirmed: follower.isConfirmed,
