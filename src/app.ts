@@ -11,6 +11,7 @@ import {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify'
+import type { Config } from './config.ts'
 import type { Context } from './context.ts'
 import { countOne } from './counts.ts'
 import { globalRevocationEndpoint } from './endpoints/global-revocation.ts'
@@ -101,15 +102,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   app.setNotFoundHandler(() => {
     throw notFound()
   })
-  const guardClientCert = clientCertGuard(config)
-  const readForwardedFor = forwardedForReader(config)
-  app.addHook('onRequest', (request, reply, done) => {
-    guardClientCert(request.raw)
-    readForwardedFor(request.raw)
-    reply.headers(headers).header('x-request-id', request.id)
-    if (isAboutServer(request.raw)) return void reply.code(204).header('allow', methodsOfAll).send()
-    done()
-  })
+  beginAnswers(app, config, headers)
   app.register(cors, corsOptions(openOrigins(ctx)))
   // After CORS has set its headers, which belong to these refusals too.
   app.addHook('onRequest', (request, _reply, done) => done(earlyRefusal(ctx, request)))
@@ -131,6 +124,19 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
 
   refuseOtherMethods(app, routes)
   return app
+}
+
+/** What each answer has, and of each request what may be believed. */
+function beginAnswers(app: FastifyInstance, config: Config, headers: Readonly<Record<string, string>>): void {
+  const guardClientCert = clientCertGuard(config)
+  const readForwardedFor = forwardedForReader(config)
+  app.addHook('onRequest', (request, reply, done) => {
+    guardClientCert(request.raw)
+    readForwardedFor(request.raw)
+    reply.headers(headers).header('x-request-id', request.id)
+    if (isAboutServer(request.raw)) return void reply.code(204).header('allow', methodsOfAll).send()
+    done()
+  })
 }
 
 function addParsers(app: FastifyInstance): void {
