@@ -18,11 +18,11 @@ import { findInstallation } from '../db/installation.ts'
 import { changeRootKey, findRootKeyUse, listRootKeys } from '../db/root-keys.ts'
 import { listSigningKeys } from '../db/signing-keys.ts'
 import { findUser } from '../db/users.ts'
-import { revokeKey } from '../src/keys/emergency.ts'
+import { revokeAll, revokeKey } from '../src/keys/emergency.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root-key-file.ts'
 import { readRootKeys } from '../src/keys/root-key.ts'
 import { replacedRootKey, rotateRootKey } from '../src/keys/root-rotation.ts'
-import { openRefreshToken } from '../src/protocol/refresh-token.ts'
+import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { hmacSha256 } from '../src/protocol/sha256.ts'
 import { commandLine } from './cli.ts'
 import { forEachEngine } from './engines.ts'
@@ -316,9 +316,17 @@ t.test(
       'temporarily_unavailable',
       'likewise',
     )
+    isOAuthError(
+      t,
+      await far.request({ url: '/health/ready' }),
+      503,
+      'temporarily_unavailable',
+      'it is not ready meanwhile',
+    )
+    t.equal((await one.request({ url: '/health/ready' })).statusCode, 200, 'as the other one is')
     t.match(
       far.log.filter(line => line['event'] === 'root_key_missing'),
-      [{ level: 50 }],
+      [{ level: 50, msg: /copy the file from a machine where it is/ }],
       'the log says it once',
     )
     await far.follow()
@@ -344,6 +352,7 @@ t.test(
 
     cpSync(one.ctx.config.rootKeyFile, ownFile)
     t.ok(await far.refresh(web, there.refresh_token), 'with the new file it knows the token at once')
+    t.equal((await far.request({ url: '/health/ready' })).statusCode, 200, 'and is ready')
     await db.sql.schema.alterTable('signing_keys').renameTo('elsewhere').execute()
     await t.rejects(far.ctx.keys.follow(), 'the keys cannot be read just then')
     await db.sql.schema.alterTable('elsewhere').renameTo('signing_keys').execute()
@@ -353,6 +362,94 @@ t.test(
       (await far.request({ url: jwks })).body,
       (await one.request({ url: jwks })).body,
       'and opens the new key',
+    )
+  },
+)
+
+await forEachEngine(
+  t,
+  'a refresh token under a root key that is gone for good, or that never was, ends in a log-in',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const { ctx, log } = server
+    const { rootKeyFile } = ctx.config
+    const web = await server.client('web', { isPublic: true })
+    const ada = await server.user('ada')
+    const past = await server.logIn(web, ada)
+    const madeUp = () =>
+      sealRefreshToken(() => randomBytes(32), {
+        rootKeyId: randomBytes(4).toString('hex'),
+        sessionId: randomBytes(16),
+        generation: 7,
+        secret: randomBytes(16),
+      })
+    /** Leaves the first key alone. */
+    const forgetOlder = () => {
+      const [comment, key] = readFileSync(rootKeyFile, 'utf8').split('\n')
+      writeFileSync(rootKeyFile, `${comment}\n${key}\n`)
+    }
+    const ask = async (token: string, title: string) => {
+      for (const [path, form] of [
+        ['/token', { grant_type: 'refresh_token', refresh_token: token }],
+        ['/revoke', { token }],
+      ] as const) {
+        const response = await server.post(path, { ...form, ...web.form })
+        if (path === '/token') isOAuthError(t, response, 400, 'invalid_grant', title)
+        else t.equal(response.statusCode, 200, `${title}: there is nothing to revoke`)
+      }
+    }
+    await ask(madeUp(), 'one that a stranger has made up')
+
+    await rotate(server)
+    await server.follow()
+    const kept = await server.logIn(web, ada)
+    forgetOlder()
+    await server.follow()
+    await ask(past.refresh_token, 'one under a key whose line was deleted')
+
+    // The root key is lost; a server that starts with the new one knows nothing else.
+    writeFileSync(rootKeyFile, `${newKeyText()}\n`, { mode: 0o600 })
+    const lost = await startServer(t, besideEnv(server)).then(
+      () => 'it starts',
+      error => String(error),
+    )
+    t.match(lost, /is not the one that this database was made with/)
+    const { db, now } = ctx
+    await revokeAll({
+      db,
+      rootKeys: readRootKeys(ctx.config),
+      file: ctx.config,
+      now,
+      reason: 'lost',
+      keepsRootKey: false,
+      algs: ['ES256'],
+    })
+    const renewed = await startServer(t, besideEnv(server))
+    const response = await renewed.post('/token', {
+      grant_type: 'refresh_token',
+      refresh_token: kept.refresh_token,
+      ...web.form,
+    })
+    isOAuthError(t, response, 400, 'invalid_grant', 'one under a key that is lost')
+    const errors = [...log, ...renewed.log].filter(line => Number(line['level']) >= 50)
+    t.strictSame(
+      errors.map(({ msg }) => msg),
+      [],
+      'none of this is an error of the server',
+    )
+
+    server.tick(11)
+    const unsure = await server.post('/token', {
+      grant_type: 'refresh_token',
+      refresh_token: madeUp(),
+      ...web.form,
+    })
+    isOAuthError(
+      t,
+      unsure,
+      503,
+      'temporarily_unavailable',
+      'a server that has not heard of the database cannot tell',
     )
   },
 )

@@ -14,12 +14,13 @@ import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import type { Caller } from '../http/caller.ts'
 import { required } from '../protocol/form.ts'
-import { openRefreshToken, sealRefreshToken, type RefreshToken } from '../protocol/refresh-token.ts'
+import { sealRefreshToken, type RefreshToken } from '../protocol/refresh-token.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid, hashSecret, isSameHash } from '../protocol/secrets.ts'
 import type { Client, Resource } from '../registry.ts'
 import { idleSeconds, policyOf, retrySeconds } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
+import { openPresented } from '../sessions/token-session.ts'
 import type { Grant, Granted } from './grant.ts'
 
 /**
@@ -27,9 +28,7 @@ import type { Grant, Granted } from './grant.ts'
  * is computed from the token presented, so a request that is repeated gets the same one.
  */
 export const refreshToken: Grant = async (ctx, client, form, caller, confirmation) => {
-  const opened = openRefreshToken(ctx.rootKeys.macKeyOf, required(form, 'refresh_token'))
-  if (opened.kind === 'unknown_root_key')
-    throw unavailable('a refresh token names a root key that is not known here yet')
+  const opened = openPresented(ctx, required(form, 'refresh_token'))
   if (opened.kind !== 'genuine') throw refused(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
   const resources = await resourcesOf(ctx, client)
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)

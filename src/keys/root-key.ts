@@ -10,6 +10,8 @@ export interface RootKeys {
   /** The ids of all keys in the file, in its order: the newest first. */
   readonly ids: readonly string[]
   has(rootKeyId: string): boolean
+  /** Whether the database is under a root key that the file lacks, as far as `follow` was told. */
+  isBehind(): boolean
   /** The MAC key of refresh tokens: 32 bytes. */
   readonly macKeyOf: (rootKeyId: string) => Buffer | undefined
   /** The pepper of password hashes: 32 bytes. */
@@ -74,6 +76,7 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
       return [...file.keys().keys()]
     },
     has: id => file.find(id) !== undefined,
+    isBehind: file.isBehind,
     macKeyOf: id => derive('refresh-token', id),
     pepperOf: id => derive('pepper', id),
     derive,
@@ -136,7 +139,11 @@ function openFile(options: RootKeyOptions) {
     }
     if (missing !== undefined && missing !== told.missing) {
       const facts = { event: 'root_key_missing', root_key_id: missing }
-      log?.error(facts, 'the database is under a root key that is not in the file: put it on the first line')
+      log?.error(
+        facts,
+        'the database is under a root key that is not in the file: copy the file from a machine where it is; until then ' +
+          'this server is not ready',
+      )
     }
     told = { version, missing }
     if (missing !== undefined || newCurrentId === currentId) return isFileNew
@@ -144,7 +151,8 @@ function openFile(options: RootKeyOptions) {
     currentId = newCurrentId
     return true
   }
-  return { keys: () => keys, currentId: () => currentId, find, follow }
+  const isBehind = () => told.missing !== undefined && find(told.missing) === undefined
+  return { keys: () => keys, currentId: () => currentId, find, follow, isBehind }
 }
 
 function additionalData(purpose: string, name: string): Buffer {

@@ -1,7 +1,7 @@
 import { findSession, type Session } from '../../db/sessions.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
-import { openRefreshToken, refreshTokenPrefix } from '../protocol/refresh-token.ts'
+import { openRefreshToken, refreshTokenPrefix, type OpenedRefreshToken } from '../protocol/refresh-token.ts'
 import { hashSecret, isSameHash, parseUuid } from '../protocol/secrets.ts'
 import type { Client } from '../registry.ts'
 
@@ -25,11 +25,23 @@ export async function findTokenSession(ctx: Context, token: string): Promise<Tok
   return token.startsWith(refreshTokenPrefix) ? ofRefreshToken(ctx, token) : ofAccessToken(ctx, token)
 }
 
-async function ofRefreshToken(ctx: Context, text: string): Promise<TokenSession> {
-  const opened = openRefreshToken(ctx.rootKeys.macKeyOf, text)
-  // Another instance may know more, so this is no finding about the token.
-  if (opened.kind === 'unknown_root_key')
+/**
+ * Reads a refresh token that was presented. One under a root key that the file lacks is no finding about the token while
+ * this instance is behind the others, which is all that is 503; otherwise that key is long gone, or was made up. The
+ * database is not asked: what it is under, it says twice a second.
+ */
+export function openPresented(
+  { rootKeys, keys }: Pick<Context, 'rootKeys' | 'keys'>,
+  text: string,
+): OpenedRefreshToken {
+  const opened = openRefreshToken(rootKeys.macKeyOf, text)
+  if (opened.kind === 'unknown_root_key' && (rootKeys.isBehind() || !keys.isConfirmed()))
     throw unavailable('a refresh token names a root key that is not known here yet')
+  return opened
+}
+
+async function ofRefreshToken(ctx: Context, text: string): Promise<TokenSession> {
+  const opened = openPresented(ctx, text)
   if (opened.kind !== 'genuine') return none(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
   const { sessionId, secret, generation } = opened.token
   const session = await findSession(ctx.db, sessionId)

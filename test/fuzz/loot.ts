@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { sealRefreshToken } from '../../src/protocol/refresh-token.ts'
 
 /** What an attacker may have got hold of: all of it is true, and none of it may do more than it should. */
 export interface Loot {
@@ -51,9 +52,27 @@ export function text(loot: Loot, mark: string): fc.Arbitrary<string> {
     { weight: 2, arbitrary: fc.constantFrom(...oddTexts).map(odd => odd + mark) },
     { weight: 1, arbitrary: fc.constantFrom(...oddTexts) },
     { weight: 2, arbitrary: known },
+    { weight: 1, arbitrary: madeUpRefreshToken },
     { weight: 2, arbitrary: fc.tuple(known, fc.nat(), fc.constantFrom('', 'A', '~', '=', ' ')).map(damage) },
   )
 }
+
+const bytes = (length: number) =>
+  fc.uint8Array({ minLength: length, maxLength: length }).map(array => Buffer.from(array))
+
+/** With the right checksum, which is no secret, and under any root key. */
+const madeUpRefreshToken = fc
+  .record({
+    rootKeyId: fc.oneof(
+      fc.constantFrom('00000000', 'ffffffff'),
+      bytes(4).map(id => id.toString('hex')),
+    ),
+    sessionId: bytes(16),
+    generation: fc.nat(),
+    secret: bytes(16),
+    macKey: bytes(32),
+  })
+  .map(({ macKey, ...token }) => sealRefreshToken(() => macKey, token))
 
 /** Replaces one character, or cuts the rest off. */
 function damage([known, at, by]: [string, number, string]): string {
