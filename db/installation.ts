@@ -139,14 +139,17 @@ export async function tryWriting({ transact }: Database): Promise<void> {
 
 /** Gives the installation a new issuer; false when it is another's than `from` meanwhile. */
 export async function changeIssuer({ transact }: Writer, from: string, to: string): Promise<boolean> {
-  return transact(async transaction => {
-    const { numUpdatedRows } = await transaction
-      .updateTable('installation')
-      .set({ issuer: to })
-      .where('issuer', '=', from)
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return false
-    await raiseRevision(transaction)
-    return true
-  })
+  return transact(transaction => setIssuer(transaction, from, to))
+}
+
+/** As `changeIssuer`, as part of a larger transaction. */
+export async function setIssuer(transaction: Kysely<Tables>, from: string, to: string): Promise<boolean> {
+  const { numUpdatedRows } = await transaction
+    .updateTable('installation')
+    .set({ issuer: to })
+    .where('issuer', '=', from)
+    .executeTakeFirstOrThrow()
+  if (numUpdatedRows !== 1n) return false
+  await raiseRevision(transaction)
+  return true
 }

@@ -3,7 +3,7 @@ import type { Transaction } from 'kysely'
 import type { RaisedClient } from './clients.ts'
 import type { Database, RootKeyTable, SigningKeyTable, Tables } from './database.ts'
 import { insertEnding, type Ending } from './endings.ts'
-import { raiseRevision } from './installation.ts'
+import { raiseRevision, setIssuer } from './installation.ts'
 import { replaceAllKeys } from './signing-keys.ts'
 
 /** The root keys that this database has been under, the current one last. */
@@ -39,25 +39,75 @@ export interface Beginning {
   readonly publish: () => readonly SigningKeyTable[]
 }
 
+export interface Begun extends RootKeyChange {
+  /** The clients whose sessions have ended. */
+  readonly clients: readonly RaisedClient[]
+  /** What is left to do: to write the end into each session. */
+  readonly ending: Ending
+}
+
 /**
  * Like `changeRootKey`, and revokes all signing keys for new ones that sign at once, and ends all sessions by raising the
  * epoch of every client: all or nothing.
  */
-export async function beginAnew(
+export async function beginAnew({ transact }: Writer, beginning: Beginning): Promise<Begun> {
+  return transact(transaction => begin(transaction, beginning))
+}
+
+export interface CopyBeginning extends Beginning {
+  /** The issuer that the copy has with all else. */
+  readonly from: string
+  readonly to: string
+  /** Makes a new secret for a client, and returns its hash. */
+  readonly secretHashOf: (clientId: string) => Buffer
+}
+
+/**
+ * Like `beginAnew`, for a copy that becomes an installation of its own: it has another issuer, no signing key of the
+ * original is left in it, not even sealed, and every client that has a secret gets another one. All or nothing; false when
+ * its issuer is another than `from` meanwhile.
+ */
+export async function beginAsCopy(
   { transact }: Writer,
-  { now, reason, choose, publish }: Beginning,
-): Promise<RootKeyChange & { readonly clients: readonly RaisedClient[]; readonly ending: Ending }> {
+  { from, to, secretHashOf, ...beginning }: CopyBeginning,
+): Promise<Begun | false> {
   return transact(async transaction => {
-    const changed = await change(transaction, now, choose)
-    await replaceAllKeys(transaction, { now, reason, keys: publish() })
-    const clients = await transaction
-      .updateTable('clients')
-      .set(eb => ({ epoch: eb('epoch', '+', 1) }))
-      .returning(['id', 'epoch'])
+    if (!(await setIssuer(transaction, from, to))) return false
+    await transaction.deleteFrom('signing_keys').execute()
+    await transaction.deleteFrom('token_promises').execute()
+    const withSecret = await transaction
+      .selectFrom('clients')
+      .select('id')
+      .where('auth_method', '=', 'client_secret')
       .execute()
-    const ending = await insertEnding(transaction, {}, { reason, now })
-    return { ...changed, clients, ending }
+    await transaction
+      .updateTable('clients')
+      .set({ old_secret_hash: null, old_secret_expires_at: null })
+      .execute()
+    for (const { id } of withSecret) {
+      await transaction
+        .updateTable('clients')
+        .set({ secret_hash: secretHashOf(id) })
+        .where('id', '=', id)
+        .execute()
+    }
+    return begin(transaction, beginning)
   })
+}
+
+async function begin(
+  transaction: Transaction<Tables>,
+  { now, reason, choose, publish }: Beginning,
+): Promise<Begun> {
+  const changed = await change(transaction, now, choose)
+  await replaceAllKeys(transaction, { now, reason, keys: publish() })
+  const clients = await transaction
+    .updateTable('clients')
+    .set(eb => ({ epoch: eb('epoch', '+', 1) }))
+    .returning(['id', 'epoch'])
+    .execute()
+  const ending = await insertEnding(transaction, {}, { reason, now })
+  return { ...changed, clients, ending }
 }
 
 async function change(

@@ -1,10 +1,16 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
+import { changeIssuer } from '../db/installation.ts'
+import { listSigningKeys } from '../db/signing-keys.ts'
 import { insertUser } from '../db/users.ts'
 import { loadConfig } from '../src/config.ts'
 import { openInstallation } from '../src/installation.ts'
 import { openPasswords } from '../src/log-ins/passwords.ts'
-import { newUuid } from '../src/protocol/secrets.ts'
+import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
 import { commandLine, issuer } from './cli.ts'
+import { forEachEngine } from './engines.ts'
+import { besideEnv, isOAuthError, startedAt, startServer, testClient } from './helper.ts'
 
 t.test(
   'an installation takes a new name: keys and passwords stay, and refresh tokens are made for the new one',
@@ -44,8 +50,11 @@ t.test(
       /belongs to the issuer http:\/\/127\.0\.0\.1:1, but MINTMARK_ISSUER is https:\/\/new\.example/,
     )
     t.equal((await cli.call('db adopt', { env })).code, 2, 'what has happened must be said')
-    t.equal((await cli.call('db adopt --moved', { env })).code, 2, 'and agreed to')
-    t.equal((await cli.call('db adopt --moved --yes')).code, 1, 'the issuer must be another one')
+    t.equal((await cli.call('db adopt --moved --copied', { env })).code, 2, 'it cannot be both')
+    for (const how of ['--moved', '--copied'])
+      t.equal((await cli.call(`db adopt ${how}`, { env })).code, 2, `and agreed to: ${how}`)
+    for (const how of ['--moved', '--copied'])
+      t.equal((await cli.call(`db adopt ${how} --yes`)).code, 1, `the issuer must be another one: ${how}`)
 
     const adopted = await cli.succeed('db adopt --moved --yes --json', { env })
     t.strictSame(adopted.json(), { from: issuer, to: 'https://new.example' })
@@ -58,3 +67,104 @@ t.test(
     t.notSame(after.rootKeys.macKeyOf(rootKeyId), macBefore, 'no refresh token of the old name is genuine')
   },
 )
+
+await forEachEngine(
+  t,
+  'a copy becomes an installation of its own: nothing of the original is worth anything there (invariant 7)',
+  async (t, env) => {
+    const original = await startServer(t, env)
+    const kept = 'of-before-and-still-good'
+    const web = await original.client('web', {
+      old_secret_hash: hashSecret(kept),
+      old_secret_expires_at: startedAt + 86_400,
+    })
+    const app = await original.client('app', { isPublic: true })
+    const user = await original.user()
+    const sessions = [await original.logIn(web, user), await original.logIn(app, user)]
+    const copyEnv = { ...besideEnv(original), MINTMARK_ISSUER: 'https://staging.example' }
+    const kids = (await listSigningKeys(original.ctx.db)).map(({ kid }) => kid)
+    const rootKey = original.ctx.rootKeys.currentId
+
+    const { call } = commandLine(t)
+    const adopted = await call('db adopt --copied --yes --json', { env: copyEnv })
+    t.equal(adopted.code, 0, adopted.stderr)
+    t.match(adopted.stderr, /For a copy alone/, 'and says what it is for')
+    t.match(adopted.json(), {
+      from: 'https://as.example',
+      to: 'https://staging.example',
+      root_key: { from: rootKey },
+      sessions_revoked: 2,
+      passwords_kept: 1,
+      passwords_lost: 0,
+      clients: [{ client_id: 'web', client_secret: /^mm_cs_/ }],
+    })
+
+    const copy = await startServer(t, copyEnv)
+    const rows = await listSigningKeys(copy.ctx.db)
+    t.ok(
+      rows.length > 0 && !rows.some(({ kid }) => kids.includes(kid)),
+      'no key of the original is left in it',
+    )
+    t.not(copy.ctx.rootKeys.currentId, rootKey)
+    const [{ client_secret }] = adopted.json().clients
+    const renewed = testClient('web', client_secret)
+    for (const { form } of [web, testClient('web', kept)]) {
+      const refused = await copy.post('/introspect', { token: 'x', ...form })
+      isOAuthError(t, refused, 401, 'invalid_client', 'a secret of the original')
+    }
+    t.equal(
+      await changeIssuer(copy.ctx.db, 'https://as.example', 'https://other.example'),
+      false,
+      'only once',
+    )
+    for (const { access_token } of sessions)
+      t.strictSame(await copy.introspect(renewed, access_token), { active: false })
+    for (const [i, client] of [renewed, app].entries()) {
+      const { refresh_token = '' } = sessions[i] ?? {}
+      const answer = await copy.post('/token', { grant_type: 'refresh_token', refresh_token, ...client.form })
+      isOAuthError(t, answer, 400, 'invalid_grant', `the refresh token of ${client.id}`)
+    }
+    const again = await copy.logIn(app, user)
+    t.match(
+      await copy.refresh(app, again.refresh_token),
+      { token_type: 'Bearer' },
+      'its users and public clients are there',
+    )
+    const audit = (await call('audit list --json', { env: copyEnv })).json()
+    t.match(
+      audit.filter(({ event }: { event: string }) => event === 'issuer_changed'),
+      [{ detail: { copied: true, root_key_from: rootKey } }],
+      'the audit trail tells of it',
+    )
+  },
+)
+
+t.test('a copy needs no root key of the original: without it, users get new passwords', async t => {
+  const original = await startServer(t)
+  const app = await original.client('app', { isPublic: true })
+  const user = await original.user()
+  const rootKeyFile = join(t.testdir(), 'staging.key')
+  const env = {
+    ...besideEnv(original),
+    MINTMARK_ROOT_KEY_FILE: rootKeyFile,
+    MINTMARK_ISSUER: 'https://staging.example',
+  }
+  const { call } = commandLine(t, t.testdir())
+  const adopted = await call('db adopt --copied --yes', { env })
+  t.equal(adopted.code, 0, adopted.stderr)
+  t.match(adopted.stdout, /^1 user cannot sign in before `mintmark user passwd NAME`/m)
+  t.notMatch(adopted.stdout, /New client secrets/, 'no client has one')
+  const originalKey = readFileSync(original.ctx.config.rootKeyFile, 'utf8').trim()
+  t.notMatch(
+    readFileSync(rootKeyFile, 'utf8'),
+    originalKey,
+    'the root key of the original has not come along',
+  )
+
+  const copy = await startServer(t, env)
+  const form = { grant_type: 'password', username: user.username, password: user.password, ...app.form }
+  t.not((await copy.post('/token', form)).statusCode, 200, 'its passwords are not checked')
+  const password = 'a new password of hers'
+  t.equal((await call(`user passwd ${user.username} --password-stdin`, { env, input: password })).code, 0)
+  t.equal((await copy.post('/token', { ...form, password })).statusCode, 200)
+})

@@ -10,6 +10,7 @@ import { describeDatabaseUrl } from '../database-url.ts'
 import { databaseOptions } from '../installation.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
+import { adoptAsCopy, issuersOf } from './db-adopt-copy.ts'
 import { copyCommand } from './db-copy.ts'
 import { restoreCommand } from './db-restore.ts'
 import { CommandError, UsageError } from './failures.ts'
@@ -51,13 +52,27 @@ export function dbCommands(program: Command, terminal: Terminal): void {
 
   verb(db, 'adopt', 'take over a database under a new issuer', [
     'MINTMARK_ISSUER=https://new.example mintmark db adopt --moved',
+    'MINTMARK_ISSUER=https://staging.example mintmark db adopt --copied',
   ])
     .option(
       '--moved',
       'it is the same installation, with a new name: users, clients and keys stay, refresh tokens end',
     )
+    .option(
+      '--copied',
+      'it is a copy, beside the original: new root key, signing keys and client secrets; users and clients stay',
+    )
     .option('--yes', 'do not ask')
-    .action(command(terminal, (run, options) => adopt(run, options)))
+    .action(
+      command(terminal, async (run, { moved = false, copied = false, yes }) => {
+        if (moved === copied) {
+          throw new UsageError(
+            'say what has happened: --moved for the same installation with a new name, --copied for a copy beside the original',
+          )
+        }
+        return copied ? adoptAsCopy(run, yes) : adopt(run, yes)
+      }),
+    )
 
   copyCommand(db, terminal)
 
@@ -177,13 +192,9 @@ function progressOf({ note }: Run, file: string): (copied: { readonly part: numb
 }
 
 /** The same installation under a new name. Its refresh tokens were made for the old one, and end by that. */
-async function adopt(run: Run, { moved, yes }: { moved?: true; yes?: true }) {
-  if (!moved) throw new UsageError('say what has happened: --moved for the same installation with a new name')
+async function adopt(run: Run, yes: true | undefined) {
   const { config, db, record } = await run.open({ mayCreate: false, isAdopted: true })
-  const { issuer: from } = record
-  const { issuer: to } = config
-  if (from === to)
-    throw new CommandError(`the database belongs to ${to} already: set MINTMARK_ISSUER to its new issuer`)
+  const { from, to } = issuersOf(config, record)
   run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
   await confirm(run, `Give the installation the issuer ${to}? Every user has to sign in again.`, { yes })
   const entry = run.entry('issuer_changed', { detail: { from, to } })

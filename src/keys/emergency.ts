@@ -1,8 +1,6 @@
 import { audited } from '../../db/audit.ts'
-import type { RaisedClient } from '../../db/clients.ts'
 import type { Database, SigningKeyTable } from '../../db/database.ts'
-import type { Ending } from '../../db/endings.ts'
-import { beginAnew, type RootKeyChange } from '../../db/root-keys.ts'
+import { beginAnew, beginAsCopy, type Beginning, type Begun } from '../../db/root-keys.ts'
 import { listSigningKeys, revokeSigningKey } from '../../db/signing-keys.ts'
 import { countPromised } from '../../db/token-promises.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
@@ -71,15 +69,11 @@ export async function revokeKey(options: EmergencyOptions, kid: string): Promise
   throw new Error(`the key ring moved each time when ${kid} was to be revoked`)
 }
 
-export interface Restart extends RootKeyChange {
+export interface Restart extends Begun {
   readonly revoked: readonly SigningKeyTable[]
   /** At the most so many tokens live that are refused from now on. */
   readonly tokens: number
   readonly keys: readonly SigningKeyTable[]
-  /** The clients whose sessions have ended. */
-  readonly clients: readonly RaisedClient[]
-  /** What is left to do: to write the end into each session. */
-  readonly ending: Ending
 }
 
 export interface RestartOptions extends EmergencyOptions {
@@ -96,17 +90,47 @@ export interface RestartOptions extends EmergencyOptions {
  * passwords cannot be checked without them.
  */
 export async function revokeAll(options: RestartOptions): Promise<Restart> {
-  const { db, rootKeys, now, reason, file, keepsRootKey, algs, entry } = options
+  const { db, reason, entry } = options
+  const { revoked, tokens, keysOf, beginning } = await prepareRestart(options)
+  const kids = revoked.map(({ kid }) => kid)
+  const writer = entry
+    ? audited(db, result => [entry('all_keys_revoked', { detail: { kids, reason, ...rootKeysOf(result) } })])
+    : db
+  const begun = await beginAnew(writer, beginning)
+  return { ...begun, revoked, tokens, keys: keysOf() }
+}
+
+export interface CopyOptions extends Omit<RestartOptions, 'keepsRootKey'> {
+  /** The issuer of the original, and that of the copy. */
+  readonly from: string
+  readonly to: string
+  readonly secretHashOf: (clientId: string) => Buffer
+}
+
+/**
+ * Makes a copy of an installation one of its own, as `revokeAll` would after a loss, and besides with another issuer and
+ * other client secrets: nothing of the original is worth anything for the copy, and the other way round. False when its
+ * issuer is another than `from` meanwhile.
+ */
+export async function adoptCopy(options: CopyOptions): Promise<Begun | false> {
+  const { db, from, to, secretHashOf, entry } = options
+  const { beginning } = await prepareRestart({ ...options, keepsRootKey: false })
+  const writer = entry
+    ? audited(db, result => [
+        entry('issuer_changed', { detail: { from, to, copied: true, ...rootKeysOf(result) } }),
+      ])
+    : db
+  return beginAsCopy(writer, { ...beginning, from, to, secretHashOf })
+}
+
+/** What takes long is done before the transaction: to look what there is, and to make keys. */
+async function prepareRestart({ db, rootKeys, now, reason, file, keepsRootKey, algs }: RestartOptions) {
   const revoked = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
   const promised = await countPromised(db, now())
   const made = await makeFirstKeys(algs)
   const replaced = replacedRootKey(file)
   let keys: readonly SigningKeyTable[] = []
-  const kids = revoked.map(({ kid }) => kid)
-  const writer = entry
-    ? audited(db, result => [entry('all_keys_revoked', { detail: { kids, reason, ...rootKeysOf(result) } })])
-    : db
-  const begun = await beginAnew(writer, {
+  const beginning: Beginning = {
     now: now(),
     reason,
     choose: (currentId, past) => {
@@ -115,7 +139,7 @@ export async function revokeAll(options: RestartOptions): Promise<Restart> {
       return id
     },
     publish: () => (keys = firstRows(made, rootKeys, now())),
-  })
+  }
   const tokens = revoked.reduce((sum, { kid }) => sum + (promised.get(kid) ?? 0), 0)
-  return { ...begun, revoked, tokens, keys }
+  return { revoked, tokens, beginning, keysOf: () => keys }
 }
