@@ -5,7 +5,7 @@
  *   npm run example:fastify     in another one: this API
  *   curl -i http://127.0.0.1:8080/orders -H "Authorization: Bearer $TOKEN"
  *
- * After `npx mintmark session revoke --user demo` the same request is refused within a minute.
+ * After `./mintmark session revoke --user demo` the same request is refused within a minute.
  */
 import process from 'node:process'
 import { fastify } from 'fastify'

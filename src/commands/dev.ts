@@ -13,6 +13,9 @@ const demoResource = 'https://api.example'
 const demoScope = 'read write'
 const demoName = 'demo'
 
+/** How the command is called: what runs from its source is in a checkout. */
+const program = import.meta.filename.endsWith('.ts') ? './mintmark' : 'mintmark'
+
 /** `mintmark dev`: the server, with something to try it on. */
 export function devCommand(program: Command, terminal: Terminal): void {
   verb(program, 'dev', 'run the server, with a demo client and user in an empty database', [
@@ -92,7 +95,7 @@ function firstSteps(url: string, { clientSecret, password }: Demo): string[] {
 function laterSteps(home: string): string[] {
   return [
     `The database in ${home} has clients already. Their secrets are not stored; for new ones of the demo:`,
-    `  npx mintmark client rotate-secret ${demoName}`,
-    `  npx mintmark user passwd ${demoName}`,
+    `  ${program} client rotate-secret ${demoName}`,
+    `  ${program} user passwd ${demoName}`,
   ]
 }

@@ -96,7 +96,7 @@ t.test('docs/clients.md: each kind of client, made by its command, works with it
   t.equal(sections.length, 6)
   for (const section of sections) {
     const [title = ''] = section.split('\n')
-    const command = here(block(section, 'sh').trim()).replace('npx mintmark ', '')
+    const command = here(block(section, 'sh').trim()).replace(/^mintmark /, '')
     const created = await call(command, { env })
     t.equal(created.code, 0, `${title}: ${created.stderr}`)
     await server.follow()

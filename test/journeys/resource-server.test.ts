@@ -214,7 +214,8 @@ t.test('the examples: two APIs, and a server that revokes, goes away and comes b
     t.equal((await get(url, revoked)).status, 401)
   }
   await succeed('session revoke --user demo --yes', { env })
-  await start(t, root, [mainFile, 'dev'], dev)
+  const again = await start(t, root, [mainFile, 'dev'], dev)
+  t.match(again.output, /^  \.\/mintmark user passwd demo$/m, 'what is told to be run can be run')
   for (const { name, url } of apis) {
     await until(async () => (await get(url, kept)).status === 401)
     t.pass(`${name}: what was revoked meanwhile is refused once the server is back`)
