@@ -65,7 +65,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   const { config } = ctx
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
   const sendError = errorSender(ctx)
-  const headers = defaultHeaders(config.issuer)
+  const begin = answerBeginner(config)
   const app = fastify({
     loggerInstance: ctx.log,
     // Where each request is to be logged, that is done below: Fastify's own line has the query string in it.
@@ -85,7 +85,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     // While it closes, what arrives is still answered, and the connection closed with the answer.
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => {
-      reply.headers({ ...headers, 'x-request-id': request.id })
+      begin(request, reply)
       void sendError(error, request, reply)
     },
     clientErrorHandler: malformedHttpAnswerer(ctx.pressure.stalled),
@@ -102,7 +102,11 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   app.setNotFoundHandler(() => {
     throw notFound()
   })
-  beginAnswers(app, config, headers)
+  app.addHook('onRequest', (request, reply, done) => {
+    begin(request, reply)
+    if (isAboutServer(request.raw)) return void reply.code(204).header('allow', methodsOfAll).send()
+    done()
+  })
   app.register(cors, corsOptions(openOrigins(ctx)))
   // After CORS has set its headers, which belong to these refusals too.
   app.addHook('onRequest', (request, _reply, done) => done(earlyRefusal(ctx, request)))
@@ -126,17 +130,16 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   return app
 }
 
-/** What each answer has, and of each request what may be believed. */
-function beginAnswers(app: FastifyInstance, config: Config, headers: Readonly<Record<string, string>>): void {
+/** Of each request it leaves what may be believed, and gives the answer what each has. */
+function answerBeginner(config: Config): (request: FastifyRequest, reply: FastifyReply) => void {
+  const headers = defaultHeaders(config.issuer)
   const guardClientCert = clientCertGuard(config)
   const readForwardedFor = forwardedForReader(config)
-  app.addHook('onRequest', (request, reply, done) => {
-    guardClientCert(request.raw)
-    readForwardedFor(request.raw)
-    reply.headers(headers).header('x-request-id', request.id)
-    if (isAboutServer(request.raw)) return void reply.code(204).header('allow', methodsOfAll).send()
-    done()
-  })
+  return ({ raw, id }, reply) => {
+    guardClientCert(raw)
+    readForwardedFor(raw)
+    reply.headers(headers).header('x-request-id', id)
+  }
 }
 
 function addParsers(app: FastifyInstance): void {
@@ -245,8 +248,9 @@ function errorSender(ctx: Context) {
   const isNews = oncePerSecond()
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const error = oauthErrorOf(thrown, request)
-    const { code, status, cause, message } = error
-    const details = { error: code, status, ...(cause instanceof Error ? { err: cause } : { cause }) }
+    const { code, status, cause, message, facts } = error
+    const why = cause instanceof Error ? { err: cause } : { cause }
+    const details = { error: code, status, ...why, address: normalAddress(request.ip), ...facts }
     // While something is away, every request would say so.
     const isOurs = code === 'temporarily_unavailable' && status >= 500
     const isWorthSaying = !isOurs || isNews(`${message} ${cause instanceof Error ? cause.message : ''}`)

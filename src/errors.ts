@@ -21,6 +21,8 @@ export interface OAuthErrorOptions extends ErrorOptions {
   readonly status?: number
   /** When to come back, in seconds. */
   readonly retryAfter?: number
+  /** What else the line of the log has. Nothing secret, and nothing that a stranger has typed. */
+  readonly facts?: Readonly<Record<string, unknown>>
 }
 
 /**
@@ -32,12 +34,14 @@ export class OAuthError extends Error {
   readonly code: OAuthErrorCode
   readonly status: number
   readonly retryAfter: number | undefined
+  readonly facts: OAuthErrorOptions['facts']
 
   constructor(code: OAuthErrorCode, description: string, options: OAuthErrorOptions = {}) {
     super(description, options)
     this.code = code
     this.status = options.status ?? statuses[code]
     this.retryAfter = options.retryAfter
+    this.facts = options.facts
   }
 
   toJSON() {

@@ -1,6 +1,6 @@
 import { auditEntry } from '../audit-trail.ts'
 import type { Context } from '../context.ts'
-import { OAuthError } from '../errors.ts'
+import { OAuthError, type OAuthErrorOptions } from '../errors.ts'
 import { normalAddress } from '../http/addresses.ts'
 import type { IncomingRequest } from '../http/caller.ts'
 import {
@@ -63,10 +63,13 @@ function wrongCredentials(
   { id, reason }: { readonly id: string; readonly reason: string },
 ): OAuthError {
   const retryAfter = throttle.countWrongCredentials(id)
+  const event = retryAfter > 0 ? 'client_throttled' : 'client_refused'
+  // Not the id that was sent, where there is no such client: people type their passwords anywhere.
+  const facts = { event, ...(client && { client_id: client.id }) }
   audit.note(
     auditEntry({
       at: now(),
-      event: retryAfter > 0 ? 'client_throttled' : 'client_refused',
+      event,
       actor: 'nobody',
       clientId: client?.id,
       address: normalAddress(request.ip),
@@ -74,11 +77,12 @@ function wrongCredentials(
       detail: { reason },
     }),
   )
-  if (retryAfter === 0) return refused(reason)
+  if (retryAfter === 0) return refused(reason, facts)
   return new OAuthError('temporarily_unavailable', 'too many wrong client credentials, come back later', {
     status: 429,
     retryAfter,
     cause: reason,
+    facts,
   })
 }
 
@@ -226,7 +230,8 @@ function readBasic(authorization: string): Credentials {
   return { id, secret: secret === '' ? undefined : secret }
 }
 
-const refused = (cause: string) =>
+const refused = (cause: string, facts?: OAuthErrorOptions['facts']) =>
   new OAuthError('invalid_client', 'the client is unknown, disabled, or has not authenticated as it must', {
     cause,
+    ...(facts && { facts }),
   })

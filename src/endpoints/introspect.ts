@@ -56,7 +56,8 @@ async function authenticateCaller(
   } catch (error) {
     // RFC 9701 §5 demands 400 where RFC 7662 §2.3 has 401.
     if (!isSigned || !(error instanceof OAuthError) || error.status !== 401) throw error
-    throw new OAuthError(error.code, error.message, { status: 400, cause: error.cause })
+    const { code, message, cause, facts } = error
+    throw new OAuthError(code, message, { status: 400, cause, ...(facts && { facts }) })
   }
 }
 

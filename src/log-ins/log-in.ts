@@ -38,6 +38,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
       status: 429,
       retryAfter,
       cause: `the limit of wrong guesses for this ${limit} is reached`,
+      facts: { event: 'log_in_throttled', ...whereFrom(logIn) },
     })
   }
   try {
@@ -59,10 +60,20 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
         detail: { reason },
       }),
     )
-    throw new OAuthError('invalid_grant', 'the user name or the password is wrong', { cause: reason })
+    const facts = { event: 'log_in_failed', ...whereFrom(logIn) }
+    throw new OAuthError('invalid_grant', 'the user name or the password is wrong', { cause: reason, facts })
   } finally {
     attempt.giveBack()
   }
+}
+
+/**
+ * For the log, whose readers may shut an address out: that of whoever guesses, and under no such name that of a client
+ * through which all users come.
+ */
+function whereFrom({ client, caller: { address, source } }: LogIn) {
+  const from = source === undefined ? { address: undefined, client_address: address } : { address }
+  return { client_id: client.id, ...from }
 }
 
 /** What is known of the user's sources after this log-in; undefined when that is what was known before. */
