@@ -44,11 +44,15 @@ t.test(
   async t => {
     const { server, key, assertion } = await world(t)
     const { now } = server.ctx
-    const cases: [title: string, jwt: () => Promise<string>, more?: Record<string, string>][] = [
+    type Case = [title: string, jwt: () => Promise<string>, more?: Record<string, string>]
+    const cases: Case[] = [
       ['without a kid', () => assertion()],
       ['with the kid of its key', () => assertion({}, { kid: 'one' })],
-      ['C-16 with the type of rfc7523bis', () => assertion({}, { typ: 'client-authentication+jwt' })],
-      ['with the type that most libraries send', () => assertion({}, { typ: 'JWT' })],
+      // RFC 7515 §4.1.9: media types, with or without `application/`, in any case.
+      ...[
+        ...['JWT', 'jwt', 'application/jwt', 'Application/JWT', 'client-authentication+jwt'],
+        ...['application/client-authentication+jwt', 'Client-Authentication+JWT'],
+      ].map((typ): Case => [`C-16 with the type ${typ}`, () => assertion({}, { typ })]),
       ['C-16 with the issuer as a list of one', () => assertion({ aud: ['https://as.example'] })],
       ['C-17 with its client_id in the body', () => assertion(), { client_id: 'web' }],
       ['with nbf and claims that nobody knows', () => assertion({ nbf: now(), x: 1 })],
@@ -56,7 +60,9 @@ t.test(
       ['with a fraction of a second', () => assertion({ exp: now() + 9.5, iat: now() - 0.5 })],
       ['in the last second of a clock that is late', () => assertion({ exp: now() - 59 })],
       ['in the first second of a clock that is early', () => assertion({ iat: now() + 60, nbf: now() + 60 })],
-      ['with the longest life', () => assertion({ exp: now() + 660 })],
+      ['with the longest life, without iat', () => assertion({ exp: now() + 660, iat: undefined })],
+      ['for an hour', () => assertion({ exp: now() + 3600 })],
+      ['for an hour, in the last second', () => assertion({ exp: now() + 2941, iat: now() - 659 })],
     ]
     for (const alg of ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']) {
       const own = alg === 'ES256' ? key : await testKey(alg)
@@ -157,7 +163,9 @@ t.test('C-15 to C-19 every defect that RFC 7521 §4.2 and RFC 7523 §3 name is r
     ['C-15 an exp that is a text', () => assertion({ exp: String(now() + 60) })],
     ['C-15 expired', () => assertion({ exp: now() - 60 })],
     ['an exp of infinity', () => infinite(key)],
-    ['a life that is too long', () => assertion({ exp: now() + 661 })],
+    ['a life that is too long, without iat', () => assertion({ exp: now() + 661, iat: undefined })],
+    ['an iat that is too long ago', () => assertion({ exp: now() + 2940, iat: now() - 660 })],
+    ['for ever, without iat', () => infinite(key, { iat: undefined })],
     ['an iat in the future', () => assertion({ iat: now() + 61 })],
     ['an iat that is a text', () => assertion({ iat: String(now()) })],
     ['an iat that is null', () => assertion({ iat: null })],
@@ -176,6 +184,8 @@ t.test('C-15 to C-19 every defect that RFC 7521 §4.2 and RFC 7523 §3 name is r
     ['RFC 8725 §3.11 another kind of JWT', () => assertion({}, { typ: 'at+jwt' })],
     ['RFC 8725 §3.11 a DPoP proof', () => assertion({}, { typ: 'dpop+jwt' })],
     ['RFC 8725 §3.11 a type that is no text', () => assertion({}, { typ: ['JWT'] })],
+    ['RFC 8725 §3.11 a type of another kind of media', () => assertion({}, { typ: 'text/jwt' })],
+    ['RFC 8725 §3.11 an empty type', () => assertion({}, { typ: '' })],
     ['C-17 another client_id', () => assertion(), { client_id: 'open' }],
     ['C-17 the client_id of another with the same key', () => assertion(), { client_id: 'twin' }],
     ['C-4 a secret too', () => as('secretive'), secretive.form],
@@ -215,8 +225,119 @@ function payloadWith(changes: object): string {
 const macOf = (key: TestKey) =>
   macJwt(JSON.stringify(key.publicJwk), { alg: 'HS256' }, assertionClaims('web', 1_900_000_000))
 
-const infinite = (key: TestKey) =>
-  signJwt(key, { alg: 'ES256' }, JSON.stringify(assertionClaims('web', 0)).replace('"exp":60', '"exp":1e999'))
+const infinite = (key: TestKey, changes: Record<string, unknown> = {}) => {
+  const claims = JSON.stringify(assertionClaims('web', 0, changes))
+  return signJwt(key, { alg: 'ES256' }, claims.replace('"exp":60', '"exp":1e999'))
+}
+
+t.test(
+  'C-15 which claim of an assertion is wrong is told, and of the client nothing (RFC 7521 §4.2.1)',
+  async t => {
+    const { server, assertion } = await world(t)
+    const { now } = server.ctx
+    const stranger = await testKey()
+    await server.client('off', {
+      isPublic: true,
+      auth_method: 'private_key_jwt',
+      jwks: jwksOf(stranger.publicJwk),
+      disabled_at: 1,
+    })
+    await server.client('secretive')
+    const claims: [claims: object, told: RegExp, header?: object][] = [
+      [{ iss: 'x' }, /\biss and sub\b/],
+      [{ aud: 'https://other.example' }, /\baud\b/],
+      [{ exp: undefined }, /\bexp\b/],
+      [{ exp: now() - 60 }, /expired \(exp\)/],
+      [{ exp: now() + 661, iat: undefined }, /\bexp\b.*no iat/],
+      [{ exp: now() + 2940, iat: now() - 660 }, /\biat\b.*ago/],
+      [{ iat: now() + 61 }, /\biat\b.*future/],
+      [{ nbf: now() + 61 }, /\bnbf\b.*future/],
+      [{ jti: '' }, /\bjti\b/],
+      [{}, /\btyp\b/, { typ: 'at+jwt' }],
+    ]
+    /** Nobody learns which of these there are, how they authenticate, or who may use them. */
+    const clients = ['web', 'off', 'secretive', 'nobody']
+    const post = async (jwt: string, more = {}) => {
+      const response = await server.post('/revoke', { token: 'x', ...assertionForm(jwt), ...more })
+      isOAuthError(t, response, 401, 'invalid_client', `of ${jwt.slice(0, 9)}…`)
+      return String(response.json().error_description)
+    }
+    for (const [changes, told, header] of claims) {
+      const texts = new Set<string>()
+      for (const id of clients)
+        texts.add(await post(await assertion({ iss: id, sub: id, ...changes }, header, stranger)))
+      t.equal(texts.size, 1, 'the same of every client')
+      t.match([...texts][0], told)
+      t.match([...texts][0], /^the client assertion is not valid: /)
+    }
+    const unsigned = new Set<string>()
+    for (const id of clients) unsigned.add(await post(await assertion({ iss: id, sub: id }, {}, stranger)))
+    t.strictSame([...unsigned], ['the client is unknown, disabled, or has not authenticated as it must'])
+    t.match(await post(await assertion(), { client_id: 'x' }), /client_id differs from the sub/)
+    const used = await assertion()
+    await server.post('/revoke', { token: 'x', ...assertionForm(used) })
+    t.match(await post(used), /its jti was used before/)
+  },
+)
+
+t.test('C-8 wrong assertions are limited alike, whether there is a client or not', async t => {
+  const { server, assertion } = await world(t)
+  const stranger = await testKey()
+  await server.client('off', { isPublic: true, auth_method: 'private_key_jwt', disabled_at: 1 })
+  for (const changes of [{}, { jti: '' }]) {
+    for (const id of ['web', 'off', 'nobody']) {
+      let statuses = ''
+      for (let i = 0; i < 51; i++) {
+        const jwt = await assertion({ iss: id, sub: id, ...changes }, {}, stranger)
+        statuses += ` ${(await server.post('/revoke', { token: 'x', ...assertionForm(jwt) })).statusCode}`
+      }
+      t.match(statuses, /^( 401){50} 429$/, id)
+    }
+    server.tick(3600)
+  }
+})
+
+await forEachEngine(
+  t,
+  'C-18 an assertion for an hour counts once, on whichever server, and is good for ten minutes',
+  async (t, env) => {
+    const { server, assertion, post } = await world(t, {}, env)
+    const beside = await startServer(t, besideEnv(server))
+    const tick = (seconds: number) => [server, beside].forEach(one => one.tick(seconds))
+    const { db, now } = server.ctx
+    const used = await assertion({ exp: now() + 3600 })
+    const kept = await assertion({ exp: now() + 3600 })
+    const early = await assertion({ exp: now() + 3600, iat: now() + 60 })
+    for (const jwt of [used, early]) t.equal((await post(jwt)).statusCode, 200)
+    for (const seconds of [0, 1, 599, 59]) {
+      tick(seconds)
+      t.equal(await forgetUses(db, now(), 1000), 0, 'its use is remembered')
+      for (const to of [server, beside])
+        isOAuthError(t, await post(used, {}, to), 401, 'invalid_client', 'again')
+    }
+    t.equal(
+      (await post(kept, {}, beside)).statusCode,
+      200,
+      'one that was not used is good to the last second',
+    )
+    tick(1)
+    t.equal(await forgetUses(db, now(), 1000), 2, 'then both are forgotten')
+    for (const jwt of [used, kept]) {
+      for (const to of [server, beside])
+        isOAuthError(t, await post(jwt, {}, to), 401, 'invalid_client', 'too old')
+    }
+    isOAuthError(
+      t,
+      await post(early),
+      401,
+      'invalid_client',
+      'that of a clock that is early is remembered for longer',
+    )
+    tick(60)
+    t.equal(await forgetUses(db, now(), 1000), 1)
+    isOAuthError(t, await post(early, {}, beside), 401, 'invalid_client', 'until it is too old as well')
+  },
+)
 
 await forEachEngine(
   t,

@@ -127,7 +127,7 @@ t.test('Q-1 Q-2 every defect that RFC 9449 §4.3 names is refused, and costs not
     ['3 an iat that is no number', await make({ iat: null })],
     ['4 no typ', await make({}, { typ: undefined })],
     ['4 another typ', await make({}, { typ: 'at+jwt' })],
-    ['4 a typ in another case', await make({}, { typ: 'DPoP+JWT' })],
+    ['4 a typ of another kind of media', await make({}, { typ: 'text/dpop+jwt' })],
     ['5 no alg', await make({}, { alg: undefined })],
     [
       '5 alg none',
@@ -258,6 +258,11 @@ t.test('Q-1 what RFC 9449 allows is taken', async t => {
     ['11 an iat at the edge', await make({ iat: now - proofSeconds })],
     ['11 a fast clock', await make({ iat: now + proofSeconds })],
     ['11 a fraction of a second', await make({ iat: now - 0.5 })],
+    ...(await Promise.all(
+      ['DPoP+JWT', 'application/dpop+jwt', 'Application/DPoP+jwt'].map(
+        async (typ): Promise<[string, string]> => [`4 the typ ${typ}`, await make({}, { typ })],
+      ),
+    )),
     ['claims and header members that nobody knows', await make({ a: 1, ath: 'x' }, { kid: 'x', a: 1 })],
   ]
   for (const alg of ['RS256', 'PS256', 'Ed25519', 'EdDSA']) {

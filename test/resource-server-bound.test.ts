@@ -111,6 +111,9 @@ t.test('Q-1 Q-8 Q-11 a token that is bound to a key is good with a new proof of 
     'clocks may differ',
   )
   t.match(await get(verifier, dpop, await proof({ nonce: 'x', exp: server.ctx.now() + 1 })), { sub: 'u' })
+  for (const typ of ['DPoP+JWT', 'application/dpop+jwt', 'Application/DPoP+jwt']) {
+    t.match(await get(verifier, dpop, await proof({}, { typ })), { sub: 'u' }, typ)
+  }
   for (const alg of ['RS256', 'PS256', 'Ed25519', 'EdDSA']) {
     const other = await testKey(alg)
     const text = await token({ jkt: other.jkt })
@@ -152,6 +155,7 @@ t.test('Q-1 Q-8 Q-11 a token that is bound to a key is good with a new proof of 
     ['3 an iat that is a text', await proof({ iat: String(now) })],
     ['4 no typ', await proof({}, { typ: undefined })],
     ['4 another typ', await proof({}, { typ: 'JWT' })],
+    ['4 a typ of another kind of media', await proof({}, { typ: 'text/dpop+jwt' })],
     [
       '5 alg none',
       `${Buffer.from(JSON.stringify(proofHeader(key, { alg: 'none' }))).toString('base64url')}.e30.`,
@@ -177,9 +181,23 @@ t.test('Q-1 Q-8 Q-11 a token that is bound to a key is good with a new proof of 
     ['12 another key', await proof({}, {}, other)],
     ['Q-4 it was used before', used],
   ]
+  /** What the sender is told, by the number of the check. */
+  const told: Readonly<Record<string, RegExp>> = {
+    '1': /no proof|no JWT/,
+    '3': /jti|htm|htu|iat/,
+    '4': /the typ\b/,
+    '6': /jwk/,
+    '8': /the htm\b/,
+    '9': /the htu\b/,
+    '11': /the (iat|exp)\b/,
+    '12': /the ath\b|its jwk\b/,
+    'Q-4': /the jti\b/,
+  }
   for (const [title, field, more] of cases) {
     const error = await refusal(get(verifier, dpop, field, more))
     t.match(error, { code: 'invalid_dpop_proof', status: 401 }, `${title}: ${String(error.cause)}`)
+    t.match(error.message, /^the DPoP proof is not valid: [\w+, ]+$/, `${title}: says why`)
+    t.match(error.message, told[title.split(' ')[0] ?? ''] ?? /./, `${title}: says which claim`)
     t.match(error.headers()['www-authenticate'], /^DPoP realm="api", error="invalid_dpop_proof", .*, algs="/)
   }
 })

@@ -142,6 +142,9 @@ t.test('RFC 9068 §4: what is no good access token for this API is refused, with
   const list = (await server.request({ url: '/status-lists/0' })).body
   const { status, ...withoutStatus } = claims
 
+  for (const typ of ['application/at+jwt', 'AT+JWT']) {
+    t.match(await verifier.verify(await signed({}, typ)), { jti: claims.jti }, `RFC 7515 §4.1.9 ${typ}`)
+  }
   const refused: [title: string, token: string][] = [
     ['nothing', ''],
     ['garbage', 'garbage'],

@@ -7,7 +7,9 @@ import {
   isSignedByClient,
   judgeAssertion,
   readAssertion,
+  type AssertionVerdict,
   type UnverifiedAssertion,
+  type ValidAssertion,
 } from '../keys/assertion.ts'
 import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../keys/certificate.ts'
 import { decodeFormComponent, type Form } from '../protocol/form.ts'
@@ -25,7 +27,8 @@ const noHash = Buffer.alloc(32)
  * `client_secret_post`, `private_key_jwt` (RFC 7523 §2.2), `tls_client_auth` or `self_signed_tls_client_auth`
  * (RFC 8705 §2). A client that has credentials must prove them, and credentials that come along are never ignored.
  *
- * Why a client is refused goes to the log alone: its caller cannot tell an unknown client from a wrong secret.
+ * Why a client is refused goes to the log alone: its caller cannot tell an unknown client from a wrong secret. But what is
+ * wrong with the claims of an assertion it is told, whether the client is known or not (RFC 7521 §4.2.1).
  * Does NOT check what the client may do.
  */
 export async function authenticateClient(
@@ -37,19 +40,41 @@ export async function authenticateClient(
   if (!clientIdPattern.test(id)) throw refused('the client_id has characters or a length that none has')
   const client = await ctx.registry.findClient(id)
 
+  const wrong = (refusal: Refusal) => wrongCredentials(ctx, request, client, { id, ...refusal })
+  const judged = assertion && judge(ctx, assertion)
+  if (judged?.kind === 'invalid') throw wrong({ reason: ofAssertion(judged.reason), isTold: true })
   // The same work whether the client is known or not.
   if (secret !== undefined && !isSecretOf(client, hashSecret(secret), ctx.now())) {
-    throw wrongCredentials(ctx, request, client, { id, reason: whyNoSecret(client) })
+    throw wrong({ reason: whyNoSecret(client) })
   }
-  if (!client) throw refused('the client is unknown')
-  if (client.disabled_at !== null) throw refused('the client is disabled')
+  if (!client || client.disabled_at !== null) {
+    const reason = client ? 'the client is disabled' : 'the client is unknown'
+    throw assertion ? wrong({ reason }) : refused(reason)
+  }
   if (secret !== undefined) return client
-  const reason = assertion
-    ? await whyUnproven(ctx, client, assertion)
-    : await whyNoCertificate(ctx, client, request)
-  if (reason !== undefined) throw wrongCredentials(ctx, request, client, { id, reason })
+  if (assertion && judged) {
+    const refusal = await whyUnproven(ctx, client, assertion, judged)
+    if (refusal) throw wrong(refusal)
+    return client
+  }
+  const reason = await whyNoCertificate(ctx, client, request)
+  if (reason !== undefined) throw wrong({ reason })
   return client
 }
+
+/** Why credentials are of no use. */
+interface Refusal {
+  readonly reason: string
+  /** Whether the caller is told, for it says nothing of the client: then the text is constant. */
+  readonly isTold?: boolean
+}
+
+function judge(ctx: Context, assertion: UnverifiedAssertion): AssertionVerdict {
+  const { issuer, clockSkewSeconds: skewSeconds } = ctx.config
+  return judgeAssertion(assertion, { issuer, now: ctx.now(), skewSeconds })
+}
+
+const ofAssertion = (reason: string) => `the client assertion is not valid: ${reason}`
 
 /**
  * What a wrong secret, assertion or certificate is answered with: beyond the limit 429, which slows down whoever loops. Who
@@ -60,7 +85,7 @@ function wrongCredentials(
   { throttle, audit, now }: Context,
   request: IncomingRequest,
   client: Client | undefined,
-  { id, reason }: { readonly id: string; readonly reason: string },
+  { id, reason, isTold = false }: Refusal & { readonly id: string },
 ): OAuthError {
   const retryAfter = throttle.countWrongCredentials(id)
   const event = retryAfter > 0 ? 'client_throttled' : 'client_refused'
@@ -77,7 +102,9 @@ function wrongCredentials(
       detail: { reason },
     }),
   )
-  if (retryAfter === 0) return refused(reason, facts)
+  if (retryAfter === 0) {
+    return isTold ? new OAuthError('invalid_client', reason, { facts }) : refused(reason, facts)
+  }
   return new OAuthError('temporarily_unavailable', 'too many wrong client credentials, come back later', {
     status: 429,
     retryAfter,
@@ -98,23 +125,25 @@ function isSecretOf(client: Client | undefined, hash: Buffer, now: number): bool
   return isCurrent || (isOld && now < (client?.old_secret_expires_at ?? 0))
 }
 
-/** Why the client has not signed the assertion, for us, just now, and only once (RFC 7523 §3); undefined if it has. */
+/** Why the client has not signed the assertion, and only once (RFC 7523 §3); undefined if it has. */
 async function whyUnproven(
   ctx: Context,
   client: Client,
   assertion: UnverifiedAssertion,
-): Promise<string | undefined> {
-  const now = ctx.now()
-  const isMoving = client.keys_expire_at !== null && now < client.keys_expire_at
+  { replayId, expiresAt }: ValidAssertion,
+): Promise<Refusal | undefined> {
+  const isMoving = client.keys_expire_at !== null && ctx.now() < client.keys_expire_at
   if (client.auth_method !== 'private_key_jwt' && !isMoving) {
-    return 'the client is not registered for private_key_jwt'
+    return { reason: 'the client is not registered for private_key_jwt' }
   }
-  const demands = { issuer: ctx.config.issuer, now, skewSeconds: ctx.config.clockSkewSeconds }
-  const verdict = judgeAssertion(assertion, demands)
-  if (verdict.kind === 'invalid') return `the client assertion is not good: ${verdict.reason}`
-  if (!(await isSigned(ctx, client, assertion))) return 'no key of the client has signed the assertion'
-  const isFirst = await ctx.db.rememberUse({ id: verdict.replayId, expiresAt: verdict.expiresAt })
-  return isFirst ? undefined : 'the client assertion was used before'
+  if (!(await isSigned(ctx, client, assertion)))
+    return { reason: 'no key of the client has signed the assertion' }
+  if (await ctx.db.rememberUse({ id: replayId, expiresAt })) return undefined
+  // Whoever sends it has got what the client has signed.
+  return {
+    reason: ofAssertion('its jti was used before, each request needs an assertion of its own'),
+    isTold: true,
+  }
 }
 
 /** A key that is not known here may be new: then it is looked for where the client publishes its keys. */
@@ -207,7 +236,9 @@ function readAssertionCredentials(authorization: string | undefined, form: Form)
     throw new OAuthError('invalid_client', 'the client_assertion is no JWT with the client_id as its sub')
   }
   const id = form.get('client_id') ?? assertion.clientId
-  if (id !== assertion.clientId) throw refused('the client_id differs from the sub of the assertion')
+  if (id !== assertion.clientId) {
+    throw new OAuthError('invalid_client', 'the client_id differs from the sub of the client_assertion')
+  }
   return { id, secret: undefined, assertion }
 }
 

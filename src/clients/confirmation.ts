@@ -82,7 +82,7 @@ export function boundKey(client: Client, confirmation: Confirmation | undefined)
  * that nobody fills the memory of proofs with their own.
  */
 export async function spendProof({ db }: Context, { replayId, expiresAt }: Proof): Promise<void> {
-  if (!(await db.rememberUse({ id: replayId, expiresAt }))) throw badProof('it was used before')
+  if (!(await db.rememberUse({ id: replayId, expiresAt }))) throw badProof('the jti was used before')
 }
 
 const badProof = (reason: string) =>

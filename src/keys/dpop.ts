@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { isType } from '../protocol/media-type.ts'
 import { normalUrl } from '../protocol/normal-url.ts'
 import { isObject, isPrivateJwk, jwkThumbprint, publicKeyOf, readJwt } from './jws.ts'
 
@@ -47,7 +48,7 @@ export function checkProof(header: string, demands: ProofDemands): ProofVerdict 
   if (!jwt) return invalid('the DPoP header is not one well-formed JWT')
   const { jwk } = jwt.header
   const { jti, htm, htu, iat, nonce, ath } = jwt.claims
-  if (jwt.header['typ'] !== 'dpop+jwt') return invalid('the typ is not dpop+jwt')
+  if (!isType(jwt.header['typ'], 'dpop+jwt')) return invalid('the typ is not dpop+jwt')
   if (!isObject(jwk)) return invalid('there is no jwk')
   if (isPrivateJwk(jwk)) return invalid('the jwk holds a private key')
   if (typeof jti !== 'string' || jti === '') return invalid('there is no jti')

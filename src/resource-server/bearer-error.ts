@@ -31,6 +31,8 @@ const descriptions: Readonly<Record<BearerErrorCode, string>> = {
 export interface BearerErrorOptions extends ErrorOptions {
   /** The scope that is needed, separated by spaces. */
   readonly scope?: string | undefined
+  /** What is said instead of the usual text of the code. Public and constant, without `"` and `\\`. */
+  readonly description?: string | undefined
   /** How the access token was sent, or should have been. Default: `Bearer`. */
   readonly scheme?: AuthScheme | undefined
 }
@@ -43,7 +45,8 @@ export const proofAlgorithms: readonly string[] = ['ES256', 'RS256', 'PS256', 'E
 
 /**
  * What a resource server answers instead of what was asked for. The message is public and the same for all reasons of a
- * code; `cause` says which one it is, and is for the log alone.
+ * code, but for DPoP proofs, whose sender has made what is wrong with them; `cause` says which reason it is, and is for the
+ * log alone.
  *
  * A fault of the authorization server, or of the way to it, is 503 and never 401: a client that reads 401 refreshes its
  * token, is refused again, and so on.
@@ -56,7 +59,7 @@ export class BearerError extends Error {
   readonly scheme: AuthScheme | undefined
 
   constructor(code: BearerErrorCode, options: BearerErrorOptions = {}) {
-    super(descriptions[code], options)
+    super(options.description ?? descriptions[code], options)
     this.code = code
     this.status = statuses[code]
     this.scope = options.scope

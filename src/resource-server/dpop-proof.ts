@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
-import { calculateJwkThumbprint, EmbeddedJWK, jwtVerify } from 'jose'
+import { calculateJwkThumbprint, EmbeddedJWK, errors, jwtVerify } from 'jose'
+import { isType } from '../protocol/media-type.ts'
 import { normalUrl } from '../protocol/normal-url.ts'
 import { BearerError, proofAlgorithms } from './bearer-error.ts'
 import type { Settings } from './settings.ts'
@@ -29,7 +30,7 @@ export function openProofs(
   const remember = settings.rememberProof ?? proofMemory(now)
 
   return async (header, { jkt, accessToken, method, path = '' }) => {
-    if (root === undefined) throw refused('the option url must say where clients reach this API')
+    if (root === undefined) throw unusable('the option url must say where clients reach this API')
     // Of several fields Node.js makes a list, or one text with commas, which is no JWT.
     if (typeof header !== 'string') throw refused('there is no proof, or there are several')
     if (header.length > proofLengthMax) throw refused('it is too long')
@@ -38,25 +39,29 @@ export function openProofs(
       clockTolerance: tolerance,
       currentDate: new Date(now()),
     }).catch((error: unknown) => {
-      throw refused('it is no JWT that is signed with the public key in it', error)
+      if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
+        throw refused(`the ${error.claim} is no time at which it is good`, error)
+      }
+      throw refused('it is no JWT that is signed with the public key in its jwk', error)
     })
     const { jti, htm, htu, iat, ath } = payload
-    if (protectedHeader.typ !== 'dpop+jwt') throw refused('the typ is not dpop+jwt')
+    if (!isType(protectedHeader.typ, 'dpop+jwt')) throw refused('the typ is not dpop+jwt')
     if ((await calculateJwkThumbprint(protectedHeader.jwk ?? {})) !== jkt) {
-      throw refused('its key is not the one that the token is bound to')
+      throw refused('its jwk is not the key that the token is bound to')
     }
     if (typeof jti !== 'string' || jti === '') throw refused('there is no jti')
     if (htm !== method) throw refused('the htm is another method')
     const url = normalUrl(root + path)
     if (typeof htu !== 'string' || url === undefined || normalUrl(htu) !== url) {
-      throw refused(`the htu is not ${url}`)
+      throw refused('the htu is another URL', new Error(`it is not ${url}`))
     }
     if (ath !== hash('sha256', accessToken, 'base64url')) throw refused('the ath is not that of the token')
     const age = now() / 1000 - (iat ?? NaN)
-    if (!(age <= proofSeconds + tolerance && age >= -tolerance)) throw refused('it is too old, or too new')
+    if (!(age <= proofSeconds + tolerance && age >= -tolerance))
+      throw refused('the iat is too long ago, or in the future')
     const id = hash('sha256', JSON.stringify([jkt, htm, url, jti]), 'base64url')
     const expiresAt = Math.ceil(iat ?? 0) + proofSeconds + Math.ceil(tolerance) + 1
-    if (!(await remember(id, expiresAt))) throw refused('it was used before')
+    if (!(await remember(id, expiresAt))) throw refused('the jti was used before')
   }
 }
 
@@ -81,8 +86,15 @@ export function proofMemory(
   }
 }
 
-const refused = (why: string, cause?: unknown) =>
-  new BearerError('invalid_dpop_proof', {
+/** `why` is constant, and told: whoever makes a proof knows what is in it. */
+const refused = (why: string, cause?: unknown) => {
+  const description = `the DPoP proof is not valid: ${why}`
+  return new BearerError('invalid_dpop_proof', {
     scheme: 'DPoP',
-    cause: new Error(`the DPoP proof is not good: ${why}`, { cause }),
+    description,
+    cause: new Error(why, { cause }),
   })
+}
+
+const unusable = (why: string) =>
+  new BearerError('invalid_dpop_proof', { scheme: 'DPoP', cause: new Error(why) })
