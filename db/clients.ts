@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import { sql as fragment, type Kysely, type UpdateObject } from 'kysely'
 import type { Writer } from './audit.ts'
 import type { ClientTable, Database, Tables } from './database.ts'
-import { insertEnding, type Ending, type EpochEnding } from './endings.ts'
+import { endEverySession, insertEnding, type Ending, type EpochEnding, type EveryEnding } from './endings.ts'
 import { raiseRevision } from './installation.ts'
 
 export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
@@ -162,25 +162,22 @@ const secretOfBefore = (oldExpiresAt: number | null) => ({
   old_secret_expires_at: oldExpiresAt,
 })
 
-/** A client, and the epoch from which on its sessions live. */
-export type RaisedClient = Pick<ClientTable, 'id' | 'epoch'>
-
 /** Ends all sessions of a client, or of every client, by raising the epochs. */
 export async function raiseClientEpochs(
   { transact }: Writer,
   id: string | undefined,
   end: { readonly reason: string; readonly now: number },
-): Promise<{ readonly clients: readonly RaisedClient[]; readonly ending: Ending }> {
+): Promise<EveryEnding> {
   return transact(async transaction => {
-    const rows = await transaction
+    await raiseRevision(transaction)
+    if (id === undefined) return endEverySession(transaction, end)
+    const clients = await transaction
       .updateTable('clients')
       .set({ epoch: fragment`epoch + 1` })
-      .$if(id !== undefined, query => query.where('id', '=', id ?? ''))
+      .where('id', '=', id)
       .returning(['id', 'epoch'])
       .execute()
-    await raiseRevision(transaction)
-    const ending = await insertEnding(transaction, id === undefined ? {} : { client_id: id }, end)
-    return { clients: rows, ending }
+    return { clients, ending: await insertEnding(transaction, { client_id: id }, end) }
   })
 }
 

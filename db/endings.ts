@@ -1,5 +1,5 @@
 import type { ExpressionBuilder, Selectable, Transaction } from 'kysely'
-import type { Database, EndingTable, Tables } from './database.ts'
+import type { ClientTable, Database, EndingTable, Tables } from './database.ts'
 import { writeEnds } from './revocations.ts'
 
 /**
@@ -29,6 +29,27 @@ export async function insertEnding(
     .values({ user_id, client_id, reason, ended_at: now, cursor: null, claimed_until: now + claimSeconds })
     .returningAll()
     .executeTakeFirstOrThrow()
+}
+
+/** A client, and the epoch from which on its sessions live. */
+export type RaisedClient = Pick<ClientTable, 'id' | 'epoch'>
+
+export interface EveryEnding {
+  readonly clients: readonly RaisedClient[]
+  readonly ending: Ending
+}
+
+/** Ends every session that there is, by raising the epoch of every client, in the transaction of what that is for. */
+export async function endEverySession(
+  transaction: Transaction<Tables>,
+  end: { readonly reason: string; readonly now: number },
+): Promise<EveryEnding> {
+  const clients = await transaction
+    .updateTable('clients')
+    .set(eb => ({ epoch: eb('epoch', '+', 1) }))
+    .returning(['id', 'epoch'])
+    .execute()
+  return { clients, ending: await insertEnding(transaction, {}, end) }
 }
 
 /** Takes over the oldest work that nobody is doing; undefined when there is none. Of several callers one gets it. */

@@ -1,6 +1,7 @@
 import { sql as fragment, type Kysely } from 'kysely'
 import type { Writer } from './audit.ts'
 import type { Database, InstallationTable, Tables } from './database.ts'
+import { endEverySession, type EveryEnding } from './endings.ts'
 
 export type NewInstallation = Omit<
   InstallationTable,
@@ -137,12 +138,28 @@ export async function tryWriting({ transact }: Database): Promise<void> {
   }
 }
 
-/** Gives the installation a new issuer; false when it is another's than `from` meanwhile. */
-export async function changeIssuer({ transact }: Writer, from: string, to: string): Promise<boolean> {
-  return transact(transaction => setIssuer(transaction, from, to))
+export interface IssuerChange {
+  readonly from: string
+  readonly to: string
+  readonly now: number
 }
 
-/** As `changeIssuer`, as part of a larger transaction. */
+/**
+ * Gives the installation a new issuer, and ends all sessions; undefined when it is another's than `from` meanwhile. Tokens of
+ * one issuer are of no use under another, but it may get its old name back one day, and they would live again.
+ */
+export async function changeIssuer(
+  { transact }: Writer,
+  { from, to, now }: IssuerChange,
+): Promise<EveryEnding | undefined> {
+  return transact(async transaction =>
+    (await setIssuer(transaction, from, to))
+      ? endEverySession(transaction, { reason: 'issuer changed', now })
+      : undefined,
+  )
+}
+
+/** Gives it a new issuer, and nothing else, as part of a larger transaction; false when it is another's meanwhile. */
 export async function setIssuer(transaction: Kysely<Tables>, from: string, to: string): Promise<boolean> {
   const { numUpdatedRows } = await transaction
     .updateTable('installation')

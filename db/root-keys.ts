@@ -1,8 +1,7 @@
 import type { Writer } from './audit.ts'
 import type { Transaction } from 'kysely'
-import type { RaisedClient } from './clients.ts'
 import type { Database, RootKeyTable, SigningKeyTable, Tables } from './database.ts'
-import { insertEnding, type Ending } from './endings.ts'
+import { endEverySession, type EveryEnding } from './endings.ts'
 import { raiseRevision, setIssuer } from './installation.ts'
 import { replaceAllKeys } from './signing-keys.ts'
 
@@ -39,12 +38,8 @@ export interface Beginning {
   readonly publish: () => readonly SigningKeyTable[]
 }
 
-export interface Begun extends RootKeyChange {
-  /** The clients whose sessions have ended. */
-  readonly clients: readonly RaisedClient[]
-  /** What is left to do: to write the end into each session. */
-  readonly ending: Ending
-}
+/** The sessions that have ended have to get their end written yet. */
+export interface Begun extends RootKeyChange, EveryEnding {}
 
 /**
  * Like `changeRootKey`, and revokes all signing keys for new ones that sign at once, and ends all sessions by raising the
@@ -101,13 +96,7 @@ async function begin(
 ): Promise<Begun> {
   const changed = await change(transaction, now, choose)
   await replaceAllKeys(transaction, { now, reason, keys: publish() })
-  const clients = await transaction
-    .updateTable('clients')
-    .set(eb => ({ epoch: eb('epoch', '+', 1) }))
-    .returning(['id', 'epoch'])
-    .execute()
-  const ending = await insertEnding(transaction, {}, { reason, now })
-  return { ...changed, clients, ending }
+  return { ...changed, ...(await endEverySession(transaction, { reason, now })) }
 }
 
 async function change(

@@ -10,7 +10,7 @@ import { openPasswords } from '../src/log-ins/passwords.ts'
 import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
 import { commandLine, issuer } from './cli.ts'
 import { forEachEngine } from './engines.ts'
-import { besideEnv, isOAuthError, startedAt, startServer, testClient } from './helper.ts'
+import { besideEnv, isOAuthError, startedAt, startServer, testClient, type TestServer } from './helper.ts'
 
 t.test(
   'an installation takes a new name: keys and passwords stay, and refresh tokens are made for the new one',
@@ -57,7 +57,7 @@ t.test(
       t.equal((await cli.call(`db adopt ${how} --yes`)).code, 1, `the issuer must be another one: ${how}`)
 
     const adopted = await cli.succeed('db adopt --moved --yes --json', { env })
-    t.strictSame(adopted.json(), { from: issuer, to: 'https://new.example' })
+    t.strictSame(adopted.json(), { from: issuer, to: 'https://new.example', sessions_revoked: 0 })
     t.equal((await cli.call('client list')).code, 1, 'the old name is refused')
 
     const after = await open('https://new.example')
@@ -113,8 +113,8 @@ await forEachEngine(
       isOAuthError(t, refused, 401, 'invalid_client', 'a secret of the original')
     }
     t.equal(
-      await changeIssuer(copy.ctx.db, 'https://as.example', 'https://other.example'),
-      false,
+      await changeIssuer(copy.ctx.db, { from: 'https://as.example', to: 'https://other.example', now: 1 }),
+      undefined,
       'only once',
     )
     for (const { access_token } of sessions)
@@ -168,3 +168,37 @@ t.test('a copy needs no root key of the original: without it, users get new pass
   t.equal((await call(`user passwd ${user.username} --password-stdin`, { env, input: password })).code, 0)
   t.equal((await copy.post('/token', { ...form, password })).statusCode, 200)
 })
+
+await forEachEngine(
+  t,
+  'what has ended with a name does not live again when an installation gets it back',
+  async (t, env) => {
+    const one = await startServer(t, env)
+    const web = await one.client('web')
+    const session = await one.logIn(web, await one.user())
+    const { access_token } = await one
+      .post('/token', { grant_type: 'client_credentials', ...web.form })
+      .then(answer => answer.json())
+    const cli = commandLine(t)
+    const move = (to: string) =>
+      cli.call('db adopt --moved --yes --json', { env: { ...besideEnv(one), MINTMARK_ISSUER: to } })
+    t.match((await move('https://new.example')).json(), { sessions_revoked: 2 })
+    const there = await startServer(t, { ...besideEnv(one), MINTMARK_ISSUER: 'https://new.example' })
+    const refused = (server: TestServer, token: string, title: string) =>
+      server
+        .post('/token', { grant_type: 'refresh_token', refresh_token: token, ...web.form })
+        .then(answer => isOAuthError(t, answer, 400, 'invalid_grant', title))
+    await refused(there, session.refresh_token, 'one of the old name')
+    const meanwhile = await there.logIn(web, { ...(await there.user('bob')) })
+
+    const back = await move(one.ctx.config.issuer)
+    t.match(back.json(), { sessions_revoked: 1 })
+    t.match(back.stderr, /"event":"client_revoked","client_id":"web","epoch":\d+,.*"reason":"issuer changed"/)
+    const again = await startServer(t, besideEnv(one))
+    await refused(again, session.refresh_token, 'one of the same name as before')
+    await refused(again, meanwhile.refresh_token, 'one of the name between')
+    for (const token of [session.access_token, session.refresh_token, access_token, meanwhile.access_token])
+      t.strictSame(await again.introspect(web, token), { active: false })
+    t.ok(await again.logIn(web, await again.user('carol')), 'and it goes on from there')
+  },
+)

@@ -9,6 +9,7 @@ import { schemaStatus } from '../../db/migrate.ts'
 import { describeDatabaseUrl } from '../database-url.ts'
 import { databaseOptions } from '../installation.ts'
 import { formatDuration } from '../protocol/duration.ts'
+import { logRevocation } from '../revocation/log-revocation.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { adoptAsCopy, issuersOf } from './db-adopt-copy.ts'
 import { copyCommand } from './db-copy.ts'
@@ -16,6 +17,7 @@ import { restoreCommand } from './db-restore.ts'
 import { CommandError, UsageError } from './failures.ts'
 import { counted, facts, formatBytes, formatTime } from './output.ts'
 import { confirm } from './prompt.ts'
+import { writeEnds } from './revocation.ts'
 
 /** `mintmark db`: the database as a whole. */
 export function dbCommands(program: Command, terminal: Terminal): void {
@@ -191,17 +193,23 @@ function progressOf({ note }: Run, file: string): (copied: { readonly part: numb
   }
 }
 
-/** The same installation under a new name. Its refresh tokens were made for the old one, and end by that. */
+/** The same installation under a new name. Whoever had a token of the old one has to sign in again. */
 async function adopt(run: Run, yes: true | undefined) {
   const { config, db, record } = await run.open({ mayCreate: false, isAdopted: true })
   const { from, to } = issuersOf(config, record)
   run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
   await confirm(run, `Give the installation the issuer ${to}? Every user has to sign in again.`, { yes })
   const entry = run.entry('issuer_changed', { detail: { from, to } })
-  if (!(await changeIssuer(audited(db, entry), from, to)))
-    throw new CommandError('another process has changed the issuer meanwhile: look again')
+  const end = { reason: 'issuer changed', at: run.now() }
+  const changed = await changeIssuer(audited(db, entry), { from, to, now: end.at })
+  if (!changed) throw new CommandError('another process has changed the issuer meanwhile: look again')
+  for (const { id: client_id, epoch } of changed.clients)
+    logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, end)
+  const sessions = await writeEnds(run, db, changed.ending)
   return {
-    text: `The installation is ${to} from now on. Refresh and access tokens of ${from} have ended; tell the resource servers.`,
-    json: { from, to },
+    text:
+      `The installation is ${to} from now on. Ended ${counted(sessions, 'session')}: refresh and access tokens of ${from} ` +
+      'are of no use any more, whatever name it gets later. Tell the resource servers.',
+    json: { from, to, sessions_revoked: sessions },
   }
 }
