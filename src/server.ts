@@ -106,7 +106,7 @@ export async function openContext(
       log,
     ),
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
-    lateness: openLateness(now),
+    lateness: openLateness(steady),
     pressure: openPressure(),
     brake: openBrake(),
     nextStatusPosition: openStatusPositions(db),

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { generationsInCrowd, type Crowd } from './crowds.ts'
 import { forcedLogOuts, type Loss } from './devices.ts'
 import { endedByOutage, type Outage } from './outages.ts'
 import { drawPlot } from './plot.ts'
@@ -31,11 +32,17 @@ const outages: readonly [name: string, outage: Outage, times: number][] = [
   ['2 hours, 60 % of the answers, 1,000 sessions', { sessions: 1000, minutes: 120, share: 0.6 }, 2],
   ['2 hours, 60 % of the answers, 5 sessions', { sessions: 5, minutes: 120, share: 0.6 }, 200],
 ]
+const crowds: readonly [name: string, crowd: Crowd][] = [
+  ['follows, among 400 users', { loss: 0, ownSessions: 0 }],
+  ['follows, among 400 users who lose 5 % of all answers', { loss: 0.05, ownSessions: 0 }],
+  ['follows, and is late in ten sessions of his own', { loss: 0, ownSessions: 10 }],
+]
 const tabs: readonly Tabs[] = ['careful', 'careless']
 
 const yearsOfDevices = 2000
 const yearsOfTabs = 10
 const thefts = 1000
+const theftsInCrowd = 20
 
 /** Runs one measurement for each policy. The same numbers fall for each, and in every run. */
 function ofEach<Result>(name: string, measure: (policy: Policy, random: () => number) => Result): Result[] {
@@ -70,6 +77,9 @@ const outageResults = outages.map(([name, outage, times]) =>
 )
 const thiefResults = thieves.map(thief =>
   ofEach(`a thief who ${thief}`, (policy, random) => generationsUntilSeen(policy, thief, thefts, random)),
+)
+const crowdResults = crowds.map(([name, crowd]) =>
+  ofEach(`a thief who ${name}`, (policy, random) => generationsInCrowd(policy, crowd, theftsInCrowd, random)),
 )
 
 function table(heading: string, rows: readonly (readonly [string, readonly string[]])[]): string {
@@ -131,6 +141,14 @@ process.stdout.write(
       named(
         thieves.map(thief => `who ${thief}`),
         thiefResults,
+        formatGenerations,
+      ),
+    ),
+    table(
+      `the same, with others around (the last of ${theftsInCrowd})`,
+      named(
+        crowds.map(([name]) => `who ${name}`),
+        crowdResults,
         formatGenerations,
       ),
     ),

@@ -18,7 +18,7 @@ export const ours: Policy = { name: '6 of 8 late', kind: 'rotate', retrySeconds:
 
 /** A session, as far as the judge looks at it. It has no expiry here: it ends only when it is revoked. */
 export interface Session {
-  readonly id: Buffer
+  readonly user: User
   generation: number
   window_generation: number
   window_opened_at: number
@@ -26,30 +26,36 @@ export interface Session {
   isRevoked: boolean
 }
 
+export interface User {
+  readonly id: Buffer
+  readonly source: string
+}
+
 /** A server in which time passes only when the simulation moves it. */
 export interface Server {
   /** Seconds since the epoch. */
   now: number
-  logIn(): Session
+  /** A session of a user of its own, unless one is given. */
+  logIn(user?: User): Session
   /** Answers a presented generation with the one that its holder is given, or ends the session. */
-  present(session: Session, generation: number): number | 'ended'
+  present(session: Session, generation: number, source?: string): number | 'ended'
 }
 
 export function openServer(policy: Policy): Server {
   const lateness = openLateness(() => Math.floor(server.now))
   const never = Number.MAX_SAFE_INTEGER
-  let sessions = 0
+  let users = 0
   const server: Server = {
     now: 1_900_000_000,
-    logIn: () => ({
-      id: Buffer.from(String(sessions++)),
+    logIn: user => ({
+      user: user ?? newUser(users++),
       generation: 0,
       window_generation: 0,
       window_opened_at: 0,
       late_history: 0,
       isRevoked: false,
     }),
-    present: (session, generation) => {
+    present: (session, generation, source = session.user.source) => {
       if (session.isRevoked) return 'ended'
       const now = Math.floor(server.now)
       const state = { ...session, expires_at: never, absolute_expires_at: never }
@@ -61,13 +67,18 @@ export function openServer(policy: Policy): Server {
       if (verdict.kind === 'rotate') rotate(session, now, policy)
       if (verdict.kind === 'late') {
         session.late_history = verdict.lateHistory
-        lateness.countLate(session.id)
+        lateness.countLate(session.user.id, source)
       }
-      lateness.countRefresh(session.id)
+      lateness.countRefresh(session.user.id, source)
       return session.generation
     },
   }
   return server
+}
+
+/** Each has an address of his own. */
+export function newUser(number: number): User {
+  return { id: Buffer.from(`user ${number}`), source: `source ${number}` }
 }
 
 /** What the statement in db/rotations.ts does. */

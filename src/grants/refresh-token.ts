@@ -46,7 +46,6 @@ export const refreshToken: Grant = async (ctx, client, form, caller, confirmatio
     const rotated = await rotate(ctx, client, presented)
     if (rotated) {
       ctx.counts.verdicts.rotate++
-      ctx.lateness.countRefresh(presented.sessionId)
       return granted(ctx, rotated, target ?? narrow(rotated), presented, presented.generation + 1)
     }
   }
@@ -95,7 +94,6 @@ async function judged(
     const target = narrow(session)
     const answered = await applyVerdict(ctx, client, presented, session)
     if (!answered) continue
-    ctx.lateness.countRefresh(presented.sessionId)
     return granted(ctx, answered, target, presented, answered.generation)
   }
   throw unavailable('a session was moved by other requests each time it was judged')
@@ -134,7 +132,7 @@ async function applyVerdict(
     case 'late':
       if (!(await markLate(recorded('session_late'), session, verdict.lateHistory))) return undefined
       verdicts.late++
-      ctx.lateness.countLate(session.id)
+      ctx.lateness.countLate(userOf(session), presented.caller.source)
       if (verdict.isOverLimit)
         log.warn(facts, 'too many late retries, let pass since many sessions have them')
       else log.info(facts, 'a refresh token was retried late')
@@ -255,11 +253,12 @@ function granted(
   presented: Presented,
   generation: number,
 ): Granted {
-  if (!session.user_id) throw new Error('unreachable: a machine session has no secret, so no refresh token')
+  const userId = userOf(session)
   const { sessionId, secret } = presented
+  ctx.lateness.countRefresh(userId, presented.caller.source)
   return {
     target,
-    subject: formatUuid(session.user_id),
+    subject: formatUuid(userId),
     sessionId,
     authTime: session.auth_time,
     amr: session.amr,
@@ -276,6 +275,11 @@ function granted(
       absoluteExpiresAt: session.absolute_expires_at,
     },
   }
+}
+
+function userOf({ user_id }: Pick<Session, 'user_id'>): Buffer {
+  if (!user_id) throw new Error('unreachable: a machine session has no secret, so no refresh token')
+  return user_id
 }
 
 /** One public text for all cases, so that nobody learns more than that the token is of no use; the log has the cause. */
