@@ -35,3 +35,8 @@ export async function setKnownSources(
     .onConflict(conflict => conflict.column('user_id').doUpdateSet({ sources }))
     .execute()
 }
+
+/** Part of the transaction that changes a password, or deletes the user: whoever knew the one before has been somewhere too. */
+export async function forgetKnownSources(transaction: Kysely<Tables>, userId: Buffer): Promise<void> {
+  await transaction.deleteFrom('known_sources').where('user_id', '=', userId).execute()
+}

@@ -22,6 +22,38 @@ export interface ThrottleFilling {
   readonly secondsWhenFull: number
 }
 
+/**
+ * How full buckets are by what all servers have told; without those that are empty. One that a wrong clock has made fuller
+ * than it can be is full, from now on.
+ */
+export async function readThrottles(
+  { sql }: Database,
+  buckets: readonly Pick<ThrottleFilling, 'key' | 'secondsWhenFull'>[],
+  now: number,
+): Promise<Throttle[]> {
+  const rows = await sql
+    .selectFrom('throttles')
+    .select(['key', 'empty_at as emptyAt'])
+    .where(
+      'key',
+      'in',
+      buckets.map(({ key }) => key),
+    )
+    .where('empty_at', '>', now)
+    .execute()
+  const fullUntil = (key: string) => now + (buckets.find(bucket => bucket.key === key)?.secondsWhenFull ?? 0)
+  for (const { key, emptyAt } of rows) {
+    if (emptyAt <= fullUntil(key)) continue
+    await sql
+      .updateTable('throttles')
+      .set({ empty_at: fullUntil(key) })
+      .where('key', '=', key)
+      .where('empty_at', '=', emptyAt)
+      .execute()
+  }
+  return rows.map(({ key, emptyAt }) => ({ key, emptyAt: Math.min(emptyAt, fullUntil(key)) }))
+}
+
 /** What servers on two keys would wait for from each other, they take in the same order. */
 const inOrder = (a: ThrottleFilling, b: ThrottleFilling) =>
   a.secondsWhenFull - b.secondsWhenFull || (a.key < b.key ? -1 : 1)

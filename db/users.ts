@@ -1,6 +1,7 @@
 import { sql as fragment } from 'kysely'
 import type { Writer } from './audit.ts'
 import type { Database, UserTable } from './database.ts'
+import { forgetKnownSources } from './known-sources.ts'
 import { insertEnding, type Ending, type EpochEnding } from './endings.ts'
 
 export async function findUser({ sql }: Database, username: string): Promise<UserTable | undefined> {
@@ -34,7 +35,10 @@ export async function insertUser({ transact }: Writer, user: UserTable): Promise
   })
 }
 
-/** Sets a new password and ends all of the user's sessions, by raising the epoch; undefined when there is no such user. */
+/**
+ * Sets a new password and ends all of the user's sessions, by raising the epoch; undefined when there is no such user. No
+ * source is known any more.
+ */
 export async function changePassword(
   db: Writer,
   id: Buffer,
@@ -111,7 +115,9 @@ async function endUser(
       .where('id', '=', id)
       .returning('epoch')
       .executeTakeFirst()
-    return raised && { ...(await insertEnding(transaction, { user_id: id }, end)), ...raised }
+    if (!raised) return undefined
+    if (changes.password_hash !== undefined) await forgetKnownSources(transaction, id)
+    return { ...(await insertEnding(transaction, { user_id: id }, end)), ...raised }
   })
 }
 
@@ -128,7 +134,7 @@ export async function deleteUser(
       .returning('epoch')
       .executeTakeFirst()
     if (!deleted) return undefined
-    await transaction.deleteFrom('known_sources').where('user_id', '=', id).execute()
+    await forgetKnownSources(transaction, id)
     const ending = await insertEnding(transaction, { user_id: id }, { reason: 'user deleted', now })
     return { ...ending, epoch: deleted.epoch + 1 }
   })

@@ -1,5 +1,6 @@
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
+import { changePassword } from '../db/users.ts'
 import { buildApp } from '../src/app.ts'
 import { networkOf } from '../src/http/addresses.ts'
 import { openPasswords } from '../src/log-ins/passwords.ts'
@@ -8,6 +9,7 @@ import { openDeviceToken } from '../src/protocol/device-token.ts'
 import {
   clientSecretLimit,
   deviceLimit,
+  devicesLimit,
   pairLimit,
   sourceLimit,
   strangersLimit,
@@ -157,10 +159,9 @@ await forEachEngine(
     t.equal((await logInFrom(server, app, right, abroad)).statusCode, 200, 'and from where the device was')
 
     const device = openDeviceToken(server.ctx.rootKeys, device_token, {
-      username,
       clientId: app.id,
       now: server.ctx.now(),
-    })
+    })?.device
     await guessed(server, deviceLimit.points - 1, () => ({ device }))
     const stolen = await guess(2, () => logInFrom(server, app, { username, ...wrong, device_token }, abroad))
     t.strictSame(stolen, [400, 429], 'a stolen device token has a limit of its own')
@@ -279,10 +280,53 @@ await forEachEngine(t, 'a second server on the same database knows within a seco
   await guessed(one, strangersLimit.points - 1, () => ({}))
   t.strictSame(await guess(2, attempt(one)), [400, 429])
   await one.ctx.throttle.share()
-  t.strictSame(await guess(1, attempt(two)), [400], 'before it has heard')
-  await two.ctx.throttle.share()
   t.strictSame(await guess(2, attempt(two)), [429, 429])
+  const again = await startServer(t, besideEnv(one))
+  t.strictSame(await guess(2, attempt(again)), [429, 429], 'and so does one that was started again')
 })
+
+await forEachEngine(
+  t,
+  'whoever knew a password once has no more guesses than a stranger when it was changed',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const app = await server.client('app', { isPublic: true })
+    const { id, username, password } = await server.user()
+    const home = '192.0.2.1'
+    const own = (i: number) => `203.0.113.${i}`
+    const tokens: string[] = []
+    for (let i = 0; i < 12; i++) {
+      const { device_token } = (await logInFrom(server, app, { username, password }, own(i % 8))).json()
+      tokens.push(device_token)
+    }
+    const withTokens = () =>
+      guess(12, i =>
+        logInFrom(server, app, { username, ...wrong, device_token: tokens[i] ?? '' }, own(100 + i)),
+      )
+    t.strictSame(new Set(await withTokens()), new Set([400]), 'before it was changed each is a device')
+    t.strictSame(
+      (await withTokens()).filter(status => status === 400).length,
+      devicesLimit.points - 12,
+      'and all of them together have one limit',
+    )
+
+    const changed = 'another password'
+    await changePassword(server.ctx.db, id, await server.ctx.passwords.hash(changed), server.ctx.now())
+    await guessed(server, strangersLimit.points, () => ({}))
+    server.tick(devicesLimit.points * devicesLimit.everySeconds)
+    await guessed(server, devicesLimit.points / 2, () => ({}))
+    t.strictSame(new Set(await withTokens()), new Set([429]), 'then a token is worth nothing')
+    const fromWhereHeWas = await guess(8, i => logInFrom(server, app, { username, ...wrong }, own(i)))
+    t.strictSame(new Set(fromWhereHeWas), new Set([429]), 'nor is where he was known')
+
+    server.tick(strangersLimit.everySeconds)
+    const right = { username, password: changed }
+    const { device_token } = (await logInFrom(server, app, right, home)).json()
+    await guessed(server, 1, () => ({}))
+    t.equal((await logInFrom(server, app, right, home)).statusCode, 200, 'the owner is known at home')
+    t.equal((await logInFrom(server, app, { ...right, device_token }, own(0))).statusCode, 200)
+  },
+)
 
 t.test('known, unknown and disabled users cost one hash each, and none when too many wait (W-2)', async t => {
   const server = await startServer(t)

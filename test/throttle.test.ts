@@ -11,11 +11,17 @@ import { addressOf, networkOf, normalAddress } from '../src/http/addresses.ts'
 import { callerOf } from '../src/http/caller.ts'
 import { openGuessBuckets } from '../src/log-ins/guess-buckets.ts'
 import { openThrottle, type Guess, type Throttle } from '../src/log-ins/throttle.ts'
-import { deviceTokenSeconds, openDeviceToken, sealDeviceToken } from '../src/protocol/device-token.ts'
+import {
+  deviceTokenSeconds,
+  isOwner,
+  openDeviceToken,
+  sealDeviceToken,
+} from '../src/protocol/device-token.ts'
 import {
   accountLimit,
   clientSecretLimit,
   deviceLimit,
+  devicesLimit,
   pairLimit,
   sourceLimit,
   strangersLimit,
@@ -96,6 +102,13 @@ t.test('each limit lets through what it says, and one more whenever so many seco
       sourceLimit.everySeconds,
     ],
     ['a device', () => guessAt('eve', { device: 'd' }), false, deviceLimit.points, deviceLimit.everySeconds],
+    [
+      'an account with ever other devices',
+      i => guessAt('fay', { device: `d${i}` }),
+      false,
+      devicesLimit.points,
+      devicesLimit.everySeconds,
+    ],
   ]
   for (const [title, guessOf, isKnown, points, everySeconds] of cases) {
     const throttle = open()
@@ -115,7 +128,7 @@ t.test('each limit lets through what it says, and one more whenever so many seco
   }
 })
 
-t.test('a device token counts by itself, and strangers leave room for sources that are known', async t => {
+t.test('device tokens count apart, and strangers leave room for sources that are known', async t => {
   const { open } = await openTest(t)
   const throttle = open()
   t.match(await exhaust(throttle, () => guessAt('ada')), { limit: 'account' })
@@ -206,35 +219,48 @@ await forEachEngine(
     t.equal(writes, 1, 'one write for all')
     t.equal((await db.sql.selectFrom('throttles').selectAll().execute()).length, 1201)
 
-    const first = await two.take(guessAt('ada'), stranger)
-    if (first.kind === 'taken') first.fail()
-    await two.share()
-    t.match(
-      await two.take(guessAt('ada'), stranger),
-      { kind: 'refused' },
-      'the other server knows within a second',
+    for (const [title, throttle] of [
+      ['the other server', two],
+      ['one that was started again', open()],
+    ] as const)
+      t.match(await throttle.take(guessAt('ada'), stranger), { kind: 'refused' }, title)
+
+    for (const throttle of [one, two]) await throttle.take(guessAt('bob'), stranger)
+    const both = await Promise.all([one, two].map(throttle => exhaust(throttle, () => guessAt('cyd'))))
+    t.strictSame(
+      both.map(({ count }) => count),
+      [strangersLimit.points, strangersLimit.points],
+      'what arrives everywhere in the same second is judged everywhere',
     )
-    const fill = strangersLimit.points * strangersLimit.everySeconds
+    await Promise.all([one.share(), two.share()])
     const [row] = await db.sql
       .selectFrom('throttles')
       .select('empty_at')
       .orderBy('empty_at', 'desc')
       .execute()
-    t.equal(row?.empty_at, start + fill + strangersLimit.everySeconds, 'the guesses of both are added up')
+    const fill = strangersLimit.points * strangersLimit.everySeconds
+    t.equal(row?.empty_at, start + 2 * fill, 'and added up')
+    clock.now += fill
+    t.match(await two.take(guessAt('cyd'), stranger), { kind: 'refused' }, 'so it takes longer to empty')
+    clock.now -= fill
 
-    await Promise.all([one, two].map((throttle, i) => exhaust(throttle, () => guessAt(`both ${i}`))))
-    await Promise.all([one.share(), two.share()])
-    t.match(
-      await open().take(guessAt('ada'), stranger),
-      { kind: 'taken' },
-      'who has just begun hears of it a second later',
-    )
+    t.equal((await exhaust(one, () => guessAt('dan', { source: '192.0.2.1' }))).count, pairLimit.points)
+    await one.share()
+    const known = async () => true
+    const fromHome = guessAt('dan', { source: '192.0.2.1' })
+    t.match(await two.take(fromHome, known), { kind: 'refused', limit: 'account and source' })
+
+    const fromOwn = (i: number) => guessAt('eve', { source: `192.0.2.${100 + i}` })
+    t.equal((await exhaust(two, fromOwn)).count, strangersLimit.points)
+    await two.share()
+    t.equal((await exhaust(one, fromOwn, known)).count, accountLimit.points - strangersLimit.points)
+    await one.share()
+    t.match(await two.take(fromOwn(1), known), { kind: 'refused' }, 'also who may guess more than strangers')
 
     t.equal(await deleteEmptyThrottles(db, { now: clock.now, limit: 1000 }), 0, 'what is not empty stays')
     clock.now += strangersLimit.everySeconds
     t.equal(await deleteEmptyThrottles(db, { now: clock.now, limit: 700 }), 700)
-    t.equal(await deleteEmptyThrottles(db, { now: clock.now, limit: 700 }), 500)
-    t.equal((await db.sql.selectFrom('throttles').selectAll().execute()).length, 3)
+    t.equal(await deleteEmptyThrottles(db, { now: clock.now, limit: 700 }), 622, 'and those of sources')
   },
 )
 
@@ -261,16 +287,16 @@ await forEachEngine(
     })
 
     const afterRestart = open()
-    t.match(await fail(afterRestart, 2), { kind: 'taken' })
     t.match(
-      await fail(afterRestart, 3),
-      { kind: 'refused', limit: 'source' },
+      await fail(afterRestart, 2),
+      { kind: 'refused', limit: 'source', retryAfter: sourceLimit.everySeconds },
       'it has heard of the full bucket',
     )
+    clock.now += sourceLimit.everySeconds
+    t.match(await fail(afterRestart, 3), { kind: 'taken' }, 'which empties')
     clock.now += (sourceLimit.points + 1) * sourceLimit.everySeconds
-    for (const each of [throttle, afterRestart])
-      t.match(await fail(each, 4), { kind: 'taken' }, 'which empties')
-    t.equal((await exhaust(afterRestart, guess)).count, sourceLimit.points - 2)
+    for (const each of [throttle, open()]) t.match(await fail(each, 4), { kind: 'taken' })
+    t.equal((await exhaust(afterRestart, i => guess(i + 5))).count, sourceLimit.points - 2)
   },
 )
 
@@ -333,6 +359,12 @@ t.test('memory is bounded, whatever is guessed and whoever is away, and holds no
   t.notMatch(JSON.stringify(rows), /secret-name/)
   const plainHash = createHash('sha256').update('secret-name-2999').digest('base64url').slice(0, 10)
   t.notMatch(JSON.stringify(rows), plainHash)
+
+  const few = openGuessBuckets(() => start, 10)
+  few.keep('pushed out', pairLimit)
+  for (let i = 0; i < 20; i++) few.take(`other ${i}`)
+  few.hear([{ key: 'pushed out', emptyAt: start + 5 }])
+  t.equal(few.fillOf('pushed out', pairLimit), 5 + pairLimit.everySeconds, 'what is yet to be told counts')
 
   const buckets = openGuessBuckets(() => start, 20_000)
   for (let i = 0; i < 12_000; i++) buckets.keep(`key ${i}`, pairLimit)
@@ -453,39 +485,46 @@ t.test(
   },
 )
 
-t.test('a device token is of one user and one client, for a year and some days', async t => {
-  const sealed = new Map<string, Buffer>()
-  const sealer = {
-    seal: (purpose: string, name: string, plaintext: Buffer) => {
-      const bytes = Buffer.concat([Buffer.alloc(28, sealed.size), plaintext])
-      sealed.set(JSON.stringify([purpose, name, bytes.toString('hex')]), plaintext)
-      return { rootKeyId: '0a0b0c0d', sealed: bytes }
-    },
-    open: (purpose: string, name: string, rootKeyId: string, bytes: Buffer) =>
-      rootKeyId === '0a0b0c0d'
-        ? sealed.get(JSON.stringify([purpose, name, bytes.toString('hex')]))
-        : undefined,
-  }
-  const owner = { username: 'ada', clientId: 'web', now: start }
-  const token = sealDeviceToken(sealer, owner)
-  t.match(token, /^mm_dt_[\w-]{92}$/)
-  const device = openDeviceToken(sealer, token, owner)
-  t.match(device, /^[\w-]{22}$/)
-  t.equal(openDeviceToken(sealer, token, { ...owner, now: start + deviceTokenSeconds - 1 }), device)
-  const other = openDeviceToken(sealer, sealDeviceToken(sealer, owner), owner)
-  t.ok(other !== undefined && other !== device, 'each is another device')
-  for (const [title, text, by] of [
-    ['another user', token, { ...owner, username: 'bob' }],
-    ['another client', token, { ...owner, clientId: 'app' }],
-    ['too old', token, { ...owner, now: start + deviceTokenSeconds }],
-    ['cut', token.slice(0, -1), owner],
-    ['another prefix', token.replace('mm_dt_', 'mm_rt_'), owner],
-    ['another root key', token.replace(/^(mm_dt_.{2})../, '$1zz'), owner],
-    ['nothing', '', owner],
-  ] as const) {
-    t.equal(openDeviceToken(sealer, text, by), undefined, title)
-  }
-})
+t.test(
+  'a device token is of one user with one password and of one client, for a year and some days',
+  async t => {
+    const sealed = new Map<string, Buffer>()
+    const sealer = {
+      seal: (purpose: string, name: string, plaintext: Buffer) => {
+        const bytes = Buffer.concat([Buffer.alloc(28, sealed.size), plaintext])
+        sealed.set(JSON.stringify([purpose, name, bytes.toString('hex')]), plaintext)
+        return { rootKeyId: '0a0b0c0d', sealed: bytes }
+      },
+      open: (purpose: string, name: string, rootKeyId: string, bytes: Buffer) =>
+        rootKeyId === '0a0b0c0d'
+          ? sealed.get(JSON.stringify([purpose, name, bytes.toString('hex')]))
+          : undefined,
+    }
+    const ada = { id: Buffer.alloc(16, 1), epoch: 3 }
+    const at = { clientId: 'web', now: start }
+    const token = sealDeviceToken(sealer, ada, at)
+    t.match(token, /^mm_dt_[\w-]{92}$/)
+    const opened = openDeviceToken(sealer, token, at)
+    if (!opened) throw new Error('unreachable: it was made just now')
+    t.match(opened.device, /^[\w-]{22}$/)
+    t.strictSame(openDeviceToken(sealer, token, { ...at, now: start + deviceTokenSeconds - 1 }), opened)
+    const other = openDeviceToken(sealer, sealDeviceToken(sealer, ada, at), at)
+    t.not(other?.device, opened.device, 'each is another device')
+    t.ok(isOwner(ada, opened))
+    t.notOk(isOwner({ ...ada, id: Buffer.alloc(16, 2) }, opened), 'another user')
+    t.notOk(isOwner({ ...ada, epoch: 4 }, opened), 'the same user, with another password')
+    for (const [title, text, by] of [
+      ['another client', token, { ...at, clientId: 'app' }],
+      ['too old', token, { ...at, now: start + deviceTokenSeconds }],
+      ['cut', token.slice(0, -1), at],
+      ['another prefix', token.replace('mm_dt_', 'mm_rt_'), at],
+      ['another root key', token.replace(/^(mm_dt_.{2})../, '$1zz'), at],
+      ['nothing', '', at],
+    ] as const) {
+      t.equal(openDeviceToken(sealer, text, by), undefined, title)
+    }
+  },
+)
 
 t.test('the last eight sources of a user are known for 90 days, and nobody reads them off', async t => {
   const key = Buffer.alloc(32, 1)

@@ -65,7 +65,7 @@ export const password: Grant = async (ctx, client, form, caller, confirmation) =
     amr: session.amr,
     roles: user.roles,
     statusPosition: session.status_position,
-    deviceToken: sealDeviceToken(ctx.rootKeys, { username, clientId: client.id, now }),
+    deviceToken: sealDeviceToken(ctx.rootKeys, user, { clientId: client.id, now }),
     ...(mayRefresh && {
       refresh: {
         token: sealRefreshToken(macKeyOf, { rootKeyId, sessionId: session.id, generation: 0, secret }),

@@ -13,6 +13,8 @@ export interface GuessBuckets {
   giveBack(key: string): void
   /** The guess was wrong: the point stays, and the other servers will be told. */
   keep(key: string, limit: GuessLimit): void
+  /** Learns how full buckets are by what all servers have told. */
+  hear(throttles: readonly Throttle[]): void
   /**
    * Tells of the points kept since the last time, unless there are none, and learns how full those buckets are in all. After
    * an outage those of `tellingMax` buckets at once, the rest with the next call.
@@ -34,7 +36,7 @@ interface Bucket {
 
 /**
  * When there are `bucketsMax`, those that are empty and those that were not used for longest make room. A bucket that was
- * pushed out is remembered where it was shared, and heard of again within a second of the next guess.
+ * pushed out is remembered where it was shared.
  */
 export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBuckets {
   const buckets = new Map<string, Bucket>()
@@ -87,6 +89,13 @@ export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBu
       giveBack(key)
       fill(key, limit)
       untold.note({ key, seconds: secondsToFill(1, limit), secondsWhenFull: secondsWhenFull(limit) })
+    },
+    hear: throttles => {
+      for (const { key, emptyAt } of throttles) {
+        const bucket = use(key)
+        // Never less than what is known here: some of it may be on its way.
+        bucket.emptyAt = Math.max(bucket.emptyAt, emptyAt + untold.secondsOf(key))
+      }
     },
     share: async tell => {
       if (untold.size() === 0) return

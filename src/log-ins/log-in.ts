@@ -5,7 +5,7 @@ import { requestEntry } from '../audit-trail.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import type { Caller } from '../http/caller.ts'
-import { openDeviceToken } from '../protocol/device-token.ts'
+import { isOwner, openDeviceToken } from '../protocol/device-token.ts'
 import { isKnownSource, learnSource } from '../protocol/known-sources.ts'
 import type { Client } from '../registry.ts'
 
@@ -24,9 +24,9 @@ export interface LogIn {
  * many wait; and 429 when there were too many wrong guesses (RFC 6749 §4.3.2): then the password is not looked at.
  */
 export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
-  const { username, password, client, caller, deviceToken = '' } = logIn
+  const { username, password, client, caller } = logIn
   ctx.passwords.refuseWhenFull()
-  const device = openDeviceToken(ctx.rootKeys, deviceToken, { username, clientId: client.id, now: ctx.now() })
+  const device = await deviceOf(ctx, logIn)
   const guess = { username, source: caller.source, device }
   const attempt = await ctx.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
   if (attempt.kind === 'refused') {
@@ -74,6 +74,16 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
 function whereFrom({ client, caller: { address, source } }: LogIn) {
   const from = source === undefined ? { address: undefined, client_address: address } : { address }
   return { client_id: client.id, ...from }
+}
+
+/** What tells the device apart, if it has a token of this user; only for one that was made here the user is looked up. */
+async function deviceOf(
+  ctx: Context,
+  { username, client, deviceToken = '' }: LogIn,
+): Promise<string | undefined> {
+  const token = openDeviceToken(ctx.rootKeys, deviceToken, { clientId: client.id, now: ctx.now() })
+  const user = token && (await findUser(ctx.db, username))
+  return user && isOwner(user, token) ? token.device : undefined
 }
 
 /** What is known of the user's sources after this log-in; undefined when that is what was known before. */

@@ -1,12 +1,14 @@
 import type { Database } from '../../db/database.ts'
-import { fillThrottles } from '../../db/throttles.ts'
+import { fillThrottles, readThrottles } from '../../db/throttles.ts'
 import type { RootKeys } from '../keys/root-key.ts'
 import {
   accountLimit,
   clientSecretLimit,
   deviceLimit,
+  devicesLimit,
   pairLimit,
   secondsToWait,
+  secondsWhenFull,
   sourceLimit,
   strangersLimit,
   type GuessLimit,
@@ -14,7 +16,10 @@ import {
 import { hmacSha256 } from '../protocol/sha256.ts'
 import { openGuessBuckets, type GuessBuckets } from './guess-buckets.ts'
 
-/** How often an unauthenticated caller may try. Counts in memory; servers on one database tell each other once a second. */
+/**
+ * How often an unauthenticated caller may try. Counts in memory and tells the database once a second, which is asked before
+ * each guess that memory would let through.
+ */
 export interface Throttle {
   /**
    * Takes a point for a guess from each bucket that it counts in, before anything slow is done for it: of parallel guesses
@@ -46,9 +51,15 @@ export type Attempt =
       /** It was right, or was never judged: gives the points back. After `fail`, nothing. */
       readonly giveBack: () => void
     }
-  | { readonly kind: 'refused'; readonly limit: LimitName; readonly retryAfter: number }
+  | Refused
 
-export type LimitName = 'account' | 'account and source' | 'source' | 'device'
+interface Refused {
+  readonly kind: 'refused'
+  readonly limit: LimitName
+  readonly retryAfter: number
+}
+
+export type LimitName = 'account' | 'account and source' | 'source' | 'device' | 'devices'
 
 export interface ThrottleOptions {
   readonly db: Database
@@ -72,7 +83,12 @@ export function openThrottle({ db, rootKeys, now, bucketsMax = 50_000 }: Throttl
   }
 
   const countsOf = ({ username, source, device }: Guess, limit: GuessLimit): readonly Count[] => {
-    if (device !== undefined) return [{ name: 'device', key: keyOf('device', device), limit: deviceLimit }]
+    if (device !== undefined) {
+      return [
+        { name: 'device', key: keyOf('device', device), limit: deviceLimit },
+        { name: 'devices', key: keyOf('devices', username), limit: devicesLimit },
+      ]
+    }
     const account: Count = { name: 'account', key: keyOf('account', username), limit }
     if (source === undefined) return [account]
     return [
@@ -82,11 +98,20 @@ export function openThrottle({ db, rootKeys, now, bucketsMax = 50_000 }: Throttl
     ]
   }
 
+  /** What is full here is full. Otherwise others may have filled it, or this server before it was started again. */
+  const take = async (counts: readonly Count[]): Promise<Attempt> => {
+    if (!refusalOf(buckets, counts)) {
+      const full = counts.map(({ key, limit }) => ({ key, secondsWhenFull: secondsWhenFull(limit) }))
+      buckets.hear(await readThrottles(db, full, now()))
+    }
+    return takeFrom(buckets, counts)
+  }
+
   return {
     take: async (guess, isKnownSource) => {
-      const attempt = takeFrom(buckets, countsOf(guess, strangersLimit))
+      const attempt = await take(countsOf(guess, strangersLimit))
       if (attempt.kind === 'taken' || attempt.limit !== 'account') return attempt
-      return (await isKnownSource()) ? takeFrom(buckets, countsOf(guess, accountLimit)) : attempt
+      return (await isKnownSource()) ? take(countsOf(guess, accountLimit)) : attempt
     },
     countWrongCredentials: clientId => {
       const key = keyOf('client', clientId)
@@ -105,12 +130,19 @@ interface Count {
   readonly limit: GuessLimit
 }
 
-/** Takes a point from all buckets or, when one is full, from none, in one turn of the event loop. */
-function takeFrom(buckets: GuessBuckets, counts: readonly Count[]): Attempt {
+/** Says for which of the buckets one more guess is too many; undefined when for none. */
+function refusalOf(buckets: GuessBuckets, counts: readonly Count[]): Refused | undefined {
   for (const { name, key, limit } of counts) {
     const retryAfter = secondsToWait(buckets.fillOf(key, limit), limit)
     if (retryAfter > 0) return { kind: 'refused', limit: name, retryAfter }
   }
+  return undefined
+}
+
+/** Takes a point from all buckets or, when one is full, from none, in one turn of the event loop. */
+function takeFrom(buckets: GuessBuckets, counts: readonly Count[]): Attempt {
+  const refused = refusalOf(buckets, counts)
+  if (refused) return refused
   for (const { key } of counts) buckets.take(key)
   let isOpen = true
   const close = (how: 'keep' | 'giveBack') => () => {

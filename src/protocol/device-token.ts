@@ -3,11 +3,11 @@ import { hash, randomBytes } from 'node:crypto'
 /**
  * The device token's text:
  *
- *   `mm_dt_` + base64url( version 1 ‖ root key id 4 ‖ sealed( user 16 ‖ device 16 ‖ issued at 4 ) )
+ *   `mm_dt_` + base64url( version 1 ‖ root key id 4 ‖ sealed( owner 16 ‖ device 16 ‖ issued at 4 ) )
  *
  * A log-in hands it out, and a later log-in from the same device shows it: wrong guesses with it are counted apart, so
  * that nobody who guesses elsewhere locks the owner out (OWASP's device cookie). It opens nothing, and is of no use to any
- * other client.
+ * other client, nor after the password was changed: whoever knew the one before has tokens too.
  */
 export const deviceTokenPrefix = 'mm_dt_'
 const version = 1
@@ -28,32 +28,49 @@ export interface Sealer {
   open(purpose: string, name: string, rootKeyId: string, sealed: Buffer): Buffer | undefined
 }
 
-export interface DeviceTokenOwner {
-  readonly username: string
-  readonly clientId: string
-  readonly now: number
+/** Whom a token belongs to: one who gets a new password, or all of whose sessions are ended, is another from then on. */
+export interface DeviceOwner {
+  readonly id: Buffer
+  readonly epoch: number
+}
+
+export interface DeviceToken {
+  /** What tells the device apart. */
+  readonly device: string
+  readonly owner: Buffer
 }
 
 /** A token of a new device. */
-export function sealDeviceToken(sealer: Sealer, { username, clientId, now }: DeviceTokenOwner): string {
-  const content = Buffer.concat([userOf(username), randomBytes(16), Buffer.alloc(4)])
+export function sealDeviceToken(
+  sealer: Sealer,
+  owner: DeviceOwner,
+  { clientId, now }: { readonly clientId: string; readonly now: number },
+): string {
+  const content = Buffer.concat([hashOf(owner), randomBytes(16), Buffer.alloc(4)])
   content.writeUInt32BE(now, 32)
   const { rootKeyId, sealed } = sealer.seal(purpose, clientId, content)
   const body = Buffer.concat([Buffer.of(version), Buffer.from(rootKeyId, 'hex'), sealed])
   return deviceTokenPrefix + body.toString('base64url')
 }
 
-/** What tells the device apart; undefined for what is no token of this user and client, or is too old. */
-export function openDeviceToken(sealer: Sealer, text: string, owner: DeviceTokenOwner): string | undefined {
+/** Undefined for what is no token of this client, or is too old. Does not look at whose it is. */
+export function openDeviceToken(
+  sealer: Sealer,
+  text: string,
+  { clientId, now }: { readonly clientId: string; readonly now: number },
+): DeviceToken | undefined {
   if (text.length !== tokenLength || !text.startsWith(deviceTokenPrefix)) return undefined
   const body = Buffer.from(text.slice(deviceTokenPrefix.length), 'base64url')
   if (body.length !== 5 + sealedBytes || body[0] !== version) return undefined
-  const content = sealer.open(purpose, owner.clientId, body.toString('hex', 1, 5), body.subarray(5))
-  if (!content || !content.subarray(0, 16).equals(userOf(owner.username))) return undefined
-  if (content.readUInt32BE(32) + deviceTokenSeconds <= owner.now) return undefined
-  return content.toString('base64url', 16, 32)
+  const content = sealer.open(purpose, clientId, body.toString('hex', 1, 5), body.subarray(5))
+  if (!content || content.readUInt32BE(32) + deviceTokenSeconds <= now) return undefined
+  return { device: content.toString('base64url', 16, 32), owner: content.subarray(0, 16) }
 }
 
-function userOf(username: string): Buffer {
-  return hash('sha256', username, 'buffer').subarray(0, 16)
+export function isOwner(user: DeviceOwner, { owner }: DeviceToken): boolean {
+  return owner.equals(hashOf(user))
+}
+
+function hashOf({ id, epoch }: DeviceOwner): Buffer {
+  return hash('sha256', Buffer.concat([id, Buffer.from(String(epoch))]), 'buffer').subarray(0, 16)
 }

@@ -9,8 +9,8 @@ export interface GuessLimit {
   readonly holds?: number
 }
 
-/** What the bucket of an account holds. */
-const accountPoints = 100
+/** What the bucket of an account holds. With that of its devices it is 100. */
+const accountPoints = 80
 
 /**
  * Of one account, by whoever has not logged in to it before. At its steady rate that is 144 guesses a day, whatever the
@@ -21,7 +21,7 @@ export const strangersLimit: GuessLimit = { points: 20, everySeconds: 600, holds
 /**
  * Of one account in all: the same bucket, which from addresses of earlier log-ins may be filled higher. So strangers, who
  * fill it to 20 at the most, leave room for the owner, and all guesses together stay within what NIST SP 800-63B
- * §5.2.2 allows.
+ * §5.2.2 allows, those with device tokens included.
  */
 export const accountLimit: GuessLimit = { points: accountPoints, everySeconds: strangersLimit.everySeconds }
 
@@ -31,8 +31,11 @@ export const pairLimit: GuessLimit = { points: 10, everySeconds: 60 }
 /** From one source, whatever the accounts: a large office, all of whose people mistype on the same morning, stays within. */
 export const sourceLimit: GuessLimit = { points: 200, everySeconds: 20 }
 
-/** With one device token, which only a log-in of that account hands out. It counts there alone. */
+/** With one device token, which only a log-in of that account hands out. */
 export const deviceLimit: GuessLimit = { points: 10, everySeconds: 300 }
+
+/** With all device tokens of one account together: more of them are no more guesses. What comes with one counts only here. */
+export const devicesLimit: GuessLimit = { points: 20, everySeconds: 300 }
 
 /** Of one client's secret. A right one is let in all the same: it has 256 random bits, and nobody may lock a client out. */
 export const clientSecretLimit: GuessLimit = { points: 50, everySeconds: 10 }
