@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { readDatabaseUrl, type DatabaseUrl } from './database-url.ts'
 import { longestTokenSeconds } from './protocol/access-token.ts'
+import type { KeyPolicy } from '../db/installation.ts'
 import { policyProblems } from './keys/key-policy.ts'
 import { formatDuration, parseDuration } from './protocol/duration.ts'
 import { isNetwork } from './protocol/networks.ts'
@@ -36,6 +37,8 @@ export interface Config {
   readonly keyRotationSeconds: number
   readonly jwksMaxAgeSeconds: number
   readonly clockSkewSeconds: number
+  /** What of that policy was set, and is not a default. */
+  readonly keyPolicySet: Partial<KeyPolicy>
   /** How late a resource server that follows the status lists may learn of a revocation. */
   readonly statusListDelaySeconds: number
   /** How long entries of the audit trail are kept. */
@@ -79,6 +82,9 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
   const rootKeyFile = read('ROOT_KEY_FILE')
   const accessTokenSeconds = duration('ACCESS_TOKEN_TTL', 300, 10, longestTokenSeconds)
   const issuer = checked('ISSUER', `http://127.0.0.1:${port}`, issuerForm, isIssuer, normalIssuer)
+  const keyRotationSeconds = duration('KEY_ROTATION_INTERVAL', 30 * day, ...keyLimits.rotation)
+  const jwksMaxAgeSeconds = duration('JWKS_MAX_AGE', 300, ...keyLimits.maxAge)
+  const clockSkewSeconds = duration('CLOCK_SKEW', 60, ...keyLimits.skew)
   const config: Config = {
     home,
     issuer,
@@ -96,9 +102,14 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
     refreshAbsoluteSeconds: duration('REFRESH_ABSOLUTE_TTL', 180 * day, 60, 3650 * day),
     refreshRetrySeconds: duration('REFRESH_RETRY_WINDOW', 10, 0, 300),
     refreshLateLimit: integer('REFRESH_LATE_LIMIT', 6, 1, 8),
-    keyRotationSeconds: duration('KEY_ROTATION_INTERVAL', 30 * day, ...keyLimits.rotation),
-    jwksMaxAgeSeconds: duration('JWKS_MAX_AGE', 300, ...keyLimits.maxAge),
-    clockSkewSeconds: duration('CLOCK_SKEW', 60, ...keyLimits.skew),
+    keyRotationSeconds,
+    jwksMaxAgeSeconds,
+    clockSkewSeconds,
+    keyPolicySet: {
+      ...(read('KEY_ROTATION_INTERVAL') !== undefined && { key_rotation_seconds: keyRotationSeconds }),
+      ...(read('JWKS_MAX_AGE') !== undefined && { jwks_max_age_seconds: jwksMaxAgeSeconds }),
+      ...(read('CLOCK_SKEW') !== undefined && { clock_skew_seconds: clockSkewSeconds }),
+    },
     statusListDelaySeconds: duration(
       'STATUS_LIST_DELAY',
       Math.min(60, Math.floor(accessTokenSeconds / 2)),

@@ -11,6 +11,7 @@ import { openBrake } from './http/flood.ts'
 import { openPressure } from './http/pressure.ts'
 import { openInstallation, type Installation } from './installation.ts'
 import { startJobs } from './jobs.ts'
+import { unheededPolicy } from './keys/key-policy.ts'
 import { openKeyRing } from './keys/key-ring.ts'
 import { openPasswords } from './log-ins/passwords.ts'
 import { openThrottle } from './log-ins/throttle.ts'
@@ -42,6 +43,8 @@ export async function startServer(
     const standing = openStanding({ db: installation.db, now, log })
     await standing.follow()
     await reviveByHand(installation.db, installation.record, { now: standing.now, log })
+    const unheeded = unheededPolicy(config.keyPolicySet, installation.record)
+    if (unheeded) log.warn(`${unheeded.text}: ${unheeded.advice}`)
     const ctx = await openContext(config, installation, standing, log)
     const app = buildApp(ctx)
     const stopJobs = startJobs(ctx)

@@ -85,6 +85,13 @@ t.test(
   },
 )
 
+t.test('C-19 what clocks may differ by is one for all instances, whatever is set at one of them', async t => {
+  const { server, assertion, post } = await world(t)
+  const other = await startServer(t, { ...besideEnv(server), MINTMARK_CLOCK_SKEW: '0' })
+  const late = await post(await assertion({ exp: server.ctx.now() - 30 }), {}, other)
+  t.equal(late.statusCode, 200)
+})
+
 t.test('C-15 to C-19 every defect that RFC 7521 §4.2 and RFC 7523 §3 name is refused', async t => {
   const { server, key, assertion } = await world(t)
   const { now } = server.ctx

@@ -8,7 +8,10 @@ import { listSigningKeys } from '../db/signing-keys.ts'
 import { drawTimeline, nextSteps } from '../src/commands/key-timeline.ts'
 import { revokeAll, revokeKey } from '../src/keys/emergency.ts'
 import { phaseOf, planRing } from '../src/keys/key-life.ts'
-import { commandLine } from './cli.ts'
+import { loadConfig } from '../src/config.ts'
+import { openLog } from '../src/log.ts'
+import { startServer as serve } from '../src/server.ts'
+import { commandLine, issuer } from './cli.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, startServer, type TestServer } from './helper.ts'
 import { publishedOnly } from './key-rows.ts'
@@ -378,4 +381,53 @@ t.test('a clock that is an hour behind is told by doctor', async t => {
     code: 1,
     stdout: /keys +it is .* by this clock, but the key ring has seen/,
   })
+})
+
+t.test('a policy that is set where the database has another is said at start and by doctor', async t => {
+  const { home, call } = commandLine(t)
+  await call('db migrate')
+  const cases: [title: string, set: Record<string, string>, text?: string, command?: string][] = [
+    ['nothing is set', {}],
+    [
+      'what the database has',
+      { MINTMARK_JWKS_MAX_AGE: '300', MINTMARK_KEY_ROTATION_INTERVAL: '30d', MINTMARK_CLOCK_SKEW: '1m' },
+    ],
+    [
+      'another max-age, and the same skew',
+      { MINTMARK_JWKS_MAX_AGE: '10m', MINTMARK_CLOCK_SKEW: '60' },
+      'MINTMARK_JWKS_MAX_AGE is 10m, but the database has 5m, and only that counts',
+      'mintmark key policy --jwks-max-age 10m',
+    ],
+    [
+      'all others',
+      { MINTMARK_JWKS_MAX_AGE: '10m', MINTMARK_KEY_ROTATION_INTERVAL: '7d', MINTMARK_CLOCK_SKEW: '0' },
+      'MINTMARK_KEY_ROTATION_INTERVAL is 7d, but the database has 30d; MINTMARK_JWKS_MAX_AGE is 10m, but the database ' +
+        'has 5m; MINTMARK_CLOCK_SKEW is 0s, but the database has 1m, and only that counts',
+      'mintmark key policy --rotation-interval 7d --jwks-max-age 10m --clock-skew 0s',
+    ],
+  ]
+  for (const [title, env, text, advised] of cases) {
+    const lines: string[] = []
+    const log = openLog('info', { write: (line: string) => void lines.push(line) })
+    const settings = { MINTMARK_ISSUER: issuer, MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env }
+    const server = await serve(loadConfig(settings, home), () => Math.floor(Date.now() / 1000), log)
+    await server.close()
+    const warnings = lines.map(line => JSON.parse(line)).filter(({ level }) => level === 40)
+    const { findings } = (await call('doctor --json', { env })).json()
+    const found = findings.filter(({ verdict }: { verdict: string }) => verdict === 'warning')
+    if (text === undefined || advised === undefined) {
+      t.strictSame([...warnings, ...found], [], title)
+      continue
+    }
+    const advice = `\`${advised}\` changes it for all servers`
+    t.strictSame(
+      warnings.map(({ msg }) => msg),
+      [`${text}: ${advice}`],
+      `${title}: at start`,
+    )
+    t.strictSame(found, [{ check: 'key policy', verdict: 'warning', text, advice }], `${title}: by doctor`)
+  }
+  const [, env, , advised = ''] = cases.at(-1) ?? ['', {}]
+  t.match(await call(`${advised.replace('mintmark ', '')} --yes`), { code: 0 })
+  t.match((await call('doctor --json', { env })).json(), { warnings: 0 }, 'the command does what it says')
 })

@@ -70,8 +70,8 @@ interface Refusal {
 }
 
 function judge(ctx: Context, assertion: UnverifiedAssertion): AssertionVerdict {
-  const { issuer, clockSkewSeconds: skewSeconds } = ctx.config
-  return judgeAssertion(assertion, { issuer, now: ctx.now(), skewSeconds })
+  const skewSeconds = ctx.keys.clockSkewSeconds()
+  return judgeAssertion(assertion, { issuer: ctx.config.issuer, now: ctx.now(), skewSeconds })
 }
 
 const ofAssertion = (reason: string) => `the client assertion is not valid: ${reason}`

@@ -8,6 +8,7 @@ import {
   followBoundSeconds,
   policyAdvice,
   policyWarning,
+  unheededPolicy,
 } from '../keys/key-policy.ts'
 import { latestTimeOf } from '../keys/ring-follower.ts'
 import { openKey } from '../keys/signing-key.ts'
@@ -67,4 +68,10 @@ export async function checkKeys(
   return [
     { verdict: 'ok', text: `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them` },
   ]
+}
+
+/** A policy that was set where it does not count. */
+export function checkPolicy({ record }: Installation, { config }: Run): readonly Finding[] {
+  const unheeded = unheededPolicy(config().keyPolicySet, record)
+  return unheeded ? [{ verdict: 'warning', ...unheeded }] : []
 }

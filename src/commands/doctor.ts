@@ -8,7 +8,7 @@ import type { Installation } from '../installation.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { checkDatabase } from './doctor-database.ts'
 import { checkAddresses } from './doctor-addresses.ts'
-import { checkKeys } from './doctor-keys.ts'
+import { checkKeys, checkPolicy } from './doctor-keys.ts'
 import { checkRootKeys } from './doctor-root-keys.ts'
 import { checkSweeper } from './doctor-sweeper.ts'
 import { describeError } from './failures.ts'
@@ -38,6 +38,7 @@ const outerChecks: readonly Check<Config>[] = [
 const innerChecks: readonly Check<Installation>[] = [
   { name: 'database', run: checkDatabase },
   { name: 'keys', run: checkKeys },
+  { name: 'key policy', run: checkPolicy },
   { name: 'root key', run: checkRootKeys },
   { name: 'sweeper', run: checkSweeper },
   { name: 'addresses', run: checkAddresses },

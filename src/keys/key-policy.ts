@@ -89,3 +89,35 @@ export function policyProblems(
       `${Math.floor((interval - followBoundSeconds) / 2)} s`,
   ]
 }
+
+const settings = [
+  ['key_rotation_seconds', 'KEY_ROTATION_INTERVAL', '--rotation-interval'],
+  ['jwks_max_age_seconds', 'JWKS_MAX_AGE', '--jwks-max-age'],
+  ['clock_skew_seconds', 'CLOCK_SKEW', '--clock-skew'],
+] as const
+
+/** What was set and does not count, since the database has a policy of its own, and what to do; undefined if all is alike. */
+export function unheededPolicy(set: Partial<KeyPolicy>, counting: KeyPolicy) {
+  const differing = settings.flatMap(([name, variable, option]) => {
+    const value = set[name]
+    return value === undefined || value === counting[name]
+      ? []
+      : [
+          {
+            variable: `MINTMARK_${variable}`,
+            option,
+            value: formatDuration(value),
+            counts: formatDuration(counting[name]),
+          },
+        ]
+  })
+  if (differing.length === 0) return undefined
+  const text = differing.map(
+    ({ variable, value, counts }) => `${variable} is ${value}, but the database has ${counts}`,
+  )
+  const options = differing.map(({ option, value }) => `${option} ${value}`)
+  return {
+    text: `${text.join('; ')}, and only that counts`,
+    advice: `\`mintmark key policy ${options.join(' ')}\` changes it for all servers`,
+  }
+}

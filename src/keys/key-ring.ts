@@ -24,6 +24,8 @@ export interface KeyRing {
   algs(): readonly string[]
   /** The algorithms of the keys that are published, whether they sign yet, or still, or not. */
   publishedAlgs(): readonly string[]
+  /** What clocks may differ by, which is the same for all instances. */
+  clockSkewSeconds(): number
   /** The keys as they are in the database. */
   rows(): readonly SigningKeyTable[]
   /** What becomes of each key, by its kid, if nobody interferes. */
@@ -105,6 +107,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
     },
     algs: () => [...follower.ring().activeByAlg.keys()],
     publishedAlgs: () => [...new Set([...follower.ring().byKid.values()].map(({ row }) => row.alg))].sort(),
+    clockSkewSeconds: () => follower.ring().clockSkewSeconds,
     rows: () => follower.ring().rows,
     plan: follower.plan,
     isConfirmed: follower.isConfirmed,

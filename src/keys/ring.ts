@@ -20,6 +20,7 @@ export interface Ring {
   readonly unknown: ReadonlySet<string>
   readonly issuer: string
   readonly maxAgeSeconds: number
+  readonly clockSkewSeconds: number
   /** The JWKS (RFC 7517 §5). */
   readonly body: string
   readonly etag: string
@@ -67,6 +68,7 @@ export function readRing({ rows, record, rootKeys, before, log }: RingSource): R
     unknown,
     issuer: record.issuer,
     maxAgeSeconds: record.jwks_max_age_seconds,
+    clockSkewSeconds: record.clock_skew_seconds,
     body,
     etag: `"${sha256(body).toString('base64url')}"`,
   }
