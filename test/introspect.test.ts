@@ -3,6 +3,8 @@ import type { KyselyPlugin } from 'kysely'
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { changeClient, deleteClient, disableClient, enableClient } from '../db/clients.ts'
+import type { ClientTable } from '../db/database.ts'
+import { countSessions } from '../db/session-pages.ts'
 import { findSession, revokeSession } from '../db/sessions.ts'
 import { changePassword, deleteUser, disableUser, enableUser, raiseUserEpoch } from '../db/users.ts'
 import { buildApp } from '../src/app.ts'
@@ -257,6 +259,157 @@ await forEachEngine(
   },
 )
 
+await forEachEngine(
+  t,
+  'no access token outlives its session, and introspection and commands agree on what is alive (I-6 R-15)',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    await server.resource(api, { access_token_seconds: 600 })
+    const admin = await server.client('admin', { is_admin: 1 })
+    const user = await server.user()
+    const { db, keys, now } = server.ctx
+    type Story = (client: TestClient, first: TokenResponse) => Promise<TokenResponse> | TokenResponse
+    const later: Story = (client, { refresh_token }) => {
+      server.tick(20)
+      return server.refresh(client, refresh_token)
+    }
+    const stories: [title: string, settings: Partial<ClientTable>, story: Story][] = [
+      ['a log-in', {}, (_client, first) => first],
+      ['a log-in without refresh tokens', { grant_types: 'password' }, (_client, first) => first],
+      ['a log-in with a short idle limit', { refresh_idle_seconds: 60 }, (_client, first) => first],
+      ['a refresh', {}, later],
+      ['a client that reuses', { refresh_policy: 'reuse' }, later],
+      ['a strict client', { refresh_policy: 'strict' }, later],
+      [
+        'a retry',
+        {},
+        async (client, first) => {
+          await later(client, first)
+          server.tick(5)
+          return server.refresh(client, first.refresh_token)
+        },
+      ],
+      [
+        'a late retry',
+        {},
+        async (client, first) => {
+          await later(client, first)
+          return later(client, first)
+        },
+      ],
+      [
+        'a database that has gone back',
+        {},
+        async (client, first) => {
+          const before = await sessionOf(server, first.access_token)
+          const { refresh_token } = await later(client, first)
+          await db.sql
+            .updateTable('sessions')
+            .set({ generation: 0, expires_at: before?.expires_at ?? 0 })
+            .where('client_id', '=', client.id)
+            .execute()
+          return server.refresh(client, refresh_token)
+        },
+      ],
+    ]
+    for (const [i, [title, settings, story]] of stories.entries()) {
+      const client = await server.client(`web-${i}`, {
+        resources: api,
+        refresh_absolute_seconds: 60,
+        ...settings,
+      })
+      const tokens = await story(client, await server.logIn(client, user))
+      const session = await sessionOf(server, tokens.access_token)
+      const end = session?.expires_at ?? 0
+      t.equal(end, (session?.auth_time ?? 0) + 60)
+      const claims = keys.verify(tokens.access_token, 'at+jwt')
+      t.equal(claims?.['exp'], end, `${title}: the token ends with its session`)
+      t.equal(tokens.expires_in, end - now(), 'as it is told')
+      if (tokens.refresh_token) t.equal(tokens.refresh_token_timeout, end - now())
+      const alive = async () => [
+        (await server.introspect(admin, tokens.access_token))['active'],
+        (await countSessions(db, { clientId: client.id, livingAt: now() })) === 1,
+        ...(tokens.refresh_token ? [(await server.introspect(admin, tokens.refresh_token))['active']] : []),
+      ]
+      server.tick(end - now() - 1)
+      t.ok(
+        (await alive()).every(is => is),
+        `${title}: alive in the last second`,
+      )
+      server.tick(1)
+      t.notOk(
+        (await alive()).some(is => is),
+        `${title}: and not one longer`,
+      )
+    }
+
+    const { access_token, expires_in } = (
+      await server.post('/token', {
+        grant_type: 'client_credentials',
+        resource: api,
+        ...(await server.client('job', { resources: api })).form,
+      })
+    ).json()
+    t.equal(expires_in, 600, 'that of a machine, whose session has no end, lives as long as its API says')
+    t.equal(keys.verify(access_token, 'at+jwt')?.['exp'], now() + 600)
+
+    const lowered = await server.client('lowered', { resources: api })
+    const { access_token: longer, refresh_token } = await server.logIn(lowered, user)
+    await changeClient(db, lowered.id, { refresh_idle_seconds: 60 })
+    await server.follow()
+    await server.refresh(lowered, refresh_token)
+    server.tick(60)
+    t.equal(await countSessions(db, { clientId: lowered.id, livingAt: now() }), 0)
+    t.equal(
+      (await server.introspect(admin, longer))['active'],
+      false,
+      'a limit that was lowered counts at once',
+    )
+  },
+)
+
+t.test('I-10 I-14 a refresh token is told the scope that a refresh with it gives', async t => {
+  const server = await startServer(t)
+  const [one, two] = ['https://one.example', 'https://two.example']
+  await server.resource(one, { scope: 'read write' })
+  await server.resource(two, { scope: 'read admin' })
+  const user = await server.user()
+  const { db } = server.ctx
+  const cases: [
+    title: string,
+    settings: Partial<ClientTable>,
+    form: Record<string, string>,
+    change: Partial<ClientTable>,
+    scope: string | undefined | false,
+  ][] = [
+    ['all of the client', {}, {}, {}, 'read write'],
+    ['what the log-in asked for', {}, { scope: 'read' }, {}, 'read'],
+    ['what its resource knows', {}, { resource: two }, {}, 'read admin'],
+    ['what the client still has', {}, {}, { scope: 'read admin' }, 'read admin'],
+    ['nothing left', {}, { scope: 'write' }, { scope: 'read' }, undefined],
+    ['without resources', { resources: '' }, {}, {}, 'read write admin'],
+    ['with its resource taken', {}, { resource: two }, { resources: one }, false],
+    ['with all resources taken', {}, {}, { resources: 'https://gone.example' }, false],
+    ['of a client that may not refresh any more', {}, {}, { grant_types: 'password' }, false],
+  ]
+  for (const [i, [title, settings, form, change, scope]] of cases.entries()) {
+    const client = await server.client(`web-${i}`, {
+      resources: `${one} ${two}`,
+      scope: 'read write admin',
+      ...settings,
+    })
+    const { refresh_token } = await server.logIn(client, user, form)
+    if (Object.keys(change).length > 0) await changeClient(db, client.id, change)
+    await server.follow()
+    const told = await server.introspect(client, refresh_token)
+    t.equal(told['active'], scope !== false, title)
+    t.equal(told['scope'], scope === false ? undefined : scope, title)
+    const given = await server.post('/token', { grant_type: 'refresh_token', refresh_token, ...client.form })
+    t.equal(given.statusCode === 200, scope !== false, 'as a refresh is answered')
+    if (scope !== false) t.equal(given.json().scope, scope)
+  }
+})
+
 t.test('I-5 a hint changes nothing, whatever it says', async t => {
   const { server, admin, tokens } = await world(t)
   for (const token of [tokens.access_token, tokens.refresh_token, 'garbage']) {
@@ -347,23 +500,6 @@ t.test(
     await changeClient(server.ctx.db, 'web', { refresh_policy: 'strict' })
     await server.follow()
     await look([false, false, false, true], "a strict client's current one only")
-  },
-)
-
-t.test(
-  'a token that names a root key which is not known (yet) is 503, for another instance may know it',
-  async t => {
-    const { server, admin, tokens } = await world(t)
-    const opened = openRefreshToken(server.ctx.rootKeys.macKeyOf, tokens.refresh_token)
-    if (opened.kind !== 'genuine') throw new Error('unreachable')
-    const token = sealRefreshToken(() => randomBytes(32), {
-      ...opened.token,
-      rootKeyId: '00000000',
-    })
-    for (const path of ['/introspect', '/revoke']) {
-      const response = await server.post(path, { token }, admin.headers)
-      isOAuthError(t, response, 503, 'temporarily_unavailable', path)
-    }
   },
 )
 

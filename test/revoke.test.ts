@@ -1,4 +1,8 @@
 import t, { type Test } from 'tap'
+import { listSigningKeys, promoteSigningKey } from '../db/signing-keys.ts'
+import { revokeKey } from '../src/keys/emergency.ts'
+import { phaseOf } from '../src/keys/key-life.ts'
+import { newKey } from '../src/keys/signing-key.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
 import { isOAuthError, startedAt, startServer, type TestClient, type TestServer } from './helper.ts'
 
@@ -62,7 +66,11 @@ await forEachEngine(
 t.test('V-4 there is nothing to revoke, and that is fine', async t => {
   const { server, web, tokens } = await world(t)
   await server.revoke(web, tokens.refresh_token)
-  const ended = await server.logIn(web, await server.user('eve'))
+  const ofUnknownSession = await server.ctx.keys.sign('at+jwt', 'ES256', {
+    iss: 'https://as.example',
+    sid: '01920e5c-9f3d-7c51-8a4e-0d7d7a3c2b11',
+    exp: startedAt + 60,
+  })
   server.tick(300)
   for (const [title, token] of [
     ['revoked already', tokens.refresh_token],
@@ -72,7 +80,7 @@ t.test('V-4 there is nothing to revoke, and that is fine', async t => {
     ['long', 'x'.repeat(16_000)],
     ['a JWT of somebody', 'eyJhbGciOiJub25lIn0.e30.'],
     ['nearly a refresh token', `${tokens.refresh_token}x`],
-    ['expired', ended.access_token],
+    ['expired, of a session that is gone', ofUnknownSession],
   ] as const) {
     for (const token_type_hint of ['access_token', 'refresh_token', 'x']) {
       const response = await server.post('/revoke', { token, token_type_hint }, web.headers)
@@ -80,6 +88,57 @@ t.test('V-4 there is nothing to revoke, and that is fine', async t => {
     }
   }
 })
+
+await forEachEngine(
+  t,
+  'V-1 V-8 an access token that has expired ends its session, while its key is known and was not revoked',
+  async (t, env) => {
+    const { server, web, app, admin, user } = await world(t, env)
+    const { db, rootKeys, now, keys } = server.ctx
+    const machineToken = async () =>
+      (await server.post('/token', { grant_type: 'client_credentials', ...web.form })).json().access_token
+    const retire = async () => {
+      const rows = (await listSigningKeys(db)).filter(({ alg }) => alg === 'ES256')
+      const [from = '', to = ''] = (['active', 'next'] as const).map(
+        phase => rows.find(row => phaseOf(row) === phase)?.kid,
+      )
+      const successor = await newKey('ES256', rootKeys, now)
+      t.ok(await promoteSigningKey(db, { from, to, successor, now: now() }))
+    }
+    const revokeSigner = async () => {
+      const [active] = (await listSigningKeys(db)).filter(
+        row => row.alg === 'ES256' && phaseOf(row) === 'active',
+      )
+      t.ok(await revokeKey({ db, rootKeys, now, reason: 'leaked' }, active?.kid ?? ''))
+    }
+    const cases: [title: string, happens: () => unknown, by: TestClient, isEnded: boolean][] = [
+      ['a moment ago', () => server.tick(300), web, true],
+      ['three weeks ago', () => server.tick(21 * 86_400), web, true],
+      ['to an administrator', () => server.tick(300), admin, true],
+      ['of a key that has retired', retire, web, true],
+      ["another client's", () => server.tick(300), app, false],
+      ['of a key that was revoked', revokeSigner, web, false],
+    ]
+    for (const [title, happens, by, isEnded] of cases) {
+      const { access_token, refresh_token } = await server.logIn(web, user)
+      const ofMachine = await machineToken()
+      await happens()
+      server.tick(300)
+      await server.follow()
+      for (const token of [access_token, ofMachine]) {
+        t.equal(await isActive(server, admin, token), false, `${title}: it is not active`)
+        t.equal(keys.verify(token, 'at+jwt'), undefined, 'and lets nobody in')
+      }
+      const newest = await machineToken()
+      t.equal((await server.revoke(by, access_token)).body, '{}')
+      t.equal(await isActive(server, admin, refresh_token), !isEnded, `${title}: the log-in`)
+      const form = { grant_type: 'refresh_token', refresh_token, ...web.form }
+      t.equal((await server.post('/token', form)).statusCode, isEnded ? 400 : 200)
+      t.equal((await server.revoke(by, ofMachine)).body, '{}')
+      t.equal(await isActive(server, admin, newest), !isEnded, `${title}: the machine`)
+    }
+  },
+)
 
 t.test('V-2 the token is demanded', async t => {
   const { server, web, tokens } = await world(t)

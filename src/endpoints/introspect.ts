@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Session } from '../../db/sessions.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
@@ -10,6 +9,7 @@ import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { Client } from '../registry.ts'
 import { policyOf } from '../sessions/refresh-policy.ts'
+import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
 import { findTokenSession, isAdmin, type TokenSession } from '../sessions/token-session.ts'
 
 /** RFC 9701 §6.1: what a caller gets that has registered no other. */
@@ -68,18 +68,27 @@ async function introspection(
   token: string,
   log: Context['log'],
 ): Promise<Claims> {
-  const found = await findTokenSession(ctx, token)
-  const reason = (await whyInactive(ctx, client, found)) ?? ''
-  if (reason !== '' || found.kind === 'none') {
-    log.info({ event: 'token_inactive', client_id: client.id, reason }, 'the token is not active')
-    return { active: false }
-  }
-  return found.kind === 'access_token' ? accessTokenMembers(found) : refreshTokenMembers(ctx, found)
+  const members = await membersOf(ctx, client, await findTokenSession(ctx, token))
+  if (typeof members === 'object') return members
+  log.info({ event: 'token_inactive', client_id: client.id, reason: members }, 'the token is not active')
+  return { active: false }
 }
 
-/** Why this caller is told that the token is not active, for the log; undefined if it is. */
-async function whyInactive(ctx: Context, client: Client, found: TokenSession): Promise<string | undefined> {
+/** What there is to say of an active token; otherwise why this caller is told that it is not, for the log. */
+async function membersOf(ctx: Context, client: Client, found: TokenSession): Promise<Claims | string> {
   if (found.kind === 'none') return found.reason
+  const reason = whyInactive(client, found, ctx.now())
+  if (reason !== undefined) return reason
+  if (found.kind === 'access_token') return accessTokenMembers(found)
+  const target = await refreshed(ctx, found)
+  return typeof target === 'string' ? target : refreshTokenMembers(ctx, found, target)
+}
+
+function whyInactive(
+  client: Client,
+  found: Exclude<TokenSession, { kind: 'none' }>,
+  now: number,
+): string | undefined {
   const { session } = found
   const isOwn = session.client_id === client.id || isAdmin(client)
   if (found.kind === 'refresh_token' && !isOwn) return "the refresh token is another client's"
@@ -88,7 +97,9 @@ async function whyInactive(ctx: Context, client: Client, found: TokenSession): P
   }
   if (session.revoked_at !== null) return `the session was revoked (${session.revoke_reason})`
   if (!session.isOfThisEpoch) return "the session was ended by a change of its user's or client's epoch"
-  return found.kind === 'refresh_token' ? whyUseless(ctx, session, found.generation) : undefined
+  // No token is made that outlives its session; but the limits of a client may have been lowered since.
+  if (found.kind === 'access_token' && session.expires_at <= now) return 'the session has expired'
+  return undefined
 }
 
 function introspects(client: Client, audience: unknown): boolean {
@@ -100,15 +111,25 @@ function tokenTypeOf({ cnf }: Readonly<Record<string, unknown>>): 'DPoP' | 'Bear
   return typeof cnf === 'object' && cnf !== null && 'jkt' in cnf ? 'DPoP' : 'Bearer'
 }
 
-/** A refresh token is active while it could be used: what it would be told is judged, and not done. */
-async function whyUseless(ctx: Context, session: Session, generation: number): Promise<string | undefined> {
-  const owner = await ctx.registry.findClient(session.client_id)
-  if (!owner) return 'the client is unknown'
-  const verdict = judgeRefresh(generation, session, ctx.now(), policyOf(ctx, owner, session))
-  return ['theft', 'expired', 'exhausted'].includes(verdict.kind)
-    ? `a refresh would end in ${verdict.kind}`
-    : undefined
+/**
+ * A refresh token is active while it could be used: what a refresh would be told that asks for nothing by name is judged,
+ * and not done. What its access token would be for, or why there would be none.
+ */
+async function refreshed(ctx: Context, { session, generation }: FoundRefreshToken): Promise<Target | string> {
+  const client = await ctx.registry.findClient(session.client_id)
+  if (!client) return 'the client is unknown'
+  if (!client.grant_types.split(' ').includes('refresh_token')) return 'its client may not refresh any more'
+  const { kind } = judgeRefresh(generation, session, ctx.now(), policyOf(ctx, client, session))
+  if (kind === 'theft' || kind === 'expired' || kind === 'exhausted') return `a refresh would end in ${kind}`
+  try {
+    return targetOf(ctx, { client, resources: await resourcesOf(ctx, client) }, new Map(), session)
+  } catch (error) {
+    if (!(error instanceof OAuthError) || error.code !== 'invalid_target') throw error
+    return 'its resource was taken from the client'
+  }
 }
+
+type FoundRefreshToken = Extract<TokenSession, { kind: 'refresh_token' }>
 
 /**
  * RFC 7662 §2.2: what the token says (with `cnf`, RFC 9449 §6.2 and RFC 8705 §3.2), and the user's name; not where its
@@ -124,16 +145,16 @@ function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: '
   }
 }
 
-/** Without a `token_type`: it is no token to call an API with. The two lifetimes are those of the token response. */
-function refreshTokenMembers(
-  { config, now }: Context,
-  { session }: Extract<TokenSession, { kind: 'refresh_token' }>,
-) {
+/**
+ * Without a `token_type`: it is no token to call an API with. The scope is what a refresh with it gives, and the two lifetimes
+ * are those of the token response.
+ */
+function refreshTokenMembers({ config, now }: Context, { session }: FoundRefreshToken, { scope }: Target) {
   return {
     active: true,
     iss: config.issuer,
     client_id: session.client_id,
-    scope: session.scope,
+    ...(scope !== '' && { scope }),
     ...(session.user_id && { sub: formatUuid(session.user_id) }),
     ...(session.username !== null && { username: session.username }),
     exp: session.expires_at,

@@ -12,7 +12,7 @@ import { logRevocation } from '../revocation/log-revocation.ts'
 import { findTokenSession, isAdmin } from '../sessions/token-session.ts'
 
 /**
- * POST /revoke (RFC 7009): either token, of whatever generation, ends its session. The answer is `{}` whether there was
+ * POST /revoke (RFC 7009): either token, of whatever generation, expired or not, ends its session. The answer is `{}` whether there was
  * anything to revoke or not: RFC 7009 §2.2 wants 200 for a token that is unknown, and does not say what to answer for
  * another client's, which stays good. It comes after the revocation is durable.
  */
@@ -21,7 +21,7 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
     const form = formOf(request.body)
     const client = await authenticateClient(ctx, request, form)
     checkOrigin(ctx, client, request, reply)
-    const found = await findTokenSession(ctx, required(form, 'token'))
+    const found = await findTokenSession(ctx, required(form, 'token'), { mayHaveExpired: true })
     if (found.kind === 'none') {
       request.log.info({ event: 'nothing_revoked', by: client.id, reason: found.reason }, 'nothing to revoke')
       return {}

@@ -94,8 +94,11 @@ async function tokenResponse(
   granted: Granted,
   confirmation: Confirmation | undefined,
 ) {
-  const { target, refresh, deviceToken } = granted
+  const { target, refresh, deviceToken, expiresAt } = granted
   const now = ctx.now()
+  // The session may have ended by the clock while it was being looked at.
+  const left = Math.max(0, expiresAt - now)
+  const lifetime = Math.min(target.accessTokenSeconds, left)
   const { audience, scope, hasStatus } = target
   const facts = {
     ...granted,
@@ -105,15 +108,15 @@ async function tokenResponse(
     statusPosition: hasStatus ? granted.statusPosition : undefined,
     cnf: confirmation?.cnf,
   }
-  const claims = accessTokenClaims(ctx.config.issuer, facts, now, target.accessTokenSeconds)
+  const claims = accessTokenClaims(ctx.config.issuer, facts, now, lifetime)
   return {
     access_token: await ctx.keys.sign('at+jwt', target.alg, claims),
     token_type: confirmation?.tokenType ?? 'Bearer',
-    expires_in: target.accessTokenSeconds,
+    expires_in: lifetime,
     ...(target.scope === '' ? {} : { scope: target.scope }),
     ...(refresh && {
       refresh_token: refresh.token,
-      refresh_token_timeout: refresh.expiresAt - now,
+      refresh_token_timeout: left,
       authorization_expires_in: refresh.absoluteExpiresAt - now,
     }),
     ...(deviceToken !== undefined && { device_token: deviceToken }),

@@ -30,6 +30,7 @@ export const clientCredentials: Grant = async (ctx, client, form, caller, confir
     amr: '',
     roles: '',
     statusPosition: session.status_position,
+    expiresAt: never,
   }
 }
 

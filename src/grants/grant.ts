@@ -26,10 +26,10 @@ export interface Granted {
   readonly statusPosition: number
   /** What tells the next log-in on this device from a stranger's. */
   readonly deviceToken?: string
+  /** When the session ends if nothing is refreshed, in seconds since the epoch: no token outlives it. */
+  readonly expiresAt: number
   readonly refresh?: {
     readonly token: string
-    /** When it expires if it is not used, in seconds since the epoch. */
-    readonly expiresAt: number
     /** When the session ends whatever happens. */
     readonly absoluteExpiresAt: number
   }

@@ -65,11 +65,11 @@ export const password: Grant = async (ctx, client, form, caller, confirmation) =
     amr: session.amr,
     roles: user.roles,
     statusPosition: session.status_position,
+    expiresAt: session.expires_at,
     deviceToken: sealDeviceToken(ctx.rootKeys, user, { clientId: client.id, now }),
     ...(mayRefresh && {
       refresh: {
         token: sealRefreshToken(macKeyOf, { rootKeyId, sessionId: session.id, generation: 0, secret }),
-        expiresAt: session.expires_at,
         absoluteExpiresAt,
       },
     }),

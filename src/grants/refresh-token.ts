@@ -264,6 +264,7 @@ function granted(
     amr: session.amr,
     roles: session.roles,
     statusPosition: session.status_position,
+    expiresAt: session.expires_at,
     refresh: {
       token: sealRefreshToken(ctx.rootKeys.macKeyOf, {
         rootKeyId: ctx.rootKeys.currentId,
@@ -271,7 +272,6 @@ function granted(
         generation,
         secret,
       }),
-      expiresAt: session.expires_at,
       absoluteExpiresAt: session.absolute_expires_at,
     },
   }

@@ -18,6 +18,8 @@ export interface KeyRing {
   sign(typ: string, alg: string, claims: Claims & { readonly exp?: number }): Promise<string>
   /** The claims of a JWT that this ring has signed with this `typ`; undefined for any other, and for one that has expired. */
   verify(jwt: string, typ: string): Claims | undefined
+  /** The same, but also of one that has expired: who has it did get it from us. */
+  recognise(jwt: string, typ: string): Claims | undefined
   /** The JWKS (RFC 7517 §5), from memory; 503 rather than one without keys. */
   jwks(): Jwks
   /** The algorithms of which a key signs. */
@@ -86,6 +88,8 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
     throw unavailable(new Error(`no promise of the ${alg} key was to be had`))
   }
 
+  const recognise = (jwt: string, typ: string) => verified(follower.ring(), jwt, typ)
+
   return {
     sign: async (typ, alg, claims) => {
       const key = await promisedKey(alg, claims.exp ?? now() + momentSeconds)
@@ -96,9 +100,10 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
       return jwt
     },
     verify: (jwt, typ) => {
-      const claims = verified(follower.ring(), jwt, typ)
+      const claims = recognise(jwt, typ)
       return claims && typeof claims['exp'] === 'number' && now() < claims['exp'] ? claims : undefined
     },
+    recognise,
     jwks: () => {
       const { body, etag, maxAgeSeconds, byKid } = follower.ring()
       // A verifier would throw away what it has.

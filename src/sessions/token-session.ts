@@ -1,6 +1,7 @@
 import { findSession, type Session } from '../../db/sessions.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
+import type { Claims } from '../keys/ring.ts'
 import { openRefreshToken, refreshTokenPrefix, type OpenedRefreshToken } from '../protocol/refresh-token.ts'
 import { hashSecret, isSameHash, parseUuid } from '../protocol/secrets.ts'
 import type { Client } from '../registry.ts'
@@ -16,13 +17,26 @@ export type TokenSession =
   /** `reason` is for the log. */
   | { readonly kind: 'none'; readonly reason: string }
 
+export interface TokenOptions {
+  /** Whether an access token may have expired. Its signature still proves which session it is of. */
+  readonly mayHaveExpired?: boolean
+}
+
 /**
  * Finds the session of an access token that has not expired, or of a refresh token of whatever generation. What the
  * token is shows in its text, so no hint is needed (RFC 7009 §2.1, RFC 7662 §2.1). One read of the database, and none
  * for a token that is malformed or forged. Does NOT check whether the session lives, nor whose it is.
  */
-export async function findTokenSession(ctx: Context, token: string): Promise<TokenSession> {
-  return token.startsWith(refreshTokenPrefix) ? ofRefreshToken(ctx, token) : ofAccessToken(ctx, token)
+export async function findTokenSession(
+  ctx: Context,
+  token: string,
+  { mayHaveExpired = false }: TokenOptions = {},
+): Promise<TokenSession> {
+  if (token.startsWith(refreshTokenPrefix)) return ofRefreshToken(ctx, token)
+  const { verify, recognise } = ctx.keys
+  const claims = (mayHaveExpired ? recognise : verify)(token, 'at+jwt')
+  if (claims) return ofClaims(ctx, claims)
+  return none(`it is no access token of this server${mayHaveExpired ? '' : ', or has expired'}`)
 }
 
 /**
@@ -52,9 +66,7 @@ async function ofRefreshToken(ctx: Context, text: string): Promise<TokenSession>
   return { kind: 'refresh_token', generation, session }
 }
 
-async function ofAccessToken(ctx: Context, jwt: string): Promise<TokenSession> {
-  const claims = ctx.keys.verify(jwt, 'at+jwt')
-  if (!claims) return none('it is no access token of this server, or has expired')
+async function ofClaims(ctx: Context, claims: Claims): Promise<TokenSession> {
   const { sid } = claims
   const sessionId = typeof sid === 'string' ? parseUuid(sid) : undefined
   const session = sessionId && (await findSession(ctx.db, sessionId))
