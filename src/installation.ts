@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { findCopy } from '../db/copy/copy.ts'
 import type { Database, InstallationTable } from '../db/database.ts'
 import { openDatabase, type DatabaseOptions } from '../db/engines/open-database.ts'
+import { makeFolder } from '../db/files.ts'
 import { findInstallation, insertInstallation } from '../db/installation.ts'
 import { migrate, schemaStatus } from '../db/migrate.ts'
 import { ConfigError, type Config } from './config.ts'
@@ -49,7 +50,7 @@ export async function openInstallation(
       `there is no database at ${databaseUrl.file}: \`mintmark db migrate\` makes one, or set MINTMARK_HOME`,
     )
   }
-  if (isNewFile) mkdirSync(dirname(databaseUrl.file), { recursive: true })
+  if (isNewFile) makeFolder(dirname(databaseUrl.file))
   const db = openDatabase(databaseUrl, { ...databaseOptions(config), isPatient })
   try {
     const { pending, isTooNew, applied } = await schemaStatus(db)
@@ -65,12 +66,16 @@ export async function openInstallation(
     if (earlier && !isAdopted) refuseStranger(config, earlier)
     if (pending.length === 0) await refuseUnfinishedCopy(db)
 
-    if (!existsSync(rootKeyFile)) {
-      const mayMake = isRootKeyLost || (!earlier && mayCreate && databaseUrl.engine === 'sqlite')
+    if (!existsSync(rootKeyFile) && !isRootKeyLost) {
+      const mayMake = !earlier && mayCreate && databaseUrl.engine === 'sqlite'
       if (!mayMake) throw missingRootKey(config, earlier)
       makeRootKeyFile(rootKeyFile)
     }
-    const rootKeys = readRootKeys(earlier ? { ...config, foundingIssuer: earlier.founding_issuer } : config)
+    const rootKeys = readRootKeys({
+      ...config,
+      mayBeMissing: isRootKeyLost,
+      ...(earlier && { foundingIssuer: earlier.founding_issuer }),
+    })
     if (earlier && !isRootKeyLost) refuseOtherRootKey(config, rootKeys, earlier)
     // Nothing is locked for a command that finds all up to date.
     const migrated = pending.length > 0 ? await migratePatiently(config, db, now()) : []

@@ -85,9 +85,12 @@ t.test('a file that cannot be replaced is left as it is', async t => {
     asNobody(() => addRootKey(file)),
     undefined,
   )
-  const choose = replacedRootKey({ rootKeyFile: file, rootKeyIsMounted: true })
+  const mounted = { rootKeyFile: file, rootKeyIsMounted: true }
+  const keys = readRootKeys({ ...mounted, issuer })
+  const choose = replacedRootKey(mounted, keys.draft)
   const [current = ''] = readRootKeyFile({ rootKeyFile: file, rootKeyIsMounted: true }).keys()
-  t.throws(() => asNobody(() => choose(current, new Set())), {
+  t.ok(keys.has(choose(current, new Set())), 'another one is known while it is in no file')
+  t.throws(() => asNobody(() => keys.keepDrafts()), {
     name: 'ConfigError',
     message:
       /cannot be written, as is usual for a secret that is mounted\. Where it comes from, put a new key on the first line/,

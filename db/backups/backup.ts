@@ -1,6 +1,6 @@
-import { closeSync, existsSync, fsyncSync, linkSync, openSync, rmSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { closeSync, existsSync, rmSync, statSync } from 'node:fs'
 import SqliteFile from 'better-sqlite3'
+import { nameNewFile, openNewFile, syncFile, syncFolderOf } from '../files.ts'
 
 /** 16 MiB between two looks at the progress. */
 const pagesAtOnce = 4096
@@ -24,12 +24,11 @@ export async function backupDatabase(
     copy.prepare('update installation set backed_up_at = ?').run(now)
   })
   try {
-    // A link, unlike a renaming, never replaces another file.
-    linkSync(partial, target)
+    nameNewFile(partial, target)
   } finally {
     rmSync(partial, { force: true })
   }
-  syncFile(dirname(target))
+  syncFolderOf(target)
   return statSync(target).size
 }
 
@@ -43,7 +42,7 @@ export async function copyDatabaseFile(
   onProgress: OnProgress,
   finish: (copy: SqliteFile.Database) => void = () => {},
 ): Promise<void> {
-  closeSync(openSync(target, 'wx', 0o600))
+  closeSync(openNewFile(target))
   try {
     await copyDatabase(file, target, onProgress)
     finishCopy(target, finish)
@@ -83,15 +82,5 @@ function finishCopy(partial: string, finish: (copy: SqliteFile.Database) => void
     finish(copy)
   } finally {
     copy.close()
-  }
-}
-
-/** What was written to a file, or the names in a directory, is on disk when it returns. */
-export function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
   }
 }

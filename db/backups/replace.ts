@@ -1,8 +1,7 @@
-import { closeSync, existsSync, linkSync, openSync, readSync, renameSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { closeSync, existsSync, openSync, readSync, renameSync } from 'node:fs'
 import SqliteFile from 'better-sqlite3'
 import { isBusy } from '../engines/sqlite.ts'
-import { syncFile } from './backup.ts'
+import { likeFile, nameTwice, syncFolderOf } from '../files.ts'
 
 /** Whether the embedded database may be replaced: not while a process has it open. */
 export type FileState = 'missing' | 'unused' | 'used' | 'damaged'
@@ -13,9 +12,9 @@ export function stateOfFile(file: string): FileState {
 }
 
 /**
- * Puts `copy`, a database in one file, in the place of `file`, whose contents stay at `kept`, with a log beside them if it
- * is damaged. There is a complete database at `file` at every moment. Returns `used`, and has changed nothing, when
- * another process has the file open; throws `EEXIST` when there is something at `kept`.
+ * Puts `copy`, a database in one file, in the place of `file`, as its owner has it. What was there stays at `kept`, with a
+ * log beside it if it is damaged. There is a complete database at `file` at every moment. Returns `used`, and has changed
+ * nothing, when another process has the file open; throws `EEXIST` when there is something at `kept`.
  */
 export function replaceDatabase(file: string, copy: string, kept: string): FileState {
   const state = existsSync(file) ? alone(file, () => swap(file, copy, kept)) : 'missing'
@@ -27,12 +26,18 @@ export function replaceDatabase(file: string, copy: string, kept: string): FileS
     swap(file, copy, kept)
   }
   if (state === 'missing') renameSync(copy, file)
-  if (state !== 'used') syncFile(dirname(file))
+  if (state !== 'used') syncFolderOf(file)
   return state
 }
 
 function swap(file: string, copy: string, kept: string): void {
-  linkSync(file, kept)
+  const descriptor = openSync(copy, 'r+')
+  try {
+    likeFile(descriptor, file)
+  } finally {
+    closeSync(descriptor)
+  }
+  nameTwice(file, kept)
   renameSync(copy, file)
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import SqliteFile, { type Database as File, type Statement } from 'better-sqlite3'
 import {
@@ -11,6 +11,7 @@ import {
   type Driver,
   type QueryResult,
 } from 'kysely'
+import { isNamed, openNewFile } from '../files.ts'
 
 export interface Sqlite {
   readonly dialect: Dialect
@@ -43,8 +44,8 @@ const turnPatienceMs = 5000
  * another writer), and would block the event loop while another process holds the lock. Hence this one.
  */
 export function openSqlite(file: string, isPatient: boolean): Sqlite {
-  // What is in it is for nobody else on this machine. SQLite gives the files beside it the same mode.
-  closeSync(openSync(file, 'a', 0o600))
+  // What is in it is for nobody else on this machine. SQLite gives the files beside it the same mode, and owner.
+  if (!existsSync(file)) makeEmpty(file)
   // Nothing runs yet that could not wait, while another process opens or closes the same file.
   const database = new SqliteFile(file, { timeout: 5 * requestPatienceMs })
   // Counts only before the first table is made; after that it would be a write, each time that somebody opens the file.
@@ -134,6 +135,15 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
         mutex.release()
       }
     },
+  }
+}
+
+function makeEmpty(file: string): void {
+  try {
+    closeSync(openNewFile(file))
+  } catch (error) {
+    if (!isNamed(error, 'EEXIST')) throw error
+    closeSync(openSync(file, 'a', 0o600)) // another process was first, or it is a link to what is not there
   }
 }
 

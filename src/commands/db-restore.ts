@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, rmSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
 import { audited } from '../../db/audit.ts'
@@ -10,6 +10,7 @@ import { raiseClientEpochs } from '../../db/clients.ts'
 import type { Database } from '../../db/database.ts'
 import type { RaisedClient } from '../../db/endings.ts'
 import { openDatabase } from '../../db/engines/open-database.ts'
+import { makeFolder } from '../../db/files.ts'
 import { findInstallation } from '../../db/installation.ts'
 import { schemaStatus } from '../../db/migrate.ts'
 import type { Config } from '../config.ts'
@@ -68,7 +69,7 @@ async function restore(run: Run, path: string, options: Options) {
     throw new CommandError(`there is no file ${source}`)
   const { file } = databaseUrl
   refuseUsed(file)
-  mkdirSync(dirname(file), { recursive: true })
+  makeFolder(dirname(file))
   const copy = `${file}.restoring`
   // What a restore has left behind that was interrupted.
   for (const beside of ['', '-wal', '-shm']) rmSync(copy + beside, { force: true })

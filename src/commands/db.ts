@@ -14,7 +14,7 @@ import { command, verb, type Run, type Terminal } from './command.ts'
 import { adoptAsCopy, issuersOf } from './db-adopt-copy.ts'
 import { copyCommand } from './db-copy.ts'
 import { restoreCommand } from './db-restore.ts'
-import { CommandError, UsageError } from './failures.ts'
+import { CommandError, describeError, UsageError } from './failures.ts'
 import { counted, facts, formatBytes, formatTime } from './output.ts'
 import { confirm } from './prompt.ts'
 import { writeEnds } from './revocation.ts'
@@ -100,7 +100,12 @@ export function dbCommands(program: Command, terminal: Terminal): void {
           run.now(),
           progressOf(run, databaseUrl.file),
         )
-        await insertAuditEntries(db, [run.entry('database_backed_up', { detail: { file, bytes } })])
+        const entry = run.entry('database_backed_up', { detail: { file, bytes } })
+        await insertAuditEntries(db, [entry]).catch((error: unknown) => {
+          throw new CommandError(
+            `${file} is complete and may be used, but the audit trail does not tell of it: ${describeError(error)}`,
+          )
+        })
         return {
           text: [
             `Copied ${databaseUrl.file} to ${file} (${formatBytes(bytes)}).`,

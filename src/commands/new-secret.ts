@@ -1,5 +1,6 @@
-import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, unlinkSync, writeSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { openNewFile } from '../../db/files.ts'
 import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import type { Run } from './command.ts'
 
@@ -40,10 +41,13 @@ export function secretAdvice(secret: NewSecret): string {
 
 /** Writes a file that is not there yet, for this user alone, and waits until it is on disk. */
 export function writeNewFile(file: string, text: string): void {
-  const descriptor = openSync(file, 'wx', 0o600)
+  const descriptor = openNewFile(file)
   try {
     writeSync(descriptor, text)
     fsyncSync(descriptor)
+  } catch (error) {
+    unlinkSync(file)
+    throw error
   } finally {
     closeSync(descriptor)
   }

@@ -7,7 +7,7 @@ import { firstRows, makeFirstKeys } from './first-keys.ts'
 import { phaseOf, type KeyPhase } from './key-life.ts'
 import type { RootKeyFile } from './root-key-file.ts'
 import type { RootKeys } from './root-key.ts'
-import { replacedRootKey, rootKeysOf, type KeyEntry } from './root-rotation.ts'
+import { addingRootKey, replacedRootKey, rootKeysOf, type KeyEntry } from './root-rotation.ts'
 import { makeKey, newKey, openKey, rowOf } from './signing-key.ts'
 
 export interface EmergencyOptions {
@@ -78,6 +78,8 @@ export interface Restart extends Begun {
 
 export interface RestartOptions extends EmergencyOptions {
   readonly file: RootKeyFile
+  /** Makes a new root key and returns its id; without it, one is put into the file. */
+  readonly addRootKey?: () => string
   /** Whether the root key is known to be safe. */
   readonly keepsRootKey: boolean
   /** The algorithms that keys are wanted for. */
@@ -96,7 +98,7 @@ export async function revokeAll(options: RestartOptions): Promise<Restart> {
   const writer = entry
     ? audited(db, result => [entry('all_keys_revoked', { detail: { kids, reason, ...rootKeysOf(result) } })])
     : db
-  const begun = await beginAnew(writer, beginning)
+  const begun = await addingTo(options, add => beginAnew(writer, beginning(add)))
   return { ...begun, revoked, tokens, keys: keysOf() }
 }
 
@@ -120,7 +122,14 @@ export async function adoptCopy(options: CopyOptions): Promise<Begun | false> {
         entry('issuer_changed', { detail: { from, to, copied: true, ...rootKeysOf(result) } }),
       ])
     : db
-  return beginAsCopy(writer, { ...beginning, from, to, secretHashOf })
+  return addingTo(options, add => beginAsCopy(writer, { ...beginning(add), from, to, secretHashOf }))
+}
+
+function addingTo<T>(
+  { db, file, addRootKey }: Omit<RestartOptions, 'keepsRootKey'>,
+  change: (add: () => string) => Promise<T>,
+): Promise<T> {
+  return addRootKey ? change(addRootKey) : addingRootKey({ db, file }, change)
 }
 
 /** What takes long is done before the transaction: to look what there is, and to make keys. */
@@ -128,18 +137,17 @@ async function prepareRestart({ db, rootKeys, now, reason, file, keepsRootKey, a
   const revoked = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
   const promised = await countPromised(db, now())
   const made = await makeFirstKeys(algs)
-  const replaced = replacedRootKey(file)
   let keys: readonly SigningKeyTable[] = []
-  const beginning: Beginning = {
+  const beginning = (add: () => string): Beginning => ({
     now: now(),
     reason,
     choose: (currentId, past) => {
-      const id = keepsRootKey ? currentId : replaced(currentId, past)
+      const id = keepsRootKey ? currentId : replacedRootKey(file, add)(currentId, past)
       rootKeys.follow(id)
       return id
     },
     publish: () => (keys = firstRows(made, rootKeys, now())),
-  }
+  })
   const tokens = revoked.reduce((sum, { kid }) => sum + (promised.get(kid) ?? 0), 0)
   return { revoked, tokens, beginning, keysOf: () => keys }
 }

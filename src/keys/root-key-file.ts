@@ -1,11 +1,8 @@
 import { hkdfSync, randomBytes } from 'node:crypto'
 import {
   closeSync,
-  fchmodSync,
+  existsSync,
   fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -14,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
+import { isNamed, likeFile, makeFolder, nameNewFile, openNewFile, syncFolderOf } from '../../db/files.ts'
 import { ConfigError } from '../config.ts'
 
 export interface RootKeyFile {
@@ -22,24 +20,44 @@ export interface RootKeyFile {
   readonly rootKeyIsMounted: boolean
 }
 
+export interface NewRootKey {
+  readonly id: string
+  /** 32 random bytes. */
+  readonly key: Buffer
+}
+
 const keyBytes = 32
 
+/** A root key that is in no file yet. */
+export function newRootKey(): NewRootKey {
+  const key = randomBytes(keyBytes)
+  return { id: rootKeyIdOf(key), key }
+}
+
 /**
- * Makes the file with a root key of 32 random bytes, readable for this user alone; false when there is one already. Of
- * several processes that start at once, one makes it, and nobody ever sees half of it.
+ * Makes the file with a root key of its own, readable for this user alone; false when there is one already. Of several
+ * processes that start at once, one makes it, and nobody ever reads half of it.
  */
-export function makeRootKeyFile(file: string): boolean {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  const draft = writeDraft(file, entryOf(randomBytes(keyBytes)), 0o600)
+export function makeRootKeyFile(file: string, { id, key }: NewRootKey = newRootKey()): boolean {
+  makeFolder(dirname(file), 0o700)
+  const draft = writeDraft(file, entryOf(id, key))
   try {
-    linkSync(draft, file)
+    nameNewFile(draft, file)
     return true
   } catch (error) {
-    if (isNamed(error, 'EEXIST')) return false
-    throw error
-  } finally {
     rmSync(draft)
-    syncDirectory(file)
+    if (!isNamed(error, 'EEXIST')) throw error
+    return false
+  } finally {
+    syncFolderOf(file)
+  }
+}
+
+/** Where there are no hard links, whoever makes the file has an empty one there for a moment: waits a second at most. */
+export function waitForContents(file: string): void {
+  const sleeping = new Int32Array(new SharedArrayBuffer(4))
+  for (let tries = 0; tries < 100 && statSync(file, { throwIfNoEntry: false })?.size === 0; tries++) {
+    Atomics.wait(sleeping, 0, 0, 10)
   }
 }
 
@@ -77,29 +95,36 @@ export function readRootKeyFile({ rootKeyFile, rootKeyIsMounted }: RootKeyFile):
 
 /**
  * Puts a new root key before those in the file, and returns its id; undefined when the file cannot be written, as is
- * usual for one that is mounted. Nobody ever sees half of it, and it is on the disk when this returns. Not for several at
- * once.
+ * usual for one that is mounted, or would have another owner then. Nobody ever sees half of it, and it is on the disk
+ * when this returns. Not for several at once.
  */
-export function addRootKey(file: string): string | undefined {
-  const key = randomBytes(keyBytes)
+export function addRootKey(file: string, { id, key }: NewRootKey = newRootKey()): string | undefined {
+  if (!existsSync(file)) return makeRootKeyFile(file, { id, key }) ? id : undefined
+  return rewrite(file, text => entryOf(id, key) + text) ? id : undefined
+}
+
+/** Takes a root key out that `addRootKey` has put in, and of which nothing has been made; the file, if it has no other. */
+export function removeRootKey(file: string, { id, key }: NewRootKey): void {
+  if (!existsSync(file)) return
+  if (readFileSync(file, 'utf8') === entryOf(id, key)) return rmSync(file)
+  rewrite(file, text => text.replace(entryOf(id, key), ''))
+}
+
+/** False when it cannot be written. */
+function rewrite(file: string, change: (text: string) => string): boolean {
   const target = realpathSync(file)
-  let draft: string
+  let draft: string | undefined
   try {
-    draft = writeDraft(target, `${entryOf(key)}${readFileSync(target, 'utf8')}`, statSync(target).mode)
-  } catch (error) {
-    if (isNamed(error, ...unwritable)) return undefined
-    throw error
-  }
-  try {
+    draft = writeDraft(target, change(readFileSync(target, 'utf8')), target)
     renameSync(draft, target)
   } catch (error) {
-    rmSync(draft)
+    if (draft !== undefined) rmSync(draft)
     // A file that is mounted by itself is busy.
-    if (isNamed(error, 'EBUSY', ...unwritable)) return undefined
+    if (isNamed(error, 'EBUSY', ...unwritable)) return false
     throw error
   }
-  syncDirectory(target)
-  return rootKeyIdOf(key)
+  syncFolderOf(target)
+  return true
 }
 
 /** Whether the group or others may read a file. On a system without modes, nobody can tell. */
@@ -120,35 +145,23 @@ function rootKeyIdOf(key: Buffer): string {
 }
 
 /** The id is for people: it is in the database and in what `mintmark doctor` says. */
-function entryOf(key: Buffer): string {
-  return `# root key ${rootKeyIdOf(key)}\n${key.toString('base64url')}\n`
+function entryOf(id: string, key: Buffer): string {
+  return `# root key ${id}\n${key.toString('base64url')}\n`
 }
 
-function writeDraft(file: string, text: string, mode: number): string {
+/** A file that takes the place of another is as that one is. */
+function writeDraft(file: string, text: string, like?: string): string {
   const draft = `${file}.${randomBytes(6).toString('hex')}`
-  const descriptor = openSync(draft, 'wx', 0o600)
+  const descriptor = openNewFile(draft)
   try {
     writeFileSync(descriptor, text)
-    fchmodSync(descriptor, mode & 0o777)
+    if (like !== undefined) likeFile(descriptor, like)
     fsyncSync(descriptor)
+    return draft
+  } catch (error) {
+    rmSync(draft)
+    throw error
   } finally {
     closeSync(descriptor)
   }
-  return draft
-}
-
-/** Only then does a new name outlive a loss of power. */
-function syncDirectory(file: string): void {
-  // Windows cannot open a directory, and does it by itself.
-  if (process.platform === 'win32') return
-  const descriptor = openSync(dirname(file), 'r')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-function isNamed(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.some(code => code === error.code)
 }

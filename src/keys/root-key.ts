@@ -1,7 +1,15 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import { ConfigError } from '../config.ts'
 import type { Context } from '../context.ts'
-import { readRootKeyFile, versionOf, type RootKeyFile } from './root-key-file.ts'
+import {
+  addRootKey,
+  newRootKey,
+  readRootKeyFile,
+  versionOf,
+  waitForContents,
+  type NewRootKey,
+  type RootKeyFile,
+} from './root-key-file.ts'
 
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */
 export interface RootKeys {
@@ -30,6 +38,19 @@ export interface RootKeys {
    * has changed. Where the file is wrong now, or lacks the current key, what was known stays, and the log says so.
    */
   follow(currentId: string, log?: Pick<Context['log'], 'error' | 'info'>): boolean
+  /** Makes a root key that is known here alone, and returns its id: for a work that may yet be given up. */
+  draft(): string
+  /** Writes what was drafted into the file; throws a `ConfigError` where that cannot be written. */
+  keepDrafts(): void
+}
+
+/** What to do about a file that Mintmark cannot write. */
+export function unwritableFile({ rootKeyFile }: Pick<RootKeyFile, 'rootKeyFile'>): ConfigError {
+  return new ConfigError(
+    `${rootKeyFile} cannot be written, as is usual for a secret that is mounted. Where it comes from, put a new key on ` +
+      'the first line and leave the others below (`openssl rand -base64 32 | tr +/ -_ | tr -d =` makes one); when ' +
+      'every server has the new file, run this again',
+  )
 }
 
 export interface Sealed {
@@ -42,6 +63,8 @@ export interface RootKeyOptions extends RootKeyFile {
   readonly issuer: string
   /** The issuer that the installation was made for; without it, the same. */
   readonly foundingIssuer?: string
+  /** Whether there may be no file: the database is about to get another root key. */
+  readonly mayBeMissing?: boolean
 }
 
 const keyBytes = 32
@@ -94,14 +117,19 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
       return key && decrypt(key, sealed, additionalData(purpose, name))
     },
     follow: file.follow,
+    draft: file.draft,
+    keepDrafts: file.keepDrafts,
   }
 }
 
 /** The file as it was when it was last right, and which of its keys is the current one. */
 function openFile(options: RootKeyOptions) {
   const path = options.rootKeyFile
+  waitForContents(path)
   let version = versionOf(path)
-  let keys = readRootKeyFile(options)
+  let keys: ReadonlyMap<string, Buffer> =
+    version === undefined && options.mayBeMissing ? new Map() : readRootKeyFile(options)
+  const drafts = new Map<string, NewRootKey>()
   let currentId = keys.keys().next().value ?? ''
   let problem: unknown
   let told: { readonly version: string | undefined; readonly missing?: string | undefined } = { version }
@@ -125,7 +153,7 @@ function openFile(options: RootKeyOptions) {
   const find = (rootKeyId: string): Buffer | undefined => {
     // One that another server has begun to use may have come into the file just now.
     if (!keys.has(rootKeyId)) reread()
-    return keys.get(rootKeyId)
+    return keys.get(rootKeyId) ?? drafts.get(rootKeyId)?.key
   }
   const follow: RootKeys['follow'] = (newCurrentId, log) => {
     reread()
@@ -152,7 +180,17 @@ function openFile(options: RootKeyOptions) {
     return true
   }
   const isBehind = () => told.missing !== undefined && find(told.missing) === undefined
-  return { keys: () => keys, currentId: () => currentId, find, follow, isBehind }
+  const draft = () => {
+    const made = newRootKey()
+    drafts.set(made.id, made)
+    return made.id
+  }
+  const keepDrafts = () => {
+    for (const made of drafts.values())
+      if (addRootKey(path, made) === undefined) throw unwritableFile(options)
+    drafts.clear()
+  }
+  return { keys: () => keys, currentId: () => currentId, find, follow, isBehind, draft, keepDrafts }
 }
 
 function additionalData(purpose: string, name: string): Buffer {

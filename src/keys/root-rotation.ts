@@ -1,12 +1,20 @@
 import { audited, type NewAuditEntry } from '../../db/audit.ts'
 import type { Database } from '../../db/database.ts'
+import { findInstallation } from '../../db/installation.ts'
 import { changeRootKey, type ChooseRootKey, type RootKeyChange } from '../../db/root-keys.ts'
 import { listSigningKeys, resealSigningKey } from '../../db/signing-keys.ts'
 import type { AuditEvent, AuditFacts } from '../audit-trail.ts'
 import { ConfigError } from '../config.ts'
 import { phaseOf } from './key-life.ts'
-import { addRootKey, makeRootKeyFile, readRootKeyFile, versionOf, type RootKeyFile } from './root-key-file.ts'
-import type { RootKeys } from './root-key.ts'
+import {
+  addRootKey,
+  newRootKey,
+  readRootKeyFile,
+  removeRootKey,
+  versionOf,
+  type RootKeyFile,
+} from './root-key-file.ts'
+import { unwritableFile, type RootKeys } from './root-key.ts'
 import { openKey, resealed, type RingKey } from './signing-key.ts'
 
 export interface RootRotation extends RootKeyChange {
@@ -50,11 +58,13 @@ export async function rotateRootKey({
   const writer = entry
     ? audited(db, result => [entry('root_key_rotated', { detail: rootKeysOf(result) })])
     : db
-  const changed = await changeRootKey(writer, now(), (currentId, past) => {
-    const found = newKeyInFile(file, currentId, past)
-    wasInFile = found !== undefined
-    return found ?? addedKey(file)
-  })
+  const changed = await addingRootKey({ db, file }, add =>
+    changeRootKey(writer, now(), (currentId, past) => {
+      const found = newKeyInFile(file, currentId, past)
+      wasInFile = found !== undefined
+      return found ?? add()
+    }),
+  )
   rootKeys.follow(changed.to)
   const opened: RingKey[] = []
   for (const row of await listSigningKeys(db)) {
@@ -65,12 +75,37 @@ export async function rotateRootKey({
   return { ...changed, wasInFile, resealed: (await resealKeys({ db, rootKeys }, opened)).length }
 }
 
-/** Chooses a root key for a database whose own may be lost: one that it has never been under. */
-export function replacedRootKey(file: RootKeyFile): ChooseRootKey {
+/** Chooses a root key for a database whose own may be lost: one that it has never been under, or what `add` adds. */
+export function replacedRootKey(file: RootKeyFile, add: () => string): ChooseRootKey {
   return (currentId, past) => {
-    if (versionOf(file.rootKeyFile) === undefined) makeRootKeyFile(file.rootKeyFile)
+    if (versionOf(file.rootKeyFile) === undefined) return add()
     const [first = ''] = readRootKeyFile(file).keys()
-    return first !== currentId && !past.has(first) ? first : addedKey(file)
+    return first !== currentId && !past.has(first) ? first : add()
+  }
+}
+
+/**
+ * For a change of the database that begins with a new root key in the file: `add` puts one there, once, and returns its
+ * id. Where the change is not made, it is taken out again.
+ */
+export async function addingRootKey<T>(
+  { db, file }: Pick<RootRotationOptions, 'db' | 'file'>,
+  change: (add: () => string) => Promise<T>,
+): Promise<T> {
+  const made = newRootKey()
+  let isAdded = false
+  try {
+    return await change(() => {
+      // The database may undo the change, and ask once more.
+      if (!isAdded && addRootKey(file.rootKeyFile, made) === undefined) throw unwritableFile(file)
+      isAdded = true
+      return made.id
+    })
+  } catch (error) {
+    // Of a commit without an answer only the database can say whether it was made.
+    const record = isAdded ? await findInstallation(db).catch(() => undefined) : undefined
+    if (record && record.root_key_id !== made.id) removeRootKey(file.rootKeyFile, made)
+    throw error
   }
 }
 
@@ -84,16 +119,6 @@ function newKeyInFile(file: RootKeyFile, currentId: string, past: ReadonlySet<st
   }
   const [first = ''] = ids
   return first === currentId || past.has(first) ? undefined : first
-}
-
-function addedKey({ rootKeyFile }: RootKeyFile): string {
-  const id = addRootKey(rootKeyFile)
-  if (id !== undefined) return id
-  throw new ConfigError(
-    `${rootKeyFile} cannot be written, as is usual for a secret that is mounted. Where it comes from, put a new key on ` +
-      'the first line and leave the others below (`openssl rand -base64 32 | tr +/ -_ | tr -d =` makes one); when ' +
-      'every server has the new file, run this again',
-  )
 }
 
 /** Seals under the current root key what is sealed under another one; the kids of those that it was done for. */

@@ -1,0 +1,131 @@
+import {
+  closeSync,
+  copyFileSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsyncSync,
+  lchownSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import { dirname, resolve } from 'node:path'
+
+/*
+ * New files, as the installation's owner needs them: root may run any command on it, and what he makes must not shut the
+ * server out. And as any file system can have them, also one without hard links or owners (SMB, exFAT, FUSE).
+ */
+
+/**
+ * Makes a new file and opens it for writing; `EEXIST` when there is one. Nobody but its owner can read it, who is whoever
+ * runs this, and where that is root, whoever has the folder.
+ */
+export function openNewFile(file: string): number {
+  const descriptor = openSync(file, 'wx', 0o600)
+  if (isRoot()) {
+    const { uid, gid } = statSync(dirname(file))
+    onlyWhereKnown(() => fchownSync(descriptor, uid, gid))
+  }
+  return descriptor
+}
+
+/** Makes a folder, and those above it that are missing. Made by root, they belong to whoever has the one that they are in. */
+export function makeFolder(path: string, mode?: number): void {
+  const folder = resolve(path)
+  const first = mkdirSync(folder, { recursive: true, ...(mode !== undefined && { mode }) })
+  if (first === undefined || !isRoot()) return
+  const { uid, gid } = statSync(dirname(first))
+  for (let made = folder; made.length >= first.length; made = dirname(made)) {
+    onlyWhereKnown(() => lchownSync(made, uid, gid))
+  }
+}
+
+/** Gives a new file the owner, group and mode of the one that it replaces; throws `EPERM` where this user may not. */
+export function likeFile(descriptor: number, file: string): void {
+  const { uid, gid, mode } = statSync(file)
+  const own = fstatSync(descriptor)
+  // First: it takes back some bits of the mode.
+  if (own.uid !== uid || own.gid !== gid) fchownSync(descriptor, uid, gid)
+  fchmodSync(descriptor, mode & 0o777)
+}
+
+/**
+ * Gives a complete file its name, never in the place of another: throws `EEXIST` when there is one, and the file keeps the
+ * name that it has. Where there are no hard links, there is an empty file of that name for a moment.
+ */
+export function nameNewFile(draft: string, file: string): void {
+  if (tryLink(draft, file)) return rmSync(draft)
+  closeSync(openSync(file, 'wx', 0o600))
+  try {
+    renameSync(draft, file)
+  } catch (error) {
+    rmSync(file)
+    throw error
+  }
+}
+
+/** Gives a file a second name, never that of another (`EEXIST`); where there are no hard links, a copy of it, on disk. */
+export function nameTwice(file: string, second: string): void {
+  if (tryLink(file, second)) return
+  copyFileSync(file, second, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+  const descriptor = openSync(second, 'r+')
+  try {
+    likeFile(descriptor, file)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** What was written to a file, or the names in a directory, is on disk when it returns. */
+export function syncFile(path: string): void {
+  const descriptor = openSync(path, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** Only then does a new name outlive a loss of power. */
+export function syncFolderOf(file: string): void {
+  // Windows cannot open a directory, and does it by itself.
+  if (process.platform !== 'win32') syncFile(dirname(file))
+}
+
+/** Whether an error of the system has one of these codes. */
+export function isNamed(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.some(code => code === error.code)
+}
+
+/** What file systems say of that which they do not have. */
+const unknownThere = ['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'EMLINK']
+
+/** False where the file system has no hard links; where it has and refuses one, the next step is refused too. */
+function tryLink(file: string, second: string): boolean {
+  try {
+    linkSync(file, second)
+    return true
+  } catch (error) {
+    if (isNamed(error, ...unknownThere)) return false
+    throw error
+  }
+}
+
+/** A file system without owners gives everything to one that it was told of. */
+function onlyWhereKnown(chown: () => void): void {
+  try {
+    chown()
+  } catch (error) {
+    if (!isNamed(error, ...unknownThere)) throw error
+  }
+}
+
+function isRoot(): boolean {
+  return process.geteuid?.() === 0
+}

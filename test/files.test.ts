@@ -1,0 +1,203 @@
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import t, { type Test } from 'tap'
+import type { Database } from '../db/database.ts'
+import { openDatabase } from '../db/engines/open-database.ts'
+import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root-key-file.ts'
+import { commandLine, type CommandLine } from './cli.ts'
+
+const nobody = 65_534
+const isRoot = process.geteuid?.() === 0
+
+/** All that there is, with its owner. */
+function ownersIn(folder: string): [path: string, uid: number, gid: number][] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(path => {
+    const { uid, gid } = lstatSync(join(folder, path))
+    return [path, uid, gid]
+  })
+}
+
+async function must(t: Test, { call }: CommandLine, args: string, input = '') {
+  const outcome = await call(args, { input })
+  t.equal(outcome.code, 0, `mintmark ${args}\n${outcome.stderr}`)
+  return outcome
+}
+
+t.test(
+  "what root does to another user's installation leaves its files to that user",
+  { skip: isRoot ? false : 'nobody but root can give files away' },
+  async t => {
+    const cli = commandLine(t)
+    const { home } = cli
+    chownSync(home, nobody, nobody)
+    const rootKey = join(home, 'keys/root.key')
+    const file = join(home, 'db/mintmark.sqlite')
+    const backup = join(home, 'backup.sqlite')
+    await must(t, cli, 'db migrate')
+    chmodSync(rootKey, 0o400)
+    chmodSync(file, 0o660)
+    // While it is open, the log and the index are there too.
+    const open = openDatabase({ engine: 'sqlite', file })
+    await open.sql.selectFrom('installation').selectAll().execute()
+    for (const [args, input] of [
+      ['user create ada --password-stdin', 'correct horse'],
+      [`client create --id web --grant password --secret-file ${join(home, 'web.secret')}`],
+      ['key rotate-root'],
+      ['key revoke --all --yes'],
+      [`db backup ${backup}`],
+      ['audit list'],
+    ] as const) {
+      await must(t, cli, args, input)
+      const others = ownersIn(home).filter(([, uid, gid]) => uid !== nobody || gid !== nobody)
+      t.strictSame(others, [], args)
+    }
+    t.ok(existsSync(`${file}-wal`) && existsSync(`${file}-shm`), 'those of SQLite were looked at')
+    await open.close()
+    await must(t, cli, `db restore ${backup} --accept-unrevoked`)
+    t.strictSame(
+      ownersIn(home).filter(([, uid, gid]) => uid !== nobody || gid !== nobody),
+      [],
+      'and after a restore',
+    )
+    t.equal(statSync(rootKey).mode & 0o777, 0o400, 'the mode of the root key is kept')
+    t.equal(statSync(file).mode & 0o777, 0o660, 'and that of the database')
+
+    rmSync(join(home, 'keys'), { recursive: true })
+    await must(t, cli, 'key new-root')
+    t.strictSame(lstatSync(join(home, 'keys')).uid, nobody, 'also of a folder')
+    t.strictSame(lstatSync(rootKey).uid, nobody)
+    chownSync(rootKey, 65_533, 65_532)
+    addRootKey(rootKey)
+    const { uid, gid } = lstatSync(rootKey)
+    t.strictSame([uid, gid], [65_533, 65_532], 'what is replaced keeps its own')
+  },
+)
+
+/** As a file system says it that has none: SMB, exFAT, some of FUSE. */
+function withoutHardLinks(t: Test, code: string): void {
+  const { linkSync } = fs
+  fs.linkSync = () => {
+    throw Object.assign(new Error(`${code}: link`), { code })
+  }
+  syncBuiltinESMExports()
+  t.teardown(() => {
+    fs.linkSync = linkSync
+    syncBuiltinESMExports()
+  })
+}
+
+for (const code of ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']) {
+  t.test(`a file system without hard links is enough (${code})`, async t => {
+    withoutHardLinks(t, code)
+    const cli = commandLine(t)
+    const { home } = cli
+    const rootKey = join(home, 'keys/root.key')
+    const backup = join(home, 'backup.sqlite')
+    await must(t, cli, 'db migrate')
+    const first = readFileSync(rootKey, 'utf8')
+    t.equal(makeRootKeyFile(rootKey), false, 'what is there is never replaced')
+    t.equal(readFileSync(rootKey, 'utf8'), first)
+    t.equal(statSync(rootKey).mode & 0o777, 0o600)
+    await must(t, cli, 'key rotate-root')
+    await must(t, cli, `db backup ${backup}`)
+    const bytes = readFileSync(backup)
+    t.match(await cli.call(`db backup ${backup}`), { code: 1, stderr: /exists already/ })
+    t.ok(readFileSync(backup).equals(bytes), 'nor is a backup')
+    await must(t, cli, 'user create ada --password-stdin', 'correct horse')
+    const { kept } = (await must(t, cli, `db restore ${backup} --accept-unrevoked --json`)).json()
+    const before = openDatabase({ engine: 'sqlite', file: kept })
+    t.teardown(() => before.close())
+    t.match(await before.sql.selectFrom('users').select('username').execute(), [{ username: 'ada' }])
+    t.match((await must(t, cli, 'user list --json')).json(), [], 'the backup is in its place')
+    t.strictSame(readdirSync(join(home, 'keys')), ['root.key'])
+    t.strictSame(
+      readdirSync(join(home, 'db')).filter(name => /restoring|partial/.test(name)),
+      [],
+    )
+  })
+}
+
+t.test('of processes that start at once without hard links, one makes the root key', async t => {
+  const cli = commandLine(t)
+  // Whoever is first takes his time.
+  const code =
+    'import fs from "node:fs";import{syncBuiltinESMExports}from"node:module";const{renameSync}=fs;' +
+    'fs.linkSync=()=>{throw Object.assign(new Error("link"),{code:"EPERM"})};' +
+    'fs.renameSync=(...a)=>{Atomics.wait(new Int32Array(new SharedArrayBuffer(4)),0,0,400);renameSync(...a)};' +
+    'syncBuiltinESMExports()'
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` }
+  const outcomes = await Promise.all(Array.from({ length: 4 }, () => cli.run('db migrate', { env })))
+  t.strictSame(
+    outcomes.map(({ code, stderr }) => [code, stderr]),
+    outcomes.map(() => [0, '']),
+  )
+  const rootKeyFile = join(cli.home, 'keys/root.key')
+  t.equal(readRootKeyFile({ rootKeyFile, rootKeyIsMounted: false }).size, 1)
+})
+
+/** The database refuses to get another root key, at the last moment. */
+const stopped = (db: Database) =>
+  sql`create trigger stopped after update of root_key_id on installation
+    begin select raise(abort, 'stopped'); end`.execute(db.sql)
+
+t.test('a command that fails has not changed the root key file either', async t => {
+  const others = { MINTMARK_ISSUER: 'https://copy.example' }
+  const cases: [title: string, args: string, more?: { isLost?: boolean; env?: Record<string, string> }][] = [
+    ['a rotation', 'key rotate-root'],
+    ['the end of everything', 'key revoke --all --yes'],
+    ['the end of everything, with the root key lost', 'key revoke --all --yes', { isLost: true }],
+    ['a copy', 'db adopt --copied --yes', { env: others }],
+    ['a copy without a root key', 'db adopt --copied --yes', { env: others, isLost: true }],
+    ['a copy that nobody has agreed to', 'db adopt --copied', { env: others, isLost: true }],
+  ]
+  for (const [title, args, { isLost = false, env = {} } = {}] of cases) {
+    await t.test(title, async t => {
+      const { home, call } = commandLine(t)
+      await call('db migrate')
+      const db = openDatabase({ engine: 'sqlite', file: join(home, 'db/mintmark.sqlite') })
+      await stopped(db)
+      const file = join(home, 'keys/root.key')
+      const before = readFileSync(file, 'utf8')
+      if (isLost) rmSync(file)
+      t.match(await call(args, { env }), { code: /[12]/, stderr: /stopped|add --yes/ })
+      if (isLost) t.strictSame(readdirSync(join(home, 'keys')), [], 'there is none')
+      else t.equal(readFileSync(file, 'utf8'), before, 'it is as it was')
+
+      await sql`drop trigger stopped`.execute(db.sql)
+      await db.close()
+      t.equal((await call(args, { env })).code, args.endsWith('--copied') ? 2 : 0, 'and it can be done again')
+    })
+  }
+})
+
+t.test('a backup of which the audit trail cannot be told is there, and the command says so', async t => {
+  const cli = commandLine(t)
+  await must(t, cli, 'db migrate')
+  const db = openDatabase({ engine: 'sqlite', file: join(cli.home, 'db/mintmark.sqlite') })
+  t.teardown(() => db.close())
+  await sql`create trigger stopped before insert on audit begin select raise(abort, 'stopped'); end`.execute(
+    db.sql,
+  )
+  const backup = join(cli.home, 'backup.sqlite')
+  t.match(await cli.call(`db backup ${backup}`), {
+    code: 1,
+    stderr: /backup\.sqlite is complete and may be used, but the audit trail does not tell of it: .*stopped/,
+  })
+  const copy = openDatabase({ engine: 'sqlite', file: backup })
+  t.teardown(() => copy.close())
+  t.match(await copy.sql.selectFrom('installation').select('backed_up_at').execute(), [
+    { backed_up_at: Number },
+  ])
+})
