@@ -7,17 +7,19 @@ import type { Express } from 'express'
 export const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']
 export const audienceOf = (alg: string) => `https://${alg.toLowerCase()}.example`
 
-const doc = readFileSync(join(import.meta.dirname, '../docs/verifying.md'), 'utf8')
+const docs = join(import.meta.dirname, '../docs')
+const overview = readFileSync(join(docs, 'verifying.md'), 'utf8')
+const page = readFileSync(join(docs, 'verifying/javascript.md'), 'utf8')
 
-/** What docs/verifying.md tells its readers to write, for each library. */
-export const snippets = [...doc.matchAll(/^## (.+)\n\n```js\n([^]+?)```/gm)].map(
+/** What docs/verifying/javascript.md tells its readers to write, for each library. */
+export const snippets = [...page.matchAll(/^## (.+)\n\n```js\n([^]+?)```/gm)].map(
   ([, name = '', code = '']) => ({ name, code }),
 )
 
-/** The rows of its table: the library's name, and `yes` or `no` for each algorithm. */
-export const matrix = [...doc.matchAll(/^\| ((?!library|---).+ \| (?:yes|no)) \|$/gm)].map(([, row = '']) =>
-  row.split(' | '),
-)
+/** The rows of docs/verifying.md that are theirs: the library's name, and `yes` or `no` for each algorithm. */
+export const matrix = [...overview.matchAll(/^\|[^|]*\| (.+ \| (?:yes|no)) \|$/gm)]
+  .map(([, row = '']) => row.split(' | '))
+  .filter(([library]) => snippets.some(({ name }) => name === library))
 
 /** A library that was started as a resource server starts it, for tokens of one algorithm. */
 export interface LibraryVerifier {

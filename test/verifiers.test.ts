@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { mock } from 'node:test'
 import t from 'tap'
 import { listSigningKeys, requestRotation } from '../db/signing-keys.ts'
@@ -94,3 +96,23 @@ t.test(
     t.ok(kids.size >= 3 * algs.length, `each ring has rotated: ${kids.size} keys have signed`)
   },
 )
+
+t.test('docs/verifying.md: each library of the table has its lines on the page of its language', async t => {
+  const docs = join(import.meta.dirname, '../docs')
+  const overview = readFileSync(join(docs, 'verifying.md'), 'utf8')
+  const linked = new Set<string>()
+  let text = ''
+  for (const [, languages = '', library = ''] of overview.matchAll(
+    /^\| ?(.*?) ?\| (.+?) \|(?: \w+ \|){5}$/gm,
+  )) {
+    if (languages === 'language') continue
+    for (const [, page = ''] of languages.matchAll(/\]\(verifying\/([\w.]+)\)/g)) {
+      linked.add(page)
+      text = readFileSync(join(docs, 'verifying', page), 'utf8')
+      t.match(text, /^```/m, `${page} has some lines`)
+    }
+    // A page of one library has no sections.
+    if (text.includes('\n## ')) t.match(text, `\n## ${library}\n`, `those for ${library} are there`)
+  }
+  t.strictSame([...linked].sort(), readdirSync(join(docs, 'verifying')).sort(), 'and no page is left out')
+})
