@@ -13,6 +13,12 @@ export async function listClients({ sql }: Database): Promise<ClientTable[]> {
   return sql.selectFrom('clients').selectAll().orderBy('id').execute()
 }
 
+/** The ids of all clients, or of so many. */
+export async function listClientIds({ sql }: Database, limit: number): Promise<ReadonlySet<string>> {
+  const rows = await sql.selectFrom('clients').select('id').limit(limit).execute()
+  return new Set(rows.map(({ id }) => id))
+}
+
 /** The origins of pages that clients have of their own, without repeats. Disabled clients have none. */
 export async function listClientOrigins({ sql }: Database): Promise<ReadonlySet<string>> {
   const rows = await sql

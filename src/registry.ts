@@ -1,7 +1,8 @@
-import { findClient, listClientOrigins } from '../db/clients.ts'
+import { listClientOrigins } from '../db/clients.ts'
 import type { ClientTable, Database, ResourceTable } from '../db/database.ts'
 import { readRevision } from '../db/installation.ts'
 import { findResource, listResources } from '../db/resources.ts'
+import { openKnownClients } from './clients/known-clients.ts'
 
 export type Client = ClientTable
 export type Resource = ResourceTable
@@ -19,12 +20,12 @@ export interface Registry {
   follow(): Promise<boolean>
 }
 
-/** Unknown names are remembered too, and come from outside: hence a limit. */
+/** Of each kind. */
 const entriesMax = 10_000
 
 export function openRegistry(db: Database): Registry {
   let revision: number | undefined
-  const clients = lookup((id: string) => findClient(db, id))
+  const clients = openKnownClients(db)
   const resources = lookup((uri: string) => findResource(db, uri))
   const lists = lookup(async (_: 'all') => listResources(db))
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))

@@ -3,13 +3,19 @@ import { createServer } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setImmediate } from 'node:timers/promises'
+import type { KyselyPlugin } from 'kysely'
 import t, { type Test } from 'tap'
+import { changeClient } from '../db/clients.ts'
 import { buildApp } from '../src/app.ts'
+import { openKnownClients } from '../src/clients/known-clients.ts'
+import { sharedFor } from '../src/endpoints/health.ts'
 import { limitConnections } from '../src/http/connections.ts'
 import { openBrake, refusalsAtOnce } from '../src/http/flood.ts'
 import { openPressure, pressureLimits, sampleMilliseconds, type Rank } from '../src/http/pressure.ts'
 import { openPasswords } from '../src/log-ins/passwords.ts'
-import { isOAuthError, startServer, type TestServer } from './helper.ts'
+import { openRegistry } from '../src/registry.ts'
+import { forEachEngine } from './engines.ts'
+import { isOAuthError, startServer, until, type TestServer } from './helper.ts'
 
 /** What each rank is asked for with. */
 async function openRanks(server: TestServer) {
@@ -119,6 +125,163 @@ t.test('in a flood of log-ins, those that are refused wait a moment, and refresh
     held,
     'the others after the refresh, and after who is refused when the flood is over',
   )
+})
+
+/** The server's app on a database that counts its statements. */
+async function counted(t: Test, server: TestServer) {
+  const count = { statements: 0 }
+  const counting: KyselyPlugin = {
+    transformQuery: ({ node }) => node,
+    transformResult: async ({ result }) => {
+      count.statements++
+      return result
+    },
+  }
+  const db = { ...server.ctx.db, sql: server.ctx.db.sql.withPlugin(counting) }
+  const registry = openRegistry(db)
+  await registry.follow()
+  const app = buildApp({ ...server.ctx, db, registry })
+  t.teardown(() => app.close())
+  const post = (form: Record<string, string>) =>
+    app.inject({
+      method: 'POST',
+      url: '/token',
+      payload: new URLSearchParams({ grant_type: 'client_credentials', ...form }).toString(),
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    })
+  return { count, registry, app, post }
+}
+
+await forEachEngine(
+  t,
+  'invariant 8: ids of clients that strangers make up cost the database a few statements in all',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await server.client('web')
+    const others = await Promise.all(Array.from({ length: 20 }, (_, i) => server.client(`other ${i}`)))
+    const { count, registry, post } = await counted(t, server)
+    const madeUp = (i: number) => post({ client_id: `made up ${i}`, client_secret: 'x' })
+    for (const [title, first, send] of [
+      [
+        'one after the other',
+        0,
+        async () => {
+          for (let i = 0; i < 250; i++) t.equal((await madeUp(i)).statusCode, 401)
+        },
+      ],
+      [
+        'all at once',
+        250,
+        async () => {
+          for (const { statusCode } of await Promise.all(
+            Array.from({ length: 250 }, (_, i) => madeUp(250 + i)),
+          ))
+            t.equal(statusCode, 401)
+        },
+      ],
+    ] as const) {
+      count.statements = 0
+      await send()
+      t.ok(count.statements <= 9, `${title}, from ${first}: ${count.statements}`)
+      t.equal((await post(web.form)).statusCode, 200, 'a client that there is, is known all the same')
+      count.statements = 0
+      t.equal((await madeUp(first)).statusCode, 401)
+      t.equal(count.statements, 0, 'and what is not is known too')
+      await changeClient(server.ctx.db, 'web', { scope: 'read' })
+      await registry.follow()
+    }
+
+    await madeUp(0)
+    await Promise.all(Array.from({ length: 20 }, (_, i) => madeUp(i)))
+    const id = 'made up 0'
+    isOAuthError(
+      t,
+      await post({ client_id: id, client_secret: 'x' }),
+      401,
+      'invalid_client',
+      'before it is made',
+    )
+    const made = await server.client(id)
+    t.equal((await post(made.form)).statusCode, 401, 'no server has heard of it')
+    await registry.follow()
+    t.equal(
+      (await post(made.form)).statusCode,
+      200,
+      'whoever is told that there is none hears of it within a second',
+    )
+    for (const answer of await Promise.all(others.map(({ form }) => post(form))))
+      t.equal(answer.statusCode, 200)
+  },
+)
+
+t.test('whatever is read of the clients before a change counts for nobody after it', async t => {
+  const server = await startServer(t)
+  const arrivals: (() => void)[] = []
+  const slow: KyselyPlugin = {
+    transformQuery: ({ node }) => node,
+    transformResult: async ({ result }) => {
+      if (result.rows.length === 0 || !('id' in (result.rows[0] ?? {}))) return result
+      await new Promise<void>(done => arrivals.push(done))
+      return result
+    },
+  }
+  await server.client('web')
+  const known = openKnownClients({ ...server.ctx.db, sql: server.ctx.db.sql.withPlugin(slow) })
+  const doubt = async () => {
+    for (let i = 0; i < 8; i++) t.equal(await known.find(`made up ${i}`), undefined)
+  }
+  await doubt()
+  const before = known.find('late')
+  await until(() => arrivals.length === 1)
+  await server.client('late')
+  await server.client('later')
+  known.forget()
+  await doubt()
+  const after = known.find('late')
+  await until(() => arrivals.length === 2)
+  const [old, current] = arrivals.splice(0)
+  current?.()
+  await until(() => arrivals.length === 1)
+  arrivals.shift()?.()
+  t.equal((await after)?.id, 'late')
+  old?.()
+  t.equal(await before, undefined, 'it was asked for before')
+  const later = known.find('later')
+  await until(() => arrivals.length === 1)
+  arrivals.shift()?.()
+  t.equal((await later)?.id, 'later', 'and that answer counts for nobody else')
+})
+
+t.test('whoever asks whether the server is ready shares what the database has told the first', async t => {
+  const server = await startServer(t)
+  const { count, app } = await counted(t, server)
+  const answers = await Promise.all(Array.from({ length: 400 }, () => app.inject({ url: '/health/ready' })))
+  for (const { statusCode } of answers) t.equal(statusCode, 200)
+  t.ok(count.statements <= 10, String(count.statements))
+
+  let now = 0
+  let asked = 0
+  let isAway = false
+  const ask = sharedFor(
+    500,
+    async () => {
+      asked++
+      if (isAway) throw new Error('away')
+      return asked
+    },
+    () => now,
+  )
+  t.strictSame(await Promise.all([ask(), ask()]), [1, 1])
+  isAway = true
+  now = 499
+  t.equal(await ask(), 1)
+  now = 500
+  await t.rejects(ask(), { message: 'away' }, 'it is known half a second later')
+  isAway = false
+  now = 999
+  await t.rejects(ask(), { message: 'away' }, 'an error is shared too')
+  now = 1000
+  t.equal(await ask(), 3)
 })
 
 /** Connects from an address of the loopback network, all of which lead to the same server. */

@@ -3,16 +3,37 @@ import { readPulse } from '../../db/pulse.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 
+/** Anybody may ask, as often as he likes: the database is asked no more often than it is anyhow (src/jobs.ts). */
+const pulseMilliseconds = 500
+
 /**
  * GET /health/live: the process answers. GET /health/ready: it can do its work too, or 503: the database answers and takes
  * writes, the key ring is known to be the latest, and the root key that the database is under is in the file.
  */
 export function healthEndpoints(app: FastifyInstance, { db, keys, rootKeys }: Context): void {
+  const pulse = sharedFor(pulseMilliseconds, () => readPulse(db))
   app.get('/health/live', async () => ({ status: 'live' }))
   app.get('/health/ready', async () => {
-    await readPulse(db)
+    await pulse()
     if (!keys.jwks().isConfirmed) throw unavailable('the key ring has not been confirmed lately')
     if (rootKeys.isBehind()) throw unavailable('the root key file lacks the key that the database is under')
     return { status: 'ready' }
   })
+}
+
+/** Whoever asks within so many milliseconds after another shares what that one is told, also when it is an error. */
+export function sharedFor<T>(
+  milliseconds: number,
+  ask: () => Promise<T>,
+  steady = () => performance.now(),
+): () => Promise<T> {
+  let askedAt = -Infinity
+  let answer: Promise<T> | undefined
+  return () => {
+    if (!answer || steady() - askedAt >= milliseconds) {
+      askedAt = steady()
+      answer = ask()
+    }
+    return answer
+  }
 }

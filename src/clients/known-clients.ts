@@ -1,0 +1,65 @@
+import { findClient, listClientIds } from '../../db/clients.ts'
+import type { ClientTable, Database } from '../../db/database.ts'
+
+/** Clients in memory, as the database had them when they were first asked for. */
+export interface KnownClients {
+  find(id: string): Promise<ClientTable | undefined>
+  /** Something may have changed: from now on all are asked for again. */
+  forget(): void
+}
+
+/** So many clients are kept whole. */
+const clientsMax = 10_000
+
+/** So many ids are kept: some ten megabytes, read in a twentieth of a second. */
+const idsMax = 100_000
+
+/** So many ids may be looked for before it is known which there are at all. */
+const doubtsMax = 8
+
+/** What is known since something may have changed. What is read before that, and arrives after it, is for nobody. */
+interface Memory {
+  readonly rows: Map<string, ClientTable>
+  /** Looked for, and not found yet, or not at all. */
+  doubts: number
+  /** All ids that there are; undefined until they are read, and where they are too many. */
+  ids?: ReadonlySet<string> | undefined
+  reading?: Promise<void> | undefined
+}
+
+/**
+ * Anybody can make ids up, each of them another one. So after a few that are not found, all that there are get read at
+ * once, and what is not among them costs nothing any more. An installation that has more than can be kept asks for each.
+ */
+export function openKnownClients(db: Database): KnownClients {
+  let memory: Memory = { rows: new Map(), doubts: 0 }
+
+  const readIds = async (into: Memory) => {
+    const ids = await listClientIds(db, idsMax + 1)
+    if (ids.size <= idsMax) into.ids = ids
+  }
+  return {
+    find: async id => {
+      const own = memory
+      const known = own.rows.get(id)
+      if (known) return known
+      if (own.doubts >= doubtsMax) {
+        await (own.reading ??= readIds(own).catch((error: unknown) => {
+          own.reading = undefined
+          throw error
+        }))
+        if (own.ids && !own.ids.has(id)) return undefined
+      }
+      own.doubts++
+      const row = await findClient(db, id)
+      if (!row) return undefined
+      own.doubts--
+      if (own.rows.size >= clientsMax) own.rows.clear()
+      own.rows.set(id, row)
+      return row
+    },
+    forget: () => {
+      memory = { rows: new Map(), doubts: 0 }
+    },
+  }
+}
