@@ -9,7 +9,7 @@
  */
 import process from 'node:process'
 import express from 'express'
-import { resourceServer } from 'mintmark/resource-server/connect'
+import { resourceServer } from '@mintmark/resource-server/connect'
 
 const app = express()
 

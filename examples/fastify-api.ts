@@ -9,7 +9,7 @@
  */
 import process from 'node:process'
 import { fastify } from 'fastify'
-import { resourceServer } from 'mintmark/resource-server/fastify'
+import { resourceServer } from '@mintmark/resource-server/fastify'
 
 const app = fastify({ logger: true })
 

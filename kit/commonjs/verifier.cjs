@@ -1,0 +1,1 @@
+module.exports = require('../dist/resource-server/verifier.js')
