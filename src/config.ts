@@ -3,10 +3,11 @@ import { readDatabaseUrl, type DatabaseUrl } from './database-url.ts'
 import { longestTokenSeconds } from './protocol/access-token.ts'
 import type { KeyPolicy } from '../db/installation.ts'
 import { policyProblems } from './keys/key-policy.ts'
-import { formatDuration, parseDuration } from './protocol/duration.ts'
+import { formatDuration } from './protocol/duration.ts'
 import { isNetwork } from './protocol/networks.ts'
 import { isOrigin } from './protocol/origin.ts'
 import { nearestName } from './protocol/suggestion.ts'
+import { prefix, readers } from './setting-readers.ts'
 
 /** Every setting, checked. Durations are whole seconds; paths are absolute. */
 export interface Config {
@@ -61,7 +62,6 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-const prefix = 'MINTMARK_'
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 const day = 86_400
 
@@ -75,11 +75,11 @@ export const keyLimits = {
 /** Reads all settings at once, so that one start shows every problem. An unknown name is a problem too. */
 export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Config {
   const problems: string[] = []
-  const { read, checked, choice, integer, duration, list, known } = readers(env, problems)
+  const { read, path, checked, choice, integer, duration, list, known } = readers(env, problems)
 
-  const home = resolve(workingDirectory, read('HOME') ?? '.')
+  const home = resolve(workingDirectory, path('HOME') ?? '.')
   const port = integer('PORT', 9000, 0, 65_535)
-  const rootKeyFile = read('ROOT_KEY_FILE')
+  const rootKeyFile = path('ROOT_KEY_FILE')
   const accessTokenSeconds = duration('ACCESS_TOKEN_TTL', 300, 10, longestTokenSeconds)
   const issuer = checked('ISSUER', `http://127.0.0.1:${port}`, issuerForm, isIssuer, normalIssuer)
   const keyRotationSeconds = duration('KEY_ROTATION_INTERVAL', 30 * day, ...keyLimits.rotation)
@@ -90,7 +90,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
     issuer,
     host: checked('HOST', '127.0.0.1', 'a host name or an address to listen on', isHost),
     port,
-    databaseUrl: readDatabaseUrl(read, prefix, home, problems),
+    databaseUrl: readDatabaseUrl({ read, path }, prefix, home, problems),
     databasePoolSize: integer('DATABASE_POOL_SIZE', 8, 2, 100),
     databasePooler: choice('DATABASE_POOLER', 'none', ['none', 'transaction']),
     rootKeyFile: resolve(home, rootKeyFile ?? 'keys/root.key'),
@@ -130,63 +130,6 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
   problems.push(...contradictions(config), ...unknownNames(env, known))
   if (problems.length === 0) return config
   throw new ConfigError(`The configuration is not valid:\n- ${problems.join('\n- ')}`)
-}
-
-type Read = (name: string) => string | undefined
-
-/** Functions that read one setting each, note what is wrong with it, and remember its name. */
-function readers(env: NodeJS.ProcessEnv, problems: string[]) {
-  const known = new Set<string>()
-  // An empty variable is one that a deployment left out.
-  const read: Read = name => {
-    known.add(prefix + name)
-    return env[prefix + name] || undefined
-  }
-  const parsed = <T>(
-    name: string,
-    fallback: T,
-    takes: string,
-    parse: (text: string) => T | undefined,
-    suggest: (text: string) => string | undefined = () => undefined,
-  ): T => {
-    const text = read(name)
-    if (text === undefined) return fallback
-    const value = parse(text)
-    if (value !== undefined) return value
-    const better = suggest(text)
-    const hint = better === undefined ? '' : `; did you mean ${better}?`
-    problems.push(`${prefix}${name} is ${JSON.stringify(text)}, but takes ${takes}${hint}`)
-    return fallback
-  }
-  return {
-    known,
-    read,
-    checked: (
-      name: string,
-      fallback: string,
-      takes: string,
-      isValid: (text: string) => boolean,
-      suggest?: (text: string) => string | undefined,
-    ) => parsed(name, fallback, takes, text => (isValid(text) ? text : undefined), suggest),
-    choice: <Choice extends string>(name: string, fallback: Choice, choices: readonly Choice[]) =>
-      parsed(name, fallback, `one of ${choices.join(', ')}`, text => choices.find(choice => choice === text)),
-    integer: (name: string, fallback: number, min: number, max: number) =>
-      parsed(name, fallback, `a whole number from ${min} to ${max}`, text =>
-        within(wholeNumber(text), min, max),
-      ),
-    duration: (name: string, fallback: number, min: number, max: number) =>
-      parsed(
-        name,
-        fallback,
-        `a duration from ${formatDuration(min)} to ${formatDuration(max)}, in seconds or with a unit (300, 90s, 5m, 12h, 30d)`,
-        text => within(parseDuration(text), min, max),
-      ),
-    list: (name: string, takes: string, isValid: (item: string) => boolean) =>
-      parsed<readonly string[]>(name, [], takes, text => {
-        const items = text.split(/[\s,]+/).filter(item => item !== '')
-        return items.every(isValid) ? items : undefined
-      }),
-  }
 }
 
 /** What no setting alone shows to be wrong. */
@@ -284,12 +227,4 @@ function normalIssuer(text: string): string | undefined {
 
 function isHost(text: string): boolean {
   return /^[A-Za-z0-9.:_-]+$/.test(text)
-}
-
-function wholeNumber(text: string): number | undefined {
-  return /^\d{1,15}$/.test(text) ? Number(text) : undefined
-}
-
-function within(value: number | undefined, min: number, max: number): number | undefined {
-  return value !== undefined && value >= min && value <= max ? value : undefined
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describePostgresUrl, parsePostgresUrl } from '../db/engines/postgres-url.ts'
+import { hasControls, readText } from './text-input.ts'
 
 /** Where the database is: an absolute path, or the URL of a server, which may hold a password. */
 export type DatabaseUrl =
@@ -13,13 +14,13 @@ const forms = 'sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME'
  * URL nor the file's text is ever shown there.
  */
 export function readDatabaseUrl(
-  read: (name: string) => string | undefined,
+  { read, path }: Readonly<Record<'read' | 'path', (name: string) => string | undefined>>,
   prefix: string,
   home: string,
   problems: string[],
 ): DatabaseUrl {
   const text = read('DATABASE_URL')
-  const pointer = read('DATABASE_URL_FILE')
+  const pointer = path('DATABASE_URL_FILE')
   const fallback: DatabaseUrl = { engine: 'sqlite', file: resolve(home, 'db/mintmark.sqlite') }
   const complain = (problem: string) => {
     problems.push(problem)
@@ -44,18 +45,25 @@ export function readDatabaseUrl(
 
 /** The URL that a file holds as its one line. `path` is absolute. */
 export function readDatabaseUrlFile(path: string, home: string): DatabaseUrl | { readonly problem: string } {
-  const content = readText(path)
-  if (content === undefined) return { problem: `${JSON.stringify(path)}, which cannot be read` }
-  const url = parseDatabaseUrl(content.trim(), home)
+  const content = readFile(path)
+  if ('problem' in content) return { problem: `${JSON.stringify(path)}, which ${content.problem}` }
+  const text = content.text.trim()
+  if (text === '') return { problem: `${JSON.stringify(path)}, which is empty` }
+  const url = parseDatabaseUrl(text, home)
   return 'engine' in url ? url : { problem: `${JSON.stringify(path)}, whose one line ${url.problem}` }
 }
 
 /** `sqlite:PATH`, relative to `home`, or the URL of a PostgreSQL server. */
 export function parseDatabaseUrl(text: string, home: string): DatabaseUrl | { readonly problem: string } {
+  if (hasControls(text)) {
+    return {
+      problem: `holds a line break or another control character: it takes ${forms}, and nothing behind it`,
+    }
+  }
   if (text.startsWith('sqlite:')) {
     const path = text.slice('sqlite:'.length)
     // `//host` would be another machine, and SQLite's `:memory:` would forget everything.
-    return /^$|^\/\/[^/]|^:|[\0\n]/.test(path)
+    return /^$|^\/\/[^/]|^:|^\s|\s$/.test(path)
       ? { problem: `takes ${forms}` }
       : { engine: 'sqlite', file: resolve(home, path) }
   }
@@ -71,10 +79,11 @@ export function describeDatabaseUrl(location: DatabaseUrl): string {
   return 'problem' in url ? 'postgres' : describePostgresUrl(url)
 }
 
-function readText(file: string): string | undefined {
+function readFile(file: string): { readonly text: string } | { readonly problem: string } {
   try {
-    return readFileSync(file, 'utf8')
+    const read = readText(readFileSync(file))
+    return 'text' in read ? read : { problem: `is ${read.problem}` }
   } catch {
-    return undefined // the caller names the file in its problem
+    return { problem: 'cannot be read' }
   }
 }

@@ -163,6 +163,12 @@ t.test('clients that have keys or certificates instead of a secret', async t => 
     t.match(jwk, { kty: 'EC', crv: 'P-256', alg: 'ES256', use: 'sig', kid: /^[\w-]{43}$/, d: /^[\w-]{43}$/ })
     const { d, ...publicHalf } = jwk
     t.strictSame(JSON.parse((await rowOf('new'))?.jwks ?? ''), { keys: [publicHalf] })
+    const listed = (await call('client list --json')).json().find((client: any) => client.client_id === 'new')
+    t.strictSame(
+      listed.jwks,
+      { keys: [publicHalf] },
+      'the list has the public half, and it is the file without d',
+    )
     t.notMatch(created.stdout + created.stderr, d)
     t.match(await call(`client create --id newer ${job} --new-key ${file}`), { code: 1, stderr: /new\.jwk/ })
     t.strictSame(JSON.parse(readFileSync(file, 'utf8')), jwk, 'never over another')

@@ -1,10 +1,12 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { findClient } from '../db/clients.ts'
 import { openDatabase } from '../db/engines/open-database.ts'
+import { newClientKey } from '../src/keys/client-jwks.ts'
 import { hashSecret } from '../src/protocol/secrets.ts'
 import { commandLine, issuer } from './cli.ts'
+import { besideEnv, startServer } from './helper.ts'
 
 const api = 'https://api.example'
 const password = 'correct horse battery'
@@ -117,17 +119,21 @@ t.test('clients', async t => {
     )
     t.match(created.json(), { client_id: 'job', client_secret_file: file })
     t.equal(statSync(file).mode & 0o777, 0o600)
-    const secret = readFileSync(file, 'utf8').trimEnd()
-    t.match(secret, /^mm_cs_[\w-]{43}$/)
+    const secret = readFileSync(file, 'utf8')
+    t.match(secret, /^mm_cs_[\w-]{43}$/, 'with nothing behind it: its bytes are the secret')
+    const rotated = join(home, 'job.second')
+    t.match(await call(`client rotate-secret job --keep-old 1h --secret-file ${rotated}`), { code: 0 })
+    t.same((await rowOf('job'))?.secret_hash, hashSecret(readFileSync(rotated, 'utf8')))
+    t.match(await call(`client rotate-secret job --secret-file ${rotated}`), { code: 1 })
     t.notMatch(created.stdout, secret)
-    t.same((await rowOf('job'))?.secret_hash, hashSecret(secret))
+    t.same((await rowOf('job'))?.old_secret_hash, hashSecret(secret))
 
     const again = await call(`client create --id job2 --grant client_credentials --secret-file ${file}`)
     t.match(again, { code: 1, stderr: `${file}: it exists already, and nothing is overwritten` })
     t.equal(await rowOf('job2'), undefined, 'and there is no client whose secret nobody knows')
     t.match(await call(`client rotate-secret job --secret-file ${file}`), { code: 1 })
-    t.equal(readFileSync(file, 'utf8').trimEnd(), secret)
-    t.same((await rowOf('job'))?.secret_hash, hashSecret(secret))
+    t.equal(readFileSync(file, 'utf8'), secret)
+    t.same((await rowOf('job'))?.old_secret_hash, hashSecret(secret))
 
     const other = join(home, 'other.secret')
     t.match(await call(`client rotate-secret nobody --secret-file ${other}`), { code: 1 })
@@ -142,7 +148,7 @@ t.test('clients', async t => {
     t.strictSame(outcomes.map(({ code }) => code).sort(), [0, 1])
     const kept = racers.filter(racer => existsSync(racer))
     t.equal(kept.length, 1, 'nor one of the client that came second')
-    t.same((await rowOf('raced'))?.secret_hash, hashSecret(readFileSync(kept[0] ?? '', 'utf8').trimEnd()))
+    t.same((await rowOf('raced'))?.secret_hash, hashSecret(readFileSync(kept[0] ?? '', 'utf8')))
     t.match(
       await call(`client create --id job3 --grant client_credentials --secret-file ${join(home, 'no/x')}`),
       {
@@ -403,16 +409,149 @@ t.test('users', async t => {
   }
 })
 
-t.test('a password that is not UTF-8 is refused: nobody could log in with it', async t => {
+t.test('a new password is what people see and can type (RFC 8265 §4.2)', async t => {
+  const server = await startServer(t)
   const { call } = commandLine(t)
-  await call('db migrate')
-  const create = (input: Buffer) => call('user create latin --password-stdin', { input })
-  t.match(await create(Buffer.from('gr\u00fcn und gelb', 'latin1')), {
-    code: 1,
-    stderr: /the password is not UTF-8/,
-  })
-  t.match(await create(Buffer.from('gr\u00fcn und gelb')), { code: 0 })
+  const env = { MINTMARK_ISSUER: 'https://as.example', ...besideEnv(server) }
+  const app = await server.client('app', { isPublic: true })
+  const create = (name: string, input: string | Buffer) =>
+    call(`user create ${name} --password-stdin`, { input, env })
+
+  const taken: readonly (readonly [string, string | Buffer, string])[] = [
+    [
+      'UTF-8 with a byte order mark, as PowerShell pipes it',
+      '\ufeffgr\u00fcn und gelb\r\n',
+      'gr\u00fcn und gelb',
+    ],
+    ['a space that is not that of ASCII', 'gr\u00fcn\u00a0und\u3000gelb', 'gr\u00fcn und gelb'],
+    ['another normal form', 'gru\u0308n und gelb', 'gr\u00fcn und gelb'],
+    ['typed with such a space', 'gr\u00fcn und gelb', 'gr\u00fcn\u2003und gelb'],
+    ['spaces at its ends', ' gr\u00fcn und gelb ', ' gr\u00fcn und gelb '],
+    ['emoji', 'gr\u00fcn \u{1f511} gelb', 'gr\u00fcn \u{1f511} gelb'],
+    [
+      'a joiner within a word',
+      '\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645',
+      '\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645',
+    ],
+  ]
+  for (const [i, [title, input, typed]] of taken.entries()) {
+    t.match(await create(`user${i}`, input), { code: 0 }, title)
+    const username = `user${i}`
+    const answer = await server.post('/token', {
+      grant_type: 'password',
+      username,
+      password: typed,
+      ...app.form,
+    })
+    t.equal(answer.statusCode, 200, title)
+  }
+
+  const refused: readonly (readonly [string, string | Buffer, RegExp])[] = [
+    [
+      'Latin-1',
+      Buffer.from('gr\u00fcn und gelb', 'latin1'),
+      /the password is not UTF-8: save or pipe it as UTF-8/,
+    ],
+    [
+      'UTF-16 with a mark',
+      Buffer.from('\ufeffgreen and yellow\r\n', 'utf16le'),
+      /the password is UTF-16, as PowerShell/,
+    ],
+    [
+      'UTF-16 the other way',
+      Buffer.from('\ufeffgreen and yellow', 'utf16le').swap16(),
+      /the password is UTF-16/,
+    ],
+    ['UTF-16 without a mark', Buffer.from('green and yellow', 'utf16le'), /the password is UTF-16/],
+    ['a tab', 'green\tand yellow', /a tab or another control character/],
+    [
+      'a control character of the second block',
+      'green\u0085and yellow',
+      /a tab or another control character/,
+    ],
+    ['two lines', 'green\nand yellow\n', /a line break/],
+    ['a byte order mark within', 'green\ufeffand yellow', /a character that cannot be seen/],
+    ['two byte order marks', '\ufeff\ufeffgreen and yellow', /a character that cannot be seen/],
+    ['a joined emoji', 'my \u{1f468}\u200d\u{1f469} family', /joins parts of an emoji/],
+    ['what Unicode does not have', 'green and \u{e0fff} yellow', /that Unicode does not have/],
+    ['seven characters, made of eight code points', 'u\u03081234567'.slice(0, 8), /too short: it needs 8/],
+    ['nothing', '\ufeff\r\n', /the password is empty/],
+  ]
+  for (const [title, input, reason] of refused) {
+    const { code, stderr } = await create('nobody', input)
+    t.match({ code, stderr }, { code: 1, stderr: reason }, title)
+    t.notMatch(stderr, /yellow|\u{1f468}/u, 'and the password is not shown')
+  }
 })
+
+t.test(
+  'what stdin or a file holds is read as Windows writes it too, and told by its name where it cannot be',
+  async t => {
+    const { home, call } = commandLine(t)
+    await call('db migrate')
+    await call(`resource create ${api} --scope read`)
+    const put = (name: string, content: string | Buffer) => {
+      writeFileSync(join(home, name), content)
+      return join(home, name)
+    }
+    const jwk = JSON.stringify(newClientKey().jwks)
+    const yaml = `resources:\r\n  - uri: ${api}\r\n    scope: [read]\r\n`
+    const keys = 'client set-keys signs --jwks'
+    await call([
+      'client',
+      'create',
+      '--id',
+      'signs',
+      '--jwks',
+      put('first.jwk', jwk),
+      '--grant',
+      'client_credentials',
+    ])
+    for (const [command, text] of [
+      ['apply --json', yaml],
+      [keys, jwk],
+    ] as const) {
+      const call1 = (path: string, input = '') => call([...command.split(' '), path], { input })
+      t.match(await call1(put('marked', `\ufeff${text}`)), { code: 0 }, `${command}: a byte order mark`)
+      t.match(await call1('-', `\ufeff${text}\r\n`), { code: 0 }, `${command}: stdin`)
+      const refused: readonly (readonly [string, string | Buffer, RegExp])[] = [
+        [
+          'wide',
+          Buffer.from(`\ufeff${text}`, 'utf16le'),
+          /wide is UTF-16, as PowerShell and Notepad may write it/,
+        ],
+        ['latin', Buffer.from('# gr\u00fcn', 'latin1'), /latin is not UTF-8/],
+        ['empty', '', /empty is empty/],
+        ['blank', '\ufeff \r\n', /blank is empty/],
+        [
+          'other',
+          '-----BEGIN PUBLIC KEY-----\nx',
+          /other (takes a JWK Set .* this is PEM|cannot be read|is not valid)/,
+        ],
+      ]
+      for (const [name, content, reason] of refused) {
+        const { code, stderr } = await call1(put(name, content))
+        t.match({ code, stderr }, { code: 1, stderr: reason }, `${command}: ${name}`)
+      }
+      t.match(await call1(home), { code: 1, stderr: `${home}: it is a directory` }, `${command}: a folder`)
+      t.match(
+        await call1(join(home, 'no')),
+        { code: 1, stderr: `no: there is no such file` },
+        `${command}: none`,
+      )
+      if (process.getuid?.() !== 0) {
+        chmodSync(put('closed', text), 0)
+        t.match(await call1(join(home, 'closed')), { code: 1, stderr: 'closed: permission denied' }, command)
+      }
+      t.match(await call1('-', ''), { code: 1, stderr: /stdin is empty/ }, `${command}: an empty stdin`)
+    }
+    const cut = await call(['client', 'list\r'])
+    t.match(cut, {
+      code: 2,
+      stderr: 'mintmark: "list\\r" holds a carriage return: the script that runs this has',
+    })
+  },
+)
 
 t.test('what apply does is on the audit trail', async t => {
   const { home, call } = commandLine(t)
@@ -522,7 +661,7 @@ clients:
   t.test('refuses what it does not know or what cannot be, all at once, and changes nothing', async t => {
     const before = (await call('client list --json')).stdout
     const refused: readonly (readonly [string, readonly RegExp[]])[] = [
-      ['', [/the file takes an object with resources, clients/]],
+      ['# nothing', [/the file takes an object with resources, clients/]],
       ['[]', [/the file takes an object/]],
       ['a: 1\na: 2', [/Map keys must be unique at line 2/]],
       ['resources: [', [/cannot be read/]],

@@ -180,6 +180,55 @@ t.test('what a setting does not take is refused with its name, its value and wha
     t.match(problemsOf({ [name]: value }), [problem], `${name}=${value}`)
 })
 
+t.test(
+  'a line break or another control character in any setting is refused by the name of the setting',
+  async t => {
+    const valid: Readonly<Record<string, string>> = {
+      HOME: '/srv/mintmark',
+      ISSUER: 'https://auth.example',
+      HOST: '127.0.0.1',
+      PORT: '9000',
+      DATABASE_URL: 'sqlite:db/other.sqlite',
+      DATABASE_URL_FILE: '/run/secrets/url',
+      DATABASE_POOL_SIZE: '8',
+      DATABASE_POOLER: 'none',
+      ROOT_KEY_FILE: '/run/secrets/root.key',
+      METRICS_HOST: '127.0.0.1',
+      CLIENT_CERT: 'off',
+      LOG_LEVEL: 'info',
+      ACCESS_TOKEN_TTL: '5m',
+    }
+    const controls = {
+      'CR at the end': '#\r',
+      'LF at the end': '#\n',
+      CRLF: '#\r\n',
+      NUL: '#\0',
+      'CR first': '\r#',
+    }
+    for (const [name, value] of Object.entries(valid)) {
+      for (const [title, form] of Object.entries(controls)) {
+        const text = form.replace('#', value)
+        const problems = problemsOf({ [name]: text })
+        t.equal(problems.length, 1, `${name}: ${title}`)
+        t.match(problems[0], new RegExp(`^MINTMARK_${name} `), `${name}: ${title}`)
+        t.notMatch(problems[0], /[\0-\x1f]/, 'and what is not seen is shown as it is written')
+      }
+    }
+    for (const name of ['HOME', 'ROOT_KEY_FILE', 'DATABASE_URL_FILE'])
+      t.match(problemsOf({ [name]: '/srv/mintmark ' }), [
+        /is "\/srv\/mintmark ", but takes a path without control/,
+      ])
+    for (const url of ['sqlite:db/a.sqlite\r', 'sqlite:db/a\tb', 'postgres://u:hunter2@db/m\r'])
+      t.match(problemsOf({ DATABASE_URL: url }), [
+        /^MINTMARK_DATABASE_URL holds a line break or another control/,
+      ])
+    t.notMatch(problemsOf({ DATABASE_URL: 'postgres://u:hunter2@db/m\r' }).join(), /hunter2/)
+    t.match(load({ TRUST_PROXY: '10.0.0.0/8\r\n192.0.2.1\r\n' }), {
+      trustProxy: ['10.0.0.0/8', '192.0.2.1'],
+    })
+  },
+)
+
 t.test('settings that contradict each other are refused', async t => {
   t.match(problemsOf({ REFRESH_IDLE_TTL: '200d' }), [
     /IDLE_TTL \(200d\) is longer than MINTMARK_REFRESH_ABSOLUTE_TTL \(180d\)/,
@@ -236,12 +285,27 @@ t.test('the database URL can come from a file, and is never shown', async t => {
   const dir = t.testdir({
     url: 'postgres://mintmark:hunter2@db.example/mintmark\n',
     wrong: 'mysql://mintmark:hunter2@db.example\n',
+    windows: '\ufeffpostgres://mintmark:hunter2@db.example/mintmark\r\n',
+    wide: Buffer.from('\ufeffpostgres://mintmark:hunter2@db.example/mintmark\r\n', 'utf16le'),
+    two: 'postgres://mintmark:hunter2@db.example/a\nsqlite:b\n',
+    empty: '\n',
+    folder: {},
   })
   t.match(load({ DATABASE_URL_FILE: join(dir, 'url') }), {
     databaseUrl: { engine: 'postgres', url: 'postgres://mintmark:hunter2@db.example/mintmark' },
   })
+  t.match(load({ DATABASE_URL_FILE: join(dir, 'windows') }), {
+    databaseUrl: { engine: 'postgres', url: 'postgres://mintmark:hunter2@db.example/mintmark' },
+  })
   const refused: readonly (readonly [Record<string, string>, RegExp])[] = [
     [{ DATABASE_URL_FILE: join(dir, 'missing') }, /missing", which cannot be read$/],
+    [{ DATABASE_URL_FILE: join(dir, 'folder') }, /folder", which cannot be read$/],
+    [{ DATABASE_URL_FILE: join(dir, 'empty') }, /empty", which is empty$/],
+    [
+      { DATABASE_URL_FILE: join(dir, 'wide') },
+      /wide", which is UTF-16, as PowerShell .* save or pipe it as UTF-8$/,
+    ],
+    [{ DATABASE_URL_FILE: join(dir, 'two') }, /two", whose one line holds a line break/],
     [{ DATABASE_URL_FILE: 'relative' }, /"\/srv\/relative", which cannot be read$/],
     [
       { DATABASE_URL_FILE: join(dir, 'wrong') },

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
 import { audited, type NewAuditEntry } from '../../db/audit.ts'
 import { listClients } from '../../db/clients.ts'
@@ -20,6 +18,7 @@ import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import { command, verb, type Run, type Terminal } from './command.ts'
 import { differencesOf, drawDifferences, formatSetting, type Differences } from './difference.ts'
 import { CommandError } from './failures.ts'
+import { readInput, type Input } from './input.ts'
 import { counted, facts } from './output.ts'
 import { confirm } from './prompt.ts'
 import { pendingAlgs, wordsForAlg } from './rings.ts'
@@ -54,14 +53,15 @@ export function applyCommand(program: Command, terminal: Terminal): void {
     'mintmark apply mintmark.yaml --dry-run',
     'mintmark apply mintmark.yaml --yes',
   ])
-    .argument('<file>', 'what there shall be')
+    .argument('<file>', 'what there shall be; - is stdin')
     .option('--dry-run', 'show the plan and change nothing')
     .option('--yes', 'do not ask')
     .addHelpText('after', example)
     .action(
       command(terminal, async (run, path, { dryRun = false, yes }) => {
-        const file = resolve(run.workingDirectory, path)
-        const declaration = await readFile(file)
+        const input = await readInput(run, path)
+        const declaration = await declarationIn(input)
+        const file = input.name
         const installation = await run.open()
         const { config, db } = installation
         const plan = await planFor(db, declaration, config.issuer)
@@ -101,9 +101,9 @@ export function applyCommand(program: Command, terminal: Terminal): void {
     )
 }
 
-async function readFile(file: string): Promise<Declaration> {
+async function declarationIn({ name: file, text }: Input): Promise<Declaration> {
   const { parseDocument } = await import('yaml')
-  const document = parseDocument(readFileSync(file, 'utf8'), { prettyErrors: true })
+  const document = parseDocument(text, { prettyErrors: true })
   const mistakes = [...document.errors, ...document.warnings].map(({ message }) => message.trim())
   if (mistakes.length > 0) throw new CommandError(`${file} cannot be read:\n- ${mistakes.join('\n- ')}`)
   const { declaration, problems } = readDeclaration(document.toJS())

@@ -1,4 +1,4 @@
-import { readFileSync, unlinkSync } from 'node:fs'
+import { unlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fetchJwks } from '../clients/fetch-jwks.ts'
 import type { Config } from '../config.ts'
@@ -7,6 +7,7 @@ import { isObject } from '../keys/jws.ts'
 import { networks } from '../protocol/networks.ts'
 import type { Run } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
+import { readInput } from './input.ts'
 import { writeNewFile } from './new-secret.ts'
 
 /** What an operator gives a client to be known by, instead of a secret. */
@@ -37,7 +38,7 @@ export async function withKeys<T>(
     throw new UsageError('--jwks, --jwks-uri and --new-key each give the client its keys: use one of them')
   }
   if (newKey === undefined) {
-    return change({ jwks: jwks === undefined ? null : readJwks(run, jwks), jwks_uri: jwksUri ?? null })
+    return change({ jwks: jwks === undefined ? null : await readJwks(run, jwks), jwks_uri: jwksUri ?? null })
   }
   const file = resolve(run.workingDirectory, newKey)
   const { privateJwk, jwks: made } = newClientKey()
@@ -51,11 +52,13 @@ export async function withKeys<T>(
 }
 
 /** A key set, or one key. */
-function readJwks({ workingDirectory }: Run, path: string): object {
-  const file = resolve(workingDirectory, path)
-  const value = parse(readFileSync(file, 'utf8'))
-  if (!isObject(value)) throw new CommandError(`${file} takes a JWK Set in JSON (RFC 7517 §5), or one JWK`)
-  return 'keys' in value ? value : { keys: [value] }
+async function readJwks(run: Run, path: string): Promise<object> {
+  const { name, text } = await readInput(run, path)
+  const value = parse(text)
+  if (isObject(value)) return 'keys' in value ? value : { keys: [value] }
+  const isPem = text.includes('-----BEGIN')
+  const hint = isPem ? ', and this is PEM: convert its public half to a JWK' : ''
+  throw new CommandError(`${name} takes a JWK Set in JSON (RFC 7517 §5), or one JWK${hint}`)
 }
 
 function parse(text: string): unknown {

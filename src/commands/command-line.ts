@@ -27,6 +27,11 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
   })
   const program = commandsOf(terminal)
   eachCommand(program, self => speakThrough(terminal, self))
+  const cut = argv.find(argument => /\r/.test(argument))
+  if (cut !== undefined) {
+    terminal.stderr.write(`mintmark: ${JSON.stringify(cut)} holds ${crForm}\n`)
+    return terminal.fail(2)
+  }
   try {
     await program.parseAsync(argv, { from: 'user' })
   } catch (error) {
@@ -35,6 +40,10 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
     if (error.exitCode !== 0) terminal.fail(2)
   }
 }
+
+/** Else the last word of each line of such a script would be another name, of a file or of a client. */
+const crForm =
+  'a carriage return: the script that runs this has the line breaks of Windows, so save it with those of Unix'
 
 /** All commands there are. */
 export function commandsOf(terminal: Terminal): Command {

@@ -22,7 +22,8 @@ export async function handOutSecret(
     return { client_secret: secret }
   }
   const file = resolve(workingDirectory, path)
-  writeNewFile(file, `${secret}\n`)
+  // Whoever reads the file has the secret, and not a line break behind it.
+  writeNewFile(file, secret)
   try {
     await change(hashSecret(secret))
   } catch (error) {

@@ -1,10 +1,10 @@
-import { isUtf8 } from 'node:buffer'
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
-import { passwordProblem } from '../log-ins/passwords.ts'
+import { newPasswordProblem } from '../log-ins/passwords.ts'
+import { readText } from '../text-input.ts'
 import type { Run } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
+import { readStdin } from './input.ts'
 
 /** Asks whether to go on; anything but yes ends the command, and nothing has been changed. */
 export async function confirm(
@@ -18,29 +18,23 @@ export async function confirm(
   if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('stopped, nothing was changed')
 }
 
-/** How short a password may be (NIST SP 800-63B §3.1.1.2). */
-const passwordMinLength = 8
-
 /** A new password: from stdin, or asked for twice and not shown. One line break at its end does not count. */
 export async function readNewPassword(
   run: Run,
   { passwordStdin }: { passwordStdin: boolean | undefined },
 ): Promise<string> {
   const password = await readPassword(run, passwordStdin)
-  const problem = passwordProblem(password)
+  const problem = newPasswordProblem(password)
   if (problem) throw new CommandError(problem)
-  if ([...password].length < passwordMinLength) {
-    throw new CommandError(`the password is too short: it needs ${passwordMinLength} characters`)
-  }
   return password
 }
 
 async function readPassword(run: Run, isFromStdin: boolean | undefined): Promise<string> {
   if (isFromStdin && !run.stdin.isTTY) {
-    const bytes = await buffer(run.stdin)
+    const read = readText(await readStdin(run))
     // Nobody could log in with what would become of the others.
-    if (!isUtf8(bytes)) throw new CommandError('the password is not UTF-8')
-    return bytes.toString().replace(/\r?\n$/, '')
+    if ('problem' in read) throw new CommandError(`the password is ${read.problem}`)
+    return read.text.replace(/\r?\n$/, '')
   }
   if (!run.stdin.isTTY) {
     throw new UsageError('there is no terminal to ask for the password: add --password-stdin and pipe it in')

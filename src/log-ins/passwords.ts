@@ -110,8 +110,45 @@ function prepare(password: string): string {
   return password.replace(/\p{Zs}/gu, ' ').normalize('NFC')
 }
 
-/** Why nobody can have this password, as a sentence; undefined when it is fine. */
-export function passwordProblem(password: string): string | undefined {
+/** How short a new password may be (NIST SP 800-63B §3.1.1.2). */
+const passwordMinLength = 8
+
+/**
+ * What RFC 8264 §9.11 leaves out of free text: controls, what is not seen, is not assigned or means nothing without an
+ * agreement, and Hangul's old letters. Joiners belong to the spelling of words (RFC 5892 A.1 and A.2), not to emoji.
+ */
+const disallowed = new RegExp(
+  '(?!(?<=[\\p{L}\\p{M}])[\\u200c\\u200d](?=[\\p{L}\\p{M}]))' +
+    '[\\p{C}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\u1100-\\u11ff\\ua960-\\ua97c\\ud7b0-\\ud7fb]',
+  'u',
+)
+
+/**
+ * Why nobody should be given this password, as a sentence; undefined when it is fine. Stricter than what a log-in may
+ * carry: a password that is stored already goes on working.
+ */
+export function newPasswordProblem(password: string): string | undefined {
+  const problem = passwordProblem(password)
+  if (problem !== undefined) return problem
+  const prepared = prepare(password)
+  // RFC 8265 §4.2.2.
+  if (/\p{Cc}/u.test(prepared)) {
+    return 'the password holds a tab or another control character, which many keyboards cannot type: leave it out'
+  }
+  if (disallowed.test(prepared)) {
+    return (
+      'the password holds a character that cannot be seen, or that Unicode does not have, like a byte order mark or ' +
+      'what joins parts of an emoji: another keyboard would leave it out, so do the same'
+    )
+  }
+  if ([...prepared].length < passwordMinLength) {
+    return `the password is too short: it needs ${passwordMinLength} characters`
+  }
+  return undefined
+}
+
+/** Why no request can carry this password, as a sentence; undefined when it is fine. */
+function passwordProblem(password: string): string | undefined {
   if (password === '') return 'the password is empty'
   if (Buffer.byteLength(prepare(password)) > passwordMaxBytes) {
     return `the password is longer than ${passwordMaxBytes} bytes`
