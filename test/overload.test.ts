@@ -12,7 +12,9 @@ import { sharedFor } from '../src/endpoints/health.ts'
 import { limitConnections } from '../src/http/connections.ts'
 import { openBrake, refusalsAtOnce } from '../src/http/flood.ts'
 import { openPressure, pressureLimits, sampleMilliseconds, type Rank } from '../src/http/pressure.ts'
+import { openShares } from '../src/http/shares.ts'
 import { openPasswords } from '../src/log-ins/passwords.ts'
+import { pairLimit } from '../src/protocol/guess-limits.ts'
 import { openRegistry } from '../src/registry.ts'
 import { forEachEngine } from './engines.ts'
 import { isOAuthError, startServer, until, type TestServer } from './helper.ts'
@@ -125,6 +127,151 @@ t.test('in a flood of log-ins, those that are refused wait a moment, and refresh
     held,
     'the others after the refresh, and after who is refused when the flood is over',
   )
+})
+
+t.test('whoever waits to be refused takes no place, so one throttled address keeps nobody out', async t => {
+  const server = await startServer(t)
+  const app = await server.client('app', { isPublic: true })
+  const user = await server.user()
+  const { throttle } = server.ctx
+  const thief = '198.51.100.9'
+  for (let i = 0; i < pairLimit.points; i++) {
+    const attempt = await throttle.take(
+      { username: 'victim', source: thief, device: undefined },
+      async () => true,
+    )
+    if (attempt.kind === 'taken') attempt.fail()
+  }
+  const held: (() => void)[] = []
+  const brake = () => new Promise<void>(done => held.push(done))
+  const { pressure } = server.ctx
+  const built = buildApp({ ...server.ctx, brake })
+  t.teardown(() => built.close())
+  const logIn = (username: string, password: string, remoteAddress: string) =>
+    built.inject({
+      method: 'POST',
+      url: '/token',
+      payload: new URLSearchParams({ grant_type: 'password', username, password, ...app.form }).toString(),
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      remoteAddress,
+    })
+  const connections = pressureLimits.log_in.underWay + 50
+  const guesses = Array.from({ length: connections }, () => logIn('victim', 'wrong', thief))
+  await until(() => held.length === connections)
+  t.equal(pressure.underWay(), 0)
+  t.equal((await logIn(user.username, user.password, '192.0.2.1')).statusCode, 200, 'everybody else')
+  for (const done of held) done()
+  for (const { statusCode } of await Promise.all(guesses)) t.ok(statusCode === 429 || statusCode === 503)
+})
+
+t.test('where half of all places are taken, no source has more than a tenth of them', async t => {
+  const shares = openShares(40)
+  const take = (source: string | undefined, count: number) =>
+    Array.from({ length: count }, () => shares.take(source)).filter(taken => taken).length
+  t.equal(take('a', 40), 20, 'one alone has half')
+  t.equal(take('b', 40), 4)
+  t.equal(take('c', 40), 4)
+  t.equal(take(undefined, 5), 5, 'one that is not told is not limited here')
+  t.strictSame([shares.taken(), shares.taken('a'), shares.taken('b')], [33, 20, 4])
+  for (let i = 0; i < 20; i++) shares.giveBack('a')
+  t.strictSame([shares.taken(), shares.taken('a')], [13, 0])
+  t.equal(take('b', 40), 7, 'until half are taken again')
+  t.equal(openShares(3).take('a'), true)
+
+  const pressure = openPressure()
+  const limit = pressureLimits.log_in.underWay
+  const held: (() => void)[] = []
+  const hold = (source: string) =>
+    pressure.admit('log_in', () => new Promise<void>(done => held.push(done)), source).catch(() => {})
+  const holding: Promise<void>[] = []
+  for (const [source, count] of [
+    ['a', limit / 2],
+    ['b', limit / 10],
+    ['c', limit / 10],
+  ] as const) {
+    const before = pressure.underWay()
+    for (let i = 0; i < limit; i++) holding.push(hold(source))
+    t.equal(pressure.underWay() - before, count, `${source} is admitted`)
+  }
+  await t.rejects(
+    pressure.admit('log_in', async () => {}, 'a'),
+    { message: /too much to do/ },
+  )
+  await pressure.admit('log_in', async () => {}, 'd')
+  await pressure.admit('other', async () => {}, 'a')
+  for (const done of held) done()
+  await Promise.all(holding)
+  await pressure.admit('log_in', async () => {}, 'a')
+  t.equal(pressure.underWay(), 0)
+
+  const server = await startServer(t)
+  const { rootKeys } = server.ctx
+  const options = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
+  const passwords = openPasswords({ ...options, concurrency: 1, waitingMax: 20 })
+  const queue = async (source: string | undefined, count: number) => {
+    const before = passwords.load().waiting
+    for (let i = 0; i < count; i++) waiting.push(passwords.verify(undefined, 'x', source).catch(() => false))
+    await Promise.resolve()
+    return passwords.load().waiting - before
+  }
+  const waiting: Promise<boolean>[] = [passwords.verify(undefined, 'x')]
+  t.equal(await queue('a', 30), 10, 'in the queue of passwords too')
+  t.throws(() => passwords.refuseWhenFull('a'), { message: /too many log-ins/ })
+  t.equal(await queue('b', 30), 2)
+  passwords.refuseWhenFull('c')
+  passwords.refuseWhenFull()
+  t.equal(await queue(undefined, 30), 8)
+  t.throws(() => passwords.refuseWhenFull('c'), { message: /too many log-ins/ })
+  await Promise.all(waiting.splice(0))
+  waiting.push(passwords.verify(undefined, 'x'))
+  t.equal(await queue('a', 30), 10, 'and whoever has had his turn is not counted any more')
+  await Promise.all(waiting)
+})
+
+t.test('log-ins have the source whose share they are of', async t => {
+  const server = await startServer(t)
+  const app = await server.client('app', { isPublic: true })
+  const web = await server.client('web')
+  const { username, password } = await server.user()
+  const seen: unknown[] = []
+  const { pressure, passwords } = server.ctx
+  const built = buildApp({
+    ...server.ctx,
+    pressure: {
+      ...pressure,
+      admit: (rank, work, source) => {
+        seen.push([rank, source])
+        return pressure.admit(rank, work, source)
+      },
+    },
+    passwords: {
+      ...passwords,
+      refuseWhenFull: source => void seen.push(source),
+      verify: (user, text, source) => {
+        seen.push(source)
+        return passwords.verify(user, text, source)
+      },
+    },
+  })
+  t.teardown(() => built.close())
+  const network = '2001:db8:0:0::/64'
+  for (const [title, client, more, expected] of [
+    ['on the device of its user', app, { grant_type: 'password' }, [['log_in', network], network, network]],
+    // All users come from there: it is let alone in the queue, where it is known who it is.
+    ['on a server', web, { grant_type: 'password' }, [['log_in', network], undefined, undefined]],
+    ['for itself', web, { grant_type: 'client_credentials' }, [['other', network]]],
+    ['a refresh', web, { grant_type: 'refresh_token', refresh_token: 'x' }, [['refresh', undefined]]],
+  ] as const) {
+    seen.length = 0
+    await built.inject({
+      method: 'POST',
+      url: '/token',
+      payload: new URLSearchParams({ username, password, ...more, ...client.form }).toString(),
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      remoteAddress: '2001:db8::1',
+    })
+    t.strictSame(seen, expected, title)
+  }
 })
 
 /** The server's app on a database that counts its statements. */

@@ -8,6 +8,7 @@ import { clientCredentials } from '../grants/client-credentials.ts'
 import type { Grant, Granted } from '../grants/grant.ts'
 import { password } from '../grants/password.ts'
 import { refreshToken } from '../grants/refresh-token.ts'
+import { networkOf } from '../http/addresses.ts'
 import { callerOf } from '../http/caller.ts'
 import { checkOrigin } from '../http/origins.ts'
 import type { Rank } from '../http/pressure.ts'
@@ -49,23 +50,19 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     return tokenResponse(ctx, client, await grant(ctx, client, form, caller, confirmation), confirmation)
   }
 
-  const braked = async (request: FastifyRequest, reply: FastifyReply, call: Call) => {
-    try {
-      return await answer(request, reply, call)
-    } catch (error) {
-      if (rankOf(request.body) === 'log_in' && isTooMany(error)) await ctx.brake()
-      throw error
-    }
-  }
-
   app.post('/token', async (request, reply) => {
     const call: Call = { clientId: '', grantType: '' }
+    const rank = rankOf(request.body)
+    // Nobody who can make refreshes has ever been a stranger.
+    const source = rank === 'refresh' ? undefined : networkOf(request.ip)
     try {
-      const response = await ctx.pressure.admit(rankOf(request.body), () => braked(request, reply, call))
+      const response = await ctx.pressure.admit(rank, () => answer(request, reply, call), source)
       ctx.counts.ofGrant(call.clientId, call.grantType).granted++
       return response
     } catch (error) {
       countOne(ctx.counts.ofGrant(call.clientId, call.grantType).refused, refusalOf(error))
+      // Not while it is under way: whoever waits here takes nobody's place.
+      if (rank === 'log_in' && isTooMany(error)) await ctx.brake()
       throw error
     }
   })

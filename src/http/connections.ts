@@ -5,15 +5,13 @@ import type { Context } from '../context.ts'
 import { networks } from '../protocol/networks.ts'
 import { networkOf } from './addresses.ts'
 import { oncePerSecond } from './flood.ts'
+import { openShares } from './shares.ts'
 
 /** More than any server of this kind has clients at once; each costs some ten kilobytes. */
 const connectionsMax = 10_000
 
 /** Files that are kept for the database, for what is looked up elsewhere, and for the process itself. */
 const otherFiles = 100
-
-/** What one source may have once half of all connections are taken, as a share of them all. */
-const sourceShare = 0.1
 
 /**
  * Bounds how many connections there are, so that there are always files left for the database, and how many of them
@@ -26,18 +24,21 @@ export function limitConnections(
   max = Math.min(connectionsMax, filesMax() - otherFiles),
 ): void {
   const isProxy = networks(config.trustProxy)
-  const bySource = new Map<string, number>()
+  const shares = openShares(max)
   const isNews = oncePerSecond()
-  let total = 0
 
   server.maxConnections = Math.max(1, max)
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? ''
-    const source = networkOf(address)
-    const own = (bySource.get(source) ?? 0) + 1
-    if (total >= max / 2 && own > max * sourceShare && !isProxy(address)) {
+    const network = networkOf(address)
+    const source = isProxy(address) ? undefined : network
+    if (!shares.take(source)) {
       if (isNews('source')) {
-        const facts = { source, connections: own - 1, connections_of_all: total }
+        const facts = {
+          source: network,
+          connections: shares.taken(network),
+          connections_of_all: shares.taken(),
+        }
         log.warn(
           facts,
           'connections are refused, since one source has too many; if it is a proxy, MINTMARK_TRUST_PROXY',
@@ -45,19 +46,12 @@ export function limitConnections(
       }
       return void socket.destroy()
     }
-    total++
-    bySource.set(source, own)
-    socket.once('close', () => {
-      total--
-      const left = (bySource.get(source) ?? 1) - 1
-      if (left > 0) bySource.set(source, left)
-      else bySource.delete(source)
-    })
+    socket.once('close', () => shares.giveBack(source))
   })
   server.on('drop', () => {
     if (!isNews('drop')) return
     log.warn(
-      { connections: total },
+      { connections: shares.taken() },
       'connections are refused, since there are too many; those that are idle are closed',
     )
     server.closeIdleConnections()

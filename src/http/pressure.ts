@@ -1,4 +1,5 @@
 import { OAuthError } from '../errors.ts'
+import { openShares } from './shares.ts'
 
 /** What is asked for, in the order in which it is given up when the server cannot do it all. */
 export type Rank = 'log_in' | 'other' | 'refresh'
@@ -6,10 +7,10 @@ export type Rank = 'log_in' | 'other' | 'refresh'
 /** How much the server has to do, and whether more of it may begin. */
 export interface Pressure {
   /**
-   * Does the work, or throws `temporarily_unavailable` (503) at once where there is too much of it already. It costs two
-   * additions: the event loop is measured elsewhere.
+   * Does the work, or throws `temporarily_unavailable` (503) at once where there is too much of it already, or too much of
+   * this rank for a source that is named. It costs two additions: the event loop is measured elsewhere.
    */
-  admit<T>(rank: Rank, work: () => Promise<T>): Promise<T>
+  admit<T>(rank: Rank, work: () => Promise<T>, source?: string): Promise<T>
   /** Measures by how much the event loop is late. To be called every `sampleMilliseconds`. */
   sample(): void
   /** For how many milliseconds nothing could be done until a moment ago. */
@@ -40,6 +41,7 @@ export const pressureLimits: Readonly<Record<Rank, Limit>> = {
 
 /** `milliseconds` is a steady clock. */
 export function openPressure(milliseconds = () => performance.now()): Pressure {
+  const shares = { log_in: sharesOf('log_in'), other: sharesOf('other'), refresh: sharesOf('refresh') }
   let underWay = 0
   let sampledAt: number | undefined
   let last = 0
@@ -49,15 +51,17 @@ export function openPressure(milliseconds = () => performance.now()): Pressure {
     sampledAt === undefined ? 0 : Math.max(0, milliseconds() - sampledAt - sampleMilliseconds)
 
   return {
-    admit: async (rank, work) => {
+    admit: async (rank, work, source) => {
       const limit = pressureLimits[rank]
       // Twice in a row: what held the loop up once is over by the time it is seen.
       if (underWay >= limit.underWay || Math.min(last, before) >= limit.late) throw tooMuch
+      if (source !== undefined && !shares[rank].take(source)) throw tooMuchOfOne
       underWay++
       try {
         return await work()
       } finally {
         underWay--
+        if (source !== undefined) shares[rank].giveBack(source)
       }
     },
     sample: () => {
@@ -70,12 +74,13 @@ export function openPressure(milliseconds = () => performance.now()): Pressure {
   }
 }
 
-/** Always the same one, without a new stack each time. */
-const tooMuch = new OAuthError(
-  'temporarily_unavailable',
-  'the server has too much to do, send the same request again',
-  {
-    cause: new Error('too much is under way, or the event loop is late'),
+const sharesOf = (rank: Rank) => openShares(pressureLimits[rank].underWay)
+
+/** Always the same ones, without a new stack each time. */
+const refusalFor = (cause: string) =>
+  new OAuthError('temporarily_unavailable', 'the server has too much to do, send the same request again', {
+    cause: new Error(cause),
     retryAfter: 2,
-  },
-)
+  })
+const tooMuch = refusalFor('too much is under way, or the event loop is late')
+const tooMuchOfOne = refusalFor('too much of what is under way is of one source')

@@ -25,7 +25,7 @@ export interface LogIn {
  */
 export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
   const { username, password, client, caller } = logIn
-  ctx.passwords.refuseWhenFull()
+  ctx.passwords.refuseWhenFull(caller.source)
   const device = await deviceOf(ctx, logIn)
   const guess = { username, source: caller.source, device }
   const attempt = await ctx.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
@@ -45,7 +45,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
     const user = await findUser(ctx.db, username)
     const known = user?.disabled_at === null ? user : undefined
     // Unknown and disabled users cost the same time as others.
-    const isRight = await ctx.passwords.verify(known, password)
+    const isRight = await ctx.passwords.verify(known, password, caller.source)
     if (known && isRight) {
       await renewHash(ctx, known, password)
       return known

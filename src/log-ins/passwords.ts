@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { hash, parseOptions, verify, type Algorithm } from '@node-rs/argon2'
 import type { UserTable } from '../../db/database.ts'
 import { OAuthError, unavailable } from '../errors.ts'
+import { openShares } from '../http/shares.ts'
 
 export type PasswordHash = Pick<UserTable, 'password_hash' | 'root_key_id'>
 
@@ -12,14 +13,14 @@ export interface Passwords {
   hash(password: string): Promise<PasswordHash>
   /**
    * Whether it is the user's password. Without a user it does the same work and answers false.
-   * Throws `temporarily_unavailable` (503) when too many are waiting, or when the root key of the hash is not loaded.
-   * Does not look at whether the user is disabled.
+   * Throws `temporarily_unavailable` (503) when too many are waiting, or too many of the source, if one is told, or when the
+   * root key of the hash is not loaded. Does not look at whether the user is disabled.
    */
-  verify(user: PasswordHash | undefined, password: string): Promise<boolean>
+  verify(user: PasswordHash | undefined, password: string, source?: string): Promise<boolean>
   /** Whether the hash of a password just verified should be made anew: older parameters, or an older root key. */
   needsRehash(user: PasswordHash): boolean
   /** Throws what `verify` would throw now because too many are waiting, and does nothing else. */
-  refuseWhenFull(): void
+  refuseWhenFull(source?: string): void
   /** How many are being hashed, and how many wait for their turn. */
   load(): { readonly running: number; readonly waiting: number }
 }
@@ -83,7 +84,7 @@ export function openPasswords(options: PasswordOptions): Passwords {
       const password_hash = await turns.take(() => hash(prepare(password), { ...parameters, secret }))
       return { password_hash, root_key_id }
     },
-    verify: async (user, password) => {
+    verify: async (user, password, source) => {
       // For known and unknown users alike, so this answer, though quick, tells nothing.
       if (passwordProblem(password)) return false
       const { password_hash, root_key_id } = user ?? {
@@ -91,7 +92,7 @@ export function openPasswords(options: PasswordOptions): Passwords {
         root_key_id: currentRootKeyId(),
       }
       const secret = pepper(root_key_id)
-      return turns.take(() => verify(password_hash, prepare(password), { secret }))
+      return turns.take(() => verify(password_hash, prepare(password), { secret }), source)
     },
     needsRehash: ({ password_hash, root_key_id }) => {
       if (root_key_id !== currentRootKeyId()) return true
@@ -167,21 +168,30 @@ function nobodysHash(): string {
   return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${base64(16)}$${base64(32)}`
 }
 
-/** Runs at most `concurrency` at once, first come, first served; turns away whoever would be more than `waitingMax`. */
+/**
+ * Runs at most `concurrency` at once, first come, first served; turns away whoever would be more than `waitingMax`, or has
+ * his share of those who wait.
+ */
 function boundedTurns(concurrency: number, waitingMax: number) {
   const waiting: (() => void)[] = []
+  const shares = openShares(waitingMax)
   let running = 0
-  const refuseWhenFull = () => {
-    if (running >= concurrency && waiting.length >= waitingMax) throw tooMany
+  const refuseWhenFull = (source?: string) => {
+    if (running < concurrency) return
+    if (waiting.length >= waitingMax || !shares.isOpen(source)) throw tooMany
   }
   return {
     refuseWhenFull,
     load: () => ({ running, waiting: waiting.length }),
-    take: async <T>(work: () => Promise<T>): Promise<T> => {
-      refuseWhenFull()
+    take: async <T>(work: () => Promise<T>, source?: string): Promise<T> => {
+      refuseWhenFull(source)
       if (running < concurrency) running++
-      // Whoever ends hands the turn on, so it stays counted.
-      else await new Promise<void>(turn => waiting.push(turn))
+      else {
+        shares.take(source)
+        // Whoever ends hands the turn on, so it stays counted.
+        await new Promise<void>(turn => waiting.push(turn))
+        shares.giveBack(source)
+      }
       try {
         return await work()
       } finally {

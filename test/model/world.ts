@@ -208,9 +208,9 @@ async function boot(
     },
     passwords: {
       ...passwords,
-      verify: async (user, text) => {
+      verify: async (user, text, source) => {
         await gate.pass()
-        return passwords.verify(user, text)
+        return passwords.verify(user, text, source)
       },
     },
   }
