@@ -131,7 +131,9 @@ async function nextPage(
   const rows = sql
     .selectFrom('sessions')
     .$if(cursor !== null, query => query.where('sessions.id', '>', cursor))
-    .$if(user_id !== null, query => query.where('sessions.user_id', '=', user_id))
+    .$if(user_id !== null, query =>
+      query.where('sessions.user_id', '=', user_id).where('sessions.revoked_at', 'is', null),
+    )
   const last = await rows
     .select('sessions.id')
     .orderBy('sessions.id')

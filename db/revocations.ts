@@ -41,6 +41,15 @@ export async function listRevocations(
     .execute()
 }
 
+/** Why these sessions have ended, one reason for each of them that is still there. */
+export async function listRevokeReasons(
+  { sql }: Database,
+  ids: readonly Buffer[],
+): Promise<readonly (string | null)[]> {
+  const rows = await sql.selectFrom('sessions').select('revoke_reason').where('id', 'in', ids).execute()
+  return rows.map(({ revoke_reason }) => revoke_reason)
+}
+
 /** Deletes entries of before that time, at most `limit`, and returns how many there were. */
 export async function deleteRevocations(
   { sql }: Database,

@@ -64,18 +64,68 @@ export type NewSession = Pick<
 /**
  * Starts a session, if the epochs are still those that were read before the password was checked: a log-in that began
  * before a password change, a disable or a revoke-all never yields a session. Whether it did is the answer.
- * `knownSources` are those of the user from now on, where they have changed.
  */
-export async function insertSession(
+export async function insertSession({ engine, transact }: Writer, session: NewSession): Promise<boolean> {
+  return transact(transaction => addSession(transaction, session, engine))
+}
+
+/** A session of a user, and what goes with it. */
+export interface NewLogIn {
+  readonly session: NewSession & { readonly user_id: Buffer }
+  /** Those of the user from now on, where they have changed. */
+  readonly knownSources: Buffer | undefined
+  /** How many sessions the user may have through this client, and why the others end. */
+  readonly bound: { readonly sessionsMax: number; readonly reason: string }
+}
+
+/**
+ * Likewise, and ends those sessions of the user through this client that are too many. Returns their ids; undefined when the
+ * session was not started. On PostgreSQL log-ins at the same moment do not see each other, so that there may be as many
+ * more until the next one.
+ */
+export async function insertLogIn(
   { engine, transact }: Writer,
-  session: NewSession,
-  knownSources?: Buffer,
-): Promise<boolean> {
+  { session, knownSources, bound }: NewLogIn,
+): Promise<readonly Buffer[] | undefined> {
   return transact(async transaction => {
-    if (!(await addSession(transaction, session, engine))) return false
-    if (session.user_id && knownSources) await setKnownSources(transaction, session.user_id, knownSources)
-    return true
+    if (!(await addSession(transaction, session, engine))) return undefined
+    if (knownSources) await setKnownSources(transaction, session.user_id, knownSources)
+    const surplus = await surplusSessions(transaction, session, bound.sessionsMax)
+    return writeEnds(transaction, surplus, { now: session.auth_time, reason: bound.reason })
   })
+}
+
+/** So many beyond the bound are looked at, the newest first: expired ones are among them until the sweeper comes by. */
+const lookedAtMore = 1000
+
+/** So many are ended with one log-in; where there were more before there was a bound, the rest with the next ones. */
+const endedMax = 100
+
+/** Living sessions beyond the bound, those that were unused for longest. */
+async function surplusSessions(
+  transaction: Kysely<Tables>,
+  { id, user_id, client_id, user_epoch, client_epoch, auth_time: now }: NewLogIn['session'],
+  sessionsMax: number,
+): Promise<readonly Buffer[]> {
+  const rows = await transaction
+    .selectFrom('sessions')
+    .select(['id', 'rotated_at', 'expires_at'])
+    .where('user_id', '=', user_id)
+    .where('revoked_at', 'is', null)
+    .where('client_id', '=', client_id)
+    .where('user_epoch', '=', user_epoch)
+    .where('client_epoch', '=', client_epoch)
+    .orderBy('id', 'desc')
+    .limit(sessionsMax + lookedAtMore)
+    .execute()
+  const living = rows.filter(row => row.expires_at > now)
+  const surplus = living.length - sessionsMax
+  if (surplus <= 0) return []
+  return living
+    .filter(row => !row.id.equals(id))
+    .sort((a, b) => a.rotated_at - b.rotated_at || a.id.compare(b.id))
+    .slice(0, Math.min(surplus, endedMax))
+    .map(row => row.id)
 }
 
 /**

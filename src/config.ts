@@ -34,6 +34,8 @@ export interface Config {
   readonly refreshRetrySeconds: number
   /** How many late generations of the last 8 are theft. */
   readonly refreshLateLimit: number
+  /** How many sessions a user may have through one client; a log-in beyond ends the one that was unused for longest. */
+  readonly sessionsPerUser: number
   /** The first policy of a new database's key ring. Later the database's own counts. */
   readonly keyRotationSeconds: number
   readonly jwksMaxAgeSeconds: number
@@ -102,6 +104,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
     refreshAbsoluteSeconds: duration('REFRESH_ABSOLUTE_TTL', 180 * day, 60, 3650 * day),
     refreshRetrySeconds: duration('REFRESH_RETRY_WINDOW', 10, 0, 300),
     refreshLateLimit: integer('REFRESH_LATE_LIMIT', 6, 1, 8),
+    sessionsPerUser: integer('SESSIONS_PER_USER', 100, 1, 10_000),
     keyRotationSeconds,
     jwksMaxAgeSeconds,
     clockSkewSeconds,

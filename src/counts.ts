@@ -5,8 +5,11 @@ import type { RefreshVerdict } from './protocol/refresh-verdict.ts'
 export interface Counts {
   /** Refreshes, by what was done with the token. */
   readonly verdicts: Record<RefreshVerdict['kind'], number>
-  /** Sessions, or all of a user's, that this server has ended because a client asked for it. */
-  readonly revocations: Record<'client' | 'admin', number>
+  /**
+   * Sessions, or all of a user's, that this server has ended because a client asked for it, or for the sake of newer ones;
+   * and those that commands have ended, as every server hears of them.
+   */
+  readonly revocations: Record<'client' | 'admin' | 'limit' | 'command', number>
   /** Errors answered, by code and status, as in `invalid_client 401`. */
   readonly errors: Map<string, number>
   /** The answers of `/token`, by client. */
@@ -37,7 +40,7 @@ export function openCounts(): Counts {
   }
   return {
     verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
-    revocations: { client: 0, admin: 0 },
+    revocations: { client: 0, admin: 0, limit: 0, command: 0 },
     errors: new Map(),
     tokens,
     ofGrant: (clientId, grant) => {

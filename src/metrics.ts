@@ -158,7 +158,7 @@ function addCounters(registry: Registry, { counts }: Context): void {
     registry,
     {
       name: 'mintmark_revocations_total',
-      help: 'Sessions, or all sessions of a user, that this server has ended, by who wanted it',
+      help: 'Sessions, or all sessions of a user, that this server has ended, by who wanted it; and those of commands',
       labels: ['by'],
     },
     function* () {

@@ -97,6 +97,7 @@ export async function openContext(
   const { now } = standing
   const keys = await openKeyRing({ db, rootKeys, now, steady, log })
   const registry = openRegistry(db)
+  const counts = openCounts()
   return {
     config,
     db,
@@ -113,11 +114,11 @@ export async function openContext(
     pressure: openPressure(),
     brake: openBrake(),
     nextStatusPosition: openStatusPositions(db),
-    statusLists: openStatusLists({ config, db, keys, registry, now }),
+    statusLists: openStatusLists({ config, db, keys, registry, counts, now }),
     standing,
     throttle: openThrottle({ db, rootKeys, now }),
     audit: openAuditTrail(db, now),
-    counts: openCounts(),
+    counts,
     now,
     log,
   }

@@ -42,6 +42,7 @@ t.test('without any setting the defaults of the README count', async t => {
     refreshAbsoluteSeconds: 180 * 86_400,
     refreshRetrySeconds: 10,
     refreshLateLimit: 6,
+    sessionsPerUser: 100,
     keyRotationSeconds: 30 * 86_400,
     jwksMaxAgeSeconds: 300,
     clockSkewSeconds: 60,
@@ -106,6 +107,7 @@ t.test('each setting takes its forms', async t => {
     ['REFRESH_ABSOLUTE_TTL', '365d', { refreshAbsoluteSeconds: 365 * 86_400 }],
     ['REFRESH_RETRY_WINDOW', '0', { refreshRetrySeconds: 0 }],
     ['REFRESH_LATE_LIMIT', '8', { refreshLateLimit: 8 }],
+    ['SESSIONS_PER_USER', '5', { sessionsPerUser: 5 }],
     [
       'KEY_ROTATION_INTERVAL',
       '1d',

@@ -5,9 +5,10 @@ import { openCounts, otherClients } from '../src/counts.ts'
 import { openLog } from '../src/log.ts'
 import { openMetrics } from '../src/metrics.ts'
 import { formatUuid, parseUuid } from '../src/protocol/secrets.ts'
+import { commandLine } from './cli.ts'
 import { onSqlite } from './engines.ts'
 import { freePort, holdPort } from './free-port.ts'
-import { isOAuthError, startServer, startedAt, testClient } from './helper.ts'
+import { besideEnv, isOAuthError, startServer, startedAt, testClient } from './helper.ts'
 
 const day = 86_400
 
@@ -91,6 +92,44 @@ t.test('answers of /token are counted by grant, client and outcome, and refreshe
     mintmark_database_commit_seconds_count: 6,
   })
   t.notMatch(await text(), /drop table/, 'what a stranger has sent is no label')
+})
+
+t.test('what commands have ended is counted by each server, and what servers have ended by one', async t => {
+  const { server, samples } = await world(t)
+  const other = await startServer(t, besideEnv(server))
+  const web = await server.client('web')
+  const admin = await server.client('admin', { is_admin: 1 })
+  const ada = await server.user()
+  const bob = await server.user('bob')
+  const { call } = commandLine(t, server.ctx.config.home)
+  const run = async (command: string) =>
+    t.match(await call(command, { env: { MINTMARK_ISSUER: 'https://as.example' } }), { code: 0 }, command)
+
+  await server.logIn(web, ada)
+  await run('session revoke --client web --yes')
+  await server.follow()
+  t.match(await samples(), { 'mintmark_revocations_total{by="command"}': 0 }, 'what was before the start')
+
+  for (const user of [ada, ada, bob]) await server.logIn(web, user)
+  const mine = await server.logIn(web, bob)
+  const bobs = await server.logIn(web, bob)
+  await other.follow()
+  await server.revoke(web, mine.refresh_token)
+  await server.revoke(admin, bobs.refresh_token)
+  await run('session revoke --user bob --client web --yes')
+  await run('user disable ada')
+  for (let i = 0; i < 3; i++) {
+    await server.follow()
+    await other.follow()
+  }
+  t.match(await samples(), {
+    'mintmark_revocations_total{by="client"}': 1,
+    'mintmark_revocations_total{by="admin"}': 1,
+    'mintmark_revocations_total{by="command"}': 3,
+    'mintmark_revocations_total{by="theft"}': 0,
+    'mintmark_revocations_total{by="limit"}': 0,
+  })
+  t.match(other.ctx.counts.revocations, { client: 0, admin: 0, command: 3 }, 'as the other server has it')
 })
 
 t.test('a healed session, one that has expired and reused tokens have counts of their own', async t => {

@@ -108,7 +108,7 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
   await db.schema
     .createIndex('sessions_by_user')
     .on('sessions')
-    .columns(['user_id', 'id'])
+    .columns(['user_id', 'revoked_at', 'id'])
     .where('user_id', 'is not', null)
     .execute()
   // At most one living machine session for each client; one of an earlier epoch is dead, and in nobody's way.

@@ -1,13 +1,15 @@
 import { audited } from '../../db/audit.ts'
-import { insertSession } from '../../db/sessions.ts'
+import { insertLogIn, type NewLogIn } from '../../db/sessions.ts'
 import { requestEntry } from '../audit-trail.ts'
 import { boundKey, spendProof } from '../clients/confirmation.ts'
+import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
-import { sourcesAfter, verifyLogIn } from '../log-ins/log-in.ts'
+import { sourcesAfter, verifyLogIn, type LogIn } from '../log-ins/log-in.ts'
 import { sealDeviceToken } from '../protocol/device-token.ts'
 import { required } from '../protocol/form.ts'
 import { sealRefreshToken } from '../protocol/refresh-token.ts'
 import { formatUuid, hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
+import { logRevocation } from '../revocation/log-revocation.ts'
 import { idleSeconds } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf } from '../sessions/target.ts'
 import type { Grant } from './grant.ts'
@@ -44,13 +46,7 @@ export const password: Grant = async (ctx, client, form, caller, confirmation) =
     last_address: caller.address,
     key_thumbprint: boundKey(client, confirmation),
   }
-  const entry = requestEntry(client, caller, {
-    at: now,
-    event: 'log_in',
-    userId: user.id,
-    sessionId: session.id,
-  })
-  if (!(await insertSession(audited(ctx.db, entry), session, await sourcesAfter(ctx, logIn)))) {
+  if (!(await start(ctx, logIn, session))) {
     // The same request again meets the new password, or the disabled user, and gets its answer.
     throw unavailable("the user's or client's epoch was raised while the password was checked")
   }
@@ -74,4 +70,30 @@ export const password: Grant = async (ctx, client, form, caller, confirmation) =
       },
     }),
   }
+}
+
+/** What ends a session for the sake of a newer one. */
+const reason = 'limit'
+
+/** Stores the session, in place of the one unused for longest where the user has too many; false if the log-in came too late. */
+async function start(ctx: Context, logIn: LogIn, session: NewLogIn['session']): Promise<boolean> {
+  const { client, caller } = logIn
+  const facts = { at: session.auth_time, userId: session.user_id }
+  const entriesOf = (ended: unknown) => [
+    requestEntry(client, caller, { ...facts, event: 'log_in', sessionId: session.id }),
+    ...(ended as readonly Buffer[]).map(sessionId =>
+      requestEntry(client, caller, { ...facts, event: 'session_revoked', sessionId, detail: { reason } }),
+    ),
+  ]
+  const ended = await insertLogIn(audited(ctx.db, entriesOf), {
+    session,
+    knownSources: await sourcesAfter(ctx, logIn),
+    bound: { sessionsMax: ctx.config.sessionsPerUser, reason },
+  })
+  if (!ended) return false
+  ctx.counts.revocations.limit += ended.length
+  const told = { at: facts.at, by: 'server', client_id: client.id, sub: formatUuid(session.user_id) }
+  for (const sid of ended.map(formatUuid))
+    logRevocation(ctx.log, { event: 'session_revoked', sid }, { reason, ...told })
+  return true
 }

@@ -10,6 +10,8 @@ export interface RevocationFeedOptions {
   readonly db: Database
   /** Told of each entry. */
   readonly onRevocation: (revocation: Revocation) => void
+  /** Told afterwards of those that were added since the first reading. Where it fails, they are read again. */
+  readonly onNews?: (revocations: readonly Revocation[]) => Promise<void>
   /** The feed is not the one that was read so far: it is read again from its beginning. */
   readonly onRestart: () => void
 }
@@ -23,8 +25,14 @@ const pageSize = 1000
  * The last entry read must still be there, and be the same. A database that has gone back in time (a standby that had
  * not received everything) gives the same numbers to other sessions.
  */
-export function openRevocationFeed({ db, onRevocation, onRestart }: RevocationFeedOptions): RevocationFeed {
+export function openRevocationFeed({
+  db,
+  onRevocation,
+  onNews = async () => {},
+  onRestart,
+}: RevocationFeedOptions): RevocationFeed {
   let last: Revocation | undefined
+  let isHistory = true
   let reading: Promise<void> | undefined
   let next: Promise<void> | undefined
 
@@ -36,12 +44,16 @@ export function openRevocationFeed({ db, onRevocation, onRestart }: RevocationFe
       const page = await listRevocations(db, { from: last?.seq ?? 0, limit: pageSize })
       if (last && !isStillThere(page.shift(), last)) {
         last = undefined
+        isHistory = true
         onRestart()
         continue
       }
       page.forEach(onRevocation)
+      if (!isHistory && page.length > 0) await onNews(page)
       last = page.at(-1) ?? last
-      if (page.length < pageSize - 1) return
+      if (page.length >= pageSize - 1) continue
+      isHistory = false
+      return
     }
   }
 

@@ -20,6 +20,7 @@ import {
   statusListSize,
   statusListUri,
 } from '../protocol/status-list.ts'
+import { countCommands } from './command-revocations.ts'
 import { openRevocationFeed } from './revocation-feed.ts'
 
 /** A list as it is served. */
@@ -43,7 +44,7 @@ export interface StatusLists {
   readonly follow: () => Promise<void>
 }
 
-export type StatusListsOptions = Pick<Context, 'config' | 'db' | 'keys' | 'registry' | 'now'>
+export type StatusListsOptions = Pick<Context, 'config' | 'db' | 'keys' | 'registry' | 'counts' | 'now'>
 
 /** How long a revoked session stays in its list: no token of it lives longer, whatever the clocks say. */
 export const revocationSeconds = longestTokenSeconds + 3600
@@ -67,6 +68,7 @@ export function openStatusLists(options: StatusListsOptions): StatusLists {
   const feed = openRevocationFeed({
     db,
     onRevocation: ({ status_position }) => bits.set(status_position),
+    onNews: countCommands(db, options.counts),
     onRestart: bits.clear,
   })
   const numbers = followNumbers(db)
