@@ -137,7 +137,13 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
     status_position: 0,
     last_address: null,
   })
-  const refreshToken = sealRefreshToken(macKeyOf, { rootKeyId, sessionId, generation: 0, secret })
+  const refreshToken = sealRefreshToken(macKeyOf, {
+    rootKeyId,
+    sessionId,
+    generation: 0,
+    secret,
+    boundTo: null,
+  })
   const tokens = [
     refreshToken,
     ...(await multiplySession(db, { macKeyOf, refreshToken, count: sessions - 1 })),

@@ -210,18 +210,23 @@ export async function markLate({ transact }: Writer, judged: Judged, lateHistory
 
 /**
  * Takes a session of a database that has gone back in time up to the generation that its client shows; false when it
- * has moved meanwhile. `expiresAt` is the new idle limit, since the old one went back in time too.
+ * has moved meanwhile. `expiresAt` is the new idle limit, since the old one went back in time too; `keyThumbprint` is the
+ * key that the session is bound to again, since that was forgotten.
  */
 export async function healSession(
   { transact }: Writer,
   judged: Judged,
-  { generation, now, expiresAt }: { generation: number; now: number; expiresAt: number },
+  healed: { generation: number; now: number; expiresAt: number; keyThumbprint?: Buffer | null },
 ): Promise<boolean> {
+  const { generation, now, expiresAt, keyThumbprint: key_thumbprint = null } = healed
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('sessions')
       .set({ generation, window_generation: generation, window_opened_at: 0, late_history: 0 })
       .set({ rotated_at: now, expires_at: expiresAt })
+      .$if(key_thumbprint !== null, query =>
+        query.set({ key_thumbprint, bound_generation: generation }).where('key_thumbprint', 'is', null),
+      )
       .where('id', '=', judged.id)
       .where('generation', '=', judged.generation)
       .where('revoked_at', 'is', null)

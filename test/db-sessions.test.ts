@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
@@ -285,6 +286,14 @@ await forEachEngine(
       window_opened_at: 0,
       expires_at: madeAt + 1020,
     })
+    const unbound = await existing(db, id)
+    const key = randomBytes(32)
+    t.equal(await healSession(db, unbound, { ...healed, keyThumbprint: key }), true, 'one that binds')
+    t.match(await existing(db, id), { key_thumbprint: key, bound_generation: 5 })
+    const rebinding = { ...healed, keyThumbprint: randomBytes(32) }
+    t.equal(await healSession(db, await existing(db, id), rebinding), false, 'a binding stays')
+    t.equal(await healSession(db, await existing(db, id), healed), true)
+    t.match(await existing(db, id), { key_thumbprint: key, bound_generation: 5 })
     t.equal(await markLate(db, snapshot, 1), false, 'a mark of a generation that has passed')
     t.equal(
       await extendSession(db, snapshot, { now: madeAt, expiresAt: madeAt + 1, address }),

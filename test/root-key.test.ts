@@ -385,6 +385,7 @@ await forEachEngine(
         sessionId: randomBytes(16),
         generation: 7,
         secret: randomBytes(16),
+        boundTo: null,
       })
     /** Leaves the first key alone. */
     const forgetOlder = () => {

@@ -1,5 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto'
-import { crc32 } from 'node:zlib'
+import { randomBytes } from 'node:crypto'
 import type { KyselyPlugin } from 'kysely'
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../db/database.ts'
@@ -11,6 +10,7 @@ import { buildApp } from '../src/app.ts'
 import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
 import { isOAuthError, startServer, type TestClient } from './helper.ts'
+import { bytesOf, sealed, written } from './refresh-tokens.ts'
 
 /** A server, a client and a user who has logged in. */
 async function world(t: Test, settings: Partial<ClientTable> = {}, env: EngineEnv = {}) {
@@ -175,19 +175,15 @@ t.test('invariant 8: a token that this server has not made costs no database acc
   const good = first.refresh_token
   const opened = openRefreshToken(macKeyOf, good)
   if (opened.kind !== 'genuine') throw new Error('unreachable: the server has just made it')
-  const body = Buffer.from(good.slice('mm_rt_'.length, -6), 'base64url')
-  /** With the right checksum, whatever is in it. */
-  const written = (text: string) => `mm_rt_${text}${checksumOf(`mm_rt_${text}`)}`
+  const body = bytesOf(good)
   const changed = (at: number, byte: number) => {
     const other = Buffer.from(body)
     other[at] = byte
     return other
   }
-  /** Made by somebody who has this server's root key: only another version of it could. */
-  const sealed = (bytes: Buffer) => {
-    const mac = createHmac('sha256', macKeyOf(currentId) ?? '').update(bytes.subarray(0, 41))
-    return Buffer.concat([bytes.subarray(0, 41), mac.digest().subarray(0, 16)])
-  }
+  const content = body.subarray(0, -16)
+  const resealed = (...parts: Buffer[]) =>
+    sealed(macKeyOf(currentId) ?? Buffer.alloc(0), Buffer.concat(parts))
   t.equal(
     written(body.toString('base64url')),
     good,
@@ -205,7 +201,25 @@ t.test('invariant 8: a token that this server has not made costs no database acc
     ['with another checksum', `${good.slice(0, -6)}000000`, 'malformed'],
     ['not canonical: with a space', written(withSpace), 'malformed'],
     ['not canonical: in the other alphabet', written(`${canonical.slice(0, -2)}+/`), 'malformed'],
-    ['of a future version', written(sealed(changed(0, 2)).toString('base64url')), 'unknown version'],
+    ['of no version', resealed(Buffer.of(0), content.subarray(1)), 'malformed'],
+    ['of a future version, made up', written(changed(0, 2)), 'forged'],
+    ['of the last version, made up', written(changed(0, 255)), 'forged'],
+    ['of a future version, and nothing in it', resealed(Buffer.of(2), content.subarray(1, 5)), 'malformed'],
+    [
+      'of a future version, and too long',
+      resealed(Buffer.of(2), content.subarray(1), Buffer.alloc(400)),
+      'malformed',
+    ],
+    ...[1, 17, 19, 32].map((length): [string, string, string] => [
+      `with ${length} bytes of a key`,
+      resealed(content, randomBytes(length)),
+      'malformed',
+    ]),
+    [
+      'with a key that was added',
+      written(Buffer.concat([content, randomBytes(18), body.subarray(-16)])),
+      'forged',
+    ],
     ['of another issuer', foreign, 'forged'],
     [
       'under a root key that nobody has',
@@ -259,13 +273,32 @@ t.test('invariant 8: a token that this server has not made costs no database acc
   t.equal(queries, 1, 'an ordinary refresh asks it once')
 })
 
-const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
-
-/** In other words than the server's: digit for digit. */
-function checksumOf(text: string): string {
-  const rest = crc32(text)
-  return [5, 4, 3, 2, 1, 0].map(digit => base62[Math.floor(rest / 62 ** digit) % 62]).join('')
-}
+t.test('a token of a version that is later is 503 while this server is behind, if it is genuine', async t => {
+  const { server, client, first, session } = await world(t)
+  const { macKeyOf, currentId } = server.ctx.rootKeys
+  const [, ...rest] = bytesOf(first.refresh_token).subarray(0, -16)
+  const before = await session()
+  for (const [version, length] of [
+    [2, 40],
+    [2, 17],
+    [3, 70],
+    [255, 200],
+  ] as const) {
+    const more = randomBytes(200)
+    const content = Buffer.concat([Buffer.of(version), Buffer.from(rest), more]).subarray(0, length)
+    const token = sealed(macKeyOf(currentId) ?? Buffer.alloc(0), content)
+    for (const [path, form] of [
+      ['/token', { grant_type: 'refresh_token', refresh_token: token }],
+      ['/introspect', { token }],
+      ['/revoke', { token }],
+    ] as const) {
+      const title = `version ${version} with ${length} bytes at ${path}`
+      const response = await server.post(path, { ...form, ...client.form })
+      isOAuthError(t, response, 503, 'temporarily_unavailable', title)
+    }
+  }
+  t.strictSame(await session(), before, 'the session is as it was')
+})
 
 t.test('R-9 a session ends with its user, its password, its client, its time', async t => {
   const ends: [name: string, end: (w: Awaited<ReturnType<typeof world>>) => Promise<unknown>][] = [

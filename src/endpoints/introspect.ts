@@ -8,6 +8,7 @@ import { formOf, required, type Form } from '../protocol/form.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { Client } from '../registry.ts'
+import { isForked } from '../sessions/key-binding.ts'
 import { policyOf } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
 import { findTokenSession, isAdmin, type TokenSession } from '../sessions/token-session.ts'
@@ -115,11 +116,12 @@ function tokenTypeOf({ cnf }: Readonly<Record<string, unknown>>): 'DPoP' | 'Bear
  * A refresh token is active while it could be used: what a refresh would be told that asks for nothing by name is judged,
  * and not done. What its access token would be for, or why there would be none.
  */
-async function refreshed(ctx: Context, { session, generation }: FoundRefreshToken): Promise<Target | string> {
+async function refreshed(ctx: Context, { session, token }: FoundRefreshToken): Promise<Target | string> {
   const client = await ctx.registry.findClient(session.client_id)
   if (!client) return 'the client is unknown'
   if (!client.grant_types.split(' ').includes('refresh_token')) return 'its client may not refresh any more'
-  const { kind } = judgeRefresh(generation, session, ctx.now(), policyOf(ctx, client, session))
+  if (isForked(token, session)) return 'a refresh would end in theft'
+  const { kind } = judgeRefresh(token.generation, session, ctx.now(), policyOf(ctx, client, session))
   if (kind === 'theft' || kind === 'expired' || kind === 'exhausted') return `a refresh would end in ${kind}`
   try {
     return targetOf(ctx, { client, resources: await resourcesOf(ctx, client) }, new Map(), session)

@@ -28,6 +28,7 @@ export const password: Grant = async (ctx, client, form, caller, confirmation) =
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
   const now = ctx.now()
   const secret = newSessionSecret()
+  const boundTo = boundKey(client, confirmation)
   const absoluteExpiresAt = now + (client.refresh_absolute_seconds ?? ctx.config.refreshAbsoluteSeconds)
   const session = {
     id: newUuid(now),
@@ -44,7 +45,7 @@ export const password: Grant = async (ctx, client, form, caller, confirmation) =
     absolute_expires_at: absoluteExpiresAt,
     status_position: await ctx.nextStatusPosition(absoluteExpiresAt),
     last_address: caller.address,
-    key_thumbprint: boundKey(client, confirmation),
+    key_thumbprint: boundTo,
   }
   if (!(await start(ctx, logIn, session))) {
     // The same request again meets the new password, or the disabled user, and gets its answer.
@@ -65,7 +66,13 @@ export const password: Grant = async (ctx, client, form, caller, confirmation) =
     deviceToken: sealDeviceToken(ctx.rootKeys, user, { clientId: client.id, now }),
     ...(mayRefresh && {
       refresh: {
-        token: sealRefreshToken(macKeyOf, { rootKeyId, sessionId: session.id, generation: 0, secret }),
+        token: sealRefreshToken(macKeyOf, {
+          rootKeyId,
+          sessionId: session.id,
+          generation: 0,
+          secret,
+          boundTo,
+        }),
         absoluteExpiresAt,
       },
     }),

@@ -14,10 +14,11 @@ import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import type { Caller } from '../http/caller.ts'
 import { required } from '../protocol/form.ts'
-import { sealRefreshToken, type RefreshToken } from '../protocol/refresh-token.ts'
+import { isBoundTo, sealRefreshToken, type RefreshToken } from '../protocol/refresh-token.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid, hashSecret, isSameHash } from '../protocol/secrets.ts'
 import type { Client, Resource } from '../registry.ts'
+import { hasForgottenKey, isForked } from '../sessions/key-binding.ts'
 import { idleSeconds, policyOf, retrySeconds } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
 import { openPresented } from '../sessions/token-session.ts'
@@ -30,9 +31,10 @@ import type { Grant, Granted } from './grant.ts'
 export const refreshToken: Grant = async (ctx, client, form, caller, confirmation) => {
   const opened = openPresented(ctx, required(form, 'refresh_token'))
   if (opened.kind !== 'genuine') throw refused(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
+  const keyThumbprint = boundKey(client, confirmation)
+  if (!isBoundTo(opened.token, keyThumbprint)) throw refused('the token is bound to a key that was not shown')
   const resources = await resourcesOf(ctx, client)
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
-  const keyThumbprint = boundKey(client, confirmation)
   const secretHash = hashSecret(opened.token.secret)
   const presented = { ...opened.token, secretHash, keyThumbprint, caller, resources }
   const narrow = (session: Pick<Session, 'scope' | 'resource'>) =>
@@ -46,7 +48,8 @@ export const refreshToken: Grant = async (ctx, client, form, caller, confirmatio
     const rotated = await rotate(ctx, client, presented)
     if (rotated) {
       ctx.counts.verdicts.rotate++
-      return granted(ctx, rotated, target ?? narrow(rotated), presented, presented.generation + 1)
+      const moved = { ...rotated, generation: presented.generation + 1, key_thumbprint: keyThumbprint }
+      return granted(ctx, moved, target ?? narrow(rotated), presented)
     }
   }
   return judged(ctx, client, presented, narrow)
@@ -94,10 +97,13 @@ async function judged(
     const target = narrow(session)
     const answered = await applyVerdict(ctx, client, presented, session)
     if (!answered) continue
-    return granted(ctx, answered, target, presented, answered.generation)
+    return granted(ctx, answered, target, presented)
   }
   throw unavailable('a session was moved by other requests each time it was judged')
 }
+
+/** A session of which a token is handed out. */
+type Answered = Omit<RotatedSession, 'user_id'> & Pick<Session, 'user_id' | 'generation' | 'key_thumbprint'>
 
 /** The session as it is answered with; undefined when it has moved since the snapshot. */
 async function applyVerdict(
@@ -105,7 +111,7 @@ async function applyVerdict(
   client: Client,
   presented: Presented,
   session: Session,
-): Promise<Session | undefined> {
+): Promise<Answered | undefined> {
   const { db, log } = ctx
   const { verdicts } = ctx.counts
   const now = ctx.now()
@@ -119,7 +125,8 @@ async function applyVerdict(
     case 'rotate': {
       const rotated = await rotate(ctx, client, presented)
       if (rotated) verdicts.rotate++
-      return rotated && { ...session, ...rotated, generation: presented.generation + 1 }
+      const { keyThumbprint: key_thumbprint } = presented
+      return rotated && { ...rotated, generation: presented.generation + 1, key_thumbprint }
     }
     case 'reuse':
       if (!(await extendSession(db, session, { now, expiresAt, address: presented.caller.address })))
@@ -138,7 +145,8 @@ async function applyVerdict(
       else log.info(facts, 'a refresh token was retried late')
       return session
     case 'heal': {
-      const moved = { generation: presented.generation, now, expiresAt }
+      const bound = hasForgottenKey(presented, session) ? presented.keyThumbprint : null
+      const moved = { generation: presented.generation, now, expiresAt, keyThumbprint: bound }
       const isHealed = await healSession(recorded('session_healed'), session, moved)
       const event = { event: 'session_healed', ...facts }
       if (isHealed) {
@@ -187,6 +195,10 @@ async function ownSession(ctx: Context, client: Client, presented: Presented): P
   if (session.revoked_at !== null) throw refused(`the session was revoked (${session.revoke_reason})`)
   if (!session.isOfThisEpoch)
     throw refused("the session was ended by a change of its user's or client's epoch")
+  if (isForked(presented, session)) {
+    await endStolen(ctx, client, presented, session)
+    throw refused('the token is bound to a key that another holder has gone on without')
+  }
   if (session.key_thumbprint && !isKeyOf(session.key_thumbprint, presented)) {
     await refuseKeyless(ctx, client, presented, session)
   }
@@ -246,13 +258,7 @@ function factsOf(client: Client, presented: Presented, session: Session) {
   }
 }
 
-function granted(
-  ctx: Context,
-  session: RotatedSession | Session,
-  target: Target,
-  presented: Presented,
-  generation: number,
-): Granted {
+function granted(ctx: Context, session: Answered, target: Target, presented: Presented): Granted {
   const userId = userOf(session)
   const { sessionId, secret } = presented
   ctx.lateness.countRefresh(userId, presented.caller.source)
@@ -269,8 +275,9 @@ function granted(
       token: sealRefreshToken(ctx.rootKeys.macKeyOf, {
         rootKeyId: ctx.rootKeys.currentId,
         sessionId,
-        generation,
+        generation: session.generation,
         secret,
+        boundTo: session.key_thumbprint,
       }),
       absoluteExpiresAt: session.absolute_expires_at,
     },

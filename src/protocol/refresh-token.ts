@@ -5,19 +5,25 @@ import { hmacSha256 } from './sha256.ts'
 /**
  * The refresh token's text:
  *
- *   `mm_rt_` + base64url( version 1 ‖ root key id 4 ‖ session id 16 ‖ generation 4 ‖ session secret 16 ‖ MAC 16 )
+ *   `mm_rt_` + base64url( version 1 ‖ root key id 4 ‖ session id 16 ‖ generation 4 ‖ session secret 16 ‖ key 0 or 18 ‖ MAC 16 )
  *           + CRC-32 of all before it, as 6 base62 digits
  *
- * 57 bytes are 76 characters of base64url with no bits to spare, so each token has exactly one spelling.
- * The checksum lets a secret scanner recognise a leaked token offline; it protects nothing.
+ * Where it is bound to a key, it has the beginning of that key's thumbprint, lest a database that has gone back in time take
+ * it without. 57 bytes are 76 characters of base64url and 75 are 100, with no bits to spare, so each token has exactly one
+ * spelling. The checksum lets a secret scanner recognise a leaked token offline; it protects nothing.
+ *
+ * Whatever a later version holds, it begins with its number and the root key's id, and ends with the MAC of all before that,
+ * under the same key. So what another instance has issued that was upgraded before us is told from what somebody made up.
  */
 export const refreshTokenPrefix = 'mm_rt_'
 const version = 1
+const secretEnd = 41
+const boundBytes = 18
 const macBytes = 16
-const bodyBytes = 57
-const signedBytes = bodyBytes - macBytes
+const bodyBytes: readonly number[] = [secretEnd + macBytes, secretEnd + boundBytes + macBytes]
 const checksumLength = 6
-const tokenLength = refreshTokenPrefix.length + 76 + checksumLength
+/** Longer than a token of any version is going to be. */
+const tokenLengthMax = 512
 
 export const generationMax = 0xffff_ffff
 
@@ -29,6 +35,11 @@ export interface RefreshToken {
   readonly generation: number
   /** 128 random bits, the same through the session's life. */
   readonly secret: Buffer
+  /**
+   * The beginning of the thumbprint (RFC 7638, RFC 8705 §3.1) of the key that it is bound to: 18 bytes, or more to seal it;
+   * null for a token that needs no key.
+   */
+  readonly boundTo: Buffer | null
 }
 
 /** Finds the MAC key that belongs to a root key's id: the same buffer each time. */
@@ -36,17 +47,21 @@ export type MacKeyOf = (rootKeyId: string) => Buffer | undefined
 
 export type OpenedRefreshToken =
   | { readonly kind: 'genuine'; readonly token: RefreshToken }
-  | { readonly kind: 'malformed' | 'forged' | 'unknown_root_key' | 'unknown_version' }
+  /** `later_version`: it is genuine, and only a later program can read it. */
+  | { readonly kind: 'malformed' | 'forged' | 'unknown_root_key' | 'later_version' }
 
 export function sealRefreshToken(macKeyOf: MacKeyOf, token: RefreshToken): string {
   const macKey = macKeyOf(token.rootKeyId)
   if (!macKey) throw new Error('the root key of a new refresh token is not loaded')
-  const body = Buffer.allocUnsafe(bodyBytes)
+  const { boundTo } = token
+  const signedBytes = secretEnd + (boundTo ? boundBytes : 0)
+  const body = Buffer.allocUnsafe(signedBytes + macBytes)
   body[0] = version
   body.write(token.rootKeyId, 1, 'hex')
   token.sessionId.copy(body, 5)
   body.writeUInt32BE(token.generation, 21)
   token.secret.copy(body, 25)
+  boundTo?.copy(body, secretEnd, 0, boundBytes)
   macOf(macKey, body).copy(body, signedBytes)
   const text = refreshTokenPrefix + body.toString('base64url')
   return text + checksum(text)
@@ -54,32 +69,42 @@ export function sealRefreshToken(macKeyOf: MacKeyOf, token: RefreshToken): strin
 
 /** Reads a token's text. Needs no database: a malformed or forged token is recognised here. */
 export function openRefreshToken(macKeyOf: MacKeyOf, text: string): OpenedRefreshToken {
-  if (text.length !== tokenLength || !text.startsWith(refreshTokenPrefix)) return { kind: 'malformed' }
+  if (text.length > tokenLengthMax || !text.startsWith(refreshTokenPrefix)) return { kind: 'malformed' }
   const sealed = text.slice(0, -checksumLength)
   if (checksum(sealed) !== text.slice(-checksumLength)) return { kind: 'malformed' }
   const encoded = sealed.slice(refreshTokenPrefix.length)
   const body = Buffer.from(encoded, 'base64url')
   // Node's decoder skips what it does not know, so only a text that it would write itself counts.
-  if (body.length !== bodyBytes || body.toString('base64url') !== encoded) return { kind: 'malformed' }
-  if (body[0] !== version) return { kind: 'unknown_version' }
+  if (body.toString('base64url') !== encoded) return { kind: 'malformed' }
+  const [ofVersion = 0] = body
+  const isLater = ofVersion > version && body.length > 5 + macBytes
+  if (!isLater && !(ofVersion === version && bodyBytes.includes(body.length))) return { kind: 'malformed' }
 
   const rootKeyId = body.toString('hex', 1, 5)
   const macKey = macKeyOf(rootKeyId)
   if (!macKey) return { kind: 'unknown_root_key' }
-  if (!timingSafeEqual(macOf(macKey, body), body.subarray(signedBytes))) return { kind: 'forged' }
+  if (!timingSafeEqual(macOf(macKey, body), body.subarray(-macBytes))) return { kind: 'forged' }
+  if (isLater) return { kind: 'later_version' }
   return {
     kind: 'genuine',
     token: {
       rootKeyId,
       sessionId: body.subarray(5, 21),
       generation: body.readUInt32BE(21),
-      secret: body.subarray(25, signedBytes),
+      secret: body.subarray(25, secretEnd),
+      boundTo: body.length > secretEnd + macBytes ? body.subarray(secretEnd, -macBytes) : null,
     },
   }
 }
 
+/** Whether a token may be used with the key of this thumbprint, or with none: it is bound to that, or needs no key. */
+export function isBoundTo({ boundTo }: Pick<RefreshToken, 'boundTo'>, thumbprint: Buffer | null): boolean {
+  if (!boundTo) return true
+  return thumbprint !== null && timingSafeEqual(boundTo, thumbprint.subarray(0, boundBytes))
+}
+
 function macOf(macKey: Buffer, body: Buffer): Buffer {
-  return hmacSha256(macKey, body.subarray(0, signedBytes)).subarray(0, macBytes)
+  return hmacSha256(macKey, body.subarray(0, -macBytes)).subarray(0, macBytes)
 }
 
 const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'

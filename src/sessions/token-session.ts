@@ -2,7 +2,12 @@ import { findSession, type Session } from '../../db/sessions.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import type { Claims } from '../keys/ring.ts'
-import { openRefreshToken, refreshTokenPrefix, type OpenedRefreshToken } from '../protocol/refresh-token.ts'
+import {
+  openRefreshToken,
+  refreshTokenPrefix,
+  type OpenedRefreshToken,
+  type RefreshToken,
+} from '../protocol/refresh-token.ts'
 import { hashSecret, isSameHash, parseUuid } from '../protocol/secrets.ts'
 import type { Client } from '../registry.ts'
 
@@ -13,7 +18,7 @@ export type TokenSession =
       readonly claims: Readonly<Record<string, unknown>>
       readonly session: Session
     }
-  | { readonly kind: 'refresh_token'; readonly generation: number; readonly session: Session }
+  | { readonly kind: 'refresh_token'; readonly token: RefreshToken; readonly session: Session }
   /** `reason` is for the log. */
   | { readonly kind: 'none'; readonly reason: string }
 
@@ -40,9 +45,9 @@ export async function findTokenSession(
 }
 
 /**
- * Reads a refresh token that was presented. One under a root key that the file lacks is no finding about the token while
- * this instance is behind the others, which is all that is 503; otherwise that key is long gone, or was made up. The
- * database is not asked: what it is under, it says twice a second.
+ * Reads a refresh token that was presented. While this instance is behind the others, and that is all, there is no finding
+ * about the token, but 503: where it is genuine and of a later version; and where it is under a root key that the file lacks,
+ * but for one that is long gone or was made up. The database is not asked: what it is under, it says twice a second.
  */
 export function openPresented(
   { rootKeys, keys }: Pick<Context, 'rootKeys' | 'keys'>,
@@ -51,19 +56,22 @@ export function openPresented(
   const opened = openRefreshToken(rootKeys.macKeyOf, text)
   if (opened.kind === 'unknown_root_key' && (rootKeys.isBehind() || !keys.isConfirmed()))
     throw unavailable('a refresh token names a root key that is not known here yet')
+  if (opened.kind === 'later_version')
+    throw unavailable('a refresh token is one that only a later version of this program can read')
   return opened
 }
 
 async function ofRefreshToken(ctx: Context, text: string): Promise<TokenSession> {
   const opened = openPresented(ctx, text)
   if (opened.kind !== 'genuine') return none(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
-  const { sessionId, secret, generation } = opened.token
+  const { token } = opened
+  const { sessionId, secret } = token
   const session = await findSession(ctx.db, sessionId)
   if (!session) return none('the session is unknown')
   if (!session.secret_hash || !isSameHash(session.secret_hash, hashSecret(secret))) {
     return none('the session secret is wrong')
   }
-  return { kind: 'refresh_token', generation, session }
+  return { kind: 'refresh_token', token, session }
 }
 
 async function ofClaims(ctx: Context, claims: Claims): Promise<TokenSession> {

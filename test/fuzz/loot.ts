@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { sealRefreshToken } from '../../src/protocol/refresh-token.ts'
+import { bytesOf, written } from '../refresh-tokens.ts'
 
 /** What an attacker may have got hold of: all of it is true, and none of it may do more than it should. */
 export interface Loot {
@@ -53,6 +54,7 @@ export function text(loot: Loot, mark: string): fc.Arbitrary<string> {
     { weight: 1, arbitrary: fc.constantFrom(...oddTexts) },
     { weight: 2, arbitrary: known },
     { weight: 1, arbitrary: madeUpRefreshToken },
+    { weight: 1, arbitrary: otherRefreshToken(loot) },
     { weight: 2, arbitrary: fc.tuple(known, fc.nat(), fc.constantFrom('', 'A', '~', '=', ' ')).map(damage) },
   )
 }
@@ -70,9 +72,25 @@ const madeUpRefreshToken = fc
     sessionId: bytes(16),
     generation: fc.nat(),
     secret: bytes(16),
+    boundTo: fc.oneof(fc.constant(null), bytes(32)),
     macKey: bytes(32),
   })
   .map(({ macKey, ...token }) => sealRefreshToken(() => macKey, token))
+
+/** The real one as of another version, under another root key, or of another length; with the right checksum. */
+function otherRefreshToken({ refreshToken }: Loot): fc.Arbitrary<string> {
+  const real = bytesOf(refreshToken)
+  return fc
+    .record({
+      version: fc.oneof(fc.constantFrom(0, 1, 2, 255), fc.nat({ max: 255 })),
+      rootKeyId: fc.oneof(fc.constant(real.subarray(1, 5)), bytes(4)),
+      cut: fc.nat({ max: real.length }),
+      more: fc.uint8Array({ maxLength: 400 }),
+    })
+    .map(({ version, rootKeyId, cut, more }) =>
+      written(Buffer.concat([Buffer.of(version), rootKeyId, real.subarray(5, cut), more])),
+    )
+}
 
 /** Replaces one character, or cuts the rest off. */
 function damage([known, at, by]: [string, number, string]): string {
