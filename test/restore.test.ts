@@ -11,6 +11,7 @@ import {
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
+import { replaceDatabase } from '../db/backups/replace.ts'
 import { reviveBackup } from '../db/backups/restored.ts'
 import { findClient } from '../db/clients.ts'
 import type { Database, SigningKeyTable } from '../db/database.ts'
@@ -137,7 +138,14 @@ t.test('a backup made under load is restored: nobody is logged out, and nobody c
   t.match(half.stderr, /Nothing was changed\. .* more of --revocations LOG, .*--accept-unrevoked/)
   t.strictSame(await counts(), before, 'nothing was changed')
 
-  const restored = (await w.must(`db restore ${w.backup} --revocations ${w.log} --json`)).json()
+  const unasked = await w.run(`db restore ${w.backup} --revocations ${w.log}`)
+  t.match(unasked, {
+    code: 1,
+    stderr: new RegExp(`users are disabled: bob, dave\n.*keys are revoked: ${leaked}\n`),
+  })
+  t.match(unasked.stderr, /Nothing was changed\. Say what to do: --yes does all of it; --sessions-only/)
+  t.strictSame(await counts(), before, 'what is more than ended sessions has to be agreed to')
+  const restored = (await w.must(`db restore ${w.backup} --revocations ${w.log} --yes --json`)).json()
   t.match(restored.replayed, {
     sessions_revoked: 5,
     users_disabled: ['bob', 'dave'],
@@ -474,14 +482,155 @@ t.test('revocations are found in the logs of those who keep them', async t => {
   )
 
   const later = join(w.home, 'more.log')
+  const { epoch = 0 } = (await w.open(w.file, db => findClient(db, 'app'))) ?? {}
   writeFileSync(
     later,
-    `${line({ event: 'client_revoked', client_id: 'app', epoch: 2 ** 40, reason: 'client disabled', at: w.now + 6 })}\n`,
+    `${line({ event: 'client_revoked', client_id: 'app', epoch: epoch + 3, reason: 'client disabled', at: w.now + 6 })}\n`,
   )
-  const again = await w.must(`db restore ${w.backup} --revocations ${file} ${later}`)
+  const again = await w.must(`db restore ${w.backup} --yes --revocations ${file} ${later}`)
   t.match(again.stdout, /Revoked 8 sessions again\.\nDisabled these clients, .*: app\./)
   t.match(again.stderr, /4 lines about revocations cannot be read/)
   t.match(await w.run('client list'), { stdout: /app .*/ })
+})
+
+t.test(
+  'who can write to a log can have sessions ended, and what is more only if that is agreed to',
+  async t => {
+    const w = await quiet(t)
+    const ada = await w.begin('ada')
+    await w.begin('bob')
+    await w.open(w.file, db => db.sql.insertInto('signing_keys').values(nextKey(w.now)).execute())
+    await w.must(`db backup ${w.backup}`)
+    const epochs = () =>
+      w.open(w.file, async db => {
+        const [user, client] = [await findUser(db, 'ada'), await findClient(db, 'app')]
+        if (!user || !client) throw new Error('unreachable: they are in the backup')
+        return {
+          sub: formatUuid(user.id),
+          user: user.epoch,
+          client: client.epoch,
+          disabledAt: user.disabled_at,
+        }
+      })
+    const before = await epochs()
+    const at = w.now + 5
+    const { sub } = before
+    const user = { event: 'user_revoked', sub, epoch: before.user + 1, at, reason: 'command' }
+    const client = {
+      event: 'client_revoked',
+      client_id: 'app',
+      epoch: before.client + 1,
+      at,
+      reason: 'command',
+    }
+    const disabled = { ...user, reason: 'user disabled' }
+    const log = join(w.home, 'a.log')
+    const restore = async (line: object | string, more = '') => {
+      const begin = JSON.stringify({ time: (w.now - 10) * 1000, msg: 'serving' })
+      writeFileSync(log, `${begin}\n${typeof line === 'string' ? line : JSON.stringify(line)}\n`)
+      return w.run(`db restore ${w.backup}${more} --revocations ${log}`)
+    }
+
+    const impossible: [title: string, line: object | string][] = [
+      ['an epoch that nothing can be added to', JSON.stringify(user).replace(/"epoch":\d+/, '"epoch":1e308')],
+      ['one that is no safe integer', { ...user, epoch: 2 ** 53 }],
+      ['one that is no integer', { ...user, epoch: before.user + 1.5 }],
+      ['one below zero', { ...user, epoch: -1 }],
+      ['a text', { ...user, epoch: '1' }],
+      ['one far ahead', { ...user, epoch: before.user + 1001 }],
+      ["a client's far ahead", { ...client, epoch: before.client + 1001 }],
+      ["a client's without end", JSON.stringify(client).replace(/"epoch":\d+/, '"epoch":1e308')],
+      ['a time in the future', { ...user, at: w.now + 3600 }],
+      ['a time without end', JSON.stringify(user).replace(/"at":\d+/, '"at":1e308')],
+      ['a time that is a text', { ...user, at: String(at) }],
+      [
+        'the end of a session in the future',
+        { event: 'session_revoked', sid: formatUuid(ada), at: w.now + 3600 },
+      ],
+      ['a key in the future', { event: 'key_revoked', kid: 'next', at: w.now + 3600 }],
+    ]
+    for (const [title, line] of impossible) {
+      const outcome = await restore(line)
+      t.match(outcome, { code: 0, stderr: /1 line about revocations cannot be (read|true)/ }, title)
+      t.strictSame(await epochs(), before, `${title}: does not count`)
+    }
+    t.equal(await w.stateOf(ada), 'living')
+
+    const more: [title: string, line: object, facts: RegExp][] = [
+      ['a disabled user', disabled, /users are disabled: ada$/m],
+      ['a deleted one', { ...user, reason: 'user deleted' }, /users are disabled: ada$/m],
+      ['a disabled client', { ...client, reason: 'client disabled' }, /clients are disabled: app$/m],
+      ['a key', { event: 'key_revoked', kid: 'next', at, reason: '' }, /signing keys are revoked: next$/m],
+      ['a new beginning', { event: 'all_keys_revoked', kids: ['next'], at }, /all begins anew/],
+    ]
+    for (const [title, line, facts] of more) {
+      t.match(await restore(line), { code: 1, stderr: facts }, `${title} is asked about`)
+      t.match(await restore(line, ' --accept-unrevoked'), { code: 1, stderr: facts }, `${title}: each time`)
+    }
+    t.strictSame(await epochs(), before, 'nothing was changed')
+
+    t.match(await restore(disabled, ' --sessions-only'), { code: 0 })
+    t.match(await epochs(), { user: before.user + 1, disabledAt: null }, 'or sessions alone are ended')
+    t.equal(await w.stateOf(ada), 'ended')
+    t.match(await restore({ event: 'key_revoked', kid: 'next', at }, ' --sessions-only --accept-unrevoked'), {
+      code: 0,
+    })
+    const { revoked_at } = await w.open(w.file, db =>
+      db.sql.selectFrom('signing_keys').select('revoked_at').executeTakeFirstOrThrow(),
+    )
+    t.equal(revoked_at, null, 'and no key')
+    t.match(
+      await restore(client, ' --accept-unrevoked'),
+      { code: 0 },
+      'the end of sessions is not asked about',
+    )
+    t.match(await epochs(), { client: before.client + 1 })
+    const long = { ...disabled, reason: `user disabled\u001b[2J${'x'.repeat(5000)}` }
+    t.match(
+      await restore(long, ' --accept-unrevoked'),
+      { code: 0 },
+      'a reason is a text, and does nothing that it does not say',
+    )
+    t.match(await epochs(), { disabledAt: null })
+    const { revoke_reason } = (await w.open(w.file, db => findSession(db, ada))) ?? {}
+    t.match(revoke_reason, /^user disabled \[2Jx{183}$/)
+    t.match(await restore(disabled, ' --yes --accept-unrevoked'), {
+      code: 0,
+      stdout: /Disabled these users, .*: ada\./,
+    })
+  },
+)
+
+t.test('a restore that is given up has not touched the root key either', async t => {
+  const w = await quiet(t)
+  await w.begin('ada')
+  await w.open(w.file, db => db.sql.insertInto('signing_keys').values(nextKey(w.now)).execute())
+  await w.must(`db backup ${w.backup}`)
+  const file = join(w.home, 'keys/root.key')
+  const text = readFileSync(file, 'utf8')
+  const log = join(w.home, 'commands.log')
+  writeFileSync(log, `${JSON.stringify({ time: (w.now - 1) * 1000, msg: 'serving' })}\n`)
+  appendFileSync(log, (await w.must('key revoke --all --yes')).stderr)
+  // The log does not tell of this one. And the new root key has not come to this machine.
+  await w.must('user create bob --password-stdin', password)
+  await w.must('user disable ada')
+  writeFileSync(file, text)
+  const restore = `db restore ${w.backup} --revocations ${log} --yes`
+  t.match(await w.run(restore), { code: 1, stderr: /users that were disabled: ada\nNothing was changed/ })
+  t.equal(readFileSync(file, 'utf8'), text, 'which is true')
+
+  t.match(await w.run(`${restore} --accept-unrevoked`), { code: 0 })
+  t.match(readFileSync(file, 'utf8'), new RegExp(`^# root key \\w+\n[\\w-]{43}\n${text}$`))
+  t.match(await w.run('doctor'), { code: 0 }, 'the database is under the new one')
+
+  const copy = join(w.home, 'copy.sqlite')
+  copyFileSync(w.backup, copy)
+  await w.open(w.file, async db => {
+    await db.sql.selectFrom('installation').selectAll().execute()
+    let isReady = false
+    const state = replaceDatabase(w.file, copy, `${w.file}.kept`, () => (isReady = true))
+    t.strictSame([state, isReady], ['used', false], 'nor is it when somebody uses the database after all')
+  })
 })
 
 t.test('a new beginning that was made since the backup is made again', async t => {
@@ -508,13 +657,15 @@ t.test('a new beginning that was made since the backup is made again', async t =
   const renewed = await rootKeyId()
   t.not(renewed, stolen)
 
-  const { replayed } = (await w.must(`db restore ${w.backup} --revocations ${log} --json`)).json()
+  const restore = `db restore ${w.backup} --revocations ${log}`
+  t.match(await w.run(restore), { code: 1, stderr: /all begins anew, as by `mintmark key revoke --all`/ })
+  const { replayed } = (await w.must(`${restore} --yes --json`)).json()
   t.match(replayed, { sessions_revoked: 1, keys_revoked: ['stolen'] })
   t.equal(await rootKeyId(), renewed, 'the database is under the root key of then, not under the stolen one')
   t.equal(await w.stateOf(ada), 'ended')
 
   const bob = await w.begin('bob')
   await w.must(`db backup ${w.backup}-2`)
-  await w.must(`db restore ${w.backup}-2 --revocations ${log}`)
+  await w.must(`db restore ${w.backup}-2 --revocations ${log} --yes`)
   t.equal(await w.stateOf(bob), 'living', 'who logged in after it, and is in the backup, goes on')
 })

@@ -15,22 +15,31 @@ export function stateOfFile(file: string): FileState {
  * Puts `copy`, a database in one file, in the place of `file`, as its owner has it. What was there stays at `kept`, with a
  * log beside it if it is damaged. There is a complete database at `file` at every moment. Returns `used`, and has changed
  * nothing, when another process has the file open; throws `EEXIST` when there is something at `kept`.
+ * `beforeSwap` does what must be done by then, when nothing else can fail any more.
  */
-export function replaceDatabase(file: string, copy: string, kept: string): FileState {
-  const state = existsSync(file) ? alone(file, () => swap(file, copy, kept)) : 'missing'
+export function replaceDatabase(
+  file: string,
+  copy: string,
+  kept: string,
+  beforeSwap: () => void = () => {},
+): FileState {
+  const state = existsSync(file) ? alone(file, () => swap(file, copy, kept, beforeSwap)) : 'missing'
   if (state === 'damaged') {
     // Its log would be taken for that of the new one.
     for (const beside of ['-wal', '-shm']) {
       if (existsSync(file + beside)) renameSync(file + beside, kept + beside)
     }
-    swap(file, copy, kept)
+    swap(file, copy, kept, beforeSwap)
   }
-  if (state === 'missing') renameSync(copy, file)
+  if (state === 'missing') {
+    beforeSwap()
+    renameSync(copy, file)
+  }
   if (state !== 'used') syncFolderOf(file)
   return state
 }
 
-function swap(file: string, copy: string, kept: string): void {
+function swap(file: string, copy: string, kept: string, beforeSwap: () => void): void {
   const descriptor = openSync(copy, 'r+')
   try {
     likeFile(descriptor, file)
@@ -38,6 +47,7 @@ function swap(file: string, copy: string, kept: string): void {
     closeSync(descriptor)
   }
   nameTwice(file, kept)
+  beforeSwap()
   renameSync(copy, file)
 }
 

@@ -6,7 +6,6 @@ import { copyDatabaseFile } from '../../db/backups/backup.ts'
 import { findLostEndings, type LostEndings } from '../../db/backups/lost-endings.ts'
 import { replaceDatabase, stateOfFile } from '../../db/backups/replace.ts'
 import { latestMoment, markAsBackup, readNextPosition, reviveBackup } from '../../db/backups/restored.ts'
-import { raiseClientEpochs } from '../../db/clients.ts'
 import type { Database } from '../../db/database.ts'
 import type { RaisedClient } from '../../db/endings.ts'
 import { openDatabase } from '../../db/engines/open-database.ts'
@@ -15,7 +14,7 @@ import { findInstallation } from '../../db/installation.ts'
 import { schemaStatus } from '../../db/migrate.ts'
 import type { Config } from '../config.ts'
 import { openInstallation, type Installation } from '../installation.ts'
-import { finishEnding } from '../revocation/endings.ts'
+import type { RootKeys } from '../keys/root-key.ts'
 import { logRevocation } from '../revocation/log-revocation.ts'
 import type { Replayed } from '../revocation/replay-revocations.ts'
 import { unusedPosition } from '../revocation/revived-backup.ts'
@@ -24,10 +23,11 @@ import { CommandError, UsageError } from './failures.ts'
 import { formatTime } from './output.ts'
 import { openProgress } from './progress.ts'
 import { confirm } from './prompt.ts'
-import { readLogs, replay } from './restore-logs.ts'
+import { agreedPlan, readLogs, replay, type Agreement } from './restore-logs.ts'
+import { endAllSessions } from './revocation.ts'
 import { describeLost, describeRestored, lostJson, replayedJson } from './restore-report.ts'
 
-interface Options {
+interface Options extends Agreement {
   readonly revocations?: readonly string[] | undefined
   readonly acceptUnrevoked?: true | undefined
   readonly endSessions?: true | undefined
@@ -44,6 +44,8 @@ export function restoreCommand(db: Command, terminal: Terminal): void {
       '--revocations <log...>',
       'logs of servers and commands: revoke again what was revoked since the backup',
     )
+    .option('--yes', 'with --revocations: do all that the logs tell of')
+    .option('--sessions-only', 'with --revocations: end sessions again, and do nothing else')
     .option('--accept-unrevoked', 'let live again what was revoked since the backup')
     .option('--end-sessions', 'end all sessions of before: everybody has to sign in again')
     .addHelpText('after', howItGoes)
@@ -79,7 +81,7 @@ async function restore(run: Run, path: string, options: Options) {
     })
     const restored = await prepare(run, { config, file, copy, source }, options)
     const kept = freeName(`${file}.before-restore-${formatTime(run.now()).replace(/\D/g, '')}`)
-    const state = replaceDatabase(file, copy, kept)
+    const state = replaceDatabase(file, copy, kept, restored.rootKeys.keepDrafts)
     if (state === 'used') throw stillUsed(file)
     const keptAt = state === 'missing' ? null : kept
     run.log.warn(
@@ -153,6 +155,8 @@ export interface Restored {
   readonly sessionsEnded: number | null
   /** Those whose epoch was raised for that. */
   readonly clients: readonly RaisedClient[]
+  /** May hold a new one that is in no file yet. */
+  readonly rootKeys: RootKeys
 }
 
 /** Makes the copy what will serve. Nothing of the present database has been changed when it throws. */
@@ -176,18 +180,21 @@ async function prepare(
     const isDecided = options.acceptUnrevoked === true || options.endSessions === true
     const revocations = options.revocations && (await readLogs(run, options.revocations, madeAt, isDecided))
     if (!revocations && !isDecided) await ask(run, madeAt, known?.lost)
+    const plan = revocations && (await agreedPlan(run, db, revocations, options))
     const entry = run.entry('database_restored', { detail: { made_at: madeAt, from: source } })
     const nextPosition = known?.nextPosition ?? (await unusedPosition(db))
     await reviveBackup(audited(db, entry), { madeAt, now, nextPosition })
-    const replayed = revocations && (await replay(run, installation, config, revocations))
+    const { rootKeys } = installation
+    const addRootKey = rootKeys.draft
+    const replayed = plan && (await replay(run, { db, rootKeys, file: config, addRootKey }, plan))
     const untold = replayed && known && present && (await untoldEndings(run, present, db, { madeAt, now }))
     if (!isDecided) await askAboutUntold(run, madeAt, untold)
-    const ended = options.endSessions ? await endAllSessions(run, db, now) : null
+    const ended = options.endSessions ? await endAllSessions(run, db, { reason: 'restored', now }) : null
     const remaining = replayed ? untold : known?.lost
     const lost = remaining && ended ? { ...remaining, sessions: 0 } : remaining
     const sessionsEnded = ended && ended.ended
     const clients = ended?.clients ?? []
-    return { madeAt, lost, replayed, sessionsEnded, clients }
+    return { madeAt, lost, replayed, sessionsEnded, clients, rootKeys }
   } finally {
     await present?.close()
     await db.close()
@@ -234,18 +241,6 @@ async function presentFacts(
   } catch (error) {
     run.note(`The present database cannot be read to the end: ${String(error)}`)
     return undefined
-  } finally {
-    progress.end()
-  }
-}
-
-async function endAllSessions(run: Run, db: Database, now: number) {
-  const trail = audited(db, run.entry('client_revoked', { detail: { all: true, reason: 'restored' } }))
-  const { clients, ending } = await raiseClientEpochs(trail, undefined, { reason: 'restored', now })
-  const progress = openProgress(run, 'session')
-  try {
-    const { ended } = await finishEnding(db, ending, { now: run.now, onProgress: progress.at })
-    return { ended, clients }
   } finally {
     progress.end()
   }

@@ -1,12 +1,14 @@
 import { resolve } from 'node:path'
-import type { Config } from '../config.ts'
-import type { Installation } from '../installation.ts'
-import { replayRevocations, type Replayed } from '../revocation/replay-revocations.ts'
+import type { Database } from '../../db/database.ts'
+import { replayRevocations, type Replayed, type ReplayOptions } from '../revocation/replay-revocations.ts'
 import { readRevocationLog, type LoggedRevocation } from '../revocation/revocation-log.ts'
+import { planRevocations, sessionsAlone, type RevocationPlan } from '../revocation/revocation-plan.ts'
 import type { Run } from './command.ts'
 import { CommandError } from './failures.ts'
 import { counted, formatTime } from './output.ts'
 import { openProgress } from './progress.ts'
+import { confirm } from './prompt.ts'
+import { describePlan } from './restore-report.ts'
 
 /** For clocks that were set back. */
 const marginSeconds = 3600
@@ -43,18 +45,55 @@ export async function readLogs(
     .filter(({ event, at }) => isForGood.has(event) || at >= madeAt - marginSeconds)
 }
 
-/** Revokes again what the logs tell of. */
+/** Revokes again what was planned. */
 export async function replay(
   run: Run,
-  { db, rootKeys }: Installation,
-  file: Config,
-  revocations: readonly LoggedRevocation[],
+  options: Pick<ReplayOptions, 'db' | 'rootKeys' | 'file' | 'addRootKey'>,
+  plan: RevocationPlan,
 ): Promise<Replayed> {
-  const progress = openProgress(run, 'revocation', revocations.length)
+  const progress = openProgress(run, 'revocation', plan.revocations.length)
   try {
-    const options = { db, rootKeys, file, now: run.now, entry: run.entry }
-    return await replayRevocations(options, revocations, progress.at)
+    return await replayRevocations({ ...options, now: run.now, entry: run.entry }, plan, progress.at)
   } finally {
     progress.end()
   }
+}
+
+export interface Agreement {
+  /** Whether everything that the logs tell of is agreed to. */
+  readonly yes?: true | undefined
+  /** Whether nothing but sessions shall end. */
+  readonly sessionsOnly?: true | undefined
+}
+
+/**
+ * What is to be done of what the logs tell. Who can write to a log could have more done than ends of sessions, so all of
+ * that is shown, and has to be agreed to; nothing has been changed where it is not.
+ */
+export async function agreedPlan(
+  run: Run,
+  db: Database,
+  revocations: readonly LoggedRevocation[],
+  { yes, sessionsOnly }: Agreement,
+): Promise<RevocationPlan> {
+  const plan = await planRevocations(db, revocations, run.now())
+  if (plan.implausible > 0) {
+    const lines = counted(plan.implausible, 'line')
+    run.note(`${lines} about revocations cannot be true (an epoch or a time far ahead), and do not count.`)
+  }
+  if (sessionsOnly) return sessionsAlone(plan)
+  const more = describePlan(plan)
+  if (more.length === 0 || yes) return plan
+  const facts = [
+    'The logs tell of more than sessions that have ended. This is done once more:',
+    ...more,
+  ].join('\n')
+  if (run.stdin.isTTY) {
+    run.note(facts)
+    await confirm(run, 'Do all of it?', { yes: undefined })
+    return plan
+  }
+  throw new CommandError(
+    `${facts}\nNothing was changed. Say what to do: --yes does all of it; --sessions-only ends sessions, and does nothing else`,
+  )
 }

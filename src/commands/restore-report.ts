@@ -1,5 +1,6 @@
 import type { LostEndings } from '../../db/backups/lost-endings.ts'
 import type { Replayed } from '../revocation/replay-revocations.ts'
+import type { RevocationPlan } from '../revocation/revocation-plan.ts'
 import type { Restored } from './db-restore.ts'
 import { counted, formatTime } from './output.ts'
 
@@ -49,6 +50,21 @@ function linesOf({ sessions, users, clients, keys }: LostEndings): string[] {
     keys.map(key => key.kid),
   )
   return lines
+}
+
+/** What a plan does that is more than the end of sessions: a line for each kind. */
+export function describePlan({ usersDisabled, clientsDisabled, keys, beginsAnew }: RevocationPlan): string[] {
+  const lines = [
+    ['users are disabled', usersDisabled],
+    ['clients are disabled', clientsDisabled],
+    ['signing keys are revoked', keys],
+  ] as const
+  return [
+    ...lines.filter(([, names]) => names.length > 0).map(([what, names]) => `  ${what}: ${names.join(', ')}`),
+    ...(beginsAnew
+      ? ['  all begins anew, as by `mintmark key revoke --all`: everybody has to sign in again']
+      : []),
+  ]
 }
 
 export function lostJson({ sessions, users, clients, keys }: LostEndings) {

@@ -1,7 +1,7 @@
 import { audited } from '../../db/audit.ts'
 import { raiseClientEpochs } from '../../db/clients.ts'
 import type { Database } from '../../db/database.ts'
-import type { Ending } from '../../db/endings.ts'
+import type { Ending, RaisedClient } from '../../db/endings.ts'
 import {
   listSessions,
   revokeSessions,
@@ -52,6 +52,17 @@ async function watched(
     process.off('SIGINT', stop)
     progress.end()
   }
+}
+
+/** Ends all sessions of a database that serves nobody meanwhile; those whose epoch was raised for it, for the log. */
+export async function endAllSessions(
+  run: Run,
+  db: Database,
+  end: { readonly reason: string; readonly now: number },
+): Promise<{ readonly ended: number; readonly clients: readonly RaisedClient[] }> {
+  const trail = audited(db, run.entry('client_revoked', { detail: { all: true, reason: end.reason } }))
+  const { clients, ending } = await raiseClientEpochs(trail, undefined, end)
+  return { ended: await writeEnds(run, db, ending), clients }
 }
 
 /** When resource servers learn of it, for people. */

@@ -11,6 +11,7 @@ import { algsWanted } from '../keys/key-policy.ts'
 import type { RootKeyFile } from '../keys/root-key-file.ts'
 import { finishEnding } from './endings.ts'
 import type { LoggedRevocation } from './revocation-log.ts'
+import { disables, type RevocationPlan } from './revocation-plan.ts'
 
 export interface Replayed {
   /** How many sessions have ended once more. */
@@ -26,6 +27,8 @@ export interface Replayed {
 /** The restored database, the file of its root keys, and who tells the audit trail of what is done. */
 export interface ReplayOptions extends Omit<EmergencyOptions, 'reason'> {
   readonly file: RootKeyFile
+  /** Makes a new root key where one is needed, and returns its id; without it, one is put into the file. */
+  readonly addRootKey?: () => string
   readonly entry: (
     event: AuditEvent,
     facts: Pick<AuditFacts, 'userId' | 'clientId' | 'sessionId' | 'detail'>,
@@ -33,12 +36,12 @@ export interface ReplayOptions extends Omit<EmergencyOptions, 'reason'> {
 }
 
 /**
- * Does to a database that has gone back in time what was revoked after that. It may be done any number of times, also with
+ * Does to a database that has gone back in time what was revoked after that, as planned. It may be done any number of times, also with
  * what the database knows already: that changes nothing.
  */
 export async function replayRevocations(
   options: ReplayOptions,
-  revocations: readonly LoggedRevocation[],
+  { revocations }: Pick<RevocationPlan, 'revocations'>,
   onProgress: (done: number) => void,
 ): Promise<Replayed> {
   const replayed: Replayed = {
@@ -48,10 +51,8 @@ export async function replayRevocations(
     oldPasswords: new Set(),
     keys: new Set(),
   }
-  const epochOf = (revocation: LoggedRevocation) => ('epoch' in revocation ? revocation.epoch : 0)
   let done = 0
-  // An earlier epoch is of no effect after a later one, and may have done more.
-  for (const revocation of revocations.toSorted((a, b) => epochOf(a) - epochOf(b))) {
+  for (const revocation of revocations) {
     await replay(options, revocation, replayed)
     onProgress(++done)
   }
@@ -76,7 +77,7 @@ async function replay(
       return
     case 'user_revoked': {
       const { sub, epoch } = revocation
-      const isDisabled = reason === 'user disabled' || reason === 'user deleted'
+      const isDisabled = disables(revocation)
       const trail = audited(db, entry('user_revoked', { userId: sub, detail }))
       const ending = await raiseUserEpochTo(trail, sub, { epoch, isDisabled }, end)
       if (!ending) return
@@ -88,7 +89,7 @@ async function replay(
     }
     case 'client_revoked': {
       const { clientId, epoch } = revocation
-      const isDisabled = reason === 'client disabled' || reason === 'client deleted'
+      const isDisabled = disables(revocation)
       const trail = audited(db, entry('client_revoked', { clientId, detail }))
       const ending = await raiseClientEpochTo(trail, clientId, { epoch, isDisabled }, end)
       if (!ending) return

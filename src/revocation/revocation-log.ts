@@ -61,8 +61,18 @@ function parseObject(text: string): Entry | undefined {
 }
 
 function timeOf({ at, time }: Entry): number | undefined {
-  if (typeof at === 'number') return at
-  return typeof time === 'number' ? Math.floor(time / 1000) : undefined
+  const seconds = at ?? (typeof time === 'number' ? Math.floor(time / 1000) : undefined)
+  return isCount(seconds) ? seconds : undefined
+}
+
+/** The log may be another's work: a number that the database could not count on from must not get into it. */
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
+/** What somebody may have typed, fit to be stored and shown. */
+function reasonOf({ reason }: Entry): string {
+  return typeof reason === 'string' ? reason.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ').slice(0, 200) : ''
 }
 
 /** `another` is a line that only speaks of revocations; undefined is one that cannot be read. */
@@ -71,7 +81,7 @@ function revocationOf(entry: Entry): LoggedRevocation | 'another' | undefined {
   if (typeof event !== 'string') return undefined
   const at = timeOf(entry)
   if (at === undefined) return undefined
-  const told = { at, reason: typeof entry['reason'] === 'string' ? entry['reason'] : '' }
+  const told = { at, reason: reasonOf(entry) }
   switch (event) {
     case 'session_revoked':
     case 'sessions_revoked': {
@@ -80,10 +90,10 @@ function revocationOf(entry: Entry): LoggedRevocation | 'another' | undefined {
     }
     case 'user_revoked': {
       const id = uuidOf(sub)
-      return id && typeof epoch === 'number' ? { event, sub: id, epoch, ...told } : undefined
+      return id && isCount(epoch) ? { event, sub: id, epoch, ...told } : undefined
     }
     case 'client_revoked':
-      return typeof client_id === 'string' && typeof epoch === 'number'
+      return typeof client_id === 'string' && isCount(epoch)
         ? { event, clientId: client_id, epoch, ...told }
         : undefined
     case 'key_revoked':
