@@ -363,22 +363,26 @@ t.test('what deploy/ sets is accepted, and names a version of all that it runs',
       name,
       value
         .replace('/run/secrets', secrets)
-        .replace(/\$\{\w+:\?.*\}/, 'https://auth.example')
-        .replace(/\$\{\w+:-\}/, ''),
+        .replace(/\$\{(\w+):\?.*\}/, (_, asked: string) => dotEnv[asked] ?? ''),
     ])
     return loadConfig(Object.fromEntries(inPlace), secrets)
   }
   const pairs = (text: string, line: RegExp) =>
     Object.fromEntries([...text.matchAll(line)].map(([, a, b]) => [a, b]))
 
+  // What the comment has whoever follows it write into .env; Compose refuses to start without.
+  const dotEnv = pairs(read('compose.yaml'), /echo '(\w+)=(\S+)' >>? \.env/g)
+  t.strictSame(Object.keys(dotEnv), ['MINTMARK_ISSUER', 'MINTMARK_TRUST_PROXY'])
   const image = pairs(read('Dockerfile'), /(MINTMARK_\w+)=(\S+)/g)
   t.match(accepted(image), { home: '/var/lib/mintmark', host: '0.0.0.0' })
-  const { services } = parse(read('compose.yaml'))
+  const { services, networks } = parse(read('compose.yaml'))
   t.match(accepted({ ...image, ...services.mintmark.environment }), {
     issuer: 'https://auth.example',
     databaseUrl: { engine: 'postgres' },
     rootKeyIsMounted: true,
+    trustProxy: networks.default.ipam.config.map(({ subnet }: { subnet: string }) => subnet),
   })
+  t.ok(services.postgres.healthcheck.test.includes('--host=127.0.0.1'), 'its socket answers before it is up')
   const unit = pairs(read('mintmark.service'), /^Environment=(\w+)=(\S+)$/gm)
   t.match(accepted(unit), { home: '/var/lib/mintmark' })
 

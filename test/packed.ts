@@ -51,6 +51,9 @@ export function pack(): Packed {
   for (const name of sources)
     cpSync(join(root, name), join(copy, name), { recursive: true, filter: isSource })
   symlinkSync(modules, join(copy, 'node_modules'))
+  // As they lie about where somebody has followed deploy/.
+  cpSync(join(copy, 'LICENSE'), join(copy, 'deploy/secrets/root-key'))
+  cpSync(join(copy, 'LICENSE'), join(copy, 'deploy/.env'))
   const { status, output } = run(copy, 'npm', [
     ...['pack', '--workspaces', '--include-workspace-root', '--pack-destination', directory],
   ])

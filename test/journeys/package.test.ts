@@ -183,3 +183,12 @@ t.test(
     t.match(unit, /^ExecStart=\/usr\/local\/bin\/mintmark serve$/m)
   },
 )
+
+t.test('what is secret in a checkout is in no package', async t => {
+  const files = readdirSync(serverFolder, { recursive: true, encoding: 'utf8' })
+  t.ok(files.includes('deploy/compose.yaml'))
+  t.strictSame(
+    files.filter(file => /^deploy\/(secrets|\.env)|^(db|keys|\.env)\b|\.sqlite/.test(file)),
+    [],
+  )
+})
