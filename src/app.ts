@@ -80,8 +80,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     requestTimeout: 15_000,
     // A connection on which nothing moves; the one limit that holds while the server closes.
     connectionTimeout: 30_000,
-    // Longer than the minute that most proxies keep a connection, so that it is they who close it.
-    keepAliveTimeout: 72_000,
+    keepAliveTimeout: config.keepAliveSeconds * 1000,
     // While it closes, what arrives is still answered, and the connection closed with the answer.
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => {
@@ -114,7 +113,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
   }
   app.addHook('preHandler', inStep())
-  closeConnectionsOnClose(app)
+  closeConnectionsInDrain(app, ctx.drain)
   const routes = collectRoutes(app)
 
   tokenEndpoint(app, ctx)
@@ -153,14 +152,14 @@ function addParsers(app: FastifyInstance): void {
   )
 }
 
-/** A request that began before the server closes would keep its connection, and the server waits for that. */
-function closeConnectionsOnClose(app: FastifyInstance): void {
-  let isClosing = false
-  app.addHook('preClose', async () => {
-    isClosing = true
-  })
+/**
+ * From the beginning of the drain on, each answer closes its connection. Proxies keep connections, and one that is closed
+ * while they send a request on it is an error of theirs: so they are told with an answer, and not in between.
+ */
+function closeConnectionsInDrain(app: FastifyInstance, { isDraining, begin }: Context['drain']): void {
+  app.addHook('preClose', async () => begin())
   app.addHook('onSend', (_request, reply, _payload, done) => {
-    if (isClosing) reply.header('connection', 'close')
+    if (isDraining()) reply.header('connection', 'close')
     done()
   })
 }

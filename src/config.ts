@@ -4,6 +4,7 @@ import { longestTokenSeconds } from './protocol/access-token.ts'
 import type { KeyPolicy } from '../db/installation.ts'
 import { policyProblems } from './keys/key-policy.ts'
 import { formatDuration } from './protocol/duration.ts'
+import { isIssuer, issuerForm, normalIssuer } from './protocol/issuer.ts'
 import { isNetwork } from './protocol/networks.ts'
 import { isOrigin } from './protocol/origin.ts'
 import { nearestName } from './protocol/suggestion.ts'
@@ -57,6 +58,10 @@ export interface Config {
   /** Exact origins. */
   readonly corsOrigins: readonly string[]
   readonly logLevel: string
+  /** For how long a server that was told to end still serves, while proxies learn that it ends. */
+  readonly drainSeconds: number
+  /** For how long a connection is kept on which nothing is asked. */
+  readonly keepAliveSeconds: number
 }
 
 /** What the operator set is wrong: the message lists every problem, and what would be right. */
@@ -128,6 +133,9 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
     logLevel: checked('LOG_LEVEL', 'info', `one of ${logLevels.join(', ')}`, text =>
       logLevels.includes(text),
     ),
+    drainSeconds: duration('DRAIN', 5, 0, 600),
+    // Longer than the minute that most proxies keep a connection, so that it is they who close it.
+    keepAliveSeconds: duration('KEEP_ALIVE', 72, 1, day),
   }
 
   problems.push(...contradictions(config), ...unknownNames(env, known))
@@ -195,38 +203,7 @@ function unknownNames(env: NodeJS.ProcessEnv, known: ReadonlySet<string>): strin
   return problems
 }
 
-/** Whether a host is this machine itself, where plain http cannot be overheard. */
-export function isLoopback(hostname: string): boolean {
-  return (
-    hostname === 'localhost' ||
-    hostname === '[::1]' ||
-    hostname === '::1' ||
-    /^127(\.\d{1,3}){3}$/.test(hostname)
-  )
-}
-
 const networkForm = 'addresses or networks like 10.0.0.0/8, separated by commas'
-
-const issuerForm =
-  'an https URL without query, fragment or trailing slash (http only for a loopback host), its path of letters, digits and - . _ ~'
-
-/** RFC 8414 §2: https, no query, no fragment. No trailing slash, so that there is one spelling. */
-function isIssuer(text: string): boolean {
-  const url = URL.parse(text)
-  if (!url || /[?#\s"\\]/.test(text) || text.endsWith('/') || url.username !== '' || url.password !== '')
-    return false
-  // The text must be the URL's own normal form: verifiers compare it character by character.
-  if (url.href !== text && url.href !== `${text}/`) return false
-  // Other characters mean something to routers and proxies on the way (RFC 8414 §3.1 puts the path behind another one).
-  if (!/^(\/[\w.~-]+)*\/?$/.test(url.pathname) || url.pathname.startsWith('/.well-known')) return false
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
-}
-
-/** The same address spelt as it must be, where only the spelling is wrong. */
-function normalIssuer(text: string): string | undefined {
-  const normal = URL.parse(text)?.href.replace(/\/+$/, '')
-  return normal !== undefined && isIssuer(normal) ? normal : undefined
-}
 
 function isHost(text: string): boolean {
   return /^[A-Za-z0-9.:_-]+$/.test(text)

@@ -4,6 +4,7 @@ import type { AuditTrail } from './audit-trail.ts'
 import type { ClientKeys } from './clients/client-keys.ts'
 import type { Config } from './config.ts'
 import type { Counts } from './counts.ts'
+import type { Drain } from './http/drain.ts'
 import type { Pressure } from './http/pressure.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { RootKeys } from './keys/root-key.ts'
@@ -37,6 +38,8 @@ export interface Context {
   readonly standing: Standing
   /** What was revoked, for resource servers that verify locally. */
   readonly statusLists: StatusLists
+  /** Whether this server is about to end. */
+  readonly drain: Drain
   /** Waits before a log-in of a flood is refused. */
   readonly brake: () => Promise<void>
   /** Whether more work may begin. */
@@ -49,5 +52,5 @@ export interface Context {
   readonly counts: Counts
   /** Whole seconds since the epoch; on PostgreSQL by the clock of its server, which all instances share. */
   readonly now: () => number
-  readonly log: FastifyBaseLogger
+  readonly log: FastifyBaseLogger & { readonly flush?: () => void }
 }

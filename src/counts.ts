@@ -14,6 +14,8 @@ export interface Counts {
   readonly errors: Map<string, number>
   /** The answers of `/token`, by client. */
   readonly tokens: ReadonlyMap<string, ReadonlyMap<string, GrantCounts>>
+  /** How many lines of the log could not be written. */
+  readonly logLinesLost: () => number
   /** The place to count an answer of `/token` in. Who has not authenticated is the client '', and an unknown grant is ''. */
   ofGrant(clientId: string, grant: string): GrantCounts
 }
@@ -28,7 +30,7 @@ export interface GrantCounts {
 const clientsMax = 500
 export const otherClients = '(others)'
 
-export function openCounts(): Counts {
+export function openCounts(logLinesLost = () => 0): Counts {
   const tokens = new Map<string, Map<string, GrantCounts>>()
   const ofClient = (id: string): Map<string, GrantCounts> => {
     const found = tokens.get(id)
@@ -42,6 +44,7 @@ export function openCounts(): Counts {
     verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
     revocations: { client: 0, admin: 0, limit: 0, command: 0 },
     errors: new Map(),
+    logLinesLost,
     tokens,
     ofGrant: (clientId, grant) => {
       const grants = ofClient(clientId)

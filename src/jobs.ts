@@ -43,6 +43,7 @@ export function startJobs(ctx: Context): () => Promise<void> {
     ),
     repeat(ctx, 'sharing the counts of wrong guesses', tellMilliseconds, () => ctx.throttle.share()),
     repeat(ctx, 'writing the audit trail', tellMilliseconds, () => ctx.audit.flush()),
+    repeat(ctx, 'writing the log', tellMilliseconds, async () => ctx.log.flush?.()),
     repeat(ctx, 'measuring the event loop', sampleMilliseconds, async () => ctx.pressure.sample()),
     repeat(ctx, 'forgetting guesses', forgetMilliseconds, () =>
       deleteEmptyThrottles(db, { now: now(), limit: 10_000 }),

@@ -1,14 +1,102 @@
+import { writeSync } from 'node:fs'
 import { pino, type DestinationStream, type Logger } from 'pino'
 
+/** A logger that knows how many of its lines could not be written. */
+export type Log = Logger & { readonly linesLost: () => number }
+
+/** A stream, or one that belongs to a file descriptor, as stderr does. */
+export interface LogStream extends DestinationStream {
+  readonly fd?: number
+}
+
 /**
- * Opens the log: one JSON document on each line.
+ * Opens the log: one JSON document on each line. Where a line cannot be written, because the disk is full, or whoever reads
+ * it has gone away or is too slow, it is lost and counted, and nothing else comes of it.
  *
  * No line should hold a secret in the first place. Should one do so by mistake, what looks like a token or is called
  * a secret is cut out of its text. (The logger's own redaction is compiled anew for each request, which costs ten
  * times what the line does.)
  */
-export function openLog(level: string, stream: DestinationStream): Logger {
-  return pino({ level, base: null, hooks: { streamWrite: withoutSecrets } }, stream)
+export function openLog(level: string, stream: LogStream): Log {
+  const destination = stream.fd === undefined ? undefined : openDestination(stream.fd)
+  const options = { level, base: null, hooks: { streamWrite: withoutSecrets } }
+  const log = pino(options, destination ?? stream)
+  destination?.onRecovery(lost =>
+    log.warn({ event: 'log_lines_lost', lost }, 'lines of the log could not be written, and are lost'),
+  )
+  return Object.assign(log, { linesLost: destination?.linesLost ?? (() => 0) })
+}
+
+interface Destination extends DestinationStream {
+  /** Writes what waits, as far as the reader takes it. */
+  flush(): void
+  linesLost(): number
+  /** Is called when lines can be written again, with how many were lost. */
+  onRecovery(tell: (lost: number) => void): void
+}
+
+/** So much waits in memory for a reader that is slow. */
+const waitingBytesMax = 1 << 20
+
+/**
+ * Writes by the descriptor itself: the stream over it would end the process with the first line that fails, and keep it
+ * from ending for as long as its reader is stuck. (Node.js has set a pipe or socket to be non-blocking by then.)
+ */
+export function openDestination(
+  fd: number,
+  write: (fd: number, bytes: Buffer) => number = writeSync,
+): Destination {
+  let waiting: Buffer[] = []
+  let waitingBytes = 0
+  let lost = 0
+  let untold = 0
+  /** Whether what has reached the reader ends within a line. */
+  let isTorn = false
+  let tell: (lost: number) => void = () => {}
+
+  const lose = (lines: number) => {
+    lost += lines
+    untold += lines
+  }
+  const flush = () => {
+    let [line] = waiting
+    try {
+      for (; line; [line] = waiting) {
+        const written = write(fd, line)
+        waitingBytes -= written
+        isTorn = written < line.length
+        if (isTorn) waiting[0] = line.subarray(written)
+        else waiting.shift()
+      }
+    } catch (error) {
+      if (Object(error).code === 'EAGAIN') return
+      lose(waiting.length)
+      waiting = []
+      waitingBytes = 0
+      return
+    }
+    if (untold === 0) return
+    const told = untold
+    untold = 0
+    tell(told)
+  }
+  return {
+    write: text => {
+      const line = Buffer.from(isTorn && waiting.length === 0 ? `\n${text}` : text)
+      if (waitingBytes + line.length > waitingBytesMax) {
+        lose(1)
+      } else {
+        waiting.push(line)
+        waitingBytes += line.length
+      }
+      flush()
+    },
+    flush,
+    linesLost: () => lost,
+    onRecovery: then => {
+      tell = then
+    },
+  }
 }
 
 const secretNames =

@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 // The one file that acts when it is loaded, and the only one that reads the environment, the arguments and the clock.
 import process from 'node:process'
+import { obeySignals } from './signals.ts'
+
+const onSignal = obeySignals()
 
 const oldestNode = 24
 
@@ -9,7 +12,7 @@ const oldestNode = 24
  * and by how many per cent the heap may grow before it is collected. What Node.js takes by itself is more, and no faster.
  * V8 hears of it only when it starts, and not every system's `env` passes it on from the first line of this file.
  */
-const nodeArgs = ['--max-semi-space-size=8', '--heap-growing-percent=60']
+const nodeArgs = ['--max-semi-space-size=8', '--heap-growing-percent=60', '--disable-sigusr1']
 
 if (Number(process.versions.node.split('.')[0]) < oldestNode) {
   process.stderr.write(
@@ -35,6 +38,7 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
       stdin: process.stdin,
       stdout: process.stdout,
       stderr: process.stderr,
+      onSignal,
       fail: exitCode => {
         process.exitCode = exitCode
       },

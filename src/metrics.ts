@@ -168,6 +168,15 @@ function addCounters(registry: Registry, { counts }: Context): void {
   )
   counter(
     registry,
+    {
+      name: 'mintmark_log_lines_lost_total',
+      help: 'Lines of the log that could not be written, since the disk is full or nobody reads them',
+      labels: [],
+    },
+    () => [[{}, counts.logLinesLost()]],
+  )
+  counter(
+    registry,
     { name: 'mintmark_errors_total', help: 'Errors answered', labels: ['error', 'status'] },
     function* () {
       for (const [key, count] of counts.errors) {

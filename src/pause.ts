@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 
-/** Lets others have their turn, for so many milliseconds. */
-export async function pause(milliseconds: number): Promise<void> {
-  await setTimeout(milliseconds)
+/** Lets others have their turn, for so many milliseconds, or until the signal is aborted. */
+export async function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  await setTimeout(milliseconds, undefined, { signal }).catch(() => {})
 }

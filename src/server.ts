@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
@@ -7,6 +6,7 @@ import { openClientKeys } from './clients/client-keys.ts'
 import type { Config } from './config.ts'
 import type { Context } from './context.ts'
 import { openCounts } from './counts.ts'
+import { openDrain } from './http/drain.ts'
 import { openBrake } from './http/flood.ts'
 import { openPressure } from './http/pressure.ts'
 import { openInstallation, type Installation } from './installation.ts'
@@ -15,12 +15,15 @@ import { unheededPolicy } from './keys/key-policy.ts'
 import { openKeyRing } from './keys/key-ring.ts'
 import { openPasswords } from './log-ins/passwords.ts'
 import { openThrottle } from './log-ins/throttle.ts'
+import type { Log } from './log.ts'
+import { pause } from './pause.ts'
 import { networks } from './protocol/networks.ts'
 import { openRegistry } from './registry.ts'
 import { reviveByHand } from './revocation/revived-backup.ts'
 import { openStatusLists } from './revocation/status-lists.ts'
 import { openStatusPositions } from './revocation/status-positions.ts'
 import { openLateness } from './sessions/lateness.ts'
+import type { OnSignal } from './signals.ts'
 import { openStanding, type Standing } from './standing.ts'
 
 export interface Server {
@@ -28,16 +31,15 @@ export interface Server {
   readonly app: FastifyInstance
   /** Where it listens. */
   readonly url: string
-  /** Answers what is in flight, takes no new connections, and closes the database. */
+  /**
+   * Tells proxies by `/health/ready` and with each answer that it is about to end, while it serves for another
+   * MINTMARK_DRAIN; then answers what is in flight, and closes everything, the database last.
+   */
   close(): Promise<void>
 }
 
 /** Opens everything, makes or migrates the database, and listens. */
-export async function startServer(
-  config: Config,
-  now: () => number,
-  log: FastifyBaseLogger,
-): Promise<Server> {
+export async function startServer(config: Config, now: () => number, log: Log): Promise<Server> {
   const installation = await openInstallation(config, now, { mayCreate: true })
   try {
     const standing = openStanding({ db: installation.db, now, log })
@@ -60,7 +62,9 @@ export async function startServer(
       app,
       url: urlOf(app.server.address() as AddressInfo),
       close: async () => {
-        await app.close()
+        ctx.drain.begin()
+        await pause(config.drainSeconds * 1000)
+        await closeInTime(app)
         await stopJobs()
         await installation.db.close()
       },
@@ -71,14 +75,25 @@ export async function startServer(
   }
 }
 
-/** Serves until SIGTERM or SIGINT, and closes then. A second signal ends the process at once. */
-export async function untilSignal({ ctx, close }: Server): Promise<void> {
-  const ended = new AbortController()
-  const [signal] = await Promise.race(
-    ['SIGTERM', 'SIGINT'].map(name => once(process, name, { signal: ended.signal }).then(() => [name])),
+/** How long requests may take that are under way when the server closes, and whoever is connected and asks nothing. */
+const closingMilliseconds = 15_000
+
+/** Closes the server when all is answered, or time is up: Node.js cuts off nobody any more once it closes. */
+async function closeInTime(app: FastifyInstance): Promise<void> {
+  const closed = new AbortController()
+  void pause(closingMilliseconds, closed.signal).then(() => app.server.closeAllConnections())
+  await app.close()
+  closed.abort()
+}
+
+/** Serves until a signal asks it to end, and closes then. A second signal ends the process at once. */
+export async function untilSignal({ ctx, close }: Server, onSignal: OnSignal): Promise<void> {
+  const signal = await new Promise(resolve => onSignal(resolve))
+  const { drainSeconds: drain } = ctx.config
+  ctx.log.info(
+    { signal, drain_seconds: drain },
+    'closing: requests are answered, and proxies told to send no more',
   )
-  ended.abort()
-  ctx.log.info({ signal }, 'closing: requests in flight are answered, new connections are not taken')
   await close()
   ctx.log.info('closed')
 }
@@ -91,13 +106,13 @@ export async function openContext(
   config: Config,
   { db, rootKeys }: Installation,
   standing: Standing,
-  log: FastifyBaseLogger,
+  log: FastifyBaseLogger & Partial<Pick<Log, 'linesLost'>>,
   steady = () => performance.now() / 1000,
 ): Promise<Context> {
   const { now } = standing
   const keys = await openKeyRing({ db, rootKeys, now, steady, log })
   const registry = openRegistry(db)
-  const counts = openCounts()
+  const counts = openCounts(log.linesLost)
   return {
     config,
     db,
@@ -112,6 +127,7 @@ export async function openContext(
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
     lateness: openLateness(steady),
     pressure: openPressure(),
+    drain: openDrain(),
     brake: openBrake(),
     nextStatusPosition: openStatusPositions(db),
     statusLists: openStatusLists({ config, db, keys, registry, counts, now }),

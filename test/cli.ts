@@ -85,6 +85,7 @@ export function commandLine(t: Test, home = t.testdir()): CommandLine {
         stdin: Readable.from([input]) as unknown as NodeJS.ReadStream,
         stdout: stdout.stream,
         stderr: stderr.stream,
+        onSignal: () => () => {},
         fail: exitCode => {
           code = exitCode
         },
@@ -98,7 +99,12 @@ export function commandLine(t: Test, home = t.testdir()): CommandLine {
       return outcome
     },
     serve: async env => {
-      const child = start(['serve'], { MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env })
+      const child = start(['serve'], {
+        MINTMARK_PORT: '0',
+        MINTMARK_METRICS_PORT: '0',
+        MINTMARK_DRAIN: '0',
+        ...env,
+      })
       t.teardown(async () => {
         if (child.exitCode !== null || child.signalCode !== null) return
         child.kill('SIGKILL')

@@ -55,6 +55,8 @@ t.test('without any setting the defaults of the README count', async t => {
     jwksUriNetworks: [],
     corsOrigins: [],
     logLevel: 'info',
+    drainSeconds: 5,
+    keepAliveSeconds: 72,
   } satisfies Config)
 })
 
@@ -100,6 +102,9 @@ t.test('each setting takes its forms', async t => {
     ['DATABASE_POOLER', 'transaction', { databasePooler: 'transaction' }],
     ['ROOT_KEY_FILE', 'root.key', { rootKeyFile: '/srv/root.key', rootKeyIsMounted: true }],
     ['METRICS_PORT', '0', { metricsPort: 0 }],
+    ['DRAIN', '0', { drainSeconds: 0 }],
+    ['DRAIN', '1m', { drainSeconds: 60 }],
+    ['KEEP_ALIVE', '620', { keepAliveSeconds: 620 }],
     ['ACCESS_TOKEN_TTL', '90s', { accessTokenSeconds: 90, statusListDelaySeconds: 45 }],
     ['ACCESS_TOKEN_TTL', '1h', { accessTokenSeconds: 3600, statusListDelaySeconds: 60 }],
     ['STATUS_LIST_DELAY', '10', { statusListDelaySeconds: 10 }],

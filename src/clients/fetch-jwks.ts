@@ -1,7 +1,7 @@
 import { Resolver } from 'node:dns/promises'
 import type { IncomingMessage } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
-import { isLoopback } from '../config.ts'
+import { isLoopback } from '../protocol/issuer.ts'
 import { isPublicAddress, type IsIn } from '../protocol/networks.ts'
 
 const bytesMax = 64 * 1024

@@ -25,6 +25,8 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
     )
     terminal.fail(1)
   })
+  // Nobody is left who could be told, and what is under way is not ended by that.
+  terminal.stderr.on('error', () => {})
   const program = commandsOf(terminal)
   eachCommand(program, self => speakThrough(terminal, self))
   const cut = argv.find(argument => /\r/.test(argument))

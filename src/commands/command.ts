@@ -7,6 +7,7 @@ import { auditEntry, type AuditEvent, type AuditFacts } from '../audit-trail.ts'
 import { loadConfig, type Config } from '../config.ts'
 import { openInstallation, type Installation, type OpenOptions } from '../installation.ts'
 import { openLog } from '../log.ts'
+import type { OnSignal } from '../signals.ts'
 import { describeError, isClosedPipe, UsageError } from './failures.ts'
 import { printAnswer, type Answer } from './output.ts'
 
@@ -52,6 +53,8 @@ export interface Terminal {
   readonly stdin: NodeJS.ReadStream
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
+  /** Takes the next signal, which otherwise ends the process. */
+  readonly onSignal: OnSignal
   /** Sets the exit code of the process: 1 when it could not be done, 2 when it was typed wrongly. */
   readonly fail: (exitCode: 1 | 2) => void
 }

@@ -4,6 +4,7 @@ import { insertClient, listClients } from '../../db/clients.ts'
 import { insertResource } from '../../db/resources.ts'
 import { insertUser } from '../../db/users.ts'
 import { auditEntry, type AuditEvent, type AuditFacts } from '../audit-trail.ts'
+import { loadConfig } from '../config.ts'
 import type { Context } from '../context.ts'
 import { openLog } from '../log.ts'
 import { hashSecret, newClientSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
@@ -21,8 +22,9 @@ export function devCommand(program: Command, terminal: Terminal): void {
   verb(program, 'dev', 'run the server, with a demo client and user in an empty database', [
     'mintmark dev',
   ]).action(
-    command(terminal, async ({ config, now, stdout, stderr }) => {
-      const settings = config()
+    command(terminal, async ({ env, workingDirectory, now, stdout, stderr, onSignal }) => {
+      // Nobody stands before it who would have to learn that it ends.
+      const settings = loadConfig({ MINTMARK_DRAIN: '0', ...env }, workingDirectory)
       const { startServer, untilSignal } = await import('../server.ts')
       const server = await startServer(settings, now, openLog(settings.logLevel, stderr))
       const { issuer } = settings
@@ -36,7 +38,7 @@ export function devCommand(program: Command, terminal: Terminal): void {
         'Ctrl-C ends the server.',
       ]
       stdout.write(`${lines.join('\n')}\n`)
-      await untilSignal(server)
+      await untilSignal(server, onSignal)
     }),
   )
 }

@@ -36,7 +36,7 @@ export async function writeEnds(run: Run, db: Database, ending: Ending, total?: 
   )
 }
 
-/** Shows how far the work has come. Ctrl-C ends it after the step that is under way. */
+/** Shows how far the work has come. A signal ends it after the step that is under way. */
 async function watched(
   run: Run,
   total: number | undefined,
@@ -44,12 +44,11 @@ async function watched(
 ): Promise<FinishedWork> {
   const progress = openProgress(run, 'session', total)
   const stopping = new AbortController()
-  const stop = () => stopping.abort()
-  process.once('SIGINT', stop)
+  const giveBack = run.onSignal(() => stopping.abort())
   try {
     return await work(stopping.signal, progress)
   } finally {
-    process.off('SIGINT', stop)
+    giveBack()
     progress.end()
   }
 }

@@ -1,5 +1,7 @@
 import type { Command } from '@commander-js/extra-typings'
+import type { Config } from '../config.ts'
 import { openLog } from '../log.ts'
+import type { Server } from '../server.ts'
 import { command, verb, type Terminal } from './command.ts'
 
 /** `mintmark serve`: the server, until a signal ends it. */
@@ -8,11 +10,24 @@ export function serveCommand(program: Command, terminal: Terminal): void {
     'mintmark serve',
     'MINTMARK_ISSUER=https://auth.example mintmark serve',
   ]).action(
-    command(terminal, async ({ config, now, stderr }) => {
+    command(terminal, async ({ config, now, stdout, stderr, onSignal }, { json }) => {
       const settings = config()
       // Loaded only now: it is a third of all code, and no other command needs it.
       const { startServer, untilSignal } = await import('../server.ts')
-      await untilSignal(await startServer(settings, now, openLog(settings.logLevel, stderr)))
+      const server = await startServer(settings, now, openLog(settings.logLevel, stderr))
+      if (json) stdout.write(`${JSON.stringify(describe(server, settings), null, 2)}\n`)
+      await untilSignal(server, onSignal)
     }),
   )
+}
+
+/** Where it serves, for a program that has started it. */
+function describe({ url }: Server, { issuer, metricsHost, metricsPort }: Config) {
+  return {
+    issuer,
+    url,
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
+    metrics_url: metricsPort === 0 ? null : `http://${metricsHost}:${metricsPort}/metrics`,
+    process_id: process.pid,
+  }
 }

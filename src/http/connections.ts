@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { ConfigError } from '../config.ts'
 import type { Context } from '../context.ts'
 import { networks } from '../protocol/networks.ts'
 import { networkOf } from './addresses.ts'
@@ -10,8 +11,11 @@ import { openShares } from './shares.ts'
 /** More than any server of this kind has clients at once; each costs some ten kilobytes. */
 const connectionsMax = 10_000
 
-/** Files that are kept for the database, for what is looked up elsewhere, and for the process itself. */
-const otherFiles = 100
+/** Files that are kept for what is looked up elsewhere, and for the process itself. */
+const otherFiles = 92
+
+/** With fewer, a proxy or two would have them all. */
+const connectionsMin = 100
 
 /**
  * Bounds how many connections there are, so that there are always files left for the database, and how many of them
@@ -21,13 +25,13 @@ const otherFiles = 100
 export function limitConnections(
   server: Server,
   { config, log }: Pick<Context, 'config' | 'log'>,
-  max = Math.min(connectionsMax, filesMax() - otherFiles),
+  max = connectionsOf(config),
 ): void {
   const isProxy = networks(config.trustProxy)
   const shares = openShares(max)
   const isNews = oncePerSecond()
 
-  server.maxConnections = Math.max(1, max)
+  server.maxConnections = max
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? ''
     const network = networkOf(address)
@@ -56,6 +60,17 @@ export function limitConnections(
     )
     server.closeIdleConnections()
   })
+}
+
+/** How many connections there may be; throws a `ConfigError` where the system allows for too few. */
+function connectionsOf({ databasePoolSize }: Context['config']): number {
+  const files = filesMax()
+  const others = otherFiles + databasePoolSize
+  if (files - others >= connectionsMin) return Math.min(connectionsMax, files - others)
+  throw new ConfigError(
+    `this process may open ${files} files, but needs ${others + connectionsMin} for ${connectionsMin} connections: ` +
+      'raise the limit (`ulimit -n 65536`, LimitNOFILE= of systemd, ulimits of a container)',
+  )
 }
 
 /** How many files this process may have open; where the system does not tell, as many as it needs. */

@@ -103,6 +103,7 @@ export async function openWorld(template: string, directory: string, env: Engine
         stdin: Readable.from([]) as unknown as NodeJS.ReadStream,
         stdout: collect().stream,
         stderr: stderr.stream,
+        onSignal: () => () => {},
         fail: exitCode => {
           code = exitCode
         },

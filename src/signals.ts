@@ -1,0 +1,51 @@
+import { constants } from 'node:os'
+import process from 'node:process'
+
+/** The signals that ask a process to end: those of init systems, a terminal, and a terminal that goes away. */
+export type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGQUIT'
+
+/** Takes the next signal, instead of ending the process by it; the answer gives it back. */
+export type OnSignal = (handle: (signal: EndSignal) => void) => () => void
+
+const ending: readonly EndSignal[] = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']
+
+/** SIGUSR1 would open a debugger, and both are sent by habit to servers that do something with them. */
+const ignored: readonly NodeJS.Signals[] = ['SIGUSR1', 'SIGUSR2']
+
+/** A terminal sends Ctrl-C to all of its processes, and npm sends it on: within that time both are one. */
+const sameMilliseconds = 500
+
+/**
+ * Obeys signals from now on: whoever has taken them is told of the first, and any other ends the process at once. Before all
+ * else, since the first process of a container (PID 1) is ended by none that it has no handler for.
+ */
+export function obeySignals(): OnSignal {
+  let taker: ((signal: EndSignal) => void) | undefined
+  let takenAt = -Infinity
+  for (const signal of ignored) process.on(signal, () => {})
+  for (const signal of ending) {
+    process.on(signal, () => {
+      const handle = taker
+      taker = undefined
+      if (handle) {
+        takenAt = performance.now()
+        handle(signal)
+      } else if (performance.now() - takenAt > sameMilliseconds) endBy(signal)
+    })
+  }
+  return handle => {
+    taker = handle
+    return () => {
+      if (taker === handle) taker = undefined
+    }
+  }
+}
+
+/** As if nobody had handled it, so that a shell sees why; but without the core dump of SIGQUIT, which is full of secrets. */
+function endBy(signal: EndSignal): void {
+  if (signal !== 'SIGQUIT' && process.pid !== 1) {
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  }
+  process.exit(128 + constants.signals[signal])
+}
