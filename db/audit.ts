@@ -1,5 +1,6 @@
 import type { Generated, Insertable, Selectable, Transaction } from 'kysely'
 import type { Database, Tables } from './database.ts'
+import { someAtOnce } from './some-at-once.ts'
 
 /** What happened that matters to security. Rows are added and, when their time is up, deleted; never changed. */
 export interface AuditTable {
@@ -48,11 +49,7 @@ export function audited(
         const result = await work(transaction)
         if (result === false || result === undefined) return result
         const entries = typeof entriesOf === 'function' ? entriesOf(result) : [entriesOf]
-        if (entries.length > 0)
-          await transaction
-            .insertInto('audit')
-            .values([...entries])
-            .execute()
+        await addEntries(transaction, entries)
         return result
       }),
   }
@@ -65,12 +62,16 @@ export async function insertAuditEntries(
 ): Promise<void> {
   if (entries.length === 0) return
   await transact(async transaction => {
-    await transaction
-      .insertInto('audit')
-      .values([...entries])
-      .execute()
+    await addEntries(transaction, entries)
     return true
   })
+}
+
+async function addEntries(
+  transaction: Transaction<Tables>,
+  entries: readonly NewAuditEntry[],
+): Promise<void> {
+  for (const some of someAtOnce(entries)) await transaction.insertInto('audit').values(some).execute()
 }
 
 /** Which entries; what is left out does not matter. Times are seconds since the epoch. */

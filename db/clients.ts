@@ -4,6 +4,7 @@ import type { Writer } from './audit.ts'
 import type { ClientTable, Database, Tables } from './database.ts'
 import { endEverySession, insertEnding, type Ending, type EpochEnding, type EveryEnding } from './endings.ts'
 import { raiseRevision } from './installation.ts'
+import { someAtOnce } from './some-at-once.ts'
 
 export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
   return sql.selectFrom('clients').selectAll().where('id', '=', id).executeTakeFirst()
@@ -58,22 +59,36 @@ export type NewClient = Omit<ClientTable, 'epoch' | 'auth_method' | keyof typeof
 /** Adds a client; false when its id is taken. */
 export async function insertClient({ transact }: Writer, client: NewClient): Promise<boolean> {
   return transact(async transaction => {
-    if (!(await addClient(transaction, client))) return false
+    if (!(await addClients(transaction, [client]))) return false
     await raiseRevision(transaction)
     return true
   })
 }
 
-/** A part of a larger transaction, which raises the revision. */
-export async function addClient(transaction: Kysely<Tables>, client: NewClient): Promise<boolean> {
+/** A part of a larger transaction, which raises the revision; false, and is undone by it, when one of the ids is taken. */
+export async function addClients(
+  transaction: Kysely<Tables>,
+  clients: readonly NewClient[],
+  onProgress: (added: number) => void = () => {},
+): Promise<boolean> {
+  let added = 0
+  for (const some of someAtOnce(clients)) {
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('clients')
+      .values(some.map(rowOf))
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (numInsertedOrUpdatedRows !== BigInt(some.length)) return false
+    added += some.length
+    onProgress(added)
+  }
+  return true
+}
+
+function rowOf(client: NewClient): ClientTable {
   // An epoch that no earlier client of this id can have had: the sessions of a deleted one stay dead.
   const epoch = randomInt(2 ** 31)
-  const { numInsertedOrUpdatedRows } = await transaction
-    .insertInto('clients')
-    .values({ auth_method: client.secret_hash ? 'client_secret' : 'none', ...plain, ...client, epoch })
-    .onConflict(conflict => conflict.doNothing())
-    .executeTakeFirstOrThrow()
-  return numInsertedOrUpdatedRows === 1n
+  return { auth_method: client.secret_hash ? 'client_secret' : 'none', ...plain, ...client, epoch }
 }
 
 export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | 'disabled_at'>

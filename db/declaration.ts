@@ -1,7 +1,7 @@
 import type { Writer } from './audit.ts'
-import { addClient, type ClientSettings, type NewClient } from './clients.ts'
+import { addClients, type ClientSettings, type NewClient } from './clients.ts'
 import { raiseRevision } from './installation.ts'
-import { addResource, updateResource, type NewResource, type ResourceSettings } from './resources.ts'
+import { addResources, updateResource, type NewResource, type ResourceSettings } from './resources.ts'
 
 /** What a plan adds and changes. */
 export interface Changes {
@@ -11,17 +11,28 @@ export interface Changes {
   readonly clients: ReadonlyMap<string, Partial<ClientSettings>>
 }
 
-/** Makes all changes or, when one of them has lost its ground since the plan was made, none; which it was. */
-export async function applyChanges({ transact }: Writer, changes: Changes): Promise<boolean> {
+/**
+ * Makes all changes or, when one of them has lost its ground since the plan was made, none; which it was. In one
+ * transaction, however many there are; `onProgress` is told how many are made.
+ */
+export async function applyChanges(
+  { transact }: Writer,
+  changes: Changes,
+  onProgress: (made: number) => void = () => {},
+): Promise<boolean> {
   try {
     await transact(async transaction => {
       await raiseRevision(transaction)
-      for (const resource of changes.newResources)
-        if (!(await addResource(transaction, resource))) throw new LostGround()
-      for (const [uri, settings] of changes.resources)
+      let made = 0
+      const after = (count: number) => onProgress(made + count)
+      if (!(await addResources(transaction, changes.newResources, after))) throw new LostGround()
+      made += changes.newResources.length
+      for (const [uri, settings] of changes.resources) {
         if (!(await updateResource(transaction, uri, settings))) throw new LostGround()
-      for (const client of changes.newClients)
-        if (!(await addClient(transaction, client))) throw new LostGround()
+        onProgress(++made)
+      }
+      if (!(await addClients(transaction, changes.newClients, after))) throw new LostGround()
+      made += changes.newClients.length
       for (const [id, settings] of changes.clients) {
         const { numUpdatedRows } = await transaction
           .updateTable('clients')
@@ -29,6 +40,7 @@ export async function applyChanges({ transact }: Writer, changes: Changes): Prom
           .where('id', '=', id)
           .executeTakeFirstOrThrow()
         if (numUpdatedRows !== 1n) throw new LostGround()
+        onProgress(++made)
       }
       return true
     })

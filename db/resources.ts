@@ -3,6 +3,7 @@ import type { Writer } from './audit.ts'
 import type { Database, ResourceTable, Tables } from './database.ts'
 import { raiseRevision } from './installation.ts'
 import { defaultAlg, signingAlgs } from './signing-keys.ts'
+import { someAtOnce } from './some-at-once.ts'
 
 /** A resource as it is wanted; which algorithm signs for it until its own may, the database knows. */
 export type NewResource = Omit<ResourceTable, 'previous_alg'>
@@ -19,21 +20,34 @@ export async function listResources({ sql }: Database): Promise<ResourceTable[]>
 export async function insertResource({ transact }: Writer, resource: NewResource): Promise<boolean> {
   return transact(async transaction => {
     await raiseRevision(transaction)
-    return addResource(transaction, resource)
+    return addResources(transaction, [resource])
   })
 }
 
-/** A part of a larger transaction, which has raised the revision: so no key begins to sign meanwhile. */
-export async function addResource(transaction: Transaction<Tables>, resource: NewResource): Promise<boolean> {
+/**
+ * A part of a larger transaction, which has raised the revision: so no key begins to sign meanwhile. False, and is undone
+ * by it, when one of the URIs is there already.
+ */
+export async function addResources(
+  transaction: Transaction<Tables>,
+  resources: readonly NewResource[],
+  onProgress: (added: number) => void = () => {},
+): Promise<boolean> {
   const signing = await listSigningAlgs(transaction)
   // Before there is any key, all that are wanted will sign at once.
-  const mayHaveAlg = signing.length === 0 || signing.includes(resource.alg)
-  const { numInsertedOrUpdatedRows } = await transaction
-    .insertInto('resources')
-    .values({ ...resource, previous_alg: mayHaveAlg ? null : defaultAlg })
-    .onConflict(conflict => conflict.doNothing())
-    .executeTakeFirstOrThrow()
-  return numInsertedOrUpdatedRows === 1n
+  const mayHave = (alg: string) => signing.length === 0 || signing.includes(alg)
+  let added = 0
+  for (const some of someAtOnce(resources)) {
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('resources')
+      .values(some.map(row => ({ ...row, previous_alg: mayHave(row.alg) ? null : defaultAlg })))
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (numInsertedOrUpdatedRows !== BigInt(some.length)) return false
+    added += some.length
+    onProgress(added)
+  }
+  return true
 }
 
 export type ResourceSettings = Omit<NewResource, 'uri' | 'created_at'>

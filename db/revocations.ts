@@ -1,5 +1,6 @@
 import type { Selectable, Transaction } from 'kysely'
 import type { Database, RevocationTable, Tables } from './database.ts'
+import { someAtOnce } from './some-at-once.ts'
 
 /** One entry of the feed that tells every instance what was revoked. */
 export type Revocation = Selectable<RevocationTable>
@@ -8,9 +9,19 @@ export type Revocation = Selectable<RevocationTable>
 export async function writeEnds(
   transaction: Transaction<Tables>,
   ids: readonly Buffer[],
+  end: { readonly now: number; readonly reason: string },
+): Promise<readonly Buffer[]> {
+  const ended: Buffer[] = []
+  // A log may name any number of sessions in one line.
+  for (const some of someAtOnce(ids)) ended.push(...(await writeSomeEnds(transaction, some, end)))
+  return ended
+}
+
+async function writeSomeEnds(
+  transaction: Transaction<Tables>,
+  ids: readonly Buffer[],
   { now, reason }: { readonly now: number; readonly reason: string },
 ): Promise<readonly Buffer[]> {
-  if (ids.length === 0) return []
   const ended = await transaction
     .updateTable('sessions')
     .set({ revoked_at: now, revoke_reason: reason })

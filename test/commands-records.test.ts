@@ -718,3 +718,22 @@ clients:
     t.equal((await call('client list --json')).stdout, before)
   })
 })
+
+t.test('apply makes any number of changes at once, and says in time what is declared twice', async t => {
+  const { home, call } = commandLine(t)
+  await call('db migrate')
+  const names = Array.from({ length: 3300 }, (_, i) => `many${i}`)
+  const declared = {
+    clients: names.map(name => ({ client_id: name, grant_types: ['client_credentials'] })),
+  }
+  const file = join(home, 'many.json')
+  writeFileSync(file, JSON.stringify(declared))
+  const made = await call(['apply', file, '--yes'])
+  t.match(made, { code: 0, stdout: /^Made 3,300 changes\.\n/ })
+  t.equal((await call('client list --json')).json().length, 3300)
+  writeFileSync(file, JSON.stringify({ clients: [...declared.clients, ...declared.clients.slice(-1)] }))
+  t.match(await call(['apply', file]), {
+    code: 1,
+    stderr: /the client many3299 is declared more than once/,
+  })
+})

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { audited, type NewAuditEntry } from '../db/audit.ts'
 import { backupDatabase } from '../db/backups/backup.ts'
 import {
   changeClient,
@@ -15,6 +16,8 @@ import {
   rotateClientSecret,
   type NewClient,
 } from '../db/clients.ts'
+import { mustBeNoted } from '../db/copy/drain.ts'
+import { largeTables } from '../db/copy/tables.ts'
 import type { ClientTable, Database } from '../db/database.ts'
 import { applyChanges, type Changes } from '../db/declaration.ts'
 import { openDatabase } from '../db/engines/open-database.ts'
@@ -435,4 +438,64 @@ t.test('a backup that fails leaves nothing, and one never replaces another', asy
     { code: 'EEXIST' },
   )
   t.strictSame(names(), ['backup.sqlite'])
+})
+
+/** More than either engine takes in one statement, with one value for each. */
+const many = 66_000
+
+await forEachEngine(t, 'nothing grows beyond what one statement takes', async (t, env) => {
+  const db = await emptyDatabase(t, env)
+  const names = Array.from({ length: 7000 }, (_, i) => `c${i}`)
+  const entries = names.map((name): NewAuditEntry => ({
+    at: now,
+    event: 'client_created',
+    actor: 'test',
+    client_id: name,
+    count: 1,
+  }))
+  const changes: Changes = {
+    newResources: names.map(name => resourceRow(`https://${name}.example`)),
+    newClients: names.map(name => clientRow(name)),
+    resources: new Map(),
+    clients: new Map(),
+  }
+  const told: number[] = []
+  const apply = (what: Changes) =>
+    applyChanges(
+      audited(db, () => entries),
+      what,
+      made => told.push(made),
+    )
+  const counts = async () => {
+    const count = async (table: 'clients' | 'resources' | 'audit') => {
+      const query = db.sql.selectFrom(table).select(({ fn }) => fn.countAll<number>().as('rows'))
+      return Number((await query.executeTakeFirstOrThrow()).rows)
+    }
+    return [await count('clients'), await count('resources'), await count('audit')]
+  }
+  t.equal(await apply(changes), true)
+  t.strictSame(await counts(), [7000, 7000, 7000])
+  t.equal(told.at(-1), 14_000, 'the progress is told')
+  t.ok(told.length >= 14 && told.every((made, i) => i === 0 || made > (told[i - 1] ?? 0)), 'as it goes on')
+
+  const more = ['d0', 'd1', 'c6999'].map(name => clientRow(name))
+  t.equal(await apply({ ...changes, newResources: [], newClients: more }), false, 'one id is taken')
+  t.strictSame(
+    await counts(),
+    [7000, 7000, 7000],
+    'so there is nothing of the others, and nothing on the trail',
+  )
+
+  const ids = Array.from({ length: many }, () => newUuid(now))
+  t.strictSame(await revokeSessions(db, ids, end), [], 'sessions that a log names')
+  const [table] = largeTables
+  const keys = ids.map(id => id.toString('hex'))
+  if (!table) throw new Error('unreachable: there are large tables')
+  await db.sql
+    .insertInto('copy_changes')
+    .values({ table_name: table.name, key_text: keys[0] ?? '' })
+    .execute()
+  await t.rejects(mustBeNoted(db, table, keys), {
+    message: new RegExp(`^${many - 1} rows of ${table.name} differ`),
+  })
 })

@@ -1,4 +1,5 @@
 import type { Database } from '../database.ts'
+import { someAtOnce } from '../some-at-once.ts'
 import { CopyError, type Copy } from './copy.ts'
 import {
   anyTable,
@@ -66,17 +67,21 @@ export async function mustBeNoted(
   table: CopiedTable,
   keys: readonly string[],
 ): Promise<void> {
-  if (keys.length === 0) return
-  const notes = await sql
-    .selectFrom('copy_changes')
-    .select('key_text')
-    .distinct()
-    .where('table_name', '=', table.name)
-    .where('key_text', 'in', keys)
-    .execute()
-  if (notes.length === keys.length) return
+  let unnoted = keys.length
+  // The other database may hold any number of rows that are not to be there.
+  for (const some of someAtOnce(keys)) {
+    const notes = await sql
+      .selectFrom('copy_changes')
+      .select('key_text')
+      .distinct()
+      .where('table_name', '=', table.name)
+      .where('key_text', 'in', some)
+      .execute()
+    unnoted -= notes.length
+  }
+  if (unnoted === 0) return
   throw new CopyError(
-    `${keys.length - notes.length} rows of ${table.name} differ in the other database, though nothing has changed them: ` +
+    `${unnoted} rows of ${table.name} differ in the other database, though nothing has changed them: ` +
       'the copy is not complete, and nothing was moved',
   )
 }

@@ -20,6 +20,7 @@ import { differencesOf, drawDifferences, formatSetting, type Differences } from 
 import { CommandError } from './failures.ts'
 import { readInput, type Input } from './input.ts'
 import { counted, facts } from './output.ts'
+import { openProgress } from './progress.ts'
 import { confirm } from './prompt.ts'
 import { pendingAlgs, wordsForAlg } from './rings.ts'
 
@@ -216,6 +217,7 @@ async function makeChanges(run: Run, db: Database, plan: Plan): Promise<Readonly
     return secret === undefined ? null : hashSecret(secret)
   }
   const due = [...plan.resources, ...plan.clients].filter(({ action }) => action !== 'none')
+  const progress = openProgress(run, 'change', due.length)
   const isDone = await applyChanges(
     audited(db, () => due.map(step => entryOf(run, step))),
     {
@@ -230,7 +232,8 @@ async function makeChanges(run: Run, db: Database, plan: Plan): Promise<Readonly
       resources: new Map(resources.map(({ name, declared }) => [name, resourceSettings(declared)])),
       clients: new Map(clients.map(({ name, declared }) => [name, clientSettings(declared)])),
     },
-  )
+    progress.at,
+  ).finally(progress.end)
   if (!isDone) {
     throw new CommandError(
       'somebody else has changed the same things meanwhile: nothing was changed, run it again',

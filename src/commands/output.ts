@@ -69,7 +69,7 @@ export function facts(values: Readonly<Record<string, string | number | null | u
   const present = Object.entries(values).filter(
     ([, value]) => value !== null && value !== undefined && value !== '',
   )
-  const width = Math.max(...present.map(([name]) => textWidth(name)))
+  const width = present.reduce((most, [name]) => Math.max(most, textWidth(name)), 0)
   return present.map(([name, value]) => `  ${alignedLine([name, String(value)], [width, 0])}`).join('\n')
 }
 

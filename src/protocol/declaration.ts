@@ -194,6 +194,11 @@ const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function repeated(what: string, names: readonly string[]): string[] {
-  const repeats = names.filter((name, i) => name !== '' && names.indexOf(name) < i)
-  return [...new Set(repeats)].map(name => `the ${what} ${name} is declared more than once`)
+  const seen = new Set<string>()
+  const repeats = new Set<string>()
+  for (const name of names) {
+    if (name !== '' && seen.has(name)) repeats.add(name)
+    seen.add(name)
+  }
+  return [...repeats].map(name => `the ${what} ${name} is declared more than once`)
 }
