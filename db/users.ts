@@ -23,6 +23,25 @@ export async function listUsers({ sql }: Database, { after = '', limit }: { afte
     .execute()
 }
 
+const namesAtOnce = 5000
+
+/** All names in their order, read page by page: as many as there are fit into any memory. */
+export async function* listUsernames({ sql }: Database): AsyncGenerator<string> {
+  for (let after = ''; ;) {
+    const page = await sql
+      .selectFrom('users')
+      .select('username')
+      .where('username', '>', after)
+      .orderBy('username')
+      .limit(namesAtOnce)
+      .execute()
+    for (const { username } of page) yield username
+    const last = page.at(-1)
+    if (!last || page.length < namesAtOnce) return
+    after = last.username
+  }
+}
+
 /** Adds a user; false when the name is taken. */
 export async function insertUser({ transact }: Writer, user: UserTable): Promise<boolean> {
   return transact(async transaction => {

@@ -12,6 +12,7 @@ import { checkAddresses } from './doctor-addresses.ts'
 import { checkKeys, checkPolicy } from './doctor-keys.ts'
 import { checkRootKeys } from './doctor-root-keys.ts'
 import { checkSweeper } from './doctor-sweeper.ts'
+import { checkUsernames } from './doctor-users.ts'
 import { describeError } from './failures.ts'
 import { counted, formatBytes, formatTime } from './output.ts'
 
@@ -43,6 +44,7 @@ const innerChecks: readonly Check<Installation>[] = [
   { name: 'root key', run: checkRootKeys },
   { name: 'sweeper', run: checkSweeper },
   { name: 'addresses', run: checkAddresses },
+  { name: 'user names', run: checkUsernames },
   { name: 'clock', run: checkClock },
 ]
 

@@ -1,0 +1,27 @@
+/**
+ * A user name as RFC 8265 §3.3 (UsernameCaseMapped) compares it: width mapping, lower case, normal form C. Does not look at
+ * whether the name is one that the profile allows.
+ */
+export function usernameCaseMapped(name: string): string {
+  return name.replace(wide, widthMapped).toLowerCase().normalize('NFC')
+}
+
+/** What has a decomposition for its width alone (UnicodeData.txt, `<wide>` and `<narrow>`). */
+const wide = /[\u3000\uff01-\uffee]/g
+
+/** Of these the decomposition has another one for compatibility, which is not to be followed. */
+const runs: readonly (readonly [first: number, last: number, target: number])[] = [
+  [0xffa0, 0xffa0, 0x3164],
+  [0xffa1, 0xffbe, 0x3131],
+  [0xffc2, 0xffc7, 0x314f],
+  [0xffca, 0xffcf, 0x3155],
+  [0xffd2, 0xffd7, 0x315b],
+  [0xffda, 0xffdc, 0x3161],
+  [0xffe3, 0xffe3, 0x00af],
+]
+
+function widthMapped(character: string): string {
+  const code = character.charCodeAt(0)
+  const run = runs.find(([first, last]) => first <= code && code <= last)
+  return run ? String.fromCharCode(run[2] + code - run[0]) : character.normalize('NFKC')
+}
