@@ -300,6 +300,32 @@ t.test('a token of a version that is later is 503 while this server is behind, i
   t.strictSame(await session(), before, 'the session is as it was')
 })
 
+t.test(
+  'R-15 a session that ends while a refresh is answered has no time left, and no token after it',
+  async t => {
+    const { server, client, first, session } = await world(t, { refresh_absolute_seconds: 60 })
+    const { db } = server.ctx
+    const rotateSession: typeof db.rotateSession = async rotation => {
+      const rotated = await db.rotateSession(rotation)
+      server.tick(61)
+      return rotated
+    }
+    const app = buildApp({ ...server.ctx, db: { ...db, rotateSession } })
+    t.teardown(() => app.close())
+    const { refresh_token } = first
+    const response = await app.inject({
+      method: 'POST',
+      url: '/token',
+      payload: new URLSearchParams({ grant_type: 'refresh_token', refresh_token, ...client.form }).toString(),
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    })
+    const { access_token, ...told } = response.json()
+    t.match(told, { expires_in: 0, refresh_token_timeout: 0, authorization_expires_in: 0 })
+    const { exp } = JSON.parse(Buffer.from(access_token.split('.')[1], 'base64url').toString())
+    t.equal(exp, (await session())?.absolute_expires_at)
+  },
+)
+
 t.test('R-9 a session ends with its user, its password, its client, its time', async t => {
   const ends: [name: string, end: (w: Awaited<ReturnType<typeof world>>) => Promise<unknown>][] = [
     [

@@ -93,9 +93,9 @@ async function tokenResponse(
 ) {
   const { target, refresh, deviceToken, expiresAt } = granted
   const now = ctx.now()
-  // The session may have ended by the clock while it was being looked at.
-  const left = Math.max(0, expiresAt - now)
-  const lifetime = Math.min(target.accessTokenSeconds, left)
+  const lifetime = Math.min(target.accessTokenSeconds, expiresAt - now)
+  // The session may have ended by the clock while the request was answered.
+  const leftUntil = (end: number) => Math.max(0, end - now)
   const { audience, scope, hasStatus } = target
   const facts = {
     ...granted,
@@ -109,12 +109,12 @@ async function tokenResponse(
   return {
     access_token: await ctx.keys.sign('at+jwt', target.alg, claims),
     token_type: confirmation?.tokenType ?? 'Bearer',
-    expires_in: lifetime,
+    expires_in: Math.max(0, lifetime),
     ...(target.scope === '' ? {} : { scope: target.scope }),
     ...(refresh && {
       refresh_token: refresh.token,
-      refresh_token_timeout: left,
-      authorization_expires_in: refresh.absoluteExpiresAt - now,
+      refresh_token_timeout: leftUntil(expiresAt),
+      authorization_expires_in: leftUntil(refresh.absoluteExpiresAt),
     }),
     ...(deviceToken !== undefined && { device_token: deviceToken }),
   }

@@ -21,7 +21,10 @@ const sealingPurpose = 'signing-key'
 /** What became of opening a key's row. */
 export type OpenedKey =
   | { readonly kind: 'open'; readonly key: RingKey }
-  /** Another process may be able to open it: its root key is not in our file, or its algorithm none that we know. */
+  /**
+   * Another process may be able to open it: its root key is not in our file, or its algorithm none that we know. A later
+   * version that seals in another way, keys or passwords, gives them a `root_key_id` that no file has: then this one waits.
+   */
   | { readonly kind: 'unknown'; readonly reason: string }
   /** The row was changed: nobody can open it. */
   | { readonly kind: 'damaged'; readonly reason: string }
