@@ -57,6 +57,10 @@ export interface InstallationTable {
   moved_at: number | null
   /** When the backup was made that this file is; null in a database that serves. */
   backed_up_at: number | null
+  /** The database has gone back in time: what was revoked after this moment may live again, until that is seen to. */
+  lost_since: number | null
+  /** When that was last seen to, or a backup was made fit to serve. */
+  revived_at: number | null
 }
 
 export interface UserTable {

@@ -9,6 +9,8 @@ export type NewInstallation = Omit<
   | 'revision'
   | 'moved_at'
   | 'backed_up_at'
+  | 'lost_since'
+  | 'revived_at'
   | 'founding_issuer'
   | 'largest_max_age_seconds'
   | 'largest_max_age_until'
@@ -34,6 +36,8 @@ export async function insertInstallation(
         founding_issuer: installation.issuer,
         moved_at: null,
         backed_up_at: null,
+        lost_since: null,
+        revived_at: null,
         largest_max_age_seconds: jwks_max_age_seconds,
         largest_max_age_until: created_at,
         ...installation,

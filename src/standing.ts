@@ -40,7 +40,7 @@ export function openStanding({ db, now, log }: StandingOptions): Standing {
         wasSynchronous
           ? 'another PostgreSQL has become the primary; replication was synchronous, so nothing is lost'
           : 'another PostgreSQL has become the primary; replication was not synchronous, so the log-ins and revocations ' +
-              'of its last moments may be lost: look in the log for revocations of that time, and repeat them',
+              'of its last moments may be lost: `mintmark db revive --revocations LOG` repeats what the logs have of them',
       )
     }
     timeline = newest

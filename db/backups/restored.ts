@@ -16,6 +16,31 @@ export async function latestMoment({ sql }: Database): Promise<number> {
 }
 
 /**
+ * Notes that the database has gone back in time, to some moment after `since`: of several, the latest counts. Whether
+ * that was not known. A change that goes back further than the last revival is that which was revived.
+ */
+export async function noteLost({ transact }: Database, since: number): Promise<boolean> {
+  return transact(async transaction => {
+    const noting = transaction
+      .updateTable('installation')
+      .set({ lost_since: since })
+      .where(({ or, eb }) => or([eb('revived_at', 'is', null), eb('revived_at', '<', since)]))
+    const { numUpdatedRows } = await noting.where('lost_since', 'is', null).executeTakeFirstOrThrow()
+    if (numUpdatedRows === 1n) return true
+    await noting.where('lost_since', '<', since).execute()
+    return false
+  })
+}
+
+/** Says that what was revoked meanwhile has been seen to. */
+export async function forgetLost({ transact }: Writer, now: number): Promise<void> {
+  await transact(async transaction => {
+    await transaction.updateTable('installation').set({ lost_since: null, revived_at: now }).execute()
+    return true
+  })
+}
+
+/**
  * Makes a backup fit to serve again.
  *
  * The idle limits of the sessions that lived when it was made (`madeAt`) move by its age, never past the absolute ones:
@@ -29,13 +54,20 @@ export async function reviveBackup(
     madeAt,
     now,
     nextPosition,
-  }: { readonly madeAt: number; readonly now: number; readonly nextPosition: number },
+    isSeenTo,
+  }: {
+    readonly madeAt: number
+    readonly now: number
+    readonly nextPosition: number
+    /** Whether somebody has decided what becomes of what was revoked since. */
+    readonly isSeenTo: boolean
+  },
 ): Promise<boolean> {
   const age = Math.max(0, now - madeAt)
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('installation')
-      .set({ backed_up_at: null })
+      .set({ backed_up_at: null, revived_at: now, lost_since: isSeenTo ? null : madeAt })
       .where('backed_up_at', 'is not', null)
       .executeTakeFirstOrThrow()
     if (numUpdatedRows !== 1n) return false
@@ -45,6 +77,8 @@ export async function reviveBackup(
         expires_at: fragment`case when expires_at + ${age} < absolute_expires_at then expires_at + ${age} else absolute_expires_at end`,
       })
       .where('expires_at', '>', madeAt)
+      // Where servers have gone on meanwhile, the limit of those that were refreshed is right.
+      .where('rotated_at', '<=', madeAt)
       .where('revoked_at', 'is', null)
       .where('user_id', 'is not', null)
       .execute()

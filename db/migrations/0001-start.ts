@@ -18,6 +18,8 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('largest_max_age_until', 'bigint', c => c.notNull())
     .addColumn('moved_at', 'bigint')
     .addColumn('backed_up_at', 'bigint')
+    .addColumn('lost_since', 'bigint')
+    .addColumn('revived_at', 'bigint')
     .execute()
 
   await db.schema

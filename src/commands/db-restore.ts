@@ -183,7 +183,7 @@ async function prepare(
     const plan = revocations && (await agreedPlan(run, db, revocations, options))
     const entry = run.entry('database_restored', { detail: { made_at: madeAt, from: source } })
     const nextPosition = known?.nextPosition ?? (await unusedPosition(db))
-    await reviveBackup(audited(db, entry), { madeAt, now, nextPosition })
+    await reviveBackup(audited(db, entry), { madeAt, now, nextPosition, isSeenTo: true })
     const { rootKeys } = installation
     const addRootKey = rootKeys.draft
     const replayed = plan && (await replay(run, { db, rootKeys, file: config, addRootKey }, plan))

@@ -14,6 +14,7 @@ import { command, verb, type Run, type Terminal } from './command.ts'
 import { adoptAsCopy, issuersOf } from './db-adopt-copy.ts'
 import { copyCommand } from './db-copy.ts'
 import { restoreCommand } from './db-restore.ts'
+import { reviveCommand } from './db-revive.ts'
 import { CommandError, describeError, UsageError } from './failures.ts'
 import { counted, facts, formatBytes, formatTime } from './output.ts'
 import { confirm } from './prompt.ts'
@@ -79,6 +80,8 @@ export function dbCommands(program: Command, terminal: Terminal): void {
   copyCommand(db, terminal)
 
   restoreCommand(db, terminal)
+
+  reviveCommand(db, terminal)
 
   verb(db, 'backup', 'copy the database as it is at this moment, while servers go on', [
     'mintmark db backup /backups/mintmark-$(date +%F).sqlite',

@@ -2,6 +2,7 @@ import { findCopy } from '../../db/copy/copy.ts'
 import { readReplication, type Replication } from '../../db/engines/replication.ts'
 import { tryWriting } from '../../db/installation.ts'
 import type { Installation } from '../installation.ts'
+import { revivalAdvice } from '../revocation/revived-backup.ts'
 import type { Finding } from './doctor.ts'
 import { counted, formatTime } from './output.ts'
 
@@ -11,6 +12,13 @@ export async function checkDatabase({ db, record }: Installation): Promise<Findi
   const findings: Finding[] = [
     { verdict: 'ok', text: `writable, up to date, and that of ${record.issuer} with its root key` },
   ]
+  if (record.lost_since !== null) {
+    findings.push({
+      verdict: 'problem',
+      text: `the database has gone back in time: what was revoked after ${formatTime(record.lost_since)} may live again`,
+      advice: revivalAdvice,
+    })
+  }
   const replication = await readReplication(db)
   if (replication) findings.push(judgeReplication(replication), ...judgeSettings(replication))
 

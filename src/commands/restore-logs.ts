@@ -23,16 +23,17 @@ const isForGood: ReadonlySet<LoggedRevocation['event']> = new Set([
 export async function readLogs(
   run: Run,
   paths: readonly string[],
-  madeAt: number,
+  madeAt: number | undefined,
   isDecided: boolean,
 ): Promise<readonly LoggedRevocation[]> {
   const logs = []
   for (const path of paths) logs.push(await readRevocationLog(resolve(run.workingDirectory, path)))
   const beginsAt = Math.min(...logs.map(log => log.beginsAt ?? Infinity))
-  if (beginsAt > madeAt && !isDecided) {
+  if (!isDecided && (beginsAt === Infinity || (madeAt !== undefined && beginsAt > madeAt))) {
     const told = beginsAt === Infinity ? 'tell nothing' : `begin at ${formatTime(beginsAt)}`
+    const gap = madeAt === undefined ? '' : `, but the backup was made at ${formatTime(madeAt)}`
     throw new CommandError(
-      `the logs ${told}, but the backup was made at ${formatTime(madeAt)}: what was revoked in between lives again. ` +
+      `the logs ${told}${gap}: what was revoked in between lives again. ` +
         'Add older logs, or --accept-unrevoked, or --end-sessions; nothing was changed',
     )
   }
@@ -42,7 +43,7 @@ export async function readLogs(
   // What is about a user or a client may be older than the backup, and undone before it; the rest is for good.
   return logs
     .flatMap(log => log.revocations)
-    .filter(({ event, at }) => isForGood.has(event) || at >= madeAt - marginSeconds)
+    .filter(({ event, at }) => isForGood.has(event) || at >= (madeAt ?? 0) - marginSeconds)
 }
 
 /** Revokes again what was planned. */

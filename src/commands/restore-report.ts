@@ -109,6 +109,17 @@ export function describeRestored(done: Restored & Places): string {
   return lines.join('\n')
 }
 
+/** What was seen to in a database that stays where it is. */
+export function revivedLines({
+  replayed,
+  sessionsEnded,
+}: Pick<Restored, 'replayed' | 'sessionsEnded'>): string[] {
+  const lines = replayed ? replayedLines(replayed) : []
+  if (sessionsEnded !== null)
+    lines.push(`Ended ${counted(sessionsEnded, 'session')}: everybody has to sign in again.`)
+  return [...lines, 'Servers go on; `mintmark doctor` tells no more that the database has gone back in time.']
+}
+
 function replayedLines({ sessions, usersDisabled, clientsDisabled, oldPasswords, keys }: Replayed): string[] {
   const lines = [`Revoked ${counted(sessions, 'session')} again.`]
   if (usersDisabled.size > 0) {

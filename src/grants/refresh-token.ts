@@ -18,6 +18,7 @@ import { isBoundTo, sealRefreshToken, type RefreshToken } from '../protocol/refr
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid, hashSecret, isSameHash } from '../protocol/secrets.ts'
 import type { Client, Resource } from '../registry.ts'
+import { tellWentBack } from '../revocation/revived-backup.ts'
 import { hasForgottenKey, isForked } from '../sessions/key-binding.ts'
 import { idleSeconds, policyOf, retrySeconds } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
@@ -152,6 +153,7 @@ async function applyVerdict(
       if (isHealed) {
         const healed = ++verdicts.heal
         log.warn({ ...event, healed }, 'the database has gone back in time: a session was healed')
+        await tellWentBack(ctx, session.rotated_at)
       }
       return undefined // to be judged anew, as the current token that it now is
     }

@@ -1,18 +1,24 @@
 import { audited } from '../../db/audit.ts'
-import { readNextPosition, reviveBackup } from '../../db/backups/restored.ts'
+import { noteLost, readNextPosition, reviveBackup } from '../../db/backups/restored.ts'
 import type { Database, InstallationTable } from '../../db/database.ts'
 import { auditEntry } from '../audit-trail.ts'
 import type { Context } from '../context.ts'
 import { formatDuration } from '../protocol/duration.ts'
 import { statusListSize } from '../protocol/status-list.ts'
 
+/** What to do about revocations that were lost. */
+export const revivalAdvice = '`mintmark db revive --revocations LOG` revokes again what the logs tell of'
+
 /** For a backup that somebody has put in the place of the database without `mintmark db restore`, before it serves. */
 export async function reviveByHand(
   db: Database,
-  { backed_up_at }: Pick<InstallationTable, 'backed_up_at'>,
+  { backed_up_at, lost_since }: Pick<InstallationTable, 'backed_up_at' | 'lost_since'>,
   { now, log }: Pick<Context, 'now' | 'log'>,
 ): Promise<void> {
-  if (backed_up_at === null) return
+  if (backed_up_at === null) {
+    if (lost_since !== null) tellLost(log, lost_since)
+    return
+  }
   const nextPosition = await unusedPosition(db)
   const entry = auditEntry({
     at: now(),
@@ -20,12 +26,31 @@ export async function reviveByHand(
     actor: 'server',
     detail: { made_at: backed_up_at },
   })
-  const isFirst = await reviveBackup(audited(db, entry), { madeAt: backed_up_at, now: now(), nextPosition })
-  if (!isFirst) return
+  const revival = { madeAt: backed_up_at, now: now(), nextPosition, isSeenTo: false }
+  if (!(await reviveBackup(audited(db, entry), revival))) return
   log.warn(
     { event: 'database_restored', made_at: backed_up_at },
     `this database is a backup, made ${formatDuration(Math.max(0, now() - backed_up_at))} ago: sessions go on, and what was ` +
-      'revoked since lives again; `mintmark db restore` would have revoked it',
+      `revoked since lives again; ${revivalAdvice}`,
+  )
+}
+
+/**
+ * A session whose client shows a generation that the database has not had was refreshed after the moment that the
+ * database is of, and that is after `rotatedAt`, when it was last refreshed before it: a backup was restored, or a failover has
+ * lost writes. What was revoked since is lost with it, and only the logs know of it.
+ */
+export async function tellWentBack(
+  { db, log }: Pick<Context, 'db' | 'log'>,
+  rotatedAt: number,
+): Promise<void> {
+  if (await noteLost(db, rotatedAt)) tellLost(log, rotatedAt)
+}
+
+function tellLost(log: Context['log'], since: number): void {
+  log.error(
+    { event: 'database_went_back', since },
+    `the database has gone back in time, and what was revoked since then may live again: ${revivalAdvice}`,
   )
 }
 
