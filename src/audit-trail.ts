@@ -1,5 +1,7 @@
 import { insertAuditEntries, type NewAuditEntry, type Writer } from '../db/audit.ts'
 import type { Caller } from './http/caller.ts'
+import { openGuessBuckets } from './log-ins/guess-buckets.ts'
+import { secondsToWait, type GuessLimit } from './protocol/guess-limits.ts'
 import type { Client } from './registry.ts'
 
 /** What the audit trail has entries of. */
@@ -91,10 +93,12 @@ export function requestEntry(
 /**
  * Entries of what changes nothing, such as wrong guesses: anybody can cause as many of them as he likes. They are written
  * together, once a second, those that say the same as one; and beyond a steady two a second they are only counted, for
- * each event and client, and the counts written once a minute.
+ * each event and client, and the counts written once a minute. Of those rows one source has a quarter at the most, so that
+ * nobody hides what he does at one account in a noise of his own.
  */
 export interface AuditTrail {
-  note(entry: NewAuditEntry): void
+  /** `source` is what whoever caused it came from, if that can be told. */
+  note(entry: NewAuditEntry, source: string | undefined): void
   /** Writes what is due. What cannot be written now waits. */
   flush(): Promise<void>
   /** Writes everything: there will be no later time. */
@@ -106,6 +110,8 @@ export interface AuditTrail {
 /** A whole day of somebody trying everything is about 170,000 rows. */
 const rowsPerSecond = 2
 const burstRows = 200
+const ofSource: GuessLimit = { points: burstRows / 4, everySeconds: 4 / rowsPerSecond }
+const sourcesMax = 10_000
 const summarySeconds = 60
 /** Where the database is away for long, what happens meanwhile is counted too. */
 const waitingMax = 2000
@@ -114,14 +120,17 @@ export function openAuditTrail(db: Writer, now: () => number): AuditTrail {
   const rows = new Map<string, NewAuditEntry>()
   const counts = new Map<string, NewAuditEntry>()
   let allowance = { rows: burstRows, at: now() }
+  const sources = openGuessBuckets(now, sourcesMax)
   let summaryAt = now()
 
-  const mayAdd = () => {
+  const mayAdd = (source: string | undefined) => {
+    if (source !== undefined && secondsToWait(sources.fillOf(source, ofSource), ofSource) > 0) return false
     const time = now()
     const refilled = allowance.rows + Math.max(0, time - allowance.at) * rowsPerSecond
     allowance = { rows: Math.min(burstRows, refilled), at: time }
     if (allowance.rows < 1 || rows.size >= waitingMax) return false
     allowance.rows--
+    if (source !== undefined) sources.fill(source, ofSource)
     return true
   }
   const write = async (from: Map<string, NewAuditEntry>) => {
@@ -144,11 +153,11 @@ export function openAuditTrail(db: Writer, now: () => number): AuditTrail {
   }
 
   return {
-    note: entry => {
+    note: (entry, source) => {
       const { at, request_id, ...same } = entry
       const key = JSON.stringify(same)
       if (addTo(rows, key, entry)) return
-      if (mayAdd()) {
+      if (mayAdd(source)) {
         rows.set(key, entry)
         return
       }

@@ -210,6 +210,33 @@ t.test('wrong passwords and secrets are written down within a second, without wh
   t.equal(ctx.audit.waiting(), 0)
 })
 
+t.test('who makes a noise from one network leaves others their entries', async t => {
+  const { db, now: startedAt } = (await startServer(t)).ctx
+  let now = startedAt()
+  const trail = openAuditTrail(db, () => now)
+  const note = (address: string, source: string) =>
+    trail.note(auditEntry({ at: now, event: 'log_in_failed', actor: 'client web', address }), source)
+  const addresses = async () => {
+    await trail.flush()
+    return (await entriesOf(db)).flatMap(({ address }) => address ?? [])
+  }
+  for (let i = 0; i < 1000; i++) note(`2001:db8::${i}`, '2001:db8:0:0::/64')
+  note('192.0.2.1', '192.0.2.1')
+  const first = await addresses()
+  t.equal(first.length, 50 + 1, 'a quarter of a burst')
+  t.ok(first.includes('192.0.2.1'))
+  now += 20
+  for (let i = 0; i < 1000; i++) note(`2001:db8::1:${i}`, '2001:db8:0:0::/64')
+  t.equal((await addresses()).length, 51 + 10, 'and of what may be written in a second')
+  await trail.close()
+  const all = await entriesOf(db)
+  t.equal(
+    all.reduce((sum, { count }) => sum + count, 0),
+    2001,
+    'the others are counted',
+  )
+})
+
 t.test('in a flood entries are counted instead of written, and none is lost', async t => {
   const server = await startServer(t)
   const { db } = server.ctx
@@ -227,7 +254,7 @@ t.test('in a flood entries are counted instead of written, and none is lost', as
       clientId: 'web',
       address: `a${i}`,
     })
-    trail.note({ ...entry, ...more })
+    trail.note({ ...entry, ...more }, undefined)
   }
   const total = async () => (await entriesOf(db)).reduce((sum, { count }) => sum + count, 0)
   for (let i = 0; i < 3000; i++) note(i)

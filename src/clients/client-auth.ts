@@ -1,7 +1,7 @@
 import { auditEntry } from '../audit-trail.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, type OAuthErrorOptions } from '../errors.ts'
-import { normalAddress } from '../http/addresses.ts'
+import { networkOf, normalAddress } from '../http/addresses.ts'
 import type { IncomingRequest } from '../http/caller.ts'
 import {
   isSignedByClient,
@@ -91,16 +91,18 @@ function wrongCredentials(
   const event = retryAfter > 0 ? 'client_throttled' : 'client_refused'
   // Not the id that was sent, where there is no such client: people type their passwords anywhere.
   const facts = { event, ...(client && { client_id: client.id }) }
+  const address = normalAddress(request.ip)
   audit.note(
     auditEntry({
       at: now(),
       event,
       actor: 'nobody',
       clientId: client?.id,
-      address: normalAddress(request.ip),
+      address,
       requestId: request.id,
       detail: { reason },
     }),
+    networkOf(address),
   )
   if (retryAfter === 0) {
     return isTold ? new OAuthError('invalid_client', reason, { facts }) : refused(reason, facts)

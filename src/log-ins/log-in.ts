@@ -33,6 +33,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
     const { limit, retryAfter } = attempt
     ctx.audit.note(
       requestEntry(client, caller, { at: ctx.now(), event: 'log_in_throttled', detail: { limit } }),
+      caller.source,
     )
     throw new OAuthError('temporarily_unavailable', 'too many wrong passwords, come back later', {
       status: 429,
@@ -59,6 +60,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
         userId: user?.id,
         detail: { reason },
       }),
+      caller.source,
     )
     const facts = { event: 'log_in_failed', ...whereFrom(logIn) }
     throw new OAuthError('invalid_grant', 'the user name or the password is wrong', { cause: reason, facts })
