@@ -56,6 +56,16 @@ function raised(column: 'verify_until' | 'verify_seconds', value: number) {
   return fragment<number>`case when ${fragment.ref(column)} < ${value} then ${value} else ${fragment.ref(column)} end`
 }
 
+/** Until when verifiers may need some key that has signed. */
+export async function lastVerifyUntil({ sql }: Database): Promise<number> {
+  const { until } = await sql
+    .selectFrom('signing_keys')
+    .select(({ fn }) => fn.max('verify_until').as('until'))
+    .where('revoked_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return until ?? 0
+}
+
 /** How many living tokens there are at the most, by the key that signed them. */
 export async function countPromised({ sql }: Database, now: number): Promise<ReadonlyMap<string, number>> {
   const rows = await sql

@@ -209,12 +209,22 @@ function requestIds(): () => string {
   return () => `${instance}-${(++count).toString(36)}`
 }
 
+/**
+ * Once the database has said that this server may not go on, it only says that it is there. Where the installation lives on
+ * in another database, verifiers that still come here get what they need for the tokens that were signed here, until the
+ * last of these has expired. No key is lacking that signs there: one that is made there is published for its lead first.
+ */
+function isAlwaysServed({ standing, now }: Context, url = ''): boolean {
+  if (url === '/health/live') return true
+  return url.startsWith('/.well-known/') && now() < (standing.keysNeededUntil() ?? -Infinity)
+}
+
 /** Why a request is refused without a look at its body; undefined if it is not. */
-function earlyRefusal({ standing }: Context, request: FastifyRequest): OAuthError | undefined {
+function earlyRefusal(ctx: Context, request: FastifyRequest): OAuthError | undefined {
   const { is404, query, raw, routeOptions } = request
-  // Once the database has said that this server may not go on, it only says that it is there.
-  const reason = standing.refusal()
-  if (reason !== undefined && routeOptions.url !== '/health/live') return unavailable(new Error(reason), 30)
+  const reason = ctx.standing.refusal()
+  if (reason !== undefined && !isAlwaysServed(ctx, routeOptions.url))
+    return unavailable(new Error(reason), 30)
   const refusal = refuseMessage(raw)
   if (refusal) return refusal
   if (is404) return notFound()

@@ -1,6 +1,7 @@
 import type { Database } from '../db/database.ts'
 import { schemaStatus } from '../db/migrate.ts'
 import { readPulse } from '../db/pulse.ts'
+import { lastVerifyUntil } from '../db/token-promises.ts'
 import type { Context } from './context.ts'
 
 /** What the database says about this server: what time it is, and whether it may go on. */
@@ -9,6 +10,11 @@ export interface Standing {
   now(): number
   /** Why nothing may be served any more; undefined while all is well. */
   refusal(): string | undefined
+  /**
+   * Where that is because the installation has been moved to another database, and nothing else is wrong: until when
+   * verifiers need the keys of this one. In seconds since the epoch.
+   */
+  keysNeededUntil(): number | undefined
   /** Asks anew. Rejects when the database does not answer or takes no writes. */
   follow(): Promise<void>
 }
@@ -20,15 +26,18 @@ export interface StandingOptions {
   readonly log: Context['log']
 }
 
+const moved = 'the installation has been moved to another database'
+
 export function openStanding({ db, now, log }: StandingOptions): Standing {
   const clock = remoteClock()
   let revision: number | undefined
   let refusal: string | undefined
+  let keysNeededUntil: number | undefined
   let timeline: number | undefined
   let wasSynchronous = false
 
-  const refuse = (reason: string) => {
-    if (refusal === undefined) log.fatal(`${reason}: every request is refused from now on`)
+  const refuse = (reason: string, but = '') => {
+    if (refusal === undefined) log.fatal(`${reason}: every request is refused from now on${but}`)
     refusal = reason
   }
 
@@ -49,18 +58,22 @@ export function openStanding({ db, now, log }: StandingOptions): Standing {
   return {
     now: () => clock.seconds() ?? now(),
     refusal: () => refusal,
+    keysNeededUntil: () => (refusal === moved ? keysNeededUntil : undefined),
     follow: async () => {
       const askedAt = performance.now()
       const pulse = await readPulse(db)
       if (pulse.clock_ms !== null) clock.adjust(pulse.clock_ms, askedAt, performance.now())
       tellFailover()
       wasSynchronous = pulse.is_synchronous ?? false
-      if (!pulse.is_in_place) {
+      // Of no account any more is then what becomes of its file.
+      if (pulse.moved_at !== null) {
+        keysNeededUntil ??= await lastVerifyUntil(db)
+        refuse(moved, ', but for the key set until its last token has expired')
+      } else if (!pulse.is_in_place) {
         refuse(
           'the database file was moved, replaced or deleted while it was open; put it back and start again',
         )
       }
-      if (pulse.moved_at !== null) refuse('the installation has been moved to another database')
       if (pulse.revision === revision) return
       const { isTooNew } = await schemaStatus(db)
       // Not before: where that fails, it is asked again.

@@ -76,7 +76,12 @@ t.test(
       { kind: 'later' },
       'the old server answers 503',
     )
-    t.equal((await fetch(`${old.url}/.well-known/jwks.json`)).status, 503)
+    t.strictSame(
+      await keysOf(old.url),
+      keys,
+      'but for the keys, which verifiers need until its tokens have expired',
+    )
+    t.equal((await fetch(`${old.url}/health/ready`)).status, 503)
     t.equal((await fetch(`${old.url}/health/live`)).status, 200)
     t.ok(old.log.some(line => /has been moved to another database/.test(String(line['msg']))))
     const delayed = load.delayed()

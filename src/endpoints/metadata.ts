@@ -20,7 +20,9 @@ const maxAgeSeconds = 300
 export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
   const { pathname } = new URL(ctx.config.issuer)
   const answer = async (reply: FastifyReply) => {
-    reply.header('cache-control', `public, max-age=${maxAgeSeconds}`).removeHeader('pragma')
+    const cacheControl =
+      ctx.standing.keysNeededUntil() === undefined ? `public, max-age=${maxAgeSeconds}` : 'no-cache'
+    reply.header('cache-control', cacheControl).removeHeader('pragma')
     return metadata(ctx)
   }
   for (const name of ['oauth-authorization-server', 'openid-configuration']) {
