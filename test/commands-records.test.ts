@@ -719,6 +719,35 @@ clients:
   })
 })
 
+t.test(
+  'an algorithm that begins a ring of its own is told with the verifiers that cannot read it',
+  async t => {
+    const { home, call } = commandLine(t)
+    await call('db migrate')
+    const create = (name: string, alg: string) =>
+      call(`resource create https://${name}.example --scope read --alg ${alg}`)
+    const rust =
+      /^note: the key set is one for all APIs.* jsonwebtoken \(Rust\) before 10 cannot read it any more, for any/m
+    const others =
+      /^note: the key set is one for all APIs, .* PS256 keys: .* cannot read the key set refuses the tokens of/m
+    for (const alg of ['ES256', 'RS256'])
+      t.equal((await create(alg, alg)).stderr, '', `${alg} is there from the start`)
+    t.match(await create('ps', 'PS256'), { code: 0, stderr: others })
+    t.equal((await create('ps2', 'PS256')).stderr, '', 'once')
+    const file = join(home, 'declared.json')
+    writeFileSync(
+      file,
+      JSON.stringify({ resources: [{ uri: 'https://ed.example', scope: 'read', alg: 'Ed25519' }] }),
+    )
+    t.match(await call(['apply', file, '--dry-run']), {
+      stdout: /\+ resource https:.*\n[^]* jsonwebtoken \(Rust\) before 10/,
+    })
+    t.match(await call('resource update https://ps.example --alg Ed25519'), { code: 0, stderr: rust })
+    t.equal((await call('resource update https://ps.example --scope write')).stderr, '', 'and only then')
+    t.match(await create('eddsa', 'EdDSA'), { code: 0, stderr: /it holds EdDSA keys/ })
+  },
+)
+
 t.test('apply makes any number of changes at once, and says in time what is declared twice', async t => {
   const { home, call } = commandLine(t)
   await call('db migrate')

@@ -336,6 +336,25 @@ t.test('doctor looks at a running server, through the address that clients use',
     (await call('doctor')).stdout,
     /warning +keys +under this policy a key is published for only 2 × 20 s/,
   )
+  const looks: readonly (readonly [maxAge: number, doctor: RegExp, policy: RegExp])[] = [
+    [29, /warning .* at most once in 60 s \(oauth4webapi\), 300 s/, /--jwks-max-age 150` or more/],
+    [30, /warning .* at most once in 300 s \(keyfunc, Authlib\), 900 s/, /--jwks-max-age 150` or more/],
+    [149, /warning .* at most once in 300 s/, /Note: under this policy/],
+    [
+      150,
+      /ok +keys .*\n.*once in 15m \(jwx, as it comes\) has to look +every 300 s/,
+      /needs a max-age of 450 s/,
+    ],
+    [449, /ok +keys .*\n.*has to look every 898 s/, /Note: a verifier that looks/],
+  ]
+  for (const [maxAge, doctor, policy] of looks) {
+    await call(`key policy --jwks-max-age ${maxAge} --yes`)
+    t.match((await call('doctor')).stdout, doctor, `a max-age of ${maxAge} s`)
+    t.match((await call('key policy')).stdout, policy, `a max-age of ${maxAge} s`)
+  }
+  await call('key policy --jwks-max-age 450 --yes')
+  t.notMatch((await call('doctor')).stdout, /looks at the key set/)
+  t.notMatch((await call('key policy')).stdout, /Note/)
   const elsewhere = await call('doctor', { env: { MINTMARK_ISSUER: url } })
   t.match(
     elsewhere.stdout,

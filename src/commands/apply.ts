@@ -22,7 +22,7 @@ import { readInput, type Input } from './input.ts'
 import { counted, facts } from './output.ts'
 import { openProgress } from './progress.ts'
 import { confirm } from './prompt.ts'
-import { pendingAlgs, wordsForAlg } from './rings.ts'
+import { pendingAlgs, wordsForAlg, wordsForNewRing } from './rings.ts'
 
 const example = `
 The file:
@@ -128,7 +128,9 @@ interface Plan {
 
 /** What has to be done, in the order of the file. Throws when the file declares what cannot be. */
 async function planFor(db: Database, { resources, clients }: Declaration, issuer: string): Promise<Plan> {
-  const foundResources = new Map((await listResources(db)).map(row => [row.uri, resourceMetadata(row)]))
+  const resourceRows = await listResources(db)
+  const foundResources = new Map(resourceRows.map(row => [row.uri, resourceMetadata(row)]))
+  const aboutAlg = new Map(declaredAlgs(resources).map(alg => [alg, wordsForNewRing(alg, resourceRows)]))
   const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
   const scopes = new Map([...foundResources.values(), ...resources].map(({ uri, scope }) => [uri, scope]))
 
@@ -142,7 +144,7 @@ async function planFor(db: Database, { resources, clients }: Declaration, issuer
         kind: 'resource' as const,
         name: uri,
         ...compare(declared, foundResources.get(uri)),
-        warnings: [],
+        warnings: [aboutAlg.get(declared.alg)].filter(words => words !== undefined),
       }
     }),
     clients: clients.map(declared => {
@@ -164,6 +166,8 @@ async function planFor(db: Database, { resources, clients }: Declaration, issuer
   if (refusals.length > 0) throw new CommandError(`what is declared cannot be:\n- ${refusals.join('\n- ')}`)
   return plan
 }
+
+const declaredAlgs = (resources: readonly ResourceMetadata[]) => [...new Set(resources.map(({ alg }) => alg))]
 
 function compare<Declared extends object>(declared: Declared, found: Declared | undefined) {
   const differences = differencesOf(found, declared)

@@ -7,6 +7,7 @@ import {
   algsWanted,
   followBoundSeconds,
   policyAdvice,
+  policyNote,
   policyWarning,
   unheededPolicy,
 } from '../keys/key-policy.ts'
@@ -55,7 +56,8 @@ export async function checkKeys(
     }
   }
   const warning = policyWarning(record)
-  if (warning !== undefined) findings.push({ verdict: 'warning', text: warning, advice: policyAdvice })
+  if (warning !== undefined)
+    findings.push({ verdict: 'warning', text: warning, advice: policyAdvice(record) })
   const latest = latestTimeOf(rows)
   if (latest > now() + followBoundSeconds) {
     findings.push({
@@ -65,9 +67,9 @@ export async function checkKeys(
     })
   }
   if (findings.length > 0) return findings
-  return [
-    { verdict: 'ok', text: `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them` },
-  ]
+  const text = `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them`
+  const note = policyNote(record)
+  return [{ verdict: 'ok', text: note === undefined ? text : `${text};\n${note}` }]
 }
 
 /** A policy that was set where it does not count. */

@@ -12,6 +12,7 @@ import {
   largestMaxAgeOf,
   leadSecondsOf,
   policyAdvice,
+  policyNote,
   policyProblems,
   policyWarning,
 } from '../keys/key-policy.ts'
@@ -136,6 +137,7 @@ function described(policy: KeyPolicy, { record, rows, plan }: Rings, now: number
     ...policy,
     lead_seconds: leadSecondsOf(record, now),
     warning: policyWarning(policy) ?? null,
+    note: policyNote(policy) ?? null,
     rotations: active.map(({ kid, alg }) => ({ kid, alg, retires_at: plan.get(kid)?.retiresAt ?? null })),
   }
 }
@@ -169,5 +171,9 @@ function drawn(before: Rings, after: Rings, now: number): string {
 
 function warned(policy: KeyPolicy): readonly string[] {
   const warning = policyWarning(policy)
-  return warning === undefined ? [] : [`  Note: ${warning}; ${policyAdvice}.`]
+  const note = policyNote(policy)
+  return [
+    ...(warning === undefined ? [] : [`  Note: ${warning}; ${policyAdvice(policy)}.`]),
+    ...(note === undefined ? [] : [`  Note: ${note}.`]),
+  ]
 }

@@ -18,7 +18,7 @@ import { differencesOf, updated } from './difference.ts'
 import { CommandError } from './failures.ts'
 import { accessTokenTtl, optional, resourceUri, scopes } from './options.ts'
 import { facts, type Row, type TextAnswer } from './output.ts'
-import { pendingAlgs, wordsForAlg, type AlgChange } from './rings.ts'
+import { pendingAlgs, wordsForAlg, wordsForNewRing, type AlgChange } from './rings.ts'
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
 export function resourceCommands(program: Command, terminal: Terminal): void {
@@ -42,9 +42,10 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     )
     .option('--no-status', 'leave out of its tokens where their status is listed')
     .action(
-      command(terminal, async ({ open, now, entry }, uri, { scope, alg, accessTokenTtl, status }) => {
+      command(terminal, async ({ open, now, entry, note }, uri, { scope, alg, accessTokenTtl, status }) => {
         const installation = await open()
         const { config, db } = installation
+        const aboutAlg = wordsForNewRing(alg, await listResources(db))
         if (uri === config.issuer) {
           throw new CommandError(
             'the issuer itself is the audience of tokens for no particular resource: name another URI',
@@ -62,6 +63,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
         if (!(await insertResource(audited(db, recorded), created))) {
           throw new CommandError(`the resource ${uri} exists already: \`mintmark resource list\` shows it`)
         }
+        if (aboutAlg !== undefined) note(`note: ${aboutAlg}`)
         const ttl = formatDuration(created.access_token_seconds ?? config.accessTokenSeconds)
         const told = {
           scope: created.scope,
@@ -89,7 +91,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--status', 'say in its tokens where their status is listed')
     .option('--no-status', 'leave that out of its tokens')
     .action(
-      command(terminal, async ({ open, now, entry }, uri, { scope, alg, accessTokenTtl, status }) => {
+      command(terminal, async ({ open, now, entry, note }, uri, { scope, alg, accessTokenTtl, status }) => {
         const installation = await open()
         const { db } = installation
         const found = await findResource(db, uri)
@@ -102,11 +104,13 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           access_token_ttl: optional(accessTokenTtl, before.access_token_ttl),
           status: status ?? before.status,
         }
+        const aboutAlg = wordsForNewRing(after.alg, await listResources(db))
         const settings = changedColumns(resourceSettings(before), resourceSettings(after))
         const differences = differencesOf(before, after)
         const changed = audited(db, entry('resource_changed', { detail: { uri, ...differences } }))
         if (Object.keys(settings).length > 0 && !(await changeResource(changed, uri, settings)))
           throw noResource(uri)
+        if (aboutAlg !== undefined) note(`note: ${aboutAlg}`)
         const answer = updated('resource', uri, differences)
         return withAlgChange(answer, (await pendingAlgs(installation, now())).get(uri))
       }),

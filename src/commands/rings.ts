@@ -1,4 +1,4 @@
-import type { InstallationTable, SigningKeyTable } from '../../db/database.ts'
+import type { InstallationTable, ResourceTable, SigningKeyTable } from '../../db/database.ts'
 import { listResources } from '../../db/resources.ts'
 import { listSigningKeys } from '../../db/signing-keys.ts'
 import type { Installation } from '../installation.ts'
@@ -47,6 +47,20 @@ export async function pendingAlgs(
       return [[uri, { alg, previousAlg, at }] as const]
     }),
   )
+}
+
+/** What to know of an algorithm that joins the key set of all APIs; undefined for those that are there from the start. */
+export function wordsForNewRing(
+  alg: string,
+  resources: readonly Pick<ResourceTable, 'alg' | 'previous_alg'>[],
+) {
+  if (algsWanted(resources).includes(alg)) return undefined
+  const shared = `the key set is one for all APIs, and from now on it holds ${alg} keys`
+  return alg === 'Ed25519'
+    ? `${shared}: jsonwebtoken (Rust) before 10 cannot read it any more, for any API. EdDSA is the same signature ` +
+        'under a name that it knows; docs/verifying.md says which verifiers know which'
+    : `${shared}: the verifiers in docs/verifying.md use them or pass over them; try others first, since one that ` +
+        'cannot read the key set refuses the tokens of every API'
 }
 
 /** Says when the new algorithm signs, for people. */

@@ -57,23 +57,55 @@ function leadOf(maxAgeSeconds: number): number {
   return 2 * maxAgeSeconds + followBoundSeconds
 }
 
-/** The longest that a widespread verifier waits before it fetches a key set again (oauth4webapi; docs/verifying.md). */
-const longestCoolDownSeconds = 60
+/** How seldom widespread verifiers look at the key set, as they come, when they meet a new `kid` (docs/verifying.md). */
+const seldomLooks = [
+  { seconds: 60, who: 'oauth4webapi' },
+  { seconds: 300, who: 'keyfunc, Authlib' },
+  { seconds: 900, who: 'jwx' },
+] as const
 
-/** Why verifications may fail when a key rotates, with the arithmetic; undefined if the lead is long enough for all. */
+/** Under the default policy one of them needs a setting of its own: that is to be known, and no mistake. */
+const rareSeconds = 900
+
+/** Those that may refuse the first tokens of a key, because it is not published for long enough before. */
+function tooSeldom(maxAge: number): readonly { readonly seconds: number; readonly who: string }[] {
+  return seldomLooks.filter(({ seconds }) => leadOf(maxAge) < seconds + followBoundSeconds)
+}
+
+/** Why verifications may fail when a key rotates, with the arithmetic; undefined if the lead is long enough for all but the rare. */
 export function policyWarning({ jwks_max_age_seconds: maxAge }: Pick<KeyPolicy, 'jwks_max_age_seconds'>) {
-  const lead = leadOf(maxAge)
-  if (lead >= longestCoolDownSeconds + followBoundSeconds) return undefined
+  const late = tooSeldom(maxAge)
+  if (late.every(({ seconds }) => seconds === rareSeconds)) return undefined
+  const verifiers = late.map(({ seconds, who }) => `${seconds} s (${who})`).join(', ')
   return (
-    `under this policy a key is published for only 2 × ${maxAge} s (max-age) + ${followBoundSeconds} s = ${lead} s before it signs, ` +
-    `and some verifiers fetch the key set at most once in ${longestCoolDownSeconds} s: they may refuse its first tokens`
+    `under this policy a key is published for only 2 × ${maxAge} s (max-age) + ${followBoundSeconds} s = ${leadOf(maxAge)} s ` +
+    `before it signs, and some verifiers fetch the key set at most once in ${verifiers}: they may refuse its first tokens`
   )
 }
 
 /** What to do about that. */
-export const policyAdvice =
-  `\`mintmark key policy --jwks-max-age ${longestCoolDownSeconds / 2}\` or more, ` +
-  'or see docs/verifying.md for what your APIs need'
+export function policyAdvice({
+  jwks_max_age_seconds: maxAge,
+}: Pick<KeyPolicy, 'jwks_max_age_seconds'>): string {
+  const needed = tooSeldom(maxAge)
+    .filter(({ seconds }) => seconds !== rareSeconds)
+    .map(({ seconds }) => seconds / 2)
+  return (
+    `\`mintmark key policy --jwks-max-age ${Math.max(...needed)}\` or more, ` +
+    'or see docs/verifying.md for what your APIs need'
+  )
+}
+
+/** What the rare need, where the lead is too short for them; undefined if it is long enough. */
+export function policyNote({ jwks_max_age_seconds: maxAge }: Pick<KeyPolicy, 'jwks_max_age_seconds'>) {
+  const [rare, ...others] = tooSeldom(maxAge).toReversed()
+  // Where there are others, the warning names all.
+  if (!rare || others.length > 0) return undefined
+  return (
+    `a verifier that looks at the key set once in ${formatDuration(rare.seconds)} (${rare.who}, as it comes) has to look ` +
+    `every ${leadOf(maxAge) - followBoundSeconds} s, or needs a max-age of ${rare.seconds / 2} s: docs/verifying.md`
+  )
+}
 
 /** Why a policy cannot work, with the arithmetic; `maxAgeSeconds` is the largest one that counts. None if it can. */
 export function policyProblems(
