@@ -41,7 +41,7 @@ import {
 } from './http/malformed-http.ts'
 import { refuseMessage } from './http/message.ts'
 import { noSchemas } from './http/no-schemas.ts'
-import { openOrigins, type Origins } from './http/origins.ts'
+import { allowedHeaders, openOrigins, type Origins } from './http/origins.ts'
 import { readTarget } from './http/request-target.ts'
 import { parseForm } from './protocol/form.ts'
 
@@ -163,26 +163,6 @@ function closeConnectionsInDrain(app: FastifyInstance, { isDraining, begin }: Co
     done()
   })
 }
-
-/**
- * What pages send along. The first three we read; the others are added by libraries to every request that a page makes, and
- * whoever refused one would refuse the page. The last stands for all that are not named, but for `authorization`, and older
- * browsers do not know it.
- */
-const allowedHeaders = [
-  'authorization',
-  'content-type',
-  'dpop',
-  'baggage',
-  'cache-control',
-  'if-none-match',
-  'pragma',
-  'sentry-trace',
-  'traceparent',
-  'tracestate',
-  'x-requested-with',
-  '*',
-]
 
 /** The exact origins that are known, and none if there is none. */
 function corsOptions({ hasAny, isKnown }: Origins): FastifyCorsOptions {

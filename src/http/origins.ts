@@ -2,6 +2,26 @@ import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import type { Client } from '../registry.ts'
 
+/**
+ * What pages send along. The first three we read; the others are added by libraries to every request that a page makes, and
+ * whoever refused one would refuse the page. The last stands for all that are not named, but for `authorization`, and older
+ * browsers do not know it.
+ */
+export const allowedHeaders = [
+  'authorization',
+  'content-type',
+  'dpop',
+  'baggage',
+  'cache-control',
+  'if-none-match',
+  'pragma',
+  'sentry-trace',
+  'traceparent',
+  'tracestate',
+  'x-requested-with',
+  '*',
+]
+
 /** Which pages may read answers: the exact origins of the server's setting, and of the clients that have their own. */
 export interface Origins {
   /** Whether there is any. Before the first call of `isKnown` those of the clients are not known. */
