@@ -410,6 +410,21 @@ t.test('I-10 I-14 a refresh token is told the scope that a refresh with it gives
   }
 })
 
+t.test('a refresh token that is ahead of its session is told no limit that has passed', async t => {
+  const { server, web, tokens } = await world(t)
+  const { macKeyOf } = server.ctx.rootKeys
+  const opened = openRefreshToken(macKeyOf, tokens.refresh_token)
+  if (opened.kind !== 'genuine') throw new Error('unreachable')
+  const ahead = sealRefreshToken(macKeyOf, { ...opened.token, generation: 5 })
+  server.tick(31 * 86_400)
+  t.match(await server.introspect(web, ahead), {
+    active: true,
+    exp: startedAt + 180 * 86_400,
+    refresh_token_timeout: 149 * 86_400,
+  })
+  t.ok(await server.refresh(web, ahead), 'and is good, for the database has gone back in time')
+})
+
 t.test('I-5 a hint changes nothing, whatever it says', async t => {
   const { server, admin, tokens } = await world(t)
   for (const token of [tokens.access_token, tokens.refresh_token, 'garbage']) {

@@ -81,8 +81,8 @@ async function membersOf(ctx: Context, client: Client, found: TokenSession): Pro
   const reason = whyInactive(client, found, ctx.now())
   if (reason !== undefined) return reason
   if (found.kind === 'access_token') return accessTokenMembers(found)
-  const target = await refreshed(ctx, found)
-  return typeof target === 'string' ? target : refreshTokenMembers(ctx, found, target)
+  const told = await refreshed(ctx, found)
+  return typeof told === 'string' ? told : refreshTokenMembers(ctx, found, told)
 }
 
 function whyInactive(
@@ -114,9 +114,9 @@ function tokenTypeOf({ cnf }: Readonly<Record<string, unknown>>): 'DPoP' | 'Bear
 
 /**
  * A refresh token is active while it could be used: what a refresh would be told that asks for nothing by name is judged,
- * and not done. What its access token would be for, or why there would be none.
+ * and not done. What its access token would be for, and until when that can be had; or why it cannot.
  */
-async function refreshed(ctx: Context, { session, token }: FoundRefreshToken): Promise<Target | string> {
+async function refreshed(ctx: Context, { session, token }: FoundRefreshToken): Promise<Refreshed | string> {
   const client = await ctx.registry.findClient(session.client_id)
   if (!client) return 'the client is unknown'
   if (!client.grant_types.split(' ').includes('refresh_token')) return 'its client may not refresh any more'
@@ -124,12 +124,17 @@ async function refreshed(ctx: Context, { session, token }: FoundRefreshToken): P
   const { kind } = judgeRefresh(token.generation, session, ctx.now(), policyOf(ctx, client, session))
   if (kind === 'theft' || kind === 'expired' || kind === 'exhausted') return `a refresh would end in ${kind}`
   try {
-    return targetOf(ctx, { client, resources: await resourcesOf(ctx, client) }, new Map(), session)
+    const resources = await resourcesOf(ctx, client)
+    const { scope } = targetOf(ctx, { client, resources }, new Map(), session)
+    // The idle limit that the row has is one of the past, then.
+    return { scope, expiresAt: kind === 'heal' ? session.absolute_expires_at : session.expires_at }
   } catch (error) {
     if (!(error instanceof OAuthError) || error.code !== 'invalid_target') throw error
     return 'its resource was taken from the client'
   }
 }
+
+type Refreshed = Pick<Target, 'scope'> & { readonly expiresAt: number }
 
 type FoundRefreshToken = Extract<TokenSession, { kind: 'refresh_token' }>
 
@@ -151,7 +156,11 @@ function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: '
  * Without a `token_type`: it is no token to call an API with. The scope is what a refresh with it gives, and the two lifetimes
  * are those of the token response.
  */
-function refreshTokenMembers({ config, now }: Context, { session }: FoundRefreshToken, { scope }: Target) {
+function refreshTokenMembers(
+  { config, now }: Context,
+  { session }: FoundRefreshToken,
+  { scope, expiresAt }: Refreshed,
+) {
   return {
     active: true,
     iss: config.issuer,
@@ -159,10 +168,10 @@ function refreshTokenMembers({ config, now }: Context, { session }: FoundRefresh
     ...(scope !== '' && { scope }),
     ...(session.user_id && { sub: formatUuid(session.user_id) }),
     ...(session.username !== null && { username: session.username }),
-    exp: session.expires_at,
+    exp: expiresAt,
     sid: formatUuid(session.id),
     auth_time: session.auth_time,
-    refresh_token_timeout: session.expires_at - now(),
+    refresh_token_timeout: expiresAt - now(),
     authorization_expires_in: session.absolute_expires_at - now(),
   }
 }
