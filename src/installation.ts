@@ -6,6 +6,7 @@ import { openDatabase, type DatabaseOptions } from '../db/engines/open-database.
 import { makeFolder } from '../db/files.ts'
 import { findInstallation, insertInstallation } from '../db/installation.ts'
 import { migrate, schemaStatus } from '../db/migrate.ts'
+import { listRootKeys } from '../db/root-keys.ts'
 import { ConfigError, type Config } from './config.ts'
 import { makeRootKeyFile } from './keys/root-key-file.ts'
 import { readRootKeys, type RootKeys } from './keys/root-key.ts'
@@ -76,7 +77,7 @@ export async function openInstallation(
       mayBeMissing: isRootKeyLost,
       ...(earlier && { foundingIssuer: earlier.founding_issuer }),
     })
-    if (earlier && !isRootKeyLost) refuseOtherRootKey(config, rootKeys, earlier)
+    if (earlier && !isRootKeyLost) await refuseOtherRootKey(db, config, rootKeys, earlier)
     // Nothing is locked for a command that finds all up to date.
     const migrated = pending.length > 0 ? await migratePatiently(config, db, now()) : []
     const record = earlier ?? (await recordInstallation(db, config, rootKeys, now()))
@@ -122,7 +123,7 @@ async function recordInstallation(
   if (!record) throw new Error('unreachable: the installation was recorded just now')
   // Another process may have been first.
   refuseStranger(config, record)
-  refuseOtherRootKey(config, rootKeys, record)
+  await refuseOtherRootKey(db, config, rootKeys, record)
   return record
 }
 
@@ -137,11 +138,23 @@ function missingRootKey({ rootKeyFile }: Config, earlier: InstallationTable | un
   )
 }
 
-function refuseOtherRootKey({ rootKeyFile }: Config, rootKeys: RootKeys, record: InstallationTable): void {
+async function refuseOtherRootKey(
+  db: Database,
+  { rootKeyFile }: Config,
+  rootKeys: RootKeys,
+  record: InstallationTable,
+): Promise<void> {
   if (rootKeys.has(record.root_key_id)) return
+  // Then nothing is lost: the file has only not come along.
+  if ((await listRootKeys(db)).some(({ id }) => rootKeys.has(id))) {
+    throw new ConfigError(
+      `the database is under another root key by now (${record.root_key_id}), which ${rootKeyFile} lacks: copy the file ` +
+        'from the machine where `mintmark key rotate-root` was run, or from another one that serves',
+    )
+  }
   throw new ConfigError(
     `the root key in ${rootKeyFile} is not the one that this database was made with ` +
-      `(${record.root_key_id}): put that one back from your backup. ${ifLost}`,
+      `(${record.root_key_id}): copy the file from another machine that serves, or put that one back from your backup. ${ifLost}`,
   )
 }
 

@@ -25,7 +25,7 @@ import { replacedRootKey, rotateRootKey } from '../src/keys/root-rotation.ts'
 import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { hmacSha256 } from '../src/protocol/sha256.ts'
 import { commandLine } from './cli.ts'
-import { forEachEngine } from './engines.ts'
+import { forEachEngine, postgresEnv } from './engines.ts'
 import { besideEnv, isOAuthError, startServer, type TestServer } from './helper.ts'
 
 const issuer = 'https://as.example'
@@ -559,8 +559,75 @@ t.test('the command line rotates a root key, or takes up one that was put into a
   })
   t.match(
     (await call('doctor')).stdout,
-    /is not the one that this database was made with/,
+    /is under another root key by now \(\w+\), which .*root\.key lacks: copy the file from the machine where/,
     'another file is of no use now',
   )
   t.equal(server.process.exitCode, null, 'the server with the old file still runs')
 })
+
+t.test(
+  'on PostgreSQL, where machines have a file each, a rotation takes two steps and stops nobody',
+  async t => {
+    const one = await startServer(t, await postgresEnv(t))
+    const here = one.ctx.config.rootKeyFile
+    const folder = t.testdir({})
+    const there = join(folder, 'root.key')
+    const copied = () => cpSync(here, there)
+    copied()
+    const two = await startServer(t, { ...besideEnv(one), MINTMARK_ROOT_KEY_FILE: there })
+    const web = await one.client('web', { isPublic: true })
+    const ada = await one.user('ada')
+    const session = await one.logIn(web, ada)
+    const { call } = commandLine(t, join(folder, 'home'))
+    const run = (args: string, env = besideEnv(one)) =>
+      call(args, { env: { ...env, MINTMARK_ISSUER: one.ctx.config.issuer } })
+    const follow = async () => {
+      for (const server of [one, two]) await server.follow()
+    }
+    const isReady = async (server: TestServer) =>
+      (await server.request({ url: '/health/ready' })).statusCode === 200
+    const before = one.ctx.rootKeys.currentId
+
+    const first = await run('key rotate-root')
+    t.match(first, {
+      code: 0,
+      stdout: /^Step 1 of 2: .*Nothing uses it yet\.[^]*copy the file to every machine/,
+    })
+    const [added = ''] = readRootKeyFile(one.ctx.config).keys()
+    await follow()
+    t.strictSame([one.ctx.rootKeys.currentId, two.ctx.rootKeys.currentId], [before, before])
+    t.match(await run('key rotate-root'), {
+      code: 2,
+      stderr: new RegExp(`Take up the root key ${added}\\?.*--yes`),
+    })
+    t.strictSame(
+      [...readRootKeyFile(one.ctx.config).keys()],
+      [added, before],
+      'a second run adds no second key',
+    )
+
+    copied()
+    t.match((await run('key rotate-root --yes --json')).json(), { from: before, to: added })
+    await follow()
+    t.strictSame([one.ctx.rootKeys.currentId, two.ctx.rootKeys.currentId], [added, added])
+    t.ok((await isReady(one)) && (await isReady(two)), 'all are ready')
+    const moved = await one.refresh(web, session.refresh_token)
+    t.ok(await two.refresh(web, moved.refresh_token), 'and know the tokens of each other')
+
+    // A machine that was forgotten all the same.
+    t.match((await run('key rotate-root --json')).json(), { added: String, current: added })
+    t.equal((await run('key rotate-root --yes')).code, 0)
+    await follow()
+    t.strictSame([await isReady(one), await isReady(two)], [true, false])
+    const behind = { ...besideEnv(one), MINTMARK_ROOT_KEY_FILE: there }
+    const refused = await run('client list', behind)
+    t.match(refused, {
+      code: 1,
+      stderr: /lacks: copy the file from the machine where `mintmark key rotate-root` was run/,
+    })
+    t.notMatch(refused.stderr, /revoke/, 'and nobody is told to end everything')
+    copied()
+    t.ok(await isReady(two), 'the file is all that it needs')
+    t.equal((await run('client list', behind)).code, 0)
+  },
+)

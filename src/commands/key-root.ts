@@ -1,15 +1,19 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import { makeRootKeyFile } from '../keys/root-key-file.ts'
+import { makeRootKeyFile, readRootKeyFile } from '../keys/root-key-file.ts'
 import { readRootKeys } from '../keys/root-key.ts'
-import { rotateRootKey } from '../keys/root-rotation.ts'
+import { addForEveryServer, rotateRootKey } from '../keys/root-rotation.ts'
 import { command, verb, type Terminal } from './command.ts'
 import { CommandError } from './failures.ts'
 import { counted, facts } from './output.ts'
+import { confirm } from './prompt.ts'
 
 const rotation = `
 Running servers follow by themselves, and nobody is signed out. Everything that is encrypted is encrypted anew, passwords are
 hashed anew when their users sign in, and refresh tokens move on when they are used. Until then the older keys stay in the
 file; \`mintmark doctor\` says when they may go.
+
+With PostgreSQL each machine may have a file of its own, so it takes two steps: the first run puts a new key on the first line
+here; give every machine that serves the new file, and run it again, which takes the key up. Servers need no restart for either.
 
 Where the file is mounted and cannot be written: put a new key on its first line, above the others, give every server the new
 file, and run this; it then takes up what is on the first line.`
@@ -36,11 +40,19 @@ export function rootKeyVerbs(key: CommandUnknownOpts, terminal: Terminal): void 
   verb(key, 'rotate-root', 'put everything under a new root key, while servers run', [
     'mintmark key rotate-root',
   ])
+    .option('--yes', 'do not ask')
     .addHelpText('after', rotation)
     .action(
-      command(terminal, async run => {
-        const { db, rootKeys, config } = await run.open()
+      command(terminal, async (run, { yes }) => {
+        const { db, rootKeys, config, record } = await run.open()
         const { rootKeyFile } = config
+        if (db.engine === 'postgres') {
+          const added = await addForEveryServer({ db, file: config }, record.root_key_id)
+          if (added !== undefined) return firstStep(rootKeyFile, record.root_key_id, added)
+          const [first = ''] = readRootKeyFile(config).keys()
+          const question = `Take up the root key ${first}? A server whose file lacks it is not ready from then on.`
+          await confirm(run, question, { yes })
+        }
         const { from, to, wasInFile, resealed } = await rotateRootKey({
           db,
           rootKeys,
@@ -61,4 +73,17 @@ export function rootKeyVerbs(key: CommandUnknownOpts, terminal: Terminal): void 
         }
       }),
     )
+}
+
+/** A server that met the new key in the database before it has it in its file could do nothing. */
+function firstStep(file: string, currentId: string, addedId: string) {
+  return {
+    text: [
+      'Step 1 of 2: put a new root key on the first line of the file. Nothing uses it yet.',
+      facts({ file, 'new root key': addedId, 'root key now': currentId }),
+      'Step 2: copy the file to every machine that serves, with its owner and mode, then run `mintmark key rotate-root` again. ' +
+        'Where all of them read this very file, run it again at once.',
+    ].join('\n'),
+    json: { file, added: addedId, current: currentId },
+  }
 }

@@ -1,7 +1,7 @@
 import { audited, type NewAuditEntry } from '../../db/audit.ts'
 import type { Database } from '../../db/database.ts'
 import { findInstallation } from '../../db/installation.ts'
-import { changeRootKey, type ChooseRootKey, type RootKeyChange } from '../../db/root-keys.ts'
+import { changeRootKey, listRootKeys, type ChooseRootKey, type RootKeyChange } from '../../db/root-keys.ts'
 import { listSigningKeys, resealSigningKey } from '../../db/signing-keys.ts'
 import type { AuditEvent, AuditFacts } from '../audit-trail.ts'
 import { ConfigError } from '../config.ts'
@@ -107,6 +107,21 @@ export async function addingRootKey<T>(
     if (record && record.root_key_id !== made.id) removeRootKey(file.rootKeyFile, made)
     throw error
   }
+}
+
+/**
+ * The first of two steps, for servers that have a file each: a new root key comes into the file here, and is of no use yet.
+ * Returns its id; undefined when there is one on the first line already, which the second step takes up.
+ */
+export async function addForEveryServer(
+  { db, file }: Pick<RootRotationOptions, 'db' | 'file'>,
+  currentId: string,
+): Promise<string | undefined> {
+  const past = (await listRootKeys(db)).filter(row => row.current_until !== null)
+  if (newKeyInFile(file, currentId, new Set(past.map(({ id }) => id))) !== undefined) return undefined
+  const id = addRootKey(file.rootKeyFile)
+  if (id === undefined) throw unwritableFile(file)
+  return id
 }
 
 /** The first key of the file, if the database has never been under it. */
