@@ -3,6 +3,7 @@ import type { AuditTable } from './audit.ts'
 import type { CopyChangeTable, CopyProgressTable, CopyTable } from './copy/state.ts'
 import type { DatabaseLoad } from './engines/latency.ts'
 import type { Watch } from './engines/postgres-watch.ts'
+import type { WriteFault } from './engines/write-fault.ts'
 import type { KnownSourcesTable } from './known-sources.ts'
 import type { RememberUse, ReplayTable } from './replays.ts'
 import type { RotateSession } from './rotations.ts'
@@ -285,6 +286,8 @@ export interface Database {
   timeline(): number | undefined
   /** Whether the file of an embedded database is still where it was opened; true where there is none. */
   isInPlace(): boolean
+  /** Whether it refuses to write, as `writeAgain` finds out. */
+  readonly writeFault: Pick<WriteFault, 'last' | 'clear'>
   /** Likewise in a group commit: that a proof or an assertion is used, once. */
   readonly rememberUse: RememberUse
   close(): Promise<void>

@@ -4,6 +4,7 @@ import { deleteRevocations } from '../db/revocations.ts'
 import { deleteStatusLists } from '../db/status-lists.ts'
 import { readSweeper } from '../db/sweeper.ts'
 import { deleteEmptyThrottles } from '../db/throttles.ts'
+import { writeAgain } from '../db/write-again.ts'
 import type { Context } from './context.ts'
 import { sampleMilliseconds } from './http/pressure.ts'
 import { openMetrics } from './metrics.ts'
@@ -44,6 +45,7 @@ export function startJobs(ctx: Context): () => Promise<void> {
     repeat(ctx, 'sharing the counts of wrong guesses', tellMilliseconds, () => ctx.throttle.share()),
     repeat(ctx, 'writing the audit trail', tellMilliseconds, () => ctx.audit.flush()),
     repeat(ctx, 'writing the log', tellMilliseconds, async () => ctx.log.flush?.()),
+    repeat(ctx, 'writing to the database', tellMilliseconds, () => writeAgain(db)),
     repeat(ctx, 'measuring the event loop', sampleMilliseconds, async () => ctx.pressure.sample()),
     repeat(ctx, 'forgetting guesses', forgetMilliseconds, () =>
       deleteEmptyThrottles(db, { now: now(), limit: 10_000 }),

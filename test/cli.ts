@@ -30,7 +30,12 @@ export interface CommandLine {
   /** Like `run`, but fails the test unless it succeeds. */
   succeed(args: string | readonly string[], options?: RunOptions): Promise<Outcome>
   /** Starts it as a process of its own, and leaves it alone. */
-  start(args: readonly string[], env?: Record<string, string>): ChildProcessWithoutNullStreams
+  start(
+    args: readonly string[],
+    env?: Record<string, string>,
+    /** What starts Node.js, if not it itself. */
+    node?: readonly string[],
+  ): ChildProcessWithoutNullStreams
   /** Starts `mintmark serve` on a free port, and ends it with the test. */
   serve(env?: Record<string, string>): Promise<RunningServer>
 }
@@ -57,8 +62,8 @@ export function commandLine(t: Test, home = t.testdir()): CommandLine {
     MINTMARK_ISSUER: issuer,
     ...env,
   })
-  const start = (args: readonly string[], env?: Record<string, string>) =>
-    spawn(process.execPath, [mainFile, ...args], { env: environment(env), cwd: root })
+  const start: CommandLine['start'] = (args, env, [command = '', ...before] = [process.execPath]) =>
+    spawn(command, [...before, mainFile, ...args], { env: environment(env), cwd: root })
 
   const run = async (
     args: string | readonly string[],

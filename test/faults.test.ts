@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   closeSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -13,16 +14,20 @@ import {
 } from 'node:fs'
 import { Agent, request, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { openDatabase } from '../db/engines/open-database.ts'
+import { writeAgain } from '../db/write-again.ts'
 import { formatUuid } from '../src/protocol/secrets.ts'
 import { commandLine } from './cli.ts'
-import { onSqlite } from './engines.ts'
+import { onSqlite, postgresEnv } from './engines.ts'
+import { freePort } from './free-port.ts'
 import { isOAuthError, startServer, type TestServer } from './helper.ts'
+import { skipSmallDisk, smallDisk } from './small-disk.ts'
 
 type Asked = ReadonlyMap<string, number>
 
@@ -93,6 +98,7 @@ async function openWorld(t: Test) {
   const allIsWell = async (title: string) => {
     await server.follow()
     await server.ctx.standing.follow()
+    await writeAgain(server.ctx.db)
     t.notOk([...(await ask(title)).values()].includes(503), `${title}: all is well again`)
     t.equal((await server.request({ url: '/health/ready' })).statusCode, 200)
   }
@@ -150,11 +156,85 @@ t.test(
       }
       for (const name of away) t.equal(asked.get(name), 503, `${title}: ${name}`)
       t.equal((await server.request({ url: '/health/live' })).statusCode, 200, `${title}: live`)
+      await t.rejects(writeAgain(db), `${title}: nothing can be written`)
+      const ready = await server.request({ url: '/health/ready' })
+      isOAuthError(t, ready, 503, 'temporarily_unavailable', `${title}: not ready`)
       await heal()
       await allIsWell(title)
     }
   },
 )
+
+t.test(
+  'a server with a full disk is not ready, until there is room again',
+  { skip: skipSmallDisk },
+  async t => {
+    const { home, call, start } = commandLine(t)
+    await call('db migrate')
+    await call('client create --id app --public --grant password --grant refresh_token')
+    await call('user create ada --password-stdin', { input: 'correct horse battery' })
+    const path = join(home, 'disk')
+    mkdirSync(path)
+    const disk = smallDisk(path)
+    const env = { MINTMARK_DATABASE_URL: `sqlite:${path}/mintmark.sqlite`, MINTMARK_METRICS_PORT: '0' }
+    const port = await freePort()
+    const child = start(
+      ['serve'],
+      { ...env, MINTMARK_PORT: String(port), MINTMARK_DRAIN: '0' },
+      disk.start(`cp ${home}/db/* .; exec "$@"`),
+    )
+    t.teardown(() => child.kill('SIGKILL'))
+    const url = `http://127.0.0.1:${port}`
+    const ready = () =>
+      fetch(`${url}/health/ready`).then(
+        ({ status }) => status,
+        () => undefined,
+      )
+    const logIn = () =>
+      post(url, {
+        grant_type: 'password',
+        username: 'ada',
+        password: 'correct horse battery',
+        client_id: 'app',
+      })
+    while ((await ready()) !== 200) await sleep(20)
+    t.equal((await logIn()).status, 200)
+    disk.fill(child)
+    // What the log of the database has room for is still taken.
+    while ((await logIn()).status === 200);
+    t.equal(await ready(), 503)
+    await sleep(1500)
+    t.equal(await ready(), 503, 'and so it stays')
+    disk.free(child)
+    while ((await ready()) !== 200) await sleep(20)
+    t.equal((await logIn()).status, 200)
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+    t.equal(child.exitCode, 0)
+  },
+)
+
+t.test('a PostgreSQL with a full disk is not ready, until there is room again', async t => {
+  const server = await startServer(t, await postgresEnv(t))
+  const { db } = server.ctx
+  const ready = async () => (await server.request({ url: '/health/ready' })).statusCode
+  const run = (text: string) => sql.raw(text).execute(db.sql)
+  await run(`create function full_disk() returns trigger language plpgsql as
+    $$ begin raise exception 'could not extend file' using errcode = 'disk_full'; end $$`)
+  await run('create trigger full_disk before insert on sessions execute function full_disk()')
+  await run('create trigger full_disk before insert on replays execute function full_disk()')
+  const client = await server.client('web')
+  const user = await server.user()
+  t.equal(await ready(), 200, 'nobody knows yet')
+  await t.rejects(server.logIn(client, user), /503/)
+  t.equal(await ready(), 503)
+  await t.rejects(writeAgain(db), /could not extend file/)
+  t.equal(await ready(), 503)
+  await run('drop function full_disk cascade')
+  await writeAgain(db)
+  t.equal(await ready(), 200)
+  t.ok(await server.logIn(client, user))
+})
 
 t.test('a page that is corrupted is 503 for who needs it, until it is put back', async t => {
   const { server, ask, allIsWell, raw } = await openWorld(t)

@@ -51,6 +51,7 @@ function openEmbedded(file: string, { isPatient = false }: DatabaseOptions): Dat
     watch: () => noWatch,
     timeline: () => undefined,
     isInPlace: sqlite.isInPlace,
+    writeFault: sqlite.writeFault,
     close: async () => {
       await sql.destroy()
       sqlite.close()
@@ -82,6 +83,7 @@ function openServer(
     watch: wake => (isPooled ? noWatch : watchPostgres(postgres.primary, wake)),
     timeline: postgres.primary.timeline,
     isInPlace: () => true,
+    writeFault: postgres.writeFault,
     close: async () => {
       await sql.destroy()
       await postgres.primary.close()

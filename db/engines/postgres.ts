@@ -15,10 +15,12 @@ import { isConflict, isDeadConnection, isDefinite, isStaleStatement } from './po
 import { openPrimary, type Primary } from './postgres-primary.ts'
 import type { PostgresOptions } from './postgres-session.ts'
 import { parsePostgresUrl } from './postgres-url.ts'
+import { openWriteFault, type WriteFault } from './write-fault.ts'
 
 export interface Postgres {
   readonly dialect: Dialect
   readonly primary: Primary
+  readonly writeFault: WriteFault
   /** How many wait for a connection. */
   waiting(): number
   /**
@@ -38,6 +40,8 @@ export function openPostgres(url: string, options: PostgresOptions): Postgres {
   const primary = openPrimary(parsed, options)
   const names = options.isPooled ? { get: () => undefined, renew: () => {} } : statementNames()
 
+  // disk_full and io_error; a server that takes no writes at all says so when it is asked.
+  const writeFault = openWriteFault(/^(53100|58030)$/)
   let waiting = 0
   const acquire = async (): Promise<Connection> => {
     waiting++
@@ -52,6 +56,7 @@ export function openPostgres(url: string, options: PostgresOptions): Postgres {
         } catch (error) {
           if (isStaleStatement(error)) names.renew(sql)
           if (isDeadConnection(error)) connection.isDead = true
+          writeFault.note(error)
           throw error
         }
       },
@@ -68,6 +73,7 @@ export function openPostgres(url: string, options: PostgresOptions): Postgres {
       createQueryCompiler: () => new PostgresQueryCompiler(),
     },
     primary,
+    writeFault,
     waiting: () => waiting,
     query: async <Row>(sql: string, values: readonly unknown[]) => {
       const connection = await acquire()

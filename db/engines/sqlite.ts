@@ -12,6 +12,7 @@ import {
   type QueryResult,
 } from 'kysely'
 import { isNamed, openNewFile } from '../files.ts'
+import { openWriteFault, type WriteFault } from './write-fault.ts'
 
 export interface Sqlite {
   readonly dialect: Dialect
@@ -21,6 +22,7 @@ export interface Sqlite {
   readAtOnce<Row>(query: CompiledQuery<Row>): readonly Row[] | undefined
   /** How many wait for their turn. */
   waiting(): number
+  readonly writeFault: WriteFault
   /** Whether the file is still the one that its path names. */
   isInPlace(): boolean
   close(): void
@@ -71,11 +73,13 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
   const prepare = statementCache(database)
   const patienceMs = isPatient ? commandPatienceMs : requestPatienceMs
   const mutex = fifoMutex()
+  const writeFault = openWriteFault(/^SQLITE_(FULL|IOERR|READONLY|CANTOPEN)/)
+  const patiently = <T>(attempt: () => T) => retrying(patienceMs, attempt, writeFault.note)
 
   const connection: DatabaseConnection = {
     executeQuery: async <R>({ sql, parameters }: CompiledQuery) => {
       const statement = prepare(sql)
-      return retrying(patienceMs, () => run<R>(statement, parameters))
+      return patiently(() => run<R>(statement, parameters))
     },
     streamQuery: () => {
       throw new Error('unreachable: no query of ours is streamed')
@@ -115,12 +119,13 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
       }
     },
     waiting: mutex.waiting,
+    writeFault,
     isInPlace: () => identityOf(file) === opened,
     close: () => void database.close(),
     transact: async work => {
       await mutex.acquire()
       try {
-        return await retrying(patienceMs, () => {
+        return await patiently(() => {
           prepare('begin immediate').run()
           try {
             const result = work(prepare)
@@ -181,13 +186,20 @@ function statementCache(database: File): Prepare {
 }
 
 /** Tries again while another process holds the lock, without blocking the event loop. */
-async function retrying<T>(patienceMs: number, attempt: () => T): Promise<T> {
+async function retrying<T>(
+  patienceMs: number,
+  attempt: () => T,
+  onFailure: (error: unknown) => void,
+): Promise<T> {
   const deadline = performance.now() + patienceMs
   for (;;) {
     try {
       return attempt()
     } catch (error) {
-      if (!isBusy(error) || performance.now() > deadline) throw error
+      if (!isBusy(error) || performance.now() > deadline) {
+        onFailure(error)
+        throw error
+      }
       await sleep(1 + Math.random() * 10)
     }
   }

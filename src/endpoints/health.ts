@@ -1,26 +1,31 @@
 import type { FastifyInstance } from 'fastify'
 import { readPulse } from '../../db/pulse.ts'
 import type { Context } from '../context.ts'
-import { unavailable } from '../errors.ts'
+import { OAuthError, unavailable } from '../errors.ts'
 
 /** Anybody may ask, as often as he likes: the database is asked no more often than it is anyhow (src/jobs.ts). */
 const pulseMilliseconds = 500
 
 /**
- * GET /health/live: the process answers. GET /health/ready: it can do its work too, or 503: the database answers and takes
- * writes, the key ring is known to be the latest, and the root key that the database is under is in the file.
+ * GET /health/live: the process answers. GET /health/ready: it can do its work too, and goes on doing it, or 503: the database
+ * answers and takes writes, the key ring is known to be the latest, and the root key that the database is under is in the file.
  */
 export function healthEndpoints(app: FastifyInstance, { db, keys, rootKeys, drain }: Context): void {
   const pulse = sharedFor(pulseMilliseconds, () => readPulse(db))
   app.get('/health/live', async () => ({ status: 'live' }))
-  app.get('/health/ready', async () => {
-    if (drain.isDraining()) throw unavailable('the server is about to end')
+  app.get('/health/ready', async (_request, reply) => {
+    // As it should be, so the log has no word of it.
+    if (drain.isDraining()) return reply.code(503).header('retry-after', '1').send(isEnding.toJSON())
     await pulse()
+    const fault = db.writeFault.last()
+    if (fault !== undefined) throw unavailable(fault)
     if (!keys.jwks().isConfirmed) throw unavailable('the key ring has not been confirmed lately')
     if (rootKeys.isBehind()) throw unavailable('the root key file lacks the key that the database is under')
     return { status: 'ready' }
   })
 }
+
+const isEnding = new OAuthError('temporarily_unavailable', 'this server is about to end, ask another one')
 
 /** Whoever asks within so many milliseconds after another shares what that one is told, also when it is an error. */
 export function sharedFor<T>(
