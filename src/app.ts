@@ -42,6 +42,7 @@ import {
 import { refuseMessage } from './http/message.ts'
 import { noSchemas } from './http/no-schemas.ts'
 import { allowedHeaders, openOrigins, type Origins } from './http/origins.ts'
+import { unusedConnections } from './http/unused-connections.ts'
 import { readTarget } from './http/request-target.ts'
 import { parseForm } from './protocol/form.ts'
 
@@ -78,7 +79,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     // Node's own refusal of a missing Host has no body; ours is below.
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false },
     requestTimeout: 15_000,
-    // A connection on which nothing moves; the one limit that holds while the server closes.
+    // A connection on which nothing moves.
     connectionTimeout: 30_000,
     keepAliveTimeout: config.keepAliveSeconds * 1000,
     // While it closes, what arrives is still answered, and the connection closed with the answer.
@@ -157,7 +158,11 @@ function addParsers(app: FastifyInstance): void {
  * while they send a request on it is an error of theirs: so they are told with an answer, and not in between.
  */
 function closeConnectionsInDrain(app: FastifyInstance, { isDraining, begin }: Context['drain']): void {
-  app.addHook('preClose', async () => begin())
+  const closeUnused = unusedConnections(app.server)
+  app.addHook('preClose', async () => {
+    begin()
+    closeUnused()
+  })
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (isDraining()) reply.header('connection', 'close')
     done()

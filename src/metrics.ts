@@ -38,6 +38,8 @@ export function openMetrics(ctx: Context): Metrics {
 
 function listener(registry: Registry): FastifyInstance {
   const app = fastify({
+    // Node.js cuts off nobody any more once it closes, and who looks at metrics can ask again.
+    forceCloseConnections: true,
     http: { headersTimeout: 10_000 },
     requestTimeout: 15_000,
     schemaController: { compilersFactory: noSchemas },
