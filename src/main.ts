@@ -3,8 +3,6 @@
 import process from 'node:process'
 import { obeySignals } from './signals.ts'
 
-const onSignal = obeySignals()
-
 const oldestNode = 24
 
 /**
@@ -20,7 +18,8 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
   )
   process.exitCode = 1
 } else if (isToStartAnew()) {
-  // In the same process, so that whoever started it has the same one to watch and to end.
+  // In the same process, so that whoever started it has the same one to watch and to end. Until then a signal ends it by itself:
+  // one that was taken here would be forgotten there.
   const [, ...ownArgs] = process.argv
   process.execve?.(
     process.execPath,
@@ -28,6 +27,7 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
     process.env,
   )
 } else {
+  const onSignal = obeySignals()
   // Loaded only now: an older Node.js would fail on the way here, and not say why.
   const { runCommandLine } = await import('./commands/command-line.ts')
   await runCommandLine(
