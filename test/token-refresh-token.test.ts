@@ -202,14 +202,7 @@ t.test('invariant 8: a token that this server has not made costs no database acc
     ['not canonical: with a space', written(withSpace), 'malformed'],
     ['not canonical: in the other alphabet', written(`${canonical.slice(0, -2)}+/`), 'malformed'],
     ['of no version', resealed(Buffer.of(0), content.subarray(1)), 'malformed'],
-    ['of a future version, made up', written(changed(0, 2)), 'forged'],
-    ['of the last version, made up', written(changed(0, 255)), 'forged'],
-    ['of a future version, and nothing in it', resealed(Buffer.of(2), content.subarray(1, 5)), 'malformed'],
-    [
-      'of a future version, and too long',
-      resealed(Buffer.of(2), content.subarray(1), Buffer.alloc(400)),
-      'malformed',
-    ],
+    ['of a future version, and too long', written(Buffer.alloc(400, 2)), 'malformed'],
     ...[1, 17, 19, 32].map((length): [string, string, string] => [
       `with ${length} bytes of a key`,
       resealed(content, randomBytes(length)),
@@ -273,26 +266,23 @@ t.test('invariant 8: a token that this server has not made costs no database acc
   t.equal(queries, 1, 'an ordinary refresh asks it once')
 })
 
-t.test('a token of a version that is later is 503 while this server is behind, if it is genuine', async t => {
+t.test('a token of a later version is 503: this server may be behind', async t => {
   const { server, client, first, session } = await world(t)
-  const { macKeyOf, currentId } = server.ctx.rootKeys
-  const [, ...rest] = bytesOf(first.refresh_token).subarray(0, -16)
+  const known = bytesOf(first.refresh_token)
   const before = await session()
-  for (const [version, length] of [
-    [2, 40],
-    [2, 17],
-    [3, 70],
-    [255, 200],
+  for (const [version, content] of [
+    [2, known.subarray(1)],
+    [2, Buffer.alloc(0)],
+    [3, randomBytes(70)],
+    [255, randomBytes(200)],
   ] as const) {
-    const more = randomBytes(200)
-    const content = Buffer.concat([Buffer.of(version), Buffer.from(rest), more]).subarray(0, length)
-    const token = sealed(macKeyOf(currentId) ?? Buffer.alloc(0), content)
+    const token = written(Buffer.concat([Buffer.of(version), content]))
     for (const [path, form] of [
       ['/token', { grant_type: 'refresh_token', refresh_token: token }],
       ['/introspect', { token }],
       ['/revoke', { token }],
     ] as const) {
-      const title = `version ${version} with ${length} bytes at ${path}`
+      const title = `version ${version} with ${content.length} bytes at ${path}`
       const response = await server.post(path, { ...form, ...client.form })
       isOAuthError(t, response, 503, 'temporarily_unavailable', title)
     }

@@ -12,8 +12,8 @@ import { hmacSha256 } from './sha256.ts'
  * it without. 57 bytes are 76 characters of base64url and 75 are 100, with no bits to spare, so each token has exactly one
  * spelling. The checksum lets a secret scanner recognise a leaked token offline; it protects nothing.
  *
- * Whatever a later version holds, it begins with its number and the root key's id, and ends with the MAC of all before that,
- * under the same key. So what another instance has issued that was upgraded before us is told from what somebody made up.
+ * Whatever a later version holds, it begins with its number and ends with this checksum. It is not asked to be genuine: a
+ * version that makes its MAC in another way must not log people out whose requests reach a server that is still behind.
  */
 export const refreshTokenPrefix = 'mm_rt_'
 const version = 1
@@ -47,7 +47,7 @@ export type MacKeyOf = (rootKeyId: string) => Buffer | undefined
 
 export type OpenedRefreshToken =
   | { readonly kind: 'genuine'; readonly token: RefreshToken }
-  /** `later_version`: it is genuine, and only a later program can read it. */
+  /** `later_version`: if it is genuine, only a later program can tell. */
   | { readonly kind: 'malformed' | 'forged' | 'unknown_root_key' | 'later_version' }
 
 export function sealRefreshToken(macKeyOf: MacKeyOf, token: RefreshToken): string {
@@ -77,14 +77,13 @@ export function openRefreshToken(macKeyOf: MacKeyOf, text: string): OpenedRefres
   // Node's decoder skips what it does not know, so only a text that it would write itself counts.
   if (body.toString('base64url') !== encoded) return { kind: 'malformed' }
   const [ofVersion = 0] = body
-  const isLater = ofVersion > version && body.length > 5 + macBytes
-  if (!isLater && !(ofVersion === version && bodyBytes.includes(body.length))) return { kind: 'malformed' }
+  if (ofVersion > version) return { kind: 'later_version' }
+  if (ofVersion !== version || !bodyBytes.includes(body.length)) return { kind: 'malformed' }
 
   const rootKeyId = body.toString('hex', 1, 5)
   const macKey = macKeyOf(rootKeyId)
   if (!macKey) return { kind: 'unknown_root_key' }
   if (!timingSafeEqual(macOf(macKey, body), body.subarray(-macBytes))) return { kind: 'forged' }
-  if (isLater) return { kind: 'later_version' }
   return {
     kind: 'genuine',
     token: {

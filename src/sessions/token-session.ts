@@ -46,7 +46,7 @@ export async function findTokenSession(
 
 /**
  * Reads a refresh token that was presented. While this instance is behind the others, and that is all, there is no finding
- * about the token, but 503: where it is genuine and of a later version; and where it is under a root key that the file lacks,
+ * about the token, but 503: where it is of a later version; and where it is under a root key that the file lacks,
  * but for one that is long gone or was made up. The database is not asked: what it is under, it says twice a second.
  */
 export function openPresented(

@@ -77,12 +77,13 @@ const madeUpRefreshToken = fc
   })
   .map(({ macKey, ...token }) => sealRefreshToken(() => macKey, token))
 
-/** The real one as of another version, under another root key, or of another length; with the right checksum. */
+/** The real one as of no version, under another root key, or of another length; with the right checksum. */
 function otherRefreshToken({ refreshToken }: Loot): fc.Arbitrary<string> {
   const real = bytesOf(refreshToken)
   return fc
     .record({
-      version: fc.oneof(fc.constantFrom(0, 1, 2, 255), fc.nat({ max: 255 })),
+      // A later one is 503, as it is to be.
+      version: fc.constantFrom(0, 1),
       rootKeyId: fc.oneof(fc.constant(real.subarray(1, 5)), bytes(4)),
       cut: fc.nat({ max: real.length }),
       more: fc.uint8Array({ maxLength: 400 }),
