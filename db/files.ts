@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import {
   closeSync,
   copyFileSync,
@@ -10,11 +11,13 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
 } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { hostname } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
 
 /*
  * New files, as the installation's owner needs them: root may run any command on it, and what he makes must not shut the
@@ -31,7 +34,48 @@ export function openNewFile(file: string): number {
     const { uid, gid } = statSync(dirname(file))
     onlyWhereKnown(() => fchownSync(descriptor, uid, gid))
   }
+  try {
+    if (draftForm.test(file)) deleteAbandoned(file)
+  } catch {
+    // Who may write here, and not look or delete, leaves it to others.
+  }
   return descriptor
+}
+
+/**
+ * A name for what is to become the file when it is complete. It says whose it is: whoever opens the next one in that
+ * folder deletes what others have left there that were killed.
+ */
+export function draftName(file: string): string {
+  return `${file}.${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}.partial`
+}
+
+/** SQLite may have put its journal beside it. */
+const draftForm = /\.([^/\\]+)-(\d+)-[0-9a-f]{12}\.partial(-journal)?$/
+
+/** Whoever works on a file writes to it, and on another machine nobody can see who does. */
+const abandonedMilliseconds = 86_400_000
+
+/** By the file system's own clock, which has just given the new draft its time. */
+function deleteAbandoned(draft: string): void {
+  const { mtimeMs } = statSync(draft)
+  const folder = dirname(draft)
+  for (const name of readdirSync(folder)) {
+    const [, host, pid] = draftForm.exec(name) ?? []
+    if (host === undefined) continue
+    const isOurs = `.${host}`.endsWith(`.${hostname()}`)
+    const stat = statSync(join(folder, name), { throwIfNoEntry: false })
+    if (!stat || (isOurs ? isRunning(Number(pid)) : mtimeMs - stat.mtimeMs < abandonedMilliseconds)) continue
+    rmSync(join(folder, name), { force: true })
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return !isNamed(error, 'ESRCH')
+  }
 }
 
 /** Makes a folder, and those above it that are missing. Made by root, they belong to whoever has the one that they are in. */

@@ -7,8 +7,12 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  utimesSync,
+  writeFileSync,
 } from 'node:fs'
 import fs from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { hostname } from 'node:os'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { sql } from 'kysely'
@@ -16,7 +20,7 @@ import t, { type Test } from 'tap'
 import type { Database } from '../db/database.ts'
 import { openDatabase } from '../db/engines/open-database.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root-key-file.ts'
-import { commandLine, type CommandLine } from './cli.ts'
+import { commandLine, issuer, mainFile, type CommandLine } from './cli.ts'
 
 const nobody = 65_534
 const isRoot = process.geteuid?.() === 0
@@ -200,4 +204,81 @@ t.test('a backup of which the audit trail cannot be told is there, and the comma
   t.match(await copy.sql.selectFrom('installation').select('backed_up_at').execute(), [
     { backed_up_at: Number },
   ])
+})
+
+t.test('what was killed while it wrote a file leaves nothing behind the next one', async t => {
+  const { home, call } = commandLine(t)
+  t.match(await call('db migrate'), { code: 0 })
+  const ended = spawnSync(process.execPath, ['-e', '']).pid
+  const longAgo = new Date(Date.now() - 2 * 86_400_000)
+  for (const [folder, file, command] of [
+    [home, 'backup.sqlite', `db backup ${join(home, 'next.sqlite')}`],
+    [join(home, 'keys'), 'root.key', 'key rotate-root'],
+  ] as const) {
+    const put = (owner: string, beside = '') => {
+      const name = `${file}.${owner}-0123456789ab.partial${beside}`
+      writeFileSync(join(folder, name), 'half')
+      return name
+    }
+    const left = [
+      put(`${hostname()}-${ended}`),
+      put(`${hostname()}-${ended}`, '-journal'),
+      put('elsewhere-1'),
+    ]
+    utimesSync(join(folder, left[2] ?? ''), longAgo, longAgo)
+    const kept = [
+      put(`${hostname()}-${process.pid}`),
+      put(`elsewhere-${ended}`),
+      put(`my${hostname()}-${ended}`),
+    ]
+    const own = `${file}.partial`
+    writeFileSync(join(folder, own), 'of somebody else')
+    t.match(await call(command), { code: 0 }, command)
+    const names = readdirSync(folder)
+    t.strictSame(
+      left.filter(name => names.includes(name)),
+      [],
+      'what nobody works on any more is gone',
+    )
+    t.strictSame(
+      names.filter(name => name.includes('partial')).sort(),
+      [...kept, own].sort(),
+      'and what somebody may work on, or has nothing to do with it, stays',
+    )
+  }
+})
+
+t.test('a disk that is full leaves no half of a file', async t => {
+  const { home, call } = commandLine(t)
+  t.match(await call('db migrate'), { code: 0 })
+  const names = () =>
+    readdirSync(home, { recursive: true, encoding: 'utf8' }).filter(name => !/sqlite-(wal|shm)$/.test(name))
+  const before = names().sort()
+  const { fsyncSync } = fs
+  fs.fsyncSync = () => {
+    throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+  }
+  syncBuiltinESMExports()
+  try {
+    for (const args of [
+      'key rotate-root',
+      `client create --id a --grant client_credentials --secret-file ${join(home, 'a.secret')}`,
+      `client create --id a --grant client_credentials --new-key ${join(home, 'a.jwk')}`,
+    ]) {
+      t.match(await call(args), { code: 1, stderr: /the disk is full/ }, args)
+      t.strictSame(names().sort(), before, args)
+    }
+  } finally {
+    fs.fsyncSync = fsyncSync
+    syncBuiltinESMExports()
+  }
+  // SQLite writes by itself: no file may grow beyond 64 kB, as if there were no more room.
+  const backup = `ulimit -f 128; exec "$0" ${mainFile} db backup ${join(home, 'backup.sqlite')}`
+  const full = spawnSync('sh', ['-c', backup, process.execPath], {
+    env: { MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
+    encoding: 'utf8',
+  })
+  t.match(full, { status: 1, stderr: /mintmark db backup: / })
+  t.strictSame(names().sort(), before)
+  t.match(await call(`db backup ${join(home, 'backup.sqlite')}`), { code: 0 }, 'and with room it is made')
 })

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, rmSync, statSync } from 'node:fs'
 import SqliteFile from 'better-sqlite3'
-import { nameNewFile, openNewFile, syncFile, syncFolderOf } from '../files.ts'
+import { draftName, nameNewFile, openNewFile, syncFile, syncFolderOf } from '../files.ts'
 
 /** 16 MiB between two looks at the progress. */
 const pagesAtOnce = 4096
@@ -19,7 +19,7 @@ export async function backupDatabase(
   onProgress: OnProgress,
 ): Promise<number> {
   if (existsSync(target)) throw Object.assign(new Error(`${target} exists`), { code: 'EEXIST', path: target })
-  const partial = `${target}.partial`
+  const partial = draftName(target)
   await copyDatabaseFile(file, partial, onProgress, copy => {
     copy.prepare('update installation set backed_up_at = ?').run(now)
   })
@@ -48,7 +48,7 @@ export async function copyDatabaseFile(
     finishCopy(target, finish)
     syncFile(target)
   } catch (error) {
-    rmSync(target, { force: true })
+    for (const beside of ['', '-journal']) rmSync(target + beside, { force: true })
     throw error
   }
 }

@@ -11,7 +11,15 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
-import { isNamed, likeFile, makeFolder, nameNewFile, openNewFile, syncFolderOf } from '../../db/files.ts'
+import {
+  draftName,
+  isNamed,
+  likeFile,
+  makeFolder,
+  nameNewFile,
+  openNewFile,
+  syncFolderOf,
+} from '../../db/files.ts'
 import { ConfigError } from '../config.ts'
 
 export interface RootKeyFile {
@@ -151,7 +159,7 @@ function entryOf(id: string, key: Buffer): string {
 
 /** A file that takes the place of another is as that one is. */
 function writeDraft(file: string, text: string, like?: string): string {
-  const draft = `${file}.${randomBytes(6).toString('hex')}`
+  const draft = draftName(file)
   const descriptor = openNewFile(draft)
   try {
     writeFileSync(descriptor, text)
