@@ -11,6 +11,7 @@ import { checkDatabase } from './doctor-database.ts'
 import { checkAddresses } from './doctor-addresses.ts'
 import { checkKeys, checkPolicy } from './doctor-keys.ts'
 import { checkRootKeys } from './doctor-root-keys.ts'
+import { checkRows } from './doctor-rows.ts'
 import { checkSweeper } from './doctor-sweeper.ts'
 import { checkUsernames } from './doctor-users.ts'
 import { describeError } from './failures.ts'
@@ -39,6 +40,7 @@ const outerChecks: readonly Check<Config>[] = [
 /** Need the installation. */
 const innerChecks: readonly Check<Installation>[] = [
   { name: 'database', run: checkDatabase },
+  { name: 'rows', run: checkRows },
   { name: 'keys', run: checkKeys },
   { name: 'key policy', run: checkPolicy },
   { name: 'root key', run: checkRootKeys },
