@@ -8,7 +8,7 @@ import { findInstallation, insertInstallation } from '../db/installation.ts'
 import { migrate, schemaStatus } from '../db/migrate.ts'
 import { listRootKeys } from '../db/root-keys.ts'
 import { ConfigError, type Config } from './config.ts'
-import { makeRootKeyFile } from './keys/root-key-file.ts'
+import { makeRootKeyFile, readRootKeyFile } from './keys/root-key-file.ts'
 import { readRootKeys, type RootKeys } from './keys/root-key.ts'
 
 /** A database, the root keys that fit it, and what the database says of itself. */
@@ -51,6 +51,8 @@ export async function openInstallation(
       `there is no database at ${databaseUrl.file}: \`mintmark db migrate\` makes one, or set MINTMARK_HOME`,
     )
   }
+  // Before anything is made: a root key that is there may be wrong.
+  if (isNewFile && existsSync(rootKeyFile)) readRootKeyFile(config)
   if (isNewFile) makeFolder(dirname(databaseUrl.file))
   const db = openDatabase(databaseUrl, { ...databaseOptions(config), isPatient })
   try {

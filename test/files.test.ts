@@ -3,6 +3,7 @@ import {
   chownSync,
   existsSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -21,6 +22,7 @@ import type { Database } from '../db/database.ts'
 import { openDatabase } from '../db/engines/open-database.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root-key-file.ts'
 import { commandLine, issuer, mainFile, type CommandLine } from './cli.ts'
+import { describeError } from '../src/commands/failures.ts'
 
 const nobody = 65_534
 const isRoot = process.geteuid?.() === 0
@@ -281,4 +283,19 @@ t.test('a disk that is full leaves no half of a file', async t => {
   t.match(full, { status: 1, stderr: /mintmark db backup: / })
   t.strictSame(names().sort(), before)
   t.match(await call(`db backup ${join(home, 'backup.sqlite')}`), { code: 0 }, 'and with room it is made')
+})
+
+t.test('a first start that is refused for its root key has made nothing', async t => {
+  const { home, call } = commandLine(t)
+  mkdirSync(join(home, 'keys'))
+  writeFileSync(join(home, 'keys/root.key'), 'hunter2', { mode: 0o600 })
+  t.match(await call('db migrate'), { code: 1, stderr: /line 1 of .* is not a root key/ })
+  t.strictSame(readdirSync(home), ['keys'])
+})
+
+t.test('what the file system cannot do for SQLite is said in words', async t => {
+  for (const code of ['SQLITE_IOERR_SHMOPEN', 'SQLITE_IOERR_SHMMAP', 'SQLITE_IOERR_LOCK']) {
+    const error = Object.assign(new Error('disk I/O error'), { code })
+    t.match(describeError(error), /share memory and locks, .*: put the database on a local disk$/, code)
+  }
 })

@@ -26,6 +26,10 @@ const sentences: ReadonlyMap<string, string> = new Map([
     'SQLITE_CANTOPEN',
     'the database file cannot be opened: make it and its directory readable and writable for this user',
   ],
+  ...['SQLITE_IOERR_SHMOPEN', 'SQLITE_IOERR_SHMMAP', 'SQLITE_IOERR_LOCK'].map((code): [string, string] => [
+    code,
+    'the file system does not let processes share memory and locks, as SQLite needs: put the database on a local disk',
+  ]),
   ['SQLITE_NOTADB', 'the database file is not an SQLite database: put it aside and restore a backup'],
   ['SQLITE_CORRUPT', 'the database file is damaged: put it aside and restore a backup'],
   ['SQLITE_FULL', 'the disk is full; nothing was changed'],
