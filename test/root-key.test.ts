@@ -12,13 +12,16 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
+import type { KyselyPlugin } from 'kysely'
 import t from 'tap'
 import { findInstallation } from '../db/installation.ts'
 import { changeRootKey, findRootKeyUse, listRootKeys } from '../db/root-keys.ts'
 import { listSigningKeys } from '../db/signing-keys.ts'
 import { findUser } from '../db/users.ts'
 import { revokeAll, revokeKey } from '../src/keys/emergency.ts'
+import { openKeyRing } from '../src/keys/key-ring.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root-key-file.ts'
 import { readRootKeys } from '../src/keys/root-key.ts'
 import { replacedRootKey, rotateRootKey } from '../src/keys/root-rotation.ts'
@@ -296,9 +299,30 @@ t.test(
     cpSync(one.ctx.config.rootKeyFile, ownFile)
     const far = await startServer(t, { ...besideEnv(one), MINTMARK_ROOT_KEY_FILE: ownFile })
     const web = await one.client('web', { isPublic: true })
+    const job = await one.client('job')
     const ada = await one.user('ada')
+    await far.ctx.registry.follow()
     await rotate(one)
-    for (const server of [one, far]) await server.follow()
+    await one.follow()
+
+    // Before the other one has heard of it.
+    const early = await one.logIn(web, ada)
+    for (const [path, form] of [
+      ['/token', { grant_type: 'refresh_token', refresh_token: early.refresh_token }],
+      ['/revoke', { token: early.refresh_token }],
+      ['/introspect', { token: early.refresh_token }],
+    ] as const) {
+      const caller = path === '/introspect' ? job : web
+      const title = `${path}: invariant 1, a token of a root key that was taken up just now`
+      isOAuthError(
+        t,
+        await far.post(path, { ...form, ...caller.form }),
+        503,
+        'temporarily_unavailable',
+        title,
+      )
+    }
+    await far.follow()
 
     const here = await one.logIn(web, ada)
     isOAuthError(
@@ -455,6 +479,41 @@ await forEachEngine(
       'temporarily_unavailable',
       'a server that has not heard of the database cannot tell',
     )
+  },
+)
+
+t.test(
+  'invariant 8: however many tokens of unknown root keys are made up, the database is asked as seldom',
+  async t => {
+    const { ctx } = await startServer(t)
+    let looks = 0
+    const counting: KyselyPlugin = {
+      transformQuery: ({ node }) => node,
+      transformResult: async ({ result }) => {
+        looks++
+        return result
+      },
+    }
+    const db = { ...ctx.db, sql: ctx.db.sql.withPlugin(counting) }
+    const keys = await openKeyRing({ ...ctx, db, steady: () => 0 })
+    looks = 0
+    const many = await Promise.allSettled(Array.from({ length: 500 }, () => keys.readRootKeyId()))
+    t.equal(looks, 1, 'whoever asks at once shares a look')
+    const told = many.filter(one => one.status === 'fulfilled')
+    t.strictSame(new Set(told.map(({ value }) => value)), new Set([ctx.rootKeys.currentId]))
+    t.equal(told.length, 100, 'in a flood only so many wait')
+    t.match(
+      many.filter(one => one.status === 'rejected').map(({ reason }) => reason.status),
+      Array(400).fill(503),
+      'and the others may come again',
+    )
+    const first = keys.readRootKeyId()
+    await setImmediate()
+    const other = addRootKey(ctx.config.rootKeyFile) ?? ''
+    await changeRootKey(ctx.db, ctx.now(), () => other)
+    t.ok(await first)
+    t.equal(await keys.readRootKeyId(), other, 'and nobody gets what was read before he asked')
+    t.equal(looks, 3)
   },
 )
 

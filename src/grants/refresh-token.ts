@@ -30,7 +30,7 @@ import type { Grant, Granted } from './grant.ts'
  * is computed from the token presented, so a request that is repeated gets the same one.
  */
 export const refreshToken: Grant = async (ctx, client, form, caller, confirmation) => {
-  const opened = openPresented(ctx, required(form, 'refresh_token'))
+  const opened = await openPresented(ctx, required(form, 'refresh_token'))
   if (opened.kind !== 'genuine') throw refused(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
   const keyThumbprint = boundKey(client, confirmation)
   if (!isBoundTo(opened.token, keyThumbprint)) throw refused('the token is bound to a key that was not shown')

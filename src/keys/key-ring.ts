@@ -36,6 +36,8 @@ export interface KeyRing {
   isConfirmed(): boolean
   /** Reads the rings anew if something has changed, and takes the steps that are due. */
   follow(): Promise<void>
+  /** The root key that the database is under now. However many ask, it is looked for ten times a second at the most. */
+  readRootKeyId(): Promise<string | undefined>
 }
 
 export interface Jwks {
@@ -117,6 +119,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
     plan: follower.plan,
     isConfirmed: follower.isConfirmed,
     follow: follower.follow,
+    readRootKeyId: follower.readRootKeyId,
   }
 }
 

@@ -11,6 +11,8 @@ import {
   retireSigningKey,
 } from '../../db/signing-keys.ts'
 import { auditEntry } from '../audit-trail.ts'
+import { unavailable } from '../errors.ts'
+import { pause } from '../pause.ts'
 import { algorithms } from './algorithms.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
 import type { KeyRingOptions } from './key-ring.ts'
@@ -31,6 +33,11 @@ export interface RingFollower {
   readonly plan: () => ReadonlyMap<string, KeyPlan>
   /** Reads the rings anew if something has changed, and takes the steps that are due. Calls that overlap share one run. */
   readonly follow: () => Promise<void>
+  /**
+   * The root key that the database is under, by a look at it that begins only now. Calls share looks, of which there are ten a
+   * second at the most; throws `temporarily_unavailable` (503) where too many wait for one.
+   */
+  readonly readRootKeyId: () => Promise<string | undefined>
 }
 
 interface Known {
@@ -111,6 +118,30 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
     plan: () => planOf(known, now()),
     isConfirmed: () => steady() - confirmedAt <= followBoundSeconds,
     follow: () => (following ??= follow().finally(() => (following = undefined))),
+    readRootKeyId: askedAnew(100, async () => (await findInstallation(db))?.root_key_id),
+  }
+}
+
+/** So many wait for one look: in a flood, whoever waits takes a place that others need. */
+const waitingMax = 100
+
+/** Whoever asks gets what was asked for after he did: with all who wait, and so many milliseconds after the last time. */
+function askedAnew<T>(milliseconds: number, ask: () => Promise<T>): () => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  let next: Promise<T> | undefined
+  let waiting = 0
+  return async () => {
+    if (waiting >= waitingMax)
+      throw unavailable('too many refresh tokens name root keys that are not known here')
+    waiting++
+    next ??= last.then(() => {
+      next = undefined
+      waiting = 0
+      const answer = ask()
+      last = Promise.allSettled([answer, pause(milliseconds)])
+      return answer
+    })
+    return next
   }
 }
 

@@ -46,23 +46,32 @@ export async function findTokenSession(
 
 /**
  * Reads a refresh token that was presented. While this instance is behind the others, and that is all, there is no finding
- * about the token, but 503: where it is of a later version; and where it is under a root key that the file lacks,
- * but for one that is long gone or was made up. The database is not asked: what it is under, it says twice a second.
+ * about the token, but 503: where it is of a later version; and where it is under a root key that the file lacks, but for
+ * one that is long gone or was made up.
  */
-export function openPresented(
+export async function openPresented(
   { rootKeys, keys }: Pick<Context, 'rootKeys' | 'keys'>,
   text: string,
-): OpenedRefreshToken {
-  const opened = openRefreshToken(rootKeys.macKeyOf, text)
-  if (opened.kind === 'unknown_root_key' && (rootKeys.isBehind() || !keys.isConfirmed()))
-    throw unavailable('a refresh token names a root key that is not known here yet')
+): Promise<OpenedRefreshToken> {
+  let opened = openRefreshToken(rootKeys.macKeyOf, text)
+  if (opened.kind === 'unknown_root_key') {
+    if (rootKeys.isBehind() || !keys.isConfirmed() || !(await hasCurrentRootKey({ rootKeys, keys })))
+      throw unavailable('a refresh token names a root key that is not known here yet')
+    opened = openRefreshToken(rootKeys.macKeyOf, text) // the key may have come into the file meanwhile
+  }
   if (opened.kind === 'later_version')
     throw unavailable('a refresh token is one that only a later version of this program can read')
   return opened
 }
 
+/** Another instance may have taken a new root key up, and made this token, since the database was last heard of. */
+async function hasCurrentRootKey({ rootKeys, keys }: Pick<Context, 'rootKeys' | 'keys'>): Promise<boolean> {
+  const id = await keys.readRootKeyId()
+  return id !== undefined && rootKeys.has(id)
+}
+
 async function ofRefreshToken(ctx: Context, text: string): Promise<TokenSession> {
-  const opened = openPresented(ctx, text)
+  const opened = await openPresented(ctx, text)
   if (opened.kind !== 'genuine') return none(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
   const { token } = opened
   const { sessionId, secret } = token
