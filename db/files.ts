@@ -89,10 +89,23 @@ export function makeFolder(path: string, mode?: number): void {
   }
 }
 
-/** Gives a new file the owner, group and mode of the one that it replaces; throws `EPERM` where this user may not. */
+/**
+ * Opens a file of ours to write to it. Whoever has the folder may have put a link of that name there meanwhile, and root
+ * would give him what it leads to: then it throws `ELOOP`.
+ */
+export function openOwn(file: string): number {
+  return openSync(file, constants.O_RDWR | constants.O_NOFOLLOW) // Windows has no such flag, and no root
+}
+
+/**
+ * Gives a new file the owner, group and mode of the one that it replaces; throws `EPERM` where this user may not, and where
+ * it is no new file but another's, of which somebody has made a hard link.
+ */
 export function likeFile(descriptor: number, file: string): void {
   const { uid, gid, mode } = statSync(file)
   const own = fstatSync(descriptor)
+  if (own.nlink > 1)
+    throw Object.assign(new Error(`EPERM: what is to replace ${file} is another file`), { code: 'EPERM' })
   // First: it takes back some bits of the mode.
   if (own.uid !== uid || own.gid !== gid) fchownSync(descriptor, uid, gid)
   fchmodSync(descriptor, mode & 0o777)
@@ -117,7 +130,7 @@ export function nameNewFile(draft: string, file: string): void {
 export function nameTwice(file: string, second: string): void {
   if (tryLink(file, second)) return
   copyFileSync(file, second, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
-  const descriptor = openSync(second, 'r+')
+  const descriptor = openOwn(second)
   try {
     likeFile(descriptor, file)
     fsyncSync(descriptor)

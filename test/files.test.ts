@@ -2,12 +2,14 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -18,6 +20,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
+import { replaceDatabase } from '../db/backups/replace.ts'
 import type { Database } from '../db/database.ts'
 import { openDatabase } from '../db/engines/open-database.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root-key-file.ts'
@@ -90,6 +93,29 @@ t.test(
     t.strictSame([uid, gid], [65_533, 65_532], 'what is replaced keeps its own')
   },
 )
+
+for (const [kind, link, code] of [
+  ['a symbolic link', symlinkSync, 'ELOOP'],
+  ['a hard link', linkSync, 'EPERM'],
+] as const) {
+  t.test(
+    `whoever has the folder gets nothing of root's, who restores there: ${kind} in the place of the copy`,
+    { skip: isRoot ? false : 'nobody but root can give files away' },
+    async t => {
+      const folder = t.testdir({ victim: 'of root alone', home: {} })
+      const [victim, file] = [join(folder, 'victim'), join(folder, 'home/db.sqlite')]
+      chmodSync(victim, 0o600)
+      const open = openDatabase({ engine: 'sqlite', file })
+      await sql`create table some (row integer)`.execute(open.sql)
+      await open.close()
+      chownSync(file, nobody, nobody)
+      link(victim, `${file}.restoring`)
+      t.throws(() => replaceDatabase(file, `${file}.restoring`, `${file}.kept`), { code })
+      const { uid, mode } = statSync(victim)
+      t.strictSame([uid, mode & 0o777], [0, 0o600])
+    },
+  )
+}
 
 /** As a file system says it that has none: SMB, exFAT, some of FUSE. */
 function withoutHardLinks(t: Test, code: string): void {

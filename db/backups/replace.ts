@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync, readSync, renameSync } from 'node:fs'
 import SqliteFile from 'better-sqlite3'
 import { isBusy } from '../engines/sqlite.ts'
-import { likeFile, nameTwice, syncFolderOf } from '../files.ts'
+import { likeFile, nameTwice, openOwn, syncFolderOf } from '../files.ts'
 
 /** Whether the embedded database may be replaced: not while a process has it open. */
 export type FileState = 'missing' | 'unused' | 'used' | 'damaged'
@@ -40,7 +40,7 @@ export function replaceDatabase(
 }
 
 function swap(file: string, copy: string, kept: string, beforeSwap: () => void): void {
-  const descriptor = openSync(copy, 'r+')
+  const descriptor = openOwn(copy)
   try {
     likeFile(descriptor, file)
   } finally {
