@@ -21,8 +21,8 @@ export interface RevocationPlan {
 /** How often an epoch may have been raised since the backup: each takes a command of an administrator. */
 const raisesMax = 1000
 
-/** What two clocks may differ by, in seconds. */
-const skewSeconds = 60
+/** How far ahead the clock may have been by which a line was written, before it was set back: seconds. */
+const aheadMaxSeconds = 86_400
 
 /** Looks what of the revocations the database does not know yet, and changes nothing. */
 export async function planRevocations(
@@ -39,7 +39,7 @@ export async function planRevocations(
   const epochOf = (revocation: LoggedRevocation) => ('epoch' in revocation ? revocation.epoch : 0)
 
   const judge = async (revocation: LoggedRevocation): Promise<'done' | 'wanted' | 'implausible'> => {
-    if (revocation.at > now + skewSeconds) return 'implausible'
+    if (revocation.at > now + aheadMaxSeconds) return 'implausible'
     switch (revocation.event) {
       case 'sessions_revoked':
         return 'wanted'
