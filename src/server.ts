@@ -51,6 +51,8 @@ export async function startServer(config: Config, now: () => number, log: Log): 
     const app = buildApp(ctx)
     const stopJobs = startJobs(ctx)
     try {
+      // A start is done in few turns of the event loop: a signal that came meanwhile is obeyed before anybody is served.
+      await pause(0)
       await app.listen({ host: config.host, port: config.port })
     } catch (error) {
       await stopJobs()

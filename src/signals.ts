@@ -16,27 +16,37 @@ const ignored: readonly NodeJS.Signals[] = ['SIGUSR1', 'SIGUSR2']
 const sameMilliseconds = 500
 
 /**
- * Obeys signals from now on: whoever has taken them is told of the first, and any other ends the process at once. Before all
- * else, since the first process of a container (PID 1) is ended by none that it has no handler for.
+ * Obeys signals from now on: whoever has taken them is told of the first, and any other ends the process at once. Where nobody
+ * has taken them the system does that by itself, also in the middle of a step of ours; but it ends the first process of a
+ * container (PID 1) by none that it has no handler for. So this comes before all else.
  */
 export function obeySignals(): OnSignal {
   let taker: ((signal: EndSignal) => void) | undefined
   let takenAt = -Infinity
-  for (const signal of ignored) process.on(signal, () => {})
-  for (const signal of ending) {
-    process.on(signal, () => {
-      const handle = taker
-      taker = undefined
-      if (handle) {
-        takenAt = performance.now()
-        handle(signal)
-      } else if (performance.now() - takenAt > sameMilliseconds) endBy(signal)
-    })
+  const obey = (signal: EndSignal) => {
+    const handle = taker
+    taker = undefined
+    if (handle) {
+      takenAt = performance.now()
+      handle(signal)
+    } else if (performance.now() - takenAt > sameMilliseconds) endBy(signal)
   }
+  const listen = () => {
+    for (const signal of ending) process.on(signal, obey)
+  }
+  const leave = () => {
+    for (const signal of ending) process.off(signal, obey)
+  }
+
+  for (const signal of ignored) process.on(signal, () => {})
+  if (process.pid === 1) listen()
   return handle => {
+    if (process.pid !== 1 && !taker) listen()
     taker = handle
     return () => {
-      if (taker === handle) taker = undefined
+      if (taker !== handle) return
+      taker = undefined
+      if (process.pid !== 1) leave()
     }
   }
 }

@@ -270,6 +270,39 @@ t.test('whoever is connected, it ends: without a request, and byte by byte', asy
   t.equal(await end(child), 'exit 0')
 })
 
+t.test('a command is ended in the middle of a step that holds up its event loop', async t => {
+  const busy = `import { writeSync } from 'node:fs'
+    import { obeySignals } from ${JSON.stringify(join(mainFile, '../signals.ts'))}
+    obeySignals()(() => {})()
+    writeSync(1, 'busy')
+    for (;;);`
+  // By another program, since tap puts handlers of its own into each Node.js that a test starts.
+  const command = ['-u', 'NODE_OPTIONS', process.execPath, '--input-type=module', '--eval', busy]
+  const child = spawn('env', command, { stdio: ['ignore', 'pipe', 'ignore'] })
+  t.teardown(() => void child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  child.kill('SIGTERM')
+  t.equal(await end(child), 'SIGTERM')
+})
+
+t.test('dev --json says what there is to try', async t => {
+  const { start } = commandLine(t)
+  const child = start(['dev', '--json'], { MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0' })
+  child.stderr.resume()
+  let said = ''
+  for await (const chunk of child.stdout) {
+    said += String(chunk)
+    if (said.endsWith('}\n')) break
+  }
+  const { url, demo } = JSON.parse(said)
+  const form = { grant_type: 'password', ...demo }
+  const answer = await fetch(`${url}/token`, { method: 'POST', body: new URLSearchParams(form) })
+  t.match(await answer.json(), { token_type: 'Bearer' })
+  t.match(demo.curl, `curl -sS ${url}/token -u demo:${demo.client_secret} `)
+  child.kill('SIGTERM')
+  t.equal(await end(child), 'exit 0')
+})
+
 t.test('serve --json says where it listens', async t => {
   const { start } = commandLine(t)
   const child = start(['serve', '--json'], {

@@ -9,6 +9,7 @@ import type { Context } from '../context.ts'
 import { openLog } from '../log.ts'
 import { hashSecret, newClientSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { command, verb, type Terminal } from './command.ts'
+import { describeServer } from './serve.ts'
 
 const demoResource = 'https://api.example'
 const demoScope = 'read write'
@@ -22,7 +23,7 @@ export function devCommand(program: Command, terminal: Terminal): void {
   verb(program, 'dev', 'run the server, with a demo client and user in an empty database', [
     'mintmark dev',
   ]).action(
-    command(terminal, async ({ env, workingDirectory, now, stdout, stderr, onSignal }) => {
+    command(terminal, async ({ env, workingDirectory, now, stdout, stderr, onSignal }, { json }) => {
       // Nobody stands before it who would have to learn that it ends.
       const settings = loadConfig({ MINTMARK_DRAIN: '0', ...env }, workingDirectory)
       const { startServer, untilSignal } = await import('../server.ts')
@@ -37,7 +38,11 @@ export function devCommand(program: Command, terminal: Terminal): void {
         '',
         'Ctrl-C ends the server.',
       ]
-      stdout.write(`${lines.join('\n')}\n`)
+      const document = {
+        ...describeServer(server, settings),
+        demo: demo ? describeDemo(server.url, demo) : null,
+      }
+      stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${lines.join('\n')}\n`)
       await untilSignal(server, onSignal)
     }),
   )
@@ -86,12 +91,17 @@ async function addDemo(ctx: Context): Promise<Demo | undefined> {
   return isFirst ? demo : undefined
 }
 
-function firstSteps(url: string, { clientSecret, password }: Demo): string[] {
-  return [
-    'A first token (shown this once; only hashes are stored):',
-    '',
-    `curl -sS ${url}/token -u ${demoName}:${clientSecret} -d grant_type=password -d username=${demoName} -d password=${password}`,
-  ]
+function firstSteps(url: string, demo: Demo): string[] {
+  return ['A first token (shown this once; only hashes are stored):', '', curlOf(url, demo)]
+}
+
+function curlOf(url: string, { clientSecret, password }: Demo): string {
+  return `curl -sS ${url}/token -u ${demoName}:${clientSecret} -d grant_type=password -d username=${demoName} -d password=${password}`
+}
+
+function describeDemo(url: string, demo: Demo) {
+  const { clientSecret: client_secret, password } = demo
+  return { client_id: demoName, client_secret, username: demoName, password, curl: curlOf(url, demo) }
 }
 
 function laterSteps(home: string): string[] {

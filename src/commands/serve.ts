@@ -15,14 +15,14 @@ export function serveCommand(program: Command, terminal: Terminal): void {
       // Loaded only now: it is a third of all code, and no other command needs it.
       const { startServer, untilSignal } = await import('../server.ts')
       const server = await startServer(settings, now, openLog(settings.logLevel, stderr))
-      if (json) stdout.write(`${JSON.stringify(describe(server, settings), null, 2)}\n`)
+      if (json) stdout.write(`${JSON.stringify(describeServer(server, settings), null, 2)}\n`)
       await untilSignal(server, onSignal)
     }),
   )
 }
 
 /** Where it serves, for a program that has started it. */
-function describe({ url }: Server, { issuer, metricsHost, metricsPort }: Config) {
+export function describeServer({ url }: Server, { issuer, metricsHost, metricsPort }: Config) {
   return {
     issuer,
     url,
