@@ -65,7 +65,7 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
     .option('--new-key <file>', 'make a key, and write its private half there (mode 0600)')
     .option(
       '--keep-old <duration>',
-      'how long its secret still works; without it ends now',
+      'how long its secret still works; without it, the secret ends now',
       duration(1, 90 * day),
     )
     .action(
