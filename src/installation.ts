@@ -179,10 +179,13 @@ function refuseMoved(record: InstallationTable): void {
 }
 
 function refuseStranger(config: Config, record: InstallationTable): void {
-  if (record.issuer !== config.issuer) {
-    throw new ConfigError(
-      `this database belongs to the issuer ${record.issuer}, but MINTMARK_ISSUER is ${config.issuer}: ` +
-        'set it back, or if the installation has a new name, see `mintmark db adopt --help`',
-    )
-  }
+  if (record.issuer === config.issuer) return
+  // Where it is not set, it follows the port.
+  const port = /^http:\/\/127\.0\.0\.1:(\d+)$/.exec(record.issuer)?.[1]
+  const isOfPort = port !== undefined && config.issuer === `http://127.0.0.1:${config.port}`
+  throw new ConfigError(
+    `this database belongs to the issuer ${record.issuer}, but MINTMARK_ISSUER is ${config.issuer}: ` +
+      `${isOfPort ? `set MINTMARK_PORT=${port}, which it follows` : 'set it back'}, ` +
+      'or if the installation has a new name, see `mintmark db adopt --help`',
+  )
 }

@@ -1,4 +1,5 @@
-import type { AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
 import { openAuditTrail } from './audit-trail.ts'
@@ -40,6 +41,7 @@ export interface Server {
 
 /** Opens everything, makes or migrates the database, and listens. */
 export async function startServer(config: Config, now: () => number, log: Log): Promise<Server> {
+  await refuseTakenAddress(config)
   const installation = await openInstallation(config, now, { mayCreate: true })
   try {
     const standing = openStanding({ db: installation.db, now, log })
@@ -75,6 +77,14 @@ export async function startServer(config: Config, now: () => number, log: Log): 
     await installation.db.close()
     throw error
   }
+}
+
+/** Before anything is made: a new installation has the issuer of its port, and is refused under another one. */
+async function refuseTakenAddress({ host, port }: Config): Promise<void> {
+  const holder = createServer().listen(port, host)
+  await once(holder, 'listening')
+  holder.close()
+  await once(holder, 'close')
 }
 
 /** How long requests may take that are under way when the server closes, and whoever is connected and asks nothing. */

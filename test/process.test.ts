@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, openSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { openDestination, openLog } from '../src/log.ts'
 import { commandLine, issuer, mainFile } from './cli.ts'
-import { freePort } from './free-port.ts'
+import { freePort, holdPort } from './free-port.ts'
 import { startKeepingProxy } from './keeping-proxy.ts'
 
 /** Starts `mintmark` with streams of the test's own, and kills it in the end. */
@@ -387,3 +387,28 @@ t.test('a command whose reader has gone away does what it was told to', async t 
   const status = await call('db status --json', { env: { MINTMARK_ISSUER: 'https://new.example' } })
   t.match(status.json(), { issuer: 'https://new.example' }, home)
 })
+
+t.test(
+  'a start on a port that is taken makes nothing, and the port of before is named where another is set',
+  async t => {
+    const { port, release } = await holdPort()
+    t.teardown(release)
+    const { home, run, call } = commandLine(t, join(t.testdir(), 'home'))
+    const env = (port: number | string) => ({
+      MINTMARK_ISSUER: '',
+      MINTMARK_PORT: String(port),
+      MINTMARK_METRICS_PORT: '0',
+    })
+    for (const command of ['serve', 'dev']) {
+      const outcome = await run(command, { env: env(port) })
+      t.match(outcome, { code: 1, stderr: /the address is in use/ }, command)
+    }
+    t.notOk(existsSync(home), 'there is no installation yet')
+    await call('db migrate', { env: env(9415) })
+    t.match(await call('client list', { env: env(9417) }), {
+      code: 1,
+      stderr:
+        /belongs to the issuer http:\/\/127\.0\.0\.1:9415, .* set MINTMARK_PORT=9415, which it follows, or/,
+    })
+  },
+)
