@@ -63,6 +63,8 @@ export async function startMintmark({
     MINTMARK_HOME: home,
     MINTMARK_PORT: '0',
     MINTMARK_METRICS_PORT: String(metricsPort),
+    // Nobody has to learn that it ends.
+    MINTMARK_DRAIN: '0',
     ...env,
   }
   // Only for a new embedded database does the server make one by itself.
