@@ -55,12 +55,15 @@ export async function reviveBackup(
     now,
     nextPosition,
     isSeenTo,
+    hasServed = false,
   }: {
     readonly madeAt: number
     readonly now: number
     readonly nextPosition: number
     /** Whether somebody has decided what becomes of what was revoked since. */
     readonly isSeenTo: boolean
+    /** Whether servers have gone on with it meanwhile: then the limits of sessions that were refreshed are right. */
+    readonly hasServed?: boolean
   },
 ): Promise<boolean> {
   const age = Math.max(0, now - madeAt)
@@ -77,8 +80,8 @@ export async function reviveBackup(
         expires_at: fragment`case when expires_at + ${age} < absolute_expires_at then expires_at + ${age} else absolute_expires_at end`,
       })
       .where('expires_at', '>', madeAt)
-      // Where servers have gone on meanwhile, the limit of those that were refreshed is right.
-      .where('rotated_at', '<=', madeAt)
+      // Elsewhere a time after the backup is that of a clock which was set back.
+      .$if(hasServed, query => query.where('rotated_at', '<=', madeAt))
       .where('revoked_at', 'is', null)
       .where('user_id', 'is not', null)
       .execute()

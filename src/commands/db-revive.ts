@@ -93,5 +93,5 @@ async function makeFit(run: Run, { db, record }: Installation, madeAt: number | 
   }
   await markAsBackup(db, madeAt)
   const nextPosition = await unusedPosition(db)
-  await reviveBackup(trail, { madeAt, now, nextPosition, isSeenTo: true })
+  await reviveBackup(trail, { madeAt, now, nextPosition, isSeenTo: true, hasServed: true })
 }
