@@ -85,8 +85,13 @@ const restoreStep = (flag: 'replay' | 'accept') =>
     async (story, world) => {
       const { backup } = story
       if (!backup) throw new Error('there is no backup')
-      await world.restore(flag)
       const { madeAt } = backup
+      // A session that has expired and is gone cannot be told from one that was revoked, and no log tells of it: it is asked about.
+      const mayBeSwept = [...backup.models.values()].some(
+        ({ end, idleEndsAt }) =>
+          end === undefined && idleEndsAt > madeAt && idleEndsAt + 7 * day <= world.now,
+      )
+      await world.restore(flag, mayBeSwept)
       const age = Math.max(0, world.now - madeAt)
       for (const session of story.sessions) {
         const earlier = backup.models.get(session)

@@ -37,8 +37,8 @@ export interface World {
   /** What is on disk at this moment is what the next server finds. */
   kill(): Promise<void>
   backup(): Promise<void>
-  /** Stops the server, restores the last backup, and starts it. */
-  restore(flag: 'replay' | 'accept'): Promise<void>
+  /** Stops the server, restores the last backup, and starts it; `mayBeSwept` accepts what no log tells of. */
+  restore(flag: 'replay' | 'accept', mayBeSwept: boolean): Promise<void>
   close(): Promise<void>
 }
 
@@ -155,13 +155,13 @@ export async function openWorld(template: string, directory: string, env: Engine
       lastBackup = fileOf(`backup-${++generation}.sqlite`)
       await command(`db backup ${lastBackup}`)
     },
-    restore: async flag => {
+    restore: async (flag, mayBeSwept) => {
       await stop()
       const log = fileOf('log')
       writeFileSync(log, lines.map(line => `${JSON.stringify(line)}\n`).join(''))
-      await command(
-        `db restore ${lastBackup} ${flag === 'replay' ? `--revocations ${log}` : '--accept-unrevoked'}`,
-      )
+      const replay = flag === 'replay' ? ` --revocations ${log} --yes` : ''
+      const accept = flag === 'accept' || mayBeSwept ? ' --accept-unrevoked' : ''
+      await command(`db restore ${lastBackup}${replay}${accept}`)
       server = await start()
     },
     close: stop,
