@@ -1,6 +1,6 @@
 import { statSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { openDatabase } from '../db/engines/open-database.ts'
+import { openDatabase } from '../db/open-database.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
 import { connections, each, wandering } from './callers.ts'
 import { load } from './load.ts'

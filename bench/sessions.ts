@@ -1,5 +1,5 @@
 import type { Database } from '../db/database.ts'
-import type { RootKeys } from '../src/keys/root-key.ts'
+import type { RootKeys } from '../src/keys/root/root-key.ts'
 import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
 

@@ -1,5 +1,6 @@
 import type { Compilable, CompiledQuery, Kysely } from 'kysely'
-import type { Database, Tables } from './database.ts'
+import type { Database } from './database.ts'
+import type { Tables } from './schema.ts'
 
 /**
  * A query that changes nothing and is built once for each database, for where requests are answered: building costs

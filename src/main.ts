@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The one file that acts when it is loaded, and the only one that reads the environment, the arguments and the clock.
 import process from 'node:process'
-import { obeySignals } from './signals.ts'
+import { obeySignals } from './commands/shell/signals.ts'
 
 const oldestNode = 24
 
@@ -29,7 +29,7 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
 } else {
   const onSignal = obeySignals()
   // Loaded only now: an older Node.js would fail on the way here, and not say why.
-  const { runCommandLine } = await import('./commands/command-line.ts')
+  const { runCommandLine } = await import('./commands/shell/command-line.ts')
   await runCommandLine(
     {
       env: process.env,

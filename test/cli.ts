@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
-import { runCommandLine } from '../src/commands/command-line.ts'
-import type { Terminal } from '../src/commands/command.ts'
+import { runCommandLine } from '../src/commands/shell/command-line.ts'
+import type { Terminal } from '../src/commands/shell/command.ts'
 
 const root = join(import.meta.dirname, '..')
 export const mainFile = join(root, 'src/main.ts')

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { changeClient, disableClient, enableClient } from '../db/clients.ts'
+import { changeClient, disableClient, enableClient } from '../db/clients/clients.ts'
 import { hashSecret } from '../src/protocol/secrets.ts'
 import { isOAuthError, startServer, testClient } from './helper.ts'
 

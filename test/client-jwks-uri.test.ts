@@ -6,7 +6,7 @@ import { createServer as createTcpServer, type AddressInfo, type Server, type So
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { fetchJwks, isJwksUri } from '../src/clients/fetch-jwks.ts'
-import { isPublicAddress, networks } from '../src/protocol/networks.ts'
+import { isPublicAddress, networks } from '../src/values/networks.ts'
 import { testCertificate } from './certificates.ts'
 import { isOAuthError, startServer, until } from './helper.ts'
 import { assertionClaims, assertionForm, signJwt, testKey, type TestKey } from './proofs.ts'

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { findClient } from '../db/clients.ts'
-import { openDatabase } from '../db/engines/open-database.ts'
+import { findClient } from '../db/clients/clients.ts'
+import { openDatabase } from '../db/open-database.ts'
 import { commandLine } from './cli.ts'
 import { testKey } from './proofs.ts'
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import t from 'tap'
-import { openDatabase } from '../db/engines/open-database.ts'
+import { openDatabase } from '../db/open-database.ts'
 import { commandLine, issuer } from './cli.ts'
 
 const api = 'https://api.example'

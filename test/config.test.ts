@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
-import { ConfigError, loadConfig, type Config } from '../src/config.ts'
-import { formatDuration, parseDuration } from '../src/protocol/duration.ts'
+import { ConfigError, loadConfig, type Config } from '../src/config/config.ts'
+import { formatDuration, parseDuration } from '../src/values/duration.ts'
 
 const load = (settings: Record<string, string>) =>
   loadConfig(

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { latestAuditEntries } from '../db/audit.ts'
 import { stopWrites } from '../db/copy/changes.ts'
 import { beginCopy, cancelCopy, findCopy, type Copy } from '../db/copy/copy.ts'
 import { drainChanges } from '../db/copy/drain.ts'
@@ -12,10 +11,12 @@ import { moveInstallation } from '../db/copy/finish.ts'
 import { copiedTables, copyPlan, rowDigest, type Row } from '../db/copy/tables.ts'
 import { copyLarge, verifyLarge } from '../db/copy/walk.ts'
 import type { Database } from '../db/database.ts'
-import { openDatabase, type DatabaseLocation } from '../db/engines/open-database.ts'
-import { migrate } from '../db/migrate.ts'
-import { findSession, revokeSession } from '../db/sessions.ts'
-import { deleteUser, insertUser } from '../db/users.ts'
+import { latestAuditEntries } from '../db/installation/audit.ts'
+import { migrate } from '../db/installation/migrate.ts'
+import { openDatabase, type DatabaseLocation } from '../db/open-database.ts'
+import { rotateSession } from '../db/sessions/rotations.ts'
+import { findSession, revokeSession } from '../db/sessions/sessions.ts'
+import { deleteUser, insertUser } from '../db/users/users.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
 import { commandLine } from './cli.ts'
 import { sharedCluster } from './engines.ts'
@@ -177,7 +178,7 @@ t.test(
     await sql`create trigger fail before insert on clients execute function fail()`.execute(to.sql)
     const failed = await cli.call(args)
     t.match([failed.code, failed.stderr], [1, /unexpected: no /])
-    t.ok(await from.rotateSession(rotationOf(id)), 'the source takes writes again')
+    t.ok(await rotateSession(from, rotationOf(id)), 'the source takes writes again')
     t.equal((await from.sql.selectFrom('installation').select('moved_at').execute())[0]?.moved_at, null)
     await sql`drop trigger fail on clients`.execute(to.sql)
 
@@ -188,12 +189,12 @@ t.test(
     child.kill('SIGKILL')
     await once(child, 'close')
     await obstacle.remove()
-    t.ok(await from.rotateSession(rotationOf(id, { generation: 1 })), 'the source takes writes again')
+    t.ok(await rotateSession(from, rotationOf(id, { generation: 1 })), 'the source takes writes again')
 
     t.comment('it is given up')
     t.match((await cli.call('db copy --cancel --json')).json(), { cancelled: true })
     t.match((await cli.call('db copy --cancel --json')).json(), { cancelled: false })
-    t.ok(await from.rotateSession(rotationOf(id, { generation: 2 })))
+    t.ok(await rotateSession(from, rotationOf(id, { generation: 2 })))
     t.strictSame(await rowsOf(from, 'copy_changes'), [], 'and nothing is noted any more')
     const { stderr } = await cli.call(args)
     t.match(stderr, /has the part of a copy from another one: empty it/, 'a part is not taken for the whole')
@@ -349,7 +350,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     await copyAll(copy)
     // More than is copied at once.
     await multiply(source, 1100)
-    await source.rotateSession(rotationOf(rotated))
+    await rotateSession(source, rotationOf(rotated))
     await revokeSession(source, revoked, madeAt, 'during')
     await source.sql.deleteFrom('sessions').where('id', '=', deleted).execute()
     // Another user takes the name of one that is gone.
@@ -390,7 +391,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     await revokeSession(target, rotated, madeAt, 'after')
     t.equal((await seqs(target)).length, (await seqs(source)).length + 1, 'numbers go on there')
     await t.rejects(
-      source.rotateSession(rotationOf(rotated, { generation: 1 })),
+      rotateSession(source, rotationOf(rotated, { generation: 1 })),
       'and here nobody writes any more',
     )
     await t.rejects(revokeSession(source, ids[9] ?? kept, madeAt, 'too late'))
@@ -469,7 +470,7 @@ t.test('while the last changes are copied nobody else writes, nor for longer tha
   const other = openDatabase(here)
   t.teardown(() => other.close())
   let isAnswered = false
-  const late = other.rotateSession(rotationOf(id)).finally(() => {
+  const late = rotateSession(other, rotationOf(id)).finally(() => {
     isAnswered = true
   })
   late.catch(() => {}) // looked at below
@@ -521,7 +522,7 @@ t.test('a copy that is not like the original is not moved to', async t => {
   await verifyLarge(lacking.copy, () => {})
   await lacking.target.sql.deleteFrom('sessions').execute()
   await t.rejects(moveInstallation(lacking.copy, madeAt), /sessions has 1 rows here and 0 in the other/)
-  t.ok(await lacking.source.rotateSession(rotationOf(lacking.id)), 'and the servers go on')
+  t.ok(await rotateSession(lacking.source, rotationOf(lacking.id)), 'and the servers go on')
 
   const odd = await begin()
   await sql`create function spoil() returns trigger language plpgsql as $$ begin new.scope = 'x'; return new; end $$`.execute(
@@ -542,7 +543,7 @@ t.test('a copy that is not like the original is not moved to', async t => {
   await sql`create trigger forget before update on sessions for each row execute function forget()`.execute(
     deaf.target.sql,
   )
-  await deaf.source.rotateSession(rotationOf(deaf.id))
+  await rotateSession(deaf.source, rotationOf(deaf.id))
   await t.rejects(drainChanges(deaf.copy), /rows of sessions are not what was written/)
   await t.rejects(
     beginCopy(deaf.copy.to, deaf.copy.from, madeAt),

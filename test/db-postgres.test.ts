@@ -3,15 +3,16 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { changeClient, findClient } from '../db/clients.ts'
+import { changeClient, findClient } from '../db/clients/clients.ts'
 import type { Database } from '../db/database.ts'
 import { UnknownOutcome } from '../db/engines/batcher.ts'
-import { openDatabase, type DatabaseOptions } from '../db/engines/open-database.ts'
-import { raiseRevision, readRevision } from '../db/installation.ts'
-import { readPulse } from '../db/pulse.ts'
-import { findSession, revokeSession } from '../db/sessions.ts'
-import { findUserById } from '../db/users.ts'
-import { openStanding } from '../src/standing.ts'
+import { raiseRevision, readRevision } from '../db/installation/installation.ts'
+import { readPulse } from '../db/installation/pulse.ts'
+import { openDatabase, type DatabaseOptions } from '../db/open-database.ts'
+import { rotateSession } from '../db/sessions/rotations.ts'
+import { findSession, revokeSession } from '../db/sessions/sessions.ts'
+import { findUserById } from '../db/users/users.ts'
+import { openStanding } from '../src/installation/standing.ts'
 import { sharedCluster } from './engines.ts'
 import type { Cluster } from './postgres.ts'
 import { startProxy } from './proxy.ts'
@@ -146,13 +147,13 @@ t.test(
     })
     t.teardown(() => far.close())
     const id = await beginSession(db, userId)
-    await far.rotateSession(rotationOf(await beginSession(db, userId)))
+    await rotateSession(far, rotationOf(await beginSession(db, userId)))
 
     proxy.loseNextAnswer()
-    await t.rejects(far.rotateSession(rotationOf(id)), UnknownOutcome)
+    await t.rejects(rotateSession(far, rotationOf(id)), UnknownOutcome)
     await until(async () => (await findSession(db, id))?.generation === 1)
     t.pass('though the session has moved on')
-    t.equal(await far.rotateSession(rotationOf(id)), undefined, 'the next statement finds a new connection')
+    t.equal(await rotateSession(far, rotationOf(id)), undefined, 'the next statement finds a new connection')
 
     const lost = far.transact(async transaction => {
       await raiseRevision(transaction)
@@ -161,7 +162,7 @@ t.test(
     await t.rejects(lost, UnknownOutcome)
     await until(async () => (await readRevision(db)) === 2)
     proxy.cut()
-    const definite = far.rotateSession(rotationOf(id, { generation: 1 }))
+    const definite = rotateSession(far, rotationOf(id, { generation: 1 }))
     await definite.catch(() => {})
   },
 )
@@ -195,15 +196,15 @@ t.test(
       ),
     )
     t.pass('reading alone tells it')
-    await t.rejects(db.rotateSession(rotationOf(id)), { code: '25006' })
+    await t.rejects(rotateSession(db, rotationOf(id)), { code: '25006' })
     await t.rejects(
-      db.rotateSession(rotationOf(id)),
+      rotateSession(db, rotationOf(id)),
       /is read-only: set default_transaction_read_only = off there/,
       'and the next one looks for a primary anew',
     )
     await set('off')
     await until(() =>
-      db.rotateSession(rotationOf(id)).then(
+      rotateSession(db, rotationOf(id)).then(
         () => true,
         () => false,
       ),
@@ -280,10 +281,10 @@ t.test(
     await other.query('update sessions set generation = generation + 1 where id = $1', [held])
 
     let isAnswered = false
-    const waiting = db.rotateSession(rotationOf(held)).finally(() => {
+    const waiting = rotateSession(db, rotationOf(held)).finally(() => {
       isAnswered = true
     })
-    const moved = await Promise.all(free.map(id => db.rotateSession(rotationOf(id))))
+    const moved = await Promise.all(free.map(id => rotateSession(db, rotationOf(id))))
     t.ok(
       moved.every(session => session?.roles === 'editor'),
       'the others do not wait',
@@ -294,7 +295,7 @@ t.test(
 
     await other.query('begin')
     await other.query('select 1 from sessions where id = $1 for update', [held])
-    const again = db.rotateSession(rotationOf(held, { generation: 1 }))
+    const again = rotateSession(db, rotationOf(held, { generation: 1 }))
     await sleep(50)
     await other.query('rollback')
     t.equal((await again)?.expires_at, madeAt + 1010, 'or let it go')
@@ -311,9 +312,9 @@ t.test(
     const ids = await Promise.all(Array.from({ length: 60 }, () => beginSession(db, userId)))
     const answers = await Promise.all(
       ids.flatMap(id => [
-        db.rotateSession(rotationOf(id)),
-        db.rotateSession(rotationOf(id, { mayCoalesce: false })),
-        second.rotateSession(rotationOf(id)),
+        rotateSession(db, rotationOf(id)),
+        rotateSession(db, rotationOf(id, { mayCoalesce: false })),
+        rotateSession(second, rotationOf(id)),
       ]),
     )
     t.equal(answers.filter(answer => answer !== undefined).length, ids.length)
@@ -324,7 +325,7 @@ t.test(
     $$ begin if new.id = '${cursed.toString('hex')}' then raise 'cursed'; end if; return new; end $$;
     create trigger curse before update on sessions for each row execute function curse()`)
     const outcomes = await Promise.allSettled(
-      ids.map(id => db.rotateSession(rotationOf(id, { generation: 1 }))),
+      ids.map(id => rotateSession(db, rotationOf(id, { generation: 1 }))),
     )
     t.strictSame(
       outcomes.map(({ status }) => status),

@@ -2,11 +2,18 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import type { Writer } from '../db/audit.ts'
-import { deleteClient, disableClient, enableClient, findClient, raiseClientEpochs } from '../db/clients.ts'
-import type { Database, SessionTable } from '../db/database.ts'
-import type { Rotation } from '../db/rotations.ts'
-import { revokeSessions } from '../db/session-pages.ts'
+import type { Rotation } from '../db/batches.ts'
+import {
+  deleteClient,
+  disableClient,
+  enableClient,
+  findClient,
+  raiseClientEpochs,
+} from '../db/clients/clients.ts'
+import type { Database } from '../db/database.ts'
+import type { SessionTable } from '../db/schema.ts'
+import { revokeSessions } from '../db/sessions/pages.ts'
+import { rotateSession } from '../db/sessions/rotations.ts'
 import {
   extendSession,
   findSession,
@@ -16,7 +23,7 @@ import {
   revokeSession,
   type NewSession,
   type Session,
-} from '../db/sessions.ts'
+} from '../db/sessions/sessions.ts'
 import {
   changePassword,
   deleteUser,
@@ -24,9 +31,10 @@ import {
   enableUser,
   findUserById,
   raiseUserEpoch,
-} from '../db/users.ts'
+} from '../db/users/users.ts'
+import type { Writer } from '../db/writer.ts'
+import { finishOldEndings } from '../src/endings/finish.ts'
 import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
-import { finishOldEndings } from '../src/revocation/endings.ts'
 import { forEachEngine, postgresEnv, type EngineEnv } from './engines.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from './records.ts'
 
@@ -67,18 +75,18 @@ await forEachEngine(
   async (t, env) => {
     const { db, begin } = await open(t, env)
     const id = await begin()
-    t.match(await db.rotateSession(rotationOf(id)), {
+    t.match(await rotateSession(db, rotationOf(id)), {
       scope: 'read',
       roles: 'editor',
       auth_time: madeAt,
       expires_at: madeAt + 1010,
     })
-    t.equal(await db.rotateSession(rotationOf(id)), undefined, 'the same snapshot again changes nothing')
+    t.equal(await rotateSession(db, rotationOf(id)), undefined, 'the same snapshot again changes nothing')
     const opened = { window_generation: 0, window_opened_at: madeAt + 10 }
     t.match(await existing(db, id), { ...opened, generation: 1, rotated_at: madeAt + 10, late_history: 0 })
 
     const rotateAt = async (generation: number, now: number, more: Partial<Rotation> = {}) => {
-      const rotated = await db.rotateSession(rotationOf(id, { generation, now, ...more }))
+      const rotated = await rotateSession(db, rotationOf(id, { generation, now, ...more }))
       t.ok(rotated, `generation ${generation} at ${now - madeAt} s`)
       return existing(db, id)
     }
@@ -143,13 +151,13 @@ await forEachEngine(t, 'a rotation happens only under every one of its condition
   for (const [name, rotation, session] of conditions) {
     const id = await begin(session)
     const before = await existing(db, id)
-    t.equal(await db.rotateSession(rotationOf(id, rotation)), undefined, name)
+    t.equal(await rotateSession(db, rotationOf(id, rotation)), undefined, name)
     t.strictSame(await existing(db, id), before, `${name}: nothing is changed`)
   }
-  t.ok(await db.rotateSession(rotationOf(await begin())), 'and else it happens')
+  t.ok(await rotateSession(db, rotationOf(await begin())), 'and else it happens')
   const bound = await begin({ resource: 'https://api.example' })
   const resources = ' https://b.example  https://api.example '
-  t.ok(await db.rotateSession(rotationOf(bound, { resources })), "also for a resource that is the client's")
+  t.ok(await rotateSession(db, rotationOf(bound, { resources })), "also for a resource that is the client's")
 })
 
 for (const [name, end] of ends) {
@@ -163,7 +171,7 @@ for (const [name, end] of ends) {
       const late = await newSession(opened)
       t.equal((await existing(db, id)).isOfThisEpoch, true)
       await end(opened)
-      t.equal(await db.rotateSession(rotationOf(id)), undefined, 'no rotation')
+      t.equal(await rotateSession(db, rotationOf(id)), undefined, 'no rotation')
       t.equal((await existing(db, id)).isOfThisEpoch, false, 'and whoever reads it sees why')
       t.equal(
         await insertSession(db, late),
@@ -179,7 +187,11 @@ for (const [name, end] of ends) {
 
       await enableUser(db, userId)
       await enableClient(db, 'web')
-      t.equal(await db.rotateSession(rotationOf(id)), undefined, 'and what is enabled again brings none back')
+      t.equal(
+        await rotateSession(db, rotationOf(id)),
+        undefined,
+        'and what is enabled again brings none back',
+      )
       t.equal(await insertSession(db, late), false)
     },
   )

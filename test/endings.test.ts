@@ -4,18 +4,24 @@ import type { KyselyPlugin } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
 import type { Test } from 'tap'
-import { deleteClient, disableClient, enableClient, insertClient, raiseClientEpochs } from '../db/clients.ts'
+import {
+  deleteClient,
+  disableClient,
+  enableClient,
+  insertClient,
+  raiseClientEpochs,
+} from '../db/clients/clients.ts'
 import type { Database } from '../db/database.ts'
-import { claimEnding, endNextSessions, releaseEnding, type Ending } from '../db/endings.ts'
-import { openDatabase } from '../db/engines/open-database.ts'
-import { deleteRevocations, listRevocations } from '../db/revocations.ts'
-import { revokeSession } from '../db/sessions.ts'
-import { deleteStatusLists, keepStatusList, listStatusListNumbers } from '../db/status-lists.ts'
-import { changePassword, deleteUser, disableUser, insertUser, raiseUserEpoch } from '../db/users.ts'
-import { loadConfig } from '../src/config.ts'
+import { deleteStatusLists, keepStatusList, listStatusListNumbers } from '../db/installation/status-lists.ts'
+import { openDatabase } from '../db/open-database.ts'
+import { claimEnding, endNextSessions, releaseEnding, type Ending } from '../db/sessions/endings.ts'
+import { deleteRevocations, listRevocations } from '../db/sessions/revocations.ts'
+import { revokeSession } from '../db/sessions/sessions.ts'
+import { changePassword, deleteUser, disableUser, insertUser, raiseUserEpoch } from '../db/users/users.ts'
+import { loadConfig } from '../src/config/config.ts'
+import { finishEnding, finishOldEndings } from '../src/endings/finish.ts'
+import { openRevocationFeed } from '../src/endings/revocation-feed.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
-import { finishEnding, finishOldEndings } from '../src/revocation/endings.ts'
-import { openRevocationFeed } from '../src/revocation/revocation-feed.ts'
 import { forEachEngine, postgresEnv, sharedCluster, type EngineEnv } from './engines.ts'
 import { addSessions, beginSession, madeAt, seed } from './records.ts'
 

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -14,18 +15,17 @@ import {
   writeFileSync,
 } from 'node:fs'
 import fs from 'node:fs'
-import { spawnSync } from 'node:child_process'
-import { hostname } from 'node:os'
 import { syncBuiltinESMExports } from 'node:module'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { replaceDatabase } from '../db/backups/replace.ts'
 import type { Database } from '../db/database.ts'
-import { openDatabase } from '../db/engines/open-database.ts'
-import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root-key-file.ts'
+import { openDatabase } from '../db/open-database.ts'
+import { describeError } from '../src/commands/shell/failures.ts'
+import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../src/keys/root/root-key-file.ts'
 import { commandLine, issuer, mainFile, type CommandLine } from './cli.ts'
-import { describeError } from '../src/commands/failures.ts'
 
 const nobody = 65_534
 const isRoot = process.geteuid?.() === 0

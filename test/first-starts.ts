@@ -1,9 +1,9 @@
 import type { Test } from 'tap'
-import { openDatabase } from '../db/engines/open-database.ts'
-import { schemaStatus, thisProgram } from '../db/migrate.ts'
-import { listRootKeys } from '../db/root-keys.ts'
-import { listSigningKeys } from '../db/signing-keys.ts'
-import { phaseOf } from '../src/keys/key-life.ts'
+import { schemaStatus, thisProgram } from '../db/installation/migrate.ts'
+import { listRootKeys } from '../db/keys/root-keys.ts'
+import { listSigningKeys } from '../db/keys/signing-keys.ts'
+import { openDatabase } from '../db/open-database.ts'
+import { phaseOf } from '../src/keys/ring/key-life.ts'
 import { commandLine } from './cli.ts'
 
 /**

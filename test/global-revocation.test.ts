@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { disableClient, raiseClientEpochs } from '../db/clients.ts'
-import { findUserById } from '../db/users.ts'
+import { disableClient, raiseClientEpochs } from '../db/clients/clients.ts'
+import { findUserById } from '../db/users/users.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
 import { isOAuthError, startServer, type TestClient, type TestServer } from './helper.ts'
 

@@ -1,11 +1,8 @@
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
-import { changePassword } from '../db/users.ts'
-import { buildApp } from '../src/app.ts'
-import { networkOf } from '../src/http/addresses.ts'
-import { openPasswords } from '../src/log-ins/passwords.ts'
-import type { Guess } from '../src/log-ins/throttle.ts'
-import { openDeviceToken } from '../src/protocol/device-token.ts'
+import { changePassword } from '../db/users/users.ts'
+import { buildApp } from '../src/http/app.ts'
+import { openDeviceToken } from '../src/users/device-token.ts'
 import {
   clientSecretLimit,
   deviceLimit,
@@ -13,7 +10,10 @@ import {
   pairLimit,
   sourceLimit,
   strangersLimit,
-} from '../src/protocol/guess-limits.ts'
+} from '../src/users/guess-limits.ts'
+import { openPasswords } from '../src/users/passwords.ts'
+import type { Guess } from '../src/users/throttle.ts'
+import { networkOf } from '../src/values/addresses.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, isOAuthError, startServer, type TestClient, type TestServer } from './helper.ts'
 

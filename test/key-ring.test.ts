@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t from 'tap'
-import { latestAuditEntries } from '../db/audit.ts'
-import type { Database, SigningKeyTable } from '../db/database.ts'
-import { changeKeyPolicy, findInstallation, raiseRevision } from '../db/installation.ts'
-import { changeResource, deleteResource, insertResource } from '../db/resources.ts'
+import { changeResource, deleteResource, insertResource } from '../db/clients/resources.ts'
+import type { Database } from '../db/database.ts'
+import { latestAuditEntries } from '../db/installation/audit.ts'
+import { changeKeyPolicy, findInstallation, raiseRevision } from '../db/installation/installation.ts'
 import {
   deleteSigningKey,
   insertFirstSigningKeys,
@@ -16,10 +16,11 @@ import {
   retireSigningKey,
   revokeSigningKey,
   witnessSigningKey,
-} from '../db/signing-keys.ts'
-import { countPromised, promiseTokens } from '../db/token-promises.ts'
-import { phaseOf } from '../src/keys/key-life.ts'
+} from '../db/keys/signing-keys.ts'
+import { countPromised, promiseTokens } from '../db/keys/token-promises.ts'
+import type { SigningKeyTable } from '../db/schema.ts'
 import { derOfRaw, rawOfDer } from '../src/keys/algorithms.ts'
+import { phaseOf } from '../src/keys/ring/key-life.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, isOAuthError, startedAt as at, startServer, type TestServer } from './helper.ts'
 import { publishedOnly } from './key-rows.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { knownTokens } from '../src/keys/known-tokens.ts'
+import { knownTokens } from '../src/keys/ring/known-tokens.ts'
 
 t.test('none is known that was not added, and the last one always is', t => {
   const token = fc.string({ maxLength: 3, unit: 'binary-ascii' })

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
-import { buildApp } from '../src/app.ts'
-import { openLog } from '../src/log.ts'
-import { clientSecretLimit, strangersLimit } from '../src/protocol/guess-limits.ts'
+import { buildApp } from '../src/http/app.ts'
+import { openLog } from '../src/record/log.ts'
+import { clientSecretLimit, strangersLimit } from '../src/users/guess-limits.ts'
 import { startServer, type TestClient } from './helper.ts'
 
 const filter = readFileSync(join(import.meta.dirname, '../deploy/fail2ban/mintmark.conf'), 'utf8')

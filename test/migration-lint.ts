@@ -8,7 +8,7 @@ import {
   SqliteQueryCompiler,
   type DatabaseConnection,
 } from 'kysely'
-import { columnTypes, type Migration } from '../db/migrate.ts'
+import { columnTypes, type Migration } from '../db/installation/migrate.ts'
 
 type Engine = keyof typeof columnTypes
 

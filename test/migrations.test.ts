@@ -2,12 +2,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
-import { latestAuditEntries } from '../db/audit.ts'
 import type { Database } from '../db/database.ts'
-import { openDatabase } from '../db/engines/open-database.ts'
-import { migrate, schemaStatus, thisProgram, type Migration, type Program } from '../db/migrate.ts'
-import { openLog } from '../src/log.ts'
-import { openStanding } from '../src/standing.ts'
+import { latestAuditEntries } from '../db/installation/audit.ts'
+import {
+  migrate,
+  schemaStatus,
+  thisProgram,
+  type Migration,
+  type Program,
+} from '../db/installation/migrate.ts'
+import { openDatabase } from '../db/open-database.ts'
+import { rotateSession } from '../db/sessions/rotations.ts'
+import { openStanding } from '../src/installation/standing.ts'
+import { openLog } from '../src/record/log.ts'
 import { commandLine } from './cli.ts'
 import { forEachEngine, postgresEnv, sharedCluster } from './engines.ts'
 import { startAllAtOnce } from './first-starts.ts'
@@ -80,7 +87,7 @@ t.test('a migration that must wait for a lock lets the others pass', async t => 
   let generation = 0
   const end = performance.now() + 3000
   while (performance.now() < end) {
-    const moved = await db.rotateSession(rotationOf(id, { generation: generation++ }))
+    const moved = await rotateSession(db, rotationOf(id, { generation: generation++ }))
     if (!moved) t.fail('a refresh was not answered')
   }
   t.ok(generation > 1, `${generation} refreshes passed meanwhile`)

@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
 import { hash } from '@node-rs/argon2'
 import t from 'tap'
-import { findUserById } from '../db/users.ts'
+import { findUserById } from '../db/users/users.ts'
 import { OAuthError } from '../src/errors.ts'
-import { openPasswords, PasswordError, type PasswordOptions } from '../src/log-ins/passwords.ts'
+import { openPasswords, PasswordError, type PasswordOptions } from '../src/users/passwords.ts'
 import { startServer } from './helper.ts'
 
 const peppers = new Map([

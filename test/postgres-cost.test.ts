@@ -1,5 +1,6 @@
 import t from 'tap'
-import { openDatabase } from '../db/engines/open-database.ts'
+import { openDatabase } from '../db/open-database.ts'
+import { rotateSession } from '../db/sessions/rotations.ts'
 import { sharedCluster } from './engines.ts'
 import { startServer } from './helper.ts'
 import { sessionUpdates, startPostgres } from './postgres.ts'
@@ -104,7 +105,7 @@ t.test('a refresh touches no index: more than 95 % of its updates stay in their 
   for (let generation = 0; generation < rounds; generation++) {
     // In another order each time, as clients come.
     const shuffled = ids.toSorted(() => Math.random() - 0.5)
-    const moved = await Promise.all(shuffled.map(id => db.rotateSession(rotationOf(id, { generation }))))
+    const moved = await Promise.all(shuffled.map(id => rotateSession(db, rotationOf(id, { generation }))))
     if (moved.includes(undefined)) t.fail('a session was not moved on')
   }
   // PostgreSQL counts what a connection did at the latest when it ends.

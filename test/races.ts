@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Database } from '../db/database.ts'
-import { openDatabase } from '../db/engines/open-database.ts'
-import { findSession } from '../db/sessions.ts'
+import { openDatabase } from '../db/open-database.ts'
+import { findSession } from '../db/sessions/sessions.ts'
 import { refresh, type Fleet, type HonestClient, type Instance } from './fleet.ts'
 
 export interface Races {

@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { findInstallation } from '../db/installation.ts'
+import type { Test } from 'tap'
+import { findInstallation } from '../db/installation/installation.ts'
 import { commandLine } from './cli.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
 import { besideEnv, isOAuthError, startServer, type TestClient, type TestServer } from './helper.ts'
-import type { Test } from 'tap'
 
 /** What a dump holds, or most of it. */
 const tables = ['users', 'clients', 'sessions', 'revocations', 'installation'] as const

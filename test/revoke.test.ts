@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
-import { listSigningKeys, promoteSigningKey } from '../db/signing-keys.ts'
-import { revokeKey } from '../src/keys/emergency.ts'
-import { phaseOf } from '../src/keys/key-life.ts'
-import { newKey } from '../src/keys/signing-key.ts'
+import { listSigningKeys, promoteSigningKey } from '../db/keys/signing-keys.ts'
+import { revokeKey } from '../src/keys/ring/emergency.ts'
+import { phaseOf } from '../src/keys/ring/key-life.ts'
+import { newKey } from '../src/keys/ring/signing-key.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
 import { isOAuthError, startedAt, startServer, type TestClient, type TestServer } from './helper.ts'
 

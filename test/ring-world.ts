@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import type { Test } from 'tap'
-import { judgeRing, phaseOf, waitOf, type KeyState, type RingStep } from '../src/keys/key-life.ts'
-import { followBoundSeconds, policyProblems, ringPolicyOf } from '../src/keys/key-policy.ts'
-import type { InstallationTable } from '../db/database.ts'
-import { largestMaxAgeLingersSeconds } from '../db/installation.ts'
+import { largestMaxAgeLingersSeconds } from '../db/installation/installation.ts'
+import type { InstallationTable } from '../db/schema.ts'
+import { judgeRing, phaseOf, waitOf, type KeyState, type RingStep } from '../src/keys/ring/key-life.ts'
+import { followBoundSeconds, policyProblems, ringPolicyOf } from '../src/keys/ring/key-policy.ts'
 import { publishedOnly } from './key-rows.ts'
 
 /*

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { latestAuditEntries } from '../db/audit.ts'
-import { findSession, insertLogIn } from '../db/sessions.ts'
+import { latestAuditEntries } from '../db/installation/audit.ts'
+import { findSession, insertLogIn } from '../db/sessions/sessions.ts'
 import { newUuid, parseUuid } from '../src/protocol/secrets.ts'
-import { readRevocationLog } from '../src/revocation/revocation-log.ts'
+import { readRevocationLog } from '../src/record/revocation-log.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, isOAuthError, startServer, type TestServer, type TokenResponse } from './helper.ts'
 

@@ -5,7 +5,8 @@ import { getListFromStatusListJWT } from '@sd-jwt/jwt-status-list'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import type { Database } from '../db/database.ts'
-import { revokeKey } from '../src/keys/emergency.ts'
+import { openStatusPositions, type NextStatusPosition } from '../src/endings/status-positions.ts'
+import { revokeKey } from '../src/keys/ring/emergency.ts'
 import {
   newStatusList,
   permutedPosition,
@@ -14,9 +15,8 @@ import {
   statusListSize,
   type StatusBits,
 } from '../src/protocol/status-list.ts'
-import { openStatusPositions, type NextStatusPosition } from '../src/revocation/status-positions.ts'
-import { besideEnv, isOAuthError, startServer, type TestServer } from './helper.ts'
 import { forEachEngine } from './engines.ts'
+import { besideEnv, isOAuthError, startServer, type TestServer } from './helper.ts'
 
 interface Vector {
   readonly bits: StatusBits

@@ -1,14 +1,22 @@
 import { join } from 'node:path'
 import pg from 'pg'
 import t from 'tap'
-import { findClient } from '../db/clients.ts'
-import type { Database, SessionTable } from '../db/database.ts'
-import { openDatabase } from '../db/engines/open-database.ts'
-import { findSession, insertSession, type NewSession } from '../db/sessions.ts'
-import { countPages, giveBackPages, readSweeper, sweepSessions, type SweepLimits } from '../db/sweeper.ts'
-import { findUser } from '../db/users.ts'
+import { findClient } from '../db/clients/clients.ts'
+import type { Database } from '../db/database.ts'
+import { openDatabase } from '../db/open-database.ts'
+import type { SessionTable } from '../db/schema.ts'
+import { rotateSession } from '../db/sessions/rotations.ts'
+import { findSession, insertSession, type NewSession } from '../db/sessions/sessions.ts'
+import {
+  countPages,
+  giveBackPages,
+  readSweeper,
+  sweepSessions,
+  type SweepLimits,
+} from '../db/sessions/sweeper.ts'
+import { findUser } from '../db/users/users.ts'
+import { keepSeconds, openSweeper } from '../src/jobs/sweeper.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
-import { keepSeconds, openSweeper } from '../src/sweeper.ts'
 import { commandLine } from './cli.ts'
 import { forEachEngine, postgresEnv } from './engines.ts'
 import { startServer } from './helper.ts'
@@ -186,7 +194,7 @@ t.test(
       const refreshed = sessions.filter((_, i) => i % 10 === 0)
       await Promise.all(
         refreshed.map(({ id, expires_at }) =>
-          db.rotateSession(rotationOf(id, { now, idleExpiresAt: expires_at })),
+          rotateSession(db, rotationOf(id, { now, idleExpiresAt: expires_at })),
         ),
       )
       now += day

@@ -3,20 +3,14 @@ import { setImmediate } from 'node:timers/promises'
 import { sql as fragment } from 'kysely'
 import t, { type Test } from 'tap'
 import type { Database } from '../db/database.ts'
-import { openDatabase } from '../db/engines/open-database.ts'
-import { migrate } from '../db/migrate.ts'
-import { deleteEmptyThrottles, fillThrottles } from '../db/throttles.ts'
-import { loadConfig } from '../src/config.ts'
-import { addressOf, networkOf, normalAddress } from '../src/http/addresses.ts'
-import { callerOf } from '../src/http/caller.ts'
-import { openGuessBuckets } from '../src/log-ins/guess-buckets.ts'
-import { openThrottle, type Guess, type Throttle } from '../src/log-ins/throttle.ts'
-import {
-  deviceTokenSeconds,
-  isOwner,
-  openDeviceToken,
-  sealDeviceToken,
-} from '../src/protocol/device-token.ts'
+import { migrate } from '../db/installation/migrate.ts'
+import { openDatabase } from '../db/open-database.ts'
+import { deleteEmptyThrottles, fillThrottles } from '../db/users/throttles.ts'
+import { callerOf } from '../src/clients/caller.ts'
+import type { Client } from '../src/clients/registry.ts'
+import { loadConfig } from '../src/config/config.ts'
+import { deviceTokenSeconds, isOwner, openDeviceToken, sealDeviceToken } from '../src/users/device-token.ts'
+import { openGuessBuckets } from '../src/users/guess-buckets.ts'
 import {
   accountLimit,
   clientSecretLimit,
@@ -25,9 +19,10 @@ import {
   pairLimit,
   sourceLimit,
   strangersLimit,
-} from '../src/protocol/guess-limits.ts'
-import { isKnownSource, learnSource } from '../src/protocol/known-sources.ts'
-import type { Client } from '../src/registry.ts'
+} from '../src/users/guess-limits.ts'
+import { isKnownSource, learnSource } from '../src/users/known-sources.ts'
+import { openThrottle, type Guess, type Throttle } from '../src/users/throttle.ts'
+import { addressOf, networkOf, normalAddress } from '../src/values/addresses.ts'
 import { forEachEngine, postgresEnv, type EngineEnv } from './engines.ts'
 
 const start = 1_900_000_000

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { KyselyPlugin } from 'kysely'
 import t, { type Test } from 'tap'
-import type { ClientTable } from '../db/database.ts'
-import { changeClient } from '../db/clients.ts'
-import { deleteResource } from '../db/resources.ts'
-import { findSession, healSession, markLate, revokeSession } from '../db/sessions.ts'
-import { changePassword, disableUser } from '../db/users.ts'
-import { buildApp } from '../src/app.ts'
+import { changeClient } from '../db/clients/clients.ts'
+import { deleteResource } from '../db/clients/resources.ts'
+import type { ClientTable } from '../db/schema.ts'
+import { findSession, healSession, markLate, revokeSession } from '../db/sessions/sessions.ts'
+import { changePassword, disableUser } from '../db/users/users.ts'
+import { buildApp } from '../src/http/app.ts'
 import { openRefreshToken, sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
 import { isOAuthError, startServer, type TestClient } from './helper.ts'
@@ -238,15 +238,17 @@ t.test('invariant 8: a token that this server has not made costs no database acc
     queries++
     return db.read(query)
   }
-  const rotateSession: typeof db.rotateSession = rotation => {
+  const { rotations } = db.batches
+  const countedRotations = Object.assign((rotation: Parameters<typeof rotations>[0]) => {
     queries++
-    return db.rotateSession(rotation)
-  }
+    return rotations(rotation)
+  }, rotations)
+  const batches = { ...db.batches, rotations: countedRotations }
   const transact: typeof db.transact = work => {
     queries++
     return db.transact(work)
   }
-  const counted = { ...db, sql: db.sql.withPlugin(counting), read, rotateSession, transact }
+  const counted = { ...db, sql: db.sql.withPlugin(counting), read, transact, batches }
   const app = buildApp({ ...server.ctx, db: counted })
   t.teardown(() => app.close())
   const present = (refresh_token: string) =>
@@ -295,12 +297,13 @@ t.test(
   async t => {
     const { server, client, first, session } = await world(t, { refresh_absolute_seconds: 60 })
     const { db } = server.ctx
-    const rotateSession: typeof db.rotateSession = async rotation => {
-      const rotated = await db.rotateSession(rotation)
+    const { rotations } = db.batches
+    const slow = Object.assign(async (rotation: Parameters<typeof rotations>[0]) => {
+      const rotated = await rotations(rotation)
       server.tick(61)
       return rotated
-    }
-    const app = buildApp({ ...server.ctx, db: { ...db, rotateSession } })
+    }, rotations)
+    const app = buildApp({ ...server.ctx, db: { ...db, batches: { ...db.batches, rotations: slow } } })
     t.teardown(() => app.close())
     const { refresh_token } = first
     const response = await app.inject({

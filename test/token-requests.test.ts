@@ -1,5 +1,5 @@
 import t from 'tap'
-import { insertUser } from '../db/users.ts'
+import { insertUser } from '../db/users/users.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
 import { forEachEngine } from './engines.ts'
 import { isOAuthError, startServer, type FormInit } from './helper.ts'

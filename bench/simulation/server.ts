@@ -81,7 +81,7 @@ export function newUser(number: number): User {
   return { id: Buffer.from(`user ${number}`), source: `source ${number}` }
 }
 
-/** What the statement in db/rotations.ts does. */
+/** What the statement in db/sessions/rotations.ts does. */
 function rotate(session: Session, now: number, { retrySeconds }: Policy): void {
   if (Math.abs(now - session.window_opened_at) >= retrySeconds) {
     session.window_generation = session.generation

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, rmSync, statSync } from 'node:fs'
 import SqliteFile from 'better-sqlite3'
-import { draftName, nameNewFile, openNewFile, syncFile, syncFolderOf } from '../files.ts'
+import { draftName, nameNewFile, openNewFile, syncFile, syncFolderOf } from '../engines/files.ts'
 
 /** 16 MiB between two looks at the progress. */
 const pagesAtOnce = 4096

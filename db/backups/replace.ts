@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync, readSync, renameSync } from 'node:fs'
 import SqliteFile from 'better-sqlite3'
+import { likeFile, nameTwice, openOwn, syncFolderOf } from '../engines/files.ts'
 import { isBusy } from '../engines/sqlite.ts'
-import { likeFile, nameTwice, openOwn, syncFolderOf } from '../files.ts'
 
 /** Whether the embedded database may be replaced: not while a process has it open. */
 export type FileState = 'missing' | 'unused' | 'used' | 'damaged'

@@ -1,7 +1,7 @@
 import { sql as fragment } from 'kysely'
-import type { Writer } from '../audit.ts'
 import type { Database } from '../database.ts'
-import { raiseRevision } from '../installation.ts'
+import { raiseRevision } from '../installation/installation.ts'
+import type { Writer } from '../writer.ts'
 
 /** The latest time that anything in the database tells of, in seconds since the epoch. */
 export async function latestMoment({ sql }: Database): Promise<number> {

@@ -1,5 +1,6 @@
 import { sql as fragment, type Kysely, type Transaction } from 'kysely'
-import type { Database, Tables } from '../database.ts'
+import type { Database } from '../database.ts'
+import type { Tables } from '../schema.ts'
 import { copiedTables, largeTables } from './tables.ts'
 
 const events = ['insert', 'update', 'delete'] as const

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Database } from '../database.ts'
+import type { CopyTable } from '../schema.ts'
 import { noteChanges, stopNotingChanges } from './changes.ts'
-import type { CopyTable } from './state.ts'
 import { anyTable, countRowsOf } from './tables.ts'
 
 /** A copy cannot go on; the message says why and what to do. */

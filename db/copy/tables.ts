@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { sql as fragment, type Kysely, type RawBuilder } from 'kysely'
-import type { Database, Tables } from '../database.ts'
+import type { Database } from '../database.ts'
+import type { Tables } from '../schema.ts'
 
 /** A row of any table, as both engines show it: numbers, texts, bytes and nulls. */
 export type Row = Readonly<Record<string, unknown>>

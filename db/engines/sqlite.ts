@@ -11,7 +11,7 @@ import {
   type Driver,
   type QueryResult,
 } from 'kysely'
-import { isNamed, openNewFile } from '../files.ts'
+import { isNamed, openNewFile } from './files.ts'
 import { openWriteFault, type WriteFault } from './write-fault.ts'
 
 export interface Sqlite {

@@ -1,8 +1,6 @@
-import { auditEntry } from '../audit-trail.ts'
+import { rememberUse } from '../../db/grants/replays.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, type OAuthErrorOptions } from '../errors.ts'
-import { networkOf, normalAddress } from '../http/addresses.ts'
-import type { IncomingRequest } from '../http/caller.ts'
 import {
   isSignedByClient,
   judgeAssertion,
@@ -10,11 +8,14 @@ import {
   type AssertionVerdict,
   type UnverifiedAssertion,
   type ValidAssertion,
-} from '../keys/assertion.ts'
-import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../keys/certificate.ts'
+} from '../keys/proofs/assertion.ts'
+import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../keys/proofs/certificate.ts'
 import { decodeFormComponent, type Form } from '../protocol/form.ts'
 import { hashSecret, isSameHash } from '../protocol/secrets.ts'
-import type { Client } from '../registry.ts'
+import { auditEntry } from '../record/audit-trail.ts'
+import { networkOf, normalAddress } from '../values/addresses.ts'
+import type { IncomingRequest } from './caller.ts'
+import type { Client } from './registry.ts'
 
 /** VSCHAR (RFC 6749 appendix A.1), and no longer than a name has to be: unknown ones are remembered by the registry. */
 const clientIdPattern = /^[\x20-\x7e]{1,255}$/
@@ -140,7 +141,7 @@ async function whyUnproven(
   }
   if (!(await isSigned(ctx, client, assertion)))
     return { reason: 'no key of the client has signed the assertion' }
-  if (await ctx.db.rememberUse({ id: replayId, expiresAt })) return undefined
+  if (await rememberUse(ctx.db, { id: replayId, expiresAt })) return undefined
   // Whoever sends it has got what the client has signed.
   return {
     reason: ofAssertion('its jti was used before, each request needs an assertion of its own'),

@@ -1,8 +1,8 @@
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
-import { readClientJwks, type ClientKey } from '../keys/client-jwks.ts'
-import type { Client } from '../registry.ts'
+import { readClientJwks, type ClientKey } from '../keys/proofs/client-jwks.ts'
 import { fetchJwks, type Reach } from './fetch-jwks.ts'
+import type { Client } from './registry.ts'
 
 /** The public keys of clients: as registered, or fetched from where the client publishes them. */
 export interface ClientKeys {

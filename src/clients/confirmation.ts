@@ -1,11 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { rememberUse } from '../../db/grants/replays.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { readClientCert } from '../keys/certificate.ts'
-import type { DpopNonces } from '../keys/dpop-nonces.ts'
-import { checkProof, type Proof } from '../keys/dpop.ts'
+import { readClientCert } from '../keys/proofs/certificate.ts'
+import type { DpopNonces } from '../keys/proofs/dpop-nonces.ts'
+import { checkProof, type Proof } from '../keys/proofs/dpop.ts'
 import { normalUrl } from '../protocol/normal-url.ts'
-import type { Client } from '../registry.ts'
+import type { Client } from './registry.ts'
 
 /** The key that tokens are bound to: of a DPoP proof (RFC 9449 §6) or of a client certificate (RFC 8705 §3). */
 export interface Confirmation {
@@ -82,7 +83,7 @@ export function boundKey(client: Client, confirmation: Confirmation | undefined)
  * that nobody fills the memory of proofs with their own.
  */
 export async function spendProof({ db }: Context, { replayId, expiresAt }: Proof): Promise<void> {
-  if (!(await db.rememberUse({ id: replayId, expiresAt }))) throw badProof('the jti was used before')
+  if (!(await rememberUse(db, { id: replayId, expiresAt }))) throw badProof('the jti was used before')
 }
 
 const badProof = (reason: string) =>

@@ -2,7 +2,7 @@ import { Resolver } from 'node:dns/promises'
 import type { IncomingMessage } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
 import { isLoopback } from '../protocol/issuer.ts'
-import { isPublicAddress, type IsIn } from '../protocol/networks.ts'
+import { isPublicAddress, type IsIn } from '../values/networks.ts'
 
 const bytesMax = 64 * 1024
 const redirectsMax = 3

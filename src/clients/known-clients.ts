@@ -1,5 +1,6 @@
-import { findClient, listClientIds } from '../../db/clients.ts'
-import type { ClientTable, Database } from '../../db/database.ts'
+import { findClient, listClientIds } from '../../db/clients/clients.ts'
+import type { Database } from '../../db/database.ts'
+import type { ClientTable } from '../../db/schema.ts'
 
 /** Clients in memory, as the database had them when they were first asked for. */
 export interface KnownClients {

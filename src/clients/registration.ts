@@ -1,16 +1,17 @@
-import type { ClientSettings } from '../../db/clients.ts'
-import type { ClientTable, Database, ResourceTable } from '../../db/database.ts'
-import { listResources, type ResourceSettings } from '../../db/resources.ts'
-import { isSubject, subjectKinds } from '../keys/certificate.ts'
-import { readClientJwks } from '../keys/client-jwks.ts'
+import type { ClientSettings } from '../../db/clients/clients.ts'
+import { listResources, type ResourceSettings } from '../../db/clients/resources.ts'
+import type { Database } from '../../db/database.ts'
+import type { ClientTable, ResourceTable } from '../../db/schema.ts'
+import type { ResourceMetadata } from '../admin/declaration.ts'
 import { isObject } from '../keys/jws.ts'
+import { isSubject, subjectKinds } from '../keys/proofs/certificate.ts'
+import { readClientJwks } from '../keys/proofs/client-jwks.ts'
 import {
   authMethodOf,
   judgeClient,
   type ClientMetadata,
   type ClientVerdict,
 } from '../protocol/client-metadata.ts'
-import type { ResourceMetadata } from '../protocol/declaration.ts'
 import { isJwksUri } from './fetch-jwks.ts'
 
 type KeyColumn = 'jwks' | 'jwks_uri' | 'keys_expire_at' | 'tls_subject'

@@ -1,20 +1,20 @@
 import type { Command } from '@commander-js/extra-typings'
+import type { Database } from '../../db/database.ts'
 import {
   latestAuditEntries,
   listAuditEntries,
   type AuditFilter,
   type ListedAuditEntry,
-} from '../../db/audit.ts'
-import type { Database } from '../../db/database.ts'
-import { findUser } from '../../db/users.ts'
+} from '../../db/installation/audit.ts'
+import { findUser } from '../../db/users/users.ts'
 import { isObject } from '../keys/jws.ts'
 import { pause } from '../pause.ts'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
-import { command, verb, type Terminal } from './command.ts'
-import { differencesOf, drawDifferences } from './difference.ts'
-import { CommandError } from './failures.ts'
-import { events, pastTime, sessionId, wholeNumber } from './options.ts'
-import { formatTime, type Row } from './output.ts'
+import { differencesOf, drawDifferences } from './apply/difference.ts'
+import { command, verb, type Terminal } from './shell/command.ts'
+import { CommandError } from './shell/failures.ts'
+import { events, pastTime, sessionId, wholeNumber } from './shell/options.ts'
+import { formatTime, type Row } from './shell/output.ts'
 
 /** `mintmark audit`: what has happened that matters to security. */
 export function auditCommands(program: Command, terminal: Terminal): void {

@@ -1,8 +1,8 @@
 import type { Command } from '@commander-js/extra-typings'
-import type { Config } from '../config.ts'
-import { openLog } from '../log.ts'
+import type { Config } from '../config/config.ts'
+import { openLog } from '../record/log.ts'
 import type { Server } from '../server.ts'
-import { command, verb, type Terminal } from './command.ts'
+import { command, verb, type Terminal } from './shell/command.ts'
 
 /** `mintmark serve`: the server, until a signal ends it. */
 export function serveCommand(program: Command, terminal: Terminal): void {

@@ -1,15 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { audited } from '../../db/audit.ts'
-import { findUserById, raiseUserEpoch } from '../../db/users.ts'
-import { requestEntry } from '../audit-trail.ts'
+import { findUserById, raiseUserEpoch } from '../../db/users/users.ts'
+import { audited } from '../../db/writer.ts'
 import { authenticateAdmin } from '../clients/bearer-auth.ts'
+import { callerOf } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
+import { finishEnding } from '../endings/finish.ts'
 import { OAuthError } from '../errors.ts'
-import { callerOf } from '../http/caller.ts'
 import { parseUuid } from '../protocol/secrets.ts'
 import { readSubjectIdentifier, type SubjectIdentifier } from '../protocol/subject-identifier.ts'
-import { finishEnding } from '../revocation/endings.ts'
-import { logRevocation } from '../revocation/log-revocation.ts'
+import { requestEntry } from '../record/audit-trail.ts'
+import { logRevocation } from '../record/log-revocation.ts'
 
 /** So many sessions get their end before the answer; hardly a user has more. */
 const stepsBeforeAnswer = 5

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
-import { readPulse } from '../../db/pulse.ts'
+import { readPulse } from '../../db/installation/pulse.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 
-/** Anybody may ask, as often as he likes: the database is asked no more often than it is anyhow (src/jobs.ts). */
+/** Anybody may ask, as often as he likes: the database is asked no more often than it is anyhow (src/jobs/jobs.ts). */
 const pulseMilliseconds = 500
 
 /**

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import type { Context } from '../context.ts'
+import { statusListTtl } from '../endings/status-lists.ts'
 import { OAuthError } from '../errors.ts'
 import { isNamed } from '../protocol/etag.ts'
 import { statusListUri } from '../protocol/status-list.ts'
-import { statusListTtl } from '../revocation/status-lists.ts'
 
 /**
  * GET /status-lists/{n} (draft-ietf-oauth-status-list §8): a signed list of what was revoked, the same for everybody; and

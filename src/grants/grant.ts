@@ -1,8 +1,8 @@
+import type { Caller } from '../clients/caller.ts'
 import type { Confirmation } from '../clients/confirmation.ts'
+import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
-import type { Caller } from '../http/caller.ts'
 import type { Form } from '../protocol/form.ts'
-import type { Client } from '../registry.ts'
 import type { Target } from '../sessions/target.ts'
 
 /** Decides whether this client may have tokens now, and for what. Issuing them is the endpoint's work. */

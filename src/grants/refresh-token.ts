@@ -1,5 +1,5 @@
-import { audited, type NewAuditEntry } from '../../db/audit.ts'
-import type { RotatedSession } from '../../db/rotations.ts'
+import type { RotatedSession } from '../../db/batches.ts'
+import { rotateSession } from '../../db/sessions/rotations.ts'
 import {
   findSession,
   extendSession,
@@ -7,18 +7,19 @@ import {
   markLate,
   revokeSession,
   type Session,
-} from '../../db/sessions.ts'
-import { requestEntry, type AuditEvent } from '../audit-trail.ts'
+} from '../../db/sessions/sessions.ts'
+import { audited, type NewAuditEntry } from '../../db/writer.ts'
+import type { Caller } from '../clients/caller.ts'
 import { boundKey, spendProof } from '../clients/confirmation.ts'
+import type { Client, Resource } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
+import { tellWentBack } from '../endings/revived-backup.ts'
 import { OAuthError, unavailable } from '../errors.ts'
-import type { Caller } from '../http/caller.ts'
 import { required } from '../protocol/form.ts'
 import { isBoundTo, sealRefreshToken, type RefreshToken } from '../protocol/refresh-token.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid, hashSecret, isSameHash } from '../protocol/secrets.ts'
-import type { Client, Resource } from '../registry.ts'
-import { tellWentBack } from '../revocation/revived-backup.ts'
+import { requestEntry, type AuditEvent } from '../record/audit-trail.ts'
 import { hasForgottenKey, isForked } from '../sessions/key-binding.ts'
 import { idleSeconds, policyOf, retrySeconds } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
@@ -68,7 +69,7 @@ interface Presented extends RefreshToken {
 /** The ordinary case is one statement, which checks all that a judge would. If it changes nothing, there is a case. */
 function rotate(ctx: Context, client: Client, presented: Presented): Promise<RotatedSession | undefined> {
   const now = ctx.now()
-  return ctx.db.rotateSession({
+  return rotateSession(ctx.db, {
     sessionId: presented.sessionId,
     secretHash: presented.secretHash,
     clientId: client.id,

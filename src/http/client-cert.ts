@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import type { Config } from '../config.ts'
-import { networks } from '../protocol/networks.ts'
+import type { Config } from '../config/config.ts'
+import { networks } from '../values/networks.ts'
 
 /**
  * Makes the guard of the field `Client-Cert` (RFC 9440 §4), through which every request passes: what does not come from

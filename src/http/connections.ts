@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { ConfigError } from '../config.ts'
+import { ConfigError } from '../config/config.ts'
 import type { Context } from '../context.ts'
-import { networks } from '../protocol/networks.ts'
-import { networkOf } from './addresses.ts'
-import { oncePerSecond } from './flood.ts'
-import { openShares } from './shares.ts'
+import { oncePerSecond } from '../load/brake.ts'
+import { openShares } from '../load/shares.ts'
+import { networkOf } from '../values/addresses.ts'
+import { networks } from '../values/networks.ts'
 
 /** More than any server of this kind has clients at once; each costs some ten kilobytes. */
 const connectionsMax = 10_000

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
-import type { Config } from '../config.ts'
-import { networks } from '../protocol/networks.ts'
-import { addressOf } from './addresses.ts'
+import type { Config } from '../config/config.ts'
+import { addressOf } from '../values/addresses.ts'
+import { networks } from '../values/networks.ts'
 
 /**
  * Makes the reader of the field `X-Forwarded-For`, through which every request passes before anybody asks where it comes

@@ -1,6 +1,6 @@
+import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import type { Client } from '../registry.ts'
 
 /**
  * What pages send along. The first three we read; the others are added by libraries to every request that a page makes, and

@@ -1,4 +1,4 @@
-import { formatDuration } from './duration.ts'
+import { formatDuration } from '../values/duration.ts'
 
 /** What a client is declared to be (RFC 7591 §2), before it has a row. Lifetimes are in seconds. */
 export interface ClientMetadata {

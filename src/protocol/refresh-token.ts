@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { hmacSha256 } from './sha256.ts'
+import { hmacSha256 } from '../values/sha256.ts'
 
 /**
  * The refresh token's text:

@@ -1,5 +1,5 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import { sha256 } from './sha256.ts'
+import { sha256 } from '../values/sha256.ts'
 
 /** 128 random bits: a session's part of each of its refresh tokens. */
 export function newSessionSecret(): Buffer {

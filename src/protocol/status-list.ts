@@ -1,4 +1,4 @@
-import { hmacSha256 } from './sha256.ts'
+import { hmacSha256 } from '../values/sha256.ts'
 
 /**
  * How many sessions share one list (draft-ietf-oauth-status-list §13.1: the more, the less a request for it tells). Fixed for

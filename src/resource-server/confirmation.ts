@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { networks } from '../protocol/networks.ts'
+import { networks } from '../values/networks.ts'
 import { BearerError, type AuthScheme } from './bearer-error.ts'
 import { openProofs } from './dpop-proof.ts'
 import type { Settings } from './settings.ts'

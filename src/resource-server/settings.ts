@@ -1,5 +1,5 @@
-import { isNetwork } from '../protocol/networks.ts'
 import { normalUrl } from '../protocol/normal-url.ts'
+import { isNetwork } from '../values/networks.ts'
 import { isSafe } from './key-set.ts'
 
 /** What `createVerifier` takes. */

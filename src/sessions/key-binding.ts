@@ -1,4 +1,4 @@
-import type { Session } from '../../db/sessions.ts'
+import type { Session } from '../../db/sessions/sessions.ts'
 import { isBoundTo, type RefreshToken } from '../protocol/refresh-token.ts'
 
 type Binding = Pick<RefreshToken, 'generation' | 'boundTo'>

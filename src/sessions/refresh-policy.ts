@@ -1,7 +1,7 @@
-import type { Session } from '../../db/sessions.ts'
+import type { Session } from '../../db/sessions/sessions.ts'
+import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import type { RefreshPolicy } from '../protocol/refresh-verdict.ts'
-import type { Client } from '../registry.ts'
 
 /** How refreshes of this session are judged. */
 export function policyOf(

@@ -1,9 +1,9 @@
-import { defaultAlg } from '../../db/signing-keys.ts'
+import { defaultAlg } from '../../db/keys/signing-keys.ts'
+import type { Client, Resource } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import type { Form } from '../protocol/form.ts'
 import { parseScope } from '../protocol/scope.ts'
-import type { Client, Resource } from '../registry.ts'
 
 /** What one access token is for. */
 export interface Target {

@@ -1,7 +1,8 @@
-import { findSession, type Session } from '../../db/sessions.ts'
+import { findSession, type Session } from '../../db/sessions/sessions.ts'
+import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
-import type { Claims } from '../keys/ring.ts'
+import type { Claims } from '../keys/ring/ring.ts'
 import {
   openRefreshToken,
   refreshTokenPrefix,
@@ -9,7 +10,6 @@ import {
   type RefreshToken,
 } from '../protocol/refresh-token.ts'
 import { hashSecret, isSameHash, parseUuid } from '../protocol/secrets.ts'
-import type { Client } from '../registry.ts'
 
 /** A token that this server did issue, and its session, whatever the state of that. */
 export type TokenSession =

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
-import { openDatabase } from '../../db/engines/open-database.ts'
+import { openDatabase } from '../../db/open-database.ts'
+import { rotateSession } from '../../db/sessions/rotations.ts'
 import { startFleet } from '../fleet.ts'
 import { sessionUpdates, startPostgres } from '../postgres.ts'
 import { addSessions, beginSession, madeAt, rotationOf, seed } from '../records.ts'
@@ -63,7 +64,7 @@ t.test('a soak: more than 95 % of refreshes touch no index, and the table does n
     for (let i = 0; i < shuffled.length; i += 500) {
       const some = shuffled.slice(i, i + 500)
       const now = madeAt + 10 + generation
-      const moved = await Promise.all(some.map(id => db.rotateSession(rotationOf(id, { generation, now }))))
+      const moved = await Promise.all(some.map(id => rotateSession(db, rotationOf(id, { generation, now }))))
       if (moved.includes(undefined)) t.fail('a session was not moved on')
     }
     if (generation === 10) settled = await bytes()

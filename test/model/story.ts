@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type fc from 'fast-check'
-import type { UserTable } from '../../db/database.ts'
-import { findUser } from '../../db/users.ts'
+import type { UserTable } from '../../db/schema.ts'
+import { findUser } from '../../db/users/users.ts'
 import type { SessionModel } from './oracle.ts'
 import type { World } from './world.ts'
 

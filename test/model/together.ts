@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
-import { findSession } from '../../db/sessions.ts'
+import { findSession } from '../../db/sessions/sessions.ts'
 import { heal, present, type SessionModel } from './oracle.ts'
 import { noteTheft, refresh } from './requests.ts'
 import { countHealed, isHealing, pick, step, type Request, type Session, type Story } from './story.ts'

@@ -1,0 +1,279 @@
+import { randomInt } from 'node:crypto'
+import { sql as fragment, type Kysely, type UpdateObject } from 'kysely'
+import type { Database } from '../database.ts'
+import { raiseRevision } from '../installation/installation.ts'
+import type { ClientTable, Tables } from '../schema.ts'
+import {
+  endEverySession,
+  insertEnding,
+  type Ending,
+  type EpochEnding,
+  type EveryEnding,
+} from '../sessions/endings.ts'
+import { someAtOnce } from '../some-at-once.ts'
+import type { Writer } from '../writer.ts'
+
+export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
+  return sql.selectFrom('clients').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+export async function listClients({ sql }: Database): Promise<ClientTable[]> {
+  return sql.selectFrom('clients').selectAll().orderBy('id').execute()
+}
+
+/** The ids of all clients, or of so many. */
+export async function listClientIds({ sql }: Database, limit: number): Promise<ReadonlySet<string>> {
+  const rows = await sql.selectFrom('clients').select('id').limit(limit).execute()
+  return new Set(rows.map(({ id }) => id))
+}
+
+/** The origins of pages that clients have of their own, without repeats. Disabled clients have none. */
+export async function listClientOrigins({ sql }: Database): Promise<ReadonlySet<string>> {
+  const rows = await sql
+    .selectFrom('clients')
+    .select('cors_origins')
+    .distinct()
+    .where('cors_origins', '<>', '')
+    .where('disabled_at', 'is', null)
+    .execute()
+  return new Set(rows.flatMap(row => row.cors_origins.split(' ')))
+}
+
+/** A client of which nothing more is said has a secret or is public, is given bearer tokens, and nothing special. */
+const plain = {
+  jwks: null,
+  jwks_uri: null,
+  keys_expire_at: null,
+  tls_subject: null,
+  dpop_bound: 0,
+  tls_bound: 0,
+  old_secret_hash: null,
+  old_secret_expires_at: null,
+  resources: '',
+  introspects: '',
+  is_admin: 0,
+  refresh_policy: 'rotate',
+  refresh_idle_seconds: null,
+  refresh_absolute_seconds: null,
+  forwards_user_address: 0,
+  cors_origins: '',
+  disabled_at: null,
+} as const
+
+export type NewClient = Omit<ClientTable, 'epoch' | 'auth_method' | keyof typeof plain> &
+  Partial<Pick<ClientTable, 'auth_method' | keyof typeof plain>>
+
+/** Adds a client; false when its id is taken. */
+export async function insertClient({ transact }: Writer, client: NewClient): Promise<boolean> {
+  return transact(async transaction => {
+    if (!(await addClients(transaction, [client]))) return false
+    await raiseRevision(transaction)
+    return true
+  })
+}
+
+/** A part of a larger transaction, which raises the revision; false, and is undone by it, when one of the ids is taken. */
+export async function addClients(
+  transaction: Kysely<Tables>,
+  clients: readonly NewClient[],
+  onProgress: (added: number) => void = () => {},
+): Promise<boolean> {
+  let added = 0
+  for (const some of someAtOnce(clients)) {
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('clients')
+      .values(some.map(rowOf))
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (numInsertedOrUpdatedRows !== BigInt(some.length)) return false
+    added += some.length
+    onProgress(added)
+  }
+  return true
+}
+
+function rowOf(client: NewClient): ClientTable {
+  // An epoch that no earlier client of this id can have had: the sessions of a deleted one stay dead.
+  const epoch = randomInt(2 ** 31)
+  return { auth_method: client.secret_hash ? 'client_secret' : 'none', ...plain, ...client, epoch }
+}
+
+export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | 'disabled_at'>
+
+/** Changes a client's settings or secrets; false when there is none. Its sessions live on. */
+export async function changeClient(
+  db: Writer,
+  id: string,
+  settings: Partial<ClientSettings>,
+): Promise<boolean> {
+  return changeColumns(db, id, settings)
+}
+
+/** `from` is how the client must authenticate until now; undefined where that is of no account. */
+async function changeColumns(
+  { transact }: Writer,
+  id: string,
+  columns: UpdateObject<Tables, 'clients'>,
+  from?: ClientTable['auth_method'],
+): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('clients')
+      .set(columns)
+      .where('id', '=', id)
+      .$if(from !== undefined, query => query.where('auth_method', '=', from ?? 'none'))
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    await raiseRevision(transaction)
+    return true
+  })
+}
+
+/**
+ * Gives a client another secret, instead of its secret or of its keys, whichever it has: false when it authenticates in
+ * another way than `from`. What it had stays good until `oldExpiresAt`, or with null ends now; what was still kept from
+ * earlier ends in any case.
+ */
+export async function rotateClientSecret(
+  db: Writer,
+  id: string,
+  {
+    from,
+    secretHash,
+    oldExpiresAt,
+  }: {
+    readonly from: 'client_secret' | 'private_key_jwt'
+    readonly secretHash: Buffer
+    readonly oldExpiresAt: number | null
+  },
+): Promise<boolean> {
+  const keepsKeys = from === 'private_key_jwt' && oldExpiresAt !== null
+  const columns = {
+    auth_method: 'client_secret',
+    secret_hash: secretHash,
+    ...(keepsKeys ? { keys_expire_at: oldExpiresAt } : { jwks: null, jwks_uri: null, keys_expire_at: null }),
+    ...secretOfBefore(oldExpiresAt),
+  } as const
+  return changeColumns(db, id, columns, from)
+}
+
+/**
+ * Gives a client keys instead of its secret or of the keys that it has: false when it authenticates in another way than
+ * `from`. A secret stays good until `oldExpiresAt`, or with null ends now; keys end now.
+ */
+export async function setClientKeys(
+  db: Writer,
+  id: string,
+  {
+    from,
+    keys,
+    oldExpiresAt,
+  }: {
+    readonly from: 'client_secret' | 'private_key_jwt' | 'self_signed_tls_client_auth'
+    readonly keys: Pick<ClientTable, 'jwks' | 'jwks_uri'>
+    readonly oldExpiresAt: number | null
+  },
+): Promise<boolean> {
+  const columns = {
+    auth_method: from === 'client_secret' ? 'private_key_jwt' : from,
+    ...keys,
+    keys_expire_at: null,
+    secret_hash: null,
+    ...secretOfBefore(oldExpiresAt),
+  } as const
+  return changeColumns(db, id, columns, from)
+}
+
+/** The secret that was current until now stays good until then; with null it ends. */
+const secretOfBefore = (oldExpiresAt: number | null) => ({
+  old_secret_hash: oldExpiresAt === null ? null : fragment.ref<Buffer | null>('secret_hash'),
+  old_secret_expires_at: oldExpiresAt,
+})
+
+/** Ends all sessions of a client, or of every client, by raising the epochs. */
+export async function raiseClientEpochs(
+  { transact }: Writer,
+  id: string | undefined,
+  end: { readonly reason: string; readonly now: number },
+): Promise<EveryEnding> {
+  return transact(async transaction => {
+    await raiseRevision(transaction)
+    if (id === undefined) return endEverySession(transaction, end)
+    const clients = await transaction
+      .updateTable('clients')
+      .set({ epoch: fragment`epoch + 1` })
+      .where('id', '=', id)
+      .returning(['id', 'epoch'])
+      .execute()
+    return { clients, ending: await insertEnding(transaction, { client_id: id }, end) }
+  })
+}
+
+/** Disables a client and ends all of its sessions, by raising the epoch; undefined when there is no such client. */
+export async function disableClient(
+  { transact }: Writer,
+  id: string,
+  now: number,
+): Promise<EpochEnding | undefined> {
+  return transact(async transaction => {
+    const raised = await transaction
+      .updateTable('clients')
+      .set({ disabled_at: now, epoch: fragment`epoch + 1` })
+      .where('id', '=', id)
+      .returning('epoch')
+      .executeTakeFirst()
+    if (!raised) return undefined
+    await raiseRevision(transaction)
+    const ending = await insertEnding(transaction, { client_id: id }, { reason: 'client disabled', now })
+    return { ...ending, ...raised }
+  })
+}
+
+/** Takes a disabled client's requests again; false when there is no such client. */
+export async function enableClient(db: Writer, id: string): Promise<boolean> {
+  return changeColumns(db, id, { disabled_at: null })
+}
+
+/** Deletes a client; undefined when there is none. Its sessions end with it: nothing finds their epoch any more. */
+export async function deleteClient(
+  { transact }: Writer,
+  id: string,
+  now: number,
+): Promise<EpochEnding | undefined> {
+  return transact(async transaction => {
+    const deleted = await transaction
+      .deleteFrom('clients')
+      .where('id', '=', id)
+      .returning('epoch')
+      .executeTakeFirst()
+    if (!deleted) return undefined
+    await raiseRevision(transaction)
+    const ending = await insertEnding(transaction, { client_id: id }, { reason: 'client deleted', now })
+    return { ...ending, epoch: deleted.epoch + 1 }
+  })
+}
+
+/**
+ * Raises the epoch of a client of a database that has gone back in time to what it has been already, and disables the
+ * client if told so; undefined when there is none, or its epoch is no older: then what was logged is in the database. One
+ * that was made after what was logged is another client of the same id.
+ */
+export async function raiseClientEpochTo(
+  { transact }: Writer,
+  id: string,
+  { epoch, isDisabled }: { readonly epoch: number; readonly isDisabled: boolean },
+  end: { readonly reason: string; readonly now: number },
+): Promise<Ending | undefined> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('clients')
+      .set({ epoch, ...(isDisabled ? { disabled_at: end.now } : {}) })
+      .where('id', '=', id)
+      .where('epoch', '<', epoch)
+      .where('created_at', '<=', end.now)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return undefined
+    await raiseRevision(transaction)
+    return insertEnding(transaction, { client_id: id }, end)
+  })
+}

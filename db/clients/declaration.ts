@@ -1,0 +1,55 @@
+import { raiseRevision } from '../installation/installation.ts'
+import type { Writer } from '../writer.ts'
+import { addClients, type ClientSettings, type NewClient } from './clients.ts'
+import { addResources, updateResource, type NewResource, type ResourceSettings } from './resources.ts'
+
+/** What a plan adds and changes. */
+export interface Changes {
+  readonly newResources: readonly NewResource[]
+  readonly newClients: readonly NewClient[]
+  readonly resources: ReadonlyMap<string, Partial<ResourceSettings>>
+  readonly clients: ReadonlyMap<string, Partial<ClientSettings>>
+}
+
+/**
+ * Makes all changes or, when one of them has lost its ground since the plan was made, none; which it was. In one
+ * transaction, however many there are; `onProgress` is told how many are made.
+ */
+export async function applyChanges(
+  { transact }: Writer,
+  changes: Changes,
+  onProgress: (made: number) => void = () => {},
+): Promise<boolean> {
+  try {
+    await transact(async transaction => {
+      await raiseRevision(transaction)
+      let made = 0
+      const after = (count: number) => onProgress(made + count)
+      if (!(await addResources(transaction, changes.newResources, after))) throw new LostGround()
+      made += changes.newResources.length
+      for (const [uri, settings] of changes.resources) {
+        if (!(await updateResource(transaction, uri, settings))) throw new LostGround()
+        onProgress(++made)
+      }
+      if (!(await addClients(transaction, changes.newClients, after))) throw new LostGround()
+      made += changes.newClients.length
+      for (const [id, settings] of changes.clients) {
+        const { numUpdatedRows } = await transaction
+          .updateTable('clients')
+          .set(settings)
+          .where('id', '=', id)
+          .executeTakeFirstOrThrow()
+        if (numUpdatedRows !== 1n) throw new LostGround()
+        onProgress(++made)
+      }
+      return true
+    })
+    return true
+  } catch (error) {
+    if (error instanceof LostGround) return false
+    throw error
+  }
+}
+
+/** Undoes the transaction. */
+class LostGround extends Error {}

@@ -1,0 +1,138 @@
+import type { Transaction } from 'kysely'
+import type { Database } from '../database.ts'
+import { raiseRevision } from '../installation/installation.ts'
+import { defaultAlg, signingAlgs } from '../keys/signing-keys.ts'
+import type { ResourceTable, Tables } from '../schema.ts'
+import { someAtOnce } from '../some-at-once.ts'
+import type { Writer } from '../writer.ts'
+
+/** A resource as it is wanted; which algorithm signs for it until its own may, the database knows. */
+export type NewResource = Omit<ResourceTable, 'previous_alg'>
+
+export async function findResource({ sql }: Database, uri: string): Promise<ResourceTable | undefined> {
+  return sql.selectFrom('resources').selectAll().where('uri', '=', uri).executeTakeFirst()
+}
+
+export async function listResources({ sql }: Database): Promise<ResourceTable[]> {
+  return sql.selectFrom('resources').selectAll().orderBy('uri').execute()
+}
+
+/** Adds a resource; false when one with its URI is there already. */
+export async function insertResource({ transact }: Writer, resource: NewResource): Promise<boolean> {
+  return transact(async transaction => {
+    await raiseRevision(transaction)
+    return addResources(transaction, [resource])
+  })
+}
+
+/**
+ * A part of a larger transaction, which has raised the revision: so no key begins to sign meanwhile. False, and is undone
+ * by it, when one of the URIs is there already.
+ */
+export async function addResources(
+  transaction: Transaction<Tables>,
+  resources: readonly NewResource[],
+  onProgress: (added: number) => void = () => {},
+): Promise<boolean> {
+  const signing = await listSigningAlgs(transaction)
+  // Before there is any key, all that are wanted will sign at once.
+  const mayHave = (alg: string) => signing.length === 0 || signing.includes(alg)
+  let added = 0
+  for (const some of someAtOnce(resources)) {
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('resources')
+      .values(some.map(row => ({ ...row, previous_alg: mayHave(row.alg) ? null : defaultAlg })))
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (numInsertedOrUpdatedRows !== BigInt(some.length)) return false
+    added += some.length
+    onProgress(added)
+  }
+  return true
+}
+
+export type ResourceSettings = Omit<NewResource, 'uri' | 'created_at'>
+
+/** Changes a resource's settings; false when there is none. */
+export async function changeResource(
+  { transact }: Writer,
+  uri: string,
+  settings: Partial<ResourceSettings>,
+): Promise<boolean> {
+  return transact(async transaction => {
+    await raiseRevision(transaction)
+    return updateResource(transaction, uri, settings)
+  })
+}
+
+/** A part of a larger transaction, which has raised the revision: so no key begins to sign meanwhile. */
+export async function updateResource(
+  transaction: Transaction<Tables>,
+  uri: string,
+  settings: Partial<ResourceSettings>,
+): Promise<boolean> {
+  const before = await transaction
+    .selectFrom('resources')
+    .select(['alg', 'previous_alg'])
+    .where('uri', '=', uri)
+    .executeTakeFirst()
+  if (!before) return false
+  const alg = settings.alg ?? before.alg
+  const signing = await listSigningAlgs(transaction)
+  const mayHaveAlg = signing.length === 0 || signing.includes(alg)
+  await transaction
+    .updateTable('resources')
+    .set({ ...settings, previous_alg: mayHaveAlg ? null : (before.previous_alg ?? before.alg) })
+    .where('uri', '=', uri)
+    .execute()
+  return true
+}
+
+async function listSigningAlgs(transaction: Transaction<Tables>): Promise<readonly string[]> {
+  return (await signingAlgs(transaction).execute()).map(({ alg }) => alg)
+}
+
+export interface ResourceDeletion {
+  /** `used`: nothing was changed, because clients use it. */
+  readonly kind: 'deleted' | 'used' | 'unknown'
+  /** The ids of the clients that use it, or did. */
+  readonly clients: readonly string[]
+}
+
+/** Deletes a resource that no client uses; with `force`, takes it from those that do. Its tokens run out by themselves. */
+export async function deleteResource(
+  { transact }: Writer,
+  uri: string,
+  { force }: { readonly force: boolean },
+): Promise<ResourceDeletion> {
+  return transact(async transaction => {
+    const found = await transaction
+      .selectFrom('resources')
+      .select('uri')
+      .where('uri', '=', uri)
+      .executeTakeFirst()
+    if (!found) return { kind: 'unknown', clients: [] }
+
+    const users = (
+      await transaction.selectFrom('clients').select(['id', 'resources', 'introspects']).execute()
+    ).filter(client => [client.resources, client.introspects].some(list => list.split(' ').includes(uri)))
+    const clients = users.map(client => client.id).sort()
+    if (users.length > 0 && !force) return { kind: 'used', clients }
+
+    const without = (list: string) =>
+      list
+        .split(' ')
+        .filter(item => item !== uri)
+        .join(' ')
+    for (const { id, resources, introspects } of users) {
+      await transaction
+        .updateTable('clients')
+        .set({ resources: without(resources), introspects: without(introspects) })
+        .where('id', '=', id)
+        .execute()
+    }
+    await transaction.deleteFrom('resources').where('uri', '=', uri).execute()
+    await raiseRevision(transaction)
+    return { kind: 'deleted', clients }
+  })
+}

@@ -1,0 +1,94 @@
+import type { Selectable } from 'kysely'
+import type { Database } from '../database.ts'
+import type { AuditTable } from '../schema.ts'
+import { addAuditEntries, type NewAuditEntry, type Writer } from '../writer.ts'
+
+/** Writes what has changed nothing else. */
+export async function insertAuditEntries(
+  { transact }: Writer,
+  entries: readonly NewAuditEntry[],
+): Promise<void> {
+  if (entries.length === 0) return
+  await transact(async transaction => {
+    await addAuditEntries(transaction, entries)
+    return true
+  })
+}
+
+/** One thing that happened, or several of one kind (`count`). */
+export type AuditEntry = Selectable<AuditTable>
+
+/** Which entries; what is left out does not matter. Times are seconds since the epoch. */
+export interface AuditFilter {
+  readonly since?: number
+  readonly until?: number
+  readonly userId?: Buffer
+  readonly clientId?: string
+  readonly sessionId?: Buffer
+  readonly events?: readonly string[]
+}
+
+/** With the name of its user, unless there is none any more. */
+export type ListedAuditEntry = AuditEntry & { readonly username: string | null }
+
+const pageSize = 500
+
+/** Entries in the order of their times, read page by page: as many as there are fit into any memory. */
+export async function* listAuditEntries(db: Database, filter: AuditFilter): AsyncGenerator<ListedAuditEntry> {
+  let after = { at: 0, id: 0 }
+  for (;;) {
+    const page = await filtered(db, filter)
+      .where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '>', tuple(after.at, after.id)))
+      .orderBy('at')
+      .orderBy('audit.id')
+      .limit(pageSize)
+      .execute()
+    yield* page
+    const last = page.at(-1)
+    if (!last || page.length < pageSize) return
+    after = last
+  }
+}
+
+/** The last entries, the oldest of them first. */
+export async function latestAuditEntries(
+  db: Database,
+  filter: AuditFilter,
+  limit: number,
+): Promise<ListedAuditEntry[]> {
+  const newestFirst = await filtered(db, filter)
+    .orderBy('at', 'desc')
+    .orderBy('audit.id', 'desc')
+    .limit(limit)
+    .execute()
+  return newestFirst.reverse()
+}
+
+function filtered({ sql }: Database, { since, until, userId, clientId, sessionId, events }: AuditFilter) {
+  let query = sql
+    .selectFrom('audit')
+    .leftJoin('users', 'users.id', 'audit.user_id')
+    .selectAll('audit')
+    .select('users.username')
+  if (since !== undefined) query = query.where('at', '>=', since)
+  if (until !== undefined) query = query.where('at', '<', until)
+  if (userId !== undefined) query = query.where('user_id', '=', userId)
+  if (clientId !== undefined) query = query.where('client_id', '=', clientId)
+  if (sessionId !== undefined) query = query.where('session_id', '=', sessionId)
+  if (events !== undefined) query = query.where('event', 'in', events)
+  return query
+}
+
+/** Deletes entries of before that time, at most `limit`, and returns how many there were. */
+export async function deleteAuditEntries(
+  { sql }: Database,
+  { before, limit }: { readonly before: number; readonly limit: number },
+): Promise<number> {
+  const { numDeletedRows } = await sql
+    .deleteFrom('audit')
+    .where('id', 'in', ({ selectFrom }) =>
+      selectFrom('audit').select('id').where('at', '<', before).orderBy('at').limit(limit),
+    )
+    .executeTakeFirstOrThrow()
+  return Number(numDeletedRows)
+}

@@ -1,0 +1,339 @@
+import type { Generated } from 'kysely'
+
+/**
+ * The schema, as code sees it. Ids of sessions and users are UUIDv7 as 16 bytes; times are whole seconds since the epoch.
+ * A state is a nullable time, which also says since when.
+ */
+export interface Tables {
+  installation: InstallationTable
+  users: UserTable
+  clients: ClientTable
+  resources: ResourceTable
+  sessions: SessionTable
+  revocations: RevocationTable
+  endings: EndingTable
+  signing_keys: SigningKeyTable
+  token_promises: TokenPromiseTable
+  root_keys: RootKeyTable
+  status_positions: StatusPositionTable
+  status_lists: StatusListTable
+  sweeper: SweeperTable
+  copies: CopyTable
+  copy_progress: CopyProgressTable
+  copy_changes: CopyChangeTable
+  throttles: ThrottleTable
+  known_sources: KnownSourcesTable
+  audit: AuditTable
+  replays: ReplayTable
+}
+
+/** One row: what this database is, and the policy that all instances share. */
+export interface InstallationTable {
+  id: 1
+  issuer: string
+  /** The issuer that it was made for. What is stored stays encrypted for that one when the installation gets a new name. */
+  founding_issuer: string
+  created_at: number
+  /** The id of the root key that everything is encrypted under. */
+  root_key_id: string
+  /** Raised by each change that running servers must hear of: clients, users' status, resources, keys, policy. */
+  revision: number
+  key_rotation_seconds: number
+  jwks_max_age_seconds: number
+  clock_skew_seconds: number
+  /** The largest max-age of lately, as long as somebody may have a key set that was sent with it. */
+  largest_max_age_seconds: number
+  largest_max_age_until: number
+  /** Set when the installation has been moved to another database: it never serves again. */
+  moved_at: number | null
+  /** When the backup was made that this file is; null in a database that serves. */
+  backed_up_at: number | null
+  /** The database has gone back in time: what was revoked after this moment may live again, until that is seen to. */
+  lost_since: number | null
+  /** When that was last seen to, or a backup was made fit to serve. */
+  revived_at: number | null
+}
+
+export interface UserTable {
+  id: Buffer
+  /** In Unicode normal form C. */
+  username: string
+  /** A PHC string. */
+  password_hash: string
+  /** The root key whose pepper the hash needs. */
+  root_key_id: string
+  /** Separated by spaces. */
+  roles: string
+  /** Raised by each password change, disable and revoke-all. */
+  epoch: number
+  created_at: number
+  disabled_at: number | null
+}
+
+export interface ClientTable {
+  /** The `client_id`. */
+  id: string
+  /** How it authenticates (RFC 7591 §2), where `client_secret` is both client_secret_basic and client_secret_post. */
+  auth_method:
+    'none' | 'client_secret' | 'private_key_jwt' | 'tls_client_auth' | 'self_signed_tls_client_auth'
+  /** SHA-256 of the client secret; null for a client that has none. */
+  secret_hash: Buffer | null
+  /** The secret before this one, good until `old_secret_expires_at`. */
+  old_secret_hash: Buffer | null
+  old_secret_expires_at: number | null
+  /** JSON of its public keys (RFC 7517 §5), or where it publishes them; at most one of the two. */
+  jwks: string | null
+  jwks_uri: string | null
+  /** Set when the client has moved from keys to a secret: until then the keys are good too. */
+  keys_expire_at: number | null
+  /** The one name in the client's certificate that counts (RFC 8705 §2.1.2), after its kind: `san_dns:app.example`. */
+  tls_subject: string | null
+  /** Separated by spaces, like all lists here. */
+  grant_types: string
+  scope: string
+  /** The resources it may ask tokens for; the first one is the default. */
+  resources: string
+  /** The audiences whose tokens it may introspect. */
+  introspects: string
+  /** Nullable times for the two booleans would say nothing more: 1 or 0. */
+  is_admin: number
+  /** Likewise: `dpop_bound_access_tokens` (RFC 9449 §5.2), `tls_client_certificate_bound_access_tokens` (RFC 8705 §3.4). */
+  dpop_bound: number
+  tls_bound: number
+  refresh_policy: 'rotate' | 'strict' | 'reuse'
+  /** null: the server's setting. */
+  refresh_idle_seconds: number | null
+  refresh_absolute_seconds: number | null
+  /** Whether its users' addresses are in its requests (RFC 7239): 1 or 0. */
+  forwards_user_address: number
+  /** The origins of its pages; empty: those of the server's setting. */
+  cors_origins: string
+  epoch: number
+  created_at: number
+  disabled_at: number | null
+}
+
+export interface ResourceTable {
+  /** An absolute URI (RFC 8707 §2), the `aud` of its tokens. */
+  uri: string
+  scope: string
+  /** The JWS algorithm that signs its tokens. */
+  alg: string
+  /** The one that does so until a key of `alg` may sign. */
+  previous_alg: string | null
+  /** null: the server's setting. */
+  access_token_seconds: number | null
+  /** Whether its tokens say where their status is listed: 1 or 0. */
+  has_status: number
+  created_at: number
+}
+
+/**
+ * One row per session, updated in place by each refresh. No index has a column that a refresh changes.
+ * A machine session (`user_id` is null) is what the tokens of `client_credentials` belong to: one per client, never refreshed.
+ */
+export interface SessionTable {
+  id: Buffer
+  user_id: Buffer | null
+  client_id: string
+  /** The epochs that were read before the password was checked. The session lives while they are still the same. */
+  user_epoch: number
+  client_epoch: number
+  /** SHA-256 of the session secret; null for a machine session. */
+  secret_hash: Buffer | null
+  /** How often the session has been rotated. */
+  generation: number
+  /** All that was granted at the log-in. A refresh may ask for less. */
+  scope: string
+  /** The one resource that the log-in named; null: any of the client's. */
+  resource: string | null
+  auth_time: number
+  /** Authentication methods (RFC 8176), separated by spaces. */
+  amr: string
+  /** The idle limit, moved by each refresh; never after the absolute one. */
+  expires_at: number
+  absolute_expires_at: number
+  rotated_at: number
+  /** Where that refresh, or the log-in, came from. When a token turns out to be stolen, it is one of the two places. */
+  last_address: string | null
+  /** The retry window: the generation at which it opened, and when. */
+  window_generation: number
+  window_opened_at: number
+  /** One bit for each of the last 8 generations, the lowest for the current: its predecessor was presented late. */
+  late_history: number
+  revoked_at: number | null
+  revoke_reason: string | null
+  /** Its bit in the status lists. */
+  status_position: number
+  /**
+   * The key that a public client must show at each refresh: the thumbprint of a DPoP key (RFC 9449 §5) or of a
+   * certificate (RFC 8705 §4), 32 bytes; null when its refresh tokens are bound to none. Once set, it stays.
+   */
+  key_thumbprint: Buffer | null
+  /** The first generation whose token is bound: an earlier one was handed out without a key. */
+  bound_generation: number
+}
+
+/** What was revoked lately: the feed that instances follow. */
+export interface RevocationTable {
+  seq: Generated<number>
+  session_id: Buffer
+  status_position: number
+  revoked_at: number
+}
+
+/**
+ * An epoch was raised, which has ended sessions, but not all of their rows say so yet. Those are a user's, a client's or,
+ * where both are null, everybody's.
+ */
+export interface EndingTable {
+  id: Generated<number>
+  user_id: Buffer | null
+  client_id: string | null
+  reason: string
+  ended_at: number
+  /** The last session that was looked at. */
+  cursor: Buffer | null
+  /** Until then, whoever works on it is believed to be alive. */
+  claimed_until: number
+}
+
+export interface SigningKeyTable {
+  /** The thumbprint of the public key (RFC 7638). */
+  kid: string
+  alg: string
+  /** The PKCS #8 private key, sealed under the root key and bound to the kid. Only what opens is published. */
+  sealed_private_key: Buffer
+  root_key_id: string
+  published_at: number
+  activated_at: number | null
+  retired_at: number | null
+  /** The key stays published at least until then; only ever raised. */
+  verify_until: number
+  /** And at least so long after it has retired, by clocks that nobody sets; only ever raised. */
+  verify_seconds: number
+  /** How long servers have seen the key waiting, to sign or to leave, by clocks that nobody sets. */
+  witnessed_seconds: number
+  /** An administrator asked for a rotation, as soon as the next key may sign. */
+  rotation_requested_at: number | null
+  revoked_at: number | null
+  revoke_reason: string | null
+}
+
+/** How many JWTs a key may sign that expire by then: written before the first of them is handed out. */
+export interface TokenPromiseTable {
+  kid: string
+  expires_at: number
+  tokens: number
+}
+
+/** The root keys that this database has been under, by their ids. */
+export interface RootKeyTable {
+  id: string
+  current_from: number
+  current_until: number | null
+}
+
+/** One row: the first number that no instance has leased for a position in the status lists. */
+export interface StatusPositionTable {
+  id: 1
+  next: number
+  /** Turns the numbers into positions. Not a secret: who has the database sees their order anyway. */
+  permutation_key: Buffer
+}
+
+/** The status lists that there are, each with its signed form, so that all instances serve the same bytes. */
+export interface StatusListTable {
+  number: number
+  /** All its sessions have ended by then; only ever raised. */
+  live_until: number
+  /** Raised by each signing, of which one wins. */
+  version: number
+  jwt: string | null
+  signed_at: number | null
+  /** Another one is signed from then on. */
+  fresh_until: number | null
+}
+
+/** One row: how far the sweeper has walked. */
+export interface SweeperTable {
+  id: 1
+  /** The last session looked at in the present pass; null between two. */
+  cursor: Buffer | null
+  /** The sweeper's own time, which follows the real one slowly. */
+  clock: number | null
+  /** When the last step was made, and when the last pass came to its end. */
+  stepped_at: number | null
+  passed_at: number | null
+  /** The present pass, or the last one. */
+  began_at: number | null
+  examined: number
+  swept: number
+  /** All that was ever deleted. */
+  swept_ever: number
+}
+
+/** At most one row: the part that this database has in a copy of the installation to another database. */
+export interface CopyTable {
+  /** The same in both. */
+  id: string
+  role: 'source' | 'target'
+  began_at: number
+}
+
+/** How far a copy has come, in the database that it goes to. */
+export interface CopyProgressTable {
+  name: string
+  copy_id: string
+  /** The last key that is done. */
+  cursor_text: string | null
+  rows_done: number
+  is_done: number
+}
+
+/** What has changed since a copy began, noted by triggers in the database that it comes from. */
+export interface CopyChangeTable {
+  seq: Generated<number>
+  table_name: string
+  key_text: string
+}
+
+/** A bucket of wrong guesses, as all servers have filled it together. */
+export interface ThrottleTable {
+  /** A keyed hash of what the guesses have in common. */
+  key: string
+  /** Seconds since the epoch. */
+  empty_at: number
+}
+
+/** Where a user has logged in from lately. */
+export interface KnownSourcesTable {
+  user_id: Buffer
+  /** Keyed hashes and days (src/users/known-sources.ts). */
+  sources: Buffer
+}
+
+/** What happened that matters to security. Rows are added and, when their time is up, deleted; never changed. */
+export interface AuditTable {
+  id: Generated<number>
+  at: number
+  event: string
+  /** `client ID`, `command USER`, `server` for what nobody asked for, or `nobody` for who has not authenticated. */
+  actor: string
+  user_id: Buffer | null
+  client_id: string | null
+  session_id: Buffer | null
+  /** Where the request came from. */
+  address: string | null
+  request_id: string | null
+  /** How often it happened: in a flood one row stands for many. */
+  count: number
+  /** JSON of an object. */
+  detail: string | null
+}
+
+/** A proof or an assertion that was used, and must not be used again before it has expired. */
+export interface ReplayTable {
+  id: Buffer
+  expires_at: number
+}

@@ -1,0 +1,124 @@
+import type { Database } from '../database.ts'
+import type { SessionTable } from '../schema.ts'
+import type { Writer } from '../writer.ts'
+import { writeEnds } from './revocations.ts'
+
+/** Which sessions; what is left out does not matter. */
+export interface SessionFilter {
+  readonly id?: Buffer
+  readonly userId?: Buffer
+  readonly clientId?: string
+  /** Whose tokens are for this API: bound to it, or to none and of one of these clients, which may ask for it. */
+  readonly resource?: { readonly uri: string; readonly clientIds: readonly string[] }
+  /** That began at this time or earlier. */
+  readonly beganBy?: number
+  /** That were not used after this time. */
+  readonly unusedSince?: number
+  /** Only those that live at this time: not revoked, not expired, of their user's and client's present epoch. */
+  readonly livingAt?: number
+}
+
+export type ListedSession = Pick<
+  SessionTable,
+  | 'id'
+  | 'user_id'
+  | 'client_id'
+  | 'scope'
+  | 'resource'
+  | 'generation'
+  | 'auth_time'
+  | 'rotated_at'
+  | 'expires_at'
+  | 'absolute_expires_at'
+  | 'revoked_at'
+  | 'revoke_reason'
+> & {
+  readonly username: string | null
+  /** Whether neither the user's nor the client's epoch was raised since the log-in. */
+  readonly isOfThisEpoch: boolean
+}
+
+const pageSize = 500
+
+/** Sessions in the order in which they began, read page by page: as many as there are fit into any memory. */
+export async function* listSessions(db: Database, filter: SessionFilter): AsyncGenerator<ListedSession> {
+  let after: Buffer = Buffer.alloc(16)
+  for (;;) {
+    const page = await sessionPage(db, filter, after)
+    yield* page
+    const last = page.at(-1)
+    if (!last || page.length < pageSize) return
+    after = last.id
+  }
+}
+
+async function sessionPage(db: Database, filter: SessionFilter, after: Buffer): Promise<ListedSession[]> {
+  const rows = await filtered(db, filter)
+    .select(['sessions.id', 'sessions.user_id', 'sessions.client_id', 'sessions.scope', 'sessions.resource'])
+    .select(['generation', 'auth_time', 'rotated_at', 'expires_at', 'absolute_expires_at'])
+    .select(['revoked_at', 'revoke_reason', 'user_epoch', 'client_epoch'])
+    .select(['users.username', 'users.epoch as users_epoch', 'clients.epoch as clients_epoch'])
+    .where('sessions.id', '>', after)
+    .orderBy('sessions.id')
+    .limit(pageSize)
+    .execute()
+  return rows.map(({ user_epoch, client_epoch, users_epoch, clients_epoch, ...session }) => ({
+    ...session,
+    isOfThisEpoch: clients_epoch === client_epoch && (session.user_id === null || users_epoch === user_epoch),
+  }))
+}
+
+/** How many there are. */
+export async function countSessions(db: Database, filter: SessionFilter): Promise<number> {
+  const { count } = await filtered(db, filter)
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+function filtered({ sql }: Database, filter: SessionFilter) {
+  const { id, userId, clientId, resource, beganBy, unusedSince, livingAt } = filter
+  let query = sql
+    .selectFrom('sessions')
+    .leftJoin('users', 'users.id', 'sessions.user_id')
+    .leftJoin('clients', 'clients.id', 'sessions.client_id')
+  if (id !== undefined) query = query.where('sessions.id', '=', id)
+  if (userId !== undefined) query = query.where('sessions.user_id', '=', userId)
+  if (clientId !== undefined) query = query.where('sessions.client_id', '=', clientId)
+  if (beganBy !== undefined) query = query.where('auth_time', '<=', beganBy)
+  if (unusedSince !== undefined) query = query.where('rotated_at', '<=', unusedSince)
+  if (resource !== undefined) {
+    const { uri, clientIds } = resource
+    query = query.where(({ eb, or, and }) =>
+      or([
+        eb('sessions.resource', '=', uri),
+        ...(clientIds.length === 0
+          ? []
+          : [and([eb('sessions.resource', 'is', null), eb('sessions.client_id', 'in', clientIds)])]),
+      ]),
+    )
+  }
+  if (livingAt === undefined) return query
+  return query
+    .where('revoked_at', 'is', null)
+    .where('expires_at', '>', livingAt)
+    .whereRef('clients.epoch', '=', 'client_epoch')
+    .where(({ or, eb }) =>
+      or([eb('sessions.user_id', 'is', null), eb('users.epoch', '=', eb.ref('user_epoch'))]),
+    )
+}
+
+/** The id of the session that began last. */
+export async function latestSessionId({ sql }: Database): Promise<Buffer | undefined> {
+  const row = await sql.selectFrom('sessions').select('id').orderBy('id', 'desc').limit(1).executeTakeFirst()
+  return row?.id
+}
+
+/** Ends these sessions for good, in one transaction, and returns the ids of those that were not revoked already. */
+export async function revokeSessions(
+  { transact }: Writer,
+  ids: readonly Buffer[],
+  end: { readonly now: number; readonly reason: string },
+): Promise<readonly Buffer[]> {
+  return transact(transaction => writeEnds(transaction, ids, end))
+}

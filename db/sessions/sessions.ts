@@ -1,0 +1,263 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../database.ts'
+import { keptQuery } from '../kept-query.ts'
+import type { SessionTable, Tables } from '../schema.ts'
+import { setKnownSources } from '../users/known-sources.ts'
+import type { Writer } from '../writer.ts'
+import { writeEnds } from './revocations.ts'
+
+/** A session as the judge sees it, with what its tokens say. */
+export interface Session extends SessionTable {
+  readonly username: string | null
+  readonly roles: string
+  /** Whether neither the user's nor the client's epoch was raised since the log-in. */
+  readonly isOfThisEpoch: boolean
+}
+
+// Sub-queries and not joins: SQLite takes several times as long for the latter, even where there is no row to join.
+const sessionById = keptQuery((sql, id: Buffer) =>
+  sql
+    .selectFrom('sessions')
+    .selectAll()
+    .select(({ selectFrom }) => {
+      const user = selectFrom('users').whereRef('users.id', '=', 'sessions.user_id')
+      const client = selectFrom('clients').whereRef('clients.id', '=', 'sessions.client_id')
+      return [
+        user.select('username').as('username'),
+        user.select('roles').as('roles'),
+        user.select('epoch').as('users_epoch'),
+        client.select('epoch').as('clients_epoch'),
+      ]
+    })
+    .where('id', '=', id),
+)
+
+/** Finds a session by its id, whatever its state. */
+export async function findSession(db: Database, id: Buffer): Promise<Session | undefined> {
+  const [row] = await sessionById(db, id)
+  if (!row) return undefined
+  const { users_epoch, clients_epoch, roles, ...session } = row
+  const isOfThisEpoch =
+    clients_epoch === session.client_epoch && (session.user_id === null || users_epoch === session.user_epoch)
+  return { ...session, roles: roles ?? '', isOfThisEpoch }
+}
+
+export type NewSession = Pick<
+  SessionTable,
+  | 'id'
+  | 'user_id'
+  | 'client_id'
+  | 'user_epoch'
+  | 'client_epoch'
+  | 'secret_hash'
+  | 'scope'
+  | 'resource'
+  | 'auth_time'
+  | 'amr'
+  | 'expires_at'
+  | 'absolute_expires_at'
+  | 'status_position'
+  | 'last_address'
+> &
+  /** Bound to no key unless told. */
+  Partial<Pick<SessionTable, 'key_thumbprint'>>
+
+/**
+ * Starts a session, if the epochs are still those that were read before the password was checked: a log-in that began
+ * before a password change, a disable or a revoke-all never yields a session. Whether it did is the answer.
+ */
+export async function insertSession({ engine, transact }: Writer, session: NewSession): Promise<boolean> {
+  return transact(transaction => addSession(transaction, session, engine))
+}
+
+/** A session of a user, and what goes with it. */
+export interface NewLogIn {
+  readonly session: NewSession & { readonly user_id: Buffer }
+  /** Those of the user from now on, where they have changed. */
+  readonly knownSources: Buffer | undefined
+  /** How many sessions the user may have through this client, and why the others end. */
+  readonly bound: { readonly sessionsMax: number; readonly reason: string }
+}
+
+/**
+ * Likewise, and ends those sessions of the user through this client that are too many. Returns their ids; undefined when the
+ * session was not started. On PostgreSQL log-ins at the same moment do not see each other, so that there may be as many
+ * more until the next one.
+ */
+export async function insertLogIn(
+  { engine, transact }: Writer,
+  { session, knownSources, bound }: NewLogIn,
+): Promise<readonly Buffer[] | undefined> {
+  return transact(async transaction => {
+    if (!(await addSession(transaction, session, engine))) return undefined
+    if (knownSources) await setKnownSources(transaction, session.user_id, knownSources)
+    const surplus = await surplusSessions(transaction, session, bound.sessionsMax)
+    return writeEnds(transaction, surplus, { now: session.auth_time, reason: bound.reason })
+  })
+}
+
+/** So many beyond the bound are looked at, the newest first: expired ones are among them until the sweeper comes by. */
+const lookedAtMore = 1000
+
+/** So many are ended with one log-in; where there were more before there was a bound, the rest with the next ones. */
+const endedMax = 100
+
+/** Living sessions beyond the bound, those that were unused for longest. */
+async function surplusSessions(
+  transaction: Kysely<Tables>,
+  { id, user_id, client_id, user_epoch, client_epoch, auth_time: now }: NewLogIn['session'],
+  sessionsMax: number,
+): Promise<readonly Buffer[]> {
+  const rows = await transaction
+    .selectFrom('sessions')
+    .select(['id', 'rotated_at', 'expires_at'])
+    .where('user_id', '=', user_id)
+    .where('revoked_at', 'is', null)
+    .where('client_id', '=', client_id)
+    .where('user_epoch', '=', user_epoch)
+    .where('client_epoch', '=', client_epoch)
+    .orderBy('id', 'desc')
+    .limit(sessionsMax + lookedAtMore)
+    .execute()
+  const living = rows.filter(row => row.expires_at > now)
+  const surplus = living.length - sessionsMax
+  if (surplus <= 0) return []
+  return living
+    .filter(row => !row.id.equals(id))
+    .sort((a, b) => a.rotated_at - b.rotated_at || a.id.compare(b.id))
+    .slice(0, Math.min(surplus, endedMax))
+    .map(row => row.id)
+}
+
+/**
+ * On PostgreSQL the rows of client and user are locked: whoever raises an epoch waits until the session can be seen, or it
+ * is the session that waits, and is refused. SQLite has one writer at a time.
+ */
+async function addSession(
+  transaction: Kysely<Tables>,
+  session: NewSession,
+  engine: Database['engine'],
+): Promise<boolean> {
+  const row = {
+    key_thumbprint: null,
+    ...session,
+    generation: 0,
+    rotated_at: session.auth_time,
+    window_generation: 0,
+    window_opened_at: 0,
+    late_history: 0,
+    revoked_at: null,
+    revoke_reason: null,
+    bound_generation: 0,
+  }
+  const columns = Object.keys(row) as (keyof typeof row)[]
+  const { numInsertedOrUpdatedRows } = await transaction
+    .insertInto('sessions')
+    .columns(columns)
+    .expression(eb =>
+      eb
+        .selectFrom('clients')
+        .select(select => columns.map(column => select.val(row[column]).as(column)))
+        .where('clients.id', '=', session.client_id)
+        .where('clients.epoch', '=', session.client_epoch)
+        .where('clients.disabled_at', 'is', null)
+        .$if(session.user_id !== null, query =>
+          query
+            .innerJoin('users', join => join.onTrue())
+            .where('users.id', '=', session.user_id)
+            .where('users.epoch', '=', session.user_epoch)
+            .where('users.disabled_at', 'is', null),
+        )
+        .$if(engine === 'postgres', query => query.forShare()),
+    )
+    .onConflict(conflict => conflict.doNothing())
+    .executeTakeFirstOrThrow()
+  return numInsertedOrUpdatedRows === 1n
+}
+
+const machineSessionOf = keptQuery((sql, clientId: string, clientEpoch: number) =>
+  sql
+    .selectFrom('sessions')
+    .select(['id', 'auth_time', 'status_position'])
+    .where('client_id', '=', clientId)
+    .where('user_id', 'is', null)
+    .where('revoked_at', 'is', null)
+    .where('client_epoch', '=', clientEpoch),
+)
+
+/** Finds the living machine session of a client. */
+export async function findMachineSession(db: Database, clientId: string, clientEpoch: number) {
+  const [session] = await machineSessionOf(db, clientId, clientEpoch)
+  return session
+}
+
+/** A snapshot that a verdict was given on: the change happens only if the session is still as it was. */
+export type Judged = Pick<SessionTable, 'id' | 'generation' | 'late_history'>
+
+/** Marks the current generation as late in the history; false when the session has moved on meanwhile. */
+export async function markLate({ transact }: Writer, judged: Judged, lateHistory: number): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('sessions')
+      .set({ late_history: lateHistory })
+      .where('id', '=', judged.id)
+      .where('generation', '=', judged.generation)
+      .where('late_history', '=', judged.late_history)
+      .where('revoked_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
+}
+
+/**
+ * Takes a session of a database that has gone back in time up to the generation that its client shows; false when it
+ * has moved meanwhile. `expiresAt` is the new idle limit, since the old one went back in time too; `keyThumbprint` is the
+ * key that the session is bound to again, since that was forgotten.
+ */
+export async function healSession(
+  { transact }: Writer,
+  judged: Judged,
+  healed: { generation: number; now: number; expiresAt: number; keyThumbprint?: Buffer | null },
+): Promise<boolean> {
+  const { generation, now, expiresAt, keyThumbprint: key_thumbprint = null } = healed
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('sessions')
+      .set({ generation, window_generation: generation, window_opened_at: 0, late_history: 0 })
+      .set({ rotated_at: now, expires_at: expiresAt })
+      .$if(key_thumbprint !== null, query =>
+        query.set({ key_thumbprint, bound_generation: generation }).where('key_thumbprint', 'is', null),
+      )
+      .where('id', '=', judged.id)
+      .where('generation', '=', judged.generation)
+      .where('revoked_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
+}
+
+/** Moves the idle limit of a session whose client never rotates; false when it has been revoked. */
+export async function extendSession(
+  { sql }: Database,
+  judged: Judged,
+  { now, expiresAt, address }: { now: number; expiresAt: number; address: string },
+): Promise<boolean> {
+  const { numUpdatedRows } = await sql
+    .updateTable('sessions')
+    .set({ rotated_at: now, last_address: address, expires_at: expiresAt })
+    .where('id', '=', judged.id)
+    .where('generation', '=', judged.generation)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
+}
+
+/** Ends a session for good; false when it was revoked already or is not there. Durable when it returns. */
+export async function revokeSession(
+  { transact }: Writer,
+  id: Buffer,
+  now: number,
+  reason: string,
+): Promise<boolean> {
+  return transact(async transaction => (await writeEnds(transaction, [id], { now, reason })).length === 1)
+}

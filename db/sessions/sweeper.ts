@@ -1,0 +1,138 @@
+import { sql as fragment, type Transaction } from 'kysely'
+import type { Database } from '../database.ts'
+import type { SweeperTable, Tables } from '../schema.ts'
+
+export interface SweepLimits {
+  /** How many rows are looked at in one step, and how many of them deleted. */
+  readonly rowsMax: number
+  readonly deletedMax: number
+  /** How long a session stays after its end, and how long the sweeper rests after it has seen all rows; in seconds. */
+  readonly keepSeconds: number
+  readonly restSeconds: number
+}
+
+export interface SweepStep {
+  /** Rows looked at and deleted since the pass began. */
+  readonly examined: number
+  readonly swept: number
+  readonly beganAt: number
+  /** Whether this was the last step of the pass. */
+  readonly isPassed: boolean
+}
+
+/** How far the sweeper has walked; a table of one row. */
+export async function readSweeper({ sql }: Database): Promise<SweeperTable> {
+  return sql.selectFrom('sweeper').selectAll().executeTakeFirstOrThrow()
+}
+
+/**
+ * Looks at the next rows in the order of their ids, deletes the sessions whose end was long ago, and remembers how far it
+ * got, in one short transaction. Undefined when it rests, or another instance has made a step in this second: however
+ * many instances there are, they look at `rowsMax` rows a second.
+ *
+ * What is long ago is told by a clock of its own, which follows `now` by at most `clockSeconds` a step: a clock that
+ * jumps ahead by a year, until somebody notices, deletes nothing before its time.
+ */
+export async function sweepSessions(
+  db: Database,
+  { now, clockSeconds, ...limits }: SweepLimits & { readonly now: number; readonly clockSeconds: number },
+): Promise<SweepStep | undefined> {
+  const { restSeconds } = limits
+  // The usual case: nothing is written.
+  if (!isDue(await readSweeper(db), now, restSeconds)) return undefined
+  return db.transact(async transaction => {
+    // The row is locked from here on, so of several instances one makes this step.
+    const sweeper = await transaction
+      .updateTable('sweeper')
+      .set({
+        stepped_at: now,
+        clock: fragment`case when clock is null or ${now} < clock + ${clockSeconds} then ${now} else clock + ${clockSeconds} end`,
+      })
+      .returningAll()
+      .where(fragment<boolean>`(stepped_at is null or stepped_at <> ${now})`)
+      .executeTakeFirst()
+    return sweeper && step(transaction, { ...sweeper, clock: sweeper.clock ?? now }, now, limits)
+  })
+}
+
+/** A pass that has begun goes on, once a second; the next one begins after a rest. A clock that was set back ends it. */
+function isDue({ cursor, passed_at }: SweeperTable, now: number, restSeconds: number): boolean {
+  return cursor !== null || passed_at === null || Math.abs(now - passed_at) >= restSeconds
+}
+
+async function step(
+  transaction: Transaction<Tables>,
+  sweeper: SweeperTable & { readonly clock: number },
+  now: number,
+  { rowsMax, deletedMax, keepSeconds }: SweepLimits,
+): Promise<SweepStep> {
+  const rows = await transaction
+    .selectFrom('sessions')
+    .select(['id', 'expires_at', 'revoked_at'])
+    .where('id', '>', sweeper.cursor ?? Buffer.alloc(16))
+    .orderBy('id')
+    .limit(rowsMax)
+    .execute()
+  const endedBy = sweeper.clock - keepSeconds
+  const dead = rows.filter(row => Math.min(row.expires_at, row.revoked_at ?? Infinity) <= endedBy)
+  const ids = dead.slice(0, deletedMax).map(row => row.id)
+  // What is dead beyond the limit is looked at again in the next step.
+  const isCut = dead.length > deletedMax
+  const examined = isCut ? rows.findIndex(row => row.id === ids.at(-1)) + 1 : rows.length
+  const swept = ids.length === 0 ? 0 : await deleteEnded(transaction, ids, endedBy)
+
+  const isPassed = !isCut && rows.length < rowsMax
+  const isBeginning = sweeper.cursor === null
+  const progress = {
+    began_at: isBeginning ? now : (sweeper.began_at ?? now),
+    examined: (isBeginning ? 0 : sweeper.examined) + examined,
+    swept: (isBeginning ? 0 : sweeper.swept) + swept,
+  }
+  await transaction
+    .updateTable('sweeper')
+    .set({ ...progress, swept_ever: sweeper.swept_ever + swept })
+    .set({ cursor: isPassed ? null : (rows[examined - 1]?.id ?? null) })
+    .$if(isPassed, query => query.set({ passed_at: now }))
+    .execute()
+  return { examined: progress.examined, swept: progress.swept, beganAt: progress.began_at, isPassed }
+}
+
+/** One that was refreshed since it was looked at stays. */
+async function deleteEnded(
+  transaction: Transaction<Tables>,
+  ids: readonly Buffer[],
+  endedBy: number,
+): Promise<number> {
+  const { numDeletedRows } = await transaction
+    .deleteFrom('sessions')
+    .where('id', 'in', ids)
+    .where(({ or, eb }) => or([eb('expires_at', '<=', endedBy), eb('revoked_at', '<=', endedBy)]))
+    .executeTakeFirstOrThrow()
+  return Number(numDeletedRows)
+}
+
+/**
+ * Gives unused pages of the embedded database back to the file system, at most so many, when they are more than a tenth
+ * of the file; returns how many. (PostgreSQL's own vacuum keeps its tables small.)
+ */
+export async function giveBackPages(db: Database, pagesMax: number): Promise<number> {
+  if (db.engine !== 'sqlite') return 0
+  const { pages, free } = await countPages(db)
+  const count = Math.min(pagesMax, free - Math.ceil(pages / 10))
+  if (count <= 0) return 0
+  await db.transact(async transaction => {
+    // Each run of this statement gives one page back, whatever its argument says.
+    for (let i = 0; i < count; i++) await fragment`pragma incremental_vacuum(1)`.execute(transaction)
+  })
+  return count
+}
+
+/** The size of the embedded database's file in pages, and how many of them hold nothing. */
+export async function countPages({
+  sql,
+}: Database): Promise<{ readonly pages: number; readonly free: number }> {
+  const { rows } = await fragment<{ pages: number; free: number }>`
+    select (select page_count from pragma_page_count) as pages, (select freelist_count from pragma_freelist_count) as free
+  `.execute(sql)
+  return rows[0] ?? { pages: 0, free: 0 }
+}

@@ -1,0 +1,36 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../database.ts'
+import { keptQuery } from '../kept-query.ts'
+import type { Tables } from '../schema.ts'
+
+const sourcesOfName = keptQuery((sql, username: string) =>
+  sql
+    .selectFrom('known_sources')
+    .innerJoin('users', 'users.id', 'known_sources.user_id')
+    .select('sources')
+    .where('users.username', '=', username),
+)
+
+/** Where the user of this name has logged in from; null for somebody unknown, or who has not logged in yet. */
+export async function findKnownSources(db: Database, username: string): Promise<Buffer | null> {
+  const [row] = await sourcesOfName(db, username)
+  return row?.sources ?? null
+}
+
+/** Part of the transaction that starts a session. Of two log-ins at once, the later one's sources stay. */
+export async function setKnownSources(
+  transaction: Kysely<Tables>,
+  userId: Buffer,
+  sources: Buffer,
+): Promise<void> {
+  await transaction
+    .insertInto('known_sources')
+    .values({ user_id: userId, sources })
+    .onConflict(conflict => conflict.column('user_id').doUpdateSet({ sources }))
+    .execute()
+}
+
+/** Part of the transaction that changes a password, or deletes the user: whoever knew the one before has been somewhere too. */
+export async function forgetKnownSources(transaction: Kysely<Tables>, userId: Buffer): Promise<void> {
+  await transaction.deleteFrom('known_sources').where('user_id', '=', userId).execute()
+}

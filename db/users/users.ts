@@ -1,0 +1,182 @@
+import { sql as fragment } from 'kysely'
+import type { Database } from '../database.ts'
+import type { UserTable } from '../schema.ts'
+import { insertEnding, type Ending, type EpochEnding } from '../sessions/endings.ts'
+import type { Writer } from '../writer.ts'
+import { forgetKnownSources } from './known-sources.ts'
+
+export async function findUser({ sql }: Database, username: string): Promise<UserTable | undefined> {
+  return sql.selectFrom('users').selectAll().where('username', '=', username).executeTakeFirst()
+}
+
+export async function findUserById({ sql }: Database, id: Buffer): Promise<UserTable | undefined> {
+  return sql.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+/** Users in the order of their names, after `after`. */
+export async function listUsers({ sql }: Database, { after = '', limit }: { after?: string; limit: number }) {
+  return sql
+    .selectFrom('users')
+    .select(['id', 'username', 'roles', 'created_at', 'disabled_at'])
+    .where('username', '>', after)
+    .orderBy('username')
+    .limit(limit)
+    .execute()
+}
+
+const namesAtOnce = 5000
+
+/** All names in their order, read page by page: as many as there are fit into any memory. */
+export async function* listUsernames({ sql }: Database): AsyncGenerator<string> {
+  for (let after = ''; ;) {
+    const page = await sql
+      .selectFrom('users')
+      .select('username')
+      .where('username', '>', after)
+      .orderBy('username')
+      .limit(namesAtOnce)
+      .execute()
+    for (const { username } of page) yield username
+    const last = page.at(-1)
+    if (!last || page.length < namesAtOnce) return
+    after = last.username
+  }
+}
+
+/** Adds a user; false when the name is taken. */
+export async function insertUser({ transact }: Writer, user: UserTable): Promise<boolean> {
+  return transact(async transaction => {
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('users')
+      .values(user)
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    return numInsertedOrUpdatedRows === 1n
+  })
+}
+
+/**
+ * Sets a new password and ends all of the user's sessions, by raising the epoch; undefined when there is no such user. No
+ * source is known any more.
+ */
+export async function changePassword(
+  db: Writer,
+  id: Buffer,
+  password: Pick<UserTable, 'password_hash' | 'root_key_id'>,
+  now: number,
+): Promise<EpochEnding | undefined> {
+  return endUser(db, id, password, { reason: 'password changed', now })
+}
+
+/** Replaces the hash of the same password (newer parameters, another root key), if it is still the one that was verified. */
+export async function rehashPassword(
+  { sql }: Database,
+  user: Pick<UserTable, 'id' | 'password_hash'>,
+  password: Pick<UserTable, 'password_hash' | 'root_key_id'>,
+): Promise<boolean> {
+  const { numUpdatedRows } = await sql
+    .updateTable('users')
+    .set(password)
+    .where('id', '=', user.id)
+    .where('password_hash', '=', user.password_hash)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
+}
+
+/** Disables a user and ends all of its sessions, by raising the epoch; undefined when there is no such user. */
+export async function disableUser(db: Writer, id: Buffer, now: number): Promise<EpochEnding | undefined> {
+  return endUser(db, id, { disabled_at: now }, { reason: 'user disabled', now })
+}
+
+/** Changes the roles, which the next tokens of all sessions have; false when there is no such user. */
+export async function changeRoles({ transact }: Writer, id: Buffer, roles: string): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('users')
+      .set({ roles })
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
+}
+
+/** Lets a disabled user log in again; false when there is no such user. */
+export async function enableUser({ transact }: Writer, id: Buffer): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('users')
+      .set({ disabled_at: null })
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
+}
+
+/** Ends all sessions of a user, by raising the epoch; undefined when there is no such user. */
+export async function raiseUserEpoch(
+  db: Writer,
+  id: Buffer,
+  end: { readonly reason: string; readonly now: number },
+): Promise<EpochEnding | undefined> {
+  return endUser(db, id, {}, end)
+}
+
+/** One statement ends the sessions; their rows are the work that it leaves over. */
+async function endUser(
+  { transact }: Writer,
+  id: Buffer,
+  changes: Partial<UserTable>,
+  end: { readonly reason: string; readonly now: number },
+): Promise<EpochEnding | undefined> {
+  return transact(async transaction => {
+    const raised = await transaction
+      .updateTable('users')
+      .set({ ...changes, epoch: fragment`epoch + 1` })
+      .where('id', '=', id)
+      .returning('epoch')
+      .executeTakeFirst()
+    if (!raised) return undefined
+    if (changes.password_hash !== undefined) await forgetKnownSources(transaction, id)
+    return { ...(await insertEnding(transaction, { user_id: id }, end)), ...raised }
+  })
+}
+
+/** Deletes a user; undefined when there is none. The sessions end with it: nothing finds their epoch any more. */
+export async function deleteUser(
+  { transact }: Writer,
+  id: Buffer,
+  now: number,
+): Promise<EpochEnding | undefined> {
+  return transact(async transaction => {
+    const deleted = await transaction
+      .deleteFrom('users')
+      .where('id', '=', id)
+      .returning('epoch')
+      .executeTakeFirst()
+    if (!deleted) return undefined
+    await forgetKnownSources(transaction, id)
+    const ending = await insertEnding(transaction, { user_id: id }, { reason: 'user deleted', now })
+    return { ...ending, epoch: deleted.epoch + 1 }
+  })
+}
+
+/**
+ * Raises the epoch of a user of a database that has gone back in time to what it has been already, and disables the user
+ * if told so; undefined when there is no such user, or its epoch is no older: then what was logged is in the database.
+ */
+export async function raiseUserEpochTo(
+  { transact }: Writer,
+  id: Buffer,
+  { epoch, isDisabled }: { readonly epoch: number; readonly isDisabled: boolean },
+  end: { readonly reason: string; readonly now: number },
+): Promise<Ending | undefined> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('users')
+      .set({ epoch, ...(isDisabled ? { disabled_at: end.now } : {}) })
+      .where('id', '=', id)
+      .where('epoch', '<', epoch)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n ? insertEnding(transaction, { user_id: id }, end) : undefined
+  })
+}

@@ -1,0 +1,45 @@
+import type { Insertable, Transaction } from 'kysely'
+import type { Database } from './database.ts'
+import type { AuditTable, Tables } from './schema.ts'
+import { someAtOnce } from './some-at-once.ts'
+
+/** One thing that happened, or several of one kind (`count`). */
+export type NewAuditEntry = Omit<Insertable<AuditTable>, 'id'>
+
+/** What changes the database in transactions, and in no other way. Each says whether, or what, it has changed. */
+export interface Writer {
+  readonly engine: Database['engine']
+  transact<T extends object | number | boolean | undefined>(
+    work: (transaction: Transaction<Tables>) => Promise<T>,
+  ): Promise<T>
+}
+
+/**
+ * The same database, except that each transaction which has changed something also writes what happened: both are durable
+ * or neither is. A transaction whose result is `false` or `undefined` has changed nothing; where `entriesOf` is a function,
+ * it says what to write for a result.
+ */
+export function audited(
+  { engine, transact }: Writer,
+  entriesOf: NewAuditEntry | ((result: unknown) => readonly NewAuditEntry[]),
+): Writer {
+  return {
+    engine,
+    transact: work =>
+      transact(async transaction => {
+        const result = await work(transaction)
+        if (result === false || result === undefined) return result
+        const entries = typeof entriesOf === 'function' ? entriesOf(result) : [entriesOf]
+        await addAuditEntries(transaction, entries)
+        return result
+      }),
+  }
+}
+
+/** Writes the entries, in the transaction of what they are about. */
+export async function addAuditEntries(
+  transaction: Transaction<Tables>,
+  entries: readonly NewAuditEntry[],
+): Promise<void> {
+  for (const some of someAtOnce(entries)) await transaction.insertInto('audit').values(some).execute()
+}

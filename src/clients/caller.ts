@@ -1,0 +1,56 @@
+import parseForwarded from 'forwarded-parse'
+import { addressOf, networkOf, normalAddress } from '../values/addresses.ts'
+import type { Client } from './registry.ts'
+
+/** Where a request comes from, as far as it can be believed. */
+export interface Caller {
+  readonly requestId: string
+  /** Of the user's device, or of what is nearest to it. */
+  readonly address: string
+  /** What guesses are counted by; undefined for a client through which all users come from one address. */
+  readonly source: string | undefined
+}
+
+/** What Fastify knows of a request. */
+export interface IncomingRequest {
+  readonly id: string
+  /** Of the last machine that is no trusted proxy. */
+  readonly ip: string
+  /** With trusted proxies: those of them that the request came through, and `ip`. */
+  readonly ips?: string[] | undefined
+  readonly headers: {
+    readonly authorization?: string | undefined
+    readonly forwarded?: string | undefined
+    /** Only from a proxy that is believed: src/http/client-cert.ts takes it out of all other requests. */
+    readonly 'client-cert'?: string | string[] | undefined
+  }
+}
+
+/**
+ * Where a request of an authenticated client comes from. A public client runs on its user's device. A
+ * confidential one runs on a server, and only if it forwards its users' addresses (RFC 7239) can they be told apart.
+ */
+export function callerOf(request: IncomingRequest, client: Client): Caller {
+  const requestId = request.id
+  const address = normalAddress(request.ip)
+  if (client.auth_method === 'none') return { requestId, address, source: networkOf(address) }
+  const user = client.forwards_user_address === 1 ? forwardedAddress(request) : undefined
+  return user === undefined
+    ? { requestId, address, source: undefined }
+    : { requestId, address: user, source: networkOf(user) }
+}
+
+/**
+ * The address that the client has forwarded: the last one that is neither its own nor that of a proxy between it and here,
+ * which may have added it. Undefined when that is no address, or the header is malformed.
+ */
+function forwardedAddress({ ip, ips = [], headers }: IncomingRequest): string | undefined {
+  const between = new Set([ip, ...ips].map(normalAddress))
+  try {
+    return parseForwarded(headers.forwarded ?? '')
+      .map(element => addressOf(element['for'] ?? ''))
+      .findLast(address => address === undefined || !between.has(address))
+  } catch {
+    return undefined // it is not what RFC 7239 §4 describes, so it says nothing
+  }
+}

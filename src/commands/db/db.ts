@@ -1,0 +1,224 @@
+import { existsSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from '@commander-js/extra-typings'
+import { backupDatabase } from '../../../db/backups/backup.ts'
+import { insertAuditEntries } from '../../../db/installation/audit.ts'
+import { changeIssuer, countRows, findInstallation } from '../../../db/installation/installation.ts'
+import { schemaStatus } from '../../../db/installation/migrate.ts'
+import { openDatabase } from '../../../db/open-database.ts'
+import { audited } from '../../../db/writer.ts'
+import { describeDatabaseUrl } from '../../config/database-url.ts'
+import { databaseOptions } from '../../installation/open.ts'
+import { logRevocation } from '../../record/log-revocation.ts'
+import { formatDuration } from '../../values/duration.ts'
+import { writeEnds } from '../session/revocation.ts'
+import { command, verb, type Run, type Terminal } from '../shell/command.ts'
+import { CommandError, describeError, UsageError } from '../shell/failures.ts'
+import { counted, facts, formatBytes, formatTime } from '../shell/output.ts'
+import { confirm } from '../shell/prompt.ts'
+import { adoptAsCopy, issuersOf } from './db-adopt-copy.ts'
+import { copyCommand } from './db-copy.ts'
+import { restoreCommand } from './db-restore.ts'
+import { reviveCommand } from './db-revive.ts'
+
+/** `mintmark db`: the database as a whole. */
+export function dbCommands(program: Command, terminal: Terminal): void {
+  const db = program.command('db').description('the database as a whole')
+
+  verb(db, 'migrate', 'make the database, or bring its schema up to date', ['mintmark db migrate']).action(
+    command(terminal, async ({ config, open }) => {
+      const { rootKeyFile, databaseUrl } = config()
+      const hadRootKey = existsSync(rootKeyFile)
+      const { record, migrated } = await open({ mayCreate: true })
+      const place = describeDatabaseUrl(databaseUrl)
+      const lines = migrated.length === 0 ? [`The schema of ${place} is up to date.`] : [`Migrated ${place}:`]
+      lines.push(...migrated.map(name => `  ${name}`))
+      if (!hadRootKey) {
+        lines.push(
+          `Made the root key ${rootKeyFile}. Keep a copy in another place than the database's backups.`,
+        )
+      }
+      return {
+        text: lines.join('\n'),
+        json: {
+          database: place,
+          issuer: record.issuer,
+          migrated,
+          root_key_made: hadRootKey ? null : rootKeyFile,
+        },
+      }
+    }),
+  )
+
+  verb(db, 'status', 'show what the database is, and whether it fits this program', [
+    'mintmark db status',
+  ]).action(command(terminal, run => status(run)))
+
+  verb(db, 'adopt', 'take over a database under a new issuer', [
+    'MINTMARK_ISSUER=https://new.example mintmark db adopt --moved',
+    'MINTMARK_ISSUER=https://staging.example mintmark db adopt --copied',
+  ])
+    .option(
+      '--moved',
+      'it is the same installation, with a new name: users, clients and keys stay, refresh tokens end',
+    )
+    .option(
+      '--copied',
+      'it is a copy, beside the original: new root key, signing keys and client secrets; users and clients stay',
+    )
+    .option('--yes', 'do not ask')
+    .action(
+      command(terminal, async (run, { moved = false, copied = false, yes }) => {
+        if (moved === copied) {
+          throw new UsageError(
+            'say what has happened: --moved for the same installation with a new name, --copied for a copy beside the original',
+          )
+        }
+        return copied ? adoptAsCopy(run, yes) : adopt(run, yes)
+      }),
+    )
+
+  copyCommand(db, terminal)
+
+  restoreCommand(db, terminal)
+
+  reviveCommand(db, terminal)
+
+  verb(db, 'backup', 'copy the database as it is at this moment, while servers go on', [
+    'mintmark db backup /backups/mintmark-$(date +%F).sqlite',
+  ])
+    .argument('<file>', 'a new file; nothing is overwritten')
+    .action(
+      command(terminal, async (run, path) => {
+        const { config, db, record } = await run.open()
+        const { databaseUrl, rootKeyFile } = config
+        if (databaseUrl.engine === 'postgres') {
+          throw new CommandError(
+            'PostgreSQL has its own tools for this: pg_dump, or a base backup with its log',
+          )
+        }
+        const file = resolve(run.workingDirectory, path)
+        const bytes = await backupDatabase(
+          databaseUrl.file,
+          file,
+          run.now(),
+          progressOf(run, databaseUrl.file),
+        )
+        const entry = run.entry('database_backed_up', { detail: { file, bytes } })
+        await insertAuditEntries(db, [entry]).catch((error: unknown) => {
+          throw new CommandError(
+            `${file} is complete and may be used, but the audit trail does not tell of it: ${describeError(error)}`,
+          )
+        })
+        return {
+          text: [
+            `Copied ${databaseUrl.file} to ${file} (${formatBytes(bytes)}).`,
+            `The root key is not in it, and without it the copy is of no use: keep ${rootKeyFile} in another place.`,
+          ].join('\n'),
+          json: { file, bytes, issuer: record.issuer, root_key_id: record.root_key_id, made_at: run.now() },
+        }
+      }),
+    )
+}
+
+async function status({ config, now }: Run) {
+  const { databaseUrl } = config()
+  const place = describeDatabaseUrl(databaseUrl)
+  if (databaseUrl.engine === 'sqlite' && !existsSync(databaseUrl.file)) {
+    throw new CommandError(
+      `there is no database at ${place}: \`mintmark db migrate\` makes one, or set MINTMARK_HOME`,
+    )
+  }
+  const database = openDatabase(databaseUrl, { ...databaseOptions(config()), isPatient: true })
+  try {
+    const { applied, pending, isTooNew } = await schemaStatus(database)
+    const record = applied.length === 0 ? undefined : await findInstallation(database)
+    const counts = record && !isTooNew && pending.length === 0 ? await countRows(database) : undefined
+    const bytes = databaseUrl.engine === 'sqlite' ? sizeOf(databaseUrl.file) : undefined
+    const schema = isTooNew ? 'too_new' : pending.length > 0 ? 'pending' : 'current'
+    return {
+      text: facts({
+        database: place,
+        size: bytes === undefined ? undefined : formatBytes(bytes),
+        schema: schemaSentence(schema, pending),
+        issuer: record?.issuer,
+        'made on': formatTime(record?.created_at ?? null),
+        'moved away on': formatTime(record?.moved_at ?? null),
+        'root key': record?.root_key_id,
+        'keys rotate every': durationOf(record?.key_rotation_seconds),
+        'JWKS max-age': durationOf(record?.jwks_max_age_seconds),
+        'clock skew': durationOf(record?.clock_skew_seconds),
+        holds:
+          counts &&
+          [
+            counted(counts.users, 'user'),
+            counted(counts.clients, 'client'),
+            counted(counts.resources, 'resource'),
+          ].join(', '),
+      }),
+      json: {
+        database: place,
+        engine: database.engine,
+        bytes,
+        schema,
+        applied,
+        pending,
+        ...record,
+        ...counts,
+        checked_at: now(),
+      },
+    }
+  } finally {
+    await database.close()
+  }
+}
+
+function schemaSentence(schema: 'too_new' | 'pending' | 'current', pending: readonly string[]): string {
+  if (schema === 'too_new') return 'made by a newer Mintmark that this one cannot serve: upgrade this one'
+  if (schema === 'current') return 'up to date'
+  return `lacks ${pending.join(', ')}: \`mintmark db migrate\` brings it up to date`
+}
+
+function durationOf(seconds: number | null | undefined): string | undefined {
+  return seconds === null || seconds === undefined ? undefined : formatDuration(seconds)
+}
+
+/** With the log beside it. */
+function sizeOf(file: string): number {
+  const log = `${file}-wal`
+  return statSync(file).size + (existsSync(log) ? statSync(log).size : 0)
+}
+
+const bytesWorthProgress = 256 * 2 ** 20
+
+/** Tells each tenth, where it takes long enough to wonder. */
+function progressOf({ note }: Run, file: string): (copied: { readonly part: number }) => void {
+  if (sizeOf(file) < bytesWorthProgress) return () => {}
+  let told = 0
+  return ({ part }) => {
+    const tenth = Math.floor(part * 10)
+    if (tenth > told) note(`copied ${tenth * 10} %`)
+    told = tenth
+  }
+}
+
+/** The same installation under a new name. Whoever had a token of the old one has to sign in again. */
+async function adopt(run: Run, yes: true | undefined) {
+  const { config, db, record } = await run.open({ mayCreate: false, isAdopted: true })
+  const { from, to } = issuersOf(config, record)
+  run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
+  await confirm(run, `Give the installation the issuer ${to}? Every user has to sign in again.`, { yes })
+  const entry = run.entry('issuer_changed', { detail: { from, to } })
+  const end = { reason: 'issuer changed', at: run.now() }
+  const changed = await changeIssuer(audited(db, entry), { from, to, now: end.at })
+  if (!changed) throw new CommandError('another process has changed the issuer meanwhile: look again')
+  for (const { id: client_id, epoch } of changed.clients)
+    logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, end)
+  const sessions = await writeEnds(run, db, changed.ending)
+  return {
+    text:
+      `The installation is ${to} from now on. Ended ${counted(sessions, 'session')}: refresh and access tokens of ${from} ` +
+      'are of no use any more, whatever name it gets later. Tell the resource servers.',
+    json: { from, to, sessions_revoked: sessions },
+  }
+}

@@ -1,0 +1,79 @@
+import { listResources } from '../../../db/clients/resources.ts'
+import { listSigningKeys } from '../../../db/keys/signing-keys.ts'
+import type { Installation } from '../../installation/open.ts'
+import { phaseOf, rotationDue } from '../../keys/ring/key-life.ts'
+import {
+  algsSigning,
+  algsWanted,
+  followBoundSeconds,
+  policyAdvice,
+  policyNote,
+  policyWarning,
+  unheededPolicy,
+} from '../../keys/ring/key-policy.ts'
+import { latestTimeOf } from '../../keys/ring/ring-follower.ts'
+import { openKey } from '../../keys/ring/signing-key.ts'
+import type { Run } from '../shell/command.ts'
+import { counted, formatTime, printable } from '../shell/output.ts'
+import type { Finding } from './doctor.ts'
+
+/** How late a rotation may be where a server runs. */
+const lateSeconds = 3600
+
+/** Each algorithm has one key that signs and one that is published to follow it, and all of them open. */
+export async function checkKeys(
+  { db, rootKeys, record }: Installation,
+  { now }: Run,
+): Promise<readonly Finding[]> {
+  const rows = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
+  if (rows.length === 0) return [{ verdict: 'ok', text: 'none yet: `mintmark serve` makes the first ones' }]
+  const findings: Finding[] = []
+  for (const row of rows) {
+    const opened = openKey(row, rootKeys)
+    if (opened.kind === 'open') continue
+    findings.push({
+      verdict: 'problem',
+      text: `the ${printable(`${row.alg} key ${row.kid}`)} does not open: ${opened.reason}`,
+      advice:
+        opened.kind === 'unknown'
+          ? 'put the root key file back from your backup, or upgrade this program'
+          : 'put the database back from your backup; or a running server replaces the key, and its tokens are refused',
+    })
+  }
+  const resources = await listResources(db)
+  const signing = algsSigning(resources)
+  for (const alg of algsWanted(resources)) {
+    const active = rows.find(row => row.alg === alg && phaseOf(row) === 'active')
+    const next = rows.find(row => row.alg === alg && phaseOf(row) === 'next')
+    const advice = 'start a server: it does by itself what is due'
+    if (!active && signing.includes(alg))
+      findings.push({ verdict: 'problem', text: `no key signs ${alg}`, advice })
+    if (!next) findings.push({ verdict: 'warning', text: `no ${alg} key is published to follow`, advice })
+    const dueAt = active && rotationDue(active, { rotationSeconds: record.key_rotation_seconds })
+    if (dueAt !== undefined && dueAt + lateSeconds < now()) {
+      const text = `the ${alg} key should have rotated ${formatTime(dueAt)}`
+      findings.push({ verdict: 'warning', text, advice })
+    }
+  }
+  const warning = policyWarning(record)
+  if (warning !== undefined)
+    findings.push({ verdict: 'warning', text: warning, advice: policyAdvice(record) })
+  const latest = latestTimeOf(rows)
+  if (latest > now() + followBoundSeconds) {
+    findings.push({
+      verdict: 'problem',
+      text: `it is ${formatTime(now())} by this clock, but the key ring has seen ${formatTime(latest)}`,
+      advice: 'set the clock, and keep it right with NTP: until then keys wait longer than they should',
+    })
+  }
+  if (findings.length > 0) return findings
+  const text = `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them`
+  const note = policyNote(record)
+  return [{ verdict: 'ok', text: note === undefined ? text : `${text};\n${note}` }]
+}
+
+/** A policy that was set where it does not count. */
+export function checkPolicy({ record }: Installation, { config }: Run): readonly Finding[] {
+  const unheeded = unheededPolicy(config().keyPolicySet, record)
+  return unheeded ? [{ verdict: 'warning', ...unheeded }] : []
+}

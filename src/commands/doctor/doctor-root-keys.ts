@@ -1,0 +1,68 @@
+import { countUsersByRootKey, findRootKeyUse, listRootKeys } from '../../../db/keys/root-keys.ts'
+import type { Installation } from '../../installation/open.ts'
+import type { Run } from '../shell/command.ts'
+import { counted, formatTime } from '../shell/output.ts'
+import type { Finding } from './doctor.ts'
+
+/** Which root keys the file must hold, and which of the older ones may go. */
+export async function checkRootKeys(
+  installation: Installation,
+  { now, config }: Run,
+): Promise<readonly Finding[]> {
+  const { db, rootKeys, record } = installation
+  const { rootKeyFile } = config()
+  const past = (await listRootKeys(db)).filter(({ id }) => id !== record.root_key_id)
+  const findings: Finding[] = [...(await missing(installation, rootKeyFile))]
+  const [first] = rootKeys.ids
+  if (first !== record.root_key_id && !past.some(({ id }) => id === first)) {
+    findings.push({
+      verdict: 'warning',
+      text: `${rootKeyFile} begins with the root key ${first}, but the database is under ${record.root_key_id}`,
+      advice: '`mintmark key rotate-root` takes the new one up, when every server has it',
+    })
+  }
+  for (const id of rootKeys.ids.filter(id => id !== record.root_key_id)) {
+    const until = past.find(row => row.id === id)?.current_until
+    if (until === undefined || until === null) {
+      if (id !== first) findings.push(unneeded(rootKeyFile, id, 'has never been used by this database'))
+      continue
+    }
+    const { users, sessions, sessionsEndAt, signingKeys } = await findRootKeyUse(db, {
+      id,
+      until,
+      now: now(),
+    })
+    const needs = [
+      users > 0 ? `${counted(users, 'password')}, until the users sign in` : '',
+      sessions > 0 ? `${counted(sessions, 'session')}, until ${formatTime(sessionsEndAt)} at the latest` : '',
+      signingKeys > 0 ? `${counted(signingKeys, 'signing key')}, until a server has run` : '',
+    ].filter(need => need !== '')
+    if (needs.length === 0) findings.push(unneeded(rootKeyFile, id, 'is not needed any more'))
+    else
+      findings.push({
+        verdict: 'ok',
+        text: `the older root key ${id} is needed by ${needs.join('; and by ')}`,
+      })
+  }
+  return findings.length > 0 ? findings : [{ verdict: 'ok', text: `${record.root_key_id}, and no older one` }]
+}
+
+function unneeded(file: string, id: string, why: string): Finding {
+  return {
+    verdict: 'ok',
+    text: `the root key ${id} ${why}`,
+    advice: `delete its line from ${file}, the one below \`# root key ${id}\`; and from the copies that you keep`,
+  }
+}
+
+/** Root keys that something needs and the file does not have. */
+async function missing({ db, rootKeys }: Installation, rootKeyFile: string): Promise<readonly Finding[]> {
+  return [...(await countUsersByRootKey(db))]
+    .filter(([id]) => !rootKeys.has(id))
+    .map(([id, users]) => ({
+      verdict: 'problem',
+      text: `${counted(users, 'password')} cannot be checked: ${rootKeyFile} lacks the root key ${id}`,
+      advice:
+        'add it below the first line from your backup of the file, or set new passwords: `mintmark user passwd`',
+    }))
+}

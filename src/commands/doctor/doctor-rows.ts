@@ -1,0 +1,121 @@
+import { listResources } from '../../../db/clients/resources.ts'
+import { countAllRows, readAllRows } from '../../../db/copy/all-rows.ts'
+import type { Row } from '../../../db/copy/tables.ts'
+import type { ClientTable, ResourceTable, Tables } from '../../../db/schema.ts'
+import { algs } from '../../admin/declaration.ts'
+import { clientMetadata, judgeRegistration, listed } from '../../clients/registration.ts'
+import type { Installation } from '../../installation/open.ts'
+import { refreshPolicies } from '../../protocol/client-metadata.ts'
+import { isResourceUri } from '../../protocol/resource.ts'
+import type { Run } from '../shell/command.ts'
+import { counted, printable } from '../shell/output.ts'
+import { openProgress } from '../shell/progress.ts'
+import type { Finding } from './doctor.ts'
+
+/** More than these are counted only. */
+const toldMax = 20
+
+const isBytes = (length: number) => (value: unknown) => Buffer.isBuffer(value) && value.length === length
+const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0
+const isText = (value: unknown) => typeof value === 'string'
+const orNull = (isFine: (value: unknown) => boolean) => (value: unknown) => value === null || isFine(value)
+const isOneOf = (values: readonly unknown[]) => (value: unknown) => values.includes(value)
+const isPasswordHash = (value: unknown) =>
+  isText(value) && /^\$argon2id\$v=19\$[\w=,]+\$[\w+/]+\$[\w+/]+$/.test(String(value))
+
+const authMethods = [
+  'none',
+  'client_secret',
+  'private_key_jwt',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
+]
+
+type Columns = Readonly<Record<string, (value: unknown) => boolean>>
+
+/** What must be true of columns without which a row cannot be used. SQLite holds any value in any of them. */
+const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
+  users: { id: isBytes(16), username: isText, password_hash: isPasswordHash, roles: isText, epoch: isCount },
+  sessions: {
+    id: isBytes(16),
+    user_id: orNull(isBytes(16)),
+    client_id: isText,
+    secret_hash: orNull(isBytes(32)),
+    generation: isCount,
+    expires_at: isCount,
+    absolute_expires_at: isCount,
+    status_position: isCount,
+    user_epoch: isCount,
+    client_epoch: isCount,
+  },
+  clients: {
+    auth_method: isOneOf(authMethods),
+    secret_hash: orNull(isBytes(32)),
+    refresh_policy: isOneOf(refreshPolicies),
+    epoch: isCount,
+  },
+  resources: {
+    uri: value => isResourceUri(String(value)),
+    alg: isOneOf(algs),
+    access_token_seconds: orNull(isCount),
+  },
+  installation: { revision: isCount, key_rotation_seconds: isCount, jwks_max_age_seconds: isCount },
+  root_keys: { id: value => /^[0-9a-f]{8}$/.test(String(value)), current_from: isCount },
+  status_positions: { next: isCount, permutation_key: isBytes(16) },
+  revocations: { session_id: isBytes(16), status_position: isCount, revoked_at: isCount },
+}
+
+/** Whether every row can be used: one that is damaged stops only what needs it, so nobody may have noticed. */
+export async function checkRows({ db }: Installation, run: Run): Promise<readonly Finding[]> {
+  const resources: readonly ResourceTable[] = await listResources(db)
+  const scopes = new Map(resources.map(({ uri, scope }) => [uri, listed(String(scope))]))
+  const progress = openProgress(run, 'row', await countAllRows(db))
+  const findings: Finding[] = []
+  let rows = 0
+  let damaged = 0
+  try {
+    for await (const { table, key, row } of readAllRows(db)) {
+      progress.at(++rows)
+      const wrong = [...wrongColumns(table, row), ...(table === 'clients' ? wrongClient(row, scopes) : [])]
+      if (wrong.length === 0 || ++damaged > toldMax) continue
+      const text = `the row ${printable(key)} of ${table} is damaged: ${wrong.join('; ')}`
+      findings.push({
+        verdict: 'problem',
+        text,
+        advice: adviceFor[table] ?? 'put a backup back: `mintmark db restore`',
+      })
+    }
+  } finally {
+    progress.end()
+  }
+  if (damaged > toldMax) {
+    findings.push({ verdict: 'problem', text: `and ${counted(damaged - toldMax, 'damaged row')} more` })
+  }
+  return damaged > 0
+    ? findings
+    : [{ verdict: 'ok', text: `${counted(rows, 'row')} read, and none is damaged` }]
+}
+
+const adviceFor: Partial<Readonly<Record<keyof Tables, string>>> = {
+  users: '`mintmark user passwd NAME` sets another password; else put a backup back: `mintmark db restore`',
+  clients: 'delete the client and create it again, or put a backup back: `mintmark db restore`',
+  resources: '`mintmark resource update` sets what is wrong; else put a backup back: `mintmark db restore`',
+  sessions: 'its user has to sign in again',
+}
+
+function wrongColumns(table: keyof Tables, row: Row): readonly string[] {
+  return Object.entries(columns[table] ?? {})
+    .filter(([column, isFine]) => !isFine(row[column]))
+    .map(([column]) => `${column} cannot be what it is`)
+}
+
+function wrongClient(row: Row, scopes: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  const client = row as unknown as ClientTable
+  try {
+    const missing =
+      client.auth_method === 'client_secret' && client.secret_hash === null ? ['it has no secret'] : []
+    return [...missing, ...judgeRegistration(clientMetadata(client), uri => scopes.get(uri)).refusals]
+  } catch {
+    return ['its columns cannot be read']
+  }
+}

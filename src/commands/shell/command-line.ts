@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
+import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings'
+import { applyCommand } from '../apply/apply.ts'
+import { auditCommands } from '../audit.ts'
+import { clientCommands } from '../client/client.ts'
+import { dbCommands } from '../db/db.ts'
+import { devCommand } from '../dev.ts'
+import { doctorCommand } from '../doctor/doctor.ts'
+import { keyCommands } from '../key/key.ts'
+import { resourceCommands } from '../resource/resource.ts'
+import { serveCommand } from '../serve.ts'
+import { sessionCommands } from '../session/session.ts'
+import { userCommands } from '../user/user.ts'
+import { pathOf, type Terminal } from './command.ts'
+import { describeError, isClosedPipe } from './failures.ts'
+
+/** Runs one command line: `argv` is all that follows the program's name. Failures are told on stderr and by `fail`. */
+export async function runCommandLine(terminal: Terminal, argv: readonly string[]): Promise<void> {
+  // The command that was writing learns of it too, and ends.
+  terminal.stdout.on('error', error => {
+    if (isClosedPipe(error)) return
+    terminal.stderr.write(
+      `mintmark: stdout cannot be written, what the command did is done: ${describeError(error)}\n`,
+    )
+    terminal.fail(1)
+  })
+  // Nobody is left who could be told, and what is under way is not ended by that.
+  terminal.stderr.on('error', () => {})
+  const program = commandsOf(terminal)
+  eachCommand(program, self => speakThrough(terminal, self))
+  const cut = argv.find(argument => /\r/.test(argument))
+  if (cut !== undefined) {
+    terminal.stderr.write(`mintmark: ${JSON.stringify(cut)} holds ${crForm}\n`)
+    return terminal.fail(2)
+  }
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    // Help that was asked for has the exit code 0; help shown because a verb is missing has not.
+    if (error.exitCode !== 0) terminal.fail(2)
+  }
+}
+
+/** Else the last word of each line of such a script would be another name, of a file or of a client. */
+const crForm =
+  'a carriage return: the script that runs this has the line breaks of Windows, so save it with those of Unix'
+
+/** All commands there are. */
+export function commandsOf(terminal: Terminal): Command {
+  const program = new Command('mintmark')
+    .description('Mintmark, a standalone OAuth 2 authorization server')
+    .version(version(), '-V, --version', 'print the version')
+    .addHelpText(
+      'after',
+      '\nSettings are environment variables, MINTMARK_HOME and MINTMARK_ISSUER first: the README lists them.',
+    )
+    .exitOverride()
+  serveCommand(program, terminal)
+  devCommand(program, terminal)
+  applyCommand(program, terminal)
+  resourceCommands(program, terminal)
+  clientCommands(program, terminal)
+  userCommands(program, terminal)
+  sessionCommands(program, terminal)
+  auditCommands(program, terminal)
+  keyCommands(program, terminal)
+  dbCommands(program, terminal)
+  doctorCommand(program, terminal)
+  return program
+}
+
+/** Help goes to stdout; `error: unknown option '--jsn'` to stderr as `mintmark key list: unknown option '--jsn'`. */
+function speakThrough({ stdout, stderr }: Terminal, self: CommandUnknownOpts): void {
+  self.configureOutput({
+    writeOut: text => void stdout.write(text),
+    writeErr: text => void stderr.write(text),
+    outputError: text => {
+      const sentence = text
+        .replace(/^error: /, '')
+        .trimEnd()
+        .replaceAll('\n', ' ')
+      stderr.write(`${pathOf(self)}: ${sentence}\n\`${pathOf(self)} --help\` shows how it is used\n`)
+    },
+  })
+}
+
+/** The version of the package that this file is in, in the source and in the distribution. */
+function version(): string {
+  const file = findPackageJSON(import.meta.url)
+  if (file === undefined) throw new Error('unreachable: this file is part of a package')
+  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string }
+  return version
+}
+
+function eachCommand(self: CommandUnknownOpts, visit: (self: CommandUnknownOpts) => void): void {
+  visit(self)
+  for (const child of self.commands) eachCommand(child, visit)
+}

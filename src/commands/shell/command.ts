@@ -1,0 +1,155 @@
+import { userInfo } from 'node:os'
+import type { CommandUnknownOpts } from '@commander-js/extra-typings'
+import type { Logger } from 'pino'
+import { readPulse } from '../../../db/installation/pulse.ts'
+import type { NewAuditEntry } from '../../../db/writer.ts'
+import { loadConfig, type Config } from '../../config/config.ts'
+import { openInstallation, type Installation, type OpenOptions } from '../../installation/open.ts'
+import { auditEntry, type AuditEvent, type AuditFacts } from '../../record/audit-trail.ts'
+import { openLog } from '../../record/log.ts'
+import { describeError, isClosedPipe, UsageError } from './failures.ts'
+import { printAnswer, type Answer } from './output.ts'
+import type { OnSignal } from './signals.ts'
+
+/*
+ * How a command is written.
+ *
+ * One file in this folder for each noun (`client.ts`), and one line for it in `command-line.ts`. The file exports
+ * `clientCommands(program, terminal)`, which adds the noun to the program, and to the noun a verb for each thing to do:
+ *
+ *   const client = program.command('client').description('apps that ask for tokens')
+ *   verb(client, 'enable', 'let a disabled client ask for tokens again', ['mintmark client enable web'])
+ *     .argument('<client_id>')
+ *     .action(
+ *       command(terminal, async ({ open, entry }, id) => {
+ *         const { db } = await open()
+ *         const enabled = entry('client_enabled', { clientId: id })
+ *         if (!(await enableClient(audited(db, enabled), id))) throw new CommandError(`there is no client ${id}`)
+ *         return { text: `Enabled the client ${id}.`, json: { client_id: id } }
+ *       }),
+ *     )
+ *
+ * - `open()` opens the installation as it is: it creates nothing, says which absolute path is missing, and refuses
+ *   another issuer, a newer schema and a wrong root key. It is closed after the answer has been printed.
+ *   `config()` alone opens nothing.
+ * - The function returns its answer: `text` for people, and `json`, the one document on stdout with --json. Both say
+ *   what was done. A list is `rows`, printed as they come. A command that prints by itself (serve) returns nothing.
+ * - Whatever else there is to say goes to stderr: `note` for what one should know and for progress, `confirm` (in
+ *   prompt.ts) to ask, `log` for what the log of a server would tell.
+ * - Whatever changes what somebody may do is written with its `entry` of the audit trail: `audited(db, entry(…))`. What ends
+ *   sessions also leaves its line in the log (`logRevocation`), from which a restored backup learns of it.
+ * - What was typed wrongly is a `UsageError` (exit 2), what cannot be done a `CommandError` (exit 1). Their message is a
+ *   sentence without its capital and full stop, and says what to do. Any other error is a fault of ours.
+ * - Nothing secret is ever printed, but a new client secret, once. Names in JSON are those of the RFCs; times there
+ *   are seconds since the epoch.
+ */
+
+/** The process that a command runs in. */
+export interface Terminal {
+  readonly env: NodeJS.ProcessEnv
+  readonly workingDirectory: string
+  /** Whole seconds since the epoch. */
+  readonly now: () => number
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+  /** Takes the next signal, which otherwise ends the process. */
+  readonly onSignal: OnSignal
+  /** Sets the exit code of the process: 1 when it could not be done, 2 when it was typed wrongly. */
+  readonly fail: (exitCode: 1 | 2) => void
+}
+
+/** What one run of a command works with. */
+export interface Run extends Terminal {
+  /** Reads the settings; throws `ConfigError`. */
+  readonly config: () => Config
+  /** Opens the installation, which must exist, unless it may be made. */
+  readonly open: (
+    options?: Omit<OpenOptions, 'isPatient'>,
+  ) => Promise<Installation & { readonly config: Config }>
+  /** An entry of the audit trail about this command, for `audited`. */
+  readonly entry: (event: AuditEvent, facts?: EntryFacts) => NewAuditEntry
+  /** JSON lines on stderr, like the server's. */
+  readonly log: Logger
+  /** Says on stderr what is not the answer. */
+  readonly note: (text: string) => void
+}
+
+export type EntryFacts = Pick<AuditFacts, 'userId' | 'clientId' | 'sessionId' | 'detail'>
+
+/** Adds a verb to a noun. Descriptions begin in lower case and have no full stop; each has an example to copy. */
+export function verb(
+  noun: CommandUnknownOpts,
+  name: string,
+  description: string,
+  examples: readonly string[],
+) {
+  return noun
+    .command(name)
+    .description(description)
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', ['', 'Examples:', ...examples.map(example => `  ${example}`)].join('\n'))
+}
+
+/** Makes the action of a verb: runs the work, prints its answer, closes what it opened, and reports what went wrong. */
+export function command<Arguments extends unknown[]>(
+  terminal: Terminal,
+  work: (run: Run, ...args: Arguments) => Promise<Answer | void>,
+): (...args: Arguments) => Promise<void> {
+  return async (...args) => {
+    // Commander's last argument is the command itself.
+    const self = args.at(-1) as CommandUnknownOpts
+    const opened: Installation[] = []
+    try {
+      const run = runOf(terminal, opened)
+      const answer = await work(run, ...args)
+      if (answer) await printAnswer(terminal.stdout, answer, self.getOptionValue('json') === true)
+    } catch (error) {
+      if (isClosedPipe(error)) return
+      terminal.stderr.write(
+        `${pathOf(self)}: ${describeError(error, terminal.env['MINTMARK_LOG_LEVEL'] === 'debug')}\n`,
+      )
+      terminal.fail(error instanceof UsageError ? 2 : 1)
+    } finally {
+      for (const { db } of opened) await db.close()
+    }
+  }
+}
+
+function runOf(terminal: Terminal, opened: Installation[]): Run {
+  const note = (text: string) => void terminal.stderr.write(`${text}\n`)
+  const config = () => loadConfig(terminal.env, terminal.workingDirectory)
+  // By the clock of the database, once it is open: what is written is compared with what the servers write.
+  let secondsAhead = 0
+  const now = () => terminal.now() + secondsAhead
+  return {
+    ...terminal,
+    now,
+    config,
+    open: async (options = { mayCreate: false }) => {
+      const settings = config()
+      const installation = await openInstallation(settings, terminal.now, { ...options, isPatient: true })
+      opened.push(installation)
+      const { clock_ms } = await readPulse(installation.db)
+      if (clock_ms !== null) secondsAhead = Math.round(clock_ms / 1000) - terminal.now()
+      return { ...installation, config: settings }
+    },
+    entry: (event, facts) => auditEntry({ at: now(), event, actor: `command ${userName()}`, ...facts }),
+    log: openLog('info', terminal.stderr),
+    note,
+  }
+}
+
+/** Who runs the command, by the name that the system has for him. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.()}` // in a container, nobody may have given him a name
+  }
+}
+
+/** `mintmark client create`. */
+export function pathOf(self: CommandUnknownOpts): string {
+  return self.parent ? `${pathOf(self.parent)} ${self.name()}` : self.name()
+}

@@ -1,0 +1,132 @@
+import { InvalidArgumentError } from '@commander-js/extra-typings'
+import { longestTokenSeconds } from '../../protocol/access-token.ts'
+import { grantTypes } from '../../protocol/client-metadata.ts'
+import { isOrigin } from '../../protocol/origin.ts'
+import { isResourceUri } from '../../protocol/resource.ts'
+import { isScopeToken } from '../../protocol/scope.ts'
+import { parseUuid } from '../../protocol/secrets.ts'
+import { auditEvents } from '../../record/audit-trail.ts'
+import { formatDuration, parseDuration } from '../../values/duration.ts'
+
+// Readers of options and arguments, for commander: each returns the checked value or throws what `UsageError` is there.
+
+/** The limits of the server's settings of the same names, in seconds. */
+const day = 86_400
+export const accessTokenTtl = duration(10, longestTokenSeconds)
+export const refreshTtl = duration(60, 3650 * day)
+
+/** `300`, `90s`, `5m`, `12h` or `30d` as seconds. */
+export function duration(min: number, max: number): (text: string) => number {
+  return text => {
+    const seconds = parseDuration(text)
+    if (seconds === undefined || seconds < min || seconds > max) {
+      throw new InvalidArgumentError(
+        `It takes a duration from ${formatDuration(min)} to ${formatDuration(max)}, like 300, 90s, 5m, 12h or 30d.`,
+      )
+    }
+    return seconds
+  }
+}
+
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return text => {
+    const number = /^\d{1,9}$/.test(text) ? Number(text) : NaN
+    if (number >= min && number <= max) return number
+    throw new InvalidArgumentError(`It takes a whole number from ${min} to ${max}.`)
+  }
+}
+
+/** A time in the past as seconds since the epoch: an age (`24h`), a date, or a date and a time (ISO 8601, UTC unless told). */
+export function pastTime(now: () => number): (text: string) => number {
+  return text => {
+    const age = parseDuration(text)
+    if (age !== undefined) return now() - age
+    const isTime = /^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?$/.test(text)
+    const zoned = /(Z|[+-]\d\d:\d\d|^\S{10})$/.test(text) ? text : `${text}Z`
+    const milliseconds = isTime ? Date.parse(zoned.replace(' ', 'T')) : NaN
+    if (Number.isNaN(milliseconds)) {
+      throw new InvalidArgumentError(
+        'It takes an age like 90m, 24h or 7d, or a time like 2026-03-09T17:05:30Z.',
+      )
+    }
+    return Math.floor(milliseconds / 1000)
+  }
+}
+
+/** Whether a client's tokens must be bound to a DPoP key (RFC 9449 §5.2). */
+export const dpopPolicies = ['optional', 'required'] as const
+
+export const scopes = several(isScopeToken, 'A scope is visible ASCII without quotes and backslashes.')
+
+export const grants = several(
+  item => grantTypes.includes(item),
+  `A grant type is one of ${grantTypes.join(', ')}.`,
+)
+
+/** Roles have the grammar of scopes. */
+export const roles = several(isScopeToken, 'A role is visible ASCII without quotes and backslashes.')
+
+export const resourceUris = several(isResourceUri, resourceUriForm())
+
+export const origins = several(
+  isOrigin,
+  'An origin is a scheme, a host and, if it is not the usual one, a port, like https://app.example.',
+)
+
+export const events = several(
+  item => auditEvents.some(event => event === item),
+  `An event is one of ${auditEvents.join(', ')}.`,
+)
+
+/** A name to log in with, in Unicode normal form C. It is never mistaken for a `sub`, which is a UUID. */
+export function username(text: string): string {
+  const name = text.normalize('NFC')
+  const isFine = name.length <= 255 && /^[^\p{C}\p{Zl}\p{Zp}]+$/u.test(name) && name.trim() === name
+  if (!isFine || name === '' || parseUuid(name.toLowerCase())) {
+    throw new InvalidArgumentError(
+      'It takes up to 255 characters, none of them invisible, no space at the ends, and not the form of a UUID.',
+    )
+  }
+  return name
+}
+
+/** The `sid` of a session, as its 16 bytes. */
+export function sessionId(text: string): Buffer {
+  const id = parseUuid(text.toLowerCase())
+  if (!id)
+    throw new InvalidArgumentError('A sid is a UUID, as in the claim `sid` and in `mintmark session list`.')
+  return id
+}
+
+export function resourceUri(text: string): string {
+  if (!isResourceUri(text)) throw new InvalidArgumentError(resourceUriForm())
+  return text
+}
+
+function resourceUriForm(): string {
+  return 'A resource is an absolute URI without a fragment, like https://api.example (RFC 8707).'
+}
+
+/** An option that may be repeated and takes several values each time, also as one text with spaces. */
+function several(isValid: (item: string) => boolean, form: string) {
+  return (text: string, before: readonly string[] | undefined): readonly string[] => {
+    const items = text.split(/\s+/).filter(item => item !== '')
+    if (items.length === 0 || !items.every(isValid)) throw new InvalidArgumentError(form)
+    // After `--no-x`, before is false.
+    return [...new Set([...(before || []), ...items])]
+  }
+}
+
+/** What `--x VALUE` or `--no-x` says of a setting that may be left to the server; without either it stays. */
+export function optional<Value>(given: Value | boolean | undefined, before: Value | null): Value | null {
+  if (given === undefined || given === true) return before
+  return given === false ? null : given
+}
+
+/** What `--x ITEM…` or `--no-x` says of a list; without either it stays. */
+export function optionalList(
+  given: readonly string[] | boolean | undefined,
+  before: readonly string[],
+): readonly string[] {
+  return optional(given, before) ?? []
+}

@@ -1,0 +1,57 @@
+import type { Database } from '../../db/database.ts'
+import { claimEnding, endNextSessions, releaseEnding, type Ending } from '../../db/sessions/endings.ts'
+import { pause } from '../pause.ts'
+import { longestTokenSeconds } from '../protocol/access-token.ts'
+
+export interface FinishOptions {
+  readonly now: () => number
+  /** What is left after so many steps is for whoever looks next. */
+  readonly stepsMax?: number
+  /** Ends the work after the step that is under way; likewise. */
+  readonly signal?: AbortSignal
+  /** Told after each step how many sessions have got their end so far. */
+  readonly onProgress?: (ended: number) => void
+}
+
+export interface FinishedWork {
+  /** How many sessions got their end. */
+  readonly ended: number
+  /** False when some are left, for whoever looks next. */
+  readonly isDone: boolean
+}
+
+/**
+ * Writes the end of each session that a raised epoch has ended, step by step. After
+ * each step it rests as long as the step took: refreshes and log-ins get at least half of the database's time.
+ */
+export async function finishEnding(
+  db: Database,
+  ending: Ending,
+  { now, stepsMax = Infinity, signal, onProgress }: FinishOptions,
+): Promise<FinishedWork> {
+  let ended = 0
+  let rest: Ending | undefined = ending
+  for (let step = 0; step < stepsMax && !signal?.aborted; step++) {
+    const startedAt = performance.now()
+    const done = await endNextSessions(db, rest, { now: now(), longestTokenSeconds })
+    ended += done.ended
+    onProgress?.(ended)
+    rest = done.rest
+    if (!rest) return { ended, isDone: true }
+    await pause(performance.now() - startedAt)
+  }
+  await releaseEnding(db, rest)
+  return { ended, isDone: false }
+}
+
+/** Finishes what nobody is working on: what was left over, and what a process has left behind that is gone. */
+export async function finishOldEndings(
+  db: Database,
+  { now, signal }: { readonly now: () => number; readonly signal?: AbortSignal },
+): Promise<void> {
+  while (!signal?.aborted) {
+    const ending = await claimEnding(db, now())
+    if (!ending) return
+    await finishEnding(db, ending, { now, ...(signal && { signal }) })
+  }
+}

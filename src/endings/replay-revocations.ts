@@ -1,0 +1,126 @@
+import { raiseClientEpochTo } from '../../db/clients/clients.ts'
+import { listResources } from '../../db/clients/resources.ts'
+import { listSigningKeys } from '../../db/keys/signing-keys.ts'
+import type { Ending } from '../../db/sessions/endings.ts'
+import { revokeSessions } from '../../db/sessions/pages.ts'
+import { findUserById, raiseUserEpochTo } from '../../db/users/users.ts'
+import { audited, type NewAuditEntry } from '../../db/writer.ts'
+import { revokeAll, revokeKey, type EmergencyOptions } from '../keys/ring/emergency.ts'
+import { algsWanted } from '../keys/ring/key-policy.ts'
+import type { RootKeyFile } from '../keys/root/root-key-file.ts'
+import type { AuditEvent, AuditFacts } from '../record/audit-trail.ts'
+import type { LoggedRevocation } from '../record/revocation-log.ts'
+import { finishEnding } from './finish.ts'
+import { disables, type RevocationPlan } from './revocation-plan.ts'
+
+export interface Replayed {
+  /** How many sessions have ended once more. */
+  sessions: number
+  /** Names and ids that are disabled now. Those that had been deleted are too: to delete them again is for somebody who knows. */
+  readonly usersDisabled: Set<string>
+  readonly clientsDisabled: Set<string>
+  /** Names whose password was changed since: the one before is good again. */
+  readonly oldPasswords: Set<string>
+  readonly keys: Set<string>
+}
+
+/** The restored database, the file of its root keys, and who tells the audit trail of what is done. */
+export interface ReplayOptions extends Omit<EmergencyOptions, 'reason'> {
+  readonly file: RootKeyFile
+  /** Makes a new root key where one is needed, and returns its id; without it, one is put into the file. */
+  readonly addRootKey?: () => string
+  readonly entry: (
+    event: AuditEvent,
+    facts: Pick<AuditFacts, 'userId' | 'clientId' | 'sessionId' | 'detail'>,
+  ) => NewAuditEntry
+}
+
+/**
+ * Does to a database that has gone back in time what was revoked after that, as planned. It may be done any number of times, also with
+ * what the database knows already: that changes nothing.
+ */
+export async function replayRevocations(
+  options: ReplayOptions,
+  { revocations }: Pick<RevocationPlan, 'revocations'>,
+  onProgress: (done: number) => void,
+): Promise<Replayed> {
+  const replayed: Replayed = {
+    sessions: 0,
+    usersDisabled: new Set(),
+    clientsDisabled: new Set(),
+    oldPasswords: new Set(),
+    keys: new Set(),
+  }
+  let done = 0
+  for (const revocation of revocations) {
+    await replay(options, revocation, replayed)
+    onProgress(++done)
+  }
+  return replayed
+}
+
+async function replay(
+  options: ReplayOptions,
+  revocation: LoggedRevocation,
+  replayed: Replayed,
+): Promise<void> {
+  const { db, entry } = options
+  const { at, reason } = revocation
+  const end = { now: at, reason }
+  const detail = { reason, at, replayed: true }
+  const finish = async (ending: Ending) => {
+    replayed.sessions += (await finishEnding(db, ending, { now: () => at })).ended
+  }
+  switch (revocation.event) {
+    case 'sessions_revoked':
+      replayed.sessions += (await revokeSessions(audited(db, entriesOf), revocation.sids, end)).length
+      return
+    case 'user_revoked': {
+      const { sub, epoch } = revocation
+      const isDisabled = disables(revocation)
+      const trail = audited(db, entry('user_revoked', { userId: sub, detail }))
+      const ending = await raiseUserEpochTo(trail, sub, { epoch, isDisabled }, end)
+      if (!ending) return
+      await finish(ending)
+      const user = await findUserById(db, sub)
+      if (user && isDisabled) replayed.usersDisabled.add(user.username)
+      if (user && reason === 'password changed') replayed.oldPasswords.add(user.username)
+      return
+    }
+    case 'client_revoked': {
+      const { clientId, epoch } = revocation
+      const isDisabled = disables(revocation)
+      const trail = audited(db, entry('client_revoked', { clientId, detail }))
+      const ending = await raiseClientEpochTo(trail, clientId, { epoch, isDisabled }, end)
+      if (!ending) return
+      await finish(ending)
+      if (isDisabled) replayed.clientsDisabled.add(clientId)
+      return
+    }
+    case 'key_revoked':
+      if (await revokeKey({ ...options, reason }, revocation.kid)) replayed.keys.add(revocation.kid)
+      return
+    case 'all_keys_revoked':
+      return replayRestart(options, revocation, replayed, finish)
+  }
+
+  function entriesOf(revoked: unknown): readonly NewAuditEntry[] {
+    return (revoked as readonly Buffer[]).map(sessionId => entry('session_revoked', { sessionId, detail }))
+  }
+}
+
+/** Everything began anew after the backup was made: it does so again, unless the backup is of after that. */
+async function replayRestart(
+  options: ReplayOptions,
+  { reason, kids, keepsRootKey }: LoggedRevocation & { readonly event: 'all_keys_revoked' },
+  replayed: Replayed,
+  finish: (ending: Ending) => Promise<void>,
+): Promise<void> {
+  const { db } = options
+  const living = (await listSigningKeys(db)).filter(key => key.revoked_at === null)
+  if (!living.some(key => kids.includes(key.kid))) return
+  const algs = algsWanted(await listResources(db))
+  const { revoked, ending } = await revokeAll({ ...options, reason, keepsRootKey, algs })
+  for (const { kid } of revoked) replayed.keys.add(kid)
+  await finish(ending)
+}

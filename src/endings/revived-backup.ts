@@ -1,0 +1,61 @@
+import { noteLost, readNextPosition, reviveBackup } from '../../db/backups/restored.ts'
+import type { Database } from '../../db/database.ts'
+import type { InstallationTable } from '../../db/schema.ts'
+import { audited } from '../../db/writer.ts'
+import type { Context } from '../context.ts'
+import { statusListSize } from '../protocol/status-list.ts'
+import { auditEntry } from '../record/audit-trail.ts'
+import { formatDuration } from '../values/duration.ts'
+
+/** What to do about revocations that were lost. */
+export const revivalAdvice = '`mintmark db revive --revocations LOG` revokes again what the logs tell of'
+
+/** For a backup that somebody has put in the place of the database without `mintmark db restore`, before it serves. */
+export async function reviveByHand(
+  db: Database,
+  { backed_up_at, lost_since }: Pick<InstallationTable, 'backed_up_at' | 'lost_since'>,
+  { now, log }: Pick<Context, 'now' | 'log'>,
+): Promise<void> {
+  if (backed_up_at === null) {
+    if (lost_since !== null) tellLost(log, lost_since)
+    return
+  }
+  const nextPosition = await unusedPosition(db)
+  const entry = auditEntry({
+    at: now(),
+    event: 'database_restored',
+    actor: 'server',
+    detail: { made_at: backed_up_at },
+  })
+  const revival = { madeAt: backed_up_at, now: now(), nextPosition, isSeenTo: false }
+  if (!(await reviveBackup(audited(db, entry), revival))) return
+  log.warn(
+    { event: 'database_restored', made_at: backed_up_at },
+    `this database is a backup, made ${formatDuration(Math.max(0, now() - backed_up_at))} ago: sessions go on, and what was ` +
+      `revoked since lives again; ${revivalAdvice}`,
+  )
+}
+
+/**
+ * A session whose client shows a generation that the database has not had was refreshed after the moment that the
+ * database is of, and that is after `rotatedAt`, when it was last refreshed before it: a backup was restored, or a failover has
+ * lost writes. What was revoked since is lost with it, and only the logs know of it.
+ */
+export async function tellWentBack(
+  { db, log }: Pick<Context, 'db' | 'log'>,
+  rotatedAt: number,
+): Promise<void> {
+  if (await noteLost(db, rotatedAt)) tellLost(log, rotatedAt)
+}
+
+function tellLost(log: Context['log'], since: number): void {
+  log.error(
+    { event: 'database_went_back', since },
+    `the database has gone back in time, and what was revoked since then may live again: ${revivalAdvice}`,
+  )
+}
+
+/** Who had a position after the backup was made is not known without the database of then: so a new list is begun. */
+export async function unusedPosition(db: Database): Promise<number> {
+  return Math.ceil((await readNextPosition(db)) / statusListSize) * statusListSize
+}

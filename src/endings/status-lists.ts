@@ -1,0 +1,246 @@
+import { promisify } from 'node:util'
+import { deflate, gzip } from 'node:zlib'
+import type { Database } from '../../db/database.ts'
+import {
+  findStatusList,
+  listStatusListNumbers,
+  signStatusList,
+  type SignedForm,
+} from '../../db/installation/status-lists.ts'
+import { defaultAlg } from '../../db/keys/signing-keys.ts'
+import type { Context } from '../context.ts'
+import { unavailable } from '../errors.ts'
+import { pause } from '../pause.ts'
+import { longestTokenSeconds } from '../protocol/access-token.ts'
+import {
+  invalidStatus,
+  newStatusList,
+  setStatus,
+  statusListSize,
+  statusListUri,
+} from '../protocol/status-list.ts'
+import { sha256 } from '../values/sha256.ts'
+import { countCommands } from './command-revocations.ts'
+import { openRevocationFeed } from './revocation-feed.ts'
+
+/** A list as it is served. */
+export interface SignedStatusList {
+  readonly jwt: string
+  readonly gzipped: Buffer
+  /** Strong (RFC 9110 §8.8.3), and that of the compressed form. */
+  readonly etag: string
+  readonly gzippedEtag: string
+  /** From then on (epoch seconds) there is another one. */
+  readonly freshUntil: number
+}
+
+/** The status lists (draft-ietf-oauth-status-list), from memory. */
+export interface StatusLists {
+  /** The list as every instance serves it now; undefined when there is none of this number. */
+  readonly find: (number: number) => Promise<SignedStatusList | undefined>
+  /** The numbers of all lists. */
+  readonly numbers: () => readonly number[]
+  /** Reads what was revoked since the last call, and which lists there are. */
+  readonly follow: () => Promise<void>
+}
+
+export type StatusListsOptions = Pick<Context, 'config' | 'db' | 'keys' | 'registry' | 'counts' | 'now'>
+
+/** How long a revoked session stays in its list: no token of it lives longer, whatever the clocks say. */
+export const revocationSeconds = longestTokenSeconds + 3600
+
+/**
+ * How long a list is served before another one is signed, and how long a verifier may keep what it has fetched
+ * (`ttl`): so no revocation stays unknown for longer than the sum of the two, which is the promised delay.
+ */
+export function statusListTtl({
+  statusListDelaySeconds,
+}: {
+  readonly statusListDelaySeconds: number
+}): number {
+  return Math.floor(statusListDelaySeconds / 2)
+}
+
+/** Opens the lists. What was revoked is read by the first call of `follow` or `find`. */
+export function openStatusLists(options: StatusListsOptions): StatusLists {
+  const { db, now } = options
+  const bits = openBits(now)
+  const feed = openRevocationFeed({
+    db,
+    onRevocation: ({ status_position }) => bits.set(status_position),
+    onNews: countCommands(db, options.counts),
+    onRestart: bits.clear,
+  })
+  const numbers = followNumbers(db)
+  const entries = new Map<number, Entry>()
+
+  const renew = (number: number) =>
+    renewed(options, number, async () => {
+      // Whatever was committed before this moment is in the list.
+      await feed.read()
+      return bits.of(number)
+    })
+
+  return {
+    find: async number => {
+      if (!(await numbers.has(number))) return undefined
+      const entry: Entry = entries.get(number) ?? {}
+      entries.set(number, entry)
+      if (entry.list && isFresh(options, entry.list)) return entry.list
+      entry.renewing ??= renew(number)
+        .then(list => (entry.list = list))
+        .finally(() => (entry.renewing = undefined))
+      return entry.renewing
+    },
+    numbers: numbers.known,
+    follow: async () => {
+      await feed.read()
+      await numbers.follow()
+      for (const number of entries.keys()) if (!numbers.known().includes(number)) entries.delete(number)
+    },
+  }
+}
+
+interface Entry {
+  list?: CheckedStatusList | undefined
+  renewing?: Promise<CheckedStatusList | undefined> | undefined
+}
+
+interface CheckedStatusList extends SignedStatusList {
+  /** The key set by which its signature was verified. */
+  readonly keysEtag: string
+}
+
+function isFresh(options: StatusListsOptions, { freshUntil, keysEtag }: CheckedStatusList): boolean {
+  return isFreshUntil(options, freshUntil) && keysEtag === options.keys.jwks().etag
+}
+
+/** Not by a clock that went wrong, or for an instance that promises less: no list is fresh for longer than a new one. */
+function isFreshUntil({ config, now }: StatusListsOptions, freshUntil: number): boolean {
+  const at = now()
+  return at < freshUntil && freshUntil <= at + statusListTtl(config)
+}
+
+/**
+ * The list that is served from now on: the one in the database while that is fresh, or a new one. Of several instances
+ * that sign one at once, the first to store it wins, and the others serve what it has signed.
+ */
+async function renewed(
+  options: StatusListsOptions,
+  number: number,
+  readBits: () => Promise<Uint8Array>,
+): Promise<CheckedStatusList | undefined> {
+  const { db, keys, now } = options
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const row = await findStatusList(db, number)
+    if (!row) return undefined
+    const at = now()
+    const { jwt, fresh_until } = row
+    const isFreshThere = jwt !== null && fresh_until !== null && isFreshUntil(options, fresh_until)
+    const keysEtag = keys.jwks().etag
+    // Its key may have been revoked.
+    if (isFreshThere && keys.verify(jwt, statusListType)) return served(jwt, fresh_until, keysEtag)
+    const form = await signed(options, number, await readBits(), at)
+    if (await signStatusList(db, row, form)) return served(form.jwt, form.fresh_until, keysEtag)
+  }
+  throw unavailable(new Error(`others signed the status list ${number} three times meanwhile`))
+}
+
+const statusListType = 'statuslist+jwt'
+
+/** draft-ietf-oauth-status-list §5.1. It expires after every access token that there was when it was signed. */
+async function signed(
+  { config, keys, registry }: StatusListsOptions,
+  number: number,
+  bits: Uint8Array,
+  at: number,
+): Promise<SignedForm> {
+  const lifetimes = (await registry.listResources()).map(resource => resource.access_token_seconds ?? 0)
+  const ttl = statusListTtl(config)
+  const lst = await promisify(deflate)(bits, { level: 9 })
+  const jwt = await keys.sign(statusListType, defaultAlg, {
+    iss: config.issuer,
+    sub: statusListUri(config.issuer, number),
+    iat: at,
+    exp: at + Math.max(config.accessTokenSeconds, ...lifetimes) + ttl,
+    ttl,
+    status_list: {
+      bits: 1,
+      lst: lst.toString('base64url'),
+      aggregation_uri: `${config.issuer}/status-lists`,
+    },
+  })
+  return { jwt, signed_at: at, fresh_until: at + ttl }
+}
+
+/** In the forms in which it is sent, with their tags. */
+async function served(jwt: string, freshUntil: number, keysEtag: string): Promise<CheckedStatusList> {
+  const hash = sha256(jwt).toString('base64url')
+  const gzipped = await promisify(gzip)(jwt)
+  return { jwt, gzipped, etag: `"${hash}"`, gzippedEtag: `"${hash}-gzip"`, freshUntil, keysEtag }
+}
+
+/** The bits of what was revoked lately. Those of one period are forgotten together, when the next one is over too. */
+function openBits(now: () => number) {
+  let current = new Map<number, Uint8Array>()
+  let previous = new Map<number, Uint8Array>()
+  let since = now()
+  const turn = () => {
+    if (now() - since <= revocationSeconds) return
+    previous = current
+    current = new Map()
+    since = now()
+  }
+  return {
+    set: (position: number) => {
+      turn()
+      const number = Math.floor(position / statusListSize)
+      const list = current.get(number) ?? newStatusList(statusListSize)
+      current.set(number, list)
+      setStatus(list, position % statusListSize, invalidStatus)
+    },
+    clear: () => {
+      current = new Map()
+      previous = new Map()
+    },
+    /** A copy. */
+    of: (number: number): Uint8Array => {
+      turn()
+      const earlier = previous.get(number)
+      const list = current.get(number)?.slice() ?? newStatusList(statusListSize)
+      return earlier ? list.map((byte, i) => byte | (earlier[i] ?? 0)) : list
+    },
+  }
+}
+
+/** How often the database is asked at the most for a list that nobody here has heard of. */
+const askMilliseconds = 100
+
+/** Which lists there are. */
+function followNumbers(db: Database) {
+  let known: readonly number[] = []
+  let readAt = -Infinity
+  let asking: Promise<void> | undefined
+  const follow = async () => {
+    known = await listStatusListNumbers(db)
+    readAt = performance.now()
+  }
+  const ask = async () => {
+    await pause(Math.max(0, readAt + askMilliseconds - performance.now()))
+    await follow()
+  }
+  return {
+    known: () => known,
+    follow,
+    has: async (number: number): Promise<boolean> => {
+      if (known.includes(number)) return true
+      // Another instance may have begun the next one just now; nobody can have begun the one after that.
+      if (number > (known.at(-1) ?? -1) + 1) return false
+      asking ??= ask().finally(() => {
+        asking = undefined
+      })
+      await asking
+      return known.includes(number)
+    },
+  }
+}

@@ -1,0 +1,51 @@
+import { giveBackPages, sweepSessions } from '../../db/sessions/sweeper.ts'
+import type { Context } from '../context.ts'
+import { longestTokenSeconds } from '../protocol/access-token.ts'
+
+const day = 86_400
+
+/** How long a session stays after its end: until its last access token has long run out, and its story has been told. */
+export const keepSeconds = Math.max(7 * day, longestTokenSeconds)
+
+/** How often a step is made, and how much it does: a fraction of what a server does for its clients in a second. */
+const stepSeconds = 1
+const limits = { rowsMax: 1000, deletedMax: 200, keepSeconds, restSeconds: 3600 }
+
+/** A page is 4 KiB. */
+const pagesAtOnce = 128
+
+/** The sweeper's time follows the clock by at most a day in an hour. */
+const clockRate = 24
+
+/** How often a long pass tells how far it has got. */
+const tellMilliseconds = 60_000
+
+/** One step of the sweeper, to be made once a second. */
+export function openSweeper({ db, now, log }: Pick<Context, 'db' | 'now' | 'log'>): () => Promise<void> {
+  let steppedAt = performance.now()
+  let toldAt = performance.now()
+  return async () => {
+    const elapsedSeconds = Math.floor((performance.now() - steppedAt) / 1000)
+    const clockSeconds = clockRate * Math.max(stepSeconds, elapsedSeconds)
+    const step = await sweepSessions(db, { now: now(), clockSeconds, ...limits })
+    await giveBackPages(db, pagesAtOnce)
+    if (!step) return
+    steppedAt = performance.now()
+
+    const { isPassed, examined, swept, beganAt } = step
+    const isLong = performance.now() - toldAt >= tellMilliseconds
+    if (!isLong && !(isPassed && swept > 0)) return
+    toldAt = performance.now()
+    const facts = { examined, swept, seconds: now() - beganAt }
+    if (isPassed)
+      log.info(
+        { event: 'swept', ...facts },
+        'all sessions were looked at, and those deleted that ended long ago',
+      )
+    else
+      log.info(
+        { event: 'sweeping', ...facts },
+        'sessions are looked at, and those deleted that ended long ago',
+      )
+  }
+}

@@ -1,0 +1,228 @@
+import { listResources } from '../../../db/clients/resources.ts'
+import { findInstallation } from '../../../db/installation/installation.ts'
+import {
+  deleteSigningKey,
+  insertFirstSigningKeys,
+  insertSigningKey,
+  listSigningKeys,
+  promoteSigningKey,
+  retireSigningKey,
+} from '../../../db/keys/signing-keys.ts'
+import type { InstallationTable, SigningKeyTable } from '../../../db/schema.ts'
+import { audited } from '../../../db/writer.ts'
+import { unavailable } from '../../errors.ts'
+import { pause } from '../../pause.ts'
+import { auditEntry } from '../../record/audit-trail.ts'
+import { algorithms } from '../algorithms.ts'
+import { resealKeys } from '../root/root-rotation.ts'
+import { firstRows, makeFirstKeys } from './first-keys.ts'
+import { judgeRing, planRing, type KeyPlan, type RingStep } from './key-life.ts'
+import { algsWanted, followBoundSeconds, ringPolicyOf } from './key-policy.ts'
+import type { KeyRingOptions } from './key-ring.ts'
+import { readRing, type Ring } from './ring.ts'
+import { newKey } from './signing-key.ts'
+import type { TokenLeases } from './token-leases.ts'
+import { openWitness } from './witness.ts'
+
+/** The rings in memory, as the database had them last. */
+export interface RingFollower {
+  readonly ring: () => Ring
+  /** Whether the database has been heard of within the bound. */
+  readonly isConfirmed: () => boolean
+  /** What becomes of each key, by its kid, if nobody interferes. */
+  readonly plan: () => ReadonlyMap<string, KeyPlan>
+  /** Reads the rings anew if something has changed, and takes the steps that are due. Calls that overlap share one run. */
+  readonly follow: () => Promise<void>
+  /**
+   * The root key that the database is under, by a look at it that begins only now. Calls share looks, of which there are ten a
+   * second at the most; throws `temporarily_unavailable` (503) where too many wait for one.
+   */
+  readonly readRootKeyId: () => Promise<string | undefined>
+}
+
+interface Known {
+  readonly record: InstallationTable
+  readonly ring: Ring
+  /** The algorithms that keys are wanted for. */
+  readonly algs: readonly string[]
+}
+
+/** For so long an algorithm that nothing uses any more is kept, since other servers may not know that yet. */
+const lingerSeconds = 60
+
+/** Opens the rings and follows them from then on, whenever `follow` is called. */
+export async function followRing(options: KeyRingOptions, leases: TokenLeases): Promise<RingFollower> {
+  const { db, rootKeys, now, steady, log } = options
+  const witness = openWitness(db, steady)
+  const lingering = openLingering(steady)
+  const watch = watchClock(options)
+  let known: Known | undefined
+  let confirmedAt = -Infinity
+  let following: Promise<void> | undefined
+  let isNewRootKey = false
+
+  /** All that the rings hang on; read only if something has changed. */
+  const load = async (): Promise<Known> => {
+    const readAt = steady()
+    // First of all, so that a change in the middle of it is read once more the next time.
+    const record = await findInstallation(db)
+    if (!record) throw new Error('the database has not been set up yet')
+    // Until the rings have been read with it.
+    isNewRootKey = rootKeys.follow(record.root_key_id, log) || isNewRootKey
+    if (known && record.revision === known.record.revision && !isNewRootKey) {
+      confirmedAt = readAt
+      return known
+    }
+    const rows = await listSigningKeys(db)
+    const resources = await listResources(db)
+    const ring = readRing({ rows, record, rootKeys, before: known?.ring, log })
+    known = { record, ring, algs: algsWanted(resources) }
+    isNewRootKey = false
+    confirmedAt = readAt
+    return known
+  }
+
+  const takeAndTell = async (step: RingStep) => {
+    if (await takeStep(options, step))
+      log.info({ event: 'key_step', ...step }, `the key ring moves on: ${step.kind}`)
+  }
+
+  /** Where the root key was rotated, whoever did it may have been interrupted. */
+  const resealAndTell = async ({ byKid, unknown }: Ring) => {
+    const keys = [...byKid.values()].filter(({ row }) => !unknown.has(row.kid))
+    for (const kid of await resealKeys(options, keys))
+      log.info({ event: 'key_resealed', kid }, 'a signing key was sealed under the new root key')
+  }
+
+  const follow = async () => {
+    // A step may make another one due.
+    for (let round = 0; round < 3; round++) {
+      const { record, ring, algs } = await load()
+      watch(ring.rows)
+      const policy = ringPolicyOf(record, lingering(algs, ring), now())
+      const rows = await witness.count(ring.rows, policy.leadSeconds)
+      const steps = judgeRing(rows, policy, now(), ring.unsound).filter(isOurs)
+      if (steps.length === 0) break
+      await Promise.all(steps.map(takeAndTell))
+    }
+    if (known) await resealAndTell(known.ring)
+    await leases.renewUsed()
+  }
+
+  await follow()
+  return {
+    ring: () => {
+      if (!known) throw new Error('unreachable: the rings were read before')
+      return known.ring
+    },
+    plan: () => planOf(known, now()),
+    isConfirmed: () => steady() - confirmedAt <= followBoundSeconds,
+    follow: () => (following ??= follow().finally(() => (following = undefined))),
+    readRootKeyId: askedAnew(100, async () => (await findInstallation(db))?.root_key_id),
+  }
+}
+
+/** So many wait for one look: in a flood, whoever waits takes a place that others need. */
+const waitingMax = 100
+
+/** Whoever asks gets what was asked for after he did: with all who wait, and so many milliseconds after the last time. */
+function askedAnew<T>(milliseconds: number, ask: () => Promise<T>): () => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  let next: Promise<T> | undefined
+  let waiting = 0
+  return async () => {
+    if (waiting >= waitingMax)
+      throw unavailable('too many refresh tokens name root keys that are not known here')
+    waiting++
+    next ??= last.then(() => {
+      next = undefined
+      waiting = 0
+      const answer = ask()
+      last = Promise.allSettled([answer, pause(milliseconds)])
+      return answer
+    })
+    return next
+  }
+}
+
+function planOf(known: Known | undefined, now: number): ReadonlyMap<string, KeyPlan> {
+  if (!known) return new Map()
+  return planRing(known.ring.rows, ringPolicyOf(known.record, known.algs, now), now)
+}
+
+/** The rings of algorithms that only a newer program knows are left alone. */
+function isOurs(step: RingStep): boolean {
+  return step.kind === 'start' || algorithms.has(step.alg)
+}
+
+/** Whether this server was the one to take the step. */
+async function takeStep(options: KeyRingOptions, step: RingStep): Promise<boolean> {
+  const { db, rootKeys, now } = options
+  switch (step.kind) {
+    case 'start':
+      return insertFirstSigningKeys(db, firstRows(await makeFirstKeys(step.algs), rootKeys, now()))
+    case 'publish':
+      return insertSigningKey(db, await newKey(step.alg, rootKeys, now))
+    case 'promote': {
+      // Made first: from then on nothing takes long.
+      const successor = await newKey(step.alg, rootKeys, now)
+      const { alg, from = null, to } = step
+      const entry = auditEntry({
+        at: now(),
+        event: 'key_rotated',
+        actor: 'server',
+        detail: { alg, from, to },
+      })
+      return promoteSigningKey(audited(db, entry), { ...step, successor, now: now() })
+    }
+    case 'retire':
+      return retireSigningKey(db, { ...step, now: now() })
+    case 'drop':
+      return deleteSigningKey(db, step.kid, now())
+  }
+}
+
+/** The algorithms that are wanted, and those with a key that signs which were so until a short while ago. */
+function openLingering(steady: () => number) {
+  const wantedAt = new Map<string, number>()
+  return (algs: readonly string[], { rows }: Ring): readonly string[] => {
+    for (const row of rows) {
+      if (row.retired_at === null && !wantedAt.has(row.alg)) wantedAt.set(row.alg, steady())
+    }
+    for (const alg of algs) wantedAt.set(alg, steady())
+    return [...wantedAt].filter(([, at]) => steady() - at < lingerSeconds).map(([alg]) => alg)
+  }
+}
+
+/** Tells the log when the clock is set, and when it is behind what the database has seen. */
+function watchClock({ now, steady, log }: KeyRingOptions) {
+  let ahead: number | undefined
+  let isBehind = false
+  return (rows: readonly SigningKeyTable[]) => {
+    const before = ahead ?? now() - steady()
+    ahead = now() - steady()
+    const seconds = Math.round(ahead - before)
+    if (Math.abs(seconds) > followBoundSeconds / 2) {
+      log.warn({ event: 'clock_set', seconds }, 'the clock was set, which no step of a key hangs on')
+    }
+    const behind = latestTimeOf(rows) - now()
+    if (behind > followBoundSeconds && !isBehind) {
+      const facts = { event: 'clock_behind', seconds: behind }
+      log.error(facts, 'the clock is behind what the key ring has seen: set it, and keep it right with NTP')
+    }
+    isBehind = behind > followBoundSeconds
+  }
+}
+
+/** The latest moment at which something is recorded to have happened to a key. */
+export function latestTimeOf(rows: readonly SigningKeyTable[]): number {
+  return Math.max(
+    0,
+    ...rows.flatMap(row => [
+      row.published_at,
+      row.activated_at ?? 0,
+      row.retired_at ?? 0,
+      row.revoked_at ?? 0,
+    ]),
+  )
+}

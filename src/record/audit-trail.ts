@@ -1,0 +1,192 @@
+import { insertAuditEntries } from '../../db/installation/audit.ts'
+import type { NewAuditEntry, Writer } from '../../db/writer.ts'
+import type { Caller } from '../clients/caller.ts'
+import type { Client } from '../clients/registry.ts'
+import { openGuessBuckets } from '../users/guess-buckets.ts'
+import { secondsToWait, type GuessLimit } from '../users/guess-limits.ts'
+
+/** What the audit trail has entries of. */
+export const auditEvents = [
+  'log_in',
+  'log_in_failed',
+  'log_in_throttled',
+  'client_refused',
+  'client_throttled',
+  'machine_session_started',
+  'session_late',
+  'session_healed',
+  'session_theft',
+  'session_revoked',
+  'user_revoked',
+  'client_revoked',
+  'user_created',
+  'user_changed',
+  'user_password_changed',
+  'user_disabled',
+  'user_enabled',
+  'user_deleted',
+  'client_created',
+  'client_changed',
+  'client_secret_rotated',
+  'client_keys_set',
+  'client_disabled',
+  'client_enabled',
+  'client_deleted',
+  'resource_created',
+  'resource_changed',
+  'resource_deleted',
+  'key_rotated',
+  'key_rotation_requested',
+  'key_revoked',
+  'all_keys_revoked',
+  'key_policy_changed',
+  'root_key_rotated',
+  'issuer_changed',
+  'database_migrated',
+  'database_backed_up',
+  'database_moved',
+  'database_restored',
+] as const
+
+export type AuditEvent = (typeof auditEvents)[number]
+
+export interface AuditFacts {
+  /** Seconds since the epoch. */
+  readonly at: number
+  readonly event: AuditEvent
+  /** `client ID`, `command USER`, `server`, or `nobody` for who has not authenticated. */
+  readonly actor: string
+  readonly userId?: Buffer | null | undefined
+  readonly clientId?: string | undefined
+  readonly sessionId?: Buffer | undefined
+  readonly address?: string | undefined
+  readonly requestId?: string | undefined
+  /** What else there is to know. Nothing secret, and nothing that a stranger has typed. */
+  readonly detail?: Readonly<Record<string, unknown>>
+}
+
+/** An entry of the audit trail, as its row. */
+export function auditEntry(facts: AuditFacts): NewAuditEntry {
+  const { at, event, actor, userId, clientId, sessionId, address, requestId, detail } = facts
+  return {
+    at,
+    event,
+    actor,
+    user_id: userId ?? null,
+    client_id: clientId ?? null,
+    session_id: sessionId ?? null,
+    address: address ?? null,
+    request_id: requestId ?? null,
+    count: 1,
+    detail: detail === undefined ? null : JSON.stringify(detail),
+  }
+}
+
+/** An entry of what an authenticated client has asked for. */
+export function requestEntry(
+  client: Client,
+  { address, requestId }: Caller,
+  facts: Pick<AuditFacts, 'at' | 'event' | 'userId' | 'clientId' | 'sessionId' | 'detail'>,
+): NewAuditEntry {
+  return auditEntry({ actor: `client ${client.id}`, clientId: client.id, address, requestId, ...facts })
+}
+
+/**
+ * Entries of what changes nothing, such as wrong guesses: anybody can cause as many of them as he likes. They are written
+ * together, once a second, those that say the same as one; and beyond a steady two a second they are only counted, for
+ * each event and client, and the counts written once a minute. Of those rows one source has a quarter at the most, so that
+ * nobody hides what he does at one account in a noise of his own.
+ */
+export interface AuditTrail {
+  /** `source` is what whoever caused it came from, if that can be told. */
+  note(entry: NewAuditEntry, source: string | undefined): void
+  /** Writes what is due. What cannot be written now waits. */
+  flush(): Promise<void>
+  /** Writes everything: there will be no later time. */
+  close(): Promise<void>
+  /** How many entries wait. */
+  waiting(): number
+}
+
+/** A whole day of somebody trying everything is about 170,000 rows. */
+const rowsPerSecond = 2
+const burstRows = 200
+const ofSource: GuessLimit = { points: burstRows / 4, everySeconds: 4 / rowsPerSecond }
+const sourcesMax = 10_000
+const summarySeconds = 60
+/** Where the database is away for long, what happens meanwhile is counted too. */
+const waitingMax = 2000
+
+export function openAuditTrail(db: Writer, now: () => number): AuditTrail {
+  const rows = new Map<string, NewAuditEntry>()
+  const counts = new Map<string, NewAuditEntry>()
+  let allowance = { rows: burstRows, at: now() }
+  const sources = openGuessBuckets(now, sourcesMax)
+  let summaryAt = now()
+
+  const mayAdd = (source: string | undefined) => {
+    if (source !== undefined && secondsToWait(sources.fillOf(source, ofSource), ofSource) > 0) return false
+    const time = now()
+    const refilled = allowance.rows + Math.max(0, time - allowance.at) * rowsPerSecond
+    allowance = { rows: Math.min(burstRows, refilled), at: time }
+    if (allowance.rows < 1 || rows.size >= waitingMax) return false
+    allowance.rows--
+    if (source !== undefined) sources.fill(source, ofSource)
+    return true
+  }
+  const write = async (from: Map<string, NewAuditEntry>) => {
+    if (from.size === 0) return
+    const entries = [...from]
+    await insertAuditEntries(
+      db,
+      entries.map(([, entry]) => entry),
+    )
+    // What was added to them meanwhile is of the next ones.
+    for (const [key, entry] of entries) {
+      const left = (from.get(key)?.count ?? 0) - entry.count
+      if (left > 0) from.set(key, { ...entry, count: left })
+      else from.delete(key)
+    }
+  }
+  const flushCounts = async () => {
+    await write(counts)
+    summaryAt = now()
+  }
+
+  return {
+    note: (entry, source) => {
+      const { at, request_id, ...same } = entry
+      const key = JSON.stringify(same)
+      if (addTo(rows, key, entry)) return
+      if (mayAdd(source)) {
+        rows.set(key, entry)
+        return
+      }
+      const { event, actor, client_id } = entry
+      const summary = { ...summaryOf(entry), detail: JSON.stringify({ counted_since: at }) }
+      const summaryKey = JSON.stringify([event, actor, client_id])
+      if (!addTo(counts, summaryKey, summary)) counts.set(summaryKey, summary)
+    },
+    flush: async () => {
+      await write(rows)
+      // Also when the clock was set back.
+      if (Math.abs(now() - summaryAt) >= summarySeconds) await flushCounts()
+    },
+    close: async () => {
+      await write(rows)
+      await flushCounts()
+    },
+    waiting: () => rows.size + counts.size,
+  }
+}
+
+/** Counts an entry into the one that says the same; false when there is none. */
+function addTo(entries: Map<string, NewAuditEntry>, key: string, { at, count }: NewAuditEntry): boolean {
+  const same = entries.get(key)
+  if (same) entries.set(key, { ...same, at, count: same.count + count })
+  return same !== undefined
+}
+
+function summaryOf(entry: NewAuditEntry): NewAuditEntry {
+  return { ...entry, user_id: null, session_id: null, address: null, request_id: null }
+}

@@ -1,0 +1,69 @@
+import { OAuthError } from '../errors.ts'
+import type { RefreshVerdict } from '../protocol/refresh-verdict.ts'
+
+/** What this server has done since it started. Plain numbers, since a refresh has no time to spare for its statistics. */
+export interface Counts {
+  /** Refreshes, by what was done with the token. */
+  readonly verdicts: Record<RefreshVerdict['kind'], number>
+  /**
+   * Sessions, or all of a user's, that this server has ended because a client asked for it, or for the sake of newer ones;
+   * and those that commands have ended, as every server hears of them.
+   */
+  readonly revocations: Record<'client' | 'admin' | 'limit' | 'command', number>
+  /** Errors answered, by code and status, as in `invalid_client 401`. */
+  readonly errors: Map<string, number>
+  /** The answers of `/token`, by client. */
+  readonly tokens: ReadonlyMap<string, ReadonlyMap<string, GrantCounts>>
+  /** How many lines of the log could not be written. */
+  readonly logLinesLost: () => number
+  /** The place to count an answer of `/token` in. Who has not authenticated is the client '', and an unknown grant is ''. */
+  ofGrant(clientId: string, grant: string): GrantCounts
+}
+
+export interface GrantCounts {
+  granted: number
+  /** By the code of the error, `throttled` for those of 429. */
+  readonly refused: Map<string, number>
+}
+
+/** A monitoring system keeps a series for each client. Those beyond are one; the name is none that a client can have. */
+const clientsMax = 500
+export const otherClients = '(others)'
+
+export function openCounts(logLinesLost = () => 0): Counts {
+  const tokens = new Map<string, Map<string, GrantCounts>>()
+  const ofClient = (id: string): Map<string, GrantCounts> => {
+    const found = tokens.get(id)
+    if (found) return found
+    if (tokens.size >= clientsMax && id !== otherClients) return ofClient(otherClients)
+    const grants = new Map<string, GrantCounts>()
+    tokens.set(id, grants)
+    return grants
+  }
+  return {
+    verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
+    revocations: { client: 0, admin: 0, limit: 0, command: 0 },
+    errors: new Map(),
+    logLinesLost,
+    tokens,
+    ofGrant: (clientId, grant) => {
+      const grants = ofClient(clientId)
+      const found = grants.get(grant)
+      if (found) return found
+      const counts = { granted: 0, refused: new Map<string, number>() }
+      grants.set(grant, counts)
+      return counts
+    },
+  }
+}
+
+/** Adds one to a count that may not be there yet. The keys must be few. */
+export function countOne(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+/** What a refusal is counted as. */
+export function refusalOf(error: unknown): string {
+  if (!(error instanceof OAuthError)) return 'temporarily_unavailable'
+  return error.status === 429 ? 'throttled' : error.code
+}

@@ -1,0 +1,139 @@
+import type { Throttle, ThrottleFilling } from '../../db/users/throttles.ts'
+import { secondsToFill, secondsWhenFull, type GuessLimit } from './guess-limits.ts'
+
+/** Buckets by their names, in bounded memory, which several servers fill together. */
+export interface GuessBuckets {
+  /** How many seconds a bucket takes to empty. */
+  fillOf(key: string, limit: GuessLimit): number
+  /** Adds a point to a bucket, and tells nobody. */
+  fill(key: string, limit: GuessLimit): void
+  /** Adds a point for a guess that is under way. */
+  take(key: string): void
+  /** The guess was right, or was never judged: takes the point back. */
+  giveBack(key: string): void
+  /** The guess was wrong: the point stays, and the other servers will be told. */
+  keep(key: string, limit: GuessLimit): void
+  /** Learns how full buckets are by what all servers have told. */
+  hear(throttles: readonly Throttle[]): void
+  /**
+   * Tells of the points kept since the last time, unless there are none, and learns how full those buckets are in all. After
+   * an outage those of `tellingMax` buckets at once, the rest with the next call.
+   */
+  share(tell: (fillings: readonly ThrottleFilling[]) => Promise<readonly Throttle[]>): Promise<void>
+  /** How many buckets are in memory, and what is to be told of them. */
+  size(): number
+}
+
+/** So many rows are written in a moment that nobody else has to wait for. */
+const tellingMax = 5000
+
+interface Bucket {
+  /** When it is empty, but for the guesses under way. */
+  emptyAt: number
+  /** Guesses under way here. */
+  taken: number
+}
+
+/**
+ * When there are `bucketsMax`, those that are empty and those that were not used for longest make room. A bucket that was
+ * pushed out is remembered where it was shared.
+ */
+export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBuckets {
+  const buckets = new Map<string, Bucket>()
+  const untold = openUntold(bucketsMax)
+
+  const makeRoom = () => {
+    if (buckets.size < bucketsMax) return
+    const time = now()
+    for (const [key, { emptyAt, taken }] of buckets) if (taken === 0 && emptyAt <= time) buckets.delete(key)
+    // A tenth at once, so that the walk above is rare. Those that were used last are at the end.
+    for (const key of buckets.keys()) {
+      if (buckets.size <= bucketsMax * 0.9) return
+      buckets.delete(key)
+    }
+  }
+  /** The bucket, which is now the one that was used last. */
+  const use = (key: string): Bucket => {
+    makeRoom()
+    const bucket = buckets.get(key) ?? { emptyAt: 0, taken: 0 }
+    buckets.delete(key)
+    buckets.set(key, bucket)
+    return bucket
+  }
+  /** What is left of a bucket. One that is fuller than it can be was filled by a clock that went wrong: it counts as full. */
+  const left = (bucket: Bucket, limit: GuessLimit) => {
+    const time = now()
+    bucket.emptyAt = Math.min(bucket.emptyAt, time + secondsWhenFull(limit))
+    return Math.max(0, bucket.emptyAt - time)
+  }
+  const fill = (key: string, limit: GuessLimit) => {
+    const bucket = use(key)
+    bucket.emptyAt = now() + left(bucket, limit) + secondsToFill(1, limit)
+  }
+  const giveBack = (key: string) => {
+    const bucket = buckets.get(key)
+    if (bucket) bucket.taken = Math.max(0, bucket.taken - 1)
+  }
+
+  return {
+    fillOf: (key, limit) => {
+      const bucket = buckets.get(key)
+      return bucket ? left(bucket, limit) + secondsToFill(bucket.taken, limit) : 0
+    },
+    fill,
+    take: key => {
+      use(key).taken++
+    },
+    giveBack,
+    keep: (key, limit) => {
+      giveBack(key)
+      fill(key, limit)
+      untold.note({ key, seconds: secondsToFill(1, limit), secondsWhenFull: secondsWhenFull(limit) })
+    },
+    hear: throttles => {
+      for (const { key, emptyAt } of throttles) {
+        const bucket = use(key)
+        // Never less than what is known here: some of it may be on its way.
+        bucket.emptyAt = Math.max(bucket.emptyAt, emptyAt + untold.secondsOf(key))
+      }
+    },
+    share: async tell => {
+      if (untold.size() === 0) return
+      for (const { key, emptyAt } of await untold.tell(tell)) {
+        const bucket = buckets.get(key)
+        if (bucket) bucket.emptyAt = emptyAt + untold.secondsOf(key)
+      }
+    },
+    size: () => buckets.size + untold.size(),
+  }
+}
+
+/** By how many seconds buckets were filled here since the others were told. */
+function openUntold(bucketsMax: number) {
+  const untold = new Map<string, ThrottleFilling>()
+  const secondsOf = (key: string) => untold.get(key)?.seconds ?? 0
+  const note = ({ key, seconds, secondsWhenFull }: ThrottleFilling) => {
+    const sum = secondsOf(key) + seconds
+    untold.delete(key)
+    // Nobody could be told for so long that this no longer fits: what has waited longest counts here alone.
+    const [first] = untold.size >= bucketsMax ? untold.keys() : []
+    if (first !== undefined) untold.delete(first)
+    untold.set(key, { key, seconds: sum, secondsWhenFull })
+  }
+  return {
+    secondsOf,
+    note,
+    tell: async (tell: (fillings: readonly ThrottleFilling[]) => Promise<readonly Throttle[]>) => {
+      const telling = [...untold.values()].slice(0, tellingMax)
+      for (const { key } of telling) untold.delete(key)
+      try {
+        return await tell(telling)
+      } catch (error) {
+        // They are told with the next ones.
+        for (const filling of telling) note(filling)
+        throw error
+      }
+    },
+    size: () => untold.size,
+  }
+}

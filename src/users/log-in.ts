@@ -1,0 +1,120 @@
+import type { UserTable } from '../../db/schema.ts'
+import { findKnownSources } from '../../db/users/known-sources.ts'
+import { findUser, rehashPassword } from '../../db/users/users.ts'
+import type { Caller } from '../clients/caller.ts'
+import type { Client } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import { requestEntry } from '../record/audit-trail.ts'
+import { isOwner, openDeviceToken } from './device-token.ts'
+import { isKnownSource, learnSource } from './known-sources.ts'
+
+export interface LogIn {
+  /** In Unicode normal form C. */
+  readonly username: string
+  readonly password: string
+  readonly client: Client
+  readonly caller: Caller
+  /** What an earlier log-in on this device was given. Any other text counts as none. */
+  readonly deviceToken: string | undefined
+}
+
+/**
+ * The user whose password it is. `invalid_grant` if there is none, in a time that does not tell why; 503 at once when too
+ * many wait; and 429 when there were too many wrong guesses (RFC 6749 §4.3.2): then the password is not looked at.
+ */
+export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
+  const { username, password, client, caller } = logIn
+  ctx.passwords.refuseWhenFull(caller.source)
+  const device = await deviceOf(ctx, logIn)
+  const guess = { username, source: caller.source, device }
+  const attempt = await ctx.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
+  if (attempt.kind === 'refused') {
+    const { limit, retryAfter } = attempt
+    ctx.audit.note(
+      requestEntry(client, caller, { at: ctx.now(), event: 'log_in_throttled', detail: { limit } }),
+      caller.source,
+    )
+    throw new OAuthError('temporarily_unavailable', 'too many wrong passwords, come back later', {
+      status: 429,
+      retryAfter,
+      cause: `the limit of wrong guesses for this ${limit} is reached`,
+      facts: { event: 'log_in_throttled', ...whereFrom(logIn) },
+    })
+  }
+  try {
+    const user = await findUser(ctx.db, username)
+    const known = user?.disabled_at === null ? user : undefined
+    // Unknown and disabled users cost the same time as others.
+    const isRight = await ctx.passwords.verify(known, password, caller.source)
+    if (known && isRight) {
+      await renewHash(ctx, known, password)
+      return known
+    }
+    attempt.fail()
+    const reason = !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled'
+    ctx.audit.note(
+      requestEntry(client, caller, {
+        at: ctx.now(),
+        event: 'log_in_failed',
+        userId: user?.id,
+        detail: { reason },
+      }),
+      caller.source,
+    )
+    const facts = { event: 'log_in_failed', ...whereFrom(logIn) }
+    throw new OAuthError('invalid_grant', 'the user name or the password is wrong', { cause: reason, facts })
+  } finally {
+    attempt.giveBack()
+  }
+}
+
+/**
+ * For the log, whose readers may shut an address out: that of whoever guesses, and under no such name that of a client
+ * through which all users come.
+ */
+function whereFrom({ client, caller: { address, source } }: LogIn) {
+  const from = source === undefined ? { address: undefined, client_address: address } : { address }
+  return { client_id: client.id, ...from }
+}
+
+/** What tells the device apart, if it has a token of this user; only for one that was made here the user is looked up. */
+async function deviceOf(
+  ctx: Context,
+  { username, client, deviceToken = '' }: LogIn,
+): Promise<string | undefined> {
+  const token = openDeviceToken(ctx.rootKeys, deviceToken, { clientId: client.id, now: ctx.now() })
+  const user = token && (await findUser(ctx.db, username))
+  return user && isOwner(user, token) ? token.device : undefined
+}
+
+/** What is known of the user's sources after this log-in; undefined when that is what was known before. */
+export async function sourcesAfter(ctx: Context, { username, caller }: LogIn): Promise<Buffer | undefined> {
+  if (caller.source === undefined) return undefined
+  const [key] = sourceKeys(ctx)
+  if (!key) throw new Error('unreachable: the current root key is there')
+  const known = await findKnownSources(ctx.db, username)
+  return learnSource(known, { source: caller.source, key, now: ctx.now() })
+}
+
+async function comesFromKnownSource(ctx: Context, { username, caller }: LogIn): Promise<boolean> {
+  if (caller.source === undefined) return false
+  const known = await findKnownSources(ctx.db, username)
+  return isKnownSource(known, { source: caller.source, keys: sourceKeys(ctx), now: ctx.now() })
+}
+
+/** Of all root keys, the current one first: a source stays known when another root key takes over. */
+function sourceKeys({ rootKeys }: Context): readonly Buffer[] {
+  const ids = new Set([rootKeys.currentId, ...rootKeys.ids])
+  return [...ids].map(id => rootKeys.derive('known-source', id)).filter(key => key !== undefined)
+}
+
+/** Older parameters, or an older root key: the next hash has the present ones. It can wait for a quieter time. */
+async function renewHash({ passwords, db, log }: Context, user: UserTable, password: string): Promise<void> {
+  if (!passwords.needsRehash(user) || passwords.load().waiting > 0) return
+  try {
+    await rehashPassword(db, user, await passwords.hash(password))
+  } catch (error) {
+    log.warn({ err: error }, 'a password could not be hashed anew, which the next log-in does')
+  }
+}

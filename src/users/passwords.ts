@@ -1,0 +1,211 @@
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { hash, parseOptions, verify, type Algorithm } from '@node-rs/argon2'
+import type { UserTable } from '../../db/schema.ts'
+import { OAuthError, unavailable } from '../errors.ts'
+import { openShares } from '../load/shares.ts'
+
+export type PasswordHash = Pick<UserTable, 'password_hash' | 'root_key_id'>
+
+/** Hashes and verifies passwords, a few at a time, so that a storm of log-ins leaves the rest of the server its threads. */
+export interface Passwords {
+  /** Hashes a password for a user's row. A password that no request can carry is a `PasswordError`; 503 like `verify`. */
+  hash(password: string): Promise<PasswordHash>
+  /**
+   * Whether it is the user's password. Without a user it does the same work and answers false.
+   * Throws `temporarily_unavailable` (503) when too many are waiting, or too many of the source, if one is told, or when the
+   * root key of the hash is not loaded. Does not look at whether the user is disabled.
+   */
+  verify(user: PasswordHash | undefined, password: string, source?: string): Promise<boolean>
+  /** Whether the hash of a password just verified should be made anew: older parameters, or an older root key. */
+  needsRehash(user: PasswordHash): boolean
+  /** Throws what `verify` would throw now because too many are waiting, and does nothing else. */
+  refuseWhenFull(source?: string): void
+  /** How many are being hashed, and how many wait for their turn. */
+  load(): { readonly running: number; readonly waiting: number }
+}
+
+export interface PasswordOptions {
+  /** The pepper derived from a root key: 32 bytes; undefined when that root key is not loaded. */
+  readonly pepperOf: (rootKeyId: string) => Buffer | undefined
+  /** The root key that new hashes are made under. */
+  readonly currentRootKeyId: () => string
+  /** How many are hashed at once. */
+  readonly concurrency?: number
+  /** How many may wait for that. */
+  readonly waitingMax?: number
+}
+
+/** The password cannot be used by anybody; the message says why and never what it was. */
+export class PasswordError extends Error {
+  override readonly name = 'PasswordError'
+}
+
+/** OWASP's first choice for argon2id: 19 MiB and two passes, 20 to 40 ms. */
+const parameters = {
+  algorithm: 2 satisfies Algorithm.Argon2id,
+  memoryCost: 19_456,
+  timeCost: 2,
+  parallelism: 1,
+} as const
+
+/** A longer password only costs: its entropy has long passed that of the hash. */
+export const passwordMaxBytes = 1024
+
+/** The size of libuv's thread pool, unless UV_THREADPOOL_SIZE says otherwise. */
+const threads = 4
+
+/**
+ * One core and one thread of the pool always stay free: signatures are made in the same pool, and a refresh shall not
+ * wait for log-ins.
+ */
+const defaultConcurrency = Math.max(1, Math.min(availableParallelism(), threads) - 1)
+
+/** About a second's work for each: whoever would wait longer is better told so at once. */
+const waitingMaxEach = 32
+
+export function openPasswords(options: PasswordOptions): Passwords {
+  const { pepperOf, currentRootKeyId, concurrency = defaultConcurrency } = options
+  const turns = boundedTurns(concurrency, options.waitingMax ?? waitingMaxEach * concurrency)
+
+  const pepper = (rootKeyId: string): Buffer => {
+    const secret = pepperOf(rootKeyId)
+    if (!secret)
+      throw unavailable(new Error(`the root key ${rootKeyId}, which a password hash needs, is not loaded`))
+    return secret
+  }
+
+  return {
+    hash: async password => {
+      const problem = passwordProblem(password)
+      if (problem) throw new PasswordError(problem)
+      const root_key_id = currentRootKeyId()
+      const secret = pepper(root_key_id)
+      const password_hash = await turns.take(() => hash(prepare(password), { ...parameters, secret }))
+      return { password_hash, root_key_id }
+    },
+    verify: async (user, password, source) => {
+      // For known and unknown users alike, so this answer, though quick, tells nothing.
+      if (passwordProblem(password)) return false
+      const { password_hash, root_key_id } = user ?? {
+        password_hash: nobodysHash(),
+        root_key_id: currentRootKeyId(),
+      }
+      const secret = pepper(root_key_id)
+      return turns.take(() => verify(password_hash, prepare(password), { secret }), source)
+    },
+    needsRehash: ({ password_hash, root_key_id }) => {
+      if (root_key_id !== currentRootKeyId()) return true
+      const made = parseOptions(password_hash)
+      return (Object.keys(parameters) as (keyof typeof parameters)[]).some(
+        name => made[name] !== parameters[name],
+      )
+    },
+    refuseWhenFull: turns.refuseWhenFull,
+    load: turns.load,
+  }
+}
+
+/** RFC 8265 §4.2: one spelling for what looks the same, so that every keyboard can type it. */
+function prepare(password: string): string {
+  return password.replace(/\p{Zs}/gu, ' ').normalize('NFC')
+}
+
+/** How short a new password may be (NIST SP 800-63B §3.1.1.2). */
+const passwordMinLength = 8
+
+/**
+ * What RFC 8264 §9.11 leaves out of free text: controls, what is not seen, is not assigned or means nothing without an
+ * agreement, and Hangul's old letters. Joiners belong to the spelling of words (RFC 5892 A.1 and A.2), not to emoji.
+ */
+const disallowed = new RegExp(
+  '(?!(?<=[\\p{L}\\p{M}])[\\u200c\\u200d](?=[\\p{L}\\p{M}]))' +
+    '[\\p{C}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\u1100-\\u11ff\\ua960-\\ua97c\\ud7b0-\\ud7fb]',
+  'u',
+)
+
+/**
+ * Why nobody should be given this password, as a sentence; undefined when it is fine. Stricter than what a log-in may
+ * carry: a password that is stored already goes on working.
+ */
+export function newPasswordProblem(password: string): string | undefined {
+  const problem = passwordProblem(password)
+  if (problem !== undefined) return problem
+  const prepared = prepare(password)
+  // RFC 8265 §4.2.2.
+  if (/\p{Cc}/u.test(prepared)) {
+    return 'the password holds a tab or another control character, which many keyboards cannot type: leave it out'
+  }
+  if (disallowed.test(prepared)) {
+    return (
+      'the password holds a character that cannot be seen, or that Unicode does not have, like a byte order mark or ' +
+      'what joins parts of an emoji: another keyboard would leave it out, so do the same'
+    )
+  }
+  if ([...prepared].length < passwordMinLength) {
+    return `the password is too short: it needs ${passwordMinLength} characters`
+  }
+  return undefined
+}
+
+/** Why no request can carry this password, as a sentence; undefined when it is fine. */
+function passwordProblem(password: string): string | undefined {
+  if (password === '') return 'the password is empty'
+  if (Buffer.byteLength(prepare(password)) > passwordMaxBytes) {
+    return `the password is longer than ${passwordMaxBytes} bytes`
+  }
+  // RFC 6749, appendix A.16.
+  if (!/^[\t\x20-\x7e\x80-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]*$/u.test(password)) {
+    return 'the password holds a line break or another control character, which no request can carry'
+  }
+  return undefined
+}
+
+/** A well-formed hash of nothing, so that an unknown user costs what a known one costs. */
+function nobodysHash(): string {
+  const base64 = (bytes: number) => randomBytes(bytes).toString('base64').replace(/=+$/, '')
+  const { memoryCost, timeCost, parallelism } = parameters
+  return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${base64(16)}$${base64(32)}`
+}
+
+/**
+ * Runs at most `concurrency` at once, first come, first served; turns away whoever would be more than `waitingMax`, or has
+ * his share of those who wait.
+ */
+function boundedTurns(concurrency: number, waitingMax: number) {
+  const waiting: (() => void)[] = []
+  const shares = openShares(waitingMax)
+  let running = 0
+  const refuseWhenFull = (source?: string) => {
+    if (running < concurrency) return
+    if (waiting.length >= waitingMax || !shares.isOpen(source)) throw tooMany
+  }
+  return {
+    refuseWhenFull,
+    load: () => ({ running, waiting: waiting.length }),
+    take: async <T>(work: () => Promise<T>, source?: string): Promise<T> => {
+      refuseWhenFull(source)
+      if (running < concurrency) running++
+      else {
+        shares.take(source)
+        // Whoever ends hands the turn on, so it stays counted.
+        await new Promise<void>(turn => waiting.push(turn))
+        shares.giveBack(source)
+      }
+      try {
+        return await work()
+      } finally {
+        const next = waiting.shift()
+        if (next) next()
+        else running--
+      }
+    },
+  }
+}
+
+/** Always the same one: in a flood, what is spent on it is mostly its stack, and that tells nothing. */
+const tooMany = new OAuthError(
+  'temporarily_unavailable',
+  'too many log-ins at once, send the same request again',
+  { cause: new Error('the password queue is full'), retryAfter: 2 },
+)

@@ -1,0 +1,153 @@
+import type { Database } from '../../db/database.ts'
+import { fillThrottles, readThrottles } from '../../db/users/throttles.ts'
+import type { RootKeys } from '../keys/root/root-key.ts'
+import { hmacSha256 } from '../values/sha256.ts'
+import { openGuessBuckets, type GuessBuckets } from './guess-buckets.ts'
+import {
+  accountLimit,
+  clientSecretLimit,
+  deviceLimit,
+  devicesLimit,
+  pairLimit,
+  secondsToWait,
+  secondsWhenFull,
+  sourceLimit,
+  strangersLimit,
+  type GuessLimit,
+} from './guess-limits.ts'
+
+/**
+ * How often an unauthenticated caller may try. Counts in memory and tells the database once a second, which is asked before
+ * each guess that memory would let through.
+ */
+export interface Throttle {
+  /**
+   * Takes a point for a guess from each bucket that it counts in, before anything slow is done for it: of parallel guesses
+   * all would pass otherwise. `isKnownSource` is asked only while strangers may not guess at this account.
+   */
+  take(guess: Guess, isKnownSource: () => Promise<boolean>): Promise<Attempt>
+  /** Counts a wrong client secret, assertion or certificate; for how many seconds the client should wait if there were too many, else 0. */
+  countWrongCredentials(clientId: string): number
+  /** Tells the database what was counted here, in one write, and hears what others have. Nothing to tell: no write. */
+  share(): Promise<void>
+  /** How many buckets are in memory, and what is to be told of them. */
+  size(): number
+}
+
+export interface Guess {
+  /** In the form in which accounts have it. Unknown names count like known ones. */
+  readonly username: string
+  /** An address or a network; undefined where all users come from one. */
+  readonly source: string | undefined
+  /** What tells the device apart, from a genuine device token of this account. */
+  readonly device: string | undefined
+}
+
+export type Attempt =
+  | {
+      readonly kind: 'taken'
+      /** The guess was wrong, so the points stay. */
+      readonly fail: () => void
+      /** It was right, or was never judged: gives the points back. After `fail`, nothing. */
+      readonly giveBack: () => void
+    }
+  | Refused
+
+interface Refused {
+  readonly kind: 'refused'
+  readonly limit: LimitName
+  readonly retryAfter: number
+}
+
+export type LimitName = 'account' | 'account and source' | 'source' | 'device' | 'devices'
+
+export interface ThrottleOptions {
+  readonly db: Database
+  readonly rootKeys: Pick<RootKeys, 'derive' | 'currentId'>
+  /** Seconds since the epoch, the same on all servers. */
+  readonly now: () => number
+  /** How many buckets are kept in memory. */
+  readonly bucketsMax?: number
+}
+
+export function openThrottle({ db, rootKeys, now, bucketsMax = 50_000 }: ThrottleOptions): Throttle {
+  const buckets = openGuessBuckets(now, bucketsMax)
+  // A client's name costs a guesser nothing, so these have a place of their own, where they push no others out.
+  const secrets = openGuessBuckets(now, 10_000)
+
+  /** What was tried as a name is sometimes a password: neither memory nor the database has it in clear. */
+  const keyOf = (...parts: readonly string[]): string => {
+    const key = rootKeys.derive('throttle', rootKeys.currentId)
+    if (!key) throw new Error('unreachable: the current root key is there')
+    return hmacSha256(key, JSON.stringify(parts)).toString('base64url').slice(0, 22)
+  }
+
+  const countsOf = ({ username, source, device }: Guess, limit: GuessLimit): readonly Count[] => {
+    if (device !== undefined) {
+      return [
+        { name: 'device', key: keyOf('device', device), limit: deviceLimit },
+        { name: 'devices', key: keyOf('devices', username), limit: devicesLimit },
+      ]
+    }
+    const account: Count = { name: 'account', key: keyOf('account', username), limit }
+    if (source === undefined) return [account]
+    return [
+      { name: 'source', key: keyOf('source', source), limit: sourceLimit },
+      { name: 'account and source', key: keyOf('pair', username, source), limit: pairLimit },
+      account,
+    ]
+  }
+
+  /** What is full here is full. Otherwise others may have filled it, or this server before it was started again. */
+  const take = async (counts: readonly Count[]): Promise<Attempt> => {
+    if (!refusalOf(buckets, counts)) {
+      const full = counts.map(({ key, limit }) => ({ key, secondsWhenFull: secondsWhenFull(limit) }))
+      buckets.hear(await readThrottles(db, full, now()))
+    }
+    return takeFrom(buckets, counts)
+  }
+
+  return {
+    take: async (guess, isKnownSource) => {
+      const attempt = await take(countsOf(guess, strangersLimit))
+      if (attempt.kind === 'taken' || attempt.limit !== 'account') return attempt
+      return (await isKnownSource()) ? take(countsOf(guess, accountLimit)) : attempt
+    },
+    countWrongCredentials: clientId => {
+      const key = keyOf('client', clientId)
+      const wait = secondsToWait(secrets.fillOf(key, clientSecretLimit), clientSecretLimit)
+      if (wait === 0) secrets.fill(key, clientSecretLimit)
+      return wait
+    },
+    share: () => buckets.share(fillings => fillThrottles(db, fillings, now())),
+    size: () => buckets.size() + secrets.size(),
+  }
+}
+
+interface Count {
+  readonly name: LimitName
+  readonly key: string
+  readonly limit: GuessLimit
+}
+
+/** Says for which of the buckets one more guess is too many; undefined when for none. */
+function refusalOf(buckets: GuessBuckets, counts: readonly Count[]): Refused | undefined {
+  for (const { name, key, limit } of counts) {
+    const retryAfter = secondsToWait(buckets.fillOf(key, limit), limit)
+    if (retryAfter > 0) return { kind: 'refused', limit: name, retryAfter }
+  }
+  return undefined
+}
+
+/** Takes a point from all buckets or, when one is full, from none, in one turn of the event loop. */
+function takeFrom(buckets: GuessBuckets, counts: readonly Count[]): Attempt {
+  const refused = refusalOf(buckets, counts)
+  if (refused) return refused
+  for (const { key } of counts) buckets.take(key)
+  let isOpen = true
+  const close = (how: 'keep' | 'giveBack') => () => {
+    if (isOpen) for (const { key, limit } of counts) buckets[how](key, limit)
+    isOpen = false
+  }
+  return { kind: 'taken', fail: close('keep'), giveBack: close('giveBack') }
+}
