@@ -3,8 +3,8 @@ import type { Context } from '../context.ts'
 import { notFound } from '../errors.ts'
 import { pathOf } from '../http/request-target.ts'
 import { clientAlgs } from '../keys/jws.ts'
+import { grantTypes } from '../protocol/grant-types.ts'
 import { introspectionAlg } from './introspect.ts'
-import { grants } from './token.ts'
 
 /** How long a client may keep the document, in seconds. */
 const maxAgeSeconds = 300
@@ -53,7 +53,7 @@ async function metadata({ config, registry, keys }: Context) {
     token_endpoint: `${issuer}/token`,
     token_endpoint_auth_methods_supported: [...authMethods, 'none'],
     token_endpoint_auth_signing_alg_values_supported: clientAlgs,
-    grant_types_supported: [...grants.keys()],
+    grant_types_supported: grantTypes,
     ...(scopes.length > 0 && { scopes_supported: scopes }),
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     // Without these two, libraries for OpenID Connect do not read the rest, or take RS256 for all that we sign with.

@@ -2,35 +2,23 @@ import type { Caller } from '../clients/caller.ts'
 import type { Confirmation } from '../clients/confirmation.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
+import type { Rank } from '../load/pressure.ts'
 import type { Form } from '../protocol/form.ts'
-import type { Target } from '../sessions/target.ts'
+import type { Granted } from '../sessions/granted.ts'
 
-/** Decides whether this client may have tokens now, and for what. Issuing them is the endpoint's work. */
-export type Grant = (
-  ctx: Context,
-  client: Client,
-  form: Form,
-  caller: Caller,
-  confirmation: Confirmation | undefined,
-) => Promise<Granted>
+/** A token request (RFC 6749 §3.2) of a client that has authenticated. */
+export interface TokenRequest {
+  readonly client: Client
+  readonly form: Form
+  readonly caller: Caller
+  /** The key that the tokens are bound to; undefined for bearer tokens. */
+  readonly confirmation: Confirmation | undefined
+}
 
-export interface Granted {
-  /** The resource and the scope that the access token is for. */
-  readonly target: Target
-  readonly subject: string
-  readonly sessionId: Buffer
-  readonly authTime: number
-  /** Authentication methods (RFC 8176), separated by spaces. */
-  readonly amr: string
-  readonly roles: string
-  readonly statusPosition: number
-  /** What tells the next log-in on this device from a stranger's. */
-  readonly deviceToken?: string
-  /** When the session ends if nothing is refreshed, in seconds since the epoch: no token outlives it. */
-  readonly expiresAt: number
-  readonly refresh?: {
-    readonly token: string
-    /** When the session ends whatever happens. */
-    readonly absoluteExpiresAt: number
-  }
+/** One way to get tokens. What holds for its grant type everywhere is in protocol/grant-types.ts. */
+export interface Grant {
+  /** When it is given up, where the server cannot answer everybody. */
+  readonly rank: Rank
+  /** Decides whether this client may have tokens now, and for what. The endpoint issues them. Throws `OAuthError`. */
+  decide(ctx: Context, request: TokenRequest): Promise<Granted>
 }

@@ -1,4 +1,5 @@
 import { formatDuration } from '../values/duration.ts'
+import { grantFacts, grantTypes, isGrantType } from './grant-types.ts'
 
 /** What a client is declared to be (RFC 7591 §2), before it has a row. Lifetimes are in seconds. */
 export interface ClientMetadata {
@@ -48,7 +49,6 @@ export function authMethodOf(
 }
 
 export const refreshPolicies: readonly RefreshPolicy[] = ['rotate', 'strict', 'reuse']
-export const grantTypes: readonly string[] = ['password', 'refresh_token', 'client_credentials']
 
 export interface ClientVerdict {
   /** Why there can be no such client. */
@@ -96,7 +96,7 @@ function* refusals(client: ClientMetadata): Generator<string> {
     refresh_absolute_ttl: absolute,
   } = client
   for (const grantType of grant_types) {
-    if (!grantTypes.includes(grantType))
+    if (!isGrantType(grantType))
       yield `${grantType} is no grant type here: there are ${grantTypes.join(', ')}`
   }
   if (grant_types.length === 0 && resource_server.length === 0) {
@@ -104,8 +104,10 @@ function* refusals(client: ClientMetadata): Generator<string> {
   }
   if (client.public) {
     // RFC 6749 §4.4, RFC 7662 §2.1, RFC 9700 §4.14.2.
-    if (grant_types.includes('client_credentials'))
-      yield 'a public client cannot have client_credentials: it has no secret'
+    for (const grantType of grant_types) {
+      if (isGrantType(grantType) && !grantFacts[grantType].isForPublic)
+        yield `a public client cannot have ${grantType}: it has no secret`
+    }
     if (admin) yield 'a public client cannot be an admin: it has no secret'
     if (resource_server.length > 0) yield 'a public client cannot introspect tokens: it has no secret'
     if (refresh === 'reuse' && !isBound(client))
@@ -168,7 +170,7 @@ function* warnings(client: ClientMetadata): Generator<string> {
       )
     }
   }
-  if (hasRefresh && !grant_types.includes('password')) {
+  if (hasRefresh && !grant_types.some(type => isGrantType(type) && grantFacts[type].startsUserSession)) {
     yield 'it has refresh_token, but no grant that yields a refresh token'
   }
   if (!hasRefresh && (refresh !== 'rotate' || refresh_idle_ttl !== null || refresh_absolute_ttl !== null)) {

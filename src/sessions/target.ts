@@ -18,11 +18,11 @@ export interface Target {
   readonly hasStatus: boolean
 }
 
-/** What was granted before: a refresh may ask for less, never for more. */
-export interface Granting {
+/** What a person, or for a machine its administrator, has agreed to: a request may ask for less, never for more. */
+export interface Authorization {
   /** Separated by spaces. */
   readonly scope: string
-  /** The one resource of the grant; null for any of the client's. */
+  /** The one resource of it; null for any of the client's. */
   readonly resource: string | null
 }
 
@@ -50,10 +50,10 @@ export function targetOf(
   { config }: Pick<Context, 'config'>,
   { client, resources }: { readonly client: Client; readonly resources: readonly Resource[] },
   form: Form,
-  granting: Granting,
+  authorization: Authorization,
 ): Target {
-  const named = form.get('resource') ?? granting.resource
-  if (named !== null && granting.resource !== null && named !== granting.resource) throw badTarget()
+  const named = form.get('resource') ?? authorization.resource
+  if (named !== null && authorization.resource !== null && named !== authorization.resource) throw badTarget()
   if (named?.includes(' '))
     throw new OAuthError('invalid_target', 'a token is for one resource: send one resource parameter')
   // A resource that was taken from the client since the log-in is taken from the session too.
@@ -63,7 +63,7 @@ export function targetOf(
   const askedText = form.get('scope')
   const asked = askedText === undefined ? undefined : parseScope(askedText)
   // Likewise a scope.
-  const granted = listed(granting.scope).filter(scope => listed(client.scope).includes(scope))
+  const granted = listed(authorization.scope).filter(scope => listed(client.scope).includes(scope))
   const resource = chosen(candidates, asked ?? granted)
 
   const known = resource ? listed(resource.scope) : granted

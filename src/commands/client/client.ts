@@ -14,11 +14,11 @@ import { audited } from '../../../db/writer.ts'
 import { clientMetadata, judgeNewClient, newClientRow } from '../../clients/registration.ts'
 import {
   authMethodOf,
-  grantTypes,
   refreshPolicies,
   type AuthMethod,
   type ClientMetadata,
 } from '../../protocol/client-metadata.ts'
+import { grantTypes } from '../../protocol/grant-types.ts'
 import { logRevocation } from '../../record/log-revocation.ts'
 import { writeEnds } from '../session/revocation.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'

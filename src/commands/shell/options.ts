@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { longestTokenSeconds } from '../../protocol/access-token.ts'
-import { grantTypes } from '../../protocol/client-metadata.ts'
+import { grantTypes, isGrantType } from '../../protocol/grant-types.ts'
 import { isOrigin } from '../../protocol/origin.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { isScopeToken } from '../../protocol/scope.ts'
@@ -58,10 +58,7 @@ export const dpopPolicies = ['optional', 'required'] as const
 
 export const scopes = several(isScopeToken, 'A scope is visible ASCII without quotes and backslashes.')
 
-export const grants = several(
-  item => grantTypes.includes(item),
-  `A grant type is one of ${grantTypes.join(', ')}.`,
-)
+export const grants = several(isGrantType, `A grant type is one of ${grantTypes.join(', ')}.`)
 
 /** Roles have the grammar of scopes. */
 export const roles = several(isScopeToken, 'A role is visible ASCII without quotes and backslashes.')

@@ -1,0 +1,12 @@
+import type { GrantType } from '../protocol/grant-types.ts'
+import { clientCredentials } from './client-credentials.ts'
+import type { Grant } from './grant.ts'
+import { password } from './password.ts'
+import { refreshToken } from './refresh-token.ts'
+
+/** Each grant type of protocol/grant-types.ts, and how it is decided. */
+export const grants: Readonly<Record<GrantType, Grant>> = {
+  password,
+  refresh_token: refreshToken,
+  client_credentials: clientCredentials,
+}

@@ -1,0 +1,23 @@
+/**
+ * The grant types of this server (RFC 6749 §1.3), and what holds for each wherever it is named: who may have it, and whether
+ * it starts a session of a user, which alone has refresh tokens. Each has its `Grant` in src/grants/.
+ */
+export const grantFacts = {
+  password: { isForPublic: true, startsUserSession: true },
+  refresh_token: { isForPublic: true, startsUserSession: false },
+  client_credentials: { isForPublic: false, startsUserSession: false },
+} as const satisfies Readonly<Record<string, GrantFacts>>
+
+interface GrantFacts {
+  /** Whether a client without credentials may have it. */
+  readonly isForPublic: boolean
+  readonly startsUserSession: boolean
+}
+
+export type GrantType = keyof typeof grantFacts
+
+export const grantTypes = Object.keys(grantFacts) as readonly GrantType[]
+
+export function isGrantType(text: string): text is GrantType {
+  return Object.hasOwn(grantFacts, text)
+}

@@ -1,0 +1,43 @@
+import { findMachineSession, insertSession } from '../../db/sessions/sessions.ts'
+import { audited } from '../../db/writer.ts'
+import type { Caller } from '../clients/caller.ts'
+import type { Client } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
+import { unavailable } from '../errors.ts'
+import { newUuid } from '../protocol/secrets.ts'
+import { requestEntry } from '../record/audit-trail.ts'
+
+/** A machine session has no end of its own: it lives until it is revoked. */
+export const never = 253_402_300_799 // the end of the year 9999
+
+/**
+ * The session that a client's own tokens belong to, one for each client; starts it on the first request, and again after a
+ * revocation. Throws `temporarily_unavailable` (503) when the client's epoch was raised meanwhile.
+ */
+export async function machineSession(ctx: Context, client: Client, caller: Caller) {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const session = await findMachineSession(ctx.db, client.id, client.epoch)
+    if (session) return session
+    const now = ctx.now()
+    // Of several instances that start one at once, the unique index lets one win.
+    const id = newUuid(now)
+    const entry = requestEntry(client, caller, { at: now, event: 'machine_session_started', sessionId: id })
+    await insertSession(audited(ctx.db, entry), {
+      id,
+      user_id: null,
+      client_id: client.id,
+      user_epoch: 0,
+      client_epoch: client.epoch,
+      secret_hash: null,
+      scope: client.scope,
+      resource: null,
+      auth_time: now,
+      amr: '',
+      expires_at: never,
+      absolute_expires_at: never,
+      status_position: await ctx.nextStatusPosition(never),
+      last_address: caller.address,
+    })
+  }
+  throw unavailable("the client's epoch was raised while its machine session was started")
+}
