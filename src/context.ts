@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Database } from '../db/database.ts'
+import type { Clock } from './clock.ts'
 import type { ClientKeys } from './clients/client-keys.ts'
 import type { Registry } from './clients/registry.ts'
 import type { Config } from './config/config.ts'
@@ -50,6 +51,7 @@ export interface Context {
   readonly audit: AuditTrail
   /** What was done since the start, for the metrics. */
   readonly counts: Counts
+  readonly clock: Clock
   /** Whole seconds since the epoch; on PostgreSQL by the clock of its server, which all instances share. */
   readonly now: () => number
   readonly log: FastifyBaseLogger & { readonly flush?: () => void }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The one file that acts when it is loaded, and the only one that reads the environment, the arguments and the clock.
 import process from 'node:process'
+import { systemClock } from './clock.ts'
 import { obeySignals } from './commands/shell/signals.ts'
 
 const oldestNode = 24
@@ -34,7 +35,7 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
     {
       env: process.env,
       workingDirectory: process.cwd(),
-      now: () => Math.floor(Date.now() / 1000),
+      clock: systemClock(),
       stdin: process.stdin,
       stdout: process.stdout,
       stderr: process.stderr,

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { Clock } from './clock.ts'
 import { openClientKeys } from './clients/client-keys.ts'
 import { openRegistry } from './clients/registry.ts'
 import type { OnSignal } from './commands/shell/signals.ts'
@@ -40,13 +41,13 @@ export interface Server {
 }
 
 /** Opens everything, makes or migrates the database, and listens. */
-export async function startServer(config: Config, now: () => number, log: Log): Promise<Server> {
+export async function startServer(config: Config, clock: Clock, log: Log): Promise<Server> {
   await refuseTakenAddress(config)
-  const installation = await openInstallation(config, now, { mayCreate: true })
+  const installation = await openInstallation(config, clock.now, { mayCreate: true })
   try {
-    const standing = openStanding({ db: installation.db, now, log })
+    const standing = openStanding({ db: installation.db, clock, log })
     await standing.follow()
-    await reviveByHand(installation.db, installation.record, { now: standing.now, log })
+    await reviveByHand(installation.db, installation.record, { now: standing.clock.now, log })
     const unheeded = unheededPolicy(config.keyPolicySet, installation.record)
     if (unheeded) log.warn(`${unheeded.text}: ${unheeded.advice}`)
     const ctx = await openContext(config, installation, standing, log)
@@ -113,15 +114,15 @@ export async function untilSignal({ ctx, close }: Server, onSignal: OnSignal): P
 /** How long a client's key set may take to arrive. */
 const jwksMilliseconds = 3000
 
-/** Everything that an endpoint depends on. `steady` is a clock in seconds that nobody sets. */
+/** Everything that an endpoint depends on. */
 export async function openContext(
   config: Config,
   { db, rootKeys }: Installation,
   standing: Standing,
   log: FastifyBaseLogger & Partial<Pick<Log, 'linesLost'>>,
-  steady = () => performance.now() / 1000,
 ): Promise<Context> {
-  const { now } = standing
+  const { clock } = standing
+  const { now, steady } = clock
   const keys = await openKeyRing({ db, rootKeys, now, steady, log })
   const registry = openRegistry(db)
   const counts = openCounts(log.linesLost)
@@ -147,6 +148,7 @@ export async function openContext(
     throttle: openThrottle({ db, rootKeys, now }),
     audit: openAuditTrail(db, now),
     counts,
+    clock,
     now,
     log,
   }

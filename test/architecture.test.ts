@@ -58,10 +58,10 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     'every log is without secrets',
   ],
   [/process\.(env|argv|cwd)/, /^src\/main\.ts$/, 'the environment is read once'],
-  [/Date\.now|new Date\(\)/, /^src\/main\.ts$/, 'time comes from ctx.now'],
+  [/Date\.now|new Date\(\)/, /^src\/clock\.ts$/, 'time comes from a clock'],
   [
     /set(Interval|Timeout)\b/,
-    /^src\/(jobs\/jobs|pause)\.ts$|^db\/(engines\/(sqlite|postgres)|installation\/migrate)\.ts$/,
+    /^src\/(clock|jobs\/jobs|pause)\.ts$|^db\/(engines\/(sqlite|postgres)|installation\/migrate)\.ts$/,
     'all timers are in jobs.ts',
   ],
   [/console\.|process\.std/, /^src\/(main\.ts$|commands\/)/, 'only the command line prints'],

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
+import { systemClock } from '../src/clock.ts'
 import { runCommandLine } from '../src/commands/shell/command-line.ts'
 import type { Terminal } from '../src/commands/shell/command.ts'
 
@@ -86,7 +87,7 @@ export function commandLine(t: Test, home = t.testdir()): CommandLine {
       const terminal: Terminal = {
         env: environment(env),
         workingDirectory: root,
-        now: () => Math.floor(Date.now() / 1000),
+        clock: systemClock(),
         stdin: Readable.from([input]) as unknown as NodeJS.ReadStream,
         stdout: stdout.stream,
         stderr: stderr.stream,

@@ -12,6 +12,7 @@ import { openDatabase, type DatabaseOptions } from '../db/open-database.ts'
 import { rotateSession } from '../db/sessions/rotations.ts'
 import { findSession, revokeSession } from '../db/sessions/sessions.ts'
 import { findUserById } from '../db/users/users.ts'
+import { systemClock } from '../src/clock.ts'
 import { openStanding } from '../src/installation/standing.ts'
 import { sharedCluster } from './engines.ts'
 import type { Cluster } from './postgres.ts'
@@ -169,12 +170,16 @@ t.test(
 
 t.test('times are those of the database, whatever the clock of the instance says', async t => {
   const { db } = await open(t)
-  const standing = openStanding({ db, now: () => 1000, log: pino({ level: 'silent' }) })
-  t.equal(standing.now(), 1000, 'until it has been asked')
+  const standing = openStanding({
+    db,
+    clock: { ...systemClock(), now: () => 1000 },
+    log: pino({ level: 'silent' }),
+  })
+  t.equal(standing.clock.now(), 1000, 'until it has been asked')
   const before = Math.floor(Date.now() / 1000)
   await standing.follow()
   const after = Math.ceil(Date.now() / 1000)
-  t.ok(before - 1 <= standing.now() && standing.now() <= after + 1)
+  t.ok(before - 1 <= standing.clock.now() && standing.clock.now() <= after + 1)
 })
 
 t.test(

@@ -20,6 +20,7 @@ import { makeRootKeyFile } from '../src/keys/root/root-key-file.ts'
 import { formatUuid, hashSecret, newUuid } from '../src/protocol/secrets.ts'
 import { openContext } from '../src/server.ts'
 import { defaultEnv } from './engines.ts'
+import { handClock } from './helpers/hand-clock.ts'
 
 type Response = Awaited<ReturnType<FastifyInstance['inject']>>
 
@@ -102,8 +103,7 @@ export async function startServer(
   env: Record<string, string> = {},
   firstNow = startedAt,
 ): Promise<TestServer> {
-  let now = firstNow
-  let steady = 0
+  const clock = handClock(firstNow)
   // Not t.testdir(), which a second server of the same test would empty.
   const home = mkdtempSync(join(tmpdir(), 'mintmark-'))
   t.teardown(() => rmSync(home, { recursive: true, force: true }))
@@ -121,10 +121,10 @@ export async function startServer(
   // For an embedded database it is made with it.
   if (config.databaseUrl.engine === 'postgres' && !config.rootKeyIsMounted)
     makeRootKeyFile(config.rootKeyFile)
-  const installation = await openInstallation(config, () => now, { mayCreate: true })
+  const installation = await openInstallation(config, clock.now, { mayCreate: true })
   const logger = pino({ level: config.logLevel }, stream)
-  const standing = openStanding({ db: installation.db, now: () => now, log: logger })
-  const ctx = await openContext(config, installation, standing, logger, () => steady)
+  const standing = openStanding({ db: installation.db, clock, log: logger })
+  const ctx = await openContext(config, installation, standing, logger)
   const app = buildApp(ctx)
   const secrets = new Set<string>()
   t.teardown(async () => {
@@ -146,11 +146,8 @@ export async function startServer(
     app,
     log,
     request,
-    tick: seconds => {
-      now += seconds
-      steady += seconds
-    },
-    setClock: seconds => void (now = seconds),
+    tick: clock.tick,
+    setClock: clock.setClock,
     follow: async () => {
       await ctx.registry.follow()
       await ctx.keys.follow()

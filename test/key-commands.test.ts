@@ -6,6 +6,7 @@ import t from 'tap'
 import { listSigningKeys } from '../db/keys/signing-keys.ts'
 import type { SigningKeyTable } from '../db/schema.ts'
 import { drawTimeline, nextSteps } from '../src/commands/key/key-timeline.ts'
+import { systemClock } from '../src/clock.ts'
 import { loadConfig } from '../src/config/config.ts'
 import { revokeAll, revokeKey } from '../src/keys/ring/emergency.ts'
 import { phaseOf, planRing } from '../src/keys/ring/key-life.ts'
@@ -410,7 +411,7 @@ t.test('a policy that is set where the database has another is said at start and
     const lines: string[] = []
     const log = openLog('info', { write: (line: string) => void lines.push(line) })
     const settings = { MINTMARK_ISSUER: issuer, MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', ...env }
-    const server = await serve(loadConfig(settings, home), () => Math.floor(Date.now() / 1000), log)
+    const server = await serve(loadConfig(settings, home), systemClock(), log)
     await server.close()
     const warnings = lines.map(line => JSON.parse(line)).filter(({ level }) => level === 40)
     const { findings } = (await call('doctor --json', { env })).json()

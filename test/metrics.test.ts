@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { systemClock } from '../src/clock.ts'
 import { loadConfig } from '../src/config/config.ts'
 import { openMetrics } from '../src/jobs/metrics.ts'
 import { formatUuid, parseUuid } from '../src/protocol/secrets.ts'
@@ -210,7 +211,11 @@ t.test('a server whose metrics have no port serves all the same, and shows them 
   const env = { MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: String(port) }
   const lines: string[] = []
   const log = openLog('info', { write: (line: string) => void lines.push(line) })
-  const { url, close } = await serve(loadConfig(env, t.testdir()), () => startedAt, log)
+  const { url, close } = await serve(
+    loadConfig(env, t.testdir()),
+    { ...systemClock(), now: () => startedAt },
+    log,
+  )
   t.equal((await fetch(`${url}/health/live`)).status, 200)
   const isLogged = (text: RegExp) => lines.some(line => text.test(line))
   while (!isLogged(/showing the metrics failed.*/)) await new Promise(resolve => setTimeout(resolve, 20))

@@ -19,6 +19,7 @@ import { commandLine } from './cli.ts'
 import { forEachEngine, postgresEnv, sharedCluster } from './engines.ts'
 import { startAllAtOnce } from './first-starts.ts'
 import { startFleet } from './fleet.ts'
+import { handClock } from './helpers/hand-clock.ts'
 import { lintMigration } from './migration-lint.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, seed } from './records.ts'
 
@@ -159,7 +160,11 @@ t.test('a schema that is too new is noticed, though the database fails while a s
       return db.sql
     },
   }
-  const standing = openStanding({ db: failing, now: () => madeAt, log: openLog('silent', process.stderr) })
+  const standing = openStanding({
+    db: failing,
+    clock: handClock(madeAt),
+    log: openLog('silent', process.stderr),
+  })
   await standing.follow()
   await migrate(db, madeAt, {
     migrations: new Map([...thisProgram.migrations, ['9999-next', addition]]),

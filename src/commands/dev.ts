@@ -23,11 +23,11 @@ export function devCommand(program: Command, terminal: Terminal): void {
   verb(program, 'dev', 'run the server, with a demo client and user in an empty database', [
     'mintmark dev',
   ]).action(
-    command(terminal, async ({ env, workingDirectory, now, stdout, stderr, onSignal }, { json }) => {
+    command(terminal, async ({ env, workingDirectory, clock, stdout, stderr, onSignal }, { json }) => {
       // Nobody stands before it who would have to learn that it ends.
       const settings = loadConfig({ MINTMARK_DRAIN: '0', ...env }, workingDirectory)
       const { startServer, untilSignal } = await import('../server.ts')
-      const server = await startServer(settings, now, openLog(settings.logLevel, stderr))
+      const server = await startServer(settings, clock, openLog(settings.logLevel, stderr))
       const { issuer } = settings
       const demo = await addDemo(server.ctx)
       const lines = [

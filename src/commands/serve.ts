@@ -10,11 +10,11 @@ export function serveCommand(program: Command, terminal: Terminal): void {
     'mintmark serve',
     'MINTMARK_ISSUER=https://auth.example mintmark serve',
   ]).action(
-    command(terminal, async ({ config, now, stdout, stderr, onSignal }, { json }) => {
+    command(terminal, async ({ config, clock, stdout, stderr, onSignal }, { json }) => {
       const settings = config()
       // Loaded only now: it is a third of all code, and no other command needs it.
       const { startServer, untilSignal } = await import('../server.ts')
-      const server = await startServer(settings, now, openLog(settings.logLevel, stderr))
+      const server = await startServer(settings, clock, openLog(settings.logLevel, stderr))
       if (json) stdout.write(`${JSON.stringify(describeServer(server, settings), null, 2)}\n`)
       await untilSignal(server, onSignal)
     }),

@@ -2,12 +2,13 @@ import type { Database } from '../../db/database.ts'
 import { schemaStatus } from '../../db/installation/migrate.ts'
 import { readPulse } from '../../db/installation/pulse.ts'
 import { lastVerifyUntil } from '../../db/keys/token-promises.ts'
+import { databaseClock, type Clock } from '../clock.ts'
 import type { Context } from '../context.ts'
 
 /** What the database says about this server: what time it is, and whether it may go on. */
 export interface Standing {
-  /** Whole seconds since the epoch. On PostgreSQL by the server's clock, so that all instances compare the same times. */
-  now(): number
+  /** On PostgreSQL its server's, so that all instances compare the same times. */
+  readonly clock: Clock
   /** Why nothing may be served any more; undefined while all is well. */
   refusal(): string | undefined
   /**
@@ -22,14 +23,14 @@ export interface Standing {
 export interface StandingOptions {
   readonly db: Database
   /** The clock of this machine, which counts for an embedded database, and until the server's has been read. */
-  readonly now: () => number
+  readonly clock: Clock
   readonly log: Context['log']
 }
 
 const moved = 'the installation has been moved to another database'
 
-export function openStanding({ db, now, log }: StandingOptions): Standing {
-  const clock = remoteClock()
+export function openStanding({ db, clock: local, log }: StandingOptions): Standing {
+  const clock = databaseClock(local)
   let revision: number | undefined
   let refusal: string | undefined
   let keysNeededUntil: number | undefined
@@ -56,13 +57,13 @@ export function openStanding({ db, now, log }: StandingOptions): Standing {
   }
 
   return {
-    now: () => clock.seconds() ?? now(),
+    clock,
     refusal: () => refusal,
     keysNeededUntil: () => (refusal === moved ? keysNeededUntil : undefined),
     follow: async () => {
-      const askedAt = performance.now()
+      const askedAt = clock.steady()
       const pulse = await readPulse(db)
-      if (pulse.clock_ms !== null) clock.adjust(pulse.clock_ms, askedAt, performance.now())
+      if (pulse.clock_ms !== null) clock.adjust(pulse.clock_ms / 1000, askedAt)
       tellFailover()
       wasSynchronous = pulse.is_synchronous ?? false
       // Of no account any more is then what becomes of its file.
@@ -80,20 +81,6 @@ export function openStanding({ db, now, log }: StandingOptions): Standing {
       revision = pulse.revision
       if (isTooNew)
         refuse('the database has been migrated by a newer Mintmark, which this one is too old for')
-    },
-  }
-}
-
-/** A clock elsewhere, by our own steady one: how far they are apart is measured with each answer. */
-function remoteClock() {
-  let offsetMs: number | undefined
-  return {
-    seconds: () => (offsetMs === undefined ? undefined : Math.floor((performance.now() + offsetMs) / 1000)),
-    adjust: (clockMs: number, askedAt: number, answeredAt: number) => {
-      const measured = clockMs - (askedAt + answeredAt) / 2
-      // An answer that took long fits many offsets. While the one we have is among them, it is the better one.
-      const uncertainty = (answeredAt - askedAt) / 2
-      if (offsetMs === undefined || Math.abs(measured - offsetMs) > uncertainty) offsetMs = measured
     },
   }
 }

@@ -7,6 +7,7 @@ import type { KyselyPlugin } from 'kysely'
 import { pino, type Logger } from 'pino'
 import { insertClient } from '../../db/clients/clients.ts'
 import { insertUser } from '../../db/users/users.ts'
+import { systemClock, type Clock } from '../../src/clock.ts'
 import { runCommandLine } from '../../src/commands/shell/command-line.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import type { Context } from '../../src/context.ts'
@@ -17,6 +18,7 @@ import { makeRootKeyFile } from '../../src/keys/root/root-key-file.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { openContext } from '../../src/server.ts'
 import type { EngineEnv } from '../engines.ts'
+import { handClock } from '../helpers/hand-clock.ts'
 
 export const startedAt = 1_900_000_000
 export const password = 'correct horse battery staple'
@@ -52,7 +54,7 @@ export interface Gate {
 export async function makeTemplate(home: string, env: EngineEnv): Promise<void> {
   mkdirSync(home, { recursive: true })
   if (env['MINTMARK_DATABASE_URL'] !== undefined) makeRootKeyFile(join(home, 'keys/root.key'))
-  const { ctx, app } = await boot(home, env, () => startedAt, openLog([]), openGate())
+  const { ctx, app } = await boot(home, env, handClock(startedAt), openLog([]), openGate())
   for (const kind of kinds) {
     await insertClient(ctx.db, {
       id: kind,
@@ -85,8 +87,8 @@ export async function openWorld(template: string, directory: string, env: Engine
   cpSync(template, home, { recursive: true })
   const lines: Record<string, unknown>[] = []
   const gate = openGate()
-  const now = () => world.now
-  const start = () => boot(home, env, now, openLog(lines), gate)
+  const clock = { ...systemClock(), now: () => world.now }
+  const start = () => boot(home, env, clock, openLog(lines), gate)
   const stop = async () => {
     await server.app.close()
     await server.ctx.db.close()
@@ -99,7 +101,7 @@ export async function openWorld(template: string, directory: string, env: Engine
       {
         env: { ...env, MINTMARK_HOME: home, MINTMARK_ISSUER: 'https://as.example' },
         workingDirectory: home,
-        now,
+        clock,
         stdin: Readable.from([]) as unknown as NodeJS.ReadStream,
         stdout: collect().stream,
         stderr: stderr.stream,
@@ -179,22 +181,16 @@ function copyAsCrashed(from: string, to: string): void {
   }
 }
 
-async function boot(
-  home: string,
-  env: EngineEnv,
-  now: () => number,
-  log: Log,
-  gate: OpenGate,
-): Promise<Server> {
+async function boot(home: string, env: EngineEnv, clock: Clock, log: Log, gate: OpenGate): Promise<Server> {
   const { logger } = log
   const config = loadConfig(
     { MINTMARK_ISSUER: 'https://as.example', MINTMARK_METRICS_PORT: '0', ...env },
     home,
   )
-  const installation = await openInstallation(config, now, { mayCreate: true })
-  const standing = openStanding({ db: installation.db, now, log: logger })
+  const installation = await openInstallation(config, clock.now, { mayCreate: true })
+  const standing = openStanding({ db: installation.db, clock, log: logger })
   // The story's clock, also where the database has one of its own.
-  const opened = await openContext(config, installation, { ...standing, now }, logger)
+  const opened = await openContext(config, installation, { ...standing, clock }, logger)
   const { db, passwords } = opened
   const ctx: Context = {
     ...opened,

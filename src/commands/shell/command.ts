@@ -3,6 +3,7 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import type { Logger } from 'pino'
 import { readPulse } from '../../../db/installation/pulse.ts'
 import type { NewAuditEntry } from '../../../db/writer.ts'
+import { databaseClock, type Clock } from '../../clock.ts'
 import { loadConfig, type Config } from '../../config/config.ts'
 import { openInstallation, type Installation, type OpenOptions } from '../../installation/open.ts'
 import { auditEntry, type AuditEvent, type AuditFacts } from '../../record/audit-trail.ts'
@@ -48,8 +49,8 @@ import type { OnSignal } from './signals.ts'
 export interface Terminal {
   readonly env: NodeJS.ProcessEnv
   readonly workingDirectory: string
-  /** Whole seconds since the epoch. */
-  readonly now: () => number
+  /** This machine's, and in a `Run` the database's once it is open. */
+  readonly clock: Clock
   readonly stdin: NodeJS.ReadStream
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
@@ -61,6 +62,8 @@ export interface Terminal {
 
 /** What one run of a command works with. */
 export interface Run extends Terminal {
+  /** That of `clock`. */
+  readonly now: () => number
   /** Reads the settings; throws `ConfigError`. */
   readonly config: () => Config
   /** Opens the installation, which must exist, unless it may be made. */
@@ -120,18 +123,23 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
   const note = (text: string) => void terminal.stderr.write(`${text}\n`)
   const config = () => loadConfig(terminal.env, terminal.workingDirectory)
   // By the clock of the database, once it is open: what is written is compared with what the servers write.
-  let secondsAhead = 0
-  const now = () => terminal.now() + secondsAhead
+  const clock = databaseClock(terminal.clock)
+  const { now } = clock
   return {
     ...terminal,
+    clock,
     now,
     config,
     open: async (options = { mayCreate: false }) => {
       const settings = config()
-      const installation = await openInstallation(settings, terminal.now, { ...options, isPatient: true })
+      const installation = await openInstallation(settings, terminal.clock.now, {
+        ...options,
+        isPatient: true,
+      })
       opened.push(installation)
+      const askedAt = clock.steady()
       const { clock_ms } = await readPulse(installation.db)
-      if (clock_ms !== null) secondsAhead = Math.round(clock_ms / 1000) - terminal.now()
+      if (clock_ms !== null) clock.adjust(clock_ms / 1000, askedAt)
       return { ...installation, config: settings }
     },
     entry: (event, facts) => auditEntry({ at: now(), event, actor: `command ${userName()}`, ...facts }),
