@@ -44,14 +44,15 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
   [/\bcreateHmac\b/, /^$/, 'hmacSha256 is ten times as fast with a key that is used again'],
   [
     /from '(fastify|@fastify\/.*)'/,
-    /^src\/(server|context|record\/log|jobs\/metrics)\.ts$|^src\/(http|endpoints|commands)\//,
+    /^src\/(app|server|context|record\/log|jobs\/metrics)\.ts$|^src\/(http|endpoints|commands)\//,
     'only an endpoint knows HTTP',
   ],
   [
-    /^import (?!type )[^']*from '(fastify|@fastify\/.*)'/m,
-    /^src\/(http\/app|jobs\/metrics)\.ts$/,
+    /^import (?!type )[^']*from 'fastify'/m,
+    /^src\/(app|jobs\/metrics)\.ts$/,
     'only the two listeners make one',
   ],
+  [/^import (?!type )[^']*from '@fastify\/.*'/m, /^src\/\w+\/face\.ts$/, 'plugins are of a face'],
   [
     /^import \{ (pino|[^}]*, pino)\b[^']*from 'pino'/m,
     /^src\/record\/log\.ts$/,

@@ -1,7 +1,7 @@
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import { changePassword } from '../db/users/users.ts'
-import { buildApp } from '../src/http/app.ts'
+import { buildApp } from '../src/app.ts'
 import { openDeviceToken } from '../src/users/device-token.ts'
 import {
   clientSecretLimit,

@@ -4,12 +4,12 @@ import { audited } from '../../db/writer.ts'
 import { callerOf } from '../clients/caller.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
 import type { Context } from '../context.ts'
-import { checkOrigin } from '../http/origins.ts'
 import { formOf, required } from '../protocol/form.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import { requestEntry } from '../record/audit-trail.ts'
 import { logRevocation } from '../record/log-revocation.ts'
 import { findTokenSession, isAdmin } from '../sessions/token-session.ts'
+import { checkOrigin } from './origins.ts'
 
 /**
  * POST /revoke (RFC 7009): either token, of whatever generation, expired or not, ends its session. The answer is `{}` whether there was

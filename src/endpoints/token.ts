@@ -5,13 +5,13 @@ import { confirmationOf, requireProof, tokenUrls } from '../clients/confirmation
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { grants } from '../grants/grants.ts'
-import { checkOrigin } from '../http/origins.ts'
 import { dpopNonces } from '../keys/proofs/dpop-nonces.ts'
 import type { Rank } from '../load/pressure.ts'
 import { formOf, required } from '../protocol/form.ts'
 import { isGrantType } from '../protocol/grant-types.ts'
 import { countOne, refusalOf } from '../record/counts.ts'
 import { networkOf } from '../values/addresses.ts'
+import { checkOrigin } from './origins.ts'
 import { tokenResponse } from './token-response.ts'
 
 /** POST /token (RFC 6749 §3.2): the only place that issues tokens. */

@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto'
+import type { Server } from 'node:http'
+import {
+  fastify,
+  LogController,
+  type FastifyHttpOptions,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
+import type { Context } from './context.ts'
+import { openErrorSender } from './endpoints/error-sender.ts'
+import { oauthFace } from './endpoints/face.ts'
+import { clientCertGuard } from './http/client-cert.ts'
+import { limitConnections } from './http/connections.ts'
+import { forwardedForReader } from './http/forwarded-for.ts'
+import { inStep } from './http/in-step.ts'
+import {
+  bodyLimitBytes,
+  isAboutServer,
+  malformedHttpAnswerer,
+  methodsOfAll,
+  refuseConnect,
+} from './http/malformed-http.ts'
+import { noSchemas } from './http/no-schemas.ts'
+import { readTarget } from './http/request-target.ts'
+import { unusedConnections } from './http/unused-connections.ts'
+import { normalAddress } from './values/addresses.ts'
+
+/**
+ * The HTTP server: limits, connections and ids, which hold for every request whatever it asks for, and one line for each
+ * face. A face has its own parsers, headers, refusals and errors. Does not listen.
+ */
+export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Server>> = {}): FastifyInstance {
+  const { config } = ctx
+  const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
+  const sendError = openErrorSender(ctx)
+  const app = fastify({
+    loggerInstance: ctx.log,
+    // Where each request is to be logged, that is done below: Fastify's own line has the query string in it.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestIds(),
+    trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
+    schemaController: { compilersFactory: noSchemas },
+    rewriteUrl: readTarget(issuerPath),
+    bodyLimit: bodyLimitBytes,
+    // Node's own refusal of a missing Host has no body; ours is that of the face.
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false },
+    requestTimeout: 15_000,
+    // A connection on which nothing moves.
+    connectionTimeout: 30_000,
+    keepAliveTimeout: config.keepAliveSeconds * 1000,
+    // While it closes, what arrives is still answered, and the connection closed with the answer.
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => {
+      begin(request, reply)
+      void sendError(error, request, reply)
+    },
+    clientErrorHandler: malformedHttpAnswerer(ctx.pressure.stalled),
+    ...options,
+  })
+
+  limitConnections(app.server, ctx)
+  // An unknown `Expect` may be ignored (RFC 9110 §10.1.1); Node would refuse it without a body.
+  app.server.on('checkExpectation', (request, response) => app.routing(request, response))
+  app.server.on('connect', refuseConnect)
+  const begin = answerBeginner(ctx)
+  app.addHook('onRequest', (request, reply, done) => {
+    begin(request, reply)
+    if (isAboutServer(request.raw)) return void reply.code(204).header('allow', methodsOfAll).send()
+    done()
+  })
+  if (ctx.log.level === 'debug' || ctx.log.level === 'trace') {
+    app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
+  }
+  app.addHook('preHandler', inStep())
+  closeConnectionsInDrain(app, ctx.drain)
+
+  app.register(oauthFace(ctx, sendError))
+  return app
+}
+
+/** Leaves of each request what may be believed, and gives each answer its id. */
+function answerBeginner({ config }: Context): (request: FastifyRequest, reply: FastifyReply) => void {
+  const guardClientCert = clientCertGuard(config)
+  const readForwardedFor = forwardedForReader(config)
+  return ({ raw, id }, reply) => {
+    guardClientCert(raw)
+    readForwardedFor(raw)
+    reply.header('x-request-id', id)
+  }
+}
+
+/**
+ * From the beginning of the drain on, each answer closes its connection. Proxies keep connections, and one that is closed
+ * while they send a request on it is an error of theirs: so they are told with an answer, and not in between.
+ */
+function closeConnectionsInDrain(app: FastifyInstance, { isDraining, begin }: Context['drain']): void {
+  const closeUnused = unusedConnections(app.server)
+  app.addHook('preClose', async () => {
+    begin()
+    closeUnused()
+  })
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (isDraining()) reply.header('connection', 'close')
+    done()
+  })
+}
+
+/** Unique in this process and, with its first half, among all instances. */
+function requestIds(): () => string {
+  const instance = randomBytes(5).toString('base64url')
+  let count = 0
+  return () => `${instance}-${(++count).toString(36)}`
+}
+
+/**
+ * One line for each request, for debugging: at the rate of refreshes it costs more than it tells. No query string, no
+ * header, no body: each may hold a secret.
+ */
+function logRequest(request: FastifyRequest, reply: FastifyReply): void {
+  const { method, routeOptions, ip } = request
+  const milliseconds = Math.round(reply.elapsedTime * 10) / 10
+  request.log.debug(
+    { method, route: routeOptions.url, status: reply.statusCode, milliseconds, ip: normalAddress(ip) },
+    'answered',
+  )
+}
