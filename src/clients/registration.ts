@@ -3,7 +3,6 @@ import { listResources, type ResourceSettings } from '../../db/clients/resources
 import type { Database } from '../../db/database.ts'
 import type { ClientTable, ResourceTable } from '../../db/schema.ts'
 import type { ResourceMetadata } from '../admin/declaration.ts'
-import { isObject } from '../keys/jws.ts'
 import { isSubject, subjectKinds } from '../keys/proofs/certificate.ts'
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
 import {
@@ -12,6 +11,8 @@ import {
   type ClientMetadata,
   type ClientVerdict,
 } from '../protocol/client-metadata.ts'
+import { isObject } from '../values/json.ts'
+import { itemsOf } from '../values/list.ts'
 import { isJwksUri } from './fetch-jwks.ts'
 
 type KeyColumn = 'jwks' | 'jwks_uri' | 'keys_expire_at' | 'tls_subject'
@@ -73,16 +74,16 @@ export function clientMetadata(row: Omit<ClientTable, 'epoch'>): ClientMetadata 
     tls_self_signed: row.auth_method === 'self_signed_tls_client_auth',
     tls_client_certificate_bound_access_tokens: row.tls_bound === 1,
     dpop_bound_access_tokens: row.dpop_bound === 1,
-    grant_types: listed(row.grant_types),
-    scope: listed(row.scope),
-    resources: listed(row.resources),
-    resource_server: listed(row.introspects),
+    grant_types: itemsOf(row.grant_types),
+    scope: itemsOf(row.scope),
+    resources: itemsOf(row.resources),
+    resource_server: itemsOf(row.introspects),
     admin: row.is_admin === 1,
     refresh: row.refresh_policy,
     refresh_idle_ttl: row.refresh_idle_seconds,
     refresh_absolute_ttl: row.refresh_absolute_seconds,
     forwards_user_address: row.forwards_user_address === 1,
-    cors_origins: listed(row.cors_origins),
+    cors_origins: itemsOf(row.cors_origins),
   }
 }
 
@@ -95,7 +96,7 @@ function keysOf(row: Pick<ClientTable, 'auth_method' | KeyColumn>): DeclaredKeys
 
 /** Whether there can be such a client, with the resources that there are. */
 export async function judgeNewClient(db: Database, client: ClientMetadata): Promise<ClientVerdict> {
-  const scopes = new Map((await listResources(db)).map(({ uri, scope }) => [uri, listed(scope)]))
+  const scopes = new Map((await listResources(db)).map(({ uri, scope }) => [uri, itemsOf(scope)]))
   return judgeRegistration(client, uri => scopes.get(uri))
 }
 
@@ -152,7 +153,7 @@ export function resourceSettings(resource: ResourceMetadata): ResourceSettings {
 export function resourceMetadata(row: ResourceTable): ResourceMetadata {
   return {
     uri: row.uri,
-    scope: listed(row.scope),
+    scope: itemsOf(row.scope),
     alg: row.alg,
     access_token_ttl: row.access_token_seconds,
     status: row.has_status === 1,
@@ -166,9 +167,4 @@ export function changedColumns<Columns extends object>(before: Columns, after: C
     if (after[column] !== before[column]) changed[column] = after[column]
   }
   return changed
-}
-
-/** The items of a stored list. */
-export function listed(text: string): readonly string[] {
-  return text === '' ? [] : text.split(' ')
 }

@@ -7,14 +7,15 @@ import {
   type ListedAuditEntry,
 } from '../../db/installation/audit.ts'
 import { findUser } from '../../db/users/users.ts'
-import { isObject } from '../keys/jws.ts'
 import { pause } from '../pause.ts'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
+import { formatTime } from '../values/formats.ts'
+import { isObject } from '../values/json.ts'
 import { differencesOf, drawDifferences } from './apply/difference.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
 import { CommandError } from './shell/failures.ts'
 import { events, pastTime, sessionId, wholeNumber } from './shell/options.ts'
-import { formatTime, type Row } from './shell/output.ts'
+import { type Row } from './shell/output.ts'
 
 /** `mintmark audit`: what has happened that matters to security. */
 export function auditCommands(program: Command, terminal: Terminal): void {

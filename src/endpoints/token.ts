@@ -11,6 +11,7 @@ import { formOf, required } from '../protocol/form.ts'
 import { isGrantType } from '../protocol/grant-types.ts'
 import { countOne, refusalOf } from '../record/counts.ts'
 import { networkOf } from '../values/addresses.ts'
+import { itemsOf } from '../values/list.ts'
 import { checkOrigin } from './origins.ts'
 import { tokenResponse } from './token-response.ts'
 
@@ -33,7 +34,7 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     if (!isGrantType(grantType))
       throw new OAuthError('unsupported_grant_type', 'the grant type is not one of this server')
     call.grantType = grantType
-    if (!client.grant_types.split(' ').includes(grantType)) {
+    if (!itemsOf(client.grant_types).includes(grantType)) {
       throw new OAuthError('unauthorized_client', 'the client has not been given this grant type')
     }
     const confirmation = confirmationOf(client, request.headers, proof)

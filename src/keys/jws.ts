@@ -1,4 +1,5 @@
 import { createPublicKey, hash, type KeyObject } from 'node:crypto'
+import { isObject } from '../values/json.ts'
 import { algorithms } from './algorithms.ts'
 
 /** A compact JWS (RFC 7515 §7.1) with claims, as it was read: nothing in it is true before `isSignedBy` has said so. */
@@ -42,11 +43,6 @@ function readObject(part: string): Readonly<Record<string, unknown>> | undefined
   } catch {
     return undefined // it is not JSON, so it is no JWT
   }
-}
-
-/** Whether a value is a JSON object: no array, and not null. */
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Members that a public key does not have (RFC 7518 §6): with one of them, what should be secret is not. */

@@ -4,6 +4,7 @@ import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import type { Form } from '../protocol/form.ts'
 import { parseScope } from '../protocol/scope.ts'
+import { itemsOf } from '../values/list.ts'
 
 /** What one access token is for. */
 export interface Target {
@@ -31,7 +32,7 @@ export interface Authorization {
  * something asks for them before, so that nothing can fail afterwards.
  */
 export async function resourcesOf({ registry }: Context, client: Client): Promise<readonly Resource[]> {
-  const uris = listed(client.resources)
+  const uris = itemsOf(client.resources)
   const found: Resource[] = []
   for (const uri of uris) {
     const resource = await registry.findResource(uri)
@@ -63,10 +64,10 @@ export function targetOf(
   const askedText = form.get('scope')
   const asked = askedText === undefined ? undefined : parseScope(askedText)
   // Likewise a scope.
-  const granted = listed(authorization.scope).filter(scope => listed(client.scope).includes(scope))
+  const granted = itemsOf(authorization.scope).filter(scope => itemsOf(client.scope).includes(scope))
   const resource = chosen(candidates, asked ?? granted)
 
-  const known = resource ? listed(resource.scope) : granted
+  const known = resource ? itemsOf(resource.scope) : granted
   const scope = asked ?? granted.filter(item => known.includes(item))
   if (!scope.every(item => granted.includes(item) && known.includes(item))) {
     throw new OAuthError('invalid_scope', 'a requested scope is not granted to this client for this resource')
@@ -85,16 +86,12 @@ export function targetOf(
  * is what was granted at a refresh: so that is for the same resource.
  */
 function chosen(resources: readonly Resource[], scopes: readonly string[]): Resource | undefined {
-  const knows = (resource: Resource) => (scope: string) => listed(resource.scope).includes(scope)
+  const knows = (resource: Resource) => (scope: string) => itemsOf(resource.scope).includes(scope)
   return (
     resources.find(resource => scopes.every(knows(resource))) ??
     resources.find(resource => scopes.some(knows(resource))) ??
     resources[0]
   )
-}
-
-function listed(text: string): readonly string[] {
-  return text === '' ? [] : text.split(' ')
 }
 
 const badTarget = () =>

@@ -5,10 +5,11 @@ import type { Config } from '../../config/config.ts'
 import { adoptCopy } from '../../keys/ring/emergency.ts'
 import { algsWanted } from '../../keys/ring/key-policy.ts'
 import { hashSecret, newClientSecret } from '../../protocol/secrets.ts'
+import { counted } from '../../values/formats.ts'
 import { writeEnds } from '../session/revocation.ts'
 import type { Run } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
-import { counted, facts, table } from '../shell/output.ts'
+import { facts, table } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
 
 /** The issuer that the database has, and the one that it is to get. */

@@ -1,7 +1,7 @@
 import type { LostEndings } from '../../../db/backups/lost-endings.ts'
 import type { Replayed } from '../../endings/replay-revocations.ts'
 import type { RevocationPlan } from '../../endings/revocation-plan.ts'
-import { counted, formatTime } from '../shell/output.ts'
+import { counted, formatTime } from '../../values/formats.ts'
 import type { Restored } from './db-restore.ts'
 
 /** So many names are shown; the JSON has all. */

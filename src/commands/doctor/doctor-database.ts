@@ -3,7 +3,7 @@ import { readReplication, type Replication } from '../../../db/engines/replicati
 import { tryWriting } from '../../../db/installation/installation.ts'
 import { revivalAdvice } from '../../endings/revived-backup.ts'
 import type { Installation } from '../../installation/open.ts'
-import { counted, formatTime } from '../shell/output.ts'
+import { counted, formatTime } from '../../values/formats.ts'
 import type { Finding } from './doctor.ts'
 
 /** Whether it can be written, and what of it would survive the loss of a machine. */

@@ -13,8 +13,8 @@ import {
 } from '../../keys/ring/key-policy.ts'
 import { latestTimeOf } from '../../keys/ring/ring-follower.ts'
 import { openKey } from '../../keys/ring/signing-key.ts'
+import { counted, formatTime, printable } from '../../values/formats.ts'
 import type { Run } from '../shell/command.ts'
-import { counted, formatTime, printable } from '../shell/output.ts'
 import type { Finding } from './doctor.ts'
 
 /** How late a rotation may be where a server runs. */

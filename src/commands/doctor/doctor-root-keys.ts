@@ -1,7 +1,7 @@
 import { countUsersByRootKey, findRootKeyUse, listRootKeys } from '../../../db/keys/root-keys.ts'
 import type { Installation } from '../../installation/open.ts'
+import { counted, formatTime } from '../../values/formats.ts'
 import type { Run } from '../shell/command.ts'
-import { counted, formatTime } from '../shell/output.ts'
 import type { Finding } from './doctor.ts'
 
 /** Which root keys the file must hold, and which of the older ones may go. */

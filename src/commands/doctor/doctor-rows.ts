@@ -3,12 +3,13 @@ import { countAllRows, readAllRows } from '../../../db/copy/all-rows.ts'
 import type { Row } from '../../../db/copy/tables.ts'
 import type { ClientTable, ResourceTable, Tables } from '../../../db/schema.ts'
 import { algs } from '../../admin/declaration.ts'
-import { clientMetadata, judgeRegistration, listed } from '../../clients/registration.ts'
+import { clientMetadata, judgeRegistration } from '../../clients/registration.ts'
 import type { Installation } from '../../installation/open.ts'
 import { refreshPolicies } from '../../protocol/client-metadata.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
+import { counted, printable } from '../../values/formats.ts'
+import { itemsOf } from '../../values/list.ts'
 import type { Run } from '../shell/command.ts'
-import { counted, printable } from '../shell/output.ts'
 import { openProgress } from '../shell/progress.ts'
 import type { Finding } from './doctor.ts'
 
@@ -68,7 +69,7 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
 /** Whether every row can be used: one that is damaged stops only what needs it, so nobody may have noticed. */
 export async function checkRows({ db }: Installation, run: Run): Promise<readonly Finding[]> {
   const resources: readonly ResourceTable[] = await listResources(db)
-  const scopes = new Map(resources.map(({ uri, scope }) => [uri, listed(String(scope))]))
+  const scopes = new Map(resources.map(({ uri, scope }) => [uri, itemsOf(String(scope))]))
   const progress = openProgress(run, 'row', await countAllRows(db))
   const findings: Finding[] = []
   let rows = 0

@@ -2,8 +2,8 @@ import type { Database } from '../../../db/database.ts'
 import { listUsernames } from '../../../db/users/users.ts'
 import type { Installation } from '../../installation/open.ts'
 import { usernameCaseMapped } from '../../protocol/username.ts'
+import { printable } from '../../values/formats.ts'
 import { sha256 } from '../../values/sha256.ts'
-import { printable } from '../shell/output.ts'
 import type { Finding } from './doctor.ts'
 
 /** So many are named. */

@@ -17,10 +17,11 @@ import {
   policyWarning,
 } from '../../keys/ring/key-policy.ts'
 import { formatDuration } from '../../values/duration.ts'
+import { formatTime } from '../../values/formats.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
 import { duration } from '../shell/options.ts'
-import { facts, formatTime } from '../shell/output.ts'
+import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
 import { readRings, type Rings } from './rings.ts'
 

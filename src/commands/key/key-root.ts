@@ -2,9 +2,10 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import { makeRootKeyFile, readRootKeyFile } from '../../keys/root/root-key-file.ts'
 import { readRootKeys } from '../../keys/root/root-key.ts'
 import { addForEveryServer, rotateRootKey } from '../../keys/root/root-rotation.ts'
+import { counted } from '../../values/formats.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
-import { counted, facts } from '../shell/output.ts'
+import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
 
 const rotation = `

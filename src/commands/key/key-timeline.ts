@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import type { SigningKeyTable } from '../../../db/schema.ts'
 import type { KeyPlan } from '../../keys/ring/key-life.ts'
-import { formatTime, printable } from '../shell/output.ts'
+import { formatTime, printable } from '../../values/formats.ts'
 
 export interface Timeline {
   readonly rows: readonly SigningKeyTable[]

@@ -4,7 +4,7 @@ import type { InstallationTable, ResourceTable, SigningKeyTable } from '../../..
 import type { Installation } from '../../installation/open.ts'
 import { phaseOf, planRing, type KeyPlan } from '../../keys/ring/key-life.ts'
 import { algsWanted, ringPolicyOf, type RingPolicy } from '../../keys/ring/key-policy.ts'
-import { formatTime } from '../shell/output.ts'
+import { formatTime } from '../../values/formats.ts'
 
 /** The key rings as a command sees them, with what will become of them. */
 export interface Rings {

@@ -4,8 +4,9 @@ import { summarizeSessions, type SessionCounts } from '../../../db/sessions/summ
 import { countPages, readSweeper } from '../../../db/sessions/sweeper.ts'
 import { keepSeconds } from '../../jobs/sweeper.ts'
 import { formatDuration } from '../../values/duration.ts'
+import { counted, formatTime } from '../../values/formats.ts'
 import type { Run } from '../shell/command.ts'
-import { counted, formatTime, table, type TextAnswer } from '../shell/output.ts'
+import { table, type TextAnswer } from '../shell/output.ts'
 import { openProgress } from '../shell/progress.ts'
 
 /** How many sessions there are of each client and in each state, and what the sweeper has done. */

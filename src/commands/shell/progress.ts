@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
+import { counted } from '../../values/formats.ts'
 import type { Run } from './command.ts'
-import { counted } from './output.ts'
 
 /** Shows on stderr how far a long work has come. */
 export interface Progress {

@@ -13,17 +13,18 @@ import {
   listUsers,
 } from '../../../db/users/users.ts'
 import { audited } from '../../../db/writer.ts'
-import { listed } from '../../clients/registration.ts'
 import type { RootKeys } from '../../keys/root/root-key.ts'
 import { formatUuid, newUuid } from '../../protocol/secrets.ts'
 import { logRevocation } from '../../record/log-revocation.ts'
 import { openPasswords } from '../../users/passwords.ts'
+import { formatTime } from '../../values/formats.ts'
+import { itemsOf } from '../../values/list.ts'
 import { differencesOf, updated } from '../apply/difference.ts'
 import { writeEnds } from '../session/revocation.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
 import { optionalList, roles, username } from '../shell/options.ts'
-import { facts, formatTime, type Row } from '../shell/output.ts'
+import { facts, type Row } from '../shell/output.ts'
 import { readNewPassword } from '../shell/prompt.ts'
 
 /** `mintmark user`: the people who log in. */
@@ -72,7 +73,7 @@ export function userCommands(program: Command, terminal: Terminal): void {
       command(terminal, async ({ open, entry }, name, { role }) => {
         const { db } = await open()
         const found = await existingUser(db, name)
-        const before = listed(found.roles)
+        const before = itemsOf(found.roles)
         const after = optionalList(role, before)
         const differences = differencesOf({ roles: before }, { roles: after })
         const changed = entry('user_changed', { userId: found.id, detail: differences })

@@ -1,6 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { isObject } from '../../values/json.ts'
 import { algorithms } from '../algorithms.ts'
-import { isObject, isPrivateJwk, jwkThumbprint, publicKeyOf } from '../jws.ts'
+import { isPrivateJwk, jwkThumbprint, publicKeyOf } from '../jws.ts'
 
 /** A public key of a client. It has one algorithm (RFC 8725 §3.1). */
 export interface ClientKey {

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import { isType } from '../../protocol/media-type.ts'
 import { normalUrl } from '../../protocol/normal-url.ts'
-import { isObject, isPrivateJwk, jwkThumbprint, publicKeyOf, readJwt } from '../jws.ts'
+import { isObject } from '../../values/json.ts'
+import { isPrivateJwk, jwkThumbprint, publicKeyOf, readJwt } from '../jws.ts'
 
 /** How far the `iat` of a proof may be from now, before and after, in seconds (RFC 9449 §11.1). */
 export const proofSeconds = 300
