@@ -65,3 +65,8 @@ export function unavailable(cause: unknown, retryAfter = 1): OAuthError {
 export function notFound(): OAuthError {
   return new OAuthError('invalid_request', 'there is nothing at this address', { status: 404 })
 }
+
+/** The operator has set something wrong: the message lists every problem, and says what would be right. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}

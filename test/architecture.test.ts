@@ -58,6 +58,11 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     /^src\/record\/log\.ts$/,
     'every log is without secrets',
   ],
+  [
+    /from '\.\.\/(?!errors\.ts|protocol\/|values\/)\w/,
+    /^(?!src\/config\/)/,
+    'settings are read before there is anything else',
+  ],
   [/process\.(env|argv|cwd)/, /^src\/main\.ts$/, 'the environment is read once'],
   [/Date\.now|new Date\(\)/, /^src\/clock\.ts$/, 'time comes from a clock'],
   [

@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
-import { ConfigError, loadConfig, type Config } from '../src/config/config.ts'
+import { ConfigError } from '../src/errors.ts'
+import { loadConfig, type Config } from '../src/config/load.ts'
+import { settings } from '../src/config/settings.ts'
 import { formatDuration, parseDuration } from '../src/values/duration.ts'
 
 const load = (settings: Record<string, string>) =>
@@ -58,6 +60,34 @@ t.test('without any setting the defaults of the README count', async t => {
     drainSeconds: 5,
     keepAliveSeconds: 72,
   } satisfies Config)
+})
+
+t.test('the table of the README names each setting, with its default and what it is for', async t => {
+  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
+  const rows = new Map(
+    [...readme.matchAll(/^\| `MINTMARK_(\w+)` \| (.*?) \| (.*?)(?: [¹²])? \|$/gm)].map(
+      ([, name = '', fallback = '', help = '']) => [name, { fallback, help }],
+    ),
+  )
+  t.strictSame(
+    [...rows].map(([name, { help }]) => [name, help]).sort(),
+    Object.values(settings)
+      .map(({ name, help }) => [name, help])
+      .sort(),
+  )
+  // In words where the default is no value.
+  const inWords = new Map([
+    ['the working directory', '/srv'],
+    ['the issuer', 'http://127.0.0.1:9000'],
+    ['none', ''],
+  ])
+  const unset = load({})
+  for (const [name, { fallback }] of rows) {
+    const value = /^`([^`]*)`/.exec(fallback)?.[1] ?? inWords.get(fallback)
+    if (value === undefined) throw new Error(`${name}: ${fallback} is no default`)
+    const { keyPolicySet, rootKeyIsMounted, ...config } = load({ [name]: value })
+    t.strictSame({ ...config, keyPolicySet: {}, rootKeyIsMounted: false }, unset, `${name}=${value}`)
+  }
 })
 
 t.test('each setting takes its forms', async t => {

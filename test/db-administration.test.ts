@@ -28,7 +28,7 @@ import { latestSessionId, listSessions, revokeSessions, type SessionFilter } fro
 import { insertSession, type NewSession } from '../db/sessions/sessions.ts'
 import { disableUser, findUserById, insertUser, raiseUserEpoch, raiseUserEpochTo } from '../db/users/users.ts'
 import { audited, type NewAuditEntry } from '../db/writer.ts'
-import { loadConfig } from '../src/config/config.ts'
+import { loadConfig } from '../src/config/load.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
 import { forEachEngine, type EngineEnv } from './engines.ts'
 

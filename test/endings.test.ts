@@ -18,7 +18,7 @@ import { claimEnding, endNextSessions, releaseEnding, type Ending } from '../db/
 import { deleteRevocations, listRevocations } from '../db/sessions/revocations.ts'
 import { revokeSession } from '../db/sessions/sessions.ts'
 import { changePassword, deleteUser, disableUser, insertUser, raiseUserEpoch } from '../db/users/users.ts'
-import { loadConfig } from '../src/config/config.ts'
+import { loadConfig } from '../src/config/load.ts'
 import { finishEnding, finishOldEndings } from '../src/endings/finish.ts'
 import { openRevocationFeed } from '../src/endings/revocation-feed.ts'
 import { newUuid } from '../src/protocol/secrets.ts'

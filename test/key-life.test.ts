@@ -1,6 +1,7 @@
 import t from 'tap'
 import { judgeRing, planRing, type KeyState, type RingStep } from '../src/keys/ring/key-life.ts'
-import { policyProblems, type RingPolicy } from '../src/keys/ring/key-policy.ts'
+import { policyProblems } from '../src/protocol/key-lead.ts'
+import { type RingPolicy } from '../src/keys/ring/key-policy.ts'
 import { publishedOnly } from './key-rows.ts'
 import { checkWorlds } from './ring-world.ts'
 

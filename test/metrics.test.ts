@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { systemClock } from '../src/clock.ts'
-import { loadConfig } from '../src/config/config.ts'
+import { loadConfig } from '../src/config/load.ts'
 import { openMetrics } from '../src/jobs/metrics.ts'
 import { formatUuid, parseUuid } from '../src/protocol/secrets.ts'
 import { openCounts, otherClients } from '../src/record/counts.ts'

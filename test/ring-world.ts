@@ -3,7 +3,8 @@ import type { Test } from 'tap'
 import { largestMaxAgeLingersSeconds } from '../db/installation/installation.ts'
 import type { InstallationTable } from '../db/schema.ts'
 import { judgeRing, phaseOf, waitOf, type KeyState, type RingStep } from '../src/keys/ring/key-life.ts'
-import { followBoundSeconds, policyProblems, ringPolicyOf } from '../src/keys/ring/key-policy.ts'
+import { followBoundSeconds, policyProblems } from '../src/protocol/key-lead.ts'
+import { ringPolicyOf } from '../src/keys/ring/key-policy.ts'
 import { publishedOnly } from './key-rows.ts'
 
 /*

@@ -8,7 +8,7 @@ import { openDatabase } from '../db/open-database.ts'
 import { deleteEmptyThrottles, fillThrottles } from '../db/users/throttles.ts'
 import { callerOf } from '../src/clients/caller.ts'
 import type { Client } from '../src/clients/registry.ts'
-import { loadConfig } from '../src/config/config.ts'
+import { loadConfig } from '../src/config/load.ts'
 import { deviceTokenSeconds, isOwner, openDeviceToken, sealDeviceToken } from '../src/users/device-token.ts'
 import { openGuessBuckets } from '../src/users/guess-buckets.ts'
 import {

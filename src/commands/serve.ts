@@ -1,5 +1,5 @@
 import type { Command } from '@commander-js/extra-typings'
-import type { Config } from '../config/config.ts'
+import type { Config } from '../config/load.ts'
 import { openLog } from '../record/log.ts'
 import type { Server } from '../server.ts'
 import { command, verb, type Terminal } from './shell/command.ts'

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describePostgresUrl, parsePostgresUrl } from '../../db/engines/postgres-url.ts'
 import { hasControls, readText } from '../values/text-input.ts'
+import { prefix, settings } from './settings.ts'
 
 /** Where the database is: an absolute path, or the URL of a server, which may hold a password. */
 export type DatabaseUrl =
@@ -10,37 +11,35 @@ export type DatabaseUrl =
 const forms = 'sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME'
 
 /**
- * The settings DATABASE_URL and DATABASE_URL_FILE, of which one may be set. What is wrong goes to `problems`; neither the
- * URL nor the file's text is ever shown there.
+ * Where the database is, of the settings DATABASE_URL (`text`) and DATABASE_URL_FILE (`file`), of which one may be set. What is
+ * wrong goes to `problems`, which never show the URL or the file's text.
  */
-export function readDatabaseUrl(
-  { read, path }: Readonly<Record<'read' | 'path', (name: string) => string | undefined>>,
-  prefix: string,
+export function databaseUrlOf(
+  { text, file }: { readonly text: string | undefined; readonly file: string | undefined },
   home: string,
   problems: string[],
 ): DatabaseUrl {
-  const text = read('DATABASE_URL')
-  const pointer = path('DATABASE_URL_FILE')
   const fallback: DatabaseUrl = { engine: 'sqlite', file: resolve(home, 'db/mintmark.sqlite') }
   const complain = (problem: string) => {
     problems.push(problem)
     return fallback
   }
-  if (text !== undefined && pointer !== undefined) {
-    return complain(`${prefix}DATABASE_URL and ${prefix}DATABASE_URL_FILE are both set, but only one may be`)
+  const [urlName, fileName] = [settings.databaseUrl, settings.databaseUrlFile].map(
+    ({ name }) => prefix + name,
+  )
+  if (text !== undefined && file !== undefined) {
+    return complain(`${urlName} and ${fileName} are both set, but only one may be`)
   }
   if (text !== undefined) {
     const url = parseDatabaseUrl(text, home)
-    return 'engine' in url ? url : complain(`${prefix}DATABASE_URL ${url.problem}`)
+    return 'engine' in url ? url : complain(`${urlName} ${url.problem}`)
   }
-  if (pointer === undefined) return fallback
-  if (/:\/\/|^sqlite:/.test(pointer)) {
-    return complain(
-      `${prefix}DATABASE_URL_FILE takes the path of a file that holds the URL; the URL itself is ${prefix}DATABASE_URL`,
-    )
+  if (file === undefined) return fallback
+  if (/:\/\/|^sqlite:/.test(file)) {
+    return complain(`${fileName} takes the path of a file that holds the URL; the URL itself is ${urlName}`)
   }
-  const url = readDatabaseUrlFile(resolve(home, pointer), home)
-  return 'engine' in url ? url : complain(`${prefix}DATABASE_URL_FILE is ${url.problem}`)
+  const url = readDatabaseUrlFile(resolve(home, file), home)
+  return 'engine' in url ? url : complain(`${fileName} is ${url.problem}`)
 }
 
 /** The URL that a file holds as its one line. `path` is absolute. */

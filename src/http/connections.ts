@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { ConfigError } from '../config/config.ts'
+import { ConfigError } from '../errors.ts'
 import type { Context } from '../context.ts'
 import { oncePerSecond } from '../load/brake.ts'
 import { openShares } from '../load/shares.ts'

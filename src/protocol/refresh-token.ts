@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
+import { day } from '../values/duration.ts'
 import { hmacSha256 } from '../values/sha256.ts'
 
 /**
@@ -26,6 +27,9 @@ const checksumLength = 6
 const tokenLengthMax = 512
 
 export const generationMax = 0xffff_ffff
+
+/** The least and the most, in seconds, that a session may live, unused or at all. */
+export const sessionLimits = [60, 3650 * day] as const
 
 export interface RefreshToken {
   /** The id of the root key under which the MAC was made: 4 bytes as 8 hexadecimal digits. */

@@ -1,9 +1,12 @@
+/** In seconds. */
+export const day = 86_400
+
 const unitSeconds: ReadonlyMap<string, number> = new Map([
   ['', 1],
   ['s', 1],
   ['m', 60],
   ['h', 3600],
-  ['d', 86_400],
+  ['d', day],
 ])
 
 /** `300`, `90s`, `5m`, `12h` or `30d` as whole seconds; undefined for anything else. */
@@ -16,7 +19,7 @@ export function parseDuration(text: string): number | undefined {
 /** The shortest exact spelling of a number of seconds, as `parseDuration` reads it. */
 export function formatDuration(seconds: number): string {
   for (const [unit, size] of [
-    ['d', 86_400],
+    ['d', day],
     ['h', 3600],
     ['m', 60],
   ] as const) {

@@ -1,7 +1,7 @@
 import { unlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fetchJwks } from '../../clients/fetch-jwks.ts'
-import type { Config } from '../../config/config.ts'
+import type { Config } from '../../config/load.ts'
 import { newClientKey, readClientJwks } from '../../keys/proofs/client-jwks.ts'
 import { isObject } from '../../values/json.ts'
 import { networks } from '../../values/networks.ts'

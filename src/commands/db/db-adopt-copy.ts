@@ -1,7 +1,7 @@
 import { listResources } from '../../../db/clients/resources.ts'
 import { countUsersByRootKey } from '../../../db/keys/root-keys.ts'
 import type { InstallationTable } from '../../../db/schema.ts'
-import type { Config } from '../../config/config.ts'
+import type { Config } from '../../config/load.ts'
 import { adoptCopy } from '../../keys/ring/emergency.ts'
 import { algsWanted } from '../../keys/ring/key-policy.ts'
 import { hashSecret, newClientSecret } from '../../protocol/secrets.ts'

@@ -10,7 +10,7 @@ import { findInstallation } from '../../../db/installation/installation.ts'
 import { migrate, schemaStatus } from '../../../db/installation/migrate.ts'
 import { openDatabase } from '../../../db/open-database.ts'
 import { audited } from '../../../db/writer.ts'
-import type { Config } from '../../config/config.ts'
+import type { Config } from '../../config/load.ts'
 import {
   describeDatabaseUrl,
   parseDatabaseUrl,

@@ -2,10 +2,10 @@ import { listResources } from '../../../db/clients/resources.ts'
 import { listSigningKeys } from '../../../db/keys/signing-keys.ts'
 import type { Installation } from '../../installation/open.ts'
 import { phaseOf, rotationDue } from '../../keys/ring/key-life.ts'
+import { followBoundSeconds } from '../../protocol/key-lead.ts'
 import {
   algsSigning,
   algsWanted,
-  followBoundSeconds,
   policyAdvice,
   policyNote,
   policyWarning,

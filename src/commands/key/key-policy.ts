@@ -6,14 +6,13 @@ import {
   type KeyPolicy,
 } from '../../../db/installation/installation.ts'
 import { audited } from '../../../db/writer.ts'
-import { keyLimits } from '../../config/config.ts'
+import { keyPolicyLimits, policyProblems } from '../../protocol/key-lead.ts'
 import { phaseOf } from '../../keys/ring/key-life.ts'
 import {
   largestMaxAgeOf,
   leadSecondsOf,
   policyAdvice,
   policyNote,
-  policyProblems,
   policyWarning,
 } from '../../keys/ring/key-policy.ts'
 import { formatDuration } from '../../values/duration.ts'
@@ -32,16 +31,16 @@ export function policyVerb(key: CommandUnknownOpts, terminal: Terminal): void {
     'mintmark key policy --rotation-interval 7d --dry-run',
     'mintmark key policy --jwks-max-age 15m --clock-skew 2m --yes',
   ])
-    .option('--rotation-interval <duration>', 'how long a key signs', duration(...keyLimits.rotation))
+    .option('--rotation-interval <duration>', 'how long a key signs', duration(...keyPolicyLimits.rotation))
     .option(
       '--jwks-max-age <duration>',
       'how long verifiers may keep the key set',
-      duration(...keyLimits.maxAge),
+      duration(...keyPolicyLimits.maxAge),
     )
     .option(
       '--clock-skew <duration>',
       'how far the clocks of verifiers may be off',
-      duration(...keyLimits.skew),
+      duration(...keyPolicyLimits.skew),
     )
     .option('--dry-run', 'show the plan and change nothing')
     .option('--yes', 'do not ask')

@@ -9,7 +9,7 @@ import {
 } from '../../../db/sessions/pages.ts'
 import { raiseUserEpoch } from '../../../db/users/users.ts'
 import { audited } from '../../../db/writer.ts'
-import type { Config } from '../../config/config.ts'
+import type { Config } from '../../config/load.ts'
 import { finishEnding, type FinishedWork } from '../../endings/finish.ts'
 import { pause } from '../../pause.ts'
 import { formatUuid } from '../../protocol/secrets.ts'

@@ -1,6 +1,5 @@
 import { PostgresUnavailable } from '../../../db/engines/postgres-errors.ts'
-import { ConfigError } from '../../config/config.ts'
-import { OAuthError } from '../../errors.ts'
+import { OAuthError, ConfigError } from '../../errors.ts'
 
 /** It cannot be done; the message says why, and what to do. */
 export class CommandError extends Error {

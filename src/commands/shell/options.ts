@@ -2,6 +2,7 @@ import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { longestTokenSeconds } from '../../protocol/access-token.ts'
 import { grantTypes, isGrantType } from '../../protocol/grant-types.ts'
 import { isOrigin } from '../../protocol/origin.ts'
+import { sessionLimits } from '../../protocol/refresh-token.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { isScopeToken } from '../../protocol/scope.ts'
 import { parseUuid } from '../../protocol/secrets.ts'
@@ -10,10 +11,8 @@ import { formatDuration, parseDuration } from '../../values/duration.ts'
 
 // Readers of options and arguments, for commander: each returns the checked value or throws what `UsageError` is there.
 
-/** The limits of the server's settings of the same names, in seconds. */
-const day = 86_400
 export const accessTokenTtl = duration(10, longestTokenSeconds)
-export const refreshTtl = duration(60, 3650 * day)
+export const refreshTtl = duration(...sessionLimits)
 
 /** `300`, `90s`, `5m`, `12h` or `30d` as seconds. */
 export function duration(min: number, max: number): (text: string) => number {

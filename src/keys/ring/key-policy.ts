@@ -1,10 +1,8 @@
 import type { KeyPolicy } from '../../../db/installation/installation.ts'
 import { defaultAlg } from '../../../db/keys/signing-keys.ts'
 import type { InstallationTable, ResourceTable } from '../../../db/schema.ts'
+import { followBoundSeconds, leadOf } from '../../protocol/key-lead.ts'
 import { formatDuration } from '../../values/duration.ts'
-
-/** Within so many seconds instances follow each other, or know that they do not. */
-export const followBoundSeconds = 10
 
 /** Published from the start: ES256 signs by default, and RS256 is what RFC 9068 §2.1 demands of everybody. */
 const algsFromStart = [defaultAlg, 'RS256']
@@ -44,17 +42,9 @@ export function largestMaxAgeOf(record: InstallationTable, now: number): number 
     : jwks_max_age_seconds
 }
 
-/**
- * How long a key must have been published before it signs. An instance may send a key set that is as old as the bound
- * within which instances follow each other, and a verifier may keep that for the max-age: so much is needed. The second
- * max-age is for caches between the two that count anew.
- */
+/** For how many seconds a key must have been published before it signs. */
 export function leadSecondsOf(record: InstallationTable, now: number): number {
   return leadOf(largestMaxAgeOf(record, now))
-}
-
-function leadOf(maxAgeSeconds: number): number {
-  return 2 * maxAgeSeconds + followBoundSeconds
 }
 
 /** How seldom widespread verifiers look at the key set, as they come, when they meet a new `kid` (docs/verifying.md). */
@@ -105,21 +95,6 @@ export function policyNote({ jwks_max_age_seconds: maxAge }: Pick<KeyPolicy, 'jw
     `a verifier that looks at the key set once in ${formatDuration(rare.seconds)} (${rare.who}, as it comes) has to look ` +
     `every ${leadOf(maxAge) - followBoundSeconds} s, or needs a max-age of ${rare.seconds / 2} s: docs/verifying.md`
   )
-}
-
-/** Why a policy cannot work, with the arithmetic; `maxAgeSeconds` is the largest one that counts. None if it can. */
-export function policyProblems(
-  { key_rotation_seconds: interval }: Pick<KeyPolicy, 'key_rotation_seconds'>,
-  maxAgeSeconds: number,
-): readonly string[] {
-  const lead = leadOf(maxAgeSeconds)
-  if (interval >= lead) return []
-  return [
-    `a key signs for ${formatDuration(interval)}, but its successor must be published for ` +
-      `2 × ${maxAgeSeconds} s (max-age) + ${followBoundSeconds} s = ${lead} s before that: ` +
-      `rotate every ${formatDuration(lead)} or more, or lower the max-age to ` +
-      `${Math.floor((interval - followBoundSeconds) / 2)} s`,
-  ]
 }
 
 const settings = [

@@ -20,7 +20,7 @@ import {
   openNewFile,
   syncFolderOf,
 } from '../../../db/engines/files.ts'
-import { ConfigError } from '../../config/config.ts'
+import { ConfigError } from '../../errors.ts'
 
 export interface RootKeyFile {
   readonly rootKeyFile: string

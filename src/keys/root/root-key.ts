@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
-import { ConfigError } from '../../config/config.ts'
+import { ConfigError } from '../../errors.ts'
 import type { Context } from '../../context.ts'
 import {
   addRootKey,

@@ -8,7 +8,7 @@ import {
 } from '../../../db/keys/root-keys.ts'
 import { listSigningKeys, resealSigningKey } from '../../../db/keys/signing-keys.ts'
 import { audited, type NewAuditEntry } from '../../../db/writer.ts'
-import { ConfigError } from '../../config/config.ts'
+import { ConfigError } from '../../errors.ts'
 import type { AuditEvent, AuditFacts } from '../../record/audit-trail.ts'
 import { phaseOf } from '../ring/key-life.ts'
 import { openKey, resealed, type RingKey } from '../ring/signing-key.ts'

@@ -1,0 +1,82 @@
+import { isIssuer, issuerForm, normalIssuer } from '../protocol/issuer.ts'
+import { isOrigin } from '../protocol/origin.ts'
+import { formatDuration, parseDuration } from '../values/duration.ts'
+import { isNetwork } from '../values/networks.ts'
+import { hasControls } from '../values/text-input.ts'
+
+/** A form that the text of a setting may have. */
+export interface Kind<Value> {
+  /** For the sentence that refuses another text: `a whole number from 1 to 8`. */
+  readonly takes: string
+  /** The value; undefined for a text of another form. */
+  readonly parse: (text: string) => Value | undefined
+  /** What a refused text was probably meant to be. */
+  readonly suggest?: (text: string) => string | undefined
+}
+
+export function integer(min: number, max: number): Kind<number> {
+  return {
+    takes: `a whole number from ${min} to ${max}`,
+    parse: text => within(/^\d{1,15}$/.test(text) ? Number(text) : undefined, min, max),
+  }
+}
+
+/** In seconds. */
+export function duration(min: number, max: number): Kind<number> {
+  return {
+    takes: `a duration from ${formatDuration(min)} to ${formatDuration(max)}, in seconds or with a unit (300, 90s, 5m, 12h, 30d)`,
+    parse: text => within(parseDuration(text), min, max),
+  }
+}
+
+export function choice<const Choice extends string>(choices: readonly Choice[]): Kind<Choice> {
+  return {
+    takes: `one of ${choices.join(', ')}`,
+    parse: text => choices.find(choice => choice === text),
+  }
+}
+
+/** A wrong path leads to another, empty installation, so what cannot be seen in it is refused: Windows' line breaks. */
+export const path: Kind<string> = {
+  takes: 'a path without control characters, and without a space at its ends',
+  parse: text => (!hasControls(text) && text.trim() === text ? text : undefined),
+}
+
+export const host: Kind<string> = {
+  takes: 'a host name or an address to listen on',
+  parse: text => (/^[A-Za-z0-9.:_-]+$/.test(text) ? text : undefined),
+}
+
+/** An issuer identifier (RFC 8414 §2), or another URL of its form. */
+export const issuerUrl: Kind<string> = {
+  takes: issuerForm,
+  parse: text => (isIssuer(text) ? text : undefined),
+  suggest: normalIssuer,
+}
+
+export const origins: Kind<readonly string[]> = listOf(
+  isOrigin,
+  'origins like https://app.example, separated by commas',
+)
+
+export const networks: Kind<readonly string[]> = listOf(
+  isNetwork,
+  'addresses or networks like 10.0.0.0/8, separated by commas',
+)
+
+/** A text that holds a secret: its reader judges it, and shows nothing of it. */
+export const secret: Kind<string> = { takes: 'a text', parse: text => text }
+
+function listOf(isValid: (item: string) => boolean, takes: string): Kind<readonly string[]> {
+  return {
+    takes,
+    parse: text => {
+      const items = text.split(/[\s,]+/).filter(item => item !== '')
+      return items.every(isValid) ? items : undefined
+    },
+  }
+}
+
+function within(value: number | undefined, min: number, max: number): number | undefined {
+  return value !== undefined && value >= min && value <= max ? value : undefined
+}

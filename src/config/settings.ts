@@ -1,0 +1,204 @@
+import { longestTokenSeconds } from '../protocol/access-token.ts'
+import { keyPolicyLimits } from '../protocol/key-lead.ts'
+import { sessionLimits } from '../protocol/refresh-token.ts'
+import { day } from '../values/duration.ts'
+import {
+  choice,
+  duration,
+  host,
+  integer,
+  issuerUrl,
+  networks,
+  origins,
+  path,
+  secret,
+  type Kind,
+} from './kinds.ts'
+
+/** What the names of all settings begin with in the environment. */
+export const prefix = 'MINTMARK_'
+
+/** One setting. A row of the README's table has its name, its default and its help. */
+export interface Setting<Value> {
+  /** Without the prefix. */
+  readonly name: string
+  readonly kind: Kind<Value>
+  /** What counts when it is not set. */
+  readonly fallback: Value
+  readonly help: string
+}
+
+function setting<Value>(
+  name: string,
+  kind: Kind<Value>,
+  fallback: NoInfer<Value>,
+  help: string,
+): Setting<Value> {
+  return { name, kind, fallback, help }
+}
+
+/** A setting whose default follows other settings: load.ts says how. */
+function following<Value>(name: string, kind: Kind<Value>, help: string): Setting<Value | undefined> {
+  return { name, kind, fallback: undefined, help }
+}
+
+const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+/** Every setting, under its name in the code. Problems are told in this order. */
+export const settings = {
+  home: following('HOME', path, 'where `db/` and `keys/` lie'),
+  port: setting('PORT', integer(0, 65_535), 9000, 'the port that it listens on'),
+  issuer: following('ISSUER', issuerUrl, 'the `iss` of every token; https, unless the host is loopback'),
+  host: setting('HOST', host, '127.0.0.1', 'the address that it listens on'),
+  databaseUrl: following('DATABASE_URL', secret, 'the database (`sqlite:PATH` or `postgres://…`)'),
+  databaseUrlFile: following('DATABASE_URL_FILE', path, 'a file that holds that URL, instead of it'),
+  databasePoolSize: setting(
+    'DATABASE_POOL_SIZE',
+    integer(2, 100),
+    8,
+    'connections to PostgreSQL for each instance',
+  ),
+  databasePooler: setting(
+    'DATABASE_POOLER',
+    choice(['none', 'transaction']),
+    'none',
+    '`transaction` behind a pooler in transaction mode: no LISTEN, no named statements',
+  ),
+  rootKeyFile: following('ROOT_KEY_FILE', path, 'the root key; made at first start, mode 0600'),
+  metricsHost: setting('METRICS_HOST', host, '127.0.0.1', 'the address where `GET /metrics` is'),
+  metricsPort: setting('METRICS_PORT', integer(0, 65_535), 9001, 'its port; `0` for no metrics'),
+  accessTokenSeconds: setting(
+    'ACCESS_TOKEN_TTL',
+    duration(10, longestTokenSeconds),
+    300,
+    'how long an access token lives',
+  ),
+  refreshIdleSeconds: setting(
+    'REFRESH_IDLE_TTL',
+    duration(...sessionLimits),
+    30 * day,
+    'how long a session lives unused',
+  ),
+  refreshAbsoluteSeconds: setting(
+    'REFRESH_ABSOLUTE_TTL',
+    duration(...sessionLimits),
+    180 * day,
+    'how long a session lives at all',
+  ),
+  refreshRetrySeconds: setting(
+    'REFRESH_RETRY_WINDOW',
+    duration(0, 300),
+    10,
+    'how long repeated requests are answered alike',
+  ),
+  refreshLateLimit: setting(
+    'REFRESH_LATE_LIMIT',
+    integer(1, 8),
+    6,
+    'how many late generations of the last 8 are theft',
+  ),
+  sessionsPerUser: setting(
+    'SESSIONS_PER_USER',
+    integer(1, 10_000),
+    100,
+    'how many sessions a user may have through one client; a log-in beyond ends the one unused for longest',
+  ),
+  statusListDelaySeconds: following(
+    'STATUS_LIST_DELAY',
+    duration(2, 3600),
+    'within which time a verifier of status lists sees a revocation',
+  ),
+  // The first policy of a new database's key rings. Later the database's own counts.
+  keyRotationSeconds: setting(
+    'KEY_ROTATION_INTERVAL',
+    duration(...keyPolicyLimits.rotation),
+    30 * day,
+    'how long a key signs',
+  ),
+  jwksMaxAgeSeconds: setting(
+    'JWKS_MAX_AGE',
+    duration(...keyPolicyLimits.maxAge),
+    300,
+    'how long verifiers may keep the key set',
+  ),
+  clockSkewSeconds: setting('CLOCK_SKEW', duration(...keyPolicyLimits.skew), 60, 'what clocks may differ by'),
+  auditSeconds: setting(
+    'AUDIT_RETENTION',
+    duration(day, 3650 * day),
+    90 * day,
+    'how long the entries of the audit trail are kept',
+  ),
+  trustProxy: setting(
+    'TRUST_PROXY',
+    networks,
+    [],
+    'proxies whose `X-Forwarded-For` is believed, as far as it holds addresses, with or without ports',
+  ),
+  clientCert: setting(
+    'CLIENT_CERT',
+    choice(['off', 'verified', 'any']),
+    'off',
+    'whether those proxies pass client certificates on (RFC 9440): `verified` ones, or `any`',
+  ),
+  mtlsUrl: following('MTLS_URL', issuerUrl, 'where clients with certificates connect, if elsewhere'),
+  jwksUriNetworks: setting(
+    'JWKS_URI_NETWORKS',
+    networks,
+    [],
+    'private networks in which clients may publish their keys',
+  ),
+  corsOrigins: setting(
+    'CORS_ORIGINS',
+    origins,
+    [],
+    'exact origins of browser apps, but for clients with their own (`--cors-origin`)',
+  ),
+  drainSeconds: setting(
+    'DRAIN',
+    duration(0, 600),
+    5,
+    'how long a server that is told to end goes on serving, while `ready` says 503 and each answer closes its connection',
+  ),
+  // Most proxies keep a connection for a minute. Ours lives longer, so that the proxy is the one that closes it.
+  keepAliveSeconds: setting(
+    'KEEP_ALIVE',
+    duration(1, day),
+    72,
+    'how long idle connections are kept: longer than the proxy keeps them',
+  ),
+  logLevel: setting('LOG_LEVEL', choice(levels), 'info', '`debug` adds a line for each request'),
+} as const
+
+type Settings = typeof settings
+
+/** What each setting says: its default where it is not set, and undefined where that follows other settings. */
+export type SettingValues = {
+  readonly [Member in keyof Settings]: Settings[Member] extends Setting<infer Value> ? Value : never
+}
+
+/** The text of a setting. An empty variable is one that a deployment left out. */
+export function textOf(env: NodeJS.ProcessEnv, { name }: Pick<Setting<unknown>, 'name'>): string | undefined {
+  return env[prefix + name] || undefined
+}
+
+/** Reads all settings. A text of another kind is noted in `problems`, and the default stands in for it. */
+export function readSettings(env: NodeJS.ProcessEnv, problems: string[]): SettingValues {
+  const values = Object.entries<Setting<unknown>>(settings).map(([member, setting]) => [
+    member,
+    readSetting(env, setting, problems),
+  ])
+  // Each member holds what its own row reads, which the type of fromEntries cannot say.
+  return Object.fromEntries(values) as SettingValues
+}
+
+function readSetting<Value>(env: NodeJS.ProcessEnv, setting: Setting<Value>, problems: string[]): Value {
+  const { name, kind, fallback } = setting
+  const text = textOf(env, setting)
+  if (text === undefined) return fallback
+  const value = kind.parse(text)
+  if (value !== undefined) return value
+  const better = kind.suggest?.(text)
+  const hint = better === undefined ? '' : `; did you mean ${better}?`
+  problems.push(`${prefix}${name} is ${JSON.stringify(text)}, but takes ${kind.takes}${hint}`)
+  return fallback
+}
