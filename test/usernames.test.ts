@@ -1,6 +1,6 @@
 import t from 'tap'
 import { insertUser } from '../db/users/users.ts'
-import { namesAlike } from '../src/commands/doctor/doctor-users.ts'
+import { namesAlike } from '../src/admin/doctor/usernames.ts'
 import { newUuid } from '../src/protocol/secrets.ts'
 import { usernameCaseMapped } from '../src/protocol/username.ts'
 import { commandLine } from './cli.ts'

@@ -9,6 +9,7 @@ import {
 } from '../../../db/sessions/pages.ts'
 import { raiseUserEpoch } from '../../../db/users/users.ts'
 import { audited } from '../../../db/writer.ts'
+import type { Progress } from '../../admin/progress.ts'
 import type { Config } from '../../config/load.ts'
 import { finishEnding, type FinishedWork } from '../../endings/finish.ts'
 import { pause } from '../../pause.ts'
@@ -18,7 +19,7 @@ import { formatDuration } from '../../values/duration.ts'
 import { counted } from '../../values/formats.ts'
 import type { Run } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
-import { openProgress, type Progress } from '../shell/progress.ts'
+import { openProgress } from '../shell/progress.ts'
 import type { Chosen } from './session-choice.ts'
 
 /**

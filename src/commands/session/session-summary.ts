@@ -1,10 +1,9 @@
 import type { Database } from '../../../db/database.ts'
-import type { SweeperTable } from '../../../db/schema.ts'
 import { summarizeSessions, type SessionCounts } from '../../../db/sessions/summary.ts'
 import { countPages, readSweeper } from '../../../db/sessions/sweeper.ts'
+import { sweeperSentence } from '../../admin/sweeper.ts'
 import { keepSeconds } from '../../jobs/sweeper.ts'
 import { formatDuration } from '../../values/duration.ts'
-import { counted, formatTime } from '../../values/formats.ts'
 import type { Run } from '../shell/command.ts'
 import { table, type TextAnswer } from '../shell/output.ts'
 import { openProgress } from '../shell/progress.ts'
@@ -48,20 +47,4 @@ export async function summarize(run: Run, db: Database): Promise<TextAnswer> {
       counted_at: now,
     },
   }
-}
-
-/** What the sweeper is doing, or has done. */
-export function sweeperSentence({
-  cursor,
-  began_at,
-  passed_at,
-  examined,
-  swept,
-  swept_ever,
-}: SweeperTable): string {
-  const ever = `${counted(swept_ever, 'session')} deleted so far`
-  const found = `${counted(examined, 'session')} looked at and ${swept.toLocaleString('en-US')} deleted`
-  if (cursor !== null) return `Since ${formatTime(began_at)} a server has ${found}, and goes on; ${ever}.`
-  if (passed_at === null) return 'No server has looked for such sessions yet.'
-  return `At ${formatTime(passed_at)} a server had ${found}; ${ever}.`
 }

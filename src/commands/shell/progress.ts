@@ -1,14 +1,7 @@
 import { styleText } from 'node:util'
+import type { Progress } from '../../admin/progress.ts'
 import { counted } from '../../values/formats.ts'
 import type { Run } from './command.ts'
-
-/** Shows on stderr how far a long work has come. */
-export interface Progress {
-  /** Called as often as there is something new. */
-  readonly at: (done: number) => void
-  /** Leaves the line: however the work ends, and before something else is written. */
-  readonly end: () => void
-}
 
 /** Below that, the work is done before anybody could read about it. */
 const worthShowing = 1000

@@ -4,7 +4,7 @@ import type { Installation } from '../../installation/open.ts'
 import { usernameCaseMapped } from '../../protocol/username.ts'
 import { printable } from '../../values/formats.ts'
 import { sha256 } from '../../values/sha256.ts'
-import type { Finding } from './doctor.ts'
+import type { Finding } from './finding.ts'
 
 /** So many are named. */
 const namedMax = 50

@@ -1,15 +1,14 @@
 import { readSweeper } from '../../../db/sessions/sweeper.ts'
 import type { Installation } from '../../installation/open.ts'
 import { keepSeconds } from '../../jobs/sweeper.ts'
-import { sweeperSentence } from '../session/session-summary.ts'
-import type { Run } from '../shell/command.ts'
-import type { Finding } from './doctor.ts'
+import { sweeperSentence } from '../sweeper.ts'
+import type { Examination, Finding } from './finding.ts'
 
 /** Much longer than a pass takes. */
 const overdueSeconds = 2 * 86_400
 
 /** Sessions that have ended are deleted by running servers, or the database grows without end. */
-export async function checkSweeper({ db, record }: Installation, { now }: Run): Promise<Finding[]> {
+export async function checkSweeper({ db, record }: Installation, { now }: Examination): Promise<Finding[]> {
   const sweeper = await readSweeper(db)
   const text = sweeperSentence(sweeper)
     .replace(/^./, letter => letter.toLowerCase())

@@ -1,8 +1,7 @@
 import { listClients } from '../../../db/clients/clients.ts'
 import { latestAuditEntries } from '../../../db/installation/audit.ts'
 import type { Installation } from '../../installation/open.ts'
-import type { Run } from '../shell/command.ts'
-import type { Finding } from './doctor.ts'
+import type { Examination, Finding } from './finding.ts'
 
 /** So many users of public clients do not all live behind one address by chance. */
 const usersMin = 5
@@ -15,8 +14,8 @@ const recentSeconds = 30 * 86_400
  * Whether users can be told apart by where they come from. Where a proxy that is not believed stands before the server, they
  * all have its address: then the limit of guesses from one source is theirs together, and the audit trail knows no other.
  */
-export async function checkAddresses({ db }: Installation, { config, now }: Run): Promise<Finding[]> {
-  const { trustProxy } = config()
+export async function checkAddresses({ db }: Installation, { config, now }: Examination): Promise<Finding[]> {
+  const { trustProxy } = config
   const filter = { since: now() - recentSeconds, events: ['log_in'] }
   const logIns = await latestAuditEntries(db, filter, entriesMax)
   const findings: Finding[] = []

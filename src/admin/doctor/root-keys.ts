@@ -1,16 +1,15 @@
 import { countUsersByRootKey, findRootKeyUse, listRootKeys } from '../../../db/keys/root-keys.ts'
 import type { Installation } from '../../installation/open.ts'
 import { counted, formatTime } from '../../values/formats.ts'
-import type { Run } from '../shell/command.ts'
-import type { Finding } from './doctor.ts'
+import type { Examination, Finding } from './finding.ts'
 
 /** Which root keys the file must hold, and which of the older ones may go. */
 export async function checkRootKeys(
   installation: Installation,
-  { now, config }: Run,
+  { now, config }: Examination,
 ): Promise<readonly Finding[]> {
   const { db, rootKeys, record } = installation
-  const { rootKeyFile } = config()
+  const { rootKeyFile } = config
   const past = (await listRootKeys(db)).filter(({ id }) => id !== record.root_key_id)
   const findings: Finding[] = [...(await missing(installation, rootKeyFile))]
   const [first] = rootKeys.ids

@@ -14,8 +14,7 @@ import {
 import { latestTimeOf } from '../../keys/ring/ring-follower.ts'
 import { openKey } from '../../keys/ring/signing-key.ts'
 import { counted, formatTime, printable } from '../../values/formats.ts'
-import type { Run } from '../shell/command.ts'
-import type { Finding } from './doctor.ts'
+import type { Examination, Finding } from './finding.ts'
 
 /** How late a rotation may be where a server runs. */
 const lateSeconds = 3600
@@ -23,7 +22,7 @@ const lateSeconds = 3600
 /** Each algorithm has one key that signs and one that is published to follow it, and all of them open. */
 export async function checkKeys(
   { db, rootKeys, record }: Installation,
-  { now }: Run,
+  { now }: Examination,
 ): Promise<readonly Finding[]> {
   const rows = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
   if (rows.length === 0) return [{ verdict: 'ok', text: 'none yet: `mintmark serve` makes the first ones' }]
@@ -73,7 +72,7 @@ export async function checkKeys(
 }
 
 /** A policy that was set where it does not count. */
-export function checkPolicy({ record }: Installation, { config }: Run): readonly Finding[] {
-  const unheeded = unheededPolicy(config().keyPolicySet, record)
+export function checkPolicy({ record }: Installation, { config }: Examination): readonly Finding[] {
+  const unheeded = unheededPolicy(config.keyPolicySet, record)
   return unheeded ? [{ verdict: 'warning', ...unheeded }] : []
 }

@@ -2,16 +2,14 @@ import { listResources } from '../../../db/clients/resources.ts'
 import { countAllRows, readAllRows } from '../../../db/copy/all-rows.ts'
 import type { Row } from '../../../db/copy/tables.ts'
 import type { ClientTable, ResourceTable, Tables } from '../../../db/schema.ts'
-import { algs } from '../../admin/declaration.ts'
 import { clientMetadata, judgeRegistration } from '../../clients/registration.ts'
 import type { Installation } from '../../installation/open.ts'
 import { refreshPolicies } from '../../protocol/client-metadata.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { counted, printable } from '../../values/formats.ts'
 import { itemsOf } from '../../values/list.ts'
-import type { Run } from '../shell/command.ts'
-import { openProgress } from '../shell/progress.ts'
-import type { Finding } from './doctor.ts'
+import { algs } from '../declaration.ts'
+import type { Examination, Finding } from './finding.ts'
 
 /** More than these are counted only. */
 const toldMax = 20
@@ -67,10 +65,13 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
 }
 
 /** Whether every row can be used: one that is damaged stops only what needs it, so nobody may have noticed. */
-export async function checkRows({ db }: Installation, run: Run): Promise<readonly Finding[]> {
+export async function checkRows(
+  { db }: Installation,
+  { showProgress }: Examination,
+): Promise<readonly Finding[]> {
   const resources: readonly ResourceTable[] = await listResources(db)
   const scopes = new Map(resources.map(({ uri, scope }) => [uri, itemsOf(String(scope))]))
-  const progress = openProgress(run, 'row', await countAllRows(db))
+  const progress = showProgress('row', await countAllRows(db))
   const findings: Finding[] = []
   let rows = 0
   let damaged = 0

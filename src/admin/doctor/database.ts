@@ -4,7 +4,7 @@ import { tryWriting } from '../../../db/installation/installation.ts'
 import { revivalAdvice } from '../../endings/revived-backup.ts'
 import type { Installation } from '../../installation/open.ts'
 import { counted, formatTime } from '../../values/formats.ts'
-import type { Finding } from './doctor.ts'
+import type { Finding } from './finding.ts'
 
 /** Whether it can be written, and what of it would survive the loss of a machine. */
 export async function checkDatabase({ db, record }: Installation): Promise<Finding[]> {

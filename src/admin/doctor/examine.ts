@@ -1,0 +1,85 @@
+import type { Config } from '../../config/load.ts'
+import type { Installation } from '../../installation/open.ts'
+import { checkAddresses } from './addresses.ts'
+import { checkClock } from './clock.ts'
+import { checkDatabase } from './database.ts'
+import type { Examination, Finding } from './finding.ts'
+import { checkKeys, checkPolicy } from './keys.ts'
+import { checkRootKeys } from './root-keys.ts'
+import { checkRows } from './rows.ts'
+import { checkDisk, checkFiles, checkIssuer } from './surroundings.ts'
+import { checkSweeper } from './sweeper.ts'
+import { checkUsernames } from './usernames.ts'
+
+interface Check<Subject> {
+  readonly name: string
+  readonly run: (
+    subject: Subject,
+    examination: Examination,
+  ) => Promise<readonly Finding[]> | readonly Finding[]
+}
+
+/** Need the settings alone. */
+const outerChecks: readonly Check<Config>[] = [
+  { name: 'files', run: checkFiles },
+  { name: 'disk', run: checkDisk },
+  { name: 'issuer', run: checkIssuer },
+]
+
+/** Need the installation. */
+const innerChecks: readonly Check<Installation>[] = [
+  { name: 'database', run: checkDatabase },
+  { name: 'rows', run: checkRows },
+  { name: 'keys', run: checkKeys },
+  { name: 'key policy', run: checkPolicy },
+  { name: 'root key', run: checkRootKeys },
+  { name: 'sweeper', run: checkSweeper },
+  { name: 'addresses', run: checkAddresses },
+  { name: 'user names', run: checkUsernames },
+  { name: 'clock', run: checkClock },
+]
+
+export type NamedFinding = Finding & { readonly check: string }
+
+/** How to get at what is examined. Each may throw, which is a finding too. */
+export interface Patient extends Omit<Examination, 'config'> {
+  readonly config: () => Config
+  readonly open: () => Promise<Installation>
+  /** Says what an error means, in one or more lines. */
+  readonly describeError: (error: unknown) => string
+}
+
+/** Looks at everything that can be looked at: settings, files, issuer, then the database and its rows. */
+export async function examine(patient: Patient): Promise<readonly NamedFinding[]> {
+  const findings: NamedFinding[] = []
+  const look = async <Subject>(
+    name: string,
+    work: () => Promise<Subject> | Subject,
+  ): Promise<Subject | undefined> => {
+    try {
+      return await work()
+    } catch (error) {
+      findings.push({ check: name, verdict: 'problem', text: patient.describeError(error) })
+      return undefined
+    }
+  }
+
+  const config = await look('configuration', patient.config)
+  if (!config) return findings
+  const examination = { ...patient, config }
+  const runAll = async <Subject>(checks: readonly Check<Subject>[], subject: Subject) => {
+    for (const check of checks) {
+      const found = (await look(check.name, () => check.run(subject, examination))) ?? []
+      findings.push(...found.map(finding => ({ check: check.name, ...finding })))
+    }
+  }
+  findings.push({
+    check: 'configuration',
+    verdict: 'ok',
+    text: `all settings are valid; home is ${config.home}`,
+  })
+  await runAll(outerChecks, config)
+  const installation = await look('database', patient.open)
+  if (installation) await runAll(innerChecks, installation)
+  return findings
+}

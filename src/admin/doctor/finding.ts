@@ -1,0 +1,18 @@
+import type { Config } from '../../config/load.ts'
+import type { ShowProgress } from '../progress.ts'
+
+/** The result of a check. A warning may be meant so; a problem is wrong. */
+export interface Finding {
+  readonly verdict: 'ok' | 'warning' | 'problem'
+  readonly text: string
+  /** What to do about it. */
+  readonly advice?: string
+}
+
+/** What a check has besides its subject. */
+export interface Examination {
+  readonly config: Config
+  /** Seconds since the epoch. */
+  readonly now: () => number
+  readonly showProgress: ShowProgress
+}
