@@ -22,7 +22,7 @@ import { findSession, insertSession, type NewSession } from '../db/sessions/sess
 import { findUser } from '../db/users/users.ts'
 import { formatUuid, newUuid } from '../src/protocol/secrets.ts'
 import { statusListSize } from '../src/protocol/status-list.ts'
-import { readRevocationLog } from '../src/record/revocation-log.ts'
+import { readRevocationLog } from '../src/record/restore-log.ts'
 import { commandLine, type Outcome } from './cli.ts'
 import { refresh, startFleet, type HonestClient, type Instance } from './fleet.ts'
 import { secretHash } from './records.ts'

@@ -4,7 +4,7 @@ import t from 'tap'
 import { latestAuditEntries } from '../db/installation/audit.ts'
 import { findSession, insertLogIn } from '../db/sessions/sessions.ts'
 import { newUuid, parseUuid } from '../src/protocol/secrets.ts'
-import { readRevocationLog } from '../src/record/revocation-log.ts'
+import { readRevocationLog } from '../src/record/restore-log.ts'
 import { forEachEngine } from './engines.ts'
 import { besideEnv, isOAuthError, startServer, type TestServer, type TokenResponse } from './helper.ts'
 
@@ -75,7 +75,7 @@ await forEachEngine(
     writeFileSync(file, server.log.map(line => `${JSON.stringify(line)}\n`).join(''))
     t.match(
       (await readRevocationLog(file)).revocations,
-      [{ event: 'sessions_revoked', sids: [sessionId], reason: 'limit' }],
+      [{ event: 'session_revoked', sid: sessionId, reason: 'limit' }],
       'what a restored backup learns from the log',
     )
     const revocations = await server.ctx.db.sql.selectFrom('revocations').selectAll().execute()

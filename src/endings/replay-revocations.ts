@@ -9,7 +9,7 @@ import { revokeAll, revokeKey, type EmergencyOptions } from '../keys/ring/emerge
 import { algsWanted } from '../keys/ring/key-policy.ts'
 import type { RootKeyFile } from '../keys/root/root-key-file.ts'
 import type { AuditEvent, AuditFacts } from '../record/audit-trail.ts'
-import type { LoggedRevocation } from '../record/revocation-log.ts'
+import type { LoggedRevocation } from '../record/restore-log.ts'
 import { finishEnding } from './finish.ts'
 import { disables, type RevocationPlan } from './revocation-plan.ts'
 
@@ -72,9 +72,12 @@ async function replay(
     replayed.sessions += (await finishEnding(db, ending, { now: () => at })).ended
   }
   switch (revocation.event) {
-    case 'sessions_revoked':
-      replayed.sessions += (await revokeSessions(audited(db, entriesOf), revocation.sids, end)).length
+    case 'session_revoked':
+    case 'sessions_revoked': {
+      const sids = 'sid' in revocation ? [revocation.sid] : revocation.sids
+      replayed.sessions += (await revokeSessions(audited(db, entriesOf), sids, end)).length
       return
+    }
     case 'user_revoked': {
       const { sub, epoch } = revocation
       const isDisabled = disables(revocation)
@@ -112,7 +115,7 @@ async function replay(
 /** Everything began anew after the backup was made: it does so again, unless the backup is of after that. */
 async function replayRestart(
   options: ReplayOptions,
-  { reason, kids, keepsRootKey }: LoggedRevocation & { readonly event: 'all_keys_revoked' },
+  { reason, kids, rootKeyFrom, rootKeyTo }: LoggedRevocation & { readonly event: 'all_keys_revoked' },
   replayed: Replayed,
   finish: (ending: Ending) => Promise<void>,
 ): Promise<void> {
@@ -120,6 +123,7 @@ async function replayRestart(
   const living = (await listSigningKeys(db)).filter(key => key.revoked_at === null)
   if (!living.some(key => kids.includes(key.kid))) return
   const algs = algsWanted(await listResources(db))
+  const keepsRootKey = rootKeyFrom === rootKeyTo
   const { revoked, ending } = await revokeAll({ ...options, reason, keepsRootKey, algs })
   for (const { kid } of revoked) replayed.keys.add(kid)
   await finish(ending)

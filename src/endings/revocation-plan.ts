@@ -2,7 +2,7 @@ import { findClient } from '../../db/clients/clients.ts'
 import type { Database } from '../../db/database.ts'
 import { listSigningKeys } from '../../db/keys/signing-keys.ts'
 import { findUserById } from '../../db/users/users.ts'
-import type { LoggedRevocation } from '../record/revocation-log.ts'
+import type { LoggedRevocation } from '../record/restore-log.ts'
 
 /** What logs have to say to a database that has gone back in time. */
 export interface RevocationPlan {
@@ -41,6 +41,7 @@ export async function planRevocations(
   const judge = async (revocation: LoggedRevocation): Promise<'done' | 'wanted' | 'implausible'> => {
     if (revocation.at > now + aheadMaxSeconds) return 'implausible'
     switch (revocation.event) {
+      case 'session_revoked':
       case 'sessions_revoked':
         return 'wanted'
       case 'user_revoked': {

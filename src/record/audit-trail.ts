@@ -4,51 +4,9 @@ import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import { openGuessBuckets } from '../users/guess-buckets.ts'
 import { secondsToWait, type GuessLimit } from '../users/guess-limits.ts'
+import type { EventName } from './events.ts'
 
-/** What the audit trail has entries of. */
-export const auditEvents = [
-  'log_in',
-  'log_in_failed',
-  'log_in_throttled',
-  'client_refused',
-  'client_throttled',
-  'machine_session_started',
-  'session_late',
-  'session_healed',
-  'session_theft',
-  'session_revoked',
-  'user_revoked',
-  'client_revoked',
-  'user_created',
-  'user_changed',
-  'user_password_changed',
-  'user_disabled',
-  'user_enabled',
-  'user_deleted',
-  'client_created',
-  'client_changed',
-  'client_secret_rotated',
-  'client_keys_set',
-  'client_disabled',
-  'client_enabled',
-  'client_deleted',
-  'resource_created',
-  'resource_changed',
-  'resource_deleted',
-  'key_rotated',
-  'key_rotation_requested',
-  'key_revoked',
-  'all_keys_revoked',
-  'key_policy_changed',
-  'root_key_rotated',
-  'issuer_changed',
-  'database_migrated',
-  'database_backed_up',
-  'database_moved',
-  'database_restored',
-] as const
-
-export type AuditEvent = (typeof auditEvents)[number]
+export type AuditEvent = EventName
 
 export interface AuditFacts {
   /** Seconds since the epoch. */

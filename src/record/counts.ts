@@ -1,5 +1,6 @@
 import { OAuthError } from '../errors.ts'
 import type { RefreshVerdict } from '../protocol/refresh-verdict.ts'
+import type { Event } from './events.ts'
 
 /** What this server has done since it started. Plain numbers, since a refresh has no time to spare for its statistics. */
 export interface Counts {
@@ -60,6 +61,26 @@ export function openCounts(logLinesLost = () => 0): Counts {
 /** Adds one to a count that may not be there yet. The keys must be few. */
 export function countOne(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+/** Counts what this server has done. */
+export function countEvent({ verdicts, revocations }: Counts, event: Event): void {
+  switch (event.event) {
+    case 'session_late':
+      verdicts.late++
+      return
+    case 'session_healed':
+      verdicts.heal++
+      return
+    case 'session_theft':
+      verdicts.theft++
+      return
+    case 'session_revoked':
+    case 'user_revoked': {
+      const reason = event.detail?.reason
+      if (reason === 'client' || reason === 'admin' || reason === 'limit') revocations[reason]++
+    }
+  }
 }
 
 /** What a refusal is counted as. */

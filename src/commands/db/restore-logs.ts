@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import type { Database } from '../../../db/database.ts'
 import { replayRevocations, type Replayed, type ReplayOptions } from '../../endings/replay-revocations.ts'
 import { planRevocations, sessionsAlone, type RevocationPlan } from '../../endings/revocation-plan.ts'
-import { readRevocationLog, type LoggedRevocation } from '../../record/revocation-log.ts'
+import { readRevocationLog, type LoggedRevocation } from '../../record/restore-log.ts'
 import { counted, formatTime } from '../../values/formats.ts'
 import type { Run } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
@@ -14,6 +14,7 @@ import { describePlan } from './restore-report.ts'
 const marginSeconds = 3600
 
 const isForGood: ReadonlySet<LoggedRevocation['event']> = new Set([
+  'session_revoked',
   'sessions_revoked',
   'key_revoked',
   'all_keys_revoked',

@@ -6,7 +6,7 @@ import { sessionLimits } from '../../protocol/refresh-token.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { isScopeToken } from '../../protocol/scope.ts'
 import { parseUuid } from '../../protocol/secrets.ts'
-import { auditEvents } from '../../record/audit-trail.ts'
+import { eventNames } from '../../record/events.ts'
 import { formatDuration, parseDuration } from '../../values/duration.ts'
 
 // Readers of options and arguments, for commander: each returns the checked value or throws what `UsageError` is there.
@@ -70,8 +70,8 @@ export const origins = several(
 )
 
 export const events = several(
-  item => auditEvents.some(event => event === item),
-  `An event is one of ${auditEvents.join(', ')}.`,
+  item => eventNames.some(event => event === item),
+  `An event is one of ${eventNames.join(', ')}.`,
 )
 
 /** A name to log in with, in Unicode normal form C. It is never mistaken for a `sub`, which is a UUID. */

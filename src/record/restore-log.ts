@@ -1,9 +1,15 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { parseUuid } from '../protocol/secrets.ts'
+import type { BaseLogger } from 'pino'
+import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 
-/** One revocation, as the log tells of it (log-revocation.ts). `at` is in seconds since the epoch. */
+/**
+ * One revocation, as the log tells of it and a restore reads it: of one or many sessions, of all that a user or a client has,
+ * of a signing key, or of all of them. `at` is in seconds since the epoch. The sessions of a user or a client that began in
+ * that `epoch` or a later one live, which no clock can blur.
+ */
 export type LoggedRevocation = { readonly at: number; readonly reason: string } & (
+  | { readonly event: 'session_revoked'; readonly sid: Buffer }
   | { readonly event: 'sessions_revoked'; readonly sids: readonly Buffer[] }
   | { readonly event: 'user_revoked'; readonly sub: Buffer; readonly epoch: number }
   | { readonly event: 'client_revoked'; readonly clientId: string; readonly epoch: number }
@@ -11,9 +17,55 @@ export type LoggedRevocation = { readonly at: number; readonly reason: string } 
   | {
       readonly event: 'all_keys_revoked'
       readonly kids: readonly string[]
-      readonly keepsRootKey: boolean
+      /** The ids of the root key before and after: the same one where it was kept. */
+      readonly rootKeyFrom: string
+      readonly rootKeyTo: string
     }
 )
+
+/** A line to write. */
+export interface RevocationLine {
+  readonly revocation: LoggedRevocation
+  /** The id of the client that asked for it, `command` or `server`. */
+  readonly by: string
+  /** Other facts, which no restore reads. */
+  readonly more?: Readonly<Record<string, unknown>>
+  /** What the line says as a warning, where it is more than the end of sessions. */
+  readonly warning?: string
+}
+
+export type LineLog = Pick<BaseLogger, 'info' | 'warn'>
+
+/** For what is done once more, and was told before. */
+export const silentLog: LineLog = { info: () => {}, warn: () => {} }
+
+/** Writes the one line that a revocation leaves in the log. */
+export function writeLine(log: LineLog, { revocation, by, more, warning }: RevocationLine): void {
+  const { event, at, reason } = revocation
+  const facts = { event, ...namesIn(revocation), by, reason, at, ...more }
+  if (warning !== undefined) log.warn(facts, warning)
+  else log.info(facts, event.replace('s_', 's were ').replace('_', ' was '))
+}
+
+/** What has ended, by the names in the log. */
+function namesIn(revocation: LoggedRevocation): object {
+  switch (revocation.event) {
+    case 'session_revoked':
+      return { sid: formatUuid(revocation.sid) }
+    case 'sessions_revoked':
+      return { sids: revocation.sids.map(formatUuid) }
+    case 'user_revoked':
+      return { sub: formatUuid(revocation.sub), epoch: revocation.epoch }
+    case 'client_revoked':
+      return { client_id: revocation.clientId, epoch: revocation.epoch }
+    case 'key_revoked':
+      return { kid: revocation.kid }
+    case 'all_keys_revoked': {
+      const { kids, rootKeyFrom, rootKeyTo } = revocation
+      return { kids, root_key_from: rootKeyFrom, root_key_to: rootKeyTo }
+    }
+  }
+}
 
 export interface RevocationLog {
   readonly revocations: readonly LoggedRevocation[]
@@ -83,10 +135,13 @@ function revocationOf(entry: Entry): LoggedRevocation | 'another' | undefined {
   if (at === undefined) return undefined
   const told = { at, reason: reasonOf(entry) }
   switch (event) {
-    case 'session_revoked':
+    case 'session_revoked': {
+      const id = uuidOf(sid)
+      return id && { event, sid: id, ...told }
+    }
     case 'sessions_revoked': {
-      const ids = listOf(event === 'session_revoked' ? [sid] : sids, uuidOf)
-      return ids && { event: 'sessions_revoked', sids: ids, ...told }
+      const ids = listOf(sids, uuidOf)
+      return ids && { event, sids: ids, ...told }
     }
     case 'user_revoked': {
       const id = uuidOf(sub)
@@ -100,8 +155,8 @@ function revocationOf(entry: Entry): LoggedRevocation | 'another' | undefined {
       return typeof kid === 'string' ? { event, kid, ...told } : undefined
     case 'all_keys_revoked': {
       const kids = listOf(entry['kids'], value => (typeof value === 'string' ? value : undefined))
-      const keepsRootKey = entry['root_key_from'] === entry['root_key_to']
-      return kids && { event, kids, keepsRootKey, ...told }
+      const [rootKeyFrom, rootKeyTo] = [textOf(entry['root_key_from']), textOf(entry['root_key_to'])]
+      return kids && { event, kids, rootKeyFrom, rootKeyTo, ...told }
     }
     default:
       return 'another'
@@ -113,6 +168,10 @@ function listOf<T>(values: unknown, read: (value: unknown) => T | undefined): re
   if (!Array.isArray(values)) return undefined
   const found = values.flatMap((value: unknown) => read(value) ?? [])
   return found.length === values.length ? found : undefined
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
 }
 
 function uuidOf(value: unknown): Buffer | undefined {

@@ -1,0 +1,34 @@
+import type { Caller } from '../clients/caller.ts'
+
+/** Where a request has come from. */
+export type RequestOrigin = Pick<Caller, 'address' | 'requestId'>
+
+/** Who does something. */
+export type Actor =
+  | { readonly kind: 'command'; readonly user: string }
+  | { readonly kind: 'client'; readonly id: string; readonly caller: RequestOrigin }
+  | { readonly kind: 'server' }
+  /** A request that has not been authenticated. */
+  | { readonly kind: 'nobody'; readonly caller: RequestOrigin }
+
+/** As the audit trail names the actor: `client ID`, `command USER`, `server` or `nobody`. */
+export function nameOf(actor: Actor): string {
+  switch (actor.kind) {
+    case 'command':
+      return `command ${actor.user}`
+    case 'client':
+      return `client ${actor.id}`
+    default:
+      return actor.kind
+  }
+}
+
+/** As the log names the actor: the id of a client, or the kind. */
+export function shortNameOf(actor: Actor): string {
+  return actor.kind === 'client' ? actor.id : actor.kind
+}
+
+/** Where the actor's request has come from; undefined for commands and for what the server does by itself. */
+export function originOf(actor: Actor): RequestOrigin | undefined {
+  return 'caller' in actor ? actor.caller : undefined
+}

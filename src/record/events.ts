@@ -1,0 +1,234 @@
+import type { KeyPolicy } from '../../db/installation/installation.ts'
+import type { EndReason } from '../../db/sessions/end-reasons.ts'
+import type { RaisedClient } from '../../db/sessions/endings.ts'
+import type { KeyPhase } from '../keys/ring/key-life.ts'
+import type { LimitName } from '../users/throttle.ts'
+
+/** The names of all events, as the audit trail shows them. */
+export const eventNames = [
+  'log_in',
+  'log_in_failed',
+  'log_in_throttled',
+  'client_refused',
+  'client_throttled',
+  'machine_session_started',
+  'session_late',
+  'session_healed',
+  'session_theft',
+  'session_revoked',
+  'user_revoked',
+  'client_revoked',
+  'user_created',
+  'user_changed',
+  'user_password_changed',
+  'user_disabled',
+  'user_enabled',
+  'user_deleted',
+  'client_created',
+  'client_changed',
+  'client_secret_rotated',
+  'client_keys_set',
+  'client_disabled',
+  'client_enabled',
+  'client_deleted',
+  'resource_created',
+  'resource_changed',
+  'resource_deleted',
+  'key_rotated',
+  'key_rotation_requested',
+  'key_revoked',
+  'all_keys_revoked',
+  'key_policy_changed',
+  'root_key_rotated',
+  'issuer_changed',
+  'database_migrated',
+  'database_backed_up',
+  'database_moved',
+  'database_restored',
+] as const
+
+export type EventName = (typeof eventNames)[number]
+
+/** Something that has happened, with its facts. Nothing in it is secret, or was typed by a stranger. */
+export type Event<Name extends EventName = EventName> = {
+  [E in Name]: { readonly event: E } & FactsOf[E]
+}[Name]
+
+/**
+ * The facts of each event. `detail` is what the audit trail keeps of them beside the ids, by the names that it shows. Times
+ * are seconds since the epoch.
+ */
+interface FactsOf {
+  log_in: OfUserSession
+  log_in_failed: OfClient & {
+    /** Null where there is no such user. */
+    readonly userId: Buffer | null
+    readonly detail: { readonly reason: LogInFailure }
+  }
+  log_in_throttled: OfClient & { readonly detail: { readonly limit: LimitName } }
+  client_refused: RefusedClient
+  client_throttled: RefusedClient
+  machine_session_started: OfClient & { readonly sessionId: Buffer }
+  session_late: OfUserSession & { readonly detail: Generations }
+  session_healed: OfUserSession & { readonly detail: Generations }
+  session_theft: OfUserSession & {
+    readonly at: number
+    readonly detail: Generations & { readonly last_address: string | null }
+  }
+  session_revoked: EndedSession | { readonly sessionId: Buffer; readonly detail: Replay }
+  user_revoked: OfUser & {
+    readonly ended: EndedEpoch
+    /** Without, a command has done it. */
+    readonly detail?: { readonly reason: EndReason } | Replay
+  }
+  client_revoked: {
+    /** Null for every client. */
+    readonly clientId: string | null
+    readonly ended: EndedClients
+    readonly detail: { readonly all: boolean; readonly reason?: EndReason } | Replay
+  }
+  user_created: OfUser & Named
+  user_changed: OfUser & { readonly detail: Changes }
+  user_password_changed: OfUser & { readonly ended: EndedEpoch }
+  user_disabled: OfUser & { readonly ended: EndedEpoch }
+  user_enabled: OfUser
+  user_deleted: OfUser & Named & { readonly ended: EndedEpoch }
+  client_created: OfClient & { readonly detail?: Readonly<Record<string, unknown>> }
+  client_changed: OfClient & { readonly detail: Changes }
+  client_secret_rotated: OfClient & {
+    readonly detail: { readonly from: string; readonly old_secret_expires_at: number | null }
+  }
+  client_keys_set: OfClient & {
+    readonly detail: {
+      readonly from: string
+      readonly jwks: unknown
+      readonly jwks_uri: string | null
+      readonly old_secret_expires_at: number | null
+    }
+  }
+  client_disabled: OfClient & { readonly ended: EndedEpoch }
+  client_enabled: OfClient
+  client_deleted: OfClient & { readonly ended: EndedEpoch }
+  resource_created: OfResource
+  resource_changed: OfResource
+  resource_deleted: OfResource
+  key_rotated: {
+    readonly detail: { readonly alg: string; readonly from: string | null; readonly to: string }
+  }
+  key_rotation_requested: { readonly detail: { readonly kid: string; readonly alg: string } }
+  key_revoked: {
+    readonly at: number
+    readonly detail: {
+      readonly kid: string
+      readonly alg: string
+      readonly state: KeyPhase
+      /** As it was typed. */
+      readonly reason: string
+    }
+  }
+  all_keys_revoked: {
+    readonly ended: EndedEpochs
+    readonly detail: { readonly kids: readonly string[]; readonly reason: string } & RootKeys
+  }
+  key_policy_changed: { readonly detail: { readonly from: KeyPolicy; readonly to: KeyPolicy } }
+  root_key_rotated: { readonly detail: RootKeys }
+  issuer_changed:
+    | { readonly ended: EndedClients; readonly detail: Issuers }
+    | { readonly detail: Issuers & { readonly copied: true } & RootKeys }
+  database_migrated: { readonly detail: { readonly applied: readonly string[] } }
+  database_backed_up: { readonly detail: { readonly file: string; readonly bytes: number } }
+  database_moved: { readonly detail: { readonly from: 'sqlite' | 'postgres' } }
+  database_restored: {
+    readonly detail: {
+      readonly made_at: number | undefined
+      readonly from?: string
+      readonly revived?: true
+    }
+  }
+}
+
+interface OfUser {
+  readonly userId: Buffer
+}
+
+interface OfClient {
+  readonly clientId: string
+}
+
+interface OfUserSession extends OfUser, OfClient {
+  readonly sessionId: Buffer
+}
+
+interface Named {
+  readonly detail: { readonly username: string }
+}
+
+interface OfResource {
+  readonly detail: { readonly uri: string; readonly [setting: string]: unknown }
+}
+
+export type LogInFailure = 'there is no such user' | 'the password is wrong' | 'the user is disabled'
+
+interface RefusedClient {
+  /** Null where there is no such client: what was sent as its id may be a password. */
+  readonly clientId: string | null
+  readonly detail: { readonly reason: string }
+}
+
+/** The generation of the token that was shown, and that of its session. */
+export interface Generations {
+  readonly presented: number
+  readonly current: number
+}
+
+/** What has changed, by the names of the settings. */
+export type Changes = Readonly<Record<string, { readonly from: unknown; readonly to: unknown }>>
+
+interface RootKeys {
+  readonly root_key_from: string
+  readonly root_key_to: string
+}
+
+interface Issuers {
+  readonly from: string
+  readonly to: string
+}
+
+/** Revoked once more after the database has gone back in time, for the reason that the log tells. */
+export interface Replay {
+  readonly reason: string
+  readonly at: number
+  readonly replayed: true
+}
+
+/** The end of all sessions of one user or client: those that begin in this epoch or a later one live. */
+export interface EndedEpoch {
+  readonly epoch: number
+  readonly reason: EndReason
+  readonly at: number
+}
+
+/** The end of all sessions of some clients, each with the epoch from which on its sessions live. */
+export interface EndedEpochs {
+  readonly clients: readonly RaisedClient[]
+  /** Typed, where all keys were revoked. */
+  readonly reason: string
+  readonly at: number
+}
+
+export interface EndedClients extends EndedEpochs {
+  readonly reason: EndReason
+}
+
+/** The end of one session. */
+export interface EndedSession extends OfClient {
+  /** Null for a machine session. */
+  readonly userId: Buffer | null
+  readonly sessionId: Buffer
+  readonly at: number
+  readonly detail: { readonly reason: EndReason }
+  /** By which of its tokens it was revoked. */
+  readonly tokenType?: 'access_token' | 'refresh_token'
+  /** One of so many that the log has one line for them together. */
+  readonly isOneOfMany?: boolean
+}

@@ -1,0 +1,66 @@
+import type { Database } from '../../db/database.ts'
+import { audited, type NewAuditEntry, type Writer } from '../../db/writer.ts'
+import type { Clock } from '../clock.ts'
+import { nameOf, originOf, type Actor } from './actor.ts'
+import { countEvent, type Counts } from './counts.ts'
+import type { Event, EventName } from './events.ts'
+import { linesOf } from './log-lines.ts'
+import { writeLine, type LineLog } from './restore-log.ts'
+
+/** Who does something, and where it is told. */
+export interface Recorder {
+  readonly db: Database
+  readonly clock: Pick<Clock, 'now'>
+  readonly log: LineLog
+  readonly actor: Actor
+  readonly counts?: Counts
+}
+
+/**
+ * Does `work`, which makes one transaction and returns its result; the audit entries are in the same transaction. Once it is
+ * durable, writes the lines of the log that a restore reads, and counts. Nothing is told when the result is false or
+ * undefined. Where `what` is a function, it says what has happened by the result.
+ */
+export async function record<T>(
+  by: Recorder,
+  what: Event | ((result: T) => readonly Event[]),
+  work: (db: Writer) => Promise<T>,
+): Promise<T> {
+  let events: readonly Event[] = []
+  const entriesOf = (result: unknown) => {
+    events = typeof what === 'function' ? what(result as T) : [what]
+    return events.map(event => auditEntry(by, event))
+  }
+  const result = await work(audited(by.db, entriesOf))
+  if (result === false || result === undefined) return result
+  for (const event of events) if (by.counts) countEvent(by.counts, event)
+  for (const line of linesOf(by.actor, events)) writeLine(by.log, line)
+  return result
+}
+
+/** The entry of the audit trail for an event, now. */
+export function auditEntry({ clock, actor }: Pick<Recorder, 'clock' | 'actor'>, event: Event): NewAuditEntry {
+  const { userId, clientId, sessionId, detail }: AuditFacts = event
+  const origin = originOf(actor)
+  return {
+    at: clock.now(),
+    event: event.event,
+    actor: nameOf(actor),
+    user_id: userId ?? null,
+    client_id: clientId ?? null,
+    session_id: sessionId ?? null,
+    address: origin?.address ?? null,
+    request_id: origin?.requestId ?? null,
+    count: 1,
+    detail: detail === undefined ? null : JSON.stringify(detail),
+  }
+}
+
+/** What the audit trail keeps of an event. */
+interface AuditFacts {
+  readonly event: EventName
+  readonly userId?: Buffer | null
+  readonly clientId?: string | null
+  readonly sessionId?: Buffer
+  readonly detail?: object
+}
