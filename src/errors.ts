@@ -70,3 +70,24 @@ export function notFound(): OAuthError {
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
+
+/** Why an administrator's act cannot be done: there is no such thing, another is in its way, it makes no sense, or not now. */
+export type RefusalCode = 'not_found' | 'conflict' | 'invalid' | 'unavailable'
+
+/**
+ * An act cannot be done, and has changed nothing unless the text says so. `text` says why, without a capital and a full
+ * stop; `advice` is what an administrator at a shell does next.
+ */
+export class Refusal extends Error {
+  override readonly name = 'Refusal'
+  readonly code: RefusalCode
+  readonly text: string
+  readonly advice: string | undefined
+
+  constructor(code: RefusalCode, text: string, advice?: string) {
+    super(text)
+    this.code = code
+    this.text = text
+    this.advice = advice
+  }
+}

@@ -28,8 +28,16 @@ export function auditCommands(program: Command, terminal: Terminal): void {
     'mintmark audit list --since 2026-03-09 --user alice',
     'mintmark audit list --event session_theft client_secret_rotated --json',
   ])
-    .option('--since <time>', 'from then on: an age like 24h, or a time', pastTime(terminal.clock.now))
-    .option('--until <time>', 'before then', pastTime(terminal.clock.now))
+    .option(
+      '--since <time>',
+      'from then on: an age like 24h, or a time',
+      pastTime(() => terminal.clock.now()),
+    )
+    .option(
+      '--until <time>',
+      'before then',
+      pastTime(() => terminal.clock.now()),
+    )
     .option('--user <name>', 'about this user: the name or the sub')
     .option('--client <client_id>', 'about this client')
     .option('--session <sid>', 'about this session', sessionId)

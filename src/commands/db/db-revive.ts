@@ -26,7 +26,11 @@ export function reviveCommand(db: Command, terminal: Terminal): void {
     'mintmark db revive --end-sessions',
   ])
     .option('--revocations <log...>', 'logs of servers and commands: revoke again what they tell of')
-    .option('--made-at <time>', 'when the backup was made', pastTime(terminal.clock.now))
+    .option(
+      '--made-at <time>',
+      'when the backup was made',
+      pastTime(() => terminal.clock.now()),
+    )
     .option('--yes', 'with --revocations: do all that the logs tell of')
     .option('--sessions-only', 'with --revocations: end sessions again, and do nothing else')
     .option('--accept-unrevoked', 'let live again what was revoked')

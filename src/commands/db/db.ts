@@ -1,14 +1,10 @@
-import { existsSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
-import { backupDatabase } from '../../../db/backups/backup.ts'
-import { insertAuditEntries } from '../../../db/installation/audit.ts'
-import { changeIssuer, countRows, findInstallation } from '../../../db/installation/installation.ts'
-import { schemaStatus } from '../../../db/installation/migrate.ts'
-import { openDatabase } from '../../../db/open-database.ts'
+import { changeIssuer } from '../../../db/installation/installation.ts'
 import { audited } from '../../../db/writer.ts'
+import { backUp, backupSource, databaseStatus, sizeOf, type DatabaseStatus } from '../../admin/database.ts'
 import { describeDatabaseUrl } from '../../config/database-url.ts'
-import { databaseOptions } from '../../installation/open.ts'
 import { logRevocation } from '../../record/log-revocation.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { counted, formatBytes, formatTime } from '../../values/formats.ts'
@@ -91,90 +87,60 @@ export function dbCommands(program: Command, terminal: Terminal): void {
     .argument('<file>', 'a new file; nothing is overwritten')
     .action(
       command(terminal, async (run, path) => {
-        const { config, db, record } = await run.open()
-        const { databaseUrl, rootKeyFile } = config
-        if (databaseUrl.engine === 'postgres') {
-          throw new CommandError(
-            'PostgreSQL has its own tools for this: pg_dump, or a base backup with its log',
-          )
-        }
+        const admin = await run.open()
+        const { installation, config, clock } = admin
         const file = resolve(run.workingDirectory, path)
-        const bytes = await backupDatabase(
-          databaseUrl.file,
-          file,
-          run.now(),
-          progressOf(run, databaseUrl.file),
-        )
-        const entry = run.entry('database_backed_up', { detail: { file, bytes } })
-        await insertAuditEntries(db, [entry]).catch((error: unknown) => {
-          throw new CommandError(
-            `${file} is complete and may be used, but the audit trail does not tell of it: ${describeError(error)}`,
-          )
-        })
+        const onProgress = progressOf(run, backupSource(admin))
+        const { source, bytes } = await backUp(admin, file, { onProgress, describeError })
+        const { issuer, root_key_id } = installation
         return {
           text: [
-            `Copied ${databaseUrl.file} to ${file} (${formatBytes(bytes)}).`,
-            `The root key is not in it, and without it the copy is of no use: keep ${rootKeyFile} in another place.`,
+            `Copied ${source} to ${file} (${formatBytes(bytes)}).`,
+            `The root key is not in it, and without it the copy is of no use: keep ${config.rootKeyFile} in another place.`,
           ].join('\n'),
-          json: { file, bytes, issuer: record.issuer, root_key_id: record.root_key_id, made_at: run.now() },
+          json: { file, bytes, issuer, root_key_id, made_at: clock.now() },
         }
       }),
     )
 }
 
-async function status({ config, now }: Run) {
-  const { databaseUrl } = config()
-  const place = describeDatabaseUrl(databaseUrl)
-  if (databaseUrl.engine === 'sqlite' && !existsSync(databaseUrl.file)) {
-    throw new CommandError(
-      `there is no database at ${place}: \`mintmark db migrate\` makes one, or set MINTMARK_HOME`,
-    )
-  }
-  const database = openDatabase(databaseUrl, { ...databaseOptions(config()), isPatient: true })
-  try {
-    const { applied, pending, isTooNew } = await schemaStatus(database)
-    const record = applied.length === 0 ? undefined : await findInstallation(database)
-    const counts = record && !isTooNew && pending.length === 0 ? await countRows(database) : undefined
-    const bytes = databaseUrl.engine === 'sqlite' ? sizeOf(databaseUrl.file) : undefined
-    const schema = isTooNew ? 'too_new' : pending.length > 0 ? 'pending' : 'current'
-    return {
-      text: facts({
-        database: place,
-        size: bytes === undefined ? undefined : formatBytes(bytes),
-        schema: schemaSentence(schema, pending),
-        issuer: record?.issuer,
-        'made on': formatTime(record?.created_at ?? null),
-        'moved away on': formatTime(record?.moved_at ?? null),
-        'root key': record?.root_key_id,
-        'keys rotate every': durationOf(record?.key_rotation_seconds),
-        'JWKS max-age': durationOf(record?.jwks_max_age_seconds),
-        'clock skew': durationOf(record?.clock_skew_seconds),
-        holds:
-          counts &&
-          [
-            counted(counts.users, 'user'),
-            counted(counts.clients, 'client'),
-            counted(counts.resources, 'resource'),
-          ].join(', '),
-      }),
-      json: {
-        database: place,
-        engine: database.engine,
-        bytes,
-        schema,
-        applied,
-        pending,
-        ...record,
-        ...counts,
-        checked_at: now(),
-      },
-    }
-  } finally {
-    await database.close()
+async function status({ config, clock }: Run) {
+  const { place, engine, bytes, schema, applied, pending, record, counts } = await databaseStatus(config())
+  return {
+    text: facts({
+      database: place,
+      size: bytes === undefined ? undefined : formatBytes(bytes),
+      schema: schemaSentence(schema, pending),
+      issuer: record?.issuer,
+      'made on': formatTime(record?.created_at ?? null),
+      'moved away on': formatTime(record?.moved_at ?? null),
+      'root key': record?.root_key_id,
+      'keys rotate every': durationOf(record?.key_rotation_seconds),
+      'JWKS max-age': durationOf(record?.jwks_max_age_seconds),
+      'clock skew': durationOf(record?.clock_skew_seconds),
+      holds:
+        counts &&
+        [
+          counted(counts.users, 'user'),
+          counted(counts.clients, 'client'),
+          counted(counts.resources, 'resource'),
+        ].join(', '),
+    }),
+    json: {
+      database: place,
+      engine,
+      bytes,
+      schema,
+      applied,
+      pending,
+      ...record,
+      ...counts,
+      checked_at: clock.now(),
+    },
   }
 }
 
-function schemaSentence(schema: 'too_new' | 'pending' | 'current', pending: readonly string[]): string {
+function schemaSentence(schema: DatabaseStatus['schema'], pending: readonly string[]): string {
   if (schema === 'too_new') return 'made by a newer Mintmark that this one cannot serve: upgrade this one'
   if (schema === 'current') return 'up to date'
   return `lacks ${pending.join(', ')}: \`mintmark db migrate\` brings it up to date`
@@ -182,12 +148,6 @@ function schemaSentence(schema: 'too_new' | 'pending' | 'current', pending: read
 
 function durationOf(seconds: number | null | undefined): string | undefined {
   return seconds === null || seconds === undefined ? undefined : formatDuration(seconds)
-}
-
-/** With the log beside it. */
-function sizeOf(file: string): number {
-  const log = `${file}-wal`
-  return statSync(file).size + (existsSync(log) ? statSync(log).size : 0)
 }
 
 const bytesWorthProgress = 256 * 2 ** 20

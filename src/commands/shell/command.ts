@@ -1,13 +1,14 @@
 import { userInfo } from 'node:os'
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import type { Logger } from 'pino'
 import { readPulse } from '../../../db/installation/pulse.ts'
 import type { NewAuditEntry } from '../../../db/writer.ts'
+import { adminOf, type Admin } from '../../admin/admin.ts'
 import { databaseClock, type Clock } from '../../clock.ts'
 import { loadConfig, type Config } from '../../config/load.ts'
 import { openInstallation, type Installation, type OpenOptions } from '../../installation/open.ts'
 import { auditEntry, type AuditEvent, type AuditFacts } from '../../record/audit-trail.ts'
-import { openLog } from '../../record/log.ts'
+import { nameOf, type Actor } from '../../record/actor.ts'
+import { openLog, type Log } from '../../record/log.ts'
 import { describeError, isClosedPipe, UsageError } from './failures.ts'
 import { printAnswer, type Answer } from './output.ts'
 import type { OnSignal } from './signals.ts'
@@ -15,32 +16,32 @@ import type { OnSignal } from './signals.ts'
 /*
  * How a command is written.
  *
- * One file in this folder for each noun (`client.ts`), and one line for it in `command-line.ts`. The file exports
+ * A command translates: words and options into the arguments of an act, and the act's outcome into text. What may be done,
+ * and what its document says, stands in `src/admin/`; nothing here reads or writes the database.
+ *
+ * One folder for each noun (`client/`), and one line for it in `command-line.ts`. Its file exports
  * `clientCommands(program, terminal)`, which adds the noun to the program, and to the noun a verb for each thing to do:
  *
  *   const client = program.command('client').description('apps that ask for tokens')
  *   verb(client, 'enable', 'let a disabled client ask for tokens again', ['mintmark client enable web'])
  *     .argument('<client_id>')
  *     .action(
- *       command(terminal, async ({ open, entry }, id) => {
- *         const { db } = await open()
- *         const enabled = entry('client_enabled', { clientId: id })
- *         if (!(await enableClient(audited(db, enabled), id))) throw new CommandError(`there is no client ${id}`)
- *         return { text: `Enabled the client ${id}.`, json: { client_id: id } }
+ *       command(terminal, async ({ open }, id) => {
+ *         const client = await enableClient(await open(), id)
+ *         return { text: `Enabled the client ${id}.`, json: describeClient(client) }
  *       }),
  *     )
  *
- * - `open()` opens the installation as it is: it creates nothing, says which absolute path is missing, and refuses
- *   another issuer, a newer schema and a wrong root key. It is closed after the answer has been printed.
- *   `config()` alone opens nothing.
+ * - `open()` opens the installation as it is, and gives the `Admin` that acts are passed. It creates nothing, says which
+ *   absolute path is missing, and refuses another issuer, a newer schema and a wrong root key. The installation is closed
+ *   after the answer has been printed. `config()` alone opens nothing.
  * - The function returns its answer: `text` for people, and `json`, the one document on stdout with --json. Both say
  *   what was done. A list is `rows`, printed as they come. A command that prints by itself (serve) returns nothing.
  * - Whatever else there is to say goes to stderr: `note` for what one should know and for progress, `confirm` (in
  *   prompt.ts) to ask, `log` for what the log of a server would tell.
- * - Whatever changes what somebody may do is written with its `entry` of the audit trail: `audited(db, entry(…))`. What ends
- *   sessions also leaves its line in the log (`logRevocation`), from which a restored backup learns of it.
- * - What was typed wrongly is a `UsageError` (exit 2), what cannot be done a `CommandError` (exit 1). Their message is a
- *   sentence without its capital and full stop, and says what to do. Any other error is a fault of ours.
+ * - What was typed wrongly is a `UsageError` (exit 2). What cannot be done is the act's `Refusal`, or a `CommandError` where
+ *   only a command can find out (exit 1). Their text is a sentence without its capital and full stop, and says what to do.
+ *   Any other error is a fault of ours.
  * - Nothing secret is ever printed, but a new client secret, once. Names in JSON are those of the RFCs; times there
  *   are seconds since the epoch.
  */
@@ -67,13 +68,13 @@ export interface Run extends Terminal {
   /** Reads the settings; throws `ConfigError`. */
   readonly config: () => Config
   /** Opens the installation, which must exist, unless it may be made. */
-  readonly open: (
-    options?: Omit<OpenOptions, 'isPatient'>,
-  ) => Promise<Installation & { readonly config: Config }>
+  readonly open: (options?: Omit<OpenOptions, 'isPatient'>) => Promise<Admin & Installation>
+  /** Who runs the command, as the audit trail names it. */
+  readonly actor: Actor
   /** An entry of the audit trail about this command, for `audited`. */
   readonly entry: (event: AuditEvent, facts?: EntryFacts) => NewAuditEntry
   /** JSON lines on stderr, like the server's. */
-  readonly log: Logger
+  readonly log: Log
   /** Says on stderr what is not the answer. */
   readonly note: (text: string) => void
 }
@@ -125,10 +126,13 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
   // By the clock of the database, once it is open: what is written is compared with what the servers write.
   const clock = databaseClock(terminal.clock)
   const { now } = clock
+  const log = openLog('info', terminal.stderr)
+  const actor: Actor = { kind: 'command', user: userName() }
   return {
     ...terminal,
     clock,
     now,
+    actor,
     config,
     open: async (options = { mayCreate: false }) => {
       const settings = config()
@@ -140,10 +144,10 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
       const askedAt = clock.steady()
       const { clock_ms } = await readPulse(installation.db)
       if (clock_ms !== null) clock.adjust(clock_ms / 1000, askedAt)
-      return { ...installation, config: settings }
+      return { ...installation, ...adminOf(installation, { config: settings, clock, log, actor }) }
     },
-    entry: (event, facts) => auditEntry({ at: now(), event, actor: `command ${userName()}`, ...facts }),
-    log: openLog('info', terminal.stderr),
+    entry: (event, facts) => auditEntry({ at: now(), event, actor: nameOf(actor), ...facts }),
+    log,
     note,
   }
 }

@@ -1,7 +1,7 @@
 import { PostgresUnavailable } from '../../../db/engines/postgres-errors.ts'
-import { OAuthError, ConfigError } from '../../errors.ts'
+import { ConfigError, OAuthError, Refusal } from '../../errors.ts'
 
-/** It cannot be done; the message says why, and what to do. */
+/** It cannot be done by this command; the message says why, and what to do. What nobody could do is a `Refusal`. */
 export class CommandError extends Error {
   override readonly name: string = 'CommandError'
 }
@@ -55,6 +55,7 @@ const sentences: ReadonlyMap<string, string> = new Map([
 /** One or more lines about an error, for stderr. Never a stack trace; that of an unexpected error is for `debug`. */
 export function describeError(error: unknown, isDebug = false): string {
   if (error instanceof CommandError || error instanceof ConfigError) return error.message
+  if (error instanceof Refusal) return describeRefusal(error)
   if (error instanceof PostgresUnavailable) return error.message
   if (error instanceof OAuthError) return causeOf(error)
   if (!(error instanceof Error)) return `unexpected: ${String(error)}`
@@ -66,6 +67,10 @@ export function describeError(error: unknown, isDebug = false): string {
   }
   if (isDebug) return `unexpected: ${error.stack ?? error.message}`
   return `unexpected: ${error.message} (MINTMARK_LOG_LEVEL=debug shows where)`
+}
+
+function describeRefusal({ text, advice }: Refusal): string {
+  return advice === undefined ? text : `${text}: ${advice}`
 }
 
 /** SQLite's extended codes begin with the plain one: `SQLITE_BUSY_SNAPSHOT`. */
