@@ -3,6 +3,7 @@ import { findResource, listResources } from '../../db/clients/resources.ts'
 import type { Database } from '../../db/database.ts'
 import { readRevision } from '../../db/installation/installation.ts'
 import type { ClientTable, ResourceTable } from '../../db/schema.ts'
+import { itemsOf } from '../values/list.ts'
 import { openKnownClients } from './known-clients.ts'
 
 export type Client = ClientTable
@@ -11,7 +12,8 @@ export type Resource = ResourceTable
 /** Clients and resources in memory, so that a request does not read them. `follow` keeps them at most a second old. */
 export interface Registry {
   findClient(id: string): Promise<Client | undefined>
-  findResource(uri: string): Promise<Resource | undefined>
+  /** The resources of a list that there are, in its order. Their URIs are separated by spaces. */
+  findResources(uris: string): Promise<readonly Resource[]>
   listResources(): Promise<readonly Resource[]>
   /** All scopes that some resource knows, sorted. */
   listScopes(): Promise<readonly string[]>
@@ -27,16 +29,16 @@ const entriesMax = 10_000
 export function openRegistry(db: Database): Registry {
   let revision: number | undefined
   const clients = openKnownClients(db)
-  const resources = lookup((uri: string) => findResource(db, uri))
+  const resources = lookup((uris: string) => readResources(db, uris))
   const lists = lookup(async (_: 'all') => listResources(db))
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
   const origins = lookup(async (_: 'all') => listClientOrigins(db))
   return {
     findClient: clients.find,
-    findResource: resources.find,
-    listResources: async () => (await lists.find('all')) ?? [],
-    listScopes: async () => (await scopes.find('all')) ?? [],
-    listOrigins: async () => (await origins.find('all')) ?? new Set(),
+    findResources: resources.find,
+    listResources: () => lists.find('all'),
+    listScopes: () => scopes.find('all'),
+    listOrigins: () => origins.find('all'),
     follow: async () => {
       const current = await readRevision(db)
       if (current === revision) return false
@@ -51,26 +53,35 @@ export function openRegistry(db: Database): Registry {
   }
 }
 
+async function readResources(db: Database, uris: string): Promise<readonly Resource[]> {
+  const resources: Resource[] = []
+  for (const uri of itemsOf(uris)) {
+    const resource = await findResource(db, uri)
+    if (resource) resources.push(resource)
+  }
+  return resources
+}
+
 function scopesOf(resources: readonly Resource[]): readonly string[] {
   const scopes = resources.flatMap(resource => resource.scope.split(' ')).filter(scope => scope !== '')
   return [...new Set(scopes)].sort()
 }
 
-function lookup<Key extends string, Row>(read: (key: Key) => Promise<Row | undefined>) {
-  let rows = new Map<Key, Row | undefined>()
+function lookup<Key extends string, Found extends object>(read: (key: Key) => Promise<Found>) {
+  let known = new Map<Key, Found>()
   return {
-    find: async (key: Key): Promise<Row | undefined> => {
-      const found = rows.get(key)
-      if (found !== undefined || rows.has(key)) return found
-      const readInto = rows
-      const row = await read(key)
-      // What was read before a change, and arrives after it, lands in the map that was thrown away.
-      if (readInto.size >= entriesMax) readInto.clear()
-      readInto.set(key, row)
-      return row
+    find: async (key: Key): Promise<Found> => {
+      const own = known
+      const earlier = own.get(key)
+      if (earlier) return earlier
+      const found = await read(key)
+      // Anything read before a change, and arriving after it, lands in the map that was thrown away.
+      if (own.size >= entriesMax) own.clear()
+      own.set(key, found)
+      return found
     },
     forget: () => {
-      rows = new Map()
+      known = new Map()
     },
   }
 }

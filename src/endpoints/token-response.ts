@@ -10,13 +10,16 @@ export async function tokenResponse(ctx: Context, { client, confirmation }: Toke
   const lifetime = Math.min(target.accessTokenSeconds, expiresAt - now)
   // The session may have ended by the clock while the request was answered.
   const leftUntil = (end: number) => Math.max(0, end - now)
-  const { audience, scope, hasStatus } = target
   const facts = {
-    ...granted,
+    subject: granted.subject,
     clientId: client.id,
-    audience,
-    scope,
-    statusPosition: hasStatus ? granted.statusPosition : undefined,
+    sessionId: granted.sessionId,
+    audience: target.audience,
+    scope: target.scope,
+    authTime: granted.authTime,
+    amr: granted.amr,
+    roles: granted.roles,
+    statusPosition: target.hasStatus ? granted.statusPosition : undefined,
     cnf: confirmation?.cnf,
   }
   const claims = accessTokenClaims(ctx.config.issuer, facts, now, lifetime)
@@ -24,12 +27,11 @@ export async function tokenResponse(ctx: Context, { client, confirmation }: Toke
     access_token: await ctx.keys.sign('at+jwt', target.alg, claims),
     token_type: confirmation?.tokenType ?? 'Bearer',
     expires_in: Math.max(0, lifetime),
-    ...(target.scope === '' ? {} : { scope: target.scope }),
-    ...(refresh && {
-      refresh_token: refresh.token,
-      refresh_token_timeout: leftUntil(expiresAt),
-      authorization_expires_in: leftUntil(refresh.absoluteExpiresAt),
-    }),
-    ...(deviceToken !== undefined && { device_token: deviceToken }),
+    // JSON leaves out what is undefined.
+    scope: target.scope || undefined,
+    refresh_token: refresh?.token,
+    refresh_token_timeout: refresh && leftUntil(expiresAt),
+    authorization_expires_in: refresh && leftUntil(refresh.absoluteExpiresAt),
+    device_token: deviceToken,
   }
 }

@@ -80,7 +80,8 @@ async function refresh(
   throw unavailable('a session was moved by other requests each time it was judged')
 }
 
-function rotationOf(ctx: Context, { client, caller, resources, ...presented }: Presented): Rotation {
+function rotationOf(ctx: Context, presented: Presented): Rotation {
+  const { client } = presented
   const now = ctx.now()
   return {
     sessionId: presented.sessionId,
@@ -91,8 +92,8 @@ function rotationOf(ctx: Context, { client, caller, resources, ...presented }: P
     now,
     idleExpiresAt: now + idleSeconds(ctx, client),
     retrySeconds: retrySeconds(ctx, client),
-    resources: resources.map(({ uri }) => ` ${uri} `).join(''),
+    resources: presented.resources.map(({ uri }) => ` ${uri} `).join(''),
     mayCoalesce: client.refresh_policy !== 'strict',
-    address: caller.address,
+    address: presented.caller.address,
   }
 }

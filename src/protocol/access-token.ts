@@ -40,12 +40,13 @@ export function accessTokenClaims(
     iat: now,
     jti: randomUUID(),
     client_id: facts.clientId,
-    ...(facts.scope === '' ? {} : { scope: facts.scope }),
+    // JSON leaves out what is undefined.
+    scope: facts.scope || undefined,
     sid: formatUuid(facts.sessionId),
     auth_time: facts.authTime,
-    ...(facts.amr === '' ? {} : { amr: facts.amr.split(' ') }),
-    ...(facts.roles === '' ? {} : { roles: facts.roles.split(' ') }),
-    ...(facts.statusPosition === undefined ? {} : { status: statusClaim(issuer, facts.statusPosition) }),
-    ...(facts.cnf && { cnf: facts.cnf }),
+    amr: facts.amr === '' ? undefined : facts.amr.split(' '),
+    roles: facts.roles === '' ? undefined : facts.roles.split(' '),
+    status: facts.statusPosition === undefined ? undefined : statusClaim(issuer, facts.statusPosition),
+    cnf: facts.cnf,
   }
 }

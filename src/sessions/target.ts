@@ -32,14 +32,9 @@ export interface Authorization {
  * something asks for them before, so that nothing can fail afterwards.
  */
 export async function resourcesOf({ registry }: Context, client: Client): Promise<readonly Resource[]> {
-  const uris = itemsOf(client.resources)
-  const found: Resource[] = []
-  for (const uri of uris) {
-    const resource = await registry.findResource(uri)
-    if (resource) found.push(resource)
-  }
-  if (uris.length > 0 && found.length === 0) throw badTarget()
-  return found
+  const resources = await registry.findResources(client.resources)
+  if (client.resources !== '' && resources.length === 0) throw badTarget()
+  return resources
 }
 
 /**
@@ -63,18 +58,19 @@ export function targetOf(
 
   const askedText = form.get('scope')
   const asked = askedText === undefined ? undefined : parseScope(askedText)
-  // Likewise a scope.
-  const granted = itemsOf(authorization.scope).filter(scope => itemsOf(client.scope).includes(scope))
-  const resource = chosen(candidates, asked ?? granted)
+  // The same holds for a scope.
+  const ofClient = itemsOf(client.scope)
+  const granted = itemsOf(authorization.scope).filter(scope => ofClient.includes(scope))
+  const resource = choose(candidates, asked ?? granted)
 
   const known = resource ? itemsOf(resource.scope) : granted
-  const scope = asked ?? granted.filter(item => known.includes(item))
-  if (!scope.every(item => granted.includes(item) && known.includes(item))) {
+  const available = granted.filter(scope => known.includes(scope))
+  if (asked && !asked.every(scope => available.includes(scope))) {
     throw new OAuthError('invalid_scope', 'a requested scope is not granted to this client for this resource')
   }
   return {
     audience: resource?.uri ?? config.issuer,
-    scope: scope.join(' '),
+    scope: (asked ?? available).join(' '),
     alg: resource?.previous_alg ?? resource?.alg ?? defaultAlg,
     accessTokenSeconds: resource?.access_token_seconds ?? config.accessTokenSeconds,
     hasStatus: resource?.has_status !== 0,
@@ -82,10 +78,11 @@ export function targetOf(
 }
 
 /**
- * The first resource that knows all of the scopes, or else any of them, or else the first. What was asked for at the log-in
- * is what was granted at a refresh: so that is for the same resource.
+ * The first resource that knows all of the scopes, or else any of them, or else the first. A refresh asks for the scopes that
+ * the log-in was granted, so it is for the same resource.
  */
-function chosen(resources: readonly Resource[], scopes: readonly string[]): Resource | undefined {
+function choose(resources: readonly Resource[], scopes: readonly string[]): Resource | undefined {
+  if (resources.length < 2) return resources[0]
   const knows = (resource: Resource) => (scope: string) => itemsOf(resource.scope).includes(scope)
   return (
     resources.find(resource => scopes.every(knows(resource))) ??
