@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { startPostgres, type Cluster, type Ending } from '../test/postgres.ts'
+import { startPostgres, type Cluster, type Ending } from '../test/helpers/postgres.ts'
 import { startMintmark, type Mintmark, type MintmarkOptions } from './mintmark.ts'
 
 /** As a careful administrator would have it. */

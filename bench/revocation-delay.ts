@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
 import { BearerError, createVerifier } from '../src/resource-server/verifier.ts'
-import { freePort } from '../test/free-port.ts'
+import { freePort } from '../test/helpers/free-port.ts'
 import { basic, password, resource, startMintmark, username } from './mintmark.ts'
 
 /*

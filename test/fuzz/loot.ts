@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { sealRefreshToken } from '../../src/protocol/refresh-token.ts'
-import { bytesOf, written } from '../refresh-tokens.ts'
+import { bytesOf, written } from '../helpers/refresh-tokens.ts'
 
 /** What an attacker may have got hold of: all of it is true, and none of it may do more than it should. */
 export interface Loot {

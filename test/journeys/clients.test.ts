@@ -10,9 +10,9 @@ import express from 'express'
 import * as oauth from 'oauth4webapi'
 import t, { type Test } from 'tap'
 import { resourceServer } from '../../src/resource-server/connect.ts'
-import { testCertificate } from '../certificates.ts'
-import { commandLine } from '../cli.ts'
-import { besideEnv, startServer } from '../helper.ts'
+import { testCertificate } from '../helpers/certificates.ts'
+import { commandLine } from '../helpers/cli.ts'
+import { besideEnv, startServer } from '../helpers/server.ts'
 
 const root = join(import.meta.dirname, '../..')
 const text = readFileSync(join(root, 'docs/clients.md'), 'utf8')

@@ -2,8 +2,8 @@ import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify, type JWTVerifyGet
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import t, { type Test } from 'tap'
-import { freePort } from '../free-port.ts'
-import { startServer } from '../helper.ts'
+import { freePort } from '../helpers/free-port.ts'
+import { startServer } from '../helpers/server.ts'
 
 const api = 'https://api.example'
 const old = 'https://old.example'

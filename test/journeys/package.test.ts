@@ -5,8 +5,8 @@ import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'no
 import { dirname, join } from 'node:path'
 import { publint } from 'publint'
 import t from 'tap'
-import { freePort } from '../free-port.ts'
-import { compiler, install, pack, run } from '../packed.ts'
+import { freePort } from '../helpers/free-port.ts'
+import { compiler, install, pack, run } from '../helpers/packed.ts'
 
 const root = join(import.meta.dirname, '../..')
 const packed = pack()

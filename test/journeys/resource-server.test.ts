@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { commandLine, mainFile } from '../cli.ts'
-import { freePort } from '../free-port.ts'
-import { compiler, run } from '../packed.ts'
+import { commandLine, mainFile } from '../helpers/cli.ts'
+import { freePort } from '../helpers/free-port.ts'
+import { compiler, run } from '../helpers/packed.ts'
 
 const root = join(import.meta.dirname, '../..')
 const modules = join(root, 'node_modules')

@@ -1,8 +1,8 @@
-import { forEachEngine } from '../engines.ts'
+import { forEachEngine } from '../helpers/engines.ts'
 import t from 'tap'
-import { surviveCrashes } from '../crashes.ts'
-import { startFleet } from '../fleet.ts'
-import { raceForSuccessors, raceRevocations } from '../races.ts'
+import { surviveCrashes } from '../helpers/crashes.ts'
+import { startFleet } from '../helpers/fleet.ts'
+import { raceForSuccessors, raceRevocations } from '../helpers/races.ts'
 
 await forEachEngine(
   t,

@@ -6,14 +6,14 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 
 /*
- * Every test of a whole server, on PostgreSQL: each day most of them run on SQLite alone, and those about races and crashes
- * on both.
+ * Every test of a whole server, on PostgreSQL. Most of them run on SQLite alone each day, and those about races and
+ * crashes on both.
  */
 const directory = join(import.meta.dirname, '..')
+const folders = ['fuzz', 'postgres', 'processes', 'server']
 
-for (const file of readdirSync(directory).sort()) {
-  if (!file.endsWith('.test.ts')) continue
-  if (!/'\.\/(helper|records)\.ts'/.test(readFileSync(join(directory, file), 'utf8'))) continue
+for (const file of folders.flatMap(testFiles)) {
+  if (!/'\.\.\/helpers\/(server|records)\.ts'/.test(readFileSync(join(directory, file), 'utf8'))) continue
   t.test(`${file} is the same on PostgreSQL`, async t => {
     const child = spawn(process.execPath, [join(directory, file)], {
       cwd: join(directory, '..'),
@@ -27,4 +27,11 @@ for (const file of readdirSync(directory).sort()) {
     t.strictSame([child.exitCode, failures], [0, []])
     t.ok(passed > 0, `${passed} assertions`)
   })
+}
+
+function testFiles(folder: string): string[] {
+  return readdirSync(join(directory, folder))
+    .filter(name => name.endsWith('.test.ts'))
+    .map(name => join(folder, name))
+    .sort()
 }

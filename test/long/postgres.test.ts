@@ -3,9 +3,9 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { openDatabase } from '../../db/open-database.ts'
 import { rotateSession } from '../../db/sessions/rotations.ts'
-import { startFleet } from '../fleet.ts'
-import { sessionUpdates, startPostgres } from '../postgres.ts'
-import { addSessions, beginSession, madeAt, rotationOf, seed } from '../records.ts'
+import { startFleet } from '../helpers/fleet.ts'
+import { sessionUpdates, startPostgres } from '../helpers/postgres.ts'
+import { addSessions, beginSession, madeAt, rotationOf, seed } from '../helpers/records.ts'
 
 t.test(
   'PostgreSQL is stopped for ten seconds, five times: nobody is refused, and nothing is lost (1, 9)',

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { forEachEngine } from '../engines.ts'
+import { forEachEngine } from '../helpers/engines.ts'
 import { liveThrough } from '../model/stories.ts'
 
 await forEachEngine(

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeProtectedHeader } from 'jose'
 import t from 'tap'
-import { commandLine } from '../cli.ts'
-import { freePort } from '../free-port.ts'
+import { commandLine } from '../helpers/cli.ts'
+import { freePort } from '../helpers/free-port.ts'
 import {
   algs,
   audienceOf,
@@ -12,7 +12,7 @@ import {
   matrix,
   snippets,
   type LibraryVerifier,
-} from '../library-verifiers.ts'
+} from '../helpers/library-verifiers.ts'
 
 /** How often each ring must have rotated by itself. */
 const rotationsWanted = Number(process.env['TEST_ROTATIONS'] ?? 4)

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import type { Test } from 'tap'
 import { findSession } from '../../db/sessions/sessions.ts'
 import { sweepSessions } from '../../db/sessions/sweeper.ts'
-import { sharedCluster, type EngineEnv } from '../engines.ts'
+import { sharedCluster, type EngineEnv } from '../helpers/engines.ts'
 import { endings, endStep, logInStep, raceStep, raisingEndings } from './endings.ts'
 import {
   deliverStep,

@@ -17,7 +17,7 @@ import { openStanding } from '../../src/installation/standing.ts'
 import { makeRootKeyFile } from '../../src/keys/root/root-key-file.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { openContext } from '../../src/server.ts'
-import type { EngineEnv } from '../engines.ts'
+import type { EngineEnv } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 
 export const startedAt = 1_900_000_000

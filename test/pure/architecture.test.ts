@@ -1,0 +1,197 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+
+const root = join(import.meta.dirname, '../..')
+
+interface Source {
+  readonly path: string
+  readonly text: string
+  /** Without comments, and with empty strings. */
+  readonly code: string
+}
+
+const sources: readonly Source[] = ['src', 'db'].flatMap(folder =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts'))
+    .map(file => {
+      const path = join(folder, file).replaceAll('\\', '/')
+      const text = readFileSync(join(root, path), 'utf8')
+      return { path, text, code: withoutStrings(withoutComments(text)) }
+    }),
+)
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[^]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1')
+}
+
+function withoutStrings(text: string): string {
+  return text.replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g, "''")
+}
+
+/** What stands in some files only. Looked for in the text with its strings, where imports name their module. */
+const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
+  [/from '(kysely|better-sqlite3|pg)'/, /^db\//, 'all SQL is in db/'],
+  [/from '(\.\.\/)+src\//, /^src\//, 'db/ does not depend on src/'],
+  [/from 'jose'/, /^src\/keys\//, 'all signing and verifying is in src/keys/'],
+  [
+    /\b(create(Sign|Verify|Cipheriv|Decipheriv|PrivateKey)|generateKeyPair|hkdf)/,
+    /^src\/keys\//,
+    'so is encrypting',
+  ],
+  [/^import (?!type )[^']*from 'node:http'/m, /^$/, 'a start has no time for it'],
+  [/^import (?!type )[^']*from '\.\.\/server\.ts'/m, /^$/, 'and other commands none for the server'],
+  [/\bcreateHmac\b/, /^$/, 'hmacSha256 is ten times as fast with a key that is used again'],
+  [
+    /from '(fastify|@fastify\/.*)'/,
+    /^src\/(app|server|context|record\/log|jobs\/metrics)\.ts$|^src\/(http|endpoints|commands)\//,
+    'only an endpoint knows HTTP',
+  ],
+  [
+    /^import (?!type )[^']*from 'fastify'/m,
+    /^src\/(app|jobs\/metrics)\.ts$/,
+    'only the two listeners make one',
+  ],
+  [/^import (?!type )[^']*from '@fastify\/.*'/m, /^src\/\w+\/face\.ts$/, 'plugins are of a face'],
+  [
+    /^import \{ (pino|[^}]*, pino)\b[^']*from 'pino'/m,
+    /^src\/record\/log\.ts$/,
+    'every log is without secrets',
+  ],
+  [
+    /from '\.\.\/(?!errors\.ts|protocol\/|values\/)\w/,
+    /^(?!src\/config\/)/,
+    'settings are read before there is anything else',
+  ],
+  [/process\.(env|argv|cwd)/, /^src\/main\.ts$/, 'the environment is read once'],
+  [/Date\.now|new Date\(\)/, /^src\/clock\.ts$/, 'time comes from a clock'],
+  [
+    /set(Interval|Timeout)\b/,
+    /^src\/(clock|jobs\/jobs|pause)\.ts$|^db\/(engines\/(sqlite|postgres)|installation\/migrate)\.ts$/,
+    'all timers are in jobs.ts',
+  ],
+  [/console\.|process\.std/, /^src\/(main\.ts$|commands\/)/, 'only the command line prints'],
+  [/: any\b|<any>|as any\b/, /^db\/installation\/(migrations\/|migrate\.ts$)/, 'a value has a type'],
+  [
+    /^(export )?(abstract )?class (?!\w+ extends \w*Error)/m,
+    /^db\/engines\/sqlite\.ts$/,
+    'functions and data, no classes',
+  ],
+]
+
+/** What stands nowhere in some files. Looked for in the code alone. */
+const absences: [absent: RegExp, inFiles: RegExp, why: string][] = [
+  [
+    /\b(await|async|Promise)\b/,
+    /^src\/(protocol|values)\//,
+    'protocol/ and values/ are pure: they wait for nothing',
+  ],
+  [/\bexport default\b/, /./, 'what is imported has a name'],
+  [/[\w)\]]!(?=[.,;)\]}\s[]|$)/m, /./, 'what may be undefined is looked at'],
+]
+
+/** Runs in other people's programs. Has rules of its own, below. */
+const kit = /^src\/resource-server\//
+
+t.test('everything has its place', async t => {
+  for (const [found, onlyIn, why] of places) {
+    const astray = sources.filter(
+      ({ path, text }) => found.test(withoutComments(text)) && !onlyIn.test(path) && !kit.test(path),
+    )
+    t.strictSame(paths(astray), [], why)
+  }
+  for (const [absent, inFiles, why] of absences) {
+    t.strictSame(paths(sources.filter(({ path, code }) => inFiles.test(path) && absent.test(code))), [], why)
+  }
+})
+
+t.test('protocol/ and values/ are pure: they import nothing that is not', async t => {
+  const allowed = /^(node:(buffer|crypto|net|zlib)|\.\.\/errors\.ts|\.\.\/values\/[\w-]+\.ts|\.\/[\w-]+\.ts)$/
+  for (const { path, text } of sources.filter(({ path }) => /^src\/(protocol|values)\//.test(path))) {
+    const imports = [...text.matchAll(/from '([^']*)'/g)].map(match => match[1] ?? '')
+    t.strictSame(
+      imports.filter(name => !allowed.test(name)),
+      [],
+      path,
+    )
+  }
+})
+
+t.test('the kit for resource servers needs jose alone, and the server does not need it', async t => {
+  const allowed =
+    /^(jose|node:\w+|\.\/[\w-]+\.ts|\.\.\/protocol\/(status-list|normal-url|media-type)\.ts|\.\.\/values\/networks\.ts)$/
+  for (const { path, text } of sources) {
+    const imports = [...text.matchAll(/^(?:import|export) (?!type ).* from '([^']*)'/gm)].map(
+      match => match[1] ?? '',
+    )
+    const astray = kit.test(path)
+      ? imports.filter(name => !allowed.test(name))
+      : imports.filter(name => name.includes('resource-server'))
+    t.strictSame(astray, [], path)
+  }
+})
+
+t.test('a migration imports nothing but types', async t => {
+  for (const { path, text } of sources.filter(({ path }) => path.startsWith('db/installation/migrations/'))) {
+    const imports = [...text.matchAll(/^import (.*) from '([^']*)'/gm)]
+    t.strictSame(
+      imports.filter(([, what = '', from]) => !what.startsWith('type ') && from !== 'kysely').map(String),
+      [],
+      path,
+    )
+  }
+})
+
+t.test('files and functions stay small, and names mean something', async t => {
+  for (const { path, text } of sources) {
+    const lines = text.split('\n')
+    // The schema is a list, read one table at a time.
+    t.ok(lines.length <= 301 || path === 'db/schema.ts', `${path} has at most 300 lines`)
+    t.strictSame(
+      lines.filter(line => line.length > 140),
+      [],
+      `${path} has no line that is much too long`,
+    )
+    t.strictSame(longFunctions(lines), [], `${path} has no function of more than 70 lines`)
+    t.notMatch(
+      path,
+      /(^|\/)(index|utils?|helpers?|common|shared|base|misc)(\.ts|\/)/,
+      `${path} says what is in it`,
+    )
+    t.notMatch(text, /\b(TODO|FIXME|XXX)\b/, `${path} is finished`)
+  }
+})
+
+/** Lists that are read from top to bottom, and gain nothing by being cut. */
+const longLists = /function (loadConfig|openSqlite|up|\w+Commands)\(/
+
+/** The first lines of top-level functions that are too long; such end with a `}` in column 1, as they are formatted. */
+function longFunctions(lines: readonly string[]): string[] {
+  const long: string[] = []
+  let first = ''
+  let start = 0
+  lines.forEach((line, i) => {
+    if (/^(export )?((async )?function |const \w+.*=> \{$)/.test(line)) [first, start] = [line, i]
+    else if (/^\}/.test(line) && first !== '') {
+      if (i - start >= 70 && !longLists.test(first)) long.push(first)
+      first = ''
+    }
+  })
+  return long
+}
+
+function paths(found: readonly Source[]): string[] {
+  return found.map(({ path }) => path)
+}
+
+t.test('T-6 every error_description is made of the characters that RFC 6749 §5.2 allows', async t => {
+  const descriptions = sources.flatMap(({ text }) => [
+    ...text.matchAll(
+      /(?:OAuthError\(\s*'\w+',|malformed\()\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`)/g,
+    ),
+  ])
+  t.ok(descriptions.length > 20, 'they are found')
+  for (const [, literal = ''] of descriptions) {
+    t.match(literal.slice(1, -1), /^[\x20\x21\x23-\x5b\x5d-\x7e]{10,}$/, literal)
+  }
+})
