@@ -11,9 +11,7 @@ import {
 import type { Context } from './context.ts'
 import { openErrorSender } from './endpoints/error-sender.ts'
 import { oauthFace } from './endpoints/face.ts'
-import { clientCertGuard } from './http/client-cert.ts'
 import { limitConnections } from './http/connections.ts'
-import { forwardedForReader } from './http/forwarded-for.ts'
 import { inStep } from './http/in-step.ts'
 import {
   bodyLimitBytes,
@@ -23,6 +21,7 @@ import {
   refuseConnect,
 } from './http/malformed-http.ts'
 import { noSchemas } from './http/no-schemas.ts'
+import { proxyFieldsGuard } from './http/proxy-fields.ts'
 import { readTarget } from './http/request-target.ts'
 import { unusedConnections } from './http/unused-connections.ts'
 import { normalAddress } from './values/addresses.ts'
@@ -82,11 +81,9 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
 
 /** Leaves of each request what may be believed, and gives each answer its id. */
 function answerBeginner({ config }: Context): (request: FastifyRequest, reply: FastifyReply) => void {
-  const guardClientCert = clientCertGuard(config)
-  const readForwardedFor = forwardedForReader(config)
+  const guardProxyFields = proxyFieldsGuard(config)
   return ({ raw, id }, reply) => {
-    guardClientCert(raw)
-    readForwardedFor(raw)
+    guardProxyFields(raw)
     reply.header('x-request-id', id)
   }
 }

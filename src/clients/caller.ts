@@ -21,7 +21,7 @@ export interface IncomingRequest {
   readonly headers: {
     readonly authorization?: string | undefined
     readonly forwarded?: string | undefined
-    /** Only from a proxy that is believed: src/http/client-cert.ts takes it out of all other requests. */
+    /** Only from a proxy that is believed: src/http/proxy-fields.ts takes it out of all other requests. */
     readonly 'client-cert'?: string | string[] | undefined
   }
 }

@@ -100,9 +100,9 @@ function corsOptions({ hasAny, isKnown }: Origins): FastifyCorsOptions {
 
 /** Why a request is refused without a look at its body; undefined if it is not. */
 function earlyRefusal(ctx: Context, request: FastifyRequest): OAuthError | undefined {
-  const { is404, query, raw, routeOptions } = request
+  const { is404, query, raw } = request
   const reason = ctx.standing.refusal()
-  if (reason !== undefined && !isAlwaysServed(ctx, routeOptions.url))
+  if (reason !== undefined && !isAlwaysServed(ctx, request.routeOptions.url))
     return unavailable(new Error(reason), 30)
   const refusal = refuseMessage(raw)
   if (refusal) return refusal

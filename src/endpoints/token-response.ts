@@ -10,19 +10,13 @@ export async function tokenResponse(ctx: Context, { client, confirmation }: Toke
   const lifetime = Math.min(target.accessTokenSeconds, expiresAt - now)
   // The session may have ended by the clock while the request was answered.
   const leftUntil = (end: number) => Math.max(0, end - now)
-  const facts = {
-    subject: granted.subject,
+  const claims = accessTokenClaims(granted, {
+    issuer: ctx.config.issuer,
     clientId: client.id,
-    sessionId: granted.sessionId,
-    audience: target.audience,
-    scope: target.scope,
-    authTime: granted.authTime,
-    amr: granted.amr,
-    roles: granted.roles,
-    statusPosition: target.hasStatus ? granted.statusPosition : undefined,
+    now,
+    lifetimeSeconds: lifetime,
     cnf: confirmation?.cnf,
-  }
-  const claims = accessTokenClaims(ctx.config.issuer, facts, now, lifetime)
+  })
   return {
     access_token: await ctx.keys.sign('at+jwt', target.alg, claims),
     token_type: confirmation?.tokenType ?? 'Bearer',

@@ -78,8 +78,8 @@ export function targetOf(
 }
 
 /**
- * The first resource that knows all of the scopes, or else any of them, or else the first. A refresh asks for the scopes that
- * the log-in was granted, so it is for the same resource.
+ * The first resource that knows all of the scopes, or else any of them, or else the first. A refresh asks for the
+ * scopes that the log-in was granted, so it is for the same resource.
  */
 function choose(resources: readonly Resource[], scopes: readonly string[]): Resource | undefined {
   if (resources.length < 2) return resources[0]
