@@ -5,6 +5,7 @@ import { findClient, insertClient } from '../db/clients/clients.ts'
 import { insertResource } from '../db/clients/resources.ts'
 import { insertSession } from '../db/sessions/sessions.ts'
 import { insertUser } from '../db/users/users.ts'
+import { systemClock } from '../src/clock.ts'
 import { loadConfig } from '../src/config/load.ts'
 import { openInstallation } from '../src/installation/open.ts'
 import { makeRootKeyFile } from '../src/keys/root/root-key-file.ts'
@@ -93,7 +94,7 @@ export function startBeside({ settings }: Mintmark, cpu: number): Promise<Child>
 /** A session goes in as a log-in puts it in, but without the password hash that a log-in costs; the others are like it. */
 async function seed(settings: Record<string, string>, sessions: number): Promise<string[]> {
   const config = loadConfig(settings, '.')
-  const { db, rootKeys } = await openInstallation(config, now, { mayCreate: true })
+  const { db, rootKeys } = await openInstallation(config, { ...systemClock(), now }, { mayCreate: true })
   const { currentId: rootKeyId, macKeyOf, pepperOf } = rootKeys
   const passwords = openPasswords({ pepperOf, currentRootKeyId: () => rootKeyId })
   await insertResource(db, {

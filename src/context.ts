@@ -51,8 +51,7 @@ export interface Context {
   readonly audit: AuditTrail
   /** What was done since the start, for the metrics. */
   readonly counts: Counts
+  /** On PostgreSQL that of its server, which all instances share. */
   readonly clock: Clock
-  /** Whole seconds since the epoch; on PostgreSQL by the clock of its server, which all instances share. */
-  readonly now: () => number
   readonly log: FastifyBaseLogger & { readonly flush?: () => void }
 }

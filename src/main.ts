@@ -28,14 +28,15 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
     process.env,
   )
 } else {
-  const onSignal = obeySignals()
+  const clock = systemClock()
+  const onSignal = obeySignals(clock)
   // Loaded only now: an older Node.js would fail on the way here, and not say why.
   const { runCommandLine } = await import('./commands/shell/command-line.ts')
   await runCommandLine(
     {
       env: process.env,
       workingDirectory: process.cwd(),
-      clock: systemClock(),
+      clock,
       stdin: process.stdin,
       stdout: process.stdout,
       stderr: process.stderr,

@@ -19,7 +19,6 @@ import { openKeyRing } from './keys/ring/key-ring.ts'
 import { openBrake } from './load/brake.ts'
 import { openDrain } from './load/drain.ts'
 import { openPressure } from './load/pressure.ts'
-import { pause } from './pause.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { openCounts } from './record/counts.ts'
 import type { Log } from './record/log.ts'
@@ -43,11 +42,11 @@ export interface Server {
 /** Opens everything, makes or migrates the database, and listens. */
 export async function startServer(config: Config, clock: Clock, log: Log): Promise<Server> {
   await refuseTakenAddress(config)
-  const installation = await openInstallation(config, clock.now, { mayCreate: true })
+  const installation = await openInstallation(config, clock, { mayCreate: true })
   try {
     const standing = openStanding({ db: installation.db, clock, log })
     await standing.follow()
-    await reviveByHand(installation.db, installation.record, { now: standing.clock.now, log })
+    await reviveByHand(installation.db, installation.record, { clock: standing.clock, log })
     const unheeded = unheededPolicy(config.keyPolicySet, installation.record)
     if (unheeded) log.warn(`${unheeded.text}: ${unheeded.advice}`)
     const ctx = await openContext(config, installation, standing, log)
@@ -55,7 +54,7 @@ export async function startServer(config: Config, clock: Clock, log: Log): Promi
     const stopJobs = startJobs(ctx)
     try {
       // A start is done in few turns of the event loop: a signal that came meanwhile is obeyed before anybody is served.
-      await pause(0)
+      await clock.pause(0)
       await app.listen({ host: config.host, port: config.port })
     } catch (error) {
       await stopJobs()
@@ -68,8 +67,8 @@ export async function startServer(config: Config, clock: Clock, log: Log): Promi
       url: urlOf(app.server.address() as AddressInfo),
       close: async () => {
         ctx.drain.begin()
-        await pause(config.drainSeconds * 1000)
-        await closeInTime(app)
+        await clock.pause(config.drainSeconds)
+        await closeInTime(app, clock)
         await stopJobs()
         await installation.db.close()
       },
@@ -89,12 +88,12 @@ async function refuseTakenAddress({ host, port }: Config): Promise<void> {
 }
 
 /** How long requests may take that are under way when the server closes, and whoever is connected and asks nothing. */
-const closingMilliseconds = 15_000
+const closingSeconds = 15
 
 /** Closes the server when all is answered, or time is up: Node.js cuts off nobody any more once it closes. */
-async function closeInTime(app: FastifyInstance): Promise<void> {
+async function closeInTime(app: FastifyInstance, clock: Clock): Promise<void> {
   const closed = new AbortController()
-  void pause(closingMilliseconds, closed.signal).then(() => app.server.closeAllConnections())
+  void clock.pause(closingSeconds, closed.signal).then(() => app.server.closeAllConnections())
   await app.close()
   closed.abort()
 }
@@ -112,7 +111,7 @@ export async function untilSignal({ ctx, close }: Server, onSignal: OnSignal): P
 }
 
 /** How long a client's key set may take to arrive. */
-const jwksMilliseconds = 3000
+const jwksSeconds = 3
 
 /** Everything that an endpoint depends on. */
 export async function openContext(
@@ -122,8 +121,7 @@ export async function openContext(
   log: FastifyBaseLogger & Partial<Pick<Log, 'linesLost'>>,
 ): Promise<Context> {
   const { clock } = standing
-  const { now, steady } = clock
-  const keys = await openKeyRing({ db, rootKeys, now, steady, log })
+  const keys = await openKeyRing({ db, rootKeys, clock, log })
   const registry = openRegistry(db)
   const counts = openCounts(log.linesLost)
   return {
@@ -133,23 +131,22 @@ export async function openContext(
     keys,
     registry,
     clientKeys: openClientKeys(
-      { isAllowed: networks(config.jwksUriNetworks), milliseconds: jwksMilliseconds },
-      steady,
+      { isAllowed: networks(config.jwksUriNetworks), seconds: jwksSeconds },
+      clock,
       log,
     ),
     passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
-    lateness: openLateness(steady),
-    pressure: openPressure(),
+    lateness: openLateness(clock),
+    pressure: openPressure(clock),
     drain: openDrain(),
-    brake: openBrake(),
+    brake: openBrake(clock),
     nextStatusPosition: openStatusPositions(db),
-    statusLists: openStatusLists({ config, db, keys, registry, counts, now }),
+    statusLists: openStatusLists({ config, db, keys, registry, counts, clock }),
     standing,
-    throttle: openThrottle({ db, rootKeys, now }),
-    audit: openAuditTrail(db, now),
+    throttle: openThrottle({ db, rootKeys, clock }),
+    audit: openAuditTrail(db, clock),
     counts,
     clock,
-    now,
     log,
   }
 }

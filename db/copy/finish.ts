@@ -15,23 +15,21 @@ import {
   type AnyTable,
 } from './tables.ts'
 
-export interface Moved {
-  /** How many rows each table has, in both databases. */
-  readonly rows: Readonly<Record<string, number>>
-  /** How long nobody could write, in milliseconds. */
-  readonly stoppedMs: number
-}
-
 /**
  * The last part, while nobody else may write: what has changed since, and the small tables. When all is over there, counted
  * and compared, the first database is marked as moved in the same transaction, and refuses every write from then on. On
- * any error nothing has happened, and the servers go on.
+ * any error nothing has happened, and the servers go on. Answers how many rows each table has, in both databases;
+ * `onStop` is told when nobody can write any more.
  */
-export async function moveInstallation(copy: Copy, now: number): Promise<Moved> {
+export async function moveInstallation(
+  copy: Copy,
+  now: number,
+  onStop: () => void = () => {},
+): Promise<Readonly<Record<string, number>>> {
   const { from, to } = copy
   return from.transact(async transaction => {
     await stopWrites(transaction, from.engine)
-    const stoppedAt = performance.now()
+    onStop()
     const [source, target] = [anyTable(transaction), anyTable(to.sql)]
     await drainChanges(copy, source, true)
     for (const { name, isLarge } of copiedTables) {
@@ -40,7 +38,7 @@ export async function moveInstallation(copy: Copy, now: number): Promise<Moved> 
     const rows = await compareCounts(source, target)
     await continueNumbers(to)
     await markMoved(transaction, copy, now)
-    return { rows, stoppedMs: performance.now() - stoppedAt }
+    return rows
   })
 }
 

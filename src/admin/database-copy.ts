@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
 import { beginCopy, cancelCopy, CopyError, findCopy, type Copy } from '../../db/copy/copy.ts'
 import { drainChanges } from '../../db/copy/drain.ts'
-import { moveInstallation, openMoved, type Moved } from '../../db/copy/finish.ts'
+import { moveInstallation, openMoved } from '../../db/copy/finish.ts'
 import { copyLarge, countLarge, verifyLarge } from '../../db/copy/walk.ts'
 import type { Database } from '../../db/database.ts'
 import { findInstallation } from '../../db/installation/installation.ts'
 import { migrate, schemaStatus } from '../../db/installation/migrate.ts'
 import { openDatabase } from '../../db/open-database.ts'
+import type { Clock } from '../clock.ts'
 import { describeDatabaseUrl, type DatabaseUrl } from '../config/database-url.ts'
 import type { Config } from '../config/load.ts'
 import { Refusal } from '../errors.ts'
@@ -19,7 +20,7 @@ const hearsaySeconds = 1.2
 
 /** Who copies, and how it is told. The databases are opened here: neither need be one that can be served. */
 export interface Copying extends Omit<Recorder, 'db'> {
-  readonly clock: Recorder['clock'] & { readonly pause: (seconds: number) => Promise<unknown> }
+  readonly clock: Clock
   readonly config: Config
   /** Told before each part that takes long. */
   readonly note: (text: string) => void
@@ -30,7 +31,12 @@ export interface Copying extends Omit<Recorder, 'db'> {
 
 /** All is in the other database, and was compared; or the move was made before, and only had to be said there. */
 export type CopyOutcome = { readonly place: string } & (
-  ({ readonly kind: 'moved' } & Moved) | { readonly kind: 'finished' }
+  | {
+      readonly kind: 'moved'
+      readonly rows: Readonly<Record<string, number>>
+      /** For how long writes were refused. */ readonly stoppedSeconds: number
+    }
+  | { readonly kind: 'finished' }
 )
 
 /**
@@ -61,10 +67,12 @@ export async function copyInstallation(copying: Copying, target: DatabaseUrl): P
       const copy = await beginCopy(from, to, clock.now())
       await copyWhileServed(copying, copy)
       copying.note('Stopping writes: servers answer 503 until the last changes are over.')
-      const moved = await moveInstallation(copy, clock.now())
+      let stoppedAt = 0
+      const rows = await moveInstallation(copy, clock.now(), () => (stoppedAt = clock.steady()))
+      const stoppedSeconds = clock.steady() - stoppedAt
       await clock.pause(hearsaySeconds)
       await openOther(copying, copy)
-      return { kind: 'moved', place, ...moved }
+      return { kind: 'moved', place, rows, stoppedSeconds }
     } finally {
       await to.close()
     }

@@ -45,7 +45,7 @@ export async function authenticateClient(
   const judged = assertion && judge(ctx, assertion)
   if (judged?.kind === 'invalid') throw wrong({ reason: ofAssertion(judged.reason), isTold: true })
   // The same work whether the client is known or not.
-  if (secret !== undefined && !isSecretOf(client, hashSecret(secret), ctx.now())) {
+  if (secret !== undefined && !isSecretOf(client, hashSecret(secret), ctx.clock.now())) {
     throw wrong({ reason: whyNoSecret(client) })
   }
   if (!client || client.disabled_at !== null) {
@@ -72,7 +72,7 @@ interface Refusal {
 
 function judge(ctx: Context, assertion: UnverifiedAssertion): AssertionVerdict {
   const skewSeconds = ctx.keys.clockSkewSeconds()
-  return judgeAssertion(assertion, { issuer: ctx.config.issuer, now: ctx.now(), skewSeconds })
+  return judgeAssertion(assertion, { issuer: ctx.config.issuer, now: ctx.clock.now(), skewSeconds })
 }
 
 const ofAssertion = (reason: string) => `the client assertion is not valid: ${reason}`
@@ -83,7 +83,7 @@ const ofAssertion = (reason: string) => `the client assertion is not valid: ${re
  * client out.
  */
 function wrongCredentials(
-  { throttle, audit, now }: Context,
+  { throttle, audit, clock }: Context,
   request: IncomingRequest,
   client: Client | undefined,
   { id, reason, isTold = false }: Refusal & { readonly id: string },
@@ -95,7 +95,7 @@ function wrongCredentials(
   const address = normalAddress(request.ip)
   audit.note(
     auditEntry({
-      at: now(),
+      at: clock.now(),
       event,
       actor: 'nobody',
       clientId: client?.id,
@@ -135,7 +135,7 @@ async function whyUnproven(
   assertion: UnverifiedAssertion,
   { replayId, expiresAt }: ValidAssertion,
 ): Promise<Refusal | undefined> {
-  const isMoving = client.keys_expire_at !== null && ctx.now() < client.keys_expire_at
+  const isMoving = client.keys_expire_at !== null && ctx.clock.now() < client.keys_expire_at
   if (client.auth_method !== 'private_key_jwt' && !isMoving) {
     return { reason: 'the client is not registered for private_key_jwt' }
   }
@@ -172,7 +172,7 @@ async function whyNoCertificate(
   if (field === undefined) throw refused('the client has shown no certificate, or no proxy has passed it on')
   const certificate = readClientCert(field)
   if (!certificate) return 'the header Client-Cert holds no certificate'
-  if (!isInForce(certificate, ctx.now())) return "the client's certificate is not in force"
+  if (!isInForce(certificate, ctx.clock.now())) return "the client's certificate is not in force"
   if (method === 'self_signed_tls_client_auth') {
     if (isCertificateOf(certificate, await ctx.clientKeys.of(client))) return undefined
     const newer = await ctx.clientKeys.refetched(client)

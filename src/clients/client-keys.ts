@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import { readClientJwks, type ClientKey } from '../keys/proofs/client-jwks.ts'
@@ -33,9 +34,8 @@ interface KeySet {
 
 const never: KeySet = { keys: [], fetchedAt: -Infinity, attemptedAt: -Infinity }
 
-/** `steady` is a clock in seconds that nobody sets. */
-export function openClientKeys(reach: Reach, steady: () => number, log: Context['log']): ClientKeys {
-  const now = () => Math.floor(steady())
+export function openClientKeys(reach: Reach, clock: Clock, log: Context['log']): ClientKeys {
+  const present = () => Math.floor(clock.steady())
   const registered = new WeakMap<Client, readonly ClientKey[]>()
   const sets = new Map<string, KeySet>()
   const fetching = new Map<string, Promise<KeySet>>()
@@ -59,10 +59,10 @@ export function openClientKeys(reach: Reach, steady: () => number, log: Context[
       if (!read) throw new Error('the answer is no JWK Set')
       const { keys, problems } = read
       log.info({ ...facts, keys: keys.length, problems }, "a client's key set was fetched")
-      set = { keys, fetchedAt: now(), attemptedAt: now() }
+      set = { keys, fetchedAt: present(), attemptedAt: present() }
     } catch (error) {
       log.warn({ ...facts, err: error }, "a client's key set could not be fetched")
-      set = { ...before, attemptedAt: now() }
+      set = { ...before, attemptedAt: present() }
     }
     sets.delete(uri)
     const [oldest] = sets.keys()
@@ -73,9 +73,9 @@ export function openClientKeys(reach: Reach, steady: () => number, log: Context[
 
   const ofUri = async (uri: string): Promise<readonly ClientKey[]> => {
     const known = sets.get(uri) ?? never
-    if (now() - known.fetchedAt < freshSeconds) return known.keys
-    const set = now() - known.attemptedAt < pauseSeconds ? known : await fetchSet(uri)
-    if (now() - set.fetchedAt < staleSeconds) return set.keys
+    if (present() - known.fetchedAt < freshSeconds) return known.keys
+    const set = present() - known.attemptedAt < pauseSeconds ? known : await fetchSet(uri)
+    if (present() - set.fetchedAt < staleSeconds) return set.keys
     throw unavailable(`the key set at ${uri} cannot be fetched`, pauseSeconds)
   }
 
@@ -92,8 +92,8 @@ export function openClientKeys(reach: Reach, steady: () => number, log: Context[
     refetched: async ({ jwks_uri: uri }) => {
       if (uri === null) return undefined
       const { attemptedAt, fetchedAt, keys } = sets.get(uri) ?? never
-      if (fetchedAt === now()) return keys // as new as it can be: perhaps it was fetched for this very request
-      if (now() - attemptedAt < pauseSeconds && !fetching.has(uri)) {
+      if (fetchedAt === present()) return keys // as new as it can be: perhaps it was fetched for this very request
+      if (present() - attemptedAt < pauseSeconds && !fetching.has(uri)) {
         throw unavailable(`the key set at ${uri} was fetched a moment ago`, pauseSeconds)
       }
       const set = await fetchSet(uri)

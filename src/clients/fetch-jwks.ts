@@ -12,7 +12,7 @@ export interface Reach {
   /** Private addresses that are allowed nevertheless. */
   readonly isAllowed: IsIn
   /** For all of it: names, redirects, and the last byte. */
-  readonly milliseconds: number
+  readonly seconds: number
   /** Name servers, with their port; those of the system unless told. */
   readonly nameServers?: readonly string[]
 }
@@ -37,7 +37,7 @@ function isKeyUrl({ protocol, hostname, username, password }: URL): boolean {
  * has an answer, and passwords need these.
  */
 export async function fetchJwks(uri: string, reach: Reach): Promise<unknown> {
-  const signal = AbortSignal.timeout(reach.milliseconds)
+  const signal = AbortSignal.timeout(reach.seconds * 1000)
   let url = new URL(uri)
   for (let redirects = 0; redirects <= redirectsMax; redirects++) {
     if (!isKeyUrl(url)) throw new Error(`${url.origin} is not https, or the URL has credentials`)

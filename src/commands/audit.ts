@@ -7,7 +7,7 @@ import {
   type ListedAuditEntry,
 } from '../../db/installation/audit.ts'
 import { findUser } from '../../db/users/users.ts'
-import { pause } from '../pause.ts'
+import type { Clock } from '../clock.ts'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 import { formatTime } from '../values/formats.ts'
 import { isObject } from '../values/json.ts'
@@ -28,16 +28,8 @@ export function auditCommands(program: Command, terminal: Terminal): void {
     'mintmark audit list --since 2026-03-09 --user alice',
     'mintmark audit list --event session_theft client_secret_rotated --json',
   ])
-    .option(
-      '--since <time>',
-      'from then on: an age like 24h, or a time',
-      pastTime(() => terminal.clock.now()),
-    )
-    .option(
-      '--until <time>',
-      'before then',
-      pastTime(() => terminal.clock.now()),
-    )
+    .option('--since <time>', 'from then on: an age like 24h, or a time', pastTime(terminal.clock))
+    .option('--until <time>', 'before then', pastTime(terminal.clock))
     .option('--user <name>', 'about this user: the name or the sub')
     .option('--client <client_id>', 'about this client')
     .option('--session <sid>', 'about this session', sessionId)
@@ -68,7 +60,7 @@ export function auditCommands(program: Command, terminal: Terminal): void {
       command(terminal, async (run, { lines, json, ...options }) => {
         const { db } = await run.open()
         const filter = await filterOf(db, options)
-        for await (const entry of follow(db, filter, { lines, now: run.now })) {
+        for await (const entry of follow(db, filter, { lines, clock: run.clock })) {
           const { cells, json: document } = rowOf(entry)
           const line = json ? JSON.stringify(document) : cells.filter(cell => cell !== '').join('  ')
           terminal.stdout.write(`${line}\n`)
@@ -109,7 +101,7 @@ async function userIdOf(db: Database, text: string): Promise<Buffer> {
 }
 
 /** How often it is looked for new entries. */
-const pauseMilliseconds = 500
+const pauseSeconds = 0.5
 
 /** A count of a flood is written up to a minute after what it counts, and transactions may overtake each other. */
 const latestSeconds = 90
@@ -118,9 +110,9 @@ const latestSeconds = 90
 async function* follow(
   db: Database,
   filter: AuditFilter,
-  { lines, now }: { readonly lines: number; readonly now: () => number },
+  { lines, clock }: { readonly lines: number; readonly clock: Clock },
 ): AsyncGenerator<ListedAuditEntry> {
-  let since = now() - latestSeconds
+  let since = clock.now() - latestSeconds
   const seen = new Map<number, number>()
   for await (const { id, at } of listAuditEntries(db, { ...filter, since })) seen.set(id, at)
   const latest = await latestAuditEntries(db, filter, lines)
@@ -131,9 +123,9 @@ async function* follow(
       if (!seen.has(entry.id)) yield entry
       seen.set(entry.id, entry.at)
     }
-    since = now() - latestSeconds
+    since = clock.now() - latestSeconds
     for (const [id, at] of seen) if (at < since) seen.delete(id)
-    await pause(pauseMilliseconds)
+    await clock.pause(pauseSeconds)
   }
 }
 

@@ -57,7 +57,7 @@ interface Demo {
 async function addDemo(ctx: Context): Promise<Demo | undefined> {
   const { db } = ctx
   if ((await listClients(db)).length > 0) return undefined
-  const now = ctx.now()
+  const now = ctx.clock.now()
   const demo = { clientSecret: newClientSecret(), password: newSessionSecret().toString('base64url') }
   const resource = {
     uri: demoResource,

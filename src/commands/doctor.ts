@@ -16,7 +16,7 @@ export function doctorCommand(program: Command, terminal: Terminal): void {
       const findings = await examine({
         config: run.config,
         open: run.open,
-        now: run.now,
+        clock: run.clock,
         showProgress: (noun, total) => openProgress(run, noun, total),
         describeError,
       })

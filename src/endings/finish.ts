@@ -1,10 +1,10 @@
 import type { Database } from '../../db/database.ts'
 import { claimEnding, endNextSessions, releaseEnding, type Ending } from '../../db/sessions/endings.ts'
-import { pause } from '../pause.ts'
+import type { Clock } from '../clock.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
 
 export interface FinishOptions {
-  readonly now: () => number
+  readonly clock: Clock
   /** What is left after so many steps is for whoever looks next. */
   readonly stepsMax?: number
   /** Ends the work after the step that is under way; likewise. */
@@ -27,18 +27,18 @@ export interface FinishedWork {
 export async function finishEnding(
   db: Database,
   ending: Ending,
-  { now, stepsMax = Infinity, signal, onProgress }: FinishOptions,
+  { clock, stepsMax = Infinity, signal, onProgress }: FinishOptions,
 ): Promise<FinishedWork> {
   let ended = 0
   let rest: Ending | undefined = ending
   for (let step = 0; step < stepsMax && !signal?.aborted; step++) {
-    const startedAt = performance.now()
-    const done = await endNextSessions(db, rest, { now: now(), longestTokenSeconds })
+    const startedAt = clock.steady()
+    const done = await endNextSessions(db, rest, { now: clock.now(), longestTokenSeconds })
     ended += done.ended
     onProgress?.(ended)
     rest = done.rest
     if (!rest) return { ended, isDone: true }
-    await pause(performance.now() - startedAt)
+    await clock.pause(clock.steady() - startedAt)
   }
   await releaseEnding(db, rest)
   return { ended, isDone: false }
@@ -47,11 +47,11 @@ export async function finishEnding(
 /** Finishes what nobody is working on: what was left over, and what a process has left behind that is gone. */
 export async function finishOldEndings(
   db: Database,
-  { now, signal }: { readonly now: () => number; readonly signal?: AbortSignal },
+  { clock, signal }: { readonly clock: Clock; readonly signal?: AbortSignal },
 ): Promise<void> {
   while (!signal?.aborted) {
-    const ending = await claimEnding(db, now())
+    const ending = await claimEnding(db, clock.now())
     if (!ending) return
-    await finishEnding(db, ending, { now, ...(signal && { signal }) })
+    await finishEnding(db, ending, { clock, ...(signal && { signal }) })
   }
 }

@@ -64,12 +64,12 @@ async function replay(
   revocation: LoggedRevocation,
   replayed: Replayed,
 ): Promise<void> {
-  const { db, entry } = options
+  const { db, clock, entry } = options
   const { at, reason } = revocation
   const end = { now: at, reason }
   const detail = { reason, at, replayed: true }
   const finish = async (ending: Ending) => {
-    replayed.sessions += (await finishEnding(db, ending, { now: () => at })).ended
+    replayed.sessions += (await finishEnding(db, ending, { clock: { ...clock, now: () => at } })).ended
   }
   switch (revocation.event) {
     case 'session_revoked':

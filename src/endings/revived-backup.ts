@@ -14,7 +14,7 @@ export const revivalAdvice = '`mintmark db revive --revocations LOG` revokes aga
 export async function reviveByHand(
   db: Database,
   { backed_up_at, lost_since }: Pick<InstallationTable, 'backed_up_at' | 'lost_since'>,
-  { now, log }: Pick<Context, 'now' | 'log'>,
+  { clock, log }: Pick<Context, 'clock' | 'log'>,
 ): Promise<void> {
   if (backed_up_at === null) {
     if (lost_since !== null) tellLost(log, lost_since)
@@ -22,16 +22,16 @@ export async function reviveByHand(
   }
   const nextPosition = await unusedPosition(db)
   const entry = auditEntry({
-    at: now(),
+    at: clock.now(),
     event: 'database_restored',
     actor: 'server',
     detail: { made_at: backed_up_at },
   })
-  const revival = { madeAt: backed_up_at, now: now(), nextPosition, isSeenTo: false }
+  const revival = { madeAt: backed_up_at, now: clock.now(), nextPosition, isSeenTo: false }
   if (!(await reviveBackup(audited(db, entry), revival))) return
   log.warn(
     { event: 'database_restored', made_at: backed_up_at },
-    `this database is a backup, made ${formatDuration(Math.max(0, now() - backed_up_at))} ago: sessions go on, and what was ` +
+    `this database is a backup, made ${formatDuration(Math.max(0, clock.now() - backed_up_at))} ago: sessions go on, and what was ` +
       `revoked since lives again; ${revivalAdvice}`,
   )
 }

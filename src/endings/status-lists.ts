@@ -8,9 +8,9 @@ import {
   type SignedForm,
 } from '../../db/installation/status-lists.ts'
 import { defaultAlg } from '../../db/keys/signing-keys.ts'
+import type { Clock } from '../clock.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
-import { pause } from '../pause.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
 import {
   invalidStatus,
@@ -44,7 +44,7 @@ export interface StatusLists {
   readonly follow: () => Promise<void>
 }
 
-export type StatusListsOptions = Pick<Context, 'config' | 'db' | 'keys' | 'registry' | 'counts' | 'now'>
+export type StatusListsOptions = Pick<Context, 'config' | 'db' | 'keys' | 'registry' | 'counts' | 'clock'>
 
 /** How long a revoked session stays in its list: no token of it lives longer, whatever the clocks say. */
 export const revocationSeconds = longestTokenSeconds + 3600
@@ -63,15 +63,15 @@ export function statusListTtl({
 
 /** Opens the lists. What was revoked is read by the first call of `follow` or `find`. */
 export function openStatusLists(options: StatusListsOptions): StatusLists {
-  const { db, now } = options
-  const bits = openBits(now)
+  const { db, clock } = options
+  const bits = openBits(clock)
   const feed = openRevocationFeed({
     db,
     onRevocation: ({ status_position }) => bits.set(status_position),
     onNews: countCommands(db, options.counts),
     onRestart: bits.clear,
   })
-  const numbers = followNumbers(db)
+  const numbers = followNumbers(db, clock)
   const entries = new Map<number, Entry>()
 
   const renew = (number: number) =>
@@ -116,8 +116,8 @@ function isFresh(options: StatusListsOptions, { freshUntil, keysEtag }: CheckedS
 }
 
 /** Not by a clock that went wrong, or for an instance that promises less: no list is fresh for longer than a new one. */
-function isFreshUntil({ config, now }: StatusListsOptions, freshUntil: number): boolean {
-  const at = now()
+function isFreshUntil({ config, clock }: StatusListsOptions, freshUntil: number): boolean {
+  const at = clock.now()
   return at < freshUntil && freshUntil <= at + statusListTtl(config)
 }
 
@@ -130,11 +130,11 @@ async function renewed(
   number: number,
   readBits: () => Promise<Uint8Array>,
 ): Promise<CheckedStatusList | undefined> {
-  const { db, keys, now } = options
+  const { db, keys, clock } = options
   for (let attempt = 0; attempt < 3; attempt++) {
     const row = await findStatusList(db, number)
     if (!row) return undefined
-    const at = now()
+    const at = clock.now()
     const { jwt, fresh_until } = row
     const isFreshThere = jwt !== null && fresh_until !== null && isFreshUntil(options, fresh_until)
     const keysEtag = keys.jwks().etag
@@ -181,15 +181,15 @@ async function served(jwt: string, freshUntil: number, keysEtag: string): Promis
 }
 
 /** The bits of what was revoked lately. Those of one period are forgotten together, when the next one is over too. */
-function openBits(now: () => number) {
+function openBits(clock: Clock) {
   let current = new Map<number, Uint8Array>()
   let previous = new Map<number, Uint8Array>()
-  let since = now()
+  let since = clock.now()
   const turn = () => {
-    if (now() - since <= revocationSeconds) return
+    if (clock.now() - since <= revocationSeconds) return
     previous = current
     current = new Map()
-    since = now()
+    since = clock.now()
   }
   return {
     set: (position: number) => {
@@ -214,19 +214,19 @@ function openBits(now: () => number) {
 }
 
 /** How often the database is asked at the most for a list that nobody here has heard of. */
-const askMilliseconds = 100
+const askSeconds = 0.1
 
 /** Which lists there are. */
-function followNumbers(db: Database) {
+function followNumbers(db: Database, clock: Clock) {
   let known: readonly number[] = []
   let readAt = -Infinity
   let asking: Promise<void> | undefined
   const follow = async () => {
     known = await listStatusListNumbers(db)
-    readAt = performance.now()
+    readAt = clock.steady()
   }
   const ask = async () => {
-    await pause(Math.max(0, readAt + askMilliseconds - performance.now()))
+    await clock.pause(Math.max(0, readAt + askSeconds - clock.steady()))
     await follow()
   }
   return {

@@ -12,7 +12,7 @@ export type ErrorSender = (thrown: unknown, request: FastifyRequest, reply: Fast
 
 /** Makes the sender of errors as RFC 6749 §5.2 describes them, which the log and the counters are told of too. */
 export function openErrorSender(ctx: Context): ErrorSender {
-  const isNews = oncePerSecond()
+  const isNews = oncePerSecond(ctx.clock)
   const headers = defaultHeaders(ctx.config.issuer)
   return (thrown, request, reply) => {
     const error = oauthErrorOf(thrown, request)

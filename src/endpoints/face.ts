@@ -123,7 +123,7 @@ function earlyRefusal(ctx: Context, request: FastifyRequest): OAuthError | undef
  * in another database, verifiers that still come here get what they need for the tokens that were signed here, until the
  * last of these has expired. No key is lacking that signs there: one that is made there is published for its lead first.
  */
-function isAlwaysServed({ standing, now }: Context, url = ''): boolean {
+function isAlwaysServed({ standing, clock }: Context, url = ''): boolean {
   if (url === '/health/live') return true
-  return url.startsWith('/.well-known/') && now() < (standing.keysNeededUntil() ?? -Infinity)
+  return url.startsWith('/.well-known/') && clock.now() < (standing.keysNeededUntil() ?? -Infinity)
 }

@@ -21,11 +21,11 @@ const stepsBeforeAnswer = 5
 export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): void {
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const client = await authenticateAdmin(ctx, request.headers.authorization)
-    const { db, now } = ctx
+    const { db, clock } = ctx
     const sub = subOf(ctx, readSubjectIdentifier(request.body))
     const id = sub === undefined ? undefined : parseUuid(sub)
     const entry = requestEntry(client, callerOf(request, client), {
-      at: now(),
+      at: clock.now(),
       event: 'user_revoked',
       userId: id,
       clientId: undefined,
@@ -34,7 +34,7 @@ export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): vo
     const ending =
       id &&
       (await findUserById(db, id)) &&
-      (await raiseUserEpoch(audited(db, entry), id, { reason: 'admin', now: now() }))
+      (await raiseUserEpoch(audited(db, entry), id, { reason: 'admin', now: clock.now() }))
     if (!ending || sub === undefined) {
       throw new OAuthError('invalid_request', 'there is no such user', { status: 404 })
     }
@@ -44,7 +44,7 @@ export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): vo
       { event: 'user_revoked', sub, epoch: ending.epoch },
       { reason: ending.reason, at: ending.ended_at, by: client.id },
     )
-    await finishEnding(db, ending, { now, stepsMax: stepsBeforeAnswer })
+    await finishEnding(db, ending, { clock, stepsMax: stepsBeforeAnswer })
     return reply.code(204).send()
   }
   app.post('/global-token-revocation', { config: { cors: false } }, (request, reply) =>

@@ -32,7 +32,7 @@ export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
     const jwt = await ctx.keys.sign('token-introspection+jwt', introspectionAlg, {
       iss: ctx.config.issuer,
       aud: client.id,
-      iat: ctx.now(),
+      iat: ctx.clock.now(),
       // Not among the claims, lest the whole be taken for an access token (RFC 9701 §5).
       token_introspection: members,
     })
@@ -78,7 +78,7 @@ async function introspection(
 /** What there is to say of an active token; otherwise why this caller is told that it is not, for the log. */
 async function membersOf(ctx: Context, client: Client, found: TokenSession): Promise<Claims | string> {
   if (found.kind === 'none') return found.reason
-  const reason = whyInactive(client, found, ctx.now())
+  const reason = whyInactive(client, found, ctx.clock.now())
   if (reason !== undefined) return reason
   if (found.kind === 'access_token') return accessTokenMembers(found)
   const told = await refreshed(ctx, found)
@@ -121,7 +121,7 @@ async function refreshed(ctx: Context, { session, token }: FoundRefreshToken): P
   if (!client) return 'the client is unknown'
   if (!client.grant_types.split(' ').includes('refresh_token')) return 'its client may not refresh any more'
   if (isForked(token, session)) return 'a refresh would end in theft'
-  const { kind } = judgeRefresh(token.generation, session, ctx.now(), policyOf(ctx, client, session))
+  const { kind } = judgeRefresh(token.generation, session, ctx.clock.now(), policyOf(ctx, client, session))
   if (kind === 'theft' || kind === 'expired' || kind === 'exhausted') return `a refresh would end in ${kind}`
   try {
     const resources = await resourcesOf(ctx, client)
@@ -157,7 +157,7 @@ function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: '
  * are those of the token response.
  */
 function refreshTokenMembers(
-  { config, now }: Context,
+  { config, clock }: Context,
   { session }: FoundRefreshToken,
   { scope, expiresAt }: Refreshed,
 ) {
@@ -171,7 +171,7 @@ function refreshTokenMembers(
     exp: expiresAt,
     sid: formatUuid(session.id),
     auth_time: session.auth_time,
-    refresh_token_timeout: expiresAt - now(),
-    authorization_expires_in: session.absolute_expires_at - now(),
+    refresh_token_timeout: expiresAt - clock.now(),
+    authorization_expires_in: session.absolute_expires_at - clock.now(),
   }
 }

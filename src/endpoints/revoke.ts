@@ -44,7 +44,7 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
       return {}
     }
     const reason = isOwn ? 'client' : 'admin'
-    const at = ctx.now()
+    const at = ctx.clock.now()
     const entry = requestEntry(client, callerOf(request, client), {
       at,
       event: 'session_revoked',

@@ -9,7 +9,7 @@ import { statusListUri } from '../protocol/status-list.ts'
  * GET /status-lists/{n} (draft-ietf-oauth-status-list §8): a signed list of what was revoked, the same for everybody; and
  * GET /status-lists, which names them all (§9). No list of an earlier time can be had (§8.4).
  */
-export function statusListEndpoints(app: FastifyInstance, { config, now, statusLists }: Context): void {
+export function statusListEndpoints(app: FastifyInstance, { config, clock, statusLists }: Context): void {
   // Public, without credentials, so that a browser may read it from anywhere (§8.1).
   const open = { config: { cors: { origin: '*', methods: ['GET'], allowedHeaders: ['*'] } } } as const
 
@@ -34,7 +34,7 @@ export function statusListEndpoints(app: FastifyInstance, { config, now, statusL
       const etag = isGzip ? list.gzippedEtag : list.etag
       reply
         .removeHeader('pragma')
-        .header('cache-control', `public, max-age=${Math.max(0, list.freshUntil - now())}`)
+        .header('cache-control', `public, max-age=${Math.max(0, list.freshUntil - clock.now())}`)
         .header('vary', 'accept-encoding')
         .header('etag', etag)
       if (isNamed(etag, request.headers['if-none-match'])) return reply.code(304).send()

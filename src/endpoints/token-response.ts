@@ -6,7 +6,7 @@ import type { Granted } from '../sessions/granted.ts'
 /** RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration, and our own `device_token`. */
 export async function tokenResponse(ctx: Context, { client, confirmation }: TokenRequest, granted: Granted) {
   const { target, refresh, deviceToken, expiresAt } = granted
-  const now = ctx.now()
+  const now = ctx.clock.now()
   const lifetime = Math.min(target.accessTokenSeconds, expiresAt - now)
   // The session may have ended by the clock while the request was answered.
   const leftUntil = (end: number) => Math.max(0, end - now)

@@ -17,14 +17,14 @@ import { tokenResponse } from './token-response.ts'
 
 /** POST /token (RFC 6749 §3.2): the only place that issues tokens. */
 export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
-  const dpop = { urls: tokenUrls(ctx.config), nonces: dpopNonces(ctx.rootKeys, ctx.now) }
+  const dpop = { urls: tokenUrls(ctx.config), nonces: dpopNonces(ctx.rootKeys, ctx.clock) }
   const answer = async (request: FastifyRequest, reply: FastifyReply, call: Call) => {
     const form = formOf(request.body)
     const { dpop: header } = request.headers
     // First, so that a proof which only lacks a nonce has cost nothing, an assertion for instance.
     const offerNonce = () => reply.header('dpop-nonce', dpop.nonces.current())
     if (header !== undefined) offerNonce()
-    const proof = header === undefined ? undefined : requireProof(ctx.now(), String(header), dpop)
+    const proof = header === undefined ? undefined : requireProof(ctx.clock.now(), String(header), dpop)
     const client = await authenticateClient(ctx, request, form)
     if (client.dpop_bound === 1) offerNonce()
     call.clientId = client.id

@@ -82,7 +82,7 @@ async function refresh(
 
 function rotationOf(ctx: Context, presented: Presented): Rotation {
   const { client } = presented
-  const now = ctx.now()
+  const now = ctx.clock.now()
   return {
     sessionId: presented.sessionId,
     secretHash: presented.secretHash,

@@ -24,12 +24,12 @@ const connectionsMin = 100
  */
 export function limitConnections(
   server: Server,
-  { config, log }: Pick<Context, 'config' | 'log'>,
+  { clock, config, log }: Pick<Context, 'clock' | 'config' | 'log'>,
   max = connectionsOf(config),
 ): void {
   const isProxy = networks(config.trustProxy)
   const shares = openShares(max)
-  const isNews = oncePerSecond()
+  const isNews = oncePerSecond(clock)
 
   server.maxConnections = max
   server.on('connection', (socket: Socket) => {

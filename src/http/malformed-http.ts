@@ -19,10 +19,10 @@ export const refusals: ReadonlyMap<number, string> = new Map([
 ])
 
 /** Who has not read for so long cannot say that a request was slow. */
-const stallMilliseconds = 1000
+const stallSeconds = 1
 
 /**
- * Answers what is no HTTP, or comes too slowly, and never becomes a request. `stalled` says for how many milliseconds the
+ * Answers what is no HTTP, or comes too slowly, and never becomes a request. `stalled` says for how many seconds the
  * server has done nothing until a moment ago: then it is its own fault that a request has taken too long.
  */
 export function malformedHttpAnswerer(stalled: () => number) {
@@ -32,7 +32,7 @@ export function malformedHttpAnswerer(stalled: () => number) {
     const { _httpMessage: answer }: { _httpMessage?: { readonly headersSent: boolean } | null } =
       Object(socket)
     if (answer?.headersSent) return socket.destroySoon()
-    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && stalled() >= stallMilliseconds
+    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && stalled() >= stallSeconds
     sendRefusal(socket, isLate ? unavailable('the event loop was blocked') : refusalOf(error.code))
   }
 }

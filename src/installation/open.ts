@@ -8,8 +8,9 @@ import { migrate, schemaStatus } from '../../db/installation/migrate.ts'
 import { listRootKeys } from '../../db/keys/root-keys.ts'
 import { openDatabase, type DatabaseOptions } from '../../db/open-database.ts'
 import type { InstallationTable } from '../../db/schema.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/load.ts'
 import { ConfigError } from '../errors.ts'
-import { type Config } from '../config/load.ts'
 import { makeRootKeyFile, readRootKeyFile } from '../keys/root/root-key-file.ts'
 import { readRootKeys, type RootKeys } from '../keys/root/root-key.ts'
 
@@ -43,7 +44,7 @@ export interface OpenOptions {
  */
 export async function openInstallation(
   config: Config,
-  now: () => number,
+  clock: Clock,
   { mayCreate, isPatient = false, isAdopted = false, isRootKeyLost = false }: OpenOptions,
 ): Promise<Installation> {
   const { databaseUrl, rootKeyFile } = config
@@ -83,8 +84,8 @@ export async function openInstallation(
     })
     if (earlier && !isRootKeyLost) await refuseOtherRootKey(db, config, rootKeys, earlier)
     // Nothing is locked for a command that finds all up to date.
-    const migrated = pending.length > 0 ? await migratePatiently(config, db, now()) : []
-    const record = earlier ?? (await recordInstallation(db, config, rootKeys, now()))
+    const migrated = pending.length > 0 ? await migratePatiently(config, db, clock.now()) : []
+    const record = earlier ?? (await recordInstallation(db, config, rootKeys, clock.now()))
     rootKeys.follow(record.root_key_id)
     return { db, rootKeys, record, migrated }
   } catch (error) {

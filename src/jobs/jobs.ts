@@ -8,57 +8,56 @@ import { deleteEmptyThrottles } from '../../db/users/throttles.ts'
 import type { Context } from '../context.ts'
 import { finishOldEndings } from '../endings/finish.ts'
 import { revocationSeconds } from '../endings/status-lists.ts'
-import { sampleMilliseconds } from '../load/pressure.ts'
-import { pause } from '../pause.ts'
+import { sampleSeconds } from '../load/pressure.ts'
 import { openMetrics } from './metrics.ts'
 import { openSweeper } from './sweeper.ts'
 
 /** How often a server asks whether something has changed: so that a change takes effect within a second. */
-const followMilliseconds = 500
+const followSeconds = 0.5
 
 /** How often servers tell each other what was guessed, and write down what happened. */
-const tellMilliseconds = 1000
+const tellSeconds = 1
 
-const forgetMilliseconds = 60_000
+const forgetSeconds = 60
 
-const sweepMilliseconds = 1000
+const sweepSeconds = 1
 
 /** Starts all timers; the answer stops them and waits for what is under way. */
 export function startJobs(ctx: Context): () => Promise<void> {
-  const { db, now } = ctx
+  const { db, clock } = ctx
   const metrics = ctx.config.metricsPort === 0 ? undefined : openMetrics(ctx)
   const followers = [
-    repeat(ctx, 'asking the database', followMilliseconds, () => ctx.standing.follow()),
-    repeat(ctx, 'following the registry', followMilliseconds, () => ctx.registry.follow()),
-    repeat(ctx, 'following the key ring', followMilliseconds, () => ctx.keys.follow()),
-    repeat(ctx, 'following what is revoked', followMilliseconds, () => ctx.statusLists.follow()),
+    repeat(ctx, 'asking the database', followSeconds, () => ctx.standing.follow()),
+    repeat(ctx, 'following the registry', followSeconds, () => ctx.registry.follow()),
+    repeat(ctx, 'following the key ring', followSeconds, () => ctx.keys.follow()),
+    repeat(ctx, 'following what is revoked', followSeconds, () => ctx.statusLists.follow()),
   ]
   // Where the database tells of changes, they are followed at once; the pause above is for what it did not tell.
   const watch = db.watch(() => {
     for (const { hurry } of followers) hurry()
   })
   const others = [
-    repeat(ctx, 'listening to the database', followMilliseconds, () => watch.keep()),
-    repeat(ctx, 'writing the end of sessions', followMilliseconds, signal =>
-      finishOldEndings(db, { now, signal }),
+    repeat(ctx, 'listening to the database', followSeconds, () => watch.keep()),
+    repeat(ctx, 'writing the end of sessions', followSeconds, signal =>
+      finishOldEndings(db, { clock, signal }),
     ),
-    repeat(ctx, 'sharing the counts of wrong guesses', tellMilliseconds, () => ctx.throttle.share()),
-    repeat(ctx, 'writing the audit trail', tellMilliseconds, () => ctx.audit.flush()),
-    repeat(ctx, 'writing the log', tellMilliseconds, async () => ctx.log.flush?.()),
-    repeat(ctx, 'writing to the database', tellMilliseconds, () => writeAgain(db)),
-    repeat(ctx, 'measuring the event loop', sampleMilliseconds, async () => ctx.pressure.sample()),
-    repeat(ctx, 'forgetting guesses', forgetMilliseconds, () =>
-      deleteEmptyThrottles(db, { now: now(), limit: 10_000 }),
+    repeat(ctx, 'sharing the counts of wrong guesses', tellSeconds, () => ctx.throttle.share()),
+    repeat(ctx, 'writing the audit trail', tellSeconds, () => ctx.audit.flush()),
+    repeat(ctx, 'writing the log', tellSeconds, async () => ctx.log.flush?.()),
+    repeat(ctx, 'writing to the database', tellSeconds, () => writeAgain(db)),
+    repeat(ctx, 'measuring the event loop', sampleSeconds, async () => ctx.pressure.sample()),
+    repeat(ctx, 'forgetting guesses', forgetSeconds, () =>
+      deleteEmptyThrottles(db, { now: clock.now(), limit: 10_000 }),
     ),
-    repeat(ctx, 'forgetting old entries of the audit trail', forgetMilliseconds, signal =>
+    repeat(ctx, 'forgetting old entries of the audit trail', forgetSeconds, signal =>
       forgetAudit(ctx, signal),
     ),
-    repeat(ctx, 'forgetting what was revoked', forgetMilliseconds, () => forgetRevocations(ctx)),
-    repeat(ctx, 'sweeping ended sessions', sweepMilliseconds, openSweeper(ctx)),
-    repeat(ctx, 'forgetting used proofs', forgetMilliseconds, signal => forgetOldUses(ctx, signal)),
+    repeat(ctx, 'forgetting what was revoked', forgetSeconds, () => forgetRevocations(ctx)),
+    repeat(ctx, 'sweeping ended sessions', sweepSeconds, openSweeper(ctx)),
+    repeat(ctx, 'forgetting used proofs', forgetSeconds, signal => forgetOldUses(ctx, signal)),
   ]
   if (metrics) {
-    const showing = repeat(ctx, 'showing the metrics', tellMilliseconds, metrics.keepListening)
+    const showing = repeat(ctx, 'showing the metrics', tellSeconds, metrics.keepListening)
     showing.hurry()
     others.push(showing)
   }
@@ -85,13 +84,13 @@ const auditRounds = 40
 
 /** Deletes entries of the audit trail whose time is up. */
 export async function forgetAudit(
-  { db, config, now }: Pick<Context, 'db' | 'config' | 'now'>,
+  { db, config, clock }: Pick<Context, 'db' | 'config' | 'clock'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const before = now() - config.auditSeconds
+  const before = clock.now() - config.auditSeconds
   for (let round = 0; round < auditRounds && !signal.aborted; round++) {
     if ((await deleteAuditEntries(db, { before, limit: auditRowsAtOnce })) < auditRowsAtOnce) return
-    await pause(50)
+    await clock.pause(0.05)
   }
 }
 
@@ -99,17 +98,20 @@ export async function forgetAudit(
  * What no living token can be asked about any more. A bounded number at once: the rest a minute later. By the sweeper's
  * time, which does not follow a clock that jumps ahead.
  */
-async function forgetRevocations({ db, now }: Pick<Context, 'db' | 'now'>): Promise<void> {
-  const { clock } = await readSweeper(db)
-  const before = Math.min(now(), clock ?? 0) - revocationSeconds
+async function forgetRevocations({ db, clock }: Pick<Context, 'db' | 'clock'>): Promise<void> {
+  const sweeper = await readSweeper(db)
+  const before = Math.min(clock.now(), sweeper.clock ?? 0) - revocationSeconds
   await deleteRevocations(db, { before, limit: 10_000 })
   await deleteStatusLists(db, before)
 }
 
 /** The proofs and assertions that are refused for their age by now. */
-async function forgetOldUses({ db, now }: Pick<Context, 'db' | 'now'>, signal: AbortSignal): Promise<void> {
+async function forgetOldUses(
+  { db, clock }: Pick<Context, 'db' | 'clock'>,
+  signal: AbortSignal,
+): Promise<void> {
   const limit = 1000
-  while (!signal.aborted && (await forgetUses(db, now(), limit)) === limit);
+  while (!signal.aborted && (await forgetUses(db, clock.now(), limit)) === limit);
 }
 
 interface Job {
@@ -123,7 +125,7 @@ interface Job {
 function repeat(
   ctx: Context,
   name: string,
-  milliseconds: number,
+  seconds: number,
   job: (signal: AbortSignal) => Promise<unknown>,
 ): Job {
   const stopping = new AbortController()
@@ -143,14 +145,14 @@ function repeat(
       if (!isFailing) ctx.log.error({ err: error }, `${name} failed, and is tried again`)
       isFailing = true
     }
-    if (!stopping.signal.aborted) schedule(isHurried ? 0 : milliseconds)
+    if (!stopping.signal.aborted) schedule(isHurried ? 0 : seconds)
   }
-  const schedule = (pause: number) => {
+  const schedule = (pauseSeconds: number) => {
     timer = setTimeout(() => {
       running = run()
-    }, pause)
+    }, pauseSeconds * 1000)
   }
-  schedule(milliseconds)
+  schedule(seconds)
   return {
     hurry: () => {
       isHurried = true

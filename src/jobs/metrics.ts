@@ -189,7 +189,7 @@ function addCounters(registry: Registry, { counts }: Context): void {
   )
 }
 
-function addKeys(registry: Registry, { keys, now }: Context): void {
+function addKeys(registry: Registry, { keys, clock }: Context): void {
   gauge(
     registry,
     { name: 'mintmark_signing_keys', help: 'Signing keys, by algorithm and state', labels: ['alg', 'state'] },
@@ -217,7 +217,7 @@ function addKeys(registry: Registry, { keys, now }: Context): void {
         if (!planned || at === null || at === undefined) continue
         const key = `${alg} ${planned.phase}`
         const before = soonest.get(key)?.[1] ?? Infinity
-        soonest.set(key, [{ alg, state: planned.phase }, Math.min(before, at - now())])
+        soonest.set(key, [{ alg, state: planned.phase }, Math.min(before, at - clock.now())])
       }
       yield* soonest.values()
     },

@@ -18,25 +18,25 @@ const pagesAtOnce = 128
 const clockRate = 24
 
 /** How often a long pass tells how far it has got. */
-const tellMilliseconds = 60_000
+const tellSeconds = 60
 
 /** One step of the sweeper, to be made once a second. */
-export function openSweeper({ db, now, log }: Pick<Context, 'db' | 'now' | 'log'>): () => Promise<void> {
-  let steppedAt = performance.now()
-  let toldAt = performance.now()
+export function openSweeper({ db, clock, log }: Pick<Context, 'db' | 'clock' | 'log'>): () => Promise<void> {
+  let steppedAt = clock.steady()
+  let toldAt = clock.steady()
   return async () => {
-    const elapsedSeconds = Math.floor((performance.now() - steppedAt) / 1000)
+    const elapsedSeconds = Math.floor(clock.steady() - steppedAt)
     const clockSeconds = clockRate * Math.max(stepSeconds, elapsedSeconds)
-    const step = await sweepSessions(db, { now: now(), clockSeconds, ...limits })
+    const step = await sweepSessions(db, { now: clock.now(), clockSeconds, ...limits })
     await giveBackPages(db, pagesAtOnce)
     if (!step) return
-    steppedAt = performance.now()
+    steppedAt = clock.steady()
 
     const { isPassed, examined, swept, beganAt } = step
-    const isLong = performance.now() - toldAt >= tellMilliseconds
+    const isLong = clock.steady() - toldAt >= tellSeconds
     if (!isLong && !(isPassed && swept > 0)) return
-    toldAt = performance.now()
-    const facts = { examined, swept, seconds: now() - beganAt }
+    toldAt = clock.steady()
+    const facts = { examined, swept, seconds: clock.now() - beganAt }
     if (isPassed)
       log.info(
         { event: 'swept', ...facts },

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import { OAuthError } from '../errors.ts'
 import { openShares } from './shares.ts'
 
@@ -11,19 +12,19 @@ export interface Pressure {
    * this rank for a source that is named. It costs two additions: the event loop is measured elsewhere.
    */
   admit<T>(rank: Rank, work: () => Promise<T>, source?: string): Promise<T>
-  /** Measures by how much the event loop is late. To be called every `sampleMilliseconds`. */
+  /** Measures by how much the event loop is late. To be called every `sampleSeconds`. */
   sample(): void
-  /** For how many milliseconds nothing could be done until a moment ago. */
+  /** For how many seconds nothing could be done until a moment ago. */
   stalled(): number
   /** How many requests are under way. */
   underWay(): number
 }
 
 /** How often the event loop is measured. */
-export const sampleMilliseconds = 100
+export const sampleSeconds = 0.1
 
 interface Limit {
-  /** By how many milliseconds the event loop may be late. */
+  /** By how many seconds the event loop may be late. */
   readonly late: number
   /** How many requests may be under way. */
   readonly underWay: number
@@ -34,13 +35,12 @@ interface Limit {
  * them long before the server is of no use: so refreshes, and revocations with them, are the last to go.
  */
 export const pressureLimits: Readonly<Record<Rank, Limit>> = {
-  log_in: { late: 300, underWay: 1000 },
-  other: { late: 800, underWay: 2000 },
-  refresh: { late: 2000, underWay: 5000 },
+  log_in: { late: 0.3, underWay: 1000 },
+  other: { late: 0.8, underWay: 2000 },
+  refresh: { late: 2, underWay: 5000 },
 }
 
-/** `milliseconds` is a steady clock. */
-export function openPressure(milliseconds = () => performance.now()): Pressure {
+export function openPressure(clock: Clock): Pressure {
   const shares = { log_in: sharesOf('log_in'), other: sharesOf('other'), refresh: sharesOf('refresh') }
   let underWay = 0
   let sampledAt: number | undefined
@@ -48,7 +48,7 @@ export function openPressure(milliseconds = () => performance.now()): Pressure {
   let before = 0
 
   const overdue = () =>
-    sampledAt === undefined ? 0 : Math.max(0, milliseconds() - sampledAt - sampleMilliseconds)
+    sampledAt === undefined ? 0 : Math.max(0, clock.steady() - sampledAt - sampleSeconds)
 
   return {
     admit: async (rank, work, source) => {
@@ -67,7 +67,7 @@ export function openPressure(milliseconds = () => performance.now()): Pressure {
     sample: () => {
       before = last
       last = overdue()
-      sampledAt = milliseconds()
+      sampledAt = clock.steady()
     },
     stalled: () => Math.max(last, overdue()),
     underWay: () => underWay,

@@ -2,6 +2,7 @@ import { insertAuditEntries } from '../../db/installation/audit.ts'
 import type { NewAuditEntry, Writer } from '../../db/writer.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
+import type { Clock } from '../clock.ts'
 import { openGuessBuckets } from '../users/guess-buckets.ts'
 import { secondsToWait, type GuessLimit } from '../users/guess-limits.ts'
 import type { EventName } from './events.ts'
@@ -75,16 +76,16 @@ const summarySeconds = 60
 /** Where the database is away for long, what happens meanwhile is counted too. */
 const waitingMax = 2000
 
-export function openAuditTrail(db: Writer, now: () => number): AuditTrail {
+export function openAuditTrail(db: Writer, clock: Clock): AuditTrail {
   const rows = new Map<string, NewAuditEntry>()
   const counts = new Map<string, NewAuditEntry>()
-  let allowance = { rows: burstRows, at: now() }
-  const sources = openGuessBuckets(now, sourcesMax)
-  let summaryAt = now()
+  let allowance = { rows: burstRows, at: clock.now() }
+  const sources = openGuessBuckets(clock, sourcesMax)
+  let summaryAt = clock.now()
 
   const mayAdd = (source: string | undefined) => {
     if (source !== undefined && secondsToWait(sources.fillOf(source, ofSource), ofSource) > 0) return false
-    const time = now()
+    const time = clock.now()
     const refilled = allowance.rows + Math.max(0, time - allowance.at) * rowsPerSecond
     allowance = { rows: Math.min(burstRows, refilled), at: time }
     if (allowance.rows < 1 || rows.size >= waitingMax) return false
@@ -108,7 +109,7 @@ export function openAuditTrail(db: Writer, now: () => number): AuditTrail {
   }
   const flushCounts = async () => {
     await write(counts)
-    summaryAt = now()
+    summaryAt = clock.now()
   }
 
   return {
@@ -128,7 +129,7 @@ export function openAuditTrail(db: Writer, now: () => number): AuditTrail {
     flush: async () => {
       await write(rows)
       // Also when the clock was set back.
-      if (Math.abs(now() - summaryAt) >= summarySeconds) await flushCounts()
+      if (Math.abs(clock.now() - summaryAt) >= summarySeconds) await flushCounts()
     },
     close: async () => {
       await write(rows)

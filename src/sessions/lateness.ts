@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.ts'
 
 /** Tells an outage, in which clients everywhere retry late, from thieves, and from whoever does so on purpose. */
 export interface Lateness {
@@ -30,13 +31,12 @@ const usualMinutes = 24 * 60
  */
 const outageCount = { many: 10, few: 3 }
 
-/** `steady` is a clock in seconds that nobody sets. */
-export function openLateness(steady: () => number): Lateness {
+export function openLateness(clock: Clock): Lateness {
   const users = openLateAmongAll(outageCount.few)
   const sources = openLateAmongAll(0)
   let minute = -Infinity
   const turn = () => {
-    const current = minuteOf(steady)
+    const current = minuteOf(clock)
     if (current === minute) return
     for (const those of [users, sources]) those.turn(current, current - minute)
     minute = current
@@ -57,8 +57,8 @@ export function openLateness(steady: () => number): Lateness {
   }
 }
 
-function minuteOf(steady: () => number): number {
-  return Math.floor(steady() / 60)
+function minuteOf(clock: Clock): number {
+  return Math.floor(clock.steady() / 60)
 }
 
 /** How many names are kept. The share of so many is as good as that of all. */

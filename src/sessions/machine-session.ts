@@ -18,7 +18,7 @@ export async function machineSession(ctx: Context, client: Client, caller: Calle
   for (let attempt = 0; attempt < 3; attempt++) {
     const session = await findMachineSession(ctx.db, client.id, client.epoch)
     if (session) return session
-    const now = ctx.now()
+    const now = ctx.clock.now()
     // Of several instances that start one at once, the unique index lets one win.
     const id = newUuid(now)
     const entry = requestEntry(client, caller, { at: now, event: 'machine_session_started', sessionId: id })

@@ -69,7 +69,7 @@ function isKeyOf(thumbprint: Buffer, { keyThumbprint }: Presented): boolean {
  */
 async function refuseKeyless(ctx: Context, presented: Presented, session: Session): Promise<never> {
   const policy = policyOf(ctx, presented.client, session)
-  const { kind } = judgeRefresh(presented.generation, session, ctx.now(), policy)
+  const { kind } = judgeRefresh(presented.generation, session, ctx.clock.now(), policy)
   if (presented.generation < session.bound_generation && kind !== 'repeat') {
     await endStolen(ctx, presented, session)
   }
@@ -88,7 +88,7 @@ export async function applyVerdict(
   const { db, log } = ctx
   const { verdicts } = ctx.counts
   const { client, generation, caller } = presented
-  const now = ctx.now()
+  const now = ctx.clock.now()
   const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
   const facts = factsOf(presented, session)
   const audit = (event: AuditEvent) => audited(db, entryOf(ctx, presented, session, { event }))
@@ -143,7 +143,7 @@ function entryOf(
   { event, detail }: { readonly event: AuditEvent; readonly detail?: object },
 ): NewAuditEntry {
   return requestEntry(client, caller, {
-    at: ctx.now(),
+    at: ctx.clock.now(),
     event,
     userId: session.user_id,
     sessionId: session.id,
@@ -153,7 +153,7 @@ function entryOf(
 
 async function endStolen(ctx: Context, presented: Presented, session: Session): Promise<void> {
   const { id, last_address } = session
-  const at = ctx.now()
+  const at = ctx.clock.now()
   const entry = entryOf(ctx, presented, session, { event: 'session_theft', detail: { last_address } })
   if (await revokeSession(audited(ctx.db, entry), id, at, 'theft')) {
     ctx.counts.verdicts.theft++

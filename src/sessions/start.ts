@@ -36,7 +36,7 @@ export interface SessionStart {
  */
 export async function startSession(ctx: Context, start: SessionStart): Promise<Granted> {
   const { client, user, caller, confirmation, authorization } = start
-  const now = ctx.now()
+  const now = ctx.clock.now()
   const secret = newSessionSecret()
   const absoluteExpiresAt = now + (client.refresh_absolute_seconds ?? ctx.config.refreshAbsoluteSeconds)
   const session = {

@@ -1,4 +1,5 @@
 import type { Throttle, ThrottleFilling } from '../../db/users/throttles.ts'
+import type { Clock } from '../clock.ts'
 import { secondsToFill, secondsWhenFull, type GuessLimit } from './guess-limits.ts'
 
 /** Buckets by their names, in bounded memory, which several servers fill together. */
@@ -38,13 +39,13 @@ interface Bucket {
  * When there are `bucketsMax`, those that are empty and those that were not used for longest make room. A bucket that was
  * pushed out is remembered where it was shared.
  */
-export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBuckets {
+export function openGuessBuckets(clock: Clock, bucketsMax: number): GuessBuckets {
   const buckets = new Map<string, Bucket>()
   const untold = openUntold(bucketsMax)
 
   const makeRoom = () => {
     if (buckets.size < bucketsMax) return
-    const time = now()
+    const time = clock.now()
     for (const [key, { emptyAt, taken }] of buckets) if (taken === 0 && emptyAt <= time) buckets.delete(key)
     // A tenth at once, so that the walk above is rare. Those that were used last are at the end.
     for (const key of buckets.keys()) {
@@ -62,13 +63,13 @@ export function openGuessBuckets(now: () => number, bucketsMax: number): GuessBu
   }
   /** What is left of a bucket. One that is fuller than it can be was filled by a clock that went wrong: it counts as full. */
   const left = (bucket: Bucket, limit: GuessLimit) => {
-    const time = now()
+    const time = clock.now()
     bucket.emptyAt = Math.min(bucket.emptyAt, time + secondsWhenFull(limit))
     return Math.max(0, bucket.emptyAt - time)
   }
   const fill = (key: string, limit: GuessLimit) => {
     const bucket = use(key)
-    bucket.emptyAt = now() + left(bucket, limit) + secondsToFill(1, limit)
+    bucket.emptyAt = clock.now() + left(bucket, limit) + secondsToFill(1, limit)
   }
   const giveBack = (key: string) => {
     const bucket = buckets.get(key)

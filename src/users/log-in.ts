@@ -32,7 +32,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
   if (attempt.kind === 'refused') {
     const { limit, retryAfter } = attempt
     ctx.audit.note(
-      requestEntry(client, caller, { at: ctx.now(), event: 'log_in_throttled', detail: { limit } }),
+      requestEntry(client, caller, { at: ctx.clock.now(), event: 'log_in_throttled', detail: { limit } }),
       caller.source,
     )
     throw new OAuthError('temporarily_unavailable', 'too many wrong passwords, come back later', {
@@ -55,7 +55,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
     const reason = !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled'
     ctx.audit.note(
       requestEntry(client, caller, {
-        at: ctx.now(),
+        at: ctx.clock.now(),
         event: 'log_in_failed',
         userId: user?.id,
         detail: { reason },
@@ -83,7 +83,7 @@ async function deviceOf(
   ctx: Context,
   { username, client, deviceToken = '' }: LogIn,
 ): Promise<string | undefined> {
-  const token = openDeviceToken(ctx.rootKeys, deviceToken, { clientId: client.id, now: ctx.now() })
+  const token = openDeviceToken(ctx.rootKeys, deviceToken, { clientId: client.id, now: ctx.clock.now() })
   const user = token && (await findUser(ctx.db, username))
   return user && isOwner(user, token) ? token.device : undefined
 }
@@ -94,13 +94,13 @@ export async function sourcesAfter(ctx: Context, { username, caller }: LogIn): P
   const [key] = sourceKeys(ctx)
   if (!key) throw new Error('unreachable: the current root key is there')
   const known = await findKnownSources(ctx.db, username)
-  return learnSource(known, { source: caller.source, key, now: ctx.now() })
+  return learnSource(known, { source: caller.source, key, now: ctx.clock.now() })
 }
 
 async function comesFromKnownSource(ctx: Context, { username, caller }: LogIn): Promise<boolean> {
   if (caller.source === undefined) return false
   const known = await findKnownSources(ctx.db, username)
-  return isKnownSource(known, { source: caller.source, keys: sourceKeys(ctx), now: ctx.now() })
+  return isKnownSource(known, { source: caller.source, keys: sourceKeys(ctx), now: ctx.clock.now() })
 }
 
 /** Of all root keys, the current one first: a source stays known when another root key takes over. */

@@ -1,5 +1,6 @@
 import type { Database } from '../../db/database.ts'
 import { fillThrottles, readThrottles } from '../../db/users/throttles.ts'
+import type { Clock } from '../clock.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import { hmacSha256 } from '../values/sha256.ts'
 import { openGuessBuckets, type GuessBuckets } from './guess-buckets.ts'
@@ -65,15 +66,15 @@ export interface ThrottleOptions {
   readonly db: Database
   readonly rootKeys: Pick<RootKeys, 'derive' | 'currentId'>
   /** Seconds since the epoch, the same on all servers. */
-  readonly now: () => number
+  readonly clock: Clock
   /** How many buckets are kept in memory. */
   readonly bucketsMax?: number
 }
 
-export function openThrottle({ db, rootKeys, now, bucketsMax = 50_000 }: ThrottleOptions): Throttle {
-  const buckets = openGuessBuckets(now, bucketsMax)
+export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: ThrottleOptions): Throttle {
+  const buckets = openGuessBuckets(clock, bucketsMax)
   // A client's name costs a guesser nothing, so these have a place of their own, where they push no others out.
-  const secrets = openGuessBuckets(now, 10_000)
+  const secrets = openGuessBuckets(clock, 10_000)
 
   /** What was tried as a name is sometimes a password: neither memory nor the database has it in clear. */
   const keyOf = (...parts: readonly string[]): string => {
@@ -102,7 +103,7 @@ export function openThrottle({ db, rootKeys, now, bucketsMax = 50_000 }: Throttl
   const take = async (counts: readonly Count[]): Promise<Attempt> => {
     if (!refusalOf(buckets, counts)) {
       const full = counts.map(({ key, limit }) => ({ key, secondsWhenFull: secondsWhenFull(limit) }))
-      buckets.hear(await readThrottles(db, full, now()))
+      buckets.hear(await readThrottles(db, full, clock.now()))
     }
     return takeFrom(buckets, counts)
   }
@@ -119,7 +120,7 @@ export function openThrottle({ db, rootKeys, now, bucketsMax = 50_000 }: Throttl
       if (wait === 0) secrets.fill(key, clientSecretLimit)
       return wait
     },
-    share: () => buckets.share(fillings => fillThrottles(db, fillings, now())),
+    share: () => buckets.share(fillings => fillThrottles(db, fillings, clock.now())),
     size: () => buckets.size() + secrets.size(),
   }
 }

@@ -121,7 +121,7 @@ export async function startServer(
   // For an embedded database it is made with it.
   if (config.databaseUrl.engine === 'postgres' && !config.rootKeyIsMounted)
     makeRootKeyFile(config.rootKeyFile)
-  const installation = await openInstallation(config, clock.now, { mayCreate: true })
+  const installation = await openInstallation(config, clock, { mayCreate: true })
   const logger = pino({ level: config.logLevel }, stream)
   const standing = openStanding({ db: installation.db, clock, log: logger })
   const ctx = await openContext(config, installation, standing, logger)
@@ -178,7 +178,7 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
         alg: 'ES256',
         access_token_seconds: null,
         has_status: 1,
-        created_at: ctx.now(),
+        created_at: ctx.clock.now(),
         ...settings,
       })
       await ctx.registry.follow()
@@ -192,14 +192,14 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
         grant_types: isPublic ? 'password refresh_token' : 'password refresh_token client_credentials',
         scope: 'read write',
         epoch: 0,
-        created_at: ctx.now(),
+        created_at: ctx.clock.now(),
         ...settings,
       })
       await ctx.registry.follow()
       return testClient(id, secret)
     },
     user: async (username = 'ada', roles = '') => {
-      const id = newUuid(ctx.now())
+      const id = newUuid(ctx.clock.now())
       const password = randomBytes(12).toString('base64url')
       secrets.add(password)
       const hash = await ctx.passwords.hash(password)
@@ -209,7 +209,7 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
         ...hash,
         roles,
         epoch: 0,
-        created_at: ctx.now(),
+        created_at: ctx.clock.now(),
         disabled_at: null,
       })
       return { id, sub: formatUuid(id), username, password }

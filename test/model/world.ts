@@ -187,7 +187,7 @@ async function boot(home: string, env: EngineEnv, clock: Clock, log: Log, gate: 
     { MINTMARK_ISSUER: 'https://as.example', MINTMARK_METRICS_PORT: '0', ...env },
     home,
   )
-  const installation = await openInstallation(config, clock.now, { mayCreate: true })
+  const installation = await openInstallation(config, clock, { mayCreate: true })
   const standing = openStanding({ db: installation.db, clock, log: logger })
   // The story's clock, also where the database has one of its own.
   const opened = await openContext(config, installation, { ...standing, clock }, logger)

@@ -369,7 +369,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       })
       .execute()
 
-    const { rows } = await moveInstallation(copy, madeAt)
+    const rows = await moveInstallation(copy, madeAt)
     t.match(rows, { sessions: 1130, users: 2, clients: 1 })
     for (const { name } of copiedTables) {
       const [here, there] = [await rowsOf(source, name), await rowsOf(target, name)]
@@ -435,7 +435,7 @@ t.test('a unique value may pass from one row to another while a copy is under wa
   await addMachine(1)
   await drainChanges(copy)
   t.pass('and to one that comes before it among the changes')
-  const { rows } = await moveInstallation(copy, madeAt)
+  const rows = await moveInstallation(copy, madeAt)
   t.equal(rows['sessions'], 1004)
 })
 

@@ -54,11 +54,11 @@ for (const [title, envs] of [
       const { access_token } = await old.logIn(client, user)
 
       const to = openDatabase(loadConfig({ ...target }, '/').databaseUrl, { isPatient: true })
-      await migrate(to, old.ctx.now())
-      const copy = await beginCopy(old.ctx.db, to, old.ctx.now())
+      await migrate(to, old.ctx.clock.now())
+      const copy = await beginCopy(old.ctx.db, to, old.ctx.clock.now())
       await copyLarge(copy, () => {})
       await drainChanges(copy)
-      const movedAt = old.ctx.now()
+      const movedAt = old.ctx.clock.now()
       await moveInstallation(copy, movedAt)
       await openMoved({ to })
       await to.close()
@@ -103,14 +103,14 @@ for (const [title, envs] of [
       t.strictSame(await keysOf(fresh), await keysOf(old))
       t.ok(fresh.ctx.keys.rows().length >= 4)
       for (const row of fresh.ctx.keys.rows()) {
-        if (phaseOf(row) === 'active') await requestRotation(fresh.ctx.db, row.kid, fresh.ctx.now())
+        if (phaseOf(row) === 'active') await requestRotation(fresh.ctx.db, row.kid, fresh.ctx.clock.now())
       }
       const kids = new Set<string | undefined>()
       await live([old, fresh], lead - 10, async () => {
         const token = await fresh.post('/token', { grant_type: 'client_credentials', ...client.form })
         const jwt: string = token.json().access_token
         kids.add(decodeProtectedHeader(jwt).kid)
-        const currentDate = new Date(fresh.ctx.now() * 1000)
+        const currentDate = new Date(fresh.ctx.clock.now() * 1000)
         await jwtVerify(jwt, createLocalJWKSet(await keysOf(old)), { currentDate })
       })
       t.equal(kids.size, 1, 'the next key of before')
@@ -120,8 +120,8 @@ for (const [title, envs] of [
       t.ok(until >= movedAt + 300, 'as long as a token of the last moment lives')
       // Its clock is the one that counts then, and not ours to move.
       if (old.ctx.db.engine === 'postgres') return
-      await live([old], until - old.ctx.now() - 10)
-      while (old.ctx.now() < until - 1) old.tick(1)
+      await live([old], until - old.ctx.clock.now() - 10)
+      while (old.ctx.clock.now() < until - 1) old.tick(1)
       for (const url of served) t.equal((await old.request({ url })).statusCode, 200, `${url}: still`)
       old.tick(1)
       for (const url of served)

@@ -13,6 +13,7 @@ import { findUser } from '../../db/users/users.ts'
 import { openProgress } from '../../src/commands/shell/progress.ts'
 import { formatUuid } from '../../src/protocol/secrets.ts'
 import { commandLine, issuer, mainFile } from '../helpers/cli.ts'
+import { handClock } from '../helpers/hand-clock.ts'
 import { addSessions, beginSession } from '../helpers/records.ts'
 
 const [a, b] = ['https://a.example', 'https://b.example']
@@ -183,6 +184,7 @@ t.test('a long revocation can be interrupted, in any way, and run again', async 
 })
 
 t.test('progress is drawn on a terminal, above a thousand, and told in lines elsewhere', async t => {
+  const clock = handClock()
   let written = ''
   const sink = () =>
     new Writable({
@@ -193,13 +195,14 @@ t.test('progress is drawn on a terminal, above a thousand, and told in lines els
     })
   const stream = (isTTY: boolean) => ({
     stderr: Object.assign(sink(), { isTTY }) as unknown as NodeJS.WriteStream,
+    clock,
   })
   const bar = openProgress(stream(true), 'session', 2000)
   bar.at(500)
   t.match(written, /^\r\x1b\[2K.*█+.*░+  25%  500 of 2,000 sessions  \d+:\d\d left$/)
   bar.at(501)
   t.notMatch(written, /501/, 'ten times a second is enough')
-  await sleep(110)
+  clock.tick(0.11)
   bar.at(2000)
   t.match(written, /100%  2,000 of 2,000 sessions  0:00 left$/)
   bar.end()

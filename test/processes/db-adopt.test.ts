@@ -10,6 +10,7 @@ import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { openPasswords } from '../../src/users/passwords.ts'
 import { commandLine, issuer } from '../helpers/cli.ts'
 import { forEachEngine } from '../helpers/engines.ts'
+import { handClock } from '../helpers/hand-clock.ts'
 import {
   besideEnv,
   isOAuthError,
@@ -25,11 +26,9 @@ t.test(
     const cli = commandLine(t)
     await cli.succeed('db migrate')
     const open = (name: string) =>
-      openInstallation(
-        loadConfig({ MINTMARK_HOME: cli.home, MINTMARK_ISSUER: name }, '/'),
-        () => 1_900_000_000,
-        { mayCreate: false },
-      )
+      openInstallation(loadConfig({ MINTMARK_HOME: cli.home, MINTMARK_ISSUER: name }, '/'), handClock(), {
+        mayCreate: false,
+      })
     const passwordsOf = ({ rootKeys }: Awaited<ReturnType<typeof open>>) =>
       openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId })
 

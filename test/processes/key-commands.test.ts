@@ -24,7 +24,12 @@ const published = async (server: TestServer): Promise<string[]> => {
 
 const kidOf = (token: string) => decodeProtectedHeader(token).kid ?? ''
 
-const emergency = ({ ctx: { db, rootKeys, now } }: TestServer) => ({ db, rootKeys, now, reason: 'leaked' })
+const emergency = ({ ctx: { db, rootKeys, clock } }: TestServer) => ({
+  db,
+  rootKeys,
+  clock,
+  reason: 'leaked',
+})
 
 await forEachEngine(t, 'a key that leaked is revoked: its tokens end, the sessions live', async (t, env) => {
   const server = await startServer(t, env)

@@ -70,7 +70,7 @@ await forEachEngine(
     await server.revoke(web, revoked.refresh_token)
     const disabled = await run('user disable bob')
     t.equal(disabled.code, 0)
-    const begin = JSON.stringify({ time: (server.ctx.now() - 100) * 1000, msg: 'serving' })
+    const begin = JSON.stringify({ time: (server.ctx.clock.now() - 100) * 1000, msg: 'serving' })
     const lines = server.log
       .filter(({ event }) => event === 'session_revoked')
       .map(line => JSON.stringify(line))
@@ -129,7 +129,7 @@ await forEachEngine(
     const { server, web, run } = await world(t, env)
     const ada = await server.user('ada')
     const day = 86_400
-    const now = server.ctx.now()
+    const now = server.ctx.clock.now()
     const { sql } = server.ctx.db
     for (let i = 0; i < 2; i++) await server.logIn(web, ada)
     const [resting, refreshed] = (await sql.selectFrom('sessions').select('id').orderBy('id').execute()).map(

@@ -20,6 +20,7 @@ import { findInstallation } from '../../db/installation/installation.ts'
 import { changeRootKey, findRootKeyUse, listRootKeys } from '../../db/keys/root-keys.ts'
 import { listSigningKeys } from '../../db/keys/signing-keys.ts'
 import { findUser } from '../../db/users/users.ts'
+import { systemClock } from '../../src/clock.ts'
 import { revokeAll, revokeKey } from '../../src/keys/ring/emergency.ts'
 import { openKeyRing } from '../../src/keys/ring/key-ring.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../../src/keys/root/root-key-file.ts'
@@ -196,8 +197,8 @@ t.test('what is sealed opens for its purpose, name, issuer and root key alone', 
 
 /** Rotates as the command does. */
 const rotate = ({ ctx }: TestServer) => {
-  const { db, config, now } = ctx
-  return rotateRootKey({ db, rootKeys: readRootKeys(config), file: config, now })
+  const { db, config, clock } = ctx
+  return rotateRootKey({ db, rootKeys: readRootKeys(config), file: config, clock })
 }
 
 const rootKeyOf = ({ ctx }: TestServer, token: string) => {
@@ -227,7 +228,7 @@ await forEachEngine(t, 'the root key is rotated while servers run, and nobody no
     'everything is sealed anew',
   )
   t.match(await listRootKeys(ctx.db), [
-    { id: from, current_until: ctx.now() },
+    { id: from, current_until: ctx.clock.now() },
     { id: to, current_until: null },
   ])
 
@@ -245,7 +246,7 @@ await forEachEngine(t, 'the root key is rotated while servers run, and nobody no
     'the key set is the same',
   )
 
-  const use = () => findRootKeyUse(ctx.db, { id: from, until: ctx.now(), now: ctx.now() })
+  const use = () => findRootKeyUse(ctx.db, { id: from, until: ctx.clock.now(), now: ctx.clock.now() })
   t.match(await use(), { users: 2, signingKeys: 0 })
   await one.logIn(web, ada)
   t.equal((await findUser(ctx.db, 'ada'))?.root_key_id, to, 'a password is hashed anew at a log-in')
@@ -267,10 +268,10 @@ t.test('an older root key may go when no password and no living session needs it
   const revoked = await server.logIn(web, bob)
   await server.revoke(web, revoked.refresh_token)
   server.tick(100)
-  const until = ctx.now()
+  const until = ctx.clock.now()
   const { from } = await rotate(server)
   await server.follow()
-  const use = () => findRootKeyUse(ctx.db, { id: from, until, now: ctx.now() })
+  const use = () => findRootKeyUse(ctx.db, { id: from, until, now: ctx.clock.now() })
   t.match(await use(), { users: 2, sessions: 4, signingKeys: 0 })
   server.tick(61)
   await server.logIn(web, ada)
@@ -285,7 +286,7 @@ t.test('an older root key may go when no password and no living session needs it
   await server.revoke(reuser, reused.refresh_token)
   t.match(await use(), { users: 0, sessions: 0, sessionsEndAt: null, signingKeys: 0 })
   t.equal(
-    (await changeRootKey(ctx.db, ctx.now(), id => id)).from,
+    (await changeRootKey(ctx.db, ctx.clock.now(), id => id)).from,
     ctx.rootKeys.currentId,
     'and nothing else has changed',
   )
@@ -367,8 +368,8 @@ t.test(
     const there = await one.refresh(web, here.refresh_token)
     t.ok(there)
     const next = (await listSigningKeys(one.ctx.db)).find(row => row.activated_at === null)?.kid ?? ''
-    const { db, rootKeys, now } = one.ctx
-    await revokeKey({ db, rootKeys, now, reason: 'replaced' }, next)
+    const { db, rootKeys } = one.ctx
+    await revokeKey({ db, rootKeys, clock: one.ctx.clock, reason: 'replaced' }, next)
     for (const server of [one, far]) await server.follow()
     t.strictSame(
       [...new Set((await listSigningKeys(db)).map(row => row.root_key_id))],
@@ -442,12 +443,12 @@ await forEachEngine(
       error => String(error),
     )
     t.match(lost, /is not the one that this database was made with/)
-    const { db, now } = ctx
+    const { db } = ctx
     await revokeAll({
       db,
       rootKeys: readRootKeys(ctx.config),
       file: ctx.config,
-      now,
+      clock: ctx.clock,
       reason: 'lost',
       keepsRootKey: false,
       algs: ['ES256'],
@@ -495,7 +496,7 @@ t.test(
       },
     }
     const db = { ...ctx.db, sql: ctx.db.sql.withPlugin(counting) }
-    const keys = await openKeyRing({ ...ctx, db, steady: () => 0 })
+    const keys = await openKeyRing({ ...ctx, db, clock: { ...ctx.clock, pause: systemClock().pause } })
     looks = 0
     const many = await Promise.allSettled(Array.from({ length: 500 }, () => keys.readRootKeyId()))
     t.equal(looks, 1, 'whoever asks at once shares a look')
@@ -510,7 +511,7 @@ t.test(
     const first = keys.readRootKeyId()
     await setImmediate()
     const other = addRootKey(ctx.config.rootKeyFile) ?? ''
-    await changeRootKey(ctx.db, ctx.now(), () => other)
+    await changeRootKey(ctx.db, ctx.clock.now(), () => other)
     t.ok(await first)
     t.equal(await keys.readRootKeyId(), other, 'and nobody gets what was read before he asked')
     t.equal(looks, 3)
@@ -519,7 +520,8 @@ t.test(
 
 t.test('a rotation of the root key that was interrupted is finished by a server, once', async t => {
   const server = await startServer(t)
-  const { db, config, now } = server.ctx
+  const { db, config } = server.ctx
+  const { now } = server.ctx.clock
   const id = addRootKey(config.rootKeyFile) ?? ''
   const { from } = await changeRootKey(db, now(), () => id)
   await server.follow()
@@ -542,7 +544,7 @@ t.test('a rotation of the root key that was interrupted is finished by a server,
   const open = readRootKeys(config)
   writeFileSync(rootKeyFile, `${newKeyText()}\n`, { mode: 0o600 })
   await t.rejects(
-    rotateRootKey({ db, rootKeys: open, file: config, now }),
+    rotateRootKey({ db, rootKeys: open, file: config, clock: server.ctx.clock }),
     { message: /lacks the current key/ },
     'nor is the current one left behind',
   )

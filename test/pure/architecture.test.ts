@@ -64,10 +64,10 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     'settings are read before there is anything else',
   ],
   [/process\.(env|argv|cwd)/, /^src\/main\.ts$/, 'the environment is read once'],
-  [/Date\.now|new Date\(\)/, /^src\/clock\.ts$/, 'time comes from a clock'],
+  [/Date\.now|new Date\(\)|performance\.now/, /^(src\/clock\.ts$|db\/engines\/)/, 'time comes from a clock'],
   [
     /set(Interval|Timeout)\b/,
-    /^src\/(clock|jobs\/jobs|pause)\.ts$|^db\/(engines\/(sqlite|postgres)|installation\/migrate)\.ts$/,
+    /^src\/(clock|jobs\/jobs)\.ts$|^db\/(engines\/(sqlite|postgres)|installation\/migrate)\.ts$/,
     'all timers are in jobs.ts',
   ],
   [/console\.|process\.std/, /^src\/(main\.ts$|commands\/)/, 'only the command line prints'],

@@ -10,6 +10,7 @@ import { openRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { auditEntry, openAuditTrail } from '../../src/record/audit-trail.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { forEachEngine } from '../helpers/engines.ts'
+import { handClock } from '../helpers/hand-clock.ts'
 import { startServer, testClient, type TestClient, type TestServer } from '../helpers/server.ts'
 
 async function entriesOf(db: Database, filter: AuditFilter = {}) {
@@ -212,11 +213,11 @@ t.test('wrong passwords and secrets are written down within a second, without wh
 })
 
 t.test('who makes a noise from one network leaves others their entries', async t => {
-  const { db, now: startedAt } = (await startServer(t)).ctx
-  let now = startedAt()
-  const trail = openAuditTrail(db, () => now)
+  const { db } = (await startServer(t)).ctx
+  const clock = handClock()
+  const trail = openAuditTrail(db, clock)
   const note = (address: string, source: string) =>
-    trail.note(auditEntry({ at: now, event: 'log_in_failed', actor: 'client web', address }), source)
+    trail.note(auditEntry({ at: clock.now(), event: 'log_in_failed', actor: 'client web', address }), source)
   const addresses = async () => {
     await trail.flush()
     return (await entriesOf(db)).flatMap(({ address }) => address ?? [])
@@ -226,7 +227,7 @@ t.test('who makes a noise from one network leaves others their entries', async t
   const first = await addresses()
   t.equal(first.length, 50 + 1, 'a quarter of a burst')
   t.ok(first.includes('192.0.2.1'))
-  now += 20
+  clock.tick(20)
   for (let i = 0; i < 1000; i++) note(`2001:db8::1:${i}`, '2001:db8:0:0::/64')
   t.equal((await addresses()).length, 51 + 10, 'and of what may be written in a second')
   await trail.close()
@@ -241,11 +242,11 @@ t.test('who makes a noise from one network leaves others their entries', async t
 t.test('in a flood entries are counted instead of written, and none is lost', async t => {
   const server = await startServer(t)
   const { db } = server.ctx
-  let now = server.ctx.now()
+  let now = server.ctx.clock.now()
   let isAway = false
   const trail = openAuditTrail(
     { ...db, transact: work => (isAway ? Promise.reject(new Error('away')) : db.transact(work)) },
-    () => now,
+    { ...server.ctx.clock, now: () => now },
   )
   const note = (i: number, more: Partial<NewAuditEntry> = {}) => {
     const entry = auditEntry({
@@ -299,7 +300,7 @@ t.test('in a flood entries are counted instead of written, and none is lost', as
 await forEachEngine(t, 'entries are deleted when their time is up', async (t, env) => {
   const server = await startServer(t, { MINTMARK_AUDIT_RETENTION: '1d', ...env })
   const { ctx } = server
-  const start = ctx.now()
+  const start = ctx.clock.now()
   const entries = Array.from({ length: 1201 }, (_, i) =>
     auditEntry({ at: start + i, event: 'log_in', actor: 'x' }),
   )

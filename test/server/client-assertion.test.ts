@@ -40,7 +40,7 @@ async function world(t: Test, settings: Partial<ClientTable> = {}, env: EngineEn
     signJwt(
       by,
       { alg: by.alg, ...header },
-      assertionClaims('web', server.ctx.now(), claims as Record<string, unknown>),
+      assertionClaims('web', server.ctx.clock.now(), claims as Record<string, unknown>),
     )
   const post = (jwt: string, more: Record<string, string> = {}, to: TestServer = server) =>
     to.post('/token', { grant_type: 'client_credentials', ...assertionForm(jwt), ...more })
@@ -51,7 +51,7 @@ t.test(
   'C-15 C-16 a client that signs is authenticated at each endpoint, with each algorithm and nothing more',
   async t => {
     const { server, key, assertion } = await world(t)
-    const { now } = server.ctx
+    const { now } = server.ctx.clock
     type Case = [title: string, jwt: () => Promise<string>, more?: Record<string, string>]
     const cases: Case[] = [
       ['without a kid', () => assertion()],
@@ -96,13 +96,13 @@ t.test(
 t.test('C-19 what clocks may differ by is one for all instances, whatever is set at one of them', async t => {
   const { server, assertion, post } = await world(t)
   const other = await startServer(t, { ...besideEnv(server), MINTMARK_CLOCK_SKEW: '0' })
-  const late = await post(await assertion({ exp: server.ctx.now() - 30 }), {}, other)
+  const late = await post(await assertion({ exp: server.ctx.clock.now() - 30 }), {}, other)
   t.equal(late.statusCode, 200)
 })
 
 t.test('C-15 to C-19 every defect that RFC 7521 §4.2 and RFC 7523 §3 name is refused', async t => {
   const { server, key, assertion } = await world(t)
-  const { now } = server.ctx
+  const { now } = server.ctx.clock
   const other = await testKey()
   const rsa = await testKey('RS256')
   const secretive = await server.client('secretive')
@@ -249,7 +249,7 @@ t.test(
   'C-15 which claim of an assertion is wrong is told, and of the client nothing (RFC 7521 §4.2.1)',
   async t => {
     const { server, assertion } = await world(t)
-    const { now } = server.ctx
+    const { now } = server.ctx.clock
     const stranger = await testKey()
     await server.client('off', {
       isPublic: true,
@@ -319,7 +319,8 @@ await forEachEngine(
     const { server, assertion, post } = await world(t, {}, env)
     const beside = await startServer(t, besideEnv(server))
     const tick = (seconds: number) => [server, beside].forEach(one => one.tick(seconds))
-    const { db, now } = server.ctx
+    const { db } = server.ctx
+    const { now } = server.ctx.clock
     const used = await assertion({ exp: now() + 3600 })
     const kept = await assertion({ exp: now() + 3600 })
     const early = await assertion({ exp: now() + 3600, iat: now() + 60 })
@@ -377,7 +378,8 @@ await forEachEngine(
     t.equal((await post(await assertion({ jti }))).statusCode, 200)
     isOAuthError(t, await post(await assertion({ jti })), 401, 'invalid_client', 'another with its jti')
 
-    const { db, now } = server.ctx
+    const { db } = server.ctx
+    const { now } = server.ctx.clock
     server.tick(119)
     t.equal(await forgetUses(db, now(), 1000), 0, 'while it could be taken, its use is remembered')
     isOAuthError(t, await post(jwt), 401, 'invalid_client', 'in its last second')
@@ -431,7 +433,8 @@ await forEachEngine(
   'a client has keys and a secret only while it moves from one to the other',
   async (t, env) => {
     const { server, assertion, key } = await world(t, {}, env)
-    const { db, now } = server.ctx
+    const { db } = server.ctx
+    const { now } = server.ctx.clock
     const two = await testKey()
     const statusOf = async (form: Record<string, string>) =>
       (await server.post('/revoke', { token: 'x', ...form })).statusCode

@@ -213,7 +213,7 @@ t.test('the secret before this one stays good until its time is up', async t => 
   await changeClient(server.ctx.db, 'web', {
     secret_hash: hashSecret('the-new-secret'),
     old_secret_hash: hashSecret(old.secret ?? ''),
-    old_secret_expires_at: server.ctx.now() + 60,
+    old_secret_expires_at: server.ctx.clock.now() + 60,
   })
   t.equal(await statusOf(now), 401, 'not known before the registry has followed')
   await server.follow()
@@ -236,6 +236,6 @@ t.test('a client that is disabled is refused within a follow, and let in again l
     await server.follow()
     return (await server.revoke(web, 'x')).statusCode
   }
-  t.equal(await statusAfter(server.ctx.now()), 401)
+  t.equal(await statusAfter(server.ctx.clock.now()), 401)
   t.equal(await statusAfter(null), 200)
 })

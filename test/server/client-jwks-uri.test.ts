@@ -13,8 +13,8 @@ import { assertionClaims, assertionForm, signJwt, testKey, type TestKey } from '
 
 const loopback = networks(['127.0.0.0/8', '::1'])
 /** Long enough for an answer on a busy machine, short enough to wait for. */
-const brief = { isAllowed: loopback, milliseconds: 400 }
-const patient = { isAllowed: loopback, milliseconds: 30_000 }
+const brief = { isAllowed: loopback, seconds: 0.4 }
+const patient = { isAllowed: loopback, seconds: 30 }
 
 /** Listens on a free port of the loopback interface until the test is over, whatever is still open. */
 async function listen<S extends Server>(t: Test, server: S): Promise<number> {
@@ -153,7 +153,7 @@ const raw2 = (text: string) => (socket: Socket) => void socket.write(text)
 t.test(
   'addresses that are not of the public internet are not connected to, however they are written',
   async t => {
-    const closed = { isAllowed: networks([]), milliseconds: 30_000 }
+    const closed = { isAllowed: networks([]), seconds: 30 }
     let connections = 0
     const port = await listen(
       t,
@@ -268,7 +268,7 @@ t.test('what a name means is looked at before the connection, which goes to just
       /is at 10\.0\.0\.1, a private/,
     ],
     ['none', 'https://unknown.example', {}, /has no address/],
-    ['no answer', 'https://silent.example', { milliseconds: 300 }, /has no address|abort/],
+    ['no answer', 'https://silent.example', { seconds: 0.3 }, /has no address|abort/],
     // It has come to the address, and does not trust the certificate.
     ['a certificate of nobody', `https://inner.example:${port}`, {}, /self-signed certificate/],
     ['no TLS there', 'http://inner.example', {}, /not https/],
@@ -348,7 +348,7 @@ async function world(t: Test, env: Record<string, string> = { MINTMARK_JWKS_URI_
     })
   await publish('web')
   const post = async (by: TestKey, kid?: string, id = 'web') => {
-    const claims = assertionClaims(id, server.ctx.now())
+    const claims = assertionClaims(id, server.ctx.clock.now())
     const jwt = await signJwt(by, { alg: by.alg, ...(kid !== undefined && { kid }) }, claims)
     return server.post('/token', { grant_type: 'client_credentials', ...assertionForm(jwt) })
   }
@@ -401,7 +401,7 @@ t.test(
     t.equal(await statusOf(two, 'two'), 200)
 
     site.keys = [{ ...one.publicJwk, kid: 'one' }]
-    server.setClock(server.ctx.now() - 86_400)
+    server.setClock(server.ctx.clock.now() - 86_400)
     server.tick(600)
     t.not(await statusOf(two, 'two'), 200, 'so it is when the clock was set back')
     t.equal(await statusOf(one, 'one'), 200)

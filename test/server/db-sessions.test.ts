@@ -36,6 +36,7 @@ import type { Writer } from '../../db/writer.ts'
 import { finishOldEndings } from '../../src/endings/finish.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { forEachEngine, postgresEnv, type EngineEnv } from '../helpers/engines.ts'
+import { handClock } from '../helpers/hand-clock.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from '../helpers/records.ts'
 
 interface Opened {
@@ -219,7 +220,7 @@ for (const [name, end] of ends) {
     const ended = (async () => {
       await end(opened)
       hasEnded = true
-      await finishOldEndings(db, { now: () => madeAt + 100 })
+      await finishOldEndings(db, { clock: handClock(madeAt + 100) })
     })()
     const waiting = sql<{ pid: number }>`select pid from pg_locks where not granted`
     while (!hasEnded && (await waiting.execute(db.sql)).rows.length === 0) await sleep(5)

@@ -37,7 +37,7 @@ async function world(
     return String(headers['dpop-nonce'])
   }
   const proof = (by: TestKey, claims: object, header: object = {}) =>
-    signJwt(by, proofHeader(by, { ...header }), proofClaims(server.ctx.now(), { ...claims }))
+    signJwt(by, proofHeader(by, { ...header }), proofClaims(server.ctx.clock.now(), { ...claims }))
   let nonce = await nonceOf()
   /** A proof with the newest nonce. */
   const freshProof = async (by = key, claims: object = {}) => {
@@ -102,7 +102,7 @@ t.test('Q-1 Q-2 every defect that RFC 9449 §4.3 names is refused, and costs not
   const other = await testKey()
   const rsa = await testKey('RS256')
   const nonce = await nonceOf()
-  const now = server.ctx.now()
+  const now = server.ctx.clock.now()
   const { refresh_token } = (await token(logInForm())).json()
   const good = await proof(key, { nonce })
   const [head = '', payload = '', signature = ''] = good.split('.')
@@ -255,7 +255,7 @@ function statusOf(url: URL, dpop: string[], form: Record<string, string>): Promi
 t.test('Q-1 what RFC 9449 allows is taken', async t => {
   const { server, key, nonceOf, proof, logInForm } = await world(t)
   const nonce = await nonceOf()
-  const now = server.ctx.now()
+  const now = server.ctx.clock.now()
   const make = (claims: object, header: object = {}, by = key) => proof(by, { nonce, ...claims }, header)
   const cases: [title: string, dpop: string][] = [
     ['9 a query and a fragment', await make({ htu: 'https://as.example/token?a=b#c' })],

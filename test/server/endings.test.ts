@@ -27,6 +27,7 @@ import { finishEnding, finishOldEndings } from '../../src/endings/finish.ts'
 import { openRevocationFeed } from '../../src/endings/revocation-feed.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { forEachEngine, postgresEnv, sharedCluster, type EngineEnv } from '../helpers/engines.ts'
+import { handClock } from '../helpers/hand-clock.ts'
 import { addSessions, beginSession, madeAt, seed } from '../helpers/records.ts'
 
 const longestTokenSeconds = 86_400
@@ -132,7 +133,7 @@ await forEachEngine(
     await addSessions(db, his, 3, { client_id: 'app', client_epoch: (await clientRow(db, 'app')).epoch })
     const { ending: all } = await raiseClientEpochs(db, 'app', end)
     const seen: number[] = []
-    t.strictSame(await finishEnding(db, all, { now: () => end.now, onProgress: n => seen.push(n) }), {
+    t.strictSame(await finishEnding(db, all, { clock: handClock(end.now), onProgress: n => seen.push(n) }), {
       ended: 3,
       isDone: true,
     })
@@ -140,7 +141,10 @@ await forEachEngine(
     t.equal((await ended(db)).filter(row => row.client_id === 'app').length, 3)
     const { ending: everybody } = await raiseClientEpochs(db, undefined, end)
     // 701 of his and the 5 new ones of hers.
-    t.strictSame(await finishEnding(db, everybody, { now: () => end.now }), { ended: 706, isDone: true })
+    t.strictSame(await finishEnding(db, everybody, { clock: handClock(end.now) }), {
+      ended: 706,
+      isDone: true,
+    })
   },
 )
 
@@ -175,7 +179,7 @@ await forEachEngine(
     )
     t.equal(200 + (slow?.ended ?? 0) + (taken?.ended ?? 0), 400, 'each session ends once')
     await releaseEnding(db, ending)
-    await finishOldEndings(db, { now: () => end.now + 10 })
+    await finishOldEndings(db, { clock: handClock(end.now + 10) })
     t.equal((await ended(db)).length, 500)
     t.equal(await feedLength(db), 500)
     t.strictSame(await db.sql.selectFrom('endings').selectAll().execute(), [])
@@ -204,20 +208,20 @@ await forEachEngine(t, 'the work stops when it is asked to, and goes on where it
   const ending = await raiseUserEpoch(db, ada, end)
   if (!ending) throw new Error('unreachable')
   const stopping = new AbortController()
-  const now = () => end.now
+  const clock = handClock(end.now)
   const done = await finishEnding(db, ending, {
-    now,
+    clock,
     signal: stopping.signal,
     onProgress: () => stopping.abort(),
   })
   t.strictSame(done, { ended: 200, isDone: false })
-  await finishOldEndings(db, { now, signal: stopping.signal })
+  await finishOldEndings(db, { clock, signal: stopping.signal })
   t.equal((await ended(db)).length, 200, 'nothing is begun after that')
-  t.strictSame(await finishEnding(db, (await claimEnding(db, end.now)) ?? ending, { now, stepsMax: 1 }), {
+  t.strictSame(await finishEnding(db, (await claimEnding(db, end.now)) ?? ending, { clock, stepsMax: 1 }), {
     ended: 200,
     isDone: false,
   })
-  await finishOldEndings(db, { now })
+  await finishOldEndings(db, { clock })
   t.equal((await ended(db)).length, 800, 'another one need not wait')
 })
 

@@ -141,7 +141,8 @@ t.test('B-1 to B-4 only the living token of an administrator client itself will 
   await refuse('garbage', bearer('garbage'))
   await refuse('two tokens', bearer(`${token} ${token}`))
   await refuse('a changed token', bearer(`${token.slice(0, -2)}AA`))
-  const { keys, now, config } = server.ctx
+  const { keys, config } = server.ctx
+  const { now } = server.ctx.clock
   const claims = { iss: config.issuer, aud: config.issuer, sub: 'admin', client_id: 'admin', exp: now() + 60 }
   await refuse('B-4 another typ', bearer(await keys.sign('JWT', 'ES256', claims)))
   await refuse('without a session', bearer(await keys.sign('at+jwt', 'ES256', claims)))

@@ -160,7 +160,7 @@ await forEachEngine(
 
     const device = openDeviceToken(server.ctx.rootKeys, device_token, {
       clientId: app.id,
-      now: server.ctx.now(),
+      now: server.ctx.clock.now(),
     })?.device
     await guessed(server, deviceLimit.points - 1, () => ({ device }))
     const stolen = await guess(2, () => logInFrom(server, app, { username, ...wrong, device_token }, abroad))
@@ -311,7 +311,7 @@ await forEachEngine(
     )
 
     const changed = 'another password'
-    await changePassword(server.ctx.db, id, await server.ctx.passwords.hash(changed), server.ctx.now())
+    await changePassword(server.ctx.db, id, await server.ctx.passwords.hash(changed), server.ctx.clock.now())
     await guessed(server, strangersLimit.points, () => ({}))
     server.tick(devicesLimit.points * devicesLimit.everySeconds)
     await guessed(server, devicesLimit.points / 2, () => ({}))

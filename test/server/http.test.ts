@@ -712,7 +712,7 @@ t.test(
         ['http://x/token', 400],
       ] as const) {
         const claims = (nonce?: string) => ({
-          ...proofClaims(server.ctx.now(), nonce === undefined ? {} : { nonce }),
+          ...proofClaims(server.ctx.clock.now(), nonce === undefined ? {} : { nonce }),
           htu,
         })
         const proof = async (nonce?: string) =>

@@ -196,7 +196,7 @@ const endings: [title: string, end: (of: Ending) => unknown, ended: 'both' | 'ac
     'the session is revoked',
     async ({ server, tokens }) => {
       const session = await sessionOf(server, tokens.access_token)
-      await revokeSession(server.ctx.db, session?.id ?? Buffer.alloc(0), server.ctx.now(), 'test')
+      await revokeSession(server.ctx.db, session?.id ?? Buffer.alloc(0), server.ctx.clock.now(), 'test')
     },
     'both',
   ],
@@ -267,7 +267,8 @@ await forEachEngine(
     await server.resource(api, { access_token_seconds: 600 })
     const admin = await server.client('admin', { is_admin: 1 })
     const user = await server.user()
-    const { db, keys, now } = server.ctx
+    const { db, keys } = server.ctx
+    const { now } = server.ctx.clock
     type Story = (client: TestClient, first: TokenResponse) => Promise<TokenResponse> | TokenResponse
     const later: Story = (client, { refresh_token }) => {
       server.tick(20)
@@ -601,7 +602,7 @@ t.test(
       jwtVerify(jwt, createLocalJWKSet({ keys }), {
         typ: 'token-introspection+jwt',
         issuer: 'https://as.example',
-        currentDate: new Date(server.ctx.now() * 1000),
+        currentDate: new Date(server.ctx.clock.now() * 1000),
       })
 
     for (const token of [tokens.access_token, tokens.refresh_token]) {
@@ -613,7 +614,7 @@ t.test(
       t.strictSame(payload, {
         iss: 'https://as.example',
         aud: 'web',
-        iat: server.ctx.now(),
+        iat: server.ctx.clock.now(),
         token_introspection: (await ask(token, web, 'application/json')).json(),
       })
       t.match(payload['token_introspection'], { active: true })

@@ -44,7 +44,8 @@ const openServer = (t: Test, env: EngineEnv) =>
  * what it was before that.
  */
 async function world(server: TestServer, [, settings, newKey]: (typeof kinds)[number], policy: Policy) {
-  const { db, now } = server.ctx
+  const { db } = server.ctx
+  const { now } = server.ctx.clock
   const client_id = `app-${randomUUID()}`
   await server.client(client_id, { isPublic: true, refresh_policy: policy })
   const user = await server.user(client_id)

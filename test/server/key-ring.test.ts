@@ -52,7 +52,7 @@ async function live(servers: TestServer | readonly TestServer[], seconds: number
 async function rotate(servers: TestServer | readonly TestServer[], alg = 'ES256'): Promise<void> {
   const [{ ctx }] = [servers].flat() as [TestServer]
   const before = kidOf(await listSigningKeys(ctx.db), 'active', alg)
-  await requestRotation(ctx.db, before, ctx.now())
+  await requestRotation(ctx.db, before, ctx.clock.now())
   await live(servers, lead, 70)
   await live(servers, 20)
   const after = kidOf(await listSigningKeys(ctx.db), 'active', alg)
@@ -66,7 +66,7 @@ const kidOf = (rows: readonly SigningKeyTable[], phase: string, alg = 'ES256') =
   rows.find(row => row.alg === alg && phaseOf(row) === phase)?.kid ?? `no ${phase} key`
 
 const sign = ({ ctx }: TestServer, alg = 'ES256', life = 300) =>
-  ctx.keys.sign('at+jwt', alg, { iss: ctx.config.issuer, exp: ctx.now() + life })
+  ctx.keys.sign('at+jwt', alg, { iss: ctx.config.issuer, exp: ctx.clock.now() + life })
 
 const published = async (server: TestServer): Promise<string[]> => {
   const { keys } = (await server.request({ url: '/.well-known/jwks.json' })).json()
@@ -230,7 +230,7 @@ t.test('an instance that has not heard of a rotation goes on, and its tokens are
   const deaf = await startServer(t, besideEnv(one))
   await live([one, deaf], lead)
   const { kid = '' } = decodeProtectedHeader(await sign(deaf))
-  await requestRotation(one.ctx.db, kid, one.ctx.now())
+  await requestRotation(one.ctx.db, kid, one.ctx.clock.now())
   await one.follow()
   for (const server of [one, deaf]) server.tick(30)
   const token = await sign(deaf)
@@ -286,7 +286,7 @@ t.test('a clock that is set moves no key, and the log says so', async t => {
   await rotate(server, 'RS256')
   const activeBefore = kidOf(await listSigningKeys(ctx.db), 'active', 'RS256')
   t.not(activeBefore, kid)
-  for (const clock of [at + 400 * day, at - 3600, ctx.now()]) {
+  for (const clock of [at + 400 * day, at - 3600, ctx.clock.now()]) {
     server.setClock(clock)
     await server.follow()
     t.ok((await published(server)).includes(kid), 'nothing has left whose tokens live')
@@ -332,7 +332,7 @@ t.test('J-1 J-8 J-9 each algorithm signs what others verify', async t => {
     const token = await sign(server, alg)
     const { protectedHeader } = await jwtVerify(token, createLocalJWKSet(jwks), {
       algorithms: [alg],
-      currentDate: new Date(server.ctx.now() * 1000),
+      currentDate: new Date(server.ctx.clock.now() * 1000),
     })
     t.match(protectedHeader, { alg, typ: 'at+jwt', kid: /^[\w-]{43}$/ })
     t.ok(server.ctx.keys.verify(token, 'at+jwt'), alg)
@@ -429,7 +429,7 @@ await forEachEngine(
       ['retiring'],
       'a ring that no resource uses mints no more',
     )
-    const third = await startServer(t, besideEnv(server), ctx.now())
+    const third = await startServer(t, besideEnv(server), ctx.clock.now())
     await third.follow()
     t.strictSame(
       (await listSigningKeys(ctx.db)).filter(key => key.alg === 'EdDSA').length,
@@ -470,29 +470,29 @@ t.test(
     const before = await times()
 
     const less = { ...from, jwks_max_age_seconds: 10, clock_skew_seconds: 0 }
-    t.ok(await changeKeyPolicy(db, { from, to: less, now: server.ctx.now() }))
-    t.notOk(await changeKeyPolicy(db, { from, to: less, now: server.ctx.now() }), 'not twice')
+    t.ok(await changeKeyPolicy(db, { from, to: less, now: server.ctx.clock.now() }))
+    t.notOk(await changeKeyPolicy(db, { from, to: less, now: server.ctx.clock.now() }), 'not twice')
     t.strictSame(await times(), before)
     await server.follow()
     const { headers } = await server.request({ url: '/.well-known/jwks.json' })
     t.equal(headers['cache-control'], 'public, max-age=10')
 
     const kid = kidOf(await listSigningKeys(db), 'active')
-    await requestRotation(db, kid, server.ctx.now())
+    await requestRotation(db, kid, server.ctx.clock.now())
     await live(server, lead - 30)
     t.equal(kidOf(await listSigningKeys(db), 'active'), kid, 'the lead is still that of the larger max-age')
 
     const more = { ...less, jwks_max_age_seconds: 3600 }
     const between = await times()
-    t.ok(await changeKeyPolicy(db, { from: less, to: more, now: server.ctx.now() }))
+    t.ok(await changeKeyPolicy(db, { from: less, to: more, now: server.ctx.clock.now() }))
     t.strictSame(
       await times(),
       between.map(([until = 0, seconds = 0]) => [until + 3590, seconds + 3590]),
     )
     const middle = { ...more, jwks_max_age_seconds: 100 }
-    t.ok(await changeKeyPolicy(db, { from: more, to: middle, now: server.ctx.now() }))
+    t.ok(await changeKeyPolicy(db, { from: more, to: middle, now: server.ctx.clock.now() }))
     const lower = { ...more, jwks_max_age_seconds: 50 }
-    t.ok(await changeKeyPolicy(db, { from: middle, to: lower, now: server.ctx.now() }))
+    t.ok(await changeKeyPolicy(db, { from: middle, to: lower, now: server.ctx.clock.now() }))
     t.equal(
       (await findInstallation(db))?.largest_max_age_seconds,
       3600,
@@ -515,7 +515,7 @@ t.test('what is damaged is not used, and the rest goes on', async t => {
   const rows = await listSigningKeys(db)
   const [active, next] = [kidOf(rows, 'active'), kidOf(rows, 'next')]
   const sealOf = (kid: string) => rows.find(key => key.kid === kid)?.sealed_private_key ?? Buffer.alloc(0)
-  const restart = () => startServer(t, besideEnv(server), ctx.now())
+  const restart = () => startServer(t, besideEnv(server), ctx.clock.now())
   const kidsThere = async () => published(await restart())
 
   await damage(db, next, { sealed_private_key: Buffer.alloc(100) })
@@ -594,7 +594,7 @@ t.test('invariant 9: no key set is better than an empty one', async t => {
   const { ctx } = server
   await ctx.db.sql.updateTable('signing_keys').set({ root_key_id: '00000000' }).execute()
   const response = await (
-    await startServer(t, besideEnv(server), ctx.now())
+    await startServer(t, besideEnv(server), ctx.clock.now())
   ).request({ url: '/.well-known/jwks.json' })
   isOAuthError(t, response, 503, 'temporarily_unavailable', 'no key opens')
   t.equal((await listSigningKeys(ctx.db)).length, 4, 'what others may open is left alone')
@@ -605,7 +605,8 @@ t.test('invariant 9: no key set is better than an empty one', async t => {
 })
 
 t.test('the claims of tokens are remembered, and not those of what is as long as a status list', async t => {
-  const { keys, now, config } = (await startServer(t)).ctx
+  const { keys, clock, config } = (await startServer(t)).ctx
+  const { now } = clock
   const verified = async (note: string) => {
     const jwt = await keys.sign('at+jwt', 'ES256', { iss: config.issuer, exp: now() + 300, note })
     return [keys.verify(jwt, 'at+jwt'), keys.verify(jwt, 'at+jwt')]

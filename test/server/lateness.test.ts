@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { openLateness } from '../../src/sessions/lateness.ts'
+import { handClock } from '../helpers/hand-clock.ts'
 import {
   isOAuthError,
   startServer,
@@ -22,11 +23,11 @@ interface Those {
 }
 
 function openTest() {
-  let seconds = 1_000_000
-  const lateness = openLateness(() => seconds)
+  const { tick, ...clock } = handClock()
+  const lateness = openLateness(clock)
   return {
     lateness,
-    tick: (more: number) => void (seconds += more),
+    tick,
     /** All of them refresh, and some of them late. */
     refresh: ({ users, late, from = i => `source ${i}`, of = i => i }: Those) => {
       for (let i = 0; i < users; i++) {

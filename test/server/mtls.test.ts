@@ -333,11 +333,11 @@ t.test('L-2 tokens are bound to the certificate, and say so', async t => {
   t.notOk('cnf' in claimsOf(free.access_token), 'only where the client is set to it')
 
   const key = await testKey()
-  const proof = await signJwt(key, proofHeader(key), proofClaims(server.ctx.now()))
+  const proof = await signJwt(key, proofHeader(key), proofClaims(server.ctx.clock.now()))
   const nonce = (await post('/token', form, await testCertificate(), { headers: { dpop: proof } })).headers[
     'dpop-nonce'
   ]
-  const dpop = await signJwt(key, proofHeader(key), proofClaims(server.ctx.now(), { nonce }))
+  const dpop = await signJwt(key, proofHeader(key), proofClaims(server.ctx.clock.now(), { nonce }))
   const both = await post('/token', form, await testCertificate(), { headers: { dpop } })
   isOAuthError(t, both, 400, 'invalid_dpop_proof', 'one token, one key')
 })

@@ -9,14 +9,16 @@ import { changeClient } from '../../db/clients/clients.ts'
 import { buildApp } from '../../src/app.ts'
 import { openKnownClients } from '../../src/clients/known-clients.ts'
 import { openRegistry } from '../../src/clients/registry.ts'
+import { systemClock } from '../../src/clock.ts'
 import { sharedFor } from '../../src/endpoints/health.ts'
 import { limitConnections } from '../../src/http/connections.ts'
 import { openBrake, refusalsAtOnce } from '../../src/load/brake.ts'
-import { openPressure, pressureLimits, sampleMilliseconds, type Rank } from '../../src/load/pressure.ts'
+import { openPressure, pressureLimits, sampleSeconds, type Rank } from '../../src/load/pressure.ts'
 import { openShares } from '../../src/load/shares.ts'
 import { pairLimit } from '../../src/users/guess-limits.ts'
 import { openPasswords } from '../../src/users/passwords.ts'
 import { forEachEngine } from '../helpers/engines.ts'
+import { handClock } from '../helpers/hand-clock.ts'
 import { isOAuthError, startServer, until, type TestServer } from '../helpers/server.ts'
 
 /** What each rank is asked for with. */
@@ -40,8 +42,8 @@ const ranks = ['log_in', 'other', 'refresh'] as const
 t.test('when there is too much to do, log-ins are refused first and refreshes last', async t => {
   const server = await startServer(t)
   const { client, forms } = await openRanks(server)
-  let now = 0
-  const pressure = openPressure(() => now)
+  const clock = handClock()
+  const pressure = openPressure(clock)
   const app = buildApp({ ...server.ctx, pressure })
   t.teardown(() => app.close())
   const check = async (refused: readonly Rank[], title: string) => {
@@ -56,24 +58,24 @@ t.test('when there is too much to do, log-ins are refused first and refreshes la
     for (const url of ['/.well-known/jwks.json', '/health/live'])
       t.equal((await app.inject({ url })).statusCode, 200, `${title}: ${url}`)
   }
-  const late = (milliseconds: number) => {
-    now += sampleMilliseconds + milliseconds
+  const late = (seconds: number) => {
+    clock.tick(sampleSeconds + seconds)
     pressure.sample()
   }
 
   await check([], 'calm')
   late(0)
   ranks.forEach(() => late(0))
-  late(60_000)
-  t.equal(pressure.stalled(), 60_000)
+  late(60)
+  t.equal(Math.round(pressure.stalled() * 1000), 60_000)
   await check([], 'a pause of the whole machine is over when it is seen')
   late(0)
   for (const [i, rank] of ranks.entries()) {
-    late(pressureLimits[rank].late - 1)
-    late(pressureLimits[rank].late - 1)
+    late(pressureLimits[rank].late - 0.001)
+    late(pressureLimits[rank].late - 0.001)
     await check(ranks.slice(0, i), `not yet too late for ${rank}`)
-    late(pressureLimits[rank].late)
-    late(pressureLimits[rank].late)
+    late(pressureLimits[rank].late + 0.001)
+    late(pressureLimits[rank].late + 0.001)
     await check(ranks.slice(0, i + 1), `too late for ${rank}`)
   }
   late(0)
@@ -102,8 +104,9 @@ t.test('in a flood of log-ins, those that are refused wait a moment, and refresh
   const { rootKeys } = server.ctx
   const full = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
   const passwords = openPasswords({ ...full, concurrency: 0, waitingMax: 0 })
-  let now = 0
-  const app = buildApp({ ...server.ctx, passwords, brake: openBrake(() => now) })
+  const clock = handClock()
+  const brake = openBrake({ ...clock, pause: systemClock().pause })
+  const app = buildApp({ ...server.ctx, passwords, brake })
   t.teardown(() => app.close())
   const answered: string[] = []
   const send = async (name: string, form: Record<string, string>, status: number) => {
@@ -117,7 +120,7 @@ t.test('in a flood of log-ins, those that are refused wait a moment, and refresh
     send(name, { grant_type: 'password', username: user.username, password: user.password }, 503)
   const flood = Array.from({ length: refusalsAtOnce + 5 }, (_, i) => logIn(`log-in ${i}`))
   await send('refresh', { grant_type: 'refresh_token', refresh_token }, 200)
-  now += 1000
+  clock.tick(1)
   await logIn('the next second')
   await Promise.all(flood)
   const held = answered.slice(answered.indexOf('refresh')).filter(name => name.startsWith('log-in'))
@@ -178,7 +181,7 @@ t.test('where half of all places are taken, no source has more than a tenth of t
   t.equal(take('b', 40), 7, 'until half are taken again')
   t.equal(openShares(3).take('a'), true)
 
-  const pressure = openPressure()
+  const pressure = openPressure(handClock())
   const limit = pressureLimits.log_in.underWay
   const held: (() => void)[] = []
   const hold = (source: string) =>
@@ -406,28 +409,24 @@ t.test('whoever asks whether the server is ready shares what the database has to
   for (const { statusCode } of answers) t.equal(statusCode, 200)
   t.ok(count.statements <= 10, String(count.statements))
 
-  let now = 0
+  const { tick, ...clock } = handClock()
   let asked = 0
   let isAway = false
-  const ask = sharedFor(
-    500,
-    async () => {
-      asked++
-      if (isAway) throw new Error('away')
-      return asked
-    },
-    () => now,
-  )
+  const ask = sharedFor(0.5, clock, async () => {
+    asked++
+    if (isAway) throw new Error('away')
+    return asked
+  })
   t.strictSame(await Promise.all([ask(), ask()]), [1, 1])
   isAway = true
-  now = 499
+  tick(0.499)
   t.equal(await ask(), 1)
-  now = 500
+  tick(0.001)
   await t.rejects(ask(), { message: 'away' }, 'it is known half a second later')
   isAway = false
-  now = 999
+  tick(0.499)
   await t.rejects(ask(), { message: 'away' }, 'an error is shared too')
-  now = 1000
+  tick(0.001)
   t.equal(await ask(), 3)
 })
 
@@ -523,8 +522,8 @@ t.test('connections that send nothing, or their headers byte by byte, are closed
 
 t.test('a request that came in pieces while the server was blocked is a fault of the server', async t => {
   const { ctx } = await startServer(t)
-  let now = 0
-  const pressure = openPressure(() => now)
+  const clock = handClock()
+  const pressure = openPressure(clock)
   const app = buildApp(
     { ...ctx, pressure },
     { requestTimeout: 50, http: { headersTimeout: 50, connectionsCheckingInterval: 10 } },
@@ -532,7 +531,7 @@ t.test('a request that came in pieces while the server was blocked is a fault of
   t.teardown(() => app.close())
   const { port } = new URL(await app.listen({ host: '127.0.0.1', port: 0 }))
   pressure.sample()
-  now += 5000
+  clock.tick(5)
   const form = 'Content-Type: application/x-www-form-urlencoded\r\n\r\n'
   const socket = await openSocket(t, Number(port), '127.0.0.1')
   socket.write('POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n' + form)

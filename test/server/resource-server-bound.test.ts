@@ -34,7 +34,7 @@ async function world(t: Test, options: Partial<VerifierOptions> = {}) {
   const verifierOptions: VerifierOptions = {
     issuer,
     audience,
-    now: () => server.ctx.now() * 1000,
+    now: () => server.ctx.clock.now() * 1000,
     fetch: async input => {
       const { body, statusCode } = await server.app.inject(new URL(String(input)).pathname)
       return new Response(body, { status: statusCode })
@@ -44,7 +44,7 @@ async function world(t: Test, options: Partial<VerifierOptions> = {}) {
   const key = await testKey()
   /** An access token as the server signs it. */
   const token = (cnf: unknown, claims: object = {}) => {
-    const now = server.ctx.now()
+    const now = server.ctx.clock.now()
     const times = { iat: now, exp: now + 300, jti: randomUUID() }
     const about = { iss: issuer, aud: audience, sub: 'u', client_id: 'app', scope: 'read' }
     return server.ctx.keys.sign('at+jwt', 'ES256', {
@@ -59,7 +59,7 @@ async function world(t: Test, options: Partial<VerifierOptions> = {}) {
     jti: randomUUID(),
     htm: 'GET',
     htu: `${audience}/orders`,
-    iat: server.ctx.now(),
+    iat: server.ctx.clock.now(),
     ath: athOf(accessToken),
     ...changes,
   })
@@ -101,16 +101,18 @@ t.test('Q-1 Q-8 Q-11 a token that is bound to a key is good with a new proof of 
     sub: 'u',
   })
   t.match(
-    await get(verifier, dpop, await proof({ iat: server.ctx.now() - 90 })),
+    await get(verifier, dpop, await proof({ iat: server.ctx.clock.now() - 90 })),
     { sub: 'u' },
     'in its last second',
   )
   t.match(
-    await get(verifier, dpop, await proof({ iat: server.ctx.now() + 30 })),
+    await get(verifier, dpop, await proof({ iat: server.ctx.clock.now() + 30 })),
     { sub: 'u' },
     'clocks may differ',
   )
-  t.match(await get(verifier, dpop, await proof({ nonce: 'x', exp: server.ctx.now() + 1 })), { sub: 'u' })
+  t.match(await get(verifier, dpop, await proof({ nonce: 'x', exp: server.ctx.clock.now() + 1 })), {
+    sub: 'u',
+  })
   for (const typ of ['DPoP+JWT', 'application/dpop+jwt', 'Application/DPoP+jwt']) {
     t.match(await get(verifier, dpop, await proof({}, { typ })), { sub: 'u' }, typ)
   }
@@ -138,7 +140,7 @@ t.test('Q-1 Q-8 Q-11 a token that is bound to a key is good with a new proof of 
   const other = await testKey()
   const used = await proof()
   await get(verifier, dpop, used)
-  const now = server.ctx.now()
+  const now = server.ctx.clock.now()
   const cases: [title: string, field: string | string[] | undefined, more?: Partial<ApiRequest>][] = [
     ['1 none', undefined],
     ['1 two', [await proof(), await proof()]],
@@ -278,7 +280,7 @@ t.test('Q-4 a proof counts once, in one process or, where they tell each other, 
   t.equal((await refusal(get(two, `DPoP ${accessToken}`, dpop))).code, 'invalid_dpop_proof')
   t.strictSame(
     [...uses.values()],
-    [server.ctx.now() + 91],
+    [server.ctx.clock.now() + 91],
     'remembered while it could be taken, and no longer',
   )
   await refusal(get(one, `DPoP ${accessToken}`, await proof({ htm: 'PUT' })))

@@ -69,7 +69,7 @@ async function world(t: Test, options: Partial<VerifierOptions> = {}, env: Recor
   const client = await server.client('web', { resources: audience })
   const user = await server.user()
   const way = wayTo(server)
-  const now = () => way.server.ctx.now() * 1000
+  const now = () => way.server.ctx.clock.now() * 1000
   const kit = (more: Partial<VerifierOptions> = {}) =>
     createVerifier({ issuer, audience, fetch: way.fetch, now, ...options, ...more })
   return { server, client, user, way, kit, verifier: kit(), logIn: () => server.logIn(client, user) }
@@ -128,7 +128,8 @@ t.test('RFC 9068 §4: what is no good access token for this API is refused, with
   const { access_token, refresh_token } = await logIn()
   await server.resource('https://other.example')
   const other = await server.client('other', { resources: 'https://other.example' })
-  const { keys, now } = server.ctx
+  const { keys } = server.ctx
+  const { now } = server.ctx.clock
   const claims = part(access_token, 1)
   const signed = (changes: object, typ = 'at+jwt') => keys.sign(typ, 'ES256', { ...claims, ...changes })
   const [header, payload] = access_token.split('.')
@@ -382,7 +383,7 @@ t.test(
         await signedList({ sub: `${issuer}/status-lists/1` }),
       ],
       ['another issuer', '/status-lists/0', await signedList({ iss: 'https://x.example' })],
-      ['expired', '/status-lists/0', await signedList({ exp: server.ctx.now() - 31 })],
+      ['expired', '/status-lists/0', await signedList({ exp: server.ctx.clock.now() - 31 })],
       ['without an end', '/status-lists/0', await signedList({ exp: undefined })],
       ['without a list', '/status-lists/0', await signedList({ status_list: undefined })],
       ['TS-2 three bits', '/status-lists/0', await signedList({ status_list: { bits: 3, lst } })],

@@ -94,7 +94,8 @@ await forEachEngine(
   'V-1 V-8 an access token that has expired ends its session, while its key is known and was not revoked',
   async (t, env) => {
     const { server, web, app, admin, user } = await world(t, env)
-    const { db, rootKeys, now, keys } = server.ctx
+    const { db, rootKeys, keys } = server.ctx
+    const { now } = server.ctx.clock
     const machineToken = async () =>
       (await server.post('/token', { grant_type: 'client_credentials', ...web.form })).json().access_token
     const retire = async () => {
@@ -102,14 +103,14 @@ await forEachEngine(
       const [from = '', to = ''] = (['active', 'next'] as const).map(
         phase => rows.find(row => phaseOf(row) === phase)?.kid,
       )
-      const successor = await newKey('ES256', rootKeys, now)
+      const successor = await newKey('ES256', rootKeys, server.ctx.clock)
       t.ok(await promoteSigningKey(db, { from, to, successor, now: now() }))
     }
     const revokeSigner = async () => {
       const [active] = (await listSigningKeys(db)).filter(
         row => row.alg === 'ES256' && phaseOf(row) === 'active',
       )
-      t.ok(await revokeKey({ db, rootKeys, now, reason: 'leaked' }, active?.kid ?? ''))
+      t.ok(await revokeKey({ db, rootKeys, clock: server.ctx.clock, reason: 'leaked' }, active?.kid ?? ''))
     }
     const cases: [title: string, happens: () => unknown, by: TestClient, isEnded: boolean][] = [
       ['a moment ago', () => server.tick(300), web, true],

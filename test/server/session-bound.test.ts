@@ -67,7 +67,7 @@ await forEachEngine(
     const sid = String(claims?.['sid'])
     const sessionId = parseUuid(sid) ?? Buffer.alloc(0)
     t.match(await findSession(server.ctx.db, sessionId), {
-      revoked_at: server.ctx.now(),
+      revoked_at: server.ctx.clock.now(),
       revoke_reason: 'limit',
     })
     const entries = await latestAuditEntries(server.ctx.db, { events: ['session_revoked'] }, 10)

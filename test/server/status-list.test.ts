@@ -109,7 +109,7 @@ async function statusOf(server: TestServer, token: string): Promise<number> {
     typ: 'statuslist+jwt',
     issuer: 'https://as.example',
     subject: uri,
-    currentDate: new Date(server.ctx.now() * 1000),
+    currentDate: new Date(server.ctx.clock.now() * 1000),
   })
   return getListFromStatusListJWT(response.body).getStatus(idx)
 }
@@ -165,8 +165,8 @@ t.test('a list that was signed by a key that is revoked is signed anew, and sess
   t.equal(await statusOf(server, token), 0)
   const before = await server.request({ url: '/status-lists/0' })
   const { kid: leaked = '' } = decodeProtectedHeader(before.body)
-  const { db, rootKeys, now } = server.ctx
-  t.ok(await revokeKey({ db, rootKeys, now, reason: 'leaked' }, leaked))
+  const { db, rootKeys, clock } = server.ctx
+  t.ok(await revokeKey({ db, rootKeys, clock, reason: 'leaked' }, leaked))
   await server.follow()
 
   const after = await server.request({ url: '/status-lists/0' })
@@ -197,7 +197,7 @@ t.test('TS-3 TS-5 a list is signed, has a time to live, and is cached as long as
     vary: 'accept-encoding',
   })
   t.notOk('pragma' in response.headers)
-  const now = server.ctx.now()
+  const now = server.ctx.clock.now()
   const { status_list, ...claims } = decodeJwt<{ status_list: { bits: number; lst: string } }>(response.body)
   t.strictSame(claims, {
     iss: 'https://as.example',
@@ -222,9 +222,9 @@ t.test('TS-3 TS-5 a list is signed, has a time to live, and is cached as long as
 
 t.test('a list of a clock that was ahead is served no longer than any other', async t => {
   const { server, client, logIn } = await world(t)
-  server.setClock(server.ctx.now() + 86_400)
+  server.setClock(server.ctx.clock.now() + 86_400)
   await statusOf(server, await logIn())
-  server.setClock(server.ctx.now() - 86_400)
+  server.setClock(server.ctx.clock.now() - 86_400)
   const revoked = await logIn()
   t.equal(await statusOf(server, revoked), 0)
   const { headers } = await server.request({ url: '/status-lists/0' })

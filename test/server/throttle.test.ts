@@ -29,6 +29,7 @@ import { isKnownSource, learnSource } from '../../src/users/known-sources.ts'
 import { openThrottle, type Guess, type Throttle } from '../../src/users/throttle.ts'
 import { addressOf, networkOf, normalAddress } from '../../src/values/addresses.ts'
 import { forEachEngine, postgresEnv, type EngineEnv } from '../helpers/engines.ts'
+import { handClock } from '../helpers/hand-clock.ts'
 
 const start = 1_900_000_000
 const rootKeys = { currentId: '00000000', derive: () => Buffer.alloc(32, 7) }
@@ -39,11 +40,11 @@ async function openTest(t: Test, env: EngineEnv = {}) {
   const db = openDatabase(loadConfig(settings, '/').databaseUrl)
   t.teardown(() => db.close())
   await migrate(db, start)
-  const clock = { now: start }
+  const clock = handClock(start)
   return {
     db,
     clock,
-    open: (over: Database = db) => openThrottle({ db: over, rootKeys, now: () => clock.now }),
+    open: (over: Database = db) => openThrottle({ db: over, rootKeys, clock }),
   }
 }
 
@@ -117,14 +118,14 @@ t.test('each limit lets through what it says, and one more whenever so many seco
     t.equal(first.count, points, title)
     t.equal(first.retryAfter, everySeconds, `${title}: when to come back`)
     await throttle.share()
-    clock.now += everySeconds - 1
+    clock.tick(everySeconds - 1)
     t.match(await throttle.take(guessOf(0), known), { kind: 'refused', retryAfter: 1 }, `${title}: not yet`)
-    clock.now += 1
+    clock.tick(1)
     t.equal((await exhaust(throttle, guessOf, known)).count, 1, `${title}: one more`)
     await throttle.share()
-    clock.now += 3 * everySeconds
+    clock.tick(3 * everySeconds)
     t.equal((await exhaust(throttle, guessOf, known)).count, 3, `${title}: and three more`)
-    clock.now += 10_000_000
+    clock.tick(10_000_000)
   }
 })
 
@@ -183,7 +184,7 @@ t.test('wrong client secrets are counted for each client, known or not, and in m
   t.equal(throttle.countWrongCredentials('web'), clientSecretLimit.everySeconds)
   t.equal(throttle.countWrongCredentials('web'), clientSecretLimit.everySeconds, 'which does not get more')
   t.equal(throttle.countWrongCredentials('other'), 0)
-  clock.now += clientSecretLimit.everySeconds
+  clock.tick(clientSecretLimit.everySeconds)
   t.equal(throttle.countWrongCredentials('web'), 0)
   await throttle.share()
   t.strictSame(await db.sql.selectFrom('throttles').selectAll().execute(), [])
@@ -240,9 +241,9 @@ await forEachEngine(
       .execute()
     const fill = strangersLimit.points * strangersLimit.everySeconds
     t.equal(row?.empty_at, start + 2 * fill, 'and added up')
-    clock.now += fill
+    clock.tick(fill)
     t.match(await two.take(guessAt('cyd'), stranger), { kind: 'refused' }, 'so it takes longer to empty')
-    clock.now -= fill
+    clock.setClock(clock.now() - fill)
 
     t.equal((await exhaust(one, () => guessAt('dan', { source: '192.0.2.1' }))).count, pairLimit.points)
     await one.share()
@@ -257,10 +258,10 @@ await forEachEngine(
     await one.share()
     t.match(await two.take(fromOwn(1), known), { kind: 'refused' }, 'also who may guess more than strangers')
 
-    t.equal(await deleteEmptyThrottles(db, { now: clock.now, limit: 1000 }), 0, 'what is not empty stays')
-    clock.now += strangersLimit.everySeconds
-    t.equal(await deleteEmptyThrottles(db, { now: clock.now, limit: 700 }), 700)
-    t.equal(await deleteEmptyThrottles(db, { now: clock.now, limit: 700 }), 622, 'and those of sources')
+    t.equal(await deleteEmptyThrottles(db, { now: clock.now(), limit: 1000 }), 0, 'what is not empty stays')
+    clock.tick(strangersLimit.everySeconds)
+    t.equal(await deleteEmptyThrottles(db, { now: clock.now(), limit: 700 }), 700)
+    t.equal(await deleteEmptyThrottles(db, { now: clock.now(), limit: 700 }), 622, 'and those of sources')
   },
 )
 
@@ -277,9 +278,9 @@ await forEachEngine(
       await by.share()
       return attempt
     }
-    clock.now = start + 365 * 86_400
+    clock.setClock(start + 365 * 86_400)
     t.match(await fail(throttle, 0), { kind: 'taken' })
-    clock.now = start
+    clock.setClock(start)
     t.match(await fail(throttle, 1), {
       kind: 'refused',
       limit: 'source',
@@ -292,9 +293,9 @@ await forEachEngine(
       { kind: 'refused', limit: 'source', retryAfter: sourceLimit.everySeconds },
       'it has heard of the full bucket',
     )
-    clock.now += sourceLimit.everySeconds
+    clock.tick(sourceLimit.everySeconds)
     t.match(await fail(afterRestart, 3), { kind: 'taken' }, 'which empties')
-    clock.now += (sourceLimit.points + 1) * sourceLimit.everySeconds
+    clock.tick((sourceLimit.points + 1) * sourceLimit.everySeconds)
     for (const each of [throttle, open()]) t.match(await fail(each, 4), { kind: 'taken' })
     t.equal((await exhaust(afterRestart, i => guess(i + 5))).count, sourceLimit.points - 2)
   },
@@ -341,7 +342,7 @@ t.test('memory is bounded, whatever is guessed and whoever is away, and holds no
     ...db,
     transact: work => (isAway ? Promise.reject(new Error('away')) : db.transact(work)),
   }
-  const throttle = openThrottle({ db: over, rootKeys, now: () => clock.now, bucketsMax: 300 })
+  const throttle = openThrottle({ db: over, rootKeys, clock, bucketsMax: 300 })
   const secretsMax = 10_000
   for (let i = 0; i < 3000; i++) {
     const attempt = await throttle.take(guessAt(`secret-name-${i}`, { source: `s${i}` }), stranger)
@@ -360,13 +361,13 @@ t.test('memory is bounded, whatever is guessed and whoever is away, and holds no
   const plainHash = createHash('sha256').update('secret-name-2999').digest('base64url').slice(0, 10)
   t.notMatch(JSON.stringify(rows), plainHash)
 
-  const few = openGuessBuckets(() => start, 10)
+  const few = openGuessBuckets(handClock(start), 10)
   few.keep('pushed out', pairLimit)
   for (let i = 0; i < 20; i++) few.take(`other ${i}`)
   few.hear([{ key: 'pushed out', emptyAt: start + 5 }])
   t.equal(few.fillOf('pushed out', pairLimit), 5 + pairLimit.everySeconds, 'what is yet to be told counts')
 
-  const buckets = openGuessBuckets(() => start, 20_000)
+  const buckets = openGuessBuckets(handClock(start), 20_000)
   for (let i = 0; i < 12_000; i++) buckets.keep(`key ${i}`, pairLimit)
   for (let i = 0; i < 4; i++) {
     await buckets.share(async fillings => {

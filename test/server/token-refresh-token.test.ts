@@ -46,7 +46,7 @@ t.test('R-7 the current token rotates, and what it had is kept', async t => {
   t.equal(second.refresh_token, tokenAt(1), 'the successor is computed from the token')
   t.equal(second.refresh_token_timeout, 30 * 86_400, 'R-15 the idle limit moves')
   t.equal(second.authorization_expires_in, 180 * 86_400 - 100, 'R-15 the absolute one does not')
-  t.match(await session(), { generation: 1, rotated_at: server.ctx.now() })
+  t.match(await session(), { generation: 1, rotated_at: server.ctx.clock.now() })
   const claims = (token: string) => server.ctx.keys.verify(token, 'at+jwt')
   const [before, after] = [claims(first.access_token), claims(second.access_token)]
   t.ok(before, 'the access token before it lives on')
@@ -96,7 +96,7 @@ t.test('R-7 an older token ends its session, and only that', async t => {
   server.tick(10)
   await server.refresh(client, tokenAt(1))
   isOAuthError(t, await present(tokenAt(0)), 400, 'invalid_grant', 'the thief')
-  t.match(await session(), { revoked_at: server.ctx.now(), revoke_reason: 'theft' })
+  t.match(await session(), { revoked_at: server.ctx.clock.now(), revoke_reason: 'theft' })
   isOAuthError(t, await present(tokenAt(2)), 400, 'invalid_grant', 'and the newest token is of no use')
   t.match(
     server.log.find(line => line['event'] === 'session_revoked'),
@@ -127,7 +127,7 @@ t.test('a database that has gone back in time heals', async t => {
     tokenAt(8),
     'past the idle limit that the backup knew',
   )
-  t.match(await session(), { generation: 8, expires_at: server.ctx.now() + 1000 })
+  t.match(await session(), { generation: 8, expires_at: server.ctx.clock.now() + 1000 })
   t.ok(server.log.find(line => line['event'] === 'session_healed'))
 })
 
@@ -327,10 +327,13 @@ t.test('R-9 a session ends with its user, its password, its client, its time', a
         await changePassword(server.ctx.db, user.id, await server.ctx.passwords.hash('another one'), 1)
       },
     ],
-    ['R-9 a disabled user', ({ server, user }) => disableUser(server.ctx.db, user.id, server.ctx.now())],
+    [
+      'R-9 a disabled user',
+      ({ server, user }) => disableUser(server.ctx.db, user.id, server.ctx.clock.now()),
+    ],
     [
       'a revocation',
-      ({ server, sessionId }) => revokeSession(server.ctx.db, sessionId, server.ctx.now(), 'admin'),
+      ({ server, sessionId }) => revokeSession(server.ctx.db, sessionId, server.ctx.clock.now(), 'admin'),
     ],
     ['R-10 the idle limit', async ({ server }) => server.tick(30 * 86_400)],
     [
@@ -459,7 +462,7 @@ t.test('the last generation is refused with a line in the log', async t => {
   if (!judged) throw new Error('unreachable')
   await healSession(server.ctx.db, judged, {
     generation: last,
-    now: server.ctx.now(),
+    now: server.ctx.clock.now(),
     expiresAt: judged.expires_at,
   })
   isOAuthError(t, await present(tokenAt(last)), 400, 'invalid_grant', 'there is no next one')
@@ -476,10 +479,10 @@ await forEachEngine(
     if (!snapshot) throw new Error('unreachable')
     t.equal(await markLate(db, snapshot, 1), true)
     t.equal(await markLate(db, snapshot, 3), false, 'a mark')
-    const healed = { generation: 5, now: server.ctx.now(), expiresAt: snapshot.expires_at }
+    const healed = { generation: 5, now: server.ctx.clock.now(), expiresAt: snapshot.expires_at }
     t.equal(await healSession(db, snapshot, healed), true)
     t.equal(await healSession(db, snapshot, healed), false, 'a healing')
-    t.equal(await revokeSession(db, sessionId, server.ctx.now(), 'admin'), true)
-    t.equal(await revokeSession(db, sessionId, server.ctx.now(), 'admin'), false, 'a revocation')
+    t.equal(await revokeSession(db, sessionId, server.ctx.clock.now(), 'admin'), true)
+    t.equal(await revokeSession(db, sessionId, server.ctx.clock.now(), 'admin'), false, 'a revocation')
   },
 )

@@ -242,7 +242,7 @@ t.test('P-6 P-8 a user name and a password are any Unicode', async t => {
   const username = 'Ædä +%&=\t€😀'
   const password = ' pä ss+1 %&+£€ '
   const hash = await server.ctx.passwords.hash(password)
-  const id = newUuid(server.ctx.now())
+  const id = newUuid(server.ctx.clock.now())
   await insertUser(server.ctx.db, {
     id,
     username: username.normalize('NFC'),

@@ -31,13 +31,13 @@ await forEachEngine(t, 'names that are alike are found, however many there are',
   const { ctx } = await startServer(t, env)
   const { db } = ctx
   const user = (username: string) => ({
-    id: newUuid(ctx.now()),
+    id: newUuid(ctx.clock.now()),
     username,
     password_hash: '',
     root_key_id: ctx.rootKeys.currentId,
     roles: '',
     epoch: 0,
-    created_at: ctx.now(),
+    created_at: ctx.clock.now(),
     disabled_at: null,
   })
   t.strictSame(await namesAlike(db), [], 'nobody')

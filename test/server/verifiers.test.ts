@@ -81,7 +81,7 @@ t.test(
       for (const row of await listSigningKeys(server.ctx.db)) {
         if (phaseOf(row) !== 'active') continue
         kids.add(row.kid)
-        await requestRotation(server.ctx.db, row.kid, server.ctx.now())
+        await requestRotation(server.ctx.db, row.kid, server.ctx.clock.now())
       }
       await live(20)
       for (const alg of algs) living.push({ alg, jwt: await token(alg), until: passed + 290 })

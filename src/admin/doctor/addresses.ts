@@ -14,9 +14,12 @@ const recentSeconds = 30 * 86_400
  * Whether users can be told apart by where they come from. Where a proxy that is not believed stands before the server, they
  * all have its address: then the limit of guesses from one source is theirs together, and the audit trail knows no other.
  */
-export async function checkAddresses({ db }: Installation, { config, now }: Examination): Promise<Finding[]> {
+export async function checkAddresses(
+  { db }: Installation,
+  { config, clock }: Examination,
+): Promise<Finding[]> {
   const { trustProxy } = config
-  const filter = { since: now() - recentSeconds, events: ['log_in'] }
+  const filter = { since: clock.now() - recentSeconds, events: ['log_in'] }
   const logIns = await latestAuditEntries(db, filter, entriesMax)
   const findings: Finding[] = []
   for (const client of await listClients(db)) {

@@ -4,14 +4,15 @@ import { formatTime } from '../../values/formats.ts'
 import type { Examination, Finding } from './finding.ts'
 
 /** The newest session tells when it began; the clock must not be before that. */
-export async function checkClock({ db, record }: Installation, { now }: Examination): Promise<Finding[]> {
+export async function checkClock({ db, record }: Installation, { clock }: Examination): Promise<Finding[]> {
   const latest = Math.max(record.created_at, beginningOf(await latestSessionId(db)))
-  const behind = latest - now()
-  if (behind <= record.clock_skew_seconds) return [{ verdict: 'ok', text: `it is ${formatTime(now())}` }]
+  const behind = latest - clock.now()
+  if (behind <= record.clock_skew_seconds)
+    return [{ verdict: 'ok', text: `it is ${formatTime(clock.now())}` }]
   return [
     {
       verdict: 'problem',
-      text: `it is ${formatTime(now())} by this clock, but the database has seen ${formatTime(latest)}`,
+      text: `it is ${formatTime(clock.now())} by this clock, but the database has seen ${formatTime(latest)}`,
       advice: 'set the clock, and keep it right with NTP: until then tokens may be refused as not yet valid',
     },
   ]

@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/load.ts'
 import type { ShowProgress } from '../progress.ts'
 
@@ -12,7 +13,6 @@ export interface Finding {
 /** What a check has besides its subject. */
 export interface Examination {
   readonly config: Config
-  /** Seconds since the epoch. */
-  readonly now: () => number
+  readonly clock: Pick<Clock, 'now'>
   readonly showProgress: ShowProgress
 }

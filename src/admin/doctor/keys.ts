@@ -22,7 +22,7 @@ const lateSeconds = 3600
 /** Each algorithm has one key that signs and one that is published to follow it, and all of them open. */
 export async function checkKeys(
   { db, rootKeys, record }: Installation,
-  { now }: Examination,
+  { clock }: Examination,
 ): Promise<readonly Finding[]> {
   const rows = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
   if (rows.length === 0) return [{ verdict: 'ok', text: 'none yet: `mintmark serve` makes the first ones' }]
@@ -49,7 +49,7 @@ export async function checkKeys(
       findings.push({ verdict: 'problem', text: `no key signs ${alg}`, advice })
     if (!next) findings.push({ verdict: 'warning', text: `no ${alg} key is published to follow`, advice })
     const dueAt = active && rotationDue(active, { rotationSeconds: record.key_rotation_seconds })
-    if (dueAt !== undefined && dueAt + lateSeconds < now()) {
+    if (dueAt !== undefined && dueAt + lateSeconds < clock.now()) {
       const text = `the ${alg} key should have rotated ${formatTime(dueAt)}`
       findings.push({ verdict: 'warning', text, advice })
     }
@@ -58,10 +58,10 @@ export async function checkKeys(
   if (warning !== undefined)
     findings.push({ verdict: 'warning', text: warning, advice: policyAdvice(record) })
   const latest = latestTimeOf(rows)
-  if (latest > now() + followBoundSeconds) {
+  if (latest > clock.now() + followBoundSeconds) {
     findings.push({
       verdict: 'problem',
-      text: `it is ${formatTime(now())} by this clock, but the key ring has seen ${formatTime(latest)}`,
+      text: `it is ${formatTime(clock.now())} by this clock, but the key ring has seen ${formatTime(latest)}`,
       advice: 'set the clock, and keep it right with NTP: until then keys wait longer than they should',
     })
   }

@@ -6,7 +6,7 @@ import type { Examination, Finding } from './finding.ts'
 /** Which root keys the file must hold, and which of the older ones may go. */
 export async function checkRootKeys(
   installation: Installation,
-  { now, config }: Examination,
+  { clock, config }: Examination,
 ): Promise<readonly Finding[]> {
   const { db, rootKeys, record } = installation
   const { rootKeyFile } = config
@@ -29,7 +29,7 @@ export async function checkRootKeys(
     const { users, sessions, sessionsEndAt, signingKeys } = await findRootKeyUse(db, {
       id,
       until,
-      now: now(),
+      now: clock.now(),
     })
     const needs = [
       users > 0 ? `${counted(users, 'password')}, until the users sign in` : '',

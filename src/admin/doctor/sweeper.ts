@@ -8,12 +8,12 @@ import type { Examination, Finding } from './finding.ts'
 const overdueSeconds = 2 * 86_400
 
 /** Sessions that have ended are deleted by running servers, or the database grows without end. */
-export async function checkSweeper({ db, record }: Installation, { now }: Examination): Promise<Finding[]> {
+export async function checkSweeper({ db, record }: Installation, { clock }: Examination): Promise<Finding[]> {
   const sweeper = await readSweeper(db)
   const text = sweeperSentence(sweeper)
     .replace(/^./, letter => letter.toLowerCase())
     .replace(/\.$/, '')
-  if (now() - (sweeper.passed_at ?? record.created_at + keepSeconds) < overdueSeconds) {
+  if (clock.now() - (sweeper.passed_at ?? record.created_at + keepSeconds) < overdueSeconds) {
     return [{ verdict: 'ok', text }]
   }
   return [

@@ -93,7 +93,7 @@ export function applyCommand(program: Command, terminal: Terminal): void {
         if (Object.keys(secrets).length > 0) {
           lines.push('Client secrets, which are not shown again:', facts(secrets))
         }
-        const pending = await pendingAlgs(installation, run.now())
+        const pending = await pendingAlgs(installation, run.clock.now())
         for (const { name } of plan.resources.filter(({ action }) => action !== 'none')) {
           const change = pending.get(name)
           if (change) lines.push(`${name}: ${wordsForAlg(change)}`)
@@ -203,7 +203,7 @@ function entryOf(run: Run, { kind, name, action, differences }: Step<unknown>): 
 
 /** Makes all changes in one transaction, and returns the secrets of the new confidential clients by their ids. */
 async function makeChanges(run: Run, db: Database, plan: Plan): Promise<ReadonlyMap<string, string>> {
-  const now = run.now()
+  const now = run.clock.now()
   const { create: newResources = [], change: resources = [] } = Object.groupBy(
     plan.resources,
     ({ action }) => action,

@@ -37,7 +37,7 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
             `the client ${id} authenticates with its certificate (${from}), and takes no secret`,
           )
         }
-        const oldExpiresAt = keepOld === undefined ? null : run.now() + keepOld
+        const oldExpiresAt = keepOld === undefined ? null : run.clock.now() + keepOld
         const secret = await handOutSecret(run, secretFile, async secretHash => {
           const detail = { from, old_secret_expires_at: oldExpiresAt }
           const writer = audited(db, run.entry('client_secret_rotated', { clientId: id, detail }))
@@ -83,7 +83,7 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
             `${id} has keys, not a secret: to keep an old key, put it into the new set too`,
           )
         }
-        const oldExpiresAt = keepOld === undefined ? null : run.now() + keepOld
+        const oldExpiresAt = keepOld === undefined ? null : run.clock.now() + keepOld
         const given = await withKeys(run, options, async given => {
           if (given.jwks === null && given.jwks_uri === null) {
             throw new UsageError('which keys? Give --jwks, --jwks-uri or --new-key')

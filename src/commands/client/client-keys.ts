@@ -70,12 +70,12 @@ function parse(text: string): unknown {
 }
 
 /** How long the look at a new `jwks_uri` may take. */
-const fetchMilliseconds = 5000
+const fetchSeconds = 5
 
 /** Tells what is found at a `jwks_uri` now. The server looks for itself, and again and again, so a failure is no refusal. */
 export async function noteKeysAt(run: Run, config: Config, uri: string): Promise<void> {
   try {
-    const reach = { isAllowed: networks(config.jwksUriNetworks), milliseconds: fetchMilliseconds }
+    const reach = { isAllowed: networks(config.jwksUriNetworks), seconds: fetchSeconds }
     const read = readClientJwks(await fetchJwks(uri, reach))
     if (!read) throw new Error('the answer is no JWK Set')
     for (const problem of read.problems) run.note(`note: at ${uri}, ${problem}`)

@@ -145,7 +145,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
       command(terminal, async (run, id) => {
         const { db } = await run.open()
         const found = await existingClient(db, id)
-        const disabledAt = run.now()
+        const disabledAt = run.clock.now()
         const entry = run.entry('client_disabled', { clientId: id })
         const ending = await disableClient(audited(db, entry), id, disabledAt)
         if (!ending) throw noClient(id)
@@ -177,7 +177,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
         const { db } = await run.open()
         const found = await existingClient(db, id)
         const entry = run.entry('client_deleted', { clientId: id })
-        const ending = await deleteClient(audited(db, entry), id, run.now())
+        const ending = await deleteClient(audited(db, entry), id, run.clock.now())
         if (!ending) throw noClient(id)
         tellRevoked(run, id, ending)
         await writeEnds(run, db, ending)
@@ -200,7 +200,7 @@ async function createClient(
   if (refusals.length > 0) throw new CommandError(refusals.join('\n'))
   if (await findClient(db, id)) throw idTaken(id)
 
-  const now = run.now()
+  const now = run.clock.now()
   const insert = async (secretHash: Buffer | null) => {
     const entry = run.entry('client_created', { clientId: id, detail: settings })
     if (!(await insertClient(audited(db, entry), newClientRow(metadata, { secretHash, now }))))

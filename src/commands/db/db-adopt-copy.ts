@@ -39,7 +39,7 @@ export async function adoptAsCopy(run: Run, yes: true | undefined) {
     db,
     rootKeys,
     file: config,
-    now: run.now,
+    clock: run.clock,
     reason: 'copied',
     algs: algsWanted(await listResources(db)),
     from,

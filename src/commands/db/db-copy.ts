@@ -81,11 +81,11 @@ function tell(config: Config, outcome: CopyOutcome) {
   if (outcome.kind === 'finished') {
     return { text: `${place} has everything, and may be served now.`, json: { to: place, moved: true } }
   }
-  const { rows, stoppedMs } = outcome
+  const { rows, stoppedSeconds } = outcome
   const { users = 0, sessions = 0, clients = 0 } = rows
   return {
     text: [
-      `Moved the installation to ${place}; nobody could write for ${(stoppedMs / 1000).toFixed(1)} s.`,
+      `Moved the installation to ${place}; nobody could write for ${stoppedSeconds.toFixed(1)} s.`,
       facts({ users, clients, sessions, compared: 'every row, and the number of rows of every table' }),
       'Now set MINTMARK_DATABASE_URL (or MINTMARK_DATABASE_URL_FILE) to it, and restart the servers, with the same',
       `root key: ${config.rootKeyFile} belongs on each machine. This database never serves again; keep it as a backup.`,
@@ -94,7 +94,7 @@ function tell(config: Config, outcome: CopyOutcome) {
       from: describeDatabaseUrl(config.databaseUrl),
       to: place,
       rows,
-      stopped_ms: Math.round(stoppedMs),
+      stopped_ms: Math.round(stoppedSeconds * 1000),
       moved: true,
     },
   }

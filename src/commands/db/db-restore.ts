@@ -80,7 +80,7 @@ async function restore(run: Run, path: string, options: Options) {
       throw isUnsound(error) ? noBackup(source) : error
     })
     const restored = await prepare(run, { config, file, copy, source }, options)
-    const kept = freeName(`${file}.before-restore-${formatTime(run.now()).replace(/\D/g, '')}`)
+    const kept = freeName(`${file}.before-restore-${formatTime(run.clock.now()).replace(/\D/g, '')}`)
     const state = replaceDatabase(file, copy, kept, restored.rootKeys.keepDrafts)
     if (state === 'used') throw stillUsed(file)
     const keptAt = state === 'missing' ? null : kept
@@ -93,7 +93,7 @@ async function restore(run: Run, path: string, options: Options) {
       },
       'the database was restored from a backup',
     )
-    const end = { reason: 'restored', at: run.now() }
+    const end = { reason: 'restored', at: run.clock.now() }
     for (const { id: client_id, epoch } of restored.clients)
       logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, end)
     return {
@@ -173,7 +173,7 @@ async function prepare(
   const { db, record } = installation
   const present = openPresent(file)
   try {
-    const now = run.now()
+    const now = run.clock.now()
     const madeAt = record.backed_up_at ?? (await latestMoment(db))
     if (record.backed_up_at === null) await markAsBackup(db, madeAt)
     const known = await presentFacts(run, present, installation, { madeAt, now })
@@ -210,7 +210,7 @@ async function openBackup(run: Run, config: Config, source: string): Promise<Ins
   } finally {
     await probe.close()
   }
-  return openInstallation(config, run.now, { mayCreate: true, isPatient: true })
+  return openInstallation(config, run.clock, { mayCreate: true, isPatient: true })
 }
 
 /** The database that is to be replaced, if it can be read. */

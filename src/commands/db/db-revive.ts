@@ -26,11 +26,7 @@ export function reviveCommand(db: Command, terminal: Terminal): void {
     'mintmark db revive --end-sessions',
   ])
     .option('--revocations <log...>', 'logs of servers and commands: revoke again what they tell of')
-    .option(
-      '--made-at <time>',
-      'when the backup was made',
-      pastTime(() => terminal.clock.now()),
-    )
+    .option('--made-at <time>', 'when the backup was made', pastTime(terminal.clock))
     .option('--yes', 'with --revocations: do all that the logs tell of')
     .option('--sessions-only', 'with --revocations: end sessions again, and do nothing else')
     .option('--accept-unrevoked', 'let live again what was revoked')
@@ -67,7 +63,7 @@ async function revive(run: Run, options: Options) {
   const revocations = logs && (await readLogs(run, logs, since, isDecided))
   const plan = revocations && (await agreedPlan(run, db, revocations, options))
   const replayed = plan && (await replay(run, { db, rootKeys, file: config }, plan))
-  const end = { reason: 'restored', now: run.now() }
+  const end = { reason: 'restored', now: run.clock.now() }
   const ended = endSessions ? await endAllSessions(run, db, end) : null
   for (const { id: client_id, epoch } of ended?.clients ?? [])
     logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, { reason: end.reason, at: end.now })
@@ -89,7 +85,7 @@ async function revive(run: Run, options: Options) {
 
 /** What has to be done once, after which the database is like any other. */
 async function makeFit(run: Run, { db, record }: Installation, madeAt: number | undefined): Promise<void> {
-  const now = run.now()
+  const now = run.clock.now()
   const trail = audited(db, run.entry('database_restored', { detail: { made_at: madeAt, revived: true } }))
   // Whatever was revived after it was made has got its time back.
   if (madeAt === undefined || (record.revived_at !== null && record.revived_at > madeAt)) {

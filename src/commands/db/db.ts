@@ -170,7 +170,7 @@ async function adopt(run: Run, yes: true | undefined) {
   run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
   await confirm(run, `Give the installation the issuer ${to}? Every user has to sign in again.`, { yes })
   const entry = run.entry('issuer_changed', { detail: { from, to } })
-  const end = { reason: 'issuer changed', at: run.now() }
+  const end = { reason: 'issuer changed', at: run.clock.now() }
   const changed = await changeIssuer(audited(db, entry), { from, to, now: end.at })
   if (!changed) throw new CommandError('another process has changed the issuer meanwhile: look again')
   for (const { id: client_id, epoch } of changed.clients)

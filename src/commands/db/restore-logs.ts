@@ -55,7 +55,7 @@ export async function replay(
 ): Promise<Replayed> {
   const progress = openProgress(run, 'revocation', plan.revocations.length)
   try {
-    return await replayRevocations({ ...options, now: run.now, entry: run.entry }, plan, progress.at)
+    return await replayRevocations({ ...options, clock: run.clock, entry: run.entry }, plan, progress.at)
   } finally {
     progress.end()
   }
@@ -78,7 +78,7 @@ export async function agreedPlan(
   revocations: readonly LoggedRevocation[],
   { yes, sessionsOnly }: Agreement,
 ): Promise<RevocationPlan> {
-  const plan = await planRevocations(db, revocations, run.now())
+  const plan = await planRevocations(db, revocations, run.clock.now())
   if (plan.implausible > 0) {
     const lines = counted(plan.implausible, 'line')
     run.note(`${lines} about revocations cannot be true (an epoch or a time far ahead), and do not count.`)

@@ -54,7 +54,7 @@ export function policyVerb(key: CommandUnknownOpts, terminal: Terminal): void {
           jwks_max_age_seconds: jwksMaxAge ?? from.jwks_max_age_seconds,
           clock_skew_seconds: clockSkew ?? from.clock_skew_seconds,
         }
-        const now = run.now()
+        const now = run.clock.now()
         const rings = await readRings(installation, now)
         if (isSame(from, to)) return { text: shown(rings, now), json: described(from, rings, now) }
 

@@ -52,10 +52,10 @@ interface Order {
 
 async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
   const { db, rootKeys, ...installation } = await run.open()
-  const rings = await readRings({ db, ...installation }, run.now())
+  const rings = await readRings({ db, ...installation }, run.clock.now())
   const { kid, alg } = onlyKey(rings, prefix)
   await confirm(run, `Revoke the ${alg} key ${kid}?`, { yes })
-  const revoked = await revokeKey({ db, rootKeys, now: run.now, reason, entry: run.entry }, kid)
+  const revoked = await revokeKey({ db, rootKeys, clock: run.clock, reason, entry: run.entry }, kid)
   if (!revoked) throw new CommandError(`another process has just revoked ${kid}`)
   const { phase, tokens, successor } = revoked
   run.log.warn(
@@ -63,9 +63,9 @@ async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
     'a signing key was revoked',
   )
 
-  const maxAge = largestMaxAgeOf(rings.record, run.now())
-  const forgottenAt = run.now() + followBoundSeconds + maxAge
-  const unknownUntil = successor ? whenKnown(rings, revoked, run.now()) : null
+  const maxAge = largestMaxAgeOf(rings.record, run.clock.now())
+  const forgottenAt = run.clock.now() + followBoundSeconds + maxAge
+  const unknownUntil = successor ? whenKnown(rings, revoked, run.clock.now()) : null
   const told = [
     `Revoked the ${alg} key ${kid}, which was ${phase}.`,
     facts({
@@ -140,13 +140,13 @@ async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readon
     db,
     rootKeys,
     file: config,
-    now: run.now,
+    clock: run.clock,
     reason,
     keepsRootKey,
     algs,
     entry,
   })
-  const at = run.now()
+  const at = run.clock.now()
   run.log.warn(
     {
       event: 'all_keys_revoked',

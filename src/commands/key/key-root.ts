@@ -58,7 +58,7 @@ export function rootKeyVerbs(key: CommandUnknownOpts, terminal: Terminal): void 
           db,
           rootKeys,
           file: config,
-          now: run.now,
+          clock: run.clock,
           entry: run.entry,
         })
         run.log.info({ event: 'root_key_rotated', from, to, by: 'command' }, 'the root key was rotated')

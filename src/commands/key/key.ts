@@ -23,8 +23,8 @@ export function keyCommands(program: Command, terminal: Terminal): void {
   ]).action(
     command(terminal, async run => {
       const installation = await run.open()
-      const rings = await readRings(installation, run.now())
-      const tokens = await countPromised(installation.db, run.now())
+      const rings = await readRings(installation, run.clock.now())
+      const tokens = await countPromised(installation.db, run.clock.now())
       return { text: drawn(rings, run), json: described(rings, tokens) }
     }),
   )
@@ -35,23 +35,26 @@ export function keyCommands(program: Command, terminal: Terminal): void {
   ])
     .option('--alg <alg>', `of this algorithm only: ${[...algorithms.keys()].join(', ')}`)
     .action(
-      command(terminal, async ({ open, now, entry }, { alg }) => {
+      command(terminal, async ({ open, clock, entry }, { alg }) => {
         const installation = await open()
-        const { rows } = await readRings(installation, now())
+        const { rows } = await readRings(installation, clock.now())
         const active = rows.filter(row => phaseOf(row) === 'active' && (alg === undefined || row.alg === alg))
         if (active.length === 0) throw noActiveKey(alg)
         for (const row of active) {
           const detail = { kid: row.kid, alg: row.alg }
           const writer = audited(installation.db, entry('key_rotation_requested', { detail }))
-          await requestRotation(writer, row.kid, now())
+          await requestRotation(writer, row.kid, clock.now())
         }
-        const after = await readRings(installation, now())
+        const after = await readRings(installation, clock.now())
         const rotations = active.map(row => {
           const next = after.rows.find(other => other.alg === row.alg && phaseOf(other) === 'next')
-          const effectiveAt = after.plan.get(row.kid)?.retiresAt ?? now()
+          const effectiveAt = after.plan.get(row.kid)?.retiresAt ?? clock.now()
           return { alg: row.alg, from: row.kid, to: next?.kid ?? null, effective_at: effectiveAt }
         })
-        return { text: rotations.map(rotation => wordsFor(rotation, now())).join('\n'), json: rotations }
+        return {
+          text: rotations.map(rotation => wordsFor(rotation, clock.now())).join('\n'),
+          json: rotations,
+        }
       }),
     )
 
@@ -63,12 +66,12 @@ export function keyCommands(program: Command, terminal: Terminal): void {
 /** A terminal's width where none tells its own. */
 const widthWithoutTerminal = 100
 
-function drawn({ rows, plan }: Rings, { now, stdout }: Run): string {
+function drawn({ rows, plan }: Rings, { clock, stdout }: Run): string {
   if (rows.length === 0) return 'There is no signing key yet: `mintmark serve` makes the first ones.'
   const width = stdout.columns ?? widthWithoutTerminal
   const steps = nextSteps(rows, plan).map(
     ({ at, alg, text }) =>
-      `  ${at <= now() ? 'now, if a server runs'.padEnd(20) : formatTime(at)}  ${alg.padEnd(7)}  ${text}`,
+      `  ${at <= clock.now() ? 'now, if a server runs'.padEnd(20) : formatTime(at)}  ${alg.padEnd(7)}  ${text}`,
   )
   const cells = rows.map(row => {
     const { phase = '', signsFrom = null, retiresAt = null, goneAt = null } = plan.get(row.kid) ?? {}
@@ -78,7 +81,7 @@ function drawn({ rows, plan }: Rings, { now, stdout }: Run): string {
   const columns = ['  KID', 'ALG', 'STATE', 'PUBLISHED', 'SIGNS FROM', 'RETIRES', 'GONE']
   const isAnyRevoked = rows.some(row => row.revoked_at !== null)
   return [
-    drawTimeline({ rows, plan, now: now(), width, stream: stdout }),
+    drawTimeline({ rows, plan, now: clock.now(), width, stream: stdout }),
     '',
     table(isAnyRevoked ? [...columns, 'REVOKED FOR'] : columns, cells),
     '',

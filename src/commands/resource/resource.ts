@@ -42,7 +42,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     )
     .option('--no-status', 'leave out of its tokens where their status is listed')
     .action(
-      command(terminal, async ({ open, now, entry, note }, uri, { scope, alg, accessTokenTtl, status }) => {
+      command(terminal, async ({ open, clock, entry, note }, uri, { scope, alg, accessTokenTtl, status }) => {
         const installation = await open()
         const { config, db } = installation
         const aboutAlg = wordsForNewRing(alg, await listResources(db))
@@ -57,7 +57,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           alg,
           access_token_seconds: accessTokenTtl ?? null,
           has_status: status ? 1 : 0,
-          created_at: now(),
+          created_at: clock.now(),
         }
         const recorded = entry('resource_created', { detail: describe(created) })
         if (!(await insertResource(audited(db, recorded), created))) {
@@ -74,7 +74,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
         const text = `Created the resource ${uri}\n${facts(told)}`
         return withAlgChange(
           { text, json: describe(created) },
-          (await pendingAlgs(installation, now())).get(uri),
+          (await pendingAlgs(installation, clock.now())).get(uri),
         )
       }),
     )
@@ -91,7 +91,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--status', 'say in its tokens where their status is listed')
     .option('--no-status', 'leave that out of its tokens')
     .action(
-      command(terminal, async ({ open, now, entry, note }, uri, { scope, alg, accessTokenTtl, status }) => {
+      command(terminal, async ({ open, clock, entry, note }, uri, { scope, alg, accessTokenTtl, status }) => {
         const installation = await open()
         const { db } = installation
         const found = await findResource(db, uri)
@@ -112,7 +112,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           throw noResource(uri)
         if (aboutAlg !== undefined) note(`note: ${aboutAlg}`)
         const answer = updated('resource', uri, differences)
-        return withAlgChange(answer, (await pendingAlgs(installation, now())).get(uri))
+        return withAlgChange(answer, (await pendingAlgs(installation, clock.now())).get(uri))
       }),
     )
 

@@ -12,7 +12,6 @@ import { audited } from '../../../db/writer.ts'
 import type { Progress } from '../../admin/progress.ts'
 import type { Config } from '../../config/load.ts'
 import { finishEnding, type FinishedWork } from '../../endings/finish.ts'
-import { pause } from '../../pause.ts'
 import { formatUuid } from '../../protocol/secrets.ts'
 import { logRevocation } from '../../record/log-revocation.ts'
 import { formatDuration } from '../../values/duration.ts'
@@ -28,7 +27,7 @@ import type { Chosen } from './session-choice.ts'
  */
 export async function writeEnds(run: Run, db: Database, ending: Ending, total?: number): Promise<number> {
   const { ended, isDone } = await watched(run, total, (signal, progress) =>
-    finishEnding(db, ending, { now: run.now, signal, onProgress: progress.at }),
+    finishEnding(db, ending, { clock: run.clock, signal, onProgress: progress.at }),
   )
   if (isDone) return ended
   throw new CommandError(
@@ -83,7 +82,7 @@ const reason = 'command'
 export async function revokeChosen(run: Run, db: Database, chosen: Chosen, total: number): Promise<number> {
   const { filter } = chosen
   const narrowing = Object.keys(filter).join(' ')
-  const end = { now: run.now(), reason }
+  const end = { now: run.clock.now(), reason }
   const audit = { reason, at: end.now }
   if (narrowing === 'userId' && filter.userId) {
     const entry = run.entry('user_revoked', { userId: filter.userId })
@@ -128,7 +127,7 @@ interface OneByOne {
 
 /** Rests after each batch as long as it took. */
 async function revokeOneByOne(
-  { log, entry }: Run,
+  { log, entry, clock }: Run,
   db: Database,
   filter: SessionFilter,
   { end, total, signal, progress }: OneByOne,
@@ -148,7 +147,7 @@ async function revokeOneByOne(
       )
   const flush = async () => {
     if (batch.length === 0) return
-    const startedAt = performance.now()
+    const startedAt = clock.steady()
     const revoked = await revokeSessions(
       audited(db, entriesOf),
       batch.map(({ id }) => id),
@@ -162,7 +161,7 @@ async function revokeOneByOne(
     if (total > linesMax) logRevocation(log, { event: 'sessions_revoked', sids }, audit)
     else for (const sid of sids) logRevocation(log, { event: 'session_revoked', sid }, audit)
     progress.at(ended)
-    await pause(performance.now() - startedAt)
+    await clock.pause(clock.steady() - startedAt)
   }
   for await (const session of listSessions(db, { ...filter, livingAt: end.now })) {
     batch.push(session)

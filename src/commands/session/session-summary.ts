@@ -10,7 +10,7 @@ import { openProgress } from '../shell/progress.ts'
 
 /** How many sessions there are of each client and in each state, and what the sweeper has done. */
 export async function summarize(run: Run, db: Database): Promise<TextAnswer> {
-  const now = run.now()
+  const now = run.clock.now()
   const progress = openProgress(run, 'session')
   const clients = await summarizeSessions(db, { now, endedBy: now - keepSeconds }, progress.at)
   progress.end()

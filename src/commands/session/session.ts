@@ -39,7 +39,7 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
         }
         const { db } = await run.open()
         if (summary) return summarize(run, db)
-        const now = run.now()
+        const now = run.clock.now()
         const { filter } = await choose(db, choice, now)
         return {
           columns: ['SID', 'USER', 'CLIENT_ID', 'SINCE', 'LAST USED', 'EXPIRES', ...(ended ? ['STATE'] : [])],
@@ -74,8 +74,8 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
           )
         }
         const { config, db } = await run.open()
-        const chosen = await choose(db, choice, run.now())
-        const count = await countSessions(db, { ...chosen.filter, livingAt: run.now() })
+        const chosen = await choose(db, choice, run.clock.now())
+        const count = await countSessions(db, { ...chosen.filter, livingAt: run.clock.now() })
         if (count === 0 && choice.id) throw notLiving(choice.id)
         if (count > 0) await confirm(run, `End ${counted(count, 'session')}${chosen.words}?`, { yes })
         const ended = await revokeChosen(run, db, chosen, count)

@@ -63,8 +63,6 @@ export interface Terminal {
 
 /** What one run of a command works with. */
 export interface Run extends Terminal {
-  /** That of `clock`. */
-  readonly now: () => number
   /** Reads the settings; throws `ConfigError`. */
   readonly config: () => Config
   /** Opens the installation, which must exist, unless it may be made. */
@@ -125,18 +123,16 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
   const config = () => loadConfig(terminal.env, terminal.workingDirectory)
   // By the clock of the database, once it is open: what is written is compared with what the servers write.
   const clock = databaseClock(terminal.clock)
-  const { now } = clock
   const log = openLog('info', terminal.stderr)
   const actor: Actor = { kind: 'command', user: userName() }
   return {
     ...terminal,
     clock,
-    now,
     actor,
     config,
     open: async (options = { mayCreate: false }) => {
       const settings = config()
-      const installation = await openInstallation(settings, terminal.clock.now, {
+      const installation = await openInstallation(settings, terminal.clock, {
         ...options,
         isPatient: true,
       })
@@ -146,7 +142,7 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
       if (clock_ms !== null) clock.adjust(clock_ms / 1000, askedAt)
       return { ...installation, ...adminOf(installation, { config: settings, clock, log, actor }) }
     },
-    entry: (event, facts) => auditEntry({ at: now(), event, actor: nameOf(actor), ...facts }),
+    entry: (event, facts) => auditEntry({ at: clock.now(), event, actor: nameOf(actor), ...facts }),
     log,
     note,
   }

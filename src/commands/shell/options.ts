@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
+import type { Clock } from '../../clock.ts'
 import { longestTokenSeconds } from '../../protocol/access-token.ts'
 import { grantTypes, isGrantType } from '../../protocol/grant-types.ts'
 import { isOrigin } from '../../protocol/origin.ts'
@@ -36,19 +37,19 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 }
 
 /** A time in the past as seconds since the epoch: an age (`24h`), a date, or a date and a time (ISO 8601, UTC unless told). */
-export function pastTime(now: () => number): (text: string) => number {
+export function pastTime(clock: Clock): (text: string) => number {
   return text => {
     const age = parseDuration(text)
-    if (age !== undefined) return now() - age
+    if (age !== undefined) return clock.now() - age
     const isTime = /^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?$/.test(text)
     const zoned = /(Z|[+-]\d\d:\d\d|^\S{10})$/.test(text) ? text : `${text}Z`
-    const milliseconds = isTime ? Date.parse(zoned.replace(' ', 'T')) : NaN
-    if (Number.isNaN(milliseconds)) {
+    const time = isTime ? Date.parse(zoned.replace(' ', 'T')) : NaN
+    if (Number.isNaN(time)) {
       throw new InvalidArgumentError(
         'It takes an age like 90m, 24h or 7d, or a time like 2026-03-09T17:05:30Z.',
       )
     }
-    return Math.floor(milliseconds / 1000)
+    return Math.floor(time / 1000)
   }
 }
 

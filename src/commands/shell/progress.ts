@@ -7,14 +7,18 @@ import type { Run } from './command.ts'
 const worthShowing = 1000
 
 const barWidth = 30
-const redrawMilliseconds = 100
+const redrawSeconds = 0.1
 /** How often there is a new line where no line can be redrawn. */
-const lineMilliseconds = 5000
+const lineSeconds = 5
 
 /** `noun` is what is counted, in the singular; without a `total` there is no bar, but a count. */
-export function openProgress({ stderr }: Pick<Run, 'stderr'>, noun: string, total?: number): Progress {
-  const startedAt = performance.now()
-  const interval = stderr.isTTY ? redrawMilliseconds : lineMilliseconds
+export function openProgress(
+  { stderr, clock }: Pick<Run, 'stderr' | 'clock'>,
+  noun: string,
+  total?: number,
+): Progress {
+  const startedAt = clock.steady()
+  const interval = stderr.isTTY ? redrawSeconds : lineSeconds
   let shownAt = stderr.isTTY ? -Infinity : startedAt
   let isOpen = false
   const show = (text: string) => {
@@ -23,11 +27,11 @@ export function openProgress({ stderr }: Pick<Run, 'stderr'>, noun: string, tota
   }
   return {
     at: done => {
-      const at = performance.now()
+      const at = clock.steady()
       if ((total ?? done) < worthShowing || at - shownAt < interval) return
       shownAt = at
       if (total === undefined) show(counted(done, noun))
-      else show(drawn(done, Math.max(total, done), noun, (at - startedAt) / 1000, stderr))
+      else show(drawn(done, Math.max(total, done), noun, at - startedAt, stderr))
     },
     end: () => {
       if (isOpen) stderr.write('\r\x1b[2K')

@@ -1,5 +1,6 @@
 import { constants } from 'node:os'
 import process from 'node:process'
+import type { Clock } from '../../clock.ts'
 
 /** The signals that ask a process to end: those of init systems, a terminal, and a terminal that goes away. */
 export type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGQUIT'
@@ -13,23 +14,23 @@ const ending: readonly EndSignal[] = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']
 const ignored: readonly NodeJS.Signals[] = ['SIGUSR1', 'SIGUSR2']
 
 /** A terminal sends Ctrl-C to all of its processes, and npm sends it on: within that time both are one. */
-const sameMilliseconds = 500
+const sameSeconds = 0.5
 
 /**
  * Obeys signals from now on: whoever has taken them is told of the first, and any other ends the process at once. Where nobody
  * has taken them the system does that by itself, also in the middle of a step of ours; but it ends the first process of a
  * container (PID 1) by none that it has no handler for. So this comes before all else.
  */
-export function obeySignals(): OnSignal {
+export function obeySignals(clock: Clock): OnSignal {
   let taker: ((signal: EndSignal) => void) | undefined
   let takenAt = -Infinity
   const obey = (signal: EndSignal) => {
     const handle = taker
     taker = undefined
     if (handle) {
-      takenAt = performance.now()
+      takenAt = clock.steady()
       handle(signal)
-    } else if (performance.now() - takenAt > sameMilliseconds) endBy(signal)
+    } else if (clock.steady() - takenAt > sameSeconds) endBy(signal)
   }
   const listen = () => {
     for (const signal of ending) process.on(signal, obey)

@@ -45,12 +45,12 @@ export function userCommands(program: Command, terminal: Terminal): void {
         const password = await readNewPassword(run, { passwordStdin })
         const hash = await passwordsOf(rootKeys).hash(password)
         const created: UserTable = {
-          id: newUuid(run.now()),
+          id: newUuid(run.clock.now()),
           username: name,
           ...hash,
           roles: role.join(' '),
           epoch: 0,
-          created_at: run.now(),
+          created_at: run.clock.now(),
           disabled_at: null,
         }
         const entry = run.entry('user_created', { userId: created.id, detail: { username: name } })
@@ -107,7 +107,7 @@ export function userCommands(program: Command, terminal: Terminal): void {
         const password = await readNewPassword(run, { passwordStdin })
         const hash = await passwordsOf(rootKeys).hash(password)
         const entry = run.entry('user_password_changed', { userId: found.id })
-        const ending = await changePassword(audited(db, entry), found.id, hash, run.now())
+        const ending = await changePassword(audited(db, entry), found.id, hash, run.clock.now())
         if (!ending) throw noUser(name)
         tellRevoked(run, found, ending)
         await writeEnds(run, db, ending)
@@ -124,7 +124,7 @@ export function userCommands(program: Command, terminal: Terminal): void {
       command(terminal, async (run, name) => {
         const { db } = await run.open()
         const found = await existingUser(db, name)
-        const disabledAt = run.now()
+        const disabledAt = run.clock.now()
         const entry = run.entry('user_disabled', { userId: found.id })
         const ending = await disableUser(audited(db, entry), found.id, disabledAt)
         if (!ending) throw noUser(name)
@@ -156,7 +156,7 @@ export function userCommands(program: Command, terminal: Terminal): void {
         const { db } = await run.open()
         const found = await existingUser(db, name)
         const entry = run.entry('user_deleted', { userId: found.id, detail: { username: name } })
-        const ending = await deleteUser(audited(db, entry), found.id, run.now())
+        const ending = await deleteUser(audited(db, entry), found.id, run.clock.now())
         if (!ending) throw noUser(name)
         tellRevoked(run, found, ending)
         await writeEnds(run, db, ending)

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
+import type { Clock } from '../../clock.ts'
 import { hmacSha256 } from '../../values/sha256.ts'
 import type { RootKeys } from '../root/root-key.ts'
 
@@ -20,8 +21,8 @@ export interface DpopNonces {
   isGood(nonce: string): boolean
 }
 
-export function dpopNonces(rootKeys: Pick<RootKeys, 'currentId' | 'derive'>, now: () => number): DpopNonces {
-  const step = () => Math.floor(now() / nonceSeconds)
+export function dpopNonces(rootKeys: Pick<RootKeys, 'currentId' | 'derive'>, clock: Clock): DpopNonces {
+  const step = () => Math.floor(clock.now() / nonceSeconds)
   const nonceOf = (rootKeyId: string, step: number): Buffer | undefined => {
     const key = rootKeys.derive('dpop-nonce', rootKeyId)
     if (!key) return undefined

@@ -4,6 +4,7 @@ import { listSigningKeys, revokeSigningKey } from '../../../db/keys/signing-keys
 import { countPromised } from '../../../db/keys/token-promises.ts'
 import type { SigningKeyTable } from '../../../db/schema.ts'
 import { audited } from '../../../db/writer.ts'
+import type { Clock } from '../../clock.ts'
 import type { RootKeyFile } from '../root/root-key-file.ts'
 import type { RootKeys } from '../root/root-key.ts'
 import { addingRootKey, replacedRootKey, rootKeysOf, type KeyEntry } from '../root/root-rotation.ts'
@@ -14,7 +15,7 @@ import { makeKey, newKey, openKey, rowOf } from './signing-key.ts'
 export interface EmergencyOptions {
   readonly db: Database
   readonly rootKeys: RootKeys
-  readonly now: () => number
+  readonly clock: Clock
   readonly reason: string
   /** What to write into the audit trail. */
   readonly entry?: KeyEntry
@@ -36,7 +37,7 @@ export interface KeyRevocation {
  * may not know that yet. Undefined when there is no such key, or it was revoked before. Sessions live on.
  */
 export async function revokeKey(options: EmergencyOptions, kid: string): Promise<KeyRevocation | undefined> {
-  const { db, rootKeys, now, reason, entry } = options
+  const { db, rootKeys, clock, reason, entry } = options
   for (let attempt = 0; attempt < 5; attempt++) {
     const rows = await listSigningKeys(db)
     const row = rows.find(other => other.kid === kid)
@@ -49,13 +50,13 @@ export async function revokeKey(options: EmergencyOptions, kid: string): Promise
       continue
     }
     const promoted = phase === 'active' ? next : undefined
-    const published = phase === 'retiring' ? [] : [await newKey(row.alg, rootKeys, now)]
+    const published = phase === 'retiring' ? [] : [await newKey(row.alg, rootKeys, clock)]
     const successor =
       phase === 'active' && !next
-        ? rowOf(await makeKey(row.alg), rootKeys, { now: now(), isActive: true })
+        ? rowOf(await makeKey(row.alg), rootKeys, { now: clock.now(), isActive: true })
         : promoted
     const revocation = {
-      now: now(),
+      now: clock.now(),
       reason,
       promoted: promoted?.kid,
       published: successor && !promoted ? [successor, ...published] : published,
@@ -64,7 +65,7 @@ export async function revokeKey(options: EmergencyOptions, kid: string): Promise
       ? audited(db, entry('key_revoked', { detail: { kid, alg: row.alg, state: phase, reason } }))
       : db
     if (!(await revokeSigningKey(writer, row, revocation))) continue
-    const tokens = (await countPromised(db, now())).get(kid) ?? 0
+    const tokens = (await countPromised(db, clock.now())).get(kid) ?? 0
     return { kid, alg: row.alg, phase, tokens, successor }
   }
   throw new Error(`the key ring moved each time when ${kid} was to be revoked`)
@@ -134,20 +135,20 @@ function addingTo<T>(
 }
 
 /** What takes long is done before the transaction: to look what there is, and to make keys. */
-async function prepareRestart({ db, rootKeys, now, reason, file, keepsRootKey, algs }: RestartOptions) {
+async function prepareRestart({ db, rootKeys, clock, reason, file, keepsRootKey, algs }: RestartOptions) {
   const revoked = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
-  const promised = await countPromised(db, now())
+  const promised = await countPromised(db, clock.now())
   const made = await makeFirstKeys(algs)
   let keys: readonly SigningKeyTable[] = []
   const beginning = (add: () => string): Beginning => ({
-    now: now(),
+    now: clock.now(),
     reason,
     choose: (currentId, past) => {
       const id = keepsRootKey ? currentId : replacedRootKey(file, add)(currentId, past)
       rootKeys.follow(id)
       return id
     },
-    publish: () => (keys = firstRows(made, rootKeys, now())),
+    publish: () => (keys = firstRows(made, rootKeys, clock.now())),
   })
   const tokens = revoked.reduce((sum, { kid }) => sum + (promised.get(kid) ?? 0), 0)
   return { revoked, tokens, beginning, keysOf: () => keys }

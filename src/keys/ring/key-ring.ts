@@ -1,5 +1,6 @@
 import type { Database } from '../../../db/database.ts'
 import type { SigningKeyTable } from '../../../db/schema.ts'
+import type { Clock } from '../../clock.ts'
 import type { Context } from '../../context.ts'
 import { unavailable } from '../../errors.ts'
 import type { RootKeys } from '../root/root-key.ts'
@@ -53,10 +54,7 @@ export interface Jwks {
 export interface KeyRingOptions {
   readonly db: Database
   readonly rootKeys: RootKeys
-  /** Whole seconds since the epoch. */
-  readonly now: () => number
-  /** Seconds by a clock that nobody sets, from any beginning. */
-  readonly steady: () => number
+  readonly clock: Clock
   readonly log: Context['log']
 }
 
@@ -71,7 +69,7 @@ const momentSeconds = 60
 
 /** Opens the rings; in an empty database makes the first keys, which sign at once. */
 export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
-  const { now } = options
+  const { clock } = options
   const leases = openLeases(options)
   const follower = await followRing(options, leases)
   const known = knownTokens()
@@ -95,7 +93,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
 
   return {
     sign: async (typ, alg, claims) => {
-      const key = await promisedKey(alg, claims.exp ?? now() + momentSeconds)
+      const key = await promisedKey(alg, claims.exp ?? clock.now() + momentSeconds)
       const text = `${headerOf(key, typ)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
       const signature = await key.algorithm.sign(key.privateKey, Buffer.from(text))
       const jwt = `${text}.${signature.toString('base64url')}`
@@ -104,7 +102,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
     },
     verify: (jwt, typ) => {
       const claims = recognise(jwt, typ)
-      return claims && typeof claims['exp'] === 'number' && now() < claims['exp'] ? claims : undefined
+      return claims && typeof claims['exp'] === 'number' && clock.now() < claims['exp'] ? claims : undefined
     },
     recognise,
     jwks: () => {

@@ -10,8 +10,8 @@ import {
 } from '../../../db/keys/signing-keys.ts'
 import type { InstallationTable, SigningKeyTable } from '../../../db/schema.ts'
 import { audited } from '../../../db/writer.ts'
+import type { Clock } from '../../clock.ts'
 import { unavailable } from '../../errors.ts'
-import { pause } from '../../pause.ts'
 import { auditEntry } from '../../record/audit-trail.ts'
 import { algorithms } from '../algorithms.ts'
 import { resealKeys } from '../root/root-rotation.ts'
@@ -53,9 +53,9 @@ const lingerSeconds = 60
 
 /** Opens the rings and follows them from then on, whenever `follow` is called. */
 export async function followRing(options: KeyRingOptions, leases: TokenLeases): Promise<RingFollower> {
-  const { db, rootKeys, now, steady, log } = options
-  const witness = openWitness(db, steady)
-  const lingering = openLingering(steady)
+  const { db, rootKeys, clock, log } = options
+  const witness = openWitness(db, clock)
+  const lingering = openLingering(clock)
   const watch = watchClock(options)
   let known: Known | undefined
   let confirmedAt = -Infinity
@@ -64,7 +64,7 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
 
   /** All that the rings hang on; read only if something has changed. */
   const load = async (): Promise<Known> => {
-    const readAt = steady()
+    const readAt = clock.steady()
     // First of all, so that a change in the middle of it is read once more the next time.
     const record = await findInstallation(db)
     if (!record) throw new Error('the database has not been set up yet')
@@ -100,9 +100,9 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
     for (let round = 0; round < 3; round++) {
       const { record, ring, algs } = await load()
       watch(ring.rows)
-      const policy = ringPolicyOf(record, lingering(algs, ring), now())
+      const policy = ringPolicyOf(record, lingering(algs, ring), clock.now())
       const rows = await witness.count(ring.rows, policy.leadSeconds)
-      const steps = judgeRing(rows, policy, now(), ring.unsound).filter(isOurs)
+      const steps = judgeRing(rows, policy, clock.now(), ring.unsound).filter(isOurs)
       if (steps.length === 0) break
       await Promise.all(steps.map(takeAndTell))
     }
@@ -116,18 +116,18 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
       if (!known) throw new Error('unreachable: the rings were read before')
       return known.ring
     },
-    plan: () => planOf(known, now()),
-    isConfirmed: () => steady() - confirmedAt <= followBoundSeconds,
+    plan: () => planOf(known, clock.now()),
+    isConfirmed: () => clock.steady() - confirmedAt <= followBoundSeconds,
     follow: () => (following ??= follow().finally(() => (following = undefined))),
-    readRootKeyId: askedAnew(100, async () => (await findInstallation(db))?.root_key_id),
+    readRootKeyId: askedAnew(0.1, clock, async () => (await findInstallation(db))?.root_key_id),
   }
 }
 
 /** So many wait for one look: in a flood, whoever waits takes a place that others need. */
 const waitingMax = 100
 
-/** Whoever asks gets what was asked for after he did: with all who wait, and so many milliseconds after the last time. */
-function askedAnew<T>(milliseconds: number, ask: () => Promise<T>): () => Promise<T> {
+/** Each call gets what was asked for after it came: with all others that wait, so many seconds after the last time. */
+function askedAnew<T>(seconds: number, clock: Clock, ask: () => Promise<T>): () => Promise<T> {
   let last: Promise<unknown> = Promise.resolve()
   let next: Promise<T> | undefined
   let waiting = 0
@@ -139,7 +139,7 @@ function askedAnew<T>(milliseconds: number, ask: () => Promise<T>): () => Promis
       next = undefined
       waiting = 0
       const answer = ask()
-      last = Promise.allSettled([answer, pause(milliseconds)])
+      last = Promise.allSettled([answer, clock.pause(seconds)])
       return answer
     })
     return next
@@ -158,55 +158,55 @@ function isOurs(step: RingStep): boolean {
 
 /** Whether this server was the one to take the step. */
 async function takeStep(options: KeyRingOptions, step: RingStep): Promise<boolean> {
-  const { db, rootKeys, now } = options
+  const { db, rootKeys, clock } = options
   switch (step.kind) {
     case 'start':
-      return insertFirstSigningKeys(db, firstRows(await makeFirstKeys(step.algs), rootKeys, now()))
+      return insertFirstSigningKeys(db, firstRows(await makeFirstKeys(step.algs), rootKeys, clock.now()))
     case 'publish':
-      return insertSigningKey(db, await newKey(step.alg, rootKeys, now))
+      return insertSigningKey(db, await newKey(step.alg, rootKeys, clock))
     case 'promote': {
       // Made first: from then on nothing takes long.
-      const successor = await newKey(step.alg, rootKeys, now)
+      const successor = await newKey(step.alg, rootKeys, clock)
       const { alg, from = null, to } = step
       const entry = auditEntry({
-        at: now(),
+        at: clock.now(),
         event: 'key_rotated',
         actor: 'server',
         detail: { alg, from, to },
       })
-      return promoteSigningKey(audited(db, entry), { ...step, successor, now: now() })
+      return promoteSigningKey(audited(db, entry), { ...step, successor, now: clock.now() })
     }
     case 'retire':
-      return retireSigningKey(db, { ...step, now: now() })
+      return retireSigningKey(db, { ...step, now: clock.now() })
     case 'drop':
-      return deleteSigningKey(db, step.kid, now())
+      return deleteSigningKey(db, step.kid, clock.now())
   }
 }
 
 /** The algorithms that are wanted, and those with a key that signs which were so until a short while ago. */
-function openLingering(steady: () => number) {
+function openLingering(clock: Clock) {
   const wantedAt = new Map<string, number>()
   return (algs: readonly string[], { rows }: Ring): readonly string[] => {
     for (const row of rows) {
-      if (row.retired_at === null && !wantedAt.has(row.alg)) wantedAt.set(row.alg, steady())
+      if (row.retired_at === null && !wantedAt.has(row.alg)) wantedAt.set(row.alg, clock.steady())
     }
-    for (const alg of algs) wantedAt.set(alg, steady())
-    return [...wantedAt].filter(([, at]) => steady() - at < lingerSeconds).map(([alg]) => alg)
+    for (const alg of algs) wantedAt.set(alg, clock.steady())
+    return [...wantedAt].filter(([, at]) => clock.steady() - at < lingerSeconds).map(([alg]) => alg)
   }
 }
 
 /** Tells the log when the clock is set, and when it is behind what the database has seen. */
-function watchClock({ now, steady, log }: KeyRingOptions) {
+function watchClock({ clock, log }: KeyRingOptions) {
   let ahead: number | undefined
   let isBehind = false
   return (rows: readonly SigningKeyTable[]) => {
-    const before = ahead ?? now() - steady()
-    ahead = now() - steady()
+    const before = ahead ?? clock.now() - clock.steady()
+    ahead = clock.now() - clock.steady()
     const seconds = Math.round(ahead - before)
     if (Math.abs(seconds) > followBoundSeconds / 2) {
       log.warn({ event: 'clock_set', seconds }, 'the clock was set, which no step of a key hangs on')
     }
-    const behind = latestTimeOf(rows) - now()
+    const behind = latestTimeOf(rows) - clock.now()
     if (behind > followBoundSeconds && !isBehind) {
       const facts = { event: 'clock_behind', seconds: behind }
       log.error(facts, 'the clock is behind what the key ring has seen: set it, and keep it right with NTP')

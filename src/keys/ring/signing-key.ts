@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import type { SigningKeyTable } from '../../../db/schema.ts'
+import type { Clock } from '../../clock.ts'
 import { algorithms, type Algorithm } from '../algorithms.ts'
 import { jwkThumbprint } from '../jws.ts'
 import type { RootKeys } from '../root/root-key.ts'
@@ -89,9 +90,9 @@ export function rowOf(
 }
 
 /** A new next key. */
-export async function newKey(alg: string, rootKeys: RootKeys, now: () => number): Promise<SigningKeyTable> {
+export async function newKey(alg: string, rootKeys: RootKeys, clock: Clock): Promise<SigningKeyTable> {
   const made = await makeKey(alg)
-  return rowOf(made, rootKeys, { now: now() })
+  return rowOf(made, rootKeys, { now: clock.now() })
 }
 
 /** The same key, sealed under the root key that is current now. */

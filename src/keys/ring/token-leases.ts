@@ -31,13 +31,13 @@ const roundSeconds = 60
 const spareSeconds = 60
 const tokensMin = 16
 
-export function openLeases({ db, now, steady }: KeyRingOptions): TokenLeases {
+export function openLeases({ db, clock }: KeyRingOptions): TokenLeases {
   const leases = new Map<string, Lease>()
   const renewing = new Map<string, Promise<boolean>>()
 
   const renew = async (kid: string, expiresAt: number): Promise<boolean> => {
     const before = leases.get(kid)
-    const [madeAt, madeAtSteady] = [now(), steady()]
+    const [madeAt, madeAtSteady] = [clock.now(), clock.steady()]
     const longest = Math.max(expiresAt - madeAt, before?.longest ?? 0)
     const promise = {
       kid,
@@ -69,19 +69,19 @@ export function openLeases({ db, now, steady }: KeyRingOptions): TokenLeases {
     take: (kid, expiresAt) => {
       const lease = leases.get(kid)
       if (!lease || lease.left === 0) return false
-      const life = expiresAt - now()
-      if (expiresAt > lease.expiresAt || steady() + life > lease.endsAt) return false
+      const life = expiresAt - clock.now()
+      if (expiresAt > lease.expiresAt || clock.steady() + life > lease.endsAt) return false
       lease.left--
       if (life > lease.longest) lease.longest = life
       return true
     },
     renew: shareRenewal,
     renewUsed: async () => {
-      for (const [kid, { endsAt }] of leases) if (endsAt < steady()) leases.delete(kid)
+      for (const [kid, { endsAt }] of leases) if (endsAt < clock.steady()) leases.delete(kid)
       const isDue = ({ longest, endsAt, left, tokens }: Lease) =>
-        left < tokens && (endsAt - steady() - longest < spareSeconds / 2 || left < tokens / 2)
+        left < tokens && (endsAt - clock.steady() - longest < spareSeconds / 2 || left < tokens / 2)
       const due = [...leases].filter(([, lease]) => isDue(lease))
-      await Promise.all(due.map(([kid, { longest }]) => shareRenewal(kid, now() + longest)))
+      await Promise.all(due.map(([kid, { longest }]) => shareRenewal(kid, clock.now() + longest)))
     },
   }
 }

@@ -1,6 +1,7 @@
 import type { Database } from '../../../db/database.ts'
 import { findWitnessed, witnessSigningKey } from '../../../db/keys/signing-keys.ts'
 import type { SigningKeyTable } from '../../../db/schema.ts'
+import type { Clock } from '../../clock.ts'
 import { phaseOf, waitOf } from './key-life.ts'
 
 /**
@@ -23,16 +24,15 @@ interface Sighting {
 /** How often a count is written, at most; for short waits a tenth of them. */
 const intervalSeconds = 10
 
-/** `steady` is in seconds, from any beginning, and is never set. */
-export function openWitness(db: Database, steady: () => number): Witness {
+export function openWitness(db: Database, clock: Clock): Witness {
   let sightings = new Map<string, Sighting>()
 
   const countOne = async (row: SigningKeyTable, needed: number): Promise<Sighting> => {
     const phase = `${phaseOf(row)} ${row.retired_at}`
     const before = sightings.get(row.kid)
-    if (before?.phase !== phase) return { phase, counted: row.witnessed_seconds, seenAt: steady() }
+    if (before?.phase !== phase) return { phase, counted: row.witnessed_seconds, seenAt: clock.steady() }
     if (before.counted >= needed) return before
-    const passed = Math.floor(steady() - before.seenAt)
+    const passed = Math.floor(clock.steady() - before.seenAt)
     const counted = before.counted + passed
     const isWorthWriting =
       passed >= Math.min(intervalSeconds, Math.max(1, needed / 10)) || (passed > 0 && counted >= needed)
@@ -41,7 +41,7 @@ export function openWitness(db: Database, steady: () => number): Witness {
       return { phase, counted, seenAt: before.seenAt + passed }
     }
     // Another server has counted, or the key has moved on, which the ring will show.
-    return { phase, counted: (await findWitnessed(db, row.kid)) ?? before.counted, seenAt: steady() }
+    return { phase, counted: (await findWitnessed(db, row.kid)) ?? before.counted, seenAt: clock.steady() }
   }
 
   return {

@@ -8,6 +8,7 @@ import {
 } from '../../../db/keys/root-keys.ts'
 import { listSigningKeys, resealSigningKey } from '../../../db/keys/signing-keys.ts'
 import { audited, type NewAuditEntry } from '../../../db/writer.ts'
+import type { Clock } from '../../clock.ts'
 import { ConfigError } from '../../errors.ts'
 import type { AuditEvent, AuditFacts } from '../../record/audit-trail.ts'
 import { phaseOf } from '../ring/key-life.ts'
@@ -33,7 +34,7 @@ export interface RootRotationOptions {
   readonly db: Database
   readonly rootKeys: RootKeys
   readonly file: RootKeyFile
-  readonly now: () => number
+  readonly clock: Clock
   /** What to write into the audit trail. */
   readonly entry?: KeyEntry
 }
@@ -56,7 +57,7 @@ export async function rotateRootKey({
   db,
   rootKeys,
   file,
-  now,
+  clock,
   entry,
 }: RootRotationOptions): Promise<RootRotation> {
   let wasInFile = false
@@ -64,7 +65,7 @@ export async function rotateRootKey({
     ? audited(db, result => [entry('root_key_rotated', { detail: rootKeysOf(result) })])
     : db
   const changed = await addingRootKey({ db, file }, add =>
-    changeRootKey(writer, now(), (currentId, past) => {
+    changeRootKey(writer, clock.now(), (currentId, past) => {
       const found = newKeyInFile(file, currentId, past)
       wasInFile = found !== undefined
       return found ?? add()
