@@ -101,6 +101,7 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
     uri: resource,
     scope,
     alg: 'ES256',
+    previous_alg: 'ES256',
     access_token_seconds: null,
     has_status: 1,
     created_at: now(),

@@ -1,13 +1,15 @@
 import type { Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import { raiseRevision } from '../installation/installation.ts'
-import { defaultAlg, signingAlgs } from '../keys/signing-keys.ts'
+import { signingAlgs } from '../keys/signing-keys.ts'
 import type { ResourceTable, Tables } from '../schema.ts'
 import { someAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 
-/** A resource as it is wanted; which algorithm signs for it until its own may, the database knows. */
-export type NewResource = Omit<ResourceTable, 'previous_alg'>
+/** A resource as it is wanted. `previous_alg` signs for it until its own may, if that has to wait. */
+export interface NewResource extends ResourceTable {
+  readonly previous_alg: string
+}
 
 export async function findResource({ sql }: Database, uri: string): Promise<ResourceTable | undefined> {
   return sql.selectFrom('resources').selectAll().where('uri', '=', uri).executeTakeFirst()
@@ -41,7 +43,7 @@ export async function addResources(
   for (const some of someAtOnce(resources)) {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('resources')
-      .values(some.map(row => ({ ...row, previous_alg: mayHave(row.alg) ? null : defaultAlg })))
+      .values(some.map(row => ({ ...row, previous_alg: mayHave(row.alg) ? null : row.previous_alg })))
       .onConflict(conflict => conflict.doNothing())
       .executeTakeFirstOrThrow()
     if (numInsertedOrUpdatedRows !== BigInt(some.length)) return false
@@ -51,7 +53,7 @@ export async function addResources(
   return true
 }
 
-export type ResourceSettings = Omit<NewResource, 'uri' | 'created_at'>
+export type ResourceSettings = Omit<ResourceTable, 'uri' | 'previous_alg' | 'created_at'>
 
 /** Changes a resource's settings; false when there is none. */
 export async function changeResource(

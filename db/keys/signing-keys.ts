@@ -4,27 +4,25 @@ import { raiseRevision } from '../installation/installation.ts'
 import type { SigningKeyTable, Tables } from '../schema.ts'
 import type { Writer } from '../writer.ts'
 
-/** Signs for whatever has no algorithm of its own. */
-export const defaultAlg = 'ES256'
-
 /** All keys of the rings, the oldest first; also those that were revoked and have not been forgotten yet. */
 export async function listSigningKeys({ sql }: Database): Promise<SigningKeyTable[]> {
   return sql.selectFrom('signing_keys').selectAll().orderBy('published_at').orderBy('kid').execute()
 }
 
-/** Publishes the first keys of all, all of them or none; false when there are keys already. */
+/** Publishes the first keys, all or none; false when there are some. `otherwise` signs where none fits. */
 export async function insertFirstSigningKeys(
   db: Database,
   keys: readonly SigningKeyTable[],
+  otherwise: string,
 ): Promise<boolean> {
   return allOrNothing(db, async transaction => {
     const earlier = await transaction.selectFrom('signing_keys').select('kid').executeTakeFirst()
     if (earlier) return false
     for (const key of keys) if (!(await addKey(transaction, key))) return false
-    // One that was added meanwhile has an algorithm that nobody knew of when the keys were made.
+    // One that was added while the keys were made may have an algorithm that none of them is for.
     await transaction
       .updateTable('resources')
-      .set({ previous_alg: defaultAlg })
+      .set({ previous_alg: otherwise })
       .where('alg', 'not in', signingAlgs(transaction))
       .execute()
     return true

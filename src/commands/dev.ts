@@ -5,6 +5,7 @@ import { insertUser } from '../../db/users/users.ts'
 import { audited } from '../../db/writer.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Context } from '../context.ts'
+import { defaultAlg } from '../keys/algorithms.ts'
 import { hashSecret, newClientSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { auditEntry, type AuditEvent, type AuditFacts } from '../record/audit-trail.ts'
 import { openLog } from '../record/log.ts'
@@ -62,7 +63,8 @@ async function addDemo(ctx: Context): Promise<Demo | undefined> {
   const resource = {
     uri: demoResource,
     scope: demoScope,
-    alg: 'ES256',
+    alg: defaultAlg,
+    previous_alg: defaultAlg,
     access_token_seconds: null,
     has_status: 1,
     created_at: now,

@@ -7,10 +7,10 @@ import {
   signStatusList,
   type SignedForm,
 } from '../../db/installation/status-lists.ts'
-import { defaultAlg } from '../../db/keys/signing-keys.ts'
 import type { Clock } from '../clock.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
+import { defaultAlg } from '../keys/algorithms.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
 import {
   invalidStatus,

@@ -60,6 +60,9 @@ const ed25519: Algorithm = {
   verify: (key, data, signature) => verify(null, data, key, signature),
 }
 
+/** Signs for whatever has no algorithm of its own. */
+export const defaultAlg = 'ES256'
+
 /** `EdDSA` is the old label of what RFC 9864 calls `Ed25519`; some verifiers know only one of the two. */
 export const algorithms: ReadonlyMap<string, Algorithm> = new Map([
   ['ES256', es256],

@@ -1,7 +1,7 @@
-import { defaultAlg } from '../../db/keys/signing-keys.ts'
 import type { Client, Resource } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
+import { defaultAlg } from '../keys/algorithms.ts'
 import type { Form } from '../protocol/form.ts'
 import { parseScope } from '../protocol/scope.ts'
 import { itemsOf } from '../values/list.ts'

@@ -8,8 +8,8 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import type { Test } from 'tap'
 import { insertClient } from '../../db/clients/clients.ts'
-import { insertResource } from '../../db/clients/resources.ts'
-import type { ClientTable, ResourceTable } from '../../db/schema.ts'
+import { insertResource, type NewResource } from '../../db/clients/resources.ts'
+import type { ClientTable } from '../../db/schema.ts'
 import { insertUser } from '../../db/users/users.ts'
 import { buildApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/load.ts'
@@ -54,7 +54,7 @@ export interface TestServer {
   /** Sets the clock, while no time passes. */
   setClock(seconds: number): void
   /** Adds a resource; its scope is `read write` unless told. */
-  resource(uri: string, settings?: Partial<ResourceTable>): Promise<void>
+  resource(uri: string, settings?: Partial<NewResource>): Promise<void>
   /** Adds a client with all grants and the scope `read write`, confidential unless `isPublic`. */
   client(id: string, settings?: Partial<ClientTable> & { isPublic?: boolean }): Promise<TestClient>
   user(username?: string, roles?: string): Promise<TestUser>
@@ -176,6 +176,7 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
         uri,
         scope: 'read write',
         alg: 'ES256',
+        previous_alg: 'ES256',
         access_token_seconds: null,
         has_status: 1,
         created_at: ctx.clock.now(),

@@ -71,6 +71,7 @@ const resourceRow = (uri: string, scope = 'read') => ({
   uri,
   scope,
   alg: 'ES256',
+  previous_alg: 'ES256',
   access_token_seconds: null,
   has_status: 0,
   created_at: now,

@@ -77,11 +77,11 @@ await forEachEngine(t, 'each step of a ring is taken by one instance: true, then
   const { ctx } = await startServer(t, env)
   const { db } = ctx
   const start = ['A', 'B'].map(alg => row(`${alg}1`, alg, { activated_at: at })).concat(row('A2', 'A'))
-  t.notOk(await insertFirstSigningKeys(db, start), 'there are first keys already')
+  t.notOk(await insertFirstSigningKeys(db, start, 'A'), 'there are first keys already')
   await db.sql.deleteFrom('signing_keys').execute()
-  t.ok(await insertFirstSigningKeys(db, start))
-  t.notOk(await insertFirstSigningKeys(db, start))
-  t.notOk(await insertFirstSigningKeys(db, [row('C1', 'C'), row('A3', 'A')]))
+  t.ok(await insertFirstSigningKeys(db, start, 'A'))
+  t.notOk(await insertFirstSigningKeys(db, start, 'A'))
+  t.notOk(await insertFirstSigningKeys(db, [row('C1', 'C'), row('A3', 'A')], 'A'))
   t.notOk(
     (await listSigningKeys(db)).some(({ alg }) => alg === 'C'),
     'all of them, or none',
@@ -144,7 +144,7 @@ await forEachEngine(t, 'each step of a ring is taken by one instance: true, then
     has_status: 1,
     created_at: at,
   }
-  await insertResource(db, { ...api, alg: 'A' })
+  await insertResource(db, { ...api, alg: 'A', previous_alg: 'A' })
   t.notOk(await retireSigningKey(db, { kid: 'A2', alg: 'A', now: at }), 'a ring that a resource uses goes on')
   await changeResource(db, api.uri, { alg: 'Z' })
   t.notOk(await retireSigningKey(db, { kid: 'A2', alg: 'A', now: at }), 'also until its next algorithm signs')

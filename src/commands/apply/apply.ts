@@ -13,6 +13,7 @@ import {
   resourceMetadata,
   resourceSettings,
 } from '../../clients/registration.ts'
+import { defaultAlg } from '../../keys/algorithms.ts'
 import { authMethodOf, type ClientMetadata } from '../../protocol/client-metadata.ts'
 import { hashSecret, newClientSecret } from '../../protocol/secrets.ts'
 import { counted } from '../../values/formats.ts'
@@ -229,6 +230,7 @@ async function makeChanges(run: Run, db: Database, plan: Plan): Promise<Readonly
       newResources: newResources.map(({ name, declared }) => ({
         uri: name,
         ...resourceSettings(declared),
+        previous_alg: defaultAlg,
         created_at: now,
       })),
       newClients: newClients.map(({ name, declared }) =>

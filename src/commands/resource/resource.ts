@@ -5,13 +5,13 @@ import {
   findResource,
   insertResource,
   listResources,
-  type NewResource,
   type ResourceDeletion,
 } from '../../../db/clients/resources.ts'
 import type { ResourceTable } from '../../../db/schema.ts'
 import { audited } from '../../../db/writer.ts'
 import { algs, type ResourceMetadata } from '../../admin/declaration.ts'
 import { changedColumns, resourceMetadata, resourceSettings } from '../../clients/registration.ts'
+import { defaultAlg } from '../../keys/algorithms.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { differencesOf, updated } from '../apply/difference.ts'
 import { pendingAlgs, wordsForAlg, wordsForNewRing, type AlgChange } from '../key/rings.ts'
@@ -60,7 +60,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           created_at: clock.now(),
         }
         const recorded = entry('resource_created', { detail: describe(created) })
-        if (!(await insertResource(audited(db, recorded), created))) {
+        if (!(await insertResource(audited(db, recorded), { ...created, previous_alg: defaultAlg }))) {
           throw new CommandError(`the resource ${uri} exists already: \`mintmark resource list\` shows it`)
         }
         if (aboutAlg !== undefined) note(`note: ${aboutAlg}`)
@@ -163,7 +163,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     )
 }
 
-function describe({ access_token_seconds, has_status, ...resource }: NewResource) {
+function describe({ access_token_seconds, has_status, ...resource }: Omit<ResourceTable, 'previous_alg'>) {
   return { ...resource, access_token_ttl: access_token_seconds, status: has_status === 1 }
 }
 

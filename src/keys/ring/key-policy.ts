@@ -1,8 +1,8 @@
 import type { KeyPolicy } from '../../../db/installation/installation.ts'
-import { defaultAlg } from '../../../db/keys/signing-keys.ts'
 import type { InstallationTable, ResourceTable } from '../../../db/schema.ts'
 import { followBoundSeconds, leadOf } from '../../protocol/key-lead.ts'
 import { formatDuration } from '../../values/duration.ts'
+import { defaultAlg } from '../algorithms.ts'
 
 /** Published from the start: ES256 signs by default, and RS256 is what RFC 9068 §2.1 demands of everybody. */
 const algsFromStart = [defaultAlg, 'RS256']

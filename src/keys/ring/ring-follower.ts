@@ -13,7 +13,7 @@ import { audited } from '../../../db/writer.ts'
 import type { Clock } from '../../clock.ts'
 import { unavailable } from '../../errors.ts'
 import { auditEntry } from '../../record/audit-trail.ts'
-import { algorithms } from '../algorithms.ts'
+import { algorithms, defaultAlg } from '../algorithms.ts'
 import { resealKeys } from '../root/root-rotation.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
 import { judgeRing, planRing, type KeyPlan, type RingStep } from './key-life.ts'
@@ -161,7 +161,11 @@ async function takeStep(options: KeyRingOptions, step: RingStep): Promise<boolea
   const { db, rootKeys, clock } = options
   switch (step.kind) {
     case 'start':
-      return insertFirstSigningKeys(db, firstRows(await makeFirstKeys(step.algs), rootKeys, clock.now()))
+      return insertFirstSigningKeys(
+        db,
+        firstRows(await makeFirstKeys(step.algs), rootKeys, clock.now()),
+        defaultAlg,
+      )
     case 'publish':
       return insertSigningKey(db, await newKey(step.alg, rootKeys, clock))
     case 'promote': {
