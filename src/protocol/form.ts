@@ -59,7 +59,6 @@ export function required(form: Form, name: string): string {
 }
 
 function decode(text: string): string {
-  if (!text.includes('%')) return text.includes('+') ? text.replaceAll('+', ' ') : text
   const decoded = decodeFormComponent(text)
   if (decoded === undefined)
     throw malformed('the body is not form-encoded UTF-8: a percent sequence is malformed')
@@ -68,8 +67,10 @@ function decode(text: string): string {
 
 /** Undoes the encoding of RFC 6749 appendix B; undefined where a `%` sequence is malformed or not UTF-8. */
 export function decodeFormComponent(text: string): string | undefined {
+  const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text
+  if (!spaced.includes('%')) return spaced
   try {
-    return decodeURIComponent(text.replaceAll('+', ' '))
+    return decodeURIComponent(spaced)
   } catch {
     return undefined // a URIError, which says nothing more
   }
