@@ -71,8 +71,8 @@ export function checkDisk({ databaseUrl }: Config): Finding[] {
   ]
 }
 
-/** How long to wait for the server's answer, in milliseconds. */
-const patience = 3000
+/** How long to wait for the server's answer. */
+const patienceSeconds = 3
 
 /** Clients look for the metadata under the issuer's own name (RFC 8414 §3), through whatever stands before the server. */
 export async function checkIssuer({ issuer }: Config): Promise<Finding[]> {
@@ -80,7 +80,7 @@ export async function checkIssuer({ issuer }: Config): Promise<Finding[]> {
   const url = `${origin}/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`
   let response: Response
   try {
-    response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(patience) })
+    response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(patienceSeconds * 1000) })
   } catch (error) {
     const why = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error)
     if (isLoopback(hostname)) return [{ verdict: 'ok', text: `no server answers at ${issuer} now` }]
