@@ -5,26 +5,13 @@ import { isResourceUri } from '../protocol/resource.ts'
 import { isScopeToken } from '../protocol/scope.ts'
 import { parseDuration } from '../values/duration.ts'
 import { nearestName } from '../values/suggestion.ts'
-
-/** What a resource is declared to be. */
-export interface ResourceMetadata {
-  readonly uri: string
-  readonly scope: readonly string[]
-  readonly alg: string
-  /** In seconds; null for the server's setting. */
-  readonly access_token_ttl: number | null
-  /** Whether its tokens say where their status is listed. */
-  readonly status: boolean
-}
+import { algs, type ResourceMetadata } from './resources.ts'
 
 /** The content of a file for `mintmark apply`. */
 export interface Declaration {
   readonly resources: readonly ResourceMetadata[]
   readonly clients: readonly ClientMetadata[]
 }
-
-/** The JWS algorithms that a resource may choose from. */
-export const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA'] as const
 
 /** Reads what a YAML or JSON file holds. `problems` has everything that is wrong; while there is any, the rest is not to be used. */
 export function readDeclaration(value: unknown): {

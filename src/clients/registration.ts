@@ -1,8 +1,7 @@
 import type { ClientSettings } from '../../db/clients/clients.ts'
-import { listResources, type ResourceSettings } from '../../db/clients/resources.ts'
+import { listResources } from '../../db/clients/resources.ts'
 import type { Database } from '../../db/database.ts'
-import type { ClientTable, ResourceTable } from '../../db/schema.ts'
-import type { ResourceMetadata } from '../admin/declaration.ts'
+import type { ClientTable } from '../../db/schema.ts'
 import { isSubject, subjectKinds } from '../keys/proofs/certificate.ts'
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
 import {
@@ -137,34 +136,4 @@ export function judgeKeys({ jwks, jwks_uri, tls_subject }: DeclaredKeys): Client
     )
   }
   return { refusals, warnings }
-}
-
-/** A declared resource, as columns of its row. */
-export function resourceSettings(resource: ResourceMetadata): ResourceSettings {
-  return {
-    scope: resource.scope.join(' '),
-    alg: resource.alg,
-    access_token_seconds: resource.access_token_ttl,
-    has_status: resource.status ? 1 : 0,
-  }
-}
-
-/** What a resource's row declares. */
-export function resourceMetadata(row: ResourceTable): ResourceMetadata {
-  return {
-    uri: row.uri,
-    scope: itemsOf(row.scope),
-    alg: row.alg,
-    access_token_ttl: row.access_token_seconds,
-    status: row.has_status === 1,
-  }
-}
-
-/** The columns in which `after` differs, so that what others change meanwhile stays. */
-export function changedColumns<Columns extends object>(before: Columns, after: Columns): Partial<Columns> {
-  const changed: Partial<Columns> = {}
-  for (const column of Object.keys(after) as (keyof Columns)[]) {
-    if (after[column] !== before[column]) changed[column] = after[column]
-  }
-  return changed
 }

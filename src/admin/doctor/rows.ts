@@ -8,7 +8,7 @@ import { refreshPolicies } from '../../protocol/client-metadata.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { counted, printable } from '../../values/formats.ts'
 import { itemsOf } from '../../values/list.ts'
-import { algs } from '../declaration.ts'
+import { algs } from '../resources.ts'
 import type { Examination, Finding } from './finding.ts'
 
 /** More than these are counted only. */

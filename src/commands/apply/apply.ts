@@ -4,27 +4,29 @@ import { applyChanges } from '../../../db/clients/declaration.ts'
 import { listResources } from '../../../db/clients/resources.ts'
 import type { Database } from '../../../db/database.ts'
 import { audited, type NewAuditEntry } from '../../../db/writer.ts'
-import { readDeclaration, type Declaration, type ResourceMetadata } from '../../admin/declaration.ts'
+import { readDeclaration, type Declaration } from '../../admin/declaration.ts'
+import { differencesOf } from '../../admin/differences.ts'
+import { resourceMetadata, resourceSettings, type ResourceMetadata } from '../../admin/resources.ts'
+import { newRingWarning, pendingAlgs } from '../../admin/rings.ts'
+import type { Changes } from '../../record/events.ts'
 import {
   clientMetadata,
   judgeRegistration,
   clientSettings,
   newClientRow,
-  resourceMetadata,
-  resourceSettings,
 } from '../../clients/registration.ts'
 import { defaultAlg } from '../../keys/algorithms.ts'
 import { authMethodOf, type ClientMetadata } from '../../protocol/client-metadata.ts'
 import { hashSecret, newClientSecret } from '../../protocol/secrets.ts'
 import { counted } from '../../values/formats.ts'
-import { pendingAlgs, wordsForAlg, wordsForNewRing } from '../key/rings.ts'
+import { drawAlgChange } from '../resource/alg-change.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
 import { readInput, type Input } from '../shell/input.ts'
 import { facts } from '../shell/output.ts'
 import { openProgress } from '../shell/progress.ts'
 import { confirm } from '../shell/prompt.ts'
-import { differencesOf, drawDifferences, formatSetting, type Differences } from './difference.ts'
+import { drawDifferences, formatSetting } from '../shell/differences.ts'
 
 const example = `
 The file:
@@ -94,10 +96,10 @@ export function applyCommand(program: Command, terminal: Terminal): void {
         if (Object.keys(secrets).length > 0) {
           lines.push('Client secrets, which are not shown again:', facts(secrets))
         }
-        const pending = await pendingAlgs(installation, run.clock.now())
+        const pending = await pendingAlgs(installation)
         for (const { name } of plan.resources.filter(({ action }) => action !== 'none')) {
           const change = pending.get(name)
-          if (change) lines.push(`${name}: ${wordsForAlg(change)}`)
+          if (change) lines.push(`${name}: ${drawAlgChange(change)}`)
         }
         return { text: lines.join('\n'), json: { file, applied: true, changes, client_secrets: secrets } }
       }),
@@ -119,7 +121,7 @@ interface Step<Declared> {
   readonly name: string
   readonly declared: Declared
   readonly action: 'create' | 'change' | 'none'
-  readonly differences: Differences
+  readonly differences: Changes
   readonly warnings: readonly string[]
 }
 
@@ -132,7 +134,7 @@ interface Plan {
 async function planFor(db: Database, { resources, clients }: Declaration, issuer: string): Promise<Plan> {
   const resourceRows = await listResources(db)
   const foundResources = new Map(resourceRows.map(row => [row.uri, resourceMetadata(row)]))
-  const aboutAlg = new Map(declaredAlgs(resources).map(alg => [alg, wordsForNewRing(alg, resourceRows)]))
+  const aboutAlg = new Map(declaredAlgs(resources).map(alg => [alg, newRingWarning(alg, resourceRows)]))
   const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
   const scopes = new Map([...foundResources.values(), ...resources].map(({ uri, scope }) => [uri, scope]))
 
@@ -187,7 +189,7 @@ function draw({ action, kind, name, differences, warnings }: Step<unknown>): str
 }
 
 /** Of what is new, the defaults and the name itself say nothing. */
-function drawNew(name: string, differences: Differences): string[] {
+function drawNew(name: string, differences: Changes): string[] {
   return Object.entries(differences)
     .map(([key, { to }]) => [key, formatSetting(to)] as const)
     .filter(([, to]) => !['default', 'false', 'none', name].includes(to))

@@ -2,9 +2,10 @@ import { Option, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import { changeClient } from '../../../db/clients/clients.ts'
 import type { Database } from '../../../db/database.ts'
 import { audited } from '../../../db/writer.ts'
-import { changedColumns, clientMetadata, clientSettings, judgeNewClient } from '../../clients/registration.ts'
+import { changedColumns, differencesOf } from '../../admin/differences.ts'
+import { clientMetadata, clientSettings, judgeNewClient } from '../../clients/registration.ts'
 import { authMethodOf, refreshPolicies, type ClientMetadata } from '../../protocol/client-metadata.ts'
-import { differencesOf, updated } from '../apply/difference.ts'
+import { answerUpdate } from '../shell/differences.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
 import {
@@ -99,5 +100,5 @@ async function update(run: Run, db: Database, before: ClientMetadata, after: Cli
     if (!(await changeClient(audited(db, entry), id, settings))) throw noClient(id)
     for (const warning of warnings) run.note(`note: ${warning}`)
   }
-  return updated('client', id, differences)
+  return answerUpdate('client', id, differences)
 }

@@ -22,7 +22,7 @@ import { CommandError } from '../shell/failures.ts'
 import { duration } from '../shell/options.ts'
 import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
-import { readRings, type Rings } from './rings.ts'
+import { readRings, type Rings } from '../../admin/rings.ts'
 
 /** `mintmark key policy`: what all servers of the installation keep to. */
 export function policyVerb(key: CommandUnknownOpts, terminal: Terminal): void {

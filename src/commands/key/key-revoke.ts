@@ -13,7 +13,7 @@ import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
 import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
-import { readRings, type Rings } from './rings.ts'
+import { readRings, type Rings } from '../../admin/rings.ts'
 
 const more = `
 With a kid (the beginning is enough): one key leaked. The next key signs at once, refresh tokens and sessions live on, and

@@ -12,7 +12,7 @@ import { policyVerb } from './key-policy.ts'
 import { revokeVerb } from './key-revoke.ts'
 import { rootKeyVerbs } from './key-root.ts'
 import { drawTimeline, nextSteps, shortKid } from './key-timeline.ts'
-import { readRings, type Rings } from './rings.ts'
+import { readRings, type Rings } from '../../admin/rings.ts'
 
 /** `mintmark key`: the keys that sign tokens, and the root key that everything secret is encrypted under. */
 export function keyCommands(program: Command, terminal: Terminal): void {

@@ -114,6 +114,12 @@ function several(isValid: (item: string) => boolean, form: string) {
   }
 }
 
+/** The change that `--x VALUE` or `--no-x` asks for: null for the default, undefined where neither was given. */
+export function toChange<Value>(given: Value | boolean | undefined): Value | null | undefined {
+  if (given === undefined || given === true) return undefined
+  return given === false ? null : given
+}
+
 /** What `--x VALUE` or `--no-x` says of a setting that may be left to the server; without either it stays. */
 export function optional<Value>(given: Value | boolean | undefined, before: Value | null): Value | null {
   if (given === undefined || given === true) return before

@@ -19,7 +19,8 @@ import { logRevocation } from '../../record/log-revocation.ts'
 import { openPasswords } from '../../users/passwords.ts'
 import { formatTime } from '../../values/formats.ts'
 import { itemsOf } from '../../values/list.ts'
-import { differencesOf, updated } from '../apply/difference.ts'
+import { differencesOf } from '../../admin/differences.ts'
+import { answerUpdate } from '../shell/differences.ts'
 import { writeEnds } from '../session/revocation.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
@@ -80,7 +81,7 @@ export function userCommands(program: Command, terminal: Terminal): void {
         const isChange = Object.keys(differences).length > 0
         if (isChange && !(await changeRoles(audited(db, changed), found.id, after.join(' '))))
           throw noUser(name)
-        return updated('user', name, differences)
+        return answerUpdate('user', name, differences)
       }),
     )
 

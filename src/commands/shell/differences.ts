@@ -1,20 +1,9 @@
+import type { Changes } from '../../record/events.ts'
 import { formatDuration } from '../../values/duration.ts'
-
-/** What changes, by its name. */
-export type Differences = Readonly<Record<string, { readonly from: unknown; readonly to: unknown }>>
-
-/** Where `after` differs from `before`; from nothing, all of it does. */
-export function differencesOf(before: object | undefined, after: object): Differences {
-  const known = new Map<string, unknown>(before ? Object.entries(before) : [])
-  return Object.fromEntries(
-    Object.entries(after)
-      .map(([key, to]: [string, unknown]) => [key, { from: known.get(key) ?? null, to }] as const)
-      .filter(([, { from, to }]) => JSON.stringify(from) !== JSON.stringify(to)),
-  )
-}
+import type { TextAnswer } from './output.ts'
 
 /** `scope: read -> read write` for each. */
-export function drawDifferences(differences: Differences): string[] {
+export function drawDifferences(differences: Changes): string[] {
   return Object.entries(differences).map(
     ([key, { from, to }]) => `${key}: ${formatSetting(from)} -> ${formatSetting(to)}`,
   )
@@ -28,7 +17,11 @@ export function formatSetting(value: unknown): string {
 }
 
 /** The answer of an update. */
-export function updated(kind: string, name: string, differences: Differences) {
+export function answerUpdate(
+  kind: string,
+  name: string,
+  differences: Changes,
+): TextAnswer & { readonly json: object } {
   const lines = drawDifferences(differences).map(line => `  ${line}`)
   const title = lines.length === 0 ? `The ${kind} ${name} is so already.` : `Changed the ${kind} ${name}`
   return { text: [title, ...lines].join('\n'), json: { name, changed: lines.length > 0, differences } }

@@ -1,12 +1,12 @@
-import { listResources } from '../../../db/clients/resources.ts'
-import { listSigningKeys } from '../../../db/keys/signing-keys.ts'
-import type { InstallationTable, ResourceTable, SigningKeyTable } from '../../../db/schema.ts'
-import type { Installation } from '../../installation/open.ts'
-import { phaseOf, planRing, type KeyPlan } from '../../keys/ring/key-life.ts'
-import { algsWanted, ringPolicyOf, type RingPolicy } from '../../keys/ring/key-policy.ts'
-import { formatTime } from '../../values/formats.ts'
+import { listResources } from '../../db/clients/resources.ts'
+import { listSigningKeys } from '../../db/keys/signing-keys.ts'
+import type { InstallationTable, ResourceTable, SigningKeyTable } from '../../db/schema.ts'
+import type { Installation } from '../installation/open.ts'
+import { phaseOf, planRing, type KeyPlan } from '../keys/ring/key-life.ts'
+import { algsWanted, ringPolicyOf, type RingPolicy } from '../keys/ring/key-policy.ts'
+import type { Admin } from './admin.ts'
 
-/** The key rings as a command sees them, with what will become of them. */
+/** The key rings as they are now, and what will become of each key. */
 export interface Rings {
   readonly rows: readonly SigningKeyTable[]
   readonly record: InstallationTable
@@ -26,19 +26,21 @@ export async function readRings(
 
 export interface AlgChange {
   readonly alg: string
-  /** What signs until then. */
+  /** The one that signs until then. */
   readonly previousAlg: string
   /** When every verifier can know the keys of the new one, if a server runs. */
   readonly at: number
 }
 
 /** The resources whose tokens are not signed with their algorithm yet, by their URIs. */
-export async function pendingAlgs(
-  installation: Pick<Installation, 'db' | 'record'>,
-  now: number,
-): Promise<ReadonlyMap<string, AlgChange>> {
-  const { rows, plan, policy } = await readRings(installation, now)
-  const resources = await listResources(installation.db)
+export async function pendingAlgs({
+  db,
+  installation,
+  clock,
+}: Pick<Admin, 'db' | 'installation' | 'clock'>): Promise<ReadonlyMap<string, AlgChange>> {
+  const now = clock.now()
+  const { rows, plan, policy } = await readRings({ db, record: installation }, now)
+  const resources = await listResources(db)
   return new Map(
     resources.flatMap(({ uri, alg, previous_alg: previousAlg }) => {
       if (previousAlg === null) return []
@@ -49,11 +51,11 @@ export async function pendingAlgs(
   )
 }
 
-/** What to know of an algorithm that joins the key set of all APIs; undefined for those that are there from the start. */
-export function wordsForNewRing(
+/** A sentence about an algorithm that joins the key set of all APIs; undefined for those that are there from the start. */
+export function newRingWarning(
   alg: string,
   resources: readonly Pick<ResourceTable, 'alg' | 'previous_alg'>[],
-) {
+): string | undefined {
   if (algsWanted(resources).includes(alg)) return undefined
   const shared = `the key set is one for all APIs, and from now on it holds ${alg} keys`
   return alg === 'Ed25519'
@@ -61,9 +63,4 @@ export function wordsForNewRing(
         'under a name that it knows; docs/verifying.md says which verifiers know which'
     : `${shared}: the verifiers in docs/verifying.md use them or pass over them; try others first, since one that ` +
         'cannot read the key set refuses the tokens of every API'
-}
-
-/** Says when the new algorithm signs, for people. */
-export function wordsForAlg({ alg, previousAlg, at }: AlgChange): string {
-  return `Its tokens are signed with ${previousAlg} until ${formatTime(at)}, when every verifier can know the ${alg} key, if a server runs.`
 }

@@ -1,0 +1,189 @@
+import {
+  changeResource,
+  deleteResource as deleteResourceRow,
+  findResource,
+  insertResource,
+  listResources as listResourceRows,
+  type NewResource,
+  type ResourceDeletion,
+  type ResourceSettings,
+} from '../../db/clients/resources.ts'
+import type { ResourceTable } from '../../db/schema.ts'
+import { Refusal } from '../errors.ts'
+import { defaultAlg } from '../keys/algorithms.ts'
+import type { Changes } from '../record/events.ts'
+import { record } from '../record/record.ts'
+import { itemsOf } from '../values/list.ts'
+import type { Admin } from './admin.ts'
+import { changedColumns, differencesOf } from './differences.ts'
+import { newRingWarning, pendingAlgs, type AlgChange } from './rings.ts'
+
+/** A resource as it is declared. */
+export interface ResourceMetadata {
+  readonly uri: string
+  readonly scope: readonly string[]
+  readonly alg: string
+  /** In seconds; null for the server's setting. */
+  readonly access_token_ttl: number | null
+  /** Whether its tokens say where their status is listed. */
+  readonly status: boolean
+}
+
+/** The JWS algorithms that a resource may choose from. */
+export const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA'] as const
+
+export interface ResourceOutcome {
+  /** A sentence about the algorithm, where the key set gets a new one. */
+  readonly warning: string | undefined
+  /** When its own algorithm begins to sign; undefined where it does already. */
+  readonly algChange: AlgChange | undefined
+}
+
+export interface CreatedResource extends ResourceOutcome {
+  readonly resource: DescribedResource
+}
+
+/** Adds a resource. Refuses the issuer's own URI, and one that is there already. */
+export async function createResource(admin: Admin, declared: ResourceMetadata): Promise<CreatedResource> {
+  const { uri, alg } = declared
+  const warning = newRingWarning(alg, await listResourceRows(admin.db))
+  if (uri === admin.config.issuer) {
+    throw new Refusal(
+      'invalid',
+      'the issuer itself is the audience of tokens for no particular resource',
+      'name another URI',
+    )
+  }
+  const row = newResourceRow(declared, admin.clock.now())
+  const { previous_alg: _, ...resource } = row
+  const created = { event: 'resource_created', detail: describeResource(resource) } as const
+  if (!(await record(admin, created, db => insertResource(db, row)))) {
+    throw new Refusal('conflict', `the resource ${uri} exists already`, '`mintmark resource list` shows it')
+  }
+  return { resource, warning, algChange: (await pendingAlgs(admin)).get(uri) }
+}
+
+/** The settings to change; those that are undefined stay. */
+export type ResourceChanges = {
+  readonly [Name in Exclude<keyof ResourceMetadata, 'uri'>]?: ResourceMetadata[Name] | undefined
+}
+
+export interface UpdatedResource extends ResourceOutcome {
+  readonly differences: Changes
+}
+
+/** Changes the settings of a resource. */
+export async function updateResource(
+  admin: Admin,
+  uri: string,
+  { scope, alg, access_token_ttl, status }: ResourceChanges,
+): Promise<UpdatedResource> {
+  const before = resourceMetadata(await existingResource(admin, uri))
+  const after: ResourceMetadata = {
+    uri,
+    scope: scope ?? before.scope,
+    alg: alg ?? before.alg,
+    access_token_ttl: access_token_ttl === undefined ? before.access_token_ttl : access_token_ttl,
+    status: status ?? before.status,
+  }
+  const warning = newRingWarning(after.alg, await listResourceRows(admin.db))
+  const settings = changedColumns(resourceSettings(before), resourceSettings(after))
+  const differences = differencesOf(before, after)
+  if (Object.keys(settings).length > 0) {
+    const changed = { event: 'resource_changed', detail: { uri, ...differences } } as const
+    if (!(await record(admin, changed, db => changeResource(db, uri, settings)))) throw noResource(uri)
+  }
+  return { differences, warning, algChange: (await pendingAlgs(admin)).get(uri) }
+}
+
+/** All resources, in the order of their URIs. */
+export async function listResources({ db }: Admin): Promise<readonly ResourceTable[]> {
+  return listResourceRows(db)
+}
+
+export interface DeletedResource {
+  /** As it was. */
+  readonly resource: ResourceTable
+  /** The ids of the clients that it was taken from. */
+  readonly takenFrom: readonly string[]
+}
+
+/** Deletes a resource. Refuses one that clients use; with `force`, takes it from them. Its tokens run out by themselves. */
+export async function deleteResource(
+  admin: Admin,
+  uri: string,
+  options: { readonly force: boolean },
+): Promise<DeletedResource> {
+  const resource = await existingResource(admin, uri)
+  const { kind, clients } = await record(
+    admin,
+    (deletion: ResourceDeletion) =>
+      deletion.kind === 'deleted' ? [{ event: 'resource_deleted', detail: { uri } }] : [],
+    db => deleteResourceRow(db, uri, options),
+  )
+  if (kind === 'unknown') throw noResource(uri)
+  if (kind === 'used') {
+    throw new Refusal(
+      'conflict',
+      `${uri} is used by ${clients.join(', ')}`,
+      '--force takes it from them and deletes it',
+    )
+  }
+  return { resource, takenFrom: clients }
+}
+
+/** The columns that a document shows; in a list, also the algorithm that signs in the meantime. */
+type DescribedResource = Omit<ResourceTable, 'previous_alg'>
+
+/** The document of a resource, with its change of algorithms if one is under way. */
+export function describeResource(
+  { access_token_seconds, has_status, ...resource }: DescribedResource,
+  algChange?: AlgChange,
+) {
+  return {
+    ...resource,
+    access_token_ttl: access_token_seconds,
+    status: has_status === 1,
+    ...describeAlgChange(algChange),
+  }
+}
+
+/** What documents say of a change of algorithms: nothing where there is none. */
+export function describeAlgChange(algChange: AlgChange | undefined) {
+  return algChange && { signs_with: algChange.previousAlg, alg_signs_from: algChange.at }
+}
+
+/** The row of a new resource. Until its own algorithm may sign, the default one does. */
+export function newResourceRow(declared: ResourceMetadata, now: number): NewResource {
+  return { uri: declared.uri, ...resourceSettings(declared), previous_alg: defaultAlg, created_at: now }
+}
+
+/** A declared resource, as columns of its row. */
+export function resourceSettings(resource: Omit<ResourceMetadata, 'uri'>): ResourceSettings {
+  return {
+    scope: resource.scope.join(' '),
+    alg: resource.alg,
+    access_token_seconds: resource.access_token_ttl,
+    has_status: resource.status ? 1 : 0,
+  }
+}
+
+/** The resource that a row declares. */
+export function resourceMetadata(row: ResourceTable): ResourceMetadata {
+  return {
+    uri: row.uri,
+    scope: itemsOf(row.scope),
+    alg: row.alg,
+    access_token_ttl: row.access_token_seconds,
+    status: row.has_status === 1,
+  }
+}
+
+async function existingResource({ db }: Admin, uri: string): Promise<ResourceTable> {
+  const found = await findResource(db, uri)
+  if (!found) throw noResource(uri)
+  return found
+}
+
+const noResource = (uri: string) =>
+  new Refusal('not_found', `there is no resource ${uri}`, '`mintmark resource list` shows all')

@@ -1,0 +1,7 @@
+import type { AlgChange } from '../../admin/rings.ts'
+import { formatTime } from '../../values/formats.ts'
+
+/** Says when the new algorithm signs, for people. */
+export function drawAlgChange({ alg, previousAlg, at }: AlgChange): string {
+  return `Its tokens are signed with ${previousAlg} until ${formatTime(at)}, when every verifier can know the ${alg} key, if a server runs.`
+}
