@@ -24,6 +24,7 @@ import { noSchemas } from './http/no-schemas.ts'
 import { proxyFieldsGuard } from './http/proxy-fields.ts'
 import { readTarget } from './http/request-target.ts'
 import { unusedConnections } from './http/unused-connections.ts'
+import type { Drain } from './load/drain.ts'
 import { normalAddress } from './values/addresses.ts'
 
 /**
@@ -55,7 +56,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
       begin(request, reply)
       void sendError(error, request, reply)
     },
-    clientErrorHandler: malformedHttpAnswerer(ctx.pressure.stalled),
+    clientErrorHandler: malformedHttpAnswerer(ctx.load.pressure.stalled),
     ...options,
   })
 
@@ -73,7 +74,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     app.addHook('onResponse', async (request, reply) => logRequest(request, reply))
   }
   app.addHook('preHandler', inStep())
-  closeConnectionsInDrain(app, ctx.drain)
+  closeConnectionsInDrain(app, ctx.load.drain)
 
   app.register(oauthFace(ctx, sendError))
   return app
@@ -92,7 +93,7 @@ function answerBeginner({ config }: Context): (request: FastifyRequest, reply: F
  * From the beginning of the drain on, each answer closes its connection. Proxies keep connections, and one that is closed
  * while they send a request on it is an error of theirs: so they are told with an answer, and not in between.
  */
-function closeConnectionsInDrain(app: FastifyInstance, { isDraining, begin }: Context['drain']): void {
+function closeConnectionsInDrain(app: FastifyInstance, { isDraining, begin }: Drain): void {
   const closeUnused = unusedConnections(app.server)
   app.addHook('preClose', async () => {
     begin()

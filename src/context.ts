@@ -1,8 +1,7 @@
-import type { FastifyBaseLogger } from 'fastify'
 import type { Database } from '../db/database.ts'
-import type { Clock } from './clock.ts'
 import type { ClientKeys } from './clients/client-keys.ts'
 import type { Registry } from './clients/registry.ts'
+import type { Clock } from './clock.ts'
 import type { Config } from './config/load.ts'
 import type { StatusLists } from './endings/status-lists.ts'
 import type { NextStatusPosition } from './endings/status-positions.ts'
@@ -13,6 +12,7 @@ import type { Drain } from './load/drain.ts'
 import type { Pressure } from './load/pressure.ts'
 import type { AuditTrail } from './record/audit-trail.ts'
 import type { Counts } from './record/counts.ts'
+import type { Log } from './record/log.ts'
 import type { Lateness } from './sessions/lateness.ts'
 import type { Passwords } from './users/passwords.ts'
 import type { Throttle } from './users/throttle.ts'
@@ -25,33 +25,50 @@ export interface Context {
   readonly keys: KeyRing
   /** The secrets outside the database, and what is derived from them. */
   readonly rootKeys: RootKeys
-  /** Clients and resources, at most a second old. */
-  readonly registry: Registry
-  /** The public keys of clients, as registered or fetched. */
-  readonly clientKeys: ClientKeys
-  /** Hashes and verifies passwords, in a bounded pool. */
-  readonly passwords: Passwords
-  /** Tells an outage from thieves. */
-  readonly lateness: Lateness
-  /** Each new session's place in the status lists. */
-  readonly nextStatusPosition: NextStatusPosition
+  readonly clients: ClientServices
+  readonly users: UserServices
+  readonly sessions: SessionServices
+  readonly load: LoadServices
   /** Whether this server may go on, by what the database says. */
   readonly standing: Standing
   /** What was revoked, for resource servers that verify locally. */
   readonly statusLists: StatusLists
-  /** Whether this server is about to end. */
-  readonly drain: Drain
-  /** Waits before a log-in of a flood is refused. */
-  readonly brake: () => Promise<void>
-  /** Whether more work may begin. */
-  readonly pressure: Pressure
-  /** How often an unauthenticated caller may try. */
-  readonly throttle: Throttle
   /** Notes what changes nothing and still matters, such as wrong passwords. */
   readonly audit: AuditTrail
   /** What was done since the start, for the metrics. */
   readonly counts: Counts
   /** On PostgreSQL that of its server, which all instances share. */
   readonly clock: Clock
-  readonly log: FastifyBaseLogger & { readonly flush?: () => void }
+  readonly log: Log
+}
+
+export interface ClientServices {
+  /** Clients and resources, at most a second old. */
+  readonly registry: Registry
+  /** The public keys of clients, as registered or fetched. */
+  readonly keys: ClientKeys
+}
+
+export interface UserServices {
+  /** Hashes and verifies passwords, in a bounded pool. */
+  readonly passwords: Passwords
+  /** How often an unauthenticated caller may try. */
+  readonly throttle: Throttle
+}
+
+export interface SessionServices {
+  /** Tells an outage from thieves. */
+  readonly lateness: Lateness
+  /** Each new session's place in the status lists. */
+  readonly nextStatusPosition: NextStatusPosition
+}
+
+/** What protects the server from too much work. */
+export interface LoadServices {
+  /** Whether more work may begin. */
+  readonly pressure: Pressure
+  /** Waits before a log-in of a flood is refused. */
+  readonly brake: () => Promise<void>
+  /** Whether this server is about to end. */
+  readonly drain: Drain
 }

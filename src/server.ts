@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
 import { openClientKeys } from './clients/client-keys.ts'
 import { openRegistry } from './clients/registry.ts'
@@ -21,7 +21,7 @@ import { openDrain } from './load/drain.ts'
 import { openPressure } from './load/pressure.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { openCounts } from './record/counts.ts'
-import type { Log } from './record/log.ts'
+import type { Log, ProcessLog } from './record/log.ts'
 import { openLateness } from './sessions/lateness.ts'
 import { openPasswords } from './users/passwords.ts'
 import { openThrottle } from './users/throttle.ts'
@@ -66,7 +66,7 @@ export async function startServer(config: Config, clock: Clock, log: Log): Promi
       app,
       url: urlOf(app.server.address() as AddressInfo),
       close: async () => {
-        ctx.drain.begin()
+        ctx.load.drain.begin()
         await clock.pause(config.drainSeconds)
         await closeInTime(app, clock)
         await stopJobs()
@@ -118,7 +118,7 @@ export async function openContext(
   config: Config,
   { db, rootKeys }: Installation,
   standing: Standing,
-  log: FastifyBaseLogger & Partial<Pick<Log, 'linesLost'>>,
+  log: Log & Partial<Pick<ProcessLog, 'linesLost'>>,
 ): Promise<Context> {
   const { clock } = standing
   const keys = await openKeyRing({ db, rootKeys, clock, log })
@@ -129,21 +129,18 @@ export async function openContext(
     db,
     rootKeys,
     keys,
-    registry,
-    clientKeys: openClientKeys(
-      { isAllowed: networks(config.jwksUriNetworks), seconds: jwksSeconds },
-      clock,
-      log,
-    ),
-    passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
-    lateness: openLateness(clock),
-    pressure: openPressure(clock),
-    drain: openDrain(),
-    brake: openBrake(clock),
-    nextStatusPosition: openStatusPositions(db),
-    statusLists: openStatusLists({ config, db, keys, registry, counts, clock }),
+    clients: {
+      registry,
+      keys: openClientKeys({ isAllowed: networks(config.jwksUriNetworks), seconds: jwksSeconds }, clock, log),
+    },
+    users: {
+      passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
+      throttle: openThrottle({ db, rootKeys, clock }),
+    },
+    sessions: { lateness: openLateness(clock), nextStatusPosition: openStatusPositions(db) },
+    load: { pressure: openPressure(clock), brake: openBrake(clock), drain: openDrain() },
     standing,
-    throttle: openThrottle({ db, rootKeys, clock }),
+    statusLists: openStatusLists({ config, db, keys, registry, counts, clock }),
     audit: openAuditTrail(db, clock),
     counts,
     clock,

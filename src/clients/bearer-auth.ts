@@ -19,7 +19,7 @@ export async function authenticateAdmin(ctx: Context, authorization: string | un
   // RFC 9449 §7.2: one that is bound to a key is no bearer token.
   if (claims['cnf'] !== undefined) throw refused('the token is bound to a key')
   if (session.revoked_at !== null || !session.isOfThisEpoch) throw refused('the session has ended')
-  const client = await ctx.registry.findClient(session.client_id)
+  const client = await ctx.clients.registry.findClient(session.client_id)
   if (!client || client.disabled_at !== null) throw refused('the client is unknown or disabled')
   if (session.user_id !== null || !isAdmin(client)) {
     throw new OAuthError('insufficient_scope', 'only a client that is an administrator may do this')

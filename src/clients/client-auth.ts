@@ -39,7 +39,7 @@ export async function authenticateClient(
 ): Promise<Client> {
   const { id, secret, assertion } = readCredentials(request.headers.authorization, form)
   if (!clientIdPattern.test(id)) throw refused('the client_id has characters or a length that none has')
-  const client = await ctx.registry.findClient(id)
+  const client = await ctx.clients.registry.findClient(id)
 
   const wrong = (refusal: Refusal) => wrongCredentials(ctx, request, client, { id, ...refusal })
   const judged = assertion && judge(ctx, assertion)
@@ -83,12 +83,12 @@ const ofAssertion = (reason: string) => `the client assertion is not valid: ${re
  * client out.
  */
 function wrongCredentials(
-  { throttle, audit, clock }: Context,
+  { users, audit, clock }: Context,
   request: IncomingRequest,
   client: Client | undefined,
   { id, reason, isTold = false }: Refusal & { readonly id: string },
 ): OAuthError {
-  const retryAfter = throttle.countWrongCredentials(id)
+  const retryAfter = users.throttle.countWrongCredentials(id)
   const event = retryAfter > 0 ? 'client_throttled' : 'client_refused'
   // Not the id that was sent, where there is no such client: people type their passwords anywhere.
   const facts = { event, ...(client && { client_id: client.id }) }
@@ -151,10 +151,10 @@ async function whyUnproven(
 
 /** A key that is not known here may be new: then it is looked for where the client publishes its keys. */
 async function isSigned(ctx: Context, client: Client, assertion: UnverifiedAssertion): Promise<boolean> {
-  const keys = await ctx.clientKeys.of(client)
+  const keys = await ctx.clients.keys.of(client)
   if (isSignedByClient(assertion, keys)) return true
   if (assertion.kid !== undefined && keys.some(({ kid }) => kid === assertion.kid)) return false
-  const newer = await ctx.clientKeys.refetched(client)
+  const newer = await ctx.clients.keys.refetched(client)
   return newer !== undefined && isSignedByClient(assertion, newer)
 }
 
@@ -174,8 +174,8 @@ async function whyNoCertificate(
   if (!certificate) return 'the header Client-Cert holds no certificate'
   if (!isInForce(certificate, ctx.clock.now())) return "the client's certificate is not in force"
   if (method === 'self_signed_tls_client_auth') {
-    if (isCertificateOf(certificate, await ctx.clientKeys.of(client))) return undefined
-    const newer = await ctx.clientKeys.refetched(client)
+    if (isCertificateOf(certificate, await ctx.clients.keys.of(client))) return undefined
+    const newer = await ctx.clients.keys.refetched(client)
     return newer && isCertificateOf(certificate, newer)
       ? undefined
       : "the certificate is of none of the client's keys"

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
-import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import { readClientJwks, type ClientKey } from '../keys/proofs/client-jwks.ts'
+import type { Log } from '../record/log.ts'
 import { fetchJwks, type Reach } from './fetch-jwks.ts'
 import type { Client } from './registry.ts'
 
@@ -34,7 +34,7 @@ interface KeySet {
 
 const never: KeySet = { keys: [], fetchedAt: -Infinity, attemptedAt: -Infinity }
 
-export function openClientKeys(reach: Reach, clock: Clock, log: Context['log']): ClientKeys {
+export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys {
   const present = () => Math.floor(clock.steady())
   const registered = new WeakMap<Client, readonly ClientKey[]>()
   const sets = new Map<string, KeySet>()

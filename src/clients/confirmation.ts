@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { rememberUse } from '../../db/grants/replays.ts'
+import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { readClientCert } from '../keys/proofs/certificate.ts'
@@ -20,7 +21,7 @@ export interface Confirmation {
 }
 
 /** The URLs that a proof for a token request may be made for. */
-export function tokenUrls({ issuer, mtlsUrl }: Context['config']): readonly string[] {
+export function tokenUrls({ issuer, mtlsUrl }: Config): readonly string[] {
   return [issuer, mtlsUrl].map(base => normalUrl(`${base}/token`) ?? '')
 }
 

@@ -76,7 +76,7 @@ async function addDemo(ctx: Context): Promise<Demo | undefined> {
   await insertUser(entry('user_created', { userId, detail: { username: demoName } }), {
     id: userId,
     username: demoName,
-    ...(await ctx.passwords.hash(demo.password)),
+    ...(await ctx.users.passwords.hash(demo.password)),
     roles: '',
     epoch: 0,
     created_at: now,

@@ -5,6 +5,7 @@ import { audited } from '../../db/writer.ts'
 import type { Context } from '../context.ts'
 import { statusListSize } from '../protocol/status-list.ts'
 import { auditEntry } from '../record/audit-trail.ts'
+import type { Log } from '../record/log.ts'
 import { formatDuration } from '../values/duration.ts'
 
 /** What to do about revocations that were lost. */
@@ -48,7 +49,7 @@ export async function tellWentBack(
   if (await noteLost(db, rotatedAt)) tellLost(log, rotatedAt)
 }
 
-function tellLost(log: Context['log'], since: number): void {
+function tellLost(log: Log, since: number): void {
   log.error(
     { event: 'database_went_back', since },
     `the database has gone back in time, and what was revoked since then may live again: ${revivalAdvice}`,

@@ -7,10 +7,12 @@ import {
   signStatusList,
   type SignedForm,
 } from '../../db/installation/status-lists.ts'
+import type { Registry } from '../clients/registry.ts'
 import type { Clock } from '../clock.ts'
-import type { Context } from '../context.ts'
+import type { Config } from '../config/load.ts'
 import { unavailable } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
+import type { KeyRing } from '../keys/ring/key-ring.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
 import {
   invalidStatus,
@@ -19,6 +21,7 @@ import {
   statusListSize,
   statusListUri,
 } from '../protocol/status-list.ts'
+import type { Counts } from '../record/counts.ts'
 import { sha256 } from '../values/sha256.ts'
 import { countCommands } from './command-revocations.ts'
 import { openRevocationFeed } from './revocation-feed.ts'
@@ -44,7 +47,14 @@ export interface StatusLists {
   readonly follow: () => Promise<void>
 }
 
-export type StatusListsOptions = Pick<Context, 'config' | 'db' | 'keys' | 'registry' | 'counts' | 'clock'>
+export interface StatusListsOptions {
+  readonly config: Config
+  readonly db: Database
+  readonly keys: KeyRing
+  readonly registry: Registry
+  readonly counts: Counts
+  readonly clock: Clock
+}
 
 /** How long a revoked session stays in its list: no token of it lives longer, whatever the clocks say. */
 export const revocationSeconds = longestTokenSeconds + 3600

@@ -11,12 +11,12 @@ const pulseSeconds = 0.5
  * GET /health/live: the process answers. GET /health/ready: it can do its work too, and goes on doing it, or 503: the database
  * answers and takes writes, the key ring is known to be the latest, and the root key that the database is under is in the file.
  */
-export function healthEndpoints(app: FastifyInstance, { clock, db, keys, rootKeys, drain }: Context): void {
+export function healthEndpoints(app: FastifyInstance, { clock, db, keys, rootKeys, load }: Context): void {
   const pulse = sharedFor(pulseSeconds, clock, () => readPulse(db))
   app.get('/health/live', async () => ({ status: 'live' }))
   app.get('/health/ready', async (_request, reply) => {
     // As it should be, so the log has no word of it.
-    if (drain.isDraining()) return reply.code(503).header('retry-after', '1').send(isEnding.toJSON())
+    if (load.drain.isDraining()) return reply.code(503).header('retry-after', '1').send(isEnding.toJSON())
     await pulse()
     const fault = db.writeFault.last()
     if (fault !== undefined) throw unavailable(fault)

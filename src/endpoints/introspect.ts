@@ -8,6 +8,7 @@ import type { Claims } from '../keys/ring/ring.ts'
 import { formOf, required, type Form } from '../protocol/form.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid } from '../protocol/secrets.ts'
+import type { Log } from '../record/log.ts'
 import { isForked } from '../sessions/key-binding.ts'
 import { policyOf } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
@@ -39,7 +40,7 @@ export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
     return reply.type(signedType).send(jwt)
   }
   app.post('/introspect', { config: { cors: false } }, (request, reply) =>
-    ctx.pressure.admit('other', () => answer(request, reply)),
+    ctx.load.pressure.admit('other', () => answer(request, reply)),
   )
 }
 
@@ -63,12 +64,7 @@ async function authenticateCaller(
 }
 
 /** What this caller is told about the token. */
-async function introspection(
-  ctx: Context,
-  client: Client,
-  token: string,
-  log: Context['log'],
-): Promise<Claims> {
+async function introspection(ctx: Context, client: Client, token: string, log: Log): Promise<Claims> {
   const members = await membersOf(ctx, client, await findTokenSession(ctx, token))
   if (typeof members === 'object') return members
   log.info({ event: 'token_inactive', client_id: client.id, reason: members }, 'the token is not active')
@@ -117,7 +113,7 @@ function tokenTypeOf({ cnf }: Readonly<Record<string, unknown>>): 'DPoP' | 'Bear
  * and not done. What its access token would be for, and until when that can be had; or why it cannot.
  */
 async function refreshed(ctx: Context, { session, token }: FoundRefreshToken): Promise<Refreshed | string> {
-  const client = await ctx.registry.findClient(session.client_id)
+  const client = await ctx.clients.registry.findClient(session.client_id)
   if (!client) return 'the client is unknown'
   if (!client.grant_types.split(' ').includes('refresh_token')) return 'its client may not refresh any more'
   if (isForked(token, session)) return 'a refresh would end in theft'

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { notFound } from '../errors.ts'
 import { pathOf } from '../http/request-target.ts'
@@ -39,9 +40,9 @@ export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
  * RFC 8414 §2. Does NOT have `response_types_supported`: there is no authorization endpoint, so it would be empty, and
  * RFC 8414 §3.2 demands that empty ones are left out.
  */
-async function metadata({ config, registry, keys }: Context) {
+async function metadata({ config, clients, keys }: Context) {
   const { issuer, clientCert, mtlsUrl } = config
-  const scopes = await registry.listScopes()
+  const scopes = await clients.registry.listScopes()
   const authMethods = [
     'client_secret_basic',
     'client_secret_post',
@@ -82,7 +83,7 @@ async function metadata({ config, registry, keys }: Context) {
 }
 
 /** A certificate that nobody has verified proves a key, and no name (RFC 8705 §2). */
-function tlsMethods(clientCert: Context['config']['clientCert']): readonly string[] {
+function tlsMethods(clientCert: Config['clientCert']): readonly string[] {
   if (clientCert === 'off') return []
   return [...(clientCert === 'verified' ? ['tls_client_auth'] : []), 'self_signed_tls_client_auth']
 }

@@ -30,13 +30,13 @@ export interface Origins {
   isKnown(origin: string): Promise<boolean>
 }
 
-export function openOrigins({ config, registry }: Pick<Context, 'config' | 'registry'>): Origins {
+export function openOrigins({ config, clients }: Pick<Context, 'config' | 'clients'>): Origins {
   let ofClients: ReadonlySet<string> = new Set()
   return {
     hasAny: () => config.corsOrigins.length + ofClients.size > 0,
     isKnown: async origin => {
       try {
-        ofClients = await registry.listOrigins()
+        ofClients = await clients.registry.listOrigins()
       } catch {
         // An answer that tells of a fault should be readable too: what was known before still counts.
       }

@@ -59,5 +59,5 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
     }
     return {}
   }
-  app.post('/revoke', (request, reply) => ctx.pressure.admit('refresh', () => answer(request, reply)))
+  app.post('/revoke', (request, reply) => ctx.load.pressure.admit('refresh', () => answer(request, reply)))
 }

@@ -48,13 +48,13 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     // Nobody who can make refreshes has ever been a stranger.
     const source = rank === 'refresh' ? undefined : networkOf(request.ip)
     try {
-      const response = await ctx.pressure.admit(rank, () => answer(request, reply, call), source)
+      const response = await ctx.load.pressure.admit(rank, () => answer(request, reply, call), source)
       ctx.counts.ofGrant(call.clientId, call.grantType).granted++
       return response
     } catch (error) {
       countOne(ctx.counts.ofGrant(call.clientId, call.grantType).refused, refusalOf(error))
       // Not while it is under way: whoever waits here takes nobody's place.
-      if (rank === 'log_in' && isTooMany(error)) await ctx.brake()
+      if (rank === 'log_in' && isTooMany(error)) await ctx.load.brake()
       throw error
     }
   })

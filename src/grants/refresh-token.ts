@@ -28,7 +28,7 @@ export const refreshToken: Grant = {
     const isNarrowed = form.has('scope') || form.has('resource')
     const early = isNarrowed ? targetFor(await findOwnSession(ctx, presented)) : undefined
     const session = await refresh(ctx, presented, targetFor)
-    ctx.lateness.countRefresh(userOf(session), presented.caller.source)
+    ctx.sessions.lateness.countRefresh(userOf(session), presented.caller.source)
     return grantedOf(ctx, session, early ?? targetFor(session), {
       secret: presented.secret,
       generation: session.generation,

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { ConfigError } from '../errors.ts'
+import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
+import { ConfigError } from '../errors.ts'
 import { oncePerSecond } from '../load/brake.ts'
 import { openShares } from '../load/shares.ts'
 import { networkOf } from '../values/addresses.ts'
@@ -63,7 +64,7 @@ export function limitConnections(
 }
 
 /** How many connections there may be; throws a `ConfigError` where the system allows for too few. */
-function connectionsOf({ databasePoolSize }: Context['config']): number {
+function connectionsOf({ databasePoolSize }: Config): number {
   const files = filesMax()
   const others = otherFiles + databasePoolSize
   if (files - others >= connectionsMin) return Math.min(connectionsMax, files - others)

@@ -3,7 +3,7 @@ import { schemaStatus } from '../../db/installation/migrate.ts'
 import { readPulse } from '../../db/installation/pulse.ts'
 import { lastVerifyUntil } from '../../db/keys/token-promises.ts'
 import { databaseClock, type Clock } from '../clock.ts'
-import type { Context } from '../context.ts'
+import type { Log } from '../record/log.ts'
 
 /** What the database says about this server: what time it is, and whether it may go on. */
 export interface Standing {
@@ -24,7 +24,7 @@ export interface StandingOptions {
   readonly db: Database
   /** The clock of this machine, which counts for an embedded database, and until the server's has been read. */
   readonly clock: Clock
-  readonly log: Context['log']
+  readonly log: Log
 }
 
 const moved = 'the installation has been moved to another database'

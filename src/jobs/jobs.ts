@@ -28,7 +28,7 @@ export function startJobs(ctx: Context): () => Promise<void> {
   const metrics = ctx.config.metricsPort === 0 ? undefined : openMetrics(ctx)
   const followers = [
     repeat(ctx, 'asking the database', followSeconds, () => ctx.standing.follow()),
-    repeat(ctx, 'following the registry', followSeconds, () => ctx.registry.follow()),
+    repeat(ctx, 'following the registry', followSeconds, () => ctx.clients.registry.follow()),
     repeat(ctx, 'following the key ring', followSeconds, () => ctx.keys.follow()),
     repeat(ctx, 'following what is revoked', followSeconds, () => ctx.statusLists.follow()),
   ]
@@ -41,11 +41,11 @@ export function startJobs(ctx: Context): () => Promise<void> {
     repeat(ctx, 'writing the end of sessions', followSeconds, signal =>
       finishOldEndings(db, { clock, signal }),
     ),
-    repeat(ctx, 'sharing the counts of wrong guesses', tellSeconds, () => ctx.throttle.share()),
+    repeat(ctx, 'sharing the counts of wrong guesses', tellSeconds, () => ctx.users.throttle.share()),
     repeat(ctx, 'writing the audit trail', tellSeconds, () => ctx.audit.flush()),
     repeat(ctx, 'writing the log', tellSeconds, async () => ctx.log.flush?.()),
     repeat(ctx, 'writing to the database', tellSeconds, () => writeAgain(db)),
-    repeat(ctx, 'measuring the event loop', sampleSeconds, async () => ctx.pressure.sample()),
+    repeat(ctx, 'measuring the event loop', sampleSeconds, async () => ctx.load.pressure.sample()),
     repeat(ctx, 'forgetting guesses', forgetSeconds, () =>
       deleteEmptyThrottles(db, { now: clock.now(), limit: 10_000 }),
     ),
@@ -70,8 +70,8 @@ export function startJobs(ctx: Context): () => Promise<void> {
 }
 
 /** What has not been told yet. The server closes all the same when it cannot be. */
-async function tellLast({ throttle, audit, log }: Context): Promise<void> {
-  for (const last of [() => throttle.share(), () => audit.close()]) {
+async function tellLast({ users, audit, log }: Context): Promise<void> {
+  for (const last of [() => users.throttle.share(), () => audit.close()]) {
     await last().catch((error: unknown) =>
       log.error({ err: error }, 'the last notes of this server are lost'),
     )

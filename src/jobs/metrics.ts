@@ -240,7 +240,7 @@ function nextStepAt({ phase, signsFrom, retiresAt, goneAt }: KeyPlan): number | 
 
 function addQueues(
   registry: Registry,
-  { passwords, db, audit, throttle, lateness, pressure }: Context,
+  { users: { passwords, throttle }, db, audit, sessions: { lateness }, load: { pressure } }: Context,
 ): void {
   gauge(
     registry,

@@ -1,8 +1,12 @@
 import { writeSync } from 'node:fs'
+import type { FastifyBaseLogger } from 'fastify'
 import { pino, type DestinationStream, type Logger } from 'pino'
 
 /** A logger that knows how many of its lines could not be written. */
-export type Log = Logger & { readonly linesLost: () => number }
+export type Log = FastifyBaseLogger & { readonly flush?: () => void }
+
+/** The log of a process, which counts what it cannot write. */
+export type ProcessLog = Logger & { readonly linesLost: () => number }
 
 /** A stream, or one that belongs to a file descriptor, as stderr does. */
 export interface LogStream extends DestinationStream {
@@ -17,7 +21,7 @@ export interface LogStream extends DestinationStream {
  * a secret is cut out of its text. (The logger's own redaction is compiled anew for each request, which costs ten
  * times what the line does.)
  */
-export function openLog(level: string, stream: LogStream): Log {
+export function openLog(level: string, stream: LogStream): ProcessLog {
   const destination = stream.fd === undefined ? undefined : openDestination(stream.fd)
   const options = { level, base: null, hooks: { streamWrite: withoutSecrets } }
   const log = pino(options, destination ?? stream)

@@ -35,7 +35,7 @@ export async function machineSession(ctx: Context, client: Client, caller: Calle
       amr: '',
       expires_at: never,
       absolute_expires_at: never,
-      status_position: await ctx.nextStatusPosition(never),
+      status_position: await ctx.sessions.nextStatusPosition(never),
       last_address: caller.address,
     })
   }

@@ -107,7 +107,7 @@ export async function applyVerdict(
     case 'late':
       if (!(await markLate(audit('session_late'), session, verdict.lateHistory))) return 'moved'
       verdicts.late++
-      ctx.lateness.countLate(userOf(session), caller.source)
+      ctx.sessions.lateness.countLate(userOf(session), caller.source)
       if (verdict.isOverLimit)
         log.warn(facts, 'too many late retries, let pass since many sessions have them')
       else log.info(facts, 'a refresh token was retried late')

@@ -15,7 +15,7 @@ export function policyOf(
     kind: client.refresh_policy === 'reuse' && mustBind ? 'rotate' : client.refresh_policy,
     retrySeconds: retrySeconds(ctx, client),
     lateLimit: ctx.config.refreshLateLimit,
-    isOutage: ctx.lateness.isOutage(),
+    isOutage: ctx.sessions.lateness.isOutage(),
   }
 }
 

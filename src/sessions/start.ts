@@ -52,7 +52,7 @@ export async function startSession(ctx: Context, start: SessionStart): Promise<G
     amr: start.amr,
     expires_at: Math.min(now + idleSeconds(ctx, client), absoluteExpiresAt),
     absolute_expires_at: absoluteExpiresAt,
-    status_position: await ctx.nextStatusPosition(absoluteExpiresAt),
+    status_position: await ctx.sessions.nextStatusPosition(absoluteExpiresAt),
     last_address: caller.address,
     key_thumbprint: boundKey(client, confirmation),
   }

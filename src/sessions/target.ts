@@ -31,8 +31,8 @@ export interface Authorization {
  * The resources that there are of those which the client may have tokens for, in the client's order. Whoever changes
  * something asks for them before, so that nothing can fail afterwards.
  */
-export async function resourcesOf({ registry }: Context, client: Client): Promise<readonly Resource[]> {
-  const resources = await registry.findResources(client.resources)
+export async function resourcesOf({ clients }: Context, client: Client): Promise<readonly Resource[]> {
+  const resources = await clients.registry.findResources(client.resources)
   if (client.resources !== '' && resources.length === 0) throw badTarget()
   return resources
 }

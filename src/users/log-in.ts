@@ -25,10 +25,10 @@ export interface LogIn {
  */
 export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
   const { username, password, client, caller } = logIn
-  ctx.passwords.refuseWhenFull(caller.source)
+  ctx.users.passwords.refuseWhenFull(caller.source)
   const device = await deviceOf(ctx, logIn)
   const guess = { username, source: caller.source, device }
-  const attempt = await ctx.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
+  const attempt = await ctx.users.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
   if (attempt.kind === 'refused') {
     const { limit, retryAfter } = attempt
     ctx.audit.note(
@@ -46,7 +46,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
     const user = await findUser(ctx.db, username)
     const known = user?.disabled_at === null ? user : undefined
     // Unknown and disabled users cost the same time as others.
-    const isRight = await ctx.passwords.verify(known, password, caller.source)
+    const isRight = await ctx.users.passwords.verify(known, password, caller.source)
     if (known && isRight) {
       await renewHash(ctx, known, password)
       return known
@@ -110,7 +110,11 @@ function sourceKeys({ rootKeys }: Context): readonly Buffer[] {
 }
 
 /** Older parameters, or an older root key: the next hash has the present ones. It can wait for a quieter time. */
-async function renewHash({ passwords, db, log }: Context, user: UserTable, password: string): Promise<void> {
+async function renewHash(
+  { users: { passwords }, db, log }: Context,
+  user: UserTable,
+  password: string,
+): Promise<void> {
   if (!passwords.needsRehash(user) || passwords.load().waiting > 0) return
   try {
     await rehashPassword(db, user, await passwords.hash(password))

@@ -149,7 +149,7 @@ export async function startServer(
     tick: clock.tick,
     setClock: clock.setClock,
     follow: async () => {
-      await ctx.registry.follow()
+      await ctx.clients.registry.follow()
       await ctx.keys.follow()
       await ctx.statusLists.follow()
     },
@@ -182,7 +182,7 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
         created_at: ctx.clock.now(),
         ...settings,
       })
-      await ctx.registry.follow()
+      await ctx.clients.registry.follow()
     },
     client: async (id, { isPublic = false, ...settings } = {}) => {
       const secret = isPublic ? undefined : randomBytes(32).toString('base64url')
@@ -196,14 +196,14 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
         created_at: ctx.clock.now(),
         ...settings,
       })
-      await ctx.registry.follow()
+      await ctx.clients.registry.follow()
       return testClient(id, secret)
     },
     user: async (username = 'ada', roles = '') => {
       const id = newUuid(ctx.clock.now())
       const password = randomBytes(12).toString('base64url')
       secrets.add(password)
-      const hash = await ctx.passwords.hash(password)
+      const hash = await ctx.users.passwords.hash(password)
       await insertUser(ctx.db, {
         id,
         username,

@@ -125,13 +125,13 @@ export async function end(world: World, session: Session, how: (typeof endings)[
     case 'revoke client': {
       const { clients } = await raiseClientEpochs(db, client_id, { reason: 'command', now })
       logClient(clients[0]?.epoch)
-      return void (await ctx.registry.follow())
+      return void (await ctx.clients.registry.follow())
     }
     case 'disable client':
       // A replay would disable it again; here it is only told that its sessions have ended.
       logClient((await disableClient(db, client_id, now))?.epoch)
       await enableClient(db, client_id)
-      return void (await ctx.registry.follow())
+      return void (await ctx.clients.registry.follow())
   }
 }
 

@@ -70,7 +70,7 @@ export async function makeTemplate(home: string, env: EngineEnv): Promise<void> 
   await insertUser(ctx.db, {
     id: newUuid(startedAt),
     username: 'ada',
-    ...(await ctx.passwords.hash(password)),
+    ...(await ctx.users.passwords.hash(password)),
     roles: '',
     epoch: 0,
     created_at: startedAt,
@@ -124,7 +124,7 @@ export async function openWorld(template: string, directory: string, env: Engine
       return server.ctx
     },
     get isOutage() {
-      return server.ctx.lateness.isOutage()
+      return server.ctx.sessions.lateness.isOutage()
     },
     log: lines,
     gate,
@@ -191,7 +191,10 @@ async function boot(home: string, env: EngineEnv, clock: Clock, log: Log, gate: 
   const standing = openStanding({ db: installation.db, clock, log: logger })
   // The story's clock, also where the database has one of its own.
   const opened = await openContext(config, installation, { ...standing, clock }, logger)
-  const { db, passwords } = opened
+  const {
+    db,
+    users: { passwords },
+  } = opened
   const ctx: Context = {
     ...opened,
     db: {
@@ -203,11 +206,14 @@ async function boot(home: string, env: EngineEnv, clock: Clock, log: Log, gate: 
         return rows
       },
     },
-    passwords: {
-      ...passwords,
-      verify: async (user, text, source) => {
-        await gate.pass()
-        return passwords.verify(user, text, source)
+    users: {
+      ...opened.users,
+      passwords: {
+        ...passwords,
+        verify: async (user, text, source) => {
+          await gate.pass()
+          return passwords.verify(user, text, source)
+        },
       },
     },
   }

@@ -302,7 +302,7 @@ t.test(
     const web = await one.client('web', { isPublic: true })
     const job = await one.client('job')
     const ada = await one.user('ada')
-    await far.ctx.registry.follow()
+    await far.ctx.clients.registry.follow()
     await rotate(one)
     await one.follow()
 

@@ -173,10 +173,10 @@ t.test('wrong passwords and secrets are written down within a second, without wh
   await attempt(web, 'ada', ada.password)
   await postFrom(server, '192.0.2.2', { grant_type: 'password', ...testClient('web', 'typed-secret').form })
   await postFrom(server, '192.0.2.2', { grant_type: 'password', ...testClient('typed-client', 'x').form })
-  for (let i = 0; i < 60; i++) server.ctx.throttle.countWrongCredentials('web')
+  for (let i = 0; i < 60; i++) server.ctx.users.throttle.countWrongCredentials('web')
   await postFrom(server, '192.0.2.3', { grant_type: 'password', ...testClient('web', 'typed-secret').form })
   for (let i = 0; i < 30; i++) {
-    const taken = await ctx.throttle.take(
+    const taken = await ctx.users.throttle.take(
       { username: 'ada', source: undefined, device: undefined },
       async () => false,
     )

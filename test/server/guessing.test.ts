@@ -57,7 +57,7 @@ async function guessed(
 ): Promise<void> {
   for (let i = 0; i < count; i++) {
     const guess = { username: 'ada', source: undefined, device: undefined, ...guessOf(i) }
-    const attempt = await ctx.throttle.take(guess, async () => true)
+    const attempt = await ctx.users.throttle.take(guess, async () => true)
     if (attempt.kind === 'refused') throw new Error('there were too many')
     attempt.fail()
   }
@@ -279,7 +279,7 @@ await forEachEngine(t, 'a second server on the same database knows within a seco
   const attempt = (server: TestServer) => () => logInFrom(server, client, { username, ...wrong })
   await guessed(one, strangersLimit.points - 1, () => ({}))
   t.strictSame(await guess(2, attempt(one)), [400, 429])
-  await one.ctx.throttle.share()
+  await one.ctx.users.throttle.share()
   t.strictSame(await guess(2, attempt(two)), [429, 429])
   const again = await startServer(t, besideEnv(one))
   t.strictSame(await guess(2, attempt(again)), [429, 429], 'and so does one that was started again')
@@ -311,7 +311,12 @@ await forEachEngine(
     )
 
     const changed = 'another password'
-    await changePassword(server.ctx.db, id, await server.ctx.passwords.hash(changed), server.ctx.clock.now())
+    await changePassword(
+      server.ctx.db,
+      id,
+      await server.ctx.users.passwords.hash(changed),
+      server.ctx.clock.now(),
+    )
     await guessed(server, strangersLimit.points, () => ({}))
     server.tick(devicesLimit.points * devicesLimit.everySeconds)
     await guessed(server, devicesLimit.points / 2, () => ({}))
@@ -349,7 +354,7 @@ t.test('known, unknown and disabled users cost one hash each, and none when too 
   const withPool = (concurrency: number) => {
     const currentRootKeyId = () => rootKeys.currentId
     const passwords = openPasswords({ pepperOf, currentRootKeyId, concurrency, waitingMax: 0 })
-    const app = buildApp({ ...server.ctx, passwords })
+    const app = buildApp({ ...server.ctx, users: { ...server.ctx.users, passwords } })
     t.teardown(() => app.close())
     return { ...server, request: (options: InjectOptions) => app.inject(options) }
   }

@@ -217,7 +217,7 @@ const endings: [title: string, end: (of: Ending) => unknown, ended: 'both' | 'ac
   [
     'the password changes',
     async ({ server, user }) =>
-      changePassword(server.ctx.db, user.id, await server.ctx.passwords.hash('other'), 1),
+      changePassword(server.ctx.db, user.id, await server.ctx.users.passwords.hash('other'), 1),
     'both',
   ],
   ['the user is deleted', ({ server, user }) => deleteUser(server.ctx.db, user.id, 1), 'both'],

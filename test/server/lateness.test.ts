@@ -181,7 +181,7 @@ t.test('one user who is late in ten sessions of his own hides no thief', async t
     t.equal((await server.refresh(app, held)).refresh_token, next)
     held = next
   }
-  t.notOk(server.ctx.lateness.isOutage())
+  t.notOk(server.ctx.sessions.lateness.isOutage())
   await server.refresh(app, held)
   server.tick(minute)
   const seen = await server.post('/token', {
@@ -199,6 +199,6 @@ t.test('in an outage nobody is taken for a thief who is late', async t => {
   for (let i = 0; i < 4; i++) users.push(await server.user(`user ${i}`))
   const tokens = await logInAll(server, app, users)
   for (let generation = 0; generation < 10; generation++) await refreshLate(t, server, app, tokens)
-  t.ok(server.ctx.lateness.isOutage())
+  t.ok(server.ctx.sessions.lateness.isOutage())
   t.ok(server.log.some(({ msg }) => /too many late retries, let pass/.test(String(msg))))
 })

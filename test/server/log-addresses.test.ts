@@ -130,9 +130,9 @@ t.test(
     ] as const) {
       const guess = { username: 'ben', source: undefined, device: undefined }
       for (let i = 0; i < limit; i++) {
-        const attempt = await server.ctx.throttle.take(guess, async () => true)
+        const attempt = await server.ctx.users.throttle.take(guess, async () => true)
         if (attempt.kind === 'taken') attempt.fail()
-        server.ctx.throttle.countWrongCredentials('forwarding')
+        server.ctx.users.throttle.countWrongCredentials('forwarding')
       }
       lines.length = 0
       t.equal((await send({ form, from: '192.0.2.8' })).statusCode, 429)

@@ -44,7 +44,7 @@ t.test('when there is too much to do, log-ins are refused first and refreshes la
   const { client, forms } = await openRanks(server)
   const clock = handClock()
   const pressure = openPressure(clock)
-  const app = buildApp({ ...server.ctx, pressure })
+  const app = buildApp({ ...server.ctx, load: { ...server.ctx.load, pressure } })
   t.teardown(() => app.close())
   const check = async (refused: readonly Rank[], title: string) => {
     for (const [url, rank, form] of forms) {
@@ -106,7 +106,11 @@ t.test('in a flood of log-ins, those that are refused wait a moment, and refresh
   const passwords = openPasswords({ ...full, concurrency: 0, waitingMax: 0 })
   const clock = handClock()
   const brake = openBrake({ ...clock, pause: systemClock().pause })
-  const app = buildApp({ ...server.ctx, passwords, brake })
+  const app = buildApp({
+    ...server.ctx,
+    users: { ...server.ctx.users, passwords },
+    load: { ...server.ctx.load, brake },
+  })
   t.teardown(() => app.close())
   const answered: string[] = []
   const send = async (name: string, form: Record<string, string>, status: number) => {
@@ -136,7 +140,7 @@ t.test('whoever waits to be refused takes no place, so one throttled address kee
   const server = await startServer(t)
   const app = await server.client('app', { isPublic: true })
   const user = await server.user()
-  const { throttle } = server.ctx
+  const { throttle } = server.ctx.users
   const thief = '198.51.100.9'
   for (let i = 0; i < pairLimit.points; i++) {
     const attempt = await throttle.take(
@@ -147,8 +151,8 @@ t.test('whoever waits to be refused takes no place, so one throttled address kee
   }
   const held: (() => void)[] = []
   const brake = () => new Promise<void>(done => held.push(done))
-  const { pressure } = server.ctx
-  const built = buildApp({ ...server.ctx, brake })
+  const { pressure } = server.ctx.load
+  const built = buildApp({ ...server.ctx, load: { ...server.ctx.load, brake } })
   t.teardown(() => built.close())
   const logIn = (username: string, password: string, remoteAddress: string) =>
     built.inject({
@@ -237,22 +241,29 @@ t.test('log-ins have the source whose share they are of', async t => {
   const web = await server.client('web')
   const { username, password } = await server.user()
   const seen: unknown[] = []
-  const { pressure, passwords } = server.ctx
+  const { passwords } = server.ctx.users
+  const { pressure } = server.ctx.load
   const built = buildApp({
     ...server.ctx,
-    pressure: {
-      ...pressure,
-      admit: (rank, work, source) => {
-        seen.push([rank, source])
-        return pressure.admit(rank, work, source)
+    load: {
+      ...server.ctx.load,
+      pressure: {
+        ...pressure,
+        admit: (rank, work, source) => {
+          seen.push([rank, source])
+          return pressure.admit(rank, work, source)
+        },
       },
     },
-    passwords: {
-      ...passwords,
-      refuseWhenFull: source => void seen.push(source),
-      verify: (user, text, source) => {
-        seen.push(source)
-        return passwords.verify(user, text, source)
+    users: {
+      ...server.ctx.users,
+      passwords: {
+        ...passwords,
+        refuseWhenFull: source => void seen.push(source),
+        verify: (user, text, source) => {
+          seen.push(source)
+          return passwords.verify(user, text, source)
+        },
       },
     },
   })
@@ -290,7 +301,7 @@ async function counted(t: Test, server: TestServer) {
   const db = { ...server.ctx.db, sql: server.ctx.db.sql.withPlugin(counting) }
   const registry = openRegistry(db)
   await registry.follow()
-  const app = buildApp({ ...server.ctx, db, registry })
+  const app = buildApp({ ...server.ctx, db, clients: { ...server.ctx.clients, registry } })
   t.teardown(() => app.close())
   const post = (form: Record<string, string>) =>
     app.inject({
@@ -525,7 +536,7 @@ t.test('a request that came in pieces while the server was blocked is a fault of
   const clock = handClock()
   const pressure = openPressure(clock)
   const app = buildApp(
-    { ...ctx, pressure },
+    { ...ctx, load: { ...ctx.load, pressure } },
     { requestTimeout: 50, http: { headersTimeout: 50, connectionsCheckingInterval: 10 } },
   )
   t.teardown(() => app.close())

@@ -145,7 +145,11 @@ t.test(
 
 t.test('a log-in renews an older hash and ends no session by it, but not while others wait', async t => {
   const server = await startServer(t)
-  const { db, passwords, rootKeys } = server.ctx
+  const {
+    db,
+    users: { passwords },
+    rootKeys,
+  } = server.ctx
   const client = await server.client('web')
   const user = await server.user()
   const session = await server.logIn(client, user)

@@ -1,6 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { openRefreshToken, sealRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { isOAuthError, startServer } from '../helpers/server.ts'
@@ -48,7 +48,7 @@ t.test('invariant 7: a copy of the database holds nothing that lets somebody in'
     password: 'x',
     ...client.form,
   })
-  await server.ctx.throttle.share()
+  await server.ctx.users.throttle.share()
   await server.ctx.audit.flush()
   const { databaseUrl, rootKeyFile } = server.ctx.config
   if (databaseUrl.engine !== 'sqlite') throw new Error('unreachable: it is embedded')

@@ -9,8 +9,8 @@ import { changePassword, disableUser } from '../../db/users/users.ts'
 import { buildApp } from '../../src/app.ts'
 import { openRefreshToken, sealRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
-import { isOAuthError, startServer, type TestClient } from '../helpers/server.ts'
 import { bytesOf, sealed, written } from '../helpers/refresh-tokens.ts'
+import { isOAuthError, startServer, type TestClient } from '../helpers/server.ts'
 
 /** A server, a client and a user who has logged in. */
 async function world(t: Test, settings: Partial<ClientTable> = {}, env: EngineEnv = {}) {
@@ -324,7 +324,7 @@ t.test('R-9 a session ends with its user, its password, its client, its time', a
     [
       'R-12 a new password',
       async ({ server, user }) => {
-        await changePassword(server.ctx.db, user.id, await server.ctx.passwords.hash('another one'), 1)
+        await changePassword(server.ctx.db, user.id, await server.ctx.users.passwords.hash('another one'), 1)
       },
     ],
     [

@@ -241,7 +241,7 @@ t.test('P-6 P-8 a user name and a password are any Unicode', async t => {
   const web = await server.client('web')
   const username = 'Ædä +%&=\t€😀'
   const password = ' pä ss+1 %&+£€ '
-  const hash = await server.ctx.passwords.hash(password)
+  const hash = await server.ctx.users.passwords.hash(password)
   const id = newUuid(server.ctx.clock.now())
   await insertUser(server.ctx.db, {
     id,

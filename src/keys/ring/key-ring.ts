@@ -1,8 +1,8 @@
 import type { Database } from '../../../db/database.ts'
 import type { SigningKeyTable } from '../../../db/schema.ts'
 import type { Clock } from '../../clock.ts'
-import type { Context } from '../../context.ts'
 import { unavailable } from '../../errors.ts'
+import type { Log } from '../../record/log.ts'
 import type { RootKeys } from '../root/root-key.ts'
 import type { KeyPlan } from './key-life.ts'
 import { knownTokens } from './known-tokens.ts'
@@ -55,7 +55,7 @@ export interface KeyRingOptions {
   readonly db: Database
   readonly rootKeys: RootKeys
   readonly clock: Clock
-  readonly log: Context['log']
+  readonly log: Log
 }
 
 /** How many JWTs are remembered with their claims, at about 2 kB each. */

@@ -1,5 +1,5 @@
 import type { InstallationTable, SigningKeyTable } from '../../../db/schema.ts'
-import type { Context } from '../../context.ts'
+import type { Log } from '../../record/log.ts'
 import { sha256 } from '../../values/sha256.ts'
 import type { RootKeys } from '../root/root-key.ts'
 import { phaseOf } from './key-life.ts'
@@ -32,7 +32,7 @@ export interface RingSource {
   readonly rootKeys: RootKeys
   /** The ring before: what it has opened stays open, and what it has complained of is not told again. */
   readonly before?: Ring | undefined
-  readonly log: Context['log']
+  readonly log: Log
 }
 
 /** Opens every key that is sound; of one that is not, the log says why. */

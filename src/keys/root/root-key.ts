@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import { ConfigError } from '../../errors.ts'
-import type { Context } from '../../context.ts'
+import type { Log } from '../../record/log.ts'
 import {
   addRootKey,
   newRootKey,
@@ -37,7 +37,7 @@ export interface RootKeys {
    * Reads the file anew if it has changed, and makes new secrets under the key that the database is under; whether either
    * has changed. Where the file is wrong now, or lacks the current key, what was known stays, and the log says so.
    */
-  follow(currentId: string, log?: Pick<Context['log'], 'error' | 'info'>): boolean
+  follow(currentId: string, log?: Pick<Log, 'error' | 'info'>): boolean
   /** Makes a root key that is known here alone, and returns its id: for a work that may yet be given up. */
   draft(): string
   /** Writes what was drafted into the file; throws a `ConfigError` where that cannot be written. */
