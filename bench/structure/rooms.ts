@@ -1,0 +1,82 @@
+import { type Import } from './sources.ts'
+
+/** The rooms from top to bottom. A room imports from those below it alone. docs/architecture.md says what each is for. */
+export const rooms: readonly string[] = [
+  'src/main.ts',
+  'src/commands',
+  'src/server.ts',
+  'src/app.ts',
+  'src/context.ts',
+  'src/endpoints',
+  'src/http',
+  'src/jobs',
+  'src/admin',
+  'src/grants',
+  'src/sessions',
+  'src/endings',
+  'src/users',
+  'src/clients',
+  'src/installation',
+  'src/record',
+  'src/load',
+  'src/keys',
+  'src/config',
+  'src/resource-server',
+  'src/protocol',
+  'src/values',
+  'src/clock.ts',
+  'src/errors.ts',
+  'db',
+]
+
+/** Rooms that are passed the context, and so know its type, although it stands above them. */
+const passedContext = [
+  'endpoints',
+  'http',
+  'jobs',
+  'admin',
+  'grants',
+  'sessions',
+  'endings',
+  'users',
+  'clients',
+]
+
+/** The rooms that may use the database. No face does. */
+const usersOfDatabase = [
+  'server.ts',
+  'context.ts',
+  'jobs',
+  'admin',
+  'grants',
+  'sessions',
+  'endings',
+  'users',
+  'clients',
+  'installation',
+  'record',
+  'keys',
+]
+
+/** The room of a file: its folder in src/, the file itself if it has none there, or db/. */
+export function roomOf(path: string): string {
+  const [top = '', folder = ''] = path.split('/')
+  return top === 'db' ? top : `${top}/${folder}`
+}
+
+/** Arrows between two rooms that the order does not allow, as `from → to`. */
+export function arrowsBack(imports: readonly Import[]): readonly string[] {
+  const arrows = imports
+    .map(({ from, to }) => [roomOf(from), roomOf(to)] as const)
+    .filter(([from, to]) => from !== to && !isAllowed(from, to))
+    .map(([from, to]) => `${from} → ${to}`)
+  return [...new Set(arrows)].toSorted()
+}
+
+function isAllowed(from: string, to: string): boolean {
+  const name = from.replace('src/', '')
+  if (to === 'db') return usersOfDatabase.includes(name)
+  if (to === 'src/context.ts' && passedContext.includes(name)) return true
+  const [above, below] = [rooms.indexOf(from), rooms.indexOf(to)]
+  return above !== -1 && below !== -1 && above < below
+}
