@@ -12,7 +12,7 @@ import {
 import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../keys/proofs/certificate.ts'
 import { decodeFormComponent, type Form } from '../protocol/form.ts'
 import { hashSecret, isSameHash } from '../protocol/secrets.ts'
-import { auditEntry } from '../record/audit-trail.ts'
+import { auditEntry } from '../record/record.ts'
 import { networkOf, normalAddress } from '../values/addresses.ts'
 import type { IncomingRequest } from './caller.ts'
 import type { Client } from './registry.ts'
@@ -94,15 +94,10 @@ function wrongCredentials(
   const facts = { event, ...(client && { client_id: client.id }) }
   const address = normalAddress(request.ip)
   audit.note(
-    auditEntry({
-      at: clock.now(),
-      event,
-      actor: 'nobody',
-      clientId: client?.id,
-      address,
-      requestId: request.id,
-      detail: { reason },
-    }),
+    auditEntry(
+      { clock, actor: { kind: 'nobody', caller: { address, requestId: request.id } } },
+      { event, clientId: client?.id ?? null, detail: { reason } },
+    ),
     networkOf(address),
   )
   if (retryAfter === 0) {

@@ -5,9 +5,9 @@ import { longestTokenSeconds } from '../protocol/access-token.ts'
 
 export interface FinishOptions {
   readonly clock: Clock
-  /** What is left after so many steps is for whoever looks next. */
+  /** How many steps are taken at the most. What is left is for a server that looks for it. */
   readonly stepsMax?: number
-  /** Ends the work after the step that is under way; likewise. */
+  /** Ends the work after the step that is under way. What is left is for a server that looks for it. */
   readonly signal?: AbortSignal
   /** Told after each step how many sessions have got their end so far. */
   readonly onProgress?: (ended: number) => void
@@ -16,13 +16,13 @@ export interface FinishOptions {
 export interface FinishedWork {
   /** How many sessions got their end. */
   readonly ended: number
-  /** False when some are left, for whoever looks next. */
+  /** False when some are left, which a server will finish. */
   readonly isDone: boolean
 }
 
 /**
- * Writes the end of each session that a raised epoch has ended, step by step. After
- * each step it rests as long as the step took: refreshes and log-ins get at least half of the database's time.
+ * Writes the end of each session that a raised epoch has ended, step by step. After each step it rests as long as the step
+ * took, so refreshes and log-ins get at least half of the database's time.
  */
 export async function finishEnding(
   db: Database,
@@ -38,16 +38,16 @@ export async function finishEnding(
     onProgress?.(ended)
     rest = done.rest
     if (!rest) return { ended, isDone: true }
-    await clock.pause(clock.steady() - startedAt)
+    await clock.pause(clock.steady() - startedAt, signal)
   }
   await releaseEnding(db, rest)
   return { ended, isDone: false }
 }
 
-/** Finishes what nobody is working on: what was left over, and what a process has left behind that is gone. */
+/** Finishes what no process is working on: what was left over, and what a process has left behind that is gone. */
 export async function finishOldEndings(
   db: Database,
-  { clock, signal }: { readonly clock: Clock; readonly signal?: AbortSignal },
+  { clock, signal }: Pick<FinishOptions, 'clock' | 'signal'>,
 ): Promise<void> {
   while (!signal?.aborted) {
     const ending = await claimEnding(db, clock.now())

@@ -23,8 +23,8 @@ import {
 } from '../protocol/status-list.ts'
 import type { Counts } from '../record/counts.ts'
 import { sha256 } from '../values/sha256.ts'
-import { countCommands } from './command-revocations.ts'
-import { openRevocationFeed } from './revocation-feed.ts'
+import { countCommands } from '../record/count-commands.ts'
+import { openRevocationFeed } from './feed.ts'
 
 /** A list as it is served. */
 export interface SignedStatusList {

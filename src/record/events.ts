@@ -76,17 +76,21 @@ interface FactsOf {
     readonly detail: Generations & { readonly last_address: string | null }
   }
   session_revoked: EndedSession | { readonly sessionId: Buffer; readonly detail: Replay }
-  user_revoked: OfUser & {
-    readonly ended: EndedEpoch
-    /** Without, a command has done it. */
-    readonly detail?: { readonly reason: EndReason } | Replay
-  }
+  user_revoked: OfUser &
+    (
+      | { readonly ended: EndedEpoch; readonly detail?: { readonly reason: EndReason } }
+      | { readonly detail: Replay }
+    )
   client_revoked: {
     /** Null for every client. */
     readonly clientId: string | null
-    readonly ended: EndedClients
-    readonly detail: { readonly all: boolean; readonly reason?: EndReason } | Replay
-  }
+  } & (
+    | {
+        readonly ended: EndedClients
+        readonly detail: { readonly all: boolean; readonly reason?: EndReason }
+      }
+    | { readonly detail: Replay }
+  )
   user_created: OfUser & Named
   user_changed: OfUser & { readonly detail: Changes }
   user_password_changed: OfUser & { readonly ended: EndedEpoch }
@@ -220,6 +224,8 @@ export interface EndedClients extends EndedEpochs {
   readonly reason: EndReason
 }
 
+export type TokenType = 'access_token' | 'refresh_token'
+
 /** The end of one session. */
 export interface EndedSession extends OfClient {
   /** Null for a machine session. */
@@ -228,7 +234,7 @@ export interface EndedSession extends OfClient {
   readonly at: number
   readonly detail: { readonly reason: EndReason }
   /** By which of its tokens it was revoked. */
-  readonly tokenType?: 'access_token' | 'refresh_token'
+  readonly tokenType?: TokenType
   /** One of so many that the log has one line for them together. */
   readonly isOneOfMany?: boolean
 }

@@ -1,6 +1,6 @@
 import { formatUuid } from '../protocol/secrets.ts'
 import { shortNameOf, type Actor } from './actor.ts'
-import type { EndedEpochs, EndedSession, Event } from './events.ts'
+import type { EndedEpoch, EndedEpochs, EndedSession, Event } from './events.ts'
 import type { RevocationLine } from './restore-log.ts'
 
 /** The lines of the log from which a restored backup learns of the events. */
@@ -26,15 +26,15 @@ function linesOfOne(event: Event, by: string): readonly RevocationLine[] {
     case 'session_theft':
       return [lineOfTheft(event)]
     case 'user_revoked':
+      return 'ended' in event ? [lineOfUser(event, by)] : []
     case 'user_password_changed':
     case 'user_disabled':
     case 'user_deleted':
-      return [{ by, revocation: { event: 'user_revoked', sub: event.userId, ...event.ended } }]
+      return [lineOfUser(event, by)]
     case 'client_disabled':
     case 'client_deleted':
       return [{ by, revocation: { event: 'client_revoked', clientId: event.clientId, ...event.ended } }]
     case 'client_revoked':
-      return linesOfClients(event.ended, by)
     case 'issuer_changed':
       return 'ended' in event ? linesOfClients(event.ended, by) : []
     case 'key_revoked':
@@ -70,6 +70,15 @@ function lineOfTheft({ sessionId: sid, clientId, at, detail }: Event<'session_th
     more: { client_id: clientId, presented, current },
     warning: 'a refresh token was reused by two holders',
   }
+}
+
+interface EndedUser {
+  readonly userId: Buffer
+  readonly ended: EndedEpoch
+}
+
+function lineOfUser({ userId: sub, ended }: EndedUser, by: string): RevocationLine {
+  return { by, revocation: { event: 'user_revoked', sub, ...ended } }
 }
 
 function linesOfClients({ clients, reason, at }: EndedEpochs, by: string): readonly RevocationLine[] {

@@ -1,7 +1,7 @@
 import type { Database } from '../../db/database.ts'
 import { audited, type NewAuditEntry, type Writer } from '../../db/writer.ts'
 import type { Clock } from '../clock.ts'
-import { nameOf, originOf, type Actor } from './actor.ts'
+import { nameOf, originOf, type Actor, type RequestOrigin } from './actor.ts'
 import { countEvent, type Counts } from './counts.ts'
 import type { Event, EventName } from './events.ts'
 import { linesOf } from './log-lines.ts'
@@ -10,7 +10,7 @@ import { writeLine, type LineLog } from './restore-log.ts'
 /** Who does something, and where it is told. */
 export interface Recorder {
   readonly db: Database
-  readonly clock: Pick<Clock, 'now'>
+  readonly clock: Clock
   readonly log: LineLog
   readonly actor: Actor
   readonly counts?: Counts
@@ -23,12 +23,12 @@ export interface Recorder {
  */
 export async function record<T>(
   by: Recorder,
-  what: Event | ((result: T) => readonly Event[]),
+  what: Event | ((result: Exclude<T, false | undefined>) => readonly Event[]),
   work: (db: Writer) => Promise<T>,
 ): Promise<T> {
   let events: readonly Event[] = []
   const entriesOf = (result: unknown) => {
-    events = typeof what === 'function' ? what(result as T) : [what]
+    events = typeof what === 'function' ? what(result as Exclude<T, false | undefined>) : [what]
     return events.map(event => auditEntry(by, event))
   }
   const result = await work(audited(by.db, entriesOf))
@@ -36,6 +36,17 @@ export async function record<T>(
   for (const event of events) if (by.counts) countEvent(by.counts, event)
   for (const line of linesOf(by.actor, events)) writeLine(by.log, line)
   return result
+}
+
+/** Records what an authenticated client asks for. */
+export function byClient(
+  on: Required<Omit<Recorder, 'actor'>>,
+  id: string,
+  { address, requestId }: RequestOrigin,
+  log: LineLog = on.log,
+): Recorder {
+  const { db, clock, counts } = on
+  return { db, clock, log, counts, actor: { kind: 'client', id, caller: { address, requestId } } }
 }
 
 /** The entry of the audit trail for an event, now. */

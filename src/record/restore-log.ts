@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
-import type { BaseLogger } from 'pino'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 
 /**
@@ -34,10 +33,24 @@ export interface RevocationLine {
   readonly warning?: string
 }
 
-export type LineLog = Pick<BaseLogger, 'info' | 'warn'>
+/** What writes lines of the log. */
+export interface LineLog {
+  readonly info: (facts: object, text: string) => void
+  readonly warn: (facts: object, text: string) => void
+}
 
 /** For what is done once more, and was told before. */
 export const silentLog: LineLog = { info: () => {}, warn: () => {} }
+
+/** A log whose lines wait until `release` writes them: for what becomes true only then. */
+export function openHeldLog(log: LineLog): LineLog & { readonly release: () => void } {
+  const held: (() => void)[] = []
+  return {
+    info: (facts, text) => void held.push(() => log.info(facts, text)),
+    warn: (facts, text) => void held.push(() => log.warn(facts, text)),
+    release: () => held.splice(0).forEach(write => write()),
+  }
+}
 
 /** Writes the one line that a revocation leaves in the log. */
 export function writeLine(log: LineLog, { revocation, by, more, warning }: RevocationLine): void {

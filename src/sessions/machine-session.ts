@@ -1,11 +1,10 @@
 import { findMachineSession, insertSession } from '../../db/sessions/sessions.ts'
-import { audited } from '../../db/writer.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import { newUuid } from '../protocol/secrets.ts'
-import { requestEntry } from '../record/audit-trail.ts'
+import { byClient, record } from '../record/record.ts'
 
 /** A machine session has no end of its own: it lives until it is revoked. */
 export const never = 253_402_300_799 // the end of the year 9999
@@ -21,8 +20,9 @@ export async function machineSession(ctx: Context, client: Client, caller: Calle
     const now = ctx.clock.now()
     // Of several instances that start one at once, the unique index lets one win.
     const id = newUuid(now)
-    const entry = requestEntry(client, caller, { at: now, event: 'machine_session_started', sessionId: id })
-    await insertSession(audited(ctx.db, entry), {
+    const statusPosition = await ctx.sessions.nextStatusPosition(never)
+    const event = { event: 'machine_session_started', clientId: client.id, sessionId: id } as const
+    const started = {
       id,
       user_id: null,
       client_id: client.id,
@@ -35,9 +35,10 @@ export async function machineSession(ctx: Context, client: Client, caller: Calle
       amr: '',
       expires_at: never,
       absolute_expires_at: never,
-      status_position: await ctx.sessions.nextStatusPosition(never),
+      status_position: statusPosition,
       last_address: caller.address,
-    })
+    }
+    await record(byClient(ctx, client.id, caller), event, db => insertSession(db, started))
   }
   throw unavailable("the client's epoch was raised while its machine session was started")
 }

@@ -3,19 +3,19 @@ import {
   findSession,
   healSession,
   markLate,
-  revokeSession,
   type Session,
 } from '../../db/sessions/sessions.ts'
-import { audited, type NewAuditEntry } from '../../db/writer.ts'
+import type { Writer } from '../../db/writer.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Client, Resource } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
-import { tellWentBack } from '../endings/revived-backup.ts'
+import { endStolenSession } from '../endings/end.ts'
+import { tellWentBack } from '../endings/restored.ts'
 import { OAuthError } from '../errors.ts'
 import type { RefreshToken } from '../protocol/refresh-token.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid, isSameHash } from '../protocol/secrets.ts'
-import { requestEntry, type AuditEvent } from '../record/audit-trail.ts'
+import { byClient, record } from '../record/record.ts'
 import { userOf } from './granted.ts'
 import { hasForgottenKey, isForked } from './key-binding.ts'
 import { idleSeconds, policyOf } from './refresh-policy.ts'
@@ -91,7 +91,8 @@ export async function applyVerdict(
   const now = ctx.clock.now()
   const expiresAt = Math.min(now + idleSeconds(ctx, client), session.absolute_expires_at)
   const facts = factsOf(presented, session)
-  const audit = (event: AuditEvent) => audited(db, entryOf(ctx, presented, session, { event }))
+  const recorded = (event: 'session_late' | 'session_healed', work: (db: Writer) => Promise<boolean>) =>
+    record(byClient(ctx, client.id, caller), { event, ...eventFactsOf(presented, session) }, work)
 
   const verdict = judgeRefresh(generation, session, now, policyOf(ctx, client, session))
   switch (verdict.kind) {
@@ -105,8 +106,7 @@ export async function applyVerdict(
       verdicts.repeat++
       return session
     case 'late':
-      if (!(await markLate(audit('session_late'), session, verdict.lateHistory))) return 'moved'
-      verdicts.late++
+      if (!(await recorded('session_late', db => markLate(db, session, verdict.lateHistory)))) return 'moved'
       ctx.sessions.lateness.countLate(userOf(session), caller.source)
       if (verdict.isOverLimit)
         log.warn(facts, 'too many late retries, let pass since many sessions have them')
@@ -115,8 +115,8 @@ export async function applyVerdict(
     case 'heal': {
       const keyThumbprint = hasForgottenKey(presented, session) ? presented.keyThumbprint : null
       const healed = { generation, now, expiresAt, keyThumbprint }
-      if (await healSession(audit('session_healed'), session, healed)) {
-        const event = { event: 'session_healed', ...facts, healed: ++verdicts.heal }
+      if (await recorded('session_healed', db => healSession(db, session, healed))) {
+        const event = { event: 'session_healed', ...facts, healed: verdicts.heal }
         log.warn(event, 'the database has gone back in time: a session was healed')
         await tellWentBack(ctx, session.rotated_at)
       }
@@ -135,34 +135,20 @@ export async function applyVerdict(
   }
 }
 
-/** What an administrator should find of a verdict that was no ordinary one. */
-function entryOf(
-  ctx: Context,
-  { client, caller, generation }: Presented,
-  session: Session,
-  { event, detail }: { readonly event: AuditEvent; readonly detail?: object },
-): NewAuditEntry {
-  return requestEntry(client, caller, {
-    at: ctx.clock.now(),
-    event,
-    userId: session.user_id,
+/** What is told of a verdict that was no ordinary one. */
+function eventFactsOf({ client, generation }: Presented, session: Session) {
+  return {
+    userId: userOf(session),
+    clientId: client.id,
     sessionId: session.id,
-    detail: { presented: generation, current: session.generation, ...detail },
-  })
+    detail: { presented: generation, current: session.generation },
+  }
 }
 
 async function endStolen(ctx: Context, presented: Presented, session: Session): Promise<void> {
-  const { id, last_address } = session
-  const at = ctx.clock.now()
-  const entry = entryOf(ctx, presented, session, { event: 'session_theft', detail: { last_address } })
-  if (await revokeSession(audited(ctx.db, entry), id, at, 'theft')) {
-    ctx.counts.verdicts.theft++
-    const facts = { at, by: 'server', ...factsOf(presented, session) }
-    ctx.log.warn(
-      { event: 'session_revoked', reason: 'theft', ...facts },
-      'a refresh token was reused by two holders',
-    )
-  }
+  const { detail, ...facts } = eventFactsOf(presented, session)
+  const by = byClient(ctx, presented.client.id, presented.caller)
+  await endStolenSession(by, { ...facts, detail: { ...detail, last_address: session.last_address } })
 }
 
 function factsOf({ client, generation }: Presented, session: Session) {

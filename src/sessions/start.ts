@@ -1,14 +1,12 @@
 import type { UserTable } from '../../db/schema.ts'
 import { insertLogIn, type NewLogIn } from '../../db/sessions/sessions.ts'
-import { audited } from '../../db/writer.ts'
 import type { Caller } from '../clients/caller.ts'
 import { boundKey, type Confirmation } from '../clients/confirmation.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
-import { formatUuid, hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
-import { requestEntry } from '../record/audit-trail.ts'
-import { logRevocation } from '../record/log-revocation.ts'
+import { hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
+import { byClient, record } from '../record/record.ts'
 import { grantedOf, type Granted } from './granted.ts'
 import { idleSeconds } from './refresh-policy.ts'
 import type { Authorization, Target } from './target.ts'
@@ -62,29 +60,32 @@ export async function startSession(ctx: Context, start: SessionStart): Promise<G
   return grantedOf(ctx, { ...session, roles: user.roles }, start.target, refresh)
 }
 
-/** Why a session is ended for the sake of a newer one. */
-const reason = 'limit'
-
 async function store(
   ctx: Context,
   { client, caller, knownSources }: SessionStart,
   session: NewLogIn['session'],
 ): Promise<void> {
-  const facts = { at: session.auth_time, userId: session.user_id }
-  const entriesOf = (ended: unknown) => [
-    requestEntry(client, caller, { ...facts, event: 'log_in', sessionId: session.id }),
-    ...(ended as readonly Buffer[]).map(sessionId =>
-      requestEntry(client, caller, { ...facts, event: 'session_revoked', sessionId, detail: { reason } }),
-    ),
-  ]
-  const ended = await insertLogIn(audited(ctx.db, entriesOf), {
-    session,
-    knownSources,
-    bound: { sessionsMax: ctx.config.sessionsPerUser, reason },
-  })
+  const { id: sessionId, user_id: userId, auth_time: at } = session
+  const facts = { userId, clientId: client.id }
+  const reason = 'limit'
+  const ended = await record(
+    byClient(ctx, client.id, caller),
+    (surplus: readonly Buffer[]) => [
+      { event: 'log_in', ...facts, sessionId },
+      ...surplus.map(id => ({
+        event: 'session_revoked' as const,
+        ...facts,
+        sessionId: id,
+        at,
+        detail: { reason } as const,
+      })),
+    ],
+    db =>
+      insertLogIn(db, {
+        session,
+        knownSources,
+        bound: { sessionsMax: ctx.config.sessionsPerUser, reason },
+      }),
+  )
   if (!ended) throw unavailable("the user's or client's epoch was raised while the password was checked")
-  ctx.counts.revocations.limit += ended.length
-  const told = { at: facts.at, by: 'server', client_id: client.id, sub: formatUuid(session.user_id) }
-  for (const sid of ended.map(formatUuid))
-    logRevocation(ctx.log, { event: 'session_revoked', sid }, { reason, ...told })
 }

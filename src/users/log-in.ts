@@ -5,7 +5,7 @@ import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { requestEntry } from '../record/audit-trail.ts'
+import { auditEntry, byClient } from '../record/record.ts'
 import { isOwner, openDeviceToken } from './device-token.ts'
 import { isKnownSource, learnSource } from './known-sources.ts'
 
@@ -32,7 +32,11 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
   if (attempt.kind === 'refused') {
     const { limit, retryAfter } = attempt
     ctx.audit.note(
-      requestEntry(client, caller, { at: ctx.clock.now(), event: 'log_in_throttled', detail: { limit } }),
+      auditEntry(byClient(ctx, client.id, caller), {
+        event: 'log_in_throttled',
+        clientId: client.id,
+        detail: { limit },
+      }),
       caller.source,
     )
     throw new OAuthError('temporarily_unavailable', 'too many wrong passwords, come back later', {
@@ -54,10 +58,10 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
     attempt.fail()
     const reason = !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled'
     ctx.audit.note(
-      requestEntry(client, caller, {
-        at: ctx.clock.now(),
+      auditEntry(byClient(ctx, client.id, caller), {
         event: 'log_in_failed',
-        userId: user?.id,
+        userId: user?.id ?? null,
+        clientId: client.id,
         detail: { reason },
       }),
       caller.source,

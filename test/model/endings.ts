@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { disableClient, enableClient, raiseClientEpochs } from '../../db/clients/clients.ts'
-import type { EpochEnding } from '../../db/sessions/endings.ts'
+import { enableClient } from '../../db/clients/clients.ts'
 import { revokeSession } from '../../db/sessions/sessions.ts'
-import { changePassword, disableUser, enableUser, raiseUserEpoch } from '../../db/users/users.ts'
-import { formatUuid } from '../../src/protocol/secrets.ts'
-import { logRevocation } from '../../src/record/log-revocation.ts'
+import { enableUser } from '../../db/users/users.ts'
+import { endSessionsOfClient, endSessionsOfUser } from '../../src/endings/end.ts'
+import type { Event } from '../../src/record/events.ts'
+import { record } from '../../src/record/record.ts'
+import type { LineLog } from '../../src/record/restore-log.ts'
+import { byCommand } from '../helpers/by-command.ts'
 import { newSessionModel } from './oracle.ts'
 import { read } from './requests.ts'
 import { ada, endByEpoch, pick, step, type Owner, type Session, type Story } from './story.ts'
@@ -85,53 +87,71 @@ function raise(story: Story, { now }: World, owner: Owner): void {
   endByEpoch(story)
 }
 
+/** The rest of the work is a step of its own. */
+const later = { stepsMax: 0 }
+
+function revoked({ id: sessionId, model }: Session, at: number): Event {
+  return {
+    event: 'session_revoked',
+    userId: null,
+    clientId: model.kind,
+    sessionId,
+    at,
+    detail: { reason: 'command' },
+  }
+}
+
+function withReason(reason: string, log: LineLog): LineLog {
+  return {
+    info: (facts, text) => log.info({ ...facts, reason }, text),
+    warn: (facts, text) => log.warn({ ...facts, reason }, text),
+  }
+}
+
 /** What a client, an admin and the commands do, and what they leave in the log. */
 export async function end(world: World, session: Session, how: (typeof endings)[number]): Promise<void> {
-  const { ctx, now } = world
-  const { db, log } = ctx
-  const client_id = session.model.kind
+  const { ctx } = world
+  const { db } = ctx
+  const by = byCommand(ctx)
+  const clientId = session.model.kind
   const user = await ada(world)
-  const sub = formatUuid(user.id)
-  const logUser = (ending: EpochEnding | undefined, reason: string) =>
-    logRevocation(log, { event: 'user_revoked', sub, epoch: ending?.epoch ?? 0 }, { reason, at: now })
-  const logClient = (epoch: number | undefined) =>
-    logRevocation(
-      log,
-      { event: 'client_revoked', client_id, epoch: epoch ?? 0 },
-      { reason: 'command', at: now },
-    )
   switch (how) {
     case 'client': {
       // Of whatever generation.
       const token = session.tokens.get(0) ?? ''
-      assert.equal((await world.post('/revoke', { client_id, token })).status, 200)
+      assert.equal((await world.post('/revoke', { client_id: clientId, token })).status, 200)
       return
     }
     case 'admin':
-      if (await revokeSession(db, session.id, now, 'command'))
-        logRevocation(
-          log,
-          { event: 'session_revoked', sid: formatUuid(session.id) },
-          { reason: 'command', at: now },
-        )
-      return
+      return void (await record(by, revoked(session, world.now), writer =>
+        revokeSession(writer, session.id, world.now, 'command'),
+      ))
     case 'password':
-      return logUser(await changePassword(db, user.id, user, now), 'password changed')
+      return void (await endSessionsOfUser(
+        by,
+        user.id,
+        { reason: 'password changed', password: user },
+        later,
+      ))
     case 'disable':
-      logUser(await disableUser(db, user.id, now), 'user disabled')
+      await endSessionsOfUser(by, user.id, { reason: 'user disabled' }, later)
       return void (await enableUser(db, user.id))
     case 'revoke user':
-      return logUser(await raiseUserEpoch(db, user.id, { reason: 'command', now }), 'command')
-    case 'revoke client': {
-      const { clients } = await raiseClientEpochs(db, client_id, { reason: 'command', now })
-      logClient(clients[0]?.epoch)
+      return void (await endSessionsOfUser(by, user.id, { reason: 'command' }, later))
+    case 'revoke client':
+      await endSessionsOfClient(by, clientId, 'command', later)
+      return void (await ctx.clients.registry.follow())
+    case 'disable client': {
+      // A replay would disable it again; here the log is only told that its sessions have ended.
+      await endSessionsOfClient(
+        { ...by, log: withReason('command', ctx.log) },
+        clientId,
+        'client disabled',
+        later,
+      )
+      await enableClient(db, clientId)
       return void (await ctx.clients.registry.follow())
     }
-    case 'disable client':
-      // A replay would disable it again; here it is only told that its sessions have ended.
-      logClient((await disableClient(db, client_id, now))?.epoch)
-      await enableClient(db, client_id)
-      return void (await ctx.clients.registry.follow())
   }
 }
 

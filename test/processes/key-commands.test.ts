@@ -12,6 +12,7 @@ import { revokeAll, revokeKey } from '../../src/keys/ring/emergency.ts'
 import { phaseOf, planRing } from '../../src/keys/ring/key-life.ts'
 import { openLog } from '../../src/record/log.ts'
 import { startServer as serve } from '../../src/server.ts'
+import { byCommand } from '../helpers/by-command.ts'
 import { commandLine, issuer } from '../helpers/cli.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { besideEnv, startServer, type TestServer } from '../helpers/server.ts'
@@ -24,12 +25,7 @@ const published = async (server: TestServer): Promise<string[]> => {
 
 const kidOf = (token: string) => decodeProtectedHeader(token).kid ?? ''
 
-const emergency = ({ ctx: { db, rootKeys, clock } }: TestServer) => ({
-  db,
-  rootKeys,
-  clock,
-  reason: 'leaked',
-})
+const emergency = ({ ctx }: TestServer) => ({ by: byCommand(ctx), rootKeys: ctx.rootKeys, reason: 'leaked' })
 
 await forEachEngine(t, 'a key that leaked is revoked: its tokens end, the sessions live', async (t, env) => {
   const server = await startServer(t, env)

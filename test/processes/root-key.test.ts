@@ -28,6 +28,7 @@ import { readRootKeys } from '../../src/keys/root/root-key.ts'
 import { replacedRootKey, rotateRootKey } from '../../src/keys/root/root-rotation.ts'
 import { openRefreshToken, sealRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { hmacSha256 } from '../../src/values/sha256.ts'
+import { byCommand } from '../helpers/by-command.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { forEachEngine, postgresEnv } from '../helpers/engines.ts'
 import { besideEnv, isOAuthError, startServer, type TestServer } from '../helpers/server.ts'
@@ -197,8 +198,8 @@ t.test('what is sealed opens for its purpose, name, issuer and root key alone', 
 
 /** Rotates as the command does. */
 const rotate = ({ ctx }: TestServer) => {
-  const { db, config, clock } = ctx
-  return rotateRootKey({ db, rootKeys: readRootKeys(config), file: config, clock })
+  const { config } = ctx
+  return rotateRootKey({ by: byCommand(ctx), rootKeys: readRootKeys(config), file: config })
 }
 
 const rootKeyOf = ({ ctx }: TestServer, token: string) => {
@@ -369,7 +370,7 @@ t.test(
     t.ok(there)
     const next = (await listSigningKeys(one.ctx.db)).find(row => row.activated_at === null)?.kid ?? ''
     const { db, rootKeys } = one.ctx
-    await revokeKey({ db, rootKeys, clock: one.ctx.clock, reason: 'replaced' }, next)
+    await revokeKey({ by: byCommand(one.ctx), rootKeys, reason: 'replaced' }, next)
     for (const server of [one, far]) await server.follow()
     t.strictSame(
       [...new Set((await listSigningKeys(db)).map(row => row.root_key_id))],
@@ -443,12 +444,10 @@ await forEachEngine(
       error => String(error),
     )
     t.match(lost, /is not the one that this database was made with/)
-    const { db } = ctx
     await revokeAll({
-      db,
+      by: byCommand(ctx),
       rootKeys: readRootKeys(ctx.config),
       file: ctx.config,
-      clock: ctx.clock,
       reason: 'lost',
       keepsRootKey: false,
       algs: ['ES256'],
@@ -544,7 +543,7 @@ t.test('a rotation of the root key that was interrupted is finished by a server,
   const open = readRootKeys(config)
   writeFileSync(rootKeyFile, `${newKeyText()}\n`, { mode: 0o600 })
   await t.rejects(
-    rotateRootKey({ db, rootKeys: open, file: config, clock: server.ctx.clock }),
+    rotateRootKey({ by: byCommand(server.ctx), rootKeys: open, file: config }),
     { message: /lacks the current key/ },
     'nor is the current one left behind',
   )

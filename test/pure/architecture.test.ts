@@ -54,6 +54,16 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     /^(?!src\/config\/)/,
     'settings are read before there is anything else',
   ],
+  [
+    /\b(finishEnding|revokeSessions?|raise(User|Client)Epoch(s|To)?|changePassword|(disable|delete)(User|Client)|changeIssuer)\(/,
+    /^(src\/endings|db)\//,
+    'sessions end in one way: src/endings/end.ts, with all that has to be told',
+  ],
+  [
+    /\b(revokeAll|adoptCopy)\(/,
+    /^src\/(endings\/(end|replay)|keys\/ring\/emergency)\.ts$/,
+    'also where all keys are revoked',
+  ],
   [/process\.(env|argv|cwd)/, /^src\/main\.ts$/, 'the environment is read once'],
   [/Date\.now|new Date\(\)|performance\.now/, /^(src\/clock\.ts$|db\/engines\/)/, 'time comes from a clock'],
   [

@@ -35,8 +35,8 @@ import {
 import type { Writer } from '../../db/writer.ts'
 import { finishOldEndings } from '../../src/endings/finish.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
-import { forEachEngine, postgresEnv, type EngineEnv } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
+import { forEachEngine, postgresEnv, type EngineEnv } from '../helpers/engines.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from '../helpers/records.ts'
 
 interface Opened {

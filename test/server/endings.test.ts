@@ -24,10 +24,10 @@ import { revokeSession } from '../../db/sessions/sessions.ts'
 import { changePassword, deleteUser, disableUser, insertUser, raiseUserEpoch } from '../../db/users/users.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { finishEnding, finishOldEndings } from '../../src/endings/finish.ts'
-import { openRevocationFeed } from '../../src/endings/revocation-feed.ts'
+import { openRevocationFeed } from '../../src/endings/feed.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
-import { forEachEngine, postgresEnv, sharedCluster, type EngineEnv } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
+import { forEachEngine, postgresEnv, sharedCluster, type EngineEnv } from '../helpers/engines.ts'
 import { addSessions, beginSession, madeAt, seed } from '../helpers/records.ts'
 
 const longestTokenSeconds = 86_400

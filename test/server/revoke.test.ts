@@ -3,6 +3,7 @@ import { listSigningKeys, promoteSigningKey } from '../../db/keys/signing-keys.t
 import { revokeKey } from '../../src/keys/ring/emergency.ts'
 import { phaseOf } from '../../src/keys/ring/key-life.ts'
 import { newKey } from '../../src/keys/ring/signing-key.ts'
+import { byCommand } from '../helpers/by-command.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
 import { isOAuthError, startedAt, startServer, type TestClient, type TestServer } from '../helpers/server.ts'
 
@@ -110,7 +111,7 @@ await forEachEngine(
       const [active] = (await listSigningKeys(db)).filter(
         row => row.alg === 'ES256' && phaseOf(row) === 'active',
       )
-      t.ok(await revokeKey({ db, rootKeys, clock: server.ctx.clock, reason: 'leaked' }, active?.kid ?? ''))
+      t.ok(await revokeKey({ by: byCommand(server.ctx), rootKeys, reason: 'leaked' }, active?.kid ?? ''))
     }
     const cases: [title: string, happens: () => unknown, by: TestClient, isEnded: boolean][] = [
       ['a moment ago', () => server.tick(300), web, true],

@@ -15,6 +15,7 @@ import {
   statusListSize,
   type StatusBits,
 } from '../../src/protocol/status-list.ts'
+import { byCommand } from '../helpers/by-command.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { besideEnv, isOAuthError, startServer, type TestServer } from '../helpers/server.ts'
 
@@ -165,8 +166,8 @@ t.test('a list that was signed by a key that is revoked is signed anew, and sess
   t.equal(await statusOf(server, token), 0)
   const before = await server.request({ url: '/status-lists/0' })
   const { kid: leaked = '' } = decodeProtectedHeader(before.body)
-  const { db, rootKeys, clock } = server.ctx
-  t.ok(await revokeKey({ db, rootKeys, clock, reason: 'leaked' }, leaked))
+  const { rootKeys } = server.ctx
+  t.ok(await revokeKey({ by: byCommand(server.ctx), rootKeys, reason: 'leaked' }, leaked))
   await server.follow()
 
   const after = await server.request({ url: '/status-lists/0' })

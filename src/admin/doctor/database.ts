@@ -1,7 +1,7 @@
 import { findCopy } from '../../../db/copy/copy.ts'
 import { readReplication, type Replication } from '../../../db/engines/replication.ts'
 import { tryWriting } from '../../../db/installation/installation.ts'
-import { revivalAdvice } from '../../endings/revived-backup.ts'
+import { revivalAdvice } from '../../endings/restored.ts'
 import type { Installation } from '../../installation/open.ts'
 import { counted, formatTime } from '../../values/formats.ts'
 import type { Finding } from './finding.ts'

@@ -1,17 +1,10 @@
 import { Option, type Command } from '@commander-js/extra-typings'
-import {
-  deleteClient,
-  disableClient,
-  enableClient,
-  findClient,
-  insertClient,
-  listClients,
-} from '../../../db/clients/clients.ts'
+import { enableClient, findClient, insertClient, listClients } from '../../../db/clients/clients.ts'
 import type { Database } from '../../../db/database.ts'
 import type { ClientTable } from '../../../db/schema.ts'
-import type { EpochEnding } from '../../../db/sessions/endings.ts'
 import { audited } from '../../../db/writer.ts'
 import { clientMetadata, judgeNewClient, newClientRow } from '../../clients/registration.ts'
+import { endSessionsOfClient } from '../../endings/end.ts'
 import {
   authMethodOf,
   refreshPolicies,
@@ -19,10 +12,9 @@ import {
   type ClientMetadata,
 } from '../../protocol/client-metadata.ts'
 import { grantTypes } from '../../protocol/grant-types.ts'
-import { logRevocation } from '../../record/log-revocation.ts'
 import { formatTime } from '../../values/formats.ts'
-import { writeEnds } from '../session/revocation.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
+import { showEnding } from '../shell/ending.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
 import { dpopPolicies, grants, origins, refreshTtl, resourceUris, scopes } from '../shell/options.ts'
 import { facts, type Row } from '../shell/output.ts'
@@ -143,17 +135,13 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .argument('<client_id>')
     .action(
       command(terminal, async (run, id) => {
-        const { db } = await run.open()
-        const found = await existingClient(db, id)
-        const disabledAt = run.clock.now()
-        const entry = run.entry('client_disabled', { clientId: id })
-        const ending = await disableClient(audited(db, entry), id, disabledAt)
-        if (!ending) throw noClient(id)
-        tellRevoked(run, id, ending)
-        await writeEnds(run, db, ending)
+        const admin = await run.open()
+        const found = await existingClient(admin.db, id)
+        const ended = await showEnding(run, to => endSessionsOfClient(admin, id, 'client disabled', to))
+        if (!ended) throw noClient(id)
         return {
           text: `Disabled the client ${id}. Its sessions have ended; \`mintmark client enable ${id}\` allows new ones.`,
-          json: describe({ ...found, disabled_at: disabledAt }),
+          json: describe({ ...found, disabled_at: ended.at }),
         }
       }),
     )
@@ -174,13 +162,10 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .argument('<client_id>')
     .action(
       command(terminal, async (run, id) => {
-        const { db } = await run.open()
-        const found = await existingClient(db, id)
-        const entry = run.entry('client_deleted', { clientId: id })
-        const ending = await deleteClient(audited(db, entry), id, run.clock.now())
-        if (!ending) throw noClient(id)
-        tellRevoked(run, id, ending)
-        await writeEnds(run, db, ending)
+        const admin = await run.open()
+        const found = await existingClient(admin.db, id)
+        const ended = await showEnding(run, to => endSessionsOfClient(admin, id, 'client deleted', to))
+        if (!ended) throw noClient(id)
         return {
           text: `Deleted the client ${id}. Its sessions have ended.`,
           json: { ...describe(found), deleted: true },
@@ -286,7 +271,3 @@ function methodName(method: AuthMethod): string {
 
 const idTaken = (id: string) =>
   new CommandError(`there is a client ${id} already: \`mintmark client list\` shows it`)
-
-function tellRevoked({ log }: Run, id: string, { reason, ended_at, epoch }: EpochEnding): void {
-  logRevocation(log, { event: 'client_revoked', client_id: id, epoch }, { reason, at: ended_at })
-}

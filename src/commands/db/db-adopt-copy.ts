@@ -2,12 +2,12 @@ import { listResources } from '../../../db/clients/resources.ts'
 import { countUsersByRootKey } from '../../../db/keys/root-keys.ts'
 import type { InstallationTable } from '../../../db/schema.ts'
 import type { Config } from '../../config/load.ts'
-import { adoptCopy } from '../../keys/ring/emergency.ts'
+import { endAllOfCopy } from '../../endings/end.ts'
 import { algsWanted } from '../../keys/ring/key-policy.ts'
 import { hashSecret, newClientSecret } from '../../protocol/secrets.ts'
 import { counted } from '../../values/formats.ts'
-import { writeEnds } from '../session/revocation.ts'
 import type { Run } from '../shell/command.ts'
+import { showEnding } from '../shell/ending.ts'
 import { CommandError } from '../shell/failures.ts'
 import { facts, table } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
@@ -22,11 +22,12 @@ export function issuersOf({ issuer: to }: Config, { issuer: from }: Installation
 /** Makes a copy of an installation one of its own: a test system with the users and clients of the real one, say. */
 export async function adoptAsCopy(run: Run, yes: true | undefined) {
   // The original's root key need not have come along: nothing but passwords is read by it.
-  const { config, db, rootKeys, record } = await run.open({
+  const admin = await run.open({
     mayCreate: false,
     isAdopted: true,
     isRootKeyLost: true,
   })
+  const { config, db, rootKeys, record } = admin
   const { from, to } = issuersOf(config, record)
   run.note(`For a copy alone, with a database of its own: what belongs to ${from} ends in this database.`)
   await confirm(
@@ -35,24 +36,23 @@ export async function adoptAsCopy(run: Run, yes: true | undefined) {
     { yes },
   )
   const secrets = new Map<string, string>()
-  const adopted = await adoptCopy({
-    db,
+  const copy = {
+    by: admin,
     rootKeys,
     file: config,
-    clock: run.clock,
     reason: 'copied',
     algs: algsWanted(await listResources(db)),
     from,
     to,
-    entry: run.entry,
-    secretHashOf: id => {
+    secretHashOf: (id: string) => {
       const secret = newClientSecret()
       secrets.set(id, secret)
       return hashSecret(secret)
     },
-  })
+  }
+  const adopted = await showEnding(run, options => endAllOfCopy(copy, options))
   if (!adopted) throw new CommandError('another process has changed the issuer meanwhile: look again')
-  const sessions = await writeEnds(run, db, adopted.ending)
+  const sessions = adopted.ended
   const users = [...(await countUsersByRootKey(db))]
   const count = (isWanted: (id: string) => boolean) =>
     users.filter(([id]) => isWanted(id)).reduce((sum, [, number]) => sum + number, 0)

@@ -10,16 +10,16 @@ import { makeFolder } from '../../../db/engines/files.ts'
 import { findInstallation } from '../../../db/installation/installation.ts'
 import { schemaStatus } from '../../../db/installation/migrate.ts'
 import { openDatabase } from '../../../db/open-database.ts'
-import type { RaisedClient } from '../../../db/sessions/endings.ts'
-import { audited } from '../../../db/writer.ts'
 import type { Config } from '../../config/load.ts'
-import type { Replayed } from '../../endings/replay-revocations.ts'
-import { unusedPosition } from '../../endings/revived-backup.ts'
+import type { Replayed } from '../../endings/replay.ts'
+import { unusedPosition } from '../../endings/restored.ts'
 import { openInstallation, type Installation } from '../../installation/open.ts'
 import type { RootKeys } from '../../keys/root/root-key.ts'
-import { logRevocation } from '../../record/log-revocation.ts'
 import { formatTime } from '../../values/formats.ts'
-import { endAllSessions } from '../session/revocation.ts'
+import { endAllSessions } from '../../endings/end.ts'
+import { record } from '../../record/record.ts'
+import { openHeldLog, type LineLog } from '../../record/restore-log.ts'
+import { showEnding } from '../shell/ending.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
 import { openProgress } from '../shell/progress.ts'
@@ -79,7 +79,9 @@ async function restore(run: Run, path: string, options: Options) {
     await copyDatabaseFile(source, copy, progressOf(run)).catch(error => {
       throw isUnsound(error) ? noBackup(source) : error
     })
-    const restored = await prepare(run, { config, file, copy, source }, options)
+    // What is done to the copy is true when it is in the place of the database.
+    const log = openHeldLog(run.log)
+    const restored = await prepare(run, { config, file, copy, source, log }, options)
     const kept = freeName(`${file}.before-restore-${formatTime(run.clock.now()).replace(/\D/g, '')}`)
     const state = replaceDatabase(file, copy, kept, restored.rootKeys.keepDrafts)
     if (state === 'used') throw stillUsed(file)
@@ -93,9 +95,7 @@ async function restore(run: Run, path: string, options: Options) {
       },
       'the database was restored from a backup',
     )
-    const end = { reason: 'restored', at: run.clock.now() }
-    for (const { id: client_id, epoch } of restored.clients)
-      logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, end)
+    log.release()
     return {
       text: describeRestored({ ...restored, source, file, kept: keptAt, isDamaged: state === 'damaged' }),
       json: {
@@ -144,6 +144,7 @@ interface Places {
   readonly file: string
   readonly copy: string
   readonly source: string
+  readonly log: LineLog
 }
 
 export interface Restored {
@@ -153,8 +154,6 @@ export interface Restored {
   readonly replayed: Replayed | undefined
   /** By --end-sessions; null without. */
   readonly sessionsEnded: number | null
-  /** Those whose epoch was raised for that. */
-  readonly clients: readonly RaisedClient[]
   /** May hold a new one that is in no file yet. */
   readonly rootKeys: RootKeys
 }
@@ -162,7 +161,7 @@ export interface Restored {
 /** Makes the copy what will serve. Nothing of the present database has been changed when it throws. */
 async function prepare(
   run: Run,
-  { config, file, copy, source }: Places,
+  { config, file, copy, source, log }: Places,
   options: Options,
 ): Promise<Restored> {
   const installation = await openBackup(
@@ -170,31 +169,32 @@ async function prepare(
     { ...config, databaseUrl: { engine: 'sqlite', file: copy } },
     source,
   )
-  const { db, record } = installation
+  const { db } = installation
   const present = openPresent(file)
   try {
     const now = run.clock.now()
-    const madeAt = record.backed_up_at ?? (await latestMoment(db))
-    if (record.backed_up_at === null) await markAsBackup(db, madeAt)
+    const { backed_up_at } = installation.record
+    const madeAt = backed_up_at ?? (await latestMoment(db))
+    if (backed_up_at === null) await markAsBackup(db, madeAt)
     const known = await presentFacts(run, present, installation, { madeAt, now })
     const isDecided = options.acceptUnrevoked === true || options.endSessions === true
     const revocations = options.revocations && (await readLogs(run, options.revocations, madeAt, isDecided))
     if (!revocations && !isDecided) await ask(run, madeAt, known?.lost)
     const plan = revocations && (await agreedPlan(run, db, revocations, options))
-    const entry = run.entry('database_restored', { detail: { made_at: madeAt, from: source } })
     const nextPosition = known?.nextPosition ?? (await unusedPosition(db))
-    await reviveBackup(audited(db, entry), { madeAt, now, nextPosition, isSeenTo: true })
+    const by = { db, clock: run.clock, log, actor: run.actor }
+    const event = { event: 'database_restored', detail: { made_at: madeAt, from: source } } as const
+    await record(by, event, writer => reviveBackup(writer, { madeAt, now, nextPosition, isSeenTo: true }))
     const { rootKeys } = installation
     const addRootKey = rootKeys.draft
-    const replayed = plan && (await replay(run, { db, rootKeys, file: config, addRootKey }, plan))
+    const replayed = plan && (await replay(run, { by, rootKeys, file: config, addRootKey }, plan))
     const untold = replayed && known && present && (await untoldEndings(run, present, db, { madeAt, now }))
     if (!isDecided) await askAboutUntold(run, madeAt, untold)
-    const ended = options.endSessions ? await endAllSessions(run, db, { reason: 'restored', now }) : null
+    const ended = options.endSessions ? await showEnding(run, to => endAllSessions(by, 'restored', to)) : null
     const remaining = replayed ? untold : known?.lost
     const lost = remaining && ended ? { ...remaining, sessions: 0 } : remaining
     const sessionsEnded = ended && ended.ended
-    const clients = ended?.clients ?? []
-    return { madeAt, lost, replayed, sessionsEnded, clients, rootKeys }
+    return { madeAt, lost, replayed, sessionsEnded, rootKeys }
   } finally {
     await present?.close()
     await db.close()

@@ -1,12 +1,12 @@
 import type { Command } from '@commander-js/extra-typings'
 import { forgetLost, markAsBackup, reviveBackup } from '../../../db/backups/restored.ts'
-import { audited } from '../../../db/writer.ts'
-import { unusedPosition } from '../../endings/revived-backup.ts'
-import type { Installation } from '../../installation/open.ts'
-import { logRevocation } from '../../record/log-revocation.ts'
+import type { Admin } from '../../admin/admin.ts'
+import { endAllSessions } from '../../endings/end.ts'
+import { unusedPosition } from '../../endings/restored.ts'
 import { formatTime } from '../../values/formats.ts'
-import { endAllSessions } from '../session/revocation.ts'
+import { record } from '../../record/record.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
+import { showEnding } from '../shell/ending.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
 import { pastTime } from '../shell/options.ts'
 import { agreedPlan, readLogs, replay, type Agreement } from './restore-logs.ts'
@@ -49,10 +49,10 @@ async function revive(run: Run, options: Options) {
     throw new UsageError('--accept-unrevoked and --end-sessions contradict each other')
   }
   const isDecided = acceptUnrevoked === true || endSessions === true
-  const installation = await run.open()
-  const { db, rootKeys, config, record } = installation
-  const madeAt = options.madeAt ?? record.backed_up_at ?? undefined
-  const since = madeAt ?? record.lost_since ?? undefined
+  const admin = await run.open()
+  const { db, rootKeys, config, installation } = admin
+  const madeAt = options.madeAt ?? installation.backed_up_at ?? undefined
+  const since = madeAt ?? installation.lost_since ?? undefined
   if (!logs && !isDecided) {
     throw new CommandError(
       `what was revoked ${since === undefined ? 'since the backup' : `after ${formatTime(since)}`} lives again. ` +
@@ -62,12 +62,9 @@ async function revive(run: Run, options: Options) {
   }
   const revocations = logs && (await readLogs(run, logs, since, isDecided))
   const plan = revocations && (await agreedPlan(run, db, revocations, options))
-  const replayed = plan && (await replay(run, { db, rootKeys, file: config }, plan))
-  const end = { reason: 'restored', now: run.clock.now() }
-  const ended = endSessions ? await endAllSessions(run, db, end) : null
-  for (const { id: client_id, epoch } of ended?.clients ?? [])
-    logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, { reason: end.reason, at: end.now })
-  await makeFit(run, installation, madeAt)
+  const replayed = plan && (await replay(run, { by: admin, rootKeys, file: config }, plan))
+  const ended = endSessions ? await showEnding(run, to => endAllSessions(admin, 'restored', to)) : null
+  await makeFit(admin, madeAt)
   run.log.warn(
     { event: 'database_revived', made_at: madeAt, ...replayedJson(replayed) },
     'what was lost with a database that had gone back in time was seen to',
@@ -84,14 +81,16 @@ async function revive(run: Run, options: Options) {
 }
 
 /** What has to be done once, after which the database is like any other. */
-async function makeFit(run: Run, { db, record }: Installation, madeAt: number | undefined): Promise<void> {
-  const now = run.clock.now()
-  const trail = audited(db, run.entry('database_restored', { detail: { made_at: madeAt, revived: true } }))
+async function makeFit(admin: Admin, madeAt: number | undefined): Promise<void> {
+  const { db, installation } = admin
+  const now = admin.clock.now()
+  const event = { event: 'database_restored', detail: { made_at: madeAt, revived: true } } as const
   // Whatever was revived after it was made has got its time back.
-  if (madeAt === undefined || (record.revived_at !== null && record.revived_at > madeAt)) {
-    return forgetLost(trail, now)
+  if (madeAt === undefined || (installation.revived_at !== null && installation.revived_at > madeAt)) {
+    return record(admin, event, writer => forgetLost(writer, now))
   }
   await markAsBackup(db, madeAt)
   const nextPosition = await unusedPosition(db)
-  await reviveBackup(trail, { madeAt, now, nextPosition, isSeenTo: true, hasServed: true })
+  const revival = { madeAt, now, nextPosition, isSeenTo: true, hasServed: true }
+  await record(admin, event, writer => reviveBackup(writer, revival))
 }

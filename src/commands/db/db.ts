@@ -1,14 +1,12 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
-import { changeIssuer } from '../../../db/installation/installation.ts'
-import { audited } from '../../../db/writer.ts'
 import { backUp, backupSource, databaseStatus, sizeOf, type DatabaseStatus } from '../../admin/database.ts'
 import { describeDatabaseUrl } from '../../config/database-url.ts'
-import { logRevocation } from '../../record/log-revocation.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { counted, formatBytes, formatTime } from '../../values/formats.ts'
-import { writeEnds } from '../session/revocation.ts'
+import { endAllOfIssuer } from '../../endings/end.ts'
+import { showEnding } from '../shell/ending.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { CommandError, describeError, UsageError } from '../shell/failures.ts'
 import { facts } from '../shell/output.ts'
@@ -165,17 +163,13 @@ function progressOf({ note }: Run, file: string): (copied: { readonly part: numb
 
 /** The same installation under a new name. Whoever had a token of the old one has to sign in again. */
 async function adopt(run: Run, yes: true | undefined) {
-  const { config, db, record } = await run.open({ mayCreate: false, isAdopted: true })
-  const { from, to } = issuersOf(config, record)
+  const admin = await run.open({ mayCreate: false, isAdopted: true })
+  const { from, to } = issuersOf(admin.config, admin.record)
   run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
   await confirm(run, `Give the installation the issuer ${to}? Every user has to sign in again.`, { yes })
-  const entry = run.entry('issuer_changed', { detail: { from, to } })
-  const end = { reason: 'issuer changed', at: run.clock.now() }
-  const changed = await changeIssuer(audited(db, entry), { from, to, now: end.at })
+  const changed = await showEnding(run, options => endAllOfIssuer(admin, { from, to }, options))
   if (!changed) throw new CommandError('another process has changed the issuer meanwhile: look again')
-  for (const { id: client_id, epoch } of changed.clients)
-    logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, end)
-  const sessions = await writeEnds(run, db, changed.ending)
+  const sessions = changed.ended
   return {
     text:
       `The installation is ${to} from now on. Ended ${counted(sessions, 'session')}: refresh and access tokens of ${from} ` +

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { Database } from '../../../db/database.ts'
-import { replayRevocations, type Replayed, type ReplayOptions } from '../../endings/replay-revocations.ts'
-import { planRevocations, sessionsAlone, type RevocationPlan } from '../../endings/revocation-plan.ts'
+import { replayRevocations, type Replayed, type ReplayOptions } from '../../endings/replay.ts'
+import { planRevocations, sessionsAlone, type RevocationPlan } from '../../endings/plan.ts'
 import { readRevocationLog, type LoggedRevocation } from '../../record/restore-log.ts'
 import { counted, formatTime } from '../../values/formats.ts'
 import type { Run } from '../shell/command.ts'
@@ -48,14 +48,10 @@ export async function readLogs(
 }
 
 /** Revokes again what was planned. */
-export async function replay(
-  run: Run,
-  options: Pick<ReplayOptions, 'db' | 'rootKeys' | 'file' | 'addRootKey'>,
-  plan: RevocationPlan,
-): Promise<Replayed> {
+export async function replay(run: Run, options: ReplayOptions, plan: RevocationPlan): Promise<Replayed> {
   const progress = openProgress(run, 'revocation', plan.revocations.length)
   try {
-    return await replayRevocations({ ...options, clock: run.clock, entry: run.entry }, plan, progress.at)
+    return await replayRevocations(options, plan, progress.at)
   } finally {
     progress.end()
   }

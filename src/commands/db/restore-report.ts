@@ -1,6 +1,6 @@
 import type { LostEndings } from '../../../db/backups/lost-endings.ts'
-import type { Replayed } from '../../endings/replay-revocations.ts'
-import type { RevocationPlan } from '../../endings/revocation-plan.ts'
+import type { Replayed } from '../../endings/replay.ts'
+import type { RevocationPlan } from '../../endings/plan.ts'
 import { counted, formatTime } from '../../values/formats.ts'
 import type { Restored } from './db-restore.ts'
 

@@ -1,15 +1,15 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import { listResources } from '../../../db/clients/resources.ts'
 import { countUsersByRootKey } from '../../../db/keys/root-keys.ts'
-import { revokeAll, revokeKey, type KeyRevocation } from '../../keys/ring/emergency.ts'
+import { endAllWithKeys } from '../../endings/end.ts'
+import { revokeKey, type KeyRevocation } from '../../keys/ring/emergency.ts'
 import { phaseOf } from '../../keys/ring/key-life.ts'
 import { followBoundSeconds } from '../../protocol/key-lead.ts'
 import { algsWanted, largestMaxAgeOf } from '../../keys/ring/key-policy.ts'
-import { logRevocation } from '../../record/log-revocation.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { counted, formatTime } from '../../values/formats.ts'
-import { writeEnds } from '../session/revocation.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
+import { showEnding } from '../shell/ending.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
 import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
@@ -51,17 +51,13 @@ interface Order {
 }
 
 async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
-  const { db, rootKeys, ...installation } = await run.open()
-  const rings = await readRings({ db, ...installation }, run.clock.now())
+  const admin = await run.open()
+  const rings = await readRings(admin, run.clock.now())
   const { kid, alg } = onlyKey(rings, prefix)
   await confirm(run, `Revoke the ${alg} key ${kid}?`, { yes })
-  const revoked = await revokeKey({ db, rootKeys, clock: run.clock, reason, entry: run.entry }, kid)
+  const revoked = await revokeKey({ by: admin, rootKeys: admin.rootKeys, reason }, kid)
   if (!revoked) throw new CommandError(`another process has just revoked ${kid}`)
   const { phase, tokens, successor } = revoked
-  run.log.warn(
-    { event: 'key_revoked', kid, alg, state: phase, reason, by: 'command' },
-    'a signing key was revoked',
-  )
 
   const maxAge = largestMaxAgeOf(rings.record, run.clock.now())
   const forgottenAt = run.clock.now() + followBoundSeconds + maxAge
@@ -133,35 +129,13 @@ async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readon
     `Revoke every signing key${keepsRootKey ? '' : ' and the root key'}, and end all sessions? Everybody has to sign in again.`,
     { yes },
   )
-  const { db, rootKeys, config, record } = await run.open({ mayCreate: false, isRootKeyLost: !keepsRootKey })
+  const admin = await run.open({ mayCreate: false, isRootKeyLost: !keepsRootKey })
+  const { db, rootKeys, config, record } = admin
   const algs = algsWanted(await listResources(db))
-  const { entry } = run
-  const done = await revokeAll({
-    db,
-    rootKeys,
-    file: config,
-    clock: run.clock,
-    reason,
-    keepsRootKey,
-    algs,
-    entry,
-  })
-  const at = run.clock.now()
-  run.log.warn(
-    {
-      event: 'all_keys_revoked',
-      kids: done.revoked.map(({ kid }) => kid),
-      reason,
-      at,
-      by: 'command',
-      root_key_from: done.from,
-      root_key_to: done.to,
-    },
-    'all signing keys were revoked, and all sessions ended',
-  )
-  for (const { id: client_id, epoch } of done.clients)
-    logRevocation(run.log, { event: 'client_revoked', client_id, epoch }, { reason, at })
-  const sessions = await writeEnds(run, db, done.ending)
+  const order = { by: admin, rootKeys, file: config, reason, keepsRootKey, algs }
+  const done = await showEnding(run, options => endAllWithKeys(order, options))
+  const { at } = done
+  const sessions = done.ended
 
   const maxAge = largestMaxAgeOf(record, at)
   const failUntil = at + followBoundSeconds + maxAge

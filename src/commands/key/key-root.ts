@@ -45,7 +45,8 @@ export function rootKeyVerbs(key: CommandUnknownOpts, terminal: Terminal): void 
     .addHelpText('after', rotation)
     .action(
       command(terminal, async (run, { yes }) => {
-        const { db, rootKeys, config, record } = await run.open()
+        const admin = await run.open()
+        const { db, rootKeys, config, record } = admin
         const { rootKeyFile } = config
         if (db.engine === 'postgres') {
           const added = await addForEveryServer({ db, file: config }, record.root_key_id)
@@ -54,13 +55,7 @@ export function rootKeyVerbs(key: CommandUnknownOpts, terminal: Terminal): void 
           const question = `Take up the root key ${first}? A server whose file lacks it is not ready from then on.`
           await confirm(run, question, { yes })
         }
-        const { from, to, wasInFile, resealed } = await rotateRootKey({
-          db,
-          rootKeys,
-          file: config,
-          clock: run.clock,
-          entry: run.entry,
-        })
+        const { from, to, wasInFile, resealed } = await rotateRootKey({ by: admin, rootKeys, file: config })
         run.log.info({ event: 'root_key_rotated', from, to, by: 'command' }, 'the root key was rotated')
         const told = {
           file: rootKeyFile,

@@ -73,12 +73,13 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
               'or --all of them',
           )
         }
-        const { config, db } = await run.open()
+        const admin = await run.open()
+        const { config, db } = admin
         const chosen = await choose(db, choice, run.clock.now())
         const count = await countSessions(db, { ...chosen.filter, livingAt: run.clock.now() })
         if (count === 0 && choice.id) throw notLiving(choice.id)
         if (count > 0) await confirm(run, `End ${counted(count, 'session')}${chosen.words}?`, { yes })
-        const ended = await revokeChosen(run, db, chosen, count)
+        const ended = await revokeChosen(run, admin, chosen, count)
         return {
           text: `Ended ${counted(ended, 'session')}${chosen.words}.${ended > 0 ? `\n${noticeOf(config)}` : ''}`,
           json: { sessions_revoked: ended, ...chosen.json },

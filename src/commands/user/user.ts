@@ -1,28 +1,18 @@
 import type { Command } from '@commander-js/extra-typings'
 import type { Database } from '../../../db/database.ts'
 import type { UserTable } from '../../../db/schema.ts'
-import type { EpochEnding } from '../../../db/sessions/endings.ts'
-import {
-  changePassword,
-  changeRoles,
-  deleteUser,
-  disableUser,
-  enableUser,
-  findUser,
-  insertUser,
-  listUsers,
-} from '../../../db/users/users.ts'
+import { changeRoles, enableUser, findUser, insertUser, listUsers } from '../../../db/users/users.ts'
 import { audited } from '../../../db/writer.ts'
+import { endSessionsOfUser } from '../../endings/end.ts'
 import type { RootKeys } from '../../keys/root/root-key.ts'
 import { formatUuid, newUuid } from '../../protocol/secrets.ts'
-import { logRevocation } from '../../record/log-revocation.ts'
 import { openPasswords } from '../../users/passwords.ts'
 import { formatTime } from '../../values/formats.ts'
 import { itemsOf } from '../../values/list.ts'
 import { differencesOf } from '../../admin/differences.ts'
 import { answerUpdate } from '../shell/differences.ts'
-import { writeEnds } from '../session/revocation.ts'
-import { command, verb, type Run, type Terminal } from '../shell/command.ts'
+import { command, verb, type Terminal } from '../shell/command.ts'
+import { showEnding } from '../shell/ending.ts'
 import { CommandError } from '../shell/failures.ts'
 import { optionalList, roles, username } from '../shell/options.ts'
 import { facts, type Row } from '../shell/output.ts'
@@ -103,15 +93,12 @@ export function userCommands(program: Command, terminal: Terminal): void {
     .option('--password-stdin', 'read the password from stdin instead of asking for it')
     .action(
       command(terminal, async (run, name, { passwordStdin }) => {
-        const { db, rootKeys } = await run.open()
-        const found = await existingUser(db, name)
-        const password = await readNewPassword(run, { passwordStdin })
-        const hash = await passwordsOf(rootKeys).hash(password)
-        const entry = run.entry('user_password_changed', { userId: found.id })
-        const ending = await changePassword(audited(db, entry), found.id, hash, run.clock.now())
-        if (!ending) throw noUser(name)
-        tellRevoked(run, found, ending)
-        await writeEnds(run, db, ending)
+        const admin = await run.open()
+        const found = await existingUser(admin.db, name)
+        const typed = await readNewPassword(run, { passwordStdin })
+        const password = await passwordsOf(admin.rootKeys).hash(typed)
+        const end = { reason: 'password changed', password } as const
+        if (!(await showEnding(run, to => endSessionsOfUser(admin, found.id, end, to)))) throw noUser(name)
         return {
           text: `Set the password of ${name}. All sessions before it have ended.`,
           json: describe(found),
@@ -123,17 +110,14 @@ export function userCommands(program: Command, terminal: Terminal): void {
     .argument('<name>', 'the name to log in with', username)
     .action(
       command(terminal, async (run, name) => {
-        const { db } = await run.open()
-        const found = await existingUser(db, name)
-        const disabledAt = run.clock.now()
-        const entry = run.entry('user_disabled', { userId: found.id })
-        const ending = await disableUser(audited(db, entry), found.id, disabledAt)
-        if (!ending) throw noUser(name)
-        tellRevoked(run, found, ending)
-        await writeEnds(run, db, ending)
+        const admin = await run.open()
+        const found = await existingUser(admin.db, name)
+        const end = { reason: 'user disabled' } as const
+        const ended = await showEnding(run, to => endSessionsOfUser(admin, found.id, end, to))
+        if (!ended) throw noUser(name)
         return {
           text: `Disabled the user ${name}. All sessions have ended; \`mintmark user enable ${name}\` allows new ones.`,
-          json: describe({ ...found, disabled_at: disabledAt }),
+          json: describe({ ...found, disabled_at: ended.at }),
         }
       }),
     )
@@ -154,13 +138,10 @@ export function userCommands(program: Command, terminal: Terminal): void {
     .argument('<name>', 'the name to log in with', username)
     .action(
       command(terminal, async (run, name) => {
-        const { db } = await run.open()
-        const found = await existingUser(db, name)
-        const entry = run.entry('user_deleted', { userId: found.id, detail: { username: name } })
-        const ending = await deleteUser(audited(db, entry), found.id, run.clock.now())
-        if (!ending) throw noUser(name)
-        tellRevoked(run, found, ending)
-        await writeEnds(run, db, ending)
+        const admin = await run.open()
+        const found = await existingUser(admin.db, name)
+        const end = { reason: 'user deleted', username: name } as const
+        if (!(await showEnding(run, to => endSessionsOfUser(admin, found.id, end, to)))) throw noUser(name)
         return {
           text: `Deleted the user ${name}. All sessions have ended.`,
           json: { ...describe(found), deleted: true },
@@ -205,10 +186,6 @@ async function existingUser(db: Database, name: string): Promise<UserTable> {
   const found = await findUser(db, name)
   if (!found) throw noUser(name)
   return found
-}
-
-function tellRevoked({ log }: Run, { id }: UserTable, { reason, ended_at, epoch }: EpochEnding): void {
-  logRevocation(log, { event: 'user_revoked', sub: formatUuid(id), epoch }, { reason, at: ended_at })
 }
 
 const nameTaken = (name: string) =>

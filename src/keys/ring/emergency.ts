@@ -1,24 +1,21 @@
-import type { Database } from '../../../db/database.ts'
 import { beginAnew, beginAsCopy, type Beginning, type Begun } from '../../../db/keys/root-keys.ts'
 import { listSigningKeys, revokeSigningKey } from '../../../db/keys/signing-keys.ts'
 import { countPromised } from '../../../db/keys/token-promises.ts'
 import type { SigningKeyTable } from '../../../db/schema.ts'
-import { audited } from '../../../db/writer.ts'
-import type { Clock } from '../../clock.ts'
+import type { Event } from '../../record/events.ts'
+import { record, type Recorder } from '../../record/record.ts'
 import type { RootKeyFile } from '../root/root-key-file.ts'
 import type { RootKeys } from '../root/root-key.ts'
-import { addingRootKey, replacedRootKey, rootKeysOf, type KeyEntry } from '../root/root-rotation.ts'
+import { addingRootKey, replacedRootKey, rootKeysOf } from '../root/root-rotation.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
 import { phaseOf, type KeyPhase } from './key-life.ts'
 import { makeKey, newKey, openKey, rowOf } from './signing-key.ts'
 
 export interface EmergencyOptions {
-  readonly db: Database
+  readonly by: Recorder
   readonly rootKeys: RootKeys
-  readonly clock: Clock
+  /** As it was typed: for the list of keys, the log and the audit trail. */
   readonly reason: string
-  /** What to write into the audit trail. */
-  readonly entry?: KeyEntry
 }
 
 export interface KeyRevocation {
@@ -37,7 +34,8 @@ export interface KeyRevocation {
  * may not know that yet. Undefined when there is no such key, or it was revoked before. Sessions live on.
  */
 export async function revokeKey(options: EmergencyOptions, kid: string): Promise<KeyRevocation | undefined> {
-  const { db, rootKeys, clock, reason, entry } = options
+  const { by, rootKeys, reason } = options
+  const { db, clock } = by
   for (let attempt = 0; attempt < 5; attempt++) {
     const rows = await listSigningKeys(db)
     const row = rows.find(other => other.kid === kid)
@@ -61,10 +59,12 @@ export async function revokeKey(options: EmergencyOptions, kid: string): Promise
       promoted: promoted?.kid,
       published: successor && !promoted ? [successor, ...published] : published,
     }
-    const writer = entry
-      ? audited(db, entry('key_revoked', { detail: { kid, alg: row.alg, state: phase, reason } }))
-      : db
-    if (!(await revokeSigningKey(writer, row, revocation))) continue
+    const event = {
+      event: 'key_revoked',
+      at: revocation.now,
+      detail: { kid, alg: row.alg, state: phase, reason },
+    } as const
+    if (!(await record(by, event, writer => revokeSigningKey(writer, row, revocation)))) continue
     const tokens = (await countPromised(db, clock.now())).get(kid) ?? 0
     return { kid, alg: row.alg, phase, tokens, successor }
   }
@@ -94,13 +94,21 @@ export interface RestartOptions extends EmergencyOptions {
  * passwords cannot be checked without them.
  */
 export async function revokeAll(options: RestartOptions): Promise<Restart> {
-  const { db, reason, entry } = options
+  const { by, reason } = options
   const { revoked, tokens, keysOf, beginning } = await prepareRestart(options)
   const kids = revoked.map(({ kid }) => kid)
-  const writer = entry
-    ? audited(db, result => [entry('all_keys_revoked', { detail: { kids, reason, ...rootKeysOf(result) } })])
-    : db
-  const begun = await addingTo(options, add => beginAnew(writer, beginning(add)))
+  const eventFor = (begun: Begun): Event => ({
+    event: 'all_keys_revoked',
+    ended: { clients: begun.clients, reason, at: begun.ending.ended_at },
+    detail: { kids, reason, ...rootKeysOf(begun) },
+  })
+  const begun = await addingTo(options, add =>
+    record(
+      by,
+      (begun: Begun) => [eventFor(begun)],
+      writer => beginAnew(writer, beginning(add)),
+    ),
+  )
   return { ...begun, revoked, tokens, keys: keysOf() }
 }
 
@@ -117,25 +125,29 @@ export interface CopyOptions extends Omit<RestartOptions, 'keepsRootKey'> {
  * issuer is another than `from` meanwhile.
  */
 export async function adoptCopy(options: CopyOptions): Promise<Begun | false> {
-  const { db, from, to, secretHashOf, entry } = options
+  const { by, from, to, secretHashOf } = options
   const { beginning } = await prepareRestart({ ...options, keepsRootKey: false })
-  const writer = entry
-    ? audited(db, result => [
-        entry('issuer_changed', { detail: { from, to, copied: true, ...rootKeysOf(result) } }),
-      ])
-    : db
-  return addingTo(options, add => beginAsCopy(writer, { ...beginning(add), from, to, secretHashOf }))
+  return addingTo(options, add =>
+    record(
+      by,
+      (begun: Begun) => [
+        { event: 'issuer_changed', detail: { from, to, copied: true, ...rootKeysOf(begun) } },
+      ],
+      writer => beginAsCopy(writer, { ...beginning(add), from, to, secretHashOf }),
+    ),
+  )
 }
 
 function addingTo<T>(
-  { db, file, addRootKey }: Omit<RestartOptions, 'keepsRootKey'>,
+  { by, file, addRootKey }: Omit<RestartOptions, 'keepsRootKey'>,
   change: (add: () => string) => Promise<T>,
 ): Promise<T> {
-  return addRootKey ? change(addRootKey) : addingRootKey({ db, file }, change)
+  return addRootKey ? change(addRootKey) : addingRootKey({ db: by.db, file }, change)
 }
 
 /** What takes long is done before the transaction: to look what there is, and to make keys. */
-async function prepareRestart({ db, rootKeys, clock, reason, file, keepsRootKey, algs }: RestartOptions) {
+async function prepareRestart({ by, rootKeys, reason, file, keepsRootKey, algs }: RestartOptions) {
+  const { db, clock } = by
   const revoked = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
   const promised = await countPromised(db, clock.now())
   const made = await makeFirstKeys(algs)

@@ -9,10 +9,9 @@ import {
   retireSigningKey,
 } from '../../../db/keys/signing-keys.ts'
 import type { InstallationTable, SigningKeyTable } from '../../../db/schema.ts'
-import { audited } from '../../../db/writer.ts'
 import type { Clock } from '../../clock.ts'
 import { unavailable } from '../../errors.ts'
-import { auditEntry } from '../../record/audit-trail.ts'
+import { record, type Recorder } from '../../record/record.ts'
 import { algorithms, defaultAlg } from '../algorithms.ts'
 import { resealKeys } from '../root/root-rotation.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
@@ -172,13 +171,10 @@ async function takeStep(options: KeyRingOptions, step: RingStep): Promise<boolea
       // Made first: from then on nothing takes long.
       const successor = await newKey(step.alg, rootKeys, clock)
       const { alg, from = null, to } = step
-      const entry = auditEntry({
-        at: clock.now(),
-        event: 'key_rotated',
-        actor: 'server',
-        detail: { alg, from, to },
-      })
-      return promoteSigningKey(audited(db, entry), { ...step, successor, now: clock.now() })
+      const by: Recorder = { db, clock, log: options.log, actor: { kind: 'server' } }
+      return record(by, { event: 'key_rotated', detail: { alg, from, to } }, writer =>
+        promoteSigningKey(writer, { ...step, successor, now: clock.now() }),
+      )
     }
     case 'retire':
       return retireSigningKey(db, { ...step, now: clock.now() })

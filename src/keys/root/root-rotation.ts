@@ -7,10 +7,8 @@ import {
   type RootKeyChange,
 } from '../../../db/keys/root-keys.ts'
 import { listSigningKeys, resealSigningKey } from '../../../db/keys/signing-keys.ts'
-import { audited, type NewAuditEntry } from '../../../db/writer.ts'
-import type { Clock } from '../../clock.ts'
 import { ConfigError } from '../../errors.ts'
-import type { AuditEvent, AuditFacts } from '../../record/audit-trail.ts'
+import { record, type Recorder } from '../../record/record.ts'
 import { phaseOf } from '../ring/key-life.ts'
 import { openKey, resealed, type RingKey } from '../ring/signing-key.ts'
 import {
@@ -31,20 +29,19 @@ export interface RootRotation extends RootKeyChange {
 }
 
 export interface RootRotationOptions {
-  readonly db: Database
+  readonly by: Recorder
   readonly rootKeys: RootKeys
   readonly file: RootKeyFile
-  readonly clock: Clock
-  /** What to write into the audit trail. */
-  readonly entry?: KeyEntry
 }
 
-/** Makes an entry of the audit trail. */
-export type KeyEntry = (event: AuditEvent, facts: Pick<AuditFacts, 'detail'>) => NewAuditEntry
+/** A database, and the file that has its root keys. */
+interface FileOfRootKeys {
+  readonly db: Database
+  readonly file: RootKeyFile
+}
 
-/** The ids of a change, as the transaction that made it returns them. */
-export function rootKeysOf(result: unknown): Readonly<Record<string, unknown>> {
-  const { from, to }: { from?: unknown; to?: unknown } = Object(result)
+/** The ids of a change, as events name them. */
+export function rootKeysOf({ from, to }: RootKeyChange) {
   return { root_key_from: from, root_key_to: to }
 }
 
@@ -53,23 +50,20 @@ export function rootKeysOf(result: unknown): Readonly<Record<string, unknown>> {
  * then what was sealed under the one before is sealed under the new one. Interrupted at any point, it goes on when it is
  * run again. The older keys stay in the file, for passwords and refresh tokens.
  */
-export async function rotateRootKey({
-  db,
-  rootKeys,
-  file,
-  clock,
-  entry,
-}: RootRotationOptions): Promise<RootRotation> {
+export async function rotateRootKey({ by, rootKeys, file }: RootRotationOptions): Promise<RootRotation> {
+  const { db, clock } = by
   let wasInFile = false
-  const writer = entry
-    ? audited(db, result => [entry('root_key_rotated', { detail: rootKeysOf(result) })])
-    : db
   const changed = await addingRootKey({ db, file }, add =>
-    changeRootKey(writer, clock.now(), (currentId, past) => {
-      const found = newKeyInFile(file, currentId, past)
-      wasInFile = found !== undefined
-      return found ?? add()
-    }),
+    record(
+      by,
+      (change: RootKeyChange) => [{ event: 'root_key_rotated', detail: rootKeysOf(change) }],
+      writer =>
+        changeRootKey(writer, clock.now(), (currentId, past) => {
+          const found = newKeyInFile(file, currentId, past)
+          wasInFile = found !== undefined
+          return found ?? add()
+        }),
+    ),
   )
   rootKeys.follow(changed.to)
   const opened: RingKey[] = []
@@ -95,7 +89,7 @@ export function replacedRootKey(file: RootKeyFile, add: () => string): ChooseRoo
  * id. Where the change is not made, it is taken out again.
  */
 export async function addingRootKey<T>(
-  { db, file }: Pick<RootRotationOptions, 'db' | 'file'>,
+  { db, file }: FileOfRootKeys,
   change: (add: () => string) => Promise<T>,
 ): Promise<T> {
   const made = newRootKey()
@@ -120,7 +114,7 @@ export async function addingRootKey<T>(
  * Returns its id; undefined when there is one on the first line already, which the second step takes up.
  */
 export async function addForEveryServer(
-  { db, file }: Pick<RootRotationOptions, 'db' | 'file'>,
+  { db, file }: FileOfRootKeys,
   currentId: string,
 ): Promise<string | undefined> {
   const past = (await listRootKeys(db)).filter(row => row.current_until !== null)
@@ -144,7 +138,7 @@ function newKeyInFile(file: RootKeyFile, currentId: string, past: ReadonlySet<st
 
 /** Seals under the current root key what is sealed under another one; the kids of those that it was done for. */
 export async function resealKeys(
-  { db, rootKeys }: Pick<RootRotationOptions, 'db' | 'rootKeys'>,
+  { db, rootKeys }: { readonly db: Database; readonly rootKeys: RootKeys },
   keys: Iterable<RingKey>,
 ): Promise<readonly string[]> {
   const done: string[] = []

@@ -1,6 +1,7 @@
 import { findClient } from '../../db/clients/clients.ts'
 import type { Database } from '../../db/database.ts'
 import { listSigningKeys } from '../../db/keys/signing-keys.ts'
+import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import { findUserById } from '../../db/users/users.ts'
 import type { LoggedRevocation } from '../record/restore-log.ts'
 
@@ -87,10 +88,24 @@ export async function planRevocations(
   }
 }
 
-/** Whether a user or client was disabled by it, or deleted: to delete them again is for somebody who knows. */
+const disabling: ReadonlySet<string> = new Set<EndReason>([
+  'user disabled',
+  'user deleted',
+  'client disabled',
+  'client deleted',
+])
+
+/** Whether a user or client was disabled by it, or deleted: an administrator has to delete them again. */
 export function disables({ reason }: LoggedRevocation): boolean {
-  return /^(user|client) (disabled|deleted)$/.test(reason)
+  return disabling.has(reason)
 }
+
+/** Whether the password was another one before. */
+export function changesPassword({ reason }: LoggedRevocation): boolean {
+  return reason === ('password changed' satisfies EndReason)
+}
+
+const withoutMore: EndReason = 'ended again'
 
 /** The same plan without what is more than the end of sessions. */
 export function sessionsAlone(plan: RevocationPlan): RevocationPlan {
@@ -98,7 +113,7 @@ export function sessionsAlone(plan: RevocationPlan): RevocationPlan {
     ...plan,
     revocations: plan.revocations
       .filter(({ event }) => event !== 'key_revoked' && event !== 'all_keys_revoked')
-      .map(revocation => (disables(revocation) ? { ...revocation, reason: 'ended again' } : revocation)),
+      .map(revocation => (disables(revocation) ? { ...revocation, reason: withoutMore } : revocation)),
     usersDisabled: [],
     clientsDisabled: [],
     keys: [],

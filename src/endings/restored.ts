@@ -1,11 +1,10 @@
 import { noteLost, readNextPosition, reviveBackup } from '../../db/backups/restored.ts'
 import type { Database } from '../../db/database.ts'
 import type { InstallationTable } from '../../db/schema.ts'
-import { audited } from '../../db/writer.ts'
 import type { Context } from '../context.ts'
 import { statusListSize } from '../protocol/status-list.ts'
-import { auditEntry } from '../record/audit-trail.ts'
 import type { Log } from '../record/log.ts'
+import { record } from '../record/record.ts'
 import { formatDuration } from '../values/duration.ts'
 
 /** What to do about revocations that were lost. */
@@ -22,14 +21,13 @@ export async function reviveByHand(
     return
   }
   const nextPosition = await unusedPosition(db)
-  const entry = auditEntry({
-    at: clock.now(),
-    event: 'database_restored',
-    actor: 'server',
-    detail: { made_at: backed_up_at },
-  })
   const revival = { madeAt: backed_up_at, now: clock.now(), nextPosition, isSeenTo: false }
-  if (!(await reviveBackup(audited(db, entry), revival))) return
+  const isRevived = await record(
+    { db, clock, log, actor: { kind: 'server' } },
+    { event: 'database_restored', detail: { made_at: backed_up_at } },
+    writer => reviveBackup(writer, revival),
+  )
+  if (!isRevived) return
   log.warn(
     { event: 'database_restored', made_at: backed_up_at },
     `this database is a backup, made ${formatDuration(Math.max(0, clock.now() - backed_up_at))} ago: sessions go on, and what was ` +

@@ -4,19 +4,18 @@ import { listSigningKeys } from '../../db/keys/signing-keys.ts'
 import type { Ending } from '../../db/sessions/endings.ts'
 import { revokeSessions } from '../../db/sessions/pages.ts'
 import { findUserById, raiseUserEpochTo } from '../../db/users/users.ts'
-import { audited, type NewAuditEntry } from '../../db/writer.ts'
 import { revokeAll, revokeKey, type EmergencyOptions } from '../keys/ring/emergency.ts'
 import { algsWanted } from '../keys/ring/key-policy.ts'
 import type { RootKeyFile } from '../keys/root/root-key-file.ts'
-import type { AuditEvent, AuditFacts } from '../record/audit-trail.ts'
-import type { LoggedRevocation } from '../record/restore-log.ts'
+import { record, type Recorder } from '../record/record.ts'
+import { silentLog, type LoggedRevocation } from '../record/restore-log.ts'
 import { finishEnding } from './finish.ts'
-import { disables, type RevocationPlan } from './revocation-plan.ts'
+import { changesPassword, disables, type RevocationPlan } from './plan.ts'
 
 export interface Replayed {
   /** How many sessions have ended once more. */
   sessions: number
-  /** Names and ids that are disabled now. Those that had been deleted are too: to delete them again is for somebody who knows. */
+  /** Names and ids that are disabled now, also of those that had been deleted: an administrator has to delete them again. */
   readonly usersDisabled: Set<string>
   readonly clientsDisabled: Set<string>
   /** Names whose password was changed since: the one before is good again. */
@@ -24,20 +23,17 @@ export interface Replayed {
   readonly keys: Set<string>
 }
 
-/** The restored database, the file of its root keys, and who tells the audit trail of what is done. */
-export interface ReplayOptions extends Omit<EmergencyOptions, 'reason'> {
+/** Who does it in the restored database, and the file of its root keys. */
+export interface ReplayOptions extends Omit<EmergencyOptions, 'by' | 'reason'> {
+  readonly by: Recorder
   readonly file: RootKeyFile
   /** Makes a new root key where one is needed, and returns its id; without it, one is put into the file. */
   readonly addRootKey?: () => string
-  readonly entry: (
-    event: AuditEvent,
-    facts: Pick<AuditFacts, 'userId' | 'clientId' | 'sessionId' | 'detail'>,
-  ) => NewAuditEntry
 }
 
 /**
- * Does to a database that has gone back in time what was revoked after that, as planned. It may be done any number of times, also with
- * what the database knows already: that changes nothing.
+ * Does to a database that has gone back in time what was revoked after that, as planned. It may be done any number of times,
+ * also with what the database knows already: that changes nothing. The log is told nothing: it has told all of it.
  */
 export async function replayRevocations(
   options: ReplayOptions,
@@ -52,8 +48,9 @@ export async function replayRevocations(
     keys: new Set(),
   }
   let done = 0
+  const quiet = { ...options, by: { ...options.by, log: silentLog } }
   for (const revocation of revocations) {
-    await replay(options, revocation, replayed)
+    await replay(quiet, revocation, replayed)
     onProgress(++done)
   }
   return replayed
@@ -64,37 +61,44 @@ async function replay(
   revocation: LoggedRevocation,
   replayed: Replayed,
 ): Promise<void> {
-  const { db, clock, entry } = options
+  const { by } = options
   const { at, reason } = revocation
   const end = { now: at, reason }
-  const detail = { reason, at, replayed: true }
+  const detail = { reason, at, replayed: true } as const
   const finish = async (ending: Ending) => {
-    replayed.sessions += (await finishEnding(db, ending, { clock: { ...clock, now: () => at } })).ended
+    replayed.sessions += (await finishEnding(by.db, ending, { clock: by.clock })).ended
   }
   switch (revocation.event) {
     case 'session_revoked':
     case 'sessions_revoked': {
       const sids = 'sid' in revocation ? [revocation.sid] : revocation.sids
-      replayed.sessions += (await revokeSessions(audited(db, entriesOf), sids, end)).length
+      const ended = await record(
+        by,
+        (ended: readonly Buffer[]) =>
+          ended.map(sessionId => ({ event: 'session_revoked' as const, sessionId, detail })),
+        db => revokeSessions(db, sids, end),
+      )
+      replayed.sessions += ended.length
       return
     }
     case 'user_revoked': {
       const { sub, epoch } = revocation
       const isDisabled = disables(revocation)
-      const trail = audited(db, entry('user_revoked', { userId: sub, detail }))
-      const ending = await raiseUserEpochTo(trail, sub, { epoch, isDisabled }, end)
+      const event = { event: 'user_revoked', userId: sub, detail } as const
+      const ending = await record(by, event, db => raiseUserEpochTo(db, sub, { epoch, isDisabled }, end))
       if (!ending) return
       await finish(ending)
-      const user = await findUserById(db, sub)
+      const user = await findUserById(by.db, sub)
       if (user && isDisabled) replayed.usersDisabled.add(user.username)
-      if (user && reason === 'password changed') replayed.oldPasswords.add(user.username)
+      if (user && changesPassword(revocation)) replayed.oldPasswords.add(user.username)
       return
     }
     case 'client_revoked': {
       const { clientId, epoch } = revocation
       const isDisabled = disables(revocation)
-      const trail = audited(db, entry('client_revoked', { clientId, detail }))
-      const ending = await raiseClientEpochTo(trail, clientId, { epoch, isDisabled }, end)
+      const ending = await record(by, { event: 'client_revoked', clientId, detail }, db =>
+        raiseClientEpochTo(db, clientId, { epoch, isDisabled }, end),
+      )
       if (!ending) return
       await finish(ending)
       if (isDisabled) replayed.clientsDisabled.add(clientId)
@@ -106,10 +110,6 @@ async function replay(
     case 'all_keys_revoked':
       return replayRestart(options, revocation, replayed, finish)
   }
-
-  function entriesOf(revoked: unknown): readonly NewAuditEntry[] {
-    return (revoked as readonly Buffer[]).map(sessionId => entry('session_revoked', { sessionId, detail }))
-  }
 }
 
 /** Everything began anew after the backup was made: it does so again, unless the backup is of after that. */
@@ -119,7 +119,7 @@ async function replayRestart(
   replayed: Replayed,
   finish: (ending: Ending) => Promise<void>,
 ): Promise<void> {
-  const { db } = options
+  const { db } = options.by
   const living = (await listSigningKeys(db)).filter(key => key.revoked_at === null)
   if (!living.some(key => kids.includes(key.kid))) return
   const algs = algsWanted(await listResources(db))

@@ -1,0 +1,46 @@
+import type { EndOptions } from '../../endings/end.ts'
+import type { FinishedWork } from '../../endings/finish.ts'
+import type { Run } from './command.ts'
+import { CommandError } from './failures.ts'
+import { openProgress } from './progress.ts'
+
+/**
+ * Ends sessions, and shows how far the work has come. A signal ends it after the step that is under way: all of the sessions
+ * have ended then, and a server tells the status lists of the rest.
+ */
+export async function showEnding<T extends FinishedWork | undefined>(
+  run: Run,
+  work: (options: EndOptions) => Promise<T>,
+  total?: number,
+): Promise<T> {
+  const done = await showWork(run, total, work)
+  if (done === undefined || done.isDone) return done
+  throw new CommandError(
+    `stopped: all of them have ended, but the status lists tell of ${done.ended.toLocaleString('en-US')} so far; ` +
+      'a server that runs tells of the rest by itself, or run it again',
+  )
+}
+
+/** What a long work is told: when to stop, how to say how far it has come, and what to do before the log has a line. */
+export interface WorkOptions {
+  readonly signal: AbortSignal
+  readonly onProgress: (ended: number) => void
+  readonly beforeLines: () => void
+}
+
+/** Shows how far the work has come. A signal ends it after the step that is under way. */
+export async function showWork<T>(
+  run: Run,
+  total: number | undefined,
+  work: (options: WorkOptions) => Promise<T>,
+): Promise<T> {
+  const progress = openProgress(run, 'session', total)
+  const stopping = new AbortController()
+  const giveBack = run.onSignal(() => stopping.abort())
+  try {
+    return await work({ signal: stopping.signal, onProgress: progress.at, beforeLines: progress.end })
+  } finally {
+    giveBack()
+    progress.end()
+  }
+}

@@ -1,0 +1,207 @@
+import { deleteClient, disableClient, raiseClientEpochs } from '../../db/clients/clients.ts'
+import { changeIssuer } from '../../db/installation/installation.ts'
+import type { Begun } from '../../db/keys/root-keys.ts'
+import type { SessionTable, UserTable } from '../../db/schema.ts'
+import type { EndReason } from '../../db/sessions/end-reasons.ts'
+import type { Ending, EpochEnding, EveryEnding } from '../../db/sessions/endings.ts'
+import { revokeSession } from '../../db/sessions/sessions.ts'
+import { changePassword, deleteUser, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
+import type { Writer } from '../../db/writer.ts'
+import {
+  adoptCopy,
+  revokeAll,
+  type CopyOptions,
+  type Restart,
+  type RestartOptions,
+} from '../keys/ring/emergency.ts'
+import type { Event, TokenType } from '../record/events.ts'
+import { record, type Recorder } from '../record/record.ts'
+import { finishEnding, type FinishedWork, type FinishOptions } from './finish.ts'
+
+/*
+ * The one way to end sessions. All functions record what they do, and it is durable when they return: nothing can be done
+ * with the sessions any more. Where there may be many, an epoch ends them at once, and then each gets its end in its row,
+ * from which those learn of it who follow the status lists.
+ */
+
+/** How each session gets its end, where an epoch has ended many. */
+export type EndOptions = Omit<FinishOptions, 'clock'>
+
+export interface EndedSessions extends FinishedWork {
+  /** When they have ended, in seconds since the epoch. */
+  readonly at: number
+}
+
+/** Ends one session for a client that has shown one of its tokens; false when it has ended before. */
+export async function endSession(
+  by: Recorder,
+  { id: sessionId, user_id: userId, client_id: clientId }: Pick<SessionTable, 'id' | 'user_id' | 'client_id'>,
+  { reason, tokenType }: { readonly reason: 'client' | 'admin'; readonly tokenType: TokenType },
+): Promise<boolean> {
+  const at = by.clock.now()
+  const ofSession = { userId, clientId, sessionId }
+  return record(by, { event: 'session_revoked', ...ofSession, at, detail: { reason }, tokenType }, db =>
+    revokeSession(db, sessionId, at, reason),
+  )
+}
+
+/** Ends a session whose token two have held; false when it has ended before. */
+export async function endStolenSession(
+  by: Recorder,
+  theft: Omit<Event<'session_theft'>, 'event' | 'at'>,
+): Promise<boolean> {
+  const at = by.clock.now()
+  return record(by, { event: 'session_theft', at, ...theft }, db =>
+    revokeSession(db, theft.sessionId, at, 'theft'),
+  )
+}
+
+/** Why all sessions of a user end, and what else changes in the same transaction. */
+export type UserEnd =
+  | { readonly reason: 'admin' | 'command' | 'user disabled' }
+  | {
+      readonly reason: 'password changed'
+      readonly password: Pick<UserTable, 'password_hash' | 'root_key_id'>
+    }
+  | { readonly reason: 'user deleted'; readonly username: string }
+
+/** Ends all sessions of a user, also those of log-ins under way; undefined when there is no such user. */
+export async function endSessionsOfUser(
+  by: Recorder,
+  userId: Buffer,
+  end: UserEnd,
+  options?: EndOptions,
+): Promise<EndedSessions | undefined> {
+  const now = by.clock.now()
+  const ending = await record(
+    by,
+    (ending: EpochEnding) => [eventOfUser(userId, end, ending)],
+    db => endUser(db, userId, end, now),
+  )
+  return ending && finish(by, ending, options)
+}
+
+function endUser(db: Writer, userId: Buffer, end: UserEnd, now: number): Promise<EpochEnding | undefined> {
+  switch (end.reason) {
+    case 'password changed':
+      return changePassword(db, userId, end.password, now)
+    case 'user disabled':
+      return disableUser(db, userId, now)
+    case 'user deleted':
+      return deleteUser(db, userId, now)
+    default:
+      return raiseUserEpoch(db, userId, { reason: end.reason, now })
+  }
+}
+
+function eventOfUser(userId: Buffer, end: UserEnd, { epoch, ended_at: at }: EpochEnding): Event {
+  const { reason } = end
+  const facts = { userId, ended: { epoch, reason, at } }
+  switch (reason) {
+    case 'password changed':
+      return { event: 'user_password_changed', ...facts }
+    case 'user disabled':
+      return { event: 'user_disabled', ...facts }
+    case 'user deleted':
+      return { event: 'user_deleted', ...facts, detail: { username: end.username } }
+    case 'admin':
+      return { event: 'user_revoked', ...facts, detail: { reason } }
+    case 'command':
+      return { event: 'user_revoked', ...facts }
+  }
+}
+
+/** Why all sessions of a client end, and what else changes in the same transaction. */
+export type ClientEnd = 'command' | 'client disabled' | 'client deleted'
+
+/** Ends all sessions of a client, also those of log-ins under way; undefined when there is no such client. */
+export async function endSessionsOfClient(
+  by: Recorder,
+  clientId: string,
+  reason: ClientEnd,
+  options?: EndOptions,
+): Promise<EndedSessions | undefined> {
+  const now = by.clock.now()
+  if (reason === 'command') return endByClients(by, clientId, { reason, now }, options)
+  const event = reason === 'client disabled' ? 'client_disabled' : 'client_deleted'
+  const end = reason === 'client disabled' ? disableClient : deleteClient
+  const ending = await record(
+    by,
+    ({ epoch, ended_at: at }: EpochEnding) => [{ event, clientId, ended: { epoch, reason, at } }],
+    db => end(db, clientId, now),
+  )
+  return ending && finish(by, ending, options)
+}
+
+/** Ends every session that there is. */
+export async function endAllSessions(
+  by: Recorder,
+  reason: 'command' | 'restored',
+  options?: EndOptions,
+): Promise<EndedSessions> {
+  return endByClients(by, null, { reason, now: by.clock.now() }, options)
+}
+
+/** Raises the epoch of one client, or with null of every client. */
+async function endByClients(
+  by: Recorder,
+  clientId: string | null,
+  { reason, now }: { readonly reason: EndReason; readonly now: number },
+  options?: EndOptions,
+): Promise<EndedSessions> {
+  const detail = { all: clientId === null, ...(reason !== 'command' && { reason }) }
+  const { ending } = await record(
+    by,
+    ({ clients }: EveryEnding) => [
+      { event: 'client_revoked', clientId, ended: { clients, reason, at: now }, detail },
+    ],
+    db => raiseClientEpochs(db, clientId ?? undefined, { reason, now }),
+  )
+  return finish(by, ending, options)
+}
+
+/** Gives the installation a new issuer, and ends every session; undefined when its issuer is another than `from` meanwhile. */
+export async function endAllOfIssuer(
+  by: Recorder,
+  { from, to }: { readonly from: string; readonly to: string },
+  options?: EndOptions,
+): Promise<EndedSessions | undefined> {
+  const now = by.clock.now()
+  const ended = { reason: 'issuer changed', at: now } as const
+  const changed = await record(
+    by,
+    ({ clients }: EveryEnding) => [
+      { event: 'issuer_changed', ended: { clients, ...ended }, detail: { from, to } },
+    ],
+    db => changeIssuer(db, { from, to, now }),
+  )
+  return changed && finish(by, changed.ending, options)
+}
+
+/** Revokes every signing key, and ends every session. */
+export async function endAllWithKeys(
+  options: RestartOptions,
+  endOptions?: EndOptions,
+): Promise<Restart & EndedSessions> {
+  const restart = await revokeAll(options)
+  return { ...restart, ...(await finish(options.by, restart.ending, endOptions)) }
+}
+
+/** Makes a copy an installation of its own, and ends every session in it; undefined when its issuer is another than `from`. */
+export async function endAllOfCopy(
+  options: CopyOptions,
+  endOptions?: EndOptions,
+): Promise<(Begun & EndedSessions) | undefined> {
+  const begun = await adoptCopy(options)
+  if (!begun) return undefined
+  return { ...begun, ...(await finish(options.by, begun.ending, endOptions)) }
+}
+
+/** Writes the end of each session that an epoch has ended. */
+async function finish(
+  { db, clock }: Recorder,
+  ending: Ending,
+  options: EndOptions = {},
+): Promise<EndedSessions> {
+  return { at: ending.ended_at, ...(await finishEnding(db, ending, { clock, ...options })) }
+}
