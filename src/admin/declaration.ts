@@ -1,3 +1,4 @@
+import { Refusal } from '../errors.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
 import { refreshPolicies, type ClientMetadata, type RefreshPolicy } from '../protocol/client-metadata.ts'
 import { isOrigin } from '../protocol/origin.ts'
@@ -13,8 +14,19 @@ export interface Declaration {
   readonly clients: readonly ClientMetadata[]
 }
 
-/** Reads what a YAML or JSON file holds. `problems` has everything that is wrong; while there is any, the rest is not to be used. */
-export function readDeclaration(value: unknown): {
+/** Reads a YAML or JSON text, which refusals call `name`. Refuses one that is not valid, with all reasons. */
+export async function parseDeclaration(name: string, text: string): Promise<Declaration> {
+  const { parseDocument } = await import('yaml')
+  const document = parseDocument(text, { prettyErrors: true })
+  const mistakes = [...document.errors, ...document.warnings].map(({ message }) => message.trim())
+  if (mistakes.length > 0) throw new Refusal('invalid', [`${name} cannot be read:`, ...mistakes].join('\n- '))
+  const { declaration, problems } = readDeclaration(document.toJS())
+  if (problems.length > 0) throw new Refusal('invalid', [`${name} is not valid:`, ...problems].join('\n- '))
+  return declaration
+}
+
+/** Reads a parsed text. `problems` has everything that is wrong; while there is any, the rest is not to be used. */
+function readDeclaration(value: unknown): {
   readonly declaration: Declaration
   readonly problems: readonly string[]
 } {

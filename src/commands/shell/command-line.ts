@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
 import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings'
-import { applyCommand } from '../apply/apply.ts'
+import { applyCommand } from '../apply.ts'
 import { auditCommands } from '../audit.ts'
 import { clientCommands } from '../client/client.ts'
 import { dbCommands } from '../db/db.ts'

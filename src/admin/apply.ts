@@ -1,0 +1,168 @@
+import { listClients } from '../../db/clients/clients.ts'
+import { applyChanges } from '../../db/clients/declaration.ts'
+import { listResources } from '../../db/clients/resources.ts'
+import { clientMetadata, clientSettings, judgeRegistration, newClientRow } from '../clients/registration.ts'
+import { Refusal } from '../errors.ts'
+import { authMethodOf, type ClientMetadata } from '../protocol/client-metadata.ts'
+import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
+import type { Changes, Event } from '../record/events.ts'
+import { record } from '../record/record.ts'
+import type { Admin } from './admin.ts'
+import type { Declaration } from './declaration.ts'
+import { differencesOf } from './differences.ts'
+import { newResourceRow, resourceMetadata, resourceSettings, type ResourceMetadata } from './resources.ts'
+import { newRingWarning, pendingAlgs, type AlgChange } from './rings.ts'
+
+/** One thing that is declared, and what has to be done for it. */
+export interface Step<Declared = unknown> {
+  readonly kind: 'resource' | 'client'
+  /** The URI of a resource, the id of a client. */
+  readonly name: string
+  readonly declared: Declared
+  readonly action: 'create' | 'change' | 'none'
+  readonly differences: Changes
+  /** Sentences about what to know of it. */
+  readonly warnings: readonly string[]
+}
+
+/** In the order of the declaration. */
+export interface Plan {
+  readonly resources: readonly Step<ResourceMetadata>[]
+  readonly clients: readonly Step<ClientMetadata>[]
+}
+
+/** All steps of a plan. */
+export function stepsOf({ resources, clients }: Plan): readonly Step[] {
+  return [...resources, ...clients]
+}
+
+/** The steps of a plan that change something. */
+export function dueSteps(plan: Plan): readonly Step[] {
+  return stepsOf(plan).filter(({ action }) => action !== 'none')
+}
+
+/** The document of a step. */
+export function describeStep({ action, kind, name, differences }: Step) {
+  return { action, kind, name, differences }
+}
+
+/** Plans what has to be done so that all is as declared. Refuses what cannot be, with all reasons. */
+export async function planDeclaration(admin: Admin, declaration: Declaration): Promise<Plan> {
+  const { resources, clients } = declaration
+  const { db, config } = admin
+  const resourceRows = await listResources(db)
+  const foundResources = new Map(resourceRows.map(row => [row.uri, resourceMetadata(row)]))
+  const declaredAlgs = [...new Set(resources.map(({ alg }) => alg))]
+  const aboutAlg = new Map(declaredAlgs.map(alg => [alg, newRingWarning(alg, resourceRows)]))
+  const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
+  const scopes = new Map([...foundResources.values(), ...resources].map(({ uri, scope }) => [uri, scope]))
+
+  const refusals: string[] = []
+  const plan = {
+    resources: resources.map(declared => {
+      const { uri } = declared
+      if (uri === config.issuer)
+        refusals.push(`${uri}: it is the issuer, the audience of tokens for no particular resource`)
+      return {
+        kind: 'resource' as const,
+        name: uri,
+        ...compare(declared, foundResources.get(uri)),
+        warnings: [aboutAlg.get(declared.alg)].filter(words => words !== undefined),
+      }
+    }),
+    clients: clients.map(declared => {
+      const { client_id: id } = declared
+      const found = foundClients.get(id)
+      const verdict = judgeRegistration(declared, uri => scopes.get(uri))
+      refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))
+      if (found) refusals.push(...judgeChange(found, declared))
+      return { kind: 'client' as const, name: id, ...compare(declared, found), warnings: verdict.warnings }
+    }),
+  }
+  if (refusals.length > 0) {
+    throw new Refusal('invalid', ['what is declared cannot be:', ...refusals].join('\n- '))
+  }
+  return plan
+}
+
+/** Why a client that is there cannot become what is declared: how it authenticates does not change in one step. */
+function judgeChange(found: ClientMetadata, declared: ClientMetadata): readonly string[] {
+  const id = declared.client_id
+  if (found.public !== declared.public) {
+    return [`${id}: a client stays public or confidential: delete it first, or declare another`]
+  }
+  if (authMethodOf(found) === authMethodOf(declared)) return []
+  return [
+    `${id}: it would authenticate with ${authMethodOf(declared)} instead of ${authMethodOf(found)}: ` +
+      '`mintmark client set-keys` and `rotate-secret` let the old one work for a while',
+  ]
+}
+
+function compare<Declared extends object>(declared: Declared, found: Declared | undefined) {
+  const differences = differencesOf(found, declared)
+  const isChanged = Object.keys(differences).length > 0
+  return { declared, differences, action: !found ? 'create' : isChanged ? 'change' : 'none' } as const
+}
+
+export interface Applied {
+  /** The secrets of the new clients that have one, by their ids. They are shown nowhere else. */
+  readonly secrets: ReadonlyMap<string, string>
+  /** When the algorithms of the plan's resources begin to sign, by their URIs; without those that do already. */
+  readonly algChanges: ReadonlyMap<string, AlgChange>
+}
+
+/**
+ * Makes all changes of a plan in one transaction. Refuses, and has changed nothing, when one has lost its ground since the
+ * plan was made. `onProgress` is told how many are made.
+ */
+export async function applyPlan(
+  admin: Admin,
+  plan: Plan,
+  onProgress: (made: number) => void = () => {},
+): Promise<Applied> {
+  const now = admin.clock.now()
+  const resources = Object.groupBy(plan.resources, ({ action }) => action)
+  const clients = Object.groupBy(plan.clients, ({ action }) => action)
+  const { create: newClients = [], change: changedClients = [] } = clients
+  const { create: newResources = [], change: changedResources = [] } = resources
+  const secrets = new Map(
+    newClients
+      .filter(({ declared }) => authMethodOf(declared) === 'client_secret')
+      .map(({ name }) => [name, newClientSecret()]),
+  )
+  const secretHashOf = (id: string) => {
+    const secret = secrets.get(id)
+    return secret === undefined ? null : hashSecret(secret)
+  }
+  const changes = {
+    newResources: newResources.map(({ declared }) => newResourceRow(declared, now)),
+    newClients: newClients.map(({ name, declared }) =>
+      newClientRow(declared, { secretHash: secretHashOf(name), now }),
+    ),
+    resources: new Map(changedResources.map(({ name, declared }) => [name, resourceSettings(declared)])),
+    clients: new Map(changedClients.map(({ name, declared }) => [name, clientSettings(declared)])),
+  }
+  const events = () => dueSteps(plan).map(eventOf)
+  if (!(await record(admin, events, db => applyChanges(db, changes, onProgress)))) {
+    throw new Refusal(
+      'conflict',
+      'somebody else has changed the same things meanwhile',
+      'nothing was changed, run it again',
+    )
+  }
+  const pending = await pendingAlgs(admin)
+  const algChanges = new Map<string, AlgChange>()
+  for (const { name, action } of plan.resources) {
+    const change = action === 'none' ? undefined : pending.get(name)
+    if (change) algChanges.set(name, change)
+  }
+  return { secrets, algChanges }
+}
+
+function eventOf({ kind, name, action, differences }: Step): Event {
+  const isNew = action === 'create'
+  if (kind === 'client') {
+    return { event: isNew ? 'client_created' : 'client_changed', clientId: name, detail: differences }
+  }
+  return { event: isNew ? 'resource_created' : 'resource_changed', detail: { uri: name, ...differences } }
+}

@@ -1,0 +1,112 @@
+import type { Command } from '@commander-js/extra-typings'
+import type { Admin } from '../admin/admin.ts'
+import {
+  applyPlan,
+  type Applied,
+  describeStep,
+  dueSteps,
+  planDeclaration,
+  stepsOf,
+  type Plan,
+  type Step,
+} from '../admin/apply.ts'
+import { parseDeclaration } from '../admin/declaration.ts'
+import type { Changes } from '../record/events.ts'
+import { counted } from '../values/formats.ts'
+import { drawAlgChange } from './resource/alg-change.ts'
+import { command, verb, type Run, type Terminal } from './shell/command.ts'
+import { drawDifferences, formatSetting } from './shell/differences.ts'
+import { readInput } from './shell/input.ts'
+import { facts } from './shell/output.ts'
+import { openProgress } from './shell/progress.ts'
+import { confirm } from './shell/prompt.ts'
+
+const example = `
+The file:
+  resources:
+    - uri: https://api.example
+      scope: [read, write]
+      alg: ES256               # optional, as are all below but client_id
+      access_token_ttl: 5m
+      status: true             # whether its tokens say where their status is listed
+  clients:
+    - client_id: web
+      public: true
+      dpop_bound_access_tokens: true
+      grant_types: [password, refresh_token]
+      scope: [read, write]
+      resources: [https://api.example]
+      resource_server: []      # the APIs it serves, whose tokens it may introspect
+      admin: false
+      refresh: rotate
+      refresh_idle_ttl: 30d
+      refresh_absolute_ttl: 180d
+
+A client has a secret, or instead jwks, jwks_uri or tls_subject, as \`mintmark client create --help\` explains.
+What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default.`
+
+/** `mintmark apply`: resources and clients as a file declares them. */
+export function applyCommand(program: Command, terminal: Terminal): void {
+  verb(program, 'apply', 'make resources and clients as a YAML or JSON file declares them', [
+    'mintmark apply mintmark.yaml --dry-run',
+    'mintmark apply mintmark.yaml --yes',
+  ])
+    .argument('<file>', 'what there shall be; - is stdin')
+    .option('--dry-run', 'show the plan and change nothing')
+    .option('--yes', 'do not ask')
+    .addHelpText('after', example)
+    .action(
+      command(terminal, async (run, path, { dryRun = false, yes }) => {
+        const { name: file, text } = await readInput(run, path)
+        const declaration = await parseDeclaration(file, text)
+        const admin = await run.open()
+        const plan = await planDeclaration(admin, declaration)
+        const steps = stepsOf(plan)
+        const changes = steps.map(describeStep)
+        const dueCount = dueSteps(plan).length
+        const unchanged = { file, applied: false, changes }
+        if (dueCount === 0) {
+          const thing = counted(steps.length, 'thing')
+          return { text: `Nothing to do: ${thing} in ${file}, and all is as it says.`, json: unchanged }
+        }
+        const drawn = `Plan for ${file}:\n${steps.map(draw).join('\n')}`
+        if (dryRun) return { text: `${drawn}\nNothing was changed (--dry-run).`, json: unchanged }
+        run.note(drawn)
+        await confirm(run, `Make ${counted(dueCount, 'change')}?`, { yes })
+        const { secrets, algChanges } = await applyVisibly(run, admin, plan)
+        const lines = [`Made ${counted(dueCount, 'change')}.`]
+        const client_secrets = Object.fromEntries(secrets)
+        if (secrets.size > 0) {
+          lines.push('Client secrets, which are not shown again:', facts(client_secrets))
+        }
+        for (const [uri, change] of algChanges) lines.push(`${uri}: ${drawAlgChange(change)}`)
+        return { text: lines.join('\n'), json: { file, applied: true, changes, client_secrets } }
+      }),
+    )
+}
+
+async function applyVisibly(run: Run, admin: Admin, plan: Plan): Promise<Applied> {
+  const progress = openProgress(run, 'change', dueSteps(plan).length)
+  try {
+    return await applyPlan(admin, plan, progress.at)
+  } finally {
+    progress.end()
+  }
+}
+
+const signs = { create: '+', change: '~', none: '=' } as const
+
+function draw({ action, kind, name, differences, warnings }: Step): string {
+  const lines = action === 'create' ? drawNew(name, differences) : drawDifferences(differences)
+  const notes = action === 'none' ? [] : warnings.map(warning => `note: ${warning}`)
+  const details = [...lines, ...notes].map(line => `      ${line}`)
+  return [`  ${signs[action]} ${kind} ${name}`, ...details].join('\n')
+}
+
+/** Of what is new, the defaults and the name itself say nothing. */
+function drawNew(name: string, differences: Changes): string[] {
+  return Object.entries(differences)
+    .map(([key, { to }]) => [key, formatSetting(to)] as const)
+    .filter(([, to]) => !['default', 'false', 'none', name].includes(to))
+    .map(([key, to]) => `${key}: ${to}`)
+}
