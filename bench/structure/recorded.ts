@@ -12,15 +12,16 @@ export interface RecordedRequest {
 /** Numbers of lines, from 0, by file. */
 export type Lines = ReadonlyMap<string, ReadonlySet<number>>
 
-/** The lines of code that ran. Reads a file by its path in the checkout. */
+/** The lines of code that ran; `isWhole` adds those of functions that ran which were passed over. */
 export function executedLines(
   scripts: readonly Profiler.ScriptCoverage[],
   read: (path: string) => string,
+  { isWhole = false } = {},
 ): Lines {
   const found = new Map<string, Set<number>>()
   for (const { url, functions } of scripts) {
     const text = read(url)
-    const executed = executedCharacters(text.length, functions)
+    const executed = executedCharacters(text.length, functions, isWhole)
     const code = codeOf(text)
     const lines = found.get(url) ?? new Set()
     let line = 0
@@ -35,12 +36,16 @@ export function executedLines(
 }
 
 /** An inner function, and within a function an inner block, has the last word about its characters. */
-function executedCharacters(length: number, functions: readonly Profiler.FunctionCoverage[]): Uint8Array {
+function executedCharacters(
+  length: number,
+  functions: readonly Profiler.FunctionCoverage[],
+  isWhole: boolean,
+): Uint8Array {
   const executed = new Uint8Array(length)
   const begin = ({ ranges }: Profiler.FunctionCoverage) => ranges[0]?.startOffset ?? 0
   const end = ({ ranges }: Profiler.FunctionCoverage) => ranges[0]?.endOffset ?? 0
   for (const { ranges } of functions.toSorted((a, b) => begin(a) - begin(b) || end(b) - end(a))) {
-    for (const { startOffset, endOffset, count } of ranges) {
+    for (const { startOffset, endOffset, count } of isWhole ? ranges.slice(0, 1) : ranges) {
       executed.fill(count > 0 ? 1 : 0, startOffset, endOffset)
     }
   }

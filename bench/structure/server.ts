@@ -14,6 +14,8 @@ import { kindsOf, retrySeconds, type DevServer, type Kind } from './requests.ts'
 export interface Execution {
   readonly name: string
   readonly lines: Lines
+  /** Those, and the ones of the same functions that were passed over. */
+  readonly wholeLines: Lines
   /** Those until the first statement about sessions; undefined when there was none. */
   readonly linesToRow: Lines | undefined
   /** The file of db/ that ran this statement. */
@@ -126,13 +128,20 @@ function executionOf(
   read: (path: string) => string,
 ): Execution {
   const toRow = recorded.map(({ beforeRow }) => beforeRow && executedLines(beforeRow.scripts, read))
-  const whole = recorded.map(({ afterRow }, i) =>
-    allLines(toRow[i] ?? new Map(), executedLines(afterRow, read)),
-  )
+  const inAll = (options: { isWhole: boolean }) =>
+    recorded
+      .map(({ beforeRow, afterRow }) =>
+        allLines(
+          executedLines(beforeRow?.scripts ?? [], read, options),
+          executedLines(afterRow, read, options),
+        ),
+      )
+      .reduce(commonLines)
   const known = toRow.filter(lines => lines !== undefined)
   return {
     name,
-    lines: whole.reduce(commonLines),
+    lines: inAll({ isWhole: false }),
+    wholeLines: inAll({ isWhole: true }),
     linesToRow: known.length === 0 ? undefined : known.reduce(commonLines),
     rowFile: recorded.find(({ beforeRow }) => beforeRow)?.beforeRow?.file,
   }
