@@ -3,6 +3,7 @@ import { sql as fragment, type Kysely, type UpdateObject } from 'kysely'
 import type { Database } from '../database.ts'
 import { raiseRevision } from '../installation/installation.ts'
 import type { ClientTable, Tables } from '../schema.ts'
+import type { End, ToldEnd } from '../sessions/end-reasons.ts'
 import {
   endEverySession,
   insertEnding,
@@ -194,7 +195,7 @@ const secretOfBefore = (oldExpiresAt: number | null) => ({
 export async function raiseClientEpochs(
   { transact }: Writer,
   id: string | undefined,
-  end: { readonly reason: string; readonly now: number },
+  end: End,
 ): Promise<EveryEnding> {
   return transact(async transaction => {
     await raiseRevision(transaction)
@@ -224,7 +225,8 @@ export async function disableClient(
       .executeTakeFirst()
     if (!raised) return undefined
     await raiseRevision(transaction)
-    const ending = await insertEnding(transaction, { client_id: id }, { reason: 'client disabled', now })
+    const end: End = { reason: 'client disabled', now }
+    const ending = await insertEnding(transaction, { client_id: id }, end)
     return { ...ending, ...raised }
   })
 }
@@ -248,7 +250,8 @@ export async function deleteClient(
       .executeTakeFirst()
     if (!deleted) return undefined
     await raiseRevision(transaction)
-    const ending = await insertEnding(transaction, { client_id: id }, { reason: 'client deleted', now })
+    const end: End = { reason: 'client deleted', now }
+    const ending = await insertEnding(transaction, { client_id: id }, end)
     return { ...ending, epoch: deleted.epoch + 1 }
   })
 }
@@ -262,7 +265,7 @@ export async function raiseClientEpochTo(
   { transact }: Writer,
   id: string,
   { epoch, isDisabled }: { readonly epoch: number; readonly isDisabled: boolean },
-  end: { readonly reason: string; readonly now: number },
+  end: ToldEnd,
 ): Promise<Ending | undefined> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction

@@ -1,6 +1,7 @@
 import { sql as fragment, type Kysely } from 'kysely'
 import type { Database } from '../database.ts'
 import type { InstallationTable, Tables } from '../schema.ts'
+import type { End } from '../sessions/end-reasons.ts'
 import { endEverySession, type EveryEnding } from '../sessions/endings.ts'
 import type { Writer } from '../writer.ts'
 
@@ -159,7 +160,7 @@ export async function changeIssuer(
 ): Promise<EveryEnding | undefined> {
   return transact(async transaction =>
     (await setIssuer(transaction, from, to))
-      ? endEverySession(transaction, { reason: 'issuer changed', now })
+      ? endEverySession(transaction, { reason: 'issuer changed', now } satisfies End)
       : undefined,
   )
 }

@@ -17,3 +17,15 @@ export const endReasons = [
 ] as const
 
 export type EndReason = (typeof endReasons)[number]
+
+/** When sessions have ended, in seconds since the epoch, and why. */
+export interface End {
+  readonly now: number
+  readonly reason: EndReason
+}
+
+/** The same as a log tells it, or with a reason that was typed. */
+export interface ToldEnd {
+  readonly now: number
+  readonly reason: string
+}

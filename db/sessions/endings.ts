@@ -1,6 +1,7 @@
 import type { ExpressionBuilder, Selectable, Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { ClientTable, EndingTable, Tables } from '../schema.ts'
+import type { ToldEnd } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
 
 /**
@@ -23,7 +24,7 @@ const claimSeconds = 10
 export async function insertEnding(
   transaction: Transaction<Tables>,
   { user_id = null, client_id = null }: EndingScope,
-  { reason, now }: { readonly reason: string; readonly now: number },
+  { reason, now }: ToldEnd,
 ): Promise<Ending> {
   return transaction
     .insertInto('endings')
@@ -41,10 +42,7 @@ export interface EveryEnding {
 }
 
 /** Ends every session that there is, by raising the epoch of every client, in the transaction of what that is for. */
-export async function endEverySession(
-  transaction: Transaction<Tables>,
-  end: { readonly reason: string; readonly now: number },
-): Promise<EveryEnding> {
+export async function endEverySession(transaction: Transaction<Tables>, end: ToldEnd): Promise<EveryEnding> {
   const clients = await transaction
     .updateTable('clients')
     .set(eb => ({ epoch: eb('epoch', '+', 1) }))

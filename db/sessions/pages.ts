@@ -1,6 +1,7 @@
 import type { Database } from '../database.ts'
 import type { SessionTable } from '../schema.ts'
 import type { Writer } from '../writer.ts'
+import type { ToldEnd } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
 
 /** Which sessions; what is left out does not matter. */
@@ -118,7 +119,7 @@ export async function latestSessionId({ sql }: Database): Promise<Buffer | undef
 export async function revokeSessions(
   { transact }: Writer,
   ids: readonly Buffer[],
-  end: { readonly now: number; readonly reason: string },
+  end: ToldEnd,
 ): Promise<readonly Buffer[]> {
   return transact(transaction => writeEnds(transaction, ids, end))
 }

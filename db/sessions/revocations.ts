@@ -2,6 +2,7 @@ import type { Selectable, Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { RevocationTable, Tables } from '../schema.ts'
 import { someAtOnce } from '../some-at-once.ts'
+import type { ToldEnd } from './end-reasons.ts'
 
 /** One entry of the feed that tells every instance what was revoked. */
 export type Revocation = Selectable<RevocationTable>
@@ -10,7 +11,7 @@ export type Revocation = Selectable<RevocationTable>
 export async function writeEnds(
   transaction: Transaction<Tables>,
   ids: readonly Buffer[],
-  end: { readonly now: number; readonly reason: string },
+  end: ToldEnd,
 ): Promise<readonly Buffer[]> {
   const ended: Buffer[] = []
   // A log may name any number of sessions in one line.
@@ -21,7 +22,7 @@ export async function writeEnds(
 async function writeSomeEnds(
   transaction: Transaction<Tables>,
   ids: readonly Buffer[],
-  { now, reason }: { readonly now: number; readonly reason: string },
+  { now, reason }: ToldEnd,
 ): Promise<readonly Buffer[]> {
   const ended = await transaction
     .updateTable('sessions')

@@ -4,6 +4,7 @@ import { keptQuery } from '../kept-query.ts'
 import type { SessionTable, Tables } from '../schema.ts'
 import { setKnownSources } from '../users/known-sources.ts'
 import type { Writer } from '../writer.ts'
+import type { EndReason } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
 
 /** A session as the judge sees it, with what its tokens say. */
@@ -76,7 +77,7 @@ export interface NewLogIn {
   /** Those of the user from now on, where they have changed. */
   readonly knownSources: Buffer | undefined
   /** How many sessions the user may have through this client, and why the others end. */
-  readonly bound: { readonly sessionsMax: number; readonly reason: string }
+  readonly bound: { readonly sessionsMax: number; readonly reason: EndReason }
 }
 
 /**
@@ -257,7 +258,7 @@ export async function revokeSession(
   { transact }: Writer,
   id: Buffer,
   now: number,
-  reason: string,
+  reason: EndReason,
 ): Promise<boolean> {
   return transact(async transaction => (await writeEnds(transaction, [id], { now, reason })).length === 1)
 }

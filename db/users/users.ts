@@ -1,6 +1,7 @@
 import { sql as fragment } from 'kysely'
 import type { Database } from '../database.ts'
 import type { UserTable } from '../schema.ts'
+import type { End, ToldEnd } from '../sessions/end-reasons.ts'
 import { insertEnding, type Ending, type EpochEnding } from '../sessions/endings.ts'
 import type { Writer } from '../writer.ts'
 import { forgetKnownSources } from './known-sources.ts'
@@ -113,11 +114,7 @@ export async function enableUser({ transact }: Writer, id: Buffer): Promise<bool
 }
 
 /** Ends all sessions of a user, by raising the epoch; undefined when there is no such user. */
-export async function raiseUserEpoch(
-  db: Writer,
-  id: Buffer,
-  end: { readonly reason: string; readonly now: number },
-): Promise<EpochEnding | undefined> {
+export async function raiseUserEpoch(db: Writer, id: Buffer, end: End): Promise<EpochEnding | undefined> {
   return endUser(db, id, {}, end)
 }
 
@@ -126,7 +123,7 @@ async function endUser(
   { transact }: Writer,
   id: Buffer,
   changes: Partial<UserTable>,
-  end: { readonly reason: string; readonly now: number },
+  end: End,
 ): Promise<EpochEnding | undefined> {
   return transact(async transaction => {
     const raised = await transaction
@@ -155,7 +152,8 @@ export async function deleteUser(
       .executeTakeFirst()
     if (!deleted) return undefined
     await forgetKnownSources(transaction, id)
-    const ending = await insertEnding(transaction, { user_id: id }, { reason: 'user deleted', now })
+    const end: End = { reason: 'user deleted', now }
+    const ending = await insertEnding(transaction, { user_id: id }, end)
     return { ...ending, epoch: deleted.epoch + 1 }
   })
 }
@@ -168,7 +166,7 @@ export async function raiseUserEpochTo(
   { transact }: Writer,
   id: Buffer,
   { epoch, isDisabled }: { readonly epoch: number; readonly isDisabled: boolean },
-  end: { readonly reason: string; readonly now: number },
+  end: ToldEnd,
 ): Promise<Ending | undefined> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction

@@ -1,3 +1,4 @@
+import type { End } from '../../db/sessions/end-reasons.ts'
 import {
   listSessions,
   revokeSessions,
@@ -46,7 +47,7 @@ export async function endChosenSessions(
     const revoked = await record(
       by,
       (revoked: readonly Buffer[]) => eventsOf(batch, revoked, { at, isOneOfMany: total > linesMax }),
-      writer => revokeSessions(writer, ids, { now: at, reason: 'command' }),
+      writer => revokeSessions(writer, ids, { now: at, reason: 'command' } satisfies End),
     )
     batch = []
     ended += revoked.length

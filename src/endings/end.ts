@@ -189,10 +189,11 @@ export async function endAllWithKeys(
 
 /** Makes a copy an installation of its own, and ends every session in it; undefined when its issuer is another than `from`. */
 export async function endAllOfCopy(
-  options: CopyOptions,
+  options: Omit<CopyOptions, 'reason'>,
   endOptions?: EndOptions,
 ): Promise<(Begun & EndedSessions) | undefined> {
-  const begun = await adoptCopy(options)
+  const reason: EndReason = 'copied'
+  const begun = await adoptCopy({ ...options, reason })
   if (!begun) return undefined
   return { ...begun, ...(await finish(options.by, begun.ending, endOptions)) }
 }

@@ -350,7 +350,7 @@ t.test('a feed is numbered in the order in which its rows become visible', async
     `insert into revocations (session_id, status_position, revoked_at) values ('${ids[0]?.toString('hex')}', 0, ${madeAt})`,
   )
   let isRevoked = false
-  const revoked = revokeSession(db, ids[1] ?? Buffer.alloc(0), madeAt, 'test').then(() => {
+  const revoked = revokeSession(db, ids[1] ?? Buffer.alloc(0), madeAt, 'command').then(() => {
     isRevoked = true
   })
   await sleep(100)
@@ -375,7 +375,7 @@ t.test(
     t.equal(woken, 1, 'what happened before may have been missed')
     await changeClient(db, 'web', { scope: 'read write' })
     await until(() => woken === 2)
-    await revokeSession(db, await beginSession(db, userId), madeAt, 'test')
+    await revokeSession(db, await beginSession(db, userId), madeAt, 'command')
     await until(() => woken === 3)
 
     await watch.keep()

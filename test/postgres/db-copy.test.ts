@@ -149,10 +149,10 @@ t.test('a copy that is interrupted goes on, and until it is done nobody can serv
   // What changed while nobody was copying.
   const [first] = await from.sql.selectFrom('sessions').select('id').orderBy('id').limit(1).execute()
   const id = first?.id ?? Buffer.alloc(0)
-  await revokeSession(from, id, madeAt, 'meanwhile')
+  await revokeSession(from, id, madeAt, 'admin')
   const { json } = await cli.call([...args, '--json'])
   t.equal(json().rows.sessions, 3001)
-  t.equal((await findSession(to, id))?.revoke_reason, 'meanwhile')
+  t.equal((await findSession(to, id))?.revoke_reason, 'admin')
   t.equal((await cli.call('db status', { env })).code, 0)
 })
 
@@ -328,7 +328,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     const ids: Buffer[] = []
     for (let i = 0; i < 30; i++) ids.push(await beginSession(source, userId, i))
     const [kept, rotated, revoked, deleted] = ids as [Buffer, Buffer, Buffer, Buffer]
-    await revokeSession(source, kept, madeAt, 'before')
+    await revokeSession(source, kept, madeAt, 'client')
 
     const ada = await source.sql
       .selectFrom('users')
@@ -351,7 +351,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     // More than is copied at once.
     await multiply(source, 1100)
     await rotateSession(source, rotationOf(rotated))
-    await revokeSession(source, revoked, madeAt, 'during')
+    await revokeSession(source, revoked, madeAt, 'admin')
     await source.sql.deleteFrom('sessions').where('id', '=', deleted).execute()
     // Another user takes the name of one that is gone.
     await deleteUser(source, carol, madeAt)
@@ -380,7 +380,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       t.strictSame(there.map(unmarked).sort(), here.map(unmarked).sort(), `${name} is the same`)
     }
     t.equal((await findSession(target, rotated))?.generation, 1)
-    t.equal((await findSession(target, revoked))?.revoke_reason, 'during')
+    t.equal((await findSession(target, revoked))?.revoke_reason, 'admin')
     t.equal(await findSession(target, deleted), undefined)
     t.ok(await findSession(target, late))
     const found = await target.sql.selectFrom('users').select('id').where('username', '=', 'carol').execute()
@@ -388,13 +388,13 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     const seqs = (db: Database) => db.sql.selectFrom('revocations').selectAll().orderBy('seq').execute()
     t.strictSame(await seqs(target), await seqs(source))
 
-    await revokeSession(target, rotated, madeAt, 'after')
+    await revokeSession(target, rotated, madeAt, 'command')
     t.equal((await seqs(target)).length, (await seqs(source)).length + 1, 'numbers go on there')
     await t.rejects(
       rotateSession(source, rotationOf(rotated, { generation: 1 })),
       'and here nobody writes any more',
     )
-    await t.rejects(revokeSession(source, ids[9] ?? kept, madeAt, 'too late'))
+    await t.rejects(revokeSession(source, ids[9] ?? kept, madeAt, 'limit'))
     t.equal((await findSession(source, ids[9] ?? kept))?.revoked_at, null)
   })
 }
@@ -417,7 +417,7 @@ t.test('a unique value may pass from one row to another while a copy is under wa
       .insertInto('sessions')
       .values({ ...model, id: Buffer.alloc(16, first), user_id: null, secret_hash: null })
       .execute()
-  const endMachine = (first: number) => revokeSession(source, Buffer.alloc(16, first), madeAt, 'test')
+  const endMachine = (first: number) => revokeSession(source, Buffer.alloc(16, first), madeAt, 'command')
 
   await multiply(source, 1000)
   await addMachine(0)

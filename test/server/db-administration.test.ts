@@ -39,7 +39,7 @@ import { newUuid } from '../../src/protocol/secrets.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
 
 const now = 1_900_000_000
-const end = { now, reason: 'test' }
+const end = { now, reason: 'command' } as const
 
 async function emptyDatabase(t: Test, env: EngineEnv = {}): Promise<Database & { readonly file: string }> {
   const file = join(t.testdir(), 'test.sqlite')
@@ -179,7 +179,7 @@ await forEachEngine(
     await insertClient(db, clientRow('young', { created_at: now + 10 }))
     const user = await addUser(db, 'ada')
     const of = { epoch: 5, isDisabled: false }
-    const end = { reason: 'command', now }
+    const end = { reason: 'command', now } as const
     const epochOf = async (id: string) => (await findClient(db, id))?.epoch ?? -1
     const first = await epochOf('web')
     const raise = (id: string, epoch: number, isDisabled = false) =>

@@ -67,7 +67,7 @@ async function existing(db: Database, id: Buffer): Promise<Session> {
 }
 
 const last = 0xffff_ffff
-const raised = { reason: 'test', now: madeAt }
+const raised = { reason: 'command', now: madeAt } as const
 const password = { password_hash: 'another', root_key_id: 'none' }
 
 await forEachEngine(

@@ -36,7 +36,7 @@ const longestTokenSeconds = 86_400
 async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
   while (!(await condition())) await sleep(5)
 }
-const end = { now: madeAt + 10, reason: 'test' }
+const end = { now: madeAt + 10, reason: 'command' } as const
 
 async function world(t: Test, env: EngineEnv) {
   const { databaseUrl } = loadConfig(env, t.testdir())
@@ -73,10 +73,10 @@ await forEachEngine(t, 'what raises an epoch leaves the rows to be written, and 
   const verbs: [reason: string, raise: (user: Buffer) => Promise<Ending | undefined>][] = [
     ['password changed', user => changePassword(db, user, hash, end.now)],
     ['user disabled', user => disableUser(db, user, end.now)],
-    ['test', user => raiseUserEpoch(db, user, end)],
+    ['command', user => raiseUserEpoch(db, user, end)],
     ['user deleted', user => deleteUser(db, user, end.now)],
-    ['test', async () => (await raiseClientEpochs(db, 'web', end)).ending],
-    ['test', async () => (await raiseClientEpochs(db, undefined, end)).ending],
+    ['command', async () => (await raiseClientEpochs(db, 'web', end)).ending],
+    ['command', async () => (await raiseClientEpochs(db, undefined, end)).ending],
     ['client disabled', () => disableClient(db, 'web', end.now)],
     ['client deleted', () => deleteClient(db, 'web', end.now)],
   ]
@@ -96,7 +96,7 @@ await forEachEngine(t, 'what raises an epoch leaves the rows to be written, and 
     t.strictSame(await db.sql.selectFrom('endings').selectAll().execute(), [], 'and no work is left')
   }
   const nobody = newUuid(madeAt)
-  for (const [reason, raise] of verbs.filter(([reason]) => reason !== 'test'))
+  for (const [reason, raise] of verbs.filter(([reason]) => reason !== 'command'))
     t.equal(await raise(nobody), undefined, `${reason}: of nobody, nothing ends`)
 })
 
@@ -122,7 +122,7 @@ await forEachEngine(
     }
     t.strictSame(steps, [200, 200, 50], 'a step is small')
     const rows = await ended(db)
-    t.equal(rows.filter(row => row.revoke_reason === 'test').length, 450)
+    t.equal(rows.filter(row => row.revoke_reason === 'command').length, 450)
     t.ok(
       rows.every(row => row.user_id?.equals(ada)),
       'those of others live on',
@@ -246,8 +246,8 @@ await forEachEngine(t, 'the feed tells of each revocation once, in pages', async
   t.strictSame(feed.seen, [])
   const revoke = async (position: number) => {
     const id = await beginSession(db, ada, position)
-    t.equal(await revokeSession(db, id, end.now, 'test'), true)
-    t.equal(await revokeSession(db, id, end.now, 'test'), false)
+    t.equal(await revokeSession(db, id, end.now, 'command'), true)
+    t.equal(await revokeSession(db, id, end.now, 'command'), false)
   }
   await revoke(1)
   await Promise.all([feed.read(), feed.read()])
@@ -332,7 +332,7 @@ await t.test('transactions that commit out of order: the feed passes none over (
     end.now,
   ])
   let isRevoked = false
-  const revoked = revokeSession(db, quick, end.now, 'test').then(() => (isRevoked = true))
+  const revoked = revokeSession(db, quick, end.now, 'command').then(() => (isRevoked = true))
   await feed.read()
   t.strictSame(feed.seen, [], 'nothing is committed yet')
   t.equal(isRevoked, false, 'a later number waits for the earlier one')
@@ -357,7 +357,7 @@ await t.test('whoever reads the feed has read all that was committed before (Pos
   const feed = follow({ ...db, sql: db.sql.withPlugin(slow) })
   const first = feed.read()
   await until(() => answers === 1)
-  await revokeSession(db, await beginSession(db, ada, 7), end.now, 'test')
+  await revokeSession(db, await beginSession(db, ada, 7), end.now, 'command')
   const second = feed.read()
   open()
   await first

@@ -170,7 +170,7 @@ t.test('B-1 to B-4 only the living token of an administrator client itself will 
   await server.revoke(admin, token)
   await refuse('revoked', bearer(token))
   const second = await machineToken(server, admin)
-  await raiseClientEpochs(server.ctx.db, 'admin', { now: now(), reason: 'test' })
+  await raiseClientEpochs(server.ctx.db, 'admin', { now: now(), reason: 'command' })
   await refuse('ended by an epoch', bearer(second))
   await server.follow()
   const third = await machineToken(server, admin)

@@ -196,7 +196,7 @@ const endings: [title: string, end: (of: Ending) => unknown, ended: 'both' | 'ac
     'the session is revoked',
     async ({ server, tokens }) => {
       const session = await sessionOf(server, tokens.access_token)
-      await revokeSession(server.ctx.db, session?.id ?? Buffer.alloc(0), server.ctx.clock.now(), 'test')
+      await revokeSession(server.ctx.db, session?.id ?? Buffer.alloc(0), server.ctx.clock.now(), 'command')
     },
     'both',
   ],
@@ -211,7 +211,7 @@ const endings: [title: string, end: (of: Ending) => unknown, ended: 'both' | 'ac
   ],
   [
     "the user's sessions are ended",
-    ({ server, user }) => raiseUserEpoch(server.ctx.db, user.id, { now: 1, reason: 'test' }),
+    ({ server, user }) => raiseUserEpoch(server.ctx.db, user.id, { now: 1, reason: 'command' }),
     'both',
   ],
   [

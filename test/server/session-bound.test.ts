@@ -127,7 +127,8 @@ await forEachEngine(
     t.equal(await countLiving(server, user.id), 5, 'and those of an earlier epoch')
 
     const late = { ...model, user_id: user.id, id: newUuid(model.auth_time) }
-    const logIn = { session: late, knownSources: undefined, bound: { sessionsMax: 1, reason: 'limit' } }
+    const bound = { sessionsMax: 1, reason: 'limit' } as const
+    const logIn = { session: late, knownSources: undefined, bound }
     t.equal(await insertLogIn(db, logIn), undefined)
     t.equal(await countLiving(server, user.id), 5, 'which neither begins a session nor ends one')
   },

@@ -40,7 +40,6 @@ export async function adoptAsCopy(run: Run, yes: true | undefined) {
     by: admin,
     rootKeys,
     file: config,
-    reason: 'copied',
     algs: algsWanted(await listResources(db)),
     from,
     to,
