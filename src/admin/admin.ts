@@ -1,11 +1,8 @@
-import type { Database } from '../../db/database.ts'
 import type { InstallationTable } from '../../db/schema.ts'
-import type { Clock } from '../clock.ts'
 import type { Config } from '../config/load.ts'
 import type { Installation } from '../installation/open.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
-import type { Actor } from '../record/actor.ts'
-import type { Log } from '../record/log.ts'
+import type { Recorder } from '../record/record.ts'
 import { openPasswords, type Passwords } from '../users/passwords.ts'
 
 /*
@@ -18,32 +15,22 @@ import { openPasswords, type Passwords } from '../users/passwords.ts'
  * `describe…`, which makes the noun's document from its row: `--json` prints exactly that.
  */
 
-/** What the acts of an administrator are passed. */
-export interface Admin {
+/** All that an act is passed: who does it, where it is told, and what it works with. */
+export interface Admin extends Recorder {
   readonly config: Config
-  readonly db: Database
   /** The row of the installation, as it was when the database was opened. */
   readonly installation: InstallationTable
   readonly rootKeys: RootKeys
   /** Hashes and verifies passwords, in a bounded pool. */
   readonly passwords: Passwords
-  readonly clock: Clock
-  readonly log: Log
-  /** Who does it, for the audit trail. */
-  readonly actor: Actor
 }
 
-export interface AdminOptions {
-  readonly config: Config
-  /** By the clock of the database. */
-  readonly clock: Clock
-  readonly log: Log
-  readonly actor: Actor
-}
-
-/** What administers an installation that is open. */
-export function adminOf({ db, rootKeys, record }: Installation, options: AdminOptions): Admin {
+/** What administers an installation that is open. `clock` is that of its database. */
+export function adminOf(
+  { db, rootKeys, record: installation }: Installation,
+  options: Pick<Admin, 'config' | 'clock' | 'log' | 'actor'>,
+): Admin {
   const { pepperOf } = rootKeys
   const passwords = openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId })
-  return { ...options, db, rootKeys, installation: record, passwords }
+  return { ...options, db, rootKeys, installation, passwords }
 }

@@ -13,7 +13,7 @@ import {
 import { parseDeclaration } from '../admin/declaration.ts'
 import type { Changes } from '../record/events.ts'
 import { counted } from '../values/formats.ts'
-import { drawAlgChange } from './resource/alg-change.ts'
+import { drawAlgChange } from './alg-change.ts'
 import { command, verb, type Run, type Terminal } from './shell/command.ts'
 import { drawDifferences, formatSetting } from './shell/differences.ts'
 import { readInput } from './shell/input.ts'

@@ -55,7 +55,7 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     'settings are read before there is anything else',
   ],
   [
-    /\b(finishEnding|revokeSessions?|raise(User|Client)Epoch(s|To)?|changePassword|(disable|delete)(User|Client)|changeIssuer)\(/,
+    /\bfinishEnding\(|import \{[^}]*\b(revokeSessions?|raise(User|Client)Epoch(s|To)?|changePassword|(disable|delete)(User|Client)|changeIssuer)\b[^}]*\} from '(\.\.\/)+db\//,
     /^(src\/endings|db)\//,
     'sessions end in one way: src/endings/end.ts, with all that has to be told',
   ],

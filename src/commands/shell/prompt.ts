@@ -1,6 +1,5 @@
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
-import { newPasswordProblem } from '../../users/passwords.ts'
 import { readText } from '../../values/text-input.ts'
 import type { Run } from './command.ts'
 import { CommandError, UsageError } from './failures.ts'
@@ -23,16 +22,9 @@ export async function readNewPassword(
   run: Run,
   { passwordStdin }: { passwordStdin: boolean | undefined },
 ): Promise<string> {
-  const password = await readPassword(run, passwordStdin)
-  const problem = newPasswordProblem(password)
-  if (problem) throw new CommandError(problem)
-  return password
-}
-
-async function readPassword(run: Run, isFromStdin: boolean | undefined): Promise<string> {
-  if (isFromStdin && !run.stdin.isTTY) {
+  if (passwordStdin && !run.stdin.isTTY) {
     const read = readText(await readStdin(run))
-    // Nobody could log in with what would become of the others.
+    // Such bytes would be stored as other characters, with which no log-in succeeds.
     if ('problem' in read) throw new CommandError(`the password is ${read.problem}`)
     return read.text.replace(/\r?\n$/, '')
   }

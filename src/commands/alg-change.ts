@@ -1,5 +1,5 @@
-import type { AlgChange } from '../../admin/rings.ts'
-import { formatTime } from '../../values/formats.ts'
+import type { AlgChange } from '../admin/rings.ts'
+import { formatTime } from '../values/formats.ts'
 
 /** Says when the new algorithm signs, for people. */
 export function drawAlgChange({ alg, previousAlg, at }: AlgChange): string {

@@ -7,12 +7,12 @@ import {
   describeResource,
   listResources,
   updateResource,
-} from '../../admin/resources.ts'
-import { formatDuration } from '../../values/duration.ts'
-import { answerUpdate } from '../shell/differences.ts'
-import { command, verb, type Terminal } from '../shell/command.ts'
-import { accessTokenTtl, resourceUri, scopes, toChange } from '../shell/options.ts'
-import { facts } from '../shell/output.ts'
+} from '../admin/resources.ts'
+import { formatDuration } from '../values/duration.ts'
+import { answerUpdate } from './shell/differences.ts'
+import { command, verb, type Terminal } from './shell/command.ts'
+import { accessTokenTtl, resourceUri, scopes, toChange } from './shell/options.ts'
+import { facts } from './shell/output.ts'
 import { drawAlgChange } from './alg-change.ts'
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */

@@ -1,0 +1,165 @@
+import type { UserTable } from '../../db/schema.ts'
+import {
+  changeRoles,
+  enableUser as enableUserRow,
+  findUser,
+  insertUser,
+  listUsers as listUserRows,
+} from '../../db/users/users.ts'
+import { endSessionsOfUser, type EndedSessions, type EndOptions, type UserEnd } from '../endings/end.ts'
+import { Refusal } from '../errors.ts'
+import { formatUuid, newUuid } from '../protocol/secrets.ts'
+import type { Changes } from '../record/events.ts'
+import { record } from '../record/record.ts'
+import { newPasswordProblem, type PasswordHash } from '../users/passwords.ts'
+import { itemsOf } from '../values/list.ts'
+import type { Admin } from './admin.ts'
+import { differencesOf } from './differences.ts'
+
+export interface NewUser {
+  /** In Unicode normal form C, and not of the form of a UUID. */
+  readonly username: string
+  readonly password: string
+  readonly roles: readonly string[]
+}
+
+/** Adds a user. Refuses a name that is taken, and a password that should be given to nobody. */
+export async function createUser(
+  admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords'>,
+  { username, password, roles }: NewUser,
+): Promise<UserTable> {
+  await refuseTakenName(admin, username)
+  const hash = await hashNew(admin, password)
+  const now = admin.clock.now()
+  const user: UserTable = {
+    id: newUuid(now),
+    username,
+    ...hash,
+    roles: roles.join(' '),
+    epoch: 0,
+    created_at: now,
+    disabled_at: null,
+  }
+  const created = { event: 'user_created', userId: user.id, detail: { username } } as const
+  if (!(await record(admin, created, db => insertUser(db, user)))) throw nameTaken(username)
+  return user
+}
+
+/** Refuses a name that another user has. */
+export async function refuseTakenName({ db }: Pick<Admin, 'db'>, username: string): Promise<void> {
+  if (await findUser(db, username)) throw nameTaken(username)
+}
+
+/** The user of this name; refuses an unknown one. */
+export async function existingUser({ db }: Pick<Admin, 'db'>, username: string): Promise<UserTable> {
+  const found = await findUser(db, username)
+  if (!found) throw noUser(username)
+  return found
+}
+
+export interface UserChanges {
+  /** Null for none; undefined leaves them as they are. */
+  readonly roles: readonly string[] | null | undefined
+}
+
+/** Changes what the next tokens of all sessions of a user say. */
+export async function updateUser(admin: Admin, username: string, { roles }: UserChanges): Promise<Changes> {
+  const found = await existingUser(admin, username)
+  const before = itemsOf(found.roles)
+  const after = roles === undefined ? before : (roles ?? [])
+  const differences = differencesOf({ roles: before }, { roles: after })
+  if (Object.keys(differences).length > 0) {
+    const changed = { event: 'user_changed', userId: found.id, detail: differences } as const
+    if (!(await record(admin, changed, db => changeRoles(db, found.id, after.join(' ')))))
+      throw noUser(username)
+  }
+  return differences
+}
+
+export type ListedUser = Awaited<ReturnType<typeof listUserRows>>[number]
+
+const pageSize = 500
+
+/** All users in the order of their names, read page by page: there may be any number. */
+export async function* listUsers({ db }: Admin): AsyncGenerator<ListedUser> {
+  for (let after = ''; ;) {
+    const page = await listUserRows(db, { after, limit: pageSize })
+    yield* page
+    const last = page.at(-1)
+    if (!last || page.length < pageSize) return
+    after = last.username
+  }
+}
+
+/** The end of all sessions of a user. */
+export interface EndedUser extends EndedSessions {
+  /** As the user is now; a deleted one, as it was. */
+  readonly user: UserTable
+}
+
+/** Sets a new password, and ends all sessions of the user. Refuses a password that should be given to nobody. */
+export async function setPassword(
+  admin: Admin,
+  username: string,
+  password: string,
+  options?: EndOptions,
+): Promise<EndedUser> {
+  const user = await existingUser(admin, username)
+  const hash = await hashNew(admin, password)
+  const ended = await endUser(admin, user, { reason: 'password changed', password: hash }, options)
+  return { ...ended, user: { ...user, ...hash } }
+}
+
+/** Refuses the user from now on, and ends all sessions. */
+export async function disableUser(admin: Admin, username: string, options?: EndOptions): Promise<EndedUser> {
+  const user = await existingUser(admin, username)
+  const ended = await endUser(admin, user, { reason: 'user disabled' }, options)
+  return { ...ended, user: { ...user, disabled_at: ended.at } }
+}
+
+/** Lets a disabled user log in again. */
+export async function enableUser(admin: Admin, username: string): Promise<UserTable> {
+  const user = await existingUser(admin, username)
+  const enabled = { event: 'user_enabled', userId: user.id } as const
+  if (!(await record(admin, enabled, db => enableUserRow(db, user.id)))) throw noUser(username)
+  return { ...user, disabled_at: null }
+}
+
+/** Removes a user for good, and ends all sessions. */
+export async function deleteUser(admin: Admin, username: string, options?: EndOptions): Promise<EndedUser> {
+  const user = await existingUser(admin, username)
+  const ended = await endUser(admin, user, { reason: 'user deleted', username }, options)
+  return { ...ended, user }
+}
+
+/** The document of a user. */
+export function describeUser({ id, username, roles, created_at, disabled_at }: ListedUser) {
+  return { sub: formatUuid(id), username, roles: itemsOf(roles), created_at, disabled_at }
+}
+
+async function hashNew({ passwords }: Pick<Admin, 'passwords'>, password: string): Promise<PasswordHash> {
+  const problem = newPasswordProblem(password)
+  if (problem !== undefined) throw new Refusal('invalid', problem)
+  return passwords.hash(password)
+}
+
+async function endUser(
+  admin: Admin,
+  { id, username }: UserTable,
+  end: UserEnd,
+  options: EndOptions | undefined,
+): Promise<EndedSessions> {
+  const ended = await endSessionsOfUser(admin, id, end, options)
+  if (!ended) throw noUser(username)
+  return ended
+}
+
+const nameTaken = (username: string) =>
+  new Refusal(
+    'conflict',
+    `there is a user ${username} already`,
+    `\`mintmark user passwd ${username}\` sets another password`,
+  )
+
+const noUser = (username: string) =>
+  new Refusal('not_found', `there is no user ${username}`, '`mintmark user list` shows all')

@@ -1,0 +1,129 @@
+import type { Command } from '@commander-js/extra-typings'
+import {
+  createUser,
+  deleteUser,
+  describeUser,
+  disableUser,
+  enableUser,
+  existingUser,
+  listUsers,
+  refuseTakenName,
+  setPassword,
+  updateUser,
+  type ListedUser,
+} from '../admin/users.ts'
+import { formatTime } from '../values/formats.ts'
+import { command, verb, type Terminal } from './shell/command.ts'
+import { answerUpdate } from './shell/differences.ts'
+import { showEnding } from './shell/ending.ts'
+import { roles, toChange, username } from './shell/options.ts'
+import { facts, type Row } from './shell/output.ts'
+import { readNewPassword } from './shell/prompt.ts'
+
+/** `mintmark user`: the people who log in. */
+export function userCommands(program: Command, terminal: Terminal): void {
+  const user = program.command('user').description('people who log in')
+
+  verb(user, 'create', 'add a user', [
+    'mintmark user create alice',
+    'pass show alice | mintmark user create alice --password-stdin --role editor',
+  ])
+    .argument('<name>', 'the name to log in with', username)
+    .option('--password-stdin', 'read the password from stdin instead of asking for it')
+    .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
+    .action(
+      command(terminal, async (run, name, { role = [], passwordStdin }) => {
+        const admin = await run.open()
+        // Before a password is asked for.
+        await refuseTakenName(admin, name)
+        const password = await readNewPassword(run, { passwordStdin })
+        const json = describeUser(await createUser(admin, { username: name, password, roles: role }))
+        const told = facts({ sub: json.sub, roles: json.roles.join(' ') })
+        return { text: `Created the user ${name}\n${told}`, json }
+      }),
+    )
+
+  verb(user, 'update', 'change what the tokens of a user say; what is not given stays', [
+    'mintmark user update alice --role admin editor',
+    'mintmark user update alice --no-role',
+  ])
+    .argument('<name>', 'the name to log in with', username)
+    .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
+    .option('--no-role', 'none')
+    .action(
+      command(terminal, async ({ open }, name, { role }) => {
+        const differences = await updateUser(await open(), name, { roles: toChange(role) })
+        return answerUpdate('user', name, differences)
+      }),
+    )
+
+  verb(user, 'list', 'show all users', ['mintmark user list']).action(
+    command(terminal, async ({ open }) => ({
+      columns: ['NAME', 'SUB', 'ROLES', 'SINCE', 'DISABLED'],
+      rows: rowsOf(listUsers(await open())),
+      none: 'There is no user yet: `mintmark user create NAME` adds one.',
+    })),
+  )
+
+  verb(user, 'passwd', 'set a new password, which ends all sessions of the user', [
+    'mintmark user passwd alice',
+  ])
+    .argument('<name>', 'the name to log in with', username)
+    .option('--password-stdin', 'read the password from stdin instead of asking for it')
+    .action(
+      command(terminal, async (run, name, { passwordStdin }) => {
+        const admin = await run.open()
+        // Before a password is asked for.
+        await existingUser(admin, name)
+        const password = await readNewPassword(run, { passwordStdin })
+        const { user } = await showEnding(run, to => setPassword(admin, name, password, to))
+        return {
+          text: `Set the password of ${name}. All sessions before it have ended.`,
+          json: describeUser(user),
+        }
+      }),
+    )
+
+  verb(user, 'disable', 'refuse the user from now on, and end all sessions', ['mintmark user disable alice'])
+    .argument('<name>', 'the name to log in with', username)
+    .action(
+      command(terminal, async (run, name) => {
+        const admin = await run.open()
+        const { user } = await showEnding(run, to => disableUser(admin, name, to))
+        return {
+          text: `Disabled the user ${name}. All sessions have ended; \`mintmark user enable ${name}\` allows new ones.`,
+          json: describeUser(user),
+        }
+      }),
+    )
+
+  verb(user, 'enable', 'let a disabled user log in again', ['mintmark user enable alice'])
+    .argument('<name>', 'the name to log in with', username)
+    .action(
+      command(terminal, async ({ open }, name) => {
+        const user = await enableUser(await open(), name)
+        return { text: `Enabled the user ${name}.`, json: describeUser(user) }
+      }),
+    )
+
+  verb(user, 'delete', 'remove a user for good, and end all sessions', ['mintmark user delete alice'])
+    .argument('<name>', 'the name to log in with', username)
+    .action(
+      command(terminal, async (run, name) => {
+        const admin = await run.open()
+        const { user } = await showEnding(run, to => deleteUser(admin, name, to))
+        return {
+          text: `Deleted the user ${name}. All sessions have ended.`,
+          json: { ...describeUser(user), deleted: true },
+        }
+      }),
+    )
+}
+
+async function* rowsOf(users: AsyncIterable<ListedUser>): AsyncGenerator<Row> {
+  for await (const user of users) {
+    const json = describeUser(user)
+    const { sub, username, roles, created_at, disabled_at } = json
+    yield { cells: [username, sub, roles.join(' '), formatTime(created_at), formatTime(disabled_at)], json }
+  }
+}
