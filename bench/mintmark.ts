@@ -5,6 +5,7 @@ import { findClient, insertClient } from '../db/clients/clients.ts'
 import { insertResource } from '../db/clients/resources.ts'
 import { insertSession } from '../db/sessions/sessions.ts'
 import { insertUser } from '../db/users/users.ts'
+import { plainClientRow } from '../src/clients/registration.ts'
 import { systemClock } from '../src/clock.ts'
 import { loadConfig } from '../src/config/load.ts'
 import { openInstallation } from '../src/installation/open.ts'
@@ -106,18 +107,21 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
     has_status: 1,
     created_at: now(),
   })
-  await insertClient(db, {
-    id: clientId,
-    secret_hash: hashSecret(clientSecret),
-    // As while it moves from keys to a secret: it may use either.
-    jwks: JSON.stringify({ keys: [publicJwk] }),
-    keys_expire_at: now() + 86_400,
-    grant_types: 'password refresh_token client_credentials',
-    scope,
-    resources: resource,
-    introspects: resource,
-    created_at: now(),
-  })
+  await insertClient(
+    db,
+    plainClientRow({
+      id: clientId,
+      secret_hash: hashSecret(clientSecret),
+      // As while it moves from keys to a secret: it may use either.
+      jwks: JSON.stringify({ keys: [publicJwk] }),
+      keys_expire_at: now() + 86_400,
+      grant_types: 'password refresh_token client_credentials',
+      scope,
+      resources: resource,
+      introspects: resource,
+      created_at: now(),
+    }),
+  )
   const user = { id: newUuid(now()), username, ...(await passwords.hash(password)), roles: '', epoch: 0 }
   await insertUser(db, { ...user, created_at: now(), disabled_at: null })
   const client = await findClient(db, clientId)

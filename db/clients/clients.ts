@@ -40,29 +40,8 @@ export async function listClientOrigins({ sql }: Database): Promise<ReadonlySet<
   return new Set(rows.flatMap(row => row.cors_origins.split(' ')))
 }
 
-/** A client of which nothing more is said has a secret or is public, is given bearer tokens, and nothing special. */
-const plain = {
-  jwks: null,
-  jwks_uri: null,
-  keys_expire_at: null,
-  tls_subject: null,
-  dpop_bound: 0,
-  tls_bound: 0,
-  old_secret_hash: null,
-  old_secret_expires_at: null,
-  resources: '',
-  introspects: '',
-  is_admin: 0,
-  refresh_policy: 'rotate',
-  refresh_idle_seconds: null,
-  refresh_absolute_seconds: null,
-  forwards_user_address: 0,
-  cors_origins: '',
-  disabled_at: null,
-} as const
-
-export type NewClient = Omit<ClientTable, 'epoch' | 'auth_method' | keyof typeof plain> &
-  Partial<Pick<ClientTable, 'auth_method' | keyof typeof plain>>
+/** The row of a client that is added: its epoch is drawn then. */
+export type NewClient = Omit<ClientTable, 'epoch'>
 
 /** Adds a client; false when its id is taken. */
 export async function insertClient({ transact }: Writer, client: NewClient): Promise<boolean> {
@@ -96,7 +75,7 @@ export async function addClients(
 function rowOf(client: NewClient): ClientTable {
   // An epoch that no earlier client of this id can have had: the sessions of a deleted one stay dead.
   const epoch = randomInt(2 ** 31)
-  return { auth_method: client.secret_hash ? 'client_secret' : 'none', ...plain, ...client, epoch }
+  return { ...client, epoch }
 }
 
 export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | 'disabled_at'>

@@ -1,56 +1,46 @@
-import type { ClientSettings } from '../../db/clients/clients.ts'
+import type { ClientSettings, NewClient } from '../../db/clients/clients.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import type { Database } from '../../db/database.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { isSubject, subjectKinds } from '../keys/proofs/certificate.ts'
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
-import {
-  authMethodOf,
-  judgeClient,
-  type ClientMetadata,
-  type ClientVerdict,
-} from '../protocol/client-metadata.ts'
-import { isObject } from '../values/json.ts'
 import { itemsOf } from '../values/list.ts'
 import { isJwksUri } from './fetch-jwks.ts'
+import { authMethodOf, judgeClient, type ClientVerdict } from './judge-client.ts'
+import {
+  eachProperty,
+  plainProperties,
+  properties,
+  propertyColumns,
+  type ClientMetadata,
+  type PropertyColumns,
+} from './properties.ts'
 
 type KeyColumn = 'jwks' | 'jwks_uri' | 'keys_expire_at' | 'tls_subject'
-type Credential = 'auth_method' | 'secret_hash' | `old_secret_${string}` | KeyColumn
 
 /**
- * What a client is declared to be, as columns of its row. Leaves its id and its secrets alone, and of a client with a
- * secret the keys that it had before.
+ * A declared client, as columns of its row. Leaves its id and its secrets alone, and of a client with a secret the keys
+ * that it had before.
  */
 export function clientSettings(
   client: ClientMetadata,
-): Omit<ClientSettings, Credential> & Partial<Pick<ClientSettings, KeyColumn>> {
+): PropertyColumns & Partial<Pick<ClientSettings, KeyColumn>> {
   return {
     ...(authMethodOf(client) === 'client_secret' ? {} : keySettings(client)),
-    tls_bound: client.tls_client_certificate_bound_access_tokens ? 1 : 0,
-    dpop_bound: client.dpop_bound_access_tokens ? 1 : 0,
-    grant_types: client.grant_types.join(' '),
-    scope: client.scope.join(' '),
-    resources: client.resources.join(' '),
-    introspects: client.resource_server.join(' '),
-    is_admin: client.admin ? 1 : 0,
-    refresh_policy: client.refresh,
-    refresh_idle_seconds: client.refresh_idle_ttl,
-    refresh_absolute_seconds: client.refresh_absolute_ttl,
-    forwards_user_address: client.forwards_user_address ? 1 : 0,
-    cors_origins: client.cors_origins.join(' '),
+    ...propertyColumns(client),
   }
 }
 
 /** What a client without a secret authenticates with, as columns. */
 export function keySettings({ jwks, jwks_uri, tls_subject }: DeclaredKeys): Pick<ClientSettings, KeyColumn> {
-  return { jwks: jwks && JSON.stringify(jwks), jwks_uri, tls_subject, keys_expire_at: null }
+  return { jwks: properties.jwks.kind.toColumn(jwks), jwks_uri, tls_subject, keys_expire_at: null }
 }
 
 /** The row of a new client; only one that authenticates with a secret has a `secretHash`. */
 export function newClientRow(
   client: ClientMetadata,
   { secretHash, now }: { readonly secretHash: Buffer | null; readonly now: number },
-): Omit<ClientTable, 'epoch'> {
+): NewClient {
   return {
     id: client.client_id,
     auth_method: authMethodOf(client),
@@ -58,39 +48,37 @@ export function newClientRow(
     secret_hash: secretHash,
     old_secret_hash: null,
     old_secret_expires_at: null,
-    ...clientSettings(client),
+    ...propertyColumns(client),
     created_at: now,
     disabled_at: null,
   }
 }
 
-/** What a client's row declares. */
-export function clientMetadata(row: Omit<ClientTable, 'epoch'>): ClientMetadata {
+/** The row of a client of which only this is said: it has its secret or is public, and nothing special. */
+export function plainClientRow(
+  said: Pick<ClientTable, 'id' | 'created_at' | 'secret_hash'> & Partial<NewClient>,
+): NewClient {
+  const { id: client_id, secret_hash: secretHash, created_at: now } = said
+  const plain = { client_id, ...plainProperties, public: secretHash === null }
+  return { ...newClientRow(plain, { secretHash, now }), ...said }
+}
+
+/** The client that a row declares. */
+export function clientMetadata(row: NewClient): ClientMetadata {
   return {
     client_id: row.id,
+    ...eachProperty((_, { kind, column }) => column && kind.fromColumn(row[column])),
     public: row.auth_method === 'none',
     ...keysOf(row),
     tls_self_signed: row.auth_method === 'self_signed_tls_client_auth',
-    tls_client_certificate_bound_access_tokens: row.tls_bound === 1,
-    dpop_bound_access_tokens: row.dpop_bound === 1,
-    grant_types: itemsOf(row.grant_types),
-    scope: itemsOf(row.scope),
-    resources: itemsOf(row.resources),
-    resource_server: itemsOf(row.introspects),
-    admin: row.is_admin === 1,
-    refresh: row.refresh_policy,
-    refresh_idle_ttl: row.refresh_idle_seconds,
-    refresh_absolute_ttl: row.refresh_absolute_seconds,
-    forwards_user_address: row.forwards_user_address === 1,
-    cors_origins: itemsOf(row.cors_origins),
   }
 }
 
 /** The keys of a client with a secret are those that it is moving away from: they are not declared any more. */
 function keysOf(row: Pick<ClientTable, 'auth_method' | KeyColumn>): DeclaredKeys {
   if (row.auth_method === 'client_secret') return { jwks: null, jwks_uri: null, tls_subject: null }
-  const jwks: unknown = JSON.parse(row.jwks ?? 'null')
-  return { jwks: isObject(jwks) ? jwks : null, jwks_uri: row.jwks_uri, tls_subject: row.tls_subject }
+  const { jwks_uri, tls_subject } = row
+  return { jwks: properties.jwks.kind.fromColumn(row.jwks), jwks_uri, tls_subject }
 }
 
 /** Whether there can be such a client, with the resources that there are. */

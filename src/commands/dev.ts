@@ -3,6 +3,7 @@ import { insertClient, listClients } from '../../db/clients/clients.ts'
 import { insertResource } from '../../db/clients/resources.ts'
 import { insertUser } from '../../db/users/users.ts'
 import { audited } from '../../db/writer.ts'
+import { plainClientRow } from '../clients/registration.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
@@ -82,14 +83,17 @@ async function addDemo(ctx: Context): Promise<Demo | undefined> {
     created_at: now,
     disabled_at: null,
   })
-  const isFirst = await insertClient(entry('client_created', { clientId: demoName }), {
-    id: demoName,
-    secret_hash: hashSecret(demo.clientSecret),
-    grant_types: 'password refresh_token client_credentials',
-    scope: demoScope,
-    resources: demoResource,
-    created_at: now,
-  })
+  const isFirst = await insertClient(
+    entry('client_created', { clientId: demoName }),
+    plainClientRow({
+      id: demoName,
+      secret_hash: hashSecret(demo.clientSecret),
+      grant_types: 'password refresh_token client_credentials',
+      scope: demoScope,
+      resources: demoResource,
+      created_at: now,
+    }),
+  )
   return isFirst ? demo : undefined
 }
 

@@ -3,3 +3,7 @@ export function isOrigin(text: string): boolean {
   const url = URL.parse(text)
   return url !== null && url.origin === text && /^https?:$/.test(url.protocol)
 }
+
+/** What refuses another text. */
+export const originSentence =
+  'An origin is a scheme, a host and, if it is not the usual one, a port, like https://app.example.'

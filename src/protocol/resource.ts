@@ -10,3 +10,7 @@ export function isResourceUri(text: string): boolean {
   // What claims to be a web address must be one, with a host.
   return !/^https?:/i.test(text) || (/^https?:\/\/[^/?]/i.test(text) && URL.canParse(text))
 }
+
+/** What refuses another text. */
+export const resourceSentence =
+  'A resource is an absolute URI without a fragment, like https://api.example (RFC 8707).'

@@ -19,3 +19,6 @@ export function parseScope(text: string): readonly string[] {
 export function isScopeToken(text: string): boolean {
   return /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text)
 }
+
+/** What refuses another text. */
+export const scopeSentence = 'A scope is visible ASCII without quotes and backslashes.'

@@ -9,6 +9,7 @@ import { openDatabase } from '../../db/open-database.ts'
 import type { SessionTable } from '../../db/schema.ts'
 import { insertSession } from '../../db/sessions/sessions.ts'
 import { insertUser } from '../../db/users/users.ts'
+import { plainClientRow } from '../../src/clients/registration.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import type { EngineEnv } from './engines.ts'
 
@@ -43,13 +44,16 @@ export async function seed(db: Database): Promise<Buffer> {
     jwks_max_age_seconds: 300,
     clock_skew_seconds: 60,
   })
-  await insertClient(db, {
-    id: 'web',
-    secret_hash: null,
-    grant_types: 'password refresh_token',
-    scope: 'read',
-    created_at: madeAt,
-  })
+  await insertClient(
+    db,
+    plainClientRow({
+      id: 'web',
+      secret_hash: null,
+      grant_types: 'password refresh_token',
+      scope: 'read',
+      created_at: madeAt,
+    }),
+  )
   const id = newUuid(madeAt)
   await insertUser(db, {
     id,

@@ -12,6 +12,7 @@ import { insertResource, type NewResource } from '../../db/clients/resources.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { insertUser } from '../../db/users/users.ts'
 import { buildApp } from '../../src/app.ts'
+import { plainClientRow } from '../../src/clients/registration.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Context } from '../../src/context.ts'
 import { openInstallation } from '../../src/installation/open.ts'
@@ -187,15 +188,18 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
     client: async (id, { isPublic = false, ...settings } = {}) => {
       const secret = isPublic ? undefined : randomBytes(32).toString('base64url')
       if (secret !== undefined) secrets.add(secret)
-      await insertClient(ctx.db, {
-        id,
-        secret_hash: secret === undefined ? null : hashSecret(secret),
-        grant_types: isPublic ? 'password refresh_token' : 'password refresh_token client_credentials',
-        scope: 'read write',
-        epoch: 0,
-        created_at: ctx.clock.now(),
-        ...settings,
-      })
+      await insertClient(
+        ctx.db,
+        plainClientRow({
+          id,
+          secret_hash: secret === undefined ? null : hashSecret(secret),
+          grant_types: isPublic ? 'password refresh_token' : 'password refresh_token client_credentials',
+          scope: 'read write',
+          epoch: 0,
+          created_at: ctx.clock.now(),
+          ...settings,
+        }),
+      )
       await ctx.clients.registry.follow()
       return testClient(id, secret)
     },

@@ -8,6 +8,7 @@ import { pino, type Logger } from 'pino'
 import { insertClient } from '../../db/clients/clients.ts'
 import { insertUser } from '../../db/users/users.ts'
 import { buildApp } from '../../src/app.ts'
+import { plainClientRow } from '../../src/clients/registration.ts'
 import { systemClock, type Clock } from '../../src/clock.ts'
 import { runCommandLine } from '../../src/commands/shell/command-line.ts'
 import { loadConfig } from '../../src/config/load.ts'
@@ -56,16 +57,19 @@ export async function makeTemplate(home: string, env: EngineEnv): Promise<void> 
   if (env['MINTMARK_DATABASE_URL'] !== undefined) makeRootKeyFile(join(home, 'keys/root.key'))
   const { ctx, app } = await boot(home, env, handClock(startedAt), openLog([]), openGate())
   for (const kind of kinds) {
-    await insertClient(ctx.db, {
-      id: kind,
-      // Only a client that can prove who it is may keep a token.
-      secret_hash: kind === 'reuse' ? hashSecret(secret) : null,
-      grant_types: 'password refresh_token',
-      scope: '',
-      refresh_policy: kind,
-      // Long ago, so that no clock is set back to before it.
-      created_at: 0,
-    })
+    await insertClient(
+      ctx.db,
+      plainClientRow({
+        id: kind,
+        // Only a client that can prove who it is may keep a token.
+        secret_hash: kind === 'reuse' ? hashSecret(secret) : null,
+        grant_types: 'password refresh_token',
+        scope: '',
+        refresh_policy: kind,
+        // Long ago, so that no clock is set back to before it.
+        created_at: 0,
+      }),
+    )
   }
   await insertUser(ctx.db, {
     id: newUuid(startedAt),

@@ -34,6 +34,7 @@ import {
   raiseUserEpochTo,
 } from '../../db/users/users.ts'
 import { audited, type NewAuditEntry } from '../../db/writer.ts'
+import { plainClientRow } from '../../src/clients/registration.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
@@ -58,14 +59,15 @@ async function emptyDatabase(t: Test, env: EngineEnv = {}): Promise<Database & {
   return { ...db, file }
 }
 
-const clientRow = (id: string, more: Partial<ClientTable> = {}): NewClient => ({
-  id,
-  secret_hash: Buffer.alloc(32, 1),
-  grant_types: 'password refresh_token',
-  scope: '',
-  created_at: now,
-  ...more,
-})
+const clientRow = (id: string, more: Partial<ClientTable> = {}): NewClient =>
+  plainClientRow({
+    id,
+    secret_hash: Buffer.alloc(32, 1),
+    grant_types: 'password refresh_token',
+    scope: '',
+    created_at: now,
+    ...more,
+  })
 
 const resourceRow = (uri: string, scope = 'read') => ({
   uri,

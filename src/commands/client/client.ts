@@ -1,28 +1,23 @@
-import { Option, type Command } from '@commander-js/extra-typings'
+import type { Command } from '@commander-js/extra-typings'
 import { enableClient, findClient, insertClient, listClients } from '../../../db/clients/clients.ts'
 import type { Database } from '../../../db/database.ts'
 import type { ClientTable } from '../../../db/schema.ts'
 import { audited } from '../../../db/writer.ts'
+import { authMethodOf, type AuthMethod } from '../../clients/judge-client.ts'
+import { plainProperties, type ClientMetadata } from '../../clients/properties.ts'
 import { clientMetadata, judgeNewClient, newClientRow } from '../../clients/registration.ts'
 import { endSessionsOfClient } from '../../endings/end.ts'
-import {
-  authMethodOf,
-  refreshPolicies,
-  type AuthMethod,
-  type ClientMetadata,
-} from '../../protocol/client-metadata.ts'
-import { grantTypes } from '../../protocol/grant-types.ts'
 import { formatTime } from '../../values/formats.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { showEnding } from '../shell/ending.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
-import { dpopPolicies, grants, origins, refreshTtl, resourceUris, scopes } from '../shell/options.ts'
 import { facts, type Row } from '../shell/output.ts'
 import { credentialCommands } from './client-credentials.ts'
 import { noteKeysAt, withKeys } from './client-keys.ts'
 import { clientUpdateCommand } from './client-update.ts'
 import { existingClient, noClient } from './existing-client.ts'
 import { handOutSecret, secretAdvice } from './new-secret.ts'
+import { addProperties, givenProperties } from './property-options.ts'
 
 const choosing = `
 Which client?
@@ -40,65 +35,23 @@ docs/clients.md has a few lines of code for each.`
 export function clientCommands(program: Command, terminal: Terminal): void {
   const client = program.command('client').description('apps that ask for tokens')
 
-  verb(client, 'create', 'add a client, and show its secret once', [
+  const create = verb(client, 'create', 'add a client, and show its secret once', [
     'mintmark client create --id app --public --dpop required --grant password refresh_token --resource https://api.example --scope read',
     'mintmark client create --id nightly --new-key nightly.jwk --grant client_credentials --resource https://api.example --scope read',
     'mintmark client create --id api --resource-server https://api.example --secret-file api.secret',
     'mintmark client create --id ops --admin --grant client_credentials',
-  ])
-    .requiredOption('--id <client_id>', 'its client_id')
-    .option('--public', 'it cannot keep a secret: a browser or mobile app')
-    .option('--grant <grant...>', `what it may ask tokens with: ${grantTypes.join(', ')}`, grants)
-    .option('--scope <scope...>', 'the scopes it may ask for', scopes)
-    .option('--resource <uri...>', 'the APIs it may ask tokens for; the first is the default', resourceUris)
-    .option('--resource-server <uri...>', 'the APIs it serves: it may introspect their tokens', resourceUris)
+  ]).requiredOption('--id <client_id>', 'its client_id')
+  const withKeyOptions = addProperties(create, 'create', ['identity', 'access'])
     .option('--jwks <file>', 'its public keys (private_key_jwt): a JWK Set, or one JWK')
     .option('--jwks-uri <url>', 'where it publishes them')
     .option('--new-key <file>', 'make a key for it, and write its private half there (mode 0600)')
-    .option(
-      '--tls-subject <kind:name>',
-      'the name in its TLS certificate (tls_client_auth): san_dns:app.example',
-    )
-    .option('--tls-self-signed', 'it shows a certificate for one of its keys (self_signed_tls_client_auth)')
-    .option('--tls-bound', 'its access tokens work only together with its certificate')
-    .addOption(
-      new Option('--dpop <policy>', 'required: its access tokens work only together with a key of its own')
-        .choices(dpopPolicies)
-        .default('optional' as const),
-    )
-    .option('--admin', "it may introspect and revoke everybody's tokens")
-    .addOption(
-      new Option('--refresh <policy>', 'rotate, strict (no retry), or reuse (no rotation)')
-        .choices(refreshPolicies)
-        .default('rotate' as const),
-    )
-    .option('--refresh-idle-ttl <duration>', 'how long a session lives without a refresh', refreshTtl)
-    .option('--refresh-absolute-ttl <duration>', 'how long a session lives at the most', refreshTtl)
-    .option('--forwards-user-address', "it sends its user's address with each log-in (header Forwarded)")
-    .option('--cors-origin <origin...>', 'the origins of its pages, if not those of the server', origins)
+  addProperties(withKeyOptions, 'create', ['proof', 'power', 'sessions', 'pages'])
     .option('--secret-file <file>', 'write the secret there (mode 0600) instead of showing it')
     .addHelpText('after', choosing)
     .action(
-      command(terminal, async (run, options) => {
+      command(terminal, async (run, options, self) => {
         const { db, config } = await run.open()
-        const declared: Omit<ClientMetadata, 'jwks' | 'jwks_uri'> = {
-          client_id: options.id,
-          public: options.public ?? false,
-          tls_subject: options.tlsSubject ?? null,
-          tls_self_signed: options.tlsSelfSigned ?? false,
-          tls_client_certificate_bound_access_tokens: options.tlsBound ?? false,
-          dpop_bound_access_tokens: options.dpop === 'required',
-          grant_types: options.grant ?? [],
-          scope: options.scope ?? [],
-          resources: options.resource ?? [],
-          resource_server: options.resourceServer ?? [],
-          admin: options.admin ?? false,
-          refresh: options.refresh,
-          refresh_idle_ttl: options.refreshIdleTtl ?? null,
-          refresh_absolute_ttl: options.refreshAbsoluteTtl ?? null,
-          forwards_user_address: options.forwardsUserAddress ?? false,
-          cors_origins: options.corsOrigin ?? [],
-        }
+        const declared = { client_id: options.id, ...givenProperties(self, plainProperties) }
         return withKeys(run, options, async ({ private_key_file: keyFile, ...keys }) => {
           const metadata = { ...declared, ...keys }
           const files = { secretFile: options.secretFile, keyFile }

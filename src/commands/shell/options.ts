@@ -1,11 +1,8 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import type { Clock } from '../../clock.ts'
 import { longestTokenSeconds } from '../../protocol/access-token.ts'
-import { grantTypes, isGrantType } from '../../protocol/grant-types.ts'
-import { isOrigin } from '../../protocol/origin.ts'
-import { sessionLimits } from '../../protocol/refresh-token.ts'
-import { isResourceUri } from '../../protocol/resource.ts'
-import { isScopeToken } from '../../protocol/scope.ts'
+import { isResourceUri, resourceSentence } from '../../protocol/resource.ts'
+import { isScopeToken, scopeSentence } from '../../protocol/scope.ts'
 import { parseUuid } from '../../protocol/secrets.ts'
 import { eventNames } from '../../record/events.ts'
 import { formatDuration, parseDuration } from '../../values/duration.ts'
@@ -13,7 +10,6 @@ import { formatDuration, parseDuration } from '../../values/duration.ts'
 // Readers of options and arguments, for commander: each returns the checked value or throws what `UsageError` is there.
 
 export const accessTokenTtl = duration(10, longestTokenSeconds)
-export const refreshTtl = duration(...sessionLimits)
 
 /** `300`, `90s`, `5m`, `12h` or `30d` as seconds. */
 export function duration(min: number, max: number): (text: string) => number {
@@ -53,22 +49,10 @@ export function pastTime(clock: Clock): (text: string) => number {
   }
 }
 
-/** Whether a client's tokens must be bound to a DPoP key (RFC 9449 §5.2). */
-export const dpopPolicies = ['optional', 'required'] as const
-
-export const scopes = several(isScopeToken, 'A scope is visible ASCII without quotes and backslashes.')
-
-export const grants = several(isGrantType, `A grant type is one of ${grantTypes.join(', ')}.`)
+export const scopes = several(isScopeToken, scopeSentence)
 
 /** Roles have the grammar of scopes. */
 export const roles = several(isScopeToken, 'A role is visible ASCII without quotes and backslashes.')
-
-export const resourceUris = several(isResourceUri, resourceUriForm())
-
-export const origins = several(
-  isOrigin,
-  'An origin is a scheme, a host and, if it is not the usual one, a port, like https://app.example.',
-)
 
 export const events = several(
   item => eventNames.some(event => event === item),
@@ -96,16 +80,12 @@ export function sessionId(text: string): Buffer {
 }
 
 export function resourceUri(text: string): string {
-  if (!isResourceUri(text)) throw new InvalidArgumentError(resourceUriForm())
+  if (!isResourceUri(text)) throw new InvalidArgumentError(resourceSentence)
   return text
 }
 
-function resourceUriForm(): string {
-  return 'A resource is an absolute URI without a fragment, like https://api.example (RFC 8707).'
-}
-
 /** An option that may be repeated and takes several values each time, also as one text with spaces. */
-function several(isValid: (item: string) => boolean, form: string) {
+export function several(isValid: (item: string) => boolean, form: string) {
   return (text: string, before: readonly string[] | undefined): readonly string[] => {
     const items = text.split(/\s+/).filter(item => item !== '')
     if (items.length === 0 || !items.every(isValid)) throw new InvalidArgumentError(form)

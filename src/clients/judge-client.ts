@@ -1,39 +1,6 @@
+import { grantFacts, grantTypes, isGrantType } from '../protocol/grant-types.ts'
 import { formatDuration } from '../values/duration.ts'
-import { grantFacts, grantTypes, isGrantType } from './grant-types.ts'
-
-/** What a client is declared to be (RFC 7591 §2), before it has a row. Lifetimes are in seconds. */
-export interface ClientMetadata {
-  readonly client_id: string
-  /** `token_endpoint_auth_method` `none`. */
-  readonly public: boolean
-  /** Its public keys (RFC 7517 §5), or the URL where it publishes them: it signs assertions, and has no secret. */
-  readonly jwks: object | null
-  readonly jwks_uri: string | null
-  /** The name in its TLS certificate after its kind, like `san_dns:app.example` (RFC 8705 §2.1.2), and no secret. */
-  readonly tls_subject: string | null
-  /** It shows a certificate for one of its keys, instead of signing assertions (RFC 8705 §2.2). */
-  readonly tls_self_signed: boolean
-  /** All its access tokens are bound to its certificate (RFC 8705 §3.4). */
-  readonly tls_client_certificate_bound_access_tokens: boolean
-  /** All its access tokens are bound to a DPoP key: a token request without a proof is refused (RFC 9449 §5.2). */
-  readonly dpop_bound_access_tokens: boolean
-  readonly grant_types: readonly string[]
-  readonly scope: readonly string[]
-  /** The URIs of the resources it may ask tokens for. The first is the default. */
-  readonly resources: readonly string[]
-  /** The URIs of the resources it is the resource server of: it may introspect their tokens. */
-  readonly resource_server: readonly string[]
-  readonly admin: boolean
-  readonly refresh: RefreshPolicy
-  readonly refresh_idle_ttl: number | null
-  readonly refresh_absolute_ttl: number | null
-  /** It runs on a server and says in each request which address its user has (RFC 7239). */
-  readonly forwards_user_address: boolean
-  /** The origins of its pages; none for those of the server's setting. */
-  readonly cors_origins: readonly string[]
-}
-
-export type RefreshPolicy = 'rotate' | 'strict' | 'reuse'
+import type { ClientMetadata } from './properties.ts'
 
 export type AuthMethod =
   'none' | 'client_secret' | 'private_key_jwt' | 'tls_client_auth' | 'self_signed_tls_client_auth'
@@ -47,8 +14,6 @@ export function authMethodOf(
   if (client.tls_self_signed) return 'self_signed_tls_client_auth'
   return client.jwks !== null || client.jwks_uri !== null ? 'private_key_jwt' : 'client_secret'
 }
-
-export const refreshPolicies: readonly RefreshPolicy[] = ['rotate', 'strict', 'reuse']
 
 export interface ClientVerdict {
   /** Why there can be no such client. */
