@@ -84,8 +84,8 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
 const absences: [absent: RegExp, inFiles: RegExp, why: string][] = [
   [
     /\b(await|async|Promise)\b/,
-    /^src\/(protocol|values)\//,
-    'protocol/ and values/ are pure: they wait for nothing',
+    /^src\/(protocol\/|values\/|clients\/(judge-client|propert))/,
+    'protocol/, values/ and the judge of clients are pure: they wait for nothing',
   ],
   [/\bexport default\b/, /./, 'what is imported has a name'],
   [/[\w)\]]!(?=[.,;)\]}\s[]|$)/m, /./, 'what may be undefined is looked at'],
