@@ -1,14 +1,21 @@
 import type { Command } from '@commander-js/extra-typings'
-import { countSessions, listSessions, type ListedSession } from '../../../db/sessions/pages.ts'
-import { formatUuid } from '../../protocol/secrets.ts'
+import type { Admin } from '../../admin/admin.ts'
+import {
+  chooseSessions,
+  countChosen,
+  listSessions,
+  revokeSessions,
+  type ChosenSessions,
+  type DescribedSession,
+} from '../../admin/sessions.ts'
+import { formatDuration } from '../../values/duration.ts'
 import { counted, formatTime } from '../../values/formats.ts'
-import { command, verb, type Terminal } from '../shell/command.ts'
+import { command, verb, type Run, type Terminal } from '../shell/command.ts'
+import { showWork, stoppedEnding } from '../shell/ending.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
 import { duration, resourceUri, sessionId } from '../shell/options.ts'
-import { type Row } from '../shell/output.ts'
+import type { Row } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
-import { noticeOf, revokeChosen } from './revocation.ts'
-import { choose } from './session-choice.ts'
 import { summarize } from './session-summary.ts'
 
 const age = duration(1, 3650 * 86_400)
@@ -37,13 +44,12 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
         if (summary && (ended || Object.keys(choice).some(name => name !== 'json'))) {
           throw new UsageError('--summary is about all sessions: leave the other options out')
         }
-        const { db } = await run.open()
-        if (summary) return summarize(run, db)
-        const now = run.clock.now()
-        const { filter } = await choose(db, choice, now)
+        const admin = await run.open()
+        if (summary) return summarize(run, admin)
+        const chosen = await chooseSessions(admin, choice)
         return {
           columns: ['SID', 'USER', 'CLIENT_ID', 'SINCE', 'LAST USED', 'EXPIRES', ...(ended ? ['STATE'] : [])],
-          rows: rowsOf(listSessions(db, ended ? filter : { ...filter, livingAt: now }), { now, ended }),
+          rows: rowsOf(listSessions(admin, chosen, { ended }), ended),
           none: 'There is no such session.',
         }
       }),
@@ -74,15 +80,14 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
           )
         }
         const admin = await run.open()
-        const { config, db } = admin
-        const chosen = await choose(db, choice, run.clock.now())
-        const count = await countSessions(db, { ...chosen.filter, livingAt: run.clock.now() })
-        if (count === 0 && choice.id) throw notLiving(choice.id)
-        if (count > 0) await confirm(run, `End ${counted(count, 'session')}${chosen.words}?`, { yes })
-        const ended = await revokeChosen(run, admin, chosen, count)
+        const chosen = await chooseSessions(admin, choice)
+        const total = await countChosen(admin, chosen)
+        const words = wordsOf(chosen)
+        if (total > 0) await confirm(run, `End ${counted(total, 'session')}${words}?`, { yes })
+        const ended = await revoke(run, admin, chosen, total)
         return {
-          text: `Ended ${counted(ended, 'session')}${chosen.words}.${ended > 0 ? `\n${noticeOf(config)}` : ''}`,
-          json: { sessions_revoked: ended, ...chosen.json },
+          text: `Ended ${counted(ended, 'session')}${words}.${ended > 0 ? `\n${noticeOf(admin.config)}` : ''}`,
+          json: { sessions_revoked: ended, ...chosen.document },
         }
       }),
     )
@@ -92,45 +97,45 @@ const howItEnds = `
 Sessions of one user, of one client, or all, end at once, and so do log-ins under way: nothing can be done with them from
 the first moment. Other choices end one after the other. What is interrupted goes on when it is run again.`
 
-async function* rowsOf(
-  sessions: AsyncIterable<ListedSession>,
-  { now, ended }: { readonly now: number; readonly ended: boolean },
-): AsyncGenerator<Row> {
+/** Ends the chosen sessions, shows how far that has come, and returns how many there were. */
+async function revoke(run: Run, admin: Admin, chosen: ChosenSessions, total: number): Promise<number> {
+  const done = await showWork(run, options => revokeSessions(admin, chosen, { total, ...options }), total)
+  if (done.isDone) return done.ended
+  throw done.isAtOnce ? stoppedEnding(done) : stoppedHalfway(done.ended, total)
+}
+
+const stoppedHalfway = (ended: number, total: number) =>
+  new CommandError(
+    `stopped: ${ended.toLocaleString('en-US')} of ${counted(total, 'session')} have ended; run it again for the rest`,
+  )
+
+/** ` of alice through web`, or nothing. */
+function wordsOf({ choice, username }: ChosenSessions): string {
+  const { client, resource, olderThan, idleFor } = choice
+  const words = [
+    username !== undefined && `of ${username}`,
+    client !== undefined && `through ${client}`,
+    resource !== undefined && `for ${resource}`,
+    olderThan !== undefined && `older than ${formatDuration(olderThan)}`,
+    idleFor !== undefined && `idle for ${formatDuration(idleFor)}`,
+  ].filter(word => word !== false)
+  return words.map(word => ` ${word}`).join('')
+}
+
+/** When resource servers learn of it, for people. */
+function noticeOf({ statusListDelaySeconds, accessTokenSeconds }: Admin['config']): string {
+  return (
+    'Their access tokens are refused by introspection now, where the status list is followed within ' +
+    `${formatDuration(statusListDelaySeconds)}, and elsewhere when they run out (${formatDuration(accessTokenSeconds)}).`
+  )
+}
+
+async function* rowsOf(sessions: AsyncIterable<DescribedSession>, ended: boolean): AsyncGenerator<Row> {
   for await (const session of sessions) {
-    const { id, user_id, client_id, username, auth_time, rotated_at, expires_at, isOfThisEpoch, ...rest } =
-      session
-    const state = stateOf(session, now)
-    const sid = formatUuid(id)
-    const isMachine = user_id === null
+    const { sid, sub, username, client_id, state, auth_time, rotated_at, expires_at } = session
+    const isMachine = sub === null
     const user = username ?? (isMachine ? '(machine)' : '(deleted)')
     const times = [formatTime(auth_time), formatTime(rotated_at), isMachine ? '' : formatTime(expires_at)]
-    yield {
-      cells: [sid, user, client_id, ...times, ...(ended ? [state] : [])],
-      json: {
-        sid,
-        sub: user_id && formatUuid(user_id),
-        username,
-        client_id,
-        state,
-        auth_time,
-        rotated_at,
-        expires_at,
-        ...rest,
-      },
-    }
+    yield { cells: [sid, user, client_id, ...times, ...(ended ? [state] : [])], json: session }
   }
 }
-
-function stateOf(
-  { revoked_at, revoke_reason, expires_at, isOfThisEpoch }: ListedSession,
-  now: number,
-): string {
-  if (revoked_at !== null) return `revoked (${revoke_reason})`
-  if (!isOfThisEpoch) return 'ended with its user or client'
-  return expires_at > now ? 'living' : 'expired'
-}
-
-const notLiving = (id: Buffer) =>
-  new CommandError(
-    `no such session lives: \`mintmark session list --id ${formatUuid(id)} --ended\` shows what became of it`,
-  )

@@ -11,15 +11,18 @@ import { openProgress } from './progress.ts'
 export async function showEnding<T extends FinishedWork | undefined>(
   run: Run,
   work: (options: EndOptions) => Promise<T>,
-  total?: number,
 ): Promise<T> {
-  const done = await showWork(run, total, work)
+  const done = await showWork(run, work)
   if (done === undefined || done.isDone) return done
-  throw new CommandError(
-    `stopped: all of them have ended, but the status lists tell of ${done.ended.toLocaleString('en-US')} so far; ` +
+  throw stoppedEnding(done)
+}
+
+/** A signal has stopped the command after all sessions had ended, by an epoch. */
+export const stoppedEnding = ({ ended }: FinishedWork) =>
+  new CommandError(
+    `stopped: all of them have ended, but the status lists tell of ${ended.toLocaleString('en-US')} so far; ` +
       'a server that runs tells of the rest by itself, or run it again',
   )
-}
 
 /** What a long work is told: when to stop, how to say how far it has come, and what to do before the log has a line. */
 export interface WorkOptions {
@@ -31,8 +34,8 @@ export interface WorkOptions {
 /** Shows how far the work has come. A signal ends it after the step that is under way. */
 export async function showWork<T>(
   run: Run,
-  total: number | undefined,
   work: (options: WorkOptions) => Promise<T>,
+  total?: number,
 ): Promise<T> {
   const progress = openProgress(run, 'session', total)
   const stopping = new AbortController()

@@ -1,0 +1,199 @@
+import { findClient, listClients } from '../../db/clients/clients.ts'
+import { findResource } from '../../db/clients/resources.ts'
+import type { SweeperTable, UserTable } from '../../db/schema.ts'
+import {
+  countSessions as countSessionRows,
+  listSessions as listSessionRows,
+  type ListedSession,
+  type SessionFilter,
+} from '../../db/sessions/pages.ts'
+import { summarizeSessions as summarizeRows, type SessionCounts } from '../../db/sessions/summary.ts'
+import { countPages, readSweeper } from '../../db/sessions/sweeper.ts'
+import { findUser, findUserById } from '../../db/users/users.ts'
+import { endChosenSessions, type ChosenEndOptions } from '../endings/end-chosen.ts'
+import { endAllSessions, endSessionsOfClient, endSessionsOfUser } from '../endings/end.ts'
+import type { FinishedWork } from '../endings/finish.ts'
+import { Refusal } from '../errors.ts'
+import { keepSeconds } from '../jobs/sweeper.ts'
+import { formatUuid, parseUuid } from '../protocol/secrets.ts'
+import type { Admin } from './admin.ts'
+
+/** Which sessions; a member that is undefined does not matter. Durations are seconds. */
+export interface SessionChoice {
+  /** The name, or the `sub`. */
+  readonly user?: string | undefined
+  readonly client?: string | undefined
+  readonly resource?: string | undefined
+  readonly id?: Buffer | undefined
+  readonly olderThan?: number | undefined
+  readonly idleFor?: number | undefined
+}
+
+export interface ChosenSessions {
+  readonly choice: SessionChoice
+  /** The name of the user that is chosen, if one is. */
+  readonly username: string | undefined
+  readonly filter: SessionFilter
+  /** What is chosen, by the names of the RFCs. */
+  readonly document: {
+    readonly sub?: string
+    readonly client_id?: string
+    readonly resource?: string
+    readonly sid?: string
+  }
+}
+
+/** Finds which sessions are meant. Refuses a user, client or resource that is unknown. */
+export async function chooseSessions(admin: Admin, choice: SessionChoice): Promise<ChosenSessions> {
+  const { client, resource, id, olderThan, idleFor } = choice
+  const now = admin.clock.now()
+  const user = choice.user === undefined ? undefined : await userOf(admin, choice.user)
+  if (client !== undefined && !(await findClient(admin.db, client))) {
+    throw new Refusal('not_found', `there is no client ${client}`, '`mintmark client list` shows all')
+  }
+  const clientIds = resource === undefined ? [] : await clientsOf(admin, resource)
+  return {
+    choice,
+    username: user?.username,
+    filter: {
+      ...(user && { userId: user.id }),
+      ...(client !== undefined && { clientId: client }),
+      ...(resource !== undefined && { resource: { uri: resource, clientIds } }),
+      ...(id && { id }),
+      ...(olderThan !== undefined && { beganBy: now - olderThan }),
+      ...(idleFor !== undefined && { unusedSince: now - idleFor }),
+    },
+    document: {
+      ...(user && { sub: formatUuid(user.id) }),
+      ...(client !== undefined && { client_id: client }),
+      ...(resource !== undefined && { resource }),
+      ...(id && { sid: formatUuid(id) }),
+    },
+  }
+}
+
+async function userOf({ db }: Admin, text: string): Promise<UserTable> {
+  const id = parseUuid(text.toLowerCase())
+  const found = id ? await findUserById(db, id) : await findUser(db, text.normalize('NFC'))
+  if (!found) throw new Refusal('not_found', `there is no user ${text}`, '`mintmark user list` shows all')
+  return found
+}
+
+/** The clients whose sessions may ask for tokens of this API without being bound to it. */
+async function clientsOf({ db }: Admin, uri: string): Promise<readonly string[]> {
+  if (!(await findResource(db, uri))) {
+    throw new Refusal('not_found', `there is no resource ${uri}`, '`mintmark resource list` shows all')
+  }
+  const clients = await listClients(db)
+  return clients.filter(({ resources }) => resources.split(' ').includes(uri)).map(({ id }) => id)
+}
+
+/** The chosen sessions as documents, the oldest first, as they are read: those that live, or with `ended` all. */
+export async function* listSessions(
+  { db, clock }: Admin,
+  { filter }: ChosenSessions,
+  { ended }: { readonly ended: boolean },
+): AsyncGenerator<DescribedSession> {
+  const now = clock.now()
+  const sessions = listSessionRows(db, ended ? filter : { ...filter, livingAt: now })
+  for await (const session of sessions) yield describeSession(session, now)
+}
+
+export type DescribedSession = ReturnType<typeof describeSession>
+
+/** The document of a session. */
+export function describeSession(session: ListedSession, now: number) {
+  const { id, user_id, client_id, username, auth_time, rotated_at, expires_at, isOfThisEpoch, ...rest } =
+    session
+  return {
+    sid: formatUuid(id),
+    sub: user_id && formatUuid(user_id),
+    username,
+    client_id,
+    state: stateOf(session, now),
+    auth_time,
+    rotated_at,
+    expires_at,
+    ...rest,
+  }
+}
+
+function stateOf(
+  { revoked_at, revoke_reason, expires_at, isOfThisEpoch }: ListedSession,
+  now: number,
+): string {
+  if (revoked_at !== null) return `revoked (${revoke_reason})`
+  if (!isOfThisEpoch) return 'ended with its user or client'
+  return expires_at > now ? 'living' : 'expired'
+}
+
+/** How many of the chosen sessions live. Refuses one that is chosen by its id and does not live. */
+export async function countChosen({ db, clock }: Admin, { choice, filter }: ChosenSessions): Promise<number> {
+  const count = await countSessionRows(db, { ...filter, livingAt: clock.now() })
+  if (count > 0 || !choice.id) return count
+  const advice = `\`mintmark session list --id ${formatUuid(choice.id)} --ended\` shows what became of it`
+  throw new Refusal('not_found', 'no such session lives', advice)
+}
+
+export interface RevokedSessions extends FinishedWork {
+  /** Whether all of them ended at once, also those whose end no status list tells yet. */
+  readonly isAtOnce: boolean
+}
+
+/**
+ * Ends the chosen sessions. All of a user, of a client, or all there are end at once, by an epoch, which also stops log-ins
+ * that are under way; any others one after the other. Refuses a user that was deleted meanwhile.
+ */
+export async function revokeSessions(
+  admin: Admin,
+  { filter }: ChosenSessions,
+  options: ChosenEndOptions,
+): Promise<RevokedSessions> {
+  const { userId, clientId, ...more } = filter
+  const isMore = Object.keys(more).length > 0 || (userId !== undefined && clientId !== undefined)
+  if (isMore) return { ...(await endChosenSessions(admin, filter, options)), isAtOnce: false }
+  const ended =
+    userId !== undefined
+      ? await endSessionsOfUser(admin, userId, { reason: 'command' }, options)
+      : clientId !== undefined
+        ? await endSessionsOfClient(admin, clientId, 'command', options)
+        : await endAllSessions(admin, 'command', options)
+  if (ended) return { ...ended, isAtOnce: true }
+  throw new Refusal('conflict', 'the user has just been deleted, which has ended all sessions')
+}
+
+type Totals = Omit<SessionCounts, 'client_id'>
+
+export interface SessionSummary {
+  readonly all: Totals
+  readonly clients: readonly SessionCounts[]
+  readonly sweeper: SweeperTable
+  /** What is printed as JSON. */
+  readonly document: object
+}
+
+/** How many sessions there are of each client and in each state, and what the sweeper has done. */
+export async function summarizeSessions(
+  { db, clock }: Admin,
+  onProgress: (counted: number) => void,
+): Promise<SessionSummary> {
+  const now = clock.now()
+  const clients = await summarizeRows(db, { now, endedBy: now - keepSeconds }, onProgress)
+  const sweeper = await readSweeper(db)
+  const total = (state: keyof Totals) => clients.reduce((sum, counts) => sum + counts[state], 0)
+  const all = {
+    living: total('living'),
+    expired: total('expired'),
+    revoked: total('revoked'),
+    waiting: total('waiting'),
+  }
+  const { passed_at, began_at, examined, swept, swept_ever } = sweeper
+  const document = {
+    sessions: all,
+    clients,
+    sweeper: { passed_at, began_at, examined, swept, swept_ever },
+    ...(db.engine === 'sqlite' && { database: await countPages(db) }),
+    counted_at: now,
+  }
+  return { all, clients, sweeper, document }
+}
