@@ -2,7 +2,7 @@
 // The one file that acts when it is loaded, and the only one that reads the environment, the arguments and the clock.
 import process from 'node:process'
 import { systemClock } from './clock.ts'
-import { obeySignals } from './commands/shell/signals.ts'
+import { obeySignals } from './signals.ts'
 
 const oldestNode = 24
 

@@ -8,8 +8,8 @@ export const rooms: readonly string[] = [
   'src/app.ts',
   'src/context.ts',
   'src/endpoints',
-  'src/http',
   'src/jobs',
+  'src/http',
   'src/admin',
   'src/grants',
   'src/sessions',
@@ -17,13 +17,14 @@ export const rooms: readonly string[] = [
   'src/users',
   'src/clients',
   'src/installation',
+  'src/keys',
   'src/record',
   'src/load',
-  'src/keys',
   'src/config',
   'src/resource-server',
   'src/protocol',
   'src/values',
+  'src/signals.ts',
   'src/clock.ts',
   'src/errors.ts',
   'db',
@@ -56,6 +57,8 @@ const usersOfDatabase = [
   'installation',
   'record',
   'keys',
+  // Reads what the URL of a database may be, and opens nothing.
+  'config',
 ]
 
 /** The room of a file: its folder in src/, the file itself if it has none there, or db/. */

@@ -1,18 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sql, type ColumnDataType, type Expression, type Kysely, type Transaction } from 'kysely'
+import { sql, type Kysely, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { Tables } from '../schema.ts'
+import type { ColumnTypes } from './column-types.ts'
 import { raiseRevision } from './installation.ts'
 import * as start from './migrations/0001-start.ts'
-
-/** Column types that the two engines spell differently. */
-export interface ColumnTypes {
-  readonly engine: 'sqlite' | 'postgres'
-  readonly uuid: ColumnDataType | Expression<unknown>
-  readonly bytes: ColumnDataType | Expression<unknown>
-  /** Numbers itself. */
-  readonly serial: ColumnDataType | Expression<unknown>
-}
 
 export interface Migration {
   readonly up: (db: Kysely<any>, types: ColumnTypes) => Promise<void>

@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { authenticateAdmin } from '../clients/bearer-auth.ts'
 import { callerOf } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { endSessionsOfUser } from '../endings/end.ts'
@@ -7,6 +6,7 @@ import { OAuthError } from '../errors.ts'
 import { parseUuid } from '../protocol/secrets.ts'
 import { readSubjectIdentifier, type SubjectIdentifier } from '../protocol/subject-identifier.ts'
 import { byClient } from '../record/record.ts'
+import { authenticateAdmin } from '../sessions/bearer-auth.ts'
 
 /** So many sessions get their end before the answer; hardly a user has more. */
 const stepsBeforeAnswer = 5

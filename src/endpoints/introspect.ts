@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { IncomingRequest } from '../clients/caller.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
-import type { Client } from '../clients/registry.ts'
+import { type Client, isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import type { Claims } from '../keys/ring/ring.ts'
@@ -12,7 +12,7 @@ import type { Log } from '../record/log.ts'
 import { isForked } from '../sessions/key-binding.ts'
 import { policyOf } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
-import { findTokenSession, isAdmin, type TokenSession } from '../sessions/token-session.ts'
+import { findTokenSession, type TokenSession } from '../sessions/token-session.ts'
 
 /** RFC 9701 §6.1: what a caller gets that has registered no other. */
 export const introspectionAlg = 'RS256'

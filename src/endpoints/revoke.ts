@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { callerOf } from '../clients/caller.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
+import { isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { endSession } from '../endings/end.ts'
 import { formOf, required } from '../protocol/form.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import { byClient } from '../record/record.ts'
-import { findTokenSession, isAdmin } from '../sessions/token-session.ts'
+import { findTokenSession } from '../sessions/token-session.ts'
 import { checkOrigin } from './origins.ts'
 
 /**

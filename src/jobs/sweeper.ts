@@ -1,11 +1,6 @@
 import { giveBackPages, sweepSessions } from '../../db/sessions/sweeper.ts'
 import type { Context } from '../context.ts'
-import { longestTokenSeconds } from '../protocol/access-token.ts'
-
-const day = 86_400
-
-/** How long a session stays after its end: until its last access token has long run out, and its story has been told. */
-export const keepSeconds = Math.max(7 * day, longestTokenSeconds)
+import { keepSeconds } from '../sessions/retention.ts'
 
 /** How often a step is made, and how much it does: a fraction of what a server does for its clients in a second. */
 const stepSeconds = 1

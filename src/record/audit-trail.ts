@@ -3,8 +3,8 @@ import type { NewAuditEntry, Writer } from '../../db/writer.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Clock } from '../clock.ts'
-import { openGuessBuckets } from '../users/guess-buckets.ts'
-import { secondsToWait, type GuessLimit } from '../users/guess-limits.ts'
+import { secondsToWait, type BucketLimit } from '../load/buckets.ts'
+import { openBuckets } from '../load/buckets.ts'
 import type { EventName } from './events.ts'
 
 export type AuditEvent = EventName
@@ -70,7 +70,7 @@ export interface AuditTrail {
 /** A whole day of somebody trying everything is about 170,000 rows. */
 const rowsPerSecond = 2
 const burstRows = 200
-const ofSource: GuessLimit = { points: burstRows / 4, everySeconds: 4 / rowsPerSecond }
+const ofSource: BucketLimit = { points: burstRows / 4, everySeconds: 4 / rowsPerSecond }
 const sourcesMax = 10_000
 const summarySeconds = 60
 /** Where the database is away for long, what happens meanwhile is counted too. */
@@ -80,7 +80,7 @@ export function openAuditTrail(db: Writer, clock: Clock): AuditTrail {
   const rows = new Map<string, NewAuditEntry>()
   const counts = new Map<string, NewAuditEntry>()
   let allowance = { rows: burstRows, at: clock.now() }
-  const sources = openGuessBuckets(clock, sourcesMax)
+  const sources = openBuckets(clock, sourcesMax)
   let summaryAt = clock.now()
 
   const mayAdd = (source: string | undefined) => {

@@ -1,8 +1,7 @@
 import type { KeyPolicy } from '../../db/installation/installation.ts'
 import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import type { RaisedClient } from '../../db/sessions/endings.ts'
-import type { KeyPhase } from '../keys/ring/key-life.ts'
-import type { LimitName } from '../users/throttle.ts'
+import type { KeyPhase } from '../protocol/key-phase.ts'
 
 /** The names of all events, as the audit trail shows them. */
 export const eventNames = [
@@ -238,3 +237,5 @@ export interface EndedSession extends OfClient {
   /** One of so many that the log has one line for them together. */
   readonly isOneOfMany?: boolean
 }
+
+export type LimitName = 'account' | 'account and source' | 'source' | 'device' | 'devices'

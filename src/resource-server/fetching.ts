@@ -72,3 +72,10 @@ function maxAgeOf(headers: Headers): number | undefined {
   const age = /^\d{1,9}$/.exec(headers.get('age') ?? '')?.[0] ?? '0'
   return Math.max(0, Number(maxAge) - Number(age))
 }
+
+/** Nobody on the way can change what is fetched. */
+export function isSafe(url: string): boolean {
+  const { protocol, hostname } = URL.parse(url) ?? {}
+  const isLoopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname ?? '')
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback)
+}

@@ -1,5 +1,5 @@
 import { createLocalJWKSet, errors, jwtVerify, type JSONWebKeySet, type JWTVerifyResult } from 'jose'
-import { fetchDocument, unavailable } from './fetching.ts'
+import { fetchDocument, isSafe, unavailable } from './fetching.ts'
 import { keep, type Fetched, type Kept } from './kept.ts'
 import type { Settings } from './settings.ts'
 
@@ -101,13 +101,6 @@ async function readJwksUri({ fetch, issuer, now }: Settings): Promise<Fetched<st
   } catch (error) {
     throw unavailable(`the metadata of ${issuer} cannot be used`, error)
   }
-}
-
-/** Nobody on the way can change what is fetched. */
-export function isSafe(url: string): boolean {
-  const { protocol, hostname } = URL.parse(url) ?? {}
-  const isLoopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname ?? '')
-  return protocol === 'https:' || (protocol === 'http:' && isLoopback)
 }
 
 async function readKeys(

@@ -1,6 +1,6 @@
 import { normalUrl } from '../protocol/normal-url.ts'
 import { isNetwork } from '../values/networks.ts'
-import { isSafe } from './key-set.ts'
+import { isSafe } from './fetching.ts'
 
 /** What `createVerifier` takes. */
 export interface VerifierOptions {

@@ -1,5 +1,4 @@
 import { findSession, type Session } from '../../db/sessions/sessions.ts'
-import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import type { Claims } from '../keys/ring/ring.ts'
@@ -91,8 +90,3 @@ async function ofClaims(ctx: Context, claims: Claims): Promise<TokenSession> {
 }
 
 const none = (reason: string): TokenSession => ({ kind: 'none', reason })
-
-/** Whether the client may act on the tokens of every client. A public one never may: anybody could claim to be it. */
-export function isAdmin(client: Client): boolean {
-  return client.is_admin === 1 && client.auth_method !== 'none'
-}

@@ -2,19 +2,18 @@ import type { Database } from '../../db/database.ts'
 import { fillThrottles, readThrottles } from '../../db/users/throttles.ts'
 import type { Clock } from '../clock.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
+import { secondsToWait, secondsWhenFull, type BucketLimit } from '../load/buckets.ts'
+import type { LimitName } from '../record/events.ts'
 import { hmacSha256 } from '../values/sha256.ts'
-import { openGuessBuckets, type GuessBuckets } from './guess-buckets.ts'
+import { openBuckets, type Buckets } from '../load/buckets.ts'
 import {
   accountLimit,
   clientSecretLimit,
   deviceLimit,
   devicesLimit,
   pairLimit,
-  secondsToWait,
-  secondsWhenFull,
   sourceLimit,
   strangersLimit,
-  type GuessLimit,
 } from './guess-limits.ts'
 
 /**
@@ -60,8 +59,6 @@ interface Refused {
   readonly retryAfter: number
 }
 
-export type LimitName = 'account' | 'account and source' | 'source' | 'device' | 'devices'
-
 export interface ThrottleOptions {
   readonly db: Database
   readonly rootKeys: Pick<RootKeys, 'derive' | 'currentId'>
@@ -72,9 +69,9 @@ export interface ThrottleOptions {
 }
 
 export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: ThrottleOptions): Throttle {
-  const buckets = openGuessBuckets(clock, bucketsMax)
+  const buckets = openBuckets(clock, bucketsMax)
   // A client's name costs a guesser nothing, so these have a place of their own, where they push no others out.
-  const secrets = openGuessBuckets(clock, 10_000)
+  const secrets = openBuckets(clock, 10_000)
 
   /** What was tried as a name is sometimes a password: neither memory nor the database has it in clear. */
   const keyOf = (...parts: readonly string[]): string => {
@@ -83,7 +80,7 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
     return hmacSha256(key, JSON.stringify(parts)).toString('base64url').slice(0, 22)
   }
 
-  const countsOf = ({ username, source, device }: Guess, limit: GuessLimit): readonly Count[] => {
+  const countsOf = ({ username, source, device }: Guess, limit: BucketLimit): readonly Count[] => {
     if (device !== undefined) {
       return [
         { name: 'device', key: keyOf('device', device), limit: deviceLimit },
@@ -128,11 +125,11 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
 interface Count {
   readonly name: LimitName
   readonly key: string
-  readonly limit: GuessLimit
+  readonly limit: BucketLimit
 }
 
 /** Says for which of the buckets one more guess is too many; undefined when for none. */
-function refusalOf(buckets: GuessBuckets, counts: readonly Count[]): Refused | undefined {
+function refusalOf(buckets: Buckets, counts: readonly Count[]): Refused | undefined {
   for (const { name, key, limit } of counts) {
     const retryAfter = secondsToWait(buckets.fillOf(key, limit), limit)
     if (retryAfter > 0) return { kind: 'refused', limit: name, retryAfter }
@@ -141,7 +138,7 @@ function refusalOf(buckets: GuessBuckets, counts: readonly Count[]): Refused | u
 }
 
 /** Takes a point from all buckets or, when one is full, from none, in one turn of the event loop. */
-function takeFrom(buckets: GuessBuckets, counts: readonly Count[]): Attempt {
+function takeFrom(buckets: Buckets, counts: readonly Count[]): Attempt {
   const refused = refusalOf(buckets, counts)
   if (refused) return refused
   for (const { key } of counts) buckets.take(key)

@@ -272,7 +272,7 @@ t.test('whoever is connected, it ends: without a request, and byte by byte', asy
 
 t.test('a command is ended in the middle of a step that holds up its event loop', async t => {
   const busy = `import { writeSync } from 'node:fs'
-    import { obeySignals } from ${JSON.stringify(join(mainFile, '../commands/shell/signals.ts'))}
+    import { obeySignals } from ${JSON.stringify(join(mainFile, '../signals.ts'))}
     import { systemClock } from ${JSON.stringify(join(mainFile, '../clock.ts'))}
     obeySignals(systemClock())(() => {})()
     writeSync(1, 'busy')

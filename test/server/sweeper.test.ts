@@ -15,12 +15,13 @@ import {
   type SweepLimits,
 } from '../../db/sessions/sweeper.ts'
 import { findUser } from '../../db/users/users.ts'
-import { keepSeconds, openSweeper } from '../../src/jobs/sweeper.ts'
+import { openSweeper } from '../../src/jobs/sweeper.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
+import { keepSeconds } from '../../src/sessions/retention.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { forEachEngine, postgresEnv } from '../helpers/engines.ts'
-import { startServer } from '../helpers/server.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from '../helpers/records.ts'
+import { startServer } from '../helpers/server.ts'
 
 const day = 86_400
 const limits: SweepLimits = { rowsMax: 10, deletedMax: 10, keepSeconds: 7 * day, restSeconds: 3600 }

@@ -15,7 +15,7 @@ import {
   openDeviceToken,
   sealDeviceToken,
 } from '../../src/users/device-token.ts'
-import { openGuessBuckets } from '../../src/users/guess-buckets.ts'
+import { openBuckets } from '../../src/load/buckets.ts'
 import {
   accountLimit,
   clientSecretLimit,
@@ -361,13 +361,13 @@ t.test('memory is bounded, whatever is guessed and whoever is away, and holds no
   const plainHash = createHash('sha256').update('secret-name-2999').digest('base64url').slice(0, 10)
   t.notMatch(JSON.stringify(rows), plainHash)
 
-  const few = openGuessBuckets(handClock(start), 10)
+  const few = openBuckets(handClock(start), 10)
   few.keep('pushed out', pairLimit)
   for (let i = 0; i < 20; i++) few.take(`other ${i}`)
   few.hear([{ key: 'pushed out', emptyAt: start + 5 }])
   t.equal(few.fillOf('pushed out', pairLimit), 5 + pairLimit.everySeconds, 'what is yet to be told counts')
 
-  const buckets = openGuessBuckets(handClock(start), 20_000)
+  const buckets = openBuckets(handClock(start), 20_000)
   for (let i = 0; i < 12_000; i++) buckets.keep(`key ${i}`, pairLimit)
   for (let i = 0; i < 4; i++) {
     await buckets.share(async fillings => {

@@ -1,5 +1,5 @@
 import { sql, type Kysely } from 'kysely'
-import type { ColumnTypes } from '../migrate.ts'
+import type { ColumnTypes } from '../column-types.ts'
 
 /** Frozen: a released migration is never edited. */
 export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: ColumnTypes): Promise<void> {

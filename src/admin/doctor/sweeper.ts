@@ -1,6 +1,6 @@
 import { readSweeper } from '../../../db/sessions/sweeper.ts'
 import type { Installation } from '../../installation/open.ts'
-import { keepSeconds } from '../../jobs/sweeper.ts'
+import { keepSeconds } from '../../sessions/retention.ts'
 import { sweeperSentence } from '../sweeper.ts'
 import type { Examination, Finding } from './finding.ts'
 

@@ -1,7 +1,7 @@
 import type { Admin } from '../../admin/admin.ts'
 import { summarizeSessions } from '../../admin/sessions.ts'
 import { sweeperSentence } from '../../admin/sweeper.ts'
-import { keepSeconds } from '../../jobs/sweeper.ts'
+import { keepSeconds } from '../../sessions/retention.ts'
 import { formatDuration } from '../../values/duration.ts'
 import type { Run } from '../shell/command.ts'
 import { table, type TextAnswer } from '../shell/output.ts'

@@ -11,7 +11,7 @@ import { nameOf, type Actor } from '../../record/actor.ts'
 import { openLog, type Log } from '../../record/log.ts'
 import { describeError, isClosedPipe, UsageError } from './failures.ts'
 import { printAnswer, type Answer } from './output.ts'
-import type { OnSignal } from './signals.ts'
+import type { OnSignal } from '../../signals.ts'
 
 /*
  * How a command is written.

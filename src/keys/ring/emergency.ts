@@ -2,13 +2,14 @@ import { beginAnew, beginAsCopy, type Beginning, type Begun } from '../../../db/
 import { listSigningKeys, revokeSigningKey } from '../../../db/keys/signing-keys.ts'
 import { countPromised } from '../../../db/keys/token-promises.ts'
 import type { SigningKeyTable } from '../../../db/schema.ts'
+import type { KeyPhase } from '../../protocol/key-phase.ts'
 import type { Event } from '../../record/events.ts'
 import { record, type Recorder } from '../../record/record.ts'
 import type { RootKeyFile } from '../root/root-key-file.ts'
 import type { RootKeys } from '../root/root-key.ts'
 import { addingRootKey, replacedRootKey, rootKeysOf } from '../root/root-rotation.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
-import { phaseOf, type KeyPhase } from './key-life.ts'
+import { phaseOf } from './key-life.ts'
 import { makeKey, newKey, openKey, rowOf } from './signing-key.ts'
 
 export interface EmergencyOptions {

@@ -1,4 +1,5 @@
 import type { SigningKeyTable } from '../../../db/schema.ts'
+import type { KeyPhase } from '../../protocol/key-phase.ts'
 import type { RingPolicy } from './key-policy.ts'
 
 /** What the judge looks at of a signing key. */
@@ -28,8 +29,6 @@ export type RingStep =
   | { readonly kind: 'retire'; readonly alg: string; readonly kid: string }
   /** The key leaves: its last token has run out, or it never signed and never will. */
   | { readonly kind: 'drop'; readonly alg: string; readonly kid: string }
-
-export type KeyPhase = 'next' | 'active' | 'retiring' | 'revoked'
 
 export function phaseOf(key: Pick<KeyState, 'activated_at' | 'retired_at' | 'revoked_at'>): KeyPhase {
   if (key.revoked_at !== null) return 'revoked'

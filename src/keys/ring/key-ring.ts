@@ -1,13 +1,9 @@
-import type { Database } from '../../../db/database.ts'
 import type { SigningKeyTable } from '../../../db/schema.ts'
-import type { Clock } from '../../clock.ts'
 import { unavailable } from '../../errors.ts'
-import type { Log } from '../../record/log.ts'
-import type { RootKeys } from '../root/root-key.ts'
 import type { KeyPlan } from './key-life.ts'
 import { knownTokens } from './known-tokens.ts'
 import { followRing } from './ring-follower.ts'
-import { headerOf, verifiedClaims, type Claims, type Ring } from './ring.ts'
+import { type Claims, headerOf, type KeyRingOptions, type Ring, verifiedClaims } from './ring.ts'
 import type { RingKey } from './signing-key.ts'
 import { openLeases } from './token-leases.ts'
 
@@ -49,13 +45,6 @@ export interface Jwks {
   readonly maxAgeSeconds: number
   /** False when the database has not been heard of for 10 seconds. */
   readonly isConfirmed: boolean
-}
-
-export interface KeyRingOptions {
-  readonly db: Database
-  readonly rootKeys: RootKeys
-  readonly clock: Clock
-  readonly log: Log
 }
 
 /** How many JWTs are remembered with their claims, at about 2 kB each. */

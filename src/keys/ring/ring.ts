@@ -1,4 +1,6 @@
+import type { Database } from '../../../db/database.ts'
 import type { InstallationTable, SigningKeyTable } from '../../../db/schema.ts'
+import type { Clock } from '../../clock.ts'
 import type { Log } from '../../record/log.ts'
 import { sha256 } from '../../values/sha256.ts'
 import type { RootKeys } from '../root/root-key.ts'
@@ -117,4 +119,11 @@ export function verifiedClaims(ring: Ring, jwt: string, typ: string, known: Know
   // We have signed it, so it is JSON of ours; but the database may have had another issuer then.
   const claims: Claims = JSON.parse(Buffer.from(jwt.slice(jwt.indexOf('.') + 1, dot), 'base64url').toString())
   return claims['iss'] === ring.issuer ? claims : undefined
+}
+
+export interface KeyRingOptions {
+  readonly db: Database
+  readonly rootKeys: RootKeys
+  readonly clock: Clock
+  readonly log: Log
 }

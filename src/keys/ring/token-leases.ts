@@ -1,5 +1,5 @@
 import { promiseTokens } from '../../../db/keys/token-promises.ts'
-import type { KeyRingOptions } from './key-ring.ts'
+import type { KeyRingOptions } from './ring.ts'
 
 /**
  * What this server may sign without asking the database: so many tokens of a key, which expire by a certain time. Before

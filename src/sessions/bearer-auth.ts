@@ -1,7 +1,7 @@
+import { type Client, isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { findTokenSession, isAdmin } from '../sessions/token-session.ts'
-import type { Client } from './registry.ts'
+import { findTokenSession } from './token-session.ts'
 
 /**
  * Which administrator's client is calling, by the access token that it got with `client_credentials` (RFC 6750 §2.1).

@@ -1,26 +1,63 @@
-import type { Throttle, ThrottleFilling } from '../../db/users/throttles.ts'
 import type { Clock } from '../clock.ts'
-import { secondsToFill, secondsWhenFull, type GuessLimit } from './guess-limits.ts'
+
+/**
+ * How much of something is let through: a bucket that each adds a point to, and that loses one every so many seconds. One
+ * more that would make it overflow is refused.
+ */
+export interface BucketLimit {
+  readonly points: number
+  readonly everySeconds: number
+  /** How many points the bucket holds, where others may fill it higher than this limit does. */
+  readonly holds?: number
+}
+
+/** How many seconds a bucket takes to empty that is full. No bucket takes longer, unless a clock went wrong. */
+export function secondsWhenFull(limit: BucketLimit): number {
+  return secondsToFill(limit.holds ?? limit.points, limit)
+}
+
+/** How many seconds a bucket takes to empty that holds so many points. */
+export function secondsToFill(points: number, { everySeconds }: BucketLimit): number {
+  return points * everySeconds
+}
+
+/** For how many seconds one more guess is too many; 0 when it is not. `fill` is how many the bucket takes to empty. */
+export function secondsToWait(fill: number, limit: BucketLimit): number {
+  return Math.max(0, fill - secondsToFill(limit.points - 1, limit))
+}
+
+/** How full a bucket is: it is empty at that time, in seconds since the epoch. */
+export interface Fill {
+  readonly key: string
+  readonly emptyAt: number
+}
+
+/** By how many seconds a bucket is to be filled, and how many it takes to empty when it is full. */
+export interface Filling {
+  readonly key: string
+  readonly seconds: number
+  readonly secondsWhenFull: number
+}
 
 /** Buckets by their names, in bounded memory, which several servers fill together. */
-export interface GuessBuckets {
+export interface Buckets {
   /** How many seconds a bucket takes to empty. */
-  fillOf(key: string, limit: GuessLimit): number
+  fillOf(key: string, limit: BucketLimit): number
   /** Adds a point to a bucket, and tells nobody. */
-  fill(key: string, limit: GuessLimit): void
+  fill(key: string, limit: BucketLimit): void
   /** Adds a point for a guess that is under way. */
   take(key: string): void
   /** The guess was right, or was never judged: takes the point back. */
   giveBack(key: string): void
   /** The guess was wrong: the point stays, and the other servers will be told. */
-  keep(key: string, limit: GuessLimit): void
+  keep(key: string, limit: BucketLimit): void
   /** Learns how full buckets are by what all servers have told. */
-  hear(throttles: readonly Throttle[]): void
+  hear(throttles: readonly Fill[]): void
   /**
    * Tells of the points kept since the last time, unless there are none, and learns how full those buckets are in all. After
    * an outage those of `tellingMax` buckets at once, the rest with the next call.
    */
-  share(tell: (fillings: readonly ThrottleFilling[]) => Promise<readonly Throttle[]>): Promise<void>
+  share(tell: (fillings: readonly Filling[]) => Promise<readonly Fill[]>): Promise<void>
   /** How many buckets are in memory, and what is to be told of them. */
   size(): number
 }
@@ -39,7 +76,7 @@ interface Bucket {
  * When there are `bucketsMax`, those that are empty and those that were not used for longest make room. A bucket that was
  * pushed out is remembered where it was shared.
  */
-export function openGuessBuckets(clock: Clock, bucketsMax: number): GuessBuckets {
+export function openBuckets(clock: Clock, bucketsMax: number): Buckets {
   const buckets = new Map<string, Bucket>()
   const untold = openUntold(bucketsMax)
 
@@ -62,12 +99,12 @@ export function openGuessBuckets(clock: Clock, bucketsMax: number): GuessBuckets
     return bucket
   }
   /** What is left of a bucket. One that is fuller than it can be was filled by a clock that went wrong: it counts as full. */
-  const left = (bucket: Bucket, limit: GuessLimit) => {
+  const left = (bucket: Bucket, limit: BucketLimit) => {
     const time = clock.now()
     bucket.emptyAt = Math.min(bucket.emptyAt, time + secondsWhenFull(limit))
     return Math.max(0, bucket.emptyAt - time)
   }
-  const fill = (key: string, limit: GuessLimit) => {
+  const fill = (key: string, limit: BucketLimit) => {
     const bucket = use(key)
     bucket.emptyAt = clock.now() + left(bucket, limit) + secondsToFill(1, limit)
   }
@@ -111,9 +148,9 @@ export function openGuessBuckets(clock: Clock, bucketsMax: number): GuessBuckets
 
 /** By how many seconds buckets were filled here since the others were told. */
 function openUntold(bucketsMax: number) {
-  const untold = new Map<string, ThrottleFilling>()
+  const untold = new Map<string, Filling>()
   const secondsOf = (key: string) => untold.get(key)?.seconds ?? 0
-  const note = ({ key, seconds, secondsWhenFull }: ThrottleFilling) => {
+  const note = ({ key, seconds, secondsWhenFull }: Filling) => {
     const sum = secondsOf(key) + seconds
     untold.delete(key)
     // Nobody could be told for so long that this no longer fits: what has waited longest counts here alone.
@@ -124,7 +161,7 @@ function openUntold(bucketsMax: number) {
   return {
     secondsOf,
     note,
-    tell: async (tell: (fillings: readonly ThrottleFilling[]) => Promise<readonly Throttle[]>) => {
+    tell: async (tell: (fillings: readonly Filling[]) => Promise<readonly Fill[]>) => {
       const telling = [...untold.values()].slice(0, tellingMax)
       for (const { key } of telling) untold.delete(key)
       try {
