@@ -1,12 +1,10 @@
 import parseForwarded from 'forwarded-parse'
+import type { RequestOrigin } from '../record/actor.ts'
 import { addressOf, networkOf, normalAddress } from '../values/addresses.ts'
 import type { Client } from './registry.ts'
 
 /** Where a request comes from, as far as it can be believed. */
-export interface Caller {
-  readonly requestId: string
-  /** Of the user's device, or of what is nearest to it. */
-  readonly address: string
+export interface Caller extends RequestOrigin {
   /** What guesses are counted by; undefined for a client through which all users come from one address. */
   readonly source: string | undefined
 }

@@ -1,7 +1,9 @@
-import type { Caller } from '../clients/caller.ts'
-
 /** Where a request has come from. */
-export type RequestOrigin = Pick<Caller, 'address' | 'requestId'>
+export interface RequestOrigin {
+  readonly requestId: string
+  /** Of the user's device, or of what is nearest to it. */
+  readonly address: string
+}
 
 /** Who does something. */
 export type Actor =

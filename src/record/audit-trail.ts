@@ -1,10 +1,7 @@
 import { insertAuditEntries } from '../../db/installation/audit.ts'
 import type { NewAuditEntry, Writer } from '../../db/writer.ts'
-import type { Caller } from '../clients/caller.ts'
-import type { Client } from '../clients/registry.ts'
 import type { Clock } from '../clock.ts'
-import { secondsToWait, type BucketLimit } from '../load/buckets.ts'
-import { openBuckets } from '../load/buckets.ts'
+import { openBuckets, secondsToWait, type BucketLimit } from '../load/buckets.ts'
 import type { EventName } from './events.ts'
 
 export type AuditEvent = EventName
@@ -39,15 +36,6 @@ export function auditEntry(facts: AuditFacts): NewAuditEntry {
     count: 1,
     detail: detail === undefined ? null : JSON.stringify(detail),
   }
-}
-
-/** An entry of what an authenticated client has asked for. */
-export function requestEntry(
-  client: Client,
-  { address, requestId }: Caller,
-  facts: Pick<AuditFacts, 'at' | 'event' | 'userId' | 'clientId' | 'sessionId' | 'detail'>,
-): NewAuditEntry {
-  return auditEntry({ actor: `client ${client.id}`, clientId: client.id, address, requestId, ...facts })
 }
 
 /**
