@@ -14,8 +14,8 @@ import { endChosenSessions, type ChosenEndOptions } from '../endings/end-chosen.
 import { endAllSessions, endSessionsOfClient, endSessionsOfUser } from '../endings/end.ts'
 import type { FinishedWork } from '../endings/finish.ts'
 import { Refusal } from '../errors.ts'
-import { keepSeconds } from '../jobs/sweeper.ts'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
+import { keepSeconds } from '../sessions/retention.ts'
 import type { Admin } from './admin.ts'
 
 /** Which sessions; a member that is undefined does not matter. Durations are seconds. */
