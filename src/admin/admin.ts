@@ -1,6 +1,8 @@
+import { readPulse } from '../../db/installation/pulse.ts'
 import type { InstallationTable } from '../../db/schema.ts'
+import type { DatabaseClock } from '../clock.ts'
 import type { Config } from '../config/load.ts'
-import type { Installation } from '../installation/open.ts'
+import { openInstallation, type Installation, type OpenOptions } from '../installation/open.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import type { Recorder } from '../record/record.ts'
 import { openPasswords, type Passwords } from '../users/passwords.ts'
@@ -25,12 +27,27 @@ export interface Admin extends Recorder {
   readonly passwords: Passwords
 }
 
-/** What administers an installation that is open. `clock` is that of its database. */
-export function adminOf(
-  { db, rootKeys, record: installation }: Installation,
-  options: Pick<Admin, 'config' | 'clock' | 'log' | 'actor'>,
-): Admin {
+export interface AdminOptions extends Pick<Admin, 'config' | 'log' | 'actor'> {
+  /** That of this machine; it is set to the database's. */
+  readonly clock: DatabaseClock
+}
+
+/** Opens the installation for acts, whose statements may take as long as they like. Throws as `openInstallation` does. */
+export async function openAdmin(
+  { clock, ...options }: AdminOptions,
+  openOptions: Omit<OpenOptions, 'isPatient'>,
+): Promise<Admin & Installation> {
+  const opened = await openInstallation(options.config, clock, { ...openOptions, isPatient: true })
+  const { db, rootKeys, record: installation } = opened
+  try {
+    const askedAt = clock.steady()
+    const { clock_ms } = await readPulse(db)
+    if (clock_ms !== null) clock.adjust(clock_ms / 1000, askedAt)
+  } catch (error) {
+    await db.close()
+    throw error
+  }
   const { pepperOf } = rootKeys
   const passwords = openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId })
-  return { ...options, db, rootKeys, installation, passwords }
+  return { ...opened, ...options, clock, installation, passwords }
 }

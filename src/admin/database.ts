@@ -11,6 +11,7 @@ import { Refusal } from '../errors.ts'
 import { databaseOptions } from '../installation/open.ts'
 import { auditEntry } from '../record/record.ts'
 import type { Admin } from './admin.ts'
+import { describeFault } from './faults.ts'
 
 /** What a database is, and whether it fits this program. */
 export interface DatabaseStatus {
@@ -84,20 +85,16 @@ export function backupSource({ config }: Pick<Admin, 'config'>): string {
 
 /**
  * Copies the embedded database, as it is at this moment, to a new file, while servers go on; one that exists throws
- * `EEXIST`. `describeError` says what an error means, should the audit trail not take its entry.
+ * `EEXIST`.
  */
-export async function backUp(
-  admin: Admin,
-  file: string,
-  { onProgress, describeError }: { onProgress: OnProgress; describeError: (error: unknown) => string },
-): Promise<Backup> {
+export async function backUp(admin: Admin, file: string, onProgress: OnProgress): Promise<Backup> {
   const source = backupSource(admin)
   const bytes = await backupDatabase(source, file, admin.clock.now(), onProgress)
   const entry = auditEntry(admin, { event: 'database_backed_up', detail: { file, bytes } })
   await insertAuditEntries(admin.db, [entry]).catch((error: unknown) => {
     throw new Refusal(
       'unavailable',
-      `${file} is complete and may be used, but the audit trail does not tell of it: ${describeError(error)}`,
+      `${file} is complete and may be used, but the audit trail does not tell of it: ${describeFault(error)}`,
     )
   })
   return { source, bytes }

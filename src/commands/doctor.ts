@@ -3,7 +3,6 @@ import type { Command } from '@commander-js/extra-typings'
 import { examine, type NamedFinding } from '../admin/doctor/examine.ts'
 import { counted } from '../values/formats.ts'
 import { command, verb, type Run, type Terminal } from './shell/command.ts'
-import { describeError } from './shell/failures.ts'
 import { openProgress } from './shell/progress.ts'
 
 /** `mintmark doctor`: looks at everything that can be looked at, and says what to do. */
@@ -18,7 +17,6 @@ export function doctorCommand(program: Command, terminal: Terminal): void {
         open: run.open,
         clock: run.clock,
         showProgress: (noun, total) => openProgress(run, noun, total),
-        describeError,
       })
       const count = (wanted: NamedFinding['verdict']) =>
         findings.filter(({ verdict }) => verdict === wanted).length

@@ -128,6 +128,38 @@ t.test('rooms import from those below them alone', async t => {
   )
 })
 
+/** Commands that still use the database themselves. What is gone is taken off, and nothing is added. */
+const commandsWithSql = [
+  'src/commands/client/client-credentials.ts',
+  'src/commands/client/client-update.ts',
+  'src/commands/client/client.ts',
+  'src/commands/client/existing-client.ts',
+  'src/commands/client/new-secret.ts',
+  'src/commands/db/db-adopt-copy.ts',
+  'src/commands/db/db-restore.ts',
+  'src/commands/db/db-revive.ts',
+  'src/commands/db/restore-logs.ts',
+  'src/commands/db/restore-report.ts',
+  'src/commands/key/key-policy.ts',
+  'src/commands/key/key-revoke.ts',
+  'src/commands/key/key-timeline.ts',
+  'src/commands/key/key.ts',
+  'src/commands/shell/command.ts',
+]
+
+t.test(
+  'a command reads words and prints: what may be done with the database is decided in admin/',
+  async t => {
+    const found = importsOf(sources)
+      .filter(({ from, to }) => roomOf(from) === 'src/commands' && roomOf(to) === 'db')
+      .map(({ from }) => from)
+    t.strictSame(
+      found.filter(path => !commandsWithSql.includes(path)),
+      [],
+    )
+  },
+)
+
 t.test('protocol/ and values/ are pure: they import nothing that is not', async t => {
   const allowed = /^(node:(buffer|crypto|net|zlib)|\.\.\/errors\.ts|\.\.\/values\/[\w-]+\.ts|\.\/[\w-]+\.ts)$/
   for (const { path, text } of sources.filter(({ path }) => /^src\/(protocol|values)\//.test(path))) {

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/load.ts'
 import type { Installation } from '../../installation/open.ts'
+import { describeFault } from '../faults.ts'
 import { checkAddresses } from './addresses.ts'
 import { checkClock } from './clock.ts'
 import { checkDatabase } from './database.ts'
@@ -45,8 +46,6 @@ export type NamedFinding = Finding & { readonly check: string }
 export interface Patient extends Omit<Examination, 'config'> {
   readonly config: () => Config
   readonly open: () => Promise<Installation>
-  /** Says what an error means, in one or more lines. */
-  readonly describeError: (error: unknown) => string
 }
 
 /** Looks at everything that can be looked at: settings, files, issuer, then the database and its rows. */
@@ -59,7 +58,7 @@ export async function examine(patient: Patient): Promise<readonly NamedFinding[]
     try {
       return await work()
     } catch (error) {
-      findings.push({ check: name, verdict: 'problem', text: patient.describeError(error) })
+      findings.push({ check: name, verdict: 'problem', text: describeFault(error) })
       return undefined
     }
   }

@@ -8,7 +8,7 @@ import { counted, formatBytes, formatTime } from '../../values/formats.ts'
 import { endAllOfIssuer } from '../../endings/end.ts'
 import { showEnding } from '../shell/ending.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
-import { CommandError, describeError, UsageError } from '../shell/failures.ts'
+import { CommandError, UsageError } from '../shell/failures.ts'
 import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
 import { adoptAsCopy, issuersOf } from './db-adopt-copy.ts'
@@ -89,7 +89,7 @@ export function dbCommands(program: Command, terminal: Terminal): void {
         const { installation, config, clock } = admin
         const file = resolve(run.workingDirectory, path)
         const onProgress = progressOf(run, backupSource(admin))
-        const { source, bytes } = await backUp(admin, file, { onProgress, describeError })
+        const { source, bytes } = await backUp(admin, file, onProgress)
         const { issuer, root_key_id } = installation
         return {
           text: [

@@ -1,11 +1,10 @@
 import { userInfo } from 'node:os'
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import { readPulse } from '../../../db/installation/pulse.ts'
 import type { NewAuditEntry } from '../../../db/writer.ts'
-import { adminOf, type Admin } from '../../admin/admin.ts'
+import { openAdmin, type Admin } from '../../admin/admin.ts'
 import { databaseClock, type Clock } from '../../clock.ts'
 import { loadConfig, type Config } from '../../config/load.ts'
-import { openInstallation, type Installation, type OpenOptions } from '../../installation/open.ts'
+import type { Installation, OpenOptions } from '../../installation/open.ts'
 import { auditEntry, type AuditEvent, type AuditFacts } from '../../record/audit-trail.ts'
 import { nameOf, type Actor } from '../../record/actor.ts'
 import { openLog, type Log } from '../../record/log.ts'
@@ -101,7 +100,7 @@ export function command<Arguments extends unknown[]>(
   return async (...args) => {
     // Commander's last argument is the command itself.
     const self = args.at(-1) as CommandUnknownOpts
-    const opened: Installation[] = []
+    const opened: Admin[] = []
     try {
       const run = runOf(terminal, opened)
       const answer = await work(run, ...args)
@@ -118,7 +117,7 @@ export function command<Arguments extends unknown[]>(
   }
 }
 
-function runOf(terminal: Terminal, opened: Installation[]): Run {
+function runOf(terminal: Terminal, opened: Admin[]): Run {
   const note = (text: string) => void terminal.stderr.write(`${text}\n`)
   const config = () => loadConfig(terminal.env, terminal.workingDirectory)
   // By the clock of the database, once it is open: what is written is compared with what the servers write.
@@ -131,16 +130,9 @@ function runOf(terminal: Terminal, opened: Installation[]): Run {
     actor,
     config,
     open: async (options = { mayCreate: false }) => {
-      const settings = config()
-      const installation = await openInstallation(settings, terminal.clock, {
-        ...options,
-        isPatient: true,
-      })
-      opened.push(installation)
-      const askedAt = clock.steady()
-      const { clock_ms } = await readPulse(installation.db)
-      if (clock_ms !== null) clock.adjust(clock_ms / 1000, askedAt)
-      return { ...installation, ...adminOf(installation, { config: settings, clock, log, actor }) }
+      const admin = await openAdmin({ config: config(), clock, log, actor }, options)
+      opened.push(admin)
+      return admin
     },
     entry: (event, facts) => auditEntry({ at: clock.now(), event, actor: nameOf(actor), ...facts }),
     log,
