@@ -24,18 +24,22 @@ export interface Ending {
   teardown(work: () => unknown): void
 }
 
-/** A PostgreSQL 18 of the test's own: real, on the loopback interface, in a directory that is removed in the end. */
-export interface Cluster {
+/** The databases of a PostgreSQL 18, which is real and listens on the loopback interface. */
+export interface Databases {
   readonly port: number
-  readonly directory: string
   /** The URL of a database of it, for the superuser. */
   url(database?: string): string
-  /** Makes a database and returns its name. */
+  /** Makes a database and returns its name, in which the process id says whose it is. */
   createDatabase(template?: string): Promise<string>
-  /** Puts lines before all others in pg_hba.conf, where who may come in is decided by the first that fits. */
-  allow(...lines: string[]): Promise<void>
   /** Runs one statement as superuser. */
   query(sql: string, database?: string): Promise<Record<string, unknown>[]>
+}
+
+/** A PostgreSQL of the test's own, in a directory that is removed in the end. */
+export interface Cluster extends Databases {
+  readonly directory: string
+  /** Puts lines before all others in pg_hba.conf, where who may come in is decided by the first that fits. */
+  allow(...lines: string[]): Promise<void>
   /** Starts it (again) and waits until it takes connections. */
   start(): Promise<void>
   /** Ends it as an administrator would (`fast`), or as a power cut does (`immediate`, `kill`). */
@@ -135,23 +139,15 @@ async function clusterAt(t: Ending, directory: string, settings: Settings): Prom
   const data = join(directory, 'data')
   appendFileSync(join(data, 'postgresql.conf'), settingLines({ ...quick, ...settings, port }))
   let server: { readonly shell: ChildProcess; readonly pid: number } | undefined
-  let databases = 0
 
   const cluster: Cluster = {
-    port,
+    ...databasesAt(port),
     directory,
     pid: () => server?.pid,
-    url: (database = 'postgres') => `postgres://postgres@127.0.0.1:${port}/${database}`,
-    query: (sql, database) => query(cluster.url(database), sql),
     allow: async (...lines) => {
       const file = join(data, 'pg_hba.conf')
       writeFileSync(file, `${lines.join('\n')}\n${readFileSync(file, 'utf8')}`)
       await cluster.query('select pg_reload_conf()')
-    },
-    createDatabase: async template => {
-      const name = `test_${++databases}`
-      await cluster.query(`create database ${name}${template === undefined ? '' : ` template ${template}`}`)
-      return name
     },
     start: async () => {
       const log = join(directory, 'log')
@@ -195,6 +191,26 @@ async function clusterAt(t: Ending, directory: string, settings: Settings): Prom
   return cluster
 }
 
+/** What listens at the port of the loopback interface. */
+export function databasesAt(port: number): Databases {
+  let count = 0
+  const databases: Databases = {
+    port,
+    url: (database = 'postgres') => `postgres://postgres@127.0.0.1:${port}/${database}`,
+    query: (sql, database) => query(databases.url(database), sql),
+    createDatabase: async template => {
+      const name = `test_${process.pid}_${++count}`
+      await databases.query(`create database ${name}${template === undefined ? '' : ` template ${template}`}`)
+      return name
+    },
+  }
+  return databases
+}
+
+/** The connections to this database that wait for a lock, some of which (of rows) name no database. */
+export const waitingHere = `select pid from pg_locks where not granted and pid in (select pid from pg_locks
+  where database = (select oid from pg_database where datname = current_database()))`
+
 function settingLines(settings: Settings): string {
   return `\n${Object.entries(settings)
     .map(([name, value]) => `${name} = ${value}`)
@@ -214,7 +230,7 @@ async function query(url: string, sql: string): Promise<Record<string, unknown>[
 
 /** How many updates of sessions PostgreSQL has counted, once they are `least`, and how many stayed in their page (HOT). */
 export async function sessionUpdates(
-  cluster: Cluster,
+  cluster: Databases,
   database: string,
   least: number,
 ): Promise<{ readonly updated: number; readonly hot: number }> {

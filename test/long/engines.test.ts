@@ -18,7 +18,13 @@ for (const file of folders.flatMap(testFiles)) {
     const child = spawn(process.execPath, [join(directory, file)], {
       cwd: join(directory, '..'),
       // Not as a child of the runner, which would leave out the line that counts.
-      env: { ...process.env, TEST_ENGINE: 'postgres', TAP_CHILD_ID: '', TAP_TIMEOUT: '600' },
+      env: {
+        ...process.env,
+        TEST_ENGINE: 'postgres',
+        TEST_RUNNER: String(process.pid),
+        TAP_CHILD_ID: '',
+        TAP_TIMEOUT: '600',
+      },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const [output] = await Promise.all([text(child.stdout), once(child, 'close')])

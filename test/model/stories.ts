@@ -6,7 +6,8 @@ import fc from 'fast-check'
 import type { Test } from 'tap'
 import { findSession } from '../../db/sessions/sessions.ts'
 import { sweepSessions } from '../../db/sessions/sweeper.ts'
-import { sharedCluster, type EngineEnv } from '../helpers/engines.ts'
+import { type EngineEnv } from '../helpers/engines.ts'
+import { sharedPostgres } from '../helpers/shared-postgres.ts'
 import { endings, endStep, logInStep, raceStep, raisingEndings } from './endings.ts'
 import {
   deliverStep,
@@ -187,7 +188,7 @@ export async function liveThrough(t: Test, env: EngineEnv, { runs, stepsMax, see
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
   const template = join(directory, 'template')
   await makeTemplate(template, env)
-  const cluster = isEmbedded ? undefined : await sharedCluster(t)
+  const cluster = isEmbedded ? undefined : await sharedPostgres()
   const ownEnv = async () => {
     if (!cluster) return env
     const database = await cluster.createDatabase(

@@ -14,13 +14,13 @@ import { findSession, revokeSession } from '../../db/sessions/sessions.ts'
 import { findUserById } from '../../db/users/users.ts'
 import { systemClock } from '../../src/clock.ts'
 import { openStanding } from '../../src/installation/standing.ts'
-import { sharedCluster } from '../helpers/engines.ts'
-import type { Cluster } from '../helpers/postgres.ts'
+import { sharedPostgres } from '../helpers/shared-postgres.ts'
+import { startPostgres, type Cluster, type Databases } from '../helpers/postgres.ts'
 import { startProxy } from '../helpers/proxy.ts'
 import { beginSession, madeAt, rotationOf, seed } from '../helpers/records.ts'
 
 interface Opened {
-  readonly cluster: Cluster
+  readonly cluster: Databases
   readonly name: string
   readonly db: Database
   readonly userId: Buffer
@@ -28,8 +28,8 @@ interface Opened {
   readonly other: pg.Client
 }
 
-async function open(t: Test, options: DatabaseOptions = {}, more = ''): Promise<Opened> {
-  const cluster = await sharedCluster(t)
+async function open(t: Test, options: DatabaseOptions = {}, more = '', own?: Cluster): Promise<Opened> {
+  const cluster = own ?? (await sharedPostgres())
   const name = await cluster.createDatabase()
   const db = openDatabase({ engine: 'postgres', url: cluster.url(name) + more }, options)
   t.teardown(() => db.close())
@@ -185,7 +185,7 @@ t.test('times are those of the database, whatever the clock of the instance says
 t.test(
   'a server that takes no writes any more is given up, even by those who are connected already',
   async t => {
-    const { db, cluster, userId } = await open(t, { poolSize: 1 })
+    const { db, cluster, userId } = await open(t, { poolSize: 1 }, '', await startPostgres(t))
     const id = await beginSession(db, userId)
     t.match(await readPulse(db), { moved_at: null })
     const set = async (value: 'on' | 'off') => {
@@ -250,7 +250,9 @@ t.test(
     first.replace('180004', '130022')
     first.cut()
     await until(async () => {
-      const { rows } = await other.query("select 1 from pg_stat_activity where application_name = 'far'")
+      const { rows } = await other.query(
+        "select 1 from pg_stat_activity where application_name = 'far' and datname = current_database()",
+      )
       return rows.length === 0
     })
     // Only who is quicker than the news that the connection was cut is told of it.

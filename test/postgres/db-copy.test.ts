@@ -19,7 +19,7 @@ import { findSession, revokeSession } from '../../db/sessions/sessions.ts'
 import { deleteUser, insertUser } from '../../db/users/users.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { commandLine } from '../helpers/cli.ts'
-import { sharedCluster } from '../helpers/engines.ts'
+import { sharedPostgres } from '../helpers/shared-postgres.ts'
 import { refresh, startFleet } from '../helpers/fleet.ts'
 import { beginSession, madeAt, rotationOf, seed } from '../helpers/records.ts'
 
@@ -45,7 +45,7 @@ async function keysOf(url: string): Promise<string[]> {
 t.test(
   'an installation moves from SQLite to PostgreSQL under load: nobody is logged out, and no verifier sees a difference',
   async t => {
-    const cluster = await sharedCluster(t)
+    const cluster = await sharedPostgres()
     const url = cluster.url(await cluster.createDatabase())
     const fleet = await startFleet(t, {})
     const cli = commandLine(t, fleet.home)
@@ -110,7 +110,7 @@ t.test(
 )
 
 t.test('a copy that is interrupted goes on, and until it is done nobody can serve from it', async t => {
-  const cluster = await sharedCluster(t)
+  const cluster = await sharedPostgres()
   const url = cluster.url(await cluster.createDatabase())
   const cli = commandLine(t)
   const file = join(cli.home, 'db/mintmark.sqlite')
@@ -159,7 +159,7 @@ t.test('a copy that is interrupted goes on, and until it is done nobody can serv
 t.test(
   'a move that fails or is given up leaves everything as it was, and one that was made is finished',
   async t => {
-    const cluster = await sharedCluster(t)
+    const cluster = await sharedPostgres()
     const url = cluster.url(await cluster.createDatabase())
     const cli = commandLine(t)
     await cli.call('db migrate')
@@ -317,7 +317,7 @@ async function copyAll(copy: Copy): Promise<void> {
 
 for (const engine of ['sqlite', 'postgres'] as const) {
   t.test(`what changes while a copy is under way comes along, row by row (from ${engine})`, async t => {
-    const cluster = await sharedCluster(t)
+    const cluster = await sharedPostgres()
     const there = { engine: 'postgres', url: cluster.url(await cluster.createDatabase()) } as const
     const here = { engine: 'sqlite', file: join(t.testdir(), 'x.sqlite') } as const
     const { source, target, userId } = await openPair(
@@ -400,7 +400,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
 }
 
 t.test('a unique value may pass from one row to another while a copy is under way', async t => {
-  const cluster = await sharedCluster(t)
+  const cluster = await sharedPostgres()
   const { source, target, userId } = await openPair(
     t,
     { engine: 'sqlite', file: join(t.testdir(), 'x.sqlite') },
@@ -440,7 +440,7 @@ t.test('a unique value may pass from one row to another while a copy is under wa
 })
 
 t.test('while the last changes are copied nobody else writes, nor for longer than that', async t => {
-  const cluster = await sharedCluster(t)
+  const cluster = await sharedPostgres()
   const location = async () =>
     ({ engine: 'postgres', url: cluster.url(await cluster.createDatabase()) }) as const
   const here = await location()
@@ -475,9 +475,8 @@ t.test('while the last changes are copied nobody else writes, nor for longer tha
   })
   late.catch(() => {}) // looked at below
   const isWaiting = async () => {
-    const { rows } = await sql`select 1 from pg_locks where locktype = 'relation' and not granted`.execute(
-      source.sql,
-    )
+    const { rows } = await sql`select 1 from pg_locks where locktype = 'relation' and not granted
+      and database = (select oid from pg_database where datname = current_database())`.execute(source.sql)
     return rows.length > 0
   }
   while (!isAnswered && !(await isWaiting())) await sleep(10)
@@ -499,7 +498,7 @@ t.test('while the last changes are copied nobody else writes, nor for longer tha
 })
 
 t.test('a copy that is not like the original is not moved to', async t => {
-  const cluster = await sharedCluster(t)
+  const cluster = await sharedPostgres()
   const begin = async () => {
     const { source, target, userId } = await openPair(
       t,

@@ -39,8 +39,8 @@ function sqliteEnv(t: Test): EngineEnv {
 }
 
 for (const [title, envs] of [
-  ['SQLite to PostgreSQL', async (t: Test) => [sqliteEnv(t), await postgresEnv(t)]],
-  ['PostgreSQL to SQLite', async (t: Test) => [await postgresEnv(t), sqliteEnv(t)]],
+  ['SQLite to PostgreSQL', async (t: Test) => [sqliteEnv(t), await postgresEnv()]],
+  ['PostgreSQL to SQLite', async (t: Test) => [await postgresEnv(), sqliteEnv(t)]],
 ] as const) {
   await t.test(
     `invariant 6: a server that was moved away publishes its keys until its last token has expired (${title})`,

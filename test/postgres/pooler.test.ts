@@ -4,13 +4,14 @@ import t from 'tap'
 import { commandLine } from '../helpers/cli.ts'
 import { startFleet } from '../helpers/fleet.ts'
 import { startPooler } from '../helpers/pooler.ts'
-import { startPostgres } from '../helpers/postgres.ts'
+import { sharedPostgres } from '../helpers/shared-postgres.ts'
 
 t.test(
   'behind a pooler in transaction mode nothing is left in a session, and all goes on as without',
   async t => {
-    const cluster = await startPostgres(t, { synchronous_commit: 'on' })
+    const cluster = await sharedPostgres()
     const database = await cluster.createDatabase()
+    await cluster.query(`alter database ${database} set synchronous_commit = on`)
     const port = await startPooler(t, { port: cluster.port, database })
     const url = `postgres://postgres@127.0.0.1:${port}/${database}`
 

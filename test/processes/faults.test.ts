@@ -215,7 +215,7 @@ t.test(
 )
 
 t.test('a PostgreSQL with a full disk is not ready, until there is room again', async t => {
-  const server = await startServer(t, await postgresEnv(t))
+  const server = await startServer(t, await postgresEnv())
   const { db } = server.ctx
   const ready = async () => (await server.request({ url: '/health/ready' })).statusCode
   const run = (text: string) => sql.raw(text).execute(db.sql)

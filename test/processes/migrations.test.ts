@@ -16,7 +16,8 @@ import { rotateSession } from '../../db/sessions/rotations.ts'
 import { openStanding } from '../../src/installation/standing.ts'
 import { openLog } from '../../src/record/log.ts'
 import { commandLine } from '../helpers/cli.ts'
-import { forEachEngine, postgresEnv, sharedCluster } from '../helpers/engines.ts'
+import { forEachEngine, postgresEnv } from '../helpers/engines.ts'
+import { sharedPostgres } from '../helpers/shared-postgres.ts'
 import { startAllAtOnce } from '../helpers/first-starts.ts'
 import { startFleet } from '../helpers/fleet.ts'
 import { handClock } from '../helpers/hand-clock.ts'
@@ -69,7 +70,7 @@ t.test('servers that start at once in an empty directory have one ring', async t
 })
 
 t.test('a migration that must wait for a lock lets the others pass', async t => {
-  const { MINTMARK_DATABASE_URL: url = '' } = await postgresEnv(t)
+  const { MINTMARK_DATABASE_URL: url = '' } = await postgresEnv()
   const db = openDatabase({ engine: 'postgres', url })
   const patient = openDatabase({ engine: 'postgres', url }, { isPatient: true })
   const other = new pg.Client(url)
@@ -100,7 +101,7 @@ t.test('a migration that must wait for a lock lets the others pass', async t => 
 t.test(
   'a server goes on beside and after the migration of the next version, until that says that it may not',
   async t => {
-    const env = await postgresEnv(t)
+    const env = await postgresEnv()
     const fleet = await startFleet(t, { ...env })
     const instance = await fleet.start()
     const load = fleet.load(await fleet.logIn(3))
@@ -142,7 +143,7 @@ t.test(
 )
 
 t.test('what is called migrations in another schema is not ours', async t => {
-  const cluster = await sharedCluster(t)
+  const cluster = await sharedPostgres()
   const name = await cluster.createDatabase()
   await cluster.query('create schema other create table migrations (id int)', name)
   const db = openDatabase({ engine: 'postgres', url: cluster.url(name) })

@@ -69,7 +69,7 @@ t.test('a server that drains is not ready, and the log has no error about it', a
 })
 
 t.test('a PostgreSQL that does not answer any more does not keep a server from its end', async t => {
-  const env = await postgresEnv(t)
+  const env = await postgresEnv()
   const url = new URL(env['MINTMARK_DATABASE_URL'] ?? '')
   const proxy = await startProxy(t, Number(url.port))
   url.host = `127.0.0.1:${proxy.port}`

@@ -628,7 +628,7 @@ t.test('the command line rotates a root key, or takes up one that was put into a
 t.test(
   'on PostgreSQL, where machines have a file each, a rotation takes two steps and stops nobody',
   async t => {
-    const one = await startServer(t, await postgresEnv(t))
+    const one = await startServer(t, await postgresEnv())
     const here = one.ctx.config.rootKeyFile
     const folder = t.testdir({})
     const there = join(folder, 'root.key')

@@ -36,7 +36,8 @@ import type { Writer } from '../../db/writer.ts'
 import { finishOldEndings } from '../../src/endings/finish.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { handClock } from '../helpers/hand-clock.ts'
-import { forEachEngine, postgresEnv, type EngineEnv } from '../helpers/engines.ts'
+import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
+import { waitingHere } from '../helpers/postgres.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from '../helpers/records.ts'
 
 interface Opened {
@@ -199,8 +200,8 @@ for (const [name, end] of ends) {
 }
 
 for (const [name, end] of ends) {
-  t.test(`${name} waits for a log-in that is about to commit (PostgreSQL)`, async t => {
-    const opened = await open(t, await postgresEnv(t))
+  await onPostgres(t, `${name} waits for a log-in that is about to commit`, async (t, env) => {
+    const opened = await open(t, env)
     const { db } = opened
     const late = await newSession(opened)
     const [inserted, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
@@ -222,7 +223,7 @@ for (const [name, end] of ends) {
       hasEnded = true
       await finishOldEndings(db, { clock: handClock(madeAt + 100) })
     })()
-    const waiting = sql<{ pid: number }>`select pid from pg_locks where not granted`
+    const waiting = sql.raw(waitingHere)
     while (!hasEnded && (await waiting.execute(db.sql)).rows.length === 0) await sleep(5)
     t.notOk(hasEnded)
     if (hasEnded) await ended

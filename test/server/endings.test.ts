@@ -27,7 +27,8 @@ import { finishEnding, finishOldEndings } from '../../src/endings/finish.ts'
 import { openRevocationFeed } from '../../src/endings/feed.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { handClock } from '../helpers/hand-clock.ts'
-import { forEachEngine, postgresEnv, sharedCluster, type EngineEnv } from '../helpers/engines.ts'
+import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
+import { waitingHere } from '../helpers/postgres.ts'
 import { addSessions, beginSession, madeAt, seed } from '../helpers/records.ts'
 
 const longestTokenSeconds = 86_400
@@ -294,18 +295,14 @@ await forEachEngine(t, 'a feed whose past has changed is read again', async (t, 
   t.strictSame(feed.seen, [11], 'also when it has fewer entries than before')
 })
 
-await t.test('of all who claim a work at the same moment one gets it (PostgreSQL)', async t => {
-  const env = await postgresEnv(t)
+await onPostgres(t, 'of all who claim a work at the same moment one gets it', async (t, env) => {
   const { db, ada } = await world(t, env)
   await raiseUserEpoch(db, ada, end)
   const other = await connect(t, env)
   await other.query('begin')
   await other.query('select id from endings for update')
   const claims = Array.from({ length: 4 }, () => claimEnding(db, end.now + 10))
-  await until(async () => {
-    const waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
-    return (await (await sharedCluster(t)).query(waiting)).length === claims.length
-  })
+  await until(async () => (await other.query(waitingHere)).rows.length === claims.length)
   await other.query('commit')
   const claimed = await Promise.all(claims)
   t.equal(claimed.filter(ending => ending).length, 1)
@@ -319,8 +316,7 @@ async function connect(t: Test, env: EngineEnv): Promise<pg.Client> {
   return client
 }
 
-await t.test('transactions that commit out of order: the feed passes none over (PostgreSQL)', async t => {
-  const env = await postgresEnv(t)
+await onPostgres(t, 'transactions that commit out of order: the feed passes none over', async (t, env) => {
   const { db, ada } = await world(t, env)
   const feed = follow(db)
   await feed.read()
@@ -342,8 +338,8 @@ await t.test('transactions that commit out of order: the feed passes none over (
   t.strictSame(feed.seen, [1, 2])
 })
 
-await t.test('whoever reads the feed has read all that was committed before (PostgreSQL)', async t => {
-  const { db, ada } = await world(t, await postgresEnv(t))
+await onPostgres(t, 'whoever reads the feed has read all that was committed before', async (t, env) => {
+  const { db, ada } = await world(t, env)
   const { promise: gate, resolve: open } = Promise.withResolvers<void>()
   // The first answer is on its way for a long time.
   let answers = 0

@@ -19,7 +19,8 @@ import { openSweeper } from '../../src/jobs/sweeper.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { keepSeconds } from '../../src/sessions/retention.ts'
 import { commandLine } from '../helpers/cli.ts'
-import { forEachEngine, postgresEnv } from '../helpers/engines.ts'
+import { forEachEngine, onPostgres } from '../helpers/engines.ts'
+import { waitingHere } from '../helpers/postgres.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from '../helpers/records.ts'
 import { startServer } from '../helpers/server.ts'
 
@@ -131,8 +132,7 @@ await forEachEngine(
   },
 )
 
-t.test('a session that is refreshed while the sweeper looks at it stays (PostgreSQL)', async t => {
-  const env = await postgresEnv(t)
+await onPostgres(t, 'a session that is refreshed while the sweeper looks at it stays', async (t, env) => {
   const { db, userId } = await openSeeded(t, env)
   const id = await begin(db, userId, { expires_at: madeAt - 8 * day })
   const other = new pg.Client(env['MINTMARK_DATABASE_URL'])
@@ -142,7 +142,7 @@ t.test('a session that is refreshed while the sweeper looks at it stays (Postgre
   await other.query('update sessions set expires_at = $1', [madeAt + 100])
   const sweeping = sweepSessions(db, { now: madeAt, clockSeconds: atOnce, ...limits })
   for (let isWaiting = false; !isWaiting;) {
-    const { rows } = await other.query("select from pg_stat_activity where wait_event_type = 'Lock'")
+    const { rows } = await other.query(waitingHere)
     isWaiting = rows.length > 0
   }
   await other.query('commit')
