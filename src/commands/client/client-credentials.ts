@@ -1,18 +1,13 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import { rotateClientSecret, setClientKeys } from '../../../db/clients/clients.ts'
-import { audited } from '../../../db/writer.ts'
-import { judgeKeys, keySettings } from '../../clients/registration.ts'
-import { formatDuration } from '../../values/duration.ts'
+import { clientForKeys, rotateSecret, setKeys } from '../../admin/clients.ts'
+import { day, formatDuration } from '../../values/duration.ts'
 import { formatTime } from '../../values/formats.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
-import { CommandError, UsageError } from '../shell/failures.ts'
+import { UsageError } from '../shell/failures.ts'
 import { duration } from '../shell/options.ts'
 import { facts } from '../shell/output.ts'
 import { noteKeysAt, withKeys } from './client-keys.ts'
-import { existingClient, noClient } from './existing-client.ts'
-import { handOutSecret, secretAdvice } from './new-secret.ts'
-
-const day = 86_400
+import { pathOf, secretAdvice } from './new-secret.ts'
 
 /** The verbs of `mintmark client` that change what a client authenticates with. */
 export function credentialCommands(client: CommandUnknownOpts, terminal: Terminal): void {
@@ -29,19 +24,9 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
     .option('--secret-file <file>', 'write the secret there (mode 0600) instead of showing it')
     .action(
       command(terminal, async (run, id, { keepOld, secretFile }) => {
-        const { db } = await run.open()
-        const { auth_method: from } = await existingClient(db, id)
-        if (from === 'none') throw new CommandError(`the client ${id} is public, so it has no secret`)
-        if (from !== 'client_secret' && from !== 'private_key_jwt') {
-          throw new CommandError(
-            `the client ${id} authenticates with its certificate (${from}), and takes no secret`,
-          )
-        }
-        const oldExpiresAt = keepOld === undefined ? null : run.clock.now() + keepOld
-        const secret = await handOutSecret(run, secretFile, async secretHash => {
-          const detail = { from, old_secret_expires_at: oldExpiresAt }
-          const writer = audited(db, run.entry('client_secret_rotated', { clientId: id, detail }))
-          if (!(await rotateClientSecret(writer, id, { from, secretHash, oldExpiresAt }))) throw noClient(id)
+        const { from, oldExpiresAt, secret } = await rotateSecret(await run.open(), id, {
+          keepSeconds: keepOld,
+          secretFile: pathOf(run, secretFile),
         })
         const lines = [
           `Gave the client ${id} a new secret.`,
@@ -71,34 +56,22 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
     )
     .action(
       command(terminal, async (run, id, { keepOld, ...options }) => {
-        const { db, config } = await run.open()
-        const { auth_method: from } = await existingClient(db, id)
-        if (from === 'none' || from === 'tls_client_auth') {
-          throw new CommandError(
-            `the client ${id} (${from}) is not known by keys: delete it, and create it with them`,
-          )
-        }
-        if (keepOld !== undefined && from !== 'client_secret') {
+        const admin = await run.open()
+        const client = await clientForKeys(admin, id)
+        if (keepOld !== undefined && client.auth_method !== 'client_secret') {
           throw new UsageError(
             `${id} has keys, not a secret: to keep an old key, put it into the new set too`,
           )
         }
-        const oldExpiresAt = keepOld === undefined ? null : run.clock.now() + keepOld
-        const given = await withKeys(run, options, async given => {
+        const { given, from, oldExpiresAt } = await withKeys(run, options, async given => {
           if (given.jwks === null && given.jwks_uri === null) {
             throw new UsageError('which keys? Give --jwks, --jwks-uri or --new-key')
           }
-          const { refusals, warnings } = judgeKeys({ ...given, tls_subject: null })
-          if (refusals.length > 0) throw new CommandError(refusals.join('\n'))
+          const { warnings, ...done } = await setKeys(admin, client, given, keepOld)
           for (const warning of warnings) run.note(`note: ${warning}`)
-          const { jwks, jwks_uri } = keySettings({ ...given, tls_subject: null })
-          const detail = { from, jwks: given.jwks, jwks_uri, old_secret_expires_at: oldExpiresAt }
-          const writer = audited(db, run.entry('client_keys_set', { clientId: id, detail }))
-          if (!(await setClientKeys(writer, id, { from, keys: { jwks, jwks_uri }, oldExpiresAt })))
-            throw noClient(id)
-          return given
+          return { given, ...done }
         })
-        if (given.jwks_uri !== null) await noteKeysAt(run, config, given.jwks_uri)
+        if (given.jwks_uri !== null) await noteKeysAt(run, admin, given.jwks_uri)
         const { private_key_file: file } = given
         const lines = [
           `Gave the client ${id} keys.`,

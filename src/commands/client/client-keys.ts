@@ -1,14 +1,12 @@
-import { unlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { fetchJwks } from '../../clients/fetch-jwks.ts'
-import type { Config } from '../../config/load.ts'
-import { newClientKey, readClientJwks } from '../../keys/proofs/client-jwks.ts'
+import type { Admin } from '../../admin/admin.ts'
+import { findingsAt } from '../../admin/clients.ts'
+import { withNewFile } from '../../admin/secret-file.ts'
+import { newClientKey } from '../../keys/proofs/client-jwks.ts'
 import { isObject } from '../../values/json.ts'
-import { networks } from '../../values/networks.ts'
 import type { Run } from '../shell/command.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
 import { readInput } from '../shell/input.ts'
-import { writeNewFile } from './new-secret.ts'
 
 /** What an operator gives a client to be known by, instead of a secret. */
 export interface KeyOptions {
@@ -42,13 +40,9 @@ export async function withKeys<T>(
   }
   const file = resolve(run.workingDirectory, newKey)
   const { privateJwk, jwks: made } = newClientKey()
-  writeNewFile(file, `${JSON.stringify(privateJwk, null, 2)}\n`)
-  try {
-    return await change({ jwks: made, jwks_uri: null, private_key_file: file })
-  } catch (error) {
-    unlinkSync(file)
-    throw error
-  }
+  return withNewFile(file, `${JSON.stringify(privateJwk, null, 2)}\n`, () =>
+    change({ jwks: made, jwks_uri: null, private_key_file: file }),
+  )
 }
 
 /** A key set, or one key. */
@@ -69,20 +63,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** How long the look at a new `jwks_uri` may take. */
-const fetchSeconds = 5
-
-/** Tells what is found at a `jwks_uri` now. The server looks for itself, and again and again, so a failure is no refusal. */
-export async function noteKeysAt(run: Run, config: Config, uri: string): Promise<void> {
-  try {
-    const reach = { isAllowed: networks(config.jwksUriNetworks), seconds: fetchSeconds }
-    const read = readClientJwks(await fetchJwks(uri, reach))
-    if (!read) throw new Error('the answer is no JWK Set')
-    for (const problem of read.problems) run.note(`note: at ${uri}, ${problem}`)
-    if (read.keys.length === 0)
-      run.note(`note: there is no usable key at ${uri} yet, and until then it is refused`)
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    run.note(`note: ${uri} cannot be read from here now, and until it can the client is refused: ${reason}`)
-  }
+/** Notes what is found at a `jwks_uri` now. */
+export async function noteKeysAt(run: Run, admin: Admin, uri: string): Promise<void> {
+  for (const finding of await findingsAt(admin, uri)) run.note(`note: ${finding}`)
 }

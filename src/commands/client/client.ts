@@ -1,22 +1,26 @@
 import type { Command } from '@commander-js/extra-typings'
-import { enableClient, findClient, insertClient, listClients } from '../../../db/clients/clients.ts'
-import type { Database } from '../../../db/database.ts'
-import type { ClientTable } from '../../../db/schema.ts'
-import { audited } from '../../../db/writer.ts'
-import { authMethodOf, type AuthMethod } from '../../clients/judge-client.ts'
+import {
+  createClient,
+  deleteClient,
+  describeClient,
+  disableClient,
+  enableClient,
+  listClients,
+  methodName,
+  type CreatedClient,
+  type ListedClient,
+} from '../../admin/clients.ts'
+import { authMethodOf } from '../../clients/judge-client.ts'
 import { plainProperties, type ClientMetadata } from '../../clients/properties.ts'
-import { clientMetadata, judgeNewClient, newClientRow } from '../../clients/registration.ts'
-import { endSessionsOfClient } from '../../endings/end.ts'
 import { formatTime } from '../../values/formats.ts'
-import { command, verb, type Run, type Terminal } from '../shell/command.ts'
+import { command, verb, type Terminal } from '../shell/command.ts'
 import { showEnding } from '../shell/ending.ts'
-import { CommandError, UsageError } from '../shell/failures.ts'
+import { UsageError } from '../shell/failures.ts'
 import { facts, type Row } from '../shell/output.ts'
 import { credentialCommands } from './client-credentials.ts'
 import { noteKeysAt, withKeys } from './client-keys.ts'
 import { clientUpdateCommand } from './client-update.ts'
-import { existingClient, noClient } from './existing-client.ts'
-import { handOutSecret, secretAdvice } from './new-secret.ts'
+import { pathOf, secretAdvice } from './new-secret.ts'
 import { addProperties, givenProperties } from './property-options.ts'
 
 const choosing = `
@@ -50,19 +54,20 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .addHelpText('after', choosing)
     .action(
       command(terminal, async (run, options, self) => {
-        const { db, config } = await run.open()
+        const admin = await run.open()
         const declared = { client_id: options.id, ...givenProperties(self, plainProperties) }
         return withKeys(run, options, async ({ private_key_file: keyFile, ...keys }) => {
           const metadata = { ...declared, ...keys }
-          const files = { secretFile: options.secretFile, keyFile }
-          if (authMethodOf(metadata) !== 'client_secret' && files.secretFile !== undefined) {
+          const { secretFile } = options
+          if (authMethodOf(metadata) !== 'client_secret' && secretFile !== undefined) {
             throw new UsageError(
               `a ${metadata.public ? 'public client' : 'client with keys'} has no secret to write to a file`,
             )
           }
-          const created = await createClient(run, db, metadata, files)
-          if (keys.jwks_uri !== null) await noteKeysAt(run, config, keys.jwks_uri)
-          return created
+          const created = await createClient(admin, metadata, { secretFile: pathOf(run, secretFile) })
+          for (const warning of created.warnings) run.note(`note: ${warning}`)
+          if (keys.jwks_uri !== null) await noteKeysAt(run, admin, keys.jwks_uri)
+          return answerCreated(metadata, created, keyFile)
         })
       }),
     )
@@ -70,14 +75,11 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   clientUpdateCommand(client, terminal)
 
   verb(client, 'list', 'show all clients', ['mintmark client list']).action(
-    command(terminal, async ({ open }) => {
-      const { db } = await open()
-      return {
-        columns: ['CLIENT_ID', 'KIND', 'GRANTS', 'SCOPE', 'RESOURCES', 'REFRESH', 'DISABLED'],
-        rows: (await listClients(db)).map(rowOf),
-        none: 'There is no client yet: `mintmark client create --id ID …` adds one.',
-      }
-    }),
+    command(terminal, async ({ open }) => ({
+      columns: ['CLIENT_ID', 'KIND', 'GRANTS', 'SCOPE', 'RESOURCES', 'REFRESH', 'DISABLED'],
+      rows: (await listClients(await open())).map(rowOf),
+      none: 'There is no client yet: `mintmark client create --id ID …` adds one.',
+    })),
   )
 
   credentialCommands(client, terminal)
@@ -89,12 +91,10 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .action(
       command(terminal, async (run, id) => {
         const admin = await run.open()
-        const found = await existingClient(admin.db, id)
-        const ended = await showEnding(run, to => endSessionsOfClient(admin, id, 'client disabled', to))
-        if (!ended) throw noClient(id)
+        const ended = await showEnding(run, to => disableClient(admin, id, to))
         return {
           text: `Disabled the client ${id}. Its sessions have ended; \`mintmark client enable ${id}\` allows new ones.`,
-          json: describe({ ...found, disabled_at: ended.at }),
+          json: describeClient(ended.client),
         }
       }),
     )
@@ -102,12 +102,9 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   verb(client, 'enable', 'let a disabled client ask for tokens again', ['mintmark client enable web'])
     .argument('<client_id>')
     .action(
-      command(terminal, async ({ open, entry }, id) => {
-        const { db } = await open()
-        const found = await existingClient(db, id)
-        if (!(await enableClient(audited(db, entry('client_enabled', { clientId: id })), id)))
-          throw noClient(id)
-        return { text: `Enabled the client ${id}.`, json: describe({ ...found, disabled_at: null }) }
+      command(terminal, async ({ open }, id) => {
+        const enabled = await enableClient(await open(), id)
+        return { text: `Enabled the client ${id}.`, json: describeClient(enabled) }
       }),
     )
 
@@ -116,39 +113,21 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .action(
       command(terminal, async (run, id) => {
         const admin = await run.open()
-        const found = await existingClient(admin.db, id)
-        const ended = await showEnding(run, to => endSessionsOfClient(admin, id, 'client deleted', to))
-        if (!ended) throw noClient(id)
+        const ended = await showEnding(run, to => deleteClient(admin, id, to))
         return {
           text: `Deleted the client ${id}. Its sessions have ended.`,
-          json: { ...describe(found), deleted: true },
+          json: { ...describeClient(ended.client), deleted: true },
         }
       }),
     )
 }
 
-async function createClient(
-  run: Run,
-  db: Database,
+function answerCreated(
   metadata: ClientMetadata,
-  { secretFile, keyFile }: { secretFile: string | undefined; keyFile: string | undefined },
+  { secret, createdAt }: CreatedClient,
+  keyFile: string | undefined,
 ) {
   const { client_id: id, ...settings } = metadata
-  const { refusals, warnings } = await judgeNewClient(db, metadata)
-  if (refusals.length > 0) throw new CommandError(refusals.join('\n'))
-  if (await findClient(db, id)) throw idTaken(id)
-
-  const now = run.clock.now()
-  const insert = async (secretHash: Buffer | null) => {
-    const entry = run.entry('client_created', { clientId: id, detail: settings })
-    if (!(await insertClient(audited(db, entry), newClientRow(metadata, { secretHash, now }))))
-      throw idTaken(id)
-  }
-  const hasSecret = authMethodOf(metadata) === 'client_secret'
-  const secret = hasSecret ? await handOutSecret(run, secretFile, insert) : undefined
-  if (!secret) await insert(null)
-
-  for (const warning of warnings) run.note(`note: ${warning}`)
   const { grant_types, scope, resources, resource_server, admin, refresh } = settings
   return {
     text: [
@@ -174,13 +153,13 @@ async function createClient(
       ...(keyFile !== undefined && { private_key_file: keyFile }),
       ...settings,
       token_endpoint_auth_method: methodName(authMethodOf(metadata)),
-      created_at: now,
+      created_at: createdAt,
       disabled_at: null,
     },
   }
 }
 
-function rowOf(row: ClientTable): Row {
+function rowOf(row: ListedClient): Row {
   const { grant_types, scope, resources, introspects, refresh_policy, auth_method, disabled_at } = row
   const kind = [
     auth_method === 'none' ? 'public' : row.is_admin ? 'admin' : 'confidential',
@@ -200,27 +179,6 @@ function rowOf(row: ClientTable): Row {
       refresh,
       formatTime(disabled_at),
     ],
-    json: describe(row),
+    json: describeClient(row),
   }
 }
-
-function describe(row: ClientTable) {
-  const { auth_method, created_at, disabled_at, old_secret_expires_at, keys_expire_at } = row
-  const token_endpoint_auth_method = methodName(auth_method)
-  return {
-    ...clientMetadata(row),
-    token_endpoint_auth_method,
-    created_at,
-    disabled_at,
-    old_secret_expires_at,
-    keys_expire_at,
-  }
-}
-
-/** RFC 7591 §2 has two names for what is one here. */
-function methodName(method: AuthMethod): string {
-  return method === 'client_secret' ? 'client_secret_basic' : method
-}
-
-const idTaken = (id: string) =>
-  new CommandError(`there is a client ${id} already: \`mintmark client list\` shows it`)
