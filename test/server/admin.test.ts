@@ -1,0 +1,216 @@
+import { setTimeout } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { listAuditEntries } from '../../db/installation/audit.ts'
+import { openAdmin, type Admin } from '../../src/admin/admin.ts'
+import { applyPlan, planDeclaration, stepsOf } from '../../src/admin/apply.ts'
+import { describeAuditEntry, followAudit, listAudit } from '../../src/admin/audit.ts'
+import { parseDeclaration } from '../../src/admin/declaration.ts'
+import { addDemo } from '../../src/admin/demo.ts'
+import {
+  createResource,
+  deleteResource,
+  describeResource,
+  listResources,
+  updateResource,
+} from '../../src/admin/resources.ts'
+import {
+  createUser,
+  deleteUser,
+  describeUser,
+  disableUser,
+  enableUser,
+  existingUser,
+  listUsers,
+  refuseTakenName,
+  setPassword,
+  updateUser,
+} from '../../src/admin/users.ts'
+import { databaseClock } from '../../src/clock.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { handClock } from '../helpers/hand-clock.ts'
+
+const uri = 'https://api.example'
+const declared = { uri, scope: ['read'], alg: 'ES256', access_token_ttl: null, status: true }
+const alice = { username: 'alice', password: 'correct horse', roles: ['editor'] }
+
+/** A new installation, administered by root, and what its log says. */
+async function installation(t: Test): Promise<{ admin: Admin; log: readonly object[] }> {
+  const config = loadConfig({ MINTMARK_HOME: t.testdir(), MINTMARK_ISSUER: 'https://as.example' }, '/')
+  const log: object[] = []
+  const line = (facts: object) => void log.push(facts)
+  const admin = await openAdmin(
+    {
+      config,
+      clock: databaseClock(handClock()),
+      log: { info: line, warn: line },
+      actor: { kind: 'client', id: 'console', caller: { address: '192.0.2.1', requestId: 'r1' } },
+    },
+    { mayCreate: true },
+  )
+  t.teardown(() => admin.db.close())
+  return { admin, log }
+}
+
+async function allOf<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const all: Item[] = []
+  for await (const item of items) all.push(item)
+  return all
+}
+
+async function eventsOf({ db }: Admin): Promise<string[]> {
+  return (await allOf(listAuditEntries(db, {}))).map(({ event }) => event)
+}
+
+const refused = (code: string, text: string | RegExp) => ({ name: 'Refusal', code, text })
+
+t.test('users', async t => {
+  const { admin, log } = await installation(t)
+  const created = await createUser(admin, alice)
+  t.match(describeUser(created), { username: 'alice', roles: ['editor'], disabled_at: null })
+  t.ok(await admin.passwords.verify(created, alice.password))
+  await t.rejects(createUser(admin, alice), refused('conflict', 'there is a user alice already'))
+  // Also by itself: a command asks for no password in vain.
+  await t.rejects(refuseTakenName(admin, 'alice'), refused('conflict', 'there is a user alice already'))
+  await t.rejects(
+    createUser(admin, { ...alice, username: 'bob', password: 'short' }),
+    refused('invalid', /too short/),
+  )
+
+  t.strictSame(await updateUser(admin, 'alice', { roles: undefined }), {})
+  t.strictSame(await updateUser(admin, 'alice', { roles: null }), { roles: { from: ['editor'], to: [] } })
+  t.strictSame((await allOf(listUsers(admin))).map(describeUser), [{ ...describeUser(created), roles: [] }])
+
+  const { user } = await setPassword(admin, 'alice', 'another long one')
+  t.ok(await admin.passwords.verify(user, 'another long one'))
+  await t.rejects(setPassword(admin, 'alice', ''), refused('invalid', 'the password is empty'))
+  const disabled = await disableUser(admin, 'alice')
+  t.equal(describeUser(disabled.user).disabled_at, admin.clock.now())
+  t.equal(disabled.isDone, true)
+  t.equal((await enableUser(admin, 'alice')).disabled_at, null)
+  await deleteUser(admin, 'alice')
+  const acts: ((admin: Admin, name: string) => Promise<unknown>)[] = [
+    enableUser,
+    disableUser,
+    deleteUser,
+    existingUser,
+  ]
+  for (const act of acts) {
+    await t.rejects(act(admin, 'alice'), {
+      ...refused('not_found', 'there is no user alice'),
+      advice: '`mintmark user list` shows all',
+    })
+  }
+  t.strictSame(await eventsOf(admin), [
+    'user_created',
+    'user_changed',
+    'user_password_changed',
+    'user_disabled',
+    'user_enabled',
+    'user_deleted',
+  ])
+  t.match(log, [{ event: 'user_revoked' }, { event: 'user_revoked' }, { event: 'user_revoked' }])
+})
+
+t.test('resources', async t => {
+  const { admin } = await installation(t)
+  const { resource, warning, algChange } = await createResource(admin, declared)
+  t.match(describeResource(resource), { uri, scope: 'read', access_token_ttl: null, status: true })
+  t.strictSame([warning, algChange], [undefined, undefined])
+  await t.rejects(createResource(admin, declared), refused('conflict', `the resource ${uri} exists already`))
+  await t.rejects(
+    createResource(admin, { ...declared, uri: 'https://as.example' }),
+    refused('invalid', /the issuer itself/),
+  )
+
+  const changed = await updateResource(admin, uri, { alg: 'PS256', access_token_ttl: 60 })
+  t.strictSame(changed.differences, {
+    alg: { from: 'ES256', to: 'PS256' },
+    access_token_ttl: { from: null, to: 60 },
+  })
+  t.match(changed.warning, /holds PS256 keys/)
+  t.strictSame((await updateResource(admin, uri, { access_token_ttl: undefined })).differences, {})
+  await t.rejects(updateResource(admin, 'https://no.example', {}), refused('not_found', /no resource/))
+  t.strictSame(
+    (await listResources(admin)).map(row => row.alg),
+    ['PS256'],
+  )
+
+  await addUserOfResource(admin)
+  await t.rejects(deleteResource(admin, uri, { force: false }), refused('conflict', `${uri} is used by web`))
+  t.strictSame((await deleteResource(admin, uri, { force: true })).takenFrom, ['web'])
+  await t.rejects(deleteResource(admin, uri, { force: true }), refused('not_found', /no resource/))
+  t.strictSame(await eventsOf(admin), [
+    'resource_created',
+    'resource_changed',
+    'client_created',
+    'resource_deleted',
+  ])
+})
+
+async function addUserOfResource(admin: Admin): Promise<void> {
+  const text = `{ clients: [{ client_id: web, grant_types: [password], resources: ['${uri}'], scope: [read] }] }`
+  await applyPlan(admin, await planDeclaration(admin, await parseDeclaration('a test', text)))
+}
+
+t.test('a declaration is planned, and applied once', async t => {
+  const { admin } = await installation(t)
+  const text = `
+    resources: [{ uri: '${uri}', scope: read }]
+    clients: [{ client_id: web, grant_types: password, scope: read, resources: '${uri}' }]
+  `
+  const declaration = await parseDeclaration('a test', text)
+  const plan = await planDeclaration(admin, declaration)
+  t.strictSame(
+    stepsOf(plan).map(({ action, name }) => [action, name]),
+    [
+      ['create', uri],
+      ['create', 'web'],
+    ],
+  )
+  const told: number[] = []
+  const { secrets } = await applyPlan(admin, plan, made => told.push(made))
+  t.strictSame([...secrets.keys()], ['web'])
+  t.equal(told.at(-1), 2)
+  await t.rejects(applyPlan(admin, plan), refused('conflict', /somebody else has changed/))
+  t.strictSame(await eventsOf(admin), ['resource_created', 'client_created'], 'which has told nothing')
+  t.ok(stepsOf(await planDeclaration(admin, declaration)).every(({ action }) => action === 'none'))
+
+  await t.rejects(
+    parseDeclaration('a test', '{ resources: [{}] }'),
+    refused('invalid', /^a test is not valid:\n- /),
+  )
+  await t.rejects(parseDeclaration('a test', '{'), refused('invalid', /^a test cannot be read:\n- /))
+  const other = await parseDeclaration('a test', '{ clients: [{ client_id: web, public: true }] }')
+  await t.rejects(
+    planDeclaration(admin, other),
+    refused('invalid', /web: a client stays public or confidential/),
+  )
+})
+
+t.test('the audit trail is read, and followed', async t => {
+  const { admin } = await installation(t)
+  const { id } = await createUser(admin, alice)
+  const entries = await allOf(await listAudit(admin, { user: 'alice' }))
+  const { sub } = describeUser({ ...alice, id, roles: '', created_at: 0, disabled_at: null })
+  t.match(entries.map(describeAuditEntry), [
+    { event: 'user_created', actor: 'client console', sub, address: '192.0.2.1', request_id: 'r1', count: 1 },
+  ])
+  t.strictSame(await allOf(await listAudit(admin, { events: ['log_in'] })), [])
+  await t.rejects(listAudit(admin, { user: 'bob' }), refused('not_found', 'there is no user bob'))
+  await t.rejects(followAudit(admin, { user: 'bob' }, { last: 1 }), refused('not_found', /bob/))
+
+  const clock = { ...admin.clock, pause: () => setTimeout(1) }
+  const followed = (await followAudit({ ...admin, clock }, {}, { last: 1 }))[Symbol.asyncIterator]()
+  t.match(await followed.next(), { value: { event: 'user_created' } })
+  await enableUser(admin, 'alice')
+  t.match(await followed.next(), { value: { event: 'user_enabled' } })
+  await followed.return?.()
+})
+
+t.test('a demo is added where there is no client', async t => {
+  const { admin } = await installation(t)
+  const demo = await addDemo(admin)
+  t.ok(await admin.passwords.verify(await existingUser(admin, 'demo'), demo?.password ?? ''))
+  t.equal(await addDemo(admin), undefined)
+  t.strictSame(await eventsOf(admin), ['resource_created', 'user_created', 'client_created'])
+})
