@@ -130,11 +130,6 @@ t.test('rooms import from those below them alone', async t => {
 
 /** Commands that still use the database themselves. What is gone is taken off, and nothing is added. */
 const commandsWithSql = [
-  'src/commands/client/client-credentials.ts',
-  'src/commands/client/client-update.ts',
-  'src/commands/client/client.ts',
-  'src/commands/client/existing-client.ts',
-  'src/commands/client/new-secret.ts',
   'src/commands/db/db-adopt-copy.ts',
   'src/commands/db/db-restore.ts',
   'src/commands/db/db-revive.ts',

@@ -99,17 +99,3 @@ export function toChange<Value>(given: Value | boolean | undefined): Value | nul
   if (given === undefined || given === true) return undefined
   return given === false ? null : given
 }
-
-/** What `--x VALUE` or `--no-x` says of a setting that may be left to the server; without either it stays. */
-export function optional<Value>(given: Value | boolean | undefined, before: Value | null): Value | null {
-  if (given === undefined || given === true) return before
-  return given === false ? null : given
-}
-
-/** What `--x ITEM…` or `--no-x` says of a list; without either it stays. */
-export function optionalList(
-  given: readonly string[] | boolean | undefined,
-  before: readonly string[],
-): readonly string[] {
-  return optional(given, before) ?? []
-}
