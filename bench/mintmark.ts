@@ -97,7 +97,7 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
   const config = loadConfig(settings, '.')
   const { db, rootKeys } = await openInstallation(config, { ...systemClock(), now }, { mayCreate: true })
   const { currentId: rootKeyId, macKeyOf, pepperOf } = rootKeys
-  const passwords = openPasswords({ pepperOf, currentRootKeyId: () => rootKeyId })
+  const { passwords } = openPasswords({ pepperOf, currentRootKeyId: () => rootKeyId })
   await insertResource(db, {
     uri: resource,
     scope,

@@ -1,19 +1,26 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import type { Database } from '../db/database.ts'
 import { buildApp } from './app.ts'
 import { openClientKeys } from './clients/client-keys.ts'
 import { openRegistry } from './clients/registry.ts'
+import { usedProofs } from './clients/used-proofs.ts'
 import type { Clock } from './clock.ts'
 import type { OnSignal } from './signals.ts'
 import type { Config } from './config/load.ts'
 import type { Context } from './context.ts'
+import { oldEndings } from './endings/finish.ts'
 import { reviveByHand } from './endings/restored.ts'
 import { openStatusLists } from './endings/status-lists.ts'
 import { openStatusPositions } from './endings/status-positions.ts'
+import { databaseUpkeep } from './installation/database-upkeep.ts'
 import { openInstallation, type Installation } from './installation/open.ts'
-import { openStanding, type Standing } from './installation/standing.ts'
+import { openStanding, type OpenStanding } from './installation/standing.ts'
+import type { Job } from './upkeep/job.ts'
 import { startJobs } from './jobs/jobs.ts'
+import type { Metric } from './upkeep/metric.ts'
+import { showMetrics } from './jobs/metrics.ts'
 import { unheededPolicy } from './keys/ring/key-policy.ts'
 import { openKeyRing } from './keys/ring/key-ring.ts'
 import { openBrake } from './load/brake.ts'
@@ -21,17 +28,29 @@ import { openDrain } from './load/drain.ts'
 import { openPressure } from './load/pressure.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { openCounts } from './record/counts.ts'
-import type { Log, ProcessLog } from './record/log.ts'
+import { logUpkeep, type Log, type ProcessLog } from './record/log.ts'
 import { openLateness } from './sessions/lateness.ts'
+import { openSweeper } from './sessions/sweeper.ts'
 import { openPasswords } from './users/passwords.ts'
 import { openThrottle } from './users/throttle.ts'
 import { networks } from './values/networks.ts'
 
-export interface Server {
+export interface ServerOptions {
+  /** This machine's clock. */
+  readonly clock: Clock
+  readonly log: Log & Partial<Pick<ProcessLog, 'linesLost'>>
+  /** By hand, none is started, and nothing is asked or shown at the start: whoever opened the server runs them. */
+  readonly jobs: 'by themselves' | 'by hand'
+  /** Puts something in the place of what the app depends on. */
+  readonly adapt?: (ctx: Context) => Context
+}
+
+/** A server that does not listen yet. */
+export interface OpenServer {
   readonly ctx: Context
   readonly app: FastifyInstance
-  /** Where it listens. */
-  readonly url: string
+  readonly jobs: readonly Job[]
+  readonly metrics: readonly Metric[]
   /**
    * Tells proxies by `/health/ready` and with each answer that it is about to end, while it serves for another
    * MINTMARK_DRAIN; then answers what is in flight, and closes everything, the database last.
@@ -39,43 +58,81 @@ export interface Server {
   close(): Promise<void>
 }
 
-/** Opens everything, makes or migrates the database, and listens. */
+export interface Server extends OpenServer {
+  /** Where it listens. */
+  readonly url: string
+}
+
+/** Opens a server, and listens where the settings say. */
 export async function startServer(config: Config, clock: Clock, log: Log): Promise<Server> {
   await refuseTakenAddress(config)
-  const installation = await openInstallation(config, clock, { mayCreate: true })
+  const server = await openServer(config, { clock, log, jobs: 'by themselves' })
+  const { app } = server
   try {
-    const standing = openStanding({ db: installation.db, clock, log })
-    await standing.follow()
-    await reviveByHand(installation.db, installation.record, { clock: standing.clock, log })
-    const unheeded = unheededPolicy(config.keyPolicySet, installation.record)
+    // A start is done in few turns of the event loop: a signal of that time is obeyed before anything is served.
+    await clock.pause(0)
+    await app.listen({ host: config.host, port: config.port })
+  } catch (error) {
+    await server.close()
+    throw error
+  }
+  log.info({ issuer: config.issuer, ...(app.server.address() as AddressInfo) }, 'serving')
+  return { ...server, url: urlOf(app.server.address() as AddressInfo) }
+}
+
+/** Puts a server together: makes or migrates the database, and starts the jobs, unless they are run by hand. */
+export async function openServer(
+  config: Config,
+  { clock, log, jobs: how, adapt = ctx => ctx }: ServerOptions,
+): Promise<OpenServer> {
+  const installation = await openInstallation(config, clock, { mayCreate: true })
+  const { db, record } = installation
+  try {
+    const standing = openStanding({ db, clock, log })
+    if (how === 'by themselves') await standing.follow()
+    await reviveByHand(db, record, { clock: standing.standing.clock, log })
+    const unheeded = unheededPolicy(config.keyPolicySet, record)
     if (unheeded) log.warn(`${unheeded.text}: ${unheeded.advice}`)
-    const ctx = await openContext(config, installation, standing, log)
-    const app = buildApp(ctx)
-    const stopJobs = startJobs(ctx)
-    try {
-      // A start is done in few turns of the event loop: a signal that came meanwhile is obeyed before anybody is served.
-      await clock.pause(0)
-      await app.listen({ host: config.host, port: config.port })
-    } catch (error) {
-      await stopJobs()
-      throw error
-    }
-    log.info({ issuer: config.issuer, ...(app.server.address() as AddressInfo) }, 'serving')
+    const { ctx, jobs, metrics } = await openContext(config, installation, standing, log)
+    const adapted = adapt(ctx)
+    const app = buildApp(adapted)
+    const stop = how === 'by hand' ? async () => {} : startAll({ config, db, log, jobs, metrics })
     return {
-      ctx,
+      ctx: adapted,
       app,
-      url: urlOf(app.server.address() as AddressInfo),
+      jobs,
+      metrics,
       close: async () => {
-        ctx.load.drain.begin()
-        await clock.pause(config.drainSeconds)
+        if (app.server.listening) {
+          ctx.load.drain.begin()
+          await clock.pause(config.drainSeconds)
+        }
         await closeInTime(app, clock)
-        await stopJobs()
-        await installation.db.close()
+        await stop()
+        await db.close()
       },
     }
   } catch (error) {
-    await installation.db.close()
+    await db.close()
     throw error
+  }
+}
+
+interface Parts {
+  readonly config: Config
+  readonly db: Database
+  readonly log: Log
+  readonly jobs: readonly Job[]
+  readonly metrics: readonly Metric[]
+}
+
+/** Starts the jobs and the listener for the metrics, where one is wanted; the answer stops both. */
+function startAll({ config, db, log, jobs, metrics }: Parts): () => Promise<void> {
+  const stopJobs = startJobs(jobs, db, log)
+  const { metricsHost: host, metricsPort: port } = config
+  const stopShowing = port === 0 ? async () => {} : showMetrics(metrics, { host, port }, log)
+  return async () => {
+    await Promise.all([stopJobs(), stopShowing()])
   }
 }
 
@@ -113,39 +170,61 @@ export async function untilSignal({ ctx, close }: Server, onSignal: OnSignal): P
 /** How long a client's key set may take to arrive. */
 const jwksSeconds = 3
 
-/** Everything that an endpoint depends on. */
-export async function openContext(
+interface Opened {
+  readonly ctx: Context
+  readonly jobs: readonly Job[]
+  readonly metrics: readonly Metric[]
+}
+
+/** Opens every service: one line for each. The context has what is used of it; what it has done and shown is collected. */
+async function openContext(
   config: Config,
   { db, rootKeys }: Installation,
-  standing: Standing,
-  log: Log & Partial<Pick<ProcessLog, 'linesLost'>>,
-): Promise<Context> {
+  opened: OpenStanding,
+  log: ServerOptions['log'],
+): Promise<Opened> {
+  const jobs: Job[] = []
+  const metrics: Metric[] = []
+  const add = <Service extends Partial<Pick<Opened, 'jobs' | 'metrics'>>>(service: Service): Service => {
+    jobs.push(...(service.jobs ?? []))
+    metrics.push(...(service.metrics ?? []))
+    return service
+  }
+  const { standing } = add(opened)
   const { clock } = standing
-  const keys = await openKeyRing({ db, rootKeys, clock, log })
-  const registry = openRegistry(db)
-  const counts = openCounts(log.linesLost)
-  return {
+  const { counts } = add(openCounts(log.linesLost))
+  const { registry } = add(openRegistry(db))
+  const { keys } = add(await openKeyRing({ db, rootKeys, clock, log }))
+  const { statusLists } = add(openStatusLists({ config, db, keys, registry, counts, clock }))
+  const { throttle } = add(openThrottle({ db, rootKeys, clock }))
+  const { audit } = add(openAuditTrail({ db, clock, auditSeconds: config.auditSeconds }))
+  const { pressure } = add(openPressure(clock))
+  const { lateness } = add(openLateness(clock))
+  const { pepperOf } = rootKeys
+  const { passwords } = add(openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId }))
+  add(oldEndings(db, clock))
+  add(usedProofs(db, clock))
+  add(openSweeper({ db, clock, log }))
+  add(databaseUpkeep(db))
+  add(logUpkeep(log))
+  const reach = { isAllowed: networks(config.jwksUriNetworks), seconds: jwksSeconds }
+  const ctx: Context = {
     config,
     db,
     rootKeys,
     keys,
-    clients: {
-      registry,
-      keys: openClientKeys({ isAllowed: networks(config.jwksUriNetworks), seconds: jwksSeconds }, clock, log),
-    },
-    users: {
-      passwords: openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }),
-      throttle: openThrottle({ db, rootKeys, clock }),
-    },
-    sessions: { lateness: openLateness(clock), nextStatusPosition: openStatusPositions(db) },
-    load: { pressure: openPressure(clock), brake: openBrake(clock), drain: openDrain() },
+    clients: { registry, keys: openClientKeys(reach, clock, log) },
+    users: { passwords, throttle },
+    sessions: { lateness, nextStatusPosition: openStatusPositions(db) },
+    load: { pressure, brake: openBrake(clock), drain: openDrain() },
     standing,
-    statusLists: openStatusLists({ config, db, keys, registry, counts, clock }),
-    audit: openAuditTrail(db, clock),
+    statusLists,
+    audit,
     counts,
     clock,
     log,
   }
+  return { ctx, jobs, metrics }
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

@@ -43,7 +43,7 @@ export interface Server {
 }
 
 export function openServer(policy: Policy): Server {
-  const lateness = openLateness({ ...systemClock(), steady: () => Math.floor(server.now) })
+  const { lateness } = openLateness({ ...systemClock(), steady: () => Math.floor(server.now) })
   const never = Number.MAX_SAFE_INTEGER
   let users = 0
   const server: Server = {

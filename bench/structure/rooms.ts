@@ -24,6 +24,7 @@ export const rooms: readonly string[] = [
   'src/resource-server',
   'src/protocol',
   'src/values',
+  'src/upkeep',
   'src/signals.ts',
   'src/clock.ts',
   'src/errors.ts',

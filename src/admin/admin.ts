@@ -48,6 +48,6 @@ export async function openAdmin(
     throw error
   }
   const { pepperOf } = rootKeys
-  const passwords = openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId })
+  const { passwords } = openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId })
   return { ...opened, ...options, clock, installation, passwords }
 }

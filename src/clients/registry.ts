@@ -3,13 +3,14 @@ import { findResource, listResources } from '../../db/clients/resources.ts'
 import type { Database } from '../../db/database.ts'
 import { readRevision } from '../../db/installation/installation.ts'
 import type { ClientTable, ResourceTable } from '../../db/schema.ts'
+import { followSeconds, type Job } from '../upkeep/job.ts'
 import { itemsOf } from '../values/list.ts'
 import { openKnownClients } from './known-clients.ts'
 
 export type Client = ClientTable
 export type Resource = ResourceTable
 
-/** Clients and resources in memory, so that a request does not read them. `follow` keeps them at most a second old. */
+/** Clients and resources in memory, at most a second old, so that a request does not read them. */
 export interface Registry {
   findClient(id: string): Promise<Client | undefined>
   /** The resources of a list that there are, in its order. Their URIs are separated by spaces. */
@@ -19,37 +20,42 @@ export interface Registry {
   listScopes(): Promise<readonly string[]>
   /** The origins of pages that clients have of their own. */
   listOrigins(): Promise<ReadonlySet<string>>
-  /** Forgets everything if something has changed since the last call; whether it has. */
-  follow(): Promise<boolean>
 }
 
 /** Of each kind. */
 const entriesMax = 10_000
 
-export function openRegistry(db: Database): Registry {
+/** Opens the registry; its job forgets everything if something has changed. */
+export function openRegistry(db: Database): { readonly registry: Registry; readonly jobs: readonly Job[] } {
   let revision: number | undefined
   const clients = openKnownClients(db)
   const resources = lookup((uris: string) => readResources(db, uris))
   const lists = lookup(async (_: 'all') => listResources(db))
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
   const origins = lookup(async (_: 'all') => listClientOrigins(db))
+  const follow = async () => {
+    const current = await readRevision(db)
+    if (current === revision) return
+    revision = current
+    for (const kind of [clients, resources, lists, scopes, origins]) kind.forget()
+  }
   return {
-    findClient: clients.find,
-    findResources: resources.find,
-    listResources: () => lists.find('all'),
-    listScopes: () => scopes.find('all'),
-    listOrigins: () => origins.find('all'),
-    follow: async () => {
-      const current = await readRevision(db)
-      if (current === revision) return false
-      revision = current
-      clients.forget()
-      resources.forget()
-      lists.forget()
-      scopes.forget()
-      origins.forget()
-      return true
+    registry: {
+      findClient: clients.find,
+      findResources: resources.find,
+      listResources: () => lists.find('all'),
+      listScopes: () => scopes.find('all'),
+      listOrigins: () => origins.find('all'),
     },
+    jobs: [
+      {
+        name: 'following the registry',
+        everySeconds: followSeconds,
+        of: 'process',
+        follows: true,
+        run: follow,
+      },
+    ],
   }
 }
 

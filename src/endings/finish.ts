@@ -1,6 +1,7 @@
 import type { Database } from '../../db/database.ts'
 import { claimEnding, endNextSessions, releaseEnding, type Ending } from '../../db/sessions/endings.ts'
 import type { Clock } from '../clock.ts'
+import { followSeconds, type Job } from '../upkeep/job.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
 
 export interface FinishOptions {
@@ -44,7 +45,15 @@ export async function finishEnding(
   return { ended, isDone: false }
 }
 
-/** Finishes what no process is working on: what was left over, and what a process has left behind that is gone. */
+/** Has finished, again and again, whatever ending nothing is working on. */
+export function oldEndings(db: Database, clock: Clock): { readonly jobs: readonly Job[] } {
+  const run = (signal: AbortSignal) => finishOldEndings(db, { clock, signal })
+  return {
+    jobs: [{ name: 'writing the end of sessions', everySeconds: followSeconds, of: 'installation', run }],
+  }
+}
+
+/** Finishes what nothing is working on: what was left over, and what a process has left behind that is gone. */
 export async function finishOldEndings(
   db: Database,
   { clock, signal }: Pick<FinishOptions, 'clock' | 'signal'>,

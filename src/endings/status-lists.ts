@@ -2,15 +2,19 @@ import { promisify } from 'node:util'
 import { deflate, gzip } from 'node:zlib'
 import type { Database } from '../../db/database.ts'
 import {
+  deleteStatusLists,
   findStatusList,
   listStatusListNumbers,
   signStatusList,
   type SignedForm,
 } from '../../db/installation/status-lists.ts'
+import { deleteRevocations } from '../../db/sessions/revocations.ts'
+import { readSweeper } from '../../db/sessions/sweeper.ts'
 import type { Registry } from '../clients/registry.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/load.ts'
 import { unavailable } from '../errors.ts'
+import { followSeconds, forgetSeconds, type Job } from '../upkeep/job.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import type { KeyRing } from '../keys/ring/key-ring.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
@@ -43,8 +47,6 @@ export interface StatusLists {
   readonly find: (number: number) => Promise<SignedStatusList | undefined>
   /** The numbers of all lists. */
   readonly numbers: () => readonly number[]
-  /** Reads what was revoked since the last call, and which lists there are. */
-  readonly follow: () => Promise<void>
 }
 
 export interface StatusListsOptions {
@@ -71,8 +73,11 @@ export function statusListTtl({
   return Math.floor(statusListDelaySeconds / 2)
 }
 
-/** Opens the lists. What was revoked is read by the first call of `follow` or `find`. */
-export function openStatusLists(options: StatusListsOptions): StatusLists {
+/** Opens the lists. What was revoked is read by the first call of `find`, and by the jobs, which also forget it in time. */
+export function openStatusLists(options: StatusListsOptions): {
+  readonly statusLists: StatusLists
+  readonly jobs: readonly Job[]
+} {
   const { db, clock } = options
   const bits = openBits(clock)
   const feed = openRevocationFeed({
@@ -91,7 +96,7 @@ export function openStatusLists(options: StatusListsOptions): StatusLists {
       return bits.of(number)
     })
 
-  return {
+  const statusLists: StatusLists = {
     find: async number => {
       if (!(await numbers.has(number))) return undefined
       const entry: Entry = entries.get(number) ?? {}
@@ -103,12 +108,41 @@ export function openStatusLists(options: StatusListsOptions): StatusLists {
       return entry.renewing
     },
     numbers: numbers.known,
-    follow: async () => {
-      await feed.read()
-      await numbers.follow()
-      for (const number of entries.keys()) if (!numbers.known().includes(number)) entries.delete(number)
-    },
   }
+  const follow = async () => {
+    await feed.read()
+    await numbers.follow()
+    for (const number of entries.keys()) if (!numbers.known().includes(number)) entries.delete(number)
+  }
+  return {
+    statusLists,
+    jobs: [
+      {
+        name: 'following what is revoked',
+        everySeconds: followSeconds,
+        of: 'process',
+        follows: true,
+        run: follow,
+      },
+      {
+        name: 'forgetting what was revoked',
+        everySeconds: forgetSeconds,
+        of: 'installation',
+        run: () => forgetRevocations(db, clock),
+      },
+    ],
+  }
+}
+
+/**
+ * Deletes revocations older than any living token, 10,000 at a time. By the sweeper's time, which does not follow a
+ * clock that jumps ahead.
+ */
+async function forgetRevocations(db: Database, clock: Clock): Promise<void> {
+  const sweeper = await readSweeper(db)
+  const before = Math.min(clock.now(), sweeper.clock ?? 0) - revocationSeconds
+  await deleteRevocations(db, { before, limit: 10_000 })
+  await deleteStatusLists(db, before)
 }
 
 interface Entry {

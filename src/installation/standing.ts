@@ -3,6 +3,7 @@ import { schemaStatus } from '../../db/installation/migrate.ts'
 import { readPulse } from '../../db/installation/pulse.ts'
 import { lastVerifyUntil } from '../../db/keys/token-promises.ts'
 import { databaseClock, type Clock } from '../clock.ts'
+import { followSeconds, type Job } from '../upkeep/job.ts'
 import type { Log } from '../record/log.ts'
 
 /** What the database says about this server: what time it is, and whether it may go on. */
@@ -16,8 +17,6 @@ export interface Standing {
    * verifiers need the keys of this one. In seconds since the epoch.
    */
   keysNeededUntil(): number | undefined
-  /** Asks anew. Rejects when the database does not answer or takes no writes. */
-  follow(): Promise<void>
 }
 
 export interface StandingOptions {
@@ -29,7 +28,15 @@ export interface StandingOptions {
 
 const moved = 'the installation has been moved to another database'
 
-export function openStanding({ db, clock: local, log }: StandingOptions): Standing {
+export interface OpenStanding {
+  readonly standing: Standing
+  /** Asks anew. Rejects when the database does not answer or takes no writes. */
+  readonly follow: () => Promise<void>
+  readonly jobs: readonly Job[]
+}
+
+/** Knows nothing until it has followed for the first time. */
+export function openStanding({ db, clock: local, log }: StandingOptions): OpenStanding {
   const clock = databaseClock(local)
   let revision: number | undefined
   let refusal: string | undefined
@@ -56,31 +63,39 @@ export function openStanding({ db, clock: local, log }: StandingOptions): Standi
     timeline = newest
   }
 
-  return {
+  const follow = async () => {
+    const askedAt = clock.steady()
+    const pulse = await readPulse(db)
+    if (pulse.clock_ms !== null) clock.adjust(pulse.clock_ms / 1000, askedAt)
+    tellFailover()
+    wasSynchronous = pulse.is_synchronous ?? false
+    // Of no account any more is then what becomes of its file.
+    if (pulse.moved_at !== null) {
+      keysNeededUntil ??= await lastVerifyUntil(db)
+      refuse(moved, ', but for the key set until its last token has expired')
+    } else if (!pulse.is_in_place) {
+      refuse(
+        'the database file was moved, replaced or deleted while it was open; put it back and start again',
+      )
+    }
+    if (pulse.revision === revision) return
+    const { isTooNew } = await schemaStatus(db)
+    // Not before: where that fails, it is asked again.
+    revision = pulse.revision
+    if (isTooNew) refuse('the database has been migrated by a newer Mintmark, which this one is too old for')
+  }
+
+  const standing: Standing = {
     clock,
     refusal: () => refusal,
     keysNeededUntil: () => (refusal === moved ? keysNeededUntil : undefined),
-    follow: async () => {
-      const askedAt = clock.steady()
-      const pulse = await readPulse(db)
-      if (pulse.clock_ms !== null) clock.adjust(pulse.clock_ms / 1000, askedAt)
-      tellFailover()
-      wasSynchronous = pulse.is_synchronous ?? false
-      // Of no account any more is then what becomes of its file.
-      if (pulse.moved_at !== null) {
-        keysNeededUntil ??= await lastVerifyUntil(db)
-        refuse(moved, ', but for the key set until its last token has expired')
-      } else if (!pulse.is_in_place) {
-        refuse(
-          'the database file was moved, replaced or deleted while it was open; put it back and start again',
-        )
-      }
-      if (pulse.revision === revision) return
-      const { isTooNew } = await schemaStatus(db)
-      // Not before: where that fails, it is asked again.
-      revision = pulse.revision
-      if (isTooNew)
-        refuse('the database has been migrated by a newer Mintmark, which this one is too old for')
-    },
   }
+  const job: Job = {
+    name: 'asking the database',
+    everySeconds: followSeconds,
+    of: 'process',
+    follows: true,
+    run: follow,
+  }
+  return { standing, follow, jobs: [job] }
 }

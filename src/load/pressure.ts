@@ -1,5 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { OAuthError } from '../errors.ts'
+import type { Job } from '../upkeep/job.ts'
+import { gauge, type Metric } from '../upkeep/metric.ts'
 import { openShares } from './shares.ts'
 
 /** What is asked for, in the order in which it is given up when the server cannot do it all. */
@@ -12,8 +14,6 @@ export interface Pressure {
    * this rank for a source that is named. It costs two additions: the event loop is measured elsewhere.
    */
   admit<T>(rank: Rank, work: () => Promise<T>, source?: string): Promise<T>
-  /** Measures by how much the event loop is late. To be called every `sampleSeconds`. */
-  sample(): void
   /** For how many seconds nothing could be done until a moment ago. */
   stalled(): number
   /** How many requests are under way. */
@@ -40,7 +40,12 @@ export const pressureLimits: Readonly<Record<Rank, Limit>> = {
   refresh: { late: 2, underWay: 5000 },
 }
 
-export function openPressure(clock: Clock): Pressure {
+/** Opens the measure of the pressure; its job is to measure by how much the event loop is late. */
+export function openPressure(clock: Clock): {
+  readonly pressure: Pressure
+  readonly jobs: readonly Job[]
+  readonly metrics: readonly Metric[]
+} {
   const shares = { log_in: sharesOf('log_in'), other: sharesOf('other'), refresh: sharesOf('refresh') }
   let underWay = 0
   let sampledAt: number | undefined
@@ -50,7 +55,7 @@ export function openPressure(clock: Clock): Pressure {
   const overdue = () =>
     sampledAt === undefined ? 0 : Math.max(0, clock.steady() - sampledAt - sampleSeconds)
 
-  return {
+  const pressure: Pressure = {
     admit: async (rank, work, source) => {
       const limit = pressureLimits[rank]
       // Twice in a row: what held the loop up once is over by the time it is seen.
@@ -64,13 +69,18 @@ export function openPressure(clock: Clock): Pressure {
         if (source !== undefined) shares[rank].giveBack(source)
       }
     },
-    sample: () => {
-      before = last
-      last = overdue()
-      sampledAt = clock.steady()
-    },
     stalled: () => Math.max(last, overdue()),
     underWay: () => underWay,
+  }
+  const sample = async () => {
+    before = last
+    last = overdue()
+    sampledAt = clock.steady()
+  }
+  return {
+    pressure,
+    jobs: [{ name: 'measuring the event loop', everySeconds: sampleSeconds, of: 'process', run: sample }],
+    metrics: [gauge('mintmark_requests_under_way', 'Requests being answered', pressure.underWay)],
   }
 }
 

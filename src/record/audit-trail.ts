@@ -1,6 +1,9 @@
-import { insertAuditEntries } from '../../db/installation/audit.ts'
-import type { NewAuditEntry, Writer } from '../../db/writer.ts'
+import type { Database } from '../../db/database.ts'
+import { deleteAuditEntries, insertAuditEntries } from '../../db/installation/audit.ts'
+import type { NewAuditEntry } from '../../db/writer.ts'
 import type { Clock } from '../clock.ts'
+import { forgetSeconds, tellSeconds, type Job } from '../upkeep/job.ts'
+import { queueLength, type Metric } from '../upkeep/metric.ts'
 import { openBuckets, secondsToWait, type BucketLimit } from '../load/buckets.ts'
 import type { EventName } from './events.ts'
 
@@ -47,10 +50,6 @@ export function auditEntry(facts: AuditFacts): NewAuditEntry {
 export interface AuditTrail {
   /** `source` is what whoever caused it came from, if that can be told. */
   note(entry: NewAuditEntry, source: string | undefined): void
-  /** Writes what is due. What cannot be written now waits. */
-  flush(): Promise<void>
-  /** Writes everything: there will be no later time. */
-  close(): Promise<void>
   /** How many entries wait. */
   waiting(): number
 }
@@ -64,7 +63,19 @@ const summarySeconds = 60
 /** Where the database is away for long, what happens meanwhile is counted too. */
 const waitingMax = 2000
 
-export function openAuditTrail(db: Writer, clock: Clock): AuditTrail {
+export interface AuditTrailOptions {
+  readonly db: Database
+  readonly clock: Clock
+  /** How long entries are kept. */
+  readonly auditSeconds: number
+}
+
+/** Opens the trail. Its jobs write what is due, while what cannot be written waits, and delete what is old. */
+export function openAuditTrail({ db, clock, auditSeconds }: AuditTrailOptions): {
+  readonly audit: AuditTrail
+  readonly jobs: readonly Job[]
+  readonly metrics: readonly Metric[]
+} {
   const rows = new Map<string, NewAuditEntry>()
   const counts = new Map<string, NewAuditEntry>()
   let allowance = { rows: burstRows, at: clock.now() }
@@ -100,7 +111,7 @@ export function openAuditTrail(db: Writer, clock: Clock): AuditTrail {
     summaryAt = clock.now()
   }
 
-  return {
+  const audit: AuditTrail = {
     note: (entry, source) => {
       const { at, request_id, ...same } = entry
       const key = JSON.stringify(same)
@@ -114,16 +125,33 @@ export function openAuditTrail(db: Writer, clock: Clock): AuditTrail {
       const summaryKey = JSON.stringify([event, actor, client_id])
       if (!addTo(counts, summaryKey, summary)) counts.set(summaryKey, summary)
     },
-    flush: async () => {
-      await write(rows)
-      // Also when the clock was set back.
-      if (Math.abs(clock.now() - summaryAt) >= summarySeconds) await flushCounts()
-    },
-    close: async () => {
-      await write(rows)
-      await flushCounts()
-    },
     waiting: () => rows.size + counts.size,
+  }
+  return {
+    audit,
+    jobs: [
+      {
+        name: 'writing the audit trail',
+        everySeconds: tellSeconds,
+        of: 'process',
+        run: async () => {
+          await write(rows)
+          // Also when the clock was set back.
+          if (Math.abs(clock.now() - summaryAt) >= summarySeconds) await flushCounts()
+        },
+        last: async () => {
+          await write(rows)
+          await flushCounts()
+        },
+      },
+      {
+        name: 'forgetting old entries of the audit trail',
+        everySeconds: forgetSeconds,
+        of: 'installation',
+        run: signal => forgetOld({ db, clock, auditSeconds }, signal),
+      },
+    ],
+    metrics: [queueLength('audit_entry', audit.waiting)],
   }
 }
 
@@ -136,4 +164,16 @@ function addTo(entries: Map<string, NewAuditEntry>, key: string, { at, count }: 
 
 function summaryOf(entry: NewAuditEntry): NewAuditEntry {
   return { ...entry, user_id: null, session_id: null, address: null, request_id: null }
+}
+
+/** Few enough at once that nothing waits long for them, and together more than can be added in a minute. */
+const rowsAtOnce = 500
+const roundsMax = 40
+
+async function forgetOld({ db, clock, auditSeconds }: AuditTrailOptions, signal: AbortSignal): Promise<void> {
+  const before = clock.now() - auditSeconds
+  for (let round = 0; round < roundsMax && !signal.aborted; round++) {
+    if ((await deleteAuditEntries(db, { before, limit: rowsAtOnce })) < rowsAtOnce) return
+    await clock.pause(0.05)
+  }
 }

@@ -1,5 +1,7 @@
 import { OAuthError } from '../errors.ts'
+import type { Metric } from '../upkeep/metric.ts'
 import type { RefreshVerdict } from '../protocol/refresh-verdict.ts'
+import { countMetrics } from './count-metrics.ts'
 import type { Event } from './events.ts'
 
 /** What this server has done since it started. Plain numbers, since a refresh has no time to spare for its statistics. */
@@ -31,7 +33,11 @@ export interface GrantCounts {
 const clientsMax = 500
 export const otherClients = '(others)'
 
-export function openCounts(logLinesLost = () => 0): Counts {
+/** Begins to count. */
+export function openCounts(logLinesLost = () => 0): {
+  readonly counts: Counts
+  readonly metrics: readonly Metric[]
+} {
   const tokens = new Map<string, Map<string, GrantCounts>>()
   const ofClient = (id: string): Map<string, GrantCounts> => {
     const found = tokens.get(id)
@@ -41,7 +47,7 @@ export function openCounts(logLinesLost = () => 0): Counts {
     tokens.set(id, grants)
     return grants
   }
-  return {
+  const counts: Counts = {
     verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
     revocations: { client: 0, admin: 0, limit: 0, command: 0 },
     errors: new Map(),
@@ -56,6 +62,7 @@ export function openCounts(logLinesLost = () => 0): Counts {
       return counts
     },
   }
+  return { counts, metrics: countMetrics(counts) }
 }
 
 /** Adds one to a count that may not be there yet. The keys must be few. */

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import type { FastifyBaseLogger } from 'fastify'
 import { pino, type DestinationStream, type Logger } from 'pino'
+import { tellSeconds, type Job } from '../upkeep/job.ts'
 
 /** A logger that knows how many of its lines could not be written. */
 export type Log = FastifyBaseLogger & { readonly flush?: () => void }
@@ -29,6 +30,20 @@ export function openLog(level: string, stream: LogStream): ProcessLog {
     log.warn({ event: 'log_lines_lost', lost }, 'lines of the log could not be written, and are lost'),
   )
   return Object.assign(log, { linesLost: destination?.linesLost ?? (() => 0) })
+}
+
+/** Has written, again and again, what waits for a reader that is slow. */
+export function logUpkeep(log: Pick<Log, 'flush'>): { readonly jobs: readonly Job[] } {
+  return {
+    jobs: [
+      {
+        name: 'writing the log',
+        everySeconds: tellSeconds,
+        of: 'process',
+        run: async () => log.flush?.(),
+      },
+    ],
+  }
 }
 
 interface Destination extends DestinationStream {

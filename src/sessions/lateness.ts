@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
+import { gauge, type Metric } from '../upkeep/metric.ts'
 
 /** Tells an outage, in which clients everywhere retry late, from thieves, and from whoever does so on purpose. */
 export interface Lateness {
@@ -31,7 +32,11 @@ const usualMinutes = 24 * 60
  */
 const outageCount = { many: 10, few: 3 }
 
-export function openLateness(clock: Clock): Lateness {
+/** Opens the counts of who was late. */
+export function openLateness(clock: Clock): {
+  readonly lateness: Lateness
+  readonly metrics: readonly Metric[]
+} {
   const users = openLateAmongAll(outageCount.few)
   const sources = openLateAmongAll(0)
   let minute = -Infinity
@@ -46,7 +51,7 @@ export function openLateness(clock: Clock): Lateness {
     users.count(userId.toString('latin1'), minute, isLate)
     if (source !== undefined) sources.count(source, minute, isLate)
   }
-  return {
+  const lateness: Lateness = {
     countRefresh: (userId, source) => count(userId, source, false),
     countLate: (userId, source) => count(userId, source, true),
     isOutage: () => {
@@ -54,6 +59,16 @@ export function openLateness(clock: Clock): Lateness {
       // Where all users come from one address, as those of a website may, there are users alone.
       return users.isOutage() && (sources.isEmpty() || sources.isOutage())
     },
+  }
+  return {
+    lateness,
+    metrics: [
+      gauge(
+        'mintmark_refresh_outage',
+        'Whether so many refreshes were late lately that nobody is taken for a thief',
+        () => (lateness.isOutage() ? 1 : 0),
+      ),
+    ],
   }
 }
 

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { hash, parseOptions, verify, type Algorithm } from '@node-rs/argon2'
 import type { UserTable } from '../../db/schema.ts'
 import { OAuthError, unavailable } from '../errors.ts'
+import { gauge, queueLength, type Metric } from '../upkeep/metric.ts'
 import { openShares } from '../load/shares.ts'
 
 export type PasswordHash = Pick<UserTable, 'password_hash' | 'root_key_id'>
@@ -64,7 +65,11 @@ const defaultConcurrency = Math.max(1, Math.min(availableParallelism(), threads)
 /** About a second's work for each: whoever would wait longer is better told so at once. */
 const waitingMaxEach = 32
 
-export function openPasswords(options: PasswordOptions): Passwords {
+/** Opens the pool in which passwords are hashed. */
+export function openPasswords(options: PasswordOptions): {
+  readonly passwords: Passwords
+  readonly metrics: readonly Metric[]
+} {
   const { pepperOf, currentRootKeyId, concurrency = defaultConcurrency } = options
   const turns = boundedTurns(concurrency, options.waitingMax ?? waitingMaxEach * concurrency)
 
@@ -75,7 +80,7 @@ export function openPasswords(options: PasswordOptions): Passwords {
     return secret
   }
 
-  return {
+  const passwords: Passwords = {
     hash: async password => {
       const problem = passwordProblem(password)
       if (problem) throw new PasswordError(problem)
@@ -103,6 +108,13 @@ export function openPasswords(options: PasswordOptions): Passwords {
     },
     refuseWhenFull: turns.refuseWhenFull,
     load: turns.load,
+  }
+  return {
+    passwords,
+    metrics: [
+      queueLength('password_hash', () => turns.load().waiting),
+      gauge('mintmark_password_hashes_running', 'Passwords being hashed', () => turns.load().running),
+    ],
   }
 }
 

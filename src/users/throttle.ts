@@ -1,6 +1,8 @@
 import type { Database } from '../../db/database.ts'
-import { fillThrottles, readThrottles } from '../../db/users/throttles.ts'
+import { deleteEmptyThrottles, fillThrottles, readThrottles } from '../../db/users/throttles.ts'
 import type { Clock } from '../clock.ts'
+import { forgetSeconds, tellSeconds, type Job } from '../upkeep/job.ts'
+import { gauge, type Metric } from '../upkeep/metric.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import { secondsToWait, secondsWhenFull, type BucketLimit } from '../load/buckets.ts'
 import type { LimitName } from '../record/events.ts'
@@ -28,8 +30,6 @@ export interface Throttle {
   take(guess: Guess, isKnownSource: () => Promise<boolean>): Promise<Attempt>
   /** Counts a wrong client secret, assertion or certificate; for how many seconds the client should wait if there were too many, else 0. */
   countWrongCredentials(clientId: string): number
-  /** Tells the database what was counted here, in one write, and hears what others have. Nothing to tell: no write. */
-  share(): Promise<void>
   /** How many buckets are in memory, and what is to be told of them. */
   size(): number
 }
@@ -68,7 +68,12 @@ export interface ThrottleOptions {
   readonly bucketsMax?: number
 }
 
-export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: ThrottleOptions): Throttle {
+/** Opens the throttle. Its jobs tell the database what was counted here, hear what others have, and forget what is empty. */
+export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: ThrottleOptions): {
+  readonly throttle: Throttle
+  readonly jobs: readonly Job[]
+  readonly metrics: readonly Metric[]
+} {
   const buckets = openBuckets(clock, bucketsMax)
   // A client's name costs a guesser nothing, so these have a place of their own, where they push no others out.
   const secrets = openBuckets(clock, 10_000)
@@ -105,7 +110,9 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
     return takeFrom(buckets, counts)
   }
 
-  return {
+  // In one write. Nothing to tell: no write.
+  const share = () => buckets.share(fillings => fillThrottles(db, fillings, clock.now()))
+  const throttle: Throttle = {
     take: async (guess, isKnownSource) => {
       const attempt = await take(countsOf(guess, strangersLimit))
       if (attempt.kind === 'taken' || attempt.limit !== 'account') return attempt
@@ -117,8 +124,26 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
       if (wait === 0) secrets.fill(key, clientSecretLimit)
       return wait
     },
-    share: () => buckets.share(fillings => fillThrottles(db, fillings, clock.now())),
     size: () => buckets.size() + secrets.size(),
+  }
+  return {
+    throttle,
+    jobs: [
+      {
+        name: 'sharing the counts of wrong guesses',
+        everySeconds: tellSeconds,
+        of: 'process',
+        run: share,
+        last: share,
+      },
+      {
+        name: 'forgetting guesses',
+        everySeconds: forgetSeconds,
+        of: 'installation',
+        run: () => deleteEmptyThrottles(db, { now: clock.now(), limit: 10_000 }),
+      },
+    ],
+    metrics: [gauge('mintmark_throttle_buckets', 'Counters of wrong guesses in memory', throttle.size)],
   }
 }
 

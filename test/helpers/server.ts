@@ -11,17 +11,14 @@ import { insertClient } from '../../db/clients/clients.ts'
 import { insertResource, type NewResource } from '../../db/clients/resources.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { insertUser } from '../../db/users/users.ts'
-import { buildApp } from '../../src/app.ts'
 import { plainClientRow } from '../../src/clients/registration.ts'
 import { loadConfig } from '../../src/config/load.ts'
-import type { Context } from '../../src/context.ts'
-import { openInstallation } from '../../src/installation/open.ts'
-import { openStanding } from '../../src/installation/standing.ts'
 import { makeRootKeyFile } from '../../src/keys/root/root-key-file.ts'
 import { formatUuid, hashSecret, newUuid } from '../../src/protocol/secrets.ts'
-import { openContext } from '../../src/server.ts'
+import { openServer, type OpenServer } from '../../src/server.ts'
 import { defaultEnv } from './engines.ts'
 import { handClock } from './hand-clock.ts'
+import { runJob } from './run-job.ts'
 
 type Response = Awaited<ReturnType<FastifyInstance['inject']>>
 
@@ -45,9 +42,7 @@ export interface TestUser {
   readonly password: string
 }
 
-export interface TestServer {
-  readonly ctx: Context
-  readonly app: FastifyInstance
+export interface TestServer extends Omit<OpenServer, 'close'> {
   /** Each line that was logged, parsed. */
   readonly log: readonly Readonly<Record<string, unknown>>[]
   /** Lets time pass. */
@@ -122,15 +117,16 @@ export async function startServer(
   // For an embedded database it is made with it.
   if (config.databaseUrl.engine === 'postgres' && !config.rootKeyIsMounted)
     makeRootKeyFile(config.rootKeyFile)
-  const installation = await openInstallation(config, clock, { mayCreate: true })
   const logger = pino({ level: config.logLevel }, stream)
-  const standing = openStanding({ db: installation.db, clock, log: logger })
-  const ctx = await openContext(config, installation, standing, logger)
-  const app = buildApp(ctx)
+  const server = await openServer(config, {
+    clock,
+    log: logger,
+    jobs: 'by hand',
+  })
+  const { app } = server
   const secrets = new Set<string>()
   t.teardown(async () => {
-    await app.close()
-    await ctx.db.close()
+    await server.close()
     const text = lines.join('\n')
     // Too late for an assertion, but this fails the test too.
     if ([...secrets].some(secret => text.includes(secret))) throw new Error('H-14 a secret was logged')
@@ -143,19 +139,18 @@ export async function startServer(
     return response
   }
   return {
-    ctx,
-    app,
+    ...server,
     log,
     request,
     tick: clock.tick,
     setClock: clock.setClock,
     follow: async () => {
-      await ctx.clients.registry.follow()
-      await ctx.keys.follow()
-      await ctx.statusLists.follow()
+      await runJob(server, 'following the registry')
+      await runJob(server, 'following the key ring')
+      await runJob(server, 'following what is revoked')
     },
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
-    ...records(ctx, secrets),
+    ...records(server, secrets),
     ...verbs(request),
   }
 }
@@ -170,7 +165,8 @@ export function besideEnv({ ctx: { config } }: TestServer): Record<string, strin
 }
 
 /** What an administrator does. */
-function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource' | 'client' | 'user'> {
+function records(server: OpenServer, secrets: Set<string>): Pick<TestServer, 'resource' | 'client' | 'user'> {
+  const { ctx } = server
   return {
     resource: async (uri, settings = {}) => {
       await insertResource(ctx.db, {
@@ -183,7 +179,7 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
         created_at: ctx.clock.now(),
         ...settings,
       })
-      await ctx.clients.registry.follow()
+      await runJob(server, 'following the registry')
     },
     client: async (id, { isPublic = false, ...settings } = {}) => {
       const secret = isPublic ? undefined : randomBytes(32).toString('base64url')
@@ -200,7 +196,7 @@ function records(ctx: Context, secrets: Set<string>): Pick<TestServer, 'resource
           ...settings,
         }),
       )
-      await ctx.clients.registry.follow()
+      await runJob(server, 'following the registry')
       return testClient(id, secret)
     },
     user: async (username = 'ada', roles = '') => {

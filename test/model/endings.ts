@@ -140,7 +140,7 @@ export async function end(world: World, session: Session, how: (typeof endings)[
       return void (await endSessionsOfUser(by, user.id, { reason: 'command' }, later))
     case 'revoke client':
       await endSessionsOfClient(by, clientId, 'command', later)
-      return void (await ctx.clients.registry.follow())
+      return world.follow()
     case 'disable client': {
       // A replay would disable it again; here the log is only told that its sessions have ended.
       await endSessionsOfClient(
@@ -150,7 +150,7 @@ export async function end(world: World, session: Session, how: (typeof endings)[
         later,
       )
       await enableClient(db, clientId)
-      return void (await ctx.clients.registry.follow())
+      return world.follow()
     }
   }
 }

@@ -2,24 +2,21 @@ import { cpSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
 import type { KyselyPlugin } from 'kysely'
 import { pino, type Logger } from 'pino'
 import { insertClient } from '../../db/clients/clients.ts'
 import { insertUser } from '../../db/users/users.ts'
-import { buildApp } from '../../src/app.ts'
 import { plainClientRow } from '../../src/clients/registration.ts'
 import { systemClock, type Clock } from '../../src/clock.ts'
 import { runCommandLine } from '../../src/commands/shell/command-line.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Context } from '../../src/context.ts'
-import { openInstallation } from '../../src/installation/open.ts'
-import { openStanding } from '../../src/installation/standing.ts'
 import { makeRootKeyFile } from '../../src/keys/root/root-key-file.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
-import { openContext } from '../../src/server.ts'
+import { openServer, type OpenServer } from '../../src/server.ts'
 import type { EngineEnv } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
+import { runJob } from '../helpers/run-job.ts'
 
 export const startedAt = 1_900_000_000
 export const password = 'correct horse battery staple'
@@ -37,6 +34,8 @@ export interface World {
   /** Whoever verifies a password waits for it; the world says when somebody does. */
   readonly gate: Gate
   post(path: string, form: Record<string, string>): Promise<{ status: number; body: Record<string, unknown> }>
+  /** Has the server look what has become of the clients. */
+  follow(): Promise<void>
   /** What is on disk at this moment is what the next server finds. */
   kill(): Promise<void>
   backup(): Promise<void>
@@ -55,7 +54,7 @@ export interface Gate {
 export async function makeTemplate(home: string, env: EngineEnv): Promise<void> {
   mkdirSync(home, { recursive: true })
   if (env['MINTMARK_DATABASE_URL'] !== undefined) makeRootKeyFile(join(home, 'keys/root.key'))
-  const { ctx, app } = await boot(home, env, handClock(startedAt), openLog([]), openGate())
+  const { ctx, close } = await boot(home, env, handClock(startedAt), openLog([]), openGate())
   for (const kind of kinds) {
     await insertClient(
       ctx.db,
@@ -80,8 +79,7 @@ export async function makeTemplate(home: string, env: EngineEnv): Promise<void> 
     created_at: startedAt,
     disabled_at: null,
   })
-  await app.close()
-  await ctx.db.close()
+  await close()
 }
 
 export async function openWorld(template: string, directory: string, env: EngineEnv): Promise<World> {
@@ -94,8 +92,7 @@ export async function openWorld(template: string, directory: string, env: Engine
   const clock = { ...systemClock(), now: () => world.now }
   const start = () => boot(home, env, clock, openLog(lines), gate)
   const stop = async () => {
-    await server.app.close()
-    await server.ctx.db.close()
+    await server.close()
   }
   const fileOf = (name: string) => join(directory, name)
   const command = async (args: string) => {
@@ -144,6 +141,7 @@ export async function openWorld(template: string, directory: string, env: Engine
       })
       return { status: response.statusCode, body: response.json() }
     },
+    follow: async () => void (await runJob(server, 'following the registry')),
     kill: async () => {
       const killed = server
       killed.log.isDead = true
@@ -154,8 +152,7 @@ export async function openWorld(template: string, directory: string, env: Engine
       }
       server = await start()
       // The other one is over; what it still does reaches nobody.
-      await killed.app.close()
-      await killed.ctx.db.close()
+      await killed.close()
     },
     backup: async () => {
       lastBackup = fileOf(`backup-${++generation}.sqlite`)
@@ -191,38 +188,35 @@ async function boot(home: string, env: EngineEnv, clock: Clock, log: Log, gate: 
     { MINTMARK_ISSUER: 'https://as.example', MINTMARK_METRICS_PORT: '0', ...env },
     home,
   )
-  const installation = await openInstallation(config, clock, { mayCreate: true })
-  const standing = openStanding({ db: installation.db, clock, log: logger })
-  // The story's clock, also where the database has one of its own.
-  const opened = await openContext(config, installation, { ...standing, clock }, logger)
-  const {
-    db,
-    users: { passwords },
-  } = opened
-  const ctx: Context = {
-    ...opened,
-    db: {
-      ...db,
-      sql: db.sql.withPlugin(oneTurnPerQuery),
-      read: async query => {
-        const rows = await db.read(query)
-        await turn()
-        return rows
-      },
-    },
-    users: {
-      ...opened.users,
-      passwords: {
-        ...passwords,
-        verify: async (user, text, source) => {
-          await gate.pass()
-          return passwords.verify(user, text, source)
+  const server = await openServer(config, {
+    clock,
+    log: logger,
+    jobs: 'by hand',
+    adapt: ctx => ({
+      ...ctx,
+      db: {
+        ...ctx.db,
+        sql: ctx.db.sql.withPlugin(oneTurnPerQuery),
+        read: async query => {
+          const rows = await ctx.db.read(query)
+          await turn()
+          return rows
         },
       },
-    },
-  }
+      users: {
+        ...ctx.users,
+        passwords: {
+          ...ctx.users.passwords,
+          verify: async (user, text, source) => {
+            await gate.pass()
+            return ctx.users.passwords.verify(user, text, source)
+          },
+        },
+      },
+    }),
+  })
   logger.info('serving')
-  return { ctx, app: buildApp(ctx), log }
+  return { ...server, log }
 }
 
 /** SQLite answers at once; as over a network, others get their turn between two queries of one request. */
@@ -234,9 +228,7 @@ const oneTurnPerQuery: KyselyPlugin = {
   },
 }
 
-interface Server {
-  readonly ctx: Context
-  readonly app: FastifyInstance
+interface Server extends OpenServer {
   readonly log: Log
 }
 

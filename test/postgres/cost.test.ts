@@ -2,6 +2,7 @@ import t from 'tap'
 import { openDatabase } from '../../db/open-database.ts'
 import { rotateSession } from '../../db/sessions/rotations.ts'
 import { sharedPostgres } from '../helpers/shared-postgres.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { startServer } from '../helpers/server.ts'
 import { sessionUpdates, startPostgres } from '../helpers/postgres.ts'
 import { beginSession, rotationOf, seed } from '../helpers/records.ts'
@@ -77,7 +78,7 @@ t.test(
     await server.refresh(web, newest)
     await server.revoke(web, newest)
     await server.follow()
-    await server.ctx.standing.follow()
+    await runJob(server, 'asking the database')
 
     const seen = (await statements()).map(({ query }) => String(query))
     const explained = seen.filter(text => /^(with|select|insert|update|delete)\b/i.test(text))

@@ -26,6 +26,7 @@ import { formatUuid } from '../../src/protocol/secrets.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { onSqlite, postgresEnv } from '../helpers/engines.ts'
 import { freePort } from '../helpers/free-port.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { isOAuthError, startServer, type TestServer } from '../helpers/server.ts'
 import { skipSmallDisk, smallDisk } from '../helpers/small-disk.ts'
 
@@ -97,7 +98,7 @@ async function openWorld(t: Test) {
   }
   const allIsWell = async (title: string) => {
     await server.follow()
-    await server.ctx.standing.follow()
+    await runJob(server, 'asking the database')
     await writeAgain(server.ctx.db)
     t.notOk([...(await ask(title)).values()].includes(503), `${title}: all is well again`)
     t.equal((await server.request({ url: '/health/ready' })).statusCode, 200)
@@ -271,16 +272,16 @@ t.test(
   'a database file that is moved or replaced is not written to, which nobody would find again',
   async t => {
     const { server, ask } = await openWorld(t)
-    const { config, standing } = server.ctx
+    const { config } = server.ctx
     if (config.databaseUrl.engine !== 'sqlite') throw new Error('unreachable: it is embedded')
     const { file } = config.databaseUrl
-    await standing.follow()
+    await runJob(server, 'asking the database')
     renameSync(file, `${file}.moved`)
-    await standing.follow()
+    await runJob(server, 'asking the database')
     for (const [name, status] of await ask('moved')) t.equal(status, 503, name)
     const last = server.log.filter(({ level }) => level === 60)
     t.match(last, [{ msg: /^the database file was moved, replaced or deleted .*: every request is refused/ }])
-    await standing.follow()
+    await runJob(server, 'asking the database')
     t.equal(server.log.filter(({ level }) => level === 60).length, 1, 'which is said once')
   },
 )

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { systemClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config/load.ts'
-import { openMetrics } from '../../src/jobs/metrics.ts'
+import { openMetricsListener } from '../../src/jobs/metrics.ts'
 import { formatUuid, parseUuid } from '../../src/protocol/secrets.ts'
 import { openCounts, otherClients } from '../../src/record/counts.ts'
 import { openLog } from '../../src/record/log.ts'
@@ -9,6 +9,7 @@ import { startServer as serve } from '../../src/server.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { onSqlite } from '../helpers/engines.ts'
 import { freePort, holdPort } from '../helpers/free-port.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { besideEnv, isOAuthError, startServer, startedAt, testClient } from '../helpers/server.ts'
 
 const day = 86_400
@@ -18,7 +19,7 @@ async function world(t: Test) {
   const port = await freePort()
   // Its clock is the test's; with PostgreSQL it would be that of the database.
   const server = await startServer(t, { ...onSqlite, MINTMARK_METRICS_PORT: String(port) })
-  const metrics = openMetrics(server.ctx)
+  const metrics = openMetricsListener(server.metrics, { host: '127.0.0.1', port })
   t.teardown(() => metrics.close())
   await metrics.keepListening()
   await metrics.keepListening() // it does already
@@ -162,7 +163,7 @@ t.test('keys, queues, latencies and the event loop are shown', async t => {
   const { server, samples, url } = await world(t)
   await server.follow()
   server.tick(day)
-  await server.ctx.standing.follow()
+  await runJob(server, 'asking the database')
   const all = await samples()
   t.match(all, {
     'mintmark_signing_keys{alg="ES256",state="active"}': 1,
@@ -197,7 +198,7 @@ t.test('keys, queues, latencies and the event loop are shown', async t => {
 })
 
 t.test('however many clients there are, the labels are bounded', t => {
-  const counts = openCounts()
+  const { counts } = openCounts()
   for (let i = 0; i < 2000; i++) counts.ofGrant(`client-${i}`, 'refresh_token').granted++
   t.equal(counts.tokens.size, 501)
   t.equal(counts.tokens.get(otherClients)?.get('refresh_token')?.granted, 1500)

@@ -161,21 +161,21 @@ t.test('a schema that is too new is noticed, though the database fails while a s
       return db.sql
     },
   }
-  const standing = openStanding({
+  const { standing, follow } = openStanding({
     db: failing,
     clock: handClock(madeAt),
     log: openLog('silent', process.stderr),
   })
-  await standing.follow()
+  await follow()
   await migrate(db, madeAt, {
     migrations: new Map([...thisProgram.migrations, ['9999-next', addition]]),
     oldestProgram: thisProgram.migrations.size + 1,
   })
   // After the pulse, which tells that something has changed.
   looksUntilAway = 2
-  await t.rejects(standing.follow(), { message: 'away' })
+  await t.rejects(follow(), { message: 'away' })
   t.equal(standing.refusal(), undefined)
-  await standing.follow()
+  await follow()
   t.match(standing.refusal(), /migrated by a newer Mintmark/)
 })
 

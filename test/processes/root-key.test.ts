@@ -31,6 +31,7 @@ import { hmacSha256 } from '../../src/values/sha256.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { forEachEngine, postgresEnv } from '../helpers/engines.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { besideEnv, isOAuthError, startServer, type TestServer } from '../helpers/server.ts'
 
 const issuer = 'https://as.example'
@@ -303,7 +304,7 @@ t.test(
     const web = await one.client('web', { isPublic: true })
     const job = await one.client('job')
     const ada = await one.user('ada')
-    await far.ctx.clients.registry.follow()
+    await runJob(far, 'following the registry')
     await rotate(one)
     await one.follow()
 
@@ -383,7 +384,7 @@ t.test(
     t.ok(await far.refresh(web, there.refresh_token), 'with the new file it knows the token at once')
     t.equal((await far.request({ url: '/health/ready' })).statusCode, 200, 'and is ready')
     await db.sql.schema.alterTable('signing_keys').renameTo('elsewhere').execute()
-    await t.rejects(far.ctx.keys.follow(), 'the keys cannot be read just then')
+    await t.rejects(runJob(far, 'following the key ring'), 'the keys cannot be read just then')
     await db.sql.schema.alterTable('elsewhere').renameTo('signing_keys').execute()
     await far.follow()
     t.equal(far.ctx.rootKeys.currentId, one.ctx.rootKeys.currentId)
@@ -495,7 +496,7 @@ t.test(
       },
     }
     const db = { ...ctx.db, sql: ctx.db.sql.withPlugin(counting) }
-    const keys = await openKeyRing({ ...ctx, db, clock: { ...ctx.clock, pause: systemClock().pause } })
+    const { keys } = await openKeyRing({ ...ctx, db, clock: { ...ctx.clock, pause: systemClock().pause } })
     looks = 0
     const many = await Promise.allSettled(Array.from({ length: 500 }, () => keys.readRootKeyId()))
     t.equal(looks, 1, 'whoever asks at once shares a look')

@@ -68,8 +68,8 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
   [/Date\.now|new Date\(\)|performance\.now/, /^(src\/clock\.ts$|db\/engines\/)/, 'time comes from a clock'],
   [
     /set(Interval|Timeout)\b/,
-    /^src\/(clock|jobs\/jobs)\.ts$|^db\/(engines\/(sqlite|postgres)|installation\/migrate)\.ts$/,
-    'all timers are in jobs.ts',
+    /^src\/(clock|jobs\/repeat)\.ts$|^db\/(engines\/(sqlite|postgres)|installation\/migrate)\.ts$/,
+    'all timers are in the clock and repeat.ts',
   ],
   [/console\.|process\.std/, /^src\/(main\.ts$|commands\/)/, 'only the command line prints'],
   [/: any\b|<any>|as any\b/, /^db\/installation\/(migrations\/|migrate\.ts$)/, 'a value has a type'],

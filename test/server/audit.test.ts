@@ -5,12 +5,13 @@ import type { Database } from '../../db/database.ts'
 import { insertAuditEntries, listAuditEntries, type AuditFilter } from '../../db/installation/audit.ts'
 import { findSession } from '../../db/sessions/sessions.ts'
 import type { NewAuditEntry } from '../../db/writer.ts'
-import { forgetAudit } from '../../src/jobs/jobs.ts'
+import type { Clock } from '../../src/clock.ts'
 import { openRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { auditEntry, openAuditTrail } from '../../src/record/audit-trail.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
+import { runJob, runLast } from '../helpers/run-job.ts'
 import { startServer, testClient, type TestClient, type TestServer } from '../helpers/server.ts'
 
 async function entriesOf(db: Database, filter: AuditFilter = {}) {
@@ -185,7 +186,7 @@ t.test('wrong passwords and secrets are written down within a second, without wh
   await attempt(web, 'ada', 'typed-password')
   t.strictSame(await entriesOf(ctx.db), [], 'nothing is written for a guess')
   t.equal(ctx.audit.waiting(), 7)
-  await ctx.audit.flush()
+  await runJob(server, 'writing the audit trail')
   const about = { actor: 'client web', client_id: 'web', address: '192.0.2.1', request_id: /./ }
   const wrong = (reason: string) => ({ event: 'log_in_failed', detail: { reason } })
   const entries = await entriesOf(ctx.db)
@@ -212,10 +213,17 @@ t.test('wrong passwords and secrets are written down within a second, without wh
   t.equal(ctx.audit.waiting(), 0)
 })
 
+/** The trail, and what its job does. */
+function openTrail(db: Database, clock: Clock) {
+  const { audit, jobs } = openAuditTrail({ db, clock, auditSeconds: 86_400 })
+  const name = 'writing the audit trail'
+  return { ...audit, flush: () => runJob({ jobs }, name), close: () => runLast({ jobs }, name) }
+}
+
 t.test('who makes a noise from one network leaves others their entries', async t => {
   const { db } = (await startServer(t)).ctx
   const clock = handClock()
-  const trail = openAuditTrail(db, clock)
+  const trail = openTrail(db, clock)
   const note = (address: string, source: string) =>
     trail.note(auditEntry({ at: clock.now(), event: 'log_in_failed', actor: 'client web', address }), source)
   const addresses = async () => {
@@ -244,7 +252,7 @@ t.test('in a flood entries are counted instead of written, and none is lost', as
   const { db } = server.ctx
   let now = server.ctx.clock.now()
   let isAway = false
-  const trail = openAuditTrail(
+  const trail = openTrail(
     { ...db, transact: work => (isAway ? Promise.reject(new Error('away')) : db.transact(work)) },
     { ...server.ctx.clock, now: () => now },
   )
@@ -305,11 +313,11 @@ await forEachEngine(t, 'entries are deleted when their time is up', async (t, en
     auditEntry({ at: start + i, event: 'log_in', actor: 'x' }),
   )
   await insertAuditEntries(ctx.db, entries)
-  const signal = new AbortController().signal
-  await forgetAudit(ctx, signal)
+  const forget = () => runJob(server, 'forgetting old entries of the audit trail')
+  await forget()
   t.equal((await entriesOf(ctx.db)).length, 1201)
   server.tick(86_400 + 1100)
-  await forgetAudit(ctx, signal)
+  await forget()
   const left = await entriesOf(ctx.db)
   t.equal(left.length, 101)
   t.equal(left[0]?.at, start + 1100)

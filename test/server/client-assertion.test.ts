@@ -5,6 +5,7 @@ import { forgetUses } from '../../db/grants/replays.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { hashSecret } from '../../src/protocol/secrets.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { besideEnv, isOAuthError, startServer, testClient, type TestServer } from '../helpers/server.ts'
 import {
   assertionClaims,
@@ -413,7 +414,7 @@ t.test('wrong assertions are limited and recorded like wrong secrets; a right on
   for (let i = 0; i < 52; i++) statuses += ` ${(await post(await assertion({}, {}, other))).statusCode}`
   t.match(statuses, /^( 401){50}( 429){2}$/)
   t.equal((await post(await assertion())).statusCode, 200)
-  await server.ctx.audit.flush()
+  await runJob(server, 'writing the audit trail')
   const entries = await server.ctx.db.sql
     .selectFrom('audit')
     .select(['event', 'client_id', 'count', 'detail'])

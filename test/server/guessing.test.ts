@@ -15,6 +15,7 @@ import { openPasswords } from '../../src/users/passwords.ts'
 import type { Guess } from '../../src/users/throttle.ts'
 import { networkOf } from '../../src/values/addresses.ts'
 import { forEachEngine } from '../helpers/engines.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { besideEnv, isOAuthError, startServer, type TestClient, type TestServer } from '../helpers/server.ts'
 
 type Response = Awaited<ReturnType<TestServer['post']>>
@@ -228,7 +229,7 @@ t.test('H-12 a source stays one, however a proxy writes its address, and so it i
       }),
     )
     t.strictSame(seen, [400, 400, 429, 429], title)
-    await server.ctx.audit.flush()
+    await runJob(server, 'writing the audit trail')
     const entries = await server.ctx.db.sql
       .selectFrom('audit')
       .select('address')
@@ -279,7 +280,7 @@ await forEachEngine(t, 'a second server on the same database knows within a seco
   const attempt = (server: TestServer) => () => logInFrom(server, client, { username, ...wrong })
   await guessed(one, strangersLimit.points - 1, () => ({}))
   t.strictSame(await guess(2, attempt(one)), [400, 429])
-  await one.ctx.users.throttle.share()
+  await runJob(one, 'sharing the counts of wrong guesses')
   t.strictSame(await guess(2, attempt(two)), [429, 429])
   const again = await startServer(t, besideEnv(one))
   t.strictSame(await guess(2, attempt(again)), [429, 429], 'and so does one that was started again')
@@ -353,7 +354,7 @@ t.test('known, unknown and disabled users cost one hash each, and none when too 
   }
   const withPool = (concurrency: number) => {
     const currentRootKeyId = () => rootKeys.currentId
-    const passwords = openPasswords({ pepperOf, currentRootKeyId, concurrency, waitingMax: 0 })
+    const { passwords } = openPasswords({ pepperOf, currentRootKeyId, concurrency, waitingMax: 0 })
     const app = buildApp({ ...server.ctx, users: { ...server.ctx.users, passwords } })
     t.teardown(() => app.close())
     return { ...server, request: (options: InjectOptions) => app.inject(options) }

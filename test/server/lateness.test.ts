@@ -24,7 +24,7 @@ interface Those {
 
 function openTest() {
   const { tick, ...clock } = handClock()
-  const lateness = openLateness(clock)
+  const { lateness } = openLateness(clock)
   return {
     lateness,
     tick,

@@ -4,6 +4,7 @@ import type { ClientTable } from '../../db/schema.ts'
 import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../../src/keys/proofs/certificate.ts'
 import { readClientJwks } from '../../src/keys/proofs/client-jwks.ts'
 import { testCertificate, type CertificateOptions, type TestCertificate } from '../helpers/certificates.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { isOAuthError, startedAt, startServer } from '../helpers/server.ts'
 import { proofClaims, proofHeader, signJwt, testKey } from '../helpers/proofs.ts'
 
@@ -208,7 +209,7 @@ t.test('L-1 a certificate that lacks what it is asked for is a wrong one, and co
       if (status === 200) t.equal(response.statusCode, 200, `${title} at ${path}`)
       else isOAuthError(t, response, 401, 'invalid_client', `${title} at ${path}`)
     }
-    await server.ctx.audit.flush()
+    await runJob(server, 'writing the audit trail')
     const noted = await server.ctx.db.sql
       .selectFrom('audit')
       .select('event')

@@ -19,6 +19,7 @@ import { pairLimit } from '../../src/users/guess-limits.ts'
 import { openPasswords } from '../../src/users/passwords.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { isOAuthError, startServer, until, type TestServer } from '../helpers/server.ts'
 
 /** What each rank is asked for with. */
@@ -43,7 +44,7 @@ t.test('when there is too much to do, log-ins are refused first and refreshes la
   const server = await startServer(t)
   const { client, forms } = await openRanks(server)
   const clock = handClock()
-  const pressure = openPressure(clock)
+  const { pressure, jobs } = openPressure(clock)
   const app = buildApp({ ...server.ctx, load: { ...server.ctx.load, pressure } })
   t.teardown(() => app.close())
   const check = async (refused: readonly Rank[], title: string) => {
@@ -60,7 +61,7 @@ t.test('when there is too much to do, log-ins are refused first and refreshes la
   }
   const late = (seconds: number) => {
     clock.tick(sampleSeconds + seconds)
-    pressure.sample()
+    void runJob({ jobs }, 'measuring the event loop')
   }
 
   await check([], 'calm')
@@ -103,7 +104,7 @@ t.test('in a flood of log-ins, those that are refused wait a moment, and refresh
   const { refresh_token } = await server.logIn(client, user)
   const { rootKeys } = server.ctx
   const full = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
-  const passwords = openPasswords({ ...full, concurrency: 0, waitingMax: 0 })
+  const { passwords } = openPasswords({ ...full, concurrency: 0, waitingMax: 0 })
   const clock = handClock()
   const brake = openBrake({ ...clock, pause: systemClock().pause })
   const app = buildApp({
@@ -185,7 +186,7 @@ t.test('where half of all places are taken, no source has more than a tenth of t
   t.equal(take('b', 40), 7, 'until half are taken again')
   t.equal(openShares(3).take('a'), true)
 
-  const pressure = openPressure(handClock())
+  const { pressure } = openPressure(handClock())
   const limit = pressureLimits.log_in.underWay
   const held: (() => void)[] = []
   const hold = (source: string) =>
@@ -214,7 +215,7 @@ t.test('where half of all places are taken, no source has more than a tenth of t
   const server = await startServer(t)
   const { rootKeys } = server.ctx
   const options = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
-  const passwords = openPasswords({ ...options, concurrency: 1, waitingMax: 20 })
+  const { passwords } = openPasswords({ ...options, concurrency: 1, waitingMax: 20 })
   const queue = async (source: string | undefined, count: number) => {
     const before = passwords.load().waiting
     for (let i = 0; i < count; i++) waiting.push(passwords.verify(undefined, 'x', source).catch(() => false))
@@ -299,8 +300,9 @@ async function counted(t: Test, server: TestServer) {
     },
   }
   const db = { ...server.ctx.db, sql: server.ctx.db.sql.withPlugin(counting) }
-  const registry = openRegistry(db)
-  await registry.follow()
+  const { registry, jobs } = openRegistry(db)
+  const follow = () => runJob({ jobs }, 'following the registry')
+  await follow()
   const app = buildApp({ ...server.ctx, db, clients: { ...server.ctx.clients, registry } })
   t.teardown(() => app.close())
   const post = (form: Record<string, string>) =>
@@ -310,7 +312,7 @@ async function counted(t: Test, server: TestServer) {
       payload: new URLSearchParams({ grant_type: 'client_credentials', ...form }).toString(),
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
     })
-  return { count, registry, app, post }
+  return { count, follow, app, post }
 }
 
 await forEachEngine(
@@ -320,7 +322,7 @@ await forEachEngine(
     const server = await startServer(t, env)
     const web = await server.client('web')
     const others = await Promise.all(Array.from({ length: 20 }, (_, i) => server.client(`other ${i}`)))
-    const { count, registry, post } = await counted(t, server)
+    const { count, follow, post } = await counted(t, server)
     const madeUp = (i: number) => post({ client_id: `made up ${i}`, client_secret: 'x' })
     for (const [title, first, send] of [
       [
@@ -349,7 +351,7 @@ await forEachEngine(
       t.equal((await madeUp(first)).statusCode, 401)
       t.equal(count.statements, 0, 'and what is not is known too')
       await changeClient(server.ctx.db, 'web', { scope: 'read' })
-      await registry.follow()
+      await follow()
     }
 
     await madeUp(0)
@@ -364,7 +366,7 @@ await forEachEngine(
     )
     const made = await server.client(id)
     t.equal((await post(made.form)).statusCode, 401, 'no server has heard of it')
-    await registry.follow()
+    await follow()
     t.equal(
       (await post(made.form)).statusCode,
       200,
@@ -534,14 +536,14 @@ t.test('connections that send nothing, or their headers byte by byte, are closed
 t.test('a request that came in pieces while the server was blocked is a fault of the server', async t => {
   const { ctx } = await startServer(t)
   const clock = handClock()
-  const pressure = openPressure(clock)
+  const { pressure, jobs } = openPressure(clock)
   const app = buildApp(
     { ...ctx, load: { ...ctx.load, pressure } },
     { requestTimeout: 50, http: { headersTimeout: 50, connectionsCheckingInterval: 10 } },
   )
   t.teardown(() => app.close())
   const { port } = new URL(await app.listen({ host: '127.0.0.1', port: 0 }))
-  pressure.sample()
+  void runJob({ jobs }, 'measuring the event loop')
   clock.tick(5)
   const form = 'Content-Type: application/x-www-form-urlencoded\r\n\r\n'
   const socket = await openSocket(t, Number(port), '127.0.0.1')

@@ -12,7 +12,7 @@ const peppers = new Map([
 ])
 const pepperOf = (id: string) => peppers.get(id)
 const open = (options: Partial<PasswordOptions> = {}) =>
-  openPasswords({ pepperOf, currentRootKeyId: () => '00000001', ...options })
+  openPasswords({ pepperOf, currentRootKeyId: () => '00000001', ...options }).passwords
 
 t.test('a password is stored as argon2id with the parameters of OWASP, and only it is verified', async t => {
   const passwords = open()

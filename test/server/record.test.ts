@@ -11,6 +11,7 @@ import type { Writer } from '../../db/writer.ts'
 import { formatUuid } from '../../src/protocol/secrets.ts'
 import type { Actor } from '../../src/record/actor.ts'
 import { openCounts } from '../../src/record/counts.ts'
+import type { Counts } from '../../src/record/counts.ts'
 import { eventNames, type Event, type EventName } from '../../src/record/events.ts'
 import { openLog } from '../../src/record/log.ts'
 import { record, type Recorder } from '../../src/record/record.ts'
@@ -335,7 +336,7 @@ const change = (db: Writer) =>
 async function world(t: Test) {
   const { ctx } = await startServer(t)
   const { lines, log } = logInMemory()
-  const counts = openCounts()
+  const { counts } = openCounts()
   const by: Recorder = { db: ctx.db, clock: ctx.clock, log, counts, actor: byClient }
   const read = async (text: readonly string[]) => {
     const file = join(ctx.config.home, 'read.log')
@@ -351,7 +352,7 @@ async function entriesOf(db: Database, filter: AuditFilter = {}) {
   return entries
 }
 
-const countsOf = ({ verdicts, revocations }: ReturnType<typeof openCounts>) =>
+const countsOf = ({ verdicts, revocations }: Counts) =>
   Object.entries({ verdicts, revocations }).flatMap(([group, counts]) =>
     Object.entries(counts).flatMap(([name, count]) => Array<string>(count).fill(`${group}.${name}`)),
   )
@@ -362,7 +363,7 @@ t.test('each event has a row, and where it matters a line that a restore reads a
   for (const [event, told] of Object.values(all)) {
     await t.test(event.event, async t => {
       const { lines, log } = logInMemory()
-      const counts = openCounts()
+      const { counts } = openCounts()
       t.equal(await record({ ...by, log, counts }, event, change), true)
       t.strictSame(await entriesOf(db, { events: [event.event] }), [
         {

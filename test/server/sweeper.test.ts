@@ -15,12 +15,12 @@ import {
   type SweepLimits,
 } from '../../db/sessions/sweeper.ts'
 import { findUser } from '../../db/users/users.ts'
-import { openSweeper } from '../../src/jobs/sweeper.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { keepSeconds } from '../../src/sessions/retention.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { forEachEngine, onPostgres } from '../helpers/engines.ts'
 import { waitingHere } from '../helpers/postgres.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from '../helpers/records.ts'
 import { startServer } from '../helpers/server.ts'
 
@@ -230,7 +230,7 @@ t.test('a server sweeps by itself, and says so', async t => {
   const user = await server.user()
   const setAhead = (seconds: number) => server.setClock(server.ctx.clock.now() + seconds)
   await server.logIn(client, user)
-  const sweep = openSweeper(server.ctx)
+  const sweep = () => runJob(server, 'sweeping ended sessions')
   await sweep()
   setAhead(40 * day)
   await server.logIn(client, user)

@@ -26,15 +26,22 @@ import {
   strangersLimit,
 } from '../../src/users/guess-limits.ts'
 import { isKnownSource, learnSource } from '../../src/users/known-sources.ts'
-import { openThrottle, type Guess, type Throttle } from '../../src/users/throttle.ts'
+import { openThrottle, type Guess, type Throttle, type ThrottleOptions } from '../../src/users/throttle.ts'
 import { addressOf, networkOf, normalAddress } from '../../src/values/addresses.ts'
 import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
 import { waitingHere } from '../helpers/postgres.ts'
 import { handClock } from '../helpers/hand-clock.ts'
+import { runJob } from '../helpers/run-job.ts'
 
 const start = 1_900_000_000
 const rootKeys = { currentId: '00000000', derive: () => Buffer.alloc(32, 7) }
 const stranger = async () => false
+
+/** The throttle, and what its job does. */
+function openShared(options: ThrottleOptions) {
+  const { throttle, jobs } = openThrottle(options)
+  return { ...throttle, share: () => runJob({ jobs }, 'sharing the counts of wrong guesses') }
+}
 
 async function openTest(t: Test, env: EngineEnv = {}) {
   const settings = { MINTMARK_DATABASE_URL: `sqlite:${t.testdir()}/test.sqlite`, ...env }
@@ -45,7 +52,7 @@ async function openTest(t: Test, env: EngineEnv = {}) {
   return {
     db,
     clock,
-    open: (over: Database = db) => openThrottle({ db: over, rootKeys, clock }),
+    open: (over: Database = db) => openShared({ db: over, rootKeys, clock }),
   }
 }
 
@@ -273,7 +280,7 @@ await forEachEngine(
     const { clock, open } = await openTest(t, env)
     const throttle = open()
     const guess = (i: number) => guessAt(`user ${i}`, { source: '198.51.100.2' })
-    const fail = async (by: Throttle, i: number) => {
+    const fail = async (by: ReturnType<typeof open>, i: number) => {
       const attempt = await by.take(guess(i), stranger)
       if (attempt.kind === 'taken') attempt.fail()
       await by.share()
@@ -343,7 +350,7 @@ t.test('memory is bounded, whatever is guessed and whoever is away, and holds no
     ...db,
     transact: work => (isAway ? Promise.reject(new Error('away')) : db.transact(work)),
   }
-  const throttle = openThrottle({ db: over, rootKeys, clock, bucketsMax: 300 })
+  const throttle = openShared({ db: over, rootKeys, clock, bucketsMax: 300 })
   const secretsMax = 10_000
   for (let i = 0; i < 3000; i++) {
     const attempt = await throttle.take(guessAt(`secret-name-${i}`, { source: `s${i}` }), stranger)

@@ -1,8 +1,9 @@
-import type { SigningKeyTable } from '../../../db/schema.ts'
 import { unavailable } from '../../errors.ts'
-import type { KeyPlan } from './key-life.ts'
+import { followSeconds, type Job } from '../../upkeep/job.ts'
+import type { Metric } from '../../upkeep/metric.ts'
 import { knownTokens } from './known-tokens.ts'
 import { followRing } from './ring-follower.ts'
+import { ringMetrics } from './ring-metrics.ts'
 import { type Claims, headerOf, type KeyRingOptions, type Ring, verifiedClaims } from './ring.ts'
 import type { RingKey } from './signing-key.ts'
 import { openLeases } from './token-leases.ts'
@@ -26,14 +27,8 @@ export interface KeyRing {
   publishedAlgs(): readonly string[]
   /** What clocks may differ by, which is the same for all instances. */
   clockSkewSeconds(): number
-  /** The keys as they are in the database. */
-  rows(): readonly SigningKeyTable[]
-  /** What becomes of each key, by its kid, if nobody interferes. */
-  plan(): ReadonlyMap<string, KeyPlan>
   /** Whether the database has been heard of within the last 10 seconds. */
   isConfirmed(): boolean
-  /** Reads the rings anew if something has changed, and takes the steps that are due. */
-  follow(): Promise<void>
   /** The root key that the database is under now. However many ask, it is looked for ten times a second at the most. */
   readRootKeyId(): Promise<string | undefined>
 }
@@ -56,8 +51,16 @@ const rememberedLength = 8192
 /** How long what does not expire is looked at. */
 const momentSeconds = 60
 
+/** The ring for those who use it, and what keeps it up to date. */
+export interface OpenKeyRing {
+  readonly keys: KeyRing
+  /** Read the rings anew if something has changed, and take the steps that are due. */
+  readonly jobs: readonly Job[]
+  readonly metrics: readonly Metric[]
+}
+
 /** Opens the rings; in an empty database makes the first keys, which sign at once. */
-export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
+export async function openKeyRing(options: KeyRingOptions): Promise<OpenKeyRing> {
   const { clock } = options
   const leases = openLeases(options)
   const follower = await followRing(options, leases)
@@ -80,7 +83,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
 
   const recognise = (jwt: string, typ: string) => verified(follower.ring(), jwt, typ)
 
-  return {
+  const keys: KeyRing = {
     sign: async (typ, alg, claims) => {
       const key = await promisedKey(alg, claims.exp ?? clock.now() + momentSeconds)
       const text = `${headerOf(key, typ)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
@@ -103,11 +106,21 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
     algs: () => [...follower.ring().activeByAlg.keys()],
     publishedAlgs: () => [...new Set([...follower.ring().byKid.values()].map(({ row }) => row.alg))].sort(),
     clockSkewSeconds: () => follower.ring().clockSkewSeconds,
-    rows: () => follower.ring().rows,
-    plan: follower.plan,
     isConfirmed: follower.isConfirmed,
-    follow: follower.follow,
     readRootKeyId: follower.readRootKeyId,
+  }
+  return {
+    keys,
+    jobs: [
+      {
+        name: 'following the key ring',
+        everySeconds: followSeconds,
+        of: 'process',
+        follows: true,
+        run: follower.follow,
+      },
+    ],
+    metrics: ringMetrics(follower, options.clock),
   }
 }
 

@@ -1,6 +1,9 @@
+import type { Database } from '../../db/database.ts'
 import { giveBackPages, sweepSessions } from '../../db/sessions/sweeper.ts'
-import type { Context } from '../context.ts'
-import { keepSeconds } from '../sessions/retention.ts'
+import type { Clock } from '../clock.ts'
+import type { Job } from '../upkeep/job.ts'
+import type { Log } from '../record/log.ts'
+import { keepSeconds } from './retention.ts'
 
 /** How often a step is made, and how much it does: a fraction of what a server does for its clients in a second. */
 const stepSeconds = 1
@@ -15,11 +18,17 @@ const clockRate = 24
 /** How often a long pass tells how far it has got. */
 const tellSeconds = 60
 
-/** One step of the sweeper, to be made once a second. */
-export function openSweeper({ db, clock, log }: Pick<Context, 'db' | 'clock' | 'log'>): () => Promise<void> {
+export interface SweeperOptions {
+  readonly db: Database
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Opens the sweeper, which makes a step in each second. */
+export function openSweeper({ db, clock, log }: SweeperOptions): { readonly jobs: readonly Job[] } {
   let steppedAt = clock.steady()
   let toldAt = clock.steady()
-  return async () => {
+  const sweep = async () => {
     const elapsedSeconds = Math.floor(clock.steady() - steppedAt)
     const clockSeconds = clockRate * Math.max(stepSeconds, elapsedSeconds)
     const step = await sweepSessions(db, { now: clock.now(), clockSeconds, ...limits })
@@ -42,5 +51,8 @@ export function openSweeper({ db, clock, log }: Pick<Context, 'db' | 'clock' | '
         { event: 'sweeping', ...facts },
         'sessions are looked at, and those deleted that ended long ago',
       )
+  }
+  return {
+    jobs: [{ name: 'sweeping ended sessions', everySeconds: stepSeconds, of: 'installation', run: sweep }],
   }
 }

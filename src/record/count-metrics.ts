@@ -1,0 +1,74 @@
+import type { Metric } from '../upkeep/metric.ts'
+import type { Counts } from './counts.ts'
+
+/** What becomes of a refresh token, in the words of the documentation. */
+const verdictNames = {
+  rotate: 'rotated',
+  reuse: 'reused',
+  repeat: 'repeated',
+  late: 'late',
+  heal: 'healed',
+  theft: 'theft',
+  expired: 'expired',
+  exhausted: 'exhausted',
+} as const
+
+/** Shows what was counted. */
+export function countMetrics(counts: Counts): readonly Metric[] {
+  return [
+    {
+      kind: 'counter',
+      name: 'mintmark_token_requests_total',
+      help: 'Answers of /token, by grant, client and outcome (granted, throttled, or the error)',
+      labels: ['grant', 'client_id', 'outcome'],
+      samples: function* () {
+        for (const [client_id, grants] of counts.tokens) {
+          for (const [grant, { granted, refused }] of grants) {
+            yield [{ grant, client_id, outcome: 'granted' }, granted]
+            for (const [outcome, count] of refused) yield [{ grant, client_id, outcome }, count]
+          }
+        }
+      },
+    },
+    {
+      kind: 'counter',
+      name: 'mintmark_refresh_verdicts_total',
+      help: 'Genuine refresh tokens, by what was done with them',
+      labels: ['verdict'],
+      samples: function* () {
+        for (const [kind, verdict] of Object.entries(verdictNames)) {
+          yield [{ verdict }, counts.verdicts[kind as keyof typeof verdictNames]]
+        }
+      },
+    },
+    {
+      kind: 'counter',
+      name: 'mintmark_revocations_total',
+      help: 'Sessions, or all sessions of a user, that this server has ended, by who wanted it; and those of commands',
+      labels: ['by'],
+      samples: function* () {
+        for (const [by, count] of Object.entries(counts.revocations)) yield [{ by }, count]
+        yield [{ by: 'theft' }, counts.verdicts.theft]
+      },
+    },
+    {
+      kind: 'counter',
+      name: 'mintmark_log_lines_lost_total',
+      help: 'Lines of the log that could not be written, since the disk is full or nobody reads them',
+      labels: [],
+      samples: () => [[{}, counts.logLinesLost()]],
+    },
+    {
+      kind: 'counter',
+      name: 'mintmark_errors_total',
+      help: 'Errors answered',
+      labels: ['error', 'status'],
+      samples: function* () {
+        for (const [key, count] of counts.errors) {
+          const [error = '', status = ''] = key.split(' ')
+          yield [{ error, status }, count]
+        }
+      },
+    },
+  ]
+}
