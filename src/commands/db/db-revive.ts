@@ -1,22 +1,12 @@
 import type { Command } from '@commander-js/extra-typings'
-import { forgetLost, markAsBackup, reviveBackup } from '../../../db/backups/restored.ts'
-import type { Admin } from '../../admin/admin.ts'
-import { endAllSessions } from '../../endings/end.ts'
-import { unusedPosition } from '../../endings/restored.ts'
-import { formatTime } from '../../values/formats.ts'
-import { record } from '../../record/record.ts'
+import { describeRevived, reviveDatabase } from '../../admin/restore/revive.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
-import { showEnding } from '../shell/ending.ts'
-import { CommandError, UsageError } from '../shell/failures.ts'
 import { pastTime } from '../shell/options.ts'
-import { agreedPlan, readLogs, replay, type Agreement } from './restore-logs.ts'
-import { replayedJson, revivedLines } from './restore-report.ts'
+import { tellRevived } from './restore-report.ts'
+import { choiceOf, talkAt, type ChoiceOptions } from './restore-talk.ts'
 
-interface Options extends Agreement {
-  readonly revocations?: readonly string[] | undefined
+interface Options extends ChoiceOptions {
   readonly madeAt?: number | undefined
-  readonly acceptUnrevoked?: true | undefined
-  readonly endSessions?: true | undefined
 }
 
 /** `mintmark db revive`: for a database that has gone back in time without `mintmark db restore`. */
@@ -44,53 +34,8 @@ With --made-at, sessions that nobody has refreshed here since get the time back 
 key is published for its whole lead again, once.`
 
 async function revive(run: Run, options: Options) {
-  const { revocations: logs, acceptUnrevoked, endSessions } = options
-  if (acceptUnrevoked && endSessions) {
-    throw new UsageError('--accept-unrevoked and --end-sessions contradict each other')
-  }
-  const isDecided = acceptUnrevoked === true || endSessions === true
-  const admin = await run.open()
-  const { db, rootKeys, config, installation } = admin
-  const madeAt = options.madeAt ?? installation.backed_up_at ?? undefined
-  const since = madeAt ?? installation.lost_since ?? undefined
-  if (!logs && !isDecided) {
-    throw new CommandError(
-      `what was revoked ${since === undefined ? 'since the backup' : `after ${formatTime(since)}`} lives again. ` +
-        'Nothing was changed. Say what to do: --revocations LOG revokes it again, as the logs of servers and commands ' +
-        'tell; --accept-unrevoked lets it live; --end-sessions ends all sessions',
-    )
-  }
-  const revocations = logs && (await readLogs(run, logs, since, isDecided))
-  const plan = revocations && (await agreedPlan(run, db, revocations, options))
-  const replayed = plan && (await replay(run, { by: admin, rootKeys, file: config }, plan))
-  const ended = endSessions ? await showEnding(run, to => endAllSessions(admin, 'restored', to)) : null
-  await makeFit(admin, madeAt)
-  run.log.warn(
-    { event: 'database_revived', made_at: madeAt, ...replayedJson(replayed) },
-    'what was lost with a database that had gone back in time was seen to',
-  )
-  const sessionsEnded = ended && ended.ended
-  return {
-    text: revivedLines({ replayed, sessionsEnded }).join('\n'),
-    json: {
-      made_at: madeAt ?? null,
-      sessions_ended: sessionsEnded,
-      ...(replayed && { replayed: replayedJson(replayed) }),
-    },
-  }
-}
-
-/** What has to be done once, after which the database is like any other. */
-async function makeFit(admin: Admin, madeAt: number | undefined): Promise<void> {
-  const { db, installation } = admin
-  const now = admin.clock.now()
-  const event = { event: 'database_restored', detail: { made_at: madeAt, revived: true } } as const
-  // Whatever was revived after it was made has got its time back.
-  if (madeAt === undefined || (installation.revived_at !== null && installation.revived_at > madeAt)) {
-    return record(admin, event, writer => forgetLost(writer, now))
-  }
-  await markAsBackup(db, madeAt)
-  const nextPosition = await unusedPosition(db)
-  const revival = { madeAt, now, nextPosition, isSeenTo: true, hasServed: true }
-  await record(admin, event, writer => reviveBackup(writer, revival))
+  const choice = choiceOf(run, options)
+  const { madeAt } = options
+  const revived = await reviveDatabase(await run.open(), talkAt(run, options), { ...choice, madeAt })
+  return { text: tellRevived(revived), json: describeRevived(revived) }
 }

@@ -1,8 +1,7 @@
-import type { LostEndings } from '../../../db/backups/lost-endings.ts'
 import type { Replayed } from '../../endings/replay.ts'
 import type { RevocationPlan } from '../../endings/plan.ts'
 import { counted, formatTime } from '../../values/formats.ts'
-import type { Restored } from './db-restore.ts'
+import type { LostEndings, Restored, RestoredPlaces } from '../../admin/restore/restore.ts'
 
 /** So many names are shown; the JSON has all. */
 const namesMax = 10
@@ -67,37 +66,8 @@ export function describePlan({ usersDisabled, clientsDisabled, keys, beginsAnew 
   ]
 }
 
-export function lostJson({ sessions, users, clients, keys }: LostEndings) {
-  return {
-    sessions,
-    users: users.map(({ username, since }) => ({ username, since })),
-    clients: clients.map(({ id, since }) => ({ client_id: id, since })),
-    keys: keys.map(({ kid }) => kid),
-  }
-}
-
-export function replayedJson(replayed: Replayed | undefined) {
-  return (
-    replayed && {
-      sessions_revoked: replayed.sessions,
-      users_disabled: [...replayed.usersDisabled],
-      clients_disabled: [...replayed.clientsDisabled],
-      old_passwords: [...replayed.oldPasswords],
-      keys_revoked: [...replayed.keys],
-    }
-  )
-}
-
-interface Places {
-  readonly source: string
-  readonly file: string
-  /** Where the database of before is; null when there was none. */
-  readonly kept: string | null
-  readonly isDamaged: boolean
-}
-
 /** What has been done, and what is left to do. */
-export function describeRestored(done: Restored & Places): string {
+export function tellRestored(done: Restored & RestoredPlaces): string {
   const { madeAt, lost, replayed, sessionsEnded, source, file, kept, isDamaged } = done
   const lines = [`Restored ${file} from ${source}, as it was at ${formatTime(madeAt)}.`]
   if (kept !== null) lines.push(`The database of before${isDamaged ? ', which is damaged,' : ''} is ${kept}.`)
@@ -110,14 +80,15 @@ export function describeRestored(done: Restored & Places): string {
 }
 
 /** What was seen to in a database that stays where it is. */
-export function revivedLines({
+export function tellRevived({
   replayed,
   sessionsEnded,
-}: Pick<Restored, 'replayed' | 'sessionsEnded'>): string[] {
+}: Pick<Restored, 'replayed' | 'sessionsEnded'>): string {
   const lines = replayed ? replayedLines(replayed) : []
   if (sessionsEnded !== null)
     lines.push(`Ended ${counted(sessionsEnded, 'session')}: everybody has to sign in again.`)
-  return [...lines, 'Servers go on; `mintmark doctor` tells no more that the database has gone back in time.']
+  const goOn = 'Servers go on; `mintmark doctor` tells no more that the database has gone back in time.'
+  return [...lines, goOn].join('\n')
 }
 
 function replayedLines({ sessions, usersDisabled, clientsDisabled, oldPasswords, keys }: Replayed): string[] {
