@@ -11,8 +11,8 @@ import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 import type { Declaration } from './declaration.ts'
 import { differencesOf } from './differences.ts'
+import { newAlgWarning, pendingAlgs, type AlgChange } from './pending-algs.ts'
 import { newResourceRow, resourceMetadata, resourceSettings, type ResourceMetadata } from './resources.ts'
-import { newRingWarning, pendingAlgs, type AlgChange } from './rings.ts'
 
 /** One thing that is declared, and what has to be done for it. */
 export interface Step<Declared = unknown> {
@@ -54,7 +54,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
   const resourceRows = await listResources(db)
   const foundResources = new Map(resourceRows.map(row => [row.uri, resourceMetadata(row)]))
   const declaredAlgs = [...new Set(resources.map(({ alg }) => alg))]
-  const aboutAlg = new Map(declaredAlgs.map(alg => [alg, newRingWarning(alg, resourceRows)]))
+  const aboutAlg = new Map(declaredAlgs.map(alg => [alg, newAlgWarning(alg, resourceRows)]))
   const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
   const scopes = new Map([...foundResources.values(), ...resources].map(({ uri, scope }) => [uri, scope]))
 

@@ -16,7 +16,7 @@ import { record } from '../record/record.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { changedColumns, differencesOf } from './differences.ts'
-import { newRingWarning, pendingAlgs, type AlgChange } from './rings.ts'
+import { newAlgWarning, pendingAlgs, type AlgChange } from './pending-algs.ts'
 
 /** A resource as it is declared. */
 export interface ResourceMetadata {
@@ -46,7 +46,7 @@ export interface CreatedResource extends ResourceOutcome {
 /** Adds a resource. Refuses the issuer's own URI, and one that is there already. */
 export async function createResource(admin: Admin, declared: ResourceMetadata): Promise<CreatedResource> {
   const { uri, alg } = declared
-  const warning = newRingWarning(alg, await listResourceRows(admin.db))
+  const warning = newAlgWarning(alg, await listResourceRows(admin.db))
   if (uri === admin.config.issuer) {
     throw new Refusal(
       'invalid',
@@ -86,7 +86,7 @@ export async function updateResource(
     access_token_ttl: access_token_ttl === undefined ? before.access_token_ttl : access_token_ttl,
     status: status ?? before.status,
   }
-  const warning = newRingWarning(after.alg, await listResourceRows(admin.db))
+  const warning = newAlgWarning(after.alg, await listResourceRows(admin.db))
   const settings = changedColumns(resourceSettings(before), resourceSettings(after))
   const differences = differencesOf(before, after)
   if (Object.keys(settings).length > 0) {

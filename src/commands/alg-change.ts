@@ -1,4 +1,4 @@
-import type { AlgChange } from '../admin/rings.ts'
+import type { AlgChange } from '../admin/pending-algs.ts'
 import { formatTime } from '../values/formats.ts'
 
 /** Says when the new algorithm signs, for people. */

@@ -9,11 +9,11 @@ import {
   updateResource,
 } from '../admin/resources.ts'
 import { formatDuration } from '../values/duration.ts'
-import { answerUpdate } from './shell/differences.ts'
+import { drawAlgChange } from './alg-change.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
+import { answerUpdate } from './shell/differences.ts'
 import { accessTokenTtl, resourceUri, scopes, toChange } from './shell/options.ts'
 import { facts } from './shell/output.ts'
-import { drawAlgChange } from './alg-change.ts'
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
 export function resourceCommands(program: Command, terminal: Terminal): void {

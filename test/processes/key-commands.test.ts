@@ -5,6 +5,7 @@ import { decodeProtectedHeader } from 'jose'
 import t from 'tap'
 import { listSigningKeys } from '../../db/keys/signing-keys.ts'
 import type { SigningKeyTable } from '../../db/schema.ts'
+import { describeKeys } from '../../src/admin/keys.ts'
 import { drawTimeline, nextSteps } from '../../src/commands/key/key-timeline.ts'
 import { systemClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config/load.ts'
@@ -344,8 +345,9 @@ t.test('`key list` draws the rings, and says what comes next', async t => {
     }),
   ]
   const plan = planRing(rows, { rotationSeconds: 30 * day, leadSeconds: 610, algs: ['ES256'] }, at)
+  const keys = describeKeys({ rows, plan }, new Map())
   const stream = new Writable() as unknown as NodeJS.WriteStream
-  const lines = drawTimeline({ rows, plan, now: at, width: 100, stream }).split('\n')
+  const lines = drawTimeline({ keys, now: at, width: 100, stream }).split('\n')
   t.strictSame(lines, [
     '  ES256',
     '    gone-soo  retiring  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╍│',
@@ -357,7 +359,7 @@ t.test('`key list` draws the rings, and says what comes next', async t => {
     '                        2030-01-16 17:46                                            2030-05-16 17:45',
     '                        ┄┄ published   ━━ signs   ╍╍ verifies   ×× revoked',
   ])
-  t.strictSame(nextSteps(rows, plan), [
+  t.strictSame(nextSteps(keys), [
     { at: at + 600, alg: 'ES256', text: 'gone-soo is gone' },
     { at: at + day, alg: 'RS256', text: '\\u001b[3 is gone' },
     {
@@ -367,7 +369,7 @@ t.test('`key list` draws the rings, and says what comes next', async t => {
     },
     { at: at - 60 + 30 * day, alg: 'ES256', text: 'signs-no is gone' },
   ])
-  const narrow = drawTimeline({ rows, plan, now: at, width: 20, stream }).split('\n')
+  const narrow = drawTimeline({ keys, now: at, width: 20, stream }).split('\n')
   t.ok(
     narrow.every(line => line.length < 90),
     'a narrow terminal gets a small drawing',

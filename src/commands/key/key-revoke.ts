@@ -1,11 +1,12 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import { listResources } from '../../../db/clients/resources.ts'
 import { countUsersByRootKey } from '../../../db/keys/root-keys.ts'
+import { readPlannedRing, type PlannedRing } from '../../admin/planned-ring.ts'
 import { endAllWithKeys } from '../../endings/end.ts'
 import { revokeKey, type KeyRevocation } from '../../keys/ring/emergency.ts'
 import { phaseOf } from '../../keys/ring/key-life.ts'
-import { followBoundSeconds } from '../../protocol/key-lead.ts'
 import { algsWanted, largestMaxAgeOf } from '../../keys/ring/key-policy.ts'
+import { followBoundSeconds } from '../../protocol/key-lead.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { counted, formatTime } from '../../values/formats.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
@@ -13,7 +14,6 @@ import { showEnding } from '../shell/ending.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
 import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
-import { readRings, type Rings } from '../../admin/rings.ts'
 
 const more = `
 With a kid (the beginning is enough): one key leaked. The next key signs at once, refresh tokens and sessions live on, and
@@ -52,14 +52,14 @@ interface Order {
 
 async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
   const admin = await run.open()
-  const rings = await readRings(admin, run.clock.now())
+  const rings = await readPlannedRing(admin)
   const { kid, alg } = onlyKey(rings, prefix)
   await confirm(run, `Revoke the ${alg} key ${kid}?`, { yes })
   const revoked = await revokeKey({ by: admin, rootKeys: admin.rootKeys, reason }, kid)
   if (!revoked) throw new CommandError(`another process has just revoked ${kid}`)
   const { phase, tokens, successor } = revoked
 
-  const maxAge = largestMaxAgeOf(rings.record, run.clock.now())
+  const maxAge = largestMaxAgeOf(rings.installation, run.clock.now())
   const forgottenAt = run.clock.now() + followBoundSeconds + maxAge
   const unknownUntil = successor ? whenKnown(rings, revoked, run.clock.now()) : null
   const told = [
@@ -103,13 +103,17 @@ const keepers = (what: string) =>
   `Libraries that keep keys for a time of their own may take longer to forget ${what}: see docs/verifying.md.`
 
 /** Until when some verifier that keeps to the max-age may not know the successor; null when all do. */
-function whenKnown({ rows, record }: Rings, { successor }: KeyRevocation, now: number): number | null {
+function whenKnown(
+  { rows, installation }: PlannedRing,
+  { successor }: KeyRevocation,
+  now: number,
+): number | null {
   const witnessed = rows.find(row => row.kid === successor?.kid)?.witnessed_seconds ?? 0
-  const needed = largestMaxAgeOf(record, now) + followBoundSeconds
+  const needed = largestMaxAgeOf(installation, now) + followBoundSeconds
   return witnessed >= needed ? null : now + needed - witnessed
 }
 
-function onlyKey({ rows }: Rings, prefix: string) {
+function onlyKey({ rows }: PlannedRing, prefix: string) {
   const living = rows.filter(row => phaseOf(row) !== 'revoked')
   const found = living.filter(row => row.kid.startsWith(prefix))
   const [only] = found

@@ -1,0 +1,27 @@
+import { listResources } from '../../db/clients/resources.ts'
+import { listSigningKeys } from '../../db/keys/signing-keys.ts'
+import type { InstallationTable, SigningKeyTable } from '../../db/schema.ts'
+import { planRing, type KeyPlan } from '../keys/ring/key-life.ts'
+import { algsWanted, ringPolicyOf, type RingPolicy } from '../keys/ring/key-policy.ts'
+import type { Admin } from './admin.ts'
+
+/** The key ring as the database has it, with what becomes of each key. */
+export interface PlannedRing {
+  readonly rows: readonly SigningKeyTable[]
+  readonly installation: InstallationTable
+  readonly policy: RingPolicy
+  /** By the kid of the key. */
+  readonly plan: ReadonlyMap<string, KeyPlan>
+}
+
+/** Reads the key ring as it is now, under the policy that `installation` has. */
+export async function readPlannedRing({
+  db,
+  clock,
+  installation,
+}: Pick<Admin, 'db' | 'clock' | 'installation'>): Promise<PlannedRing> {
+  const now = clock.now()
+  const policy = ringPolicyOf(installation, algsWanted(await listResources(db)), now)
+  const rows = await listSigningKeys(db)
+  return { rows, installation, policy, plan: planRing(rows, policy, now) }
+}

@@ -1,0 +1,134 @@
+import {
+  changeKeyPolicy,
+  findInstallation,
+  largestMaxAgeLingersSeconds,
+  type KeyPolicy,
+} from '../../db/installation/installation.ts'
+import type { InstallationTable } from '../../db/schema.ts'
+import { Refusal } from '../errors.ts'
+import { phaseOf } from '../keys/ring/key-life.ts'
+import {
+  largestMaxAgeOf,
+  leadSecondsOf,
+  policyAdvice,
+  policyNote,
+  policyWarning,
+} from '../keys/ring/key-policy.ts'
+import { policyProblems } from '../protocol/key-lead.ts'
+import { shortNameOf } from '../record/actor.ts'
+import { record } from '../record/record.ts'
+import type { Admin } from './admin.ts'
+import { readPlannedRing } from './planned-ring.ts'
+
+/** A policy of the key ring, and what follows from it at this moment. */
+export interface PolicyOutlook {
+  readonly policy: KeyPolicy
+  /** How long a key is published before it signs. */
+  readonly leadSeconds: number
+  /** A larger max-age of before that is still reckoned with; undefined where there is none. */
+  readonly lingering: { readonly maxAgeSeconds: number; readonly until: number } | undefined
+  /** Some verifiers may refuse the first tokens of a key; what to do about that. */
+  readonly warning: { readonly text: string; readonly advice: string } | undefined
+  readonly note: string | undefined
+  /** The keys that sign now, and when they retire. */
+  readonly rotations: readonly { kid: string; alg: string; retires_at: number | null }[]
+}
+
+/** As `--json` shows it. */
+export function describePolicy({ policy, leadSeconds, warning, note, rotations }: PolicyOutlook) {
+  return {
+    ...policy,
+    lead_seconds: leadSeconds,
+    warning: warning?.text ?? null,
+    note: note ?? null,
+    rotations,
+  }
+}
+
+/** The policy that all servers keep to. */
+export async function readPolicy(
+  admin: Pick<Admin, 'db' | 'clock' | 'installation'>,
+): Promise<PolicyOutlook> {
+  const { rows, plan } = await readPlannedRing(admin)
+  const { installation } = admin
+  const now = admin.clock.now()
+  const policy = policyOf(installation)
+  const largest = largestMaxAgeOf(installation, now)
+  const text = policyWarning(policy)
+  return {
+    policy,
+    leadSeconds: leadSecondsOf(installation, now),
+    lingering:
+      largest > policy.jwks_max_age_seconds
+        ? { maxAgeSeconds: largest, until: installation.largest_max_age_until }
+        : undefined,
+    warning: text === undefined ? undefined : { text, advice: policyAdvice(policy) },
+    note: policyNote(policy),
+    rotations: rows
+      .filter(row => phaseOf(row) === 'active')
+      .map(({ kid, alg }) => ({ kid, alg, retires_at: plan.get(kid)?.retiresAt ?? null })),
+  }
+}
+
+export interface PolicyChange {
+  readonly from: PolicyOutlook
+  readonly to: PolicyOutlook
+}
+
+/** Some settings of a policy. */
+export type PolicySettings = { readonly [Name in keyof KeyPolicy]?: KeyPolicy[Name] | undefined }
+
+/** What another policy would mean. Undefined where it is the present one; throws `Refusal` for one that cannot work. */
+export async function planPolicy(admin: Admin, settings: PolicySettings): Promise<PolicyChange | undefined> {
+  const { installation } = admin
+  const before = policyOf(installation)
+  const to: KeyPolicy = {
+    key_rotation_seconds: settings.key_rotation_seconds ?? before.key_rotation_seconds,
+    jwks_max_age_seconds: settings.jwks_max_age_seconds ?? before.jwks_max_age_seconds,
+    clock_skew_seconds: settings.clock_skew_seconds ?? before.clock_skew_seconds,
+  }
+  if (JSON.stringify(before) === JSON.stringify(to)) return undefined
+  const now = admin.clock.now()
+  const after = changedInstallation(installation, to, now)
+  const problems = policyProblems(to, largestMaxAgeOf(after, now))
+  if (problems.length > 0) throw new Refusal('invalid', `this policy cannot work: ${problems.join('; ')}`)
+  return { from: await readPolicy(admin), to: await readPolicy({ ...admin, installation: after }) }
+}
+
+/** Changes the policy as planned, if nobody has changed it since; returns what holds now. */
+export async function changePolicy(admin: Admin, change: PolicyChange): Promise<KeyPolicy> {
+  const { db, clock, log, actor } = admin
+  const [from, to] = [change.from.policy, change.to.policy]
+  const isChanged = await record(admin, { event: 'key_policy_changed', detail: { from, to } }, writer =>
+    changeKeyPolicy(writer, { from, to, now: clock.now() }),
+  )
+  if (!isChanged) {
+    throw new Refusal(
+      'conflict',
+      'somebody else has changed the policy meanwhile',
+      'nothing was changed, look again',
+    )
+  }
+  log.info(
+    { event: 'key_policy_changed', from, to, by: shortNameOf(actor) },
+    'the policy of the key rings was changed',
+  )
+  return (await findInstallation(db)) ?? to
+}
+
+function policyOf({ key_rotation_seconds, jwks_max_age_seconds, clock_skew_seconds }: KeyPolicy): KeyPolicy {
+  return { key_rotation_seconds, jwks_max_age_seconds, clock_skew_seconds }
+}
+
+/** The installation as it will be: a max-age that is lowered is reckoned with for a while. */
+function changedInstallation(before: InstallationTable, to: KeyPolicy, now: number): InstallationTable {
+  const isLowered = to.jwks_max_age_seconds < before.jwks_max_age_seconds
+  return {
+    ...before,
+    ...to,
+    ...(isLowered && {
+      largest_max_age_seconds: largestMaxAgeOf(before, now),
+      largest_max_age_until: now + largestMaxAgeLingersSeconds,
+    }),
+  }
+}
