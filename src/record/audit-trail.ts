@@ -2,44 +2,9 @@ import type { Database } from '../../db/database.ts'
 import { deleteAuditEntries, insertAuditEntries } from '../../db/installation/audit.ts'
 import type { NewAuditEntry } from '../../db/writer.ts'
 import type { Clock } from '../clock.ts'
+import { openBuckets, secondsToWait, type BucketLimit } from '../load/buckets.ts'
 import { forgetSeconds, tellSeconds, type Job } from '../upkeep/job.ts'
 import { queueLength, type Metric } from '../upkeep/metric.ts'
-import { openBuckets, secondsToWait, type BucketLimit } from '../load/buckets.ts'
-import type { EventName } from './events.ts'
-
-export type AuditEvent = EventName
-
-export interface AuditFacts {
-  /** Seconds since the epoch. */
-  readonly at: number
-  readonly event: AuditEvent
-  /** `client ID`, `command USER`, `server`, or `nobody` for who has not authenticated. */
-  readonly actor: string
-  readonly userId?: Buffer | null | undefined
-  readonly clientId?: string | undefined
-  readonly sessionId?: Buffer | undefined
-  readonly address?: string | undefined
-  readonly requestId?: string | undefined
-  /** What else there is to know. Nothing secret, and nothing that a stranger has typed. */
-  readonly detail?: Readonly<Record<string, unknown>>
-}
-
-/** An entry of the audit trail, as its row. */
-export function auditEntry(facts: AuditFacts): NewAuditEntry {
-  const { at, event, actor, userId, clientId, sessionId, address, requestId, detail } = facts
-  return {
-    at,
-    event,
-    actor,
-    user_id: userId ?? null,
-    client_id: clientId ?? null,
-    session_id: sessionId ?? null,
-    address: address ?? null,
-    request_id: requestId ?? null,
-    count: 1,
-    detail: detail === undefined ? null : JSON.stringify(detail),
-  }
-}
 
 /**
  * Entries of what changes nothing, such as wrong guesses: anybody can cause as many of them as he likes. They are written

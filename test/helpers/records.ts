@@ -9,8 +9,10 @@ import { openDatabase } from '../../db/open-database.ts'
 import type { SessionTable } from '../../db/schema.ts'
 import { insertSession } from '../../db/sessions/sessions.ts'
 import { insertUser } from '../../db/users/users.ts'
+import type { NewAuditEntry } from '../../db/writer.ts'
 import { plainClientRow } from '../../src/clients/registration.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
+import type { EventName } from '../../src/record/events.ts'
 import type { EngineEnv } from './engines.ts'
 
 /** When the records below were made. */
@@ -136,5 +138,37 @@ export async function addSessions(
       ...changes,
     }))
     await db.sql.insertInto('sessions').values(rows).execute()
+  }
+}
+
+interface AuditFacts {
+  /** Seconds since the epoch. */
+  readonly at: number
+  readonly event: EventName
+  /** `client ID`, `command USER`, `server`, or `nobody` for who has not authenticated. */
+  readonly actor: string
+  readonly userId?: Buffer | null | undefined
+  readonly clientId?: string | undefined
+  readonly sessionId?: Buffer | undefined
+  readonly address?: string | undefined
+  readonly requestId?: string | undefined
+  /** What else there is to know. Nothing secret, and nothing that a stranger has typed. */
+  readonly detail?: Readonly<Record<string, unknown>>
+}
+
+/** A row of the audit trail, of which only this is said. */
+export function auditRow(facts: AuditFacts): NewAuditEntry {
+  const { at, event, actor, userId, clientId, sessionId, address, requestId, detail } = facts
+  return {
+    at,
+    event,
+    actor,
+    user_id: userId ?? null,
+    client_id: clientId ?? null,
+    session_id: sessionId ?? null,
+    address: address ?? null,
+    request_id: requestId ?? null,
+    count: 1,
+    detail: detail === undefined ? null : JSON.stringify(detail),
   }
 }

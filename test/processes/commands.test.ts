@@ -21,8 +21,8 @@ import { openDatabase } from '../../db/open-database.ts'
 import { commandsOf } from '../../src/commands/shell/command-line.ts'
 import type { Terminal } from '../../src/commands/shell/command.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
-import { auditEntry } from '../../src/record/audit-trail.ts'
 import { commandLine, issuer, mainFile } from '../helpers/cli.ts'
+import { auditRow } from '../helpers/records.ts'
 
 const api = 'https://api.example'
 const password = 'correct horse battery'
@@ -297,7 +297,7 @@ t.test('H-12 doctor warns when everybody seems to come from one address', async 
       db,
       Array.from({ length: count }, (_, i) => {
         const facts = { userId: newUuid(at), clientId, address: addressOf(i) }
-        return auditEntry({ at, event: 'log_in', actor: `client ${clientId}`, ...facts })
+        return auditRow({ at, event: 'log_in', actor: `client ${clientId}`, ...facts })
       }),
     )
   const warnings = async (env = {}) =>

@@ -7,10 +7,11 @@ import { findSession } from '../../db/sessions/sessions.ts'
 import type { NewAuditEntry } from '../../db/writer.ts'
 import type { Clock } from '../../src/clock.ts'
 import { openRefreshToken } from '../../src/protocol/refresh-token.ts'
-import { auditEntry, openAuditTrail } from '../../src/record/audit-trail.ts'
+import { openAuditTrail } from '../../src/record/audit-trail.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
+import { auditRow } from '../helpers/records.ts'
 import { runJob, runLast } from '../helpers/run-job.ts'
 import { startServer, testClient, type TestClient, type TestServer } from '../helpers/server.ts'
 
@@ -225,7 +226,7 @@ t.test('who makes a noise from one network leaves others their entries', async t
   const clock = handClock()
   const trail = openTrail(db, clock)
   const note = (address: string, source: string) =>
-    trail.note(auditEntry({ at: clock.now(), event: 'log_in_failed', actor: 'client web', address }), source)
+    trail.note(auditRow({ at: clock.now(), event: 'log_in_failed', actor: 'client web', address }), source)
   const addresses = async () => {
     await trail.flush()
     return (await entriesOf(db)).flatMap(({ address }) => address ?? [])
@@ -257,7 +258,7 @@ t.test('in a flood entries are counted instead of written, and none is lost', as
     { ...server.ctx.clock, now: () => now },
   )
   const note = (i: number, more: Partial<NewAuditEntry> = {}) => {
-    const entry = auditEntry({
+    const entry = auditRow({
       at: now,
       event: 'log_in_failed',
       actor: 'client web',
@@ -310,7 +311,7 @@ await forEachEngine(t, 'entries are deleted when their time is up', async (t, en
   const { ctx } = server
   const start = ctx.clock.now()
   const entries = Array.from({ length: 1201 }, (_, i) =>
-    auditEntry({ at: start + i, event: 'log_in', actor: 'x' }),
+    auditRow({ at: start + i, event: 'log_in', actor: 'x' }),
   )
   await insertAuditEntries(ctx.db, entries)
   const forget = () => runJob(server, 'forgetting old entries of the audit trail')

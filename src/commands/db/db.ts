@@ -1,17 +1,17 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
+import { adoptMoved, issuersOf } from '../../admin/adoption.ts'
 import { backUp, backupSource, databaseStatus, sizeOf, type DatabaseStatus } from '../../admin/database.ts'
 import { describeDatabaseUrl } from '../../config/database-url.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { counted, formatBytes, formatTime } from '../../values/formats.ts'
-import { endAllOfIssuer } from '../../endings/end.ts'
-import { showEnding } from '../shell/ending.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
-import { CommandError, UsageError } from '../shell/failures.ts'
+import { showEnding } from '../shell/ending.ts'
+import { UsageError } from '../shell/failures.ts'
 import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
-import { adoptAsCopy, issuersOf } from './db-adopt-copy.ts'
+import { adoptAsCopy } from './db-adopt-copy.ts'
 import { copyCommand } from './db-copy.ts'
 import { restoreCommand } from './db-restore.ts'
 import { reviveCommand } from './db-revive.ts'
@@ -161,15 +161,14 @@ function progressOf({ note }: Run, file: string): (copied: { readonly part: numb
   }
 }
 
-/** The same installation under a new name. Whoever had a token of the old one has to sign in again. */
+/** The same installation under a new name. Holders of tokens of the old one have to sign in again. */
 async function adopt(run: Run, yes: true | undefined) {
   const admin = await run.open({ mayCreate: false, isAdopted: true })
-  const { from, to } = issuersOf(admin.config, admin.record)
+  const issuers = issuersOf(admin)
+  const { from, to } = issuers
   run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
   await confirm(run, `Give the installation the issuer ${to}? Every user has to sign in again.`, { yes })
-  const changed = await showEnding(run, options => endAllOfIssuer(admin, { from, to }, options))
-  if (!changed) throw new CommandError('another process has changed the issuer meanwhile: look again')
-  const sessions = changed.ended
+  const { ended: sessions } = await showEnding(run, options => adoptMoved(admin, issuers, options))
   return {
     text:
       `The installation is ${to} from now on. Ended ${counted(sessions, 'session')}: refresh and access tokens of ${from} ` +

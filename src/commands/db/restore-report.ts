@@ -1,7 +1,7 @@
-import type { Replayed } from '../../endings/replay.ts'
-import type { RevocationPlan } from '../../endings/plan.ts'
-import { counted, formatTime } from '../../values/formats.ts'
 import type { LostEndings, Restored, RestoredPlaces } from '../../admin/restore/restore.ts'
+import type { RevocationPlan } from '../../endings/plan.ts'
+import type { Replayed } from '../../endings/replay.ts'
+import { counted, formatTime } from '../../values/formats.ts'
 
 /** So many names are shown; the JSON has all. */
 const namesMax = 10

@@ -1,17 +1,17 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import { listResources } from '../../../db/clients/resources.ts'
-import { countUsersByRootKey } from '../../../db/keys/root-keys.ts'
-import { readPlannedRing, type PlannedRing } from '../../admin/planned-ring.ts'
-import { endAllWithKeys } from '../../endings/end.ts'
-import { revokeKey, type KeyRevocation } from '../../keys/ring/emergency.ts'
-import { phaseOf } from '../../keys/ring/key-life.ts'
-import { algsWanted, largestMaxAgeOf } from '../../keys/ring/key-policy.ts'
-import { followBoundSeconds } from '../../protocol/key-lead.ts'
+import {
+  describeRestarted,
+  describeRevokedKey,
+  findKey,
+  revokeAllKeys,
+  revokeKey,
+  type Restarted,
+} from '../../admin/key-revocation.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { counted, formatTime } from '../../values/formats.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { showEnding } from '../shell/ending.ts'
-import { CommandError, UsageError } from '../shell/failures.ts'
+import { UsageError } from '../shell/failures.ts'
 import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
 
@@ -52,16 +52,10 @@ interface Order {
 
 async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
   const admin = await run.open()
-  const rings = await readPlannedRing(admin)
-  const { kid, alg } = onlyKey(rings, prefix)
+  const { kid, alg } = await findKey(admin, prefix)
   await confirm(run, `Revoke the ${alg} key ${kid}?`, { yes })
-  const revoked = await revokeKey({ by: admin, rootKeys: admin.rootKeys, reason }, kid)
-  if (!revoked) throw new CommandError(`another process has just revoked ${kid}`)
-  const { phase, tokens, successor } = revoked
-
-  const maxAge = largestMaxAgeOf(rings.installation, run.clock.now())
-  const forgottenAt = run.clock.now() + followBoundSeconds + maxAge
-  const unknownUntil = successor ? whenKnown(rings, revoked, run.clock.now()) : null
+  const revoked = await revokeKey(admin, kid, reason)
+  const { phase, tokens, successor, maxAge, forgottenAt, successorUnknownUntil: unknownUntil } = revoked
   const told = [
     `Revoked the ${alg} key ${kid}, which was ${phase}.`,
     facts({
@@ -78,22 +72,10 @@ async function revokeOne(run: Run, prefix: string, { reason, yes }: Order) {
         ]),
     'Sessions and refresh tokens live on: a refresh gets a token by the new key. Running servers follow within a second.',
   ]
-  return {
-    text: told.join('\n'),
-    json: {
-      kid,
-      alg,
-      state: phase,
-      reason,
-      live_tokens_at_most: tokens,
-      successor: successor?.kid ?? null,
-      forgotten_at: forgottenAt,
-      successor_unknown_until: unknownUntil,
-    },
-  }
+  return { text: told.join('\n'), json: describeRevokedKey(revoked) }
 }
 
-/** Nothing can be said of those that keep a key set for longer. */
+/** Nothing can be said of verifiers that keep a key set for longer. */
 function ifHonest(maxAge: number): string {
   return `if they keep a key set no longer than they may (${formatDuration(maxAge)})`
 }
@@ -102,31 +84,6 @@ function ifHonest(maxAge: number): string {
 const keepers = (what: string) =>
   `Libraries that keep keys for a time of their own may take longer to forget ${what}: see docs/verifying.md.`
 
-/** Until when some verifier that keeps to the max-age may not know the successor; null when all do. */
-function whenKnown(
-  { rows, installation }: PlannedRing,
-  { successor }: KeyRevocation,
-  now: number,
-): number | null {
-  const witnessed = rows.find(row => row.kid === successor?.kid)?.witnessed_seconds ?? 0
-  const needed = largestMaxAgeOf(installation, now) + followBoundSeconds
-  return witnessed >= needed ? null : now + needed - witnessed
-}
-
-function onlyKey({ rows }: PlannedRing, prefix: string) {
-  const living = rows.filter(row => phaseOf(row) !== 'revoked')
-  const found = living.filter(row => row.kid.startsWith(prefix))
-  const [only] = found
-  if (only && found.length === 1) return only
-  if (found.length > 1) throw new CommandError(`${found.length} keys begin like that: give more of the kid`)
-  const isRevoked = rows.some(row => row.kid.startsWith(prefix))
-  throw new CommandError(
-    isRevoked
-      ? 'that key was revoked before: `mintmark key list` shows when it is forgotten'
-      : 'there is no such key: `mintmark key list` shows all. One that is gone verifies nothing any more',
-  )
-}
-
 async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readonly keepsRootKey: boolean }) {
   await confirm(
     run,
@@ -134,61 +91,28 @@ async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readon
     { yes },
   )
   const admin = await run.open({ mayCreate: false, isRootKeyLost: !keepsRootKey })
-  const { db, rootKeys, config, record } = admin
-  const algs = algsWanted(await listResources(db))
-  const order = { by: admin, rootKeys, file: config, reason, keepsRootKey, algs }
-  const done = await showEnding(run, options => endAllWithKeys(order, options))
-  const { at } = done
-  const sessions = done.ended
-
-  const maxAge = largestMaxAgeOf(record, at)
-  const failUntil = at + followBoundSeconds + maxAge
-  const users = [...(await countUsersByRootKey(db))].filter(([id]) => id !== done.to)
-  const count = (isWanted: (id: string) => boolean) =>
-    users.filter(([id]) => isWanted(id)).reduce((sum, [, number]) => sum + number, 0)
-  const lostPasswords = count(id => !rootKeys.has(id))
-  const oldPasswords = keepsRootKey ? 0 : count(id => rootKeys.has(id))
+  const restarted = await showEnding(run, to => revokeAllKeys(admin, { reason, keepsRootKey }, to))
+  const { revoked, ended, tokens, rootKey, failUntil, maxAge } = restarted
   const told = [
-    `Revoked ${counted(done.revoked.length, 'signing key')}, and ended ${counted(sessions, 'session')}.`,
+    `Revoked ${counted(revoked.length, 'signing key')}, and ended ${counted(ended, 'session')}.`,
     facts({
-      'living tokens': `at most ${done.tokens.toLocaleString('en-US')}, all refused from now on`,
-      'root key': keepsRootKey ? `${done.to}, as before` : `${done.to}, instead of ${done.from}`,
+      'living tokens': `at most ${tokens.toLocaleString('en-US')}, all refused from now on`,
+      'root key': keepsRootKey ? `${rootKey.to}, as before` : `${rootKey.to}, instead of ${rootKey.from}`,
       'verifiers may fail': `until ${formatTime(failUntil)}, ${ifHonest(maxAge)}`,
     }),
     keepers('the keys'),
-    ...passwordAdvice({ oldPasswords, lostPasswords, file: config.rootKeyFile }),
+    ...passwordAdvice(restarted, admin.config.rootKeyFile),
   ]
-  return {
-    text: told.join('\n'),
-    json: {
-      revoked: done.revoked.map(({ kid }) => kid),
-      keys: done.keys.map(({ kid }) => kid),
-      reason,
-      sessions_revoked: sessions,
-      live_tokens_at_most: done.tokens,
-      root_key: { from: done.from, to: done.to },
-      verifiers_may_fail_until: failUntil,
-      passwords_lost: lostPasswords,
-      passwords_under_older_root_keys: oldPasswords,
-    },
-  }
-}
-
-interface PasswordState {
-  /** How many are checked with a root key that is lost to others. */
-  readonly oldPasswords: number
-  /** How many cannot be checked any more. */
-  readonly lostPasswords: number
-  readonly file: string
+  return { text: told.join('\n'), json: describeRestarted(restarted) }
 }
 
 /** What the older root keys still mean for passwords. */
-function passwordAdvice({ oldPasswords, lostPasswords, file }: PasswordState): string[] {
-  const lost =
-    `The passwords of ${counted(lostPasswords, 'user')} cannot be checked: their root key is not in ${file}. Put it below ` +
+function passwordAdvice({ passwords: { older, lost } }: Restarted, file: string): string[] {
+  const lostOnes =
+    `The passwords of ${counted(lost, 'user')} cannot be checked: their root key is not in ${file}. Put it below ` +
     'the first line if there is a copy; otherwise `mintmark user passwd NAME` sets a new password.'
-  const old =
-    `The passwords of ${counted(oldPasswords, 'user')} are hashed under an older root key until they sign in, so it stays in ` +
+  const oldOnes =
+    `The passwords of ${counted(older, 'user')} are hashed under an older root key until they sign in, so it stays in ` +
     `${file}. Whoever has it and the database can guess them: have important ones changed with \`mintmark user passwd NAME\`.`
-  return [...(lostPasswords > 0 ? [lost] : []), ...(oldPasswords > 0 ? [old] : [])]
+  return [...(lost > 0 ? [lostOnes] : []), ...(older > 0 ? [oldOnes] : [])]
 }

@@ -1,16 +1,14 @@
 import { userInfo } from 'node:os'
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import type { NewAuditEntry } from '../../../db/writer.ts'
 import { openAdmin, type Admin } from '../../admin/admin.ts'
 import { databaseClock, type Clock } from '../../clock.ts'
 import { loadConfig, type Config } from '../../config/load.ts'
 import type { Installation, OpenOptions } from '../../installation/open.ts'
-import { auditEntry, type AuditEvent, type AuditFacts } from '../../record/audit-trail.ts'
-import { nameOf, type Actor } from '../../record/actor.ts'
+import type { Actor } from '../../record/actor.ts'
 import { openLog, type Log } from '../../record/log.ts'
+import type { OnSignal } from '../../signals.ts'
 import { describeError, isClosedPipe, UsageError } from './failures.ts'
 import { printAnswer, type Answer } from './output.ts'
-import type { OnSignal } from '../../signals.ts'
 
 /*
  * How a command is written.
@@ -68,15 +66,11 @@ export interface Run extends Terminal {
   readonly open: (options?: Omit<OpenOptions, 'isPatient'>) => Promise<Admin & Installation>
   /** Who runs the command, as the audit trail names it. */
   readonly actor: Actor
-  /** An entry of the audit trail about this command, for `audited`. */
-  readonly entry: (event: AuditEvent, facts?: EntryFacts) => NewAuditEntry
   /** JSON lines on stderr, like the server's. */
   readonly log: Log
   /** Says on stderr what is not the answer. */
   readonly note: (text: string) => void
 }
-
-export type EntryFacts = Pick<AuditFacts, 'userId' | 'clientId' | 'sessionId' | 'detail'>
 
 /** Adds a verb to a noun. Descriptions begin in lower case and have no full stop; each has an example to copy. */
 export function verb(
@@ -134,7 +128,6 @@ function runOf(terminal: Terminal, opened: Admin[]): Run {
       opened.push(admin)
       return admin
     },
-    entry: (event, facts) => auditEntry({ at: clock.now(), event, actor: nameOf(actor), ...facts }),
     log,
     note,
   }

@@ -1,0 +1,83 @@
+import { listResources } from '../../db/clients/resources.ts'
+import { endAllOfCopy, endAllOfIssuer, type EndedSessions, type EndOptions } from '../endings/end.ts'
+import { Refusal } from '../errors.ts'
+import { algsWanted } from '../keys/ring/key-policy.ts'
+import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
+import type { Admin } from './admin.ts'
+import { countPasswords } from './password-counts.ts'
+
+/** The issuer that the database has, and the one that it is to get. */
+export interface Issuers {
+  readonly from: string
+  readonly to: string
+}
+
+/** The issuer of the database and that of the settings. Refuses where they are the same. */
+export function issuersOf({ config, installation }: Pick<Admin, 'config' | 'installation'>): Issuers {
+  const { issuer: from } = installation
+  const { issuer: to } = config
+  if (from !== to) return { from, to }
+  throw new Refusal(
+    'conflict',
+    `the database belongs to ${to} already`,
+    'set MINTMARK_ISSUER to its new issuer',
+  )
+}
+
+/** Gives the same installation a new name. Every session ends: tokens of the old name are of no use any more. */
+export async function adoptMoved(
+  admin: Admin,
+  issuers: Issuers,
+  options: EndOptions,
+): Promise<EndedSessions> {
+  const ended = await endAllOfIssuer(admin, issuers, options)
+  if (!ended) throw changedMeanwhile()
+  return ended
+}
+
+export interface AdoptedCopy extends EndedSessions {
+  readonly rootKey: { readonly from: string; readonly to: string }
+  /** By the ids of the clients; only hashes are stored. */
+  readonly secrets: ReadonlyMap<string, string>
+  /** How many are checked with the original's root key, which has come along, and how many cannot be checked here. */
+  readonly passwords: { readonly kept: number; readonly lost: number }
+}
+
+/** Makes a copy of an installation one of its own, with a new root key, signing keys and client secrets. */
+export async function adoptCopied(admin: Admin, issuers: Issuers, options: EndOptions): Promise<AdoptedCopy> {
+  const { db, rootKeys, config } = admin
+  const secrets = new Map<string, string>()
+  const secretHashOf = (id: string) => {
+    const secret = newClientSecret()
+    secrets.set(id, secret)
+    return hashSecret(secret)
+  }
+  const algs = algsWanted(await listResources(db))
+  const adopted = await endAllOfCopy(
+    { by: admin, rootKeys, file: config, algs, ...issuers, secretHashOf },
+    options,
+  )
+  if (!adopted) throw changedMeanwhile()
+  const { from, to, at, ended, isDone } = adopted
+  const { current, older, lost } = await countPasswords(admin, to)
+  return { at, ended, isDone, rootKey: { from, to }, secrets, passwords: { kept: current + older, lost } }
+}
+
+const changedMeanwhile = () =>
+  new Refusal('conflict', 'another process has changed the issuer meanwhile', 'look again')
+
+/** The document of a copy that was adopted. */
+export function describeAdoptedCopy(
+  { from, to }: Issuers,
+  { rootKey, ended, passwords, secrets }: AdoptedCopy,
+) {
+  return {
+    from,
+    to,
+    root_key: rootKey,
+    sessions_revoked: ended,
+    passwords_kept: passwords.kept,
+    passwords_lost: passwords.lost,
+    clients: [...secrets].map(([client_id, client_secret]) => ({ client_id, client_secret })),
+  }
+}
