@@ -7,7 +7,6 @@ import { openClientKeys } from './clients/client-keys.ts'
 import { openRegistry } from './clients/registry.ts'
 import { usedProofs } from './clients/used-proofs.ts'
 import type { Clock } from './clock.ts'
-import type { OnSignal } from './signals.ts'
 import type { Config } from './config/load.ts'
 import type { Context } from './context.ts'
 import { oldEndings } from './endings/finish.ts'
@@ -17,9 +16,7 @@ import { openStatusPositions } from './endings/status-positions.ts'
 import { databaseUpkeep } from './installation/database-upkeep.ts'
 import { openInstallation, type Installation } from './installation/open.ts'
 import { openStanding, type OpenStanding } from './installation/standing.ts'
-import type { Job } from './upkeep/job.ts'
 import { startJobs } from './jobs/jobs.ts'
-import type { Metric } from './upkeep/metric.ts'
 import { showMetrics } from './jobs/metrics.ts'
 import { unheededPolicy } from './keys/ring/key-policy.ts'
 import { openKeyRing } from './keys/ring/key-ring.ts'
@@ -27,10 +24,14 @@ import { openBrake } from './load/brake.ts'
 import { openDrain } from './load/drain.ts'
 import { openPressure } from './load/pressure.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
+import { countMetrics } from './record/count-metrics.ts'
 import { openCounts } from './record/counts.ts'
 import { logUpkeep, type Log, type ProcessLog } from './record/log.ts'
 import { openLateness } from './sessions/lateness.ts'
 import { openSweeper } from './sessions/sweeper.ts'
+import type { OnSignal } from './signals.ts'
+import type { Job } from './upkeep/job.ts'
+import type { Metric } from './upkeep/metric.ts'
 import { openPasswords } from './users/passwords.ts'
 import { openThrottle } from './users/throttle.ts'
 import { networks } from './values/networks.ts'
@@ -192,7 +193,8 @@ async function openContext(
   }
   const { standing } = add(opened)
   const { clock } = standing
-  const { counts } = add(openCounts(log.linesLost))
+  const counts = openCounts(log.linesLost)
+  add({ metrics: countMetrics(counts) })
   const { registry } = add(openRegistry(db))
   const { keys } = add(await openKeyRing({ db, rootKeys, clock, log }))
   const { statusLists } = add(openStatusLists({ config, db, keys, registry, counts, clock }))

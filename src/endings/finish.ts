@@ -1,8 +1,8 @@
 import type { Database } from '../../db/database.ts'
 import { claimEnding, endNextSessions, releaseEnding, type Ending } from '../../db/sessions/endings.ts'
 import type { Clock } from '../clock.ts'
-import { followSeconds, type Job } from '../upkeep/job.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
+import { followSeconds, type Job } from '../upkeep/job.ts'
 
 export interface FinishOptions {
   readonly clock: Clock

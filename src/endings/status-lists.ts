@@ -14,7 +14,6 @@ import type { Registry } from '../clients/registry.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/load.ts'
 import { unavailable } from '../errors.ts'
-import { followSeconds, forgetSeconds, type Job } from '../upkeep/job.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import type { KeyRing } from '../keys/ring/key-ring.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
@@ -25,9 +24,10 @@ import {
   statusListSize,
   statusListUri,
 } from '../protocol/status-list.ts'
-import type { Counts } from '../record/counts.ts'
-import { sha256 } from '../values/sha256.ts'
 import { countCommands } from '../record/count-commands.ts'
+import type { Counts } from '../record/counts.ts'
+import { followSeconds, forgetSeconds, type Job } from '../upkeep/job.ts'
+import { sha256 } from '../values/sha256.ts'
 import { openRevocationFeed } from './feed.ts'
 
 /** A list as it is served. */

@@ -3,8 +3,8 @@ import { schemaStatus } from '../../db/installation/migrate.ts'
 import { readPulse } from '../../db/installation/pulse.ts'
 import { lastVerifyUntil } from '../../db/keys/token-promises.ts'
 import { databaseClock, type Clock } from '../clock.ts'
-import { followSeconds, type Job } from '../upkeep/job.ts'
 import type { Log } from '../record/log.ts'
+import { followSeconds, type Job } from '../upkeep/job.ts'
 
 /** What the database says about this server: what time it is, and whether it may go on. */
 export interface Standing {

@@ -1,7 +1,5 @@
 import { OAuthError } from '../errors.ts'
-import type { Metric } from '../upkeep/metric.ts'
 import type { RefreshVerdict } from '../protocol/refresh-verdict.ts'
-import { countMetrics } from './count-metrics.ts'
 import type { Event } from './events.ts'
 
 /** What this server has done since it started. Plain numbers, since a refresh has no time to spare for its statistics. */
@@ -34,10 +32,7 @@ const clientsMax = 500
 export const otherClients = '(others)'
 
 /** Begins to count. */
-export function openCounts(logLinesLost = () => 0): {
-  readonly counts: Counts
-  readonly metrics: readonly Metric[]
-} {
+export function openCounts(logLinesLost = () => 0): Counts {
   const tokens = new Map<string, Map<string, GrantCounts>>()
   const ofClient = (id: string): Map<string, GrantCounts> => {
     const found = tokens.get(id)
@@ -47,7 +42,7 @@ export function openCounts(logLinesLost = () => 0): {
     tokens.set(id, grants)
     return grants
   }
-  const counts: Counts = {
+  return {
     verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
     revocations: { client: 0, admin: 0, limit: 0, command: 0 },
     errors: new Map(),
@@ -62,7 +57,6 @@ export function openCounts(logLinesLost = () => 0): {
       return counts
     },
   }
-  return { counts, metrics: countMetrics(counts) }
 }
 
 /** Adds one to a count that may not be there yet. The keys must be few. */

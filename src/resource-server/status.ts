@@ -3,8 +3,8 @@ import { inflate } from 'node:zlib'
 import { statusAt, validStatus, type StatusBits } from '../protocol/status-list.ts'
 import { BearerError } from './bearer-error.ts'
 import { fetchDocument, unavailable } from './fetching.ts'
-import type { IssuerKeys } from './key-set.ts'
 import { keep, type Fetched, type Kept } from './kept.ts'
+import type { IssuerKeys } from './key-set.ts'
 import type { Settings } from './settings.ts'
 
 /** Where a token's status is listed (draft-ietf-oauth-status-list §6.2). */

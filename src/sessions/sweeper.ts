@@ -1,8 +1,8 @@
 import type { Database } from '../../db/database.ts'
 import { giveBackPages, sweepSessions } from '../../db/sessions/sweeper.ts'
 import type { Clock } from '../clock.ts'
-import type { Job } from '../upkeep/job.ts'
 import type { Log } from '../record/log.ts'
+import type { Job } from '../upkeep/job.ts'
 import { keepSeconds } from './retention.ts'
 
 /** How often a step is made, and how much it does: a fraction of what a server does for its clients in a second. */

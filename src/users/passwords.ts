@@ -3,8 +3,8 @@ import { availableParallelism } from 'node:os'
 import { hash, parseOptions, verify, type Algorithm } from '@node-rs/argon2'
 import type { UserTable } from '../../db/schema.ts'
 import { OAuthError, unavailable } from '../errors.ts'
-import { gauge, queueLength, type Metric } from '../upkeep/metric.ts'
 import { openShares } from '../load/shares.ts'
+import { gauge, queueLength, type Metric } from '../upkeep/metric.ts'
 
 export type PasswordHash = Pick<UserTable, 'password_hash' | 'root_key_id'>
 

@@ -1,13 +1,18 @@
 import type { Database } from '../../db/database.ts'
 import { deleteEmptyThrottles, fillThrottles, readThrottles } from '../../db/users/throttles.ts'
 import type { Clock } from '../clock.ts'
+import type { RootKeys } from '../keys/root/root-key.ts'
+import {
+  type BucketLimit,
+  type Buckets,
+  openBuckets,
+  secondsToWait,
+  secondsWhenFull,
+} from '../load/buckets.ts'
+import type { LimitName } from '../record/events.ts'
 import { forgetSeconds, tellSeconds, type Job } from '../upkeep/job.ts'
 import { gauge, type Metric } from '../upkeep/metric.ts'
-import type { RootKeys } from '../keys/root/root-key.ts'
-import { secondsToWait, secondsWhenFull, type BucketLimit } from '../load/buckets.ts'
-import type { LimitName } from '../record/events.ts'
 import { hmacSha256 } from '../values/sha256.ts'
-import { openBuckets, type Buckets } from '../load/buckets.ts'
 import {
   accountLimit,
   clientSecretLimit,

@@ -336,7 +336,7 @@ const change = (db: Writer) =>
 async function world(t: Test) {
   const { ctx } = await startServer(t)
   const { lines, log } = logInMemory()
-  const { counts } = openCounts()
+  const counts = openCounts()
   const by: Recorder = { db: ctx.db, clock: ctx.clock, log, counts, actor: byClient }
   const read = async (text: readonly string[]) => {
     const file = join(ctx.config.home, 'read.log')
@@ -363,7 +363,7 @@ t.test('each event has a row, and where it matters a line that a restore reads a
   for (const [event, told] of Object.values(all)) {
     await t.test(event.event, async t => {
       const { lines, log } = logInMemory()
-      const { counts } = openCounts()
+      const counts = openCounts()
       t.equal(await record({ ...by, log, counts }, event, change), true)
       t.strictSame(await entriesOf(db, { events: [event.event] }), [
         {

@@ -2,7 +2,6 @@ import { listResources } from '../../../db/clients/resources.ts'
 import { listSigningKeys } from '../../../db/keys/signing-keys.ts'
 import type { Installation } from '../../installation/open.ts'
 import { phaseOf, rotationDue } from '../../keys/ring/key-life.ts'
-import { followBoundSeconds } from '../../protocol/key-lead.ts'
 import {
   algsSigning,
   algsWanted,
@@ -13,6 +12,7 @@ import {
 } from '../../keys/ring/key-policy.ts'
 import { latestTimeOf } from '../../keys/ring/ring-follower.ts'
 import { openKey } from '../../keys/ring/signing-key.ts'
+import { followBoundSeconds } from '../../protocol/key-lead.ts'
 import { counted, formatTime, printable } from '../../values/formats.ts'
 import type { Examination, Finding } from './finding.ts'
 

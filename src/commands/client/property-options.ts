@@ -1,5 +1,4 @@
 import { Option, type CommandUnknownOpts } from '@commander-js/extra-typings'
-import type { Argument } from '../../clients/property-kinds.ts'
 import {
   eachProperty,
   properties,
@@ -9,6 +8,7 @@ import {
   type PropertyOption,
   type PropertyValues,
 } from '../../clients/properties.ts'
+import type { Argument } from '../../clients/property-kinds.ts'
 import { duration, several } from '../shell/options.ts'
 
 /** Adds the options of these groups of properties, in the order of the groups. */
