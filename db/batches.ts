@@ -31,7 +31,7 @@ export interface Rotation {
   readonly address: string
 }
 
-/** What the tokens of a refresh say about their session. */
+/** The columns of a session that the tokens of a refresh tell. */
 export type RotatedSession = Pick<
   SessionTable,
   'scope' | 'resource' | 'auth_time' | 'amr' | 'expires_at' | 'absolute_expires_at' | 'status_position'
@@ -39,7 +39,7 @@ export type RotatedSession = Pick<
 
 /** The one use of a proof or an assertion. */
 export interface Use {
-  /** What is the same when it comes again: a hash. */
+  /** A hash that is the same when it comes again. */
   readonly id: Buffer
   /** When it is refused for its age, in seconds since the epoch. */
   readonly expiresAt: number

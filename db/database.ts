@@ -13,7 +13,7 @@ export interface Database {
   read<Row>(query: CompiledQuery<Row>): Promise<readonly Row[]>
   /** Runs `work` in a transaction; again from the start when the database undid it for the sake of another one. */
   transact<T>(work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T>
-  /** What many requests write at the same moment, in commits that they share. */
+  /** Writes of many requests at the same moment, in commits that they share. */
   readonly batches: Batches
   /** Calls `wake` when another process may have changed something, as long as `keep` is called from time to time. */
   watch(wake: () => void): Watch

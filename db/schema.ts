@@ -27,11 +27,14 @@ export interface Tables {
   replays: ReplayTable
 }
 
-/** One row: what this database is, and the policy that all instances share. */
+/** One row: the identity of this database, and the policy that all instances share. */
 export interface InstallationTable {
   id: 1
   issuer: string
-  /** The issuer that it was made for. What is stored stays encrypted for that one when the installation gets a new name. */
+  /**
+   * The issuer that it was made for. Stored secrets stay encrypted for it when the installation gets a new
+   * name.
+   */
   founding_issuer: string
   created_at: number
   /** The id of the root key that everything is encrypted under. */
@@ -97,7 +100,10 @@ export interface ClientTable {
   introspects: string
   /** Nullable times for the two booleans would say nothing more: 1 or 0. */
   is_admin: number
-  /** Likewise: `dpop_bound_access_tokens` (RFC 9449 §5.2), `tls_client_certificate_bound_access_tokens` (RFC 8705 §3.4). */
+  /**
+   * 1 or 0: `dpop_bound_access_tokens` (RFC 9449 §5.2),
+   * `tls_client_certificate_bound_access_tokens` (RFC 8705 §3.4).
+   */
   dpop_bound: number
   tls_bound: number
   refresh_policy: 'rotate' | 'strict' | 'reuse'
@@ -174,7 +180,7 @@ export interface SessionTable {
   bound_generation: number
 }
 
-/** What was revoked lately: the feed that instances follow. */
+/** The sessions that were revoked lately: the feed that instances follow. */
 export interface RevocationTable {
   seq: Generated<number>
   session_id: Buffer
@@ -194,7 +200,7 @@ export interface EndingTable {
   ended_at: number
   /** The last session that was looked at. */
   cursor: Buffer | null
-  /** Until then, whoever works on it is believed to be alive. */
+  /** Until then, the process at work on it is believed to be alive. */
   claimed_until: number
 }
 
@@ -210,9 +216,9 @@ export interface SigningKeyTable {
   retired_at: number | null
   /** The key stays published at least until then; only ever raised. */
   verify_until: number
-  /** And at least so long after it has retired, by clocks that nobody sets; only ever raised. */
+  /** And at least so long after it has retired, by steady clocks; only ever raised. */
   verify_seconds: number
-  /** How long servers have seen the key waiting, to sign or to leave, by clocks that nobody sets. */
+  /** How long servers have seen the key waiting, to sign or to leave, by steady clocks. */
   witnessed_seconds: number
   /** An administrator asked for a rotation, as soon as the next key may sign. */
   rotation_requested_at: number | null
@@ -238,7 +244,7 @@ export interface RootKeyTable {
 export interface StatusPositionTable {
   id: 1
   next: number
-  /** Turns the numbers into positions. Not a secret: who has the database sees their order anyway. */
+  /** Turns the numbers into positions. Not a secret: a thief of the database sees their order anyway. */
   permutation_key: Buffer
 }
 
@@ -291,7 +297,7 @@ export interface CopyProgressTable {
   is_done: number
 }
 
-/** What has changed since a copy began, noted by triggers in the database that it comes from. */
+/** The changes since a copy began, noted by triggers in the database that it comes from. */
 export interface CopyChangeTable {
   seq: Generated<number>
   table_name: string
@@ -313,12 +319,15 @@ export interface KnownSourcesTable {
   sources: Buffer
 }
 
-/** What happened that matters to security. Rows are added and, when their time is up, deleted; never changed. */
+/** The events that matter to security. Rows are added and, when their time is up, deleted; never changed. */
 export interface AuditTable {
   id: Generated<number>
   at: number
   event: string
-  /** `client ID`, `command USER`, `server` for what nobody asked for, or `nobody` for who has not authenticated. */
+  /**
+   * `client ID`, `command USER`, `server` of its own accord, or `nobody` for a caller that has not
+   * authenticated.
+   */
   actor: string
   user_id: Buffer | null
   client_id: string | null

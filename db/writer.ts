@@ -6,7 +6,7 @@ import { someAtOnce } from './some-at-once.ts'
 /** One thing that happened, or several of one kind (`count`). */
 export type NewAuditEntry = Omit<Insertable<AuditTable>, 'id'>
 
-/** What changes the database in transactions, and in no other way. Each says whether, or what, it has changed. */
+/** Changes the database in transactions, and in no other way. Each says whether, or what, it has changed. */
 export interface Writer {
   readonly engine: Database['engine']
   transact<T extends object | number | boolean | undefined>(

@@ -10,7 +10,7 @@ export type OnProgress = (copied: { readonly part: number }) => void
 /**
  * Copies the embedded database, as it is at this moment, to a new file that only this user can read (mode 0600), and
  * checks the copy, which says when it was made (`now`, epoch seconds); its size in bytes. Servers go on reading and
- * writing meanwhile. `target` comes into being complete and on disk, or not at all; one that exists throws `EEXIST`.
+ * writing. `target` comes into being complete and on disk, or not at all; one that exists throws `EEXIST`.
  */
 export async function backupDatabase(
   file: string,

@@ -1,6 +1,6 @@
 import type { Database } from '../database.ts'
 
-/** What a backup knows nothing of: it had ended in the present database, and lives in the backup. */
+/** Ends that a backup knows nothing of: these have ended in the present database, and live in the backup. */
 export interface LostEndings {
   readonly sessions: number
   readonly users: readonly {
@@ -59,7 +59,7 @@ async function countSessions(
   return lost
 }
 
-/** Those that nobody has ended. */
+/** The sessions that have not been ended. */
 function ofThisEpoch({ sql }: Database) {
   return sql
     .selectFrom('sessions')

@@ -6,16 +6,17 @@ import { isBusy } from '../engines/sqlite.ts'
 /** Whether the embedded database may be replaced: not while a process has it open. */
 export type FileState = 'missing' | 'unused' | 'used' | 'damaged'
 
-/** How the file is now. One that nobody uses holds everything after this, without a log beside it. */
+/** How the file is now. A file that is not in use holds everything after this, without a log beside it. */
 export function stateOfFile(file: string): FileState {
   return existsSync(file) ? alone(file, () => {}) : 'missing'
 }
 
 /**
- * Puts `copy`, a database in one file, in the place of `file`, as its owner has it. What was there stays at `kept`, with a
- * log beside it if it is damaged. There is a complete database at `file` at every moment. Returns `used`, and has changed
- * nothing, when another process has the file open; throws `EEXIST` when there is something at `kept`.
- * `beforeSwap` does what must be done by then, when nothing else can fail any more.
+ * Puts `copy`, a database in one file, in the place of `file`, as its owner has it. The old file stays at
+ * `kept`, with a log beside it if it is damaged. There is a complete database at `file` at every moment.
+ * Returns `used`, and has changed nothing, when another process has the file open; throws `EEXIST` when
+ * there is something at `kept`. `beforeSwap` does what must be done by then, when nothing else can fail any
+ * more.
  */
 export function replaceDatabase(
   file: string,
@@ -51,13 +52,13 @@ function swap(file: string, copy: string, kept: string, beforeSwap: () => void):
   renameSync(copy, file)
 }
 
-/** Does the work while nobody else can open the database. */
+/** Does the work while no other process can open the database. */
 function alone(file: string, work: () => void): FileState {
   // SQLite deletes the log of a file that has lost its beginning, when it may be all that is left.
   if (!hasHeader(file)) return 'damaged'
   const database = new SqliteFile(file, { fileMustExist: true, timeout: 1000 })
   try {
-    // Only the last connection can leave this mode. What the log holds is in the file then.
+    // Only the last connection can leave this mode. The file then holds all of the log.
     database.pragma('journal_mode = delete')
     database.exec('begin exclusive')
     work()

@@ -32,7 +32,7 @@ export async function noteLost({ transact }: Database, since: number): Promise<b
   })
 }
 
-/** Says that what was revoked meanwhile has been seen to. */
+/** Notes that the revocations which the backup had lost have been seen to. */
 export async function forgetLost({ transact }: Writer, now: number): Promise<void> {
   await transact(async transaction => {
     await transaction.updateTable('installation').set({ lost_since: null, revived_at: now }).execute()
@@ -43,10 +43,11 @@ export async function forgetLost({ transact }: Writer, now: number): Promise<voi
 /**
  * Makes a backup fit to serve again.
  *
- * The idle limits of the sessions that lived when it was made (`madeAt`) move by its age, never past the absolute ones:
- * those that were refreshed since then have later ones, which nobody remembers. A next signing key has to be published
- * for its whole lead again. Positions in the status lists begin at `nextPosition`, if that is later. False, and nothing
- * is changed, when it is no backup any more, since another process was first.
+ * The idle limits of the sessions that lived when it was made (`madeAt`) move by its age, never past the
+ * absolute ones: those that were refreshed since then have later ones, which are lost. A next signing key
+ * has to be published for its whole lead again. Positions in the status lists begin at `nextPosition`, if
+ * that is later. False, and nothing is changed, when it is no backup any more, since another process was
+ * first.
  */
 export async function reviveBackup(
   { transact }: Writer,
@@ -62,7 +63,7 @@ export async function reviveBackup(
     readonly nextPosition: number
     /** Whether somebody has decided what becomes of what was revoked since. */
     readonly isSeenTo: boolean
-    /** Whether servers have gone on with it meanwhile: then the limits of sessions that were refreshed are right. */
+    /** Whether servers have gone on with it: then the limits of sessions that were refreshed are right. */
     readonly hasServed?: boolean
   },
 ): Promise<boolean> {
@@ -105,7 +106,7 @@ export async function markAsBackup({ sql }: Database, madeAt: number): Promise<v
   await sql.updateTable('installation').set({ backed_up_at: madeAt }).execute()
 }
 
-/** The next position in the status lists that nobody has. */
+/** The next position in the status lists that is not taken. */
 export async function readNextPosition({ sql }: Database): Promise<number> {
   const { next } = await sql.selectFrom('status_positions').select('next').executeTakeFirstOrThrow()
   return next

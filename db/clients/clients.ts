@@ -110,9 +110,9 @@ async function changeColumns(
 }
 
 /**
- * Gives a client another secret, instead of its secret or of its keys, whichever it has: false when it authenticates in
- * another way than `from`. What it had stays good until `oldExpiresAt`, or with null ends now; what was still kept from
- * earlier ends in any case.
+ * Gives a client another secret, instead of its secret or of its keys, whichever it has: false when it
+ * authenticates in another way than `from`. Its present ones stay good until `oldExpiresAt`, or with null
+ * end now; older ones that were still kept end in any case.
  */
 export async function rotateClientSecret(
   db: Writer,

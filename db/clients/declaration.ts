@@ -3,7 +3,7 @@ import type { Writer } from '../writer.ts'
 import { addClients, type ClientSettings, type NewClient } from './clients.ts'
 import { addResources, updateResource, type NewResource, type ResourceSettings } from './resources.ts'
 
-/** What a plan adds and changes. */
+/** The additions and changes of a plan. */
 export interface Changes {
   readonly newResources: readonly NewResource[]
   readonly newClients: readonly NewClient[]

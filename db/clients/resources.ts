@@ -28,8 +28,8 @@ export async function insertResource({ transact }: Writer, resource: NewResource
 }
 
 /**
- * A part of a larger transaction, which has raised the revision: so no key begins to sign meanwhile. False, and is undone
- * by it, when one of the URIs is there already.
+ * A part of a larger transaction, which has raised the revision: so no key begins to sign until it ends.
+ * False, and is undone by it, when one of the URIs is there already.
  */
 export async function addResources(
   transaction: Transaction<Tables>,
@@ -67,7 +67,7 @@ export async function changeResource(
   })
 }
 
-/** A part of a larger transaction, which has raised the revision: so no key begins to sign meanwhile. */
+/** A part of a larger transaction, which has raised the revision: so no key begins to sign until it ends. */
 export async function updateResource(
   transaction: Transaction<Tables>,
   uri: string,

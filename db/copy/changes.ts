@@ -71,7 +71,10 @@ export async function refuseWrites(
   }
 }
 
-/** Nobody else writes until the transaction ends; reading goes on. On SQLite every transaction of ours is like that. */
+/**
+ * Only this transaction writes until it ends; reading goes on. On SQLite every transaction of ours is like
+ * that.
+ */
 export async function stopWrites(
   transaction: Transaction<Tables>,
   engine: Database['engine'],
@@ -84,7 +87,9 @@ export async function stopWrites(
   await run(transaction, `lock table ${names} in share row exclusive mode`)
 }
 
-/** Whoever comes while we wait for a lock waits behind us: so not for long. Then it is said, and nothing has happened. */
+/**
+ * Others queue behind us while we wait for a lock, so it gives up soon: it throws, and nothing has changed.
+ */
 async function giveWay(transaction: Kysely<Tables>, engine: Database['engine']): Promise<void> {
   if (engine === 'postgres') await run(transaction, "select set_config('lock_timeout', '2s', true)")
 }

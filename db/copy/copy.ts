@@ -10,9 +10,9 @@ export class CopyError extends Error {
 }
 
 /**
- * A move of the installation from one database to another, while servers go on with the first. What is large is copied
- * page by page, and what changes meanwhile is noted by triggers and copied again; what is left at the end is copied while
- * nobody may write. Each step may be interrupted and done once more.
+ * A move of the installation from one database to another, while servers go on with the first. Large tables
+ * are copied page by page; triggers note the changes, which are copied again. The rest is copied at the end,
+ * while writes are stopped. Each step may be interrupted and done once more.
  */
 export interface Copy {
   readonly id: string
@@ -20,7 +20,7 @@ export interface Copy {
   readonly to: Database
 }
 
-/** What a database knows of a copy from it or into it. */
+/** The record of a copy from this database or into it. */
 export async function findCopy({ sql }: Database): Promise<CopyTable | undefined> {
   return sql.selectFrom('copies').selectAll().executeTakeFirst()
 }
@@ -61,8 +61,9 @@ export async function beginCopy(from: Database, to: Database, now: number): Prom
 }
 
 /**
- * Gives a copy up: changes are noted no more. What was copied stays where it is, of no use to anybody. Rejects with
- * `CopyError` once the installation has been moved: then the other database is the one that counts.
+ * Gives a copy up: changes are noted no more. The copied rows stay where they are, of no use to anybody.
+ * Rejects with `CopyError` once the installation has been moved: then the other database is the one that
+ * counts.
  */
 export async function cancelCopy({ transact, engine }: Database): Promise<boolean> {
   return transact(async transaction => {

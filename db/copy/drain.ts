@@ -31,7 +31,7 @@ export async function drainChanges(
         .map(note => String(note['key_text']))
       if (keys.length > 0) await copyKeys(source, anyTable(copy.to.sql), table, [...new Set(keys)])
     }
-    // These and no others: a change of the same row that came meanwhile has a note of its own.
+    // These and no others: a later change of the same row has a note of its own.
     const done = notes.map(note => note['seq'])
     if (done.length > 0) await source.deleteFrom('copy_changes').where('seq', 'in', done).execute()
     if (isFinal ? notes.length === 0 : notes.length < pageSize) return

@@ -16,10 +16,10 @@ import {
 } from './tables.ts'
 
 /**
- * The last part, while nobody else may write: what has changed since, and the small tables. When all is over there, counted
- * and compared, the first database is marked as moved in the same transaction, and refuses every write from then on. On
- * any error nothing has happened, and the servers go on. Answers how many rows each table has, in both databases;
- * `onStop` is told when nobody can write any more.
+ * The last part, while no other transaction may write: the changes since, and the small tables. When all is
+ * over there, counted and compared, the first database is marked as moved in the same transaction, and
+ * refuses every write from then on. On any error nothing has happened, and the servers go on. Answers how
+ * many rows each table has, in both databases; `onStop` is told when writes have stopped.
  */
 export async function moveInstallation(
   copy: Copy,
@@ -42,7 +42,9 @@ export async function moveInstallation(
   })
 }
 
-/** The other database may be served from now on. Whatever was interrupted after the move is finished by this. */
+/**
+ * The other database may be served from now on. Also finishes a move that was interrupted after its commit.
+ */
 export async function openMoved({ to }: { readonly to: Writer }): Promise<void> {
   await to.transact(async transaction => {
     await transaction.deleteFrom('copy_progress').execute()

@@ -6,7 +6,7 @@ import type { Tables } from '../schema.ts'
 /** A row of any table, as both engines show it: numbers, texts, bytes and nulls. */
 export type Row = Readonly<Record<string, unknown>>
 
-/** Any table of either database: what is copied has the same columns in both. */
+/** Any table of either database: the copied ones have the same columns in both. */
 export type AnyTable = Kysely<Record<string, Row>>
 
 export function anyTable(sql: Kysely<Tables>): AnyTable {

@@ -29,7 +29,7 @@ export interface Batcher<Entry, Result> {
 /** How many turns of the event loop a batch waits for more: none waits in vain more than once. */
 const turnsMax = 8
 
-/** The commit may have happened or not: nobody may judge the entries again as if it had not. */
+/** The commit may have happened or not: the entries must not be judged again as if it had not. */
 export class UnknownOutcome extends Error {
   override readonly name = 'UnknownOutcome'
 }
@@ -45,9 +45,9 @@ interface Waiting<Entry, Result> {
 }
 
 /**
- * Commits together what arrives together, so that a commit's cost is shared. While one batch is on its way, the
- * next one gathers. Nobody is answered before the commit; a batch that fails is tried entry by entry, so that a bad
- * one does not fail its neighbours, except where nobody knows whether it was committed.
+ * Commits together what arrives together, so that a commit's cost is shared. While one batch is on its way,
+ * the next one gathers. No caller is answered before the commit; a batch that fails is tried entry by entry,
+ * so that a bad one does not fail its neighbours, except where the commit may have happened.
  */
 export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): Batcher<Entry, Result> {
   const { keyOf, isSame, commit, mayBeOneEntry, limit, patienceMs, gatherMs } = options
@@ -80,7 +80,7 @@ export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): 
     const rest: Waiting<Entry, Result>[] = []
     const tooLong = performance.now() - patienceMs
     for (const waiting of queue) {
-      // Whoever has waited so long asks again: otherwise the queue would outlive what held it up.
+      // A caller that has waited so long asks again: otherwise the queue would outlive its cause.
       if (waiting.since < tooLong) {
         reject([waiting], new Error('the database was too slow for all that waited for it'))
         continue

@@ -25,8 +25,8 @@ import { dirname, join, resolve } from 'node:path'
  */
 
 /**
- * Makes a new file and opens it for writing; `EEXIST` when there is one. Nobody but its owner can read it, who is whoever
- * runs this, and where that is root, whoever has the folder.
+ * Makes a new file and opens it for writing; `EEXIST` when there is one. Only its owner can read it: the
+ * user that runs this or, where that is root, the owner of the folder.
  */
 export function openNewFile(file: string): number {
   const descriptor = openSync(file, 'wx', 0o600)
@@ -37,14 +37,14 @@ export function openNewFile(file: string): number {
   try {
     if (draftForm.test(file)) deleteAbandoned(file)
   } catch {
-    // Who may write here, and not look or delete, leaves it to others.
+    // A user that may write here, but not look or delete, leaves the old drafts to others.
   }
   return descriptor
 }
 
 /**
- * A name for what is to become the file when it is complete. It says whose it is: whoever opens the next one in that
- * folder deletes what others have left there that were killed.
+ * A name for the file until it is complete. It says which process has made it: the next one to open a draft
+ * in that folder deletes those of processes that were killed.
  */
 export function draftName(file: string): string {
   return `${file}.${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}.partial`
@@ -53,7 +53,7 @@ export function draftName(file: string): string {
 /** SQLite may have put its journal beside it. */
 const draftForm = /\.([^/\\]+)-(\d+)-[0-9a-f]{12}\.partial(-journal)?$/
 
-/** Whoever works on a file writes to it, and on another machine nobody can see who does. */
+/** A process at work on a draft writes to it; one on another machine cannot be seen otherwise. */
 const abandonedMilliseconds = 86_400_000
 
 /** By the file system's own clock, which has just given the new draft its time. */
@@ -78,7 +78,10 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Makes a folder, and those above it that are missing. Made by root, they belong to whoever has the one that they are in. */
+/**
+ * Makes a folder, and those above it that are missing. Made by root, they belong to the owner of the one
+ * above.
+ */
 export function makeFolder(path: string, mode?: number): void {
   const folder = resolve(path)
   const first = mkdirSync(folder, { recursive: true, ...(mode !== undefined && { mode }) })
@@ -90,8 +93,8 @@ export function makeFolder(path: string, mode?: number): void {
 }
 
 /**
- * Opens a file of ours to write to it. Whoever has the folder may have put a link of that name there meanwhile, and root
- * would give him what it leads to: then it throws `ELOOP`.
+ * Opens a file of ours to write to it. The owner of the folder may have put a link in its place, and root
+ * would give him the file that it leads to: then it throws `ELOOP`.
  */
 export function openOwn(file: string): number {
   return openSync(file, constants.O_RDWR | constants.O_NOFOLLOW) // Windows has no such flag, and no root
@@ -139,7 +142,7 @@ export function nameTwice(file: string, second: string): void {
   }
 }
 
-/** What was written to a file, or the names in a directory, is on disk when it returns. */
+/** Puts on disk the bytes written to a file, or the names in a directory, before it returns. */
 export function syncFile(path: string): void {
   const descriptor = openSync(path, 'r')
   try {
@@ -160,7 +163,7 @@ export function isNamed(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && codes.some(code => code === error.code)
 }
 
-/** What file systems say of that which they do not have. */
+/** Errors of file systems for features that they do not have. */
 const unknownThere = ['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'EMLINK']
 
 /** False where the file system has no hard links; where it has and refuses one, the next step is refused too. */

@@ -28,7 +28,7 @@ export function isDeadConnection(error: unknown): boolean {
   return isFatal(error) || state === '25006' || state.startsWith('08') || state.startsWith('57P')
 }
 
-/** Whether the server said no to this statement: then nothing was done. Without its word nobody knows. */
+/** Whether the server said no to this statement: then nothing was done. Without its word that is unknown. */
 export function isDefinite(error: unknown): boolean {
   return sqlStateOf(error) !== undefined && !isFatal(error)
 }

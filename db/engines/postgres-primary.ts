@@ -19,7 +19,7 @@ export interface Primary {
 /**
  * Holds a pool of connections to the primary. node-postgres knows one host; with several, each is asked, and of those
  * that take writes the one with the newest timeline is taken: an old primary that comes back has an older one.
- * What has been lost is found again by the next `connect`, which makes a new pool.
+ * After a loss, the next `connect` finds the primary again and makes a new pool.
  */
 export function openPrimary(url: PostgresUrl, options: PostgresOptions): Primary {
   const servers = openServers(url, options)
@@ -63,7 +63,7 @@ export function openPrimary(url: PostgresUrl, options: PostgresOptions): Primary
         if (isFull)
           throw new PostgresUnavailable('all connections to PostgreSQL are in use', { cause: error })
         retire(pool)
-        // With several hosts another may have been promoted meanwhile: ask them all once.
+        // With several hosts another may have been promoted since: ask them all once.
         if (attempt >= Math.min(2, url.hosts.length)) throw await explained(error, pool)
       }
     }
@@ -111,7 +111,7 @@ function openServers(url: PostgresUrl, options: PostgresOptions) {
 
   const connect = async (host: PostgresHost) => {
     const client = new pg.Client({ ...settings, ...host })
-    client.on('error', () => {}) // whoever uses it hears of it by the statement that fails
+    client.on('error', () => {}) // the statement that fails tells its caller
     try {
       await client.connect()
       return { client, timeline: await judge(client, host) }

@@ -12,7 +12,7 @@ export interface PostgresOptions {
   readonly isPatient: boolean
 }
 
-/** What the newest primary was called: a promoted standby begins a new timeline. */
+/** Identifies a primary: a promoted standby begins a new timeline. */
 export interface Timeline {
   readonly systemId: string
   readonly number: number
@@ -44,7 +44,7 @@ export async function judgeServer(
   if (is_standby) throw refuse('is a standby, which takes no writes: add the primary to the hosts in the URL')
   if (is_read_only) throw refuse('is read-only: set default_transaction_read_only = off there')
   if (is_lazy && isPooled) {
-    // What is set in a session behind such a pooler is set for whoever comes next.
+    // Behind such a pooler, a session's settings hold for its next user too.
     throw refuse(
       'answers before a commit is durable: `alter role … set synchronous_commit = on` for the user of the URL',
     )

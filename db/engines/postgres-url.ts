@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os'
 
-/** Where PostgreSQL is and how to log in there: what a `postgres://` URL says. */
+/** Where PostgreSQL is and how to log in there, from a `postgres://` URL. */
 export interface PostgresUrl {
   /** In order of preference. A host that begins with `/` is the directory of a socket. */
   readonly hosts: readonly PostgresHost[]
@@ -26,7 +26,7 @@ export interface PostgresHost {
 /** Without TLS; encrypted; the server's certificate is from a known authority; and it names the host. */
 export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full'
 
-/** What is wrong with a URL. It never quotes the password, nor what might be a part of it. */
+/** A fault of a URL. It never quotes the password, nor anything that might be a part of it. */
 export interface UrlProblem {
   readonly problem: string
 }

@@ -8,7 +8,7 @@ export interface Watch {
   close(): Promise<void>
 }
 
-/** What the triggers of the first migration notify. */
+/** The channel that the triggers of the first migration notify. */
 const channel = 'mintmark'
 
 /** Calls `wake` after each change, and whenever some may have been missed. Holds one connection, beside the pool. */

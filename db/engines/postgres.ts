@@ -24,7 +24,7 @@ export interface Postgres {
   /** How many wait for a connection. */
   waiting(): number
   /**
-   * One statement by itself, on any connection. What another transaction undid is tried again. Rejects with
+   * One statement by itself, on any connection. Tries again if another transaction undid it. Rejects with
    * `UnknownOutcome` when it may have been committed or not.
    */
   query<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>
@@ -90,7 +90,7 @@ export function openPostgres(url: string, options: PostgresOptions): Postgres {
 
 /**
  * Kysely's own driver for PostgreSQL sends each statement to be planned anew, and knows nothing of a primary that moves
- * to another host, nor of statements that are worth another try. Hence this one.
+ * to another host, nor of statements that are worth another try. This one does.
  */
 function driverOf(
   acquire: () => Promise<Connection>,

@@ -1,7 +1,7 @@
 import { sql as fragment } from 'kysely'
 import type { Database } from '../database.ts'
 
-/** What keeps a commit when a PostgreSQL is lost. */
+/** How commits survive the loss of a PostgreSQL. */
 export interface Replication {
   /** How many standbys follow by streaming replication now. */
   readonly standbys: number

@@ -18,7 +18,10 @@ export interface Sqlite {
   readonly dialect: Dialect
   /** Runs `work` in one transaction that takes no turn of the event loop, when no other is open. */
   transact<T>(work: (prepare: Prepare) => T): Promise<T>
-  /** Reads without a turn, when nobody else has it: then no transaction is open either. Undefined when somebody has. */
+  /**
+   * Reads without a turn while the turn is free: then no transaction is open either. Undefined while it is
+   * taken.
+   */
   readAtOnce<Row>(query: CompiledQuery<Row>): readonly Row[] | undefined
   /** How many wait for their turn. */
   waiting(): number
@@ -33,7 +36,9 @@ export type Prepare = (sql: string) => Statement<unknown[]>
 
 /** How long a query waits for another process's lock, before the caller is told to come back. */
 const requestPatienceMs = 2000
-/** The same for the command line, where nobody waits behind it, and a long work should not fail for one bad moment. */
+/**
+ * The same for the command line, with no client behind it: a long work should not fail for one bad moment.
+ */
 const commandPatienceMs = 15_000
 
 /** How long it waits for its turn in this process, where nothing takes long but such a wait. */
@@ -43,10 +48,11 @@ const turnPatienceMs = 5000
  * The embedded database: one connection, whose statements are prepared once and kept.
  *
  * Kysely's own dialect prepares each statement anew, begins its transactions as readers (which cannot wait for
- * another writer), and would block the event loop while another process holds the lock. Hence this one.
+ * another writer), and would block the event loop while another process holds the lock. This one
+ * does none of that.
  */
 export function openSqlite(file: string, isPatient: boolean): Sqlite {
-  // What is in it is for nobody else on this machine. SQLite gives the files beside it the same mode, and owner.
+  // No other user of this machine may read it. SQLite gives the files beside it the same mode, and owner.
   if (!existsSync(file)) makeEmpty(file)
   // Nothing runs yet that could not wait, while another process opens or closes the same file.
   const database = new SqliteFile(file, { timeout: 5 * requestPatienceMs })
@@ -152,7 +158,7 @@ function makeEmpty(file: string): void {
   }
 }
 
-/** What another file of the same name does not have; undefined when there is no file. */
+/** Tells a file from another one of the same name; undefined when there is no file. */
 function identityOf(file: string): string | undefined {
   const stat = statSync(file, { bigint: true, throwIfNoEntry: false })
   return stat && `${stat.dev} ${stat.ino}`
@@ -211,7 +217,9 @@ export function isBusy(error: unknown): boolean {
   return typeof code === 'string' && /^SQLITE_(BUSY|LOCKED)/.test(code)
 }
 
-/** First come, first served. Whoever has waited longer than the patience is turned away, so that no queue outlives a lock. */
+/**
+ * First come, first served. Refuses callers that waited longer than the patience: no queue outlives a lock.
+ */
 function fifoMutex() {
   const waiting: { turn: () => void; refuse: (error: Error) => void; since: number }[] = []
   let isHeld = false

@@ -5,8 +5,8 @@ import type { Database } from '../database.ts'
 const trialBytes = 2000
 
 /**
- * Where the database has refused to write lately, tries whether it does again: with a row that is gone at once, since what is
- * not committed needs no room on the disk. Rejects while it refuses.
+ * After the database has refused to write, tries whether it does again: with a row that is gone at once,
+ * since a row that is not committed needs no room on the disk. Rejects while it refuses.
  */
 export async function writeAgain({ sql, writeFault }: Database): Promise<void> {
   if (writeFault.last() === undefined) return

@@ -18,7 +18,7 @@ export async function insertAuditEntries(
 /** One thing that happened, or several of one kind (`count`). */
 export type AuditEntry = Selectable<AuditTable>
 
-/** Which entries; what is left out does not matter. Times are seconds since the epoch. */
+/** The entries to read; a member left out does not matter. Times are seconds since the epoch. */
 export interface AuditFilter {
   readonly since?: number
   readonly until?: number

@@ -18,7 +18,7 @@ export type NewInstallation = Omit<
   | 'largest_max_age_until'
 >
 
-/** What this database is; undefined when it has just been made. */
+/** The row that says whose database this is; undefined when it has just been made. */
 export async function findInstallation({ sql }: Database): Promise<InstallationTable | undefined> {
   return sql.selectFrom('installation').selectAll().executeTakeFirst()
 }
@@ -69,13 +69,13 @@ export async function raiseRevision(transaction: Kysely<Tables>): Promise<void> 
     .execute()
 }
 
-/** What all instances of the key rings keep to, in seconds. */
+/** The policy of the key rings that all instances keep to, in seconds. */
 export type KeyPolicy = Pick<
   InstallationTable,
   'key_rotation_seconds' | 'jwks_max_age_seconds' | 'clock_skew_seconds'
 >
 
-/** For how long a lowered max-age is still reckoned with: nobody may keep a key set for longer. */
+/** For how long a lowered max-age is still reckoned with: a key set must not be kept for longer. */
 export const largestMaxAgeLingersSeconds = 7 * 86_400
 
 /**
@@ -151,8 +151,9 @@ export interface IssuerChange {
 }
 
 /**
- * Gives the installation a new issuer, and ends all sessions; undefined when it is another's than `from` meanwhile. Tokens of
- * one issuer are of no use under another, but it may get its old name back one day, and they would live again.
+ * Gives the installation a new issuer, and ends all sessions; undefined when its issuer is not `from` any
+ * more. Tokens of one issuer are of no use under another, but it may get its old name back one day, and they
+ * would live again.
  */
 export async function changeIssuer(
   { transact }: Writer,
@@ -165,7 +166,10 @@ export async function changeIssuer(
   )
 }
 
-/** Gives it a new issuer, and nothing else, as part of a larger transaction; false when it is another's meanwhile. */
+/**
+ * Gives it a new issuer, and nothing else, in a larger transaction; false when its issuer is not `from` any
+ * more.
+ */
 export async function setIssuer(transaction: Kysely<Tables>, from: string, to: string): Promise<boolean> {
   const { numUpdatedRows } = await transaction
     .updateTable('installation')

@@ -10,9 +10,9 @@ export interface Migration {
   readonly up: (db: Kysely<any>, types: ColumnTypes) => Promise<void>
 }
 
-/** What a program does to a database. */
+/** The changes that a program makes to a database. */
 export interface Program {
-  /** In the order in which they run. A name is never changed, and what a released one does neither. */
+  /** In the order in which they run. A name never changes, nor does a released migration. */
   readonly migrations: ReadonlyMap<string, Migration>
   /**
    * The oldest program that may serve a database which this one has migrated, as the number of migrations that it knows.
@@ -43,7 +43,7 @@ export interface SchemaStatus {
   readonly isTooNew: boolean
 }
 
-/** What has been done to the database, and what is still to do. Changes nothing. */
+/** The migrations that have run on the database, and those still to run. Changes nothing. */
 export async function schemaStatus(
   { sql: db, engine }: Database,
   program: Program = thisProgram,
@@ -92,7 +92,7 @@ async function migrateWithin(
 ): Promise<readonly string[]> {
   if (engine === 'postgres') {
     await sql`select pg_advisory_xact_lock(6025346001)`.execute(transaction)
-    // Whoever wants a table that a migration waits for waits too: so it gives way, and comes back.
+    // Others queue for a table that a migration waits for: so it gives way, and comes back.
     await sql`select set_config('lock_timeout', ${`${lockMs}ms`}, true)`.execute(transaction)
   }
   await transaction.schema

@@ -2,12 +2,12 @@ import { sql as fragment } from 'kysely'
 import type { Database } from '../database.ts'
 import { PostgresUnavailable } from '../engines/postgres-errors.ts'
 
-/** What a running server asks its database twice a second. */
+/** The answer to the question that a running server asks its database twice a second. */
 export interface Pulse {
   readonly revision: number
   /** Set when the installation has been moved to another database. */
   readonly moved_at: number | null
-  /** Whether the file is still where it was opened. What is written to one that was moved or deleted, nobody finds again. */
+  /** Whether the file is still where it was opened. Writes to one that was moved or deleted are lost. */
   readonly is_in_place: boolean
   /** The rest is of a server; null for an embedded database, whose clock is that of the process. */
   readonly clock_ms: number | null

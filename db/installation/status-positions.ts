@@ -4,7 +4,7 @@ import type { Database } from '../database.ts'
 export interface StatusPositionLease {
   /** The first of the numbers that are the caller's. */
   readonly first: number
-  /** What turns them into positions. */
+  /** Turns them into positions. */
   readonly permutationKey: Buffer
 }
 

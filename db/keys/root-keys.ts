@@ -61,7 +61,7 @@ export interface CopyBeginning extends Beginning {
 /**
  * Like `beginAnew`, for a copy that becomes an installation of its own: it has another issuer, no signing key of the
  * original is left in it, not even sealed, and every client that has a secret gets another one. All or nothing; false when
- * its issuer is another than `from` meanwhile.
+ * its issuer is not `from` any more.
  */
 export async function beginAsCopy(
   { transact }: Writer,
@@ -145,7 +145,10 @@ export interface RootKeyUse {
 /** How long after a change servers may still have made tokens under the root key before. */
 const lagSeconds = 60
 
-/** What still needs a root key that the database was under until `until`. Looks at every session, so it may take a while. */
+/**
+ * Counts uses of a root key that the database was under until `until`. Looks at every session: it may take a
+ * while.
+ */
 export async function findRootKeyUse(
   { sql }: Database,
   { id, until, now }: { readonly id: string; readonly until: number; readonly now: number },

@@ -93,7 +93,7 @@ export type Phase = Pick<SigningKeyTable, 'kid' | 'activated_at' | 'retired_at'>
 
 /**
  * Counts how long a key has been seen in its phase. Each count adds to the last one, so that all of them together never
- * exceed the time that has passed. False when another instance has counted meanwhile, or the phase is over.
+ * exceed the time that has passed. False when another instance has counted since, or the phase is over.
  */
 export async function witnessSigningKey(
   { sql }: Database,
@@ -149,7 +149,7 @@ export interface Revocation {
   readonly reason: string
   /** The next key that signs from now on, if the revoked one did. */
   readonly promoted: string | undefined
-  /** What is published anew: a next key, and an active one where there was no next. */
+  /** The keys to publish anew: a next key, and an active one where there was no next. */
   readonly published: readonly SigningKeyTable[]
 }
 

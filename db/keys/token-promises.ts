@@ -11,8 +11,8 @@ export interface TokenPromise {
 }
 
 /**
- * Promises that a key stays published for the tokens that it is about to sign; false when it does not sign any more. What
- * was promised before is never taken back.
+ * Promises that a key stays published for the tokens that it is about to sign; false when it does not sign
+ * any more. Never takes an earlier promise back.
  */
 export async function promiseTokens(
   { transact, engine }: Database,

@@ -5,9 +5,9 @@ import type { ToldEnd } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
 
 /**
- * Sessions that have ended because an epoch was raised. Nothing can be done with them any more, but those who follow
- * the feed of revocations learn of each one only when its row says so: a work that is left over until it is done,
- * whoever began it.
+ * Sessions that have ended because an epoch was raised. Nothing can be done with them any more, but those
+ * who follow the feed of revocations learn of each one only when its row says so: a work that is left over
+ * until it is done, by any instance.
  */
 export type Ending = Selectable<EndingTable>
 
@@ -51,9 +51,12 @@ export async function endEverySession(transaction: Transaction<Tables>, end: Tol
   return { clients, ending: await insertEnding(transaction, {}, end) }
 }
 
-/** Takes over the oldest work that nobody is doing; undefined when there is none. Of several callers one gets it. */
+/**
+ * Takes over the oldest work that is not claimed; undefined when there is none. Of several callers one gets
+ * it.
+ */
 export async function claimEnding({ sql }: Database, now: number): Promise<Ending | undefined> {
-  // Nobody claims work for longer: then a clock was ahead.
+  // No claim lasts longer: then a clock was ahead.
   const isFree = (eb: ExpressionBuilder<Tables, 'endings'>) =>
     eb.or([eb('claimed_until', '<=', now), eb('claimed_until', '>', now + claimSeconds)])
   return sql
@@ -67,7 +70,7 @@ export async function claimEnding({ sql }: Database, now: number): Promise<Endin
     .executeTakeFirst()
 }
 
-/** Leaves the work to whoever asks next. */
+/** Leaves the work to the next caller that asks. */
 export async function releaseEnding({ sql }: Database, { id }: Ending): Promise<void> {
   await sql.updateTable('endings').set({ claimed_until: 0 }).where('id', '=', id).execute()
 }
@@ -75,7 +78,7 @@ export async function releaseEnding({ sql }: Database, { id }: Ending): Promise<
 export interface EndingStep {
   /** How many sessions got their end. */
   readonly ended: number
-  /** What is left; undefined when all is done. */
+  /** The work that is left; undefined when all is done. */
   readonly rest: Ending | undefined
 }
 
@@ -87,8 +90,9 @@ const rowsAtOnce = 1000
 const pagesAtOnce = 5
 
 /**
- * Writes the next sessions' end, in one transaction that also remembers how far it got: what is done once more after a
- * crash changes nothing. A session without any token that could be alive (`longestTokenSeconds`) is left as it is.
+ * Writes the next sessions' end, in one transaction that also remembers how far it got: a step done once
+ * more after a crash changes nothing. A session without any token that could be alive
+ * (`longestTokenSeconds`) is left as it is.
  */
 export async function endNextSessions(
   db: Database,

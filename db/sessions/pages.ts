@@ -4,7 +4,7 @@ import type { Writer } from '../writer.ts'
 import type { ToldEnd } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
 
-/** Which sessions; what is left out does not matter. */
+/** The sessions to read; a member left out does not matter. */
 export interface SessionFilter {
   readonly id?: Buffer
   readonly userId?: Buffer

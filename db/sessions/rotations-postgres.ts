@@ -33,13 +33,13 @@ const conditions = `sessions.id = given.id and sessions.generation = given.gener
 const returning = `user_id, scope, resource, auth_time, amr, expires_at, absolute_expires_at, status_position,
     (select roles from users where users.id = sessions.user_id) as roles`
 
-/** Waits for whoever holds the row. */
+/** Waits for the transaction that holds the row. */
 export const rotateOne = `with given as (${given}) ${rotate} from given where ${conditions} returning ${returning}`
 
 /**
- * Any number of sessions, in the order of their ids, so that no two instances wait for each other; and without those that
- * another transaction holds, so that nobody waits for a stranger. A row for each that was not skipped, with nulls if it
- * was not moved on.
+ * Any number of sessions, in the order of their ids, so that no two instances wait for each other; and
+ * without those that another transaction holds, so that no refresh waits for a stranger. A row for each that
+ * was not skipped, with nulls if it was not moved on.
  */
 export const rotateMany = `with given as (${given}),
   locked as materialized (

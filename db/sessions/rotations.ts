@@ -39,7 +39,7 @@ function rotateStatement(sql: Kysely<Tables>): string {
       window_generation: fragment`case when ${opensWindow} then generation else window_generation end`,
       window_opened_at: fragment`case when ${opensWindow} then :now else window_opened_at end`,
       late_history: fragment`(late_history << 1) & 255`,
-      // RFC 9449 §5: what a public client gets for a proof is bound to its key, also in a session that was not before.
+      // RFC 9449 §5: a public client's proof binds its new tokens to its key, also in a session without one.
       bound_generation: fragment`case when ${isBoundNow} then generation + 1 else bound_generation end`,
       key_thumbprint: fragment`coalesce(key_thumbprint, :keyThumbprint)`,
     })

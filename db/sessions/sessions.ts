@@ -81,9 +81,9 @@ export interface NewLogIn {
 }
 
 /**
- * Likewise, and ends those sessions of the user through this client that are too many. Returns their ids; undefined when the
- * session was not started. On PostgreSQL log-ins at the same moment do not see each other, so that there may be as many
- * more until the next one.
+ * Starts one as `insertSession` does, and ends those of the user through this client that are too many.
+ * Returns their ids; undefined when the session was not started. On PostgreSQL log-ins at the same moment do
+ * not see each other, so that there may be as many more until the next one.
  */
 export async function insertLogIn(
   { engine, transact }: Writer,
@@ -131,8 +131,8 @@ async function surplusSessions(
 }
 
 /**
- * On PostgreSQL the rows of client and user are locked: whoever raises an epoch waits until the session can be seen, or it
- * is the session that waits, and is refused. SQLite has one writer at a time.
+ * On PostgreSQL the rows of client and user are locked: a change of their epoch waits until the session can
+ * be seen, or the session waits, and is refused. SQLite has one writer at a time.
  */
 async function addSession(
   transaction: Kysely<Tables>,
@@ -195,7 +195,7 @@ export async function findMachineSession(db: Database, clientId: string, clientE
 /** A snapshot that a verdict was given on: the change happens only if the session is still as it was. */
 export type Judged = Pick<SessionTable, 'id' | 'generation' | 'late_history'>
 
-/** Marks the current generation as late in the history; false when the session has moved on meanwhile. */
+/** Marks the current generation as late in the history; false when the session has moved on since. */
 export async function markLate({ transact }: Writer, judged: Judged, lateHistory: number): Promise<boolean> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
@@ -211,9 +211,9 @@ export async function markLate({ transact }: Writer, judged: Judged, lateHistory
 }
 
 /**
- * Takes a session of a database that has gone back in time up to the generation that its client shows; false when it
- * has moved meanwhile. `expiresAt` is the new idle limit, since the old one went back in time too; `keyThumbprint` is the
- * key that the session is bound to again, since that was forgotten.
+ * Takes a session of a database that has gone back in time up to the generation that its client shows; false
+ * when it has moved since. `expiresAt` is the new idle limit, since the old one went back in time too;
+ * `keyThumbprint` is the key that the session is bound to again, since that was forgotten.
  */
 export async function healSession(
   { transact }: Writer,

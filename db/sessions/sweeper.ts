@@ -30,8 +30,8 @@ export async function readSweeper({ sql }: Database): Promise<SweeperTable> {
  * got, in one short transaction. Undefined when it rests, or another instance has made a step in this second: however
  * many instances there are, they look at `rowsMax` rows a second.
  *
- * What is long ago is told by a clock of its own, which follows `now` by at most `clockSeconds` a step: a clock that
- * jumps ahead by a year, until somebody notices, deletes nothing before its time.
+ * A clock of its own tells which ends are long ago. It follows `now` by at most `clockSeconds` a step: a
+ * clock that jumps ahead by a year, until somebody notices, deletes nothing before its time.
  */
 export async function sweepSessions(
   db: Database,
@@ -76,7 +76,7 @@ async function step(
   const endedBy = sweeper.clock - keepSeconds
   const dead = rows.filter(row => Math.min(row.expires_at, row.revoked_at ?? Infinity) <= endedBy)
   const ids = dead.slice(0, deletedMax).map(row => row.id)
-  // What is dead beyond the limit is looked at again in the next step.
+  // The next step looks again at dead rows beyond the limit.
   const isCut = dead.length > deletedMax
   const examined = isCut ? rows.findIndex(row => row.id === ids.at(-1)) + 1 : rows.length
   const swept = ids.length === 0 ? 0 : await deleteEnded(transaction, ids, endedBy)

@@ -30,7 +30,10 @@ export async function setKnownSources(
     .execute()
 }
 
-/** Part of the transaction that changes a password, or deletes the user: whoever knew the one before has been somewhere too. */
+/**
+ * In the transaction that changes a password or deletes the user: others who knew the old one have sources
+ * here too.
+ */
 export async function forgetKnownSources(transaction: Kysely<Tables>, userId: Buffer): Promise<void> {
   await transaction.deleteFrom('known_sources').where('user_id', '=', userId).execute()
 }

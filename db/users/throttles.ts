@@ -47,7 +47,7 @@ export async function readThrottles(
   return rows.map(({ key, emptyAt }) => ({ key, emptyAt: Math.min(emptyAt, fullUntil(key)) }))
 }
 
-/** What servers on two keys would wait for from each other, they take in the same order. */
+/** Servers take the rows of two keys in the same order, or they would wait for each other. */
 const inOrder = (a: ThrottleFilling, b: ThrottleFilling) =>
   a.secondsWhenFull - b.secondsWhenFull || (a.key < b.key ? -1 : 1)
 

@@ -113,7 +113,7 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .columns(['user_id', 'revoked_at', 'id'])
     .where('user_id', 'is not', null)
     .execute()
-  // At most one living machine session for each client; one of an earlier epoch is dead, and in nobody's way.
+  // At most one living machine session for each client; one of an earlier epoch is dead, and does not count.
   await db.schema
     .createIndex('sessions_of_machines')
     .unique()
@@ -274,8 +274,9 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
 }
 
 /**
- * What only a server needs. Instances hear of a change with its commit. And a feed's numbers are given in the order in
- * which they become visible, because whoever takes one holds a lock until it has committed: no reader passes one over.
+ * Only PostgreSQL needs these. Instances hear of a change with its commit. And a feed's numbers are given in
+ * the order in which they become visible, because taking one holds a lock until the commit: no reader passes
+ * one over.
  */
 async function addTriggers(db: Kysely<any>): Promise<void> {
   const statements = [
