@@ -4,15 +4,15 @@ import { describePostgresUrl, parsePostgresUrl } from '../../db/engines/postgres
 import { hasControls, readText } from '../values/text-input.ts'
 import { prefix, settings } from './settings.ts'
 
-/** Where the database is: an absolute path, or the URL of a server, which may hold a password. */
+/** The place of the database: an absolute path, or the URL of a server, which may hold a password. */
 export type DatabaseUrl =
   { readonly engine: 'sqlite'; readonly file: string } | { readonly engine: 'postgres'; readonly url: string }
 
 const forms = 'sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME'
 
 /**
- * Where the database is, of the settings DATABASE_URL (`text`) and DATABASE_URL_FILE (`file`), of which one may be set. What is
- * wrong goes to `problems`, which never show the URL or the file's text.
+ * Where the database is, by the setting DATABASE_URL (`text`) or DATABASE_URL_FILE (`file`); one of them may
+ * be set. Faults go to `problems`, which never show the URL or the file's text.
  */
 export function databaseUrlOf(
   { text, file }: { readonly text: string | undefined; readonly file: string | undefined },

@@ -10,7 +10,7 @@ export interface Kind<Value> {
   readonly takes: string
   /** The value; undefined for a text of another form. */
   readonly parse: (text: string) => Value | undefined
-  /** What a refused text was probably meant to be. */
+  /** Guesses the right text for one that is refused. */
   readonly suggest?: (text: string) => string | undefined
 }
 

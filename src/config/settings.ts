@@ -15,7 +15,7 @@ import {
   type Kind,
 } from './kinds.ts'
 
-/** What the names of all settings begin with in the environment. */
+/** The names of all settings begin with it in the environment. */
 export const prefix = 'MINTMARK_'
 
 /** One setting. A row of the README's table has its name, its default and its help. */
@@ -23,7 +23,7 @@ export interface Setting<Value> {
   /** Without the prefix. */
   readonly name: string
   readonly kind: Kind<Value>
-  /** What counts when it is not set. */
+  /** The value when it is not set. */
   readonly fallback: Value
   readonly help: string
 }
@@ -171,7 +171,9 @@ export const settings = {
 
 type Settings = typeof settings
 
-/** What each setting says: its default where it is not set, and undefined where that follows other settings. */
+/**
+ * The value of each setting: its default where it is not set; undefined where that follows other settings.
+ */
 export type SettingValues = {
   readonly [Member in keyof Settings]: Settings[Member] extends Setting<infer Value> ? Value : never
 }

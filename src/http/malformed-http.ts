@@ -6,10 +6,10 @@ import { OAuthError, unavailable } from '../errors.ts'
 /** Far more than any request has. */
 export const bodyLimitBytes = 16 * 1024
 
-/** What some address of this server takes; each says itself which of them it does. */
+/** The methods that some address of this server takes; each says itself which of them it does. */
 export const methodsOfAll = 'GET, HEAD, POST, OPTIONS'
 
-/** What a status says of a request that never reached an endpoint. */
+/** By status, the fault of a request that never reached an endpoint. */
 export const refusals: ReadonlyMap<number, string> = new Map([
   [408, 'the request took too long to arrive'],
   [413, `the body is larger than ${bodyLimitBytes} bytes`],
@@ -18,17 +18,18 @@ export const refusals: ReadonlyMap<number, string> = new Map([
   [431, 'the headers are too large'],
 ])
 
-/** Who has not read for so long cannot say that a request was slow. */
+/** A server that has not read for so long cannot say that a request was slow. */
 const stallSeconds = 1
 
 /**
- * Answers what is no HTTP, or comes too slowly, and never becomes a request. `stalled` says for how many seconds the
- * server has done nothing until a moment ago: then it is its own fault that a request has taken too long.
+ * Answers bytes that are no HTTP, or come too slowly, and never become a request. `stalled` says for how
+ * many seconds the server has done nothing until a moment ago: then it is its own fault that a request has
+ * taken too long.
  */
 export function malformedHttpAnswerer(stalled: () => number) {
   return (error: NodeJS.ErrnoException, socket: Socket): void => {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-    // Two answers to one request would be taken for the next one's (Node.js looks at the same, where nobody answers).
+    // A second answer would be taken for the next request's. Node.js looks at the same by default.
     const { _httpMessage: answer }: { _httpMessage?: { readonly headersSent: boolean } | null } =
       Object(socket)
     if (answer?.headersSent) return socket.destroySoon()
@@ -40,7 +41,7 @@ export function malformedHttpAnswerer(stalled: () => number) {
 /** RFC 9110 §9.3.6: a tunnel, for which Node.js hands the connection over, without anybody who sees to it any more. */
 export function refuseConnect(_request: unknown, connection: Duplex): void {
   const socket = connection as Socket
-  socket.on('error', () => {}) // it has gone away, and nobody waits for it
+  socket.on('error', () => {}) // it has gone away, and waits for no answer
   sendRefusal(
     socket,
     new OAuthError('invalid_request', 'this server is no proxy', { status: 405 }),

@@ -14,8 +14,9 @@ export function readTarget(issuerPath: string): (request: Target) => string {
 }
 
 /**
- * The path and the query that a request is for (RFC 9112 §3.2). Whoever takes this server for a proxy sends a whole URL
- * (§3.2.2), of which only they count here: this is one server, whatever its name on the way.
+ * The path and the query that a request is for (RFC 9112 §3.2). A client that takes this server for a proxy
+ * sends a whole URL (§3.2.2), of which only they count here: this is one server, whatever its name on the
+ * way.
  */
 export function pathOf({ method, url = '/' }: Target): string {
   const [authority] = url.startsWith('/') ? [] : (/^https?:\/\/[^/?#]+/i.exec(url) ?? [])

@@ -4,7 +4,7 @@ import { writeAgain } from '../../db/engines/write-again.ts'
 import { tellSeconds, type Job } from '../upkeep/job.ts'
 import { queueLength, type Metric } from '../upkeep/metric.ts'
 
-/** What is done and shown for the database itself. */
+/** The jobs and the metrics of the database itself. */
 export function databaseUpkeep(db: Database): {
   readonly jobs: readonly Job[]
   readonly metrics: readonly Metric[]

@@ -94,7 +94,7 @@ export async function openInstallation(
   }
 }
 
-/** What the settings say about connections to a server. */
+/** The settings for connections to a server. */
 export function databaseOptions({ databasePoolSize, databasePooler }: Config): DatabaseOptions {
   return { poolSize: databasePoolSize, isPooled: databasePooler === 'transaction' }
 }
@@ -163,7 +163,7 @@ async function refuseOtherRootKey(
   )
 }
 
-/** What is copied into a database may be served only when all of it is there. */
+/** An installation that is being copied into a database is not served before all of it is there. */
 async function refuseUnfinishedCopy(db: Database): Promise<void> {
   const copy = await findCopy(db)
   if (copy?.role !== 'target') return
@@ -183,7 +183,7 @@ function refuseMoved(record: InstallationTable): void {
 
 function refuseStranger(config: Config, record: InstallationTable): void {
   if (record.issuer === config.issuer) return
-  // Where it is not set, it follows the port.
+  // An issuer that is not set follows the port.
   const port = /^http:\/\/127\.0\.0\.1:(\d+)$/.exec(record.issuer)?.[1]
   const isOfPort = port !== undefined && config.issuer === `http://127.0.0.1:${config.port}`
   throw new ConfigError(

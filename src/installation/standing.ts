@@ -6,7 +6,7 @@ import { databaseClock, type Clock } from '../clock.ts'
 import type { Log } from '../record/log.ts'
 import { followSeconds, type Job } from '../upkeep/job.ts'
 
-/** What the database says about this server: what time it is, and whether it may go on. */
+/** Tells by the database what time it is, and whether this server may go on. */
 export interface Standing {
   /** On PostgreSQL its server's, so that all instances compare the same times. */
   readonly clock: Clock

@@ -43,7 +43,7 @@ export interface Filling {
 export interface Buckets {
   /** How many seconds a bucket takes to empty. */
   fillOf(key: string, limit: BucketLimit): number
-  /** Adds a point to a bucket, and tells nobody. */
+  /** Adds a point to a bucket, and does not tell the others. */
   fill(key: string, limit: BucketLimit): void
   /** Adds a point for a guess that is under way. */
   take(key: string): void
@@ -62,7 +62,7 @@ export interface Buckets {
   size(): number
 }
 
-/** So many rows are written in a moment that nobody else has to wait for. */
+/** So many rows are written in a moment, and no other write waits long. */
 const tellingMax = 5000
 
 interface Bucket {
@@ -98,7 +98,7 @@ export function openBuckets(clock: Clock, bucketsMax: number): Buckets {
     buckets.set(key, bucket)
     return bucket
   }
-  /** What is left of a bucket. One that is fuller than it can be was filled by a clock that went wrong: it counts as full. */
+  /** The rest of a bucket. A wrong clock has filled one that is fuller than it can be: it counts as full. */
   const left = (bucket: Bucket, limit: BucketLimit) => {
     const time = clock.now()
     bucket.emptyAt = Math.min(bucket.emptyAt, time + secondsWhenFull(limit))
@@ -153,7 +153,7 @@ function openUntold(bucketsMax: number) {
   const note = ({ key, seconds, secondsWhenFull }: Filling) => {
     const sum = secondsOf(key) + seconds
     untold.delete(key)
-    // Nobody could be told for so long that this no longer fits: what has waited longest counts here alone.
+    // The others could not be told for so long that this no longer fits: the oldest one counts here alone.
     const [first] = untold.size >= bucketsMax ? untold.keys() : []
     if (first !== undefined) untold.delete(first)
     untold.set(key, { key, seconds: sum, secondsWhenFull })

@@ -1,4 +1,4 @@
-/** Whether this server is about to end: it still serves, but nobody new is to be sent to it. */
+/** Whether this server is about to end: it still serves, but no new client is to be sent to it. */
 export interface Drain {
   readonly isDraining: () => boolean
   begin(): void

@@ -4,7 +4,7 @@ import type { Job } from '../upkeep/job.ts'
 import { gauge, type Metric } from '../upkeep/metric.ts'
 import { openShares } from './shares.ts'
 
-/** What is asked for, in the order in which it is given up when the server cannot do it all. */
+/** Kinds of work, in the order in which they are given up when the server cannot do it all. */
 export type Rank = 'log_in' | 'other' | 'refresh'
 
 /** How much the server has to do, and whether more of it may begin. */
@@ -58,7 +58,7 @@ export function openPressure(clock: Clock): {
   const pressure: Pressure = {
     admit: async (rank, work, source) => {
       const limit = pressureLimits[rank]
-      // Twice in a row: what held the loop up once is over by the time it is seen.
+      // Twice in a row: a single hold-up of the loop is over by the time it is seen.
       if (underWay >= limit.underWay || Math.min(last, before) >= limit.late) throw tooMuch
       if (source !== undefined && !shares[rank].take(source)) throw tooMuchOfOne
       underWay++

@@ -1,4 +1,4 @@
-/** Places that sources share: until half of them are taken nobody is limited, from then on each source to a tenth. */
+/** Places that sources share: until half are taken no source is limited, from then on each to a tenth. */
 export interface Shares {
   /** Takes a place, unless the source has its share. One that is not told (undefined) is limited by nothing here. */
   take(source: string | undefined): boolean

@@ -5,7 +5,7 @@ import { statusClaim } from './status-list.ts'
 /** No access token lives longer, whatever the settings, in seconds. */
 export const longestTokenSeconds = 86_400
 
-/** What an access token says of its session. */
+/** The session, as its access tokens tell it. */
 export interface AccessTokenFacts {
   readonly subject: string
   readonly sessionId: Buffer
@@ -26,7 +26,7 @@ export interface AccessTokenFacts {
   readonly statusPosition: number
 }
 
-/** What it says besides. */
+/** The other claims of an access token. */
 export interface AccessTokenIssue {
   readonly issuer: string
   readonly clientId: string

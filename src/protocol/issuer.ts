@@ -1,4 +1,4 @@
-/** What an issuer looks like, for people. */
+/** The form of an issuer, for people. */
 export const issuerForm =
   'an https URL without query, fragment or trailing slash (http only for a loopback host), its path of letters, digits and - . _ ~'
 

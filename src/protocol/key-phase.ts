@@ -1,2 +1,2 @@
-/** What a signing key is: published to follow, signing, verifying only, or revoked. */
+/** The phase of a signing key: published to follow, signing, verifying only, or revoked. */
 export type KeyPhase = 'next' | 'active' | 'retiring' | 'revoked'

@@ -4,6 +4,6 @@ export function isOrigin(text: string): boolean {
   return url !== null && url.origin === text && /^https?:$/.test(url.protocol)
 }
 
-/** What refuses another text. */
+/** The answer to another text. */
 export const originSentence =
   'An origin is a scheme, a host and, if it is not the usual one, a port, like https://app.example.'

@@ -9,11 +9,12 @@ import { hmacSha256 } from '../values/sha256.ts'
  *   `mm_rt_` + base64url( version 1 ‖ root key id 4 ‖ session id 16 ‖ generation 4 ‖ session secret 16 ‖ key 0 or 18 ‖ MAC 16 )
  *           + CRC-32 of all before it, as 6 base62 digits
  *
- * Where it is bound to a key, it has the beginning of that key's thumbprint, lest a database that has gone back in time take
- * it without. 57 bytes are 76 characters of base64url and 75 are 100, with no bits to spare, so each token has exactly one
- * spelling. The checksum lets a secret scanner recognise a leaked token offline; it protects nothing.
+ * Where it is bound to a key, it has the beginning of that key's thumbprint, so that a database that has
+ * gone back in time does not take it without. 57 bytes are 76 characters of base64url and 75 are 100, with
+ * no bits to spare, so each token has exactly one spelling. The checksum lets a secret scanner recognise a
+ * leaked token offline; it protects nothing.
  *
- * Whatever a later version holds, it begins with its number and ends with this checksum. It is not asked to be genuine: a
+ * Every later version begins with its number and ends with this checksum. It is not asked to be genuine: a
  * version that makes its MAC in another way must not log people out whose requests reach a server that is still behind.
  */
 export const refreshTokenPrefix = 'mm_rt_'

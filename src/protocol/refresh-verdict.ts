@@ -1,6 +1,6 @@
 import { generationMax } from './refresh-token.ts'
 
-/** What the judge looks at of a session. Times are seconds since the epoch. */
+/** A session, as far as the judge looks at it. Times are seconds since the epoch. */
 export interface SessionState {
   readonly generation: number
   readonly window_generation: number
@@ -37,7 +37,7 @@ export type RefreshVerdict =
   | { readonly kind: 'exhausted' }
 
 /**
- * What to do with a genuine refresh token of generation `presented`, whose session has not been revoked. This is the
+ * Judges a genuine refresh token of generation `presented`, whose session has not been revoked. This is the
  * whole rule: RFC 9700 §4.14.2 asks for rotation with detection of reuse, and honest clients ask for retries.
  */
 export function judgeRefresh(
@@ -65,7 +65,7 @@ export function judgeRefresh(
   if (presented < current - 1) return { kind: 'theft' }
 
   // The previous generation: its answer was lost. Once is bad luck; in most generations, it is two holders taking turns.
-  // What was let pass once is let pass again: an outage may end between two retries of one request.
+  // A retry that was let pass is let pass again: an outage may end between two retries of one request.
   if ((session.late_history & 1) === 1) return { kind: 'repeat' }
   const lateHistory = session.late_history | 1
   const isOverLimit = bitCount(lateHistory) >= policy.lateLimit

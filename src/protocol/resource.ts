@@ -1,4 +1,4 @@
-/** What a resource's URI may be long, in characters. */
+/** The greatest length of a resource's URI, in characters. */
 const lengthMax = 1024
 
 /** `absolute-URI` of RFC 3986 §4.3, which has no fragment. */
@@ -7,10 +7,10 @@ const absoluteUri = /^[a-z][a-z0-9+.-]*:(?:[\w.~:/?[\]@!$&'()*+,;=-]|%[0-9a-f]{2
 /** Whether a text can name a resource: an absolute URI without a fragment (RFC 8707 §2). Its comparison is that of characters. */
 export function isResourceUri(text: string): boolean {
   if (text.length > lengthMax || !absoluteUri.test(text)) return false
-  // What claims to be a web address must be one, with a host.
+  // A URI that claims to be a web address must be one, with a host.
   return !/^https?:/i.test(text) || (/^https?:\/\/[^/?]/i.test(text) && URL.canParse(text))
 }
 
-/** What refuses another text. */
+/** The answer to another text. */
 export const resourceSentence =
   'A resource is an absolute URI without a fragment, like https://api.example (RFC 8707).'

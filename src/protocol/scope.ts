@@ -20,5 +20,5 @@ export function isScopeToken(text: string): boolean {
   return /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text)
 }
 
-/** What refuses another text. */
+/** The answer to another text. */
 export const scopeSentence = 'A scope is visible ASCII without quotes and backslashes.'

@@ -39,7 +39,7 @@ const rounds = 8
 
 /**
  * A keyed permutation of the indexes of a list: a Feistel network over two halves of 10 bits (NIST SP 800-38G's way, for
- * a domain that is a power of two). What it hides is only an order, and no secret hangs on it.
+ * a domain that is a power of two). It hides only an order, and no secret hangs on it.
  */
 function permutedIndex(key: Buffer, list: number, index: number): number {
   let left = index >>> halfBits

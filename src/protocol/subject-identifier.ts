@@ -37,7 +37,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw malformed('the body is not JSON') // where it breaks off tells nobody more
+    throw malformed('the body is not JSON') // where it breaks off would tell no more
   }
 }
 

@@ -6,7 +6,7 @@ export function usernameCaseMapped(name: string): string {
   return name.replace(wide, widthMapped).toLowerCase().normalize('NFC')
 }
 
-/** What has a decomposition for its width alone (UnicodeData.txt, `<wide>` and `<narrow>`). */
+/** Characters with a decomposition for their width alone (UnicodeData.txt, `<wide>` and `<narrow>`). */
 const wide = /[\u3000\uff01-\uffee]/g
 
 /** Of these the decomposition has another one for compatibility, which is not to be followed. */

@@ -31,7 +31,7 @@ const descriptions: Readonly<Record<BearerErrorCode, string>> = {
 export interface BearerErrorOptions extends ErrorOptions {
   /** The scope that is needed, separated by spaces. */
   readonly scope?: string | undefined
-  /** What is said instead of the usual text of the code. Public and constant, without `"` and `\\`. */
+  /** Replaces the usual text of the code. Public and constant, without `"` and `\\`. */
   readonly description?: string | undefined
   /** How the access token was sent, or should have been. Default: `Bearer`. */
   readonly scheme?: AuthScheme | undefined
@@ -44,9 +44,9 @@ export type AuthScheme = 'Bearer' | 'DPoP'
 export const proofAlgorithms: readonly string[] = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']
 
 /**
- * What a resource server answers instead of what was asked for. The message is public and the same for all reasons of a
- * code, but for DPoP proofs, whose sender has made what is wrong with them; `cause` says which reason it is, and is for the
- * log alone.
+ * A resource server's refusal of a request. The message is public and the same for all reasons of a code,
+ * but for DPoP proofs, whose sender has made the fault; `cause` says which reason it is, and is for the log
+ * alone.
  *
  * A fault of the authorization server, or of the way to it, is 503 and never 401: a client that reads 401 refreshes its
  * token, is refused again, and so on.
@@ -71,7 +71,7 @@ export class BearerError extends Error {
     const headers = { 'cache-control': 'no-store' }
     if (this.code === 'temporarily_unavailable') return { ...headers, 'retry-after': '1' }
     const algs = `algs="${proofAlgorithms.join(' ')}"`
-    // Who sent no token is not told of an error, but of both ways to send one.
+    // A client that sent no token is not told of an error, but of both ways to send one.
     if (this.code === 'no_token') {
       return { ...headers, 'www-authenticate': `Bearer realm="api", DPoP realm="api", ${algs}` }
     }

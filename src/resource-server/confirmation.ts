@@ -4,7 +4,7 @@ import { BearerError, type AuthScheme } from './bearer-error.ts'
 import { openProofs } from './dpop-proof.ts'
 import type { Settings } from './settings.ts'
 
-/** What is looked at of a request, as `node:http` has it. */
+/** The parts of a request that are looked at, as `node:http` has them. */
 export interface ApiRequest {
   readonly method?: string | undefined
   /** The path and the query, as the client has sent them. */
@@ -25,8 +25,9 @@ export interface SentToken {
 }
 
 /**
- * Makes the check that whoever sends a token has the key that it is bound to (RFC 7800 §3.1): a DPoP key (RFC 9449 §7) or
- * a certificate (RFC 8705 §3). A token that is bound to none must be sent as a bearer token. Rejects with a `BearerError`.
+ * Makes the check that the sender of a token has the key that it is bound to (RFC 7800 §3.1): a DPoP key
+ * (RFC 9449 §7) or a certificate (RFC 8705 §3). A token that is bound to none must be sent as a bearer
+ * token. Rejects with a `BearerError`.
  */
 export function openConfirmations(
   settings: Settings,
@@ -52,7 +53,7 @@ export function openConfirmations(
       throw invalid('Bearer', 'the token is bound to a certificate, and was sent with a proof')
     }
     if (typeof jkt === 'string') {
-      // RFC 9449 §7.2: whoever has only the token may be a thief.
+      // RFC 9449 §7.2: a sender of the token alone may be a thief.
       if (scheme === 'Bearer') throw invalid('DPoP', 'the token is bound to a DPoP key, and was sent alone')
       await requireProof(headers.dpop, { jkt, accessToken: token, method, path: url })
     }
@@ -72,7 +73,7 @@ function fieldOf(field: string | string[] | undefined): Buffer | undefined {
   return base64 === undefined ? undefined : Buffer.from(base64, 'base64')
 }
 
-/** The DER of the certificate that the client has shown to this server itself, whoever has issued it. */
+/** The DER of the certificate that the client has shown to this server itself, of any issuer. */
 function peerCertificateOf(socket: object | undefined): Buffer | undefined {
   if (!socket || !('getPeerCertificate' in socket) || typeof socket.getPeerCertificate !== 'function')
     return undefined

@@ -63,7 +63,7 @@ export function resourceServer(
     }
 }
 
-/** Where it is mounted at a path, Connect and Express cut that off the URL, and keep the whole one. */
+/** Connect and Express cut the path that it is mounted at off the URL, and keep the whole one. */
 function requestOf(request: IncomingMessage & { readonly originalUrl?: unknown }): ApiRequest {
   const { method, url, originalUrl, headers, socket } = request
   return { method, url: typeof originalUrl === 'string' ? originalUrl : url, headers, socket }

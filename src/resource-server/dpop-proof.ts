@@ -5,7 +5,7 @@ import { normalUrl } from '../protocol/normal-url.ts'
 import { BearerError, proofAlgorithms } from './bearer-error.ts'
 import type { Settings } from './settings.ts'
 
-/** What a proof must be for. */
+/** The request, token and key that a proof must be for. */
 export interface ProofDemands {
   /** The thumbprint of the key that the access token is bound to (its `cnf.jkt`). */
   readonly jkt: string
@@ -86,7 +86,7 @@ export function proofMemory(
   }
 }
 
-/** `why` is constant, and told: whoever makes a proof knows what is in it. */
+/** `why` is constant, and told: the maker of a proof knows what is in it. */
 const refused = (why: string, cause?: unknown) => {
   const description = `the DPoP proof is not valid: ${why}`
   return new BearerError('invalid_dpop_proof', {

@@ -60,7 +60,7 @@ const name = 'mintmark-resource-server'
  * and the reason is logged. Nothing is protected that does not have the hook.
  */
 export const resourceServer: FastifyPluginAsync<Options> = Object.assign(plugin, {
-  // What it adds is for the whole app. The package fastify-plugin says so too, but this is one package less.
+  // It serves the whole app. The package fastify-plugin says so too, but this is one package less.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: name,
   [Symbol.for('plugin-meta')]: { name, fastify: '5.x' },

@@ -30,7 +30,7 @@ export async function fetchDocument(url: string, options: FetchOptions): Promise
         ...(etag !== undefined && { 'if-none-match': etag }),
         ...(isForced && { 'cache-control': 'no-cache' }),
       },
-      // What is asked for lies where the metadata say, and nowhere else.
+      // The document lies where the metadata say, and nowhere else.
       redirect: 'error',
       signal: AbortSignal.timeout(timeoutMilliseconds),
     })
@@ -65,7 +65,7 @@ async function readText(response: Response): Promise<string> {
   return text + decoder.decode()
 }
 
-/** RFC 9111 §4.2.1 and §4.2.3: what is left, if it comes from a cache on the way. */
+/** RFC 9111 §4.2.1 and §4.2.3: for how many more seconds it is fresh, also if a cache on the way had it. */
 function maxAgeOf(headers: Headers): number | undefined {
   const maxAge = /(?:^|[\s,])max-age="?(\d{1,9})/.exec(headers.get('cache-control') ?? '')?.[1]
   if (maxAge === undefined) return undefined
@@ -73,7 +73,7 @@ function maxAgeOf(headers: Headers): number | undefined {
   return Math.max(0, Number(maxAge) - Number(age))
 }
 
-/** Nobody on the way can change what is fetched. */
+/** Whether the document cannot be changed on the way. */
 export function isSafe(url: string): boolean {
   const { protocol, hostname } = URL.parse(url) ?? {}
   const isLoopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname ?? '')

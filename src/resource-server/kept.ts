@@ -1,9 +1,9 @@
-/** What was fetched, and how long it is good for. Times are milliseconds since the epoch. */
+/** A fetched value, and how long it is good for. Times are milliseconds since the epoch. */
 export interface Fetched<Value> {
   readonly value: Value
   /** From then on a newer one is fetched, while this one is still used. */
   readonly dueAt: number
-  /** From then on whoever needs it waits for the newer one. If there is none to be had, this one is used on. */
+  /** From then on callers wait for the newer one. If there is none to be had, this one is used on. */
   readonly waitAt: number
   /** From then on it is not used any more. */
   readonly endAt: number
@@ -21,7 +21,7 @@ export interface KeepOptions<Value> {
   /** Fetches the value; is told the one before. */
   readonly read: (before: Value | undefined) => Promise<Fetched<Value>>
   readonly now: () => number
-  /** Told when the value has ended, and nobody has asked for it lately. */
+  /** Told when the value has ended, and no caller has asked for it lately. */
   readonly onUnused?: () => void
 }
 
@@ -32,8 +32,8 @@ const retryMillisecondsMax = 30_000
 const timerMax = 2 ** 31 - 1
 
 /**
- * Keeps a value fresh: while it is used, a newer one is fetched in the background before this one is due. What nobody
- * uses is not fetched. The timers do not keep the process alive, and there is nothing to close.
+ * Keeps a value fresh: while it is used, a newer one is fetched in the background before this one is due. An
+ * unused value is not fetched. The timers do not keep the process alive, and there is nothing to close.
  */
 export function keep<Value>({ read, now, onUnused }: KeepOptions<Value>): Kept<Value> {
   let kept: Fetched<Value> | undefined
@@ -60,7 +60,7 @@ export function keep<Value>({ read, now, onUnused }: KeepOptions<Value>): Kept<V
     }
   }
   const renew = (): Promise<Value> => (reading ??= readOnce())
-  const renewInBackground = () => void renew().catch(() => {}) // whoever needs it hears of it then
+  const renewInBackground = () => void renew().catch(() => {}) // the next caller hears of it
 
   const wakeAt = (time: number) => {
     clearTimeout(timer)
@@ -84,7 +84,7 @@ export function keep<Value>({ read, now, onUnused }: KeepOptions<Value>): Kept<V
       isUsed = true
       const at = now()
       const mayTry = reading !== undefined || at >= retryAt
-      // While nobody answers, nobody waits: an old one does as long as it may.
+      // While no server answers, no caller waits: an old one does as long as it may.
       const isFine = kept && (at < kept.waitAt || (failures > 0 && at < kept.endAt))
       if (kept && isFine) {
         if (at >= kept.dueAt && mayTry) renewInBackground()

@@ -54,7 +54,7 @@ export function openIssuerKeys(settings: Settings): IssuerKeys {
 
   /** Whether there may be keys now that there were not before. */
   const lookAgain = async (): Promise<boolean> => {
-    // A key that is unknown because nobody can be asked says nothing against the token.
+    // A key that is unknown while no server can be asked says nothing against the token.
     if (now() < readAt + askMilliseconds && failure !== undefined) throw failure
     if (now() < readAt + askMilliseconds) return false
     isForced = true
@@ -121,7 +121,7 @@ async function readKeys(
     etag: before?.etag,
   })
   const dueAt = now() + 1000 * Math.max(1, maxAgeSeconds)
-  // A key that was revoked must not be trusted for ever because nobody can be asked.
+  // A key that was revoked must not be trusted for ever because no server can be asked.
   const times = { dueAt, waitAt: dueAt + 1000 * maxAgeSeconds, endAt: now() + day }
   if (text === undefined && before) return { value: before, ...times }
   try {

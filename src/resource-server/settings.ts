@@ -2,7 +2,7 @@ import { normalUrl } from '../protocol/normal-url.ts'
 import { isNetwork } from '../values/networks.ts'
 import { isSafe } from './fetching.ts'
 
-/** What `createVerifier` takes. */
+/** The options of `createVerifier`. */
 export interface VerifierOptions {
   /** The issuer identifier of the authorization server, exactly as it is in its metadata and tokens. */
   readonly issuer: string
@@ -39,7 +39,7 @@ export interface VerifierOptions {
 }
 
 export interface Settings extends Required<Omit<VerifierOptions, 'url' | 'rememberProof'>> {
-  /** Without a slash at the end; undefined where nobody has said it. */
+  /** Without a slash at the end; undefined where it was not given. */
   readonly url: string | undefined
   readonly rememberProof: VerifierOptions['rememberProof'] | undefined
 }

@@ -13,7 +13,10 @@ export interface StatusReference {
   readonly uri: string
 }
 
-/** Rejects with `invalid_token` for a token that was revoked, and with `temporarily_unavailable` when nobody can tell. */
+/**
+ * Rejects with `invalid_token` for a token that was revoked, and with `temporarily_unavailable` when that is
+ * unknown.
+ */
 export type CheckStatus = (reference: StatusReference) => Promise<void>
 
 interface StatusList {

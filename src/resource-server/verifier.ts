@@ -132,7 +132,7 @@ function frozen(payload: JWTPayload): AccessToken {
   return Object.freeze(payload) as AccessToken
 }
 
-/** What nobody foresaw is no finding about the token. What is found is told in the scheme that the client has used. */
+/** Unexpected errors say nothing about the token; findings use the client's scheme. */
 function refusalOf(error: unknown, { scheme }: SentToken): BearerError {
   if (!(error instanceof BearerError)) return unavailable('the token cannot be verified', error)
   if (error.scheme !== undefined || error.code === 'temporarily_unavailable') return error

@@ -12,7 +12,10 @@ export function normalAddress(address: string): string {
   return normal.replace(/^::ffff:(?=\d+\.)/, '')
 }
 
-/** What guesses from an address are counted by: it alone or, for IPv6, the /64 that every subscriber has to himself. */
+/**
+ * Guesses from an address are counted by it alone or, for IPv6, by the /64 that every subscriber has to
+ * himself.
+ */
 export function networkOf(address: string): string {
   const normal = normalAddress(address)
   if (!isIPv6(normal)) return normal

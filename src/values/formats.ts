@@ -1,4 +1,4 @@
-/** What stands in a damaged row may be anything, also what a terminal would obey. */
+/** Quotes control characters: the text of a damaged row may be anything, also commands to a terminal. */
 export function printable(text: string): string {
   return JSON.stringify(text).slice(1, -1)
 }

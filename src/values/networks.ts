@@ -48,7 +48,7 @@ const isGlobalIpv6 = networks(['2000::/3'])
 /** Of those, what is special: protocol assignments with Teredo, documentation, 6to4 (which has an IPv4 address in it). */
 const isSpecialIpv6 = networks(['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'])
 
-/** Whether an address is one of the public internet. What is no address is not. */
+/** Whether an address is one of the public internet. False for another text. */
 export function isPublicAddress(address: string): boolean {
   if (isIPv4(address)) return !isSpecialIpv4(address)
   return isIPv6(address) && isGlobalIpv6(address) && !isSpecialIpv6(address)

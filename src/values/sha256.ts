@@ -11,8 +11,8 @@ export function sha256(data: Buffer | string): Buffer {
 }
 
 /**
- * HMAC-SHA-256 (RFC 2104 §2): 32 bytes. Throws for a key that is longer than a block of 64 bytes. What it has computed of a
- * key it keeps for as long as that buffer lives, so its bytes must not change.
+ * HMAC-SHA-256 (RFC 2104 §2): 32 bytes. Throws for a key that is longer than a block of 64 bytes. It keeps
+ * the hashed blocks of a key for as long as that buffer lives, so its bytes must not change.
  */
 export function hmacSha256(key: Buffer, message: Buffer | string): Buffer {
   const { inner, outer } = blocksOf(key)
@@ -28,7 +28,7 @@ interface Blocks {
 const blockBytes = 64
 const blocks = new WeakMap<Buffer, Blocks>()
 
-/** What stands before the message, and before the hash of both. Computed once for each key. */
+/** The blocks before the message, and before the hash of both. Computed once for each key. */
 function blocksOf(key: Buffer): Blocks {
   const known = blocks.get(key)
   if (known) return known

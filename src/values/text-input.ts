@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 
 /**
  * The text of bytes that others have written. It is UTF-8; a byte order mark, which PowerShell and Windows' editors put
- * before it, is no part of it. Where it is no UTF-8, `problem` goes on after "it is", and says what to do.
+ * before it, is no part of it. For other bytes, `problem` goes on after "it is", and says what to do.
  */
 export function readText(bytes: Uint8Array): { readonly text: string } | { readonly problem: string } {
   if (isUtf16(bytes)) {
