@@ -1,4 +1,4 @@
-/** What `node --cpu-prof` writes. */
+/** The file that `node --cpu-prof` writes. */
 interface CpuProfile {
   readonly nodes: readonly ProfileNode[]
   /** Of each sample the id of its node. */

@@ -62,7 +62,7 @@ try {
 
 async function contender(sessions: number, fill?: (server: Mintmark) => Promise<string>): Promise<Contender> {
   const server = await startMintmark({ sessions, cpu: 0 })
-  // What the seeding left in the log beside the file belongs to it.
+  // The pages that the seeding left in the log beside the file belong to it.
   const bytes = statSync(server.databaseFile).size
   const more = fill ? `, ${await fill(server)}` : ''
   return {

@@ -27,10 +27,10 @@ export const resource = 'https://api.example'
 const scope = 'orders:read orders:write'
 
 export interface Mintmark extends Child {
-  /** Of the sessions that are there; whoever refreshes one may put the newest in its place. */
+  /** Of the sessions that are there; a caller that refreshes one may put the newest in its place. */
   readonly refreshTokens: string[]
   readonly databaseFile: string
-  /** What it was started with. */
+  /** The settings that it was started with. */
   readonly settings: Readonly<Record<string, string>>
   readonly metricsUrl: string
 }
@@ -65,7 +65,7 @@ export async function startMintmark({
     MINTMARK_HOME: home,
     MINTMARK_PORT: '0',
     MINTMARK_METRICS_PORT: String(metricsPort),
-    // Nobody has to learn that it ends.
+    // No load balancer has to learn that it ends.
     MINTMARK_DRAIN: '0',
     ...env,
   }

@@ -9,7 +9,7 @@ export interface Child {
   readonly url: string
   /** How long it took from its start to its first answer. */
   readonly firstAnswerMs: number
-  /** What it printed before it listened. */
+  /** The lines that it printed before it listened. */
   readonly said: readonly string[]
   /** User and system time so far, in microseconds; undefined where the system does not tell. */
   cpuMicroseconds(): number | undefined
@@ -83,7 +83,7 @@ function readProc(file: string): string | undefined {
   }
 }
 
-/** Where and when figures were measured. */
+/** The machine and the day of a measurement. */
 export function machine() {
   return {
     cpu: cpus()[0]?.model,

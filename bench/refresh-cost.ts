@@ -16,9 +16,10 @@ import { writeScaling, type EngineCost, type RefreshCost } from './sizing.ts'
 /*
  * npm run bench:cost [-- --sessions N] [--seconds N] [--out FILE] [--docs]
  *
- * What one refresh costs on both engines, everything durable: CPU of the server and of PostgreSQL, statements and rows,
- * and bytes of log; for SQLite the bytes that were written to disk, its log and its file. The sessions are refreshed in random order, as their clients would. With
- * --docs, the figures in docs/scaling.md are written anew.
+ * Measures the cost of one refresh on both engines, everything durable: CPU of the server and of PostgreSQL,
+ * statements and rows, and bytes of log; for SQLite the bytes that were written to disk, its log and its
+ * file. The sessions are refreshed in random order, as their clients would. With --docs, the figures in
+ * docs/scaling.md are written anew.
  */
 const { values } = parseArgs({
   options: {

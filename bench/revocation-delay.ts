@@ -87,7 +87,7 @@ async function measure({ tokenSeconds, delaySeconds }: (typeof allSettings)[numb
       }),
     )
   }
-  /** Only what says that the token is no good counts: not, for instance, that nobody can tell. */
+  /** Only a finding that the token is no good counts: not, for instance, that it cannot be told. */
   const accepted = (verified: Promise<unknown>) =>
     verified.then(
       () => true,

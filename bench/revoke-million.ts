@@ -17,9 +17,10 @@ import { pinSelf } from './processes.ts'
 /*
  * npm run bench:revoke-million [-- --sessions N]
  *
- * Ends a million living sessions with `mintmark session revoke`, by age, by client and all of them, while other sessions
- * are refreshed at a fixed rate: how long a refresh takes before and meanwhile, how much memory the server and the command
- * need, and whether a work that is interrupted can be run again. It fails when any session lives afterwards.
+ * Ends a million living sessions with `mintmark session revoke`, by age, by client and all of them, while
+ * other sessions are refreshed at a fixed rate: how long a refresh takes before and at that time, how much
+ * memory the server and the command need, and whether a work that is interrupted can be run again. It fails
+ * when any session lives afterwards.
  */
 const { values } = parseArgs({
   options: {

@@ -32,9 +32,11 @@ export interface Servers {
 
 export interface Scenario {
   readonly title: string
-  /** What is done before each round, whose runs take so many seconds. */
+  /** Prepares a round, whose runs take so many seconds. */
   readonly prepare?: (servers: Servers, seconds: number) => Promise<void>
-  /** What the server named does, ours first, one caller for each connection. Missing where it has no such work. */
+  /**
+   * The work of each server, ours first, one caller for each connection. Missing where it has no such work.
+   */
   readonly callers: Partial<
     Record<keyof Servers, (servers: Servers) => Promise<readonly Caller[]> | readonly Caller[]>
   >
@@ -94,7 +96,7 @@ async function freshToken(url: string, grant: string): Promise<string> {
   return answer.access_token
 }
 
-/** Access tokens that nobody has looked at yet. */
+/** Access tokens that were not looked at yet. */
 const fresh: string[] = []
 
 async function mint({ mintmark }: Servers, seconds: number): Promise<void> {

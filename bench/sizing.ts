@@ -1,6 +1,6 @@
 import { fillDocument } from './document.ts'
 
-/** What one refresh costs on the average, with so many under way at once. Bytes, and microseconds of CPU. */
+/** The average cost of one refresh, with so many under way at once. Bytes, and microseconds of CPU. */
 export interface RefreshCost {
   readonly refreshes_a_second: number
   readonly p50_ms: number
@@ -117,7 +117,7 @@ function sizingTable({ sqlite, postgres }: Measured): string {
   return markdown(head, rows).join('\n')
 }
 
-/** What the log takes when there is no full page in it: the pages' bytes are known by how much more a run with many took. */
+/** The bytes of log without full pages. How much more a run with many pages took gives the bytes of one. */
 function logWithoutPages({ at_once }: EngineCost): number {
   const [many, few] = [at_once['1'], at_once['64']]
   const [manyBytes, manyPages] = [many?.log_bytes ?? NaN, many?.full_page_images ?? NaN]

@@ -87,7 +87,7 @@ interface Appointment {
   readonly act: () => void
 }
 
-/** What is to happen, by the second. */
+/** The events to come, by the second. */
 function openAgenda(from: number) {
   const seconds = new Map<number, Appointment[]>()
   let second = Math.floor(from)

@@ -10,8 +10,9 @@ import { forcedLogOutsOfTabs, type Tabs } from './tabs.ts'
 import { generationsUntilSeen, neverSeen, thieves, type Thief } from './thieves.ts'
 
 /*
- * What the rules of a refresh do to honest users and to thieves: `npm run simulate:refresh`. Prints tables in Markdown and
- * draws docs/refresh-simulation.svg. The judge is the server's own; the worlds are made up, and say so.
+ * Shows what the rules of a refresh do to honest users and to thieves: `npm run simulate:refresh`. Prints
+ * tables in Markdown and draws docs/refresh-simulation.svg. The judge is the server's own; the worlds are
+ * made up, and say so.
  */
 
 const alternatives: readonly Policy[] = [4, 8].map(lateLimit => ({

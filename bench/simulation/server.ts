@@ -2,7 +2,7 @@ import { systemClock } from '../../src/clock.ts'
 import { judgeRefresh } from '../../src/protocol/refresh-verdict.ts'
 import { openLateness } from '../../src/sessions/lateness.ts'
 
-/** What differs between policies; the judge is the server's own. */
+/** A policy of refreshes; the judge is the server's own. */
 export interface Policy {
   readonly name: string
   readonly kind: 'rotate' | 'strict'
@@ -82,7 +82,7 @@ export function newUser(number: number): User {
   return { id: Buffer.from(`user ${number}`), source: `source ${number}` }
 }
 
-/** What the statement in db/sessions/rotations.ts does. */
+/** Does the same as the statement in db/sessions/rotations.ts. */
 function rotate(session: Session, now: number, { retrySeconds }: Policy): void {
   if (Math.abs(now - session.window_opened_at) >= retrySeconds) {
     session.window_generation = session.generation

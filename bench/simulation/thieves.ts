@@ -2,7 +2,7 @@ import { betweenRefreshes } from './devices.ts'
 import { exponential, type Random } from './random.ts'
 import { openServer, type Policy } from './server.ts'
 
-/** What a thief does with a copy of the client's newest refresh token. */
+/** The habit of a thief who has a copy of the client's newest refresh token. */
 export type Thief =
   /** Comes once between each two refreshes of the client. */
   | 'follows'
@@ -15,7 +15,7 @@ export type Thief =
 
 export const thieves: readonly Thief[] = ['waits an hour', 'comes by chance', 'follows', 'times the window']
 
-/** Who has not been seen for so many generations never will be. */
+/** A thief who has not been seen for so many generations never will be. */
 export const neverSeen = 2000
 
 /** How many generations of the client pass from the theft until the session ends, for each of so many thefts, ascending. */

@@ -45,8 +45,8 @@ function closureOf(functions: readonly Definition[], holds: (body: string) => bo
 }
 
 /**
- * Where src/ ends sessions: the calls of functions of db/ that write the end of a session, or note that all of a user or
- * client have ended. What works off such a note does not count.
+ * Where src/ ends sessions: the calls of functions of db/ that write the end of a session, or note that all
+ * of a user or client have ended. Functions that work off such a note do not count.
  */
 export function endingPlaces(sources: readonly Source[]): readonly Place[] {
   const inDatabase = functionsOf(sources.filter(({ path }) => path.startsWith('db/')))
@@ -76,7 +76,7 @@ function importedCalls(sources: readonly Source[], names: ReadonlySet<string>): 
 
 /** Test files that start a PostgreSQL cluster, by themselves or by a helper that gives each file one of its own. */
 export function clusterFiles(tests: readonly Source[]): readonly string[] {
-  // What the environment decides starts none on an ordinary day.
+  // A helper that asks the environment starts none on an ordinary day.
   const helpers = functionsOf(tests.filter(({ path }) => !path.endsWith('.test.ts'))).filter(
     ({ body }) => !body.includes('process.env'),
   )
@@ -110,6 +110,7 @@ export interface CommentFigures {
   readonly lines: number
   /** Those with a subject that is a clause itself. */
   readonly clauses: number
+  /** A word in backticks is a value that is quoted. */
   readonly bookish: number
   readonly long: number
 }
@@ -123,7 +124,7 @@ export function commentFigures(sources: readonly Source[]): CommentFigures {
   return {
     lines: lines.length,
     clauses: count(/(?:[/*]|[.:;]) (?:What|Who) [^.;]*\b(?:is|are|has|have|was|were)\b/),
-    bookish: count(/\b(?:nobody|whoever|lest|hence|likewise|meanwhile)\b/i),
+    bookish: count(/(?<!`)\b(?:nobody|whoever|lest|hence|likewise|meanwhile)\b/i),
     long: lines.filter(line => line.length > 110).length,
   }
 }

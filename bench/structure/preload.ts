@@ -66,7 +66,9 @@ function watchStatements(): void {
 /** Timers that became due while a request is recorded. */
 const due: (() => void)[] = []
 
-/** Lets what is done again and again rest while a request is recorded. What a request itself waits for is shorter. */
+/**
+ * Holds repeated jobs back while a request is recorded. Timers that a request itself waits for are shorter.
+ */
 function holdJobs(): void {
   const shortestJobMilliseconds = 50
   const { setTimeout } = globalThis

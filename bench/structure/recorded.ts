@@ -1,7 +1,7 @@
 import type { Profiler } from 'node:inspector'
 import { codeOf } from './code.ts'
 
-/** What one request executed. Scripts are named by their path in the checkout. */
+/** The lines that one request executed. Scripts are named by their path in the checkout. */
 export interface RecordedRequest {
   /** Until the first statement about sessions ran; undefined when none did. `file` is the one of db/ that ran it. */
   readonly beforeRow:

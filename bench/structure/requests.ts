@@ -15,7 +15,7 @@ export const retrySeconds = 1
 /** One kind of request. It fails when the answer is not the one of its kind. */
 export interface Kind {
   readonly name: string
-  /** What is ready is older than the retry window before it is sent. */
+  /** Whether a ready request waits out the retry window before it is sent. */
   readonly isLate?: boolean
   /** Brings about what one request needs, and returns it, to be sent once. */
   ready(): Promise<() => Promise<void>>

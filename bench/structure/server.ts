@@ -10,7 +10,7 @@ import { freePort } from '../../test/helpers/free-port.ts'
 import { allLines, commonLines, executedLines, type Lines, type RecordedRequest } from './recorded.ts'
 import { kindsOf, retrySeconds, type DevServer, type Kind } from './requests.ts'
 
-/** What each request of a kind executes. */
+/** The lines that each request of a kind executes. */
 export interface Execution {
   readonly name: string
   readonly lines: Lines
@@ -64,7 +64,7 @@ export async function measureExecutions(
     }
     return executions
   } finally {
-    // What it would still write goes with its folder.
+    // Its unfinished writes go with its folder.
     child.kill('SIGKILL')
     await exited
     rmSync(home, { recursive: true, force: true })

@@ -27,7 +27,7 @@ export interface Import {
   readonly isType: boolean
 }
 
-/** What the sources import of each other: at their top, again for others, or when they need it. */
+/** The imports of the sources from each other: at their top, again for others, or when they need it. */
 export function importsOf(sources: readonly Source[]): readonly Import[] {
   const statements = /^(?:import|export)\b([^'"`;=]*?)\bfrom '(\.[^']*)'|\bimport\('(\.[^']*)'\)/gm
   return sources.flatMap(({ path, text }) =>
