@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 
 /**
@@ -96,7 +95,7 @@ export async function readRevocationLog(file: string): Promise<RevocationLog> {
   const revocations: LoggedRevocation[] = []
   let beginsAtMs = Infinity
   let unreadable = 0
-  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
+  for await (const line of linesOf(file)) {
     const timeMs = /time\\?":(\d{13})\b/.exec(line)?.[1]
     if (timeMs !== undefined) beginsAtMs = Math.min(beginsAtMs, Number(timeMs))
     if (!line.includes('_revoked')) continue
@@ -106,6 +105,20 @@ export async function readRevocationLog(file: string): Promise<RevocationLog> {
   }
   const beginsAt = beginsAtMs === Infinity ? undefined : Math.floor(beginsAtMs / 1000)
   return { revocations, beginsAt, unreadable }
+}
+
+/** Lines end where the log ends them: a text in one may hold U+2028, which ends a line for node:readline. */
+async function* linesOf(file: string): AsyncGenerator<string> {
+  let rest = ''
+  for await (const chunk of createReadStream(file, 'utf8')) {
+    const [first = '', ...others] = String(chunk).split('\n')
+    rest += first
+    for (const other of others) {
+      yield rest
+      rest = other
+    }
+  }
+  if (rest !== '') yield rest
 }
 
 type Entry = Readonly<Record<string, unknown>>

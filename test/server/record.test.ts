@@ -484,6 +484,9 @@ const keepers: readonly [name: string, keep: (line: string) => string][] = [
   ['Docker', line => JSON.stringify({ log: `${line}\n`, stream: 'stderr', time: '2026-11-23T04:36:34.1Z' })],
 ]
 
+/** U+2028 ends a line for some readers, and JSON does not escape it. */
+const separated: LoggedRevocation = { event: 'key_revoked', kid: 'a\u2028b', at: 1, reason: '' }
+
 t.test('whatever is written is read back as the same, whoever has kept it', async t => {
   const { read } = await world(t)
   for (const [name, keep] of keepers) {
@@ -501,6 +504,7 @@ t.test('whatever is written is read back as the same, whoever has kept it', asyn
         equal(unreadable, 0)
       },
     )
-    await t.resolves(fc.assert(property, { numRuns: 100 }), name)
+    await fc.assert(property, { numRuns: 100, examples: [[[separated], 'command', false]] })
+    t.pass(name)
   }
 })
