@@ -8,7 +8,7 @@ export const publicJwk = publicKey.export({ format: 'jwk' })
 
 const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
-function signed(header: object, claims: object): string {
+function signJwt(header: object, claims: object): string {
   const text = `${encode({ alg: 'ES256', ...header })}.${encode({ jti: randomUUID(), ...claims })}`
   const signature = sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' })
   return `${text}.${signature.toString('base64url')}`
@@ -23,7 +23,7 @@ export function withProofs(caller: EndlessCaller, issuer: string): EndlessCaller
     next: () => {
       const request = caller.next()
       const claims = { htm: request.method, htu: `${issuer}${request.path}`, iat: now(), nonce }
-      const dpop = signed({ typ: 'dpop+jwt', jwk: publicJwk }, claims)
+      const dpop = signJwt({ typ: 'dpop+jwt', jwk: publicJwk }, claims)
       return { ...request, headers: { ...request.headers, dpop } }
     },
     answered: (status, body, headers) => {
@@ -45,7 +45,7 @@ export function withAssertions(caller: EndlessCaller, issuer: string, clientId: 
       const { headers, body, ...request } = caller.next()
       const { authorization, ...others } = headers
       const claims = { iss: clientId, sub: clientId, aud: issuer, iat: now(), exp: now() + 60 }
-      const assertion = `client_assertion_type=${type}&client_assertion=${signed({}, claims)}`
+      const assertion = `client_assertion_type=${type}&client_assertion=${signJwt({}, claims)}`
       return { ...request, headers: others, body: `${body}&${assertion}` }
     },
   }

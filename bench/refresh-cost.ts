@@ -82,9 +82,9 @@ async function measureServer(
       wandering(server.refreshTokens, i, connections),
     )
     await load(server.url, callers, 2)
-    const before = { ...(await told()), ...used() }
+    const before = { ...(await readStatistics()), ...measureUse() }
     const { requests, seconds: took, p50, p99 } = await load(server.url, callers, seconds)
-    const after = { ...used(), ...(await told()) }
+    const after = { ...measureUse(), ...(await readStatistics()) }
     const each = (name: keyof typeof before) =>
       Math.round((1000 * (after[name] - before[name])) / requests) / 1000
     costs[connections] = {
@@ -105,7 +105,7 @@ async function measureServer(
   }
   return { bytes_a_session: Math.round(bytesASession), at_once: costs }
 
-  function used() {
+  function measureUse() {
     return {
       serverCpu: server.cpuMicroseconds() ?? NaN,
       postgresCpu: (cluster ? processesOf(cluster) : []).reduce((sum, pid) => sum + cpuOf(pid), 0),
@@ -113,7 +113,7 @@ async function measureServer(
     }
   }
 
-  async function told() {
+  async function readStatistics() {
     if (!cluster) return { commits: 0, rows: 0, hot: 0, logBytes: 0, images: 0 }
     // PostgreSQL's processes tell what they did when they have been idle for ten seconds.
     await sleep(11_000)

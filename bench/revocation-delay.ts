@@ -88,7 +88,7 @@ async function measure({ tokenSeconds, delaySeconds }: (typeof allSettings)[numb
     )
   }
   /** Only a finding that the token is no good counts: not, for instance, that it cannot be told. */
-  const accepted = (verified: Promise<unknown>) =>
+  const isAccepted = (verified: Promise<unknown>) =>
     verified.then(
       () => true,
       (error: unknown) => {
@@ -98,10 +98,10 @@ async function measure({ tokenSeconds, delaySeconds }: (typeof allSettings)[numb
         return false
       },
     )
-  const local = (token: string) => accepted(jwtVerify(token, keys, { issuer, audience: resource }))
-  const listed = (i: number) => (token: string) =>
-    accepted((kits[i % kits.length] as (typeof kits)[0]).verify(token))
-  const introspected = async (token: string) => (await post('/introspect', { token })).active === true
+  const local = (token: string) => isAccepted(jwtVerify(token, keys, { issuer, audience: resource }))
+  const kitVerifier = (i: number) => (token: string) =>
+    isAccepted((kits[i % kits.length] as (typeof kits)[0]).verify(token))
+  const introspect = async (token: string) => (await post('/introspect', { token })).active === true
 
   const tellTime = setInterval(
     () => process.stderr.write(`${Object.values(delays).flat().length} of ${3 * runs} have ended\n`),
@@ -112,7 +112,7 @@ async function measure({ tokenSeconds, delaySeconds }: (typeof allSettings)[numb
       // Early enough that it is the list, and not its end, that ends the token.
       const early = 1 + Math.random() * (tokenSeconds - delaySeconds - 6)
       await Promise.all([
-        revokeAndTry(i, early, { kit: listed(i), introspection: introspected }),
+        revokeAndTry(i, early, { kit: kitVerifier(i), introspection: introspect }),
         revokeAndTry(runs + i, Math.random() * (tokenSeconds - 2), { local }),
       ])
     }),

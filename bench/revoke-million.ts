@@ -54,14 +54,14 @@ try {
     ['--client --older-than', ['--client', 'bulk', '--older-than', '1d'], old],
     ['--client', ['--client', 'bulk'], bulk],
   ] as const) {
-    await measured(`${title}, interrupted`, [...args], callers, 3000)
-    await measured(`${title}, run again`, [...args], callers)
+    await measure(`${title}, interrupted`, [...args], callers, 3000)
+    await measure(`${title}, run again`, [...args], callers)
     process.stdout.write(
       `${count.toLocaleString('en-US')} sessions: ${await livingOf('bulk')} of bulk live\n`,
     )
   }
   const epoch = (await findClient(db, clientId))?.epoch
-  await measured('--all', ['--all'], async () => {
+  await measure('--all', ['--all'], async () => {
     while ((await findClient(db, clientId))?.epoch === epoch) await sleep(50)
     // Everybody logs in again.
     callers = (await Promise.all(Array.from({ length: connections }, logIn))).map(refreshing)
@@ -77,7 +77,7 @@ try {
 }
 
 /** Runs the command, or interrupts it after so many milliseconds, while `callers` refresh. */
-async function measured(
+async function measure(
   title: string,
   args: string[],
   callers: readonly Caller[] | (() => Promise<readonly Caller[]>),

@@ -10,10 +10,10 @@ const bell = new Int32Array(new SharedArrayBuffer(4))
 
 SqliteFile.prototype.prepare = function (this: InstanceType<typeof SqliteFile>, source: string) {
   const statement = prepare.call(this, source)
-  return source === 'commit' ? slowed(statement) : statement
+  return source === 'commit' ? slowDown(statement) : statement
 } as typeof prepare
 
-function slowed(statement: Statement<unknown[]>): Statement<unknown[]> {
+function slowDown(statement: Statement<unknown[]>): Statement<unknown[]> {
   const run = statement.run.bind(statement)
   statement.run = (...parameters) => {
     Atomics.wait(bell, 0, 0, milliseconds)

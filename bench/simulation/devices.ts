@@ -25,7 +25,7 @@ export function forcedLogOuts(policy: Policy, loss: Loss, years: number, random:
   let session = server.logIn()
   let logOuts = 0
   let left = years * refreshesAYear
-  const undisturbed = (refreshes: number) => {
+  const refreshWithoutLoss = (refreshes: number) => {
     passUndisturbed(session, refreshes)
     server.now += refreshes * betweenRefreshes
     left -= refreshes
@@ -45,15 +45,15 @@ export function forcedLogOuts(policy: Policy, loss: Loss, years: number, random:
   }
 
   while (left > 0) {
-    if (good > 0) undisturbed(successesBefore(random, 1 / good))
+    if (good > 0) refreshWithoutLoss(successesBefore(random, 1 / good))
     let stretch = bad === Infinity ? left : successesBefore(random, 1 / bad) + 1
     while (stretch > 0 && left > 0) {
       const answered = Math.min(stretch, successesBefore(random, share))
-      undisturbed(answered)
+      refreshWithoutLoss(answered)
       stretch -= answered
       if (stretch <= 0) break
       refreshWithLoss()
-      undisturbed(0)
+      refreshWithoutLoss(0)
       server.now += betweenRefreshes
       stretch--
       left--

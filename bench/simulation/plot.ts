@@ -34,7 +34,7 @@ function honest(series: readonly Series[], leastMeasured: number): string[] {
   const frame: Frame = { left: 80, right: 470, top: 60, bottom: 320 }
   const x = logScale([0.0003, 0.05], [frame.left + 12, frame.right - 12])
   const y = logScale([leastMeasured, 1000], [frame.bottom - 24, frame.top])
-  const shown = (value: number) => Math.max(value, leastMeasured)
+  const clamp = (value: number) => Math.max(value, leastMeasured)
   const ticks = [0.001, 0.01, 0.1, 1, 10, 100, 1000]
   return [
     ...axes(frame, 'Forced log-outs a session-year', 'answers that are lost'),
@@ -44,7 +44,7 @@ function honest(series: readonly Series[], leastMeasured: number): string[] {
       colour: '#555',
     }),
     ...series.map(({ logOuts }, i) => {
-      const points = logOuts.map(point => `${round(x(point.x))},${round(y(shown(point.y)) - overlap(i))}`)
+      const points = logOuts.map(point => `${round(x(point.x))},${round(y(clamp(point.y)) - overlap(i))}`)
       return polyline(points, i)
     }),
   ]

@@ -1,7 +1,7 @@
 export type Random = () => number
 
 /** Numbers from 0 to 1 that are the same in every run (mulberry32). */
-export function seeded(seed: number): Random {
+export function seedRandom(seed: number): Random {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0

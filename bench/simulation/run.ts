@@ -4,7 +4,7 @@ import { generationsInCrowd, type Crowd } from './crowds.ts'
 import { forcedLogOuts, type Loss } from './devices.ts'
 import { endedByOutage, type Outage } from './outages.ts'
 import { drawPlot } from './plot.ts'
-import { seeded } from './random.ts'
+import { seedRandom } from './random.ts'
 import { forgiving, ours, strict, windowOnly, type Policy } from './server.ts'
 import { forcedLogOutsOfTabs, type Tabs } from './tabs.ts'
 import { generationsUntilSeen, neverSeen, thieves, type Thief } from './thieves.ts'
@@ -48,7 +48,7 @@ const theftsInCrowd = 20
 /** Runs one measurement for each policy. The same numbers fall for each, and in every run. */
 function ofEach<Result>(name: string, measure: (policy: Policy, random: () => number) => Result): Result[] {
   process.stderr.write(`${name}\n`)
-  return policies.map(policy => measure(policy, seeded(20_260_101)))
+  return policies.map(policy => measure(policy, seedRandom(20_260_101)))
 }
 
 const perYear = (logOuts: number, years: number) => logOuts / years

@@ -54,7 +54,7 @@ export async function measureExecutions(
   )
   const exited = once(child, 'exit')
   try {
-    const server = await started(child.stdout, child.stderr)
+    const server = await waitForStart(child.stdout, child.stderr)
     const ask = await openRecorder(socketPath)
     const executions: Execution[] = []
     for (const kind of kindsOf(server)) {
@@ -94,7 +94,10 @@ async function recordEach(
 }
 
 /** Waits for the request that `mintmark dev` proposes, from which all others can be made. */
-async function started(stdout: NodeJS.ReadableStream, stderr: NodeJS.ReadableStream): Promise<DevServer> {
+async function waitForStart(
+  stdout: NodeJS.ReadableStream,
+  stderr: NodeJS.ReadableStream,
+): Promise<DevServer> {
   let said = ''
   stderr.on('data', chunk => (said = (said + String(chunk)).slice(-4000)))
   const proposed = /curl -sS (\S+)\/token -u (\S+?):(\S+) .*username=(\S+) -d password=(\S+)\n/

@@ -8,7 +8,7 @@ export type FileState = 'missing' | 'unused' | 'used' | 'damaged'
 
 /** How the file is now. A file that is not in use holds everything after this, without a log beside it. */
 export function stateOfFile(file: string): FileState {
-  return existsSync(file) ? alone(file, () => {}) : 'missing'
+  return existsSync(file) ? runAlone(file, () => {}) : 'missing'
 }
 
 /**
@@ -24,7 +24,7 @@ export function replaceDatabase(
   kept: string,
   beforeSwap: () => void = () => {},
 ): FileState {
-  const state = existsSync(file) ? alone(file, () => swap(file, copy, kept, beforeSwap)) : 'missing'
+  const state = existsSync(file) ? runAlone(file, () => swap(file, copy, kept, beforeSwap)) : 'missing'
   if (state === 'damaged') {
     // Its log would be taken for that of the new one.
     for (const beside of ['-wal', '-shm']) {
@@ -53,7 +53,7 @@ function swap(file: string, copy: string, kept: string, beforeSwap: () => void):
 }
 
 /** Does the work while no other process can open the database. */
-function alone(file: string, work: () => void): FileState {
+function runAlone(file: string, work: () => void): FileState {
   // SQLite deletes the log of a file that has lost its beginning, when it may be all that is left.
   if (!hasHeader(file)) return 'damaged'
   const database = new SqliteFile(file, { fileMustExist: true, timeout: 1000 })

@@ -64,12 +64,12 @@ export function openPrimary(url: PostgresUrl, options: PostgresOptions): Primary
           throw new PostgresUnavailable('all connections to PostgreSQL are in use', { cause: error })
         retire(pool)
         // With several hosts another may have been promoted since: ask them all once.
-        if (attempt >= Math.min(2, url.hosts.length)) throw await explained(error, pool)
+        if (attempt >= Math.min(2, url.hosts.length)) throw await explainFor(error, pool)
       }
     }
   }
 
-  const explained = async (error: unknown, pool: Promise<pg.Pool>) => {
+  const explainFor = async (error: unknown, pool: Promise<pg.Pool>) => {
     if (error instanceof PostgresUnavailable) return error
     const { host = 'localhost', port = 5432 } = (await pool).options
     return explain(error, url, { host, port })

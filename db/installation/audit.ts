@@ -37,7 +37,7 @@ const pageSize = 500
 export async function* listAuditEntries(db: Database, filter: AuditFilter): AsyncGenerator<ListedAuditEntry> {
   let after = { at: 0, id: 0 }
   for (;;) {
-    const page = await filtered(db, filter)
+    const page = await selectMatching(db, filter)
       .where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '>', tuple(after.at, after.id)))
       .orderBy('at')
       .orderBy('audit.id')
@@ -56,7 +56,7 @@ export async function latestAuditEntries(
   filter: AuditFilter,
   limit: number,
 ): Promise<ListedAuditEntry[]> {
-  const newestFirst = await filtered(db, filter)
+  const newestFirst = await selectMatching(db, filter)
     .orderBy('at', 'desc')
     .orderBy('audit.id', 'desc')
     .limit(limit)
@@ -64,7 +64,10 @@ export async function latestAuditEntries(
   return newestFirst.reverse()
 }
 
-function filtered({ sql }: Database, { since, until, userId, clientId, sessionId, events }: AuditFilter) {
+function selectMatching(
+  { sql }: Database,
+  { since, until, userId, clientId, sessionId, events }: AuditFilter,
+) {
   let query = sql
     .selectFrom('audit')
     .leftJoin('users', 'users.id', 'audit.user_id')

@@ -160,7 +160,7 @@ export async function revokeSigningKey(db: Writer, phase: Phase, revocation: Rev
     const { numUpdatedRows } = await transaction
       .updateTable('signing_keys')
       .set({ revoked_at: now, revoke_reason: reason })
-      .set(eb => ({ retired_at: eb.fn.coalesce('retired_at', eb.val(now)), ...restarted(phase) }))
+      .set(eb => ({ retired_at: eb.fn.coalesce('retired_at', eb.val(now)), ...restartWitness(phase) }))
       .where('kid', '=', phase.kid)
       .where('activated_at', phase.activated_at === null ? 'is' : '=', phase.activated_at)
       .where('retired_at', phase.retired_at === null ? 'is' : '=', phase.retired_at)
@@ -174,7 +174,7 @@ export async function revokeSigningKey(db: Writer, phase: Phase, revocation: Rev
 }
 
 /** A key that has not waited to leave yet begins to. */
-function restarted({ retired_at }: Phase): { witnessed_seconds?: number } {
+function restartWitness({ retired_at }: Phase): { witnessed_seconds?: number } {
   return retired_at === null ? { witnessed_seconds: 0 } : {}
 }
 

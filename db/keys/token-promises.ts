@@ -29,8 +29,8 @@ export async function promiseTokens(
     const { numUpdatedRows } = await transaction
       .updateTable('signing_keys')
       .set({
-        verify_until: raised('verify_until', verifyUntil),
-        verify_seconds: raised('verify_seconds', verifyUntil - now),
+        verify_until: raise('verify_until', verifyUntil),
+        verify_seconds: raise('verify_seconds', verifyUntil - now),
       })
       .where('kid', '=', kid)
       .where('activated_at', 'is not', null)
@@ -52,7 +52,7 @@ export async function promiseTokens(
   })
 }
 
-function raised(column: 'verify_until' | 'verify_seconds', value: number) {
+function raise(column: 'verify_until' | 'verify_seconds', value: number) {
   return fragment<number>`case when ${fragment.ref(column)} < ${value} then ${value} else ${fragment.ref(column)} end`
 }
 

@@ -54,7 +54,7 @@ export async function* listSessions(db: Database, filter: SessionFilter): AsyncG
 }
 
 async function sessionPage(db: Database, filter: SessionFilter, after: Buffer): Promise<ListedSession[]> {
-  const rows = await filtered(db, filter)
+  const rows = await selectMatching(db, filter)
     .select(['sessions.id', 'sessions.user_id', 'sessions.client_id', 'sessions.scope', 'sessions.resource'])
     .select(['generation', 'auth_time', 'rotated_at', 'expires_at', 'absolute_expires_at'])
     .select(['revoked_at', 'revoke_reason', 'user_epoch', 'client_epoch'])
@@ -71,13 +71,13 @@ async function sessionPage(db: Database, filter: SessionFilter, after: Buffer): 
 
 /** How many there are. */
 export async function countSessions(db: Database, filter: SessionFilter): Promise<number> {
-  const { count } = await filtered(db, filter)
+  const { count } = await selectMatching(db, filter)
     .select(({ fn }) => fn.countAll<number>().as('count'))
     .executeTakeFirstOrThrow()
   return Number(count)
 }
 
-function filtered({ sql }: Database, filter: SessionFilter) {
+function selectMatching({ sql }: Database, filter: SessionFilter) {
   const { id, userId, clientId, resource, beganBy, unusedSince, livingAt } = filter
   let query = sql
     .selectFrom('sessions')

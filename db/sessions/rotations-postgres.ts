@@ -59,9 +59,9 @@ export async function rotateOnPostgres(
   rotations: readonly Rotation[],
 ): Promise<(RotatedSession | undefined | Promise<RotatedSession | undefined>)[]> {
   const rows = await postgres.query<Moved>(rotateMany, valuesOf(rotations))
-  const found = new Map(rows.map(row => [row.locked_id.toString('latin1'), row]))
+  const rowBySession = new Map(rows.map(row => [row.locked_id.toString('latin1'), row]))
   return rotations.map(rotation => {
-    const row = found.get(rotation.sessionId.toString('latin1'))
+    const row = rowBySession.get(rotation.sessionId.toString('latin1'))
     if (row) return row.id === null ? undefined : row
     return rotateAlone(postgres, rotation)
   })

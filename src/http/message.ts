@@ -11,10 +11,10 @@ export function refuseMessage({ headers, httpVersion, rawHeaders }: IncomingMess
     // RFC 9112 §6.1: its sender does not know where it ends, or who has passed it on did not.
     if (httpVersion === '1.0') return malformed('Transfer-Encoding is not for HTTP/1.0: send Content-Length')
     // Node.js would hand its body on as it is.
-    if (codings(transferCoding).some(coding => coding !== 'chunked')) return compressed()
+    if (codings(transferCoding).some(coding => coding !== 'chunked')) return refuseCompressed()
   }
   if (contentCoding !== undefined && codings(contentCoding).some(coding => coding !== 'identity')) {
-    return compressed()
+    return refuseCompressed()
   }
   return undefined
 }
@@ -46,4 +46,5 @@ function isRepeated(rawHeaders: readonly string[]): boolean {
 
 const malformed = (description: string) => new OAuthError('invalid_request', description)
 
-const compressed = () => new OAuthError('invalid_request', 'the body must not be compressed', { status: 415 })
+const refuseCompressed = () =>
+  new OAuthError('invalid_request', 'the body must not be compressed', { status: 415 })

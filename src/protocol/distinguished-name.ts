@@ -43,7 +43,7 @@ function readRelativeName(text: string): string | undefined {
   const pairs: string[] = []
   for (const pair of split(text, '+')) {
     const [, type, value] = /^ *([A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+) *=(.*)$/s.exec(pair) ?? []
-    const plain = unescaped(value ?? '')
+    const plain = unescapeValue(value ?? '')
     if (type === undefined || plain === undefined || plain === '') return undefined
     const name = type.toLowerCase()
     pairs.push(JSON.stringify([types.get(name) ?? name, plain]))
@@ -62,7 +62,7 @@ function split(text: string, separator: string): string[] {
 }
 
 /** A value without its escapes (RFC 4514 §2.4) and the spaces around it; undefined when it is malformed or in hex. */
-function unescaped(value: string): string | undefined {
+function unescapeValue(value: string): string | undefined {
   const pieces = [...value.matchAll(/(?:\\[0-9a-fA-F]{2})+|\\[^]|[^]/g)].map(([piece]) => piece)
   while (pieces[0] === ' ') pieces.shift()
   while (pieces.at(-1) === ' ') pieces.pop()

@@ -75,12 +75,12 @@ export function sealRefreshToken(macKeyOf: MacKeyOf, token: RefreshToken): strin
 /** Reads a token's text. Needs no database: a malformed or forged token is recognised here. */
 export function openRefreshToken(macKeyOf: MacKeyOf, text: string): OpenedRefreshToken {
   if (text.length > tokenLengthMax || !text.startsWith(refreshTokenPrefix)) return { kind: 'malformed' }
-  const sealed = text.slice(0, -checksumLength)
-  if (checksum(sealed) !== text.slice(-checksumLength)) return { kind: 'malformed' }
-  const encoded = sealed.slice(refreshTokenPrefix.length)
-  const body = Buffer.from(encoded, 'base64url')
+  const checkedText = text.slice(0, -checksumLength)
+  if (checksum(checkedText) !== text.slice(-checksumLength)) return { kind: 'malformed' }
+  const bodyText = checkedText.slice(refreshTokenPrefix.length)
+  const body = Buffer.from(bodyText, 'base64url')
   // Node's decoder skips what it does not know, so only a text that it would write itself counts.
-  if (body.toString('base64url') !== encoded) return { kind: 'malformed' }
+  if (body.toString('base64url') !== bodyText) return { kind: 'malformed' }
   const [ofVersion = 0] = body
   if (ofVersion > version) return { kind: 'later_version' }
   if (ofVersion !== version || !bodyBytes.includes(body.length)) return { kind: 'malformed' }

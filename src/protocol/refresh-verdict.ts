@@ -37,22 +37,23 @@ export type RefreshVerdict =
   | { readonly kind: 'exhausted' }
 
 /**
- * Judges a genuine refresh token of generation `presented`, whose session has not been revoked. This is the
- * whole rule: RFC 9700 §4.14.2 asks for rotation with detection of reuse, and honest clients ask for retries.
+ * Judges a genuine refresh token of generation `presentedGeneration`, whose session has not been revoked.
+ * This is the whole rule: RFC 9700 §4.14.2 asks for rotation with detection of reuse, and honest clients
+ * ask for retries.
  */
 export function judgeRefresh(
-  presented: number,
+  presentedGeneration: number,
   session: SessionState,
   now: number,
   policy: RefreshPolicy,
 ): RefreshVerdict {
   const current = session.generation
   // A session that was refreshed since the backup has an idle limit that the restored row does not know.
-  const expiresAt = presented > current ? session.absolute_expires_at : session.expires_at
+  const expiresAt = presentedGeneration > current ? session.absolute_expires_at : session.expires_at
   if (expiresAt <= now) return { kind: 'expired' }
 
-  if (presented > current) return { kind: 'heal' }
-  if (presented === current) {
+  if (presentedGeneration > current) return { kind: 'heal' }
+  if (presentedGeneration === current) {
     if (policy.kind === 'reuse') return { kind: 'reuse' }
     return current >= generationMax ? { kind: 'exhausted' } : { kind: 'rotate' }
   }
@@ -61,8 +62,8 @@ export function judgeRefresh(
   // Clocks differ by a little and are set back by a little, so a window that opened a moment from now counts as open;
   // one that opened further in the future is closed, or it would stay open until then.
   const isInWindow = Math.abs(now - session.window_opened_at) < policy.retrySeconds
-  if (isInWindow && presented >= session.window_generation) return { kind: 'repeat' }
-  if (presented < current - 1) return { kind: 'theft' }
+  if (isInWindow && presentedGeneration >= session.window_generation) return { kind: 'repeat' }
+  if (presentedGeneration < current - 1) return { kind: 'theft' }
 
   // The previous generation: its answer was lost. Once is bad luck; in most generations, it is two holders taking turns.
   // A retry that was let pass is let pass again: an outage may end between two retries of one request.

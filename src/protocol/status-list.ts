@@ -30,7 +30,7 @@ export function statusListUri(issuer: string, list: number): string {
 /** The position that a number from the counter becomes: in the same list, but nothing there shows which came first. */
 export function permutedPosition(key: Buffer, number: number): number {
   const list = Math.floor(number / statusListSize)
-  return list * statusListSize + permutedIndex(key, list, number % statusListSize)
+  return list * statusListSize + permuteIndex(key, list, number % statusListSize)
 }
 
 const halfBits = 10
@@ -41,7 +41,7 @@ const rounds = 8
  * A keyed permutation of the indexes of a list: a Feistel network over two halves of 10 bits (NIST SP 800-38G's way, for
  * a domain that is a power of two). It hides only an order, and no secret hangs on it.
  */
-function permutedIndex(key: Buffer, list: number, index: number): number {
+function permuteIndex(key: Buffer, list: number, index: number): number {
   let left = index >>> halfBits
   let right = index & halfMask
   for (let round = 0; round < rounds; round++) {

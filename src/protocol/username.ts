@@ -3,7 +3,7 @@
  * whether the name is one that the profile allows.
  */
 export function usernameCaseMapped(name: string): string {
-  return name.replace(wide, widthMapped).toLowerCase().normalize('NFC')
+  return name.replace(wide, mapWidth).toLowerCase().normalize('NFC')
 }
 
 /** Characters with a decomposition for their width alone (UnicodeData.txt, `<wide>` and `<narrow>`). */
@@ -20,7 +20,7 @@ const runs: readonly (readonly [first: number, last: number, target: number])[] 
   [0xffe3, 0xffe3, 0x00af],
 ]
 
-function widthMapped(character: string): string {
+function mapWidth(character: string): string {
   const code = character.charCodeAt(0)
   const run = runs.find(([first, last]) => first <= code && code <= last)
   return run ? String.fromCharCode(run[2] + code - run[0]) : character.normalize('NFKC')

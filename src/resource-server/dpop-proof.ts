@@ -32,36 +32,36 @@ export function openProofs(
   return async (header, { jkt, accessToken, method, path = '' }) => {
     if (root === undefined) throw unusable('the option url must say where clients reach this API')
     // Of several fields Node.js makes a list, or one text with commas, which is no JWT.
-    if (typeof header !== 'string') throw refused('there is no proof, or there are several')
-    if (header.length > proofLengthMax) throw refused('it is too long')
+    if (typeof header !== 'string') throw refuse('there is no proof, or there are several')
+    if (header.length > proofLengthMax) throw refuse('it is too long')
     const { payload, protectedHeader } = await jwtVerify(header, EmbeddedJWK, {
       algorithms: [...proofAlgorithms],
       clockTolerance: tolerance,
       currentDate: new Date(now()),
     }).catch((error: unknown) => {
       if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
-        throw refused(`the ${error.claim} is no time at which it is good`, error)
+        throw refuse(`the ${error.claim} is no time at which it is good`, error)
       }
-      throw refused('it is no JWT that is signed with the public key in its jwk', error)
+      throw refuse('it is no JWT that is signed with the public key in its jwk', error)
     })
     const { jti, htm, htu, iat, ath } = payload
-    if (!isType(protectedHeader.typ, 'dpop+jwt')) throw refused('the typ is not dpop+jwt')
+    if (!isType(protectedHeader.typ, 'dpop+jwt')) throw refuse('the typ is not dpop+jwt')
     if ((await calculateJwkThumbprint(protectedHeader.jwk ?? {})) !== jkt) {
-      throw refused('its jwk is not the key that the token is bound to')
+      throw refuse('its jwk is not the key that the token is bound to')
     }
-    if (typeof jti !== 'string' || jti === '') throw refused('there is no jti')
-    if (htm !== method) throw refused('the htm is another method')
+    if (typeof jti !== 'string' || jti === '') throw refuse('there is no jti')
+    if (htm !== method) throw refuse('the htm is another method')
     const url = normalUrl(root + path)
     if (typeof htu !== 'string' || url === undefined || normalUrl(htu) !== url) {
-      throw refused('the htu is another URL', new Error(`it is not ${url}`))
+      throw refuse('the htu is another URL', new Error(`it is not ${url}`))
     }
-    if (ath !== hash('sha256', accessToken, 'base64url')) throw refused('the ath is not that of the token')
+    if (ath !== hash('sha256', accessToken, 'base64url')) throw refuse('the ath is not that of the token')
     const age = now() / 1000 - (iat ?? NaN)
     if (!(age <= proofSeconds + tolerance && age >= -tolerance))
-      throw refused('the iat is too long ago, or in the future')
+      throw refuse('the iat is too long ago, or in the future')
     const id = hash('sha256', JSON.stringify([jkt, htm, url, jti]), 'base64url')
     const expiresAt = Math.ceil(iat ?? 0) + proofSeconds + Math.ceil(tolerance) + 1
-    if (!(await remember(id, expiresAt))) throw refused('the jti was used before')
+    if (!(await remember(id, expiresAt))) throw refuse('the jti was used before')
   }
 }
 
@@ -87,7 +87,7 @@ export function proofMemory(
 }
 
 /** `why` is constant, and told: the maker of a proof knows what is in it. */
-const refused = (why: string, cause?: unknown) => {
+const refuse = (why: string, cause?: unknown) => {
   const description = `the DPoP proof is not valid: ${why}`
   return new BearerError('invalid_dpop_proof', {
     scheme: 'DPoP',

@@ -115,14 +115,14 @@ async function verifyToken(settings: Settings, keys: IssuerKeys, token: string):
     const { payload, protectedHeader } = await keys.verify(token, { typ: 'at+jwt', audience, requiredClaims })
     const status = statusReferenceOf(settings, payload)
     if (!status && settings.requireStatus) throw invalid('the token does not say where its status is listed')
-    return { claims: frozen(payload), kid: protectedHeader.kid, status }
+    return { claims: freeze(payload), kid: protectedHeader.kid, status }
   } catch (error) {
     if (error instanceof errors.JOSEError) throw new BearerError('invalid_token', { cause: error })
     throw error
   }
 }
 
-function frozen(payload: JWTPayload): AccessToken {
+function freeze(payload: JWTPayload): AccessToken {
   const { iss, sub, aud, exp, iat, jti, client_id, scope } = payload
   const isText = [iss, sub, jti, client_id, scope ?? ''].every(claim => typeof claim === 'string')
   if (!isText || aud === undefined || typeof exp !== 'number' || typeof iat !== 'number') {
