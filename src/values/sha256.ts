@@ -17,18 +17,23 @@ export function sha256(data: Buffer | string): Buffer {
 export function hmacSha256(key: Buffer, message: Buffer | string): Buffer {
   const { inner, outer } = blocksOf(key)
   const bytes = typeof message === 'string' ? Buffer.from(message) : message
-  return sha256(Buffer.concat([outer, sha256(Buffer.concat([inner, bytes]))]))
+  outer.write(hash('sha256', Buffer.concat([inner, bytes]), 'hex'), blockBytes, 'hex')
+  return sha256(outer)
 }
 
+/** A key's two blocks. */
 interface Blocks {
+  /** Stands before the message. */
   readonly inner: Buffer
+  /** Stands before the inner hash, for which it has room. */
   readonly outer: Buffer
 }
 
 const blockBytes = 64
+const hashBytes = 32
 const blocks = new WeakMap<Buffer, Blocks>()
 
-/** The blocks before the message, and before the hash of both. Computed once for each key. */
+/** Computed once for each key. */
 function blocksOf(key: Buffer): Blocks {
   const known = blocks.get(key)
   if (known) return known
@@ -36,7 +41,7 @@ function blocksOf(key: Buffer): Blocks {
   const padded = Buffer.concat([key], blockBytes)
   const made = {
     inner: Buffer.from(padded.map(byte => byte ^ 0x36)),
-    outer: Buffer.from(padded.map(byte => byte ^ 0x5c)),
+    outer: Buffer.concat([padded.map(byte => byte ^ 0x5c)], blockBytes + hashBytes),
   }
   blocks.set(key, made)
   return made
