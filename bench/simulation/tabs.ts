@@ -31,7 +31,7 @@ export function forcedLogOutsOfTabs(policy: Policy, tabs: Tabs, years: number, r
     const presented = stored
     const of = session
     after(oneWay(), () => {
-      if (of !== session) return // the user has signed in again since
+      if (of !== session) return // the user has logged in again since
       const answer = server.present(session, presented)
       if (answer === 'ended') {
         logOuts++

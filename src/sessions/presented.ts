@@ -33,7 +33,7 @@ export interface Presented extends RefreshToken {
 
 /** One public text for all cases, so that it tells a stranger nothing but that the token is of no use; the log has the cause. */
 export function refused(cause: string): OAuthError {
-  return new OAuthError('invalid_grant', 'the refresh token is not valid any more, sign in again', { cause })
+  return new OAuthError('invalid_grant', 'the refresh token is not valid any more, log in again', { cause })
 }
 
 /**

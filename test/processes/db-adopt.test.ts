@@ -158,7 +158,7 @@ t.test('a copy needs no root key of the original: without it, users get new pass
   const { call } = commandLine(t, t.testdir())
   const adopted = await call('db adopt --copied --yes', { env })
   t.equal(adopted.code, 0, adopted.stderr)
-  t.match(adopted.stdout, /^1 user cannot sign in before `mintmark user passwd NAME`/m)
+  t.match(adopted.stdout, /^1 user cannot log in before `mintmark user passwd NAME`/m)
   t.notMatch(adopted.stdout, /New client secrets/, 'no client has one')
   const originalKey = readFileSync(original.ctx.config.rootKeyFile, 'utf8').trim()
   t.notMatch(

@@ -263,7 +263,7 @@ t.test('without a log the one who restores decides what lives again', async t =>
 
   await w.must(`session revoke --id ${formatUuid(ada)} --yes`)
   const ended = await w.must(`db restore ${w.backup} --end-sessions`)
-  t.match(ended.stdout, /Ended 2 sessions: everybody has to sign in again/)
+  t.match(ended.stdout, /Ended 2 sessions: everybody has to log in again/)
   t.strictSame([await w.stateOf(ada), await w.stateOf(bob)], ['ended', 'ended'])
   t.match(await w.run(`db restore ${w.backup} --end-sessions --accept-unrevoked`), {
     code: 2,

@@ -116,7 +116,7 @@ await forEachEngine(
     await putBackAgain()
     await refreshBoth()
     t.equal(told().length, 2, 'another time is another one')
-    t.match(await run('db revive --end-sessions'), { code: 0, stdout: /everybody has to sign in again/ })
+    t.match(await run('db revive --end-sessions'), { code: 0, stdout: /everybody has to log in again/ })
     await isRefused(honest.refresh_token, 'or everything has ended')
     t.equal((await findInstallation(server.ctx.db))?.lost_since, null)
   },

@@ -616,7 +616,7 @@ t.test('the command line rotates a root key, or takes up one that was put into a
   t.match(await call('key rotate-root', { env }), { code: 0, stdout: /which was on the first line/ })
   t.match(await call('doctor', { env }), {
     code: 0,
-    stdout: /the older root key \w+ is needed by 1 password, until the users sign in/,
+    stdout: /the older root key \w+ is needed by 1 password, until the users log in/,
   })
   t.match(
     (await call('doctor')).stdout,

@@ -32,7 +32,7 @@ export async function checkRootKeys(
       now: clock.now(),
     })
     const needs = [
-      users > 0 ? `${counted(users, 'password')}, until the users sign in` : '',
+      users > 0 ? `${counted(users, 'password')}, until the users log in` : '',
       sessions > 0 ? `${counted(sessions, 'session')}, until ${formatTime(sessionsEndAt)} at the latest` : '',
       signingKeys > 0 ? `${counted(signingKeys, 'signing key')}, until a server has run` : '',
     ].filter(need => need !== '')

@@ -102,7 +102,7 @@ const adviceFor: Partial<Readonly<Record<keyof Tables, string>>> = {
   users: '`mintmark user passwd NAME` sets another password; else put a backup back: `mintmark db restore`',
   clients: 'delete the client and create it again, or put a backup back: `mintmark db restore`',
   resources: '`mintmark resource update` sets what is wrong; else put a backup back: `mintmark db restore`',
-  sessions: 'its user has to sign in again',
+  sessions: 'its user has to log in again',
 }
 
 function wrongColumns(table: keyof Tables, row: Row): readonly string[] {

@@ -48,10 +48,10 @@ function passwordSentences({
   file: string
 }): string[] {
   const keptHere =
-    `${counted(kept, 'user')} can sign in with the password that is good at ${from}, whose root key is in ${file} below ` +
+    `${counted(kept, 'user')} can log in with the password that is good at ${from}, whose root key is in ${file} below ` +
     'the new one. Take its line out where these passwords are not to be typed here; then `mintmark user passwd NAME`.'
   const lostHere =
-    `${counted(lost, 'user')} cannot sign in before \`mintmark user passwd NAME\` has set a new password: the root key ` +
+    `${counted(lost, 'user')} cannot log in before \`mintmark user passwd NAME\` has set a new password: the root key ` +
     `of ${from} is not in ${file}.`
   return [...(kept > 0 ? [keptHere] : []), ...(lost > 0 ? [lostHere] : [])]
 }

@@ -19,7 +19,7 @@ export function restoreCommand(db: Command, terminal: Terminal): void {
     .option('--yes', 'with --revocations: do all that the logs tell of')
     .option('--sessions-only', 'with --revocations: end sessions again, and do nothing else')
     .option('--accept-unrevoked', 'let live again what was revoked since the backup')
-    .option('--end-sessions', 'end all sessions of before: everybody has to sign in again')
+    .option('--end-sessions', 'end all sessions of before: everybody has to log in again')
     .addHelpText('after', howItGoes)
     .action(command(terminal, (run, file, options) => restore(run, file, options)))
 }

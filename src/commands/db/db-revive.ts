@@ -20,7 +20,7 @@ export function reviveCommand(db: Command, terminal: Terminal): void {
     .option('--yes', 'with --revocations: do all that the logs tell of')
     .option('--sessions-only', 'with --revocations: end sessions again, and do nothing else')
     .option('--accept-unrevoked', 'let live again what was revoked')
-    .option('--end-sessions', 'end all sessions: everybody has to sign in again')
+    .option('--end-sessions', 'end all sessions: everybody has to log in again')
     .addHelpText('after', howItGoes)
     .action(command(terminal, (run, options) => revive(run, options)))
 }

@@ -161,13 +161,13 @@ function progressOf({ note }: Run, file: string): (copied: { readonly part: numb
   }
 }
 
-/** The same installation under a new name. Holders of tokens of the old one have to sign in again. */
+/** The same installation under a new name. Holders of tokens of the old one have to log in again. */
 async function adopt(run: Run, yes: true | undefined) {
   const admin = await run.open({ mayCreate: false, isAdopted: true })
   const issuers = issuersOf(admin)
   const { from, to } = issuers
   run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
-  await confirm(run, `Give the installation the issuer ${to}? Every user has to sign in again.`, { yes })
+  await confirm(run, `Give the installation the issuer ${to}? Every user has to log in again.`, { yes })
   const { ended: sessions } = await showEnding(run, options => adoptMoved(admin, issuers, options))
   return {
     text:

@@ -61,7 +61,7 @@ export function describePlan({ usersDisabled, clientsDisabled, keys, beginsAnew 
   return [
     ...lines.filter(([, names]) => names.length > 0).map(([what, names]) => `  ${what}: ${names.join(', ')}`),
     ...(beginsAnew
-      ? ['  all begins anew, as by `mintmark key revoke --all`: everybody has to sign in again']
+      ? ['  all begins anew, as by `mintmark key revoke --all`: everybody has to log in again']
       : []),
   ]
 }
@@ -72,7 +72,7 @@ export function tellRestored(done: Restored & RestoredPlaces): string {
   const lines = [`Restored ${file} from ${source}, as it was at ${formatTime(madeAt)}.`]
   if (kept !== null) lines.push(`The database of before${isDamaged ? ', which is damaged,' : ''} is ${kept}.`)
   if (sessionsEnded !== null)
-    lines.push(`Ended ${counted(sessionsEnded, 'session')}: everybody has to sign in again.`)
+    lines.push(`Ended ${counted(sessionsEnded, 'session')}: everybody has to log in again.`)
   if (replayed) lines.push(...replayedLines(replayed))
   if (lost) lines.push(...linesOf(lost).map(line => `Lives again: ${line}.`))
   lines.push('Start the servers. Sessions that were refreshed since then go on; the log has a line for each.')
@@ -86,7 +86,7 @@ export function tellRevived({
 }: Pick<Restored, 'replayed' | 'sessionsEnded'>): string {
   const lines = replayed ? replayedLines(replayed) : []
   if (sessionsEnded !== null)
-    lines.push(`Ended ${counted(sessionsEnded, 'session')}: everybody has to sign in again.`)
+    lines.push(`Ended ${counted(sessionsEnded, 'session')}: everybody has to log in again.`)
   const goOn = 'Servers go on; `mintmark doctor` tells no more that the database has gone back in time.'
   return [...lines, goOn].join('\n')
 }
@@ -106,7 +106,7 @@ function replayedLines({ sessions, usersDisabled, clientsDisabled, oldPasswords,
   if (oldPasswords.size > 0) {
     lines.push(
       `The old passwords are good again of ${named([...oldPasswords])}: set new ones (\`mintmark user passwd\`), ` +
-        'or disable who may not sign in with it.',
+        'or disable who may not log in with it.',
     )
   }
   return lines

@@ -87,7 +87,7 @@ const keepers = (what: string) =>
 async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readonly keepsRootKey: boolean }) {
   await confirm(
     run,
-    `Revoke every signing key${keepsRootKey ? '' : ' and the root key'}, and end all sessions? Everybody has to sign in again.`,
+    `Revoke every signing key${keepsRootKey ? '' : ' and the root key'}, and end all sessions? Everybody has to log in again.`,
     { yes },
   )
   const admin = await run.open({ mayCreate: false, isRootKeyLost: !keepsRootKey })
@@ -112,7 +112,7 @@ function passwordAdvice({ passwords: { older, lost } }: Restarted, file: string)
     `The passwords of ${counted(lost, 'user')} cannot be checked: their root key is not in ${file}. Put it below ` +
     'the first line if there is a copy; otherwise `mintmark user passwd NAME` sets a new password.'
   const oldOnes =
-    `The passwords of ${counted(older, 'user')} are hashed under an older root key until they sign in, so it stays in ` +
+    `The passwords of ${counted(older, 'user')} are hashed under an older root key until they log in, so it stays in ` +
     `${file}. Whoever has it and the database can guess them: have important ones changed with \`mintmark user passwd NAME\`.`
   return [...(lost > 0 ? [lostOnes] : []), ...(older > 0 ? [oldOnes] : [])]
 }

@@ -9,8 +9,8 @@ import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
 
 const rotation = `
-Running servers follow by themselves, and nobody is signed out. Everything that is encrypted is encrypted anew, passwords are
-hashed anew when their users sign in, and refresh tokens move on when they are used. Until then the older keys stay in the
+Running servers follow by themselves, and nobody is logged out. Everything that is encrypted is encrypted anew, passwords are
+hashed anew when their users log in, and refresh tokens move on when they are used. Until then the older keys stay in the
 file; \`mintmark doctor\` says when they may go.
 
 With PostgreSQL each machine may have a file of its own, so it takes two steps: the first run puts a new key on the first line

@@ -20,9 +20,11 @@ import { summarize } from './session-summary.ts'
 
 const age = duration(1, 3650 * 86_400)
 
-/** `mintmark session`: the log-ins, and the machine session of each client that uses `client_credentials`. */
+/** `mintmark session`: the sessions of users, and the machine session of each client that uses `client_credentials`. */
 export function sessionCommands(program: Command, terminal: Terminal): void {
-  const session = program.command('session').description('log-ins, each with its family of tokens')
+  const session = program
+    .command('session')
+    .description('sessions: a log-in through a client, with all tokens that follow')
 
   verb(session, 'list', 'show sessions, the oldest first', [
     'mintmark session list',
@@ -50,7 +52,7 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
         return {
           columns: ['SID', 'USER', 'CLIENT_ID', 'SINCE', 'LAST USED', 'EXPIRES', ...(ended ? ['STATE'] : [])],
           rows: rowsOf(listSessions(admin, chosen, { ended }), ended),
-          none: 'There is no such session.',
+          none: 'the sessions of users, and the machine sessionre is no such session.',
         }
       }),
     )
@@ -125,7 +127,7 @@ function wordsOf({ choice, username }: ChosenSessions): string {
 /** When resource servers learn of it, for people. */
 function noticeOf({ statusListDelaySeconds, accessTokenSeconds }: Admin['config']): string {
   return (
-    'Their access tokens are refused by introspection now, where the status list is followed within ' +
+    'the sessions of users, and the machine sessionir access tokens are refused by introspection now, where the status list is followed within ' +
     `${formatDuration(statusListDelaySeconds)}, and elsewhere when they run out (${formatDuration(accessTokenSeconds)}).`
   )
 }
