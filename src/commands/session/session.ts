@@ -20,11 +20,11 @@ import { summarize } from './session-summary.ts'
 
 const age = duration(1, 3650 * 86_400)
 
-/** `mintmark session`: the sessions of users, and the machine session of each client that uses `client_credentials`. */
+/** `mintmark session`: those of users, and the machine session of each client with `client_credentials`. */
 export function sessionCommands(program: Command, terminal: Terminal): void {
   const session = program
     .command('session')
-    .description('sessions: a log-in through a client, with all tokens that follow')
+    .description('sessions: one log-in each, with its family of tokens')
 
   verb(session, 'list', 'show sessions, the oldest first', [
     'mintmark session list',
@@ -52,7 +52,7 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
         return {
           columns: ['SID', 'USER', 'CLIENT_ID', 'SINCE', 'LAST USED', 'EXPIRES', ...(ended ? ['STATE'] : [])],
           rows: rowsOf(listSessions(admin, chosen, { ended }), ended),
-          none: 'the sessions of users, and the machine sessionre is no such session.',
+          none: 'There is no such session.',
         }
       }),
     )
@@ -127,7 +127,7 @@ function wordsOf({ choice, username }: ChosenSessions): string {
 /** When resource servers learn of it, for people. */
 function noticeOf({ statusListDelaySeconds, accessTokenSeconds }: Admin['config']): string {
   return (
-    'the sessions of users, and the machine sessionir access tokens are refused by introspection now, where the status list is followed within ' +
+    'Their access tokens are refused by introspection now, where the status list is followed within ' +
     `${formatDuration(statusListDelaySeconds)}, and elsewhere when they run out (${formatDuration(accessTokenSeconds)}).`
   )
 }
