@@ -31,11 +31,11 @@ export interface Context {
   readonly load: LoadServices
   /** Whether this server may go on, by what the database says. */
   readonly standing: Standing
-  /** What was revoked, for resource servers that verify locally. */
+  /** The revocations, for resource servers that verify locally. */
   readonly statusLists: StatusLists
   /** Notes what changes nothing and still matters, such as wrong passwords. */
   readonly audit: AuditTrail
-  /** What was done since the start, for the metrics. */
+  /** Counts since the start, for the metrics. */
   readonly counts: Counts
   /** On PostgreSQL that of its server, which all instances share. */
   readonly clock: Clock
@@ -63,7 +63,7 @@ export interface SessionServices {
   readonly nextStatusPosition: NextStatusPosition
 }
 
-/** What protects the server from too much work. */
+/** Protection of the server from too much work. */
 export interface LoadServices {
   /** Whether more work may begin. */
   readonly pressure: Pressure

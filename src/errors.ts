@@ -21,7 +21,7 @@ export interface OAuthErrorOptions extends ErrorOptions {
   readonly status?: number
   /** When to come back, in seconds. */
   readonly retryAfter?: number
-  /** What else the line of the log has. Nothing secret, and nothing that a stranger has typed. */
+  /** Further members of the log's line. Nothing secret, and nothing that a stranger has typed. */
   readonly facts?: Readonly<Record<string, unknown>>
 }
 
@@ -61,7 +61,7 @@ export function unavailable(cause: unknown, retryAfter = 1): OAuthError {
   )
 }
 
-/** What is at no address of ours. */
+/** The answer at an address that is not ours. */
 export function notFound(): OAuthError {
   return new OAuthError('invalid_request', 'there is nothing at this address', { status: 404 })
 }

@@ -7,9 +7,10 @@ import { obeySignals } from './signals.ts'
 const oldestNode = 24
 
 /**
- * What a server starts Node.js with: in MiB, the room for what has just been made (with less, some starts end 60 MiB higher),
- * and by how many per cent the heap may grow before it is collected. What Node.js takes by itself is more, and no faster.
- * V8 hears of it only when it starts, and not every system's `env` passes it on from the first line of this file.
+ * Arguments that a server starts Node.js with: the room for new objects, in MiB (with less, some starts end
+ * 60 MiB higher), and by how many per cent the heap may grow before it is collected. The defaults of Node.js
+ * take more memory, and are no faster. V8 hears of these only when it starts, and not every system's `env`
+ * passes them on from the first line of this file.
  */
 const nodeArgs = ['--max-semi-space-size=8', '--heap-growing-percent=60', '--disable-sigusr1']
 
@@ -19,8 +20,8 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
   )
   process.exitCode = 1
 } else if (isToStartAnew()) {
-  // In the same process, so that whoever started it has the same one to watch and to end. Until then a signal ends it by itself:
-  // one that was taken here would be forgotten there.
+  // In the same process, so that its parent has the same one to watch and to end. Until then a signal ends
+  // it by itself: one that was taken here would be forgotten there.
   const [, ...ownArgs] = process.argv
   process.execve?.(
     process.execPath,

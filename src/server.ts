@@ -40,7 +40,7 @@ export interface ServerOptions {
   /** This machine's clock. */
   readonly clock: Clock
   readonly log: Log & Partial<Pick<ProcessLog, 'linesLost'>>
-  /** By hand, none is started, and nothing is asked or shown at the start: whoever opened the server runs them. */
+  /** By hand, none is started, and nothing is asked or shown at the start: the caller runs them. */
   readonly jobs: 'by themselves' | 'by hand'
   /** Puts something in the place of what the app depends on. */
   readonly adapt?: (ctx: Context) => Context
@@ -145,10 +145,10 @@ async function refuseTakenAddress({ host, port }: Config): Promise<void> {
   await once(holder, 'close')
 }
 
-/** How long requests may take that are under way when the server closes, and whoever is connected and asks nothing. */
+/** Seconds that the server, when it closes, leaves to requests under way and to idle connections. */
 const closingSeconds = 15
 
-/** Closes the server when all is answered, or time is up: Node.js cuts off nobody any more once it closes. */
+/** Closes the server when all is answered, or time is up: Node.js cuts off no client once it closes. */
 async function closeInTime(app: FastifyInstance, clock: Clock): Promise<void> {
   const closed = new AbortController()
   void clock.pause(closingSeconds, closed.signal).then(() => app.server.closeAllConnections())

@@ -17,9 +17,10 @@ const ignored: readonly NodeJS.Signals[] = ['SIGUSR1', 'SIGUSR2']
 const sameSeconds = 0.5
 
 /**
- * Obeys signals from now on: whoever has taken them is told of the first, and any other ends the process at once. Where nobody
- * has taken them the system does that by itself, also in the middle of a step of ours; but it ends the first process of a
- * container (PID 1) by none that it has no handler for. So this comes before all else.
+ * Obeys signals from now on: the code that has taken them is told of the first, and any other ends the
+ * process at once. Where they are not taken the system does that by itself, also in the middle of a step of
+ * ours; but the first process of a container (PID 1) it ends only by signals that have a handler. So this
+ * comes before all else.
  */
 export function obeySignals(clock: Clock): OnSignal {
   let taker: ((signal: EndSignal) => void) | undefined
@@ -52,7 +53,7 @@ export function obeySignals(clock: Clock): OnSignal {
   }
 }
 
-/** As if nobody had handled it, so that a shell sees why; but without the core dump of SIGQUIT, which is full of secrets. */
+/** As if it had no handler, so that a shell sees why; but without SIGQUIT's core dump, full of secrets. */
 function endBy(signal: EndSignal): void {
   if (signal !== 'SIGQUIT' && process.pid !== 1) {
     process.removeAllListeners(signal)

@@ -10,11 +10,12 @@ import { openPasswords, type Passwords } from '../users/passwords.ts'
 /*
  * How an act is written.
  *
- * This folder has what may be done by those who run the server, whoever asks: a command now, a program later. One file for
- * each noun, one function for each act. An act takes the `Admin` first and then plain arguments; it does its work in one
- * transaction together with its entry of the audit trail, and returns a plain object. What cannot be done is a `Refusal`.
- * It knows no terminal and no HTTP: how far a long work has come it tells a callback. The file of a noun also exports
- * `describe…`, which makes the noun's document from its row: `--json` prints exactly that.
+ * This folder has the acts of those who run the server; a command asks for them now, a program may later.
+ * One file for each noun, one function for each act. An act takes the `Admin` first and then plain
+ * arguments; it does its work in one transaction together with its entry of the audit trail, and returns a
+ * plain object. It throws a `Refusal` when it cannot be done. It knows no terminal and no HTTP: it tells a
+ * callback how far a long work has come. The file of a noun also exports `describe…`, which makes the
+ * noun's document from its row: `--json` prints exactly that.
  */
 
 /** All that an act is passed: who does it, where it is told, and what it works with. */

@@ -139,7 +139,7 @@ async function endClient(
 
 /** A change of what a client authenticates with. */
 export interface NewCredentials {
-  /** What it had. */
+  /** The method before. */
   readonly from: AuthMethod
   /** Until when that works too, in seconds since the epoch; null when it has ended. */
   readonly oldExpiresAt: number | null
@@ -224,7 +224,7 @@ export async function setKeys(
 /** How long the look at a new `jwks_uri` may take. */
 const fetchSeconds = 5
 
-/** What is found at a `jwks_uri` now. The server looks by itself, again and again, so a failure is no refusal. */
+/** Looks at a `jwks_uri` now. The server looks by itself, again and again, so a failure is no refusal. */
 export async function findingsAt({ config }: Pick<Admin, 'config'>, uri: string): Promise<readonly string[]> {
   try {
     const reach = { isAllowed: networks(config.jwksUriNetworks), seconds: fetchSeconds }

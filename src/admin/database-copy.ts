@@ -18,7 +18,7 @@ import type { ShowProgress } from './progress.ts'
 /** Longer than a server takes to hear that its database has been moved away. */
 const hearsaySeconds = 1.2
 
-/** Who copies, and how it is told. The databases are opened here: neither need be one that can be served. */
+/** The caller, and its callbacks. The databases are opened here: neither need be one that can be served. */
 export interface Copying extends Omit<Recorder, 'db'> {
   readonly clock: Clock
   readonly config: Config
@@ -40,8 +40,9 @@ export type CopyOutcome = { readonly place: string } & (
 )
 
 /**
- * Moves the installation to another database, while servers go on until the last moment. What was interrupted goes on with
- * the same call. Throws `Refusal`; the installation is then served where it was, unless the text says that it was moved.
+ * Moves the installation to another database, while servers go on until the last moment. After an
+ * interruption the same call goes on with it. Throws `Refusal`; the installation is then served where it
+ * was, unless the text says that it was moved.
  */
 export async function copyInstallation(copying: Copying, target: DatabaseUrl): Promise<CopyOutcome> {
   const { config, clock } = copying

@@ -13,7 +13,7 @@ import { auditEntry } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 import { describeFault } from './faults.ts'
 
-/** What a database is, and whether it fits this program. */
+/** Describes a database, and whether it fits this program. */
 export interface DatabaseStatus {
   /** The path, or the server without user and password. */
   readonly place: string

@@ -73,7 +73,7 @@ function readResource(value: unknown, path: string, problems: string[]): Resourc
   }
 }
 
-/** Reads the form of the values. What they may be is judged with the whole client, by `judgeClient`. */
+/** Reads the form of the values. `judgeClient` judges the values themselves, with the whole client. */
 function readClient(value: unknown, path: string, problems: string[]): ClientMetadata {
   const fields = fieldsOf(value, path, ['client_id', ...propertyNames], problems)
   return {

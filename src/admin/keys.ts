@@ -7,7 +7,7 @@ import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 import { readPlannedRing, type PlannedRing } from './planned-ring.ts'
 
-/** A signing key, as `--json` shows it. Times are seconds since the epoch, those to come where nobody interferes. */
+/** A signing key, as `--json` shows it. Times are seconds since the epoch; future ones are plans. */
 export interface KeyDocument {
   readonly kid: string
   readonly alg: string

@@ -78,7 +78,7 @@ export interface PolicyChange {
 /** Some settings of a policy. */
 export type PolicySettings = { readonly [Name in keyof KeyPolicy]?: KeyPolicy[Name] | undefined }
 
-/** What another policy would mean. Undefined where it is the present one; throws `Refusal` for one that cannot work. */
+/** The effects of another policy. Undefined for the present one; throws `Refusal` if it cannot work. */
 export async function planPolicy(admin: Admin, settings: PolicySettings): Promise<PolicyChange | undefined> {
   const { installation } = admin
   const before = policyOf(installation)
@@ -95,7 +95,7 @@ export async function planPolicy(admin: Admin, settings: PolicySettings): Promis
   return { from: await readPolicy(admin), to: await readPolicy({ ...admin, installation: after }) }
 }
 
-/** Changes the policy as planned, if nobody has changed it since; returns what holds now. */
+/** Changes the policy as planned, if it has not changed since; returns the policy that holds now. */
 export async function changePolicy(admin: Admin, change: PolicyChange): Promise<KeyPolicy> {
   const { db, clock, log, actor } = admin
   const [from, to] = [change.from.policy, change.to.policy]

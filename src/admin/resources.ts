@@ -148,7 +148,7 @@ export function describeResource(
   }
 }
 
-/** What documents say of a change of algorithms: nothing where there is none. */
+/** A change of algorithms, as documents show it: nothing where there is none. */
 export function describeAlgChange(algChange: AlgChange | undefined) {
   return algChange && { signs_with: algChange.previousAlg, alg_signs_from: algChange.at }
 }

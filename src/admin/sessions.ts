@@ -34,7 +34,7 @@ export interface ChosenSessions {
   /** The name of the user that is chosen, if one is. */
   readonly username: string | undefined
   readonly filter: SessionFilter
-  /** What is chosen, by the names of the RFCs. */
+  /** The choice, by the names of the RFCs. */
   readonly document: {
     readonly sub?: string
     readonly client_id?: string
@@ -142,7 +142,7 @@ export interface RevokedSessions extends FinishedWork {
 
 /**
  * Ends the chosen sessions. All of a user, of a client, or all there are end at once, by an epoch, which also stops log-ins
- * that are under way; any others one after the other. Refuses a user that was deleted meanwhile.
+ * that are under way; any others one after the other. Refuses a user that was deleted since the choice.
  */
 export async function revokeSessions(
   admin: Admin,
@@ -168,7 +168,7 @@ export interface SessionSummary {
   readonly all: Totals
   readonly clients: readonly SessionCounts[]
   readonly sweeper: SweeperTable
-  /** What is printed as JSON. */
+  /** As it is printed as JSON. */
   readonly document: object
 }
 

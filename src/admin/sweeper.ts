@@ -1,7 +1,7 @@
 import type { SweeperTable } from '../../db/schema.ts'
 import { counted, formatTime } from '../values/formats.ts'
 
-/** What the sweeper is doing, or has done. */
+/** Says how far the sweeper has come, or how its last round went. */
 export function sweeperSentence({
   cursor,
   began_at,

@@ -23,7 +23,7 @@ export interface NewUser {
   readonly roles: readonly string[]
 }
 
-/** Adds a user. Refuses a name that is taken, and a password that should be given to nobody. */
+/** Adds a user. Refuses a name that is taken, and a password that no user should have. */
 export async function createUser(
   admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords'>,
   { username, password, roles }: NewUser,
@@ -97,7 +97,7 @@ export interface EndedUser extends EndedSessions {
   readonly user: UserTable
 }
 
-/** Sets a new password, and ends all sessions of the user. Refuses a password that should be given to nobody. */
+/** Sets a new password, and ends all sessions of the user. Refuses a password that no user should have. */
 export async function setPassword(
   admin: Admin,
   username: string,

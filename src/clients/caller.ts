@@ -5,11 +5,11 @@ import type { Client } from './registry.ts'
 
 /** Where a request comes from, as far as it can be believed. */
 export interface Caller extends RequestOrigin {
-  /** What guesses are counted by; undefined for a client through which all users come from one address. */
+  /** Guesses are counted by it; undefined for a client through which all users come from one address. */
   readonly source: string | undefined
 }
 
-/** What Fastify knows of a request. */
+/** A request, as Fastify knows it. */
 export interface IncomingRequest {
   readonly id: string
   /** Of the last machine that is no trusted proxy. */

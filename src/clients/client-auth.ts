@@ -20,7 +20,7 @@ import type { Client } from './registry.ts'
 /** VSCHAR (RFC 6749 appendix A.1), and no longer than a name has to be: unknown ones are remembered by the registry. */
 const clientIdPattern = /^[\x20-\x7e]{1,255}$/
 
-/** What an absent hash is compared with: no secret has it. */
+/** Stands for an absent hash in comparisons: no secret has it. */
 const noHash = Buffer.alloc(32)
 
 /**
@@ -78,9 +78,9 @@ function judge(ctx: Context, assertion: UnverifiedAssertion): AssertionVerdict {
 const ofAssertion = (reason: string) => `the client assertion is not valid: ${reason}`
 
 /**
- * What a wrong secret, assertion or certificate is answered with: beyond the limit 429, which slows down whoever loops. Who
- * has the right one is let in all the same. Nobody guesses 256 random bits, but anybody could send wrong ones to lock a
- * client out.
+ * The answer to a wrong secret, assertion or certificate: beyond the limit 429, which slows down a loop.
+ * Right credentials always pass: 256 random bits cannot be guessed, but anybody could send wrong ones to
+ * lock a client out.
  */
 function wrongCredentials(
   { users, audit, clock }: Context,
@@ -137,7 +137,7 @@ async function whyUnproven(
   if (!(await isSigned(ctx, client, assertion)))
     return { reason: 'no key of the client has signed the assertion' }
   if (await rememberUse(ctx.db, { id: replayId, expiresAt })) return undefined
-  // Whoever sends it has got what the client has signed.
+  // The sender has an assertion that the client has signed, so it may be told.
   return {
     reason: ofAssertion('its jti was used before, each request needs an assertion of its own'),
     isTold: true,
@@ -175,7 +175,7 @@ async function whyNoCertificate(
       ? undefined
       : "the certificate is of none of the client's keys"
   }
-  // Whoever makes a certificate chooses its names, so somebody must have verified who has made it.
+  // The maker of a certificate chooses its names, so somebody must have verified the maker.
   if (ctx.config.clientCert !== 'verified') {
     return 'the proxy passes on certificates that it has not verified (MINTMARK_CLIENT_CERT)'
   }

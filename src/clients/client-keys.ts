@@ -11,7 +11,7 @@ export interface ClientKeys {
   of(client: Client): Promise<readonly ClientKey[]>
   /**
    * Fetches the keys anew, because a signature names one that is not among them; undefined when there is nothing to
-   * fetch. 503 when that was done a moment ago, since nobody can tell now whether the client has that key.
+   * fetch. 503 when that was done a moment ago: it is unknown then whether the client has that key.
    */
   refetched(client: Client): Promise<readonly ClientKey[] | undefined>
 }
@@ -20,7 +20,7 @@ export interface ClientKeys {
 const freshSeconds = 600
 /** So long it counts if its URL cannot be read: an outage of the client's is not one of ours. */
 const staleSeconds = 3600
-/** The pause between two attempts at one URL: whoever names unknown keys makes us ask, and need not be the client. */
+/** The pause between two attempts at one URL: any stranger who names unknown keys makes us ask. */
 const pauseSeconds = 30
 /** Sets that are remembered, and fetches under way. */
 const setsMax = 1000

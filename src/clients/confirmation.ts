@@ -14,7 +14,7 @@ export interface Confirmation {
   readonly tokenType: 'DPoP' | 'Bearer'
   /** The claim (RFC 7800 §3.1). */
   readonly cnf: { readonly jkt: string } | { readonly 'x5t#S256': string }
-  /** What is in it, as 32 bytes. */
+  /** The claim's value, as 32 bytes. */
   readonly thumbprint: Buffer
   /** It counts once: see `spendProof`. */
   readonly proof?: Proof
@@ -72,8 +72,8 @@ function ofCertificate(headers: IncomingHttpHeaders): Confirmation {
 }
 
 /**
- * What a session's refresh tokens are bound to: those of a public client to the key (RFC 9449 §5, RFC 8705 §4); those of
- * others to the client's authentication, so that it may change its key.
+ * The key that a session's refresh tokens are bound to. Only those of a public client are (RFC 9449 §5,
+ * RFC 8705 §4). Those of others are bound to the client's authentication, so that it may change its key.
  */
 export function boundKey(client: Client, confirmation: Confirmation | undefined): Buffer | null {
   return client.auth_method === 'none' ? (confirmation?.thumbprint ?? null) : null
@@ -81,7 +81,7 @@ export function boundKey(client: Client, confirmation: Confirmation | undefined)
 
 /**
  * Uses a proof up, for all instances (RFC 9449 §11.1): just before something changes, and only for what is genuine, so
- * that nobody fills the memory of proofs with their own.
+ * that a stranger cannot fill the memory of proofs.
  */
 export async function spendProof({ db }: Context, { replayId, expiresAt }: Proof): Promise<void> {
   if (!(await rememberUse(db, { id: replayId, expiresAt }))) throw badProof('the jti was used before')

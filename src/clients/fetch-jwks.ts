@@ -84,7 +84,7 @@ async function get(url: URL, addresses: readonly string[], signal: AbortSignal):
   // Only now: they would be a tenth of the time that every start takes.
   const client = await (url.protocol === 'https:' ? import('node:https') : import('node:http'))
   const found = addresses.map(address => ({ address, family: isIP(address) }))
-  // Whoever connects asks again what the name means, and gets the answer that was looked at.
+  // The connection asks again what the name means, and gets the answer that was looked at.
   const lookup: LookupFunction = (_name, { all }, callback) => {
     if (all) callback(null, found)
     else callback(null, found[0]?.address ?? '', found[0]?.family)

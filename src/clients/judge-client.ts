@@ -18,7 +18,7 @@ export function authMethodOf(
 export interface ClientVerdict {
   /** Why there can be no such client. */
   readonly refusals: readonly string[]
-  /** What its owner should know. */
+  /** Advice to its owner. */
   readonly warnings: readonly string[]
 }
 

@@ -18,7 +18,7 @@ const idsMax = 100_000
 /** So many ids may be looked for before it is known which there are at all. */
 const doubtsMax = 8
 
-/** What is known since something may have changed. What is read before that, and arrives after it, is for nobody. */
+/** Knowledge since the last possible change. A row that was read before it and arrives later is not kept. */
 interface Memory {
   readonly rows: Map<string, ClientTable>
   /** Looked for, and not found yet, or not at all. */

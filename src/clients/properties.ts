@@ -12,7 +12,7 @@ import { choice, duration, flag, list, object, requirement, text, type Kind } fr
  * `client create` and `client update`, the keys of a file for `apply`, and the JSON document of a client.
  */
 
-/** What belongs together among the options. */
+/** Groups of options that belong together. */
 export type Group = 'identity' | 'access' | 'proof' | 'power' | 'sessions' | 'pages'
 
 /** One property. */
@@ -231,7 +231,7 @@ export type PropertyValues = {
   readonly [Name in PropertyName]: Properties[Name]['kind']['fallback']
 }
 
-/** What a client is declared to be (RFC 7591 §2), before it has a row. */
+/** The declaration of a client (RFC 7591 §2), before it has a row. */
 export interface ClientMetadata extends PropertyValues {
   readonly client_id: string
 }

@@ -20,7 +20,7 @@ export interface Kind<Value, Stored> {
   fromColumn(stored: Stored): Value
 }
 
-/** What an option takes. `sentence` refuses another item. */
+/** The argument of an option. `sentence` refuses another item. */
 export type Argument =
   | { readonly form: 'none' | 'text' }
   | { readonly form: 'choice'; readonly choices: readonly string[]; readonly fallback: string }
@@ -73,7 +73,7 @@ export function list(
     readonly takes: string
     /** That refuses another item of an option. */
     readonly sentence: string
-    /** What a file may have; `judgeClient` says more of it than this. */
+    /** Whether a file may have it; `judgeClient` says more of it than this. */
     readonly isDeclarable?: (text: string) => boolean
   },
 ): Kind<readonly string[], string> {

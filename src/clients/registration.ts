@@ -31,7 +31,7 @@ export function clientSettings(
   }
 }
 
-/** What a client without a secret authenticates with, as columns. */
+/** The keys or certificate that a client without a secret authenticates with, as columns. */
 export function keySettings({ jwks, jwks_uri, tls_subject }: DeclaredKeys): Pick<ClientSettings, KeyColumn> {
   return { jwks: properties.jwks.kind.toColumn(jwks), jwks_uri, tls_subject, keys_expire_at: null }
 }

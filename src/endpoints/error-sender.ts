@@ -50,7 +50,7 @@ function oauthErrorOf(thrown: unknown, { raw }: FastifyRequest): OAuthError {
   if (thrown instanceof OAuthError) return thrown
   const { statusCode: status, code }: { statusCode?: unknown; code?: unknown } = Object(thrown)
   const isFastify = typeof code === 'string' && code.startsWith('FST_')
-  // Its sender has gone away in the middle of it: nobody reads this, but it counts as what it is.
+  // Its sender has gone away in the middle of it: this answer is not read, but counts as what it is.
   if (!isFastify && raw.destroyed && raw.complete === false)
     return new OAuthError('invalid_request', 'the request was not sent to its end', { cause: code })
   if (!isFastify || typeof status !== 'number' || status >= 500) return unavailable(thrown)

@@ -20,8 +20,8 @@ export const introspectionAlg = 'RS256'
 const signedType = 'application/token-introspection+jwt'
 
 /**
- * POST /introspect (RFC 7662), answered with a signed JWT for those who ask for one (RFC 9701). Changes nothing. Not for
- * browsers, hence without CORS.
+ * POST /introspect (RFC 7662), answered with a signed JWT for those who ask for one (RFC 9701). Changes
+ * nothing. Without CORS: it is not for browsers.
  */
 export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
@@ -34,7 +34,7 @@ export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
       iss: ctx.config.issuer,
       aud: client.id,
       iat: ctx.clock.now(),
-      // Not among the claims, lest the whole be taken for an access token (RFC 9701 §5).
+      // Not among the claims, so that the whole is not taken for an access token (RFC 9701 §5).
       token_introspection: members,
     })
     return reply.type(signedType).send(jwt)
@@ -52,7 +52,7 @@ async function authenticateCaller(
 ): Promise<Client> {
   try {
     const client = await authenticateClient(ctx, request, form)
-    // RFC 7662 §4: otherwise whoever knows a public client_id could try tokens out.
+    // RFC 7662 §4: otherwise anybody who knows a public client_id could try tokens out.
     if (client.auth_method !== 'none') return client
     throw new OAuthError('invalid_client', 'introspection is for clients that authenticate')
   } catch (error) {
@@ -63,7 +63,7 @@ async function authenticateCaller(
   }
 }
 
-/** What this caller is told about the token. */
+/** The answer to this caller about the token. */
 async function introspection(ctx: Context, client: Client, token: string, log: Log): Promise<Claims> {
   const members = await membersOf(ctx, client, await findTokenSession(ctx, token))
   if (typeof members === 'object') return members
@@ -71,7 +71,7 @@ async function introspection(ctx: Context, client: Client, token: string, log: L
   return { active: false }
 }
 
-/** What there is to say of an active token; otherwise why this caller is told that it is not, for the log. */
+/** The members for an active token; otherwise why this caller is told that it is not, for the log. */
 async function membersOf(ctx: Context, client: Client, found: TokenSession): Promise<Claims | string> {
   if (found.kind === 'none') return found.reason
   const reason = whyInactive(client, found, ctx.clock.now())
@@ -109,8 +109,8 @@ function tokenTypeOf({ cnf }: Readonly<Record<string, unknown>>): 'DPoP' | 'Bear
 }
 
 /**
- * A refresh token is active while it could be used: what a refresh would be told that asks for nothing by name is judged,
- * and not done. What its access token would be for, and until when that can be had; or why it cannot.
+ * A refresh token is active while it could be used. So this judges a refresh that asks for nothing by name,
+ * and does not do it. Returns the target of its access token, and until when that can be had; or why not.
  */
 async function refreshed(ctx: Context, { session, token }: FoundRefreshToken): Promise<Refreshed | string> {
   const client = await ctx.clients.registry.findClient(session.client_id)

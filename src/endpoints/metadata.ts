@@ -82,7 +82,7 @@ async function metadata({ config, clients, keys }: Context) {
   }
 }
 
-/** A certificate that nobody has verified proves a key, and no name (RFC 8705 §2). */
+/** An unverified certificate proves a key, and no name (RFC 8705 §2). */
 function tlsMethods(clientCert: Config['clientCert']): readonly string[] {
   if (clientCert === 'off') return []
   return [...(clientCert === 'verified' ? ['tls_client_auth'] : []), 'self_signed_tls_client_auth']

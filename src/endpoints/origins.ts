@@ -3,9 +3,9 @@ import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 
 /**
- * What pages send along. The first three we read; the others are added by libraries to every request that a page makes, and
- * whoever refused one would refuse the page. The last stands for all that are not named, but for `authorization`, and older
- * browsers do not know it.
+ * Headers that pages send along. We read the first three. Libraries add the others to every request that a
+ * page makes, so to refuse one would be to refuse the page. The last stands for all that are not named, but
+ * for `authorization`, and older browsers do not know it.
  */
 export const allowedHeaders = [
   'authorization',
@@ -46,8 +46,8 @@ export function openOrigins({ config, clients }: Pick<Context, 'config' | 'clien
 }
 
 /**
- * Lets nobody read an answer to this client but its own pages. Where the client has origins of its own, other pages are
- * refused, before anything is changed; otherwise it is the browser that keeps the answer from them.
+ * Lets only the client's own pages read an answer to it. Where the client has origins of its own, other
+ * pages are refused, before anything is changed; otherwise the browser keeps the answer from them.
  */
 export function checkOrigin(
   { config }: Pick<Context, 'config'>,

@@ -45,7 +45,7 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
   app.post('/token', async (request, reply) => {
     const call: Call = { clientId: '', grantType: '' }
     const rank = rankOf(request.body)
-    // Nobody who can make refreshes has ever been a stranger.
+    // A client that can make refreshes has never been a stranger.
     const source = rank === 'refresh' ? undefined : networkOf(request.ip)
     try {
       const response = await ctx.load.pressure.admit(rank, () => answer(request, reply, call), source)
@@ -53,14 +53,14 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
       return response
     } catch (error) {
       countOne(ctx.counts.ofGrant(call.clientId, call.grantType).refused, refusalOf(error))
-      // Not while it is under way: whoever waits here takes nobody's place.
+      // Not while it is under way: a request that waits here takes no other's place.
       if (rank === 'log_in' && isTooMany(error)) await ctx.load.brake()
       throw error
     }
   })
 }
 
-/** Whether it was refused unheard, which costs whoever guesses nothing. */
+/** Whether it was refused unheard, which costs a guesser nothing. */
 function isTooMany(error: unknown): boolean {
   return error instanceof OAuthError && (error.status === 429 || error.status === 503)
 }
@@ -70,7 +70,7 @@ function rankOf(body: unknown): Rank {
   return typeof grantType === 'string' && isGrantType(grantType) ? grants[grantType].rank : 'other'
 }
 
-/** What is known of a request by the time it is counted. */
+/** The facts of a request by the time it is counted. */
 interface Call {
   clientId: string
   grantType: string

@@ -15,7 +15,7 @@ export interface TokenRequest {
   readonly confirmation: Confirmation | undefined
 }
 
-/** One way to get tokens. What holds for its grant type everywhere is in protocol/grant-types.ts. */
+/** One way to get tokens. For facts of its grant type that hold everywhere see protocol/grant-types.ts. */
 export interface Grant {
   /** When it is given up, where the server cannot answer everybody. */
   readonly rank: Rank

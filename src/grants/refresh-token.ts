@@ -56,7 +56,7 @@ type Refreshed = GrantedSession & Authorization & { readonly generation: number 
 
 /**
  * The ordinary case is one statement, which checks all that a judge would. If it changes nothing, there is a case to judge,
- * on a snapshot; where another request has moved the session meanwhile, all begins anew.
+ * on a snapshot; where another request has moved the session since then, all begins anew.
  */
 async function refresh(
   ctx: Context,

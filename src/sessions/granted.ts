@@ -4,7 +4,7 @@ import { sealRefreshToken } from '../protocol/refresh-token.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { Target } from './target.ts'
 
-/** What a token request is answered with: an access token for the target and, for some, a refresh token. */
+/** The answer to a token request: an access token for the target and, for some, a refresh token. */
 export interface Granted {
   /** The resource and the scope that the access token is for. */
   readonly target: Target
@@ -26,7 +26,7 @@ export interface Granted {
   }
 }
 
-/** What the tokens of a user's session say. */
+/** The columns of a user's session that its tokens tell of. */
 export type GrantedSession = Pick<
   SessionTable,
   | 'id'

@@ -14,7 +14,7 @@ export function hasForgottenKey({ boundTo }: Binding, { key_thumbprint }: Bound)
 
 /**
  * Whether somebody else has gone on with the session since it had forgotten the key of this token: without a key, or with
- * one of theirs. A binding stays once it is made, so nobody comes there who has both the key and the newest token.
+ * one of theirs. A binding stays once it is made, so a holder of both key and newest token never gets here.
  */
 export function isForked(token: Binding, session: Bound): boolean {
   const { generation, key_thumbprint } = session

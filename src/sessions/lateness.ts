@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { gauge, type Metric } from '../upkeep/metric.ts'
 
-/** Tells an outage, in which clients everywhere retry late, from thieves, and from whoever does so on purpose. */
+/** Tells an outage, in which clients everywhere retry late, from thieves and from deliberate retries. */
 export interface Lateness {
   /** Counts one refresh that was answered. `source` is what the user came from, if users can be told apart by it. */
   countRefresh(userId: Buffer, source: string | undefined): void
@@ -19,7 +19,7 @@ const minutes = 10
 
 /**
  * Which share of all is an outage. Where clients lose many answers every day, it is what exceeds that by far: or the rule
- * would always be off there. What is never usual is an outage however long it lasts.
+ * would always be off there. A share above the most is never usual: it is an outage however long it lasts.
  */
 const outageShare = { least: 0.02, timesUsual: 4, most: 0.2 }
 
@@ -28,7 +28,7 @@ const usualMinutes = 24 * 60
 
 /**
  * Where few refresh at all, one thief makes a large share of them late. An outage reaches more than a few: ten, or half of
- * those there are. Of less than three users nobody can tell.
+ * those there are. With fewer than three users the two cannot be told apart.
  */
 const outageCount = { many: 10, few: 3 }
 
@@ -110,8 +110,8 @@ function openLateAmongAll(few: number) {
 }
 
 /**
- * Of the hashes seen lately all or, where they are too many, the half, a quarter and so on that end with as many zeros: who
- * is in it is a matter of chance, and nobody can bring it about. Those seen last are at the end.
+ * Of the hashes seen lately all or, where they are too many, the half, a quarter and so on that end with as
+ * many zeros. Chance alone decides which users are in it. Those seen last are at the end.
  */
 function openSample() {
   const seenAt = new Map<number, number>()
@@ -143,7 +143,7 @@ function openSample() {
   }
 }
 
-/** Drawn at each start, so that nobody knows which names are in a sample. */
+/** Drawn at each start, so that the names in a sample cannot be known. */
 const seed = randomBytes(4).readInt32LE()
 
 /** FNV-1a, and the last step of MurmurHash3, which spreads it over all bits. */

@@ -135,7 +135,7 @@ export async function applyVerdict(
   }
 }
 
-/** What is told of a verdict that was no ordinary one. */
+/** The facts of an event, for a verdict that was no ordinary one. */
 function eventFactsOf({ client, generation }: Presented, session: Session) {
   return {
     userId: userOf(session),

@@ -19,7 +19,7 @@ export interface SessionStart {
   readonly caller: Caller
   readonly confirmation: Confirmation | undefined
   readonly authorization: Authorization
-  /** What the first access token is for. */
+  /** The target of the first access token. */
   readonly target: Target
   /** Authentication methods (RFC 8176), separated by spaces. */
   readonly amr: string
@@ -29,8 +29,8 @@ export interface SessionStart {
 
 /**
  * Starts a session of a user, in place of the one unused for longest where the user has too many through this client.
- * Throws `temporarily_unavailable` (503) when the user's or the client's epoch was raised meanwhile: the same request again
- * meets the new password, or the disabled user, and gets its answer.
+ * Throws `temporarily_unavailable` (503) when the user's or the client's epoch is raised during it: the same
+ * request again meets the new password, or the disabled user, and gets its answer.
  */
 export async function startSession(ctx: Context, start: SessionStart): Promise<Granted> {
   const { client, user, caller, confirmation, authorization } = start

@@ -6,7 +6,7 @@ import type { Form } from '../protocol/form.ts'
 import { parseScope } from '../protocol/scope.ts'
 import { itemsOf } from '../values/list.ts'
 
-/** What one access token is for. */
+/** The resource and the scope that one access token is for. */
 export interface Target {
   /** The `aud`: a resource's URI, or the issuer where the client has no resource. */
   readonly audience: string
@@ -19,7 +19,7 @@ export interface Target {
   readonly hasStatus: boolean
 }
 
-/** What a person, or for a machine its administrator, has agreed to: a request may ask for less, never for more. */
+/** The consent of a person, or of a machine's administrator: a request may ask for less, never for more. */
 export interface Authorization {
   /** Separated by spaces. */
   readonly scope: string
@@ -28,8 +28,8 @@ export interface Authorization {
 }
 
 /**
- * The resources that there are of those which the client may have tokens for, in the client's order. Whoever changes
- * something asks for them before, so that nothing can fail afterwards.
+ * The resources that there are of those which the client may have tokens for, in the client's order. A
+ * caller that changes something asks for them before, so that nothing can fail afterwards.
  */
 export async function resourcesOf({ clients }: Context, client: Client): Promise<readonly Resource[]> {
   const resources = await clients.registry.findResources(client.resources)

@@ -27,9 +27,10 @@ export interface TokenOptions {
 }
 
 /**
- * Finds the session of an access token that has not expired, or of a refresh token of whatever generation. What the
- * token is shows in its text, so no hint is needed (RFC 7009 §2.1, RFC 7662 §2.1). One read of the database, and none
- * for a token that is malformed or forged. Does NOT check whether the session lives, nor whose it is.
+ * Finds the session of an access token that has not expired, or of a refresh token of any generation. The
+ * text shows which of the two it is, so no hint is needed (RFC 7009 §2.1, RFC 7662 §2.1). One read of the
+ * database, and none for a token that is malformed or forged. Does NOT check whether the session lives, nor
+ * whose it is.
  */
 export async function findTokenSession(
   ctx: Context,
@@ -56,7 +57,7 @@ export async function openPresented(
   if (opened.kind === 'unknown_root_key') {
     if (rootKeys.isBehind() || !keys.isConfirmed() || !(await hasCurrentRootKey({ rootKeys, keys })))
       throw unavailable('a refresh token names a root key that is not known here yet')
-    opened = openRefreshToken(rootKeys.macKeyOf, text) // the key may have come into the file meanwhile
+    opened = openRefreshToken(rootKeys.macKeyOf, text) // the key may have come into the file by now
   }
   if (opened.kind === 'later_version')
     throw unavailable('a refresh token is one that only a later version of this program can read')

@@ -6,8 +6,8 @@ import { hash, randomBytes } from 'node:crypto'
  *   `mm_dt_` + base64url( version 1 ‖ root key id 4 ‖ sealed( owner 16 ‖ device 16 ‖ issued at 4 ) )
  *
  * A log-in hands it out, and a later log-in from the same device shows it: wrong guesses with it are counted apart, so
- * that nobody who guesses elsewhere locks the owner out (OWASP's device cookie). It opens nothing, and is of no use to any
- * other client, nor after the password was changed: whoever knew the one before has tokens too.
+ * that guesses from elsewhere do not lock the owner out (OWASP's device cookie). It opens nothing, and is of
+ * no use to any other client, nor after the password was changed: a thief of the old one has tokens too.
  */
 export const deviceTokenPrefix = 'mm_dt_'
 const version = 1
@@ -35,7 +35,7 @@ export interface DeviceOwner {
 }
 
 export interface DeviceToken {
-  /** What tells the device apart. */
+  /** Tells the device apart. */
   readonly device: string
   readonly owner: Buffer
 }

@@ -1,11 +1,11 @@
 import type { BucketLimit } from '../load/buckets.ts'
 
-/** What the bucket of an account holds. With that of its devices it is 100. */
+/** The points that the bucket of an account holds. With that of its devices it is 100. */
 const accountPoints = 80
 
 /**
- * Of one account, by whoever has not logged in to it before. At its steady rate that is 144 guesses a day, whatever the
- * number of attackers and of their addresses.
+ * Of one account, by all who have not logged in to it before. At its steady rate that is 144 guesses a day,
+ * however many attackers and addresses there are.
  */
 export const strangersLimit: BucketLimit = { points: 20, everySeconds: 600, holds: accountPoints }
 
@@ -25,8 +25,8 @@ export const sourceLimit: BucketLimit = { points: 200, everySeconds: 20 }
 /** With one device token, which only a log-in of that account hands out. */
 export const deviceLimit: BucketLimit = { points: 10, everySeconds: 300 }
 
-/** With all device tokens of one account together: more of them are no more guesses. What comes with one counts only here. */
+/** With all device tokens of one account: more tokens are no more guesses, and these count only here. */
 export const devicesLimit: BucketLimit = { points: 20, everySeconds: 300 }
 
-/** Of one client's secret. A right one is let in all the same: it has 256 random bits, and nobody may lock a client out. */
+/** Of one client's secret. A right one always passes: it has 256 random bits. So no client is locked out. */
 export const clientSecretLimit: BucketLimit = { points: 50, everySeconds: 10 }

@@ -8,7 +8,7 @@ const entryBytes = 16
 const hashBytes = 12
 const sourcesMax = 8
 
-/** A source from which nobody has logged in for so long is not known any more. */
+/** A source without a log-in for so many days is not known any more. */
 const daysMax = 90
 const daySeconds = 86_400
 
@@ -21,7 +21,7 @@ export function isKnownSource(
   return entriesOf(known).some(entry => isFresh(entry, now) && hashes.some(hash => isOf(entry, hash)))
 }
 
-/** What is known after a log-in; undefined when that is what was known before, so that there is nothing to write. */
+/** The known sources after a log-in; undefined when they are as before: then there is nothing to write. */
 export function learnSource(
   known: Buffer | null,
   { source, key, now }: { readonly source: string; readonly key: Buffer; readonly now: number },

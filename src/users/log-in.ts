@@ -15,7 +15,7 @@ export interface LogIn {
   readonly password: string
   readonly client: Client
   readonly caller: Caller
-  /** What an earlier log-in on this device was given. Any other text counts as none. */
+  /** The token of an earlier log-in on this device. Any other text counts as none. */
   readonly deviceToken: string | undefined
 }
 
@@ -74,15 +74,15 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
 }
 
 /**
- * For the log, whose readers may shut an address out: that of whoever guesses, and under no such name that of a client
- * through which all users come.
+ * For the log, whose readers may shut an address out: that of a guesser, and under no such name that of a
+ * client through which all users come.
  */
 function whereFrom({ client, caller: { address, source } }: LogIn) {
   const from = source === undefined ? { address: undefined, client_address: address } : { address }
   return { client_id: client.id, ...from }
 }
 
-/** What tells the device apart, if it has a token of this user; only for one that was made here the user is looked up. */
+/** Tells the device apart, if it has a token of this user. Looks the user up only for a token made here. */
 async function deviceOf(
   ctx: Context,
   { username, client, deviceToken = '' }: LogIn,
@@ -92,7 +92,7 @@ async function deviceOf(
   return user && isOwner(user, token) ? token.device : undefined
 }
 
-/** What is known of the user's sources after this log-in; undefined when that is what was known before. */
+/** The user's known sources after this log-in; undefined when they are the same as before. */
 export async function sourcesAfter(ctx: Context, { username, caller }: LogIn): Promise<Buffer | undefined> {
   if (caller.source === undefined) return undefined
   const [key] = sourceKeys(ctx)

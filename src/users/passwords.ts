@@ -62,7 +62,7 @@ const threads = 4
  */
 const defaultConcurrency = Math.max(1, Math.min(availableParallelism(), threads) - 1)
 
-/** About a second's work for each: whoever would wait longer is better told so at once. */
+/** About a second's work for each: a request that would wait longer is better told so at once. */
 const waitingMaxEach = 32
 
 /** Opens the pool in which passwords are hashed. */
@@ -127,8 +127,9 @@ function prepare(password: string): string {
 const passwordMinLength = 8
 
 /**
- * What RFC 8264 §9.11 leaves out of free text: controls, what is not seen, is not assigned or means nothing without an
- * agreement, and Hangul's old letters. Joiners belong to the spelling of words (RFC 5892 A.1 and A.2), not to emoji.
+ * Characters that RFC 8264 §9.11 leaves out of free text: controls, invisible and unassigned ones, those
+ * that mean nothing without an agreement, and Hangul's old letters. Joiners belong to the spelling of words
+ * (RFC 5892 A.1 and A.2), not to emoji.
  */
 const disallowed = new RegExp(
   '(?!(?<=[\\p{L}\\p{M}])[\\u200c\\u200d](?=[\\p{L}\\p{M}]))' +
@@ -137,8 +138,8 @@ const disallowed = new RegExp(
 )
 
 /**
- * Why nobody should be given this password, as a sentence; undefined when it is fine. Stricter than what a log-in may
- * carry: a password that is stored already goes on working.
+ * Why no user should be given this password, as a sentence; undefined when it is fine. Stricter than what a
+ * log-in may carry: a password that is stored already goes on working.
  */
 export function newPasswordProblem(password: string): string | undefined {
   const problem = passwordProblem(password)
@@ -181,8 +182,8 @@ function nobodysHash(): string {
 }
 
 /**
- * Runs at most `concurrency` at once, first come, first served; turns away whoever would be more than `waitingMax`, or has
- * his share of those who wait.
+ * Runs at most `concurrency` at once, first come, first served. Turns a source away when `waitingMax` wait
+ * already, or it has its share of those who wait.
  */
 function boundedTurns(concurrency: number, waitingMax: number) {
   const waiting: (() => void)[] = []
@@ -200,7 +201,7 @@ function boundedTurns(concurrency: number, waitingMax: number) {
       if (running < concurrency) running++
       else {
         shares.take(source)
-        // Whoever ends hands the turn on, so it stays counted.
+        // The one that ends hands its turn on, so the turn stays counted.
         await new Promise<void>(turn => waiting.push(turn))
         shares.giveBack(source)
       }

@@ -44,7 +44,7 @@ export interface Guess {
   readonly username: string
   /** An address or a network; undefined where all users come from one. */
   readonly source: string | undefined
-  /** What tells the device apart, from a genuine device token of this account. */
+  /** Tells the device apart; from a genuine device token of this account. */
   readonly device: string | undefined
 }
 
@@ -83,7 +83,7 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
   // A client's name costs a guesser nothing, so these have a place of their own, where they push no others out.
   const secrets = openBuckets(clock, 10_000)
 
-  /** What was tried as a name is sometimes a password: neither memory nor the database has it in clear. */
+  /** People type passwords into the name field: neither memory nor the database has the name in clear. */
   const keyOf = (...parts: readonly string[]): string => {
     const key = rootKeys.derive('throttle', rootKeys.currentId)
     if (!key) throw new Error('unreachable: the current root key is there')
@@ -106,7 +106,7 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
     ]
   }
 
-  /** What is full here is full. Otherwise others may have filled it, or this server before it was started again. */
+  /** A bucket full here is full. Else others may have filled it, or this server before its restart. */
   const take = async (counts: readonly Count[]): Promise<Attempt> => {
     if (!refusalOf(buckets, counts)) {
       const full = counts.map(({ key, limit }) => ({ key, secondsWhenFull: secondsWhenFull(limit) }))

@@ -6,11 +6,11 @@ import type { ShowProgress } from '../progress.ts'
 export interface Finding {
   readonly verdict: 'ok' | 'warning' | 'problem'
   readonly text: string
-  /** What to do about it. */
+  /** The remedy. */
   readonly advice?: string
 }
 
-/** What a check has besides its subject. */
+/** A check gets these besides its subject. */
 export interface Examination {
   readonly config: Config
   readonly clock: Pick<Clock, 'now'>

@@ -32,7 +32,7 @@ const authMethods = [
 
 type Columns = Readonly<Record<string, (value: unknown) => boolean>>
 
-/** What must be true of columns without which a row cannot be used. SQLite holds any value in any of them. */
+/** Tests of the columns without which a row cannot be used. SQLite holds any value in any of them. */
 const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
   users: { id: isBytes(16), username: isText, password_hash: isPasswordHash, roles: isText, epoch: isCount },
   sessions: {
@@ -64,7 +64,7 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
   revocations: { session_id: isBytes(16), status_position: isCount, revoked_at: isCount },
 }
 
-/** Whether every row can be used: one that is damaged stops only what needs it, so nobody may have noticed. */
+/** Whether every row can be used. A damaged row stops only what needs it, so it may have gone unnoticed. */
 export async function checkRows(
   { db }: Installation,
   { showProgress }: Examination,

@@ -6,7 +6,7 @@ import { schemaStatus } from '../../../db/installation/migrate.ts'
 import type { Installation } from '../../installation/open.ts'
 import type { Talk } from './talk.ts'
 
-/** What the present database knows and the backup does not; undefined where it cannot tell, or is of another installation. */
+/** Facts that only the present database has; undefined if it cannot tell, or is of another installation. */
 export async function presentFacts(
   { note, showProgress }: Talk,
   present: Database | undefined,
@@ -34,7 +34,7 @@ export async function presentFacts(
   }
 }
 
-/** What the logs do not tell of, and the present database does. What no log could bring back is told at the end. */
+/** Endings that only the present database has, not the logs. The end tells what no log could bring back. */
 export async function untoldEndings(
   { showProgress }: Talk,
   present: Database,

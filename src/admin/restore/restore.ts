@@ -27,7 +27,7 @@ import { isDecided, type Choice, type Talk } from './talk.ts'
 
 export type { LostEndings }
 
-/** Who restores. The database is opened here: it need not be one that can be served. */
+/** The caller. The database is opened here: it need not be one that can be served. */
 export interface Restoring {
   readonly config: Config
   readonly clock: Clock
@@ -39,7 +39,7 @@ export interface Restoring {
 export interface Restored {
   /** When the backup was made, in seconds since the epoch. */
   readonly madeAt: number
-  /** What lives again; undefined where that is not known. */
+  /** Endings that are lost, so that these live again; undefined if unknown. */
   readonly lost: LostEndings | undefined
   /** Undefined without logs. */
   readonly replayed: Replayed | undefined
@@ -79,7 +79,7 @@ export async function restoreBackup(
   removeCopy()
   try {
     await copyShown(talk, source, copy)
-    // What is done to the copy is true when it is in the place of the database.
+    // Changes to the copy take effect when it is in the place of the database.
     const held = openHeldLog(log)
     const { rootKeys, ...restored } = await prepare(restoring, { file, copy, source, log: held }, choice)
     const kept = freeName(`${file}.before-restore-${formatTime(clock.now()).replace(/\D/g, '')}`)

@@ -15,8 +15,8 @@ export interface Revived extends Pick<Restored, 'replayed' | 'sessionsEnded'> {
 }
 
 /**
- * Revokes again what a database that has gone back in time does not know of; servers may run meanwhile. `madeAt` is when
- * the backup was made, in seconds since the epoch. Throws `Refusal` when it was not said what to do.
+ * Revokes again what a database that has gone back in time does not know of. Servers may run during it.
+ * `madeAt` is when the backup was made, in seconds since the epoch. Throws `Refusal` without a choice.
  */
 export async function reviveDatabase(
   admin: Admin,
@@ -54,12 +54,12 @@ export function describeRevived({ madeAt, replayed, sessionsEnded }: Revived) {
   }
 }
 
-/** What has to be done once, after which the database is like any other. */
+/** Makes the database like any other. Needed once. */
 async function makeFit(admin: Admin, madeAt: number | undefined): Promise<void> {
   const { db, installation } = admin
   const now = admin.clock.now()
   const event = { event: 'database_restored', detail: { made_at: madeAt, revived: true } } as const
-  // Whatever was revived after it was made has got its time back.
+  // A revival after the backup was made has given the database its time back.
   if (madeAt === undefined || (installation.revived_at !== null && installation.revived_at > madeAt)) {
     return record(admin, event, writer => forgetLost(writer, now))
   }

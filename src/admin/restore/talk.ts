@@ -4,7 +4,7 @@ import type { FinishedWork } from '../../endings/finish.ts'
 import type { RevocationPlan } from '../../endings/plan.ts'
 import type { ShowProgress } from '../progress.ts'
 
-/** What an administrator is told and asked on the way. What is asked rejects when the answer is no: nothing was changed. */
+/** Tells and asks an administrator on the way. A question rejects on the answer no: nothing has changed. */
 export interface Talk {
   readonly note: (text: string) => void
   readonly showProgress: ShowProgress
@@ -12,15 +12,15 @@ export interface Talk {
   readonly showEnding: <T extends FinishedWork | undefined>(
     work: (options: EndOptions) => Promise<T>,
   ) => Promise<T>
-  /** What had ended and lives again; undefined where that is not known. */
+  /** Asks about endings that are lost, so that these live again; undefined if unknown. */
   readonly askLost: (madeAt: number, lost: LostEndings | undefined) => Promise<void>
-  /** What had ended, lives again, and is in no log. */
+  /** Asks about endings that are lost and in no log. */
   readonly askUntold: (madeAt: number, untold: LostEndings) => Promise<void>
-  /** A plan from logs that does more than end sessions. Who can write to a log could have caused that. */
+  /** Asks about a plan from logs that does more than end sessions: a log's writer could have caused it. */
   readonly agree: (plan: RevocationPlan) => Promise<void>
 }
 
-/** What is to be done about revocations that a database does not know of. */
+/** How to treat revocations that a database does not know of. */
 export interface Choice {
   /** Logs of servers and commands, as absolute paths: what they tell of is revoked again. */
   readonly logs?: readonly string[] | undefined
