@@ -7,8 +7,9 @@ import { machine, pinSelf } from './processes.ts'
 /*
  * npm run bench:batcher [-- --seconds N] [--rounds N]
  *
- * Refreshes a second on one core, all of them on disk before they are answered, with the batcher and without it; each
- * also where a commit takes five milliseconds longer. The servers take turns, so that each round has the same weather.
+ * Refreshes a second on one core, all of them on disk before they are answered, with the batcher and without
+ * it; each also where a commit takes five milliseconds longer. The servers take turns, so that each round has
+ * the same weather.
  */
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '5' }, rounds: { type: 'string', default: '3' } },

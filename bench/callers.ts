@@ -58,7 +58,10 @@ export function revalidating(path: string): Caller {
   }
 }
 
-/** Refreshes its share of the sessions in random order, each with the newest token it had. `tokens` are kept up to date. */
+/**
+ * Refreshes its share of the sessions in random order, each with the newest token it had. `tokens` are kept
+ * up to date.
+ */
 export function wandering(tokens: string[], first: number, step: number): Caller {
   let at = 0
   return {

@@ -24,7 +24,10 @@ const rowHeight = 18
 /** Narrower ones could not be seen, in pixels. */
 const leastWidth = 0.5
 
-/** Time by stack of calls, as an SVG file: each box is as wide as the share of the time spent in it and what it calls. */
+/**
+ * Time by stack of calls, as an SVG file: each box is as wide as the share of the time spent in it and what
+ * it calls.
+ */
 export function drawFlameGraph(profile: CpuProfile): string {
   const root = withoutIdling(frameOf(profile))
   const boxes: string[] = []

@@ -9,9 +9,9 @@ import { pinSelf } from './processes.ts'
 /*
  * npm run bench:flood [-- --connections N] [--rate N] [--seconds N] [--rounds N]
  *
- * How long a refresh takes in a flood of password guesses on so many connections at once, each as soon as the last
- * one was answered, against how long it takes in a calm; and the event loop's delay and the memory. The server has one
- * core, which is the worst case: hashes and signatures have no other to go to.
+ * How long a refresh takes in a flood of password guesses on so many connections at once, each as soon as the
+ * last one was answered, against how long it takes in a calm; and the event loop's delay and the memory. The
+ * server has one core, which is the worst case: hashes and signatures have no other to go to.
  */
 const { values } = parseArgs({
   options: {

@@ -10,8 +10,9 @@ import { machine, pinSelf } from './processes.ts'
 /*
  * npm run bench:growth [-- --sessions N,N,…] [--seconds N] [--rounds N] [--out FILE]
  *
- * Whether a refresh costs more where there are more sessions, clients, resources and revocations. Sessions are refreshed
- * in random order from all over the file. The servers take turns, so that each round has the same weather.
+ * Whether a refresh costs more where there are more sessions, clients, resources and revocations. Sessions
+ * are refreshed in random order from all over the file. The servers take turns, so that each round has the
+ * same weather.
  */
 const { values } = parseArgs({
   options: {

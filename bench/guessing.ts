@@ -3,8 +3,8 @@ import { headers } from './callers.ts'
 import { load, type Caller } from './load.ts'
 
 /*
- * The attackers of bench/flood.ts, in a thread of their own: so many connections, each of which guesses another user's
- * password as soon as it has heard of the last one. Answers how often each status came.
+ * The attackers of bench/flood.ts, in a thread of their own: so many connections, each of which guesses
+ * another user's password as soon as it has heard of the last one. Answers how often each status came.
  */
 const { url, connections, seconds } = workerData as { url: string; connections: number; seconds: number }
 

@@ -36,8 +36,9 @@ export interface LoadResult {
 }
 
 /**
- * Sends requests over one connection for each caller, each as soon as the last one was answered; with `rate`, so many a
- * second in all, each latency measured from when the request was due, so that a stall is not left out.
+ * Sends requests over one connection for each caller, each as soon as the last one was answered; with `rate`,
+ * so many a second in all, each latency measured from when the request was due, so that a stall is not left
+ * out.
  */
 export async function load(
   url: string,

@@ -92,7 +92,10 @@ export function startBeside({ settings }: Mintmark, cpu: number): Promise<Child>
   return serve({ ...settings, MINTMARK_METRICS_PORT: '0' }, cpu)
 }
 
-/** A session goes in as a log-in puts it in, but without the password hash that a log-in costs; the others are like it. */
+/**
+ * A session goes in as a log-in puts it in, but without the password hash that a log-in costs; the others are
+ * like it.
+ */
 async function seed(settings: Record<string, string>, sessions: number): Promise<string[]> {
   const config = loadConfig(settings, '.')
   const { db, rootKeys } = await openInstallation(config, { ...systemClock(), now }, { mayCreate: true })

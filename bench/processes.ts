@@ -20,7 +20,10 @@ export interface Child {
 
 const canPin = process.platform === 'linux' && spawnSync('taskset', ['-V']).status === 0
 
-/** Starts a server with this Node.js, on one core where the system allows. It says its `port` in a line of JSON. */
+/**
+ * Starts a server with this Node.js, on one core where the system allows. It says its `port` in a line of
+ * JSON.
+ */
 export async function startChild(
   args: readonly string[],
   {

@@ -66,8 +66,8 @@ async function measureServer(
   cluster: Cluster | undefined,
 ): Promise<EngineCost> {
   if (cluster) {
-    // Nothing of the making is left to be written; and the worst case for the log, which holds each page as a whole when it
-    // is first changed after a checkpoint.
+    // Nothing of the making is left to be written; and the worst case for the log, which holds each page as a
+    // whole when it is first changed after a checkpoint.
     await sql`vacuum analyze sessions`.execute(db.sql)
     await sql`checkpoint`.execute(db.sql)
   }

@@ -8,10 +8,11 @@ import { basic, password, resource, startMintmark, username } from './mintmark.t
 /*
  * npm run bench:revocation [-- --runs N] [--quick]
  *
- * How long a token goes on working after POST /revoke has answered, for a resource server that verifies locally and knows
- * nothing of status lists, for one with the kit, and for one that introspects. Each run revokes a session at a random
- * moment in the life of its access token and tries it until it is refused. With the default settings (five minutes and
- * a little more), and with shorter ones; `--quick` is the shorter ones alone.
+ * How long a token goes on working after POST /revoke has answered, for a resource server that verifies
+ * locally and knows nothing of status lists, for one with the kit, and for one that introspects. Each run
+ * revokes a session at a random moment in the life of its access token and tries it until it is refused. With
+ * the default settings (five minutes and a little more), and with shorter ones; `--quick` is the shorter ones
+ * alone.
  */
 const { values } = parseArgs({
   options: { runs: { type: 'string', default: '40' }, quick: { type: 'boolean', default: false } },
@@ -66,7 +67,9 @@ async function measure({ tokenSeconds, delaySeconds }: (typeof allSettings)[numb
   })
 
   const delays = { local: [] as number[], kit: [] as number[], introspection: [] as number[] }
-  /** Revokes after so many seconds, and resolves with how long the token was still good in the eyes of each. */
+  /**
+   * Revokes after so many seconds, and resolves with how long the token was still good in the eyes of each.
+   */
   const revokeAndTry = async (
     i: number,
     afterSeconds: number,

@@ -137,7 +137,10 @@ async function addClient(id: string): Promise<void> {
   await insertClient(db, { ...like, id })
 }
 
-/** Like those that there are, made by the database itself; ids of one millisecond each, as log-ins would have them. */
+/**
+ * Like those that there are, made by the database itself; ids of one millisecond each, as log-ins would have
+ * them.
+ */
 async function addSessions(client: string, count: number, ageSeconds: number): Promise<void> {
   const epoch = (await findClient(db, client))?.epoch
   const step = 100_000

@@ -13,10 +13,10 @@ import { scenarios, startServers, type Scenario, type Servers } from './scenario
 /*
  * npm run bench [-- SCENARIO …] [--seconds N] [--rounds N] [--docs] [--profile FILE]
  *
- * Runs each scenario against all servers in turn, several rounds, and prints medians and ratios of medians. All servers
- * are on one core and this process is on another, where the system can pin them. With --docs, docs/performance.md and the
- * files beside it are written anew. --profile draws where the server's time went, as a flame graph; the ratios of that run
- * are void.
+ * Runs each scenario against all servers in turn, several rounds, and prints medians and ratios of medians.
+ * All servers are on one core and this process is on another, where the system can pin them. With --docs,
+ * docs/performance.md and the files beside it are written anew. --profile draws where the server's time went,
+ * as a flame graph; the ratios of that run are void.
  */
 const { values, positionals } = parseArgs({
   options: {

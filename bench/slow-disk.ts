@@ -7,8 +7,8 @@ import { pinSelf } from './processes.ts'
 /*
  * npm run bench:slow-disk [-- --seconds N]
  *
- * Refreshes where each commit takes five milliseconds longer, beside those on the disk as it is: what is waited for, and
- * how many refreshes share a commit.
+ * Refreshes where each commit takes five milliseconds longer, beside those on the disk as it is: what is
+ * waited for, and how many refreshes share a commit.
  */
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '5' } } })
 const seconds = Number(values.seconds)

@@ -3,7 +3,10 @@ import type { SessionTable } from './schema.ts'
 
 /** The group commits of the hot paths. Their verbs are `rotateSession` and `rememberUse`. */
 export interface Batches {
-  /** Moves a session on by one generation; undefined, and nothing is changed, when any condition does not hold. */
+  /**
+   * Moves a session on by one generation; undefined, and nothing is changed, when any condition does not
+   * hold.
+   */
   readonly rotations: Batcher<Rotation, RotatedSession | undefined>
   /** Remembers the one use of a proof or an assertion; false when it is known already. */
   readonly uses: (use: Use) => Promise<boolean>
@@ -21,7 +24,10 @@ export interface Rotation {
   readonly idleExpiresAt: number
   /** The key that a public client has shown; null for none, and for a confidential client. */
   readonly keyThumbprint: Buffer | null
-  /** The resources that the client may have tokens for, each between two spaces. A session of another one does not move. */
+  /**
+   * The resources that the client may have tokens for, each between two spaces. A session of another one does
+   * not move.
+   */
   readonly resources: string
   /** The length of the retry window, in seconds. */
   readonly retrySeconds: number

@@ -11,14 +11,23 @@ export interface Database {
   readonly sql: Kysely<Tables>
   /** Runs a query that changes nothing, outside all transactions. */
   read<Row>(query: CompiledQuery<Row>): Promise<readonly Row[]>
-  /** Runs `work` in a transaction; again from the start when the database undid it for the sake of another one. */
+  /**
+   * Runs `work` in a transaction; again from the start when the database undid it for the sake of another
+   * one.
+   */
   transact<T>(work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T>
   /** Writes of many requests at the same moment, in commits that they share. */
   readonly batches: Batches
-  /** Calls `wake` when another process may have changed something, as long as `keep` is called from time to time. */
+  /**
+   * Calls `wake` when another process may have changed something, as long as `keep` is called from time to
+   * time.
+   */
   watch(wake: () => void): Watch
   readonly load: DatabaseLoad
-  /** Which of PostgreSQL's timelines the newest primary had; undefined where there are none. A failover begins another. */
+  /**
+   * Which of PostgreSQL's timelines the newest primary had; undefined where there are none. A failover begins
+   * another.
+   */
   timeline(): number | undefined
   /** Whether the file of an embedded database is still where it was opened; true where there is none. */
   isInPlace(): boolean

@@ -3,8 +3,9 @@ import type { Database } from './database.ts'
 import type { Tables } from './schema.ts'
 
 /**
- * A query that changes nothing and is built once for each database, for where requests are answered: building costs
- * several times what a row by its key does. `build` is called with stand-ins for its values, so it may only pass them on.
+ * A query that changes nothing and is built once for each database, for where requests are answered: building
+ * costs several times what a row by its key does. `build` is called with stand-ins for its values, so it may
+ * only pass them on.
  */
 export function keptQuery<Values extends readonly unknown[], Row>(
   build: (sql: Kysely<Tables>, ...values: Values) => Compilable<Row>,

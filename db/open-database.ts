@@ -21,8 +21,9 @@ export interface DatabaseOptions {
 }
 
 /**
- * Opens the database; does not create its tables (`migrate`). The file of an embedded one is made when it is missing; a
- * server is first spoken to by the first statement, which rejects with `PostgresUnavailable` if it cannot be.
+ * Opens the database; does not create its tables (`migrate`). The file of an embedded one is made when it is
+ * missing; a server is first spoken to by the first statement, which rejects with `PostgresUnavailable` if it
+ * cannot be.
  */
 export function openDatabase(location: DatabaseLocation, options: DatabaseOptions = {}): Database {
   return location.engine === 'sqlite'

@@ -1,8 +1,8 @@
 import type { Generated } from 'kysely'
 
 /**
- * The schema, as code sees it. Ids of sessions and users are UUIDv7 as 16 bytes; times are whole seconds since the epoch.
- * A state is a nullable time, which also says since when.
+ * The schema, as code sees it. Ids of sessions and users are UUIDv7 as 16 bytes; times are whole seconds
+ * since the epoch. A state is a nullable time, which also says since when.
  */
 export interface Tables {
   installation: InstallationTable
@@ -39,7 +39,9 @@ export interface InstallationTable {
   created_at: number
   /** The id of the root key that everything is encrypted under. */
   root_key_id: string
-  /** Raised by each change that running servers must hear of: clients, users' status, resources, keys, policy. */
+  /**
+   * Raised by each change that running servers must hear of: clients, users' status, resources, keys, policy.
+   */
   revision: number
   key_rotation_seconds: number
   jwks_max_age_seconds: number
@@ -51,7 +53,10 @@ export interface InstallationTable {
   moved_at: number | null
   /** When the backup was made that this file is; null in a database that serves. */
   backed_up_at: number | null
-  /** The database has gone back in time: what was revoked after this moment may live again, until that is seen to. */
+  /**
+   * The database has gone back in time: what was revoked after this moment may live again, until that is seen
+   * to.
+   */
   lost_since: number | null
   /** When that was last seen to, or a backup was made fit to serve. */
   revived_at: number | null
@@ -76,7 +81,10 @@ export interface UserTable {
 export interface ClientTable {
   /** The `client_id`. */
   id: string
-  /** How it authenticates (RFC 7591 §2), where `client_secret` is both client_secret_basic and client_secret_post. */
+  /**
+   * How it authenticates (RFC 7591 §2), where `client_secret` is both client_secret_basic and
+   * client_secret_post.
+   */
   auth_method:
     'none' | 'client_secret' | 'private_key_jwt' | 'tls_client_auth' | 'self_signed_tls_client_auth'
   /** SHA-256 of the client secret; null for a client that has none. */
@@ -89,7 +97,10 @@ export interface ClientTable {
   jwks_uri: string | null
   /** Set when the client has moved from keys to a secret: until then the keys are good too. */
   keys_expire_at: number | null
-  /** The one name in the client's certificate that counts (RFC 8705 §2.1.2), after its kind: `san_dns:app.example`. */
+  /**
+   * The one name in the client's certificate that counts (RFC 8705 §2.1.2), after its kind:
+   * `san_dns:app.example`.
+   */
   tls_subject: string | null
   /** Separated by spaces, like all lists here. */
   grant_types: string
@@ -135,14 +146,18 @@ export interface ResourceTable {
 }
 
 /**
- * One row per session, updated in place by each refresh. No index has a column that a refresh changes.
- * A machine session (`user_id` is null) is what the tokens of `client_credentials` belong to: one per client, never refreshed.
+ * One row per session, updated in place by each refresh. No index has a column that a refresh changes. A
+ * machine session (`user_id` is null) is what the tokens of `client_credentials` belong to: one per client,
+ * never refreshed.
  */
 export interface SessionTable {
   id: Buffer
   user_id: Buffer | null
   client_id: string
-  /** The epochs that were read before the password was checked. The session lives while they are still the same. */
+  /**
+   * The epochs that were read before the password was checked. The session lives while they are still the
+   * same.
+   */
   user_epoch: number
   client_epoch: number
   /** SHA-256 of the session secret; null for a machine session. */
@@ -160,20 +175,27 @@ export interface SessionTable {
   expires_at: number
   absolute_expires_at: number
   rotated_at: number
-  /** Where that refresh, or the log-in, came from. When a token turns out to be stolen, it is one of the two places. */
+  /**
+   * Where that refresh, or the log-in, came from. When a token turns out to be stolen, it is one of the two
+   * places.
+   */
   last_address: string | null
   /** The retry window: the generation at which it opened, and when. */
   window_generation: number
   window_opened_at: number
-  /** One bit for each of the last 8 generations, the lowest for the current: its predecessor was presented late. */
+  /**
+   * One bit for each of the last 8 generations, the lowest for the current: its predecessor was presented
+   * late.
+   */
   late_history: number
   revoked_at: number | null
   revoke_reason: string | null
   /** Its bit in the status lists. */
   status_position: number
   /**
-   * The key that a public client must show at each refresh: the thumbprint of a DPoP key (RFC 9449 §5) or of a
-   * certificate (RFC 8705 §4), 32 bytes; null when its refresh tokens are bound to none. Once set, it stays.
+   * The key that a public client must show at each refresh: the thumbprint of a DPoP key (RFC 9449 §5) or of
+   * a certificate (RFC 8705 §4), 32 bytes; null when its refresh tokens are bound to none. Once set, it
+   * stays.
    */
   key_thumbprint: Buffer | null
   /** The first generation whose token is bound: an earlier one was handed out without a key. */
@@ -189,8 +211,8 @@ export interface RevocationTable {
 }
 
 /**
- * An epoch was raised, which has ended sessions, but not all of their rows say so yet. Those are a user's, a client's or,
- * where both are null, everybody's.
+ * An epoch was raised, which has ended sessions, but not all of their rows say so yet. Those are a user's, a
+ * client's or, where both are null, everybody's.
  */
 export interface EndingTable {
   id: Generated<number>
@@ -208,7 +230,9 @@ export interface SigningKeyTable {
   /** The thumbprint of the public key (RFC 7638). */
   kid: string
   alg: string
-  /** The PKCS #8 private key, sealed under the root key and bound to the kid. Only what opens is published. */
+  /**
+   * The PKCS #8 private key, sealed under the root key and bound to the kid. Only what opens is published.
+   */
   sealed_private_key: Buffer
   root_key_id: string
   published_at: number

@@ -1,4 +1,7 @@
-/** So many rows go into one statement: SQLite takes 32,766 values in one, PostgreSQL 65,535, and no table has 30 columns. */
+/**
+ * So many rows go into one statement: SQLite takes 32,766 values in one, PostgreSQL 65,535, and no table has
+ * 30 columns.
+ */
 export const rowsAtOnce = 1000
 
 /** The items in their order, as many at once as one statement takes. */

@@ -15,9 +15,9 @@ export interface Writer {
 }
 
 /**
- * The same database, except that each transaction which has changed something also writes what happened: both are durable
- * or neither is. A transaction whose result is `false` or `undefined` has changed nothing; where `entriesOf` is a function,
- * it says what to write for a result.
+ * The same database, except that each transaction which has changed something also writes what happened: both
+ * are durable or neither is. A transaction whose result is `false` or `undefined` has changed nothing; where
+ * `entriesOf` is a function, it says what to write for a result.
  */
 export function audited(
   { engine, transact }: Writer,

@@ -28,8 +28,8 @@ import type { Drain } from './load/drain.ts'
 import { normalAddress } from './values/addresses.ts'
 
 /**
- * The HTTP server: limits, connections and ids, which hold for every request whatever it asks for, and one line for each
- * face. A face has its own parsers, headers, refusals and errors. Does not listen.
+ * The HTTP server: limits, connections and ids, which hold for every request whatever it asks for, and one
+ * line for each face. A face has its own parsers, headers, refusals and errors. Does not listen.
  */
 export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Server>> = {}): FastifyInstance {
   const { config } = ctx
@@ -90,8 +90,9 @@ function answerBeginner({ config }: Context): (request: FastifyRequest, reply: F
 }
 
 /**
- * From the beginning of the drain on, each answer closes its connection. Proxies keep connections, and one that is closed
- * while they send a request on it is an error of theirs: so they are told with an answer, and not in between.
+ * From the beginning of the drain on, each answer closes its connection. Proxies keep connections, and one
+ * that is closed while they send a request on it is an error of theirs: so they are told with an answer, and
+ * not in between.
  */
 function closeConnectionsInDrain(app: FastifyInstance, { isDraining, begin }: Drain): void {
   const closeUnused = unusedConnections(app.server)
@@ -113,8 +114,8 @@ function requestIds(): () => string {
 }
 
 /**
- * One line for each request, for debugging: at the rate of refreshes it costs more than it tells. No query string, no
- * header, no body: each may hold a secret.
+ * One line for each request, for debugging: at the rate of refreshes it costs more than it tells. No query
+ * string, no header, no body: each may hold a secret.
  */
 function logRequest(request: FastifyRequest, reply: FastifyReply): void {
   const { method, routeOptions, ip } = request

@@ -1,4 +1,7 @@
-/** The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2, RFC 9449 §5). */
+/**
+ * The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707
+ * §2, RFC 9449 §5).
+ */
 const statuses = {
   invalid_request: 400,
   invalid_client: 401,
@@ -71,12 +74,15 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-/** Why an administrator's act cannot be done: there is no such thing, another is in its way, it makes no sense, or not now. */
+/**
+ * Why an administrator's act cannot be done: there is no such thing, another is in its way, it makes no
+ * sense, or not now.
+ */
 export type RefusalCode = 'not_found' | 'conflict' | 'invalid' | 'unavailable'
 
 /**
- * An act cannot be done, and has changed nothing unless the text says so. `text` says why, without a capital and a full
- * stop; `advice` is what an administrator at a shell does next.
+ * An act cannot be done, and has changed nothing unless the text says so. `text` says why, without a capital
+ * and a full stop; `advice` is what an administrator at a shell does next.
  */
 export class Refusal extends Error {
   override readonly name = 'Refusal'

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The one file that acts when it is loaded, and the only one that reads the environment, the arguments and the clock.
+// The one file that acts when it is loaded, and the only one that reads the environment, the arguments and
+// the clock.
 import process from 'node:process'
 import { systemClock } from './clock.ts'
 import { obeySignals } from './signals.ts'
@@ -50,7 +51,10 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
   )
 }
 
-/** Whether this is to be a server, and Node.js was not started as for one. Windows cannot put another program in its place. */
+/**
+ * Whether this is to be a server, and Node.js was not started as for one. Windows cannot put another program
+ * in its place.
+ */
 function isToStartAnew(): boolean {
   const isServer = ['serve', 'dev'].includes(process.argv[2] ?? '')
   return isServer && process.platform !== 'win32' && nodeArgs.some(arg => !process.execArgv.includes(arg))

@@ -53,8 +53,8 @@ export interface OpenServer {
   readonly jobs: readonly Job[]
   readonly metrics: readonly Metric[]
   /**
-   * Tells proxies by `/health/ready` and with each answer that it is about to end, while it serves for another
-   * MINTMARK_DRAIN; then answers what is in flight, and closes everything, the database last.
+   * Tells proxies by `/health/ready` and with each answer that it is about to end, while it serves for
+   * another MINTMARK_DRAIN; then answers what is in flight, and closes everything, the database last.
    */
   close(): Promise<void>
 }
@@ -70,7 +70,8 @@ export async function startServer(config: Config, clock: Clock, log: Log): Promi
   const server = await openServer(config, { clock, log, jobs: 'by themselves' })
   const { app } = server
   try {
-    // A start is done in few turns of the event loop: a signal of that time is obeyed before anything is served.
+    // A start is done in few turns of the event loop: a signal of that time is obeyed before anything is
+    // served.
     await clock.pause(0)
     await app.listen({ host: config.host, port: config.port })
   } catch (error) {
@@ -81,7 +82,9 @@ export async function startServer(config: Config, clock: Clock, log: Log): Promi
   return { ...server, url: urlOf(app.server.address() as AddressInfo) }
 }
 
-/** Puts a server together: makes or migrates the database, and starts the jobs, unless they are run by hand. */
+/**
+ * Puts a server together: makes or migrates the database, and starts the jobs, unless they are run by hand.
+ */
 export async function openServer(
   config: Config,
   { clock, log, jobs: how, adapt = ctx => ctx }: ServerOptions,
@@ -137,7 +140,9 @@ function startAll({ config, db, log, jobs, metrics }: Parts): () => Promise<void
   }
 }
 
-/** Before anything is made: a new installation has the issuer of its port, and is refused under another one. */
+/**
+ * Before anything is made: a new installation has the issuer of its port, and is refused under another one.
+ */
 async function refuseTakenAddress({ host, port }: Config): Promise<void> {
   const holder = createServer().listen(port, host)
   await once(holder, 'listening')
@@ -177,7 +182,10 @@ interface Opened {
   readonly metrics: readonly Metric[]
 }
 
-/** Opens every service: one line for each. The context has what is used of it; what it has done and shown is collected. */
+/**
+ * Opens every service: one line for each. The context has what is used of it; what it has done and shown is
+ * collected.
+ */
 async function openContext(
   config: Config,
   { db, rootKeys }: Installation,

@@ -2,7 +2,9 @@ import { constants } from 'node:os'
 import process from 'node:process'
 import type { Clock } from './clock.ts'
 
-/** The signals that ask a process to end: those of init systems, a terminal, and a terminal that goes away. */
+/**
+ * The signals that ask a process to end: those of init systems, a terminal, and a terminal that goes away.
+ */
 export type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGQUIT'
 
 /** Takes the next signal, instead of ending the process by it; the answer gives it back. */

@@ -1,8 +1,8 @@
 import { registerHooks } from 'node:module'
 
 /*
- * node --import: commits each refresh by itself, as if there were no batcher. The server is the released one; only the
- * number of refreshes that share a commit is another.
+ * node --import: commits each refresh by itself, as if there were no batcher. The server is the released one;
+ * only the number of refreshes that share a commit is another.
  */
 const several = /const rotationsMax = \d+;/
 

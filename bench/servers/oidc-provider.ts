@@ -2,8 +2,9 @@ import { generateKeyPairSync } from 'node:crypto'
 import Provider, { type Configuration } from 'oidc-provider'
 
 /**
- * node-oidc-provider with its in-memory adapter, on the same work with the same algorithm: rotating refresh tokens and
- * JWT access tokens signed with ES256. Nothing it does is durable. It says its port and its first refresh tokens.
+ * node-oidc-provider with its in-memory adapter, on the same work with the same algorithm: rotating refresh
+ * tokens and JWT access tokens signed with ES256. Nothing it does is durable. It says its port and its first
+ * refresh tokens.
  */
 const [sessions = 64, clientId = '', clientSecret = '', resource = ''] = process.argv.slice(2)
 

@@ -1,8 +1,8 @@
 import SqliteFile, { type Statement } from 'better-sqlite3'
 
 /*
- * node --import: makes each commit to SQLite take five milliseconds longer, in which the thread waits, as it does for the
- * disk.
+ * node --import: makes each commit to SQLite take five milliseconds longer, in which the thread waits, as it
+ * does for the disk.
  */
 const milliseconds = 5
 const { prepare } = SqliteFile.prototype

@@ -14,9 +14,9 @@ export interface Crowd {
 const crowdSize = 400
 
 /**
- * How many generations of a client pass until a thief who follows it is seen, for so many thefts one after the other,
- * ascending. He begins with his own sessions when he has the token. Before the first a day passes, in which the server sees
- * what is usual, and two hours before the others.
+ * How many generations of a client pass until a thief who follows it is seen, for so many thefts one after
+ * the other, ascending. He begins with his own sessions when he has the token. Before the first a day passes,
+ * in which the server sees what is usual, and two hours before the others.
  */
 export function generationsInCrowd(policy: Policy, crowd: Crowd, thefts: number, random: Random): number[] {
   const server = openServer(policy)

@@ -16,8 +16,8 @@ export interface Loss {
 }
 
 /**
- * How many forced log-outs there are in so many session-years. (A request that is lost costs nothing under any policy:
- * the server has not seen it. So only answers are lost here.)
+ * How many forced log-outs there are in so many session-years. (A request that is lost costs nothing under
+ * any policy: the server has not seen it. So only answers are lost here.)
  */
 export function forcedLogOuts(policy: Policy, loss: Loss, years: number, random: Random): number {
   const server = openServer(policy)
@@ -63,9 +63,9 @@ export function forcedLogOuts(policy: Policy, loss: Loss, years: number, random:
 }
 
 /**
- * How long until a device asks again whose answer was lost, in seconds. Half of the lost answers are noticed at once,
- * since the connection broke; most others by a time-out, which no window of ten seconds outlasts; some only when the
- * laptop is opened again.
+ * How long until a device asks again whose answer was lost, in seconds. Half of the lost answers are noticed
+ * at once, since the connection broke; most others by a time-out, which no window of ten seconds outlasts;
+ * some only when the laptop is opened again.
  */
 export function untilRetry(random: Random): number {
   const way = random()

@@ -2,7 +2,9 @@ import { betweenRefreshes } from './devices.ts'
 import { exponential, type Random } from './random.ts'
 import { openServer, type Policy, type Session } from './server.ts'
 
-/** A time in which the server answers after its clients have given up: it has rotated, and they do not know. */
+/**
+ * A time in which the server answers after its clients have given up: it has rotated, and they do not know.
+ */
 export interface Outage {
   readonly sessions: number
   readonly minutes: number

@@ -4,14 +4,18 @@ import { openServer, type Policy } from './server.ts'
 
 /** How the tabs of one browser share their token. */
 export type Tabs =
-  /** Each looks, before it refreshes, whether another has done so; and keeps no answer to a token that was replaced since. */
+  /**
+   * Each looks, before it refreshes, whether another has done so; and keeps no answer to a token that was
+   * replaced since.
+   */
   | 'careful'
   /** Each refreshes in any case, and what is heard last is kept, however old it is. */
   | 'careless'
 
 /**
- * Three tabs that keep the token in one place and wake within seconds of each other: how many forced log-outs there are
- * in so many session-years. Requests and answers overtake each other; one way in a hundred takes 2 to 15 seconds.
+ * Three tabs that keep the token in one place and wake within seconds of each other: how many forced log-outs
+ * there are in so many session-years. Requests and answers overtake each other; one way in a hundred takes 2
+ * to 15 seconds.
  */
 export function forcedLogOutsOfTabs(policy: Policy, tabs: Tabs, years: number, random: Random): number {
   const server = openServer(policy)

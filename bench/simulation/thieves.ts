@@ -18,7 +18,10 @@ export const thieves: readonly Thief[] = ['waits an hour', 'comes by chance', 'f
 /** A thief who has not been seen for so many generations never will be. */
 export const neverSeen = 2000
 
-/** How many generations of the client pass from the theft until the session ends, for each of so many thefts, ascending. */
+/**
+ * How many generations of the client pass from the theft until the session ends, for each of so many thefts,
+ * ascending.
+ */
 export function generationsUntilSeen(policy: Policy, thief: Thief, thefts: number, random: Random): number[] {
   return Array.from({ length: thefts }, () => oneTheft(policy, thief, random)).sort((a, b) => a - b)
 }

@@ -74,7 +74,10 @@ function importedCalls(sources: readonly Source[], names: ReadonlySet<string>): 
   })
 }
 
-/** Test files that start a PostgreSQL cluster, by themselves or by a helper that gives each file one of its own. */
+/**
+ * Test files that start a PostgreSQL cluster, by themselves or by a helper that gives each file one of its
+ * own.
+ */
 export function clusterFiles(tests: readonly Source[]): readonly string[] {
   // A helper that asks the environment starts none on an ordinary day.
   const helpers = functionsOf(tests.filter(({ path }) => !path.endsWith('.test.ts'))).filter(

@@ -16,7 +16,9 @@ session.connect()
 session.post('Profiler.enable')
 session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true })
 
-/** Code of src/ and db/ that has run since the last time. The inspector of the same thread answers at once. */
+/**
+ * Code of src/ and db/ that has run since the last time. The inspector of the same thread answers at once.
+ */
 function takeCoverage(): Profiler.ScriptCoverage[] {
   let taken: Profiler.ScriptCoverage[] = []
   session.post('Profiler.takePreciseCoverage', (error, { result }) => {

@@ -3,7 +3,10 @@ import { codeOf } from './code.ts'
 
 /** The lines that one request executed. Scripts are named by their path in the checkout. */
 export interface RecordedRequest {
-  /** Until the first statement about sessions ran; undefined when none did. `file` is the one of db/ that ran it. */
+  /**
+   * Until the first statement about sessions ran; undefined when none did. `file` is the one of db/ that ran
+   * it.
+   */
   readonly beforeRow:
     { readonly scripts: readonly Profiler.ScriptCoverage[]; readonly file: string | undefined } | undefined
   readonly afterRow: readonly Profiler.ScriptCoverage[]

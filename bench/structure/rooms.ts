@@ -1,6 +1,9 @@
 import { type Import } from './sources.ts'
 
-/** The rooms from top to bottom. A room imports from those below it alone. docs/architecture.md says what each is for. */
+/**
+ * The rooms from top to bottom. A room imports from those below it alone. docs/architecture.md says what each
+ * is for.
+ */
 export const rooms: readonly string[] = [
   'src/main.ts',
   'src/commands',

@@ -1,5 +1,5 @@
-// Measures how the code is built: of this checkout or, with `--of DIR`, of another one that has its node_modules. A line is
-// executed when a part of it is, and is neither blank nor a comment nor a type.
+// Measures how the code is built: of this checkout or, with `--of DIR`, of another one that has its
+// node_modules. A line is executed when a part of it is, and is neither blank nor a comment nor a type.
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'

@@ -24,7 +24,9 @@ export interface Execution {
 
 const warmUps = 4
 
-/** A line counts when each of so many requests has executed it: what ran beside one of them does not count. */
+/**
+ * A line counts when each of so many requests has executed it: what ran beside one of them does not count.
+ */
 const requests = 8
 
 /** Runs the server of a checkout, with its own kinds of requests, and says what each kind executes. */

@@ -12,8 +12,8 @@ export interface Stop {
 }
 
 /**
- * Where a refresh is decided: the endpoint, who authenticates the client, the grant, and the file of db/ that ran the
- * first statement about sessions. Those are what has to be read to know what a refresh does.
+ * Where a refresh is decided: the endpoint, who authenticates the client, the grant, and the file of db/ that
+ * ran the first statement about sessions. Those are what has to be read to know what a refresh does.
  */
 export function spineOf(
   { lines, rowFile }: Execution,

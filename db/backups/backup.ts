@@ -8,9 +8,10 @@ const pagesAtOnce = 4096
 export type OnProgress = (copied: { readonly part: number }) => void
 
 /**
- * Copies the embedded database, as it is at this moment, to a new file that only this user can read (mode 0600), and
- * checks the copy, which says when it was made (`now`, epoch seconds); its size in bytes. Servers go on reading and
- * writing. `target` comes into being complete and on disk, or not at all; one that exists throws `EEXIST`.
+ * Copies the embedded database, as it is at this moment, to a new file that only this user can read (mode
+ * 0600), and checks the copy, which says when it was made (`now`, epoch seconds); its size in bytes. Servers
+ * go on reading and writing. `target` comes into being complete and on disk, or not at all; one that exists
+ * throws `EEXIST`.
  */
 export async function backupDatabase(
   file: string,
@@ -33,8 +34,9 @@ export async function backupDatabase(
 }
 
 /**
- * Copies a database that somebody may be using to a new file, checks the copy, and lets `finish` do what is left to do
- * to it; then it is on disk, in one file. One that exists throws `EEXIST`; after any other failure the file is gone.
+ * Copies a database that somebody may be using to a new file, checks the copy, and lets `finish` do what is
+ * left to do to it; then it is on disk, in one file. One that exists throws `EEXIST`; after any other failure
+ * the file is gone.
  */
 export async function copyDatabaseFile(
   file: string,
@@ -56,7 +58,8 @@ export async function copyDatabaseFile(
 async function copyDatabase(file: string, partial: string, onProgress: OnProgress): Promise<void> {
   const source = new SqliteFile(file, { readonly: true, fileMustExist: true, timeout: 2000 })
   try {
-    // Holds on to one state of the database. Without it, SQLite starts the copy again whenever a server has written.
+    // Holds on to one state of the database. Without it, SQLite starts the copy again whenever a server has
+    // written.
     source.exec('begin')
     source.prepare('select count(*) from sqlite_schema').get()
     await source.backup(partial, {
@@ -70,7 +73,10 @@ async function copyDatabase(file: string, partial: string, onProgress: OnProgres
   }
 }
 
-/** A backup that cannot be read is found now, not on the day that it is needed. Leaves one file, without a log beside it. */
+/**
+ * A backup that cannot be read is found now, not on the day that it is needed. Leaves one file, without a log
+ * beside it.
+ */
 function finishCopy(partial: string, finish: (copy: SqliteFile.Database) => void): void {
   const copy = new SqliteFile(partial)
   try {

@@ -14,7 +14,10 @@ export interface LostEndings {
   readonly keys: readonly { readonly kid: string }[]
 }
 
-/** Compares a backup with the database that it is to replace. `onProgress` is told how many sessions were compared. */
+/**
+ * Compares a backup with the database that it is to replace. `onProgress` is told how many sessions were
+ * compared.
+ */
 export async function findLostEndings(
   present: Database,
   backup: Database,

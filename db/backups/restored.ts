@@ -16,8 +16,9 @@ export async function latestMoment({ sql }: Database): Promise<number> {
 }
 
 /**
- * Notes that the database has gone back in time, to some moment after `since`: of several, the latest counts. Whether
- * that was not known. A change that goes back further than the last revival is that which was revived.
+ * Notes that the database has gone back in time, to some moment after `since`: of several, the latest counts.
+ * Whether that was not known. A change that goes back further than the last revival is that which was
+ * revived.
  */
 export async function noteLost({ transact }: Database, since: number): Promise<boolean> {
   return transact(async transaction => {

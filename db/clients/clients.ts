@@ -52,7 +52,10 @@ export async function insertClient({ transact }: Writer, client: NewClient): Pro
   })
 }
 
-/** A part of a larger transaction, which raises the revision; false, and is undone by it, when one of the ids is taken. */
+/**
+ * A part of a larger transaction, which raises the revision; false, and is undone by it, when one of the ids
+ * is taken.
+ */
 export async function addClients(
   transaction: Kysely<Tables>,
   clients: readonly NewClient[],
@@ -138,8 +141,8 @@ export async function rotateClientSecret(
 }
 
 /**
- * Gives a client keys instead of its secret or of the keys that it has: false when it authenticates in another way than
- * `from`. A secret stays good until `oldExpiresAt`, or with null ends now; keys end now.
+ * Gives a client keys instead of its secret or of the keys that it has: false when it authenticates in
+ * another way than `from`. A secret stays good until `oldExpiresAt`, or with null ends now; keys end now.
  */
 export async function setClientKeys(
   db: Writer,
@@ -189,7 +192,10 @@ export async function raiseClientEpochs(
   })
 }
 
-/** Disables a client and ends all of its sessions, by raising the epoch; undefined when there is no such client. */
+/**
+ * Disables a client and ends all of its sessions, by raising the epoch; undefined when there is no such
+ * client.
+ */
 export async function disableClient(
   { transact }: Writer,
   id: string,
@@ -215,7 +221,10 @@ export async function enableClient(db: Writer, id: string): Promise<boolean> {
   return changeColumns(db, id, { disabled_at: null })
 }
 
-/** Deletes a client; undefined when there is none. Its sessions end with it: nothing finds their epoch any more. */
+/**
+ * Deletes a client; undefined when there is none. Its sessions end with it: nothing finds their epoch any
+ * more.
+ */
 export async function deleteClient(
   { transact }: Writer,
   id: string,
@@ -236,9 +245,9 @@ export async function deleteClient(
 }
 
 /**
- * Raises the epoch of a client of a database that has gone back in time to what it has been already, and disables the
- * client if told so; undefined when there is none, or its epoch is no older: then what was logged is in the database. One
- * that was made after what was logged is another client of the same id.
+ * Raises the epoch of a client of a database that has gone back in time to what it has been already, and
+ * disables the client if told so; undefined when there is none, or its epoch is no older: then what was
+ * logged is in the database. One that was made after what was logged is another client of the same id.
  */
 export async function raiseClientEpochTo(
   { transact }: Writer,

@@ -12,8 +12,8 @@ export interface Changes {
 }
 
 /**
- * Makes all changes or, when one of them has lost its ground since the plan was made, none; which it was. In one
- * transaction, however many there are; `onProgress` is told how many are made.
+ * Makes all changes or, when one of them has lost its ground since the plan was made, none; which it was. In
+ * one transaction, however many there are; `onProgress` is told how many are made.
  */
 export async function applyChanges(
   { transact }: Writer,

@@ -101,7 +101,10 @@ export interface ResourceDeletion {
   readonly clients: readonly string[]
 }
 
-/** Deletes a resource that no client uses; with `force`, takes it from those that do. Its tokens run out by themselves. */
+/**
+ * Deletes a resource that no client uses; with `force`, takes it from those that do. Its tokens run out by
+ * themselves.
+ */
 export async function deleteResource(
   { transact }: Writer,
   uri: string,

@@ -12,12 +12,15 @@ export async function countAllRows({ sql }: Database): Promise<number> {
   return count
 }
 
-/** Every row of the tables that have a key of one column, page by page, with the value of that key as text. */
+/**
+ * Every row of the tables that have a key of one column, page by page, with the value of that key as text.
+ */
 export async function* readAllRows({
   sql,
 }: Database): AsyncGenerator<{ readonly table: keyof Tables; readonly key: string; readonly row: Row }> {
   for (const table of walked) {
-    // Bytes and numbers go on after the last one; a key that is text is in a table of few rows, read as a whole.
+    // Bytes and numbers go on after the last one; a key that is text is in a table of few rows, read as a
+    // whole.
     const isPaged = table.isLarge
     for (let after: string | undefined; ;) {
       const page = isPaged

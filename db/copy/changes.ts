@@ -47,7 +47,10 @@ export async function stopNotingChanges(
   }
 }
 
-/** From the commit on, the database itself refuses every write: a server that has not heard of it yet can lose none. */
+/**
+ * From the commit on, the database itself refuses every write: a server that has not heard of it yet can lose
+ * none.
+ */
 export async function refuseWrites(
   transaction: Transaction<Tables>,
   engine: Database['engine'],

@@ -26,8 +26,8 @@ export async function findCopy({ sql }: Database): Promise<CopyTable | undefined
 }
 
 /**
- * Begins a copy, or goes on with the one that was begun between these two. Rejects with `CopyError` when either has
- * another part already. Both have the present schema.
+ * Begins a copy, or goes on with the one that was begun between these two. Rejects with `CopyError` when
+ * either has another part already. Both have the present schema.
  */
 export async function beginCopy(from: Database, to: Database, now: number): Promise<Copy> {
   const [source, target] = [await findCopy(from), await findCopy(to)]

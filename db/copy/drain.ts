@@ -15,8 +15,8 @@ import {
 } from './tables.ts'
 
 /**
- * Copies what was noted as changed, until less than a page is left, or with `isFinal` until nothing is. Each row that was
- * copied is read back and compared.
+ * Copies what was noted as changed, until less than a page is left, or with `isFinal` until nothing is. Each
+ * row that was copied is read back and compared.
  */
 export async function drainChanges(
   copy: Copy,

@@ -84,7 +84,7 @@ async function markMoved(transaction: Transaction<Tables>, { from }: Copy, now: 
   await transaction.updateTable('installation').set({ moved_at: now }).execute()
   await raiseRevision(transaction)
   await transaction.deleteFrom('copy_changes').execute()
-  // The triggers that note changes stay where they are: to drop one takes a lock that a waiting refresh stands in the way
-  // of, and behind those that refuse every write they have nothing to note any more.
+  // The triggers that note changes stay where they are: to drop one takes a lock that a waiting refresh
+  // stands in the way of, and behind those that refuse every write they have nothing to note any more.
   await refuseWrites(transaction, from.engine)
 }

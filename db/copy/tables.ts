@@ -19,7 +19,9 @@ export interface CopiedTable {
   readonly key: readonly string[]
   /** A column that numbers itself: the numbers go on after the largest. */
   readonly serial?: string
-  /** Copied while the servers go on, with their changes noted. The others are copied as a whole at the end. */
+  /**
+   * Copied while the servers go on, with their changes noted. The others are copied as a whole at the end.
+   */
   readonly isLarge: boolean
 }
 
@@ -119,8 +121,9 @@ export async function deleteByKeys(
 const valuesAtOnce = 30_000
 
 /**
- * Writes rows over those of the same key. Two rows may trade a unique value (a name that was deleted and taken again), and
- * then come in an order in which both cannot be there: those that clash are tried again after the others.
+ * Writes rows over those of the same key. Two rows may trade a unique value (a name that was deleted and
+ * taken again), and then come in an order in which both cannot be there: those that clash are tried again
+ * after the others.
  */
 export async function writeRows(sql: AnyTable, table: CopiedTable, rows: readonly Row[]): Promise<void> {
   const columns = Object.keys(rows[0] ?? {})

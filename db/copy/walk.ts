@@ -41,8 +41,8 @@ export async function copyLarge(copy: Copy, tell: (rows: number) => void): Promi
 }
 
 /**
- * Compares the large tables row by row, by their digests, from where it was interrupted. A row that differs must be noted
- * as changed, so that it is copied again; rejects with `CopyError` when it is not.
+ * Compares the large tables row by row, by their digests, from where it was interrupted. A row that differs
+ * must be noted as changed, so that it is copied again; rejects with `CopyError` when it is not.
  */
 export async function verifyLarge(copy: Copy, tell: (rows: number) => void): Promise<void> {
   await walk(copy, 'verified', tell, async (table, { rows, after, to }) => {
@@ -86,7 +86,10 @@ interface Page {
   readonly to: string | undefined
 }
 
-/** Goes through the large tables page by page. How far it has come is in the other database, once a page is done. */
+/**
+ * Goes through the large tables page by page. How far it has come is in the other database, once a page is
+ * done.
+ */
 async function walk(
   { id, from, to }: Copy,
   phase: 'copied' | 'verified',

@@ -6,17 +6,22 @@ export interface BatcherOptions<Entry, Result> {
   /** Whether one answer serves both. */
   readonly isSame: (a: Entry, b: Entry) => boolean
   /**
-   * Commits the entries together. All or none; rejects when nothing was done, or with `UnknownOutcome`. A result that is
-   * a promise is of an entry that could not come along, and is on its way by itself.
+   * Commits the entries together. All or none; rejects when nothing was done, or with `UnknownOutcome`. A
+   * result that is a promise is of an entry that could not come along, and is on its way by itself.
    */
   readonly commit: (entries: readonly Entry[]) => Promise<readonly (Result | Promise<Result>)[]>
-  /** Whether a failure may be the fault of one entry alone, so that the others are worth a try of their own. */
+  /**
+   * Whether a failure may be the fault of one entry alone, so that the others are worth a try of their own.
+   */
   readonly mayBeOneEntry: (error: unknown) => boolean
   /** How many entries one commit takes at the most. */
   readonly limit: number
   /** How long an entry waits for its batch, in milliseconds; then it is refused, and nothing was done. */
   readonly patienceMs: number
-  /** How long a batch waits for more at the most, in milliseconds: in a flood of other requests a turn is long. */
+  /**
+   * How long a batch waits for more at the most, in milliseconds: in a flood of other requests a turn is
+   * long.
+   */
   readonly gatherMs: number
 }
 

@@ -20,8 +20,9 @@ import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 
 /*
- * New files, as the installation's owner needs them: root may run any command on it, and what he makes must not shut the
- * server out. And as any file system can have them, also one without hard links or owners (SMB, exFAT, FUSE).
+ * New files, as the installation's owner needs them: root may run any command on it, and what he makes must
+ * not shut the server out. And as any file system can have them, also one without hard links or owners (SMB,
+ * exFAT, FUSE).
  */
 
 /**
@@ -101,8 +102,8 @@ export function openOwn(file: string): number {
 }
 
 /**
- * Gives a new file the owner, group and mode of the one that it replaces; throws `EPERM` where this user may not, and where
- * it is no new file but another's, of which somebody has made a hard link.
+ * Gives a new file the owner, group and mode of the one that it replaces; throws `EPERM` where this user may
+ * not, and where it is no new file but another's, of which somebody has made a hard link.
  */
 export function likeFile(descriptor: number, file: string): void {
   const { uid, gid, mode } = statSync(file)
@@ -115,8 +116,9 @@ export function likeFile(descriptor: number, file: string): void {
 }
 
 /**
- * Gives a complete file its name, never in the place of another: throws `EEXIST` when there is one, and the file keeps the
- * name that it has. Where there are no hard links, there is an empty file of that name for a moment.
+ * Gives a complete file its name, never in the place of another: throws `EEXIST` when there is one, and the
+ * file keeps the name that it has. Where there are no hard links, there is an empty file of that name for a
+ * moment.
  */
 export function nameNewFile(draft: string, file: string): void {
   if (tryLink(draft, file)) return rmSync(draft)
@@ -129,7 +131,10 @@ export function nameNewFile(draft: string, file: string): void {
   }
 }
 
-/** Gives a file a second name, never that of another (`EEXIST`); where there are no hard links, a copy of it, on disk. */
+/**
+ * Gives a file a second name, never that of another (`EEXIST`); where there are no hard links, a copy of it,
+ * on disk.
+ */
 export function nameTwice(file: string, second: string): void {
   if (tryLink(file, second)) return
   copyFileSync(file, second, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
@@ -166,7 +171,9 @@ export function isNamed(error: unknown, ...codes: readonly string[]): boolean {
 /** Errors of file systems for features that they do not have. */
 const unknownThere = ['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'EMLINK']
 
-/** False where the file system has no hard links; where it has and refuses one, the next step is refused too. */
+/**
+ * False where the file system has no hard links; where it has and refuses one, the next step is refused too.
+ */
 function tryLink(file: string, second: string): boolean {
   try {
     linkSync(file, second)

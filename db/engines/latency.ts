@@ -1,6 +1,9 @@
 /** How long something took, each time: plain numbers, which cost next to nothing to keep. */
 export interface Latency {
-  /** How many took at most so long as `latencyBounds` says, and longer than the bound before; the last one: still longer. */
+  /**
+   * How many took at most so long as `latencyBounds` says, and longer than the bound before; the last one:
+   * still longer.
+   */
   readonly counts: readonly number[]
   readonly sumSeconds: number
 }

@@ -1,7 +1,9 @@
 import pg from 'pg'
 import { describeHost, type PostgresHost, type PostgresUrl } from './postgres-url.ts'
 
-/** There is no connection to a PostgreSQL that takes writes. The message says in one line why, and what to do. */
+/**
+ * There is no connection to a PostgreSQL that takes writes. The message says in one line why, and what to do.
+ */
 export class PostgresUnavailable extends Error {
   override readonly name = 'PostgresUnavailable'
 }
@@ -19,8 +21,8 @@ export function isStaleStatement(error: unknown): boolean {
 }
 
 /**
- * Whether the connection is of no use any more: it was cut, its server is going down, or its server takes no writes
- * (which a demoted primary says of each statement, while it answers reads for ever).
+ * Whether the connection is of no use any more: it was cut, its server is going down, or its server takes no
+ * writes (which a demoted primary says of each statement, while it answers reads for ever).
  */
 export function isDeadConnection(error: unknown): boolean {
   const state = sqlStateOf(error)

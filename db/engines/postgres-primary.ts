@@ -7,9 +7,15 @@ import { describeHost, type PostgresHost, type PostgresUrl } from './postgres-ur
 export interface Primary {
   /** A connection of the pool. Rejects with `PostgresUnavailable`. */
   connect(): Promise<pg.PoolClient>
-  /** Gives it back. One that has turned out dead casts doubt on its server: the next `connect` looks for the primary. */
+  /**
+   * Gives it back. One that has turned out dead casts doubt on its server: the next `connect` looks for the
+   * primary.
+   */
   release(client: pg.PoolClient, isDead: boolean): void
-  /** The number of the newest timeline that any host has shown; undefined where none tells, or none was asked yet. */
+  /**
+   * The number of the newest timeline that any host has shown; undefined where none tells, or none was asked
+   * yet.
+   */
   timeline(): number | undefined
   /** A connection of its own, that no pool counts. */
   connectAlone(): Promise<pg.Client>
@@ -17,9 +23,9 @@ export interface Primary {
 }
 
 /**
- * Holds a pool of connections to the primary. node-postgres knows one host; with several, each is asked, and of those
- * that take writes the one with the newest timeline is taken: an old primary that comes back has an older one.
- * After a loss, the next `connect` finds the primary again and makes a new pool.
+ * Holds a pool of connections to the primary. node-postgres knows one host; with several, each is asked, and
+ * of those that take writes the one with the newest timeline is taken: an old primary that comes back has an
+ * older one. After a loss, the next `connect` finds the primary again and makes a new pool.
  */
 export function openPrimary(url: PostgresUrl, options: PostgresOptions): Primary {
   const servers = openServers(url, options)

@@ -54,7 +54,9 @@ export async function judgeServer(
   return timelineOf(client)
 }
 
-/** Which primary this is; undefined where the server does not tell, as engines that only speak the protocol. */
+/**
+ * Which primary this is; undefined where the server does not tell, as engines that only speak the protocol.
+ */
 async function timelineOf(client: pg.ClientBase): Promise<Timeline | undefined> {
   try {
     const { rows } = await client.query(

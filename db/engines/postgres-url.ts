@@ -55,8 +55,9 @@ const form =
   'postgres://USER:PASSWORD@HOST:PORT/DATABASE, or HOST:PORT,HOST:PORT for a primary and its standbys'
 
 /**
- * Reads a URL like those of libpq, with several hosts if need be. TLS with a verified certificate is the default for a
- * host that is neither this machine nor a socket; `sslmode=disable` says that the network between is trusted.
+ * Reads a URL like those of libpq, with several hosts if need be. TLS with a verified certificate is the
+ * default for a host that is neither this machine nor a socket; `sslmode=disable` says that the network
+ * between is trusted.
  */
 export function parsePostgresUrl(text: string): PostgresUrl | UrlProblem {
   const [, authority, path, query] =

@@ -1,7 +1,10 @@
 import type pg from 'pg'
 import type { Primary } from './postgres-primary.ts'
 
-/** Hears from the database that other processes have changed something. It may miss some: so look from time to time too. */
+/**
+ * Hears from the database that other processes have changed something. It may miss some: so look from time to
+ * time too.
+ */
 export interface Watch {
   /** Listens, if it does not yet, or not any more. Rejects when it cannot. */
   keep(): Promise<void>
@@ -11,7 +14,10 @@ export interface Watch {
 /** The channel that the triggers of the first migration notify. */
 const channel = 'mintmark'
 
-/** Calls `wake` after each change, and whenever some may have been missed. Holds one connection, beside the pool. */
+/**
+ * Calls `wake` after each change, and whenever some may have been missed. Holds one connection, beside the
+ * pool.
+ */
 export function watchPostgres(primary: Primary, wake: () => void): Watch {
   let listening: Promise<pg.Client> | undefined
   const listen = async () => {

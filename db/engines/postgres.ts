@@ -89,8 +89,8 @@ export function openPostgres(url: string, options: PostgresOptions): Postgres {
 }
 
 /**
- * Kysely's own driver for PostgreSQL sends each statement to be planned anew, and knows nothing of a primary that moves
- * to another host, nor of statements that are worth another try. This one does.
+ * Kysely's own driver for PostgreSQL sends each statement to be planned anew, and knows nothing of a primary
+ * that moves to another host, nor of statements that are worth another try. This one does.
  */
 function driverOf(
   acquire: () => Promise<Connection>,
@@ -135,7 +135,8 @@ function driverOf(
     },
     rollbackTransaction: async face => {
       const connection = use(face)
-      // A connection that is gone has rolled back by itself, and the error that says so is already on its way.
+      // A connection that is gone has rolled back by itself, and the error that says so is already on its
+      // way.
       if (!connection.isDead) await connection.send('rollback', [])
       connection.isInTransaction = false
     },
@@ -156,7 +157,10 @@ interface Connection {
   isInTransaction: boolean
 }
 
-/** Does it again while it is undone for the sake of another transaction, or fails for a plan that is out of date. */
+/**
+ * Does it again while it is undone for the sake of another transaction, or fails for a plan that is out of
+ * date.
+ */
 export async function retryingConflicts<T>(attempt: () => Promise<T>): Promise<T> {
   for (let attempts = 1; ; attempts++) {
     try {
@@ -177,7 +181,10 @@ function kyselyResult<R>({ command, rowCount, rows }: pg.QueryResult): QueryResu
   return isChange ? { rows: rows as R[], numAffectedRows: BigInt(rowCount ?? 0) } : { rows: rows as R[] }
 }
 
-/** So many statements are planned once for each connection. Those with lists of values come in too many lengths. */
+/**
+ * So many statements are planned once for each connection. Those with lists of values come in too many
+ * lengths.
+ */
 const namesMax = 300
 
 /** Names for prepared statements, the same on every connection. */

@@ -11,7 +11,9 @@ export interface Replication {
   readonly unsafeSettings: readonly string[]
 }
 
-/** Undefined for an embedded database, and for engines that only speak PostgreSQL's protocol and do not tell. */
+/**
+ * Undefined for an embedded database, and for engines that only speak PostgreSQL's protocol and do not tell.
+ */
 export async function readReplication({ sql, engine }: Database): Promise<Replication | undefined> {
   if (engine === 'sqlite') return undefined
   const { rows } = await fragment<{ standbys: number; names: string | null; unsafe: string | null }>`select

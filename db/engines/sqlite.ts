@@ -47,16 +47,17 @@ const turnPatienceMs = 5000
 /**
  * The embedded database: one connection, whose statements are prepared once and kept.
  *
- * Kysely's own dialect prepares each statement anew, begins its transactions as readers (which cannot wait for
- * another writer), and would block the event loop while another process holds the lock. This one
- * does none of that.
+ * Kysely's own dialect prepares each statement anew, begins its transactions as readers (which cannot wait
+ * for another writer), and would block the event loop while another process holds the lock. This one does
+ * none of that.
  */
 export function openSqlite(file: string, isPatient: boolean): Sqlite {
   // No other user of this machine may read it. SQLite gives the files beside it the same mode, and owner.
   if (!existsSync(file)) makeEmpty(file)
   // Nothing runs yet that could not wait, while another process opens or closes the same file.
   const database = new SqliteFile(file, { timeout: 5 * requestPatienceMs })
-  // Counts only before the first table is made; after that it would be a write, each time that somebody opens the file.
+  // Counts only before the first table is made; after that it would be a write, each time that somebody opens
+  // the file.
   if (database.pragma('page_count', { simple: true }) === 0) database.pragma('auto_vacuum = incremental')
   for (const pragma of [
     'journal_mode = wal',
@@ -64,8 +65,9 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
     'fullfsync = on', // on macOS an fsync alone does not reach the disk
     'checkpoint_fullfsync = on',
     'journal_size_limit = 67108864',
-    // In bytes. Of a million sessions few pages are in our own cache, so they are read where the system has them in memory.
-    // The price: where the disk fails to read one, the process ends, instead of answering 503.
+    // In bytes. Of a million sessions few pages are in our own cache, so they are read where the system has
+    // them in memory. The price: where the disk fails to read one, the process ends, instead of answering
+    // 503.
     'mmap_size = 1073741824',
     'foreign_keys = on',
     'trusted_schema = off',

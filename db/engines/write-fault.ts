@@ -1,4 +1,6 @@
-/** Remembers that the database has refused to write anything for want of room, until it takes something again. */
+/**
+ * Remembers that the database has refused to write anything for want of room, until it takes something again.
+ */
 export interface WriteFault {
   /** The last such error; undefined while there is none. */
   last(): unknown

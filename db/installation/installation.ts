@@ -79,8 +79,8 @@ export type KeyPolicy = Pick<
 export const largestMaxAgeLingersSeconds = 7 * 86_400
 
 /**
- * Changes the policy, if it still is the one that was looked at; whether it was. Promises that were made already are
- * raised where the new policy promises more, and kept where it promises less.
+ * Changes the policy, if it still is the one that was looked at; whether it was. Promises that were made
+ * already are raised where the new policy promises more, and kept where it promises less.
  */
 export async function changeKeyPolicy(
   { transact }: Writer,

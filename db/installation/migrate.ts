@@ -15,8 +15,8 @@ export interface Program {
   /** In the order in which they run. A name never changes, nor does a released migration. */
   readonly migrations: ReadonlyMap<string, Migration>
   /**
-   * The oldest program that may serve a database which this one has migrated, as the number of migrations that it knows.
-   * Raised by the release that removes what older programs still need; all others only add.
+   * The oldest program that may serve a database which this one has migrated, as the number of migrations
+   * that it knows. Raised by the release that removes what older programs still need; all others only add.
    */
   readonly oldestProgram: number
 }
@@ -48,7 +48,8 @@ export async function schemaStatus(
   { sql: db, engine }: Database,
   program: Program = thisProgram,
 ): Promise<SchemaStatus> {
-  // On PostgreSQL only what the session's search path finds is ours: other programs may have tables of this name.
+  // On PostgreSQL only what the session's search path finds is ours: other programs may have tables of this
+  // name.
   const isThere =
     engine === 'postgres'
       ? sql<{ found: unknown }>`select to_regclass('migrations') as found`
@@ -58,13 +59,16 @@ export async function schemaStatus(
   return statusOf(found, program)
 }
 
-/** How long a migration waits for a lock, and all others behind it, before it lets them pass and tries again. */
+/**
+ * How long a migration waits for a lock, and all others behind it, before it lets them pass and tries again.
+ */
 const lockMs = 1000
 const attemptsMax = 30
 
 /**
- * Brings the schema up to date and returns the names of the migrations that ran, all in one transaction. Of several
- * processes that start at once, one migrates and the others wait for it. On a server `database` must be patient.
+ * Brings the schema up to date and returns the names of the migrations that ran, all in one transaction. Of
+ * several processes that start at once, one migrates and the others wait for it. On a server `database` must
+ * be patient.
  */
 export async function migrate(
   database: Database,

@@ -30,7 +30,10 @@ export async function findStatusList(
 
 export type SignedForm = { readonly jwt: string; readonly signed_at: number; readonly fresh_until: number }
 
-/** Stores the signed form of a list, unless somebody has stored another one since that version; whether it did. */
+/**
+ * Stores the signed form of a list, unless somebody has stored another one since that version; whether it
+ * did.
+ */
 export async function signStatusList(
   { sql }: Database,
   { number, version }: Pick<StatusListTable, 'number' | 'version'>,

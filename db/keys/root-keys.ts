@@ -11,7 +11,10 @@ export async function listRootKeys({ sql }: Database): Promise<RootKeyTable[]> {
   return sql.selectFrom('root_keys').selectAll().orderBy('current_from').execute()
 }
 
-/** Names the root key that the database shall be under, or throws; `past` are the ids of those that it was under before. */
+/**
+ * Names the root key that the database shall be under, or throws; `past` are the ids of those that it was
+ * under before.
+ */
 export type ChooseRootKey = (currentId: string, past: ReadonlySet<string>) => string
 
 export interface RootKeyChange {
@@ -20,8 +23,8 @@ export interface RootKeyChange {
 }
 
 /**
- * Puts the database under another root key. Of several that do this at once, each sees what the one before it has done;
- * where the database undoes it for the sake of another, `choose` is called again.
+ * Puts the database under another root key. Of several that do this at once, each sees what the one before it
+ * has done; where the database undoes it for the sake of another, `choose` is called again.
  */
 export async function changeRootKey(
   { transact }: Writer,
@@ -43,8 +46,8 @@ export interface Beginning {
 export interface Begun extends RootKeyChange, EveryEnding {}
 
 /**
- * Like `changeRootKey`, and revokes all signing keys for new ones that sign at once, and ends all sessions by raising the
- * epoch of every client: all or nothing.
+ * Like `changeRootKey`, and revokes all signing keys for new ones that sign at once, and ends all sessions by
+ * raising the epoch of every client: all or nothing.
  */
 export async function beginAnew({ transact }: Writer, beginning: Beginning): Promise<Begun> {
   return transact(transaction => begin(transaction, beginning))
@@ -59,9 +62,9 @@ export interface CopyBeginning extends Beginning {
 }
 
 /**
- * Like `beginAnew`, for a copy that becomes an installation of its own: it has another issuer, no signing key of the
- * original is left in it, not even sealed, and every client that has a secret gets another one. All or nothing; false when
- * its issuer is not `from` any more.
+ * Like `beginAnew`, for a copy that becomes an installation of its own: it has another issuer, no signing key
+ * of the original is left in it, not even sealed, and every client that has a secret gets another one. All or
+ * nothing; false when its issuer is not `from` any more.
  */
 export async function beginAsCopy(
   { transact }: Writer,

@@ -45,8 +45,8 @@ export interface Promotion {
 }
 
 /**
- * The next key becomes active, the active one retires and a new next one is published: all or nothing, so that there
- * always is one that signs and one that follows. False when another instance was first.
+ * The next key becomes active, the active one retires and a new next one is published: all or nothing, so
+ * that there always is one that signs and one that follows. False when another instance was first.
  */
 export async function promoteSigningKey(db: Writer, promotion: Promotion): Promise<boolean> {
   const { from, to, successor, now } = promotion
@@ -59,7 +59,7 @@ export async function promoteSigningKey(db: Writer, promotion: Promotion): Promi
   )
 }
 
-/** Retires an active key without a successor; false when a resource uses its algorithm, or it is not active any more. */
+/** Retires an active key without a successor; false when its algorithm is used, or it is not active. */
 export async function retireSigningKey(
   db: Database,
   { kid, alg, now }: { readonly kid: string; readonly alg: string; readonly now: number },
@@ -92,8 +92,9 @@ export async function requestRotation(db: Writer, kid: string, now: number): Pro
 export type Phase = Pick<SigningKeyTable, 'kid' | 'activated_at' | 'retired_at'>
 
 /**
- * Counts how long a key has been seen in its phase. Each count adds to the last one, so that all of them together never
- * exceed the time that has passed. False when another instance has counted since, or the phase is over.
+ * Counts how long a key has been seen in its phase. Each count adds to the last one, so that all of them
+ * together never exceed the time that has passed. False when another instance has counted since, or the phase
+ * is over.
  */
 export async function witnessSigningKey(
   { sql }: Database,
@@ -153,7 +154,7 @@ export interface Revocation {
   readonly published: readonly SigningKeyTable[]
 }
 
-/** Revokes a key that is still in the phase in which it was seen, and puts others in its place; all or nothing. */
+/** Revokes a key that is still in the phase in which it was seen, and puts others in its place. */
 export async function revokeSigningKey(db: Writer, phase: Phase, revocation: Revocation): Promise<boolean> {
   const { now, reason, promoted, published } = revocation
   return allOrNothing(db, async transaction => {
@@ -274,7 +275,7 @@ export async function resealSigningKey(
   })
 }
 
-/** Runs the work in a transaction that is undone when the work answers false; tells running servers otherwise. */
+/** Runs the work in a transaction, undone when the work answers false; else tells running servers. */
 async function allOrNothing(
   db: Writer,
   work: (transaction: Transaction<Tables>) => Promise<boolean>,

@@ -20,7 +20,10 @@ export type EndingScope = Partial<Pick<EndingTable, 'user_id' | 'client_id'>>
 /** So long after its last sign of life somebody else takes the work over, in seconds. */
 const claimSeconds = 10
 
-/** Notes the work, in the transaction that raises the epoch, and leaves it to the caller for the next ten seconds. */
+/**
+ * Notes the work, in the transaction that raises the epoch, and leaves it to the caller for the next ten
+ * seconds.
+ */
 export async function insertEnding(
   transaction: Transaction<Tables>,
   { user_id = null, client_id = null }: EndingScope,
@@ -41,7 +44,10 @@ export interface EveryEnding {
   readonly ending: Ending
 }
 
-/** Ends every session that there is, by raising the epoch of every client, in the transaction of what that is for. */
+/**
+ * Ends every session that there is, by raising the epoch of every client, in the transaction of what that is
+ * for.
+ */
 export async function endEverySession(transaction: Transaction<Tables>, end: ToldEnd): Promise<EveryEnding> {
   const clients = await transaction
     .updateTable('clients')

@@ -9,13 +9,17 @@ export interface SessionFilter {
   readonly id?: Buffer
   readonly userId?: Buffer
   readonly clientId?: string
-  /** Whose tokens are for this API: bound to it, or to none and of one of these clients, which may ask for it. */
+  /**
+   * Whose tokens are for this API: bound to it, or to none and of one of these clients, which may ask for it.
+   */
   readonly resource?: { readonly uri: string; readonly clientIds: readonly string[] }
   /** That began at this time or earlier. */
   readonly beganBy?: number
   /** That were not used after this time. */
   readonly unusedSince?: number
-  /** Only those that live at this time: not revoked, not expired, of their user's and client's present epoch. */
+  /**
+   * Only those that live at this time: not revoked, not expired, of their user's and client's present epoch.
+   */
   readonly livingAt?: number
 }
 
@@ -115,7 +119,10 @@ export async function latestSessionId({ sql }: Database): Promise<Buffer | undef
   return row?.id
 }
 
-/** Ends these sessions for good, in one transaction, and returns the ids of those that were not revoked already. */
+/**
+ * Ends these sessions for good, in one transaction, and returns the ids of those that were not revoked
+ * already.
+ */
 export async function revokeSessions(
   { transact }: Writer,
   ids: readonly Buffer[],

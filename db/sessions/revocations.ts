@@ -7,7 +7,10 @@ import type { ToldEnd } from './end-reasons.ts'
 /** One entry of the feed that tells every instance what was revoked. */
 export type Revocation = Selectable<RevocationTable>
 
-/** Part of the transaction that ends sessions: writes their end and tells the feed. Returns those that had not ended before. */
+/**
+ * Part of the transaction that ends sessions: writes their end and tells the feed. Returns those that had not
+ * ended before.
+ */
 export async function writeEnds(
   transaction: Transaction<Tables>,
   ids: readonly Buffer[],

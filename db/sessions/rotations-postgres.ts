@@ -7,7 +7,10 @@ const given = `select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::big
     $8::bytea[], $9::text[], $10::text[])
   as given(id, secret_hash, client_id, generation, now, idle_expires_at, retry_seconds, key_thumbprint, address, resources)`
 
-/** Moves a session on. Its conditions decide every race, like those of the statement for SQLite (rotations.ts). */
+/**
+ * Moves a session on. Its conditions decide every race, like those of the statement for SQLite
+ * (rotations.ts).
+ */
 const rotate = `update sessions set
     generation = sessions.generation + 1,
     rotated_at = given.now,
@@ -53,7 +56,10 @@ export const rotateMany = `with given as (${given}),
 
 type Moved = RotatedSession & { readonly locked_id: Buffer; readonly id: Buffer | null }
 
-/** Commits rotations of different sessions in one statement; one that was skipped answers for itself, a little later. */
+/**
+ * Commits rotations of different sessions in one statement; one that was skipped answers for itself, a little
+ * later.
+ */
 export async function rotateOnPostgres(
   postgres: Postgres,
   rotations: readonly Rotation[],

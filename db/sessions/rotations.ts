@@ -9,7 +9,10 @@ import { isBusy, type Sqlite } from '../engines/sqlite.ts'
 import type { Tables } from '../schema.ts'
 import { rotateOnPostgres } from './rotations-postgres.ts'
 
-/** Moves the session on by one generation; undefined, and nothing is changed, when any condition does not hold. */
+/**
+ * Moves the session on by one generation; undefined, and nothing is changed, when any condition does not
+ * hold.
+ */
 export function rotateSession(
   { batches }: Database,
   rotation: Rotation,
@@ -22,11 +25,13 @@ type Rotations = Batches['rotations']
 const generationMax = 0xffff_ffff
 
 /**
- * The one statement of an ordinary refresh. Its conditions decide every race: of two requests with one token, of a
- * refresh and a revocation, of a refresh and a password change, the database lets exactly one change the row.
+ * The one statement of an ordinary refresh. Its conditions decide every race: of two requests with one token,
+ * of a refresh and a revocation, of a refresh and a password change, the database lets exactly one change the
+ * row.
  */
 function rotateStatement(sql: Kysely<Tables>): string {
-  // The window opens with a rotation when none is open, and does not slide. One from far in the future is not open.
+  // The window opens with a rotation when none is open, and does not slide. One from far in the future is not
+  // open.
   const opensWindow = fragment<boolean>`abs(:now - window_opened_at) >= :retrySeconds`
   const isBoundNow = fragment<boolean>`(key_thumbprint is null and :keyThumbprint is not null)`
   return sql
@@ -61,7 +66,9 @@ function rotateStatement(sql: Kysely<Tables>): string {
     .compile().sql
 }
 
-/** Rotations that arrive together are committed together: on disk a commit costs ten times what a row does. */
+/**
+ * Rotations that arrive together are committed together: on disk a commit costs ten times what a row does.
+ */
 const grouping = {
   keyOf: (rotation: Rotation) => rotation.sessionId.toString('latin1'),
   isSame: (a: Rotation, b: Rotation) =>

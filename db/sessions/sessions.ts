@@ -15,7 +15,8 @@ export interface Session extends SessionTable {
   readonly isOfThisEpoch: boolean
 }
 
-// Sub-queries and not joins: SQLite takes several times as long for the latter, even where there is no row to join.
+// Sub-queries and not joins: SQLite takes several times as long for the latter, even where there is no row to
+// join.
 const sessionById = keptQuery((sql, id: Buffer) =>
   sql
     .selectFrom('sessions')
@@ -64,8 +65,9 @@ export type NewSession = Pick<
   Partial<Pick<SessionTable, 'key_thumbprint'>>
 
 /**
- * Starts a session, if the epochs are still those that were read before the password was checked: a log-in that began
- * before a password change, a disable or a revoke-all never yields a session. Whether it did is the answer.
+ * Starts a session, if the epochs are still those that were read before the password was checked: a log-in
+ * that began before a password change, a disable or a revoke-all never yields a session. Whether it did is
+ * the answer.
  */
 export async function insertSession({ engine, transact }: Writer, session: NewSession): Promise<boolean> {
   return transact(transaction => addSession(transaction, session, engine))
@@ -97,10 +99,16 @@ export async function insertLogIn(
   })
 }
 
-/** So many beyond the bound are looked at, the newest first: expired ones are among them until the sweeper comes by. */
+/**
+ * So many beyond the bound are looked at, the newest first: expired ones are among them until the sweeper
+ * comes by.
+ */
 const lookedAtMore = 1000
 
-/** So many are ended with one log-in; where there were more before there was a bound, the rest with the next ones. */
+/**
+ * So many are ended with one log-in; where there were more before there was a bound, the rest with the next
+ * ones.
+ */
 const endedMax = 100
 
 /** Living sessions beyond the bound, those that were unused for longest. */

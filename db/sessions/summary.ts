@@ -7,15 +7,18 @@ export interface SessionCounts {
   expired: number
   /** Revoked, or ended with their user or client. */
   revoked: number
-  /** Of the expired and revoked, those that ended so long ago that the sweeper deletes them when it comes by. */
+  /**
+   * Of the expired and revoked, those that ended so long ago that the sweeper deletes them when it comes by.
+   */
   waiting: number
 }
 
 const rowsAtOnce = 5000
 
 /**
- * Counts all sessions by client and state at the time `now`; those that ended by `endedBy` wait for the sweeper. Reads
- * page by page, so that nothing is held up by it, and tells after each page how many rows it has seen.
+ * Counts all sessions by client and state at the time `now`; those that ended by `endedBy` wait for the
+ * sweeper. Reads page by page, so that nothing is held up by it, and tells after each page how many rows it
+ * has seen.
  */
 export async function summarizeSessions(
   db: Database,

@@ -6,7 +6,10 @@ export interface SweepLimits {
   /** How many rows are looked at in one step, and how many of them deleted. */
   readonly rowsMax: number
   readonly deletedMax: number
-  /** How long a session stays after its end, and how long the sweeper rests after it has seen all rows; in seconds. */
+  /**
+   * How long a session stays after its end, and how long the sweeper rests after it has seen all rows; in
+   * seconds.
+   */
   readonly keepSeconds: number
   readonly restSeconds: number
 }
@@ -26,9 +29,9 @@ export async function readSweeper({ sql }: Database): Promise<SweeperTable> {
 }
 
 /**
- * Looks at the next rows in the order of their ids, deletes the sessions whose end was long ago, and remembers how far it
- * got, in one short transaction. Undefined when it rests, or another instance has made a step in this second: however
- * many instances there are, they look at `rowsMax` rows a second.
+ * Looks at the next rows in the order of their ids, deletes the sessions whose end was long ago, and
+ * remembers how far it got, in one short transaction. Undefined when it rests, or another instance has made a
+ * step in this second: however many instances there are, they look at `rowsMax` rows a second.
  *
  * A clock of its own tells which ends are long ago. It follows `now` by at most `clockSeconds` a step: a
  * clock that jumps ahead by a year, until somebody notices, deletes nothing before its time.
@@ -55,7 +58,10 @@ export async function sweepSessions(
   })
 }
 
-/** A pass that has begun goes on, once a second; the next one begins after a rest. A clock that was set back ends it. */
+/**
+ * A pass that has begun goes on, once a second; the next one begins after a rest. A clock that was set back
+ * ends it.
+ */
 function isDue({ cursor, passed_at }: SweeperTable, now: number, restSeconds: number): boolean {
   return cursor !== null || passed_at === null || Math.abs(now - passed_at) >= restSeconds
 }
@@ -112,8 +118,8 @@ async function deleteEnded(
 }
 
 /**
- * Gives unused pages of the embedded database back to the file system, at most so many, when they are more than a tenth
- * of the file; returns how many. (PostgreSQL's own vacuum keeps its tables small.)
+ * Gives unused pages of the embedded database back to the file system, at most so many, when they are more
+ * than a tenth of the file; returns how many. (PostgreSQL's own vacuum keeps its tables small.)
  */
 export async function giveBackPages(db: Database, pagesMax: number): Promise<number> {
   if (db.engine !== 'sqlite') return 0

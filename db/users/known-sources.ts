@@ -11,7 +11,9 @@ const sourcesOfName = keptQuery((sql, username: string) =>
     .where('users.username', '=', username),
 )
 
-/** Where the user of this name has logged in from; null for somebody unknown, or who has not logged in yet. */
+/**
+ * Where the user of this name has logged in from; null for somebody unknown, or who has not logged in yet.
+ */
 export async function findKnownSources(db: Database, username: string): Promise<Buffer | null> {
   const [row] = await sourcesOfName(db, username)
   return row?.sources ?? null

@@ -16,8 +16,8 @@ export interface ThrottleFilling {
 }
 
 /**
- * How full buckets are by what all servers have told; without those that are empty. One that a wrong clock has made fuller
- * than it can be is full, from now on.
+ * How full buckets are by what all servers have told; without those that are empty. One that a wrong clock
+ * has made fuller than it can be is full, from now on.
  */
 export async function readThrottles(
   { sql }: Database,
@@ -55,8 +55,8 @@ const inOrder = (a: ThrottleFilling, b: ThrottleFilling) =>
 const rowsAtOnce = 500
 
 /**
- * Fills buckets, in one transaction, and returns how full they are then by what all servers have told. One that a wrong clock
- * has made fuller than it can be is full.
+ * Fills buckets, in one transaction, and returns how full they are then by what all servers have told. One
+ * that a wrong clock has made fuller than it can be is full.
  */
 export async function fillThrottles(
   { transact }: Database,

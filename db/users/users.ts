@@ -57,8 +57,8 @@ export async function insertUser({ transact }: Writer, user: UserTable): Promise
 }
 
 /**
- * Sets a new password and ends all of the user's sessions, by raising the epoch; undefined when there is no such user. No
- * source is known any more.
+ * Sets a new password and ends all of the user's sessions, by raising the epoch; undefined when there is no
+ * such user. No source is known any more.
  */
 export async function changePassword(
   db: Writer,
@@ -69,7 +69,10 @@ export async function changePassword(
   return endUser(db, id, password, { reason: 'password changed', now })
 }
 
-/** Replaces the hash of the same password (newer parameters, another root key), if it is still the one that was verified. */
+/**
+ * Replaces the hash of the same password (newer parameters, another root key), if it is still the one that
+ * was verified.
+ */
 export async function rehashPassword(
   { sql }: Database,
   user: Pick<UserTable, 'id' | 'password_hash'>,
@@ -84,7 +87,9 @@ export async function rehashPassword(
   return numUpdatedRows === 1n
 }
 
-/** Disables a user and ends all of its sessions, by raising the epoch; undefined when there is no such user. */
+/**
+ * Disables a user and ends all of its sessions, by raising the epoch; undefined when there is no such user.
+ */
 export async function disableUser(db: Writer, id: Buffer, now: number): Promise<EpochEnding | undefined> {
   return endUser(db, id, { disabled_at: now }, { reason: 'user disabled', now })
 }
@@ -138,7 +143,9 @@ async function endUser(
   })
 }
 
-/** Deletes a user; undefined when there is none. The sessions end with it: nothing finds their epoch any more. */
+/**
+ * Deletes a user; undefined when there is none. The sessions end with it: nothing finds their epoch any more.
+ */
 export async function deleteUser(
   { transact }: Writer,
   id: Buffer,
@@ -159,8 +166,9 @@ export async function deleteUser(
 }
 
 /**
- * Raises the epoch of a user of a database that has gone back in time to what it has been already, and disables the user
- * if told so; undefined when there is no such user, or its epoch is no older: then what was logged is in the database.
+ * Raises the epoch of a user of a database that has gone back in time to what it has been already, and
+ * disables the user if told so; undefined when there is no such user, or its epoch is no older: then what was
+ * logged is in the database.
  */
 export async function raiseUserEpochTo(
   { transact }: Writer,

@@ -33,7 +33,10 @@ export interface AdminOptions extends Pick<Admin, 'config' | 'log' | 'actor'> {
   readonly clock: DatabaseClock
 }
 
-/** Opens the installation for acts, whose statements may take as long as they like. Throws as `openInstallation` does. */
+/**
+ * Opens the installation for acts, whose statements may take as long as they like. Throws as
+ * `openInstallation` does.
+ */
 export async function openAdmin(
   { clock, ...options }: AdminOptions,
   openOptions: Omit<OpenOptions, 'isPatient'>,

@@ -24,7 +24,9 @@ export function issuersOf({ config, installation }: Pick<Admin, 'config' | 'inst
   )
 }
 
-/** Gives the same installation a new name. Every session ends: tokens of the old name are of no use any more. */
+/**
+ * Gives the same installation a new name. Every session ends: tokens of the old name are of no use any more.
+ */
 export async function adoptMoved(
   admin: Admin,
   issuers: Issuers,
@@ -39,7 +41,10 @@ export interface AdoptedCopy extends EndedSessions {
   readonly rootKey: { readonly from: string; readonly to: string }
   /** By the ids of the clients; only hashes are stored. */
   readonly secrets: ReadonlyMap<string, string>
-  /** How many are checked with the original's root key, which has come along, and how many cannot be checked here. */
+  /**
+   * How many are checked with the original's root key, which has come along, and how many cannot be checked
+   * here.
+   */
   readonly passwords: { readonly kept: number; readonly lost: number }
 }
 

@@ -86,7 +86,10 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
   return plan
 }
 
-/** Why a client that is there cannot become what is declared: how it authenticates does not change in one step. */
+/**
+ * Why a client that is there cannot become what is declared: how it authenticates does not change in one
+ * step.
+ */
 function judgeChange(found: ClientMetadata, declared: ClientMetadata): readonly string[] {
   const id = declared.client_id
   if (found.public !== declared.public) {
@@ -108,13 +111,15 @@ function compare<Declared extends object>(declared: Declared, found: Declared | 
 export interface Applied {
   /** The secrets of the new clients that have one, by their ids. They are shown nowhere else. */
   readonly secrets: ReadonlyMap<string, string>
-  /** When the algorithms of the plan's resources begin to sign, by their URIs; without those that do already. */
+  /**
+   * When the algorithms of the plan's resources begin to sign, by their URIs; without those that do already.
+   */
   readonly algChanges: ReadonlyMap<string, AlgChange>
 }
 
 /**
- * Makes all changes of a plan in one transaction. Refuses, and has changed nothing, when one has lost its ground since the
- * plan was made. `onProgress` is told how many are made.
+ * Makes all changes of a plan in one transaction. Refuses, and has changed nothing, when one has lost its
+ * ground since the plan was made. `onProgress` is told how many are made.
  */
 export async function applyPlan(
   admin: Admin,

@@ -20,7 +20,10 @@ export interface AuditChoice {
   readonly events?: readonly string[] | undefined
 }
 
-/** Entries in the order of their times, as they are read: there may be any number. Refuses a user name that is unknown. */
+/**
+ * Entries in the order of their times, as they are read: there may be any number. Refuses a user name that is
+ * unknown.
+ */
 export async function listAudit(
   { db }: Admin,
   choice: AuditChoice,
@@ -28,7 +31,10 @@ export async function listAudit(
   return listAuditEntries(db, await filterOf(db, choice))
 }
 
-/** The last entries and, without end, each one that is written from then on. Refuses a user name that is unknown. */
+/**
+ * The last entries and, without end, each one that is written from then on. Refuses a user name that is
+ * unknown.
+ */
 export async function followAudit(
   { db, clock }: Admin,
   choice: AuditChoice,
@@ -81,7 +87,10 @@ async function userIdOf(db: Admin['db'], text: string): Promise<Buffer> {
 /** How long it rests before it looks for new entries. */
 const pauseSeconds = 0.5
 
-/** A count of a flood is written up to a minute after what it counts, and transactions may overtake each other. */
+/**
+ * A count of a flood is written up to a minute after what it counts, and transactions may overtake each
+ * other.
+ */
 const latestSeconds = 90
 
 async function* follow(

@@ -37,7 +37,10 @@ export interface CreatedClient {
   readonly warnings: readonly string[]
 }
 
-/** Adds a client. Refuses what cannot be, with all reasons, and an id that is taken. `secretFile` is an absolute path. */
+/**
+ * Adds a client. Refuses what cannot be, with all reasons, and an id that is taken. `secretFile` is an
+ * absolute path.
+ */
 export async function createClient(
   admin: Admin,
   metadata: ClientMetadata,
@@ -146,8 +149,8 @@ export interface NewCredentials {
 }
 
 /**
- * Gives a client a new secret; what it had works for another `keepSeconds`, or has ended. Refuses a public client, and one
- * that is known by its certificate. `secretFile` is an absolute path.
+ * Gives a client a new secret; what it had works for another `keepSeconds`, or has ended. Refuses a public
+ * client, and one that is known by its certificate. `secretFile` is an absolute path.
  */
 export async function rotateSecret(
   admin: Admin,
@@ -200,7 +203,10 @@ export interface ClientKeySet {
   readonly jwks_uri: string | null
 }
 
-/** Gives a client other keys, or keys instead of its secret, which works for another `keepSeconds`, or has ended. */
+/**
+ * Gives a client other keys, or keys instead of its secret, which works for another `keepSeconds`, or has
+ * ended.
+ */
 export async function setKeys(
   admin: Admin,
   { id, auth_method: from }: ClientForKeys,

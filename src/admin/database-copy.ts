@@ -29,7 +29,9 @@ export interface Copying extends Omit<Recorder, 'db'> {
   readonly confirm: (question: string) => Promise<void>
 }
 
-/** All is in the other database, and was compared; or the move was made before, and only had to be said there. */
+/**
+ * All is in the other database, and was compared; or the move was made before, and only had to be said there.
+ */
 export type CopyOutcome = { readonly place: string } & (
   | {
       readonly kind: 'moved'

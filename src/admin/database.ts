@@ -29,7 +29,10 @@ export interface DatabaseStatus {
   readonly counts: Awaited<ReturnType<typeof countRows>> | undefined
 }
 
-/** Looks at the database without serving it: it may be older, newer or another issuer's. Throws `Refusal` where there is none. */
+/**
+ * Looks at the database without serving it: it may be older, newer or another issuer's. Throws `Refusal`
+ * where there is none.
+ */
 export async function databaseStatus(config: Config): Promise<DatabaseStatus> {
   const { databaseUrl } = config
   const place = describeDatabaseUrl(databaseUrl)
@@ -84,8 +87,8 @@ export function backupSource({ config }: Pick<Admin, 'config'>): string {
 }
 
 /**
- * Copies the embedded database, as it is at this moment, to a new file, while servers go on; one that exists throws
- * `EEXIST`.
+ * Copies the embedded database, as it is at this moment, to a new file, while servers go on; one that exists
+ * throws `EEXIST`.
  */
 export async function backUp(admin: Admin, file: string, onProgress: OnProgress): Promise<Backup> {
   const source = backupSource(admin)

@@ -25,7 +25,10 @@ export async function parseDeclaration(name: string, text: string): Promise<Decl
   return declaration
 }
 
-/** Reads a parsed text. `problems` has everything that is wrong; while there is any, the rest is not to be used. */
+/**
+ * Reads a parsed text. `problems` has everything that is wrong; while there is any, the rest is not to be
+ * used.
+ */
 function readDeclaration(value: unknown): {
   readonly declaration: Declaration
   readonly problems: readonly string[]

@@ -20,7 +20,10 @@ export interface Demo {
   readonly password: string
 }
 
-/** Adds a resource, a client and a user with random secrets; undefined, and nothing is added, if there is a client already. */
+/**
+ * Adds a resource, a client and a user with random secrets; undefined, and nothing is added, if there is a
+ * client already.
+ */
 export async function addDemo(
   admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords'>,
 ): Promise<Demo | undefined> {

@@ -83,8 +83,8 @@ export interface Restarted extends FinishedWork {
 }
 
 /**
- * Revokes every signing key and, unless it is known to be safe, the root key, and ends every session. The root key that the
- * database is under need not be there.
+ * Revokes every signing key and, unless it is known to be safe, the root key, and ends every session. The
+ * root key that the database is under need not be there.
  */
 export async function revokeAllKeys(
   admin: Admin,

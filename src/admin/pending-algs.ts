@@ -30,7 +30,10 @@ export async function pendingAlgs(
   )
 }
 
-/** A sentence about an algorithm that joins the key set of all APIs; undefined for those that are there from the start. */
+/**
+ * A sentence about an algorithm that joins the key set of all APIs; undefined for those that are there from
+ * the start.
+ */
 export function newAlgWarning(
   alg: string,
   resources: readonly Pick<ResourceTable, 'alg' | 'previous_alg'>[],

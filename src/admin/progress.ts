@@ -6,5 +6,7 @@ export interface Progress {
   readonly end: () => void
 }
 
-/** Begins to show a work. `noun` is what is counted, in the singular; without a `total` the end is not known. */
+/**
+ * Begins to show a work. `noun` is what is counted, in the singular; without a `total` the end is not known.
+ */
 export type ShowProgress = (noun: string, total?: number) => Progress

@@ -108,7 +108,10 @@ export interface DeletedResource {
   readonly takenFrom: readonly string[]
 }
 
-/** Deletes a resource. Refuses one that clients use; with `force`, takes it from them. Its tokens run out by themselves. */
+/**
+ * Deletes a resource. Refuses one that clients use; with `force`, takes it from them. Its tokens run out by
+ * themselves.
+ */
 export async function deleteResource(
   admin: Admin,
   uri: string,

@@ -6,8 +6,9 @@ import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 export type NewSecret = { readonly client_secret: string } | { readonly client_secret_file: string }
 
 /**
- * Makes a client secret and the change that it is for. With a file (an absolute path), the secret is on disk before anything
- * depends on it, in a new file that only this user can read (mode 0600), never over another; a change that throws removes it.
+ * Makes a client secret and the change that it is for. With a file (an absolute path), the secret is on disk
+ * before anything depends on it, in a new file that only this user can read (mode 0600), never over another;
+ * a change that throws removes it.
  */
 export async function handOutSecret(
   file: string | undefined,
@@ -23,7 +24,10 @@ export async function handOutSecret(
   return { client_secret_file: file }
 }
 
-/** Writes a new file for this user alone, and makes the change that it is for. A change that throws removes it. */
+/**
+ * Writes a new file for this user alone, and makes the change that it is for. A change that throws removes
+ * it.
+ */
 export async function withNewFile<T>(file: string, text: string, change: () => Promise<T>): Promise<T> {
   writeNewFile(file, text)
   try {

@@ -88,7 +88,9 @@ async function clientsOf({ db }: Admin, uri: string): Promise<readonly string[]>
   return clients.filter(({ resources }) => resources.split(' ').includes(uri)).map(({ id }) => id)
 }
 
-/** The chosen sessions as documents, the oldest first, as they are read: those that live, or with `ended` all. */
+/**
+ * The chosen sessions as documents, the oldest first, as they are read: those that live, or with `ended` all.
+ */
 export async function* listSessions(
   { db, clock }: Admin,
   { filter }: ChosenSessions,
@@ -141,8 +143,9 @@ export interface RevokedSessions extends FinishedWork {
 }
 
 /**
- * Ends the chosen sessions. All of a user, of a client, or all there are end at once, by an epoch, which also stops log-ins
- * that are under way; any others one after the other. Refuses a user that was deleted since the choice.
+ * Ends the chosen sessions. All of a user, of a client, or all there are end at once, by an epoch, which also
+ * stops log-ins that are under way; any others one after the other. Refuses a user that was deleted since the
+ * choice.
  */
 export async function revokeSessions(
   admin: Admin,

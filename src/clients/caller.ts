@@ -26,7 +26,8 @@ export interface IncomingRequest {
 
 /**
  * Where a request of an authenticated client comes from. A public client runs on its user's device. A
- * confidential one runs on a server, and only if it forwards its users' addresses (RFC 7239) can they be told apart.
+ * confidential one runs on a server, and only if it forwards its users' addresses (RFC 7239) can they be told
+ * apart.
  */
 export function callerOf(request: IncomingRequest, client: Client): Caller {
   const requestId = request.id
@@ -39,8 +40,8 @@ export function callerOf(request: IncomingRequest, client: Client): Caller {
 }
 
 /**
- * The address that the client has forwarded: the last one that is neither its own nor that of a proxy between it and here,
- * which may have added it. Undefined when that is no address, or the header is malformed.
+ * The address that the client has forwarded: the last one that is neither its own nor that of a proxy between
+ * it and here, which may have added it. Undefined when that is no address, or the header is malformed.
  */
 function forwardedAddress({ ip, ips = [], headers }: IncomingRequest): string | undefined {
   const between = new Set([ip, ...ips].map(normalAddress))

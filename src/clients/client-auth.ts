@@ -17,7 +17,10 @@ import { networkOf, normalAddress } from '../values/addresses.ts'
 import type { IncomingRequest } from './caller.ts'
 import type { Client } from './registry.ts'
 
-/** VSCHAR (RFC 6749 appendix A.1), and no longer than a name has to be: unknown ones are remembered by the registry. */
+/**
+ * VSCHAR (RFC 6749 appendix A.1), and no longer than a name has to be: unknown ones are remembered by the
+ * registry.
+ */
 const clientIdPattern = /^[\x20-\x7e]{1,255}$/
 
 /** Stands for an absent hash in comparisons: no secret has it. */
@@ -26,11 +29,12 @@ const noHash = Buffer.alloc(32)
 /**
  * Which client is calling (RFC 6749 §2.3): `none` (a public client's `client_id`), `client_secret_basic`,
  * `client_secret_post`, `private_key_jwt` (RFC 7523 §2.2), `tls_client_auth` or `self_signed_tls_client_auth`
- * (RFC 8705 §2). A client that has credentials must prove them, and credentials that come along are never ignored.
+ * (RFC 8705 §2). A client that has credentials must prove them, and credentials that come along are never
+ * ignored.
  *
- * Why a client is refused goes to the log alone: its caller cannot tell an unknown client from a wrong secret. But what is
- * wrong with the claims of an assertion it is told, whether the client is known or not (RFC 7521 §4.2.1).
- * Does NOT check what the client may do.
+ * Why a client is refused goes to the log alone: its caller cannot tell an unknown client from a wrong
+ * secret. But what is wrong with the claims of an assertion it is told, whether the client is known or not
+ * (RFC 7521 §4.2.1). Does NOT check what the client may do.
  */
 export async function authenticateClient(
   ctx: Context,
@@ -153,7 +157,9 @@ async function isSigned(ctx: Context, client: Client, assertion: UnverifiedAsser
   return newer !== undefined && isSignedByClient(assertion, newer)
 }
 
-/** Why the client has not shown its certificate to the proxy (RFC 8705 §2); undefined if it has, or need not. */
+/**
+ * Why the client has not shown its certificate to the proxy (RFC 8705 §2); undefined if it has, or need not.
+ */
 async function whyNoCertificate(
   ctx: Context,
   client: Client,
@@ -221,7 +227,10 @@ function readCredentials(authorization: string | undefined, form: Form): Credent
 
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-/** RFC 7521 §4.2. With an assertion in it, a request that cannot be authenticated is always `invalid_client` (§4.2.1). */
+/**
+ * RFC 7521 §4.2. With an assertion in it, a request that cannot be authenticated is always `invalid_client`
+ * (§4.2.1).
+ */
 function readAssertionCredentials(authorization: string | undefined, form: Form): Credentials {
   if (form.get('client_assertion_type') !== assertionType) {
     throw new OAuthError('invalid_client', `the client_assertion_type must be ${assertionType}`)
@@ -240,7 +249,9 @@ function readAssertionCredentials(authorization: string | undefined, form: Form)
   return { id, secret: undefined, assertion }
 }
 
-/** RFC 7617 §2, with both halves form-encoded (RFC 6749 §2.3.1). An empty secret is none (RFC 6749 §2.3.1). */
+/**
+ * RFC 7617 §2, with both halves form-encoded (RFC 6749 §2.3.1). An empty secret is none (RFC 6749 §2.3.1).
+ */
 function readBasic(authorization: string): Credentials {
   const [, scheme, encoded] = /^([^ ]+) +([A-Za-z0-9+/]+={0,2})$/.exec(authorization) ?? []
   if (scheme?.toLowerCase() !== 'basic' || encoded === undefined) {

@@ -10,13 +10,17 @@ export interface ClientKeys {
   /** The keys of a client, fetched within the last minutes. 503 when its `jwks_uri` cannot be read. */
   of(client: Client): Promise<readonly ClientKey[]>
   /**
-   * Fetches the keys anew, because a signature names one that is not among them; undefined when there is nothing to
-   * fetch. 503 when that was done a moment ago: it is unknown then whether the client has that key.
+   * Fetches the keys anew, because a signature names one that is not among them; undefined when there is
+   * nothing to fetch. 503 when that was done a moment ago: it is unknown then whether the client has that
+   * key.
    */
   refetched(client: Client): Promise<readonly ClientKey[] | undefined>
 }
 
-/** So long a fetched set counts without a look at its URL, in seconds: a key that a client withdraws is refused after it. */
+/**
+ * So long a fetched set counts without a look at its URL, in seconds: a key that a client withdraws is
+ * refused after it.
+ */
 const freshSeconds = 600
 /** So long it counts if its URL cannot be read: an outage of the client's is not one of ours. */
 const staleSeconds = 3600

@@ -9,7 +9,9 @@ import { checkProof, type Proof } from '../keys/proofs/dpop.ts'
 import { normalUrl } from '../protocol/normal-url.ts'
 import type { Client } from './registry.ts'
 
-/** The key that tokens are bound to: of a DPoP proof (RFC 9449 §6) or of a client certificate (RFC 8705 §3). */
+/**
+ * The key that tokens are bound to: of a DPoP proof (RFC 9449 §6) or of a client certificate (RFC 8705 §3).
+ */
 export interface Confirmation {
   readonly tokenType: 'DPoP' | 'Bearer'
   /** The claim (RFC 7800 §3.1). */
@@ -25,7 +27,10 @@ export function tokenUrls({ issuer, mtlsUrl }: Config): readonly string[] {
   return [issuer, mtlsUrl].map(base => normalUrl(`${base}/token`) ?? '')
 }
 
-/** Checks the proof of a token request (RFC 9449 §4.3, §5). Spends nothing: one that lacks a nonce is only sent again. */
+/**
+ * Checks the proof of a token request (RFC 9449 §4.3, §5). Spends nothing: one that lacks a nonce is only
+ * sent again.
+ */
 export function requireProof(
   now: number,
   header: string,
@@ -80,8 +85,8 @@ export function boundKey(client: Client, confirmation: Confirmation | undefined)
 }
 
 /**
- * Uses a proof up, for all instances (RFC 9449 §11.1): just before something changes, and only for what is genuine, so
- * that a stranger cannot fill the memory of proofs.
+ * Uses a proof up, for all instances (RFC 9449 §11.1): just before something changes, and only for what is
+ * genuine, so that a stranger cannot fill the memory of proofs.
  */
 export async function spendProof({ db }: Context, { replayId, expiresAt }: Proof): Promise<void> {
   if (!(await rememberUse(db, { id: replayId, expiresAt }))) throw badProof('the jti was used before')

@@ -29,12 +29,13 @@ function isKeyUrl({ protocol, hostname, username, password }: URL): boolean {
 }
 
 /**
- * Fetches a client's key set (RFC 7517 §5) and parses its JSON. A client's owner chooses the URL, so nothing about it is
- * trusted: every address it leads to must be public or allowed, the names' answers and all redirects included, and it is
- * those very addresses that are connected to. Rejects with an error that says what was wrong, within the time.
+ * Fetches a client's key set (RFC 7517 §5) and parses its JSON. A client's owner chooses the URL, so nothing
+ * about it is trusted: every address it leads to must be public or allowed, the names' answers and all
+ * redirects included, and it is those very addresses that are connected to. Rejects with an error that says
+ * what was wrong, within the time.
  *
- * Names are asked for by DNS alone (no /etc/hosts): the system's own resolver would hold a thread of the pool until it
- * has an answer, and passwords need these.
+ * Names are asked for by DNS alone (no /etc/hosts): the system's own resolver would hold a thread of the pool
+ * until it has an answer, and passwords need these.
  */
 export async function fetchJwks(uri: string, reach: Reach): Promise<unknown> {
   const signal = AbortSignal.timeout(reach.seconds * 1000)

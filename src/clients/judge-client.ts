@@ -22,7 +22,10 @@ export interface ClientVerdict {
   readonly warnings: readonly string[]
 }
 
-/** Whether there can be such a client. `scopesOf` finds a resource's scopes; undefined when there is no such resource. */
+/**
+ * Whether there can be such a client. `scopesOf` finds a resource's scopes; undefined when there is no such
+ * resource.
+ */
 export function judgeClient(
   client: ClientMetadata,
   scopesOf: (uri: string) => readonly string[] | undefined,
@@ -38,7 +41,10 @@ export function judgeClient(
   }
 }
 
-/** A client id stands unescaped in URLs, headers and logs, and is never a user's `sub`, which is a UUID (RFC 9068 §5). */
+/**
+ * A client id stands unescaped in URLs, headers and logs, and is never a user's `sub`, which is a UUID (RFC
+ * 9068 §5).
+ */
 function idRefusals(id: string): string[] {
   if (!/^[A-Za-z0-9._~-]{1,128}$/.test(id)) {
     return [`${JSON.stringify(id)} cannot be a client_id: it takes up to 128 of A-Z a-z 0-9 . _ ~ -`]

@@ -29,8 +29,9 @@ interface Memory {
 }
 
 /**
- * Anybody can make ids up, each of them another one. So after a few that are not found, all that there are get read at
- * once, and what is not among them costs nothing any more. An installation that has more than can be kept asks for each.
+ * Anybody can make ids up, each of them another one. So after a few that are not found, all that there are
+ * get read at once, and what is not among them costs nothing any more. An installation that has more than can
+ * be kept asks for each.
  */
 export function openKnownClients(db: Database): KnownClients {
   let memory: Memory = { rows: new Map(), doubts: 0 }

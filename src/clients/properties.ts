@@ -7,9 +7,10 @@ import { isScopeToken, scopeSentence } from '../protocol/scope.ts'
 import { choice, duration, flag, list, object, requirement, text, type Kind } from './property-kinds.ts'
 
 /*
- * The properties of a client. One more is a row here, its column (db/schema.ts and a migration), and its rule in
- * judge-client.ts. From the table follow the type ClientMetadata, the row of the database (registration.ts), the options of
- * `client create` and `client update`, the keys of a file for `apply`, and the JSON document of a client.
+ * The properties of a client. One more is a row here, its column (db/schema.ts and a migration), and its rule
+ * in judge-client.ts. From the table follow the type ClientMetadata, the row of the database
+ * (registration.ts), the options of `client create` and `client update`, the keys of a file for `apply`, and
+ * the JSON document of a client.
  */
 
 /** Groups of options that belong together. */
@@ -18,7 +19,10 @@ export type Group = 'identity' | 'access' | 'proof' | 'power' | 'sessions' | 'pa
 /** One property. */
 interface Property<Value, Stored, Column extends ColumnOf<Stored> | null> {
   readonly kind: Kind<Value, Stored>
-  /** null for a part of what the client authenticates with: registration.ts makes columns of all parts together. */
+  /**
+   * null for a part of what the client authenticates with: registration.ts makes columns of all parts
+   * together.
+   */
   readonly column: Column
   readonly group: Group
   /** null where it is given in another way. */
@@ -76,7 +80,10 @@ export const properties = {
   jwks: property({ kind: object, column: null, group: 'proof', option: null }),
   /** The URL where it publishes them. */
   jwks_uri: property({ kind: text('a URL'), column: null, group: 'proof', option: null }),
-  /** The name in its TLS certificate after its kind, like `san_dns:app.example` (RFC 8705 §2.1.2), and no secret. */
+  /**
+   * The name in its TLS certificate after its kind, like `san_dns:app.example` (RFC 8705 §2.1.2), and no
+   * secret.
+   */
   tls_subject: property({
     kind: text('a name after its kind, like san_dns:app.example'),
     column: null,
@@ -109,7 +116,10 @@ export const properties = {
       without: 'they are bearer tokens',
     },
   }),
-  /** All its access tokens are bound to a DPoP key: a token request without a proof is refused (RFC 9449 §5.2). */
+  /**
+   * All its access tokens are bound to a DPoP key: a token request without a proof is refused (RFC 9449
+   * §5.2).
+   */
   dpop_bound_access_tokens: property({
     kind: requirement,
     column: 'dpop_bound',

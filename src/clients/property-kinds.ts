@@ -3,8 +3,8 @@ import { isObject } from '../values/json.ts'
 import { itemsOf } from '../values/list.ts'
 
 /**
- * A form that the value of a property may have: in the code, in a column (`Stored`), in a file for `apply` and as an
- * option of the command line.
+ * A form that the value of a property may have: in the code, in a column (`Stored`), in a file for `apply`
+ * and as an option of the command line.
  */
 export interface Kind<Value, Stored> {
   /** The value of a property of which nothing is said. */

@@ -19,8 +19,8 @@ import {
 type KeyColumn = 'jwks' | 'jwks_uri' | 'keys_expire_at' | 'tls_subject'
 
 /**
- * A declared client, as columns of its row. Leaves its id and its secrets alone, and of a client with a secret the keys
- * that it had before.
+ * A declared client, as columns of its row. Leaves its id and its secrets alone, and of a client with a
+ * secret the keys that it had before.
  */
 export function clientSettings(
   client: ClientMetadata,
@@ -74,7 +74,9 @@ export function clientMetadata(row: NewClient): ClientMetadata {
   }
 }
 
-/** The keys of a client with a secret are those that it is moving away from: they are not declared any more. */
+/**
+ * The keys of a client with a secret are those that it is moving away from: they are not declared any more.
+ */
 function keysOf(row: Pick<ClientTable, 'auth_method' | KeyColumn>): DeclaredKeys {
   if (row.auth_method === 'client_secret') return { jwks: null, jwks_uri: null, tls_subject: null }
   const { jwks_uri, tls_subject } = row

@@ -92,7 +92,10 @@ function lookup<Key extends string, Found extends object>(read: (key: Key) => Pr
   }
 }
 
-/** Whether the client may act on the tokens of every client. A public one never may: anybody could claim to be it. */
+/**
+ * Whether the client may act on the tokens of every client. A public one never may: anybody could claim to be
+ * it.
+ */
 export function isAdmin(client: Client): boolean {
   return client.is_admin === 1 && client.auth_method !== 'none'
 }

@@ -80,7 +80,10 @@ function rowOf(entry: ReturnType<typeof describeAuditEntry>): Row {
   }
 }
 
-/** `reason: the password is wrong`, `scope: read -> read write`. What is false or empty goes without saying; the JSON has all. */
+/**
+ * `reason: the password is wrong`, `scope: read -> read write`. What is false or empty goes without saying;
+ * the JSON has all.
+ */
 function wordsOf(detail: unknown): string[] {
   if (isDifference(detail) && isObject(detail.from) && isObject(detail.to))
     return drawDifferences(differencesOf(detail.from, detail.to))

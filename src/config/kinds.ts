@@ -36,7 +36,10 @@ export function choice<const Choice extends string>(choices: readonly Choice[]):
   }
 }
 
-/** A wrong path leads to another, empty installation, so what cannot be seen in it is refused: Windows' line breaks. */
+/**
+ * A wrong path leads to another, empty installation, so what cannot be seen in it is refused: Windows' line
+ * breaks.
+ */
 export const path: Kind<string> = {
   takes: 'a path without control characters, and without a space at its ends',
   parse: text => (!hasControls(text) && text.trim() === text ? text : undefined),

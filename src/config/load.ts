@@ -11,8 +11,8 @@ import { prefix, readSettings, settings, textOf, type Setting, type SettingValue
 export type Config = Readonly<ReturnType<typeof configOf>>
 
 /**
- * Reads all settings at once, so that one start shows every problem. An unknown name is a problem too. Throws a
- * `ConfigError`.
+ * Reads all settings at once, so that one start shows every problem. An unknown name is a problem too. Throws
+ * a `ConfigError`.
  */
 export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Config {
   const problems: string[] = []

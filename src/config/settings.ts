@@ -159,7 +159,8 @@ export const settings = {
     5,
     'how long a server that is told to end goes on serving, while `ready` says 503 and each answer closes its connection',
   ),
-  // Most proxies keep a connection for a minute. Ours lives longer, so that the proxy is the one that closes it.
+  // Most proxies keep a connection for a minute. Ours lives longer, so that the proxy is the one that closes
+  // it.
   keepAliveSeconds: setting(
     'KEEP_ALIVE',
     duration(1, day),

@@ -27,8 +27,8 @@ export interface ChosenEndOptions {
 }
 
 /**
- * Ends the living sessions that are chosen, one batch after the other, which stops no log-in under way. Rests after each
- * batch as long as it took.
+ * Ends the living sessions that are chosen, one batch after the other, which stops no log-in under way. Rests
+ * after each batch as long as it took.
  */
 export async function endChosenSessions(
   by: Recorder,

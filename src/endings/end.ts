@@ -19,9 +19,9 @@ import { record, type Recorder } from '../record/record.ts'
 import { finishEnding, type FinishedWork, type FinishOptions } from './finish.ts'
 
 /*
- * The one way to end sessions. All functions record what they do, and it is durable when they return: nothing can be done
- * with the sessions any more. Where there may be many, an epoch ends them at once, and then each gets its end in its row,
- * from which those learn of it who follow the status lists.
+ * The one way to end sessions. All functions record what they do, and it is durable when they return: nothing
+ * can be done with the sessions any more. Where there may be many, an epoch ends them at once, and then each
+ * gets its end in its row, from which those learn of it who follow the status lists.
  */
 
 /** How each session gets its end, where an epoch has ended many. */
@@ -160,7 +160,10 @@ async function endByClients(
   return finish(by, ending, options)
 }
 
-/** Gives the installation a new issuer, and ends every session; undefined when its issuer is another than `from` meanwhile. */
+/**
+ * Gives the installation a new issuer, and ends every session; undefined when its issuer is another than
+ * `from` meanwhile.
+ */
 export async function endAllOfIssuer(
   by: Recorder,
   { from, to }: { readonly from: string; readonly to: string },
@@ -187,7 +190,10 @@ export async function endAllWithKeys(
   return { ...restart, ...(await finish(options.by, restart.ending, endOptions)) }
 }
 
-/** Makes a copy an installation of its own, and ends every session in it; undefined when its issuer is another than `from`. */
+/**
+ * Makes a copy an installation of its own, and ends every session in it; undefined when its issuer is another
+ * than `from`.
+ */
 export async function endAllOfCopy(
   options: Omit<CopyOptions, 'reason'>,
   endOptions?: EndOptions,

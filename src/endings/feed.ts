@@ -10,7 +10,9 @@ export interface RevocationFeedOptions {
   readonly db: Database
   /** Told of each entry. */
   readonly onRevocation: (revocation: Revocation) => void
-  /** Told afterwards of those that were added since the first reading. Where it fails, they are read again. */
+  /**
+   * Told afterwards of those that were added since the first reading. Where it fails, they are read again.
+   */
   readonly onNews?: (revocations: readonly Revocation[]) => Promise<void>
   /** The feed is not the one that was read so far: it is read again from its beginning. */
   readonly onRestart: () => void
@@ -19,11 +21,11 @@ export interface RevocationFeedOptions {
 const pageSize = 1000
 
 /**
- * Follows the revocations in the order of their numbers, which is that of their commits: a number is given out under a
- * lock that is held until the commit, so none is passed over.
+ * Follows the revocations in the order of their numbers, which is that of their commits: a number is given
+ * out under a lock that is held until the commit, so none is passed over.
  *
- * The last entry read must still be there, and be the same. A database that has gone back in time (a standby that had
- * not received everything) gives the same numbers to other sessions.
+ * The last entry read must still be there, and be the same. A database that has gone back in time (a standby
+ * that had not received everything) gives the same numbers to other sessions.
  */
 export function openRevocationFeed({
   db,

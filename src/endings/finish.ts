@@ -22,8 +22,8 @@ export interface FinishedWork {
 }
 
 /**
- * Writes the end of each session that a raised epoch has ended, step by step. After each step it rests as long as the step
- * took, so refreshes and log-ins get at least half of the database's time.
+ * Writes the end of each session that a raised epoch has ended, step by step. After each step it rests as
+ * long as the step took, so refreshes and log-ins get at least half of the database's time.
  */
 export async function finishEnding(
   db: Database,
@@ -53,7 +53,9 @@ export function oldEndings(db: Database, clock: Clock): { readonly jobs: readonl
   }
 }
 
-/** Finishes what nothing is working on: what was left over, and what a process has left behind that is gone. */
+/**
+ * Finishes what nothing is working on: what was left over, and what a process has left behind that is gone.
+ */
 export async function finishOldEndings(
   db: Database,
   { clock, signal }: Pick<FinishOptions, 'clock' | 'signal'>,

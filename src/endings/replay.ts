@@ -15,7 +15,10 @@ import { changesPassword, disables, type RevocationPlan } from './plan.ts'
 export interface Replayed {
   /** How many sessions have ended once more. */
   sessions: number
-  /** Names and ids that are disabled now, also of those that had been deleted: an administrator has to delete them again. */
+  /**
+   * Names and ids that are disabled now, also of those that had been deleted: an administrator has to delete
+   * them again.
+   */
   readonly usersDisabled: Set<string>
   readonly clientsDisabled: Set<string>
   /** Names whose password was changed since: the one before is good again. */
@@ -32,8 +35,9 @@ export interface ReplayOptions extends Omit<EmergencyOptions, 'by' | 'reason'> {
 }
 
 /**
- * Does to a database that has gone back in time what was revoked after that, as planned. It may be done any number of times,
- * also with what the database knows already: that changes nothing. The log is told nothing: it has told all of it.
+ * Does to a database that has gone back in time what was revoked after that, as planned. It may be done any
+ * number of times, also with what the database knows already: that changes nothing. The log is told nothing:
+ * it has told all of it.
  */
 export async function replayRevocations(
   options: ReplayOptions,

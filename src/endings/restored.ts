@@ -10,7 +10,10 @@ import { formatDuration } from '../values/duration.ts'
 /** What to do about revocations that were lost. */
 export const revivalAdvice = '`mintmark db revive --revocations LOG` revokes again what the logs tell of'
 
-/** For a backup that somebody has put in the place of the database without `mintmark db restore`, before it serves. */
+/**
+ * For a backup that somebody has put in the place of the database without `mintmark db restore`, before it
+ * serves.
+ */
 export async function reviveByHand(
   db: Database,
   { backed_up_at, lost_since }: Pick<InstallationTable, 'backed_up_at' | 'lost_since'>,
@@ -36,9 +39,10 @@ export async function reviveByHand(
 }
 
 /**
- * A session whose client shows a generation that the database has not had was refreshed after the moment that the
- * database is of, and that is after `rotatedAt`, when it was last refreshed before it: a backup was restored, or a failover has
- * lost writes. What was revoked since is lost with it, and only the logs know of it.
+ * A session whose client shows a generation that the database has not had was refreshed after the moment that
+ * the database is of, and that is after `rotatedAt`, when it was last refreshed before it: a backup was
+ * restored, or a failover has lost writes. What was revoked since is lost with it, and only the logs know of
+ * it.
  */
 export async function tellWentBack(
   { db, log }: Pick<Context, 'db' | 'log'>,
@@ -54,7 +58,10 @@ function tellLost(log: Log, since: number): void {
   )
 }
 
-/** Who had a position after the backup was made is not known without the database of then: so a new list is begun. */
+/**
+ * Who had a position after the backup was made is not known without the database of then: so a new list is
+ * begun.
+ */
 export async function unusedPosition(db: Database): Promise<number> {
   return Math.ceil((await readNextPosition(db)) / statusListSize) * statusListSize
 }

@@ -62,8 +62,9 @@ export interface StatusListsOptions {
 export const revocationSeconds = longestTokenSeconds + 3600
 
 /**
- * How long a list is served before another one is signed, and how long a verifier may keep what it has fetched
- * (`ttl`): so no revocation stays unknown for longer than the sum of the two, which is the promised delay.
+ * How long a list is served before another one is signed, and how long a verifier may keep what it has
+ * fetched (`ttl`): so no revocation stays unknown for longer than the sum of the two, which is the promised
+ * delay.
  */
 export function statusListTtl({
   statusListDelaySeconds,
@@ -73,7 +74,7 @@ export function statusListTtl({
   return Math.floor(statusListDelaySeconds / 2)
 }
 
-/** Opens the lists. What was revoked is read by the first call of `find`, and by the jobs, which also forget it in time. */
+/** Opens the lists. The first call of `find`, and the jobs, read what was revoked; the jobs forget it. */
 export function openStatusLists(options: StatusListsOptions): {
   readonly statusLists: StatusLists
   readonly jobs: readonly Job[]
@@ -135,8 +136,8 @@ export function openStatusLists(options: StatusListsOptions): {
 }
 
 /**
- * Deletes revocations older than any living token, 10,000 at a time. By the sweeper's time, which does not follow a
- * clock that jumps ahead.
+ * Deletes revocations older than any living token, 10,000 at a time. By the sweeper's time, which does not
+ * follow a clock that jumps ahead.
  */
 async function forgetRevocations(db: Database, clock: Clock): Promise<void> {
   const sweeper = await readSweeper(db)
@@ -159,15 +160,15 @@ function isFresh(options: StatusListsOptions, { freshUntil, keysEtag }: CheckedS
   return isFreshUntil(options, freshUntil) && keysEtag === options.keys.jwks().etag
 }
 
-/** Not by a clock that went wrong, or for an instance that promises less: no list is fresh for longer than a new one. */
+/** No list is fresh for longer than a new one, whatever a clock that went wrong, or another instance, says. */
 function isFreshUntil({ config, clock }: StatusListsOptions, freshUntil: number): boolean {
   const at = clock.now()
   return at < freshUntil && freshUntil <= at + statusListTtl(config)
 }
 
 /**
- * The list that is served from now on: the one in the database while that is fresh, or a new one. Of several instances
- * that sign one at once, the first to store it wins, and the others serve what it has signed.
+ * The list that is served from now on: the one in the database while that is fresh, or a new one. Of several
+ * instances that sign one at once, the first to store it wins, and the others serve what it has signed.
  */
 async function renewed(
   options: StatusListsOptions,
@@ -192,7 +193,9 @@ async function renewed(
 
 const statusListType = 'statuslist+jwt'
 
-/** draft-ietf-oauth-status-list §5.1. It expires after every access token that there was when it was signed. */
+/**
+ * draft-ietf-oauth-status-list §5.1. It expires after every access token that there was when it was signed.
+ */
 async function signed(
   { config, keys, registry }: StatusListsOptions,
   number: number,
@@ -224,7 +227,10 @@ async function served(jwt: string, freshUntil: number, keysEtag: string): Promis
   return { jwt, gzipped, etag: `"${hash}"`, gzippedEtag: `"${hash}-gzip"`, freshUntil, keysEtag }
 }
 
-/** The bits of what was revoked lately. Those of one period are forgotten together, when the next one is over too. */
+/**
+ * The bits of what was revoked lately. Those of one period are forgotten together, when the next one is over
+ * too.
+ */
 function openBits(clock: Clock) {
   let current = new Map<number, Uint8Array>()
   let previous = new Map<number, Uint8Array>()

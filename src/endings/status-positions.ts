@@ -3,7 +3,10 @@ import { keepStatusList } from '../../db/installation/status-lists.ts'
 import { leaseStatusPositions } from '../../db/installation/status-positions.ts'
 import { permutedPosition, statusListSize } from '../protocol/status-list.ts'
 
-/** Hands out a position in the status lists for a new session that ends, whatever happens, at `endsAt` (epoch seconds). */
+/**
+ * Hands out a position in the status lists for a new session that ends, whatever happens, at `endsAt` (epoch
+ * seconds).
+ */
 export type NextStatusPosition = (endsAt: number) => Promise<number>
 
 /** How many numbers are leased at once, so that log-ins do not all write one row. */
@@ -27,7 +30,9 @@ export function openStatusPositions(db: Database): NextStatusPosition {
   }
 }
 
-/** How many numbers are left out after a failover: a standby may not have heard of so many that were leased. */
+/**
+ * How many numbers are left out after a failover: a standby may not have heard of so many that were leased.
+ */
 const leftOut = 4096
 
 interface Lease {

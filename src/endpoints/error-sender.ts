@@ -10,7 +10,9 @@ import { defaultHeaders } from './default-headers.ts'
 /** Answers with an error, whatever was thrown. */
 export type ErrorSender = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply
 
-/** Makes the sender of errors as RFC 6749 §5.2 describes them, which the log and the counters are told of too. */
+/**
+ * Makes the sender of errors as RFC 6749 §5.2 describes them, which the log and the counters are told of too.
+ */
 export function openErrorSender(ctx: Context): ErrorSender {
   const isNews = oncePerSecond(ctx.clock)
   const headers = defaultHeaders(ctx.config.issuer)
@@ -35,7 +37,9 @@ export function openErrorSender(ctx: Context): ErrorSender {
   }
 }
 
-/** Every 401 has a challenge (RFC 9110 §11.6.1), of the scheme that was tried (RFC 6749 §5.2, RFC 6750 §3). */
+/**
+ * Every 401 has a challenge (RFC 9110 §11.6.1), of the scheme that was tried (RFC 6749 §5.2, RFC 6750 §3).
+ */
 function challenge({ config }: Context, code: OAuthErrorCode, authorization: string | undefined): string {
   const realm = `realm="${config.issuer}"`
   if (code === 'insufficient_scope') return `Bearer ${realm}, error="${code}"`

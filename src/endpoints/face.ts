@@ -35,8 +35,8 @@ const secretParameters: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Makes the face for programs, as a scope of the app: forms in, JSON and errors of RFC 6749 out, CORS for pages that have
- * a token of their own. One line for each endpoint. Unknown addresses are its own too.
+ * Makes the face for programs, as a scope of the app: forms in, JSON and errors of RFC 6749 out, CORS for
+ * pages that have a token of their own. One line for each endpoint. Unknown addresses are its own too.
  */
 export function oauthFace(ctx: Context, sendError: ErrorSender): (app: FastifyInstance) => Promise<void> {
   const headers = defaultHeaders(ctx.config.issuer)
@@ -119,9 +119,10 @@ function earlyRefusal(ctx: Context, request: FastifyRequest): OAuthError | undef
 }
 
 /**
- * Once the database has said that this server may not go on, it only says that it is there. Where the installation lives on
- * in another database, verifiers that still come here get what they need for the tokens that were signed here, until the
- * last of these has expired. No key is lacking that signs there: one that is made there is published for its lead first.
+ * Once the database has said that this server may not go on, it only says that it is there. Where the
+ * installation lives on in another database, verifiers that still come here get what they need for the tokens
+ * that were signed here, until the last of these has expired. No key is lacking that signs there: one that is
+ * made there is published for its lead first.
  */
 function isAlwaysServed({ standing, clock }: Context, url = ''): boolean {
   if (url === '/health/live') return true

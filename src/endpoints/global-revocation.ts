@@ -12,8 +12,9 @@ import { authenticateAdmin } from '../sessions/bearer-auth.ts'
 const stepsBeforeAnswer = 5
 
 /**
- * POST /global-token-revocation (draft-parecki-oauth-global-token-revocation): ends all of a user's sessions. The answer
- * comes when that is durable and nothing can be done with them any more. Not for browsers, so without CORS.
+ * POST /global-token-revocation (draft-parecki-oauth-global-token-revocation): ends all of a user's sessions.
+ * The answer comes when that is durable and nothing can be done with them any more. Not for browsers, so
+ * without CORS.
  */
 export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): void {
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {

@@ -4,8 +4,8 @@ import { OAuthError } from '../errors.ts'
 import { openReadiness } from '../installation/readiness.ts'
 
 /**
- * GET /health/live: the process answers. GET /health/ready: it can do its work too, and goes on doing it, or 503
- * (installation/readiness.ts).
+ * GET /health/live: the process answers. GET /health/ready: it can do its work too, and goes on doing it, or
+ * 503 (installation/readiness.ts).
  */
 export function healthEndpoints(app: FastifyInstance, ctx: Context): void {
   const checkReadiness = openReadiness(ctx)

@@ -135,8 +135,8 @@ type Refreshed = Pick<Target, 'scope'> & { readonly expiresAt: number }
 type FoundRefreshToken = Extract<TokenSession, { kind: 'refresh_token' }>
 
 /**
- * RFC 7662 §2.2: what the token says (with `cnf`, RFC 9449 §6.2 and RFC 8705 §3.2), and the user's name; not where its
- * status is listed, for here it is known.
+ * RFC 7662 §2.2: what the token says (with `cnf`, RFC 9449 §6.2 and RFC 8705 §3.2), and the user's name; not
+ * where its status is listed, for here it is known.
  */
 function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: 'access_token' }>) {
   const { status, ...members } = claims
@@ -149,8 +149,8 @@ function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: '
 }
 
 /**
- * Without a `token_type`: it is no token to call an API with. The scope is what a refresh with it gives, and the two lifetimes
- * are those of the token response.
+ * Without a `token_type`: it is no token to call an API with. The scope is what a refresh with it gives, and
+ * the two lifetimes are those of the token response.
  */
 function refreshTokenMembers(
   { config, clock }: Context,

@@ -11,12 +11,13 @@ import { introspectionAlg } from './introspect.ts'
 const maxAgeSeconds = 300
 
 /**
- * GET /.well-known/oauth-authorization-server (RFC 8414 §3), and the same document at openid-configuration, where many
- * libraries look and nowhere else (RFC 8414 §5).
+ * GET /.well-known/oauth-authorization-server (RFC 8414 §3), and the same document at openid-configuration,
+ * where many libraries look and nowhere else (RFC 8414 §5).
  *
- * Where the issuer has a path, that follows the well-known one; or the well-known one follows it, as OpenID Connect
- * Discovery §4 has it, and then a proxy may have cut the issuer's off. So openid-configuration alone is at the bare address
- * too: what is at the other would be of an issuer without a path, which may be somebody else.
+ * Where the issuer has a path, that follows the well-known one; or the well-known one follows it, as OpenID
+ * Connect Discovery §4 has it, and then a proxy may have cut the issuer's off. So openid-configuration alone
+ * is at the bare address too: what is at the other would be of an issuer without a path, which may be
+ * somebody else.
  */
 export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
   const { pathname } = new URL(ctx.config.issuer)
@@ -37,8 +38,8 @@ export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
 }
 
 /**
- * RFC 8414 §2. Does NOT have `response_types_supported`: there is no authorization endpoint, so it would be empty, and
- * RFC 8414 §3.2 demands that empty ones are left out.
+ * RFC 8414 §2. Does NOT have `response_types_supported`: there is no authorization endpoint, so it would be
+ * empty, and RFC 8414 §3.2 demands that empty ones are left out.
  */
 async function metadata({ config, clients, keys }: Context) {
   const { issuer, clientCert, mtlsUrl } = config
@@ -57,7 +58,8 @@ async function metadata({ config, clients, keys }: Context) {
     grant_types_supported: grantTypes,
     ...(scopes.length > 0 && { scopes_supported: scopes }),
     jwks_uri: `${issuer}/.well-known/jwks.json`,
-    // Without these two, libraries for OpenID Connect do not read the rest, or take RS256 for all that we sign with.
+    // Without these two, libraries for OpenID Connect do not read the rest, or take RS256 for all that we
+    // sign with.
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: keys.publishedAlgs(),
     introspection_endpoint: `${issuer}/introspect`,

@@ -22,7 +22,10 @@ export const allowedHeaders = [
   '*',
 ]
 
-/** Which pages may read answers: the exact origins of the server's setting, and of the clients that have their own. */
+/**
+ * Which pages may read answers: the exact origins of the server's setting, and of the clients that have their
+ * own.
+ */
 export interface Origins {
   /** Whether there is any. Before the first call of `isKnown` those of the clients are not known. */
   hasAny(): boolean

@@ -11,9 +11,10 @@ import { findTokenSession } from '../sessions/token-session.ts'
 import { checkOrigin } from './origins.ts'
 
 /**
- * POST /revoke (RFC 7009): either token, of whatever generation, expired or not, ends its session. The answer is `{}`
- * whether there was anything to revoke or not: RFC 7009 §2.2 wants 200 for a token that is unknown, and does not say what
- * to answer for another client's, which stays good. It comes after the revocation is durable.
+ * POST /revoke (RFC 7009): either token, of whatever generation, expired or not, ends its session. The answer
+ * is `{}` whether there was anything to revoke or not: RFC 7009 §2.2 wants 200 for a token that is unknown,
+ * and does not say what to answer for another client's, which stays good. It comes after the revocation is
+ * durable.
  */
 export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {

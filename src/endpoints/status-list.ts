@@ -6,8 +6,8 @@ import { isNamed } from '../protocol/etag.ts'
 import { statusListUri } from '../protocol/status-list.ts'
 
 /**
- * GET /status-lists/{n} (draft-ietf-oauth-status-list §8): a signed list of what was revoked, the same for everybody; and
- * GET /status-lists, which names them all (§9). No list of an earlier time can be had (§8.4).
+ * GET /status-lists/{n} (draft-ietf-oauth-status-list §8): a signed list of what was revoked, the same for
+ * everybody; and GET /status-lists, which names them all (§9). No list of an earlier time can be had (§8.4).
  */
 export function statusListEndpoints(app: FastifyInstance, { config, clock, statusLists }: Context): void {
   // Public, without credentials, so that a browser may read it from anywhere (§8.1).

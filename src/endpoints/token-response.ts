@@ -3,7 +3,10 @@ import type { TokenRequest } from '../grants/grant.ts'
 import { accessTokenClaims } from '../protocol/access-token.ts'
 import type { Granted } from '../sessions/granted.ts'
 
-/** RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration, and our own `device_token`. */
+/**
+ * RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration, and our own
+ * `device_token`.
+ */
 export async function tokenResponse(ctx: Context, { client, confirmation }: TokenRequest, granted: Granted) {
   const { target, refresh, deviceToken, expiresAt } = granted
   const now = ctx.clock.now()

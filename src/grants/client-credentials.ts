@@ -4,7 +4,10 @@ import { machineSession, never } from '../sessions/machine-session.ts'
 import { resourcesOf, targetOf } from '../sessions/target.ts'
 import type { Grant } from './grant.ts'
 
-/** RFC 6749 §4.4: a token for the client itself, without a refresh token. It belongs to the client's machine session. */
+/**
+ * RFC 6749 §4.4: a token for the client itself, without a refresh token. It belongs to the client's machine
+ * session.
+ */
 export const clientCredentials: Grant = {
   rank: 'other',
   decide: async (ctx, { client, form, caller, confirmation }) => {

@@ -19,6 +19,9 @@ export interface TokenRequest {
 export interface Grant {
   /** When it is given up, where the server cannot answer everybody. */
   readonly rank: Rank
-  /** Decides whether this client may have tokens now, and for what. The endpoint issues them. Throws `OAuthError`. */
+  /**
+   * Decides whether this client may have tokens now, and for what. The endpoint issues them. Throws
+   * `OAuthError`.
+   */
   decide(ctx: Context, request: TokenRequest): Promise<Granted>
 }

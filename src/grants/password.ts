@@ -6,7 +6,10 @@ import { sealDeviceToken } from '../users/device-token.ts'
 import { sourcesAfter, verifyLogIn } from '../users/log-in.ts'
 import type { Grant } from './grant.ts'
 
-/** RFC 6749 §4.3: starts a session. RFC 9700 §2.4 forbids this grant, so a client has it only if it was given it. */
+/**
+ * RFC 6749 §4.3: starts a session. RFC 9700 §2.4 forbids this grant, so a client has it only if it was given
+ * it.
+ */
 export const password: Grant = {
   rank: 'log_in',
   decide: async (ctx, { client, form, caller, confirmation }) => {

@@ -14,8 +14,8 @@ import { openPresented } from '../sessions/token-session.ts'
 import type { Grant, TokenRequest } from './grant.ts'
 
 /**
- * RFC 6749 §6, with rotation and detection of reuse as RFC 9700 §4.14.2 wants them, and with retries: the successor
- * is computed from the token presented, so a request that is repeated gets the same one.
+ * RFC 6749 §6, with rotation and detection of reuse as RFC 9700 §4.14.2 wants them, and with retries: the
+ * successor is computed from the token presented, so a request that is repeated gets the same one.
  */
 export const refreshToken: Grant = {
   rank: 'refresh',
@@ -36,7 +36,10 @@ export const refreshToken: Grant = {
   },
 }
 
-/** Opens the token. Throws `invalid_grant` for one that is not genuine, or lacks its key; spends the DPoP proof. */
+/**
+ * Opens the token. Throws `invalid_grant` for one that is not genuine, or lacks its key; spends the DPoP
+ * proof.
+ */
 async function present(
   ctx: Context,
   { client, form, caller, confirmation }: TokenRequest,
@@ -55,8 +58,8 @@ async function present(
 type Refreshed = GrantedSession & Authorization & { readonly generation: number }
 
 /**
- * The ordinary case is one statement, which checks all that a judge would. If it changes nothing, there is a case to judge,
- * on a snapshot; where another request has moved the session since then, all begins anew.
+ * The ordinary case is one statement, which checks all that a judge would. If it changes nothing, there is a
+ * case to judge, on a snapshot; where another request has moved the session since then, all begins anew.
  */
 async function refresh(
   ctx: Context,

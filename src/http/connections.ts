@@ -19,9 +19,10 @@ const otherFiles = 92
 const connectionsMin = 100
 
 /**
- * Bounds how many connections there are, so that there are always files left for the database, and how many of them
- * one source has: until half are taken no source is limited, from then on each to a tenth. Proxies that are
- * believed have as many as they like. Where there is no room left, connections that are idle make it.
+ * Bounds how many connections there are, so that there are always files left for the database, and how many
+ * of them one source has: until half are taken no source is limited, from then on each to a tenth. Proxies
+ * that are believed have as many as they like. Where there is no room left, connections that are idle make
+ * it.
  */
 export function limitConnections(
   server: Server,

@@ -38,7 +38,10 @@ export function malformedHttpAnswerer(stalled: () => number) {
   }
 }
 
-/** RFC 9110 §9.3.6: a tunnel, for which Node.js hands the connection over, without anybody who sees to it any more. */
+/**
+ * RFC 9110 §9.3.6: a tunnel, for which Node.js hands the connection over, without anybody who sees to it any
+ * more.
+ */
 export function refuseConnect(_request: unknown, connection: Duplex): void {
   const socket = connection as Socket
   socket.on('error', () => {}) // it has gone away, and waits for no answer

@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import { OAuthError } from '../errors.ts'
 
-/** Why a request is no message that this server takes, whatever it asks for (RFC 9112); undefined if it is one. */
+/**
+ * Why a request is no message that this server takes, whatever it asks for (RFC 9112); undefined if it is
+ * one.
+ */
 export function refuseMessage({ headers, httpVersion, rawHeaders }: IncomingMessage): OAuthError | undefined {
   const { host, 'content-encoding': contentCoding, 'transfer-encoding': transferCoding } = headers
   if (host === undefined && httpVersion !== '1.0') return malformed('the Host header is missing')
@@ -33,7 +36,10 @@ function codings(list: string): string[] {
 
 const singleFields = ['host', 'content-type', 'authorization']
 
-/** Whether a field that is sent once has come twice (RFC 9110 §5.3, RFC 9112 §3.2): Node.js takes the first of them. */
+/**
+ * Whether a field that is sent once has come twice (RFC 9110 §5.3, RFC 9112 §3.2): Node.js takes the first of
+ * them.
+ */
 function isRepeated(rawHeaders: readonly string[]): boolean {
   let seen = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {

@@ -1,4 +1,6 @@
-/** No route has a schema. Without this, Fastify would load what compiles them, which takes a tenth of a start. */
+/**
+ * No route has a schema. Without this, Fastify would load what compiles them, which takes a tenth of a start.
+ */
 export const noSchemas = { buildValidator: unreachable, buildSerializer: unreachable }
 
 function unreachable(): never {

@@ -17,7 +17,10 @@ export function collectRoutes(app: FastifyInstance): Routes {
 /** All that Node.js reads, but for CONNECT, which asks for no path; to import it would cost a start 40 ms. */
 const { METHODS } = process.getBuiltinModule('node:http')
 
-/** Another method at a known path is 405, and `Allow` says which there are (RFC 9110 §15.5.6); otherwise it would be 404. */
+/**
+ * Another method at a known path is 405, and `Allow` says which there are (RFC 9110 §15.5.6); otherwise it
+ * would be 404.
+ */
 export function refuseOtherMethods(app: FastifyInstance, routes: Routes): void {
   const known = new Set([...app.supportedMethods, 'CONNECT'])
   for (const method of METHODS) if (!known.has(method)) app.addHttpMethod(method)

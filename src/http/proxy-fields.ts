@@ -26,8 +26,9 @@ export function proxyFieldsGuard({
 }
 
 /**
- * The addresses of X-Forwarded-For that trusted proxies have told: from the right up to the first that is no proxy.
- * A text that is no address (`unknown`) ends them too, since a client may have written all to the left of it.
+ * The addresses of X-Forwarded-For that trusted proxies have told: from the right up to the first that is no
+ * proxy. A text that is no address (`unknown`) ends them too, since a client may have written all to the left
+ * of it.
  */
 function believedAddresses(field: string, isProxy: (address: string) => boolean): readonly string[] {
   const believed: string[] = []

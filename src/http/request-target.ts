@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http'
 type Target = Pick<IncomingMessage, 'method' | 'url'>
 
 /**
- * Makes the function that reads the target of a request as a path below the issuer, with its query. Where the issuer has a
- * path, a proxy may pass it on or cut it off.
+ * Makes the function that reads the target of a request as a path below the issuer, with its query. Where the
+ * issuer has a path, a proxy may pass it on or cut it off.
  */
 export function readTarget(issuerPath: string): (request: Target) => string {
   return request => {

@@ -1,7 +1,10 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** Follows the connections; the answer closes those on which nothing was ever asked, which Node.js takes for busy ones. */
+/**
+ * Follows the connections; the answer closes those on which nothing was ever asked, which Node.js takes for
+ * busy ones.
+ */
 export function unusedConnections(server: Server): () => void {
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {

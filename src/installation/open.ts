@@ -38,9 +38,9 @@ export interface OpenOptions {
  * Opens the database and the root key, and makes sure that they belong together and to this issuer. Throws a
  * `ConfigError` that says what to do, and has then changed nothing.
  *
- * With `mayCreate`, what does not exist yet is made and an older schema is migrated; without, it is refused. A root key
- * is only invented for a new embedded database: for any other, a missing one has been lost. `isPatient` is for commands,
- * whose statements may take as long as they like.
+ * With `mayCreate`, what does not exist yet is made and an older schema is migrated; without, it is refused.
+ * A root key is only invented for a new embedded database: for any other, a missing one has been lost.
+ * `isPatient` is for commands, whose statements may take as long as they like.
  */
 export async function openInstallation(
   config: Config,

@@ -16,9 +16,9 @@ export interface ReadinessOptions {
 }
 
 /**
- * Makes the check whether this server can do its work, and go on doing it: the database answers and takes writes, the key
- * ring is known to be the latest, and the root key that the database is under is in the file. Throws
- * `temporarily_unavailable` (503) when it cannot.
+ * Makes the check whether this server can do its work, and go on doing it: the database answers and takes
+ * writes, the key ring is known to be the latest, and the root key that the database is under is in the file.
+ * Throws `temporarily_unavailable` (503) when it cannot.
  */
 export function openReadiness({ clock, db, keys, rootKeys }: ReadinessOptions): () => Promise<void> {
   const pulse = sharedFor(pulseSeconds, clock, () => readPulse(db))

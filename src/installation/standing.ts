@@ -13,15 +13,17 @@ export interface Standing {
   /** Why nothing may be served any more; undefined while all is well. */
   refusal(): string | undefined
   /**
-   * Where that is because the installation has been moved to another database, and nothing else is wrong: until when
-   * verifiers need the keys of this one. In seconds since the epoch.
+   * Where that is because the installation has been moved to another database, and nothing else is wrong:
+   * until when verifiers need the keys of this one. In seconds since the epoch.
    */
   keysNeededUntil(): number | undefined
 }
 
 export interface StandingOptions {
   readonly db: Database
-  /** The clock of this machine, which counts for an embedded database, and until the server's has been read. */
+  /**
+   * The clock of this machine, which counts for an embedded database, and until the server's has been read.
+   */
   readonly clock: Clock
   readonly log: Log
 }

@@ -4,8 +4,9 @@ import { followSeconds, type Job } from '../upkeep/job.ts'
 import { repeat } from './repeat.ts'
 
 /**
- * Starts the jobs, whatever they do; the answer stops them, waits for what is under way, and tells what is left to tell.
- * Where the database tells of changes, what follows it is done at once: its pause is for what the database did not tell.
+ * Starts the jobs, whatever they do; the answer stops them, waits for what is under way, and tells what is
+ * left to tell. Where the database tells of changes, what follows it is done at once: its pause is for what
+ * the database did not tell.
  */
 export function startJobs(jobs: readonly Job[], db: Pick<Database, 'watch'>, log: Log): () => Promise<void> {
   const running = jobs.map(job => ({ job, ...repeat(job, log) }))

@@ -9,7 +9,9 @@ export interface Repeated {
   stop(): Promise<void>
 }
 
-/** Runs the job again and again, with a pause in between. A failure is logged once, until it succeeds again. */
+/**
+ * Runs the job again and again, with a pause in between. A failure is logged once, until it succeeds again.
+ */
 export function repeat({ name, everySeconds, run }: Omit<Job, 'of'>, log: Log): Repeated {
   const stopping = new AbortController()
   let isFailing = false

@@ -73,8 +73,8 @@ export const algorithms: ReadonlyMap<string, Algorithm> = new Map([
 ])
 
 /**
- * RFC 7518 §3.4 wants R and S as 32 bytes each, one after the other; OpenSSL writes them as a DER sequence of two
- * integers, each shorter where it begins with zeros and longer by one where it would look negative.
+ * RFC 7518 §3.4 wants R and S as 32 bytes each, one after the other; OpenSSL writes them as a DER sequence of
+ * two integers, each shorter where it begins with zeros and longer by one where it would look negative.
  */
 export function rawOfDer(der: Buffer): Buffer {
   const raw = Buffer.allocUnsafe(64).fill(0) // from the pool, which `alloc` does not use

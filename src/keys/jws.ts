@@ -2,7 +2,10 @@ import { createPublicKey, hash, type KeyObject } from 'node:crypto'
 import { isObject } from '../values/json.ts'
 import { algorithms } from './algorithms.ts'
 
-/** A compact JWS (RFC 7515 §7.1) with claims, as it was read: nothing in it is true before `isSignedBy` has said so. */
+/**
+ * A compact JWS (RFC 7515 §7.1) with claims, as it was read: nothing in it is true before `isSignedBy` has
+ * said so.
+ */
 export interface UnverifiedJwt {
   readonly header: Readonly<Record<string, unknown>>
   readonly claims: Readonly<Record<string, unknown>>
@@ -13,7 +16,10 @@ export interface UnverifiedJwt {
 /** The algorithms that clients may sign with. `none` and those with a shared secret are not among them. */
 export const clientAlgs: readonly string[] = [...algorithms.keys()]
 
-/** Reads a JWT; undefined when it is malformed, or has a `crit` header, of which nothing is understood (RFC 7515 §4.1.11). */
+/**
+ * Reads a JWT; undefined when it is malformed, or has a `crit` header, of which nothing is understood (RFC
+ * 7515 §4.1.11).
+ */
 export function readJwt(text: string): UnverifiedJwt | undefined {
   const [, head, payload, signature] =
     /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/.exec(text) ?? []
@@ -52,7 +58,10 @@ export function isPrivateJwk(jwk: Readonly<Record<string, unknown>>): boolean {
   return privateMembers.some(member => member in jwk)
 }
 
-/** The key of a public JWK (RFC 7517); undefined when it is none. Does NOT say whether an algorithm here takes it. */
+/**
+ * The key of a public JWK (RFC 7517); undefined when it is none. Does NOT say whether an algorithm here takes
+ * it.
+ */
 export function publicKeyOf(jwk: unknown): KeyObject | undefined {
   if (!isObject(jwk) || isPrivateJwk(jwk)) return undefined
   try {

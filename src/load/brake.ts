@@ -21,8 +21,8 @@ export const refusalsAtOnce = 50
 const holdSeconds = 0.5
 
 /**
- * Waits a moment before a log-in is refused, if it is one of a flood. A flood's connections each send their next guess when
- * the last one was answered: so they are slow, instead of leaving refreshes no time.
+ * Waits a moment before a log-in is refused, if it is one of a flood. A flood's connections each send their
+ * next guess when the last one was answered: so they are slow, instead of leaving refreshes no time.
  */
 export function openBrake(clock: Clock): () => Promise<void> {
   let second = -1

@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts'
 
 /**
- * How much of something is let through: a bucket that each adds a point to, and that loses one every so many seconds. One
- * more that would make it overflow is refused.
+ * How much of something is let through: a bucket that each adds a point to, and that loses one every so many
+ * seconds. One more that would make it overflow is refused.
  */
 export interface BucketLimit {
   readonly points: number
@@ -11,7 +11,9 @@ export interface BucketLimit {
   readonly holds?: number
 }
 
-/** How many seconds a bucket takes to empty that is full. No bucket takes longer, unless a clock went wrong. */
+/**
+ * How many seconds a bucket takes to empty that is full. No bucket takes longer, unless a clock went wrong.
+ */
 export function secondsWhenFull(limit: BucketLimit): number {
   return secondsToFill(limit.holds ?? limit.points, limit)
 }
@@ -21,7 +23,10 @@ export function secondsToFill(points: number, { everySeconds }: BucketLimit): nu
   return points * everySeconds
 }
 
-/** For how many seconds one more guess is too many; 0 when it is not. `fill` is how many the bucket takes to empty. */
+/**
+ * For how many seconds one more guess is too many; 0 when it is not. `fill` is how many the bucket takes to
+ * empty.
+ */
 export function secondsToWait(fill: number, limit: BucketLimit): number {
   return Math.max(0, fill - secondsToFill(limit.points - 1, limit))
 }
@@ -54,8 +59,8 @@ export interface Buckets {
   /** Learns how full buckets are by what all servers have told. */
   hear(throttles: readonly Fill[]): void
   /**
-   * Tells of the points kept since the last time, unless there are none, and learns how full those buckets are in all. After
-   * an outage those of `tellingMax` buckets at once, the rest with the next call.
+   * Tells of the points kept since the last time, unless there are none, and learns how full those buckets
+   * are in all. After an outage those of `tellingMax` buckets at once, the rest with the next call.
    */
   share(tell: (fillings: readonly Filling[]) => Promise<readonly Fill[]>): Promise<void>
   /** How many buckets are in memory, and what is to be told of them. */
@@ -73,8 +78,8 @@ interface Bucket {
 }
 
 /**
- * When there are `bucketsMax`, those that are empty and those that were not used for longest make room. A bucket that was
- * pushed out is remembered where it was shared.
+ * When there are `bucketsMax`, those that are empty and those that were not used for longest make room. A
+ * bucket that was pushed out is remembered where it was shared.
  */
 export function openBuckets(clock: Clock, bucketsMax: number): Buckets {
   const buckets = new Map<string, Bucket>()

@@ -10,8 +10,9 @@ export type Rank = 'log_in' | 'other' | 'refresh'
 /** How much the server has to do, and whether more of it may begin. */
 export interface Pressure {
   /**
-   * Does the work, or throws `temporarily_unavailable` (503) at once where there is too much of it already, or too much of
-   * this rank for a source that is named. It costs two additions: the event loop is measured elsewhere.
+   * Does the work, or throws `temporarily_unavailable` (503) at once where there is too much of it already,
+   * or too much of this rank for a source that is named. It costs two additions: the event loop is measured
+   * elsewhere.
    */
   admit<T>(rank: Rank, work: () => Promise<T>, source?: string): Promise<T>
   /** For how many seconds nothing could be done until a moment ago. */
@@ -31,8 +32,9 @@ interface Limit {
 }
 
 /**
- * A refused log-in is a user who tries again; a refused refresh is an app that stands still. A user's next page needs
- * them long before the server is of no use: so refreshes, and revocations with them, are the last to go.
+ * A refused log-in is a user who tries again; a refused refresh is an app that stands still. A user's next
+ * page needs them long before the server is of no use: so refreshes, and revocations with them, are the last
+ * to go.
  */
 export const pressureLimits: Readonly<Record<Rank, Limit>> = {
   log_in: { late: 0.3, underWay: 1000 },

@@ -1,6 +1,9 @@
 /** Places that sources share: until half are taken no source is limited, from then on each to a tenth. */
 export interface Shares {
-  /** Takes a place, unless the source has its share. One that is not told (undefined) is limited by nothing here. */
+  /**
+   * Takes a place, unless the source has its share. One that is not told (undefined) is limited by nothing
+   * here.
+   */
   take(source: string | undefined): boolean
   giveBack(source: string | undefined): void
   /** Whether the source could take a place. */

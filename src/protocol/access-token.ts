@@ -36,7 +36,10 @@ export interface AccessTokenIssue {
   readonly cnf: object | undefined
 }
 
-/** The claims of a JWT access token (RFC 9068 §2.2), with the place of its status (draft-ietf-oauth-status-list §6.2). */
+/**
+ * The claims of a JWT access token (RFC 9068 §2.2), with the place of its status
+ * (draft-ietf-oauth-status-list §6.2).
+ */
 export function accessTokenClaims(
   { subject, sessionId, target, authTime, amr, roles, statusPosition }: AccessTokenFacts,
   { issuer, clientId, now, lifetimeSeconds, cnf }: AccessTokenIssue,

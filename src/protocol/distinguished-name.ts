@@ -1,6 +1,6 @@
 /**
- * A name as its relative names, the most general first; each is its `type=value` pairs in order, with the type in lower
- * case and nothing escaped. Two names are the same when these texts are.
+ * A name as its relative names, the most general first; each is its `type=value` pairs in order, with the
+ * type in lower case and nothing escaped. Two names are the same when these texts are.
  */
 export type DistinguishedName = readonly string[]
 
@@ -21,15 +21,18 @@ const types: ReadonlyMap<string, string> = new Map([
 ])
 
 /**
- * Reads a name as RFC 4514 writes it: `CN=app,O=Example\, Inc.,C=DE`, the most special first. Undefined for any other
- * text. Values count letter by letter, in their case too.
+ * Reads a name as RFC 4514 writes it: `CN=app,O=Example\, Inc.,C=DE`, the most special first. Undefined for
+ * any other text. Values count letter by letter, in their case too.
  */
 export function parseDistinguishedName(text: string): DistinguishedName | undefined {
   const name = split(text, ',').map(readRelativeName).reverse()
   return name.every(part => part !== undefined) ? name : undefined
 }
 
-/** Reads a name as Node.js gives that of a certificate: with a line for each relative name, the most general first. */
+/**
+ * Reads a name as Node.js gives that of a certificate: with a line for each relative name, the most general
+ * first.
+ */
 export function parseCertificateName(text: string): DistinguishedName | undefined {
   const name = text.split('\n').map(readRelativeName)
   return name.every(part => part !== undefined) ? name : undefined
@@ -61,7 +64,10 @@ function split(text: string, separator: string): string[] {
   return parts
 }
 
-/** A value without its escapes (RFC 4514 §2.4) and the spaces around it; undefined when it is malformed or in hex. */
+/**
+ * A value without its escapes (RFC 4514 §2.4) and the spaces around it; undefined when it is malformed or in
+ * hex.
+ */
 function unescapeValue(value: string): string | undefined {
   const pieces = [...value.matchAll(/(?:\\[0-9a-fA-F]{2})+|\\[^]|[^]/g)].map(([piece]) => piece)
   while (pieces[0] === ' ') pieces.shift()

@@ -1,20 +1,24 @@
 import { OAuthError } from '../errors.ts'
 
-/** The parameters of a form: no name twice, no empty value. A repeated `resource` is one value with spaces in it. */
+/**
+ * The parameters of a form: no name twice, no empty value. A repeated `resource` is one value with spaces in
+ * it.
+ */
 export type Form = ReadonlyMap<string, string>
 
 /** Far more than any grant has; a body is at most 16 KiB anyway. */
 const parametersMax = 64
 
 /**
- * RFC 8707 §2 and RFC 8693 §2.1 let these repeat. Their values are joined with spaces, which no URI has, so that
- * two resources look like one that does not exist: this server issues tokens for one resource at a time.
+ * RFC 8707 §2 and RFC 8693 §2.1 let these repeat. Their values are joined with spaces, which no URI has, so
+ * that two resources look like one that does not exist: this server issues tokens for one resource at a time.
  */
 const mayRepeat: ReadonlySet<string> = new Set(['resource', 'audience'])
 
 /**
- * Parses an `application/x-www-form-urlencoded` body as RFC 6749 §3.2 and appendix B demand: a parameter that is sent
- * twice is refused, even if one of them is empty; one without a value counts as absent; unknown ones are kept, and ignored.
+ * Parses an `application/x-www-form-urlencoded` body as RFC 6749 §3.2 and appendix B demand: a parameter that
+ * is sent twice is refused, even if one of them is empty; one without a value counts as absent; unknown ones
+ * are kept, and ignored.
  */
 export function parseForm(text: string): Form {
   // The body's bytes have been read as UTF-8 already, and this is what becomes of those that are not.

@@ -1,6 +1,7 @@
 /**
- * The grant types of this server (RFC 6749 §1.3), and what holds for each wherever it is named: who may have it, and whether
- * it starts a session of a user, which alone has refresh tokens. Each has its `Grant` in src/grants/.
+ * The grant types of this server (RFC 6749 §1.3), and what holds for each wherever it is named: who may have
+ * it, and whether it starts a session of a user, which alone has refresh tokens. Each has its `Grant` in
+ * src/grants/.
  */
 export const grantFacts = {
   password: { isForPublic: true, startsUserSession: true },

@@ -9,7 +9,8 @@ export function isIssuer(text: string): boolean {
     return false
   // The text must be the URL's own normal form: verifiers compare it character by character.
   if (url.href !== text && url.href !== `${text}/`) return false
-  // Other characters mean something to routers and proxies on the way (RFC 8414 §3.1 puts the path behind another one).
+  // Other characters mean something to routers and proxies on the way (RFC 8414 §3.1 puts the path behind
+  // another one).
   if (!/^(\/[\w.~-]+)*\/?$/.test(url.pathname) || url.pathname.startsWith('/.well-known')) return false
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
 }

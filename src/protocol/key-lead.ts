@@ -11,15 +11,18 @@ export const keyPolicyLimits = {
 } as const
 
 /**
- * For how many seconds a key must have been published before it signs. An instance may send a key set that is as old as
- * the bound within which instances follow each other, and a verifier may keep that for the max-age: so much is needed.
- * The second max-age is for caches between the two that count anew.
+ * For how many seconds a key must have been published before it signs. An instance may send a key set that is
+ * as old as the bound within which instances follow each other, and a verifier may keep that for the max-age:
+ * so much is needed. The second max-age is for caches between the two that count anew.
  */
 export function leadOf(maxAgeSeconds: number): number {
   return 2 * maxAgeSeconds + followBoundSeconds
 }
 
-/** Why a policy cannot work, with the arithmetic; `maxAgeSeconds` is the largest one that counts. None if it can. */
+/**
+ * Why a policy cannot work, with the arithmetic; `maxAgeSeconds` is the largest one that counts. None if it
+ * can.
+ */
 export function policyProblems(
   { key_rotation_seconds: interval }: { readonly key_rotation_seconds: number },
   maxAgeSeconds: number,

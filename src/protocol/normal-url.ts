@@ -1,7 +1,7 @@
 /**
- * A URL without its query and fragment, and otherwise as RFC 3986 §6.2.2 and §6.2.3 spell it: host in lower case, no
- * default port, no dots in the path, nothing percent-encoded that need not be. Undefined for what is no http URL, or
- * has credentials in it.
+ * A URL without its query and fragment, and otherwise as RFC 3986 §6.2.2 and §6.2.3 spell it: host in lower
+ * case, no default port, no dots in the path, nothing percent-encoded that need not be. Undefined for what is
+ * no http URL, or has credentials in it.
  */
 export function normalUrl(text: string): string | undefined {
   const url = URL.parse(text)

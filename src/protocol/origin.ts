@@ -1,4 +1,7 @@
-/** Whether a text is the origin of a page, as browsers send it (RFC 6454 §6.2): scheme, host and, if it is not the usual one, port. */
+/**
+ * Whether a text is the origin of a page, as browsers send it (RFC 6454 §6.2): scheme, host and, if it is not
+ * the usual one, port.
+ */
 export function isOrigin(text: string): boolean {
   const url = URL.parse(text)
   return url !== null && url.origin === text && /^https?:$/.test(url.protocol)

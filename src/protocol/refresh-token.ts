@@ -9,13 +9,14 @@ import { hmacSha256 } from '../values/sha256.ts'
  *   `mm_rt_` + base64url( version 1 ‖ root key id 4 ‖ session id 16 ‖ generation 4 ‖ session secret 16 ‖ key 0 or 18 ‖ MAC 16 )
  *           + CRC-32 of all before it, as 6 base62 digits
  *
- * Where it is bound to a key, it has the beginning of that key's thumbprint, so that a database that has
- * gone back in time does not take it without. 57 bytes are 76 characters of base64url and 75 are 100, with
- * no bits to spare, so each token has exactly one spelling. The checksum lets a secret scanner recognise a
- * leaked token offline; it protects nothing.
+ * Where it is bound to a key, it has the beginning of that key's thumbprint, so that a database that has gone
+ * back in time does not take it without. 57 bytes are 76 characters of base64url and 75 are 100, with no bits
+ * to spare, so each token has exactly one spelling. The checksum lets a secret scanner recognise a leaked
+ * token offline; it protects nothing.
  *
  * Every later version begins with its number and ends with this checksum. It is not asked to be genuine: a
- * version that makes its MAC in another way must not log people out whose requests reach a server that is still behind.
+ * version that makes its MAC in another way must not log people out whose requests reach a server that is
+ * still behind.
  */
 export const refreshTokenPrefix = 'mm_rt_'
 const version = 1
@@ -41,8 +42,8 @@ export interface RefreshToken {
   /** 128 random bits, the same through the session's life. */
   readonly secret: Buffer
   /**
-   * The beginning of the thumbprint (RFC 7638, RFC 8705 §3.1) of the key that it is bound to: 18 bytes, or more to seal it;
-   * null for a token that needs no key.
+   * The beginning of the thumbprint (RFC 7638, RFC 8705 §3.1) of the key that it is bound to: 18 bytes, or
+   * more to seal it; null for a token that needs no key.
    */
   readonly boundTo: Buffer | null
 }
@@ -101,7 +102,10 @@ export function openRefreshToken(macKeyOf: MacKeyOf, text: string): OpenedRefres
   }
 }
 
-/** Whether a token may be used with the key of this thumbprint, or with none: it is bound to that, or needs no key. */
+/**
+ * Whether a token may be used with the key of this thumbprint, or with none: it is bound to that, or needs no
+ * key.
+ */
 export function isBoundTo({ boundTo }: Pick<RefreshToken, 'boundTo'>, thumbprint: Buffer | null): boolean {
   if (!boundTo) return true
   return thumbprint !== null && timingSafeEqual(boundTo, thumbprint.subarray(0, boundBytes))

@@ -29,7 +29,10 @@ export type RefreshVerdict =
   | { readonly kind: 'repeat' }
   /** A late retry: the current token again, and a mark in the history. */
   | { readonly kind: 'late'; readonly lateHistory: number; readonly isOverLimit: boolean }
-  /** This server did issue the token, so the database has gone back in time: continue from the token's generation. */
+  /**
+   * This server did issue the token, so the database has gone back in time: continue from the token's
+   * generation.
+   */
   | { readonly kind: 'heal' }
   | { readonly kind: 'theft' }
   | { readonly kind: 'expired' }
@@ -59,14 +62,15 @@ export function judgeRefresh(
   }
   if (policy.kind === 'strict') return { kind: 'theft' }
 
-  // Clocks differ by a little and are set back by a little, so a window that opened a moment from now counts as open;
-  // one that opened further in the future is closed, or it would stay open until then.
+  // Clocks differ by a little and are set back by a little, so a window that opened a moment from now counts
+  // as open; one that opened further in the future is closed, or it would stay open until then.
   const isInWindow = Math.abs(now - session.window_opened_at) < policy.retrySeconds
   if (isInWindow && presentedGeneration >= session.window_generation) return { kind: 'repeat' }
   if (presentedGeneration < current - 1) return { kind: 'theft' }
 
-  // The previous generation: its answer was lost. Once is bad luck; in most generations, it is two holders taking turns.
-  // A retry that was let pass is let pass again: an outage may end between two retries of one request.
+  // The previous generation: its answer was lost. Once is bad luck; in most generations, it is two holders
+  // taking turns. A retry that was let pass is let pass again: an outage may end between two retries of one
+  // request.
   if ((session.late_history & 1) === 1) return { kind: 'repeat' }
   const lateHistory = session.late_history | 1
   const isOverLimit = bitCount(lateHistory) >= policy.lateLimit

@@ -4,7 +4,10 @@ const lengthMax = 1024
 /** `absolute-URI` of RFC 3986 §4.3, which has no fragment. */
 const absoluteUri = /^[a-z][a-z0-9+.-]*:(?:[\w.~:/?[\]@!$&'()*+,;=-]|%[0-9a-f]{2})+$/i
 
-/** Whether a text can name a resource: an absolute URI without a fragment (RFC 8707 §2). Its comparison is that of characters. */
+/**
+ * Whether a text can name a resource: an absolute URI without a fragment (RFC 8707 §2). Its comparison is
+ * that of characters.
+ */
 export function isResourceUri(text: string): boolean {
   if (text.length > lengthMax || !absoluteUri.test(text)) return false
   // A URI that claims to be a web address must be one, with a host.

@@ -6,7 +6,10 @@ export function newSessionSecret(): Buffer {
   return randomBytes(16)
 }
 
-/** 256 random bits, with a prefix that a secret scanner knows, all in `[A-Za-z0-9_-]` so that no encoding changes it. */
+/**
+ * 256 random bits, with a prefix that a secret scanner knows, all in `[A-Za-z0-9_-]` so that no encoding
+ * changes it.
+ */
 export function newClientSecret(): string {
   return `mm_cs_${randomBytes(32).toString('base64url')}`
 }

@@ -1,8 +1,8 @@
 import { hmacSha256 } from '../values/sha256.ts'
 
 /**
- * How many sessions share one list (draft-ietf-oauth-status-list §13.1: the more, the less a request for it tells). Fixed for
- * good: a session's position is stored, and its list follows from it.
+ * How many sessions share one list (draft-ietf-oauth-status-list §13.1: the more, the less a request for it
+ * tells). Fixed for good: a session's position is stored, and its list follows from it.
  */
 export const statusListSize = 2 ** 20
 
@@ -27,7 +27,10 @@ export function statusListUri(issuer: string, list: number): string {
   return `${issuer}/status-lists/${list}`
 }
 
-/** The position that a number from the counter becomes: in the same list, but nothing there shows which came first. */
+/**
+ * The position that a number from the counter becomes: in the same list, but nothing there shows which came
+ * first.
+ */
 export function permutedPosition(key: Buffer, number: number): number {
   const list = Math.floor(number / statusListSize)
   return list * statusListSize + permuteIndex(key, list, number % statusListSize)
@@ -38,8 +41,8 @@ const halfMask = 2 ** halfBits - 1
 const rounds = 8
 
 /**
- * A keyed permutation of the indexes of a list: a Feistel network over two halves of 10 bits (NIST SP 800-38G's way, for
- * a domain that is a power of two). It hides only an order, and no secret hangs on it.
+ * A keyed permutation of the indexes of a list: a Feistel network over two halves of 10 bits (NIST SP
+ * 800-38G's way, for a domain that is a power of two). It hides only an order, and no secret hangs on it.
  */
 function permuteIndex(key: Buffer, list: number, index: number): number {
   let left = index >>> halfBits

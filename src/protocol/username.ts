@@ -1,6 +1,6 @@
 /**
- * A user name as RFC 8265 §3.3 (UsernameCaseMapped) compares it: width mapping, lower case, normal form C. Does not look at
- * whether the name is one that the profile allows.
+ * A user name as RFC 8265 §3.3 (UsernameCaseMapped) compares it: width mapping, lower case, normal form C.
+ * Does not look at whether the name is one that the profile allows.
  */
 export function usernameCaseMapped(name: string): string {
   return name.replace(wide, mapWidth).toLowerCase().normalize('NFC')

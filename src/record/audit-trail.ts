@@ -7,10 +7,10 @@ import { forgetSeconds, tellSeconds, type Job } from '../upkeep/job.ts'
 import { queueLength, type Metric } from '../upkeep/metric.ts'
 
 /**
- * Entries of what changes nothing, such as wrong guesses: anybody can cause as many of them as he likes. They are written
- * together, once a second, those that say the same as one; and beyond a steady two a second they are only counted, for
- * each event and client, and the counts written once a minute. Of those rows one source has a quarter at the most, so that
- * nobody hides what he does at one account in a noise of his own.
+ * Entries of what changes nothing, such as wrong guesses: anybody can cause as many of them as he likes. They
+ * are written together, once a second, those that say the same as one; and beyond a steady two a second they
+ * are only counted, for each event and client, and the counts written once a minute. Of those rows one source
+ * has a quarter at the most, so that nobody hides what he does at one account in a noise of his own.
  */
 export interface AuditTrail {
   /** `source` is what whoever caused it came from, if that can be told. */
@@ -35,7 +35,9 @@ export interface AuditTrailOptions {
   readonly auditSeconds: number
 }
 
-/** Opens the trail. Its jobs write what is due, while what cannot be written waits, and delete what is old. */
+/**
+ * Opens the trail. Its jobs write what is due, while what cannot be written waits, and delete what is old.
+ */
 export function openAuditTrail({ db, clock, auditSeconds }: AuditTrailOptions): {
   readonly audit: AuditTrail
   readonly jobs: readonly Job[]

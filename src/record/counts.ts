@@ -2,13 +2,16 @@ import { OAuthError } from '../errors.ts'
 import type { RefreshVerdict } from '../protocol/refresh-verdict.ts'
 import type { Event } from './events.ts'
 
-/** What this server has done since it started. Plain numbers, since a refresh has no time to spare for its statistics. */
+/**
+ * What this server has done since it started. Plain numbers, since a refresh has no time to spare for its
+ * statistics.
+ */
 export interface Counts {
   /** Refreshes, by what was done with the token. */
   readonly verdicts: Record<RefreshVerdict['kind'], number>
   /**
-   * Sessions, or all of a user's, that this server has ended because a client asked for it, or for the sake of newer ones;
-   * and those that commands have ended, as every server hears of them.
+   * Sessions, or all of a user's, that this server has ended because a client asked for it, or for the sake
+   * of newer ones; and those that commands have ended, as every server hears of them.
    */
   readonly revocations: Record<'client' | 'admin' | 'limit' | 'command', number>
   /** Errors answered, by code and status, as in `invalid_client 401`. */
@@ -17,7 +20,10 @@ export interface Counts {
   readonly tokens: ReadonlyMap<string, ReadonlyMap<string, GrantCounts>>
   /** How many lines of the log could not be written. */
   readonly logLinesLost: () => number
-  /** The place to count an answer of `/token` in. Who has not authenticated is the client '', and an unknown grant is ''. */
+  /**
+   * The place to count an answer of `/token` in. Who has not authenticated is the client '', and an unknown
+   * grant is ''.
+   */
   ofGrant(clientId: string, grant: string): GrantCounts
 }
 
@@ -27,7 +33,10 @@ export interface GrantCounts {
   readonly refused: Map<string, number>
 }
 
-/** A monitoring system keeps a series for each client. Those beyond are one; the name is none that a client can have. */
+/**
+ * A monitoring system keeps a series for each client. Those beyond are one; the name is none that a client
+ * can have.
+ */
 const clientsMax = 500
 export const otherClients = '(others)'
 

@@ -54,8 +54,8 @@ export type Event<Name extends EventName = EventName> = {
 }[Name]
 
 /**
- * The facts of each event. `detail` is what the audit trail keeps of them beside the ids, by the names that it shows. Times
- * are seconds since the epoch.
+ * The facts of each event. `detail` is what the audit trail keeps of them beside the ids, by the names that
+ * it shows. Times are seconds since the epoch.
  */
 interface FactsOf {
   log_in: OfUserSession

@@ -15,12 +15,12 @@ export interface LogStream extends DestinationStream {
 }
 
 /**
- * Opens the log: one JSON document on each line. Where a line cannot be written, because the disk is full, or whoever reads
- * it has gone away or is too slow, it is lost and counted, and nothing else comes of it.
+ * Opens the log: one JSON document on each line. Where a line cannot be written, because the disk is full, or
+ * whoever reads it has gone away or is too slow, it is lost and counted, and nothing else comes of it.
  *
- * No line should hold a secret in the first place. Should one do so by mistake, what looks like a token or is called
- * a secret is cut out of its text. (The logger's own redaction is compiled anew for each request, which costs ten
- * times what the line does.)
+ * No line should hold a secret in the first place. Should one do so by mistake, what looks like a token or is
+ * called a secret is cut out of its text. (The logger's own redaction is compiled anew for each request,
+ * which costs ten times what the line does.)
  */
 export function openLog(level: string, stream: LogStream): ProcessLog {
   const destination = stream.fd === undefined ? undefined : openDestination(stream.fd)
@@ -58,8 +58,9 @@ interface Destination extends DestinationStream {
 const waitingBytesMax = 1 << 20
 
 /**
- * Writes by the descriptor itself: the stream over it would end the process with the first line that fails, and keep it
- * from ending for as long as its reader is stuck. (Node.js has set a pipe or socket to be non-blocking by then.)
+ * Writes by the descriptor itself: the stream over it would end the process with the first line that fails,
+ * and keep it from ending for as long as its reader is stuck. (Node.js has set a pipe or socket to be
+ * non-blocking by then.)
  */
 export function openDestination(
   fd: number,

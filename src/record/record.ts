@@ -17,9 +17,10 @@ export interface Recorder {
 }
 
 /**
- * Does `work`, which makes one transaction and returns its result; the audit entries are in the same transaction. Once it is
- * durable, writes the lines of the log that a restore reads, and counts. Nothing is told when the result is false or
- * undefined. Where `what` is a function, it says what has happened by the result.
+ * Does `work`, which makes one transaction and returns its result; the audit entries are in the same
+ * transaction. Once it is durable, writes the lines of the log that a restore reads, and counts. Nothing is
+ * told when the result is false or undefined. Where `what` is a function, it says what has happened by the
+ * result.
  */
 export async function record<T>(
   by: Recorder,

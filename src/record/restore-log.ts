@@ -2,9 +2,9 @@ import { createReadStream } from 'node:fs'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 
 /**
- * One revocation, as the log tells of it and a restore reads it: of one or many sessions, of all that a user or a client has,
- * of a signing key, or of all of them. `at` is in seconds since the epoch. The sessions of a user or a client that began in
- * that `epoch` or a later one live, which no clock can blur.
+ * One revocation, as the log tells of it and a restore reads it: of one or many sessions, of all that a user
+ * or a client has, of a signing key, or of all of them. `at` is in seconds since the epoch. The sessions of a
+ * user or a client that began in that `epoch` or a later one live, which no clock can blur.
  */
 export type LoggedRevocation = { readonly at: number; readonly reason: string } & (
   | { readonly event: 'session_revoked'; readonly sid: Buffer }
@@ -88,8 +88,9 @@ export interface RevocationLog {
 }
 
 /**
- * Reads the revocations out of a server's or a command's log, which may be large, and may be wrapped by whoever kept it:
- * lines begin with something else (syslog, CRI), or are texts in the JSON of another logger (Docker).
+ * Reads the revocations out of a server's or a command's log, which may be large, and may be wrapped by
+ * whoever kept it: lines begin with something else (syslog, CRI), or are texts in the JSON of another logger
+ * (Docker).
  */
 export async function readRevocationLog(file: string): Promise<RevocationLog> {
   const revocations: LoggedRevocation[] = []

@@ -1,4 +1,7 @@
-/** Why a request is refused: the codes of RFC 6750 §3.1 and RFC 9449 §7.1, and two that they leave without one. */
+/**
+ * Why a request is refused: the codes of RFC 6750 §3.1 and RFC 9449 §7.1, and two that they leave without
+ * one.
+ */
 export type BearerErrorCode =
   | 'invalid_request'
   | 'invalid_token'
@@ -37,19 +40,22 @@ export interface BearerErrorOptions extends ErrorOptions {
   readonly scheme?: AuthScheme | undefined
 }
 
-/** How an access token is sent: alone (RFC 6750), or with a proof that its sender has the key it is bound to (RFC 9449). */
+/**
+ * How an access token is sent: alone (RFC 6750), or with a proof that its sender has the key it is bound to
+ * (RFC 9449).
+ */
 export type AuthScheme = 'Bearer' | 'DPoP'
 
 /** The algorithms that proofs may be signed with. */
 export const proofAlgorithms: readonly string[] = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']
 
 /**
- * A resource server's refusal of a request. The message is public and the same for all reasons of a code,
- * but for DPoP proofs, whose sender has made the fault; `cause` says which reason it is, and is for the log
+ * A resource server's refusal of a request. The message is public and the same for all reasons of a code, but
+ * for DPoP proofs, whose sender has made the fault; `cause` says which reason it is, and is for the log
  * alone.
  *
- * A fault of the authorization server, or of the way to it, is 503 and never 401: a client that reads 401 refreshes its
- * token, is refused again, and so on.
+ * A fault of the authorization server, or of the way to it, is 503 and never 401: a client that reads 401
+ * refreshes its token, is refused again, and so on.
  */
 export class BearerError extends Error {
   override readonly name = 'BearerError'
@@ -66,7 +72,10 @@ export class BearerError extends Error {
     this.scheme = options.scheme
   }
 
-  /** The headers of the answer: the challenge (RFC 6750 §3, RFC 9449 §7.1) or, where it is our fault, when to come back. */
+  /**
+   * The headers of the answer: the challenge (RFC 6750 §3, RFC 9449 §7.1) or, where it is our fault, when to
+   * come back.
+   */
   headers(): Readonly<Record<string, string>> {
     const headers = { 'cache-control': 'no-store' }
     if (this.code === 'temporarily_unavailable') return { ...headers, 'retry-after': '1' }

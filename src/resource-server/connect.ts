@@ -36,9 +36,9 @@ export interface ConnectOptions extends VerifierOptions {
 }
 
 /**
- * Middleware for Connect, Express and whatever else takes it: `requireScope('read')` lets a request through whose access
- * token is good for this API and has the scope, and sets `request.accessToken`. Without a scope, any good token will do.
- * A request that is refused is answered (RFC 6750 §3).
+ * Middleware for Connect, Express and whatever else takes it: `requireScope('read')` lets a request through
+ * whose access token is good for this API and has the scope, and sets `request.accessToken`. Without a scope,
+ * any good token will do. A request that is refused is answered (RFC 6750 §3).
  */
 export function resourceServer(
   options: ConnectOptions | { readonly verifier: Verifier; readonly onRefusal?: ConnectOptions['onRefusal'] },

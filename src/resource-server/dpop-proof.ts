@@ -20,8 +20,9 @@ const proofSeconds = 60
 const proofLengthMax = 4096
 
 /**
- * Makes the check of RFC 9449 §4.3 and §7: the proof is signed with the key that the token is bound to, was made for this
- * request and this token, just now, and is used for the first time. Rejects with `invalid_dpop_proof`.
+ * Makes the check of RFC 9449 §4.3 and §7: the proof is signed with the key that the token is bound to, was
+ * made for this request and this token, just now, and is used for the first time. Rejects with
+ * `invalid_dpop_proof`.
  */
 export function openProofs(
   settings: Settings,

@@ -55,9 +55,9 @@ const plugin: FastifyPluginAsync<Options> = async (app, options) => {
 const name = 'mintmark-resource-server'
 
 /**
- * A Fastify plugin: `app.requireScope('read')` is a hook that lets a request through whose access token is good for this
- * API and has the scope; `request.accessToken` then has its claims. A request that is refused is answered (RFC 6750 §3),
- * and the reason is logged. Nothing is protected that does not have the hook.
+ * A Fastify plugin: `app.requireScope('read')` is a hook that lets a request through whose access token is
+ * good for this API and has the scope; `request.accessToken` then has its claims. A request that is refused
+ * is answered (RFC 6750 §3), and the reason is logged. Nothing is protected that does not have the hook.
  */
 export const resourceServer: FastifyPluginAsync<Options> = Object.assign(plugin, {
   // It serves the whole app. The package fastify-plugin says so too, but this is one package less.

@@ -20,7 +20,10 @@ export interface Document {
 const timeoutMilliseconds = 5000
 const bytesMax = 8 * 1024 * 1024
 
-/** Fetches a document of the authorization server. Rejects with `temporarily_unavailable` for whatever goes wrong. */
+/**
+ * Fetches a document of the authorization server. Rejects with `temporarily_unavailable` for whatever goes
+ * wrong.
+ */
 export async function fetchDocument(url: string, options: FetchOptions): Promise<Document> {
   const { etag, isForced } = options
   try {

@@ -6,8 +6,9 @@ import type { Settings } from './settings.ts'
 /** The keys of an issuer. */
 export interface IssuerKeys {
   /**
-   * Verifies a JWT of the issuer: signature, `typ`, `iss`, `exp` and `nbf`, and what `checks` adds. Rejects with an error
-   * of jose when the JWT is found wanting, and with `temporarily_unavailable` when the keys cannot be had.
+   * Verifies a JWT of the issuer: signature, `typ`, `iss`, `exp` and `nbf`, and what `checks` adds. Rejects
+   * with an error of jose when the JWT is found wanting, and with `temporarily_unavailable` when the keys
+   * cannot be had.
    */
   verify(jwt: string, checks: Checks): Promise<JWTVerifyResult>
   /** Whether a key is still published. */

@@ -1,4 +1,6 @@
-/** A map that forgets what was not used for the longest time, so that it never has more than `max` entries. */
+/**
+ * A map that forgets what was not used for the longest time, so that it never has more than `max` entries.
+ */
 export interface RecentlyUsed<Value> {
   get(key: string): Value | undefined
   set(key: string, value: Value): void

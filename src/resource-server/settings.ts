@@ -17,22 +17,26 @@ export interface VerifierOptions {
   /** How many verified tokens are remembered. Default: 10,000, at about 1.5 kB each. */
   readonly cacheSize?: number
   /**
-   * The URL at which clients reach the root of this server, as they write it in DPoP proofs. Default: the origin of
-   * `audience`. Behind a proxy that cuts a path off, with that path.
+   * The URL at which clients reach the root of this server, as they write it in DPoP proofs. Default: the
+   * origin of `audience`. Behind a proxy that cuts a path off, with that path.
    */
   readonly url?: string
   /**
-   * Remembers that a DPoP proof was used, until `expiresAt` (seconds since the epoch); false when it is known already.
-   * For an API of several instances, which share it: `SET id 1 NX EXAT expiresAt` of Redis does just that. Default: each
-   * instance remembers for itself, up to 100,000 proofs of the last two minutes; beyond that, requests are told to come back.
+   * Remembers that a DPoP proof was used, until `expiresAt` (seconds since the epoch); false when it is known
+   * already. For an API of several instances, which share it: `SET id 1 NX EXAT expiresAt` of Redis does just
+   * that. Default: each instance remembers for itself, up to 100,000 proofs of the last two minutes; beyond
+   * that, requests are told to come back.
    */
   readonly rememberProof?: (id: string, expiresAt: number) => Promise<boolean>
   /**
-   * Addresses or networks of proxies that end TLS and pass the client's certificate on in the field `Client-Cert`
-   * (RFC 9440). Default: none, so that only a certificate on this server's own TLS connection counts.
+   * Addresses or networks of proxies that end TLS and pass the client's certificate on in the field
+   * `Client-Cert` (RFC 9440). Default: none, so that only a certificate on this server's own TLS connection
+   * counts.
    */
   readonly trustProxy?: readonly string[]
-  /** How documents are fetched, when not by the global `fetch`: through a proxy, or from an address inside. */
+  /**
+   * How documents are fetched, when not by the global `fetch`: through a proxy, or from an address inside.
+   */
   readonly fetch?: typeof fetch
   /** Milliseconds since the epoch. For tests. */
   readonly now?: () => number

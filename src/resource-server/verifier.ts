@@ -34,14 +34,14 @@ export interface AccessToken {
 
 export interface Verifier {
   /**
-   * The claims of an access token that is good for this API now, and may be sent alone: one that is bound to a key is
-   * refused. Rejects with a `BearerError`, and nothing else.
+   * The claims of an access token that is good for this API now, and may be sent alone: one that is bound to
+   * a key is refused. Rejects with a `BearerError`, and nothing else.
    */
   verify(token: string): Promise<AccessToken>
   /**
-   * The same, of the token in a request's `Authorization` header, which must have all of these scopes. One that is bound
-   * to a key is good with a DPoP proof of that key (RFC 9449 §7) or over a connection with that certificate (RFC 8705 §3).
-   * No token is ever taken from the URL.
+   * The same, of the token in a request's `Authorization` header, which must have all of these scopes. One
+   * that is bound to a key is good with a DPoP proof of that key (RFC 9449 §7) or over a connection with that
+   * certificate (RFC 8705 §3). No token is ever taken from the URL.
    */
   authenticate(request: ApiRequest, scopes?: readonly string[]): Promise<AccessToken>
 }
@@ -50,10 +50,10 @@ export interface Verifier {
 const tokenLengthMax = 8192
 
 /**
- * Verifies access tokens where they are used, without asking for each one: finds the issuer's keys, follows their
- * rotation, remembers what it has verified, and follows the status list, so that a token that was revoked is refused
- * within the delay that the issuer promises. Fetches nothing before the first token comes. Throws a `TypeError` for
- * options that cannot work.
+ * Verifies access tokens where they are used, without asking for each one: finds the issuer's keys, follows
+ * their rotation, remembers what it has verified, and follows the status list, so that a token that was
+ * revoked is refused within the delay that the issuer promises. Fetches nothing before the first token comes.
+ * Throws a `TypeError` for options that cannot work.
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   const settings = settingsOf(options)

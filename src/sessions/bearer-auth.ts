@@ -4,8 +4,8 @@ import { OAuthError } from '../errors.ts'
 import { findTokenSession } from './token-session.ts'
 
 /**
- * Which administrator's client is calling, by the access token that it got with `client_credentials` (RFC 6750 §2.1).
- * The token must be for this server itself (RFC 9068 §4), and must not have been revoked.
+ * Which administrator's client is calling, by the access token that it got with `client_credentials` (RFC
+ * 6750 §2.1). The token must be for this server itself (RFC 9068 §4), and must not have been revoked.
  */
 export async function authenticateAdmin(ctx: Context, authorization: string | undefined): Promise<Client> {
   const [, token] = /^bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '') ?? []

@@ -4,13 +4,17 @@ import { gauge, type Metric } from '../upkeep/metric.ts'
 
 /** Tells an outage, in which clients everywhere retry late, from thieves and from deliberate retries. */
 export interface Lateness {
-  /** Counts one refresh that was answered. `source` is what the user came from, if users can be told apart by it. */
+  /**
+   * Counts one refresh that was answered. `source` is what the user came from, if users can be told apart by
+   * it.
+   */
   countRefresh(userId: Buffer, source: string | undefined): void
   /** Counts one generation that was retried late. */
   countLate(userId: Buffer, source: string | undefined): void
   /**
-   * Of all users who refreshed in the last 10 minutes more than 2 % were late, and so were as many of all sources: each
-   * counts once, however many sessions he has and however often he comes. Where being late is usual, it takes more.
+   * Of all users who refreshed in the last 10 minutes more than 2 % were late, and so were as many of all
+   * sources: each counts once, however many sessions he has and however often he comes. Where being late is
+   * usual, it takes more.
    */
   isOutage(): boolean
 }
@@ -18,8 +22,9 @@ export interface Lateness {
 const minutes = 10
 
 /**
- * Which share of all is an outage. Where clients lose many answers every day, it is what exceeds that by far: or the rule
- * would always be off there. A share above the most is never usual: it is an outage however long it lasts.
+ * Which share of all is an outage. Where clients lose many answers every day, it is what exceeds that by far:
+ * or the rule would always be off there. A share above the most is never usual: it is an outage however long
+ * it lasts.
  */
 const outageShare = { least: 0.02, timesUsual: 4, most: 0.2 }
 
@@ -27,8 +32,8 @@ const outageShare = { least: 0.02, timesUsual: 4, most: 0.2 }
 const usualMinutes = 24 * 60
 
 /**
- * Where few refresh at all, one thief makes a large share of them late. An outage reaches more than a few: ten, or half of
- * those there are. With fewer than three users the two cannot be told apart.
+ * Where few refresh at all, one thief makes a large share of them late. An outage reaches more than a few:
+ * ten, or half of those there are. With fewer than three users the two cannot be told apart.
  */
 const outageCount = { many: 10, few: 3 }
 

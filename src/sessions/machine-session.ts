@@ -10,8 +10,9 @@ import { byClient, record } from '../record/record.ts'
 export const never = 253_402_300_799 // the end of the year 9999
 
 /**
- * The session that a client's own tokens belong to, one for each client; starts it on the first request, and again after a
- * revocation. Throws `temporarily_unavailable` (503) when the client's epoch is raised during it.
+ * The session that a client's own tokens belong to, one for each client; starts it on the first request, and
+ * again after a revocation. Throws `temporarily_unavailable` (503) when the client's epoch is raised during
+ * it.
  */
 export async function machineSession(ctx: Context, client: Client, caller: Caller) {
   for (let attempt = 0; attempt < 3; attempt++) {

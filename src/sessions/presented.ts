@@ -31,14 +31,17 @@ export interface Presented extends RefreshToken {
   readonly resources: readonly Resource[]
 }
 
-/** One public text for all cases, so that it tells a stranger nothing but that the token is of no use; the log has the cause. */
+/**
+ * One public text for all cases, so that it tells a stranger nothing but that the token is of no use; the log
+ * has the cause.
+ */
 export function refused(cause: string): OAuthError {
   return new OAuthError('invalid_grant', 'the refresh token is not valid any more, log in again', { cause })
 }
 
 /**
- * Finds the session that the token belongs to. Throws `invalid_grant` unless it is this client's, and alive but for its
- * expiry; ends it where the token shows that two hold it.
+ * Finds the session that the token belongs to. Throws `invalid_grant` unless it is this client's, and alive
+ * but for its expiry; ends it where the token shows that two hold it.
  */
 export async function findOwnSession(ctx: Context, presented: Presented): Promise<Session> {
   const session = await findSession(ctx.db, presented.sessionId)
@@ -64,8 +67,9 @@ function isKeyOf(thumbprint: Buffer, { keyThumbprint }: Presented): boolean {
 }
 
 /**
- * A token of a bound session without its key is of no use, and does the session no harm: a thief cannot end it either.
- * A token of the time before the session was bound did count, so its holder is not the one who has bound it: theft.
+ * A token of a bound session without its key is of no use, and does the session no harm: a thief cannot end
+ * it either. A token of the time before the session was bound did count, so its holder is not the one who has
+ * bound it: theft.
  */
 async function refuseKeyless(ctx: Context, presented: Presented, session: Session): Promise<never> {
   const policy = policyOf(ctx, presented.client, session)
@@ -77,8 +81,9 @@ async function refuseKeyless(ctx: Context, presented: Presented, session: Sessio
 }
 
 /**
- * Judges a snapshot of the session and applies the verdict, if the session is still as it was. The session to answer with;
- * `rotate` where the token is the current one; `moved` where another request was faster. Throws `invalid_grant`.
+ * Judges a snapshot of the session and applies the verdict, if the session is still as it was. The session to
+ * answer with; `rotate` where the token is the current one; `moved` where another request was faster. Throws
+ * `invalid_grant`.
  */
 export async function applyVerdict(
   ctx: Context,

@@ -9,7 +9,8 @@ export function policyOf(
   client: Client,
   session: Pick<Session, 'key_thumbprint'>,
 ): RefreshPolicy {
-  // A public client may only reuse what is bound to its key. A session of before is bound by being rotated once.
+  // A public client may only reuse what is bound to its key. A session of before is bound by being rotated
+  // once.
   const mustBind = client.auth_method === 'none' && session.key_thumbprint === null
   return {
     kind: client.refresh_policy === 'reuse' && mustBind ? 'rotate' : client.refresh_policy,

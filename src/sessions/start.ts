@@ -28,9 +28,9 @@ export interface SessionStart {
 }
 
 /**
- * Starts a session of a user, in place of the one unused for longest where the user has too many through this client.
- * Throws `temporarily_unavailable` (503) when the user's or the client's epoch is raised during it: the same
- * request again meets the new password, or the disabled user, and gets its answer.
+ * Starts a session of a user, in place of the one unused for longest where the user has too many through this
+ * client. Throws `temporarily_unavailable` (503) when the user's or the client's epoch is raised during it:
+ * the same request again meets the new password, or the disabled user, and gets its answer.
  */
 export async function startSession(ctx: Context, start: SessionStart): Promise<Granted> {
   const { client, user, caller, confirmation, authorization } = start

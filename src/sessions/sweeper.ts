@@ -5,7 +5,10 @@ import type { Log } from '../record/log.ts'
 import type { Job } from '../upkeep/job.ts'
 import { keepSeconds } from './retention.ts'
 
-/** How often a step is made, and how much it does: a fraction of what a server does for its clients in a second. */
+/**
+ * How often a step is made, and how much it does: a fraction of what a server does for its clients in a
+ * second.
+ */
 const stepSeconds = 1
 const limits = { rowsMax: 1000, deletedMax: 200, keepSeconds, restSeconds: 3600 }
 

@@ -38,9 +38,9 @@ export async function resourcesOf({ clients }: Context, client: Client): Promise
 }
 
 /**
- * Finds the resource (RFC 8707 §2) and the scope (RFC 6749 §3.3) that a request is for, within what was granted.
- * A scope that the client asks for by name is refused if it cannot be had; one that it does not ask for is left out.
- * Where the request names no resource, its scope tells which one is meant (RFC 9068 §3).
+ * Finds the resource (RFC 8707 §2) and the scope (RFC 6749 §3.3) that a request is for, within what was
+ * granted. A scope that the client asks for by name is refused if it cannot be had; one that it does not ask
+ * for is left out. Where the request names no resource, its scope tells which one is meant (RFC 9068 §3).
  */
 export function targetOf(
   { config }: Pick<Context, 'config'>,
@@ -78,8 +78,8 @@ export function targetOf(
 }
 
 /**
- * The first resource that knows all of the scopes, or else any of them, or else the first. A refresh asks for the
- * scopes that the log-in was granted, so it is for the same resource.
+ * The first resource that knows all of the scopes, or else any of them, or else the first. A refresh asks for
+ * the scopes that the log-in was granted, so it is for the same resource.
  */
 function choose(resources: readonly Resource[], scopes: readonly string[]): Resource | undefined {
   if (resources.length < 2) return resources[0]

@@ -45,9 +45,9 @@ export async function findTokenSession(
 }
 
 /**
- * Reads a refresh token that was presented. While this instance is behind the others, and that is all, there is no finding
- * about the token, but 503: where it is of a later version; and where it is under a root key that the file lacks, but for
- * one that is long gone or was made up.
+ * Reads a refresh token that was presented. While this instance is behind the others, and that is all, there
+ * is no finding about the token, but 503: where it is of a later version; and where it is under a root key
+ * that the file lacks, but for one that is long gone or was made up.
  */
 export async function openPresented(
   { rootKeys, keys }: Pick<Context, 'rootKeys' | 'keys'>,
@@ -64,7 +64,10 @@ export async function openPresented(
   return opened
 }
 
-/** Another instance may have taken a new root key up, and made this token, since the database was last heard of. */
+/**
+ * Another instance may have taken a new root key up, and made this token, since the database was last heard
+ * of.
+ */
 async function hasCurrentRootKey({ rootKeys, keys }: Pick<Context, 'rootKeys' | 'keys'>): Promise<boolean> {
   const id = await keys.readRootKeyId()
   return id !== undefined && rootKeys.has(id)

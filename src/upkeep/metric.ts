@@ -17,7 +17,10 @@ export interface HistogramMetric {
   readonly kind: 'histogram'
   readonly name: string
   readonly help: string
-  /** How many took at most so long as each bound says, and longer than the bound before; the last one: still longer. */
+  /**
+   * How many took at most so long as each bound says, and longer than the bound before; the last one: still
+   * longer.
+   */
   readonly latency: { readonly counts: readonly number[]; readonly sumSeconds: number }
   /** In seconds. */
   readonly bounds: readonly number[]

@@ -5,9 +5,10 @@ import { hash, randomBytes } from 'node:crypto'
  *
  *   `mm_dt_` + base64url( version 1 ‖ root key id 4 ‖ sealed( owner 16 ‖ device 16 ‖ issued at 4 ) )
  *
- * A log-in hands it out, and a later log-in from the same device shows it: wrong guesses with it are counted apart, so
- * that guesses from elsewhere do not lock the owner out (OWASP's device cookie). It opens nothing, and is of
- * no use to any other client, nor after the password was changed: a thief of the old one has tokens too.
+ * A log-in hands it out, and a later log-in from the same device shows it: wrong guesses with it are counted
+ * apart, so that guesses from elsewhere do not lock the owner out (OWASP's device cookie). It opens nothing,
+ * and is of no use to any other client, nor after the password was changed: a thief of the old one has tokens
+ * too.
  */
 export const deviceTokenPrefix = 'mm_dt_'
 const version = 1
@@ -28,7 +29,10 @@ export interface Sealer {
   open(purpose: string, name: string, rootKeyId: string, sealed: Buffer): Buffer | undefined
 }
 
-/** Whom a token belongs to: one who gets a new password, or all of whose sessions are ended, is another from then on. */
+/**
+ * Whom a token belongs to: one who gets a new password, or all of whose sessions are ended, is another from
+ * then on.
+ */
 export interface DeviceOwner {
   readonly id: Buffer
   readonly epoch: number

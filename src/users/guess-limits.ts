@@ -10,16 +10,19 @@ const accountPoints = 80
 export const strangersLimit: BucketLimit = { points: 20, everySeconds: 600, holds: accountPoints }
 
 /**
- * Of one account in all: the same bucket, which from addresses of earlier log-ins may be filled higher. So strangers, who
- * fill it to 20 at the most, leave room for the owner, and all guesses together stay within what NIST SP 800-63B
- * §5.2.2 allows, those with device tokens included.
+ * Of one account in all: the same bucket, which from addresses of earlier log-ins may be filled higher. So
+ * strangers, who fill it to 20 at the most, leave room for the owner, and all guesses together stay within
+ * what NIST SP 800-63B §5.2.2 allows, those with device tokens included.
  */
 export const accountLimit: BucketLimit = { points: accountPoints, everySeconds: strangersLimit.everySeconds }
 
 /** Of one account from one source. */
 export const pairLimit: BucketLimit = { points: 10, everySeconds: 60 }
 
-/** From one source, whatever the accounts: a large office, all of whose people mistype on the same morning, stays within. */
+/**
+ * From one source, whatever the accounts: a large office, all of whose people mistype on the same morning,
+ * stays within.
+ */
 export const sourceLimit: BucketLimit = { points: 200, everySeconds: 20 }
 
 /** With one device token, which only a log-in of that account hands out. */

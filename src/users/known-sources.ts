@@ -1,8 +1,9 @@
 import { hmacSha256 } from '../values/sha256.ts'
 
 /**
- * Where a user has logged in from lately: for each source a keyed hash (12 bytes) and the day (4 bytes, since the epoch),
- * the newest first. So neither the table grows, nor does it tell anybody where its users have been.
+ * Where a user has logged in from lately: for each source a keyed hash (12 bytes) and the day (4 bytes, since
+ * the epoch), the newest first. So neither the table grows, nor does it tell anybody where its users have
+ * been.
  */
 const entryBytes = 16
 const hashBytes = 12

@@ -20,8 +20,9 @@ export interface LogIn {
 }
 
 /**
- * The user whose password it is. `invalid_grant` if there is none, in a time that does not tell why; 503 at once when too
- * many wait; and 429 when there were too many wrong guesses (RFC 6749 §4.3.2): then the password is not looked at.
+ * The user whose password it is. `invalid_grant` if there is none, in a time that does not tell why; 503 at
+ * once when too many wait; and 429 when there were too many wrong guesses (RFC 6749 §4.3.2): then the
+ * password is not looked at.
  */
 export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
   const { username, password, client, caller } = logIn
@@ -113,7 +114,9 @@ function sourceKeys({ rootKeys }: Context): readonly Buffer[] {
   return [...ids].map(id => rootKeys.derive('known-source', id)).filter(key => key !== undefined)
 }
 
-/** Older parameters, or an older root key: the next hash has the present ones. It can wait for a quieter time. */
+/**
+ * Older parameters, or an older root key: the next hash has the present ones. It can wait for a quieter time.
+ */
 async function renewHash(
   { users: { passwords }, db, log }: Context,
   user: UserTable,

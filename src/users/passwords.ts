@@ -8,17 +8,25 @@ import { gauge, queueLength, type Metric } from '../upkeep/metric.ts'
 
 export type PasswordHash = Pick<UserTable, 'password_hash' | 'root_key_id'>
 
-/** Hashes and verifies passwords, a few at a time, so that a storm of log-ins leaves the rest of the server its threads. */
+/**
+ * Hashes and verifies passwords, a few at a time, so that a storm of log-ins leaves the rest of the server
+ * its threads.
+ */
 export interface Passwords {
-  /** Hashes a password for a user's row. A password that no request can carry is a `PasswordError`; 503 like `verify`. */
+  /**
+   * Hashes a password for a user's row. A password that no request can carry is a `PasswordError`; 503 like
+   * `verify`.
+   */
   hash(password: string): Promise<PasswordHash>
   /**
-   * Whether it is the user's password. Without a user it does the same work and answers false.
-   * Throws `temporarily_unavailable` (503) when too many are waiting, or too many of the source, if one is told, or when the
-   * root key of the hash is not loaded. Does not look at whether the user is disabled.
+   * Whether it is the user's password. Without a user it does the same work and answers false. Throws
+   * `temporarily_unavailable` (503) when too many are waiting, or too many of the source, if one is told, or
+   * when the root key of the hash is not loaded. Does not look at whether the user is disabled.
    */
   verify(user: PasswordHash | undefined, password: string, source?: string): Promise<boolean>
-  /** Whether the hash of a password just verified should be made anew: older parameters, or an older root key. */
+  /**
+   * Whether the hash of a password just verified should be made anew: older parameters, or an older root key.
+   */
   needsRehash(user: PasswordHash): boolean
   /** Throws what `verify` would throw now because too many are waiting, and does nothing else. */
   refuseWhenFull(source?: string): void
@@ -57,8 +65,8 @@ export const passwordMaxBytes = 1024
 const threads = 4
 
 /**
- * One core and one thread of the pool always stay free: signatures are made in the same pool, and a refresh shall not
- * wait for log-ins.
+ * One core and one thread of the pool always stay free: signatures are made in the same pool, and a refresh
+ * shall not wait for log-ins.
  */
 const defaultConcurrency = Math.max(1, Math.min(availableParallelism(), threads) - 1)
 

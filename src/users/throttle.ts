@@ -24,16 +24,20 @@ import {
 } from './guess-limits.ts'
 
 /**
- * How often an unauthenticated caller may try. Counts in memory and tells the database once a second, which is asked before
- * each guess that memory would let through.
+ * How often an unauthenticated caller may try. Counts in memory and tells the database once a second, which
+ * is asked before each guess that memory would let through.
  */
 export interface Throttle {
   /**
-   * Takes a point for a guess from each bucket that it counts in, before anything slow is done for it: of parallel guesses
-   * all would pass otherwise. `isKnownSource` is asked only while strangers may not guess at this account.
+   * Takes a point for a guess from each bucket that it counts in, before anything slow is done for it: of
+   * parallel guesses all would pass otherwise. `isKnownSource` is asked only while strangers may not guess at
+   * this account.
    */
   take(guess: Guess, isKnownSource: () => Promise<boolean>): Promise<Attempt>
-  /** Counts a wrong client secret, assertion or certificate; for how many seconds the client should wait if there were too many, else 0. */
+  /**
+   * Counts a wrong client secret, assertion or certificate; for how many seconds the client should wait if
+   * there were too many, else 0.
+   */
   countWrongCredentials(clientId: string): number
   /** How many buckets are in memory, and what is to be told of them. */
   size(): number
@@ -73,14 +77,18 @@ export interface ThrottleOptions {
   readonly bucketsMax?: number
 }
 
-/** Opens the throttle. Its jobs tell the database what was counted here, hear what others have, and forget what is empty. */
+/**
+ * Opens the throttle. Its jobs tell the database what was counted here, hear what others have, and forget
+ * what is empty.
+ */
 export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: ThrottleOptions): {
   readonly throttle: Throttle
   readonly jobs: readonly Job[]
   readonly metrics: readonly Metric[]
 } {
   const buckets = openBuckets(clock, bucketsMax)
-  // A client's name costs a guesser nothing, so these have a place of their own, where they push no others out.
+  // A client's name costs a guesser nothing, so these have a place of their own, where they push no others
+  // out.
   const secrets = openBuckets(clock, 10_000)
 
   /** People type passwords into the name field: neither memory nor the database has the name in clear. */

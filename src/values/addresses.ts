@@ -1,8 +1,8 @@
 import { isIPv4, isIPv6, SocketAddress } from 'node:net'
 
 /**
- * An address in its one spelling (RFC 5952): an IPv4 address that came as IPv6 (RFC 4291 §2.5.5.2) is one of IPv4, a zone
- * is cut off.
+ * An address in its one spelling (RFC 5952): an IPv4 address that came as IPv6 (RFC 4291 §2.5.5.2) is one of
+ * IPv4, a zone is cut off.
  */
 export function normalAddress(address: string): string {
   if (isIPv4(address)) return address
@@ -39,9 +39,9 @@ function dottedAsGroups(text: string): string {
 }
 
 /**
- * The address in what a proxy or a client calls somebody: alone, with a port, in brackets, in quotes (the `node` of RFC 7239
- * §6, and what X-Forwarded-For has). Undefined for what is none: `unknown`, a name that stands for one (`_hidden`), which
- * may be another with each request, and anything else.
+ * The address in what a proxy or a client calls somebody: alone, with a port, in brackets, in quotes (the
+ * `node` of RFC 7239 §6, and what X-Forwarded-For has). Undefined for what is none: `unknown`, a name that
+ * stands for one (`_hidden`), which may be another with each request, and anything else.
  */
 export function addressOf(node: string): string | undefined {
   const text = node.trim().replace(/^"(.*)"$/, '$1')

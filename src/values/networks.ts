@@ -3,7 +3,10 @@ import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 /** Whether an address lies in one of some networks (`10.0.0.0/8`) or is one of some addresses. */
 export type IsIn = (address: string) => boolean
 
-/** The networks must be well-formed. An IPv4 address is the same when it is written as IPv6 (`::ffff:10.0.0.1`). */
+/**
+ * The networks must be well-formed. An IPv4 address is the same when it is written as IPv6
+ * (`::ffff:10.0.0.1`).
+ */
 export function networks(texts: readonly string[]): IsIn {
   const list = new BlockList()
   for (const text of texts) {
@@ -26,7 +29,10 @@ export function isNetwork(text: string): boolean {
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
-/** IPv4 that leads nowhere, or back into the own network (the IANA registry of special-purpose addresses, RFC 6890). */
+/**
+ * IPv4 that leads nowhere, or back into the own network (the IANA registry of special-purpose addresses, RFC
+ * 6890).
+ */
 const isSpecialIpv4 = networks([
   '0.0.0.0/8',
   '10.0.0.0/8',
@@ -45,7 +51,10 @@ const isSpecialIpv4 = networks([
 ])
 
 const isGlobalIpv6 = networks(['2000::/3'])
-/** Of those, what is special: protocol assignments with Teredo, documentation, 6to4 (which has an IPv4 address in it). */
+/**
+ * Of those, what is special: protocol assignments with Teredo, documentation, 6to4 (which has an IPv4 address
+ * in it).
+ */
 const isSpecialIpv6 = networks(['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'])
 
 /** Whether an address is one of the public internet. False for another text. */

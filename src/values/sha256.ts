@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto'
 
 /*
- * Both as Node.js has them, at a part of the cost, which a refresh pays four times: `hash` writes a buffer of its own into
- * memory outside the heap each time, and `createHmac` makes a key and an object that have to be collected.
+ * Both as Node.js has them, at a part of the cost, which a refresh pays four times: `hash` writes a buffer of
+ * its own into memory outside the heap each time, and `createHmac` makes a key and an object that have to be
+ * collected.
  */
 
 /** SHA-256 (FIPS 180-4): 32 bytes. */

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 
 /**
- * The text of bytes that others have written. It is UTF-8; a byte order mark, which PowerShell and Windows' editors put
- * before it, is no part of it. For other bytes, `problem` goes on after "it is", and says what to do.
+ * The text of bytes that others have written. It is UTF-8; a byte order mark, which PowerShell and Windows'
+ * editors put before it, is no part of it. For other bytes, `problem` goes on after "it is", and says what to
+ * do.
  */
 export function readText(bytes: Uint8Array): { readonly text: string } | { readonly problem: string } {
   if (isUtf16(bytes)) {
@@ -23,7 +24,9 @@ function isUtf16([first, second]: Uint8Array): boolean {
   )
 }
 
-/** A line break, NUL or another control character: what a file from Windows leaves at the end of each value. */
+/**
+ * A line break, NUL or another control character: what a file from Windows leaves at the end of each value.
+ */
 export function hasControls(text: string): boolean {
   return /\p{Cc}/u.test(text)
 }

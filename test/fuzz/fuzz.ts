@@ -22,9 +22,9 @@ const patienceMs = 20_000
 const silence = '(silence)'
 
 /**
- * Sends requests that no client should, each over a connection of its own, and looks at what comes back. Rejects with the
- * smallest request it can find that is answered wrongly, and with the seed; resolves with how many answers there
- * were of each status (0: the connection was closed without one).
+ * Sends requests that no client should, each over a connection of its own, and looks at what comes back.
+ * Rejects with the smallest request it can find that is answered wrongly, and with the seed; resolves with
+ * how many answers there were of each status (0: the connection was closed without one).
  */
 export async function fuzz(options: FuzzOptions): Promise<ReadonlyMap<number, number>> {
   const { url, loot, seed, runs, milliseconds, onRun } = options

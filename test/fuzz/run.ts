@@ -10,8 +10,8 @@ import { secretCanary } from './loot.ts'
 /*
  * npm run fuzz [-- --seconds N] [--runs N] [--seed N]
  *
- * A server of its own process, and requests that no client should send, for a minute. Says what was answered, and whether
- * the server's memory has grown. The seed that it prints makes the same requests again.
+ * A server of its own process, and requests that no client should send, for a minute. Says what was answered,
+ * and whether the server's memory has grown. The seed that it prints makes the same requests again.
  */
 const { values } = parseArgs({
   options: {

@@ -10,9 +10,10 @@ export interface Crashes {
 }
 
 /**
- * Servers are killed with SIGKILL at moments of chance, again and again, while honest clients refresh, log in and revoke.
- * Afterwards each client's newest token works, every answered log-in is there, and every answered revocation holds; and
- * nothing had to be healed, which would hide that something was lost. Returns the servers that live.
+ * Servers are killed with SIGKILL at moments of chance, again and again, while honest clients refresh, log in
+ * and revoke. Afterwards each client's newest token works, every answered log-in is there, and every answered
+ * revocation holds; and nothing had to be healed, which would hide that something was lost. Returns the
+ * servers that live.
  */
 export async function surviveCrashes(t: Test, fleet: Fleet, crashes: Crashes): Promise<Instance[]> {
   const world: World = { fleet, logs: [], revoked: [], logIns: 0, killsLeft: crashes.kills }

@@ -32,8 +32,9 @@ export async function onPostgres(
 }
 
 /**
- * The engine of the tests that name none: SQLite, unless `TEST_ENGINE=postgres` asks for the other one. So any test file
- * can be run on both (test/long/engines.test.ts does that), while most of them start no PostgreSQL every day.
+ * The engine of the tests that name none: SQLite, unless `TEST_ENGINE=postgres` asks for the other one. So
+ * any test file can be run on both (test/long/engines.test.ts does that), while most of them start no
+ * PostgreSQL every day.
  */
 export async function defaultEnv(): Promise<EngineEnv> {
   return process.env['TEST_ENGINE'] === 'postgres' ? postgresEnv() : {}

@@ -7,8 +7,8 @@ import { phaseOf } from '../../src/keys/ring/key-life.ts'
 import { commandLine } from './cli.ts'
 
 /**
- * So many processes of `mintmark serve` start at once in an empty directory: all of them serve the one ring that one of
- * them has made, in the database that one has migrated, under the root key that one has written.
+ * So many processes of `mintmark serve` start at once in an empty directory: all of them serve the one ring
+ * that one of them has made, in the database that one has migrated, under the root key that one has written.
  */
 export async function startAllAtOnce(t: Test, count: number): Promise<void> {
   const { home, serve } = commandLine(t)

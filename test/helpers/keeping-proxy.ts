@@ -5,8 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 
 /**
- * A reverse proxy as they are: it keeps its connections to the servers behind it, asks each ten times a second whether it is
- * ready, sends a request to one that is, never repeats one, and answers 502 where a server fails it.
+ * A reverse proxy as they are: it keeps its connections to the servers behind it, asks each ten times a
+ * second whether it is ready, sends a request to one that is, never repeats one, and answers 502 where a
+ * server fails it.
  */
 export interface KeepingProxy {
   readonly url: string

@@ -16,7 +16,9 @@ export const snippets = [...page.matchAll(/^## (.+)\n\n```js\n([^]+?)```/gm)].ma
   ([, name = '', code = '']) => ({ name, code }),
 )
 
-/** The rows of docs/verifying.md that are theirs: the library's name, and `yes` or `no` for each algorithm. */
+/**
+ * The rows of docs/verifying.md that are theirs: the library's name, and `yes` or `no` for each algorithm.
+ */
 export const matrix = [...overview.matchAll(/^\|[^|]*\| (.+ \| (?:yes|no)) \|$/gm)]
   .map(([, row = '']) => row.split(' | '))
   .filter(([library]) => snippets.some(({ name }) => name === library))
@@ -40,7 +42,10 @@ const options = { jwksCache: new SimpleJwksCache({ fetcher }) }`,
 
 let loaded = 0
 
-/** Runs a snippet, with empty caches, from a file in `directory`. Rejects if the library does not know the algorithm. */
+/**
+ * Runs a snippet, with empty caches, from a file in `directory`. Rejects if the library does not know the
+ * algorithm.
+ */
 export async function loadVerifier(
   { name, code }: (typeof snippets)[number],
   { alg, origin, directory }: { alg: string; origin: string; directory: string },

@@ -25,8 +25,8 @@ const additions: readonly RegExp[] = [
 ]
 
 /**
- * What in a migration would disturb a program that does not know it, or stop the traffic: a sentence for each statement.
- * `isFirst` is the migration that makes everything.
+ * What in a migration would disturb a program that does not know it, or stop the traffic: a sentence for each
+ * statement. `isFirst` is the migration that makes everything.
  */
 export async function lintMigration(migration: Migration, isFirst = false): Promise<string[]> {
   const problems = new Set<string>()

@@ -66,8 +66,9 @@ export function pack(): Packed {
 }
 
 /**
- * An empty project in which npm has installed a package from its file, without a registry. What it depends on, and what
- * else is named, was put beside it from this checkout: npm fails should anything be missing, and takes away what is too much.
+ * An empty project in which npm has installed a package from its file, without a registry. What it depends
+ * on, and what else is named, was put beside it from this checkout: npm fails should anything be missing, and
+ * takes away what is too much.
  */
 export function install(t: Test, tarball: string, ...beside: string[]): string {
   const directory = temporary(t, 'project')
@@ -103,7 +104,10 @@ function manifest(directory: string): Manifest {
   return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
 }
 
-/** The packages that these depend on, and they themselves, each with its folder, but for what lies within another's. */
+/**
+ * The packages that these depend on, and they themselves, each with its folder, but for what lies within
+ * another's.
+ */
 function closureOf(names: readonly string[]): ReadonlyMap<string, string> {
   const closure = new Map<string, string>()
   const seen = new Set<string>()

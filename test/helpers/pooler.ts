@@ -3,9 +3,9 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
 /**
- * What PgBouncer does in transaction mode, and nothing else: a few connections to PostgreSQL, of which a client has one
- * for the length of a transaction, and another one for the next. It refuses the parameters of a start that it would have
- * to remember.
+ * What PgBouncer does in transaction mode, and nothing else: a few connections to PostgreSQL, of which a
+ * client has one for the length of a transaction, and another one for the next. It refuses the parameters of
+ * a start that it would have to remember.
  */
 export async function startPooler(t: Test, target: { port: number; database: string }): Promise<number> {
   const sockets = new Set<Socket>()

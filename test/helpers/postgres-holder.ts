@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startPostgres } from './postgres.ts'
 
 /*
- * A process that holds the one PostgreSQL of a run of tests, and tells its port to each that connects to `address`. It
- * ends when the process `runner` has ended, also when that was killed. Who starts it and is not the first is not needed.
+ * A process that holds the one PostgreSQL of a run of tests, and tells its port to each that connects to
+ * `address`. It ends when the process `runner` has ended, also when that was killed. Who starts it and is not
+ * the first is not needed.
  */
 const [runner = '', argument = ''] = process.argv.slice(2)
 // No argument can hold the zero that begins a name which is no file.

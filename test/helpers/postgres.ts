@@ -44,7 +44,10 @@ export interface Cluster extends Databases {
   start(): Promise<void>
   /** Ends it as an administrator would (`fast`), or as a power cut does (`immediate`, `kill`). */
   stop(how?: 'fast' | 'immediate' | 'kill'): Promise<void>
-  /** A cluster with the same contents, made while this one is stopped. `standby` follows this one when started. */
+  /**
+   * A cluster with the same contents, made while this one is stopped. `standby` follows this one when
+   * started.
+   */
   copy(t: Ending, options?: { standby?: boolean; settings?: Settings }): Promise<Cluster>
   /** The process id of the postmaster; undefined while stopped. */
   readonly pid: () => number | undefined
@@ -64,7 +67,10 @@ const quick: Settings = {
   wal_level: 'replica',
 }
 
-/** PostgreSQL does not run as root; where the tests do, it runs as the user nobody, and nothing needs to be installed. */
+/**
+ * PostgreSQL does not run as root; where the tests do, it runs as the user nobody, and nothing needs to be
+ * installed.
+ */
 const owner = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 
 const binaries: { readonly initdb: string; readonly postgres: string } = await import(
@@ -78,8 +84,8 @@ const { version } = JSON.parse(readFileSync(packageFile, 'utf8'))
 const cache = join(import.meta.dirname, `../../node_modules/.cache/mintmark-initdb-${version}`)
 
 /**
- * Starts PostgreSQL, tells its process id and waits for its end. Should the test die without having ended it, which closes
- * our stdin, it is ended and its directory removed: nothing is left behind.
+ * Starts PostgreSQL, tells its process id and waits for its end. Should the test die without having ended it,
+ * which closes our stdin, it is ended and its directory removed: nothing is left behind.
  */
 const supervised = `exec 3<&0
   "$0" -D "$1" -k "$2" >>"$3" 2>&1 </dev/null 3<&- &
@@ -103,7 +109,10 @@ const initial = [
   ...['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync', '--wal-segsize=1'],
 ]
 
-/** What initdb makes is the same for every test, and to copy it takes half the time. The copies differ in their settings. */
+/**
+ * What initdb makes is the same for every test, and to copy it takes half the time. The copies differ in
+ * their settings.
+ */
 function initialize(data: string): void {
   const cached = `${cache}-${process.getuid?.() ?? ''}`
   if (!existsSync(cached)) {
@@ -228,7 +237,10 @@ async function query(url: string, sql: string): Promise<Record<string, unknown>[
   }
 }
 
-/** How many updates of sessions PostgreSQL has counted, once they are `least`, and how many stayed in their page (HOT). */
+/**
+ * How many updates of sessions PostgreSQL has counted, once they are `least`, and how many stayed in their
+ * page (HOT).
+ */
 export async function sessionUpdates(
   cluster: Databases,
   database: string,

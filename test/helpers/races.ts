@@ -18,8 +18,8 @@ export interface Processes {
 }
 
 /**
- * So many requests with one token, at all processes at once: each is answered with the same successor, and it works. (On a
- * machine that is too slow for them, some are told to come back first.)
+ * So many requests with one token, at all processes at once: each is answered with the same successor, and it
+ * works. (On a machine that is too slow for them, some are told to come back first.)
  */
 export async function raceForSuccessors(
   t: Test,
@@ -47,8 +47,8 @@ export async function raceForSuccessors(
 }
 
 /**
- * A revocation at one process races with refreshes at all: from its answer on, the session never moves again, and no
- * request that is sent then is answered with a token.
+ * A revocation at one process races with refreshes at all: from its answer on, the session never moves again,
+ * and no request that is sent then is answered with a token.
  */
 export async function raceRevocations(
   t: Test,

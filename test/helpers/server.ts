@@ -54,7 +54,9 @@ export interface TestServer extends Omit<OpenServer, 'close'> {
   /** Adds a client with all grants and the scope `read write`, confidential unless `isPublic`. */
   client(id: string, settings?: Partial<ClientTable> & { isPublic?: boolean }): Promise<TestClient>
   user(username?: string, roles?: string): Promise<TestUser>
-  /** What running servers do twice a second: looks whether clients, resources, keys or sessions have changed. */
+  /**
+   * What running servers do twice a second: looks whether clients, resources, keys or sessions have changed.
+   */
   follow(): Promise<void>
   request(request: InjectOptions): Promise<Response>
   /** Posts a form. */
@@ -91,8 +93,9 @@ export interface TokenResponse {
 export const startedAt = 1_900_000_000
 
 /**
- * Starts a whole server: a database in a file (or the one of `env`, see engines.ts), real keys, and a clock that the test
- * moves. Nothing listens and no timer runs unless the test asks for it. When the test is over, no secret of it may have been logged.
+ * Starts a whole server: a database in a file (or the one of `env`, see engines.ts), real keys, and a clock
+ * that the test moves. Nothing listens and no timer runs unless the test asks for it. When the test is over,
+ * no secret of it may have been logged.
  */
 export async function startServer(
   t: Test,
@@ -275,8 +278,8 @@ function logInMemory() {
 }
 
 /**
- * Asserts everything that is true of every error (H-4, H-5, H-7, T-5, T-6): its status and code, RFC 6749 JSON with nothing
- * else in it, never cached, a challenge with 401, a time to come back with 429 and 503.
+ * Asserts everything that is true of every error (H-4, H-5, H-7, T-5, T-6): its status and code, RFC 6749
+ * JSON with nothing else in it, never cached, a challenge with 401, a time to come back with 429 and 503.
  */
 export function isOAuthError(t: Test, response: Response, status: number, code: string, title: string): void {
   const { headers } = response
@@ -298,7 +301,10 @@ export function isOAuthError(t: Test, response: Response, status: number, code: 
   t.equal('retry-after' in headers, status === 429 || status === 503, `${title}: when to come back`)
 }
 
-/** Waits until something is so, that will be in a moment; forever if it never is, which the test's own limit ends. */
+/**
+ * Waits until something is so, that will be in a moment; forever if it never is, which the test's own limit
+ * ends.
+ */
 export async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await setImmediate()
 }

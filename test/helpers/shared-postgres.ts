@@ -7,8 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { databasesAt, type Databases } from './postgres.ts'
 
 /**
- * The process that the PostgreSQL of this run ends with: tap, which starts a process for each test file; or the test file
- * itself where it was started by hand. `TEST_RUNNER` names another, which runs test files by hand.
+ * The process that the PostgreSQL of this run ends with: tap, which starts a process for each test file; or
+ * the test file itself where it was started by hand. `TEST_RUNNER` names another, which runs test files by
+ * hand.
  */
 const runner = Number(
   process.env['TEST_RUNNER'] ?? (process.env['TAP_CHILD_ID'] ? process.ppid : process.pid),
@@ -26,8 +27,9 @@ const address =
 let shared: Promise<Databases> | undefined
 
 /**
- * The one PostgreSQL of all test files of a run, started by the first that needs it. Its databases are dropped some time
- * after their file has ended. Who stops it, or changes what holds for all of it, needs a `startPostgres` of its own.
+ * The one PostgreSQL of all test files of a run, started by the first that needs it. Its databases are
+ * dropped some time after their file has ended. Who stops it, or changes what holds for all of it, needs a
+ * `startPostgres` of its own.
  */
 export function sharedPostgres(): Promise<Databases> {
   return (shared ??= findOrStart())

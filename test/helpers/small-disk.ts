@@ -16,7 +16,10 @@ export function smallDisk(path: string) {
   /** The same place, for others. */
   const seenBy = ({ pid }: ChildProcess, name: string) => join(`/proc/${pid}/root`, path, name)
   return {
-    /** What to start Node.js with, before its arguments. The shell's script runs on the disk, and ends in `exec "$@"`. */
+    /**
+     * What to start Node.js with, before its arguments. The shell's script runs on the disk, and ends in
+     * `exec "$@"`.
+     */
     start: (script: string): readonly string[] => [
       'unshare',
       ...unshare,

@@ -30,7 +30,10 @@ async function listen(t: Test, server: Server & { closeAllConnections(): void })
   return new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}`)
 }
 
-/** A server and an API as their users meet them: over TLS, which ends at a proxy that passes certificates on (RFC 9440). */
+/**
+ * A server and an API as their users meet them: over TLS, which ends at a proxy that passes certificates on
+ * (RFC 9440).
+ */
 async function world(t: Test) {
   const own = await testCertificate()
   const handlers: { as?: (request: IncomingMessage, response: ServerResponse) => void } = {}

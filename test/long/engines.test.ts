@@ -6,8 +6,8 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 
 /*
- * Every test of a whole server, on PostgreSQL. Most of them run on SQLite alone each day, and those about races and
- * crashes on both.
+ * Every test of a whole server, on PostgreSQL. Most of them run on SQLite alone each day, and those about
+ * races and crashes on both.
  */
 const directory = join(import.meta.dirname, '..')
 const folders = ['fuzz', 'postgres', 'processes', 'server']

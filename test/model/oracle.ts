@@ -1,6 +1,6 @@
 /**
- * The rules of a refresh once more, in other words than the server's: what each request must be answered, told from the
- * story so far. It knows nothing of rows, bits and statements.
+ * The rules of a refresh once more, in other words than the server's: what each request must be answered,
+ * told from the story so far. It knows nothing of rows, bits and statements.
  */
 export interface SessionModel {
   readonly kind: 'rotate' | 'strict' | 'reuse'
@@ -37,11 +37,16 @@ export function newSessionModel(kind: SessionModel['kind'], now: number): Sessio
 /** What the server knows beside the session. */
 export interface Moment {
   readonly now: number
-  /** While so much is late everywhere that it must be an outage, nobody is taken for a thief who comes late. */
+  /**
+   * While so much is late everywhere that it must be an outage, nobody is taken for a thief who comes late.
+   */
   readonly isOutage: boolean
 }
 
-/** The generation that the answer to a token of generation `presented` gives out; undefined when it is refused. */
+/**
+ * The generation that the answer to a token of generation `presented` gives out; undefined when it is
+ * refused.
+ */
 export function present(
   session: SessionModel,
   presented: number,

@@ -21,7 +21,9 @@ export const sendStep = (i: number, from: Request['from']) =>
     },
   )
 
-/** What a client or a thief does most of the time: it sends, and has its answer at once, unless that is lost. */
+/**
+ * What a client or a thief does most of the time: it sends, and has its answer at once, unless that is lost.
+ */
 export const exchangeStep = (i: number, from: Request['from'], isReceived: boolean) =>
   step(
     `the ${from} refreshes${isReceived ? '' : ', and the answer is lost'}`,
@@ -100,7 +102,10 @@ export async function refresh(world: World, { session, generation }: Request): P
   return answered.generation
 }
 
-/** The answer must be the one that the rules give, and an honest client must never be refused without one of three reasons. */
+/**
+ * The answer must be the one that the rules give, and an honest client must never be refused without one of
+ * three reasons.
+ */
 function checkAnswer(
   { session, from, generation }: Request,
   got: number | undefined,

@@ -8,12 +8,16 @@ import { ringPolicyOf } from '../../src/keys/ring/key-policy.ts'
 import { publishedOnly } from '../helpers/key-rows.ts'
 
 /*
- * A model of several servers, verifiers and one database, all of whose times are whole seconds. Servers follow the
- * database when they happen to, act on what they read before, stop and start again, and have clocks that are set. The
- * rules are the real ones; what the database's verbs do is written down again here, in a line or two each.
+ * A model of several servers, verifiers and one database, all of whose times are whole seconds. Servers
+ * follow the database when they happen to, act on what they read before, stop and start again, and have
+ * clocks that are set. The rules are the real ones; what the database's verbs do is written down again here,
+ * in a line or two each.
  */
 
-/** Lives through so many worlds, and fails with the shortest story of one in which a verifier meets an unknown key. */
+/**
+ * Lives through so many worlds, and fails with the shortest story of one in which a verifier meets an unknown
+ * key.
+ */
 export function checkWorlds(t: Test, runs: number): void {
   const counts = { tokens: 0, keySets: 0, promotions: 0, drops: 0 }
   fc.assert(

@@ -87,7 +87,8 @@ const restoreStep = (flag: 'replay' | 'accept') =>
       const { backup } = story
       if (!backup) throw new Error('there is no backup')
       const { madeAt } = backup
-      // A session that has expired and is gone cannot be told from one that was revoked, and no log tells of it: it is asked about.
+      // A session that has expired and is gone cannot be told from one that was revoked, and no log tells of
+      // it: it is asked about.
       const mayBeSwept = [...backup.models.values()].some(
         ({ end, idleEndsAt }) =>
           end === undefined && idleEndsAt > madeAt && idleEndsAt + 7 * day <= world.now,
@@ -178,7 +179,10 @@ export interface Stories {
   readonly seed?: number
 }
 
-/** Story after story waits for the disk, where there is no place without one; what a crash leaves is the same in both. */
+/**
+ * Story after story waits for the disk, where there is no place without one; what a crash leaves is the same
+ * in both.
+ */
 const fastDirectory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 /** Lives through so many random stories; of one that breaks a rule, the shortest version is told. */

@@ -96,7 +96,10 @@ export const pick = <T>(items: readonly T[], i: number): T => {
   return item
 }
 
-/** The server heals where the database has gone back, and nowhere else: healing would hide that something was lost. */
+/**
+ * The server heals where the database has gone back, and nowhere else: healing would hide that something was
+ * lost.
+ */
 function checkHealing(story: Story, world: World): void {
   assert.equal(countHealed(world), story.healed, 'each healing follows a restore')
 }

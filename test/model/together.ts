@@ -6,7 +6,10 @@ import { noteTheft, refresh } from './requests.ts'
 import { countHealed, isHealing, pick, step, type Request, type Session, type Story } from './story.ts'
 import type { World } from './world.ts'
 
-/** Several requests of one session arrive at the same moment; with `killAfter`, the server dies so many turns later. */
+/**
+ * Several requests of one session arrive at the same moment; with `killAfter`, the server dies so many turns
+ * later.
+ */
 export const togetherStep = (i: number, killAfter: number | undefined) =>
   step(
     killAfter === undefined ? 'requests arrive together' : 'the server is killed among requests',
@@ -45,7 +48,10 @@ export const togetherStep = (i: number, killAfter: number | undefined) =>
     },
   )
 
-/** Some order of the requests must explain the answers and what the database holds now. One without an answer may count or not. */
+/**
+ * Some order of the requests must explain the answers and what the database holds now. One without an answer
+ * may count or not.
+ */
 async function findOrder(
   story: Story,
   world: World,

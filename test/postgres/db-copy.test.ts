@@ -295,7 +295,9 @@ function rowsOf({ sql: on }: Database, name: string): Promise<Row[]> {
     .execute()
 }
 
-/** Gives every table at least one row, whatever its columns are: also those that nobody has thought of here. */
+/**
+ * Gives every table at least one row, whatever its columns are: also those that nobody has thought of here.
+ */
 async function fillEmptyTables({ sql: on }: Database): Promise<void> {
   for (const { name, columns } of await on.introspection.getTables()) {
     if (!copiedTables.some(copied => copied.name === name)) continue

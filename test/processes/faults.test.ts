@@ -46,8 +46,9 @@ async function openWorld(t: Test) {
   const authorization = await bearer()
 
   /**
-   * Asks for everything that needs the database. Each answer is the right one or 503, and a token is the right one or none:
-   * nothing that makes a client throw its token away, and nothing that a client could take for another's.
+   * Asks for everything that needs the database. Each answer is the right one or 503, and a token is the
+   * right one or none: nothing that makes a client throw its token away, and nothing that a client could take
+   * for another's.
    */
   const ask = async (title: string): Promise<Asked> => {
     const asked = new Map<string, number>()

@@ -20,7 +20,9 @@ function withoutStrings(text: string): string {
   return text.replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g, "''")
 }
 
-/** What stands in some files only. Looked for in the text with its strings, where imports name their module. */
+/**
+ * What stands in some files only. Looked for in the text with its strings, where imports name their module.
+ */
 const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
   [/from '(kysely|better-sqlite3|pg)'/, /^db\//, 'all SQL is in db/'],
   [/from '(\.\.\/)+src\//, /^src\//, 'db/ does not depend on src/'],
@@ -173,6 +175,11 @@ t.test('files and functions stay small, and names mean something', async t => {
       [],
       `${path} has no line that is much too long`,
     )
+    t.strictSame(
+      lines.filter(line => line.length > 110 && /^\s*(\/\/|\/?\*)/.test(line) && !/^ \*   `/.test(line)),
+      [],
+      `${path} has comments that end where the code does`,
+    )
     t.strictSame(longFunctions(lines), [], `${path} has no function of more than 70 lines`)
     t.notMatch(
       path,
@@ -186,7 +193,10 @@ t.test('files and functions stay small, and names mean something', async t => {
 /** Lists that are read from top to bottom, and gain nothing by being cut. */
 const longLists = /function (loadConfig|openSqlite|up|\w+Commands)\(/
 
-/** The first lines of top-level functions that are too long; such end with a `}` in column 1, as they are formatted. */
+/**
+ * The first lines of top-level functions that are too long; such end with a `}` in column 1, as they are
+ * formatted.
+ */
 function longFunctions(lines: readonly string[]): string[] {
   const long: string[] = []
   let first = ''

@@ -305,7 +305,9 @@ function nameOf(query: Buffer): string {
   return labels.join('.')
 }
 
-/** RFC 1035 §4: the question, and an A record for each address; without addresses, that there is no such name. */
+/**
+ * RFC 1035 §4: the question, and an A record for each address; without addresses, that there is no such name.
+ */
 function reply(query: Buffer, addresses: readonly string[] | undefined): Buffer {
   const end = query.indexOf(0, 12) + 5
   const isA = query.readUInt16BE(end - 4) === 1

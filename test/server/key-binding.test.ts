@@ -40,8 +40,8 @@ const openServer = (t: Test, env: EngineEnv) =>
   startServer(t, { ...env, MINTMARK_TRUST_PROXY: proxy, MINTMARK_CLIENT_CERT: 'verified' })
 
 /**
- * A public client whose session was begun without a key, and bound by its second refresh; and a database that goes back to
- * what it was before that.
+ * A public client whose session was begun without a key, and bound by its second refresh; and a database that
+ * goes back to what it was before that.
  */
 async function world(server: TestServer, [, settings, newKey]: (typeof kinds)[number], policy: Policy) {
   const { db } = server.ctx

@@ -142,7 +142,10 @@ t.test('a crowd that has gone leaves a few who are counted one by one again', as
   t.ok(lateness.isOutage())
 })
 
-/** Refreshes and, a minute later, once more with the same token, because the answer was lost: or because somebody wants that. */
+/**
+ * Refreshes and, a minute later, once more with the same token, because the answer was lost: or because
+ * somebody wants that.
+ */
 async function refreshLate(t: Test, server: TestServer, client: TestClient, tokens: string[]): Promise<void> {
   const sent = [...tokens]
   for (const [i, token] of sent.entries()) tokens[i] = (await server.refresh(client, token)).refresh_token

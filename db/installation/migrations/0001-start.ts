@@ -73,7 +73,7 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('created_at', 'bigint', c => c.notNull())
     .execute()
 
-  // No foreign keys here: the hot table checks its user and client by their epochs, in the statements that use a session.
+  // No foreign keys here: the statements that use a session check its user and client by their epochs.
   const sessions = db.schema
     .createTable('sessions')
     .addColumn('id', uuid, c => c.primaryKey().notNull())
@@ -99,9 +99,9 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('status_position', 'bigint', c => c.notNull())
     .addColumn('key_thumbprint', bytes)
     .addColumn('bound_generation', 'bigint', c => c.notNull())
-  // Sessions lie in the order of their ids, which is that of time: a refresh finds and writes one page.
-  // On PostgreSQL a page keeps room for the next version of its rows, so that a refresh touches no index (HOT), and is
-  // vacuumed before the dead ones make it grow.
+  // Sessions lie in the order of their ids, which is that of time: a refresh finds and writes one page. On
+  // PostgreSQL a page keeps room for the next version of its rows, so that a refresh touches no index (HOT),
+  // and is vacuumed before the dead ones make it grow.
   const manner =
     engine === 'sqlite'
       ? sql`without rowid`
@@ -172,7 +172,7 @@ export async function up(db: Kysely<any>, { engine, uuid, bytes, serial }: Colum
     .addColumn('current_from', 'bigint', c => c.notNull())
     .addColumn('current_until', 'bigint')
     .execute()
-  // One key waits and one signs for each algorithm: of two instances that mint or promote at once, one fails here.
+  // One key waits and one signs for each algorithm: of two instances that change it at once, one fails here.
   await sql`create unique index signing_keys_next on signing_keys (alg)
     where activated_at is null and revoked_at is null`.execute(db)
   await sql`create unique index signing_keys_active on signing_keys (alg)

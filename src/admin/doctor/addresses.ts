@@ -11,8 +11,9 @@ const entriesMax = 500
 const recentSeconds = 30 * 86_400
 
 /**
- * Whether users can be told apart by where they come from. Where a proxy that is not believed stands before the server, they
- * all have its address: then the limit of guesses from one source is theirs together, and the audit trail knows no other.
+ * Whether users can be told apart by where they come from. Where a proxy that is not believed stands before
+ * the server, they all have its address: then the limit of guesses from one source is theirs together, and
+ * the audit trail knows no other.
  */
 export async function checkAddresses(
   { db }: Installation,

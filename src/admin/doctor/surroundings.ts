@@ -74,7 +74,10 @@ export function checkDisk({ databaseUrl }: Config): Finding[] {
 /** How long to wait for the server's answer. */
 const patienceSeconds = 3
 
-/** Clients look for the metadata under the issuer's own name (RFC 8414 §3), through whatever stands before the server. */
+/**
+ * Clients look for the metadata under the issuer's own name (RFC 8414 §3), through whatever stands before the
+ * server.
+ */
 export async function checkIssuer({ issuer }: Config): Promise<Finding[]> {
   const { origin, pathname, hostname } = new URL(issuer)
   const url = `${origin}/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`

@@ -31,8 +31,8 @@ export async function checkUsernames({ db }: Installation): Promise<Finding[]> {
 const bits = 2 ** 27
 
 /**
- * The names that are equal when they are mapped, in the order of the first of each. However many users there are, only those
- * are kept whose mapped names fall on the same bit; a second walk tells chance from them.
+ * The names that are equal when they are mapped, in the order of the first of each. However many users there
+ * are, only those are kept whose mapped names fall on the same bit; a second walk tells chance from them.
  */
 export async function namesAlike(db: Database): Promise<readonly (readonly string[])[]> {
   const seen = new Uint8Array(bits / 8)

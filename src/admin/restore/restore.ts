@@ -57,8 +57,8 @@ export interface RestoredPlaces {
 }
 
 /**
- * Puts a backup in the place of the embedded database, which is kept beside it. `source` is an absolute path. Throws
- * `Refusal`, or what the talk throws; the present database is then as it was.
+ * Puts a backup in the place of the embedded database, which is kept beside it. `source` is an absolute path.
+ * Throws `Refusal`, or what the talk throws; the present database is then as it was.
  */
 export async function restoreBackup(
   restoring: Restoring,

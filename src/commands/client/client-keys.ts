@@ -24,8 +24,9 @@ export interface GivenKeys {
 }
 
 /**
- * Reads the key options and runs `change` with what they say. A new key's private half is on disk before anything
- * depends on it, in a new file that only this user can read (mode 0600); a change that throws removes it.
+ * Reads the key options and runs `change` with what they say. A new key's private half is on disk before
+ * anything depends on it, in a new file that only this user can read (mode 0600); a change that throws
+ * removes it.
  */
 export async function withKeys<T>(
   run: Run,

@@ -5,7 +5,10 @@ import { showEnding } from '../shell/ending.ts'
 import { facts, table } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
 
-/** Makes a copy of an installation one of its own: a test system with the users and clients of the real one, say. */
+/**
+ * Makes a copy of an installation one of its own: a test system with the users and clients of the real one,
+ * say.
+ */
 export async function adoptAsCopy(run: Run, yes: true | undefined) {
   // The original's root key need not have come along: nothing but passwords is read by it.
   const admin = await run.open({ mayCreate: false, isAdopted: true, isRootKeyLost: true })

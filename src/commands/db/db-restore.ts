@@ -5,7 +5,9 @@ import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { tellRestored } from './restore-report.ts'
 import { choiceOf, talkAt, type ChoiceOptions } from './restore-talk.ts'
 
-/** `mintmark db restore`: back to a backup, without logging anybody out, and without letting anybody in again. */
+/**
+ * `mintmark db restore`: back to a backup, without logging anybody out, and without letting anybody in again.
+ */
 export function restoreCommand(db: Command, terminal: Terminal): void {
   verb(db, 'restore', 'put a backup in the place of the database; every server must be stopped', [
     'mintmark db restore /backups/mintmark-2026-11-22.sqlite --revocations /var/log/mintmark/*.log',

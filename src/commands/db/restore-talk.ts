@@ -26,7 +26,10 @@ export function choiceOf({ workingDirectory }: Run, options: ChoiceOptions): Cho
   return { logs, sessionsOnly, acceptUnrevoked, endSessions }
 }
 
-/** What is told and asked at a terminal. Without one, a question is a refusal that says which options answer it. */
+/**
+ * What is told and asked at a terminal. Without one, a question is a refusal that says which options answer
+ * it.
+ */
 export function talkAt(run: Run, { yes }: ChoiceOptions): Talk {
   return {
     note: run.note,

@@ -19,7 +19,9 @@ here; give every machine that serves the new file, and run it again, which takes
 Where the file is mounted and cannot be written: put a new key on its first line, above the others, give every server the new
 file, and run this; it then takes up what is on the first line.`
 
-/** The verbs of `mintmark key` for the root key, which everything secret is encrypted under or derived from. */
+/**
+ * The verbs of `mintmark key` for the root key, which everything secret is encrypted under or derived from.
+ */
 export function rootKeyVerbs(key: CommandUnknownOpts, terminal: Terminal): void {
   verb(key, 'new-root', 'make a root key for a new installation', ['mintmark key new-root']).action(
     command(terminal, async ({ config }) => {

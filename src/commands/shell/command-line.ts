@@ -15,7 +15,10 @@ import { userCommands } from '../user.ts'
 import { pathOf, type Terminal } from './command.ts'
 import { describeError, isClosedPipe } from './failures.ts'
 
-/** Runs one command line: `argv` is all that follows the program's name. Failures are told on stderr and by `fail`. */
+/**
+ * Runs one command line: `argv` is all that follows the program's name. Failures are told on stderr and by
+ * `fail`.
+ */
 export async function runCommandLine(terminal: Terminal, argv: readonly string[]): Promise<void> {
   // The command that was writing learns of it too, and ends.
   terminal.stdout.on('error', error => {
@@ -71,7 +74,10 @@ export function commandsOf(terminal: Terminal): Command {
   return program
 }
 
-/** Help goes to stdout; `error: unknown option '--jsn'` to stderr as `mintmark key list: unknown option '--jsn'`. */
+/**
+ * Help goes to stdout; `error: unknown option '--jsn'` to stderr as `mintmark key list: unknown option
+ * '--jsn'`.
+ */
 function speakThrough({ stdout, stderr }: Terminal, self: CommandUnknownOpts): void {
   self.configureOutput({
     writeOut: text => void stdout.write(text),

@@ -13,11 +13,12 @@ import { printAnswer, type Answer } from './output.ts'
 /*
  * How a command is written.
  *
- * A command translates: words and options into the arguments of an act, and the act's outcome into text. What may be done,
- * and what its document says, stands in `src/admin/`; nothing here reads or writes the database.
+ * A command translates: words and options into the arguments of an act, and the act's outcome into text. What
+ * may be done, and what its document says, stands in `src/admin/`; nothing here reads or writes the database.
  *
  * One folder for each noun (`client/`), and one line for it in `command-line.ts`. Its file exports
- * `clientCommands(program, terminal)`, which adds the noun to the program, and to the noun a verb for each thing to do:
+ * `clientCommands(program, terminal)`, which adds the noun to the program, and to the noun a verb for each
+ * thing to do:
  *
  *   const client = program.command('client').description('apps that ask for tokens')
  *   verb(client, 'enable', 'let a disabled client ask for tokens again', ['mintmark client enable web'])
@@ -29,18 +30,19 @@ import { printAnswer, type Answer } from './output.ts'
  *       }),
  *     )
  *
- * - `open()` opens the installation as it is, and gives the `Admin` that acts are passed. It creates nothing, says which
- *   absolute path is missing, and refuses another issuer, a newer schema and a wrong root key. The installation is closed
- *   after the answer has been printed. `config()` alone opens nothing.
- * - The function returns its answer: `text` for people, and `json`, the one document on stdout with --json. Both say
- *   what was done. A list is `rows`, printed as they come. A command that prints by itself (serve) returns nothing.
- * - Whatever else there is to say goes to stderr: `note` for what one should know and for progress, `confirm` (in
- *   prompt.ts) to ask, `log` for what the log of a server would tell.
- * - What was typed wrongly is a `UsageError` (exit 2). What cannot be done is the act's `Refusal`, or a `CommandError` where
- *   only a command can find out (exit 1). Their text is a sentence without its capital and full stop, and says what to do.
- *   Any other error is a fault of ours.
- * - Nothing secret is ever printed, but a new client secret, once. Names in JSON are those of the RFCs; times there
- *   are seconds since the epoch.
+ * - `open()` opens the installation as it is, and gives the `Admin` that acts are passed. It creates nothing,
+ *   says which absolute path is missing, and refuses another issuer, a newer schema and a wrong root key. The
+ *   installation is closed after the answer has been printed. `config()` alone opens nothing.
+ * - The function returns its answer: `text` for people, and `json`, the one document on stdout with --json.
+ *   Both say what was done. A list is `rows`, printed as they come. A command that prints by itself (serve)
+ *   returns nothing.
+ * - Whatever else there is to say goes to stderr: `note` for what one should know and for progress, `confirm`
+ *   (in prompt.ts) to ask, `log` for what the log of a server would tell.
+ * - What was typed wrongly is a `UsageError` (exit 2). What cannot be done is the act's `Refusal`, or a
+ *   `CommandError` where only a command can find out (exit 1). Their text is a sentence without its capital
+ *   and full stop, and says what to do. Any other error is a fault of ours.
+ * - Nothing secret is ever printed, but a new client secret, once. Names in JSON are those of the RFCs; times
+ *   there are seconds since the epoch.
  */
 
 /** The process that a command runs in. */
@@ -72,7 +74,9 @@ export interface Run extends Terminal {
   readonly note: (text: string) => void
 }
 
-/** Adds a verb to a noun. Descriptions begin in lower case and have no full stop; each has an example to copy. */
+/**
+ * Adds a verb to a noun. Descriptions begin in lower case and have no full stop; each has an example to copy.
+ */
 export function verb(
   noun: CommandUnknownOpts,
   name: string,
@@ -86,7 +90,10 @@ export function verb(
     .addHelpText('after', ['', 'Examples:', ...examples.map(example => `  ${example}`)].join('\n'))
 }
 
-/** Makes the action of a verb: runs the work, prints its answer, closes what it opened, and reports what went wrong. */
+/**
+ * Makes the action of a verb: runs the work, prints its answer, closes what it opened, and reports what went
+ * wrong.
+ */
 export function command<Arguments extends unknown[]>(
   terminal: Terminal,
   work: (run: Run, ...args: Arguments) => Promise<Answer | void>,

@@ -5,8 +5,8 @@ import { CommandError } from './failures.ts'
 import { openProgress } from './progress.ts'
 
 /**
- * Ends sessions, and shows how far the work has come. A signal ends it after the step that is under way: all of the sessions
- * have ended then, and a server tells the status lists of the rest.
+ * Ends sessions, and shows how far the work has come. A signal ends it after the step that is under way: all
+ * of the sessions have ended then, and a server tells the status lists of the rest.
  */
 export async function showEnding<T extends FinishedWork | undefined>(
   run: Run,
@@ -24,7 +24,10 @@ export const stoppedEnding = ({ ended }: FinishedWork) =>
       'a server that runs tells of the rest by itself, or run it again',
   )
 
-/** What a long work is told: when to stop, how to say how far it has come, and what to do before the log has a line. */
+/**
+ * What a long work is told: when to stop, how to say how far it has come, and what to do before the log has a
+ * line.
+ */
 export interface WorkOptions {
   readonly signal: AbortSignal
   readonly onProgress: (ended: number) => void

@@ -1,6 +1,9 @@
 import { describeFault } from '../../admin/faults.ts'
 
-/** It cannot be done by this command; the message says why, and what to do. What nobody could do is a `Refusal`. */
+/**
+ * It cannot be done by this command; the message says why, and what to do. What nobody could do is a
+ * `Refusal`.
+ */
 export class CommandError extends Error {
   override readonly name: string = 'CommandError'
 }

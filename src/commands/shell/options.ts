@@ -7,7 +7,8 @@ import { parseUuid } from '../../protocol/secrets.ts'
 import { eventNames } from '../../record/events.ts'
 import { formatDuration, parseDuration } from '../../values/duration.ts'
 
-// Readers of options and arguments, for commander: each returns the checked value or throws what `UsageError` is there.
+// Readers of options and arguments, for commander: each returns the checked value or throws what `UsageError`
+// is there.
 
 export const accessTokenTtl = duration(10, longestTokenSeconds)
 
@@ -32,7 +33,10 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   }
 }
 
-/** A time in the past as seconds since the epoch: an age (`24h`), a date, or a date and a time (ISO 8601, UTC unless told). */
+/**
+ * A time in the past as seconds since the epoch: an age (`24h`), a date, or a date and a time (ISO 8601, UTC
+ * unless told).
+ */
 export function pastTime(clock: Clock): (text: string) => number {
   return text => {
     const age = parseDuration(text)
@@ -94,7 +98,9 @@ export function several(isValid: (item: string) => boolean, form: string) {
   }
 }
 
-/** The change that `--x VALUE` or `--no-x` asks for: null for the default, undefined where neither was given. */
+/**
+ * The change that `--x VALUE` or `--no-x` asks for: null for the default, undefined where neither was given.
+ */
 export function toChange<Value>(given: Value | boolean | undefined): Value | null | undefined {
   if (given === undefined || given === true) return undefined
   return given === false ? null : given

@@ -7,7 +7,10 @@ import type { ClientKey } from './client-jwks.ts'
 /** How long an assertion is good for, in seconds: it must be remembered so long that it was used. */
 const lifeMaxSeconds = 600
 
-/** A client assertion (RFC 7523 §2.2) as it was read: nothing in it is true before `isSignedByClient` has said so. */
+/**
+ * A client assertion (RFC 7523 §2.2) as it was read: nothing in it is true before `isSignedByClient` has said
+ * so.
+ */
 export interface UnverifiedAssertion {
   readonly jwt: UnverifiedJwt
   /** Its `sub`. */
@@ -45,16 +48,20 @@ export type AssertionVerdict =
   /** `reason` names the claim. It is a constant text, and may be told to the sender (RFC 7521 §4.2.1). */
   | { readonly kind: 'invalid'; readonly reason: string }
 
-/** A JWT of another kind is no assertion, whoever has signed it (RFC 8725 §3.11). Most clients have no type, or the first. */
+/**
+ * A JWT of another kind is no assertion, whoever has signed it (RFC 8725 §3.11). Most clients have no type,
+ * or the first.
+ */
 const types = ['jwt', 'client-authentication+jwt']
 
 /**
- * What RFC 7523 §3 demands of the claims, with the audience of draft-ietf-oauth-rfc7523bis §4: the issuer, and nobody
- * else, so that no other server can use the assertion here. A `jti` is demanded, since an assertion counts once. One that
- * would live for longer than that is remembered is good for as long, from its `iat` on.
+ * What RFC 7523 §3 demands of the claims, with the audience of draft-ietf-oauth-rfc7523bis §4: the issuer,
+ * and nobody else, so that no other server can use the assertion here. A `jti` is demanded, since an
+ * assertion counts once. One that would live for longer than that is remembered is good for as long, from its
+ * `iat` on.
  *
- * Looks at nothing but the assertion, so it says the same of clients that are known and unknown. Does NOT look at the
- * signature, nor whether the assertion was used before.
+ * Looks at nothing but the assertion, so it says the same of clients that are known and unknown. Does NOT
+ * look at the signature, nor whether the assertion was used before.
  */
 export function judgeAssertion(
   { jwt, clientId }: UnverifiedAssertion,
@@ -90,7 +97,9 @@ export function judgeAssertion(
 
 const invalid = (reason: string): AssertionVerdict => ({ kind: 'invalid', reason })
 
-/** Whether one of the client's keys has signed it: one that its `kid` names, or any where either has no `kid`. */
+/**
+ * Whether one of the client's keys has signed it: one that its `kid` names, or any where either has no `kid`.
+ */
 export function isSignedByClient({ jwt, kid }: UnverifiedAssertion, keys: readonly ClientKey[]): boolean {
   const { alg } = jwt.header
   const algorithm = typeof alg === 'string' ? algorithms.get(alg) : undefined

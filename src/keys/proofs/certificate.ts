@@ -15,8 +15,8 @@ export interface ClientCertificate {
 }
 
 /**
- * Reads the field `Client-Cert` (RFC 9440 §2.2): the DER of one certificate, in base64 between colons. Undefined for
- * anything else; also for two fields, which Node.js joins with a comma.
+ * Reads the field `Client-Cert` (RFC 9440 §2.2): the DER of one certificate, in base64 between colons.
+ * Undefined for anything else; also for two fields, which Node.js joins with a comma.
  */
 export function readClientCert(field: string | string[] | undefined): ClientCertificate | undefined {
   const [, base64] = typeof field === 'string' ? (/^:([A-Za-z0-9+/]+={0,2}):$/.exec(field) ?? []) : []
@@ -58,7 +58,10 @@ export function isSubject(text: string): boolean {
   }
 }
 
-/** Whether the certificate has this name, given after its kind (`san_dns:app.example`). Wildcards are no names here. */
+/**
+ * Whether the certificate has this name, given after its kind (`san_dns:app.example`). Wildcards are no names
+ * here.
+ */
 export function hasSubject({ x509 }: ClientCertificate, subject: string): boolean {
   const colon = subject.indexOf(':')
   const kind = subject.slice(0, colon)
@@ -66,7 +69,8 @@ export function hasSubject({ x509 }: ClientCertificate, subject: string): boolea
   switch (kind) {
     case 'subject_dn': {
       const expected = parseDistinguishedName(name)
-      // Whatever its type says: there is none where the name is empty, as it is in certificates with other names alone.
+      // Whatever its type says: there is none where the name is empty, as it is in certificates with other
+      // names alone.
       const { subject: actualText }: { readonly subject?: string } = x509
       const actual = actualText === undefined ? undefined : parseCertificateName(actualText)
       return expected !== undefined && actual !== undefined && isSameName(expected, actual)
@@ -94,7 +98,10 @@ function alternativeUris({ subjectAltName = '' }: X509Certificate): string[] {
   })
 }
 
-/** Whether one of these keys is the certificate's; a key that was registered with a certificate wants that very one. */
+/**
+ * Whether one of these keys is the certificate's; a key that was registered with a certificate wants that
+ * very one.
+ */
 export function isCertificateOf({ x509 }: ClientCertificate, keys: readonly ClientKey[]): boolean {
   const publicKey = publicKeyIn(x509)
   return keys.some(({ key, certificate }) =>

@@ -31,8 +31,8 @@ const defaultAlgs: ReadonlyMap<unknown, string> = new Map([
 ])
 
 /**
- * The keys of a key set (RFC 7517 §5) that can verify a signature here. Others are left out, as §5 wants it, and so is
- * a private key: whoever could read the set has it too. Undefined for what is no key set.
+ * The keys of a key set (RFC 7517 §5) that can verify a signature here. Others are left out, as §5 wants it,
+ * and so is a private key: whoever could read the set has it too. Undefined for what is no key set.
  */
 export function readClientJwks(value: unknown): ClientJwks | undefined {
   const list = isObject(value) ? value['keys'] : undefined
@@ -70,7 +70,10 @@ function readKey(jwk: unknown): ClientKey | string {
   }
 }
 
-/** A new ES256 key for a client: the private JWK, and the set of its public half, with the thumbprint (RFC 7638) as kid. */
+/**
+ * A new ES256 key for a client: the private JWK, and the set of its public half, with the thumbprint (RFC
+ * 7638) as kid.
+ */
 export function newClientKey(): { readonly privateJwk: object; readonly jwks: object } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const publicJwk = publicKey.export({ format: 'jwk' })

@@ -27,7 +27,9 @@ export interface Proof {
   readonly thumbprint: Buffer
   /** SHA-256 of the key, the method, the URL and the `jti`: a proof that comes twice has the same. */
   readonly replayId: Buffer
-  /** From then on it is refused for its age, and need not be remembered any more. In seconds since the epoch. */
+  /**
+   * From then on it is refused for its age, and need not be remembered any more. In seconds since the epoch.
+   */
   readonly expiresAt: number
 }
 
@@ -39,10 +41,11 @@ export type ProofVerdict =
   | { readonly kind: 'invalid'; readonly reason: string }
 
 /**
- * The checks of RFC 9449 §4.3, in the order of what they cost. `header` is the value of the field `DPoP`; where a
- * request had several of them, Node.js joins them with commas, and that is no JWT.
+ * The checks of RFC 9449 §4.3, in the order of what they cost. `header` is the value of the field `DPoP`;
+ * where a request had several of them, Node.js joins them with commas, and that is no JWT.
  *
- * Does NOT look whether the proof was used before (`replayId` is for that), nor whether a token is bound to its key.
+ * Does NOT look whether the proof was used before (`replayId` is for that), nor whether a token is bound to
+ * its key.
  */
 export function checkProof(header: string, demands: ProofDemands): ProofVerdict {
   const jwt = readJwt(header)

@@ -31,8 +31,9 @@ export interface KeyRevocation {
 }
 
 /**
- * Revokes one key: it leaves the key set at once, and where it signed, the next one does from now on, though some verifier
- * may not know that yet. Undefined when there is no such key, or it was revoked before. Sessions live on.
+ * Revokes one key: it leaves the key set at once, and where it signed, the next one does from now on, though
+ * some verifier may not know that yet. Undefined when there is no such key, or it was revoked before.
+ * Sessions live on.
  */
 export async function revokeKey(options: EmergencyOptions, kid: string): Promise<KeyRevocation | undefined> {
   const { by, rootKeys, reason } = options
@@ -90,9 +91,9 @@ export interface RestartOptions extends EmergencyOptions {
 }
 
 /**
- * After the loss of the host, a backup or the root key: a new root key, new signing keys that sign at once, and the end of
- * all sessions. The root key that the database is under need not be there. Older root keys stay in the file, for
- * passwords cannot be checked without them.
+ * After the loss of the host, a backup or the root key: a new root key, new signing keys that sign at once,
+ * and the end of all sessions. The root key that the database is under need not be there. Older root keys
+ * stay in the file, for passwords cannot be checked without them.
  */
 export async function revokeAll(options: RestartOptions): Promise<Restart> {
   const { by, reason } = options
@@ -121,9 +122,9 @@ export interface CopyOptions extends Omit<RestartOptions, 'keepsRootKey'> {
 }
 
 /**
- * Makes a copy of an installation one of its own, as `revokeAll` would after a loss, and besides with another issuer and
- * other client secrets: nothing of the original is worth anything for the copy, and the other way round. False when its
- * issuer is another than `from` meanwhile.
+ * Makes a copy of an installation one of its own, as `revokeAll` would after a loss, and besides with another
+ * issuer and other client secrets: nothing of the original is worth anything for the copy, and the other way
+ * round. False when its issuer is another than `from` meanwhile.
  */
 export async function adoptCopy(options: CopyOptions): Promise<Begun | false> {
   const { by, from, to, secretHashOf } = options

@@ -17,9 +17,14 @@ export type KeyState = Pick<
   | 'rotation_requested_at'
 >
 
-/** One step in the life of the rings. Whoever takes it first, by compare-and-swap, has taken it for all instances. */
+/**
+ * One step in the life of the rings. Whoever takes it first, by compare-and-swap, has taken it for all
+ * instances.
+ */
 export type RingStep =
-  /** Publish the first keys of all, one that signs at once and one to follow: nobody can have cached anything. */
+  /**
+   * Publish the first keys of all, one that signs at once and one to follow: nobody can have cached anything.
+   */
   | { readonly kind: 'start'; readonly algs: readonly string[] }
   /** Publish a key, which does not sign yet. */
   | { readonly kind: 'publish'; readonly alg: string }
@@ -43,8 +48,9 @@ const none: ReadonlySet<string> = new Set()
  * What is due now: a pure function of rings, policy and time.
  *
  * Whatever a verifier's safety hangs on, the lead of a next key and the stay of a retired one, is measured by
- * `witnessed_seconds`, which a clock that is set forward does not move; and a clock that is set back only makes every step
- * wait longer. `unsound` are the kids of keys that nobody can use, since their rows were damaged.
+ * `witnessed_seconds`, which a clock that is set forward does not move; and a clock that is set back only
+ * makes every step wait longer. `unsound` are the kids of keys that nobody can use, since their rows were
+ * damaged.
  */
 export function judgeRing(
   keys: readonly KeyState[],
@@ -90,7 +96,9 @@ function isRipe(next: KeyState, { leadSeconds }: RingPolicy): boolean {
   return next.witnessed_seconds >= leadSeconds
 }
 
-/** Whether the last token that the key signed has run out, and the record of a revoked one is of no more use. */
+/**
+ * Whether the last token that the key signed has run out, and the record of a revoked one is of no more use.
+ */
 function isOver(
   { verify_until, verify_seconds, witnessed_seconds, ...times }: KeyState,
   now: number,

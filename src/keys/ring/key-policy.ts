@@ -47,7 +47,10 @@ export function leadSecondsOf(record: InstallationTable, now: number): number {
   return leadOf(largestMaxAgeOf(record, now))
 }
 
-/** How seldom widespread verifiers look at the key set, as they come, when they meet a new `kid` (docs/verifying.md). */
+/**
+ * How seldom widespread verifiers look at the key set, as they come, when they meet a new `kid`
+ * (docs/verifying.md).
+ */
 const seldomLooks = [
   { seconds: 60, who: 'oauth4webapi' },
   { seconds: 300, who: 'keyfunc, Authlib' },
@@ -62,7 +65,10 @@ function tooSeldom(maxAge: number): readonly { readonly seconds: number; readonl
   return seldomLooks.filter(({ seconds }) => leadOf(maxAge) < seconds + followBoundSeconds)
 }
 
-/** Why verifications may fail when a key rotates, with the arithmetic; undefined if the lead is long enough for all but the rare. */
+/**
+ * Why verifications may fail when a key rotates, with the arithmetic; undefined if the lead is long enough
+ * for all but the rare.
+ */
 export function policyWarning({ jwks_max_age_seconds: maxAge }: Pick<KeyPolicy, 'jwks_max_age_seconds'>) {
   const late = tooSeldom(maxAge)
   if (late.every(({ seconds }) => seconds === rareSeconds)) return undefined
@@ -103,7 +109,10 @@ const settings = [
   ['clock_skew_seconds', 'CLOCK_SKEW', '--clock-skew'],
 ] as const
 
-/** What was set and does not count, since the database has a policy of its own, and what to do; undefined if all is alike. */
+/**
+ * What was set and does not count, since the database has a policy of its own, and what to do; undefined if
+ * all is alike.
+ */
 export function unheededPolicy(set: Partial<KeyPolicy>, counting: KeyPolicy) {
   const differing = settings.flatMap(([name, variable, option]) => {
     const value = set[name]

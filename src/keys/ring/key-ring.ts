@@ -11,11 +11,15 @@ import { openLeases } from './token-leases.ts'
 /** Signs and verifies with the keys of the rings, and moves the rings on when it is time. */
 export interface KeyRing {
   /**
-   * A compact JWS (RFC 7515 §7.1) of the claims, by the active key of the algorithm; 503 where none may sign now. Until the
-   * JWT expires, the key stays published: that is stored before the JWT is handed out. One without `exp` is for this moment.
+   * A compact JWS (RFC 7515 §7.1) of the claims, by the active key of the algorithm; 503 where none may sign
+   * now. Until the JWT expires, the key stays published: that is stored before the JWT is handed out. One
+   * without `exp` is for this moment.
    */
   sign(typ: string, alg: string, claims: Claims & { readonly exp?: number }): Promise<string>
-  /** The claims of a JWT that this ring has signed with this `typ`; undefined for any other, and for one that has expired. */
+  /**
+   * The claims of a JWT that this ring has signed with this `typ`; undefined for any other, and for one that
+   * has expired.
+   */
   verify(jwt: string, typ: string): Claims | undefined
   /** The same, but also of one that has expired: who has it did get it from us. */
   recognise(jwt: string, typ: string): Claims | undefined
@@ -29,7 +33,10 @@ export interface KeyRing {
   clockSkewSeconds(): number
   /** Whether the database has been heard of within the last 10 seconds. */
   isConfirmed(): boolean
-  /** The root key that the database is under now. However many ask, it is looked for ten times a second at the most. */
+  /**
+   * The root key that the database is under now. However many ask, it is looked for ten times a second at the
+   * most.
+   */
   readRootKeyId(): Promise<string | undefined>
 }
 
@@ -126,7 +133,10 @@ export async function openKeyRing(options: KeyRingOptions): Promise<OpenKeyRing>
 
 type ReadClaims = (ring: Ring, jwt: string, typ: string) => Claims | undefined
 
-/** Reads the claims of a JWT once, and remembers them as long as the ring stays as it is: an API asks about each token often. */
+/**
+ * Reads the claims of a JWT once, and remembers them as long as the ring stays as it is: an API asks about
+ * each token often.
+ */
 function remembering(read: ReadClaims): ReadClaims {
   let remembered = new Map<string, { readonly typ: string; readonly claims: Claims }>()
   let ofRing: Ring | undefined

@@ -7,7 +7,9 @@ export interface KnownTokens {
   has(jwt: string): boolean
 }
 
-/** Of a token each has the SHA-256: 4 MiB for all, outside the heap, so that nothing here is ever collected. */
+/**
+ * Of a token each has the SHA-256: 4 MiB for all, outside the heap, so that nothing here is ever collected.
+ */
 const slots = 2 ** 17
 const hashBytes = 32
 

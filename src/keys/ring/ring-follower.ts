@@ -30,11 +30,15 @@ export interface RingFollower {
   readonly isConfirmed: () => boolean
   /** What becomes of each key, by its kid, if nobody interferes. */
   readonly plan: () => ReadonlyMap<string, KeyPlan>
-  /** Reads the rings anew if something has changed, and takes the steps that are due. Calls that overlap share one run. */
+  /**
+   * Reads the rings anew if something has changed, and takes the steps that are due. Calls that overlap share
+   * one run.
+   */
   readonly follow: () => Promise<void>
   /**
-   * The root key that the database is under, by a look at it that begins only now. Calls share looks, of which there are ten a
-   * second at the most; throws `temporarily_unavailable` (503) where too many wait for one.
+   * The root key that the database is under, by a look at it that begins only now. Calls share looks, of
+   * which there are ten a second at the most; throws `temporarily_unavailable` (503) where too many wait for
+   * one.
    */
   readonly readRootKeyId: () => Promise<string | undefined>
 }
@@ -124,7 +128,10 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
 /** So many wait for one look: in a flood, whoever waits takes a place that others need. */
 const waitingMax = 100
 
-/** Each call gets what was asked for after it came: with all others that wait, so many seconds after the last time. */
+/**
+ * Each call gets what was asked for after it came: with all others that wait, so many seconds after the last
+ * time.
+ */
 function askedAnew<T>(seconds: number, clock: Clock, ask: () => Promise<T>): () => Promise<T> {
   let last: Promise<unknown> = Promise.resolve()
   let next: Promise<T> | undefined

@@ -93,8 +93,9 @@ export function headerOf({ row, headers }: RingKey, typ: string): string {
 }
 
 /**
- * The protected header must be, byte for byte, one that a key of the ring writes for this `typ`. So there is no
- * algorithm to choose, no `crit`, `jku` or `jwk` to obey, and nothing of the header to parse (RFC 8725 §3.1, §3.10, §3.11).
+ * The protected header must be, byte for byte, one that a key of the ring writes for this `typ`. So there is
+ * no algorithm to choose, no `crit`, `jku` or `jwk` to obey, and nothing of the header to parse (RFC 8725
+ * §3.1, §3.10, §3.11).
  */
 function keyOf(ring: Ring, jwt: string, typ: string): RingKey | undefined {
   for (const key of ring.byKid.values()) if (jwt.startsWith(`${headerOf(key, typ)}.`)) return key
@@ -102,8 +103,8 @@ function keyOf(ring: Ring, jwt: string, typ: string): RingKey | undefined {
 }
 
 /**
- * The claims of a JWT whose header and signature are of this ring; undefined for any other. A signature that is known to be
- * right is not verified again, but its key must still be there. Does NOT look at `exp`.
+ * The claims of a JWT whose header and signature are of this ring; undefined for any other. A signature that
+ * is known to be right is not verified again, but its key must still be there. Does NOT look at `exp`.
  */
 export function verifiedClaims(ring: Ring, jwt: string, typ: string, known: KnownTokens): Claims | undefined {
   const key = keyOf(ring, jwt, typ)

@@ -23,16 +23,17 @@ const sealingPurpose = 'signing-key'
 export type OpenedKey =
   | { readonly kind: 'open'; readonly key: RingKey }
   /**
-   * Another process may be able to open it: its root key is not in our file, or its algorithm none that we know. A later
-   * version that seals in another way, keys or passwords, gives them a `root_key_id` that no file has: then this one waits.
+   * Another process may be able to open it: its root key is not in our file, or its algorithm none that we
+   * know. A later version that seals in another way, keys or passwords, gives them a `root_key_id` that no
+   * file has: then this one waits.
    */
   | { readonly kind: 'unknown'; readonly reason: string }
   /** The row was changed: nobody can open it. */
   | { readonly kind: 'damaged'; readonly reason: string }
 
 /**
- * Opens the key of a row. The public half is computed from what was sealed, not read, and the kid is its thumbprint: so
- * whoever can write the database, and has no root key, cannot have a key of theirs published.
+ * Opens the key of a row. The public half is computed from what was sealed, not read, and the kid is its
+ * thumbprint: so whoever can write the database, and has no root key, cannot have a key of theirs published.
  */
 export function openKey(row: SigningKeyTable, rootKeys: RootKeys): OpenedKey {
   const algorithm = algorithms.get(row.alg)

@@ -2,9 +2,10 @@ import { promiseTokens } from '../../../db/keys/token-promises.ts'
 import type { KeyRingOptions } from './ring.ts'
 
 /**
- * What this server may sign without asking the database: so many tokens of a key, which expire by a certain time. Before
- * a token is handed out, the database knows that its key must stay published for it, and how many there may be of them;
- * and a server that has lost the database, and does not hear that a key was revoked, cannot use it for long.
+ * What this server may sign without asking the database: so many tokens of a key, which expire by a certain
+ * time. Before a token is handed out, the database knows that its key must stay published for it, and how
+ * many there may be of them; and a server that has lost the database, and does not hear that a key was
+ * revoked, cannot use it for long.
  */
 export interface TokenLeases {
   /** Takes one token from a key's lease; false when there is none that covers it. */

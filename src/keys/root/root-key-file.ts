@@ -43,8 +43,8 @@ export function newRootKey(): NewRootKey {
 }
 
 /**
- * Makes the file with a root key of its own, readable for this user alone; false when there is one already. Of several
- * processes that start at once, one makes it, and nobody ever reads half of it.
+ * Makes the file with a root key of its own, readable for this user alone; false when there is one already.
+ * Of several processes that start at once, one makes it, and nobody ever reads half of it.
  */
 export function makeRootKeyFile(file: string, { id, key }: NewRootKey = newRootKey()): boolean {
   makeFolder(dirname(file), 0o700)
@@ -61,7 +61,10 @@ export function makeRootKeyFile(file: string, { id, key }: NewRootKey = newRootK
   }
 }
 
-/** Where there are no hard links, whoever makes the file has an empty one there for a moment: waits a second at most. */
+/**
+ * Where there are no hard links, whoever makes the file has an empty one there for a moment: waits a second
+ * at most.
+ */
 export function waitForContents(file: string): void {
   const sleeping = new Int32Array(new SharedArrayBuffer(4))
   for (let tries = 0; tries < 100 && statSync(file, { throwIfNoEntry: false })?.size === 0; tries++) {
@@ -70,9 +73,9 @@ export function waitForContents(file: string): void {
 }
 
 /**
- * Reads the file: one root key a line, base64url of 32 bytes, the current one first and older ones below it; empty
- * lines and those with `#` in front do not count. The keys by their ids, in the order of the file. Throws a `ConfigError`
- * that says what to do, and shows no key.
+ * Reads the file: one root key a line, base64url of 32 bytes, the current one first and older ones below it;
+ * empty lines and those with `#` in front do not count. The keys by their ids, in the order of the file.
+ * Throws a `ConfigError` that says what to do, and shows no key.
  */
 export function readRootKeyFile({ rootKeyFile, rootKeyIsMounted }: RootKeyFile): ReadonlyMap<string, Buffer> {
   if (!rootKeyIsMounted && isReadableByOthers(rootKeyFile)) {
@@ -102,16 +105,19 @@ export function readRootKeyFile({ rootKeyFile, rootKeyIsMounted }: RootKeyFile):
 }
 
 /**
- * Puts a new root key before those in the file, and returns its id; undefined when the file cannot be written, as is
- * usual for one that is mounted, or would have another owner then. Nobody ever sees half of it, and it is on the disk
- * when this returns. Not for several at once.
+ * Puts a new root key before those in the file, and returns its id; undefined when the file cannot be
+ * written, as is usual for one that is mounted, or would have another owner then. Nobody ever sees half of
+ * it, and it is on the disk when this returns. Not for several at once.
  */
 export function addRootKey(file: string, { id, key }: NewRootKey = newRootKey()): string | undefined {
   if (!existsSync(file)) return makeRootKeyFile(file, { id, key }) ? id : undefined
   return rewrite(file, text => entryOf(id, key) + text) ? id : undefined
 }
 
-/** Takes a root key out that `addRootKey` has put in, and of which nothing has been made; the file, if it has no other. */
+/**
+ * Takes a root key out that `addRootKey` has put in, and of which nothing has been made; the file, if it has
+ * no other.
+ */
 export function removeRootKey(file: string, { id, key }: NewRootKey): void {
   if (!existsSync(file)) return
   if (readFileSync(file, 'utf8') === entryOf(id, key)) return rmSync(file)

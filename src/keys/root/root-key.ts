@@ -13,7 +13,10 @@ import {
 
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */
 export interface RootKeys {
-  /** The id of the key that new secrets are made under: 8 hexadecimal digits. The database says which one it is. */
+  /**
+   * The id of the key that new secrets are made under: 8 hexadecimal digits. The database says which one it
+   * is.
+   */
   readonly currentId: string
   /** The ids of all keys in the file, in its order: the newest first. */
   readonly ids: readonly string[]
@@ -25,17 +28,21 @@ export interface RootKeys {
   /** The pepper of password hashes: 32 bytes. */
   readonly pepperOf: (rootKeyId: string) => Buffer | undefined
   /**
-   * 32 bytes for one purpose, the same buffer each time, under one root key and the installation's first issuer; undefined
-   * when that root key is not in the file.
+   * 32 bytes for one purpose, the same buffer each time, under one root key and the installation's first
+   * issuer; undefined when that root key is not in the file.
    */
   derive(purpose: string, rootKeyId: string): Buffer | undefined
   /** AES-256-GCM under the current key; what was sealed for one purpose and name opens for no other. */
   seal(purpose: string, name: string, plaintext: Buffer): Sealed
-  /** What was sealed; undefined when it was not sealed for this purpose and name, or its root key is not in the file. */
+  /**
+   * What was sealed; undefined when it was not sealed for this purpose and name, or its root key is not in
+   * the file.
+   */
   open(purpose: string, name: string, rootKeyId: string, sealed: Buffer): Buffer | undefined
   /**
-   * Reads the file anew if it has changed, and makes new secrets under the key that the database is under; whether either
-   * has changed. Where the file is wrong now, or lacks the current key, what was known stays, and the log says so.
+   * Reads the file anew if it has changed, and makes new secrets under the key that the database is under;
+   * whether either has changed. Where the file is wrong now, or lacks the current key, what was known stays,
+   * and the log says so.
    */
   follow(currentId: string, log?: Pick<Log, 'error' | 'info'>): boolean
   /** Makes a root key that is known here alone, and returns its id: for a work that may yet be given up. */

@@ -46,9 +46,9 @@ export function rootKeysOf({ from, to }: RootKeyChange) {
 }
 
 /**
- * Puts the database under a new root key, while servers run: first the key is in the file, then the database is under it,
- * then what was sealed under the one before is sealed under the new one. Interrupted at any point, it goes on when it is
- * run again. The older keys stay in the file, for passwords and refresh tokens.
+ * Puts the database under a new root key, while servers run: first the key is in the file, then the database
+ * is under it, then what was sealed under the one before is sealed under the new one. Interrupted at any
+ * point, it goes on when it is run again. The older keys stay in the file, for passwords and refresh tokens.
  */
 export async function rotateRootKey({ by, rootKeys, file }: RootRotationOptions): Promise<RootRotation> {
   const { db, clock } = by
@@ -75,7 +75,10 @@ export async function rotateRootKey({ by, rootKeys, file }: RootRotationOptions)
   return { ...changed, wasInFile, resealed: (await resealKeys({ db, rootKeys }, opened)).length }
 }
 
-/** Chooses a root key for a database whose own may be lost: one that it has never been under, or what `add` adds. */
+/**
+ * Chooses a root key for a database whose own may be lost: one that it has never been under, or what `add`
+ * adds.
+ */
 export function replacedRootKey(file: RootKeyFile, add: () => string): ChooseRootKey {
   return (currentId, past) => {
     if (versionOf(file.rootKeyFile) === undefined) return add()
@@ -85,8 +88,8 @@ export function replacedRootKey(file: RootKeyFile, add: () => string): ChooseRoo
 }
 
 /**
- * For a change of the database that begins with a new root key in the file: `add` puts one there, once, and returns its
- * id. Where the change is not made, it is taken out again.
+ * For a change of the database that begins with a new root key in the file: `add` puts one there, once, and
+ * returns its id. Where the change is not made, it is taken out again.
  */
 export async function addingRootKey<T>(
   { db, file }: FileOfRootKeys,
@@ -110,8 +113,9 @@ export async function addingRootKey<T>(
 }
 
 /**
- * The first of two steps, for servers that have a file each: a new root key comes into the file here, and is of no use yet.
- * Returns its id; undefined when there is one on the first line already, which the second step takes up.
+ * The first of two steps, for servers that have a file each: a new root key comes into the file here, and is
+ * of no use yet. Returns its id; undefined when there is one on the first line already, which the second step
+ * takes up.
  */
 export async function addForEveryServer(
   { db, file }: FileOfRootKeys,
@@ -136,7 +140,9 @@ function newKeyInFile(file: RootKeyFile, currentId: string, past: ReadonlySet<st
   return first === currentId || past.has(first) ? undefined : first
 }
 
-/** Seals under the current root key what is sealed under another one; the kids of those that it was done for. */
+/**
+ * Seals under the current root key what is sealed under another one; the kids of those that it was done for.
+ */
 export async function resealKeys(
   { db, rootKeys }: { readonly db: Database; readonly rootKeys: RootKeys },
   keys: Iterable<RingKey>,
