@@ -160,7 +160,7 @@ function isFresh(options: StatusListsOptions, { freshUntil, keysEtag }: CheckedS
   return isFreshUntil(options, freshUntil) && keysEtag === options.keys.jwks().etag
 }
 
-/** No list is fresh for longer than a new one, whatever a clock that went wrong, or another instance, says. */
+/** No list is fresh for longer than a new one, whatever another instance or a wrong clock has written. */
 function isFreshUntil({ config, clock }: StatusListsOptions, freshUntil: number): boolean {
   const at = clock.now()
   return at < freshUntil && freshUntil <= at + statusListTtl(config)
