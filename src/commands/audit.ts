@@ -81,7 +81,7 @@ function rowOf(entry: ReturnType<typeof describeAuditEntry>): Row {
 }
 
 /**
- * `reason: the password is wrong`, `scope: read -> read write`. What is false or empty goes without saying;
+ * `reason: the password is wrong`, `scope: read -> read write`. False and empty values go without saying;
  * the JSON has all.
  */
 function wordsOf(detail: unknown): string[] {

@@ -14,7 +14,7 @@ export function devCommand(program: Command, terminal: Terminal): void {
     'mintmark dev',
   ]).action(
     command(terminal, async ({ env, workingDirectory, clock, stdout, stderr, onSignal }, { json }) => {
-      // Nobody stands before it who would have to learn that it ends.
+      // No proxy stands before it that would have to learn that it ends.
       const settings = loadConfig({ MINTMARK_DRAIN: '0', ...env }, workingDirectory)
       const { startServer, untilSignal } = await import('../server.ts')
       const server = await startServer(settings, clock, openLog(settings.logLevel, stderr))

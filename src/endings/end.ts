@@ -162,7 +162,7 @@ async function endByClients(
 
 /**
  * Gives the installation a new issuer, and ends every session; undefined when its issuer is another than
- * `from` meanwhile.
+ * `from` by now.
  */
 export async function endAllOfIssuer(
   by: Recorder,

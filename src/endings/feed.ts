@@ -66,7 +66,7 @@ export function openRevocationFeed({
       })
       return reading
     }
-    // What is under way may have missed the latest; those who come meanwhile share the next one.
+    // The reading under way may have missed the latest; callers until its end share the next one.
     next ??= reading
       .catch(() => {}) // whoever asked for that one hears of it
       .then(() => {

@@ -6,9 +6,9 @@ import { followSeconds, type Job } from '../upkeep/job.ts'
 
 export interface FinishOptions {
   readonly clock: Clock
-  /** How many steps are taken at the most. What is left is for a server that looks for it. */
+  /** How many steps are taken at the most. The rest is for a server that looks for it. */
   readonly stepsMax?: number
-  /** Ends the work after the step that is under way. What is left is for a server that looks for it. */
+  /** Ends the work after the step that is under way. The rest is for a server that looks for it. */
   readonly signal?: AbortSignal
   /** Told after each step how many sessions have got their end so far. */
   readonly onProgress?: (ended: number) => void

@@ -5,7 +5,7 @@ import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import { findUserById } from '../../db/users/users.ts'
 import type { LoggedRevocation } from '../record/restore-log.ts'
 
-/** What logs have to say to a database that has gone back in time. */
+/** A plan of all that logs tell a database that has gone back in time. */
 export interface RevocationPlan {
   /** All that may still have an effect, in the order in which it is to be done. */
   readonly revocations: readonly LoggedRevocation[]

@@ -7,7 +7,7 @@ import type { Log } from '../record/log.ts'
 import { record } from '../record/record.ts'
 import { formatDuration } from '../values/duration.ts'
 
-/** What to do about revocations that were lost. */
+/** The advice about revocations that were lost. */
 export const revivalAdvice = '`mintmark db revive --revocations LOG` revokes again what the logs tell of'
 
 /**
@@ -41,7 +41,7 @@ export async function reviveByHand(
 /**
  * A session whose client shows a generation that the database has not had was refreshed after the moment that
  * the database is of, and that is after `rotatedAt`, when it was last refreshed before it: a backup was
- * restored, or a failover has lost writes. What was revoked since is lost with it, and only the logs know of
+ * restored, or a failover has lost writes. Revocations since then are lost with it, and only the logs know of
  * it.
  */
 export async function tellWentBack(

@@ -263,7 +263,7 @@ function openBits(clock: Clock) {
   }
 }
 
-/** How often the database is asked at the most for a list that nobody here has heard of. */
+/** How often the database is asked at the most for a list that is unknown here. */
 const askSeconds = 0.1
 
 /** Which lists there are. */
@@ -284,7 +284,7 @@ function followNumbers(db: Database, clock: Clock) {
     follow,
     has: async (number: number): Promise<boolean> => {
       if (known.includes(number)) return true
-      // Another instance may have begun the next one just now; nobody can have begun the one after that.
+      // Another instance may have begun the next one just now; none can have begun the one after that.
       if (number > (known.at(-1) ?? -1) + 1) return false
       asking ??= ask().finally(() => {
         asking = undefined

@@ -26,7 +26,7 @@ const es256: Algorithm = {
 /** Generated in the thread pool: it takes a while. */
 const generateRsa = () => generate('rsa', { modulusLength: 2048 })
 
-/** RFC 7518 §3.3, and a bound: whoever makes the key also decides what a verification costs. */
+/** RFC 7518 §3.3, and a bound: the maker of the key decides what a verification costs. */
 const takesRsa = ({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject) => {
   const { modulusLength = 0, publicExponent = 0n } = asymmetricKeyDetails ?? {}
   return (

@@ -10,10 +10,10 @@ import { queueLength, type Metric } from '../upkeep/metric.ts'
  * Entries of what changes nothing, such as wrong guesses: anybody can cause as many of them as he likes. They
  * are written together, once a second, those that say the same as one; and beyond a steady two a second they
  * are only counted, for each event and client, and the counts written once a minute. Of those rows one source
- * has a quarter at the most, so that nobody hides what he does at one account in a noise of his own.
+ * has a quarter at the most, so that no attacker hides in a noise of his own.
  */
 export interface AuditTrail {
-  /** `source` is what whoever caused it came from, if that can be told. */
+  /** `source` is where its cause came from, if that can be told. */
   note(entry: NewAuditEntry, source: string | undefined): void
   /** How many entries wait. */
   waiting(): number
@@ -25,7 +25,7 @@ const burstRows = 200
 const ofSource: BucketLimit = { points: burstRows / 4, everySeconds: 4 / rowsPerSecond }
 const sourcesMax = 10_000
 const summarySeconds = 60
-/** Where the database is away for long, what happens meanwhile is counted too. */
+/** So many may wait for a database that is away; the rest is only counted. */
 const waitingMax = 2000
 
 export interface AuditTrailOptions {
@@ -66,7 +66,7 @@ export function openAuditTrail({ db, clock, auditSeconds }: AuditTrailOptions): 
       db,
       entries.map(([, entry]) => entry),
     )
-    // What was added to them meanwhile is of the next ones.
+    // Entries that were added to them since belong to the next ones.
     for (const [key, entry] of entries) {
       const left = (from.get(key)?.count ?? 0) - entry.count
       if (left > 0) from.set(key, { ...entry, count: left })

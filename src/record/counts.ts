@@ -21,8 +21,8 @@ export interface Counts {
   /** How many lines of the log could not be written. */
   readonly logLinesLost: () => number
   /**
-   * The place to count an answer of `/token` in. Who has not authenticated is the client '', and an unknown
-   * grant is ''.
+   * The place to count an answer of `/token` in. A caller that has not authenticated is the client '', and an
+   * unknown grant is ''.
    */
   ofGrant(clientId: string, grant: string): GrantCounts
 }
@@ -93,7 +93,7 @@ export function countEvent({ verdicts, revocations }: Counts, event: Event): voi
   }
 }
 
-/** What a refusal is counted as. */
+/** The name that a refusal is counted by. */
 export function refusalOf(error: unknown): string {
   if (!(error instanceof OAuthError)) return 'temporarily_unavailable'
   return error.status === 429 ? 'throttled' : error.code

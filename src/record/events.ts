@@ -184,7 +184,7 @@ export interface Generations {
   readonly current: number
 }
 
-/** What has changed, by the names of the settings. */
+/** The changes, by the names of the settings. */
 export type Changes = Readonly<Record<string, { readonly from: unknown; readonly to: unknown }>>
 
 interface RootKeys {

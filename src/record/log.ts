@@ -16,7 +16,7 @@ export interface LogStream extends DestinationStream {
 
 /**
  * Opens the log: one JSON document on each line. Where a line cannot be written, because the disk is full, or
- * whoever reads it has gone away or is too slow, it is lost and counted, and nothing else comes of it.
+ * its reader has gone away or is too slow, it is lost and counted, and nothing else comes of it.
  *
  * No line should hold a secret in the first place. Should one do so by mistake, what looks like a token or is
  * called a secret is cut out of its text. (The logger's own redaction is compiled anew for each request,

@@ -7,7 +7,7 @@ import type { Event, EventName } from './events.ts'
 import { linesOf } from './log-lines.ts'
 import { writeLine, type LineLog } from './restore-log.ts'
 
-/** Who does something, and where it is told. */
+/** The actor of something, and the places where it is told. */
 export interface Recorder {
   readonly db: Database
   readonly clock: Clock

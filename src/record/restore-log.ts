@@ -28,7 +28,7 @@ export interface RevocationLine {
   readonly by: string
   /** Other facts, which no restore reads. */
   readonly more?: Readonly<Record<string, unknown>>
-  /** What the line says as a warning, where it is more than the end of sessions. */
+  /** The text of a warning, where more than sessions have ended. */
   readonly warning?: string
 }
 
@@ -59,7 +59,7 @@ export function writeLine(log: LineLog, { revocation, by, more, warning }: Revoc
   else log.info(facts, event.replace('s_', 's were ').replace('_', ' was '))
 }
 
-/** What has ended, by the names in the log. */
+/** The members that name the sessions or keys in the log. */
 function namesIn(revocation: LoggedRevocation): object {
   switch (revocation.event) {
     case 'session_revoked':
@@ -88,8 +88,8 @@ export interface RevocationLog {
 }
 
 /**
- * Reads the revocations out of a server's or a command's log, which may be large, and may be wrapped by
- * whoever kept it: lines begin with something else (syslog, CRI), or are texts in the JSON of another logger
+ * Reads the revocations out of a server's or a command's log, which may be large, and may be wrapped by those
+ * who kept it: lines begin with something else (syslog, CRI), or are texts in the JSON of another logger
  * (Docker).
  */
 export async function readRevocationLog(file: string): Promise<RevocationLog> {
@@ -149,7 +149,7 @@ function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
 
-/** What somebody may have typed, fit to be stored and shown. */
+/** A text that a person may have typed, fit to be stored and shown. */
 function reasonOf({ reason }: Entry): string {
   return typeof reason === 'string' ? reason.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ').slice(0, 200) : ''
 }

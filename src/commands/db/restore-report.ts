@@ -51,7 +51,7 @@ function linesOf({ sessions, users, clients, keys }: LostEndings): string[] {
   return lines
 }
 
-/** What a plan does that is more than the end of sessions: a line for each kind. */
+/** All that a plan does beyond ending sessions: a line for each kind. */
 export function describePlan({ usersDisabled, clientsDisabled, keys, beginsAnew }: RevocationPlan): string[] {
   const lines = [
     ['users are disabled', usersDisabled],
@@ -66,7 +66,7 @@ export function describePlan({ usersDisabled, clientsDisabled, keys, beginsAnew 
   ]
 }
 
-/** What has been done, and what is left to do. */
+/** Tells what a restore has done, and what is left to do. */
 export function tellRestored(done: Restored & RestoredPlaces): string {
   const { madeAt, lost, replayed, sessionsEnded, source, file, kept, isDamaged } = done
   const lines = [`Restored ${file} from ${source}, as it was at ${formatTime(madeAt)}.`]
@@ -79,7 +79,7 @@ export function tellRestored(done: Restored & RestoredPlaces): string {
   return lines.join('\n')
 }
 
-/** What was seen to in a database that stays where it is. */
+/** Tells what was done in a database that stays where it is. */
 export function tellRevived({
   replayed,
   sessionsEnded,

@@ -28,7 +28,7 @@ export async function runCommandLine(terminal: Terminal, argv: readonly string[]
     )
     terminal.fail(1)
   })
-  // Nobody is left who could be told, and what is under way is not ended by that.
+  // There is no reader left to tell, and that does not end the work under way.
   terminal.stderr.on('error', () => {})
   const program = commandsOf(terminal)
   eachCommand(program, self => speakThrough(terminal, self))

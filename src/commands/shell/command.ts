@@ -38,7 +38,7 @@ import { printAnswer, type Answer } from './output.ts'
  *   returns nothing.
  * - Whatever else there is to say goes to stderr: `note` for what one should know and for progress, `confirm`
  *   (in prompt.ts) to ask, `log` for what the log of a server would tell.
- * - What was typed wrongly is a `UsageError` (exit 2). What cannot be done is the act's `Refusal`, or a
+ * - A word typed wrongly is a `UsageError` (exit 2). An act that cannot be done throws its `Refusal`, or a
  *   `CommandError` where only a command can find out (exit 1). Their text is a sentence without its capital
  *   and full stop, and says what to do. Any other error is a fault of ours.
  * - Nothing secret is ever printed, but a new client secret, once. Names in JSON are those of the RFCs; times
@@ -140,7 +140,7 @@ function runOf(terminal: Terminal, opened: Admin[]): Run {
   }
 }
 
-/** Who runs the command, by the name that the system has for him. */
+/** The user who runs the command, by the name that the system has. */
 function userName(): string {
   try {
     return userInfo().username

@@ -1,7 +1,7 @@
 import { describeFault } from '../../admin/faults.ts'
 
 /**
- * It cannot be done by this command; the message says why, and what to do. What nobody could do is a
+ * It cannot be done by this command; the message says why, and what to do. A thing that no face could do is a
  * `Refusal`.
  */
 export class CommandError extends Error {
@@ -18,7 +18,7 @@ export function describeError(error: unknown, isDebug = false): string {
   return error instanceof CommandError ? error.message : describeFault(error, isDebug)
 }
 
-/** Whether whoever read our output has seen enough (`| head`). */
+/** Whether the reader of our output has seen enough (`| head`). */
 export function isClosedPipe(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EPIPE'
 }

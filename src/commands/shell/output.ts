@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 
-/** What a command has to say, for people and for programs. */
+/** The answer of a command, for people and for programs. */
 export type Answer = TextAnswer | RowsAnswer
 
 export interface TextAnswer {

@@ -49,14 +49,14 @@ export type AssertionVerdict =
   | { readonly kind: 'invalid'; readonly reason: string }
 
 /**
- * A JWT of another kind is no assertion, whoever has signed it (RFC 8725 §3.11). Most clients have no type,
- * or the first.
+ * A JWT of another kind is no assertion, even with the right signature (RFC 8725 §3.11). Most clients have no
+ * type, or the first.
  */
 const types = ['jwt', 'client-authentication+jwt']
 
 /**
  * What RFC 7523 §3 demands of the claims, with the audience of draft-ietf-oauth-rfc7523bis §4: the issuer,
- * and nobody else, so that no other server can use the assertion here. A `jti` is demanded, since an
+ * and for no other, so that no other server can use the assertion here. A `jti` is demanded, since an
  * assertion counts once. One that would live for longer than that is remembered is good for as long, from its
  * `iat` on.
  *

@@ -109,7 +109,7 @@ export function isCertificateOf({ x509 }: ClientCertificate, keys: readonly Clie
   )
 }
 
-/** A certificate is read before its key is, which may be of a kind that nobody here knows, or none. */
+/** A certificate is read before its key is, which may be of an unknown kind, or none. */
 function publicKeyIn(x509: X509Certificate): KeyObject | undefined {
   try {
     return x509.publicKey

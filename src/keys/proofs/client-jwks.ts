@@ -16,7 +16,7 @@ export interface ClientJwks {
   readonly keys: readonly ClientKey[]
   /** Whether one of them is not public. */
   readonly hasPrivateKey: boolean
-  /** Why keys were left out, for whoever registers them. */
+  /** Why keys were left out, for the person who registers them. */
   readonly problems: readonly string[]
 }
 
@@ -32,7 +32,7 @@ const defaultAlgs: ReadonlyMap<unknown, string> = new Map([
 
 /**
  * The keys of a key set (RFC 7517 §5) that can verify a signature here. Others are left out, as §5 wants it,
- * and so is a private key: whoever could read the set has it too. Undefined for what is no key set.
+ * and so is a private key: all readers of the set have it too. Undefined for what is no key set.
  */
 export function readClientJwks(value: unknown): ClientJwks | undefined {
   const list = isObject(value) ? value['keys'] : undefined

@@ -12,7 +12,8 @@ const macBytes = 16
 
 /**
  * The nonces of RFC 9449 §8. One is a number of a span of time and a MAC of it under a key that all instances
- * derive from the root key: nobody can know the next one, every instance knows it, and nothing is stored.
+ * derive from the root key: no outsider can know the next one, every instance knows it, and nothing is
+ * stored.
  */
 export interface DpopNonces {
   /** The one to use now. */

@@ -22,7 +22,7 @@ export interface EmergencyOptions {
 export interface KeyRevocation {
   readonly kid: string
   readonly alg: string
-  /** What the key was when it was revoked. */
+  /** The phase of the key when it was revoked. */
   readonly phase: KeyPhase
   /** At the most so many of its tokens live. */
   readonly tokens: number
@@ -124,7 +124,7 @@ export interface CopyOptions extends Omit<RestartOptions, 'keepsRootKey'> {
 /**
  * Makes a copy of an installation one of its own, as `revokeAll` would after a loss, and besides with another
  * issuer and other client secrets: nothing of the original is worth anything for the copy, and the other way
- * round. False when its issuer is another than `from` meanwhile.
+ * round. False when its issuer is no longer `from`.
  */
 export async function adoptCopy(options: CopyOptions): Promise<Begun | false> {
   const { by, from, to, secretHashOf } = options
@@ -147,7 +147,7 @@ function addingTo<T>(
   return addRootKey ? change(addRootKey) : addingRootKey({ db: by.db, file }, change)
 }
 
-/** What takes long is done before the transaction: to look what there is, and to make keys. */
+/** Slow work comes before the transaction: to read the keys, and to make new ones. */
 async function prepareRestart({ by, rootKeys, reason, file, keepsRootKey, algs }: RestartOptions) {
   const { db, clock } = by
   const revoked = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')

@@ -18,12 +18,13 @@ export type KeyState = Pick<
 >
 
 /**
- * One step in the life of the rings. Whoever takes it first, by compare-and-swap, has taken it for all
+ * One step in the life of the key ring. The first to take it, by compare-and-swap, takes it for all
  * instances.
  */
 export type RingStep =
   /**
-   * Publish the first keys of all, one that signs at once and one to follow: nobody can have cached anything.
+   * Publish the first keys of all, one that signs at once and one to follow: no verifier can have cached
+   * anything.
    */
   | { readonly kind: 'start'; readonly algs: readonly string[] }
   /** Publish a key, which does not sign yet. */
@@ -49,7 +50,7 @@ const none: ReadonlySet<string> = new Set()
  *
  * Whatever a verifier's safety hangs on, the lead of a next key and the stay of a retired one, is measured by
  * `witnessed_seconds`, which a clock that is set forward does not move; and a clock that is set back only
- * makes every step wait longer. `unsound` are the kids of keys that nobody can use, since their rows were
+ * makes every step wait longer. `unsound` are the kids of keys that cannot be used, since their rows were
  * damaged.
  */
 export function judgeRing(
@@ -129,7 +130,7 @@ export interface KeyPlan {
   readonly goneAt: number | null
 }
 
-/** What becomes of each key, by its kid, if a server runs all the time and nobody interferes. */
+/** The future of each key, by its kid, if a server always runs and no administrator interferes. */
 export function planRing(
   keys: readonly KeyState[],
   policy: RingPolicy,

@@ -92,7 +92,7 @@ export function policyAdvice({
   )
 }
 
-/** What the rare need, where the lead is too short for them; undefined if it is long enough. */
+/** The lead that rare verifiers need, where it is too short for them; undefined if it is long enough. */
 export function policyNote({ jwks_max_age_seconds: maxAge }: Pick<KeyPolicy, 'jwks_max_age_seconds'>) {
   const [rare, ...others] = tooSeldom(maxAge).toReversed()
   // Where there are others, the warning names all.

@@ -29,7 +29,7 @@ export interface KeyRing {
   algs(): readonly string[]
   /** The algorithms of the keys that are published, whether they sign yet, or still, or not. */
   publishedAlgs(): readonly string[]
-  /** What clocks may differ by, which is the same for all instances. */
+  /** How far clocks may differ, the same for all instances. */
   clockSkewSeconds(): number
   /** Whether the database has been heard of within the last 10 seconds. */
   isConfirmed(): boolean

@@ -28,7 +28,7 @@ export interface RingFollower {
   readonly ring: () => Ring
   /** Whether the database has been heard of within the bound. */
   readonly isConfirmed: () => boolean
-  /** What becomes of each key, by its kid, if nobody interferes. */
+  /** The future of each key, by its kid, if no administrator interferes. */
   readonly plan: () => ReadonlyMap<string, KeyPlan>
   /**
    * Reads the rings anew if something has changed, and takes the steps that are due. Calls that overlap share
@@ -90,7 +90,7 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
       log.info({ event: 'key_step', ...step }, `the key ring moves on: ${step.kind}`)
   }
 
-  /** Where the root key was rotated, whoever did it may have been interrupted. */
+  /** Where the root key was rotated, its command may have been interrupted. */
   const resealAndTell = async ({ byKid, unknown }: Ring) => {
     const keys = [...byKid.values()].filter(({ row }) => !unknown.has(row.kid))
     for (const kid of await resealKeys(options, keys))
@@ -125,7 +125,7 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
   }
 }
 
-/** So many wait for one look: in a flood, whoever waits takes a place that others need. */
+/** So many wait for one look: in a flood, each that waits takes a place that others need. */
 const waitingMax = 100
 
 /**

@@ -16,7 +16,7 @@ export interface Ring {
   /** The keys that are published. */
   readonly byKid: ReadonlyMap<string, RingKey>
   readonly activeByAlg: ReadonlyMap<string, RingKey>
-  /** Keys whose rows were damaged: nobody can use them. */
+  /** Keys whose rows were damaged: no instance can use them. */
   readonly unsound: ReadonlySet<string>
   /** Keys that do not open here, but may elsewhere. */
   readonly unknown: ReadonlySet<string>

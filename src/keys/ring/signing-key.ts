@@ -28,12 +28,12 @@ export type OpenedKey =
    * file has: then this one waits.
    */
   | { readonly kind: 'unknown'; readonly reason: string }
-  /** The row was changed: nobody can open it. */
+  /** The row was changed, so it cannot be opened. */
   | { readonly kind: 'damaged'; readonly reason: string }
 
 /**
  * Opens the key of a row. The public half is computed from what was sealed, not read, and the kid is its
- * thumbprint: so whoever can write the database, and has no root key, cannot have a key of theirs published.
+ * thumbprint: so a writer of the database without the root key cannot have a key published.
  */
 export function openKey(row: SigningKeyTable, rootKeys: RootKeys): OpenedKey {
   const algorithm = algorithms.get(row.alg)

@@ -12,7 +12,7 @@ export interface TokenLeases {
   take(kid: string, expiresAt: number): boolean
   /** Gets a lease that covers a token; false when the key does not sign any more. */
   renew(kid: string, expiresAt: number): Promise<boolean>
-  /** Renews the leases that are in use and will soon be used up, so that nobody has to wait for it. */
+  /** Renews the leases that are in use and will soon be used up, so that no request waits for it. */
   renewUsed(): Promise<void>
 }
 

@@ -5,9 +5,9 @@ import type { Clock } from '../../clock.ts'
 import { phaseOf, waitOf } from './key-life.ts'
 
 /**
- * Counts how long the keys that wait have been seen in their phase, by a clock that nobody sets. Several
+ * Counts how long the keys that wait have been seen in their phase, by a steady clock. Several
  * servers count into one row, each from what it saw there last, so together they never count more than the
- * time that has passed; nobody counts while no server runs, which only makes a key wait longer.
+ * time that has passed; none counts while no server runs, which only makes a key wait longer.
  */
 export interface Witness {
   /** The rows, with what has been counted by now. */

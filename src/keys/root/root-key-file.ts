@@ -44,7 +44,7 @@ export function newRootKey(): NewRootKey {
 
 /**
  * Makes the file with a root key of its own, readable for this user alone; false when there is one already.
- * Of several processes that start at once, one makes it, and nobody ever reads half of it.
+ * Of several processes that start at once, one makes it, and none ever reads half of it.
  */
 export function makeRootKeyFile(file: string, { id, key }: NewRootKey = newRootKey()): boolean {
   makeFolder(dirname(file), 0o700)
@@ -62,7 +62,7 @@ export function makeRootKeyFile(file: string, { id, key }: NewRootKey = newRootK
 }
 
 /**
- * Where there are no hard links, whoever makes the file has an empty one there for a moment: waits a second
+ * Where there are no hard links, its maker has an empty file there for a moment: waits a second
  * at most.
  */
 export function waitForContents(file: string): void {
@@ -106,8 +106,8 @@ export function readRootKeyFile({ rootKeyFile, rootKeyIsMounted }: RootKeyFile):
 
 /**
  * Puts a new root key before those in the file, and returns its id; undefined when the file cannot be
- * written, as is usual for one that is mounted, or would have another owner then. Nobody ever sees half of
- * it, and it is on the disk when this returns. Not for several at once.
+ * written, as is usual for one that is mounted, or would have another owner then. No process ever sees half
+ * of it, and it is on the disk when this returns. Not for several at once.
  */
 export function addRootKey(file: string, { id, key }: NewRootKey = newRootKey()): string | undefined {
   if (!existsSync(file)) return makeRootKeyFile(file, { id, key }) ? id : undefined
@@ -141,12 +141,12 @@ function rewrite(file: string, change: (text: string) => string): boolean {
   return true
 }
 
-/** Whether the group or others may read a file. On a system without modes, nobody can tell. */
+/** Whether the group or others may read a file. False on a system without modes. */
 export function isReadableByOthers(file: string): boolean {
   return process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0
 }
 
-/** What changes whenever the file is written or replaced; undefined while there is none. */
+/** Differs after each time that the file is written or replaced; undefined while there is none. */
 export function versionOf(file: string): string | undefined {
   const stat = statSync(file, { bigint: true, throwIfNoEntry: false })
   return stat && `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}`
