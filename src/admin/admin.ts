@@ -1,8 +1,8 @@
-import { readPulse } from '../../db/installation/pulse.ts'
 import type { InstallationTable } from '../../db/schema.ts'
 import type { DatabaseClock } from '../clock.ts'
 import type { Config } from '../config/load.ts'
-import { openInstallation, type Installation, type OpenOptions } from '../installation/open.ts'
+import { openInstallation, type OpenOptions } from '../installation/open.ts'
+import { askPulse } from '../installation/pulse.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import type { Recorder } from '../record/record.ts'
 import { openPasswords, type Passwords } from '../users/passwords.ts'
@@ -33,6 +33,12 @@ export interface AdminOptions extends Pick<Admin, 'config' | 'log' | 'actor'> {
   readonly clock: DatabaseClock
 }
 
+/** As it was opened. */
+export interface OpenAdmin extends Admin {
+  /** The migrations that ran on the way. */
+  readonly migrated: readonly string[]
+}
+
 /**
  * Opens the installation for acts, whose statements may take as long as they like. Throws as
  * `openInstallation` does.
@@ -40,18 +46,16 @@ export interface AdminOptions extends Pick<Admin, 'config' | 'log' | 'actor'> {
 export async function openAdmin(
   { clock, ...options }: AdminOptions,
   openOptions: Omit<OpenOptions, 'isPatient'>,
-): Promise<Admin & Installation> {
+): Promise<OpenAdmin> {
   const opened = await openInstallation(options.config, clock, { ...openOptions, isPatient: true })
-  const { db, rootKeys, record: installation } = opened
+  const { db, rootKeys, record: installation, migrated } = opened
   try {
-    const askedAt = clock.steady()
-    const { clock_ms } = await readPulse(db)
-    if (clock_ms !== null) clock.adjust(clock_ms / 1000, askedAt)
+    await askPulse(db, clock)
   } catch (error) {
     await db.close()
     throw error
   }
   const { pepperOf } = rootKeys
   const { passwords } = openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId })
-  return { ...opened, ...options, clock, installation, passwords }
+  return { ...options, db, rootKeys, clock, installation, passwords, migrated }
 }

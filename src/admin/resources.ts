@@ -182,7 +182,8 @@ export function resourceMetadata(row: ResourceTable): ResourceMetadata {
   }
 }
 
-async function existingResource({ db }: Admin, uri: string): Promise<ResourceTable> {
+/** The resource of this URI; refuses an unknown one. */
+export async function existingResource({ db }: Pick<Admin, 'db'>, uri: string): Promise<ResourceTable> {
   const found = await findResource(db, uri)
   if (!found) throw noResource(uri)
   return found

@@ -1,6 +1,4 @@
-import { findClient, listClients } from '../../db/clients/clients.ts'
-import { findResource } from '../../db/clients/resources.ts'
-import type { SweeperTable, UserTable } from '../../db/schema.ts'
+import type { SweeperTable } from '../../db/schema.ts'
 import {
   countSessions as countSessionRows,
   listSessions as listSessionRows,
@@ -9,14 +7,17 @@ import {
 } from '../../db/sessions/pages.ts'
 import { summarizeSessions as summarizeRows, type SessionCounts } from '../../db/sessions/summary.ts'
 import { countPages, readSweeper } from '../../db/sessions/sweeper.ts'
-import { findUser, findUserById } from '../../db/users/users.ts'
 import { endChosenSessions, type ChosenEndOptions } from '../endings/end-chosen.ts'
 import { endAllSessions, endSessionsOfClient, endSessionsOfUser } from '../endings/end.ts'
 import type { FinishedWork } from '../endings/finish.ts'
 import { Refusal } from '../errors.ts'
-import { formatUuid, parseUuid } from '../protocol/secrets.ts'
+import { formatUuid } from '../protocol/secrets.ts'
 import { keepSeconds } from '../sessions/retention.ts'
+import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
+import { existingClient, listClients } from './clients.ts'
+import { existingResource } from './resources.ts'
+import { userNamed } from './users.ts'
 
 /** Which sessions; a member that is undefined does not matter. Durations are seconds. */
 export interface SessionChoice {
@@ -47,10 +48,8 @@ export interface ChosenSessions {
 export async function chooseSessions(admin: Admin, choice: SessionChoice): Promise<ChosenSessions> {
   const { client, resource, id, olderThan, idleFor } = choice
   const now = admin.clock.now()
-  const user = choice.user === undefined ? undefined : await userOf(admin, choice.user)
-  if (client !== undefined && !(await findClient(admin.db, client))) {
-    throw new Refusal('not_found', `there is no client ${client}`, '`mintmark client list` shows all')
-  }
+  const user = choice.user === undefined ? undefined : await userNamed(admin, choice.user)
+  if (client !== undefined) await existingClient(admin, client)
   const clientIds = resource === undefined ? [] : await clientsOf(admin, resource)
   return {
     choice,
@@ -72,20 +71,11 @@ export async function chooseSessions(admin: Admin, choice: SessionChoice): Promi
   }
 }
 
-async function userOf({ db }: Admin, text: string): Promise<UserTable> {
-  const id = parseUuid(text.toLowerCase())
-  const found = id ? await findUserById(db, id) : await findUser(db, text.normalize('NFC'))
-  if (!found) throw new Refusal('not_found', `there is no user ${text}`, '`mintmark user list` shows all')
-  return found
-}
-
 /** The clients whose sessions may ask for tokens of this API without being bound to it. */
-async function clientsOf({ db }: Admin, uri: string): Promise<readonly string[]> {
-  if (!(await findResource(db, uri))) {
-    throw new Refusal('not_found', `there is no resource ${uri}`, '`mintmark resource list` shows all')
-  }
-  const clients = await listClients(db)
-  return clients.filter(({ resources }) => resources.split(' ').includes(uri)).map(({ id }) => id)
+async function clientsOf(admin: Admin, uri: string): Promise<readonly string[]> {
+  await existingResource(admin, uri)
+  const clients = await listClients(admin)
+  return clients.filter(({ resources }) => itemsOf(resources).includes(uri)).map(({ id }) => id)
 }
 
 /**

@@ -3,12 +3,13 @@ import {
   changeRoles,
   enableUser as enableUserRow,
   findUser,
+  findUserById,
   insertUser,
   listUsers as listUserRows,
 } from '../../db/users/users.ts'
 import { endSessionsOfUser, type EndedSessions, type EndOptions, type UserEnd } from '../endings/end.ts'
 import { Refusal } from '../errors.ts'
-import { formatUuid, newUuid } from '../protocol/secrets.ts'
+import { formatUuid, newUuid, parseUuid } from '../protocol/secrets.ts'
 import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import { newPasswordProblem, type PasswordHash } from '../users/passwords.ts'
@@ -54,6 +55,14 @@ export async function refuseTakenName({ db }: Pick<Admin, 'db'>, username: strin
 export async function existingUser({ db }: Pick<Admin, 'db'>, username: string): Promise<UserTable> {
   const found = await findUser(db, username)
   if (!found) throw noUser(username)
+  return found
+}
+
+/** The user of this `sub`, or of this name; refuses an unknown one. */
+export async function userNamed({ db }: Pick<Admin, 'db'>, text: string): Promise<UserTable> {
+  const id = parseUuid(text.toLowerCase())
+  const found = id ? await findUserById(db, id) : await findUser(db, text.normalize('NFC'))
+  if (!found) throw noUser(text)
   return found
 }
 

@@ -1,10 +1,10 @@
 import type { Database } from '../../db/database.ts'
 import { schemaStatus } from '../../db/installation/migrate.ts'
-import { readPulse } from '../../db/installation/pulse.ts'
 import { lastVerifyUntil } from '../../db/keys/token-promises.ts'
 import { databaseClock, type Clock } from '../clock.ts'
 import type { Log } from '../record/log.ts'
 import { followSeconds, type Job } from '../upkeep/job.ts'
+import { askPulse } from './pulse.ts'
 
 /** Tells by the database what time it is, and whether this server may go on. */
 export interface Standing {
@@ -66,9 +66,7 @@ export function openStanding({ db, clock: local, log }: StandingOptions): OpenSt
   }
 
   const follow = async () => {
-    const askedAt = clock.steady()
-    const pulse = await readPulse(db)
-    if (pulse.clock_ms !== null) clock.adjust(pulse.clock_ms / 1000, askedAt)
+    const pulse = await askPulse(db, clock)
     tellFailover()
     wasSynchronous = pulse.is_synchronous ?? false
     // Of no account any more is then what becomes of its file.

@@ -1,8 +1,8 @@
 import type { Database } from '../../db/database.ts'
 import { listRevokeReasons, type Revocation } from '../../db/sessions/revocations.ts'
-import type { Counts } from '../record/counts.ts'
+import type { Counts } from './counts.ts'
 
-/** Why servers end sessions; each counts what it has ended itself. Whatever else there is was a command's. */
+/** Why servers end sessions; each counts those that it has ended itself. Any other reason is a command's. */
 const reasonsOfServers: ReadonlySet<string | null> = new Set(['client', 'admin', 'theft', 'limit'])
 
 /** Counts the sessions that commands have ended, of which a server hears by the feed alone. */

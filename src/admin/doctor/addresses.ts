@@ -1,6 +1,6 @@
 import { listClients } from '../../../db/clients/clients.ts'
 import { latestAuditEntries } from '../../../db/installation/audit.ts'
-import type { Installation } from '../../installation/open.ts'
+import type { Admin } from '../admin.ts'
 import type { Examination, Finding } from './finding.ts'
 
 /** So many users of public clients do not all live behind one address by chance. */
@@ -15,10 +15,7 @@ const recentSeconds = 30 * 86_400
  * the server, they all have its address: then the limit of guesses from one source is theirs together, and
  * the audit trail knows no other.
  */
-export async function checkAddresses(
-  { db }: Installation,
-  { config, clock }: Examination,
-): Promise<Finding[]> {
+export async function checkAddresses({ db }: Admin, { config, clock }: Examination): Promise<Finding[]> {
   const { trustProxy } = config
   const filter = { since: clock.now() - recentSeconds, events: ['log_in'] }
   const logIns = await latestAuditEntries(db, filter, entriesMax)

@@ -2,20 +2,20 @@ import { findCopy } from '../../../db/copy/copy.ts'
 import { readReplication, type Replication } from '../../../db/engines/replication.ts'
 import { tryWriting } from '../../../db/installation/installation.ts'
 import { revivalAdvice } from '../../endings/restored.ts'
-import type { Installation } from '../../installation/open.ts'
+import type { Admin } from '../admin.ts'
 import { counted, formatTime } from '../../values/formats.ts'
 import type { Finding } from './finding.ts'
 
 /** Whether it can be written, and what of it would survive the loss of a machine. */
-export async function checkDatabase({ db, record }: Installation): Promise<Finding[]> {
+export async function checkDatabase({ db, installation }: Admin): Promise<Finding[]> {
   await tryWriting(db)
   const findings: Finding[] = [
-    { verdict: 'ok', text: `writable, up to date, and that of ${record.issuer} with its root key` },
+    { verdict: 'ok', text: `writable, up to date, and that of ${installation.issuer} with its root key` },
   ]
-  if (record.lost_since !== null) {
+  if (installation.lost_since !== null) {
     findings.push({
       verdict: 'problem',
-      text: `the database has gone back in time: what was revoked after ${formatTime(record.lost_since)} may live again`,
+      text: `the database has gone back in time: what was revoked after ${formatTime(installation.lost_since)} may live again`,
       advice: revivalAdvice,
     })
   }

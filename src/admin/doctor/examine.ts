@@ -1,5 +1,5 @@
 import type { Config } from '../../config/load.ts'
-import type { Installation } from '../../installation/open.ts'
+import type { Admin } from '../admin.ts'
 import { describeFault } from '../faults.ts'
 import { checkAddresses } from './addresses.ts'
 import { checkClock } from './clock.ts'
@@ -28,7 +28,7 @@ const outerChecks: readonly Check<Config>[] = [
 ]
 
 /** Need the installation. */
-const innerChecks: readonly Check<Installation>[] = [
+const innerChecks: readonly Check<Admin>[] = [
   { name: 'database', run: checkDatabase },
   { name: 'rows', run: checkRows },
   { name: 'keys', run: checkKeys },
@@ -45,7 +45,7 @@ export type NamedFinding = Finding & { readonly check: string }
 /** How to get at what is examined. Each may throw, which is a finding too. */
 export interface Patient extends Omit<Examination, 'config'> {
   readonly config: () => Config
-  readonly open: () => Promise<Installation>
+  readonly open: () => Promise<Admin>
 }
 
 /** Looks at everything that can be looked at: settings, files, issuer, then the database and its rows. */
@@ -78,7 +78,7 @@ export async function examine(patient: Patient): Promise<readonly NamedFinding[]
     text: `all settings are valid; home is ${config.home}`,
   })
   await runAll(outerChecks, config)
-  const installation = await look('database', patient.open)
-  if (installation) await runAll(innerChecks, installation)
+  const admin = await look('database', patient.open)
+  if (admin) await runAll(innerChecks, admin)
   return findings
 }

@@ -1,6 +1,6 @@
 import { listResources } from '../../../db/clients/resources.ts'
 import { listSigningKeys } from '../../../db/keys/signing-keys.ts'
-import type { Installation } from '../../installation/open.ts'
+import type { Admin } from '../admin.ts'
 import { phaseOf, rotationDue } from '../../keys/ring/key-life.ts'
 import {
   algsSigning,
@@ -21,7 +21,7 @@ const lateSeconds = 3600
 
 /** Each algorithm has one key that signs and one that is published to follow it, and all of them open. */
 export async function checkKeys(
-  { db, rootKeys, record }: Installation,
+  { db, rootKeys, installation }: Admin,
   { clock }: Examination,
 ): Promise<readonly Finding[]> {
   const rows = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
@@ -48,15 +48,15 @@ export async function checkKeys(
     if (!active && signing.includes(alg))
       findings.push({ verdict: 'problem', text: `no key signs ${alg}`, advice })
     if (!next) findings.push({ verdict: 'warning', text: `no ${alg} key is published to follow`, advice })
-    const dueAt = active && rotationDue(active, { rotationSeconds: record.key_rotation_seconds })
+    const dueAt = active && rotationDue(active, { rotationSeconds: installation.key_rotation_seconds })
     if (dueAt !== undefined && dueAt + lateSeconds < clock.now()) {
       const text = `the ${alg} key should have rotated ${formatTime(dueAt)}`
       findings.push({ verdict: 'warning', text, advice })
     }
   }
-  const warning = policyWarning(record)
+  const warning = policyWarning(installation)
   if (warning !== undefined)
-    findings.push({ verdict: 'warning', text: warning, advice: policyAdvice(record) })
+    findings.push({ verdict: 'warning', text: warning, advice: policyAdvice(installation) })
   const latest = latestTimeOf(rows)
   if (latest > clock.now() + followBoundSeconds) {
     findings.push({
@@ -67,12 +67,12 @@ export async function checkKeys(
   }
   if (findings.length > 0) return findings
   const text = `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them`
-  const note = policyNote(record)
+  const note = policyNote(installation)
   return [{ verdict: 'ok', text: note === undefined ? text : `${text};\n${note}` }]
 }
 
 /** A policy that was set where it does not count. */
-export function checkPolicy({ record }: Installation, { config }: Examination): readonly Finding[] {
-  const unheeded = unheededPolicy(config.keyPolicySet, record)
+export function checkPolicy({ installation }: Admin, { config }: Examination): readonly Finding[] {
+  const unheeded = unheededPolicy(config.keyPolicySet, installation)
   return unheeded ? [{ verdict: 'warning', ...unheeded }] : []
 }

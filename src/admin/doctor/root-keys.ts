@@ -1,26 +1,26 @@
 import { countUsersByRootKey, findRootKeyUse, listRootKeys } from '../../../db/keys/root-keys.ts'
-import type { Installation } from '../../installation/open.ts'
+import type { Admin } from '../admin.ts'
 import { counted, formatTime } from '../../values/formats.ts'
 import type { Examination, Finding } from './finding.ts'
 
 /** Which root keys the file must hold, and which of the older ones may go. */
 export async function checkRootKeys(
-  installation: Installation,
+  admin: Admin,
   { clock, config }: Examination,
 ): Promise<readonly Finding[]> {
-  const { db, rootKeys, record } = installation
+  const { db, rootKeys, installation } = admin
   const { rootKeyFile } = config
-  const past = (await listRootKeys(db)).filter(({ id }) => id !== record.root_key_id)
-  const findings: Finding[] = [...(await missing(installation, rootKeyFile))]
+  const past = (await listRootKeys(db)).filter(({ id }) => id !== installation.root_key_id)
+  const findings: Finding[] = [...(await missing(admin, rootKeyFile))]
   const [first] = rootKeys.ids
-  if (first !== record.root_key_id && !past.some(({ id }) => id === first)) {
+  if (first !== installation.root_key_id && !past.some(({ id }) => id === first)) {
     findings.push({
       verdict: 'warning',
-      text: `${rootKeyFile} begins with the root key ${first}, but the database is under ${record.root_key_id}`,
+      text: `${rootKeyFile} begins with the root key ${first}, but the database is under ${installation.root_key_id}`,
       advice: '`mintmark key rotate-root` takes the new one up, when every server has it',
     })
   }
-  for (const id of rootKeys.ids.filter(id => id !== record.root_key_id)) {
+  for (const id of rootKeys.ids.filter(id => id !== installation.root_key_id)) {
     const until = past.find(row => row.id === id)?.current_until
     if (until === undefined || until === null) {
       if (id !== first) findings.push(unneeded(rootKeyFile, id, 'has never been used by this database'))
@@ -43,7 +43,9 @@ export async function checkRootKeys(
         text: `the older root key ${id} is needed by ${needs.join('; and by ')}`,
       })
   }
-  return findings.length > 0 ? findings : [{ verdict: 'ok', text: `${record.root_key_id}, and no older one` }]
+  return findings.length > 0
+    ? findings
+    : [{ verdict: 'ok', text: `${installation.root_key_id}, and no older one` }]
 }
 
 function unneeded(file: string, id: string, why: string): Finding {
@@ -55,7 +57,7 @@ function unneeded(file: string, id: string, why: string): Finding {
 }
 
 /** Root keys that something needs and the file does not have. */
-async function missing({ db, rootKeys }: Installation, rootKeyFile: string): Promise<readonly Finding[]> {
+async function missing({ db, rootKeys }: Admin, rootKeyFile: string): Promise<readonly Finding[]> {
   return [...(await countUsersByRootKey(db))]
     .filter(([id]) => !rootKeys.has(id))
     .map(([id, users]) => ({

@@ -4,7 +4,7 @@ import type { Row } from '../../../db/copy/tables.ts'
 import type { ClientTable, ResourceTable, Tables } from '../../../db/schema.ts'
 import { refreshPolicies } from '../../clients/properties.ts'
 import { clientMetadata, judgeRegistration } from '../../clients/registration.ts'
-import type { Installation } from '../../installation/open.ts'
+import type { Admin } from '../admin.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { counted, printable } from '../../values/formats.ts'
 import { itemsOf } from '../../values/list.ts'
@@ -65,10 +65,7 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
 }
 
 /** Whether every row can be used. A damaged row stops only what needs it, so it may have gone unnoticed. */
-export async function checkRows(
-  { db }: Installation,
-  { showProgress }: Examination,
-): Promise<readonly Finding[]> {
+export async function checkRows({ db }: Admin, { showProgress }: Examination): Promise<readonly Finding[]> {
   const resources: readonly ResourceTable[] = await listResources(db)
   const scopes = new Map(resources.map(({ uri, scope }) => [uri, itemsOf(String(scope))]))
   const progress = showProgress('row', await countAllRows(db))

@@ -1,5 +1,5 @@
 import { readSweeper } from '../../../db/sessions/sweeper.ts'
-import type { Installation } from '../../installation/open.ts'
+import type { Admin } from '../admin.ts'
 import { keepSeconds } from '../../sessions/retention.ts'
 import { sweeperSentence } from '../sweeper.ts'
 import type { Examination, Finding } from './finding.ts'
@@ -8,12 +8,12 @@ import type { Examination, Finding } from './finding.ts'
 const overdueSeconds = 2 * 86_400
 
 /** Sessions that have ended are deleted by running servers, or the database grows without end. */
-export async function checkSweeper({ db, record }: Installation, { clock }: Examination): Promise<Finding[]> {
+export async function checkSweeper({ db, installation }: Admin, { clock }: Examination): Promise<Finding[]> {
   const sweeper = await readSweeper(db)
   const text = sweeperSentence(sweeper)
     .replace(/^./, letter => letter.toLowerCase())
     .replace(/\.$/, '')
-  if (clock.now() - (sweeper.passed_at ?? record.created_at + keepSeconds) < overdueSeconds) {
+  if (clock.now() - (sweeper.passed_at ?? installation.created_at + keepSeconds) < overdueSeconds) {
     return [{ verdict: 'ok', text }]
   }
   return [

@@ -1,6 +1,6 @@
 import type { Database } from '../../../db/database.ts'
 import { listUsernames } from '../../../db/users/users.ts'
-import type { Installation } from '../../installation/open.ts'
+import type { Admin } from '../admin.ts'
 import { usernameCaseMapped } from '../../protocol/username.ts'
 import { printable } from '../../values/formats.ts'
 import { sha256 } from '../../values/sha256.ts'
@@ -10,7 +10,7 @@ import type { Finding } from './finding.ts'
 const namedMax = 50
 
 /** User names that look like one, and are two people. */
-export async function checkUsernames({ db }: Installation): Promise<Finding[]> {
+export async function checkUsernames({ db }: Admin): Promise<Finding[]> {
   const alike = await namesAlike(db)
   if (alike.length === 0) return []
   const named = alike.slice(0, namedMax).map(names => names.map(name => printable(name)).join(' and '))

@@ -24,7 +24,7 @@ export function dbCommands(program: Command, terminal: Terminal): void {
     command(terminal, async ({ config, open }) => {
       const { rootKeyFile, databaseUrl } = config()
       const hadRootKey = existsSync(rootKeyFile)
-      const { record, migrated } = await open({ mayCreate: true })
+      const { installation, migrated } = await open({ mayCreate: true })
       const place = describeDatabaseUrl(databaseUrl)
       const lines = migrated.length === 0 ? [`The schema of ${place} is up to date.`] : [`Migrated ${place}:`]
       lines.push(...migrated.map(name => `  ${name}`))
@@ -37,7 +37,7 @@ export function dbCommands(program: Command, terminal: Terminal): void {
         text: lines.join('\n'),
         json: {
           database: place,
-          issuer: record.issuer,
+          issuer: installation.issuer,
           migrated,
           root_key_made: hadRootKey ? null : rootKeyFile,
         },

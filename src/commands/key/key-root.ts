@@ -48,11 +48,11 @@ export function rootKeyVerbs(key: CommandUnknownOpts, terminal: Terminal): void 
     .action(
       command(terminal, async (run, { yes }) => {
         const admin = await run.open()
-        const { db, rootKeys, config, record } = admin
+        const { db, rootKeys, config, installation } = admin
         const { rootKeyFile } = config
         if (db.engine === 'postgres') {
-          const added = await addForEveryServer({ db, file: config }, record.root_key_id)
-          if (added !== undefined) return firstStep(rootKeyFile, record.root_key_id, added)
+          const added = await addForEveryServer({ db, file: config }, installation.root_key_id)
+          if (added !== undefined) return firstStep(rootKeyFile, installation.root_key_id, added)
           const [first = ''] = readRootKeyFile(config).keys()
           const question = `Take up the root key ${first}? A server whose file lacks it is not ready from then on.`
           await confirm(run, question, { yes })

@@ -26,19 +26,13 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
     .command('session')
     .description('sessions: one log-in each, with its family of tokens')
 
-  verb(session, 'list', 'show sessions, the oldest first', [
+  choosingVerb(session, 'list', 'show sessions, the oldest first', [
     'mintmark session list',
     'mintmark session list --user alice --client web',
     'mintmark session list --resource https://api.example --idle-for 7d',
     'mintmark session list --id 01920e5c-9f3d-7c51-8a4e-0d7d7a3c2b11 --ended',
     'mintmark session list --summary',
   ])
-    .option('--user <name>', 'of this user: the name or the sub')
-    .option('--client <client_id>', 'of this client')
-    .option('--resource <uri>', 'whose tokens may be for this API', resourceUri)
-    .option('--id <sid>', 'this one', sessionId)
-    .option('--older-than <duration>', 'that began so long ago, or longer', age)
-    .option('--idle-for <duration>', 'that were not used for so long', age)
     .option('--ended', 'also those that were revoked, or have expired')
     .option('--summary', 'only how many there are, of each client and in each state')
     .action(
@@ -57,18 +51,12 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
       }),
     )
 
-  verb(session, 'revoke', 'end sessions for good', [
+  choosingVerb(session, 'revoke', 'end sessions for good', [
     'mintmark session revoke --id 01920e5c-9f3d-7c51-8a4e-0d7d7a3c2b11',
     'mintmark session revoke --user alice',
     'mintmark session revoke --client web --older-than 30d',
     'mintmark session revoke --all --yes',
   ])
-    .option('--user <name>', 'of this user: the name or the sub')
-    .option('--client <client_id>', 'of this client')
-    .option('--resource <uri>', 'whose tokens may be for this API', resourceUri)
-    .option('--id <sid>', 'this one', sessionId)
-    .option('--older-than <duration>', 'that began so long ago, or longer', age)
-    .option('--idle-for <duration>', 'that were not used for so long', age)
     .option('--all', 'every session there is')
     .option('--yes', 'do not ask')
     .addHelpText('after', howItEnds)
@@ -93,6 +81,17 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
         }
       }),
     )
+}
+
+/** A verb with the options that choose sessions. */
+function choosingVerb(...named: Parameters<typeof verb>) {
+  return verb(...named)
+    .option('--user <name>', 'of this user: the name or the sub')
+    .option('--client <client_id>', 'of this client')
+    .option('--resource <uri>', 'whose tokens may be for this API', resourceUri)
+    .option('--id <sid>', 'this one', sessionId)
+    .option('--older-than <duration>', 'that began so long ago, or longer', age)
+    .option('--idle-for <duration>', 'that were not used for so long', age)
 }
 
 const howItEnds = `

@@ -1,9 +1,9 @@
 import { userInfo } from 'node:os'
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import { openAdmin, type Admin } from '../../admin/admin.ts'
+import { openAdmin, type OpenAdmin } from '../../admin/admin.ts'
 import { databaseClock, type Clock } from '../../clock.ts'
 import { loadConfig, type Config } from '../../config/load.ts'
-import type { Installation, OpenOptions } from '../../installation/open.ts'
+import type { OpenOptions } from '../../installation/open.ts'
 import type { Actor } from '../../record/actor.ts'
 import { openLog, type Log } from '../../record/log.ts'
 import type { OnSignal } from '../../signals.ts'
@@ -65,7 +65,7 @@ export interface Run extends Terminal {
   /** Reads the settings; throws `ConfigError`. */
   readonly config: () => Config
   /** Opens the installation, which must exist, unless it may be made. */
-  readonly open: (options?: Omit<OpenOptions, 'isPatient'>) => Promise<Admin & Installation>
+  readonly open: (options?: Omit<OpenOptions, 'isPatient'>) => Promise<OpenAdmin>
   /** Who runs the command, as the audit trail names it. */
   readonly actor: Actor
   /** JSON lines on stderr, like the server's. */
@@ -101,7 +101,7 @@ export function command<Arguments extends unknown[]>(
   return async (...args) => {
     // Commander's last argument is the command itself.
     const self = args.at(-1) as CommandUnknownOpts
-    const opened: Admin[] = []
+    const opened: OpenAdmin[] = []
     try {
       const run = runOf(terminal, opened)
       const answer = await work(run, ...args)
@@ -118,7 +118,7 @@ export function command<Arguments extends unknown[]>(
   }
 }
 
-function runOf(terminal: Terminal, opened: Admin[]): Run {
+function runOf(terminal: Terminal, opened: OpenAdmin[]): Run {
   const note = (text: string) => void terminal.stderr.write(`${text}\n`)
   const config = () => loadConfig(terminal.env, terminal.workingDirectory)
   // By the clock of the database, once it is open: what is written is compared with what the servers write.
@@ -145,7 +145,7 @@ function userName(): string {
   try {
     return userInfo().username
   } catch {
-    return `uid ${process.getuid?.()}` // in a container, nobody may have given him a name
+    return `uid ${process.getuid?.()}` // in a container, the user may have no name
   }
 }
 
