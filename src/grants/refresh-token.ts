@@ -9,7 +9,7 @@ import { hashSecret } from '../protocol/secrets.ts'
 import { grantedOf, userOf, type GrantedSession } from '../sessions/granted.ts'
 import { applyVerdict, findOwnSession, refused, type Presented } from '../sessions/presented.ts'
 import { idleSeconds, retrySeconds } from '../sessions/refresh-policy.ts'
-import { resourcesOf, targetOf, type Authorization } from '../sessions/target.ts'
+import { resourcesOf, targetOf, type Authorization, type Target } from '../sessions/target.ts'
 import { openPresented } from '../sessions/token-session.ts'
 import type { Grant, TokenRequest } from './grant.ts'
 
@@ -22,14 +22,14 @@ export const refreshToken: Grant = {
   decide: async (ctx, request) => {
     const presented = await present(ctx, request)
     const { form } = request
-    const targetFor = (authorization: Authorization) => targetOf(ctx, presented, form, authorization)
+    let early: Target | undefined
+    const targetFor = (authorization: Authorization) => early ?? targetOf(ctx, presented, form, authorization)
 
     // A client may ask for what is refused. That must cost it nothing, so look before the session moves.
-    const isNarrowed = form.has('scope') || form.has('resource')
-    const early = isNarrowed ? targetFor(await findOwnSession(ctx, presented)) : undefined
-    const session = await refresh(ctx, presented, targetFor)
+    if (form.has('scope') || form.has('resource')) early = targetFor(await findOwnSession(ctx, presented))
+    const { session, target } = await refresh(ctx, presented, targetFor)
     ctx.sessions.lateness.countRefresh(userOf(session), presented.caller.source)
-    return grantedOf(ctx, session, early ?? targetFor(session), {
+    return grantedOf(ctx, session, target, {
       secret: presented.secret,
       generation: session.generation,
     })
@@ -54,8 +54,11 @@ async function present(
   return { ...token, client, caller, keyThumbprint, resources, secretHash: hashSecret(token.secret) }
 }
 
-/** A session of which a token is handed out. */
-type Refreshed = GrantedSession & Authorization & { readonly generation: number }
+/** A session of which a token is handed out, and what that is for. */
+interface Refreshed {
+  readonly session: GrantedSession & { readonly generation: number }
+  readonly target: Target
+}
 
 /**
  * The ordinary case is one statement, which checks all that a judge would. If it changes nothing, there is a
@@ -64,21 +67,23 @@ type Refreshed = GrantedSession & Authorization & { readonly generation: number 
 async function refresh(
   ctx: Context,
   presented: Presented,
-  targetFor: (authorization: Authorization) => unknown,
+  targetFor: (authorization: Authorization) => Target,
 ): Promise<Refreshed> {
-  let mayRotate = presented.client.refresh_policy !== 'reuse'
+  const isRotating = presented.client.refresh_policy !== 'reuse'
+  let mayRotate = isRotating
   for (let attempt = 0; attempt < 6; attempt++) {
     const rotated = mayRotate ? await rotateSession(ctx.db, rotationOf(ctx, presented)) : undefined
     if (rotated) {
       ctx.counts.verdicts.rotate++
       const { sessionId: id, generation, keyThumbprint: key_thumbprint } = presented
-      return { ...rotated, id, generation: generation + 1, key_thumbprint }
+      const session = { ...rotated, id, generation: generation + 1, key_thumbprint }
+      return { session, target: targetFor(session) }
     }
-    const session = await findOwnSession(ctx, presented)
-    targetFor(session)
-    const answer = await applyVerdict(ctx, presented, session)
-    if (typeof answer === 'object') return answer
-    mayRotate ||= answer === 'rotate'
+    const found = await findOwnSession(ctx, presented)
+    const target = targetFor(found)
+    const answer = await applyVerdict(ctx, presented, found)
+    if (typeof answer === 'object') return { session: answer, target }
+    mayRotate = isRotating || answer === 'rotate'
   }
   throw unavailable('a session was moved by other requests each time it was judged')
 }
