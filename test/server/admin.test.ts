@@ -4,6 +4,18 @@ import { listAuditEntries } from '../../db/installation/audit.ts'
 import { openAdmin, type Admin } from '../../src/admin/admin.ts'
 import { applyPlan, planDeclaration, stepsOf } from '../../src/admin/apply.ts'
 import { describeAuditEntry, followAudit, listAudit } from '../../src/admin/audit.ts'
+import {
+  clientForKeys,
+  createClient,
+  deleteClient,
+  describeClient,
+  disableClient,
+  enableClient,
+  existingClient,
+  rotateSecret,
+  setKeys,
+  updateClient,
+} from '../../src/admin/clients.ts'
 import { parseDeclaration } from '../../src/admin/declaration.ts'
 import { addDemo } from '../../src/admin/demo.ts'
 import {
@@ -13,6 +25,7 @@ import {
   listResources,
   updateResource,
 } from '../../src/admin/resources.ts'
+import { chooseSessions } from '../../src/admin/sessions.ts'
 import {
   createUser,
   deleteUser,
@@ -25,8 +38,10 @@ import {
   setPassword,
   updateUser,
 } from '../../src/admin/users.ts'
+import { plainProperties } from '../../src/clients/properties.ts'
 import { databaseClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { formatUuid, newUuid } from '../../src/protocol/secrets.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 
 const uri = 'https://api.example'
@@ -213,4 +228,73 @@ t.test('a demo is added where there is no client', async t => {
   t.ok(await admin.passwords.verify(await existingUser(admin, 'demo'), demo?.password ?? ''))
   t.equal(await addDemo(admin), undefined)
   t.strictSame(await eventsOf(admin), ['resource_created', 'user_created', 'client_created'])
+})
+
+t.test('clients', async t => {
+  const { admin } = await installation(t)
+  const metadata = { client_id: 'web', ...plainProperties, grant_types: ['client_credentials'] }
+  const { secret, createdAt } = await createClient(admin, metadata)
+  t.match(secret, { client_secret: /^mm_cs_/ })
+  t.match(describeClient(await existingClient(admin, 'web')), { client_id: 'web', created_at: createdAt })
+  await t.rejects(createClient(admin, metadata), refused('conflict', 'there is a client web already'))
+  const two = { ...metadata, client_id: 'two' }
+  const both = await Promise.allSettled([createClient(admin, two), createClient(admin, two)])
+  t.match(
+    both.map(({ status }) => status).toSorted(),
+    ['fulfilled', 'rejected'],
+    'of two at once one is made',
+  )
+  const noGrant = { ...metadata, client_id: 'none', grant_types: [] }
+  await t.rejects(createClient(admin, noGrant), refused('invalid', /a client without a grant/))
+
+  const updated = await updateClient(admin, metadata, { ...metadata, admin: true })
+  t.match(updated.differences, { admin: { from: false, to: true } })
+  t.strictSame(await updateClient(admin, metadata, metadata), { differences: {}, warnings: [] })
+  const isPublic = { ...metadata, public: true, grant_types: ['password'] }
+  await t.rejects(
+    updateClient(admin, metadata, isPublic),
+    refused('invalid', /authenticates with client_secret/),
+  )
+
+  const rotated = await rotateSecret(admin, 'web', { keepSeconds: 60 })
+  t.match(rotated, { from: 'client_secret', oldExpiresAt: admin.clock.now() + 60 })
+  await createClient(admin, { ...isPublic, client_id: 'app' })
+  await t.rejects(rotateSecret(admin, 'app', {}), refused('invalid', /app is public/))
+  await t.rejects(clientForKeys(admin, 'app'), refused('invalid', /not known by keys/))
+  await t.rejects(
+    setKeys(admin, await clientForKeys(admin, 'web'), { jwks: { keys: [] }, jwks_uri: null }, undefined),
+    refused('invalid', /no key that can be used/),
+  )
+
+  t.match(await disableClient(admin, 'web'), { client: { disabled_at: admin.clock.now() }, isDone: true })
+  t.equal((await enableClient(admin, 'web')).disabled_at, null)
+  t.match(await deleteClient(admin, 'web'), { client: { id: 'web' } })
+  const unknown = refused('not_found', 'there is no client web')
+  for (const act of [existingClient, disableClient, enableClient, deleteClient, clientForKeys]) {
+    await t.rejects((): Promise<unknown> => act(admin, 'web'), unknown, act.name)
+  }
+  await t.rejects(rotateSecret(admin, 'web', {}), unknown)
+  await t.rejects(updateClient(admin, metadata, { ...metadata, admin: true }), unknown)
+  t.strictSame(
+    (await eventsOf(admin)).filter(event => event !== 'client_created'),
+    ['client_changed', 'client_secret_rotated', 'client_disabled', 'client_enabled', 'client_deleted'],
+  )
+})
+
+t.test('sessions are chosen among users, clients and resources that there are', async t => {
+  const { admin } = await installation(t)
+  const { id } = await createUser(admin, alice)
+  const sub = formatUuid(id)
+  for (const user of ['alice', sub, sub.toUpperCase()]) {
+    t.match(await chooseSessions(admin, { user }), { username: 'alice', document: { sub } }, user)
+  }
+  const other = formatUuid(newUuid(0))
+  for (const [choice, text] of [
+    [{ user: 'bob' }, 'there is no user bob'],
+    [{ user: other }, `there is no user ${other}`],
+    [{ client: 'web' }, 'there is no client web'],
+    [{ resource: uri }, `there is no resource ${uri}`],
+  ] as const) {
+    await t.rejects(chooseSessions(admin, choice), refused('not_found', text), text)
+  }
 })

@@ -43,6 +43,26 @@ t.test(
   },
 )
 
+t.test('what is hurried while it is under way is done once more, at once', async t => {
+  const { log, db, wake } = world()
+  let count = 0
+  let goOn = () => {}
+  const run = () => {
+    count++
+    return new Promise<void>(resolve => (goOn = resolve))
+  }
+  const job: Job = { name: 'follower', everySeconds: never, of: 'process', follows: true, run }
+  const stop = startJobs([job], db, log)
+  wake()
+  await until(() => count === 1)
+  wake()
+  goOn()
+  await until(() => count === 2)
+  goOn()
+  await stop()
+  t.equal(count, 2)
+})
+
 t.test('a failure is said once, and so is that it works again', async t => {
   const { lines, log, db } = world()
   let count = 0

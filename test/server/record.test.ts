@@ -415,6 +415,30 @@ t.test('what has not happened is told nowhere', async t => {
   t.strictSame(countsOf(counts), [])
 })
 
+t.test('an attempt that the database has undone is told nowhere', async t => {
+  const { by, counts, lines, db } = await world(t)
+  const [theft] = all.session_theft
+  /** As on PostgreSQL, which undoes the first attempt for the sake of another transaction. */
+  const twice: Database = {
+    ...db,
+    transact: async work => {
+      const undone = db.transact(async transaction => {
+        await work(transaction)
+        throw new Error('undone')
+      })
+      await undone.catch(() => {})
+      return db.transact(work)
+    },
+  }
+  let attempts = 0
+  const first = (writer: Writer) => writer.transact(async () => ++attempts === 1)
+  t.equal(await record({ ...by, db: twice }, theft, first), false)
+  t.equal(attempts, 2)
+  t.strictSame(await entriesOf(db), [])
+  t.strictSame(lines, [])
+  t.strictSame(countsOf(counts), [])
+})
+
 t.test('the result says what has happened', async t => {
   const { by, counts, lines, read, db } = await world(t)
   const ended = (sessionId: Buffer) =>
