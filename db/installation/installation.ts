@@ -69,7 +69,7 @@ export async function raiseRevision(transaction: Kysely<Tables>): Promise<void> 
     .execute()
 }
 
-/** The policy of the key rings that all instances keep to, in seconds. */
+/** The policy of the key ring that all instances keep to, in seconds. */
 export type KeyPolicy = Pick<
   InstallationTable,
   'key_rotation_seconds' | 'jwks_max_age_seconds' | 'clock_skew_seconds'

@@ -4,7 +4,7 @@ import { raiseRevision } from '../installation/installation.ts'
 import type { SigningKeyTable, Tables } from '../schema.ts'
 import type { Writer } from '../writer.ts'
 
-/** All keys of the rings, the oldest first; also those that were revoked and have not been forgotten yet. */
+/** All keys of the ring, the oldest first; also those that were revoked and have not been forgotten yet. */
 export async function listSigningKeys({ sql }: Database): Promise<SigningKeyTable[]> {
   return sql.selectFrom('signing_keys').selectAll().orderBy('published_at').orderBy('kid').execute()
 }
@@ -282,7 +282,7 @@ async function allOrNothing(
 ): Promise<boolean> {
   try {
     await db.transact(async transaction => {
-      // First, since on PostgreSQL this row's lock puts all changes of the rings in one order.
+      // First, since on PostgreSQL this row's lock puts all changes of the ring in one order.
       await raiseRevision(transaction)
       if (!(await work(transaction))) throw new Undone()
       return true

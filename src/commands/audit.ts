@@ -88,7 +88,7 @@ function wordsOf(detail: unknown): string[] {
   if (isDifference(detail) && isObject(detail.from) && isObject(detail.to))
     return drawDifferences(differencesOf(detail.from, detail.to))
   return Object.entries(Object(detail) as object).flatMap(([name, value]: [string, unknown]) => {
-    // What was made anew has no `from`.
+    // A new value has no `from`.
     const isNew = isDifference(value) && value.from === null
     if (isDifference(value) && !isNew) return drawDifferences({ [name]: value })
     const text = textOf(name, isNew ? value.to : value)

@@ -41,7 +41,7 @@ function configOf(
     rootKeyFile: resolve(home, rootKeyFile ?? 'keys/root.key'),
     /** The file comes from elsewhere, and its mode is not ours to judge. */
     rootKeyIsMounted: rootKeyFile !== undefined,
-    /** The part of the key rings' policy that was set, and is no default. */
+    /** The part of the key ring's policy that was set, and is no default. */
     keyPolicySet,
     statusListDelaySeconds: values.statusListDelaySeconds ?? Math.min(60, Math.floor(accessTokenSeconds / 2)),
     mtlsUrl: values.mtlsUrl ?? issuer,

@@ -108,7 +108,7 @@ export const settings = {
     duration(2, 3600),
     'within which time a verifier of status lists sees a revocation',
   ),
-  // The first policy of a new database's key rings. Later the database's own counts.
+  // The first policy of a new database's key ring. Later the database's own counts.
   keyRotationSeconds: setting(
     'KEY_ROTATION_INTERVAL',
     duration(...keyPolicyLimits.rotation),

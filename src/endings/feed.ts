@@ -68,7 +68,7 @@ export function openRevocationFeed({
     }
     // The reading under way may have missed the latest; callers until its end share the next one.
     next ??= reading
-      .catch(() => {}) // whoever asked for that one hears of it
+      .catch(() => {}) // its caller hears of it
       .then(() => {
         next = undefined
         return read()

@@ -11,7 +11,7 @@ export interface RevocationPlan {
   readonly revocations: readonly LoggedRevocation[]
   /** How many tell of what cannot have happened. */
   readonly implausible: number
-  // What is more than the end of sessions: the names and ids of whom and what it will disable or revoke.
+  // Beyond the end of sessions: the names and ids of users, clients and keys that it disables or revokes.
   readonly usersDisabled: readonly string[]
   readonly clientsDisabled: readonly string[]
   readonly keys: readonly string[]

@@ -59,8 +59,7 @@ function tellLost(log: Log, since: number): void {
 }
 
 /**
- * Who had a position after the backup was made is not known without the database of then: so a new list is
- * begun.
+ * Positions handed out after the backup are unknown without the database of then, so a new list begins.
  */
 export async function unusedPosition(db: Database): Promise<number> {
   return Math.ceil((await readNextPosition(db)) / statusListSize) * statusListSize

@@ -3,7 +3,7 @@ import { day, formatDuration } from '../values/duration.ts'
 /** Within so many seconds instances follow each other, or know that they do not. */
 export const followBoundSeconds = 10
 
-/** The least and the most, in seconds, of what the policy of the key rings may say. */
+/** The least and the most, in seconds, of what the policy of the key ring may say. */
 export const keyPolicyLimits = {
   rotation: [60, 3650 * day],
   maxAge: [1, 7 * day],

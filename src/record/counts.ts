@@ -3,7 +3,7 @@ import type { RefreshVerdict } from '../protocol/refresh-verdict.ts'
 import type { Event } from './events.ts'
 
 /**
- * What this server has done since it started. Plain numbers, since a refresh has no time to spare for its
+ * All that this server has done since it started. Plain numbers, since a refresh has no time to spare for its
  * statistics.
  */
 export interface Counts {

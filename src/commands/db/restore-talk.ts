@@ -27,8 +27,7 @@ export function choiceOf({ workingDirectory }: Run, options: ChoiceOptions): Cho
 }
 
 /**
- * What is told and asked at a terminal. Without one, a question is a refusal that says which options answer
- * it.
+ * Tells and asks at a terminal. Without one, a question is a refusal that says which options answer it.
  */
 export function talkAt(run: Run, { yes }: ChoiceOptions): Talk {
   return {

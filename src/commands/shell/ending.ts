@@ -25,8 +25,8 @@ export const stoppedEnding = ({ ended }: FinishedWork) =>
   )
 
 /**
- * What a long work is told: when to stop, how to say how far it has come, and what to do before the log has a
- * line.
+ * The options of a long work: when to stop, how to say how far it has come, and what to do before the log has
+ * a line.
  */
 export interface WorkOptions {
   readonly signal: AbortSignal

@@ -40,7 +40,7 @@ export async function readNewPassword(
 
 /** One line from the terminal. The question goes to stderr, since stdout is for the answer. */
 async function ask({ stdin, stderr }: Run, question: string, { isSecret = false } = {}): Promise<string> {
-  // What is typed is echoed by readline, so a secret's echo goes nowhere.
+  // Readline echoes each key that is typed, so a secret's echo goes nowhere.
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const readline = createInterface({ input: stdin, output: isSecret ? nowhere : stderr, terminal: true })
   const interrupted = new AbortController()

@@ -46,9 +46,9 @@ export function phaseOf(key: Pick<KeyState, 'activated_at' | 'retired_at' | 'rev
 const none: ReadonlySet<string> = new Set()
 
 /**
- * What is due now: a pure function of rings, policy and time.
+ * Judges which step is due now: a pure function of the key ring, its policy and time.
  *
- * Whatever a verifier's safety hangs on, the lead of a next key and the stay of a retired one, is measured by
+ * All that a verifier's safety hangs on, the lead of a next key and the stay of a retired one, is measured by
  * `witnessed_seconds`, which a clock that is set forward does not move; and a clock that is set back only
  * makes every step wait longer. `unsound` are the kids of keys that cannot be used, since their rows were
  * damaged.

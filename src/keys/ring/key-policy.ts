@@ -19,7 +19,7 @@ export function algsSigning(resources: readonly UsedAlgs[]): readonly string[] {
 
 type UsedAlgs = Pick<ResourceTable, 'alg' | 'previous_alg'>
 
-/** What the key rings keep to at one moment. */
+/** The policy of the key ring at one moment. */
 export interface RingPolicy {
   /** How long a key signs. */
   readonly rotationSeconds: number
@@ -110,8 +110,8 @@ const settings = [
 ] as const
 
 /**
- * What was set and does not count, since the database has a policy of its own, and what to do; undefined if
- * all is alike.
+ * Finds settings that do not count, since the database has a policy of its own, and says what to do;
+ * undefined if all are alike.
  */
 export function unheededPolicy(set: Partial<KeyPolicy>, counting: KeyPolicy) {
   const differing = settings.flatMap(([name, variable, option]) => {

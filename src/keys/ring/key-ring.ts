@@ -8,7 +8,7 @@ import { type Claims, headerOf, type KeyRingOptions, type Ring, verifiedClaims }
 import type { RingKey } from './signing-key.ts'
 import { openLeases } from './token-leases.ts'
 
-/** Signs and verifies with the keys of the rings, and moves the rings on when it is time. */
+/** Signs and verifies with the keys of the ring, and moves it on when it is time. */
 export interface KeyRing {
   /**
    * A compact JWS (RFC 7515 §7.1) of the claims, by the active key of the algorithm; 503 where none may sign
@@ -61,12 +61,12 @@ const momentSeconds = 60
 /** The ring for those who use it, and what keeps it up to date. */
 export interface OpenKeyRing {
   readonly keys: KeyRing
-  /** Read the rings anew if something has changed, and take the steps that are due. */
+  /** Reads the ring anew if something has changed, and takes the steps that are due. */
   readonly jobs: readonly Job[]
   readonly metrics: readonly Metric[]
 }
 
-/** Opens the rings; in an empty database makes the first keys, which sign at once. */
+/** Opens the ring; in an empty database makes the first keys, which sign at once. */
 export async function openKeyRing(options: KeyRingOptions): Promise<OpenKeyRing> {
   const { clock } = options
   const leases = openLeases(options)

@@ -23,7 +23,7 @@ import { newKey } from './signing-key.ts'
 import type { TokenLeases } from './token-leases.ts'
 import { openWitness } from './witness.ts'
 
-/** The rings in memory, as the database had them last. */
+/** The ring in memory, as the database had them last. */
 export interface RingFollower {
   readonly ring: () => Ring
   /** Whether the database has been heard of within the bound. */
@@ -31,7 +31,7 @@ export interface RingFollower {
   /** The future of each key, by its kid, if no administrator interferes. */
   readonly plan: () => ReadonlyMap<string, KeyPlan>
   /**
-   * Reads the rings anew if something has changed, and takes the steps that are due. Calls that overlap share
+   * Reads the ring anew if something has changed, and takes the steps that are due. Calls that overlap share
    * one run.
    */
   readonly follow: () => Promise<void>
@@ -53,7 +53,7 @@ interface Known {
 /** For so long an algorithm that nothing uses any more is kept, since other servers may not know that yet. */
 const lingerSeconds = 60
 
-/** Opens the rings and follows them from then on, whenever `follow` is called. */
+/** Opens the ring and follows it from then on, whenever `follow` is called. */
 export async function followRing(options: KeyRingOptions, leases: TokenLeases): Promise<RingFollower> {
   const { db, rootKeys, clock, log } = options
   const witness = openWitness(db, clock)
@@ -64,13 +64,13 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
   let following: Promise<void> | undefined
   let isNewRootKey = false
 
-  /** All that the rings hang on; read only if something has changed. */
+  /** All that the ring hangs on; read only if something has changed. */
   const load = async (): Promise<Known> => {
     const readAt = clock.steady()
     // First of all, so that a change in the middle of it is read once more the next time.
     const record = await findInstallation(db)
     if (!record) throw new Error('the database has not been set up yet')
-    // Until the rings have been read with it.
+    // Until the ring has been read with it.
     isNewRootKey = rootKeys.follow(record.root_key_id, log) || isNewRootKey
     if (known && record.revision === known.record.revision && !isNewRootKey) {
       confirmedAt = readAt
@@ -115,7 +115,7 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
   await follow()
   return {
     ring: () => {
-      if (!known) throw new Error('unreachable: the rings were read before')
+      if (!known) throw new Error('unreachable: the ring was read before')
       return known.ring
     },
     plan: () => planOf(known, clock.now()),
@@ -156,7 +156,7 @@ function planOf(known: Known | undefined, now: number): ReadonlyMap<string, KeyP
   return planRing(known.ring.rows, ringPolicyOf(known.record, known.algs, now), now)
 }
 
-/** The rings of algorithms that only a newer program knows are left alone. */
+/** The successions of algorithms that only a newer program knows are left alone. */
 function isOurs(step: RingStep): boolean {
   return step.kind === 'start' || algorithms.has(step.alg)
 }

@@ -10,7 +10,7 @@ import { openKey, type RingKey } from './signing-key.ts'
 
 export type Claims = Readonly<Record<string, unknown>>
 
-/** The key rings as they were read from the database. */
+/** The key ring as it was read from the database. */
 export interface Ring {
   readonly rows: readonly SigningKeyTable[]
   /** The keys that are published. */
@@ -45,7 +45,7 @@ export function readRing({ rows, record, rootKeys, before, log }: RingSource): R
   for (const row of rows) {
     if (phaseOf(row) === 'revoked') continue
     const known = before?.byKid.get(row.kid)
-    // What was unknown stays so until it opens: it must not be sealed under the root key of before.
+    // An unknown key stays so until it opens: it must not be sealed under the root key of before.
     const isRead = known && isSameSeal(known.row, row) && !before?.unknown.has(row.kid)
     const opened = isRead ? undefined : openKey(row, rootKeys)
     // A server that does not have a new root key yet goes on with what it has.

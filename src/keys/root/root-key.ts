@@ -35,8 +35,8 @@ export interface RootKeys {
   /** AES-256-GCM under the current key; what was sealed for one purpose and name opens for no other. */
   seal(purpose: string, name: string, plaintext: Buffer): Sealed
   /**
-   * What was sealed; undefined when it was not sealed for this purpose and name, or its root key is not in
-   * the file.
+   * Opens what was sealed; undefined when that was for another purpose or name, or its root key is not in the
+   * file.
    */
   open(purpose: string, name: string, rootKeyId: string, sealed: Buffer): Buffer | undefined
   /**
