@@ -51,7 +51,6 @@ export function openRegistry(db: Database): { readonly registry: Registry; reado
       {
         name: 'following the registry',
         everySeconds: followSeconds,
-        of: 'process',
         follows: true,
         run: follow,
       },

@@ -12,6 +12,6 @@ export function usedProofs(db: Database, clock: Clock): { readonly jobs: readonl
     while (!signal.aborted && (await forgetUses(db, clock.now(), limit)) === limit);
   }
   return {
-    jobs: [{ name: 'forgetting used proofs', everySeconds: forgetSeconds, of: 'installation', run: forget }],
+    jobs: [{ name: 'forgetting used proofs', everySeconds: forgetSeconds, run: forget }],
   }
 }

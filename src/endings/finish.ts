@@ -49,7 +49,7 @@ export async function finishEnding(
 export function oldEndings(db: Database, clock: Clock): { readonly jobs: readonly Job[] } {
   const run = (signal: AbortSignal) => finishOldEndings(db, { clock, signal })
   return {
-    jobs: [{ name: 'writing the end of sessions', everySeconds: followSeconds, of: 'installation', run }],
+    jobs: [{ name: 'writing the end of sessions', everySeconds: followSeconds, run }],
   }
 }
 

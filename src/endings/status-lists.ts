@@ -121,14 +121,12 @@ export function openStatusLists(options: StatusListsOptions): {
       {
         name: 'following what is revoked',
         everySeconds: followSeconds,
-        of: 'process',
         follows: true,
         run: follow,
       },
       {
         name: 'forgetting what was revoked',
         everySeconds: forgetSeconds,
-        of: 'installation',
         run: () => forgetRevocations(db, clock),
       },
     ],

@@ -15,7 +15,6 @@ export function databaseUpkeep(db: Database): {
       {
         name: 'writing to the database',
         everySeconds: tellSeconds,
-        of: 'process',
         run: () => writeAgain(db),
       },
     ],

@@ -93,7 +93,6 @@ export function openStanding({ db, clock: local, log }: StandingOptions): OpenSt
   const job: Job = {
     name: 'asking the database',
     everySeconds: followSeconds,
-    of: 'process',
     follows: true,
     run: follow,
   }

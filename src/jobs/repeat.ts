@@ -12,7 +12,7 @@ export interface Repeated {
 /**
  * Runs the job again and again, with a pause in between. A failure is logged once, until it succeeds again.
  */
-export function repeat({ name, everySeconds, run }: Omit<Job, 'of'>, log: Log): Repeated {
+export function repeat({ name, everySeconds, run }: Job, log: Log): Repeated {
   const stopping = new AbortController()
   let isFailing = false
   let isHurried = false

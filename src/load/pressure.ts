@@ -81,7 +81,7 @@ export function openPressure(clock: Clock): {
   }
   return {
     pressure,
-    jobs: [{ name: 'measuring the event loop', everySeconds: sampleSeconds, of: 'process', run: sample }],
+    jobs: [{ name: 'measuring the event loop', everySeconds: sampleSeconds, run: sample }],
     metrics: [gauge('mintmark_requests_under_way', 'Requests being answered', pressure.underWay)],
   }
 }

@@ -100,7 +100,6 @@ export function openAuditTrail({ db, clock, auditSeconds }: AuditTrailOptions): 
       {
         name: 'writing the audit trail',
         everySeconds: tellSeconds,
-        of: 'process',
         run: async () => {
           await write(rows)
           // Also when the clock was set back.
@@ -114,7 +113,6 @@ export function openAuditTrail({ db, clock, auditSeconds }: AuditTrailOptions): 
       {
         name: 'forgetting old entries of the audit trail',
         everySeconds: forgetSeconds,
-        of: 'installation',
         run: signal => forgetOld({ db, clock, auditSeconds }, signal),
       },
     ],

@@ -39,7 +39,6 @@ export function logUpkeep(log: Pick<Log, 'flush'>): { readonly jobs: readonly Jo
       {
         name: 'writing the log',
         everySeconds: tellSeconds,
-        of: 'process',
         run: async () => log.flush?.(),
       },
     ],

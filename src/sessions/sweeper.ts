@@ -56,6 +56,6 @@ export function openSweeper({ db, clock, log }: SweeperOptions): { readonly jobs
       )
   }
   return {
-    jobs: [{ name: 'sweeping ended sessions', everySeconds: stepSeconds, of: 'installation', run: sweep }],
+    jobs: [{ name: 'sweeping ended sessions', everySeconds: stepSeconds, run: sweep }],
   }
 }

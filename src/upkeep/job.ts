@@ -1,11 +1,12 @@
-/** Something that a service has done again and again. */
+/**
+ * Something that a service has done again and again, in each process that serves the installation. What must
+ * be done once for all of them is decided by conditional statements, so it does not matter how many try.
+ */
 export interface Job {
   /** For the log, as in `NAME failed, and is tried again`. */
   readonly name: string
   /** The rest between two runs. */
   readonly everySeconds: number
-  /** Whether each process has to do it, or one for all that serve the installation. */
-  readonly of: 'process' | 'installation'
   /** Done at once, besides, when the database tells of a change. */
   readonly follows?: true
   /** Does it once. The signal asks one that takes long to come to an end. */

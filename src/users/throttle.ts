@@ -145,14 +145,12 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
       {
         name: 'sharing the counts of wrong guesses',
         everySeconds: tellSeconds,
-        of: 'process',
         run: share,
         last: share,
       },
       {
         name: 'forgetting guesses',
         everySeconds: forgetSeconds,
-        of: 'installation',
         run: () => deleteEmptyThrottles(db, { now: clock.now(), limit: 10_000 }),
       },
     ],

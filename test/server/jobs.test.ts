@@ -27,7 +27,6 @@ t.test(
     const job = (name: string, more: Partial<Job> = {}): Job => ({
       name,
       everySeconds: never,
-      of: 'process',
       run: async () => done.push(name),
       ...more,
     })
@@ -51,7 +50,7 @@ t.test('what is hurried while it is under way is done once more, at once', async
     count++
     return new Promise<void>(resolve => (goOn = resolve))
   }
-  const job: Job = { name: 'follower', everySeconds: never, of: 'process', follows: true, run }
+  const job: Job = { name: 'follower', everySeconds: never, follows: true, run }
   const stop = startJobs([job], db, log)
   wake()
   await until(() => count === 1)
@@ -69,7 +68,7 @@ t.test('a failure is said once, and so is that it works again', async t => {
   const run = async () => {
     if (++count <= 3) throw new Error('away')
   }
-  const stop = startJobs([{ name: 'trying', everySeconds: 0.001, of: 'process', run }], db, log)
+  const stop = startJobs([{ name: 'trying', everySeconds: 0.001, run }], db, log)
   await until(() => count > 5)
   await stop()
   t.strictSame(lines, ['trying failed, and is tried again', 'trying works again'])
@@ -81,7 +80,6 @@ t.test('when they stop, what is under way comes to an end, and what is left is t
   const long: Job = {
     name: 'long',
     everySeconds: never,
-    of: 'installation',
     follows: true,
     run: signal =>
       new Promise<void>(resolve => {
@@ -96,7 +94,6 @@ t.test('when they stop, what is under way comes to an end, and what is left is t
   const broken: Job = {
     name: 'broken',
     everySeconds: never,
-    of: 'process',
     run: async () => {},
     last: async () => {
       throw new Error('away')

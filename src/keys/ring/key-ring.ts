@@ -122,7 +122,6 @@ export async function openKeyRing(options: KeyRingOptions): Promise<OpenKeyRing>
       {
         name: 'following the key ring',
         everySeconds: followSeconds,
-        of: 'process',
         follows: true,
         run: follower.follow,
       },
