@@ -19,7 +19,7 @@ export interface Writer {
  * are durable or neither is. A transaction whose result is `false` or `undefined` has changed nothing; where
  * `entriesOf` is a function, it says what to write for a result.
  */
-export function audited(
+export function withAuditEntries(
   { engine, transact }: Writer,
   entriesOf: NewAuditEntry | ((result: unknown) => readonly NewAuditEntry[]),
 ): Writer {

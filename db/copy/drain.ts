@@ -62,7 +62,7 @@ async function copyKeys(
 }
 
 /** Rejects with `CopyError` unless each of these rows has a note that it has changed. */
-export async function mustBeNoted(
+export async function requireNotes(
   { sql }: Database,
   table: CopiedTable,
   keys: readonly string[],

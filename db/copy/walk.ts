@@ -1,6 +1,6 @@
 import type { Database } from '../database.ts'
 import { CopyError, type Copy } from './copy.ts'
-import { drainChanges, mustBeNoted } from './drain.ts'
+import { drainChanges, requireNotes } from './drain.ts'
 import {
   anyTable,
   countRowsOf,
@@ -49,7 +49,7 @@ export async function verifyLarge(copy: Copy, tell: (rows: number) => void): Pro
     const here = digestsOf(table, rows)
     const there = digestsOf(table, await readRange(anyTable(copy.to.sql), table, after, to))
     const keys = new Set([...here.keys(), ...there.keys()])
-    await mustBeNoted(
+    await requireNotes(
       copy.from,
       table,
       [...keys].filter(key => here.get(key) !== there.get(key)),

@@ -1,5 +1,5 @@
 import type { SweeperTable } from '../../db/schema.ts'
-import { counted, formatTime } from '../values/formats.ts'
+import { formatCount, formatTime } from '../values/formats.ts'
 
 /** Says how far the sweeper has come, or how its last round went. */
 export function sweeperSentence({
@@ -10,8 +10,8 @@ export function sweeperSentence({
   swept,
   swept_ever,
 }: SweeperTable): string {
-  const ever = `${counted(swept_ever, 'session')} deleted so far`
-  const found = `${counted(examined, 'session')} looked at and ${swept.toLocaleString('en-US')} deleted`
+  const ever = `${formatCount(swept_ever, 'session')} deleted so far`
+  const found = `${formatCount(examined, 'session')} looked at and ${swept.toLocaleString('en-US')} deleted`
   if (cursor !== null) return `Since ${formatTime(began_at)} a server has ${found}, and goes on; ${ever}.`
   if (passed_at === null) return 'No server has looked for such sessions yet.'
   return `At ${formatTime(passed_at)} a server had ${found}; ${ever}.`

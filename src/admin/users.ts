@@ -59,7 +59,7 @@ export async function existingUser({ db }: Pick<Admin, 'db'>, username: string):
 }
 
 /** The user of this `sub`, or of this name; refuses an unknown one. */
-export async function userNamed({ db }: Pick<Admin, 'db'>, text: string): Promise<UserTable> {
+export async function existingUserByIdOrName({ db }: Pick<Admin, 'db'>, text: string): Promise<UserTable> {
   const id = parseUuid(text.toLowerCase())
   const found = id ? await findUserById(db, id) : await findUser(db, text.normalize('NFC'))
   if (!found) throw noUser(text)

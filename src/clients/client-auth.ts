@@ -42,10 +42,10 @@ export async function authenticateClient(
   form: Form,
 ): Promise<Client> {
   const { id, secret, assertion } = readCredentials(request.headers.authorization, form)
-  if (!clientIdPattern.test(id)) throw refused('the client_id has characters or a length that none has')
+  if (!clientIdPattern.test(id)) throw refusal('the client_id has characters or a length that none has')
   const client = await ctx.clients.registry.findClient(id)
 
-  const wrong = (refusal: Refusal) => wrongCredentials(ctx, request, client, { id, ...refusal })
+  const wrong = (why: Refusal) => wrongCredentials(ctx, request, client, { id, ...why })
   const judged = assertion && judge(ctx, assertion)
   if (judged?.kind === 'invalid') throw wrong({ reason: ofAssertion(judged.reason), isTold: true })
   // The same work whether the client is known or not.
@@ -54,12 +54,12 @@ export async function authenticateClient(
   }
   if (!client || client.disabled_at !== null) {
     const reason = client ? 'the client is disabled' : 'the client is unknown'
-    throw assertion ? wrong({ reason }) : refused(reason)
+    throw assertion ? wrong({ reason }) : refusal(reason)
   }
   if (secret !== undefined) return client
   if (assertion && judged) {
-    const refusal = await whyUnproven(ctx, client, assertion, judged)
-    if (refusal) throw wrong(refusal)
+    const unproven = await whyUnproven(ctx, client, assertion, judged)
+    if (unproven) throw wrong(unproven)
     return client
   }
   const reason = await whyNoCertificate(ctx, client, request)
@@ -105,7 +105,7 @@ function wrongCredentials(
     networkOf(address),
   )
   if (retryAfter === 0) {
-    return isTold ? new OAuthError('invalid_client', reason, { facts }) : refused(reason, facts)
+    return isTold ? new OAuthError('invalid_client', reason, { facts }) : refusal(reason, facts)
   }
   return new OAuthError('temporarily_unavailable', 'too many wrong client credentials, come back later', {
     status: 429,
@@ -167,10 +167,10 @@ async function whyNoCertificate(
 ): Promise<string | undefined> {
   const { auth_method: method } = client
   if (method === 'none') return undefined
-  if (method === 'client_secret') throw refused('the client has not sent its secret')
-  if (method === 'private_key_jwt') throw refused('the client has not sent an assertion')
+  if (method === 'client_secret') throw refusal('the client has not sent its secret')
+  if (method === 'private_key_jwt') throw refusal('the client has not sent an assertion')
   const field = headers['client-cert']
-  if (field === undefined) throw refused('the client has shown no certificate, or no proxy has passed it on')
+  if (field === undefined) throw refusal('the client has shown no certificate, or no proxy has passed it on')
   const certificate = readClientCert(field)
   if (!certificate) return 'the header Client-Cert holds no certificate'
   if (!isInForce(certificate, ctx.clock.now())) return "the client's certificate is not in force"
@@ -270,7 +270,7 @@ function readBasic(authorization: string): Credentials {
   return { id, secret: secret === '' ? undefined : secret }
 }
 
-const refused = (cause: string, facts?: OAuthErrorOptions['facts']) =>
+const refusal = (cause: string, facts?: OAuthErrorOptions['facts']) =>
   new OAuthError('invalid_client', 'the client is unknown, disabled, or has not authenticated as it must', {
     cause,
     ...(facts && { facts }),

@@ -12,7 +12,7 @@ import {
 } from '../admin/apply.ts'
 import { parseDeclaration } from '../admin/declaration.ts'
 import type { Changes } from '../record/events.ts'
-import { counted } from '../values/formats.ts'
+import { formatCount } from '../values/formats.ts'
 import { drawAlgChange } from './alg-change.ts'
 import { command, verb, type Run, type Terminal } from './shell/command.ts'
 import { drawDifferences, formatSetting } from './shell/differences.ts'
@@ -66,15 +66,15 @@ export function applyCommand(program: Command, terminal: Terminal): void {
         const dueCount = dueSteps(plan).length
         const unchanged = { file, applied: false, changes }
         if (dueCount === 0) {
-          const thing = counted(steps.length, 'thing')
+          const thing = formatCount(steps.length, 'thing')
           return { text: `Nothing to do: ${thing} in ${file}, and all is as it says.`, json: unchanged }
         }
         const drawn = `Plan for ${file}:\n${steps.map(draw).join('\n')}`
         if (dryRun) return { text: `${drawn}\nNothing was changed (--dry-run).`, json: unchanged }
         run.note(drawn)
-        await confirm(run, `Make ${counted(dueCount, 'change')}?`, { yes })
+        await confirm(run, `Make ${formatCount(dueCount, 'change')}?`, { yes })
         const { secrets, algChanges } = await applyVisibly(run, admin, plan)
-        const lines = [`Made ${counted(dueCount, 'change')}.`]
+        const lines = [`Made ${formatCount(dueCount, 'change')}.`]
         const client_secrets = Object.fromEntries(secrets)
         if (secrets.size > 0) {
           lines.push('Client secrets, which are not shown again:', facts(client_secrets))

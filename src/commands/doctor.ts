@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import type { Command } from '@commander-js/extra-typings'
 import { examine, type NamedFinding } from '../admin/doctor/examine.ts'
-import { counted } from '../values/formats.ts'
+import { formatCount } from '../values/formats.ts'
 import { command, verb, type Run, type Terminal } from './shell/command.ts'
 import { openProgress } from './shell/progress.ts'
 
@@ -25,7 +25,7 @@ export function doctorCommand(program: Command, terminal: Terminal): void {
       const summary =
         problems + warnings === 0
           ? 'All is well.'
-          : `${counted(problems, 'problem')}, ${counted(warnings, 'warning')}.`
+          : `${formatCount(problems, 'problem')}, ${formatCount(warnings, 'warning')}.`
       return {
         text: [...findings.map(finding => draw(finding, run)), '', summary].join('\n'),
         json: { problems, warnings, findings },

@@ -5,7 +5,7 @@ import { type Client, isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import type { Claims } from '../keys/ring/ring.ts'
-import { formOf, required, type Form } from '../protocol/form.ts'
+import { formOf, requireParameter, type Form } from '../protocol/form.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { Log } from '../record/log.ts'
@@ -28,7 +28,7 @@ export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
     const isSigned = request.accepts().type(['application/json', signedType]) === signedType
     const form = formOf(request.body)
     const client = await authenticateCaller(ctx, request, form, isSigned)
-    const members = await introspection(ctx, client, required(form, 'token'), request.log)
+    const members = await introspection(ctx, client, requireParameter(form, 'token'), request.log)
     if (!isSigned) return members
     const jwt = await ctx.keys.sign('token-introspection+jwt', introspectionAlg, {
       iss: ctx.config.issuer,

@@ -4,7 +4,7 @@ import { authenticateClient } from '../clients/client-auth.ts'
 import { isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { endSession } from '../endings/end.ts'
-import { formOf, required } from '../protocol/form.ts'
+import { formOf, requireParameter } from '../protocol/form.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import { byClient } from '../record/record.ts'
 import { findTokenSession } from '../sessions/token-session.ts'
@@ -21,7 +21,7 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
     const form = formOf(request.body)
     const client = await authenticateClient(ctx, request, form)
     checkOrigin(ctx, client, request, reply)
-    const found = await findTokenSession(ctx, required(form, 'token'), { mayHaveExpired: true })
+    const found = await findTokenSession(ctx, requireParameter(form, 'token'), { mayHaveExpired: true })
     if (found.kind === 'none') {
       request.log.info({ event: 'nothing_revoked', by: client.id, reason: found.reason }, 'nothing to revoke')
       return {}

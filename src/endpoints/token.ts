@@ -7,7 +7,7 @@ import { OAuthError } from '../errors.ts'
 import { grants } from '../grants/grants.ts'
 import { dpopNonces } from '../keys/proofs/dpop-nonces.ts'
 import type { Rank } from '../load/pressure.ts'
-import { formOf, required } from '../protocol/form.ts'
+import { formOf, requireParameter } from '../protocol/form.ts'
 import { isGrantType } from '../protocol/grant-types.ts'
 import { countOne, refusalOf } from '../record/counts.ts'
 import { networkOf } from '../values/addresses.ts'
@@ -30,7 +30,7 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     call.clientId = client.id
     checkOrigin(ctx, client, request, reply)
 
-    const grantType = required(form, 'grant_type')
+    const grantType = requireParameter(form, 'grant_type')
     if (!isGrantType(grantType))
       throw new OAuthError('unsupported_grant_type', 'the grant type is not one of this server')
     call.grantType = grantType

@@ -1,5 +1,5 @@
 import { spendProof } from '../clients/confirmation.ts'
-import { required } from '../protocol/form.ts'
+import { requireParameter } from '../protocol/form.ts'
 import { startSession } from '../sessions/start.ts'
 import { resourcesOf, targetOf } from '../sessions/target.ts'
 import { sealDeviceToken } from '../users/device-token.ts'
@@ -13,8 +13,8 @@ import type { Grant } from './grant.ts'
 export const password: Grant = {
   rank: 'log_in',
   decide: async (ctx, { client, form, caller, confirmation }) => {
-    const username = required(form, 'username').normalize('NFC')
-    const logIn = { username, password: required(form, 'password'), client, caller }
+    const username = requireParameter(form, 'username').normalize('NFC')
+    const logIn = { username, password: requireParameter(form, 'password'), client, caller }
     const resources = await resourcesOf(ctx, client)
     const target = targetOf(ctx, { client, resources }, form, { scope: client.scope, resource: null })
 

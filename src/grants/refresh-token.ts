@@ -3,11 +3,11 @@ import { rotateSession } from '../../db/sessions/rotations.ts'
 import { boundKey, spendProof } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
-import { required } from '../protocol/form.ts'
+import { requireParameter } from '../protocol/form.ts'
 import { isBoundTo } from '../protocol/refresh-token.ts'
 import { hashSecret } from '../protocol/secrets.ts'
 import { grantedOf, userOf, type GrantedSession } from '../sessions/granted.ts'
-import { applyVerdict, findOwnSession, refused, type Presented } from '../sessions/presented.ts'
+import { applyVerdict, findOwnSession, refreshRefusal, type Presented } from '../sessions/presented.ts'
 import { idleSeconds, retrySeconds } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Authorization, type Target } from '../sessions/target.ts'
 import { openPresented } from '../sessions/token-session.ts'
@@ -44,11 +44,12 @@ async function present(
   ctx: Context,
   { client, form, caller, confirmation }: TokenRequest,
 ): Promise<Presented> {
-  const opened = await openPresented(ctx, required(form, 'refresh_token'))
-  if (opened.kind !== 'genuine') throw refused(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
+  const opened = await openPresented(ctx, requireParameter(form, 'refresh_token'))
+  if (opened.kind !== 'genuine')
+    throw refreshRefusal(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
   const { token } = opened
   const keyThumbprint = boundKey(client, confirmation)
-  if (!isBoundTo(token, keyThumbprint)) throw refused('the token is bound to a key that was not shown')
+  if (!isBoundTo(token, keyThumbprint)) throw refreshRefusal('the token is bound to a key that was not shown')
   const resources = await resourcesOf(ctx, client)
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
   return { ...token, client, caller, keyThumbprint, resources, secretHash: hashSecret(token.secret) }

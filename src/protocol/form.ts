@@ -54,7 +54,7 @@ export function formOf(body: unknown): Form {
 }
 
 /** The value of a parameter that must be there, without control characters but the tab. */
-export function required(form: Form, name: string): string {
+export function requireParameter(form: Form, name: string): string {
   const value = form.get(name)
   if (value === undefined) throw malformed(`the parameter ${name} is missing`)
   // RFC 6749 appendix A.15 and A.16 leave these out; PostgreSQL cannot even store the first of them.

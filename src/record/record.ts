@@ -1,5 +1,5 @@
 import type { Database } from '../../db/database.ts'
-import { audited, type NewAuditEntry, type Writer } from '../../db/writer.ts'
+import { type NewAuditEntry, withAuditEntries, type Writer } from '../../db/writer.ts'
 import type { Clock } from '../clock.ts'
 import { nameOf, originOf, type Actor, type RequestOrigin } from './actor.ts'
 import { countEvent, type Counts } from './counts.ts'
@@ -32,7 +32,7 @@ export async function record<T>(
     events = typeof what === 'function' ? what(result as Exclude<T, false | undefined>) : [what]
     return events.map(event => auditEntry(by, event))
   }
-  const result = await work(audited(by.db, entriesOf))
+  const result = await work(withAuditEntries(by.db, entriesOf))
   if (result === false || result === undefined) return result
   for (const event of events) if (by.counts) countEvent(by.counts, event)
   for (const line of linesOf(by.actor, events)) writeLine(by.log, line)

@@ -1,13 +1,13 @@
 /**
  * A map that forgets what was not used for the longest time, so that it never has more than `max` entries.
  */
-export interface RecentlyUsed<Value> {
+export interface RecentlyUsedMap<Value> {
   get(key: string): Value | undefined
   set(key: string, value: Value): void
   delete(key: string): void
 }
 
-export function recentlyUsed<Value>(max: number): RecentlyUsed<Value> {
+export function recentlyUsedMap<Value>(max: number): RecentlyUsedMap<Value> {
   // A Map keeps the order in which entries were set.
   const entries = new Map<string, Value>()
   return {

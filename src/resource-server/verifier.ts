@@ -4,7 +4,7 @@ import { BearerError } from './bearer-error.ts'
 import { openConfirmations, type ApiRequest, type SentToken } from './confirmation.ts'
 import { unavailable } from './fetching.ts'
 import { openIssuerKeys, type IssuerKeys } from './key-set.ts'
-import { recentlyUsed } from './recently-used.ts'
+import { recentlyUsedMap } from './recently-used.ts'
 import { settingsOf, type Settings, type VerifierOptions } from './settings.ts'
 import { openStatusLists, statusReferenceOf, type StatusReference } from './status.ts'
 
@@ -60,7 +60,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const keys = openIssuerKeys(settings)
   const checkStatus = openStatusLists(settings, keys)
   const confirm = openConfirmations(settings)
-  const verified = recentlyUsed<VerifiedToken>(settings.cacheSize)
+  const verified = recentlyUsedMap<VerifiedToken>(settings.cacheSize)
 
   const judge = async (token: string): Promise<AccessToken> => {
     const name = hash('sha256', token, 'base64url')

@@ -9,23 +9,23 @@ import { findTokenSession } from './token-session.ts'
  */
 export async function authenticateAdmin(ctx: Context, authorization: string | undefined): Promise<Client> {
   const [, token] = /^bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '') ?? []
-  if (token === undefined) throw refused('there is no bearer token')
+  if (token === undefined) throw refusal('there is no bearer token')
   const found = await findTokenSession(ctx, token)
   if (found.kind !== 'access_token') {
-    throw refused(found.kind === 'none' ? found.reason : 'it is a refresh token')
+    throw refusal(found.kind === 'none' ? found.reason : 'it is a refresh token')
   }
   const { claims, session } = found
-  if (claims['aud'] !== ctx.config.issuer) throw refused('the token is for another audience')
+  if (claims['aud'] !== ctx.config.issuer) throw refusal('the token is for another audience')
   // RFC 9449 §7.2: one that is bound to a key is no bearer token.
-  if (claims['cnf'] !== undefined) throw refused('the token is bound to a key')
-  if (session.revoked_at !== null || !session.isOfThisEpoch) throw refused('the session has ended')
+  if (claims['cnf'] !== undefined) throw refusal('the token is bound to a key')
+  if (session.revoked_at !== null || !session.isOfThisEpoch) throw refusal('the session has ended')
   const client = await ctx.clients.registry.findClient(session.client_id)
-  if (!client || client.disabled_at !== null) throw refused('the client is unknown or disabled')
+  if (!client || client.disabled_at !== null) throw refusal('the client is unknown or disabled')
   if (session.user_id !== null || !isAdmin(client)) {
     throw new OAuthError('insufficient_scope', 'only a client that is an administrator may do this')
   }
   return client
 }
 
-const refused = (cause: string) =>
+const refusal = (cause: string) =>
   new OAuthError('invalid_token', 'a valid bearer token of an administrator client is needed', { cause })

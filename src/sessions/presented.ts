@@ -35,7 +35,7 @@ export interface Presented extends RefreshToken {
  * One public text for all cases, so that it tells a stranger nothing but that the token is of no use; the log
  * has the cause.
  */
-export function refused(cause: string): OAuthError {
+export function refreshRefusal(cause: string): OAuthError {
   return new OAuthError('invalid_grant', 'the refresh token is not valid any more, log in again', { cause })
 }
 
@@ -45,16 +45,16 @@ export function refused(cause: string): OAuthError {
  */
 export async function findOwnSession(ctx: Context, presented: Presented): Promise<Session> {
   const session = await findSession(ctx.db, presented.sessionId)
-  if (!session) throw refused('the session is unknown')
+  if (!session) throw refreshRefusal('the session is unknown')
   if (!session.secret_hash || !isSameHash(session.secret_hash, presented.secretHash))
-    throw refused('the session secret is wrong')
-  if (session.client_id !== presented.client.id) throw refused("the session is another client's")
-  if (session.revoked_at !== null) throw refused(`the session was revoked (${session.revoke_reason})`)
+    throw refreshRefusal('the session secret is wrong')
+  if (session.client_id !== presented.client.id) throw refreshRefusal("the session is another client's")
+  if (session.revoked_at !== null) throw refreshRefusal(`the session was revoked (${session.revoke_reason})`)
   if (!session.isOfThisEpoch)
-    throw refused("the session was ended by a change of its user's or client's epoch")
+    throw refreshRefusal("the session was ended by a change of its user's or client's epoch")
   if (isForked(presented, session)) {
     await endStolen(ctx, presented, session)
-    throw refused('the token is bound to a key that another holder has gone on without')
+    throw refreshRefusal('the token is bound to a key that another holder has gone on without')
   }
   if (session.key_thumbprint && !isKeyOf(session.key_thumbprint, presented)) {
     await refuseKeyless(ctx, presented, session)
@@ -77,7 +77,7 @@ async function refuseKeyless(ctx: Context, presented: Presented, session: Sessio
   if (presented.generation < session.bound_generation && kind !== 'repeat') {
     await endStolen(ctx, presented, session)
   }
-  throw refused('the session is bound to a key that was not shown')
+  throw refreshRefusal('the session is bound to a key that was not shown')
 }
 
 /**
@@ -129,14 +129,14 @@ export async function applyVerdict(
     }
     case 'theft':
       await endStolen(ctx, presented, session)
-      throw refused('the refresh token was used by two holders')
+      throw refreshRefusal('the refresh token was used by two holders')
     case 'expired':
       verdicts.expired++
-      throw refused('the session has expired')
+      throw refreshRefusal('the session has expired')
     case 'exhausted':
       verdicts.exhausted++
       log.error(facts, 'the session has reached the last generation and cannot be refreshed any more')
-      throw refused('the session has reached the last generation')
+      throw refreshRefusal('the session has reached the last generation')
   }
 }
 

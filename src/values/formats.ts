@@ -22,6 +22,6 @@ export function formatBytes(bytes: number): string {
 }
 
 /** `1 session`, `2 sessions`. */
-export function counted(count: number, noun: string): string {
+export function formatCount(count: number, noun: string): string {
   return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`
 }

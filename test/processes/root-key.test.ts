@@ -25,7 +25,7 @@ import { revokeAll, revokeKey } from '../../src/keys/ring/emergency.ts'
 import { openKeyRing } from '../../src/keys/ring/key-ring.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../../src/keys/root/root-key-file.ts'
 import { readRootKeys } from '../../src/keys/root/root-key.ts'
-import { replacedRootKey, rotateRootKey } from '../../src/keys/root/root-rotation.ts'
+import { replacementRootKey, rotateRootKey } from '../../src/keys/root/root-rotation.ts'
 import { openRefreshToken, sealRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { hmacSha256 } from '../../src/values/sha256.ts'
 import { byCommand } from '../helpers/by-command.ts'
@@ -93,7 +93,7 @@ t.test('a file that cannot be replaced is left as it is', async t => {
   )
   const mounted = { rootKeyFile: file, rootKeyIsMounted: true }
   const keys = readRootKeys({ ...mounted, issuer })
-  const choose = replacedRootKey(mounted, keys.draft)
+  const choose = replacementRootKey(mounted, keys.draft)
   const [current = ''] = readRootKeyFile({ rootKeyFile: file, rootKeyIsMounted: true }).keys()
   t.ok(keys.has(choose(current, new Set())), 'another one is known while it is in no file')
   t.throws(() => asNobody(() => keys.keepDrafts()), {

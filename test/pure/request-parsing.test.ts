@@ -1,6 +1,6 @@
 import t from 'tap'
 import { OAuthError } from '../../src/errors.ts'
-import { parseForm, required } from '../../src/protocol/form.ts'
+import { parseForm, requireParameter } from '../../src/protocol/form.ts'
 import { isResourceUri } from '../../src/protocol/resource.ts'
 import { isScopeToken, parseScope } from '../../src/protocol/scope.ts'
 
@@ -67,9 +67,9 @@ t.test('a required parameter is there, and has no control characters', async t =
   const form = parseForm(
     'a=1&tab=a%09b&nul=a%00b&newline=a%0Ab&return=a%0Db&delete=a%7Fb&unicode=%E2%80%A8%F0%9F%98%80&empty=',
   )
-  t.equal(required(form, 'a'), '1')
-  t.equal(required(form, 'tab'), 'a\tb', 'P-8 a tab is allowed')
-  t.equal(required(form, 'unicode'), '\u2028😀', 'P-8 and so is all of Unicode else')
+  t.equal(requireParameter(form, 'a'), '1')
+  t.equal(requireParameter(form, 'tab'), 'a\tb', 'P-8 a tab is allowed')
+  t.equal(requireParameter(form, 'unicode'), '\u2028😀', 'P-8 and so is all of Unicode else')
   const refused: [title: string, name: string, description: RegExp][] = [
     ['absent', 'b', /the parameter b is missing/],
     ['P-1 empty', 'empty', /the parameter empty is missing/],
@@ -79,7 +79,7 @@ t.test('a required parameter is there, and has no control characters', async t =
     ['P-8 delete', 'delete', /control/],
   ]
   for (const [title, name, description] of refused) {
-    t.throws(() => required(form, name), { code: 'invalid_request', message: description }, title)
+    t.throws(() => requireParameter(form, name), { code: 'invalid_request', message: description }, title)
   }
 })
 
@@ -149,7 +149,7 @@ t.test('RI-1 a resource is an absolute URI without a fragment', async t => {
 
 t.test('T-6 what is said of a refusal never echoes the request', async t => {
   try {
-    required(new Map(), 'token')
+    requireParameter(new Map(), 'token')
   } catch (error) {
     t.ok(error instanceof OAuthError)
     t.strictSame(JSON.parse(JSON.stringify(error)), {

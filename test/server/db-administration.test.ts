@@ -17,7 +17,7 @@ import {
 } from '../../db/clients/clients.ts'
 import { applyChanges, type Changes } from '../../db/clients/declaration.ts'
 import { deleteResource, findResource, insertResource } from '../../db/clients/resources.ts'
-import { mustBeNoted } from '../../db/copy/drain.ts'
+import { requireNotes } from '../../db/copy/drain.ts'
 import { largeTables } from '../../db/copy/tables.ts'
 import type { Database } from '../../db/database.ts'
 import { insertInstallation, readRevision, tryWriting } from '../../db/installation/installation.ts'
@@ -33,7 +33,7 @@ import {
   raiseUserEpoch,
   raiseUserEpochTo,
 } from '../../db/users/users.ts'
-import { audited, type NewAuditEntry } from '../../db/writer.ts'
+import { type NewAuditEntry, withAuditEntries } from '../../db/writer.ts'
 import { plainClientRow } from '../../src/clients/registration.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
@@ -472,7 +472,7 @@ await forEachEngine(t, 'nothing grows beyond what one statement takes', async (t
   const told: number[] = []
   const apply = (what: Changes) =>
     applyChanges(
-      audited(db, () => entries),
+      withAuditEntries(db, () => entries),
       what,
       made => told.push(made),
     )
@@ -505,7 +505,7 @@ await forEachEngine(t, 'nothing grows beyond what one statement takes', async (t
     .insertInto('copy_changes')
     .values({ table_name: table.name, key_text: keys[0] ?? '' })
     .execute()
-  await t.rejects(mustBeNoted(db, table, keys), {
+  await t.rejects(requireNotes(db, table, keys), {
     message: new RegExp(`^${many - 1} rows of ${table.name} differ`),
   })
 })

@@ -3,7 +3,7 @@ import { readReplication, type Replication } from '../../../db/engines/replicati
 import { tryWriting } from '../../../db/installation/installation.ts'
 import { revivalAdvice } from '../../endings/restored.ts'
 import type { Admin } from '../admin.ts'
-import { counted, formatTime } from '../../values/formats.ts'
+import { formatCount, formatTime } from '../../values/formats.ts'
 import type { Finding } from './finding.ts'
 
 /** Whether it can be written, and what of it would survive the loss of a machine. */
@@ -43,7 +43,7 @@ function judgeReplication({ standbys, isSynchronous }: Replication): Finding {
   return {
     verdict: 'warning',
     text:
-      `replication to ${counted(standbys, 'standby')} is asynchronous: a failover loses the log-ins and revocations of ` +
+      `replication to ${formatCount(standbys, 'standby')} is asynchronous: a failover loses the log-ins and revocations of ` +
       'the last moments, while refreshes heal',
     advice: 'set synchronous_standby_names on the primary if a revocation must survive its loss',
   }

@@ -13,7 +13,7 @@ import {
 import { latestTimeOf } from '../../keys/ring/ring-follower.ts'
 import { openKey } from '../../keys/ring/signing-key.ts'
 import { followBoundSeconds } from '../../protocol/key-lead.ts'
-import { counted, formatTime, printable } from '../../values/formats.ts'
+import { formatCount, formatTime, printable } from '../../values/formats.ts'
 import type { Examination, Finding } from './finding.ts'
 
 /** How late a rotation may be where a server runs. */
@@ -66,7 +66,7 @@ export async function checkKeys(
     })
   }
   if (findings.length > 0) return findings
-  const text = `${counted(rows.length, 'key')}, all in order: \`mintmark key list\` shows them`
+  const text = `${formatCount(rows.length, 'key')}, all in order: \`mintmark key list\` shows them`
   const note = policyNote(installation)
   return [{ verdict: 'ok', text: note === undefined ? text : `${text};\n${note}` }]
 }

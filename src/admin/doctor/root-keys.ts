@@ -1,6 +1,6 @@
 import { countUsersByRootKey, findRootKeyUse, listRootKeys } from '../../../db/keys/root-keys.ts'
 import type { Admin } from '../admin.ts'
-import { counted, formatTime } from '../../values/formats.ts'
+import { formatCount, formatTime } from '../../values/formats.ts'
 import type { Examination, Finding } from './finding.ts'
 
 /** Which root keys the file must hold, and which of the older ones may go. */
@@ -32,9 +32,11 @@ export async function checkRootKeys(
       now: clock.now(),
     })
     const needs = [
-      users > 0 ? `${counted(users, 'password')}, until the users log in` : '',
-      sessions > 0 ? `${counted(sessions, 'session')}, until ${formatTime(sessionsEndAt)} at the latest` : '',
-      signingKeys > 0 ? `${counted(signingKeys, 'signing key')}, until a server has run` : '',
+      users > 0 ? `${formatCount(users, 'password')}, until the users log in` : '',
+      sessions > 0
+        ? `${formatCount(sessions, 'session')}, until ${formatTime(sessionsEndAt)} at the latest`
+        : '',
+      signingKeys > 0 ? `${formatCount(signingKeys, 'signing key')}, until a server has run` : '',
     ].filter(need => need !== '')
     if (needs.length === 0) findings.push(unneeded(rootKeyFile, id, 'is not needed any more'))
     else
@@ -62,7 +64,7 @@ async function missing({ db, rootKeys }: Admin, rootKeyFile: string): Promise<re
     .filter(([id]) => !rootKeys.has(id))
     .map(([id, users]) => ({
       verdict: 'problem',
-      text: `${counted(users, 'password')} cannot be checked: ${rootKeyFile} lacks the root key ${id}`,
+      text: `${formatCount(users, 'password')} cannot be checked: ${rootKeyFile} lacks the root key ${id}`,
       advice:
         'add it below the first line from your backup of the file, or set new passwords: `mintmark user passwd`',
     }))

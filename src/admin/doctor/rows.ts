@@ -6,7 +6,7 @@ import { refreshPolicies } from '../../clients/properties.ts'
 import { clientMetadata, judgeRegistration } from '../../clients/registration.ts'
 import type { Admin } from '../admin.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
-import { counted, printable } from '../../values/formats.ts'
+import { formatCount, printable } from '../../values/formats.ts'
 import { itemsOf } from '../../values/list.ts'
 import { algs } from '../resources.ts'
 import type { Examination, Finding } from './finding.ts'
@@ -88,11 +88,11 @@ export async function checkRows({ db }: Admin, { showProgress }: Examination): P
     progress.end()
   }
   if (damaged > toldMax) {
-    findings.push({ verdict: 'problem', text: `and ${counted(damaged - toldMax, 'damaged row')} more` })
+    findings.push({ verdict: 'problem', text: `and ${formatCount(damaged - toldMax, 'damaged row')} more` })
   }
   return damaged > 0
     ? findings
-    : [{ verdict: 'ok', text: `${counted(rows, 'row')} read, and none is damaged` }]
+    : [{ verdict: 'ok', text: `${formatCount(rows, 'row')} read, and none is damaged` }]
 }
 
 const adviceFor: Partial<Readonly<Record<keyof Tables, string>>> = {

@@ -3,7 +3,7 @@ import { planRevocations, sessionsAlone, type RevocationPlan } from '../../endin
 import { replayRevocations, type Replayed, type ReplayOptions } from '../../endings/replay.ts'
 import { Refusal } from '../../errors.ts'
 import { readRevocationLog, type LoggedRevocation } from '../../record/restore-log.ts'
-import { counted, formatTime } from '../../values/formats.ts'
+import { formatCount, formatTime } from '../../values/formats.ts'
 import { isDecided, type Choice, type Talk } from './talk.ts'
 
 /** For clocks that were set back. */
@@ -36,7 +36,7 @@ async function readLogs(
   }
   const unreadable = logs.reduce((sum, log) => sum + log.unreadable, 0)
   if (unreadable > 0)
-    note(`${counted(unreadable, 'line')} about revocations cannot be read, and do not count.`)
+    note(`${formatCount(unreadable, 'line')} about revocations cannot be read, and do not count.`)
   // A line about a user or client may be older than the backup, and undone before it; the rest is for good.
   return logs
     .flatMap(log => log.revocations)
@@ -53,7 +53,7 @@ export async function planFromLogs(
   if (!choice.logs) return undefined
   const plan = await planRevocations(db, await readLogs(talk, choice, madeAt), now)
   if (plan.implausible > 0) {
-    const lines = counted(plan.implausible, 'line')
+    const lines = formatCount(plan.implausible, 'line')
     talk.note(`${lines} about revocations cannot be true (an epoch or a time far ahead), and do not count.`)
   }
   if (choice.sessionsOnly) return sessionsAlone(plan)

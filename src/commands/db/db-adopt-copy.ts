@@ -1,5 +1,5 @@
 import { adoptCopied, describeAdoptedCopy, issuersOf } from '../../admin/adoption.ts'
-import { counted } from '../../values/formats.ts'
+import { formatCount } from '../../values/formats.ts'
 import type { Run } from '../shell/command.ts'
 import { showEnding } from '../shell/ending.ts'
 import { facts, table } from '../shell/output.ts'
@@ -26,7 +26,7 @@ export async function adoptAsCopy(run: Run, yes: true | undefined) {
     `This copy of ${from} is the installation ${to} from now on; nothing of one is worth anything for the other.`,
     facts({
       'root key': `${rootKey.to}, instead of ${rootKey.from}`,
-      ended: counted(ended, 'session'),
+      ended: formatCount(ended, 'session'),
     }),
     ...passwordSentences({ ...passwords, from, file: admin.config.rootKeyFile }),
     ...(secrets.size === 0
@@ -51,10 +51,10 @@ function passwordSentences({
   file: string
 }): string[] {
   const keptHere =
-    `${counted(kept, 'user')} can log in with the password that is good at ${from}, whose root key is in ${file} below ` +
+    `${formatCount(kept, 'user')} can log in with the password that is good at ${from}, whose root key is in ${file} below ` +
     'the new one. Take its line out where these passwords are not to be typed here; then `mintmark user passwd NAME`.'
   const lostHere =
-    `${counted(lost, 'user')} cannot log in before \`mintmark user passwd NAME\` has set a new password: the root key ` +
+    `${formatCount(lost, 'user')} cannot log in before \`mintmark user passwd NAME\` has set a new password: the root key ` +
     `of ${from} is not in ${file}.`
   return [...(kept > 0 ? [keptHere] : []), ...(lost > 0 ? [lostHere] : [])]
 }

@@ -5,7 +5,7 @@ import { adoptMoved, issuersOf } from '../../admin/adoption.ts'
 import { backUp, backupSource, databaseStatus, sizeOf, type DatabaseStatus } from '../../admin/database.ts'
 import { describeDatabaseUrl } from '../../config/database-url.ts'
 import { formatDuration } from '../../values/duration.ts'
-import { counted, formatBytes, formatTime } from '../../values/formats.ts'
+import { formatBytes, formatCount, formatTime } from '../../values/formats.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { showEnding } from '../shell/ending.ts'
 import { UsageError } from '../shell/failures.ts'
@@ -119,9 +119,9 @@ async function status({ config, clock }: Run) {
       holds:
         counts &&
         [
-          counted(counts.users, 'user'),
-          counted(counts.clients, 'client'),
-          counted(counts.resources, 'resource'),
+          formatCount(counts.users, 'user'),
+          formatCount(counts.clients, 'client'),
+          formatCount(counts.resources, 'resource'),
         ].join(', '),
     }),
     json: {
@@ -171,7 +171,7 @@ async function adopt(run: Run, yes: true | undefined) {
   const { ended: sessions } = await showEnding(run, options => adoptMoved(admin, issuers, options))
   return {
     text:
-      `The installation is ${to} from now on. Ended ${counted(sessions, 'session')}: refresh and access tokens of ${from} ` +
+      `The installation is ${to} from now on. Ended ${formatCount(sessions, 'session')}: refresh and access tokens of ${from} ` +
       'are of no use any more, whatever name it gets later. Tell the resource servers.',
     json: { from, to, sessions_revoked: sessions },
   }

@@ -1,7 +1,7 @@
 import type { LostEndings, Restored, RestoredPlaces } from '../../admin/restore/restore.ts'
 import type { RevocationPlan } from '../../endings/plan.ts'
 import type { Replayed } from '../../endings/replay.ts'
-import { counted, formatTime } from '../../values/formats.ts'
+import { formatCount, formatTime } from '../../values/formats.ts'
 
 /** So many names are shown; the JSON has all. */
 const namesMax = 10
@@ -25,7 +25,7 @@ function linesOf({ sessions, users, clients, keys }: LostEndings): string[] {
   const add = (words: string, names: readonly string[]) => {
     if (names.length > 0) lines.push(`${words}: ${named(names)}`)
   }
-  if (sessions > 0) lines.push(`${counted(sessions, 'session')} that had ended`)
+  if (sessions > 0) lines.push(`${formatCount(sessions, 'session')} that had ended`)
   for (const since of ['disabled', 'deleted'] as const) {
     add(
       `users that were ${since}`,
@@ -72,7 +72,7 @@ export function tellRestored(done: Restored & RestoredPlaces): string {
   const lines = [`Restored ${file} from ${source}, as it was at ${formatTime(madeAt)}.`]
   if (kept !== null) lines.push(`The database of before${isDamaged ? ', which is damaged,' : ''} is ${kept}.`)
   if (sessionsEnded !== null)
-    lines.push(`Ended ${counted(sessionsEnded, 'session')}: everybody has to log in again.`)
+    lines.push(`Ended ${formatCount(sessionsEnded, 'session')}: everybody has to log in again.`)
   if (replayed) lines.push(...replayedLines(replayed))
   if (lost) lines.push(...linesOf(lost).map(line => `Lives again: ${line}.`))
   lines.push('Start the servers. Sessions that were refreshed since then go on; the log has a line for each.')
@@ -86,13 +86,13 @@ export function tellRevived({
 }: Pick<Restored, 'replayed' | 'sessionsEnded'>): string {
   const lines = replayed ? replayedLines(replayed) : []
   if (sessionsEnded !== null)
-    lines.push(`Ended ${counted(sessionsEnded, 'session')}: everybody has to log in again.`)
+    lines.push(`Ended ${formatCount(sessionsEnded, 'session')}: everybody has to log in again.`)
   const goOn = 'Servers go on; `mintmark doctor` tells no more that the database has gone back in time.'
   return [...lines, goOn].join('\n')
 }
 
 function replayedLines({ sessions, usersDisabled, clientsDisabled, oldPasswords, keys }: Replayed): string[] {
-  const lines = [`Revoked ${counted(sessions, 'session')} again.`]
+  const lines = [`Revoked ${formatCount(sessions, 'session')} again.`]
   if (usersDisabled.size > 0) {
     lines.push(
       `Disabled these users, which had been disabled or deleted: ${named([...usersDisabled])}. ` +

@@ -8,7 +8,7 @@ import {
   type Restarted,
 } from '../../admin/key-revocation.ts'
 import { formatDuration } from '../../values/duration.ts'
-import { counted, formatTime } from '../../values/formats.ts'
+import { formatCount, formatTime } from '../../values/formats.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { showEnding } from '../shell/ending.ts'
 import { UsageError } from '../shell/failures.ts'
@@ -94,7 +94,7 @@ async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readon
   const restarted = await showEnding(run, to => revokeAllKeys(admin, { reason, keepsRootKey }, to))
   const { revoked, ended, tokens, rootKey, failUntil, maxAge } = restarted
   const told = [
-    `Revoked ${counted(revoked.length, 'signing key')}, and ended ${counted(ended, 'session')}.`,
+    `Revoked ${formatCount(revoked.length, 'signing key')}, and ended ${formatCount(ended, 'session')}.`,
     facts({
       'living tokens': `at most ${tokens.toLocaleString('en-US')}, all refused from now on`,
       'root key': keepsRootKey ? `${rootKey.to}, as before` : `${rootKey.to}, instead of ${rootKey.from}`,
@@ -109,10 +109,10 @@ async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readon
 /** What the older root keys still mean for passwords. */
 function passwordAdvice({ passwords: { older, lost } }: Restarted, file: string): string[] {
   const lostOnes =
-    `The passwords of ${counted(lost, 'user')} cannot be checked: their root key is not in ${file}. Put it below ` +
+    `The passwords of ${formatCount(lost, 'user')} cannot be checked: their root key is not in ${file}. Put it below ` +
     'the first line if there is a copy; otherwise `mintmark user passwd NAME` sets a new password.'
   const oldOnes =
-    `The passwords of ${counted(older, 'user')} are hashed under an older root key until they log in, so it stays in ` +
+    `The passwords of ${formatCount(older, 'user')} are hashed under an older root key until they log in, so it stays in ` +
     `${file}. Whoever has it and the database can guess them: have important ones changed with \`mintmark user passwd NAME\`.`
   return [...(lost > 0 ? [lostOnes] : []), ...(older > 0 ? [oldOnes] : [])]
 }

@@ -2,7 +2,7 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import { makeRootKeyFile, readRootKeyFile } from '../../keys/root/root-key-file.ts'
 import { readRootKeys } from '../../keys/root/root-key.ts'
 import { addForEveryServer, rotateRootKey } from '../../keys/root/root-rotation.ts'
-import { counted } from '../../values/formats.ts'
+import { formatCount } from '../../values/formats.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
 import { CommandError } from '../shell/failures.ts'
 import { facts } from '../shell/output.ts'
@@ -63,7 +63,7 @@ export function rootKeyVerbs(key: CommandUnknownOpts, terminal: Terminal): void 
           file: rootKeyFile,
           'new root key': `${to}${wasInFile ? ', which was on the first line' : ''}`,
           'root key before': `${from}, which stays in the file until \`mintmark doctor\` says that it may go`,
-          'encrypted anew': counted(resealed, 'signing key'),
+          'encrypted anew': formatCount(resealed, 'signing key'),
         }
         return {
           text: `Rotated the root key. Keep a copy of the file apart from the database's backups:\n${facts(told)}`,

@@ -9,7 +9,7 @@ import {
   type DescribedSession,
 } from '../../admin/sessions.ts'
 import { formatDuration } from '../../values/duration.ts'
-import { counted, formatTime } from '../../values/formats.ts'
+import { formatCount, formatTime } from '../../values/formats.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { showWork, stoppedEnding } from '../shell/ending.ts'
 import { CommandError, UsageError } from '../shell/failures.ts'
@@ -73,10 +73,10 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
         const chosen = await chooseSessions(admin, choice)
         const total = await countChosen(admin, chosen)
         const words = wordsOf(chosen)
-        if (total > 0) await confirm(run, `End ${counted(total, 'session')}${words}?`, { yes })
+        if (total > 0) await confirm(run, `End ${formatCount(total, 'session')}${words}?`, { yes })
         const ended = await revoke(run, admin, chosen, total)
         return {
-          text: `Ended ${counted(ended, 'session')}${words}.${ended > 0 ? `\n${noticeOf(admin.config)}` : ''}`,
+          text: `Ended ${formatCount(ended, 'session')}${words}.${ended > 0 ? `\n${noticeOf(admin.config)}` : ''}`,
           json: { sessions_revoked: ended, ...chosen.document },
         }
       }),
@@ -107,7 +107,7 @@ async function revoke(run: Run, admin: Admin, chosen: ChosenSessions, total: num
 
 const stoppedHalfway = (ended: number, total: number) =>
   new CommandError(
-    `stopped: ${ended.toLocaleString('en-US')} of ${counted(total, 'session')} have ended; run it again for the rest`,
+    `stopped: ${ended.toLocaleString('en-US')} of ${formatCount(total, 'session')} have ended; run it again for the rest`,
   )
 
 /** ` of alice through web`, or nothing. */

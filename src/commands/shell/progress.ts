@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 import type { Progress } from '../../admin/progress.ts'
-import { counted } from '../../values/formats.ts'
+import { formatCount } from '../../values/formats.ts'
 import type { Run } from './command.ts'
 
 /** Below that, the work is done before anybody could read about it. */
@@ -30,7 +30,7 @@ export function openProgress(
       const at = clock.steady()
       if ((total ?? done) < worthShowing || at - shownAt < interval) return
       shownAt = at
-      if (total === undefined) show(counted(done, noun))
+      if (total === undefined) show(formatCount(done, noun))
       else show(drawn(done, Math.max(total, done), noun, at - startedAt, stderr))
     },
     end: () => {
@@ -54,5 +54,5 @@ function drawn(
   const left = Math.ceil((seconds / Math.max(part, 0.001)) * (1 - part))
   const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')} left`
   const percent = `${Math.floor(part * 100)}%`.padStart(4)
-  return `${bar} ${percent}  ${done.toLocaleString('en-US')} of ${counted(total, noun)}  ${time}`
+  return `${bar} ${percent}  ${done.toLocaleString('en-US')} of ${formatCount(total, noun)}  ${time}`
 }

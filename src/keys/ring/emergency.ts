@@ -7,7 +7,7 @@ import type { Event } from '../../record/events.ts'
 import { record, type Recorder } from '../../record/record.ts'
 import type { RootKeyFile } from '../root/root-key-file.ts'
 import type { RootKeys } from '../root/root-key.ts'
-import { addingRootKey, replacedRootKey, rootKeysOf } from '../root/root-rotation.ts'
+import { replacementRootKey, rootKeysOf, withNewRootKey } from '../root/root-rotation.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
 import { phaseOf } from './key-life.ts'
 import { makeKey, newKey, openKey, rowOf } from './signing-key.ts'
@@ -144,7 +144,7 @@ function addingTo<T>(
   { by, file, addRootKey }: Omit<RestartOptions, 'keepsRootKey'>,
   change: (add: () => string) => Promise<T>,
 ): Promise<T> {
-  return addRootKey ? change(addRootKey) : addingRootKey({ db: by.db, file }, change)
+  return addRootKey ? change(addRootKey) : withNewRootKey({ db: by.db, file }, change)
 }
 
 /** Slow work comes before the transaction: to read the keys, and to make new ones. */
@@ -158,7 +158,7 @@ async function prepareRestart({ by, rootKeys, reason, file, keepsRootKey, algs }
     now: clock.now(),
     reason,
     choose: (currentId, past) => {
-      const id = keepsRootKey ? currentId : replacedRootKey(file, add)(currentId, past)
+      const id = keepsRootKey ? currentId : replacementRootKey(file, add)(currentId, past)
       rootKeys.follow(id)
       return id
     },

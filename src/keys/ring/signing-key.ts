@@ -97,7 +97,7 @@ export async function newKey(alg: string, rootKeys: RootKeys, clock: Clock): Pro
 }
 
 /** The same key, sealed under the root key that is current now. */
-export function resealed({ row, privateKey }: RingKey, rootKeys: RootKeys): Sealed {
+export function reseal({ row, privateKey }: RingKey, rootKeys: RootKeys): Sealed {
   return seal(rootKeys, row, privateKey.export({ format: 'der', type: 'pkcs8' }))
 }
 

@@ -10,7 +10,7 @@ import { listSigningKeys, resealSigningKey } from '../../../db/keys/signing-keys
 import { ConfigError } from '../../errors.ts'
 import { record, type Recorder } from '../../record/record.ts'
 import { phaseOf } from '../ring/key-life.ts'
-import { openKey, resealed, type RingKey } from '../ring/signing-key.ts'
+import { openKey, reseal, type RingKey } from '../ring/signing-key.ts'
 import {
   addRootKey,
   newRootKey,
@@ -53,7 +53,7 @@ export function rootKeysOf({ from, to }: RootKeyChange) {
 export async function rotateRootKey({ by, rootKeys, file }: RootRotationOptions): Promise<RootRotation> {
   const { db, clock } = by
   let wasInFile = false
-  const changed = await addingRootKey({ db, file }, add =>
+  const changed = await withNewRootKey({ db, file }, add =>
     record(
       by,
       (change: RootKeyChange) => [{ event: 'root_key_rotated', detail: rootKeysOf(change) }],
@@ -79,7 +79,7 @@ export async function rotateRootKey({ by, rootKeys, file }: RootRotationOptions)
  * Chooses a root key for a database whose own may be lost: one that it has never been under, or what `add`
  * adds.
  */
-export function replacedRootKey(file: RootKeyFile, add: () => string): ChooseRootKey {
+export function replacementRootKey(file: RootKeyFile, add: () => string): ChooseRootKey {
   return (currentId, past) => {
     if (versionOf(file.rootKeyFile) === undefined) return add()
     const [first = ''] = readRootKeyFile(file).keys()
@@ -91,7 +91,7 @@ export function replacedRootKey(file: RootKeyFile, add: () => string): ChooseRoo
  * For a change of the database that begins with a new root key in the file: `add` puts one there, once, and
  * returns its id. Where the change is not made, it is taken out again.
  */
-export async function addingRootKey<T>(
+export async function withNewRootKey<T>(
   { db, file }: FileOfRootKeys,
   change: (add: () => string) => Promise<T>,
 ): Promise<T> {
@@ -150,7 +150,7 @@ export async function resealKeys(
   const done: string[] = []
   for (const key of keys) {
     if (key.row.root_key_id === rootKeys.currentId) continue
-    if (await resealSigningKey(db, key.row, resealed(key, rootKeys))) done.push(key.row.kid)
+    if (await resealSigningKey(db, key.row, reseal(key, rootKeys))) done.push(key.row.kid)
   }
   return done
 }
