@@ -11,7 +11,7 @@ import {
 import type { Context } from './context.ts'
 import { openErrorSender } from './endpoints/error-sender.ts'
 import { oauthFace } from './endpoints/face.ts'
-import { limitConnections } from './http/connections.ts'
+import { refuseExcessConnections } from './http/connections.ts'
 import { inStep } from './http/in-step.ts'
 import {
   bodyLimitBytes,
@@ -56,11 +56,11 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
       begin(request, reply)
       void sendError(error, request, reply)
     },
-    clientErrorHandler: malformedHttpAnswerer(ctx.load.pressure.stalled),
+    clientErrorHandler: malformedHttpAnswerer(ctx.load.admission.stalled),
     ...options,
   })
 
-  limitConnections(app.server, ctx)
+  refuseExcessConnections(app.server, ctx)
   // An unknown `Expect` may be ignored (RFC 9110 §10.1.1); Node would refuse it without a body.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response))
   app.server.on('connect', refuseConnect)

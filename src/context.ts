@@ -8,8 +8,8 @@ import type { NextStatusPosition } from './endings/status-positions.ts'
 import type { Standing } from './installation/standing.ts'
 import type { KeyRing } from './keys/ring/key-ring.ts'
 import type { RootKeys } from './keys/root/root-key.ts'
+import type { Admission } from './load/admission.ts'
 import type { Drain } from './load/drain.ts'
-import type { Pressure } from './load/pressure.ts'
 import type { AuditTrail } from './record/audit-trail.ts'
 import type { Counts } from './record/counts.ts'
 import type { Log } from './record/log.ts'
@@ -66,9 +66,9 @@ export interface SessionServices {
 /** Protection of the server from too much work. */
 export interface LoadServices {
   /** Whether more work may begin. */
-  readonly pressure: Pressure
-  /** Waits before a log-in of a flood is refused. */
-  readonly brake: () => Promise<void>
+  readonly admission: Admission
+  /** Waits before a log-in of a flood is refused, so that its sender guesses slowly. */
+  readonly delayRefusal: () => Promise<void>
   /** Whether this server is about to end. */
   readonly drain: Drain
 }

@@ -20,9 +20,9 @@ import { startJobs } from './jobs/jobs.ts'
 import { showMetrics } from './jobs/metrics.ts'
 import { unheededPolicy } from './keys/ring/key-policy.ts'
 import { openKeyRing } from './keys/ring/key-ring.ts'
-import { openBrake } from './load/brake.ts'
+import { openAdmission } from './load/admission.ts'
 import { openDrain } from './load/drain.ts'
-import { openPressure } from './load/pressure.ts'
+import { openRefusalDelay } from './load/refusal-delay.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { countMetrics } from './record/count-metrics.ts'
 import { openCounts } from './record/counts.ts'
@@ -208,7 +208,7 @@ async function openContext(
   const { statusLists } = add(openStatusLists({ config, db, keys, registry, counts, clock }))
   const { throttle } = add(openThrottle({ db, rootKeys, clock }))
   const { audit } = add(openAuditTrail({ db, clock, auditSeconds: config.auditSeconds }))
-  const { pressure } = add(openPressure(clock))
+  const { admission } = add(openAdmission(clock))
   const { lateness } = add(openLateness(clock))
   const { pepperOf } = rootKeys
   const { passwords } = add(openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId }))
@@ -226,7 +226,7 @@ async function openContext(
     clients: { registry, keys: openClientKeys(reach, clock, log) },
     users: { passwords, throttle },
     sessions: { lateness, nextStatusPosition: openStatusPositions(db) },
-    load: { pressure, brake: openBrake(clock), drain: openDrain() },
+    load: { admission, delayRefusal: openRefusalDelay(clock), drain: openDrain() },
     standing,
     statusLists,
     audit,

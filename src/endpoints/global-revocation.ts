@@ -28,7 +28,7 @@ export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): vo
     return reply.code(204).send()
   }
   app.post('/global-token-revocation', { config: { cors: false } }, (request, reply) =>
-    ctx.load.pressure.admit('refresh', () => answer(request, reply)),
+    ctx.load.admission.admit('refresh', () => answer(request, reply)),
   )
 }
 

@@ -40,7 +40,7 @@ export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
     return reply.type(signedType).send(jwt)
   }
   app.post('/introspect', { config: { cors: false } }, (request, reply) =>
-    ctx.load.pressure.admit('other', () => answer(request, reply)),
+    ctx.load.admission.admit('other', () => answer(request, reply)),
   )
 }
 

@@ -44,5 +44,5 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
     await endSession(by, session, { reason: isOwn ? 'client' : 'admin', tokenType })
     return {}
   }
-  app.post('/revoke', (request, reply) => ctx.load.pressure.admit('refresh', () => answer(request, reply)))
+  app.post('/revoke', (request, reply) => ctx.load.admission.admit('refresh', () => answer(request, reply)))
 }

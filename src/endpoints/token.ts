@@ -6,7 +6,7 @@ import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { grants } from '../grants/grants.ts'
 import { dpopNonces } from '../keys/proofs/dpop-nonces.ts'
-import type { Rank } from '../load/pressure.ts'
+import type { Rank } from '../load/admission.ts'
 import { formOf, requireParameter } from '../protocol/form.ts'
 import { isGrantType } from '../protocol/grant-types.ts'
 import { countOne, refusalOf } from '../record/counts.ts'
@@ -48,13 +48,13 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     // A client that can make refreshes has never been a stranger.
     const source = rank === 'refresh' ? undefined : networkOf(request.ip)
     try {
-      const response = await ctx.load.pressure.admit(rank, () => answer(request, reply, call), source)
+      const response = await ctx.load.admission.admit(rank, () => answer(request, reply, call), source)
       ctx.counts.ofGrant(call.clientId, call.grantType).granted++
       return response
     } catch (error) {
       countOne(ctx.counts.ofGrant(call.clientId, call.grantType).refused, refusalOf(error))
       // Not while it is under way: a request that waits here takes no other's place.
-      if (rank === 'log_in' && isTooMany(error)) await ctx.load.brake()
+      if (rank === 'log_in' && isTooMany(error)) await ctx.load.delayRefusal()
       throw error
     }
   })

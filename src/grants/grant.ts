@@ -2,7 +2,7 @@ import type { Caller } from '../clients/caller.ts'
 import type { Confirmation } from '../clients/confirmation.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
-import type { Rank } from '../load/pressure.ts'
+import type { Rank } from '../load/admission.ts'
 import type { Form } from '../protocol/form.ts'
 import type { Granted } from '../sessions/granted.ts'
 

@@ -1,11 +1,16 @@
+/**
+ * Protects the files that the database needs from connections, and each source's connections from those of
+ * another. One that is too many is closed before anything is read: there is no answer, and the log says why.
+ */
+
 import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { ConfigError } from '../errors.ts'
-import { oncePerSecond } from '../load/brake.ts'
-import { openShares } from '../load/shares.ts'
+import { oncePerSecond } from '../load/once-per-second.ts'
+import { openSourceQuota } from '../load/source-quota.ts'
 import { networkOf } from '../values/addresses.ts'
 import { networks } from '../values/networks.ts'
 
@@ -24,13 +29,13 @@ const connectionsMin = 100
  * that are believed have as many as they like. Where there is no room left, connections that are idle make
  * it.
  */
-export function limitConnections(
+export function refuseExcessConnections(
   server: Server,
   { clock, config, log }: Pick<Context, 'clock' | 'config' | 'log'>,
   max = connectionsOf(config),
 ): void {
   const isProxy = networks(config.trustProxy)
-  const shares = openShares(max)
+  const quota = openSourceQuota(max)
   const isNews = oncePerSecond(clock)
 
   server.maxConnections = max
@@ -38,12 +43,12 @@ export function limitConnections(
     const address = socket.remoteAddress ?? ''
     const network = networkOf(address)
     const source = isProxy(address) ? undefined : network
-    if (!shares.take(source)) {
+    if (!quota.take(source)) {
       if (isNews('source')) {
         const facts = {
           source: network,
-          connections: shares.taken(network),
-          connections_of_all: shares.taken(),
+          connections: quota.taken(network),
+          connections_of_all: quota.taken(),
         }
         log.warn(
           facts,
@@ -52,12 +57,12 @@ export function limitConnections(
       }
       return void socket.destroy()
     }
-    socket.once('close', () => shares.giveBack(source))
+    socket.once('close', () => quota.giveBack(source))
   })
   server.on('drop', () => {
     if (!isNews('drop')) return
     log.warn(
-      { connections: shares.taken() },
+      { connections: quota.taken() },
       'connections are refused, since there are too many; those that are idle are closed',
     )
     server.closeIdleConnections()

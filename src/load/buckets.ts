@@ -1,3 +1,9 @@
+/**
+ * Leaky buckets: they protect accounts from guesses, and the audit trail from noise. One more point that
+ * would make a bucket overflow is too much. Buckets refuse nothing themselves: a guesser sees 429 with
+ * Retry-After (users/throttle.ts), and of noise the audit trail has a count (record/audit-trail.ts).
+ */
+
 import type { Clock } from '../clock.ts'
 
 /**

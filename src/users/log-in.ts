@@ -26,7 +26,7 @@ export interface LogIn {
  */
 export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
   const { username, password, client, caller } = logIn
-  ctx.users.passwords.refuseWhenFull(caller.source)
+  ctx.users.passwords.refuseIfQueueFull(caller.source)
   const device = await deviceOf(ctx, logIn)
   const guess = { username, source: caller.source, device }
   const attempt = await ctx.users.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))

@@ -3,14 +3,15 @@ import { availableParallelism } from 'node:os'
 import { hash, parseOptions, verify, type Algorithm } from '@node-rs/argon2'
 import type { UserTable } from '../../db/schema.ts'
 import { OAuthError, unavailable } from '../errors.ts'
-import { openShares } from '../load/shares.ts'
+import { openSourceQuota } from '../load/source-quota.ts'
 import { gauge, queueLength, type Metric } from '../upkeep/metric.ts'
 
 export type PasswordHash = Pick<UserTable, 'password_hash' | 'root_key_id'>
 
 /**
  * Hashes and verifies passwords, a few at a time, so that a storm of log-ins leaves the rest of the server
- * its threads.
+ * its threads. Others wait in a queue; where that is full, or holds too many of one source, the caller sees
+ * 503 with Retry-After.
  */
 export interface Passwords {
   /**
@@ -29,7 +30,7 @@ export interface Passwords {
    */
   needsRehash(user: PasswordHash): boolean
   /** Throws what `verify` would throw now because too many are waiting, and does nothing else. */
-  refuseWhenFull(source?: string): void
+  refuseIfQueueFull(source?: string): void
   /** How many are being hashed, and how many wait for their turn. */
   load(): { readonly running: number; readonly waiting: number }
 }
@@ -79,7 +80,7 @@ export function openPasswords(options: PasswordOptions): {
   readonly metrics: readonly Metric[]
 } {
   const { pepperOf, currentRootKeyId, concurrency = defaultConcurrency } = options
-  const turns = boundedTurns(concurrency, options.waitingMax ?? waitingMaxEach * concurrency)
+  const queue = boundedQueue(concurrency, options.waitingMax ?? waitingMaxEach * concurrency)
 
   const pepper = (rootKeyId: string): Buffer => {
     const secret = pepperOf(rootKeyId)
@@ -94,7 +95,7 @@ export function openPasswords(options: PasswordOptions): {
       if (problem) throw new PasswordError(problem)
       const root_key_id = currentRootKeyId()
       const secret = pepper(root_key_id)
-      const password_hash = await turns.take(() => hash(prepare(password), { ...parameters, secret }))
+      const password_hash = await queue.run(() => hash(prepare(password), { ...parameters, secret }))
       return { password_hash, root_key_id }
     },
     verify: async (user, password, source) => {
@@ -105,7 +106,7 @@ export function openPasswords(options: PasswordOptions): {
         root_key_id: currentRootKeyId(),
       }
       const secret = pepper(root_key_id)
-      return turns.take(() => verify(password_hash, prepare(password), { secret }), source)
+      return queue.run(() => verify(password_hash, prepare(password), { secret }), source)
     },
     needsRehash: ({ password_hash, root_key_id }) => {
       if (root_key_id !== currentRootKeyId()) return true
@@ -114,14 +115,14 @@ export function openPasswords(options: PasswordOptions): {
         name => made[name] !== parameters[name],
       )
     },
-    refuseWhenFull: turns.refuseWhenFull,
-    load: turns.load,
+    refuseIfQueueFull: queue.refuseIfQueueFull,
+    load: queue.load,
   }
   return {
     passwords,
     metrics: [
-      queueLength('password_hash', () => turns.load().waiting),
-      gauge('mintmark_password_hashes_running', 'Passwords being hashed', () => turns.load().running),
+      queueLength('password_hash', () => queue.load().waiting),
+      gauge('mintmark_password_hashes_running', 'Passwords being hashed', () => queue.load().running),
     ],
   }
 }
@@ -191,27 +192,27 @@ function nobodysHash(): string {
 
 /**
  * Runs at most `concurrency` at once, first come, first served. Turns a source away when `waitingMax` wait
- * already, or it has its share of those who wait.
+ * already, or it has its quota of those who wait.
  */
-function boundedTurns(concurrency: number, waitingMax: number) {
+function boundedQueue(concurrency: number, waitingMax: number) {
   const waiting: (() => void)[] = []
-  const shares = openShares(waitingMax)
+  const quota = openSourceQuota(waitingMax)
   let running = 0
-  const refuseWhenFull = (source?: string) => {
+  const refuseIfQueueFull = (source?: string) => {
     if (running < concurrency) return
-    if (waiting.length >= waitingMax || !shares.isOpen(source)) throw tooMany
+    if (waiting.length >= waitingMax || !quota.hasRoomFor(source)) throw tooMany
   }
   return {
-    refuseWhenFull,
+    refuseIfQueueFull,
     load: () => ({ running, waiting: waiting.length }),
-    take: async <T>(work: () => Promise<T>, source?: string): Promise<T> => {
-      refuseWhenFull(source)
+    run: async <T>(work: () => Promise<T>, source?: string): Promise<T> => {
+      refuseIfQueueFull(source)
       if (running < concurrency) running++
       else {
-        shares.take(source)
+        quota.take(source)
         // The one that ends hands its turn on, so the turn stays counted.
         await new Promise<void>(turn => waiting.push(turn))
-        shares.giveBack(source)
+        quota.giveBack(source)
       }
       try {
         return await work()

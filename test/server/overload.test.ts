@@ -10,11 +10,11 @@ import { buildApp } from '../../src/app.ts'
 import { openKnownClients } from '../../src/clients/known-clients.ts'
 import { openRegistry } from '../../src/clients/registry.ts'
 import { systemClock } from '../../src/clock.ts'
-import { limitConnections } from '../../src/http/connections.ts'
+import { refuseExcessConnections } from '../../src/http/connections.ts'
 import { sharedFor } from '../../src/installation/readiness.ts'
-import { openBrake, refusalsAtOnce } from '../../src/load/brake.ts'
-import { openPressure, pressureLimits, sampleSeconds, type Rank } from '../../src/load/pressure.ts'
-import { openShares } from '../../src/load/shares.ts'
+import { admissionLimits, openAdmission, sampleSeconds, type Rank } from '../../src/load/admission.ts'
+import { openRefusalDelay, promptRefusalsPerSecond } from '../../src/load/refusal-delay.ts'
+import { openSourceQuota } from '../../src/load/source-quota.ts'
 import { pairLimit } from '../../src/users/guess-limits.ts'
 import { openPasswords } from '../../src/users/passwords.ts'
 import { forEachEngine } from '../helpers/engines.ts'
@@ -44,8 +44,8 @@ t.test('when there is too much to do, log-ins are refused first and refreshes la
   const server = await startServer(t)
   const { client, forms } = await openRanks(server)
   const clock = handClock()
-  const { pressure, jobs } = openPressure(clock)
-  const app = buildApp({ ...server.ctx, load: { ...server.ctx.load, pressure } })
+  const { admission, jobs } = openAdmission(clock)
+  const app = buildApp({ ...server.ctx, load: { ...server.ctx.load, admission } })
   t.teardown(() => app.close())
   const check = async (refused: readonly Rank[], title: string) => {
     for (const [url, rank, form] of forms) {
@@ -68,32 +68,32 @@ t.test('when there is too much to do, log-ins are refused first and refreshes la
   late(0)
   ranks.forEach(() => late(0))
   late(60)
-  t.equal(Math.round(pressure.stalled() * 1000), 60_000)
+  t.equal(Math.round(admission.stalled() * 1000), 60_000)
   await check([], 'a pause of the whole machine is over when it is seen')
   late(0)
   for (const [i, rank] of ranks.entries()) {
-    late(pressureLimits[rank].late - 0.001)
-    late(pressureLimits[rank].late - 0.001)
+    late(admissionLimits[rank].lateSeconds - 0.001)
+    late(admissionLimits[rank].lateSeconds - 0.001)
     await check(ranks.slice(0, i), `not yet too late for ${rank}`)
-    late(pressureLimits[rank].late + 0.001)
-    late(pressureLimits[rank].late + 0.001)
+    late(admissionLimits[rank].lateSeconds + 0.001)
+    late(admissionLimits[rank].lateSeconds + 0.001)
     await check(ranks.slice(0, i + 1), `too late for ${rank}`)
   }
   late(0)
   await check([], 'over')
 
   const held: (() => void)[] = []
-  const hold = () => pressure.admit('refresh', () => new Promise<void>(done => held.push(done)))
+  const hold = () => admission.admit('refresh', () => new Promise<void>(done => held.push(done)))
   const holding: Promise<void>[] = []
   for (const [i, rank] of ranks.entries()) {
-    while (pressure.underWay() < pressureLimits[rank].underWay - 1) holding.push(hold())
+    while (admission.underWay() < admissionLimits[rank].underWay - 1) holding.push(hold())
     await check(ranks.slice(0, i), `not yet too many for ${rank}`)
     holding.push(hold())
     await check(ranks.slice(0, i + 1), `too many under way for ${rank}`)
   }
   for (const done of held) done()
   await Promise.all(holding)
-  t.equal(pressure.underWay(), 0, 'also those that were refused are not counted for ever')
+  t.equal(admission.underWay(), 0, 'also those that were refused are not counted for ever')
   await check([], 'done')
 })
 
@@ -106,11 +106,11 @@ t.test('in a flood of log-ins, those that are refused wait a moment, and refresh
   const full = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
   const { passwords } = openPasswords({ ...full, concurrency: 0, waitingMax: 0 })
   const clock = handClock()
-  const brake = openBrake({ ...clock, pause: systemClock().pause })
+  const delayRefusal = openRefusalDelay({ ...clock, pause: systemClock().pause })
   const app = buildApp({
     ...server.ctx,
     users: { ...server.ctx.users, passwords },
-    load: { ...server.ctx.load, brake },
+    load: { ...server.ctx.load, delayRefusal },
   })
   t.teardown(() => app.close())
   const answered: string[] = []
@@ -123,7 +123,7 @@ t.test('in a flood of log-ins, those that are refused wait a moment, and refresh
   }
   const logIn = (name: string) =>
     send(name, { grant_type: 'password', username: user.username, password: user.password }, 503)
-  const flood = Array.from({ length: refusalsAtOnce + 5 }, (_, i) => logIn(`log-in ${i}`))
+  const flood = Array.from({ length: promptRefusalsPerSecond + 5 }, (_, i) => logIn(`log-in ${i}`))
   await send('refresh', { grant_type: 'refresh_token', refresh_token }, 200)
   clock.tick(1)
   await logIn('the next second')
@@ -151,9 +151,9 @@ t.test('whoever waits to be refused takes no place, so one throttled address kee
     if (attempt.kind === 'taken') attempt.fail()
   }
   const held: (() => void)[] = []
-  const brake = () => new Promise<void>(done => held.push(done))
-  const { pressure } = server.ctx.load
-  const built = buildApp({ ...server.ctx, load: { ...server.ctx.load, brake } })
+  const delayRefusal = () => new Promise<void>(done => held.push(done))
+  const { admission } = server.ctx.load
+  const built = buildApp({ ...server.ctx, load: { ...server.ctx.load, delayRefusal } })
   t.teardown(() => built.close())
   const logIn = (username: string, password: string, remoteAddress: string) =>
     built.inject({
@@ -163,54 +163,54 @@ t.test('whoever waits to be refused takes no place, so one throttled address kee
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
       remoteAddress,
     })
-  const connections = pressureLimits.log_in.underWay + 50
+  const connections = admissionLimits.log_in.underWay + 50
   const guesses = Array.from({ length: connections }, () => logIn('victim', 'wrong', thief))
   await until(() => held.length === connections)
-  t.equal(pressure.underWay(), 0)
+  t.equal(admission.underWay(), 0)
   t.equal((await logIn(user.username, user.password, '192.0.2.1')).statusCode, 200, 'everybody else')
   for (const done of held) done()
   for (const { statusCode } of await Promise.all(guesses)) t.ok(statusCode === 429 || statusCode === 503)
 })
 
 t.test('where half of all places are taken, no source has more than a tenth of them', async t => {
-  const shares = openShares(40)
+  const quota = openSourceQuota(40)
   const take = (source: string | undefined, count: number) =>
-    Array.from({ length: count }, () => shares.take(source)).filter(taken => taken).length
+    Array.from({ length: count }, () => quota.take(source)).filter(taken => taken).length
   t.equal(take('a', 40), 20, 'one alone has half')
   t.equal(take('b', 40), 4)
   t.equal(take('c', 40), 4)
   t.equal(take(undefined, 5), 5, 'one that is not told is not limited here')
-  t.strictSame([shares.taken(), shares.taken('a'), shares.taken('b')], [33, 20, 4])
-  for (let i = 0; i < 20; i++) shares.giveBack('a')
-  t.strictSame([shares.taken(), shares.taken('a')], [13, 0])
+  t.strictSame([quota.taken(), quota.taken('a'), quota.taken('b')], [33, 20, 4])
+  for (let i = 0; i < 20; i++) quota.giveBack('a')
+  t.strictSame([quota.taken(), quota.taken('a')], [13, 0])
   t.equal(take('b', 40), 7, 'until half are taken again')
-  t.equal(openShares(3).take('a'), true)
+  t.equal(openSourceQuota(3).take('a'), true)
 
-  const { pressure } = openPressure(handClock())
-  const limit = pressureLimits.log_in.underWay
+  const { admission } = openAdmission(handClock())
+  const limit = admissionLimits.log_in.underWay
   const held: (() => void)[] = []
   const hold = (source: string) =>
-    pressure.admit('log_in', () => new Promise<void>(done => held.push(done)), source).catch(() => {})
+    admission.admit('log_in', () => new Promise<void>(done => held.push(done)), source).catch(() => {})
   const holding: Promise<void>[] = []
   for (const [source, count] of [
     ['a', limit / 2],
     ['b', limit / 10],
     ['c', limit / 10],
   ] as const) {
-    const before = pressure.underWay()
+    const before = admission.underWay()
     for (let i = 0; i < limit; i++) holding.push(hold(source))
-    t.equal(pressure.underWay() - before, count, `${source} is admitted`)
+    t.equal(admission.underWay() - before, count, `${source} is admitted`)
   }
   await t.rejects(
-    pressure.admit('log_in', async () => {}, 'a'),
+    admission.admit('log_in', async () => {}, 'a'),
     { message: /too much to do/ },
   )
-  await pressure.admit('log_in', async () => {}, 'd')
-  await pressure.admit('other', async () => {}, 'a')
+  await admission.admit('log_in', async () => {}, 'd')
+  await admission.admit('other', async () => {}, 'a')
   for (const done of held) done()
   await Promise.all(holding)
-  await pressure.admit('log_in', async () => {}, 'a')
-  t.equal(pressure.underWay(), 0)
+  await admission.admit('log_in', async () => {}, 'a')
+  t.equal(admission.underWay(), 0)
 
   const server = await startServer(t)
   const { rootKeys } = server.ctx
@@ -224,35 +224,35 @@ t.test('where half of all places are taken, no source has more than a tenth of t
   }
   const waiting: Promise<boolean>[] = [passwords.verify(undefined, 'x')]
   t.equal(await queue('a', 30), 10, 'in the queue of passwords too')
-  t.throws(() => passwords.refuseWhenFull('a'), { message: /too many log-ins/ })
+  t.throws(() => passwords.refuseIfQueueFull('a'), { message: /too many log-ins/ })
   t.equal(await queue('b', 30), 2)
-  passwords.refuseWhenFull('c')
-  passwords.refuseWhenFull()
+  passwords.refuseIfQueueFull('c')
+  passwords.refuseIfQueueFull()
   t.equal(await queue(undefined, 30), 8)
-  t.throws(() => passwords.refuseWhenFull('c'), { message: /too many log-ins/ })
+  t.throws(() => passwords.refuseIfQueueFull('c'), { message: /too many log-ins/ })
   await Promise.all(waiting.splice(0))
   waiting.push(passwords.verify(undefined, 'x'))
   t.equal(await queue('a', 30), 10, 'and whoever has had his turn is not counted any more')
   await Promise.all(waiting)
 })
 
-t.test('log-ins have the source whose share they are of', async t => {
+t.test('log-ins count against the quota of their source', async t => {
   const server = await startServer(t)
   const app = await server.client('app', { isPublic: true })
   const web = await server.client('web')
   const { username, password } = await server.user()
   const seen: unknown[] = []
   const { passwords } = server.ctx.users
-  const { pressure } = server.ctx.load
+  const { admission } = server.ctx.load
   const built = buildApp({
     ...server.ctx,
     load: {
       ...server.ctx.load,
-      pressure: {
-        ...pressure,
+      admission: {
+        ...admission,
         admit: (rank, work, source) => {
           seen.push([rank, source])
-          return pressure.admit(rank, work, source)
+          return admission.admit(rank, work, source)
         },
       },
     },
@@ -260,7 +260,7 @@ t.test('log-ins have the source whose share they are of', async t => {
       ...server.ctx.users,
       passwords: {
         ...passwords,
-        refuseWhenFull: source => void seen.push(source),
+        refuseIfQueueFull: source => void seen.push(source),
         verify: (user, text, source) => {
           seen.push(source)
           return passwords.verify(user, text, source)
@@ -464,7 +464,7 @@ t.test('half-open connections of one source leave room for others, and idle ones
   const { ctx } = await startServer(t, { MINTMARK_TRUST_PROXY: '127.0.0.9' })
   const server = createServer((_request, response) => response.end('ok'))
   const max = 40
-  limitConnections(server, ctx, max)
+  refuseExcessConnections(server, ctx, max)
   server.listen(0, '127.0.0.1')
   t.teardown(() => {
     server.closeAllConnections()
@@ -536,9 +536,9 @@ t.test('connections that send nothing, or their headers byte by byte, are closed
 t.test('a request that came in pieces while the server was blocked is a fault of the server', async t => {
   const { ctx } = await startServer(t)
   const clock = handClock()
-  const { pressure, jobs } = openPressure(clock)
+  const { admission, jobs } = openAdmission(clock)
   const app = buildApp(
-    { ...ctx, load: { ...ctx.load, pressure } },
+    { ...ctx, load: { ...ctx.load, admission } },
     { requestTimeout: 50, http: { headersTimeout: 50, connectionsCheckingInterval: 10 } },
   )
   t.teardown(() => app.close())
