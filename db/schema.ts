@@ -23,6 +23,9 @@ export interface Tables {
   copy_changes: CopyChangeTable
   throttles: ThrottleTable
   known_sources: KnownSourcesTable
+  sign_ins: SignInTable
+  sign_in_sessions: SignInSessionTable
+  consents: ConsentTable
   audit: AuditTable
   replays: ReplayTable
 }
@@ -72,6 +75,8 @@ export interface UserTable {
   root_key_id: string
   /** Separated by spaces. */
   roles: string
+  /** JSON of the standard claims that the user has (OpenID Connect Core §5.1). */
+  claims: string
   /** Raised by each password change, disable and revoke-all. */
   epoch: number
   created_at: number
@@ -125,6 +130,29 @@ export interface ClientTable {
   forwards_user_address: number
   /** The origins of its pages; empty: those of the server's setting. */
   cors_origins: string
+  /** Where people who log in may be sent back to (RFC 6749 §3.1.2). */
+  redirect_uris: string
+  /** And where to, once they have logged out (OpenID Connect RP-Initiated Logout §3.1). */
+  post_logout_redirect_uris: string
+  /** What pages call it, and who runs it; null for its id, and for nobody in particular. */
+  client_name: string | null
+  operator: string | null
+  /** Its home page. */
+  client_uri: string | null
+  /** Whether people are asked before it gets tokens of theirs. */
+  consent: 'never' | 'once' | 'always'
+  /** Whether it may leave out PKCE (RFC 7636). */
+  pkce: 'required' | 'optional'
+  /** `require_pushed_authorization_requests` (RFC 9126 §6): 1 or 0. */
+  par_required: number
+  /** The JWS algorithm of its ID tokens. */
+  id_token_alg: string
+  /** That of its answers of /userinfo; null for plain JSON. */
+  userinfo_alg: string | null
+  /** Whether its ID tokens have the claims of its scopes, as /userinfo does: 1 or 0. */
+  claims_in_id_token: number
+  /** `fapi2`: held to the FAPI 2.0 Security Profile. */
+  profile: 'none' | 'fapi2'
   epoch: number
   created_at: number
   disabled_at: number | null
@@ -200,6 +228,54 @@ export interface SessionTable {
   key_thumbprint: Buffer | null
   /** The first generation whose token is bound: an earlier one was handed out without a key. */
   bound_generation: number
+  /** When its row was made; null in rows of earlier versions, which began at `auth_time`. */
+  started_at: number | null
+  /** JSON of the claims that its authorization request named (OpenID Connect Core §5.5); null for none. */
+  claims: string | null
+}
+
+/** One browser in which one user is logged in to the authorization server itself. */
+export interface SignInTable {
+  id: Buffer
+  user_id: Buffer
+  /** As read before the password was checked. The sign-in lives while it is still the same. */
+  user_epoch: number
+  /** SHA-256 of the secret in the cookie. */
+  secret_hash: Buffer
+  /** When the user last proved who it is, and with what (RFC 8176), separated by spaces. */
+  auth_time: number
+  amr: string
+  created_at: number
+  /** When it was last used; not newer than by a minute. */
+  used_at: number
+  expires_at: number
+  /** Whether the cookie outlives the browser: 1 or 0. */
+  is_persistent: number
+  first_address: string
+  last_address: string
+  /** What the browser calls itself, cut to 200 characters. */
+  user_agent: string
+}
+
+/**
+ * The sessions that end with the sign-in they came from: all but those with `offline_access`. Apart from the
+ * sessions, so that a refresh has no index of it to keep.
+ */
+export interface SignInSessionTable {
+  session_id: Buffer
+  sign_in_id: Buffer
+}
+
+/** What a user has allowed a client: it is not asked again for the same or less. */
+export interface ConsentTable {
+  id: Buffer
+  user_id: Buffer
+  client_id: string
+  /** Empty where the request named none. */
+  resource: string
+  /** Separated by spaces. */
+  scope: string
+  granted_at: number
 }
 
 /** The sessions that were revoked lately: the feed that instances follow. */

@@ -31,6 +31,9 @@ type Copying = Omit<CopiedTable, 'name'> | { readonly isLeftOutBecause: string }
 export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   users: { key: ['id'], isLarge: true },
   known_sources: { key: ['user_id'], isLarge: true },
+  sign_ins: { key: ['id'], isLarge: true },
+  sign_in_sessions: { key: ['session_id'], isLarge: true },
+  consents: { key: ['id'], isLarge: true },
   sessions: { key: ['id'], isLarge: true },
   revocations: { key: ['seq'], serial: 'seq', isLarge: true },
   audit: { key: ['id'], serial: 'id', isLarge: true },

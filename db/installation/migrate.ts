@@ -5,6 +5,7 @@ import type { Tables } from '../schema.ts'
 import type { ColumnTypes } from './column-types.ts'
 import { raiseRevision } from './installation.ts'
 import * as start from './migrations/0001-start.ts'
+import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
   readonly up: (db: Kysely<any>, types: ColumnTypes) => Promise<void>
@@ -22,7 +23,10 @@ export interface Program {
 }
 
 export const thisProgram: Program = {
-  migrations: new Map([['0001-start', start]]),
+  migrations: new Map<string, Migration>([
+    ['0001-start', start],
+    ['0002-sign-ins', signIns],
+  ]),
   oldestProgram: 1,
 }
 

@@ -61,8 +61,8 @@ export type NewSession = Pick<
   | 'status_position'
   | 'last_address'
 > &
-  /** Bound to no key unless told. */
-  Partial<Pick<SessionTable, 'key_thumbprint'>>
+  /** Bound to no key and begun at `auth_time` unless told. */
+  Partial<Pick<SessionTable, 'key_thumbprint' | 'started_at' | 'claims'>>
 
 /**
  * Starts a session, if the epochs are still those that were read before the password was checked: a log-in
@@ -149,9 +149,11 @@ async function addSession(
 ): Promise<boolean> {
   const row = {
     key_thumbprint: null,
+    started_at: session.auth_time,
+    claims: null,
     ...session,
     generation: 0,
-    rotated_at: session.auth_time,
+    rotated_at: session.started_at ?? session.auth_time,
     window_generation: 0,
     window_opened_at: 0,
     late_history: 0,

@@ -44,12 +44,15 @@ export async function* listUsernames({ sql }: Database): AsyncGenerator<string> 
   }
 }
 
+/** A user without claims, unless it has some. */
+export type NewUserRow = Omit<UserTable, 'claims'> & Partial<Pick<UserTable, 'claims'>>
+
 /** Adds a user; false when the name is taken. */
-export async function insertUser({ transact }: Writer, user: UserTable): Promise<boolean> {
+export async function insertUser({ transact }: Writer, user: NewUserRow): Promise<boolean> {
   return transact(async transaction => {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('users')
-      .values(user)
+      .values({ claims: '{}', ...user })
       .onConflict(conflict => conflict.doNothing())
       .executeTakeFirstOrThrow()
     return numInsertedOrUpdatedRows === 1n

@@ -37,6 +37,7 @@ export async function createUser(
     username,
     ...hash,
     roles: roles.join(' '),
+    claims: '{}',
     epoch: 0,
     created_at: now,
     disabled_at: null,

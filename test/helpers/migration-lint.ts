@@ -52,7 +52,7 @@ function problemOf(text: string, own: ReadonlySet<string>): string | undefined {
   if (/ add column .* not null/.test(text) && !/ default /.test(text)) {
     return 'older programs do not fill a new column: let it be null or have a default'
   }
-  if (/ add column .* default (?!('[^']*'|-?\d+|null)\b)/.test(text)) {
+  if (/ add column .* default (?!(?:'[^']*'|-?\d+|null)(?: |$))/.test(text)) {
     return 'a default that is computed rewrites the table'
   }
   if (/ add column .* (unique|references|check)\b/.test(text)) {
