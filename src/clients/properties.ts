@@ -4,7 +4,9 @@ import { isOrigin, originSentence } from '../protocol/origin.ts'
 import { sessionLimits } from '../protocol/refresh-token.ts'
 import { isResourceUri, resourceSentence } from '../protocol/resource.ts'
 import { isScopeToken, scopeSentence } from '../protocol/scope.ts'
+import { logInProperties } from './log-in-properties.ts'
 import { choice, duration, flag, list, object, requirement, text, type Kind } from './property-kinds.ts'
+import { property, type Group, type PropertyOption } from './property.ts'
 
 /*
  * The properties of a client. One more is a row here, its column (db/schema.ts and a migration), and its rule
@@ -12,44 +14,6 @@ import { choice, duration, flag, list, object, requirement, text, type Kind } fr
  * (registration.ts), the options of `client create` and `client update`, the keys of a file for `apply`, and
  * the JSON document of a client.
  */
-
-/** Groups of options that belong together. */
-export type Group = 'identity' | 'access' | 'proof' | 'power' | 'sessions' | 'pages'
-
-/** One property. */
-interface Property<Value, Stored, Column extends ColumnOf<Stored> | null> {
-  readonly kind: Kind<Value, Stored>
-  /**
-   * null for a part of what the client authenticates with: registration.ts makes columns of all parts
-   * together.
-   */
-  readonly column: Column
-  readonly group: Group
-  /** null where it is given in another way. */
-  readonly option: PropertyOption | null
-}
-
-export interface PropertyOption {
-  readonly flags: string
-  readonly help: string
-  /** Where `client update` says it in another way; null where it cannot be changed. */
-  readonly updateHelp?: string | null
-  /** Without it the client has what the option `--no-…` of `client update` says. */
-  readonly without?: string
-}
-
-/** The columns that hold such values. */
-type ColumnOf<Stored> = {
-  [Column in keyof ClientTable]: [ClientTable[Column], Stored] extends [Stored, ClientTable[Column]]
-    ? Column
-    : never
-}[keyof ClientTable]
-
-function property<Value, Stored, Column extends ColumnOf<Stored> | null>(
-  row: Property<Value, Stored, Column>,
-): Property<Value, Stored, Column> {
-  return row
-}
 
 /** `strict`: no retry. `reuse`: no rotation. */
 export const refreshPolicies = ['rotate', 'strict', 'reuse'] as const
@@ -231,6 +195,7 @@ export const properties = {
       without: 'those of the server',
     },
   }),
+  ...logInProperties,
 } as const
 
 type Properties = typeof properties

@@ -9,8 +9,8 @@ import {
   properties,
   propertyNames,
   type ClientMetadata,
-  type PropertyOption,
 } from '../../src/clients/properties.ts'
+import type { PropertyOption } from '../../src/clients/property.ts'
 import { clientMetadata, newClientRow } from '../../src/clients/registration.ts'
 import { commandsOf } from '../../src/commands/shell/command-line.ts'
 import type { Terminal } from '../../src/commands/shell/command.ts'
@@ -52,6 +52,18 @@ const changed: { readonly [Name in keyof typeof properties]: Partial<ClientMetad
   refresh_absolute_ttl: { refresh_absolute_ttl: 90 },
   forwards_user_address: { forwards_user_address: true },
   cors_origins: { cors_origins: ['https://app.example'] },
+  redirect_uris: { redirect_uris: ['https://app.example/callback', 'com.example.app:/callback'] },
+  post_logout_redirect_uris: { post_logout_redirect_uris: ['https://app.example/bye'] },
+  client_name: { client_name: 'The App' },
+  operator: { operator: 'Example Ltd' },
+  client_uri: { client_uri: 'https://app.example' },
+  consent: { consent: 'once' },
+  pkce: { pkce: 'optional' },
+  require_pushed_authorization_requests: { require_pushed_authorization_requests: true },
+  id_token_signed_response_alg: { id_token_signed_response_alg: 'ES256' },
+  userinfo_signed_response_alg: { userinfo_signed_response_alg: 'RS256' },
+  claims_in_id_token: { claims_in_id_token: true },
+  profile: { profile: 'fapi2' },
 }
 
 const plain: ClientMetadata = { client_id: 'app', ...plainProperties }

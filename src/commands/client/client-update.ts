@@ -12,7 +12,7 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
     'mintmark client update web --refresh strict --refresh-idle-ttl 7d',
     'mintmark client update ops --no-admin',
   ]).argument('<client_id>')
-  addProperties(update, 'update', ['access', 'power', 'proof', 'sessions', 'pages'])
+  addProperties(update, 'update', ['access', 'power', 'proof', 'sessions', 'pages', 'people'])
   update.action(
     command(terminal, async (run, id, _, self) => {
       const admin = await run.open()

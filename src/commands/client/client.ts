@@ -49,7 +49,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .option('--jwks <file>', 'its public keys (private_key_jwt): a JWK Set, or one JWK')
     .option('--jwks-uri <url>', 'where it publishes them')
     .option('--new-key <file>', 'make a key for it, and write its private half there (mode 0600)')
-  addProperties(withKeyOptions, 'create', ['proof', 'power', 'sessions', 'pages'])
+  addProperties(withKeyOptions, 'create', ['proof', 'power', 'sessions', 'pages', 'people'])
     .option('--secret-file <file>', 'write the secret there (mode 0600) instead of showing it')
     .addHelpText('after', choosing)
     .action(

@@ -4,10 +4,9 @@ import {
   properties,
   propertyNames,
   type AnyProperty,
-  type Group,
-  type PropertyOption,
   type PropertyValues,
 } from '../../clients/properties.ts'
+import type { Group, PropertyOption } from '../../clients/property.ts'
 import type { Argument } from '../../clients/property-kinds.ts'
 import { duration, several } from '../shell/options.ts'
 

@@ -1,0 +1,44 @@
+import type { RequestedClaims } from './claims.ts'
+
+/** The prompts of OpenID Connect Core §3.1.2.1 and Initiating User Registration §4. */
+export const prompts = ['none', 'login', 'consent', 'select_account', 'create'] as const
+
+export type Prompt = (typeof prompts)[number]
+
+export const responseModes = ['query', 'form_post'] as const
+
+export type ResponseMode = (typeof responseModes)[number]
+
+/** An authorization request (RFC 6749 §4.1.1) that was checked as a whole. Times are in seconds. */
+export interface AuthorizationRequest {
+  /** The id of the session that it will become: drawn when the request was first accepted. */
+  readonly sessionId: Buffer
+  readonly clientId: string
+  /** Registered for the client. */
+  readonly redirectUri: string
+  /** Whether the request named it, so that the token request must too (RFC 6749 §4.1.3). */
+  readonly isRedirectUriSent: boolean
+  readonly responseMode: ResponseMode
+  readonly state: string | null
+  readonly nonce: string | null
+  /** Separated by spaces; only what the client may ask for. */
+  readonly scope: string
+  /** The one resource that it names (RFC 8707); null for any of the client's. */
+  readonly resource: string | null
+  /** S256 (RFC 7636 §4.2); null where the client may leave it out. */
+  readonly codeChallenge: string | null
+  readonly prompts: readonly Prompt[]
+  /** How old the log-in may be, in seconds; null for any age. */
+  readonly maxAge: number | null
+  readonly loginHint: string | null
+  /** The `sub` of the `id_token_hint`. */
+  readonly hintedSub: string | null
+  /** Those asked for, the most wanted first. */
+  readonly acrValues: readonly string[]
+  readonly uiLocales: readonly string[]
+  readonly claims: RequestedClaims | null
+  /** The thumbprint of the DPoP key that the code is bound to (RFC 9449 §10). */
+  readonly dpopJkt: string | null
+  /** When it was first accepted: a log-in of before does not count for `prompt=login`. */
+  readonly madeAt: number
+}
