@@ -7,6 +7,8 @@ import type { Test } from 'tap'
 import { systemClock } from '../../src/clock.ts'
 import { runCommandLine } from '../../src/commands/shell/command-line.ts'
 import type { Terminal } from '../../src/commands/shell/command.ts'
+import { bareEnv } from './bare-env.ts'
+import './rsa-keys.ts'
 
 const root = join(import.meta.dirname, '../..')
 export const mainFile = join(root, 'src/main.ts')
@@ -58,7 +60,7 @@ export interface RunningServer {
 /** A command line with a home of its own, in which nothing is yet. */
 export function commandLine(t: Test, home = t.testdir()): CommandLine {
   const environment = (env: Record<string, string> = {}) => ({
-    PATH: process.env['PATH'],
+    ...bareEnv,
     MINTMARK_HOME: home,
     MINTMARK_ISSUER: issuer,
     ...env,

@@ -18,6 +18,7 @@ import { formatUuid, hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { openServer, type OpenServer } from '../../src/server.ts'
 import { defaultEnv } from './engines.ts'
 import { handClock } from './hand-clock.ts'
+import './rsa-keys.ts'
 import { runJob } from './run-job.ts'
 
 type Response = Awaited<ReturnType<FastifyInstance['inject']>>

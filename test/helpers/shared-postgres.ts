@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { bareEnv } from './bare-env.ts'
 import { databasesAt, type Databases } from './postgres.ts'
 
 /**
@@ -43,7 +44,7 @@ async function findOrStart(): Promise<Databases> {
   spawn(process.execPath, [holder, String(runner), address.replace('\0', '@')], {
     detached: true,
     stdio: 'ignore',
-    env: { PATH: process.env['PATH'] },
+    env: bareEnv,
   }).unref()
   for (;;) {
     const port = await askPort()

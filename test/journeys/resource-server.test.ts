@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { bareEnv } from '../helpers/bare-env.ts'
 import { commandLine, mainFile } from '../helpers/cli.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { compiler, run } from '../helpers/packed.ts'
@@ -39,7 +40,7 @@ async function start(
   args: string[],
   { env, says }: { readonly env: Record<string, string>; readonly says: RegExp },
 ): Promise<Started> {
-  const child = spawn(process.execPath, args, { cwd: directory, env: { PATH: process.env['PATH'], ...env } })
+  const child = spawn(process.execPath, args, { cwd: directory, env: { ...bareEnv, ...env } })
   t.teardown(() => end(child))
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += String(chunk)))

@@ -16,6 +16,7 @@ import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { openServer, type OpenServer } from '../../src/server.ts'
 import type { EngineEnv } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
+import '../helpers/rsa-keys.ts'
 import { runJob } from '../helpers/run-job.ts'
 
 export const startedAt = 1_900_000_000

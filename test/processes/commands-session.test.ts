@@ -12,6 +12,7 @@ import { listRevocations } from '../../db/sessions/revocations.ts'
 import { findUser } from '../../db/users/users.ts'
 import { openProgress } from '../../src/commands/shell/progress.ts'
 import { formatUuid } from '../../src/protocol/secrets.ts'
+import { bareEnv } from '../helpers/bare-env.ts'
 import { commandLine, issuer, mainFile } from '../helpers/cli.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 import { addSessions, beginSession } from '../helpers/records.ts'
@@ -139,7 +140,7 @@ t.test(
 t.test('a long revocation can be interrupted, in any way, and run again', async t => {
   const { home, call, db, add, told, count } = await world(t)
   const start = (args: string) => {
-    const env = { PATH: process.env['PATH'], MINTMARK_HOME: home, MINTMARK_ISSUER: issuer }
+    const env = { ...bareEnv, MINTMARK_HOME: home, MINTMARK_ISSUER: issuer }
     const child = spawn(process.execPath, [mainFile, ...args.split(' ')], { env })
     t.teardown(() => child.kill('SIGKILL'))
     return { child, ended: Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]) }

@@ -21,6 +21,7 @@ import { openDatabase } from '../../db/open-database.ts'
 import { commandsOf } from '../../src/commands/shell/command-line.ts'
 import type { Terminal } from '../../src/commands/shell/command.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
+import { bareEnv } from '../helpers/bare-env.ts'
 import { commandLine, issuer, mainFile } from '../helpers/cli.ts'
 import { auditRow } from '../helpers/records.ts'
 
@@ -37,7 +38,7 @@ t.test(
       process.execPath,
       [mainFile, 'client', 'create', '--id', 'web', '--grant', 'client_credentials'],
       {
-        env: { PATH: process.env['PATH'], MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
+        env: { ...bareEnv, MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
         stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'],
       },
     )
@@ -242,7 +243,7 @@ t.test('a reader that has seen enough is no error', async t => {
   await call('db migrate')
   for (let i = 0; i < 3; i++) await call(`resource create ${api}/${i} --scope ${'x'.repeat(60_000)}`)
   const child = spawn(process.execPath, [mainFile, 'resource', 'list'], {
-    env: { PATH: process.env['PATH'], MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
+    env: { ...bareEnv, MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
   })
   child.stdout.once('data', () => child.stdout.destroy())
   const [stderr] = await Promise.all([text(child.stderr ?? Readable.from([])), once(child, 'close')])

@@ -4,6 +4,7 @@ import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { bareEnv } from '../helpers/bare-env.ts'
 import { issuer, mainFile } from '../helpers/cli.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { skipSmallDisk, smallDisk } from '../helpers/small-disk.ts'
@@ -20,7 +21,7 @@ async function serveInto(
   const [port, metricsPort] = [await freePort(), await freePort()]
   const child = spawn(command, [...args, mainFile, 'serve', '--json'], {
     env: {
-      PATH: process.env['PATH'],
+      ...bareEnv,
       MINTMARK_HOME: home,
       MINTMARK_ISSUER: issuer,
       MINTMARK_PORT: String(port),

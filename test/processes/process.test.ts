@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { openDestination, openLog } from '../../src/record/log.ts'
+import { bareEnv } from '../helpers/bare-env.ts'
 import { commandLine, issuer, mainFile } from '../helpers/cli.ts'
 import { freePort, holdPort } from '../helpers/free-port.ts'
 import { startKeepingProxy } from '../helpers/keeping-proxy.ts'
@@ -17,7 +18,7 @@ function start(t: Test, args: readonly string[], { env = {}, stdio }: StartOptio
   mkdirSync(home)
   const child = spawn(process.execPath, [mainFile, ...args], {
     env: {
-      PATH: process.env['PATH'],
+      ...bareEnv,
       MINTMARK_HOME: home,
       MINTMARK_ISSUER: issuer,
       MINTMARK_METRICS_PORT: '0',
@@ -219,7 +220,7 @@ t.test(
     })
     const { port } = silent.address() as AddressInfo
     const env = {
-      PATH: process.env['PATH'],
+      ...bareEnv,
       MINTMARK_HOME: t.testdir(),
       MINTMARK_ISSUER: issuer,
       MINTMARK_DATABASE_URL: `postgres://a@127.0.0.1:${port}/a`,
@@ -367,7 +368,7 @@ t.test(
 t.test('where the system allows for too few files, the start says how many it takes', async t => {
   const home = t.testdir()
   const child = spawn('sh', ['-c', `ulimit -n 150; exec "$0" "$@"`, process.execPath, mainFile, 'serve'], {
-    env: { PATH: process.env['PATH'], MINTMARK_HOME: home, MINTMARK_METRICS_PORT: '0', MINTMARK_PORT: '0' },
+    env: { ...bareEnv, MINTMARK_HOME: home, MINTMARK_METRICS_PORT: '0', MINTMARK_PORT: '0' },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   t.match(
