@@ -82,7 +82,7 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
   const patienceMs = isPatient ? commandPatienceMs : requestPatienceMs
   const mutex = fifoMutex()
   const writeFault = openWriteFault(/^SQLITE_(FULL|IOERR|READONLY|CANTOPEN)/)
-  const patiently = <T>(attempt: () => T) => retrying(patienceMs, attempt, writeFault.note)
+  const patiently = <T>(attempt: () => T) => retryWhileBusy(patienceMs, attempt, writeFault.note)
 
   const connection: DatabaseConnection = {
     executeQuery: async <R>({ sql, parameters }: CompiledQuery) => {
@@ -194,7 +194,7 @@ function statementCache(database: File): Prepare {
 }
 
 /** Tries again while another process holds the lock, without blocking the event loop. */
-async function retrying<T>(
+async function retryWhileBusy<T>(
   patienceMs: number,
   attempt: () => T,
   onFailure: (error: unknown) => void,

@@ -40,13 +40,13 @@ function readDeclaration(value: unknown): {
     clients: file.items('clients').map((item, i) => readClient(item, `clients[${i}]`, problems)),
   }
   problems.push(
-    ...repeated(
+    ...findRepeats(
       'resource',
       declaration.resources.map(({ uri }) => uri),
     ),
   )
   problems.push(
-    ...repeated(
+    ...findRepeats(
       'client',
       declaration.clients.map(({ client_id }) => client_id),
     ),
@@ -124,7 +124,7 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
   }
 }
 
-function repeated(what: string, names: readonly string[]): string[] {
+function findRepeats(what: string, names: readonly string[]): string[] {
   const seen = new Set<string>()
   const repeats = new Set<string>()
   for (const name of names) {

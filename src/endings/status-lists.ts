@@ -91,7 +91,7 @@ export function openStatusLists(options: StatusListsOptions): {
   const entries = new Map<number, Entry>()
 
   const renew = (number: number) =>
-    renewed(options, number, async () => {
+    renewList(options, number, async () => {
       // Whatever was committed before this moment is in the list.
       await feed.read()
       return bits.of(number)
@@ -168,7 +168,7 @@ function isFreshUntil({ config, clock }: StatusListsOptions, freshUntil: number)
  * The list that is served from now on: the one in the database while that is fresh, or a new one. Of several
  * instances that sign one at once, the first to store it wins, and the others serve what it has signed.
  */
-async function renewed(
+async function renewList(
   options: StatusListsOptions,
   number: number,
   readBits: () => Promise<Uint8Array>,
@@ -182,9 +182,9 @@ async function renewed(
     const isFreshThere = jwt !== null && fresh_until !== null && isFreshUntil(options, fresh_until)
     const keysEtag = keys.jwks().etag
     // Its key may have been revoked.
-    if (isFreshThere && keys.verify(jwt, statusListType)) return served(jwt, fresh_until, keysEtag)
-    const form = await signed(options, number, await readBits(), at)
-    if (await signStatusList(db, row, form)) return served(form.jwt, form.fresh_until, keysEtag)
+    if (isFreshThere && keys.verify(jwt, statusListType)) return formsOf(jwt, fresh_until, keysEtag)
+    const form = await signList(options, number, await readBits(), at)
+    if (await signStatusList(db, row, form)) return formsOf(form.jwt, form.fresh_until, keysEtag)
   }
   throw unavailable(new Error(`others signed the status list ${number} three times meanwhile`))
 }
@@ -194,7 +194,7 @@ const statusListType = 'statuslist+jwt'
 /**
  * draft-ietf-oauth-status-list §5.1. It expires after every access token that there was when it was signed.
  */
-async function signed(
+async function signList(
   { config, keys, registry }: StatusListsOptions,
   number: number,
   bits: Uint8Array,
@@ -219,7 +219,7 @@ async function signed(
 }
 
 /** In the forms in which it is sent, with their tags. */
-async function served(jwt: string, freshUntil: number, keysEtag: string): Promise<CheckedStatusList> {
+async function formsOf(jwt: string, freshUntil: number, keysEtag: string): Promise<CheckedStatusList> {
   const hash = sha256(jwt).toString('base64url')
   const gzipped = await promisify(gzip)(jwt)
   return { jwt, gzipped, etag: `"${hash}"`, gzippedEtag: `"${hash}-gzip"`, freshUntil, keysEtag }

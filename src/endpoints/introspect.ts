@@ -77,7 +77,7 @@ async function membersOf(ctx: Context, client: Client, found: TokenSession): Pro
   const reason = whyInactive(client, found, ctx.clock.now())
   if (reason !== undefined) return reason
   if (found.kind === 'access_token') return accessTokenMembers(found)
-  const told = await refreshed(ctx, found)
+  const told = await previewRefresh(ctx, found)
   return typeof told === 'string' ? told : refreshTokenMembers(ctx, found, told)
 }
 
@@ -112,7 +112,10 @@ function tokenTypeOf({ cnf }: Readonly<Record<string, unknown>>): 'DPoP' | 'Bear
  * A refresh token is active while it could be used. So this judges a refresh that asks for nothing by name,
  * and does not do it. Returns the target of its access token, and until when that can be had; or why not.
  */
-async function refreshed(ctx: Context, { session, token }: FoundRefreshToken): Promise<Refreshed | string> {
+async function previewRefresh(
+  ctx: Context,
+  { session, token }: FoundRefreshToken,
+): Promise<RefreshPreview | string> {
   const client = await ctx.clients.registry.findClient(session.client_id)
   if (!client) return 'the client is unknown'
   if (!client.grant_types.split(' ').includes('refresh_token')) return 'its client may not refresh any more'
@@ -130,7 +133,7 @@ async function refreshed(ctx: Context, { session, token }: FoundRefreshToken): P
   }
 }
 
-type Refreshed = Pick<Target, 'scope'> & { readonly expiresAt: number }
+type RefreshPreview = Pick<Target, 'scope'> & { readonly expiresAt: number }
 
 type FoundRefreshToken = Extract<TokenSession, { kind: 'refresh_token' }>
 
@@ -155,7 +158,7 @@ function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: '
 function refreshTokenMembers(
   { config, clock }: Context,
   { session }: FoundRefreshToken,
-  { scope, expiresAt }: Refreshed,
+  { scope, expiresAt }: RefreshPreview,
 ) {
   return {
     active: true,

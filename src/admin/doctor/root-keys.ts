@@ -11,7 +11,7 @@ export async function checkRootKeys(
   const { db, rootKeys, installation } = admin
   const { rootKeyFile } = config
   const past = (await listRootKeys(db)).filter(({ id }) => id !== installation.root_key_id)
-  const findings: Finding[] = [...(await missing(admin, rootKeyFile))]
+  const findings: Finding[] = [...(await findMissing(admin, rootKeyFile))]
   const [first] = rootKeys.ids
   if (first !== installation.root_key_id && !past.some(({ id }) => id === first)) {
     findings.push({
@@ -23,7 +23,7 @@ export async function checkRootKeys(
   for (const id of rootKeys.ids.filter(id => id !== installation.root_key_id)) {
     const until = past.find(row => row.id === id)?.current_until
     if (until === undefined || until === null) {
-      if (id !== first) findings.push(unneeded(rootKeyFile, id, 'has never been used by this database'))
+      if (id !== first) findings.push(unneededKey(rootKeyFile, id, 'has never been used by this database'))
       continue
     }
     const { users, sessions, sessionsEndAt, signingKeys } = await findRootKeyUse(db, {
@@ -38,7 +38,7 @@ export async function checkRootKeys(
         : '',
       signingKeys > 0 ? `${formatCount(signingKeys, 'signing key')}, until a server has run` : '',
     ].filter(need => need !== '')
-    if (needs.length === 0) findings.push(unneeded(rootKeyFile, id, 'is not needed any more'))
+    if (needs.length === 0) findings.push(unneededKey(rootKeyFile, id, 'is not needed any more'))
     else
       findings.push({
         verdict: 'ok',
@@ -50,7 +50,7 @@ export async function checkRootKeys(
     : [{ verdict: 'ok', text: `${installation.root_key_id}, and no older one` }]
 }
 
-function unneeded(file: string, id: string, why: string): Finding {
+function unneededKey(file: string, id: string, why: string): Finding {
   return {
     verdict: 'ok',
     text: `the root key ${id} ${why}`,
@@ -59,7 +59,7 @@ function unneeded(file: string, id: string, why: string): Finding {
 }
 
 /** Root keys that something needs and the file does not have. */
-async function missing({ db, rootKeys }: Admin, rootKeyFile: string): Promise<readonly Finding[]> {
+async function findMissing({ db, rootKeys }: Admin, rootKeyFile: string): Promise<readonly Finding[]> {
   return [...(await countUsersByRootKey(db))]
     .filter(([id]) => !rootKeys.has(id))
     .map(([id, users]) => ({

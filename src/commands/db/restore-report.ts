@@ -6,7 +6,7 @@ import { formatCount, formatTime } from '../../values/formats.ts'
 /** So many names are shown; the JSON has all. */
 const namesMax = 10
 
-function named(names: readonly string[]): string {
+function listNames(names: readonly string[]): string {
   const rest = names.length - namesMax
   return names.slice(0, namesMax).join(', ') + (rest > 0 ? ` and ${rest.toLocaleString('en-US')} more` : '')
 }
@@ -23,7 +23,7 @@ export function describeLost(madeAt: number, lost: LostEndings | undefined): str
 function linesOf({ sessions, users, clients, keys }: LostEndings): string[] {
   const lines: string[] = []
   const add = (words: string, names: readonly string[]) => {
-    if (names.length > 0) lines.push(`${words}: ${named(names)}`)
+    if (names.length > 0) lines.push(`${words}: ${listNames(names)}`)
   }
   if (sessions > 0) lines.push(`${formatCount(sessions, 'session')} that had ended`)
   for (const since of ['disabled', 'deleted'] as const) {
@@ -95,17 +95,19 @@ function replayedLines({ sessions, usersDisabled, clientsDisabled, oldPasswords,
   const lines = [`Revoked ${formatCount(sessions, 'session')} again.`]
   if (usersDisabled.size > 0) {
     lines.push(
-      `Disabled these users, which had been disabled or deleted: ${named([...usersDisabled])}. ` +
+      `Disabled these users, which had been disabled or deleted: ${listNames([...usersDisabled])}. ` +
         'See `mintmark user enable` and `mintmark user delete`.',
     )
   }
   if (clientsDisabled.size > 0) {
-    lines.push(`Disabled these clients, which had been disabled or deleted: ${named([...clientsDisabled])}.`)
+    lines.push(
+      `Disabled these clients, which had been disabled or deleted: ${listNames([...clientsDisabled])}.`,
+    )
   }
-  if (keys.size > 0) lines.push(`Revoked these signing keys again: ${named([...keys])}.`)
+  if (keys.size > 0) lines.push(`Revoked these signing keys again: ${listNames([...keys])}.`)
   if (oldPasswords.size > 0) {
     lines.push(
-      `The old passwords are good again of ${named([...oldPasswords])}: set new ones (\`mintmark user passwd\`), ` +
+      `The old passwords are good again of ${listNames([...oldPasswords])}: set new ones (\`mintmark user passwd\`), ` +
         'or disable who may not log in with it.',
     )
   }
