@@ -1,7 +1,7 @@
 import type { Insertable, Transaction } from 'kysely'
 import type { Database } from './database.ts'
 import type { AuditTable, Tables } from './schema.ts'
-import { someAtOnce } from './some-at-once.ts'
+import { someRowsAtOnce } from './some-at-once.ts'
 
 /** One thing that happened, or several of one kind (`count`). */
 export type NewAuditEntry = Omit<Insertable<AuditTable>, 'id'>
@@ -41,5 +41,5 @@ export async function addAuditEntries(
   transaction: Transaction<Tables>,
   entries: readonly NewAuditEntry[],
 ): Promise<void> {
-  for (const some of someAtOnce(entries)) await transaction.insertInto('audit').values(some).execute()
+  for (const some of someRowsAtOnce(entries)) await transaction.insertInto('audit').values(some).execute()
 }

@@ -11,7 +11,7 @@ import {
   type EpochEnding,
   type EveryEnding,
 } from '../sessions/endings.ts'
-import { someAtOnce } from '../some-at-once.ts'
+import { someRowsAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 
 export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
@@ -62,10 +62,10 @@ export async function addClients(
   onProgress: (added: number) => void = () => {},
 ): Promise<boolean> {
   let added = 0
-  for (const some of someAtOnce(clients)) {
+  for (const some of someRowsAtOnce(clients.map(rowOf))) {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('clients')
-      .values(some.map(rowOf))
+      .values(some)
       .onConflict(conflict => conflict.doNothing())
       .executeTakeFirstOrThrow()
     if (numInsertedOrUpdatedRows !== BigInt(some.length)) return false

@@ -3,7 +3,7 @@ import type { Database } from '../database.ts'
 import { raiseRevision } from '../installation/installation.ts'
 import { signingAlgs } from '../keys/signing-keys.ts'
 import type { ResourceTable, Tables } from '../schema.ts'
-import { someAtOnce } from '../some-at-once.ts'
+import { someRowsAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 
 /** A resource as it is wanted. `previous_alg` signs for it until its own may, if that has to wait. */
@@ -40,10 +40,11 @@ export async function addResources(
   // Before there is any key, all that are wanted will sign at once.
   const mayHave = (alg: string) => signing.length === 0 || signing.includes(alg)
   let added = 0
-  for (const some of someAtOnce(resources)) {
+  const rows = resources.map(row => ({ ...row, previous_alg: mayHave(row.alg) ? null : row.previous_alg }))
+  for (const some of someRowsAtOnce(rows)) {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('resources')
-      .values(some.map(row => ({ ...row, previous_alg: mayHave(row.alg) ? null : row.previous_alg })))
+      .values(some)
       .onConflict(conflict => conflict.doNothing())
       .executeTakeFirstOrThrow()
     if (numInsertedOrUpdatedRows !== BigInt(some.length)) return false

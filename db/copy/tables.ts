@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { sql as fragment, type Kysely, type RawBuilder } from 'kysely'
 import type { Database } from '../database.ts'
 import type { Tables } from '../schema.ts'
+import { someRowsAtOnce } from '../some-at-once.ts'
 
 /** A row of any table, as both engines show it: numbers, texts, bytes and nulls. */
 export type Row = Readonly<Record<string, unknown>>
@@ -120,9 +121,6 @@ export async function deleteByKeys(
     .execute()
 }
 
-/** So many values fit into one statement of both engines. */
-const valuesAtOnce = 30_000
-
 /**
  * Writes rows over those of the same key. Two rows may trade a unique value (a name that was deleted and
  * taken again), and then come in an order in which both cannot be there: those that clash are tried again
@@ -130,9 +128,7 @@ const valuesAtOnce = 30_000
  */
 export async function writeRows(sql: AnyTable, table: CopiedTable, rows: readonly Row[]): Promise<void> {
   const columns = Object.keys(rows[0] ?? {})
-  const atOnce = Math.max(1, Math.floor(valuesAtOnce / Math.max(columns.length, 1)))
-  for (let i = 0; i < rows.length; i += atOnce) {
-    const some = rows.slice(i, i + atOnce)
+  for (const some of someRowsAtOnce(rows)) {
     try {
       await upsert(sql, table, columns, some)
     } catch (error) {
