@@ -75,7 +75,9 @@ export async function insertSession({ engine, transact }: Writer, session: NewSe
 
 /** A session of a user, and what goes with it. */
 export interface NewLogIn {
-  readonly session: NewSession & { readonly user_id: Buffer }
+  readonly session: NewSession & { readonly user_id: Buffer; readonly started_at: number }
+  /** The sign-in that it ends with, if it does: it starts only while that is there. */
+  readonly signInId?: Buffer | null
   /** Those of the user from now on, where they have changed. */
   readonly knownSources: Buffer | undefined
   /** How many sessions the user may have through this client, and why the others end. */
@@ -89,13 +91,14 @@ export interface NewLogIn {
  */
 export async function insertLogIn(
   { engine, transact }: Writer,
-  { session, knownSources, bound }: NewLogIn,
+  { session, signInId, knownSources, bound }: NewLogIn,
 ): Promise<readonly Buffer[] | undefined> {
   return transact(async transaction => {
-    if (!(await addSession(transaction, session, engine))) return undefined
+    if (!(await addSession(transaction, session, engine, signInId))) return undefined
+    if (signInId) await endWithSignIn(transaction, session.id, signInId)
     if (knownSources) await setKnownSources(transaction, session.user_id, knownSources)
     const surplus = await surplusSessions(transaction, session, bound.sessionsMax)
-    return writeEnds(transaction, surplus, { now: session.auth_time, reason: bound.reason })
+    return writeEnds(transaction, surplus, { now: session.started_at, reason: bound.reason })
   })
 }
 
@@ -114,7 +117,7 @@ const endedMax = 100
 /** Living sessions beyond the bound, those that were unused for longest. */
 async function surplusSessions(
   transaction: Kysely<Tables>,
-  { id, user_id, client_id, user_epoch, client_epoch, auth_time: now }: NewLogIn['session'],
+  { id, user_id, client_id, user_epoch, client_epoch, started_at: now }: NewLogIn['session'],
   sessionsMax: number,
 ): Promise<readonly Buffer[]> {
   const rows = await transaction
@@ -138,14 +141,28 @@ async function surplusSessions(
     .map(row => row.id)
 }
 
+/** Lets a session that was started end with its sign-in. */
+async function endWithSignIn(
+  transaction: Kysely<Tables>,
+  sessionId: Buffer,
+  signInId: Buffer,
+): Promise<void> {
+  await transaction
+    .insertInto('sign_in_sessions')
+    .values({ session_id: sessionId, sign_in_id: signInId })
+    .execute()
+}
+
 /**
- * On PostgreSQL the rows of client and user are locked: a change of their epoch waits until the session can
- * be seen, or the session waits, and is refused. SQLite has one writer at a time.
+ * On PostgreSQL the rows of client, user and sign-in are locked: a change of an epoch and the end of the
+ * sign-in wait until the session can be seen, or the session waits, and is refused. SQLite has one writer at
+ * a time.
  */
 async function addSession(
   transaction: Kysely<Tables>,
   session: NewSession,
   engine: Database['engine'],
+  signInId: Buffer | null = null,
 ): Promise<boolean> {
   const row = {
     key_thumbprint: null,
@@ -178,6 +195,12 @@ async function addSession(
             .where('users.id', '=', session.user_id)
             .where('users.epoch', '=', session.user_epoch)
             .where('users.disabled_at', 'is', null),
+        )
+        .$if(signInId !== null, query =>
+          query
+            .innerJoin('sign_ins', join => join.onTrue())
+            .where('sign_ins.id', '=', signInId)
+            .where('sign_ins.user_id', '=', session.user_id),
         )
         .$if(engine === 'postgres', query => query.forShare()),
     )

@@ -1,4 +1,5 @@
 import { spendProof } from '../clients/confirmation.ts'
+import { unavailable } from '../errors.ts'
 import { requireParameter } from '../protocol/form.ts'
 import { startSession } from '../sessions/start.ts'
 import { resourcesOf, targetOf } from '../sessions/target.ts'
@@ -35,6 +36,8 @@ export const password: Grant = {
       amr: 'pwd',
       knownSources: await sourcesAfter(ctx, attempt),
     })
+    // The same request again meets the new password, or the disabled user, and gets its answer.
+    if (!granted) throw unavailable("the user's or client's epoch was raised while the password was checked")
     const deviceToken = sealDeviceToken(ctx.rootKeys, user, { clientId: client.id, now: granted.authTime })
     return { ...granted, deviceToken }
   },

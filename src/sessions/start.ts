@@ -4,7 +4,6 @@ import type { Caller } from '../clients/caller.ts'
 import { boundKey, type Confirmation } from '../clients/confirmation.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
-import { unavailable } from '../errors.ts'
 import { hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { byClient, record } from '../record/record.ts'
 import { grantedOf, type Granted } from './granted.ts'
@@ -13,8 +12,8 @@ import type { Authorization, Target } from './target.ts'
 
 /** A user who has logged in, and what the session is to be good for. */
 export interface SessionStart {
+  /** As they were before it was checked who it is: the session starts only while both epochs are the same. */
   readonly client: Client
-  /** As read before it was checked who it is: the session starts only while the epoch is still the same. */
   readonly user: UserTable
   readonly caller: Caller
   readonly confirmation: Confirmation | undefined
@@ -25,20 +24,36 @@ export interface SessionStart {
   readonly amr: string
   /** Where the user has logged in from lately, if that has changed. */
   readonly knownSources: Buffer | undefined
+  /** Of a session that was promised before; without it the log-in is of this moment. */
+  readonly promise?: SessionPromise
+}
+
+/** What a session has from before it starts. */
+export interface SessionPromise {
+  /** No other session of this id starts, whatever has become of the first one. */
+  readonly sessionId: Buffer
+  readonly authTime: number
+  /** The sign-in that it ends with; null for one that outlives it. */
+  readonly signIn: { readonly id: Buffer; readonly expiresAt: number } | null
+  /** JSON of the claims that its request named; null for none. */
+  readonly claims: string | null
 }
 
 /**
  * Starts a session of a user, in place of the one unused for longest where the user has too many through this
- * client. Throws `temporarily_unavailable` (503) when the user's or the client's epoch is raised during it:
- * the same request again meets the new password, or the disabled user, and gets its answer.
+ * client. Undefined when the user's or the client's epoch was raised, there is a session of the promised id,
+ * or its sign-in has ended.
  */
-export async function startSession(ctx: Context, start: SessionStart): Promise<Granted> {
-  const { client, user, caller, confirmation, authorization } = start
+export async function startSession(ctx: Context, start: SessionStart): Promise<Granted | undefined> {
+  const { client, user, caller, confirmation, authorization, promise } = start
   const now = ctx.clock.now()
   const secret = newSessionSecret()
-  const absoluteExpiresAt = now + (client.refresh_absolute_seconds ?? ctx.config.refreshAbsoluteSeconds)
+  const absoluteExpiresAt = Math.min(
+    now + (client.refresh_absolute_seconds ?? ctx.config.refreshAbsoluteSeconds),
+    promise?.signIn?.expiresAt ?? Infinity,
+  )
   const session = {
-    id: newUuid(now),
+    id: promise?.sessionId ?? newUuid(now),
     user_id: user.id,
     client_id: client.id,
     user_epoch: user.epoch,
@@ -46,26 +61,29 @@ export async function startSession(ctx: Context, start: SessionStart): Promise<G
     secret_hash: hashSecret(secret),
     scope: authorization.scope,
     resource: authorization.resource,
-    auth_time: now,
+    auth_time: promise?.authTime ?? now,
+    started_at: now,
     amr: start.amr,
     expires_at: Math.min(now + idleSeconds(ctx, client), absoluteExpiresAt),
     absolute_expires_at: absoluteExpiresAt,
     status_position: await ctx.sessions.nextStatusPosition(absoluteExpiresAt),
     last_address: caller.address,
     key_thumbprint: boundKey(client, confirmation),
+    claims: promise?.claims ?? null,
   }
-  await store(ctx, start, session)
+  if (!(await store(ctx, start, session))) return undefined
   const mayRefresh = client.grant_types.split(' ').includes('refresh_token')
   const refresh = mayRefresh ? { secret, generation: 0 } : undefined
   return grantedOf(ctx, { ...session, roles: user.roles }, start.target, refresh)
 }
 
+/** Whether the session has started. */
 async function store(
   ctx: Context,
-  { client, caller, knownSources }: SessionStart,
+  { client, caller, knownSources, promise }: SessionStart,
   session: NewLogIn['session'],
-): Promise<void> {
-  const { id: sessionId, user_id: userId, auth_time: at } = session
+): Promise<boolean> {
+  const { id: sessionId, user_id: userId, started_at: at } = session
   const facts = { userId, clientId: client.id }
   const reason = 'limit'
   const ended = await record(
@@ -83,9 +101,10 @@ async function store(
     db =>
       insertLogIn(db, {
         session,
+        signInId: promise?.signIn?.id ?? null,
         knownSources,
         bound: { sessionsMax: ctx.config.sessionsPerUser, reason },
       }),
   )
-  if (!ended) throw unavailable("the user's or client's epoch was raised while the password was checked")
+  return ended !== undefined
 }

@@ -126,7 +126,7 @@ await forEachEngine(
     await server.logIn(web, user)
     t.equal(await countLiving(server, user.id), 5, 'and those of an earlier epoch')
 
-    const late = { ...model, user_id: user.id, id: newUuid(model.auth_time) }
+    const late = { ...model, user_id: user.id, id: newUuid(model.auth_time), started_at: model.auth_time }
     const bound = { sessionsMax: 1, reason: 'limit' } as const
     const logIn = { session: late, knownSources: undefined, bound }
     t.equal(await insertLogIn(db, logIn), undefined)
