@@ -3,8 +3,7 @@ import { unavailable } from '../errors.ts'
 import { requireParameter } from '../protocol/form.ts'
 import { startSession } from '../sessions/start.ts'
 import { resourcesOf, targetOf } from '../sessions/target.ts'
-import { sealDeviceToken } from '../users/device-token.ts'
-import { sourcesAfter, verifyLogIn } from '../users/log-in.ts'
+import { newDeviceToken, sourcesAfter, verifyLogIn, type LogIn } from '../users/log-in.ts'
 import type { Grant } from './grant.ts'
 
 /**
@@ -19,7 +18,7 @@ export const password: Grant = {
     const resources = await resourcesOf(ctx, client)
     const target = targetOf(ctx, { client, resources }, form, { scope: client.scope, resource: null })
 
-    const attempt = { ...logIn, deviceToken: form.get('device_token') }
+    const attempt: LogIn = { ...logIn, place: 'client', deviceToken: form.get('device_token') }
     const user = await verifyLogIn(ctx, attempt)
     if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
 
@@ -38,7 +37,6 @@ export const password: Grant = {
     })
     // The same request again meets the new password, or the disabled user, and gets its answer.
     if (!granted) throw unavailable("the user's or client's epoch was raised while the password was checked")
-    const deviceToken = sealDeviceToken(ctx.rootKeys, user, { clientId: client.id, now: granted.authTime })
-    return { ...granted, deviceToken }
+    return { ...granted, deviceToken: newDeviceToken(ctx, attempt, user) }
   },
 }

@@ -7,8 +7,8 @@ import { hash, randomBytes } from 'node:crypto'
  *
  * A log-in hands it out, and a later log-in from the same device shows it: wrong guesses with it are counted
  * apart, so that guesses from elsewhere do not lock the owner out (OWASP's device cookie). It opens nothing,
- * and is of no use to any other client, nor after the password was changed: a thief of the old one has tokens
- * too.
+ * and is of no use at any other place: each client is one, and our own pages are. Nor is it of use after the
+ * password was changed: a thief of the old one has tokens too.
  */
 export const deviceTokenPrefix = 'mm_dt_'
 const version = 1
@@ -48,25 +48,25 @@ export interface DeviceToken {
 export function sealDeviceToken(
   sealer: Sealer,
   owner: DeviceOwner,
-  { clientId, now }: { readonly clientId: string; readonly now: number },
+  { place, now }: { readonly place: string; readonly now: number },
 ): string {
   const content = Buffer.concat([hashOf(owner), randomBytes(16), Buffer.alloc(4)])
   content.writeUInt32BE(now, 32)
-  const { rootKeyId, sealed } = sealer.seal(purpose, clientId, content)
+  const { rootKeyId, sealed } = sealer.seal(purpose, place, content)
   const body = Buffer.concat([Buffer.of(version), Buffer.from(rootKeyId, 'hex'), sealed])
   return deviceTokenPrefix + body.toString('base64url')
 }
 
-/** Undefined for what is no token of this client, or is too old. Does not look at whose it is. */
+/** Undefined for what is no token of this place, or is too old. Does not look at whose it is. */
 export function openDeviceToken(
   sealer: Sealer,
   text: string,
-  { clientId, now }: { readonly clientId: string; readonly now: number },
+  { place, now }: { readonly place: string; readonly now: number },
 ): DeviceToken | undefined {
   if (text.length !== tokenLength || !text.startsWith(deviceTokenPrefix)) return undefined
   const body = Buffer.from(text.slice(deviceTokenPrefix.length), 'base64url')
   if (body.length !== 5 + sealedBytes || body[0] !== version) return undefined
-  const content = sealer.open(purpose, clientId, body.toString('hex', 1, 5), body.subarray(5))
+  const content = sealer.open(purpose, place, body.toString('hex', 1, 5), body.subarray(5))
   if (!content || content.readUInt32BE(32) + deviceTokenSeconds <= now) return undefined
   return { device: content.toString('base64url', 16, 32), owner: content.subarray(0, 16) }
 }

@@ -5,17 +5,19 @@ import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { auditEntry, byClient } from '../record/record.ts'
-import { isOwner, openDeviceToken } from './device-token.ts'
+import { auditEntry, byClient, type Recorder } from '../record/record.ts'
+import { isOwner, openDeviceToken, sealDeviceToken } from './device-token.ts'
 import { isKnownSource, learnSource } from './known-sources.ts'
 
 export interface LogIn {
   /** In Unicode normal form C. */
   readonly username: string
   readonly password: string
+  /** Where it is typed: in the client, which asks itself, or at a page of ours, to which it has led. */
+  readonly place: 'client' | 'page'
   readonly client: Client
   readonly caller: Caller
-  /** The token of an earlier log-in on this device. Any other text counts as none. */
+  /** The token of an earlier log-in at this place and on this device. Any other text counts as none. */
   readonly deviceToken: string | undefined
 }
 
@@ -33,7 +35,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
   if (attempt.kind === 'refused') {
     const { limit, retryAfter } = attempt
     ctx.audit.note(
-      auditEntry(byClient(ctx, client.id, caller), {
+      auditEntry(askerOf(ctx, logIn), {
         event: 'log_in_throttled',
         clientId: client.id,
         detail: { limit },
@@ -59,7 +61,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
     attempt.fail()
     const reason = !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled'
     ctx.audit.note(
-      auditEntry(byClient(ctx, client.id, caller), {
+      auditEntry(askerOf(ctx, logIn), {
         event: 'log_in_failed',
         userId: user?.id ?? null,
         clientId: client.id,
@@ -83,12 +85,32 @@ function whereFrom({ client, caller: { address, source } }: LogIn) {
   return { client_id: client.id, ...from }
 }
 
-/** Tells the device apart, if it has a token of this user. Looks the user up only for a token made here. */
-async function deviceOf(
+/** A browser has proved nothing: only a client that asks itself has authenticated. */
+function askerOf(ctx: Context, { place, client, caller }: LogIn): Pick<Recorder, 'clock' | 'actor'> {
+  if (place === 'client') return byClient(ctx, client.id, caller)
+  const { address, requestId } = caller
+  return { clock: ctx.clock, actor: { kind: 'nobody', caller: { address, requestId } } }
+}
+
+/** A token for the next log-in at this place and on this device. */
+export function newDeviceToken(
   ctx: Context,
-  { username, client, deviceToken = '' }: LogIn,
-): Promise<string | undefined> {
-  const token = openDeviceToken(ctx.rootKeys, deviceToken, { clientId: client.id, now: ctx.clock.now() })
+  logIn: Pick<LogIn, 'place' | 'client'>,
+  user: UserTable,
+): string {
+  return sealDeviceToken(ctx.rootKeys, user, { place: placeName(ctx, logIn), now: ctx.clock.now() })
+}
+
+/** All pages of an issuer are one place. No client has a name with spaces. */
+function placeName({ config }: Context, { place, client }: Pick<LogIn, 'place' | 'client'>): string {
+  return place === 'client' ? client.id : `pages of ${config.issuer}`
+}
+
+/** Tells the device apart, if it has a token of this user. Looks the user up only for a token made here. */
+async function deviceOf(ctx: Context, logIn: LogIn): Promise<string | undefined> {
+  const { username, deviceToken = '' } = logIn
+  const at = { place: placeName(ctx, logIn), now: ctx.clock.now() }
+  const token = openDeviceToken(ctx.rootKeys, deviceToken, at)
   const user = token && (await findUser(ctx.db, username))
   return user && isOwner(user, token) ? token.device : undefined
 }

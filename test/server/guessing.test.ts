@@ -160,7 +160,7 @@ await forEachEngine(
     t.equal((await logInFrom(server, app, right, abroad)).statusCode, 200, 'and from where the device was')
 
     const device = openDeviceToken(server.ctx.rootKeys, device_token, {
-      clientId: app.id,
+      place: app.id,
       now: server.ctx.clock.now(),
     })?.device
     await guessed(server, deviceLimit.points - 1, () => ({ device }))

@@ -510,7 +510,7 @@ t.test(
           : undefined,
     }
     const ada = { id: Buffer.alloc(16, 1), epoch: 3 }
-    const at = { clientId: 'web', now: start }
+    const at = { place: 'web', now: start }
     const token = sealDeviceToken(sealer, ada, at)
     t.match(token, /^mm_dt_[\w-]{92}$/)
     const opened = openDeviceToken(sealer, token, at)
@@ -523,7 +523,7 @@ t.test(
     t.notOk(isOwner({ ...ada, id: Buffer.alloc(16, 2) }, opened), 'another user')
     t.notOk(isOwner({ ...ada, epoch: 4 }, opened), 'the same user, with another password')
     for (const [title, text, by] of [
-      ['another client', token, { ...at, clientId: 'app' }],
+      ['another client', token, { ...at, place: 'app' }],
       ['too old', token, { ...at, now: start + deviceTokenSeconds }],
       ['cut', token.slice(0, -1), at],
       ['another prefix', token.replace('mm_dt_', 'mm_rt_'), at],
