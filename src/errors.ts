@@ -1,6 +1,7 @@
 /**
  * The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707
- * §2, RFC 9449 §5).
+ * §2, RFC 9449 §5). `/par` has some of authorization requests too (RFC 6749 §4.1.2.1, RFC 9101 §7, OpenID
+ * Connect Core §3.1.2.6).
  */
 const statuses = {
   invalid_request: 400,
@@ -14,6 +15,11 @@ const statuses = {
   use_dpop_nonce: 400,
   unauthorized_client: 400,
   unsupported_grant_type: 400,
+  unsupported_response_type: 400,
+  request_not_supported: 400,
+  request_uri_not_supported: 400,
+  invalid_request_uri: 400,
+  registration_not_supported: 400,
   temporarily_unavailable: 503,
 } as const
 

@@ -1,3 +1,4 @@
+import type { OAuthErrorCode } from '../errors.ts'
 import type { RequestedClaims } from './claims.ts'
 
 /** The prompts of OpenID Connect Core §3.1.2.1 and Initiating User Registration §4. */
@@ -42,3 +43,43 @@ export interface AuthorizationRequest {
   /** When it was first accepted: a log-in of before does not count for `prompt=login`. */
   readonly madeAt: number
 }
+
+/**
+ * The error codes of answers to authorization requests (RFC 6749 §4.1.2.1, RFC 8707 §2, RFC 9101 §7, OpenID
+ * Connect Core §3.1.2.6, OpenID Connect Core Unmet Authentication Requirements §2).
+ */
+export type AuthorizationErrorCode =
+  | RefusedCode
+  | 'access_denied'
+  | 'login_required'
+  | 'account_selection_required'
+  | 'consent_required'
+  | 'interaction_required'
+  | 'unmet_authentication_requirements'
+  | 'temporarily_unavailable'
+
+/** Those by which the judge refuses a request. `/par` answers with them too. */
+export type RefusedCode = Extract<
+  OAuthErrorCode,
+  | 'invalid_request'
+  | 'invalid_request_uri'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'registration_not_supported'
+  | 'request_not_supported'
+  | 'request_uri_not_supported'
+  | 'unsupported_response_type'
+>
+
+/** What is wrong with client or redirect URI, so that the person is told, and nothing goes to the client. */
+export const addressProblems = {
+  address_repeated: 'client_id or redirect_uri is sent more than once',
+  grant_missing: 'the client has not been given the grant type authorization_code',
+  redirect_uri_missing: 'the redirect_uri is missing',
+  redirect_uri_unregistered: 'the redirect_uri is not registered for this client',
+} as const
+
+export type AddressProblem = keyof typeof addressProblems
+
+/** Where the answer to a request goes, and how. */
+export type Recipient = Pick<AuthorizationRequest, 'redirectUri' | 'responseMode' | 'state'>

@@ -21,23 +21,34 @@ const mayRepeat: ReadonlySet<string> = new Set(['resource', 'audience'])
  * are kept, and ignored.
  */
 export function parseForm(text: string): Form {
+  const { form, repeated } = readForm(text)
+  if (repeated.length > 0) throw malformed('a parameter is sent more than once')
+  return form
+}
+
+/**
+ * The same for who can still answer a request in which a parameter is repeated (RFC 6749 §4.1.2.1):
+ * `repeated` names those which are, and the form has the first value of each.
+ */
+export function readForm(text: string): { readonly form: Form; readonly repeated: readonly string[] } {
   // The body's bytes have been read as UTF-8 already, and this is what becomes of those that are not.
-  if (text.includes('\ufffd')) throw malformed('the body is not UTF-8')
+  if (text.includes('\ufffd')) throw malformed('the parameters are not UTF-8')
   const pairs = text.split('&', parametersMax + 1)
-  if (pairs.length > parametersMax) throw malformed('the body has too many parameters')
+  if (pairs.length > parametersMax) throw malformed('there are too many parameters')
 
   const form = new Map<string, string>()
+  const repeated: string[] = []
   for (const pair of pairs) {
     if (pair === '') continue
     const equals = pair.indexOf('=')
     const name = decode(equals < 0 ? pair : pair.slice(0, equals))
     const value = equals < 0 ? '' : decode(pair.slice(equals + 1))
     const earlier = form.get(name)
-    if (earlier !== undefined && !mayRepeat.has(name)) throw malformed('a parameter is sent more than once')
-    form.set(name, earlier && value ? `${earlier} ${value}` : earlier || value)
+    if (earlier !== undefined && !mayRepeat.has(name)) repeated.push(name)
+    else form.set(name, earlier && value ? `${earlier} ${value}` : earlier || value)
   }
   for (const [name, value] of form) if (value === '') form.delete(name)
-  return form
+  return { form, repeated }
 }
 
 /** The parsed body of a request; refuses one that had none, or JSON. */
@@ -65,7 +76,7 @@ export function requireParameter(form: Form, name: string): string {
 function decode(text: string): string {
   const decoded = decodeFormComponent(text)
   if (decoded === undefined)
-    throw malformed('the body is not form-encoded UTF-8: a percent sequence is malformed')
+    throw malformed('the parameters are not form-encoded UTF-8: a percent sequence is malformed')
   return decoded
 }
 

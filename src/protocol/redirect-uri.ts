@@ -32,11 +32,11 @@ export const redirectUriSentence =
  * for the port of a loopback address, which an app cannot choose (RFC 8252 §7.3).
  */
 export function isRegistered(uri: string, registered: readonly string[]): boolean {
+  // Whoever has registered it: nobody is ever sent to what is no redirect URI.
+  if (!isRedirectUri(uri)) return false
   if (registered.includes(uri)) return true
   const withoutPort = portless(uri)
-  return (
-    withoutPort !== undefined && isRedirectUri(uri) && registered.some(one => portless(one) === withoutPort)
-  )
+  return withoutPort !== undefined && registered.some(one => portless(one) === withoutPort)
 }
 
 /** A loopback URI without its port; undefined for any other. */

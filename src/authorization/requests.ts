@@ -1,0 +1,201 @@
+import { findSession } from '../../db/sessions/sessions.ts'
+import type { Client } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
+import { openValue, sealValue } from '../keys/sealed.ts'
+import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
+import type { Form } from '../protocol/form.ts'
+import { judgeAuthorizationRequest, type RequestVerdict } from '../protocol/request-verdict.ts'
+import { formatUuid, newUuid, parseUuid } from '../protocol/secrets.ts'
+import type { Log } from '../record/log.ts'
+
+/** How long a person may take to log in, in seconds. */
+export const requestSeconds = 1800
+
+/** How long a client may take to send a person here with what it has pushed, in seconds (RFC 9126 §2.2). */
+export const pushedSeconds = 90
+
+/** RFC 9126 §2.2 */
+const uriPrefix = 'urn:ietf:params:oauth:request_uri:'
+
+/** Why the page on which a person logs in is shown again. */
+export type LogInProblem = 'wrong_credentials' | 'missing_credentials'
+
+/** A request on its way through the pages, and what has met it so far. */
+export interface PendingRequest {
+  readonly request: AuthorizationRequest
+  /** SHA-256 of the cookie of the browser in which it goes on, in base64url; null before it is bound. */
+  readonly browser: string | null
+  /** The sign-in that has logged in for this very request, so that it is as new as it has to be. */
+  readonly signIn: Buffer | null
+  /** As it was typed, for the page that is shown again. */
+  readonly username: string | null
+  readonly problem: LogInProblem | null
+}
+
+/** How a request has come, beside its parameters. */
+export interface Arrival {
+  /** The parameters that were sent more than once. */
+  readonly repeated?: readonly string[]
+  /** Whether by `/par`, where the client has authenticated. */
+  readonly isPushed?: boolean
+  /** The thumbprint of the DPoP proof that came with it. */
+  readonly proofThumbprint?: Buffer | undefined
+  readonly log: Pick<Log, 'info'>
+}
+
+/** Judges a request of this client, whose session gets its id now. */
+export async function acceptRequest(
+  { clients, clock, keys }: Pick<Context, 'clients' | 'clock' | 'keys'>,
+  client: Client,
+  form: Form,
+  { repeated = [], isPushed = false, proofThumbprint, log }: Arrival,
+): Promise<RequestVerdict> {
+  const now = clock.now()
+  const hint = form.get('id_token_hint')
+  const hinted = hint === undefined ? undefined : keys.recognise(hint, 'JWT')?.['sub']
+  const verdict = judgeAuthorizationRequest(form, {
+    client,
+    resources: await clients.registry.findResources(client.resources),
+    repeated,
+    isPushed,
+    proofJkt: proofThumbprint?.toString('base64url') ?? null,
+    hintedSub: typeof hinted === 'string' ? hinted : null,
+    sessionId: newUuid(now),
+    now,
+  })
+  if (verdict.kind === 'shown') {
+    const received = form.get('redirect_uri') ?? null
+    const facts = { client_id: client.id, received, registered: client.redirect_uris }
+    log.info({ event: 'authorization_request_refused', problem: verdict.problem, ...facts }, 'not redirected')
+  }
+  return verdict
+}
+
+type SealContext = Pick<Context, 'config' | 'rootKeys'>
+type OpenContext = Pick<Context, 'config' | 'rootKeys' | 'keys' | 'clock'>
+
+/** The `request_uri` of a request that was pushed (RFC 9126 §2.2). It is good for `pushedSeconds`. */
+export function pushRequest({ config, rootKeys }: SealContext, request: AuthorizationRequest): string {
+  const content = { request: withoutNothing(request) }
+  return uriPrefix + sealValue(rootKeys, 'pushed authorization request', config.issuer, content)
+}
+
+/** Whether a `request_uri` has the form of those that `pushRequest` makes. */
+export function isPushedUri(requestUri: string): boolean {
+  return requestUri.startsWith(uriPrefix)
+}
+
+/**
+ * What a `request_uri` stands for, where it is of this client: the request, or why it is good no more.
+ * Undefined where it is no such thing. It may come again and again, since browsers load pages twice, until
+ * its session exists.
+ */
+export async function findPushed(
+  ctx: OpenContext & Pick<Context, 'db'>,
+  client: Pick<Client, 'id'>,
+  requestUri: string,
+): Promise<
+  { readonly kind: 'good' | 'expired' | 'used'; readonly request: AuthorizationRequest } | undefined
+> {
+  if (!isPushedUri(requestUri)) return undefined
+  const sealed = requestUri.slice(uriPrefix.length)
+  const content = await openValue(ctx, 'pushed authorization request', ctx.config.issuer, sealed)
+  if (!content) return undefined
+  const { request } = content as unknown as { request: RequestContent }
+  if (request.clientId !== client.id) return undefined
+  const opened = withNothing(request)
+  if (ctx.clock.now() >= opened.madeAt + pushedSeconds) return { kind: 'expired', request: opened }
+  return { kind: (await isUsed(ctx, opened)) ? 'used' : 'good', request: opened }
+}
+
+/** Whether the session of a request exists, or has existed: no further one comes of it. */
+export async function isUsed(
+  { db }: Pick<Context, 'db'>,
+  { sessionId }: Pick<AuthorizationRequest, 'sessionId'>,
+): Promise<boolean> {
+  return (await findSession(db, sessionId)) !== undefined
+}
+
+/** A request as it travels in the URLs of pages. It is good for `requestSeconds` since it was made. */
+export function sealRequest({ config, rootKeys }: SealContext, pending: PendingRequest): string {
+  const { request, signIn, ...rest } = pending
+  return sealValue(rootKeys, 'authorization request', config.issuer, {
+    ...withoutNulls(rest),
+    ...(signIn && { signIn: formatUuid(signIn) }),
+    request: withoutNothing(request),
+  })
+}
+
+/**
+ * Opens a request that was sealed here; undefined for any other text. Does NOT check the browser, nor whether
+ * it is used. Throws `temporarily_unavailable` (503) for one that another instance may have made, while this
+ * one is behind it.
+ */
+export async function openRequest(
+  ctx: OpenContext,
+  text: string,
+): Promise<PendingRequest | 'expired' | undefined> {
+  const content = await openValue(ctx, 'authorization request', ctx.config.issuer, text)
+  if (!content) return undefined
+  const { request, signIn, ...rest } = content as unknown as PendingContent
+  if (ctx.clock.now() >= request.madeAt + requestSeconds) return 'expired'
+  return {
+    ...fresh(withNothing(request)),
+    ...rest,
+    ...(signIn !== undefined && { signIn: uuidOf(signIn) }),
+  }
+}
+
+/** A request that nothing has met yet. */
+export function fresh(request: AuthorizationRequest): PendingRequest {
+  return { request, browser: null, signIn: null, username: null, problem: null }
+}
+
+type PendingContent = Partial<Omit<PendingRequest, 'request' | 'signIn'>> & {
+  readonly request: RequestContent
+  readonly signIn?: string
+}
+
+/** What a request need not have. Left out where it has it not, since each byte is one of a URL. */
+const nothing = {
+  isRedirectUriSent: true,
+  responseMode: 'query',
+  state: null,
+  nonce: null,
+  scope: '',
+  resource: null,
+  codeChallenge: null,
+  prompts: [],
+  maxAge: null,
+  loginHint: null,
+  hintedSub: null,
+  acrValues: [],
+  uiLocales: [],
+  claims: null,
+  dpopJkt: null,
+} as const satisfies Partial<AuthorizationRequest>
+
+type RequestContent = Partial<AuthorizationRequest> &
+  Pick<AuthorizationRequest, 'clientId' | 'redirectUri' | 'madeAt'> & { readonly sid: string }
+
+function withoutNothing({ sessionId, ...request }: AuthorizationRequest): Readonly<Record<string, unknown>> {
+  const usual: Readonly<Record<string, unknown>> = nothing
+  const members = Object.entries(request).filter(
+    ([name, value]) => JSON.stringify(value) !== JSON.stringify(usual[name]),
+  )
+  return { ...Object.fromEntries(members), sid: formatUuid(sessionId) }
+}
+
+function withNothing({ sid, ...request }: RequestContent): AuthorizationRequest {
+  return { ...nothing, ...request, sessionId: uuidOf(sid) }
+}
+
+function withoutNulls(members: object): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== null))
+}
+
+function uuidOf(text: string): Buffer {
+  const uuid = parseUuid(text)
+  if (!uuid) throw new Error('unreachable: what is sealed holds the ids that it was made of')
+  return uuid
+}

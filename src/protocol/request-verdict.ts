@@ -1,0 +1,268 @@
+import { itemsOf } from '../values/list.ts'
+import {
+  prompts,
+  responseModes,
+  type AddressProblem,
+  type AuthorizationRequest,
+  type Prompt,
+  type Recipient,
+  type RefusedCode,
+  type ResponseMode,
+} from './authorization-request.ts'
+import { parseRequestedClaims } from './claims.ts'
+import type { Form } from './form.ts'
+import { hasOpenid, isOpenidScope, offlineAccess } from './openid-scopes.ts'
+import { challengeMethod, isChallenge } from './pkce.ts'
+import { isRegistered } from './redirect-uri.ts'
+
+/** What is known beside the parameters of a request. */
+export interface RequestFacts {
+  /** Columns of the client that it names, which has authenticated where it had to. */
+  readonly client: {
+    readonly id: string
+    readonly auth_method: string
+    readonly grant_types: string
+    readonly redirect_uris: string
+    readonly scope: string
+    readonly pkce: 'required' | 'optional'
+    readonly par_required: number
+    readonly tls_bound: number
+    readonly profile: string
+  }
+  /** Those that there are of the client's. */
+  readonly resources: readonly { readonly uri: string; readonly scope: string }[]
+  /** The parameters that were sent more than once. */
+  readonly repeated: readonly string[]
+  /** Whether it came by `/par`. */
+  readonly isPushed: boolean
+  /** The thumbprint of the DPoP proof that came with it to `/par`, in base64url; null without one. */
+  readonly proofJkt: string | null
+  /** The `sub` of the `id_token_hint`; null where that is no ID token of this issuer, or there is none. */
+  readonly hintedSub: string | null
+  /** For the session that it will become. */
+  readonly sessionId: Buffer
+  /** Seconds since the epoch. */
+  readonly now: number
+}
+
+export type RequestVerdict =
+  | { readonly kind: 'accepted'; readonly request: AuthorizationRequest }
+  /** To the person: nothing may go to the client. */
+  | { readonly kind: 'shown'; readonly problem: AddressProblem }
+  /** To the client. */
+  | ({ readonly kind: 'refused' } & Refusal & Recipient)
+
+interface Refusal {
+  readonly error: RefusedCode
+  /** Constant. */
+  readonly description: string
+}
+
+type Client = RequestFacts['client']
+
+/**
+ * What a request may hold, in bytes of JSON: sealed, it has to fit into a URL that proxies take with their
+ * usual limit of 8 KiB.
+ */
+const requestBytesMax = 5000
+
+/**
+ * Whether an authorization request is accepted (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.2). Pure: all of
+ * its checks are in this file. Parameters that are not known here are no part of the verdict.
+ */
+export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): RequestVerdict {
+  const { client, resources, repeated } = facts
+  const redirectUri = redirectUriOf(form, client)
+  const problem = addressProblem(redirectUri, facts)
+  if (redirectUri === undefined || problem)
+    return { kind: 'shown', problem: problem ?? 'redirect_uri_missing' }
+
+  // From here on the client learns of what is wrong.
+  const recipient = recipientOf(form, redirectUri, repeated)
+  const refusal =
+    refuseChannel(form, facts) ??
+    refuseResponse(form, recipient) ??
+    refuseChallenge(form, client) ??
+    refuseTarget(form, facts) ??
+    refusePerson(form, facts) ??
+    refuseKey(form, facts)
+  if (refusal) return { kind: 'refused', ...recipient, ...refusal }
+
+  const request: AuthorizationRequest = {
+    ...recipient,
+    sessionId: facts.sessionId,
+    clientId: client.id,
+    isRedirectUriSent: form.has('redirect_uri'),
+    nonce: form.get('nonce') ?? null,
+    scope: scopeOf(form, client, resources).join(' '),
+    resource: form.get('resource') ?? null,
+    codeChallenge: form.get('code_challenge') ?? null,
+    prompts: wordsOf(form, 'prompt').filter(isPrompt),
+    maxAge: form.has('max_age') ? Number(form.get('max_age')) : null,
+    loginHint: form.get('login_hint') ?? null,
+    hintedSub: facts.hintedSub,
+    acrValues: wordsOf(form, 'acr_values'),
+    uiLocales: wordsOf(form, 'ui_locales'),
+    claims: parseRequestedClaims(form.get('claims') ?? '') ?? null,
+    dpopJkt: form.get('dpop_jkt') ?? facts.proofJkt,
+    madeAt: facts.now,
+  }
+  const bytes = Buffer.byteLength(JSON.stringify({ ...request, sessionId: '' }))
+  if (bytes <= requestBytesMax) return { kind: 'accepted', request }
+  return { kind: 'refused', ...recipient, ...invalid('the parameters are too long, all together') }
+}
+
+const invalid = (description: string): Refusal => ({ error: 'invalid_request', description })
+
+/** It may be left out where one is registered, and nothing asks for more than RFC 6749 does (§3.1.2.3). */
+function redirectUriOf(form: Form, client: Client): string | undefined {
+  const registered = itemsOf(client.redirect_uris)
+  // OpenID Connect Core §3.1.2.1, FAPI 2.0 Security Profile §5.3.2.2
+  const mustBeSent = hasOpenid(form.get('scope') ?? '') || client.profile === 'fapi2'
+  return form.get('redirect_uri') ?? (registered.length === 1 && !mustBeSent ? registered[0] : undefined)
+}
+
+/** What is wrong with client or redirect URI: whoever has sent that may be anybody (RFC 6749 §4.1.2.1). */
+function addressProblem(
+  redirectUri: string | undefined,
+  { client, repeated }: RequestFacts,
+): AddressProblem | undefined {
+  if (repeated.includes('client_id') || repeated.includes('redirect_uri')) return 'address_repeated'
+  if (!itemsOf(client.grant_types).includes('authorization_code')) return 'grant_missing'
+  if (redirectUri === undefined) return 'redirect_uri_missing'
+  return isRegistered(redirectUri, itemsOf(client.redirect_uris)) ? undefined : 'redirect_uri_unregistered'
+}
+
+/** Where the answer goes, of a request in which anything else may be wrong. */
+function recipientOf(form: Form, redirectUri: string, repeated: readonly string[]): Recipient {
+  const once = (name: string) => (repeated.includes(name) ? undefined : form.get(name))
+  // On its way to an app, a browser would leave the body behind.
+  const isPost = once('response_mode') === 'form_post' && /^https?:/.test(redirectUri)
+  return { redirectUri, responseMode: isPost ? 'form_post' : 'query', state: once('state') ?? null }
+}
+
+/** The ways in which parameters come (RFC 9126, RFC 9101, OpenID Connect Core §6 and §7.2.1). */
+function refuseChannel(form: Form, { client, repeated, isPushed }: RequestFacts): Refusal | undefined {
+  if (repeated.length > 0) return invalid('a parameter is sent more than once')
+  if (form.has('request'))
+    return { error: 'request_not_supported', description: 'no request object is taken' }
+  if (form.has('request_uri')) {
+    if (isPushed) return invalid('a request that is pushed has no request_uri')
+    return {
+      error: 'request_uri_not_supported',
+      description: 'the only request_uri that is taken is one of /par',
+    }
+  }
+  if (form.has('registration')) {
+    return { error: 'registration_not_supported', description: 'no client is registered by its requests' }
+  }
+  if (client.par_required === 1 && !isPushed) {
+    return invalid('this client must push its requests: send the request_uri that /par has answered')
+  }
+  return undefined
+}
+
+function refuseResponse(form: Form, { responseMode }: Recipient): Refusal | undefined {
+  const type = form.get('response_type')
+  if (type === undefined) return invalid('the parameter response_type is missing')
+  if (type !== 'code')
+    return { error: 'unsupported_response_type', description: 'the only response_type is code' }
+  const mode = form.get('response_mode') ?? 'query'
+  if (!isResponseMode(mode)) return invalid(`the response_mode is one of ${responseModes.join(', ')}`)
+  if (mode !== responseMode) return invalid('form_post takes a redirect_uri of https or http')
+  return undefined
+}
+
+/** RFC 7636 §4.3 and §4.4.1, RFC 9700 §2.1.1. */
+function refuseChallenge(form: Form, client: Client): Refusal | undefined {
+  const challenge = form.get('code_challenge')
+  const method = form.get('code_challenge_method')
+  if (challenge === undefined) {
+    if (method !== undefined) return invalid('a code_challenge_method comes with a code_challenge')
+    if (client.pkce === 'optional' && client.auth_method !== 'none') return undefined
+    return invalid('the parameter code_challenge is missing: this client must use PKCE (RFC 7636)')
+  }
+  // Left out, it is `plain` (RFC 7636 §4.3).
+  if (method !== challengeMethod) return invalid(`the code_challenge_method must be ${challengeMethod}`)
+  return isChallenge(challenge) ? undefined : invalid('the code_challenge is no SHA-256 in base64url')
+}
+
+/** RFC 8707 §2, RFC 6749 §3.3. */
+function refuseTarget(form: Form, { client, resources }: RequestFacts): Refusal | undefined {
+  const resource = form.get('resource')
+  if (resource?.includes(' '))
+    return { error: 'invalid_target', description: 'a session is for one resource, or any: name one or none' }
+  if (resource !== undefined && !resources.some(({ uri }) => uri === resource)) {
+    return {
+      error: 'invalid_target',
+      description: 'the resource is unknown, or not one that this client may ask tokens for',
+    }
+  }
+  const available = availableScopes(form, client, resources)
+  const asked = form.get('scope')?.split(' ') ?? []
+  if (asked.every(scope => isOpenidScope(scope) || available.includes(scope))) return undefined
+  return {
+    error: 'invalid_scope',
+    description: 'a requested scope is malformed, or not granted to this client for this resource',
+  }
+}
+
+/** The client's scopes of the resource that is named. */
+function availableScopes(
+  form: Form,
+  client: Client,
+  resources: RequestFacts['resources'],
+): readonly string[] {
+  const resource = resources.find(({ uri }) => uri === form.get('resource'))
+  const ofClient = itemsOf(client.scope)
+  return resource ? ofClient.filter(scope => itemsOf(resource.scope).includes(scope)) : ofClient
+}
+
+/**
+ * What is asked for, or all that the client may have of resources. Without refresh tokens nothing outlives a
+ * sign-in, so `offline_access` is left out, which libraries ask for as a matter of course.
+ */
+function scopeOf(form: Form, client: Client, resources: RequestFacts['resources']): readonly string[] {
+  const asked = form.get('scope')?.split(' ') ?? availableScopes(form, client, resources)
+  const mayRefresh = itemsOf(client.grant_types).includes('refresh_token')
+  return [...new Set(asked)].filter(scope => scope !== offlineAccess || mayRefresh)
+}
+
+/** What is asked of the person (OpenID Connect Core §3.1.2.1). */
+function refusePerson(form: Form, { hintedSub }: RequestFacts): Refusal | undefined {
+  const asked = wordsOf(form, 'prompt')
+  if (!asked.every(isPrompt)) return invalid(`the prompt is one of ${prompts.join(', ')}`)
+  if (asked.includes('none') && asked.length > 1) return invalid('the prompt none takes no other beside it')
+  if (!/^\d{1,10}$/.test(form.get('max_age') ?? '0')) return invalid('the max_age is no number of seconds')
+  if (form.has('id_token_hint') && hintedSub === null)
+    return invalid('the id_token_hint is no ID token of this server')
+  const claims = form.get('claims')
+  if (claims !== undefined && !parseRequestedClaims(claims)) {
+    return invalid('the claims are not what OpenID Connect Core (section 5.5) describes')
+  }
+  return undefined
+}
+
+/** RFC 9449 §10 and §10.1. */
+function refuseKey(form: Form, { client, proofJkt }: RequestFacts): Refusal | undefined {
+  const jkt = form.get('dpop_jkt') ?? proofJkt
+  if (jkt === null) return undefined
+  if (!isChallenge(jkt)) return invalid('the dpop_jkt is no SHA-256 in base64url')
+  if (proofJkt !== null && jkt !== proofJkt) return invalid('the dpop_jkt is not that of the DPoP proof')
+  return client.tls_bound === 1
+    ? invalid('the tokens of this client are bound to its certificate')
+    : undefined
+}
+
+function wordsOf(form: Form, name: string): readonly string[] {
+  const words = (form.get(name) ?? '').split(' ').filter(word => word !== '')
+  return [...new Set(words)]
+}
+
+function isPrompt(text: string): text is Prompt {
+  return prompts.some(prompt => prompt === text)
+}
+
+function isResponseMode(text: string): text is ResponseMode {
+  return responseModes.some(mode => mode === text)
+}
