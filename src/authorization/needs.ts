@@ -1,4 +1,5 @@
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
+import { hasOpenid } from '../protocol/openid-scopes.ts'
 import { itemsOf } from '../values/list.ts'
 
 /** What is known of the person, the browser and the client by the time that a request is looked at. */
@@ -100,7 +101,7 @@ function levelsOf(
   const wanted = essential.length > 0 ? essential : acrValues
   const isWish =
     essential.length === 0 &&
-    itemsOf(scope).includes('openid') &&
+    hasOpenid(scope) &&
     !wanted.some(level => knownLevels.includes(level) || attainable.includes(level))
   if (wanted.length === 0 || isWish) return { demanded: undefined, met: true }
   return { demanded: wanted, met: wanted.some(level => signIn?.levels.includes(level) === true) }
