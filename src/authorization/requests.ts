@@ -18,7 +18,7 @@ export const pushedSeconds = 90
 const uriPrefix = 'urn:ietf:params:oauth:request_uri:'
 
 /** Why the page on which a person logs in is shown again. */
-export type LogInProblem = 'wrong_credentials' | 'missing_credentials'
+export type LogInProblem = 'wrong' | 'missing'
 
 /** A request on its way through the pages, and what has met it so far. */
 export interface PendingRequest {
@@ -27,6 +27,10 @@ export interface PendingRequest {
   readonly browser: string | null
   /** The sign-in that has logged in for this very request, so that it is as new as it has to be. */
   readonly signIn: Buffer | null
+  /** The user whom a page asks, or has asked: the answer of anybody else counts for nothing. */
+  readonly user: Buffer | null
+  /** Whether the person has asked to log in as somebody else. */
+  readonly wantsAnother: boolean
   /** As it was typed, for the page that is shown again. */
   readonly username: string | null
   readonly problem: LogInProblem | null
@@ -118,12 +122,18 @@ export async function isUsed(
 
 /** A request as it travels in the URLs of pages. It is good for `requestSeconds` since it was made. */
 export function sealRequest({ config, rootKeys }: SealContext, pending: PendingRequest): string {
-  const { request, signIn, ...rest } = pending
+  const { request, signIn, user, wantsAnother, ...rest } = pending
   return sealValue(rootKeys, 'authorization request', config.issuer, {
     ...withoutNulls(rest),
     ...(signIn && { signIn: formatUuid(signIn) }),
+    ...(user && { user: formatUuid(user) }),
+    ...(wantsAnother && { wantsAnother }),
     request: withoutNothing(request),
   })
+}
+
+export interface OpenedRequest extends PendingRequest {
+  readonly isExpired: boolean
 }
 
 /**
@@ -131,29 +141,36 @@ export function sealRequest({ config, rootKeys }: SealContext, pending: PendingR
  * it is used. Throws `temporarily_unavailable` (503) for one that another instance may have made, while this
  * one is behind it.
  */
-export async function openRequest(
-  ctx: OpenContext,
-  text: string,
-): Promise<PendingRequest | 'expired' | undefined> {
+export async function openRequest(ctx: OpenContext, text: string): Promise<OpenedRequest | undefined> {
   const content = await openValue(ctx, 'authorization request', ctx.config.issuer, text)
   if (!content) return undefined
-  const { request, signIn, ...rest } = content as unknown as PendingContent
-  if (ctx.clock.now() >= request.madeAt + requestSeconds) return 'expired'
+  const { request, signIn, user, ...rest } = content as unknown as PendingContent
   return {
     ...fresh(withNothing(request)),
     ...rest,
     ...(signIn !== undefined && { signIn: uuidOf(signIn) }),
+    ...(user !== undefined && { user: uuidOf(user) }),
+    isExpired: ctx.clock.now() >= request.madeAt + requestSeconds,
   }
 }
 
 /** A request that nothing has met yet. */
 export function fresh(request: AuthorizationRequest): PendingRequest {
-  return { request, browser: null, signIn: null, username: null, problem: null }
+  return {
+    request,
+    browser: null,
+    signIn: null,
+    user: null,
+    wantsAnother: false,
+    username: null,
+    problem: null,
+  }
 }
 
-type PendingContent = Partial<Omit<PendingRequest, 'request' | 'signIn'>> & {
+type PendingContent = Partial<Omit<PendingRequest, 'request' | 'signIn' | 'user'>> & {
   readonly request: RequestContent
   readonly signIn?: string
+  readonly user?: string
 }
 
 /** What a request need not have. Left out where it has it not, since each byte is one of a URL. */
