@@ -32,7 +32,7 @@ import { openSweeper } from './sessions/sweeper.ts'
 import type { OnSignal } from './signals.ts'
 import type { Job } from './upkeep/job.ts'
 import type { Metric } from './upkeep/metric.ts'
-import { openPasswords } from './users/passwords.ts'
+import { openPasswords, type PasswordCost } from './users/passwords.ts'
 import { openThrottle } from './users/throttle.ts'
 import { networks } from './values/networks.ts'
 
@@ -44,6 +44,8 @@ export interface ServerOptions {
   readonly jobs: 'by themselves' | 'by hand'
   /** Puts something in the place of what the app depends on. */
   readonly adapt?: (ctx: Context) => Context
+  /** What hashing a password costs, if not what is due to people's. */
+  readonly passwordCost?: PasswordCost
 }
 
 /** A server that does not listen yet. */
@@ -85,10 +87,8 @@ export async function startServer(config: Config, clock: Clock, log: Log): Promi
 /**
  * Puts a server together: makes or migrates the database, and starts the jobs, unless they are run by hand.
  */
-export async function openServer(
-  config: Config,
-  { clock, log, jobs: how, adapt = ctx => ctx }: ServerOptions,
-): Promise<OpenServer> {
+export async function openServer(config: Config, options: ServerOptions): Promise<OpenServer> {
+  const { clock, log, jobs: how, adapt = ctx => ctx } = options
   const installation = await openInstallation(config, clock, { mayCreate: true })
   const { db, record } = installation
   try {
@@ -97,7 +97,7 @@ export async function openServer(
     await reviveByHand(db, record, { clock: standing.standing.clock, log })
     const unheeded = unheededPolicy(config.keyPolicySet, record)
     if (unheeded) log.warn(`${unheeded.text}: ${unheeded.advice}`)
-    const { ctx, jobs, metrics } = await openContext(config, installation, standing, log)
+    const { ctx, jobs, metrics } = await openContext(config, installation, standing, options)
     const adapted = adapt(ctx)
     const app = buildApp(adapted)
     const stop = how === 'by hand' ? async () => {} : startAll({ config, db, log, jobs, metrics })
@@ -190,7 +190,7 @@ async function openContext(
   config: Config,
   { db, rootKeys }: Installation,
   opened: OpenStanding,
-  log: ServerOptions['log'],
+  { log, passwordCost }: ServerOptions,
 ): Promise<Opened> {
   const jobs: Job[] = []
   const metrics: Metric[] = []
@@ -210,8 +210,8 @@ async function openContext(
   const { audit } = add(openAuditTrail({ db, clock, auditSeconds: config.auditSeconds }))
   const { admission } = add(openAdmission(clock))
   const { lateness } = add(openLateness(clock))
-  const { pepperOf } = rootKeys
-  const { passwords } = add(openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId }))
+  const ofRoot = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
+  const { passwords } = add(openPasswords({ ...ofRoot, ...(passwordCost && { cost: passwordCost }) }))
   add(oldEndings(db, clock))
   add(usedProofs(db, clock))
   add(openSweeper({ db, clock, log }))

@@ -44,6 +44,15 @@ export interface PasswordOptions {
   readonly concurrency?: number
   /** How many may wait for that. */
   readonly waitingMax?: number
+  /** What a new hash costs, if not what is due to people's passwords. */
+  readonly cost?: PasswordCost
+}
+
+/** Of argon2id: KiB of memory, passes over it, and lanes. */
+export interface PasswordCost {
+  readonly memoryCost: number
+  readonly timeCost: number
+  readonly parallelism: number
 }
 
 /** The password cannot be used by anybody; the message says why and never what it was. */
@@ -52,12 +61,9 @@ export class PasswordError extends Error {
 }
 
 /** OWASP's first choice for argon2id: 19 MiB and two passes, 20 to 40 ms. */
-const parameters = {
-  algorithm: 2 satisfies Algorithm.Argon2id,
-  memoryCost: 19_456,
-  timeCost: 2,
-  parallelism: 1,
-} as const
+export const usualCost: PasswordCost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
+
+const algorithm = 2 satisfies Algorithm.Argon2id
 
 /** A longer password only costs: its entropy has long passed that of the hash. */
 export const passwordMaxBytes = 1024
@@ -79,7 +85,8 @@ export function openPasswords(options: PasswordOptions): {
   readonly passwords: Passwords
   readonly metrics: readonly Metric[]
 } {
-  const { pepperOf, currentRootKeyId, concurrency = defaultConcurrency } = options
+  const { pepperOf, currentRootKeyId, concurrency = defaultConcurrency, cost = usualCost } = options
+  const parameters = { algorithm, ...cost } as const
   const queue = boundedQueue(concurrency, options.waitingMax ?? waitingMaxEach * concurrency)
 
   const pepper = (rootKeyId: string): Buffer => {
@@ -102,7 +109,7 @@ export function openPasswords(options: PasswordOptions): {
       // For known and unknown users alike, so this answer, though quick, tells nothing.
       if (passwordProblem(password)) return false
       const { password_hash, root_key_id } = user ?? {
-        password_hash: nobodysHash(),
+        password_hash: nobodysHash(cost),
         root_key_id: currentRootKeyId(),
       }
       const secret = pepper(root_key_id)
@@ -184,9 +191,8 @@ function passwordProblem(password: string): string | undefined {
 }
 
 /** A well-formed hash of nothing, so that an unknown user costs what a known one costs. */
-function nobodysHash(): string {
+function nobodysHash({ memoryCost, timeCost, parallelism }: PasswordCost): string {
   const base64 = (bytes: number) => randomBytes(bytes).toString('base64').replace(/=+$/, '')
-  const { memoryCost, timeCost, parallelism } = parameters
   return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${base64(16)}$${base64(32)}`
 }
 

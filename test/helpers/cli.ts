@@ -9,6 +9,7 @@ import { runCommandLine } from '../../src/commands/shell/command-line.ts'
 import type { Terminal } from '../../src/commands/shell/command.ts'
 import { bareEnv } from './bare-env.ts'
 import './rsa-keys.ts'
+import { scratchFolder } from './scratch.ts'
 
 const root = join(import.meta.dirname, '../..')
 export const mainFile = join(root, 'src/main.ts')
@@ -58,7 +59,7 @@ export interface RunningServer {
 }
 
 /** A command line with a home of its own, in which nothing is yet. */
-export function commandLine(t: Test, home = t.testdir()): CommandLine {
+export function commandLine(t: Test, home = scratchFolder(t)): CommandLine {
   const environment = (env: Record<string, string> = {}) => ({
     ...bareEnv,
     MINTMARK_HOME: home,

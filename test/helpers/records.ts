@@ -14,6 +14,7 @@ import { plainClientRow } from '../../src/clients/registration.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import type { EventName } from '../../src/record/events.ts'
 import type { EngineEnv } from './engines.ts'
+import { scratchFolder } from './scratch.ts'
 
 /** When the records below were made. */
 export const madeAt = 1_900_000_000
@@ -28,7 +29,7 @@ export async function openSeeded(
   const url = env['MINTMARK_DATABASE_URL']
   const db = openDatabase(
     url === undefined
-      ? { engine: 'sqlite', file: join(t.testdir(), 'mintmark.sqlite') }
+      ? { engine: 'sqlite', file: join(scratchFolder(t), 'mintmark.sqlite') }
       : { engine: 'postgres', url },
   )
   t.teardown(() => db.close())

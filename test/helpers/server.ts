@@ -1,7 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions } from 'fastify'
@@ -16,10 +13,13 @@ import { loadConfig } from '../../src/config/load.ts'
 import { makeRootKeyFile } from '../../src/keys/root/root-key-file.ts'
 import { formatUuid, hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { openServer, type OpenServer } from '../../src/server.ts'
+import type { PasswordCost } from '../../src/users/passwords.ts'
 import { defaultEnv } from './engines.ts'
 import { handClock } from './hand-clock.ts'
+import { makeMigrated } from './migrated.ts'
 import './rsa-keys.ts'
 import { runJob } from './run-job.ts'
+import { scratchFolder } from './scratch.ts'
 
 type Response = Awaited<ReturnType<FastifyInstance['inject']>>
 
@@ -90,6 +90,9 @@ export interface TokenResponse {
   readonly authorization_expires_in: number
 }
 
+/** The least that argon2id takes. A hash that people rely on takes a hundred times as long. */
+export const leastCost: PasswordCost = { memoryCost: 8, timeCost: 1, parallelism: 1 }
+
 /** The time at which a test's server starts. */
 export const startedAt = 1_900_000_000
 
@@ -102,11 +105,10 @@ export async function startServer(
   t: Test,
   env: Record<string, string> = {},
   firstNow = startedAt,
+  passwordCost = leastCost,
 ): Promise<TestServer> {
   const clock = handClock(firstNow)
-  // Not t.testdir(), which a second server of the same test would empty.
-  const home = mkdtempSync(join(tmpdir(), 'mintmark-'))
-  t.teardown(() => rmSync(home, { recursive: true, force: true }))
+  const home = scratchFolder(t)
   const config = loadConfig(
     {
       MINTMARK_ISSUER: 'https://as.example',
@@ -121,11 +123,13 @@ export async function startServer(
   // For an embedded database it is made with it.
   if (config.databaseUrl.engine === 'postgres' && !config.rootKeyIsMounted)
     makeRootKeyFile(config.rootKeyFile)
+  await makeMigrated(config.databaseUrl)
   const logger = pino({ level: config.logLevel }, stream)
   const server = await openServer(config, {
     clock,
     log: logger,
     jobs: 'by hand',
+    passwordCost,
   })
   const { app } = server
   const secrets = new Set<string>()

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import { findSession } from '../../db/sessions/sessions.ts'
 import { sweepSessions } from '../../db/sessions/sweeper.ts'
 import { type EngineEnv } from '../helpers/engines.ts'
+import { scratchFolder } from '../helpers/scratch.ts'
 import { sharedPostgres } from '../helpers/shared-postgres.ts'
 import { endings, endStep, logInStep, raceStep, raisingEndings } from './endings.ts'
 import {
@@ -179,17 +179,10 @@ export interface Stories {
   readonly seed?: number
 }
 
-/**
- * Story after story waits for the disk, where there is no place without one; what a crash leaves is the same
- * in both.
- */
-const fastDirectory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
-
 /** Lives through so many random stories; of one that breaks a rule, the shortest version is told. */
 export async function liveThrough(t: Test, env: EngineEnv, { runs, stepsMax, seed }: Stories): Promise<void> {
   const isEmbedded = env['MINTMARK_DATABASE_URL'] === undefined
-  const directory = mkdtempSync(join(fastDirectory, 'mintmark-model-'))
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  const directory = scratchFolder(t)
   const template = join(directory, 'template')
   await makeTemplate(template, env)
   const cluster = isEmbedded ? undefined : await sharedPostgres()

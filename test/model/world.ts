@@ -18,6 +18,7 @@ import type { EngineEnv } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 import '../helpers/rsa-keys.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { leastCost } from '../helpers/server.ts'
 
 export const startedAt = 1_900_000_000
 export const password = 'correct horse battery staple'
@@ -193,6 +194,7 @@ async function boot(home: string, env: EngineEnv, clock: Clock, log: Log, gate: 
     clock,
     log: logger,
     jobs: 'by hand',
+    passwordCost: leastCost,
     adapt: ctx => ({
       ...ctx,
       db: {

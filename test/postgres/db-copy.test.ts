@@ -19,6 +19,7 @@ import { findSession, revokeSession } from '../../db/sessions/sessions.ts'
 import { deleteUser, insertUser } from '../../db/users/users.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { commandLine } from '../helpers/cli.ts'
+import { scratchFolder } from '../helpers/scratch.ts'
 import { sharedPostgres } from '../helpers/shared-postgres.ts'
 import { refresh, startFleet } from '../helpers/fleet.ts'
 import { beginSession, madeAt, rotationOf, seed } from '../helpers/records.ts'
@@ -321,7 +322,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
   t.test(`what changes while a copy is under way comes along, row by row (from ${engine})`, async t => {
     const cluster = await sharedPostgres()
     const there = { engine: 'postgres', url: cluster.url(await cluster.createDatabase()) } as const
-    const here = { engine: 'sqlite', file: join(t.testdir(), 'x.sqlite') } as const
+    const here = { engine: 'sqlite', file: join(scratchFolder(t), 'x.sqlite') } as const
     const { source, target, userId } = await openPair(
       t,
       engine === 'sqlite' ? here : there,
@@ -405,7 +406,7 @@ t.test('a unique value may pass from one row to another while a copy is under wa
   const cluster = await sharedPostgres()
   const { source, target, userId } = await openPair(
     t,
-    { engine: 'sqlite', file: join(t.testdir(), 'x.sqlite') },
+    { engine: 'sqlite', file: join(scratchFolder(t), 'x.sqlite') },
     { engine: 'postgres', url: cluster.url(await cluster.createDatabase()) },
   )
   const model = await source.sql
@@ -504,7 +505,7 @@ t.test('a copy that is not like the original is not moved to', async t => {
   const begin = async () => {
     const { source, target, userId } = await openPair(
       t,
-      { engine: 'sqlite', file: join(t.testdir(), `${Math.random()}.sqlite`) },
+      { engine: 'sqlite', file: join(scratchFolder(t), `${Math.random()}.sqlite`) },
       { engine: 'postgres', url: cluster.url(await cluster.createDatabase()) },
     )
     const id = await beginSession(source, userId)

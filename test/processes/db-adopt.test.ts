@@ -155,7 +155,7 @@ t.test('a copy needs no root key of the original: without it, users get new pass
     MINTMARK_ROOT_KEY_FILE: rootKeyFile,
     MINTMARK_ISSUER: 'https://staging.example',
   }
-  const { call } = commandLine(t, t.testdir())
+  const { call } = commandLine(t)
   const adopted = await call('db adopt --copied --yes', { env })
   t.equal(adopted.code, 0, adopted.stderr)
   t.match(adopted.stdout, /^1 user cannot log in before `mintmark user passwd NAME`/m)

@@ -10,6 +10,7 @@ import { commandLine } from '../helpers/cli.ts'
 import { onSqlite } from '../helpers/engines.ts'
 import { freePort, holdPort } from '../helpers/free-port.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { scratchFolder } from '../helpers/scratch.ts'
 import { besideEnv, isOAuthError, startServer, startedAt, testClient } from '../helpers/server.ts'
 
 const day = 86_400
@@ -213,7 +214,7 @@ t.test('a server whose metrics have no port serves all the same, and shows them 
   const lines: string[] = []
   const log = openLog('info', { write: (line: string) => void lines.push(line) })
   const { url, close } = await serve(
-    loadConfig(env, t.testdir()),
+    loadConfig(env, scratchFolder(t)),
     { ...systemClock(), now: () => startedAt },
     log,
   )

@@ -11,6 +11,7 @@ import { bareEnv } from '../helpers/bare-env.ts'
 import { commandLine, issuer, mainFile } from '../helpers/cli.ts'
 import { freePort, holdPort } from '../helpers/free-port.ts'
 import { startKeepingProxy } from '../helpers/keeping-proxy.ts'
+import { scratchFolder } from '../helpers/scratch.ts'
 
 /** Starts `mintmark` with streams of the test's own, and kills it in the end. */
 function start(t: Test, args: readonly string[], { env = {}, stdio }: StartOptions): ChildProcess {
@@ -173,7 +174,7 @@ t.test('what a command prints to nobody does not end what it does', async t => {
 
 t.test('signals: four ask it to end, two mean nothing, and no debugger is opened', async t => {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const) {
-    const { serve } = commandLine(t, join(t.testdir(), signal))
+    const { serve } = commandLine(t, join(scratchFolder(t), signal))
     const { process: child, url, said } = await serve()
     for (const nothing of ['SIGUSR1', 'SIGUSR2'] as const) child.kill(nothing)
     await sleep(50)
@@ -395,7 +396,7 @@ t.test(
   async t => {
     const { port, release } = await holdPort()
     t.teardown(release)
-    const { home, run, call } = commandLine(t, join(t.testdir(), 'home'))
+    const { home, run, call } = commandLine(t, join(scratchFolder(t), 'home'))
     const env = (port: number | string) => ({
       MINTMARK_ISSUER: '',
       MINTMARK_PORT: String(port),

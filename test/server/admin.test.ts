@@ -43,6 +43,7 @@ import { databaseClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { formatUuid, newUuid } from '../../src/protocol/secrets.ts'
 import { handClock } from '../helpers/hand-clock.ts'
+import { scratchFolder } from '../helpers/scratch.ts'
 
 const uri = 'https://api.example'
 const declared = { uri, scope: ['read'], alg: 'ES256', access_token_ttl: null, status: true }
@@ -50,7 +51,7 @@ const alice = { username: 'alice', password: 'correct horse', roles: ['editor'] 
 
 /** A new installation, administered by root, and what its log says. */
 async function installation(t: Test): Promise<{ admin: Admin; log: readonly object[] }> {
-  const config = loadConfig({ MINTMARK_HOME: t.testdir(), MINTMARK_ISSUER: 'https://as.example' }, '/')
+  const config = loadConfig({ MINTMARK_HOME: scratchFolder(t), MINTMARK_ISSUER: 'https://as.example' }, '/')
   const log: object[] = []
   const line = (facts: object) => void log.push(facts)
   const admin = await openAdmin(

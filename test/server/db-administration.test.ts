@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { backupDatabase } from '../../db/backups/backup.ts'
@@ -38,12 +38,13 @@ import { plainClientRow } from '../../src/clients/registration.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
+import { scratchFolder } from '../helpers/scratch.ts'
 
 const now = 1_900_000_000
 const end = { now, reason: 'command' } as const
 
 async function emptyDatabase(t: Test, env: EngineEnv = {}): Promise<Database & { readonly file: string }> {
-  const file = join(t.testdir(), 'test.sqlite')
+  const file = join(scratchFolder(t), 'test.sqlite')
   const { databaseUrl } = loadConfig({ MINTMARK_DATABASE_URL: `sqlite:${file}`, ...env }, '/')
   const db = openDatabase(databaseUrl)
   t.teardown(() => db.close())
@@ -376,7 +377,7 @@ t.test('a backup is one moment of a database that goes on changing, and comes to
   await changeClient(db, 'web', { refresh_idle_seconds: ++count })
   const difference = await differenceIn(db)
 
-  const target = join(t.testdirName, 'backup.sqlite')
+  const target = join(dirname(db.file), 'backup.sqlite')
   let isOver = false
   const parts: number[] = []
   const backup = backupDatabase(db.file, target, now, ({ part }) => parts.push(part)).finally(() => {
@@ -430,7 +431,7 @@ t.test('what one process reads before it writes, no other changes in between', a
 
 t.test('a backup that fails leaves nothing, and one never replaces another', async t => {
   const db = await emptyDatabase(t)
-  const dir = t.testdirName
+  const dir = dirname(db.file)
   const names = () => readdirSync(dir).filter(name => !name.startsWith('test.sqlite'))
   const target = join(dir, 'backup.sqlite')
   await t.rejects(backupDatabase(join(dir, 'missing.sqlite'), target, now, () => {}))

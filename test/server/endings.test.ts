@@ -30,6 +30,7 @@ import { handClock } from '../helpers/hand-clock.ts'
 import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
 import { waitingHere } from '../helpers/postgres.ts'
 import { addSessions, beginSession, madeAt, seed } from '../helpers/records.ts'
+import { scratchFolder } from '../helpers/scratch.ts'
 
 const longestTokenSeconds = 86_400
 
@@ -40,14 +41,12 @@ async function until(condition: () => Promise<boolean> | boolean): Promise<void>
 const end = { now: madeAt + 10, reason: 'command' } as const
 
 async function world(t: Test, env: EngineEnv) {
-  const { databaseUrl } = loadConfig(env, t.testdir())
-  const db = openDatabase(
-    databaseUrl.engine === 'sqlite'
-      ? { engine: 'sqlite', file: `${t.testdirName}/test.sqlite` }
-      : databaseUrl,
-  )
+  const folder = scratchFolder(t)
+  const { databaseUrl } = loadConfig(env, folder)
+  const file = `${folder}/test.sqlite`
+  const db = openDatabase(databaseUrl.engine === 'sqlite' ? { engine: 'sqlite', file } : databaseUrl)
   t.teardown(() => db.close())
-  return { db, ada: await seed(db), bob: await addUser(db, 'bob') }
+  return { db, file, ada: await seed(db), bob: await addUser(db, 'bob') }
 }
 
 async function addUser(db: Database, username: string): Promise<Buffer> {
@@ -389,8 +388,7 @@ await forEachEngine(t, 'what no living token can be asked about is forgotten', a
 })
 
 t.test('a command waits longer than a request for a lock that another process holds', async t => {
-  const { db } = await world(t, {})
-  const file = `${t.testdirName}/test.sqlite`
+  const { db, file } = await world(t, {})
   const patient = openDatabase({ engine: 'sqlite', file }, { isPatient: true })
   t.teardown(() => patient.close())
   const holder = new SqliteFile(file)

@@ -16,7 +16,14 @@ import type { Guess } from '../../src/users/throttle.ts'
 import { networkOf } from '../../src/values/addresses.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { runJob } from '../helpers/run-job.ts'
-import { besideEnv, isOAuthError, startServer, type TestClient, type TestServer } from '../helpers/server.ts'
+import {
+  besideEnv,
+  isOAuthError,
+  leastCost,
+  startServer,
+  type TestClient,
+  type TestServer,
+} from '../helpers/server.ts'
 
 type Response = Awaited<ReturnType<TestServer['post']>>
 
@@ -354,7 +361,8 @@ t.test('known, unknown and disabled users cost one hash each, and none when too 
   }
   const withPool = (concurrency: number) => {
     const currentRootKeyId = () => rootKeys.currentId
-    const { passwords } = openPasswords({ pepperOf, currentRootKeyId, concurrency, waitingMax: 0 })
+    const pool = { concurrency, waitingMax: 0, cost: leastCost }
+    const { passwords } = openPasswords({ pepperOf, currentRootKeyId, ...pool })
     const app = buildApp({ ...server.ctx, users: { ...server.ctx.users, passwords } })
     t.teardown(() => app.close())
     return { ...server, request: (options: InjectOptions) => app.inject(options) }

@@ -3,8 +3,8 @@ import { hash } from '@node-rs/argon2'
 import t from 'tap'
 import { findUserById } from '../../db/users/users.ts'
 import { OAuthError } from '../../src/errors.ts'
-import { openPasswords, PasswordError, type PasswordOptions } from '../../src/users/passwords.ts'
-import { startServer } from '../helpers/server.ts'
+import { openPasswords, PasswordError, usualCost, type PasswordOptions } from '../../src/users/passwords.ts'
+import { startedAt, startServer } from '../helpers/server.ts'
 
 const peppers = new Map([
   ['00000001', Buffer.alloc(32, 1)],
@@ -144,7 +144,7 @@ t.test(
 )
 
 t.test('a log-in renews an older hash and ends no session by it, but not while others wait', async t => {
-  const server = await startServer(t)
+  const server = await startServer(t, {}, startedAt, usualCost)
   const {
     db,
     users: { passwords },

@@ -32,6 +32,7 @@ import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts
 import { waitingHere } from '../helpers/postgres.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { scratchFolder } from '../helpers/scratch.ts'
 
 const start = 1_900_000_000
 const rootKeys = { currentId: '00000000', derive: () => Buffer.alloc(32, 7) }
@@ -44,7 +45,7 @@ function openShared(options: ThrottleOptions) {
 }
 
 async function openTest(t: Test, env: EngineEnv = {}) {
-  const settings = { MINTMARK_DATABASE_URL: `sqlite:${t.testdir()}/test.sqlite`, ...env }
+  const settings = { MINTMARK_DATABASE_URL: `sqlite:${scratchFolder(t)}/test.sqlite`, ...env }
   const db = openDatabase(loadConfig(settings, '/').databaseUrl)
   t.teardown(() => db.close())
   await migrate(db, start)
