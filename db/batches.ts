@@ -40,7 +40,14 @@ export interface Rotation {
 /** The columns of a session that the tokens of a refresh tell. */
 export type RotatedSession = Pick<
   SessionTable,
-  'scope' | 'resource' | 'auth_time' | 'amr' | 'expires_at' | 'absolute_expires_at' | 'status_position'
+  | 'scope'
+  | 'resource'
+  | 'auth_time'
+  | 'amr'
+  | 'expires_at'
+  | 'absolute_expires_at'
+  | 'status_position'
+  | 'claims'
 > & { readonly user_id: Buffer; readonly roles: string }
 
 /** The one use of a proof or an assertion. */

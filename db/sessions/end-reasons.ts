@@ -3,6 +3,7 @@ export const endReasons = [
   'client',
   'admin',
   'theft',
+  'code used twice',
   'limit',
   'command',
   'password changed',

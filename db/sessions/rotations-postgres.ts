@@ -33,7 +33,7 @@ const conditions = `sessions.id = given.id and sessions.generation = given.gener
     and user_epoch = (select epoch from users where users.id = sessions.user_id)
     and client_epoch = (select epoch from clients where clients.id = sessions.client_id)`
 
-const returning = `user_id, scope, resource, auth_time, amr, expires_at, absolute_expires_at, status_position,
+const returning = `user_id, scope, resource, auth_time, amr, expires_at, absolute_expires_at, status_position, sessions.claims,
     (select roles from users where users.id = sessions.user_id) as roles`
 
 /** Waits for the transaction that holds the row. */

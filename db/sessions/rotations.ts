@@ -61,7 +61,7 @@ function rotateStatement(sql: Kysely<Tables>): string {
       fragment<boolean>`client_epoch = (select epoch from clients where clients.id = sessions.client_id)`,
     )
     .returning(['user_id', 'scope', 'resource', 'auth_time', 'amr'])
-    .returning(['expires_at', 'absolute_expires_at', 'status_position'])
+    .returning(['expires_at', 'absolute_expires_at', 'status_position', 'claims'])
     .returning(fragment<string>`(select roles from users where users.id = sessions.user_id)`.as('roles'))
     .compile().sql
 }

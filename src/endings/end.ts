@@ -56,6 +56,17 @@ export async function endStolenSession(
   )
 }
 
+/** Ends the session of a code that was used twice (RFC 6749 §4.1.2); false when it has ended before. */
+export async function endReplayedSession(
+  by: Recorder,
+  replay: Omit<Event<'code_replayed'>, 'event' | 'at'>,
+): Promise<boolean> {
+  const at = by.clock.now()
+  return record(by, { event: 'code_replayed', at, ...replay }, db =>
+    revokeSession(db, replay.sessionId, at, 'code used twice'),
+  )
+}
+
 /** Why all sessions of a user end, and what else changes in the same transaction. */
 export type UserEnd =
   | { readonly reason: 'admin' | 'command' | 'user disabled' }

@@ -1,4 +1,5 @@
 import type { GrantType } from '../protocol/grant-types.ts'
+import { authorizationCode } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
 import type { Grant } from './grant.ts'
 import { password } from './password.ts'
@@ -6,6 +7,7 @@ import { refreshToken } from './refresh-token.ts'
 
 /** Each grant type of protocol/grant-types.ts, and how it is decided. */
 export const grants: Readonly<Record<GrantType, Grant>> = {
+  authorization_code: authorizationCode,
   password,
   refresh_token: refreshToken,
   client_credentials: clientCredentials,

@@ -7,6 +7,7 @@ import { requireParameter } from '../protocol/form.ts'
 import { isBoundTo } from '../protocol/refresh-token.ts'
 import { hashSecret } from '../protocol/secrets.ts'
 import { grantedOf, userOf, type GrantedSession } from '../sessions/granted.ts'
+import { withIdentity } from '../sessions/identity.ts'
 import { applyVerdict, findOwnSession, refreshRefusal, type Presented } from '../sessions/presented.ts'
 import { idleSeconds, retrySeconds } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Authorization, type Target } from '../sessions/target.ts'
@@ -29,10 +30,11 @@ export const refreshToken: Grant = {
     if (form.has('scope') || form.has('resource')) early = targetFor(await findOwnSession(ctx, presented))
     const { session, target } = await refresh(ctx, presented, targetFor)
     ctx.sessions.lateness.countRefresh(userOf(session), presented.caller.source)
-    return grantedOf(ctx, session, target, {
+    const granted = grantedOf(ctx, session, target, {
       secret: presented.secret,
       generation: session.generation,
     })
+    return withIdentity(ctx, granted, presented.client, session)
   },
 }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { acrOf } from './levels.ts'
 import { formatUuid } from './secrets.ts'
 import { statusClaim } from './status-list.ts'
 
@@ -44,6 +45,7 @@ export function accessTokenClaims(
   { subject, sessionId, target, authTime, amr, roles, statusPosition }: AccessTokenFacts,
   { issuer, clientId, now, lifetimeSeconds, cnf }: AccessTokenIssue,
 ) {
+  const methods = amr === '' ? undefined : amr.split(' ')
   return {
     iss: issuer,
     sub: subject,
@@ -56,7 +58,8 @@ export function accessTokenClaims(
     scope: target.scope || undefined,
     sid: formatUuid(sessionId),
     auth_time: authTime,
-    amr: amr === '' ? undefined : amr.split(' '),
+    acr: methods && acrOf(methods),
+    amr: methods,
     roles: roles === '' ? undefined : roles.split(' '),
     status: target.hasStatus ? statusClaim(issuer, statusPosition) : undefined,
     cnf,

@@ -4,6 +4,7 @@
  * src/grants/.
  */
 export const grantFacts = {
+  authorization_code: { isForPublic: true, startsUserSession: true },
   password: { isForPublic: true, startsUserSession: true },
   refresh_token: { isForPublic: true, startsUserSession: false },
   client_credentials: { isForPublic: false, startsUserSession: false },

@@ -14,6 +14,7 @@ export const eventNames = [
   'session_late',
   'session_healed',
   'session_theft',
+  'code_replayed',
   'session_revoked',
   'user_revoked',
   'client_revoked',
@@ -73,6 +74,11 @@ interface FactsOf {
   session_theft: OfUserSession & {
     readonly at: number
     readonly detail: Generations & { readonly last_address: string | null }
+  }
+  code_replayed: OfUserSession & {
+    readonly at: number
+    /** The client that has presented the code again. */
+    readonly detail: { readonly presented_by: string; readonly last_address: string | null }
   }
   session_revoked: EndedSession | { readonly sessionId: Buffer; readonly detail: Replay }
   user_revoked: OfUser &

@@ -25,6 +25,8 @@ function linesOfOne(event: Event, by: string): readonly RevocationLine[] {
       return 'at' in event ? [lineOfSession(event, by)] : []
     case 'session_theft':
       return [lineOfTheft(event)]
+    case 'code_replayed':
+      return [lineOfReplayedCode(event)]
     case 'user_revoked':
       return 'ended' in event ? [lineOfUser(event, by)] : []
     case 'user_password_changed':
@@ -69,6 +71,20 @@ function lineOfTheft({ sessionId: sid, clientId, at, detail }: Event<'session_th
     revocation: { event: 'session_revoked', sid, reason: 'theft', at },
     more: { client_id: clientId, presented, current },
     warning: 'a refresh token was reused by two holders',
+  }
+}
+
+function lineOfReplayedCode({
+  sessionId: sid,
+  clientId,
+  at,
+  detail,
+}: Event<'code_replayed'>): RevocationLine {
+  return {
+    by: 'server',
+    revocation: { event: 'session_revoked', sid, reason: 'code used twice', at },
+    more: { client_id: clientId, presented_by: detail.presented_by },
+    warning: 'an authorization code was used twice',
   }
 }
 

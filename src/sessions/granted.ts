@@ -1,5 +1,6 @@
 import type { SessionTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
+import type { Identity } from '../protocol/id-token.ts'
 import { sealRefreshToken } from '../protocol/refresh-token.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { Target } from './target.ts'
@@ -19,6 +20,8 @@ export interface Granted {
   readonly deviceToken?: string
   /** When the session ends if nothing is refreshed, in seconds since the epoch: no token outlives it. */
   readonly expiresAt: number
+  /** Who the user is, for a client that has the scope `openid`. */
+  readonly identity?: Identity
   readonly refresh?: {
     readonly token: string
     /** When the session ends whatever happens. */
@@ -37,6 +40,7 @@ export type GrantedSession = Pick<
   | 'absolute_expires_at'
   | 'status_position'
   | 'key_thumbprint'
+  | 'claims'
 > & { readonly roles: string }
 
 /** The secret half of a refresh token, and the generation that it is of. */

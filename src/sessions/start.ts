@@ -7,6 +7,7 @@ import type { Context } from '../context.ts'
 import { hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { byClient, record } from '../record/record.ts'
 import { grantedOf, type Granted } from './granted.ts'
+import { withIdentity } from './identity.ts'
 import { idleSeconds } from './refresh-policy.ts'
 import type { Authorization, Target } from './target.ts'
 
@@ -35,6 +36,7 @@ export interface SessionPromise {
   readonly authTime: number
   /** The sign-in that it ends with; null for one that outlives it. */
   readonly signIn: { readonly id: Buffer; readonly expiresAt: number } | null
+  readonly nonce: string | null
   /** JSON of the claims that its request named; null for none. */
   readonly claims: string | null
 }
@@ -74,7 +76,8 @@ export async function startSession(ctx: Context, start: SessionStart): Promise<G
   if (!(await store(ctx, start, session))) return undefined
   const mayRefresh = client.grant_types.split(' ').includes('refresh_token')
   const refresh = mayRefresh ? { secret, generation: 0 } : undefined
-  return grantedOf(ctx, { ...session, roles: user.roles }, start.target, refresh)
+  const granted = grantedOf(ctx, { ...session, roles: user.roles }, start.target, refresh)
+  return withIdentity(ctx, granted, client, session, { user, nonce: promise?.nonce ?? null })
 }
 
 /** Whether the session has started. */

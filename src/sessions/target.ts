@@ -3,6 +3,7 @@ import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import type { Form } from '../protocol/form.ts'
+import { isOpenidScope } from '../protocol/openid-scopes.ts'
 import { parseScope } from '../protocol/scope.ts'
 import { itemsOf } from '../values/list.ts'
 
@@ -10,7 +11,7 @@ import { itemsOf } from '../values/list.ts'
 export interface Target {
   /** The `aud`: a resource's URI, or the issuer where the client has no resource. */
   readonly audience: string
-  /** Separated by spaces; only what the resource knows (RFC 9068 §2.2.3). */
+  /** Separated by spaces; only what the resource knows (RFC 9068 §2.2.3), and scopes of OpenID Connect. */
   readonly scope: string
   /** The JWS algorithm that the resource takes. */
   readonly alg: string
@@ -60,11 +61,12 @@ export function targetOf(
   const asked = askedText === undefined ? undefined : parseScope(askedText)
   // The same holds for a scope.
   const ofClient = itemsOf(client.scope)
-  const granted = itemsOf(authorization.scope).filter(scope => ofClient.includes(scope))
-  const resource = choose(candidates, asked ?? granted)
+  const isForAny = (scope: string) => isOpenidScope(scope) && logsPeopleIn(client)
+  const granted = itemsOf(authorization.scope).filter(scope => ofClient.includes(scope) || isForAny(scope))
+  const resource = choose(candidates, asked ?? granted, isForAny)
 
   const known = resource ? itemsOf(resource.scope) : granted
-  const available = granted.filter(scope => known.includes(scope))
+  const available = granted.filter(scope => known.includes(scope) || isForAny(scope))
   if (asked && !asked.every(scope => available.includes(scope))) {
     throw new OAuthError('invalid_scope', 'a requested scope is not granted to this client for this resource')
   }
@@ -77,12 +79,23 @@ export function targetOf(
   }
 }
 
+/** Whether people log in to the client with a browser, so that it may have scopes of OpenID Connect. */
+export function logsPeopleIn(client: Pick<Client, 'grant_types'>): boolean {
+  return itemsOf(client.grant_types).includes('authorization_code')
+}
+
 /**
  * The first resource that knows all of the scopes, or else any of them, or else the first. A refresh asks for
- * the scopes that the log-in was granted, so it is for the same resource.
+ * the scopes that the log-in was granted, so it is for the same resource. Scopes for any resource do not
+ * tell.
  */
-function choose(resources: readonly Resource[], scopes: readonly string[]): Resource | undefined {
+function choose(
+  resources: readonly Resource[],
+  wanted: readonly string[],
+  isForAny: (scope: string) => boolean,
+): Resource | undefined {
   if (resources.length < 2) return resources[0]
+  const scopes = wanted.filter(scope => !isForAny(scope))
   const knows = (resource: Resource) => (scope: string) => itemsOf(resource.scope).includes(scope)
   return (
     resources.find(resource => scopes.every(knows(resource))) ??

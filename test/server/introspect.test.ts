@@ -77,6 +77,7 @@ t.test(
           scope: 'read write',
           sid,
           auth_time: startedAt,
+          acr: 'pwd',
           amr: ['pwd'],
           roles: ['boss', 'editor'],
         },

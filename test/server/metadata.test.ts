@@ -20,7 +20,7 @@ t.test('the metadata say what the server is, and nothing that it is not (M-1 to 
     token_endpoint: 'https://as.example/token',
     token_endpoint_auth_methods_supported: [...methods, 'none'],
     token_endpoint_auth_signing_alg_values_supported: algs,
-    grant_types_supported: ['password', 'refresh_token', 'client_credentials'],
+    grant_types_supported: ['authorization_code', 'password', 'refresh_token', 'client_credentials'],
     jwks_uri: 'https://as.example/.well-known/jwks.json',
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256', 'RS256'],

@@ -153,6 +153,31 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
       counted: 'verdicts.theft',
     },
   ],
+  code_replayed: [
+    {
+      event: 'code_replayed',
+      ...ofSession,
+      at,
+      detail: { presented_by: 'other', last_address: '192.0.2.2' },
+    },
+    {
+      row: ofAll,
+      lines: [
+        {
+          level: 40,
+          event: 'session_revoked',
+          sid: formatUuid(session),
+          by: 'server',
+          reason: 'code used twice',
+          at,
+          client_id: 'web',
+          presented_by: 'other',
+          msg: 'an authorization code was used twice',
+        },
+      ],
+      read: [{ event: 'session_revoked', sid: session, reason: 'code used twice', at }],
+    },
+  ],
   session_revoked: [
     {
       event: 'session_revoked',

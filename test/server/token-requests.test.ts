@@ -54,7 +54,6 @@ await forEachEngine(
     for (const grant_type of [
       'PASSWORD',
       'Refresh_token',
-      'authorization_code',
       'implicit',
       'password refresh_token',
       'urn:ietf:params:oauth:grant-type:token-exchange',

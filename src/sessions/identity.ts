@@ -1,0 +1,108 @@
+import type { SessionTable, UserTable } from '../../db/schema.ts'
+import { findUserById } from '../../db/users/users.ts'
+import type { Client } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
+import { defaultAlg } from '../keys/algorithms.ts'
+import { claimsFor, type RequestedClaims } from '../protocol/claims.ts'
+import { hasOpenid } from '../protocol/openid-scopes.ts'
+import { itemsOf } from '../values/list.ts'
+import type { Granted } from './granted.ts'
+import { logsPeopleIn } from './target.ts'
+
+/** The names of claims that an authorization request has named, for each place, as a session keeps them. */
+type NamedClaims = Pick<RequestedClaims, 'userinfo' | 'idToken'>
+
+/** What a session keeps of the claims that its request named; null for nothing. */
+export function keptClaims(claims: NamedClaims | null): string | null {
+  if (!claims || claims.userinfo.length + claims.idToken.length === 0) return null
+  const { userinfo, idToken } = claims
+  return JSON.stringify({ userinfo, idToken } satisfies NamedClaims)
+}
+
+const noNames: NamedClaims = { userinfo: [], idToken: [] }
+
+function namedClaims({ claims }: Pick<SessionTable, 'claims'>): NamedClaims {
+  // Written by `keptClaims`.
+  return claims === null ? noNames : (JSON.parse(claims) as NamedClaims)
+}
+
+type UserRow = Pick<UserTable, 'roles' | 'claims'>
+
+/**
+ * Adds who the user is, where the tokens are for a client that people log in to and have the scope `openid`.
+ * The user's row is read only where it has something to say, unless it is known.
+ */
+export function withIdentity(
+  ctx: Pick<Context, 'db'>,
+  granted: Granted,
+  client: Client,
+  session: SessionOfUser,
+  known?: KnownIdentity,
+): Granted | Promise<Granted> {
+  if (!hasOpenid(granted.target.scope) || !logsPeopleIn(client)) return granted
+  return addIdentity(ctx, granted, client, session, known)
+}
+
+type SessionOfUser = Pick<SessionTable, 'user_id' | 'claims'>
+
+interface KnownIdentity {
+  readonly user: UserRow
+  readonly nonce: string | null
+}
+
+async function addIdentity(
+  ctx: Pick<Context, 'db'>,
+  granted: Granted,
+  client: Client,
+  session: SessionOfUser,
+  known?: KnownIdentity,
+): Promise<Granted> {
+  const { scope } = granted.target
+  const nonce = known?.nonce ?? null
+  const names = namedClaims(session).idToken
+  const scopes = client.claims_in_id_token === 1 ? itemsOf(scope) : []
+  if (names.length + scopes.length === 0) return { ...granted, identity: { nonce, claims: {} } }
+  const user = known?.user ?? (session.user_id && (await findUserById(ctx.db, session.user_id)))
+  // It may have been deleted just now.
+  const claims = user ? releasedClaims(client, user, { scope, scopes, names }) : {}
+  return { ...granted, identity: { nonce, claims } }
+}
+
+/** The claims for /userinfo, by a token of this scope. */
+export function userinfoClaims(
+  client: Client,
+  user: UserRow,
+  session: Pick<SessionTable, 'claims'>,
+  scope: string,
+): Readonly<Record<string, unknown>> {
+  return releasedClaims(client, user, { scope, scopes: itemsOf(scope), names: namedClaims(session).userinfo })
+}
+
+/**
+ * The claims of these scopes, and those of these names. Where people are asked what a client may have, they
+ * are asked about scopes: then no name gives what no granted scope does.
+ */
+function releasedClaims(
+  client: Client,
+  user: UserRow,
+  {
+    scope,
+    scopes,
+    names,
+  }: { readonly scope: string; readonly scopes: readonly string[]; readonly names: readonly string[] },
+): Readonly<Record<string, unknown>> {
+  const claims = claimsFor(user, { scopes, names })
+  if (client.consent === 'never' || names.length === 0) return claims
+  const allowed = claimsFor(user, { scopes: itemsOf(scope) })
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => Object.hasOwn(allowed, name)))
+}
+
+/**
+ * The JWS algorithm for what a client has chosen one for. One that has just been chosen signs only when every
+ * client can know its key: until then it is RS256, which OpenID Connect Core §15.1 has everybody know, or
+ * ES256 where RS256 must not be used.
+ */
+export function clientAlg({ keys }: Pick<Context, 'keys'>, client: Client, chosen: string): string {
+  if (keys.algs().includes(chosen)) return chosen
+  return client.profile === 'fapi2' ? defaultAlg : 'RS256'
+}

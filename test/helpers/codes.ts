@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto'
+import { sha256 } from '../../src/values/sha256.ts'
+import { issueCode } from '../../src/authorization/code.ts'
+import type { AuthorizationRequest } from '../../src/protocol/authorization-request.ts'
+import { newUuid } from '../../src/protocol/secrets.ts'
+import type { TestClient, TestServer, TestUser } from './server.ts'
+
+/** Where the clients of these tests are sent back to. */
+export const redirectUri = 'https://app.example/callback'
+
+/** What a client of these tests is registered as. */
+export const forLogIns = {
+  grant_types: 'authorization_code refresh_token',
+  redirect_uris: redirectUri,
+} as const
+
+/** A sign-in of the user, as the log-in page leaves it. */
+export interface TestSignIn {
+  readonly id: Buffer
+  readonly user_id: Buffer
+  readonly user_epoch: number
+  readonly auth_time: number
+  readonly amr: string
+  readonly expires_at: number
+}
+
+/** A code, and what its client sends with it. */
+export interface TestCode {
+  readonly code: string
+  readonly sessionId: Buffer
+  readonly signIn: TestSignIn
+  /** All parameters of a good request but those of the client. */
+  readonly form: Readonly<Record<string, string>>
+}
+
+/** Logs the user in, in a browser of its own. */
+export async function signIn(
+  { ctx }: Pick<TestServer, 'ctx'>,
+  user: Pick<TestUser, 'id'>,
+  changes: Partial<TestSignIn> = {},
+): Promise<TestSignIn> {
+  const now = ctx.clock.now()
+  const { epoch } = await ctx.db.sql
+    .selectFrom('users')
+    .select('epoch')
+    .where('id', '=', user.id)
+    .executeTakeFirstOrThrow()
+  const made = {
+    id: newUuid(now),
+    user_id: user.id,
+    user_epoch: epoch,
+    auth_time: now,
+    amr: 'pwd',
+    expires_at: now + 43_200,
+    ...changes,
+  }
+  const more = {
+    secret_hash: randomBytes(32),
+    created_at: now,
+    used_at: now,
+    is_persistent: 0,
+    first_address: '192.0.2.1',
+    last_address: '192.0.2.1',
+    user_agent: '',
+  }
+  await ctx.db.sql
+    .insertInto('sign_ins')
+    .values({ ...made, ...more })
+    .execute()
+  return made
+}
+
+export interface CodeWishes {
+  readonly scope?: string
+  readonly signIn?: TestSignIn
+  readonly request?: Partial<AuthorizationRequest>
+}
+
+/** The code that the user's browser would bring to the client, of a request with PKCE. */
+export async function codeFor(
+  server: Pick<TestServer, 'ctx'>,
+  client: Pick<TestClient, 'id'>,
+  user: Pick<TestUser, 'id'>,
+  { scope = 'openid read', request: changes = {}, ...wishes }: CodeWishes = {},
+): Promise<TestCode> {
+  const { ctx } = server
+  const now = ctx.clock.now()
+  const verifier = randomBytes(32).toString('base64url')
+  const request: AuthorizationRequest = {
+    sessionId: newUuid(now),
+    clientId: client.id,
+    redirectUri,
+    isRedirectUriSent: true,
+    responseMode: 'query',
+    state: null,
+    nonce: 'n-0S6_WzA2Mj',
+    scope,
+    resource: null,
+    codeChallenge: sha256(verifier).toString('base64url'),
+    prompts: [],
+    maxAge: null,
+    loginHint: null,
+    hintedSub: null,
+    acrValues: [],
+    uiLocales: [],
+    claims: null,
+    dpopJkt: null,
+    madeAt: now,
+    ...changes,
+  }
+  const row = await ctx.db.sql
+    .selectFrom('clients')
+    .select(['id', 'epoch'])
+    .where('id', '=', client.id)
+    .executeTakeFirstOrThrow()
+  const known = wishes.signIn ?? (await signIn(server, user))
+  const code = issueCode(ctx, { request, signIn: known, user, client: row, scope })
+  const form = {
+    grant_type: 'authorization_code',
+    code,
+    redirect_uri: request.redirectUri,
+    ...(request.codeChallenge !== null && { code_verifier: verifier }),
+  }
+  return { code, sessionId: request.sessionId, signIn: known, form }
+}
+
+/** The claims of a JWT, whoever has signed it. */
+export function claimsOf(jwt: string): Readonly<Record<string, unknown>> {
+  return JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString())
+}
