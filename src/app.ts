@@ -25,6 +25,7 @@ import { proxyFieldsGuard } from './http/proxy-fields.ts'
 import { readTarget } from './http/request-target.ts'
 import { unusedConnections } from './http/unused-connections.ts'
 import type { Drain } from './load/drain.ts'
+import { pagesFace } from './pages/face.ts'
 import { normalAddress } from './values/addresses.ts'
 
 /**
@@ -77,6 +78,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   closeConnectionsInDrain(app, ctx.load.drain)
 
   app.register(oauthFace(ctx, sendError))
+  app.register(pagesFace(ctx))
   return app
 }
 

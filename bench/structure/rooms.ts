@@ -11,6 +11,7 @@ export const rooms: readonly string[] = [
   'src/app.ts',
   'src/context.ts',
   'src/endpoints',
+  'src/pages',
   'src/jobs',
   'src/http',
   'src/admin',
@@ -38,6 +39,7 @@ export const rooms: readonly string[] = [
 /** Rooms that are passed the context, and so know its type, although it stands above them. */
 const passedContext = [
   'endpoints',
+  'pages',
   'http',
   'jobs',
   'admin',

@@ -1,8 +1,12 @@
 import { isIssuer, issuerForm, normalIssuer } from '../protocol/issuer.ts'
 import { isOrigin } from '../protocol/origin.ts'
+import { normalColor } from '../values/colors.ts'
 import { formatDuration, parseDuration } from '../values/duration.ts'
 import { isNetwork } from '../values/networks.ts'
 import { hasControls } from '../values/text-input.ts'
+
+/** What a heading has room for. */
+const titleMax = 60
 
 /** A form that the text of a setting may have. */
 export interface Kind<Value> {
@@ -66,6 +70,16 @@ export const networks: Kind<readonly string[]> = listOf(
   isNetwork,
   'addresses or networks like 10.0.0.0/8, separated by commas',
 )
+
+/** A name that people read. */
+export const title: Kind<string> = {
+  takes: `a text of 1 to ${titleMax} characters without control characters`,
+  parse: text =>
+    text.trim() !== '' && [...text].length <= titleMax && !hasControls(text) ? text.trim() : undefined,
+}
+
+/** Normal: `#rrggbb`. */
+export const color: Kind<string> = { takes: 'a colour as #rgb or #rrggbb', parse: normalColor }
 
 /** A text that holds a secret: its reader judges it, and shows nothing of it. */
 export const secret: Kind<string> = { takes: 'a text', parse: text => text }

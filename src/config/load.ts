@@ -31,7 +31,7 @@ function configOf(
   keyPolicySet: Partial<KeyPolicy>,
   problems: string[],
 ) {
-  const { rootKeyFile, port, accessTokenSeconds } = values
+  const { rootKeyFile, port, accessTokenSeconds, logoFile } = values
   const issuer = values.issuer ?? `http://127.0.0.1:${port}`
   return {
     ...values,
@@ -45,7 +45,14 @@ function configOf(
     keyPolicySet,
     statusListDelaySeconds: values.statusListDelaySeconds ?? Math.min(60, Math.floor(accessTokenSeconds / 2)),
     mtlsUrl: values.mtlsUrl ?? issuer,
+    name: values.name ?? hostOf(issuer),
+    logoFile: logoFile === undefined ? undefined : resolve(home, logoFile),
   }
+}
+
+/** Of an issuer, which need not be one yet. */
+function hostOf(issuer: string): string {
+  return URL.parse(issuer)?.host ?? issuer
 }
 
 function keyPolicySet(env: NodeJS.ProcessEnv, values: SettingValues): Partial<KeyPolicy> {

@@ -4,6 +4,7 @@ import { sessionLimits } from '../protocol/refresh-token.ts'
 import { day } from '../values/duration.ts'
 import {
   choice,
+  color,
   duration,
   host,
   integer,
@@ -12,6 +13,7 @@ import {
   origins,
   path,
   secret,
+  title,
   type Kind,
 } from './kinds.ts'
 
@@ -159,6 +161,9 @@ export const settings = {
     5,
     'how long a server that is told to end goes on serving, while `ready` says 503 and each answer closes its connection',
   ),
+  name: following('NAME', title, 'whose pages they are, as the pages say'),
+  logoFile: following('LOGO_FILE', path, 'the logo on the pages: PNG, JPEG, WebP or SVG, 256 KiB at most'),
+  color: setting('COLOR', color, '#0f766e', 'the colour of buttons and links on the pages'),
   // Most proxies keep a connection for a minute. Ours lives longer, so that the proxy is the one that closes
   // it.
   keepAliveSeconds: setting(

@@ -59,6 +59,9 @@ t.test('without any setting the defaults of the README count', async t => {
     logLevel: 'info',
     drainSeconds: 5,
     keepAliveSeconds: 72,
+    name: '127.0.0.1:9000',
+    logoFile: undefined,
+    color: '#0f766e',
   } satisfies Config)
 })
 
@@ -79,6 +82,7 @@ t.test('the table of the README names each setting, with its default and what it
   const inWords = new Map([
     ['the working directory', '/srv'],
     ['the issuer', 'http://127.0.0.1:9000'],
+    ['the host of the issuer', '127.0.0.1:9000'],
     ['none', ''],
   ])
   const unset = load({})
@@ -99,7 +103,7 @@ t.test('each setting takes its forms', async t => {
       { databaseUrl: { engine: 'sqlite', file: '/var/lib/mintmark/db/mintmark.sqlite' } },
     ],
     ['HOME', '', { home: '/srv' }],
-    ['PORT', '8080', { port: 8080, issuer: 'http://127.0.0.1:8080' }],
+    ['PORT', '8080', { port: 8080, issuer: 'http://127.0.0.1:8080', name: '127.0.0.1:8080' }],
     ['PORT', '0', { port: 0 }],
     ['HOST', '0.0.0.0', { host: '0.0.0.0' }],
     ['HOST', '::', { host: '::' }],
@@ -160,6 +164,10 @@ t.test('each setting takes its forms', async t => {
       'https://app.example,http://localhost:5173',
       { corsOrigins: ['https://app.example', 'http://localhost:5173'] },
     ],
+    ['NAME', 'Société Générale & Söhne', { name: 'Société Générale & Söhne' }],
+    ['LOGO_FILE', 'logo.svg', { logoFile: '/srv/logo.svg' }],
+    ['COLOR', '#Fc0', { color: '#ffcc00' }],
+    ['COLOR', '#0F766E', { color: '#0f766e' }],
     ['LOG_LEVEL', 'debug', { logLevel: 'debug' }],
   ]
   for (const [name, value, part] of accepted) t.match(load({ [name]: value }), part, `${name}=${value}`)
@@ -185,6 +193,12 @@ t.test('what a setting does not take is refused with its name, its value and wha
     ['ISSUER', 'https://user:pw@auth.example', /takes an https URL/],
     ['ISSUER', 'auth.example', /takes an https URL/],
     ['ISSUER', 'http://127.0.0.1.example', /http only for a loopback host/],
+    ...['teal', '0f766e', '#0f766', '#0f766e80', '#fff;}*{display:none'].map(
+      color => ['COLOR', color, /takes a colour as #rgb or #rrggbb$/] as const,
+    ),
+    ['NAME', ' ', /takes a text of 1 to 60 characters/],
+    ['NAME', 'x'.repeat(61), /takes a text of 1 to 60 characters/],
+    ['NAME', 'a\nb', /without control characters/],
     ['DATABASE_URL', 'mysql://db', /^MINTMARK_DATABASE_URL takes sqlite:PATH or postgres:\/\//],
     ['DATABASE_URL', 'sqlite:', /takes sqlite:PATH/],
     ['DATABASE_URL', 'sqlite::memory:', /takes sqlite:PATH/],

@@ -1,0 +1,47 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+/** One cookie of ours. */
+export interface PageCookie {
+  readonly name: string
+  /** What the browser has sent, which is not to be trusted; undefined for none. */
+  read(request: FastifyRequest): string | undefined
+  /** Kept for some seconds; null: until the browser is closed. */
+  set(reply: FastifyReply, value: string, maxAgeSeconds: number | null): void
+  /** Makes the browser forget it. */
+  clear(reply: FastifyReply): void
+}
+
+/** The cookies of pages, which no script reads, and which come with nothing that another site sends. */
+export interface Cookies {
+  /** The sign-in (protocol/sign-in-cookie.ts). */
+  readonly signIn: PageCookie
+  /** The device token, by which an owner is let in while strangers guess. */
+  readonly device: PageCookie
+  /** Binds an authorization request to the browser that it began in. */
+  readonly browser: PageCookie
+}
+
+/**
+ * The names are `__Host-mintmark…`, which no other host can set and no connection without TLS (RFC 6265bis
+ * §4.1.3.2). A browser takes those over https alone, so at a loopback http they go without.
+ */
+export function cookiesOf(issuer: string): Cookies {
+  const isSecure = issuer.startsWith('https:')
+  const one = (name: string) => pageCookie(isSecure ? `__Host-${name}` : name, isSecure)
+  return { signIn: one('mintmark'), device: one('mintmark-device'), browser: one('mintmark-browser') }
+}
+
+function pageCookie(name: string, secure: boolean): PageCookie {
+  // Lax: with the redirect from a client's page it comes, with a form that another site posts it does not.
+  const attributes = { path: '/', httpOnly: true, secure, sameSite: 'lax' } as const
+  return {
+    name,
+    read: request => request.cookies[name],
+    set: (reply, value, maxAgeSeconds) =>
+      void reply.setCookie(name, value, {
+        ...attributes,
+        ...(maxAgeSeconds !== null && { maxAge: maxAgeSeconds }),
+      }),
+    clear: reply => void reply.clearCookie(name, attributes),
+  }
+}

@@ -1,0 +1,47 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { cookiesOf, type Cookies } from './cookies.ts'
+import type { Html } from './html.ts'
+import { languageOf } from './language.ts'
+import type { Frame } from './layout.ts'
+import type { Look } from './look.ts'
+import { pagePolicy } from './page-headers.ts'
+import { formPostScriptSource, formPostView, type FormPostData } from './views/form-post.ts'
+
+/** What is done with pages, whatever is on them. */
+export interface Pages {
+  readonly cookies: Cookies
+  /** Sends a page in its reader's language. */
+  show(request: FastifyRequest, reply: FastifyReply, view: View, options?: ShowOptions): FastifyReply
+  /** Answers a client by a form that sends itself: the one page with a script. */
+  showFormPost(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    data: FormPostData,
+    options?: ShowOptions,
+  ): FastifyReply
+}
+
+export type View = (frame: Frame) => Html
+
+export interface ShowOptions {
+  /** 200 unless told. */
+  readonly status?: number
+  /** Of the authorization request. */
+  readonly uiLocales?: readonly string[]
+}
+
+export function openPages(look: Look, issuer: string): Pages {
+  const show: Pages['show'] = (request, reply, view, { status = 200, uiLocales = [] } = {}) => {
+    const language = languageOf(uiLocales, tags => request.languages([...tags]) || undefined)
+    const page = view({ look, language, requestId: request.id })
+    return reply.code(status).type('text/html; charset=utf-8').send(String(page))
+  }
+  return {
+    cookies: cookiesOf(issuer),
+    show,
+    showFormPost: (request, reply, data, options) => {
+      reply.header('content-security-policy', pagePolicy(look, formPostScriptSource))
+      return show(request, reply, frame => formPostView(frame, data), options)
+    },
+  }
+}

@@ -1,0 +1,98 @@
+import { contrast, distinctFrom, mix, readableOn } from '../values/colors.ts'
+
+/** Text and borders have a contrast of 4.5 and 3 to what they stand on (WCAG 2.2 §1.4.3, §1.4.11). */
+const [textContrast, borderContrast] = [4.5, 3]
+
+const light = {
+  page: '#f3f5f7',
+  card: '#ffffff',
+  line: '#dfe3e8',
+  text: '#1b2027',
+  quiet: '#59636f',
+  field: '#ffffff',
+  fieldLine: '#7b8794',
+  problem: '#b3261e',
+  problemBack: '#fdf1f0',
+}
+
+const dark: typeof light = {
+  page: '#0f1216',
+  card: '#181c22',
+  line: '#2b323b',
+  text: '#e8ebef',
+  quiet: '#a3adb8',
+  field: '#11151a',
+  fieldLine: '#77828f',
+  problem: '#ff9d94',
+  problemBack: '#2c1a1a',
+}
+
+/** The style sheet of all pages, with the operator's colour in it. */
+export function styleOf(accent: string): string {
+  const sheet = `
+:root{color-scheme:light dark;${variables(light, accent)}}
+@media(prefers-color-scheme:dark){:root{${variables(dark, accent)}}}
+${rules}`
+  return sheet.replace(/\s*\n\s*/g, '')
+}
+
+function variables(palette: typeof light, accent: string): string {
+  const [onAccent, isDark] = [readableOn(accent), palette === dark]
+  const own = {
+    accent,
+    onAccent,
+    // Towards the text on it would cost contrast, away from it gains some.
+    accentHover: mix(accent, onAccent === '#ffffff' ? '#000000' : '#ffffff', 0.14),
+    accentLine:
+      contrast(accent, palette.card) >= borderContrast
+        ? accent
+        : distinctFrom(palette.card, accent, borderContrast),
+    link: distinctFrom(palette.card, distinctFrom(palette.page, accent, textContrast), textContrast),
+    shadow: isDark ? '0 1px 2px #0006' : '0 1px 2px #0d1b2a0f,0 12px 32px #0d1b2a12',
+  }
+  return Object.entries({ ...palette, ...own })
+    .map(([name, value]) => `--${name}:${value}`)
+    .join(';')
+}
+
+const rules = `
+*{box-sizing:border-box}
+html{font:100%/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;-webkit-text-size-adjust:100%}
+body{margin:0;min-height:100vh;min-height:100dvh;display:flex;flex-direction:column;align-items:center;justify-content:center;
+padding:1.5rem 1rem 4rem;background:var(--page);color:var(--text);overflow-wrap:anywhere}
+body>*{width:100%;max-width:26rem}
+header{display:flex;align-items:center;justify-content:center;gap:.75rem;margin-bottom:1.25rem;font-weight:600}
+header img{display:block;max-height:2.5rem;max-width:10rem}
+.mark{flex:none;display:grid;place-items:center;width:2.25rem;height:2.25rem;border-radius:.625rem;background:var(--accent);
+color:var(--onAccent);font-size:1.125rem}
+main{background:var(--card);border:1px solid var(--line);border-radius:1rem;padding:2rem;box-shadow:var(--shadow)}
+h1{margin:0 0 1.5rem;font-size:1.375rem;line-height:1.3;letter-spacing:-.01em;text-wrap:balance}
+p{margin:0 0 1rem}
+h1+p{margin-top:-.75rem}
+.quiet,footer{color:var(--quiet);font-size:.875rem}
+label{display:block;margin-bottom:.375rem;font-weight:500;font-size:.9375rem}
+input:where(:not([type=checkbox])){display:block;width:100%;min-height:2.75rem;margin-bottom:1.125rem;padding:.5rem .75rem;
+border:1px solid var(--fieldLine);border-radius:.5rem;background:var(--field);color:inherit;font:inherit}
+.check{display:flex;align-items:center;gap:.625rem;min-height:2.75rem;margin:-.25rem 0 .75rem;font-weight:400}
+.check input{flex:none;width:1.25rem;height:1.25rem;margin:0;accent-color:var(--accent)}
+button{display:block;width:100%;min-height:2.75rem;padding:.5rem 1rem;border:1px solid var(--accentLine);border-radius:.5rem;
+background:var(--accent);color:var(--onAccent);font:inherit;font-weight:600;cursor:pointer}
+button+button{margin-top:.75rem}
+button:hover{background:var(--accentHover)}
+.second{background:transparent;color:var(--text);border-color:var(--fieldLine)}
+.second:hover{background:var(--page)}
+.plain{display:inline-block;width:auto;min-height:2.75rem;padding:.5rem .25rem;border:0;background:none;color:var(--link);
+font-weight:500;text-decoration:underline;text-underline-offset:.2em}
+.plain:hover{background:none}
+a{color:var(--link);text-underline-offset:.2em}
+.go{display:inline-flex;align-items:center;min-height:2.75rem}
+:focus-visible{outline:3px solid var(--link);outline-offset:2px}
+[role=alert]{margin-bottom:1.25rem;padding:.75rem 1rem;border-left:4px solid var(--problem);border-radius:.5rem;
+background:var(--problemBack);color:var(--problem);font-weight:500}
+[aria-invalid=true]{border-color:var(--problem)!important}
+ul{margin:0 0 1.25rem;padding:0;list-style:none}
+li{padding:.5rem 0 .5rem 1.75rem;border-top:1px solid var(--line)}
+footer{margin-top:1.25rem;text-align:center}
+@media(max-width:30rem){main{padding:1.5rem 1.25rem}}
+@media(prefers-reduced-motion:no-preference){button,input,a{transition:background-color .12s,border-color .12s}}
+`

@@ -1,0 +1,151 @@
+import { html } from '../html.ts'
+import type { MessageTexts, Texts } from './texts.ts'
+
+const clientFault: MessageTexts = {
+  heading: 'Diese App hat einen Fehler gemacht',
+  text: 'Wir verstehen nicht, was die App uns geschickt hat. Deshalb können Sie sich jetzt nicht bei ihr anmelden. Sagen Sie es dem Betreiber der App.',
+}
+
+export const de: Texts = {
+  problem: 'Problem',
+  requestId: 'Kennung',
+  forDevelopers: 'Für die Entwickler der App',
+  backTo: client => html`Zurück zu ${client}`,
+  again: 'Noch einmal versuchen',
+  useAnother: 'Anderes Konto verwenden',
+  logIn: {
+    title: 'Anmelden',
+    heading: client => html`Melden Sie sich an, um mit ${client} fortzufahren`,
+    headingAgain: 'Bestätigen Sie, dass Sie es sind',
+    whyAgain: client => html`${client} bittet Sie, sich noch einmal anzumelden.`,
+    username: 'Benutzername',
+    password: 'Passwort',
+    stayLoggedIn: 'Auf diesem Gerät angemeldet bleiben',
+    submit: 'Anmelden',
+    problems: {
+      wrong_credentials:
+        'Benutzername oder Passwort stimmt nicht. Prüfen Sie beides, und versuchen Sie es noch einmal.',
+      missing_credentials: 'Geben Sie Ihren Benutzernamen und Ihr Passwort ein.',
+      throttled: 'Es gab zu viele Versuche.',
+      busy: 'Gerade melden sich sehr viele Menschen an. Warten Sie einen Moment, und versuchen Sie es noch einmal.',
+    },
+  },
+  consent: {
+    title: 'Zugriff erlauben',
+    heading: client => html`${client} bittet um Zugriff auf Ihr Konto`,
+    operator: operator => html`Betreiber dieser App: ${operator}.`,
+    loggedInAs: username => html`Sie sind als ${username} angemeldet.`,
+    list: 'Wenn Sie es erlauben, darf die App:',
+    nothing: 'Erfahren, dass Sie sich angemeldet haben',
+    scopes: {
+      openid: 'Sie beim Anmelden wiedererkennen',
+      profile: 'Ihren Namen und Ihr Profil sehen',
+      email: 'Ihre E-Mail-Adresse sehen',
+      address: 'Ihre Postanschrift sehen',
+      phone: 'Ihre Telefonnummer sehen',
+      roles: 'Ihre Rollen sehen',
+      offline_access: 'Verbunden bleiben, auch wenn Sie sie nicht benutzen',
+    },
+    advice: 'Erlauben Sie es nur, wenn Sie der App vertrauen.',
+    allow: 'Erlauben',
+    deny: 'Nicht erlauben',
+  },
+  account: {
+    title: 'Konto wählen',
+    heading: client => html`Mit welchem Konto möchten Sie ${client} verwenden?`,
+    goOnAs: username => html`Weiter als ${username}`,
+  },
+  logOut: {
+    title: 'Abmelden',
+    heading: 'Möchten Sie sich abmelden?',
+    loggedInAs: username => html`Sie sind als ${username} angemeldet.`,
+    what: 'Sie werden hier abgemeldet, und auch in den Apps, die Sie mit dieser Anmeldung geöffnet haben.',
+    submit: 'Abmelden',
+    stay: 'Angemeldet bleiben',
+  },
+  formPost: {
+    title: 'Einen Moment',
+    heading: client => html`Sie werden zu ${client} gebracht`,
+    what: 'Falls nichts geschieht, drücken Sie auf die Schaltfläche.',
+    submit: 'Weiter',
+  },
+  messages: {
+    request_expired: {
+      heading: 'Diese Seite ist abgelaufen',
+      text: 'Sie war zu lange geöffnet. Gehen Sie zurück zur App, und melden Sie sich von dort noch einmal an.',
+    },
+    request_invalid: {
+      heading: 'Dieser Link funktioniert nicht',
+      text: 'Er ist unvollständig oder wurde verändert. Gehen Sie zurück zur App, und melden Sie sich von dort noch einmal an.',
+    },
+    request_used: {
+      heading: 'Sie haben sich mit dieser Seite schon angemeldet',
+      text: 'Jede Seite gilt für eine Anmeldung. Gehen Sie zurück zur App: Falls sie Sie noch nicht kennt, melden Sie sich von dort noch einmal an.',
+    },
+    other_browser: {
+      heading: 'Diese Anmeldung hat woanders begonnen',
+      text: 'Jeder Browser beendet, was er begonnen hat. Gehen Sie in diesem Browser zurück zur App, und melden Sie sich von dort noch einmal an.',
+    },
+    cookies_refused: {
+      heading: 'Ihr Browser behält keine Cookies dieser Website',
+      text: 'Ohne sie kann sich hier niemand anmelden. Erlauben Sie Cookies für diese Website, und versuchen Sie es noch einmal.',
+    },
+    no_request: {
+      heading: 'Öffnen Sie die App, die Sie verwenden möchten',
+      text: 'Hier melden Sie sich an, wenn eine App Sie schickt. Öffnen Sie die App, und wählen Sie dort „Anmelden“.',
+    },
+    client_unknown: {
+      heading: 'Wir kennen diese App nicht',
+      text: 'Die App, die Sie hierher geschickt hat, ist diesem Server nicht bekannt. Deshalb können Sie sich hier nicht bei ihr anmelden. Sagen Sie es dem Betreiber der App.',
+    },
+    redirect_uri_unregistered: {
+      heading: 'Diese App kann von hier nicht geöffnet werden',
+      text: 'Die App hat für den Rückweg eine Adresse genannt, die nicht für sie eingetragen ist. Zu Ihrer Sicherheit schicken wir Sie nicht dorthin. Sagen Sie es dem Betreiber der App.',
+    },
+    redirect_uri_missing: clientFault,
+    address_repeated: clientFault,
+    grant_missing: clientFault,
+    log_out_invalid: {
+      heading: 'Wir verstehen diese Bitte um Abmeldung nicht',
+      text: 'Falls Sie angemeldet waren, sind Sie es weiterhin. Gehen Sie zurück zur App, und melden Sie sich von dort noch einmal ab.',
+    },
+    log_out_uri_unregistered: {
+      heading: 'Diese App kann Sie von hier nicht abmelden',
+      text: 'Die App hat für den Rückweg eine Adresse genannt, die nicht für sie eingetragen ist. Deshalb ist nichts geschehen. Sagen Sie es dem Betreiber der App.',
+    },
+    malformed: {
+      heading: 'Wir verstehen diese Anfrage nicht',
+      text: 'Gehen Sie zurück zur App, und versuchen Sie es von dort noch einmal.',
+    },
+    cross_site: {
+      heading: 'Das kam von einer anderen Website',
+      text: 'Zu Ihrer Sicherheit nehmen wir Eingaben nur von unseren eigenen Seiten an. Gehen Sie zurück zur App, und versuchen Sie es von dort noch einmal.',
+    },
+    throttled: {
+      heading: 'Zu viele Versuche',
+      text: 'Zu Ihrer Sicherheit müssen Sie etwas warten.',
+    },
+    busy: {
+      heading: 'Gerade sind sehr viele Menschen hier',
+      text: 'Es geht nichts verloren. Warten Sie einen Moment, und versuchen Sie es noch einmal.',
+    },
+    unavailable: {
+      heading: 'Hier funktioniert gerade etwas nicht',
+      text: 'Es liegt an uns, nicht an Ihnen, und es geht nichts verloren. Warten Sie einen Moment, und versuchen Sie es noch einmal.',
+    },
+    logged_out: {
+      heading: 'Sie sind abgemeldet',
+      text: 'Sie können diese Seite jetzt schließen.',
+    },
+    still_logged_in: {
+      heading: 'Sie sind weiterhin angemeldet',
+      text: 'Sie können diese Seite jetzt schließen.',
+    },
+  },
+  tryAgainIn: seconds => `Versuchen Sie es in ${inWords(seconds)} noch einmal.`,
+}
+
+function inWords(seconds: number): string {
+  if (seconds < 90) return seconds === 1 ? 'einer Sekunde' : `${seconds} Sekunden`
+  return `${Math.ceil(seconds / 60)} Minuten`
+}

@@ -1,0 +1,150 @@
+import { html } from '../html.ts'
+import type { MessageTexts, Texts } from './texts.ts'
+
+const clientFault: MessageTexts = {
+  heading: 'This app has made a mistake',
+  text: 'We do not understand what the app has sent us, so you cannot log in to it now. Tell who runs the app.',
+}
+
+export const en: Texts = {
+  problem: 'Problem',
+  requestId: 'Reference',
+  forDevelopers: 'For the developers of the app',
+  backTo: client => html`Back to ${client}`,
+  again: 'Try again',
+  useAnother: 'Use another account',
+  logIn: {
+    title: 'Log in',
+    heading: client => html`Log in to continue to ${client}`,
+    headingAgain: 'Confirm that it is you',
+    whyAgain: client => html`${client} asks you to log in once more.`,
+    username: 'User name',
+    password: 'Password',
+    stayLoggedIn: 'Keep me logged in on this device',
+    submit: 'Log in',
+    problems: {
+      wrong_credentials: 'User name or password is not right. Check both, and try again.',
+      missing_credentials: 'Enter your user name and your password.',
+      throttled: 'There were too many attempts.',
+      busy: 'Many people are logging in right now. Wait a moment, and try again.',
+    },
+  },
+  consent: {
+    title: 'Allow access',
+    heading: client => html`${client} asks for access to your account`,
+    operator: operator => html`This app is run by ${operator}.`,
+    loggedInAs: username => html`You are logged in as ${username}.`,
+    list: 'If you allow it, the app may:',
+    nothing: 'Know that you have logged in',
+    scopes: {
+      openid: 'Recognise you when you log in',
+      profile: 'See your name and your profile',
+      email: 'See your email address',
+      address: 'See your postal address',
+      phone: 'See your phone number',
+      roles: 'See which roles you have',
+      offline_access: 'Stay connected when you are not using it',
+    },
+    advice: 'Allow this only if you trust the app.',
+    allow: 'Allow',
+    deny: 'Do not allow',
+  },
+  account: {
+    title: 'Choose an account',
+    heading: client => html`Which account do you want to use for ${client}?`,
+    goOnAs: username => html`Continue as ${username}`,
+  },
+  logOut: {
+    title: 'Log out',
+    heading: 'Do you want to log out?',
+    loggedInAs: username => html`You are logged in as ${username}.`,
+    what: 'You will be logged out here, and of the apps that you have opened with this log-in.',
+    submit: 'Log out',
+    stay: 'Stay logged in',
+  },
+  formPost: {
+    title: 'One moment',
+    heading: client => html`Taking you to ${client}`,
+    what: 'If nothing happens, press the button.',
+    submit: 'Continue',
+  },
+  messages: {
+    request_expired: {
+      heading: 'This page has expired',
+      text: 'It was open for too long. Go back to the app, and log in from there again.',
+    },
+    request_invalid: {
+      heading: 'This link does not work',
+      text: 'It is incomplete, or has been changed. Go back to the app, and log in from there again.',
+    },
+    request_used: {
+      heading: 'You have logged in with this page already',
+      text: 'Each page is good for one log-in. Go back to the app: if it does not know you yet, log in from there again.',
+    },
+    other_browser: {
+      heading: 'This log-in began elsewhere',
+      text: 'Each browser finishes what it has begun. Go back to the app in this browser, and log in from there again.',
+    },
+    cookies_refused: {
+      heading: 'Your browser keeps no cookies of this site',
+      text: 'Without them nobody can log in here. Allow cookies for this site, and try again.',
+    },
+    no_request: {
+      heading: 'Open the app that you want to use',
+      text: 'You log in here when an app sends you. Open the app, and choose to log in there.',
+    },
+    client_unknown: {
+      heading: 'We do not know this app',
+      text: 'The app that sent you here is not known to this server, so you cannot log in to it here. Tell who runs the app.',
+    },
+    redirect_uri_unregistered: {
+      heading: 'This app cannot be opened from here',
+      text: 'The app has given an address for the way back that is not registered for it. For your safety we do not send you there. Tell who runs the app.',
+    },
+    redirect_uri_missing: clientFault,
+    address_repeated: clientFault,
+    grant_missing: clientFault,
+    log_out_invalid: {
+      heading: 'We do not understand this request to log out',
+      text: 'You are still logged in, if you were before. Go back to the app, and log out from there again.',
+    },
+    log_out_uri_unregistered: {
+      heading: 'This app cannot log you out from here',
+      text: 'The app has given an address for the way back that is not registered for it, so nothing was done. Tell who runs the app.',
+    },
+    malformed: {
+      heading: 'We do not understand this request',
+      text: 'Go back to the app, and try again from there.',
+    },
+    cross_site: {
+      heading: 'This came from another site',
+      text: 'For your safety we take entries only from our own pages. Go back to the app, and try again from there.',
+    },
+    throttled: {
+      heading: 'Too many attempts',
+      text: 'For your safety you have to wait a little.',
+    },
+    busy: {
+      heading: 'Very many people are here right now',
+      text: 'Nothing is lost. Wait a moment, and try again.',
+    },
+    unavailable: {
+      heading: 'Something is not working here right now',
+      text: 'It is our fault, not yours, and nothing is lost. Wait a moment, and try again.',
+    },
+    logged_out: {
+      heading: 'You are logged out',
+      text: 'You can close this page now.',
+    },
+    still_logged_in: {
+      heading: 'You are still logged in',
+      text: 'You can close this page now.',
+    },
+  },
+  tryAgainIn: seconds => `Try again in ${inWords(seconds)}.`,
+}
+
+function inWords(seconds: number): string {
+  const [count, unit] = seconds < 90 ? [seconds, 'second'] : [Math.ceil(seconds / 60), 'minute']
+  return `${count} ${unit}${count === 1 ? '' : 's'}`
+}

@@ -1,0 +1,102 @@
+import type { AddressProblem } from '../../protocol/authorization-request.ts'
+import type { Html } from '../html.ts'
+
+/** Every text of the pages. A language is one file that has them all; names are given as markup. */
+export interface Texts {
+  /** Before the title of a page that shows a problem. */
+  readonly problem: string
+  readonly requestId: string
+  readonly forDevelopers: string
+  readonly backTo: (client: Html) => Html
+  readonly again: string
+  readonly useAnother: string
+  readonly logIn: LogInTexts
+  readonly consent: ConsentTexts
+  readonly account: AccountTexts
+  readonly logOut: LogOutTexts
+  readonly formPost: FormPostTexts
+  readonly messages: Readonly<Record<MessageKind, MessageTexts>>
+  /** A sentence: when to try again. */
+  readonly tryAgainIn: (seconds: number) => string
+}
+
+export interface LogInTexts {
+  readonly title: string
+  readonly heading: (client: Html) => Html
+  readonly headingAgain: string
+  /** Why somebody who is logged in is asked again. */
+  readonly whyAgain: (client: Html) => Html
+  readonly username: string
+  readonly password: string
+  readonly stayLoggedIn: string
+  readonly submit: string
+  readonly problems: Readonly<Record<LogInProblem, string>>
+}
+
+/** Why the form to log in is shown again. The same whether there is such an account or not. */
+export type LogInProblem = 'wrong_credentials' | 'missing_credentials' | 'throttled' | 'busy'
+
+export interface ConsentTexts {
+  readonly title: string
+  readonly heading: (client: Html) => Html
+  readonly operator: (operator: Html) => Html
+  readonly loggedInAs: (username: Html) => Html
+  readonly list: string
+  /** Where the scope gives nothing that is worth a line. */
+  readonly nothing: string
+  readonly scopes: Readonly<Record<DescribedScope, string>>
+  readonly advice: string
+  readonly allow: string
+  readonly deny: string
+}
+
+/** Scopes of OpenID Connect that have words of ours. */
+export type DescribedScope = 'openid' | 'profile' | 'email' | 'address' | 'phone' | 'roles' | 'offline_access'
+
+export interface AccountTexts {
+  readonly title: string
+  readonly heading: (client: Html) => Html
+  readonly goOnAs: (username: Html) => Html
+}
+
+export interface LogOutTexts {
+  readonly title: string
+  readonly heading: string
+  readonly loggedInAs: (username: Html) => Html
+  readonly what: string
+  readonly submit: string
+  readonly stay: string
+}
+
+export interface FormPostTexts {
+  readonly title: string
+  readonly heading: (client: Html) => Html
+  readonly what: string
+  readonly submit: string
+}
+
+/** What a page that asks for nothing can say. */
+export type MessageKind =
+  | 'request_expired'
+  | 'request_invalid'
+  | 'request_used'
+  | 'other_browser'
+  | 'cookies_refused'
+  | 'no_request'
+  | 'client_unknown'
+  | AddressProblem
+  | 'log_out_invalid'
+  | 'log_out_uri_unregistered'
+  | 'malformed'
+  | 'cross_site'
+  | 'throttled'
+  | 'busy'
+  | 'unavailable'
+  | 'logged_out'
+  | 'still_logged_in'
+
+export interface MessageTexts {
+  readonly heading: string
+  /** What has happened, and what to do. */
+  readonly text: string
+}

@@ -1,0 +1,48 @@
+import { html, nameOf, type Html } from '../html.ts'
+import { anotherLink, layout, ownForm, type ClientNames, type Frame } from '../layout.ts'
+import type { ConsentTexts, DescribedScope } from '../texts/texts.ts'
+
+export interface ConsentData {
+  /** The sealed authorization request, which comes back as `request`. */
+  readonly request: string
+  readonly client: ClientNames & {
+    /** Who runs it; null for nobody who is known. */
+    readonly operator: string | null
+  }
+  /** Who is logged in. */
+  readonly username: string
+  /** A path of ours for who is somebody else. */
+  readonly anotherHref: string
+  /** What is asked for. `words` are those of the resource; null where it has none. */
+  readonly scopes: readonly { readonly name: string; readonly words: string | null }[]
+}
+
+/** POST /consent with `request` and `decision`: `allow` or `deny`. */
+export function consentView(frame: Frame, data: ConsentData): Html {
+  const { request, client, username, anotherHref, scopes } = data
+  const texts = frame.language.texts.consent
+  const operator = client.operator === null ? null : html`<p>${texts.operator(nameOf(client.operator))}</p>`
+  const form = html`<p id="asked">${texts.list}</p>
+<ul aria-labelledby="asked">${linesOf(texts, scopes)}</ul>
+<p class="quiet">${texts.advice}</p>
+<button type="submit" name="decision" value="allow">${texts.allow}</button>
+<button class="second" type="submit" name="decision" value="deny">${texts.deny}</button>`
+  return layout(frame, {
+    title: texts.title,
+    main: html`<h1>${texts.heading(nameOf(client.name))}</h1>
+${operator}
+${ownForm(frame, '/consent', [['request', request]], form)}`,
+    below: html`${texts.loggedInAs(nameOf(username))} ${anotherLink(frame, anotherHref)}`,
+  })
+}
+
+function linesOf(texts: ConsentTexts, scopes: ConsentData['scopes']): readonly Html[] {
+  if (scopes.length === 0) return [html`<li>${texts.nothing}</li>`]
+  return scopes.map(
+    ({ name, words }) => html`<li>${wordsOf(texts, name) ?? words ?? html`<code>${name}</code>`}</li>`,
+  )
+}
+
+function wordsOf({ scopes }: ConsentTexts, name: string): string | undefined {
+  return Object.hasOwn(scopes, name) ? scopes[name as DescribedScope] : undefined
+}

@@ -1,0 +1,58 @@
+import { html, nameOf, type Html } from '../html.ts'
+import { anotherLink, layout, ownForm, wayBack, type ClientNames, type Frame } from '../layout.ts'
+import type { LogInProblem, LogInTexts } from '../texts/texts.ts'
+
+export interface LogInData {
+  /** The sealed authorization request, which comes back as `request`. */
+  readonly request: string
+  readonly client: ClientNames
+  /** As typed before, or hinted at; empty for none. */
+  readonly username: string
+  /** Who is logged in, and is asked to show it again; null for nobody. */
+  readonly loggedInAs: string | null
+  /** With `loggedInAs`: a path of ours for who is somebody else; null for none. */
+  readonly anotherHref: string | null
+  readonly problem: LogInProblem | null
+  /** With `throttled` and `busy`: when to try again, in seconds. */
+  readonly retryAfter?: number | undefined
+}
+
+/** POST /log-in with `request`, `username`, `password` and, where it was ticked, `stay` (`1`). */
+export function logInView(frame: Frame, data: LogInData): Html {
+  const { request, client, loggedInAs, anotherHref, problem } = data
+  const texts = frame.language.texts.logIn
+  const name = nameOf(client.name)
+  const isAgain = loggedInAs !== null
+  const why = isAgain ? html`<p>${texts.whyAgain(name)}</p>` : null
+  return layout(frame, {
+    title: texts.title,
+    isProblem: problem !== null,
+    main: html`<h1>${isAgain ? texts.headingAgain : texts.heading(name)}</h1>
+${why}
+${problemBox(frame, data)}
+${ownForm(frame, '/log-in', [['request', request]], fields(texts, data))}
+${anotherHref === null ? null : html`<p class="other">${anotherLink(frame, anotherHref)}</p>`}`,
+    below: wayBack(frame, client),
+  })
+}
+
+function fields(texts: LogInTexts, { username, problem }: LogInData): Html {
+  const isWrong = problem === 'wrong_credentials' || problem === 'missing_credentials'
+  const fault = isWrong ? html` aria-invalid="true" aria-describedby="problem"` : null
+  const focus = html` autofocus`
+  // Who has typed a name already goes on with the password.
+  const [atName, atPassword] = username === '' ? [focus, null] : [null, focus]
+  return html`<label for="username">${texts.username}</label>
+<input id="username" name="username" value="${username}" autocomplete="username"
+autocapitalize="none" spellcheck="false" required${fault}${atName}>
+<label for="password">${texts.password}</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required${fault}${atPassword}>
+<label class="check"><input type="checkbox" name="stay" value="1">${texts.stayLoggedIn}</label>
+<button type="submit">${texts.submit}</button>`
+}
+
+function problemBox({ language: { texts } }: Frame, { problem, retryAfter }: LogInData): Html | null {
+  if (problem === null) return null
+  const when = retryAfter === undefined ? '' : ` ${texts.tryAgainIn(retryAfter)}`
+  return html`<p id="problem" role="alert">${texts.logIn.problems[problem]}${when}</p>`
+}

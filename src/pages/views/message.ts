@@ -1,0 +1,45 @@
+import { addressProblems, type AddressProblem } from '../../protocol/authorization-request.ts'
+import { html, type Html } from '../html.ts'
+import { layout, wayBack, type ClientNames, type Frame } from '../layout.ts'
+import type { MessageKind } from '../texts/texts.ts'
+
+export interface MessageData {
+  readonly kind: MessageKind
+  /** Where there is a way back. */
+  readonly client?: ClientNames | null
+  /**
+   * For who has made the app: a constant sentence in English, nothing that was sent. The problems of an
+   * address have one of their own.
+   */
+  readonly detail?: string | undefined
+  /** When to try again, in seconds. */
+  readonly retryAfter?: number | undefined
+  /** A path of ours, with its query, that can be opened again; null for none. */
+  readonly againHref?: string | null
+}
+
+/** These tell of nothing that is wrong. */
+const calm: ReadonlySet<string> = new Set<MessageKind>(['logged_out', 'still_logged_in', 'no_request'])
+
+/** Says what has happened, and what to do. */
+export function messageView(frame: Frame, data: MessageData): Html {
+  const { kind, client = null, detail = detailOf(kind), retryAfter, againHref = null } = data
+  const { texts } = frame.language
+  const { heading, text } = texts.messages[kind]
+  const isProblem = !calm.has(kind)
+  const when = retryAfter === undefined ? '' : ` ${texts.tryAgainIn(retryAfter)}`
+  return layout(frame, {
+    title: heading,
+    isProblem,
+    main: html`<h1>${heading}</h1>
+<p>${text}${when}</p>
+${againHref === null ? null : html`<p><a class="go" href="${frame.look.base}${againHref}">${texts.again}</a></p>`}
+${wayBack(frame, client)}
+${detail === undefined ? null : html`<p class="quiet">${texts.forDevelopers}: <span lang="en">${detail}</span></p>`}`,
+    below: isProblem ? html`${texts.requestId}: <code>${frame.requestId}</code>` : null,
+  })
+}
+
+function detailOf(kind: MessageKind): string | undefined {
+  return Object.hasOwn(addressProblems, kind) ? addressProblems[kind as AddressProblem] : undefined
+}
