@@ -95,6 +95,12 @@ interface Lease {
   readonly endsAt: number
 }
 
+/** A key set, as one server has sent it. */
+interface Sent {
+  readonly maxAge: number
+  lastSentAt: number
+}
+
 interface Instance {
   /** How far its clock is off. */
   offset: number
@@ -103,7 +109,7 @@ interface Instance {
     readonly record: InstallationTable
     readonly algs: readonly string[]
     readonly readAt: number
-    readonly kids: ReadonlySet<string>
+    readonly sent: Sent
   }
   sightings: Map<string, { readonly phase: string; readonly counted: number; readonly seenAt: number }>
   leases: Map<string, Lease>
@@ -124,10 +130,10 @@ function newWorld() {
   let made = 0
   const fresh = (): Instance => ({ offset: 0, sightings: new Map(), leases: new Map(), wantedAt: new Map() })
   const servers = Array.from({ length: instances }, fresh)
-  /** What was signed, and until when it lives. */
-  let tokens: { readonly kid: string; readonly until: number }[] = []
-  /** What was sent, or is being sent; somebody has fetched it in each second of that time. */
-  let caches: { readonly kids: ReadonlySet<string>; readonly maxAge: number; lastSentAt: number }[] = []
+  /** Until when the last lives of what each key has signed. */
+  const tokens = new Map<string, number>()
+  /** What was sent, or is being sent, by the kids in it: many a time the same. */
+  const caches = new Map<string, { readonly kids: ReadonlySet<string>; sent: Sent[] }>()
   const counts = { tokens: 0, keySets: 0, promotions: 0, drops: 0 }
 
   const change = (kid: string, isSo: (key: KeyState) => boolean, to: Partial<KeyState>): boolean => {
@@ -181,23 +187,23 @@ function newWorld() {
 
   /** What this server has read is sent until it reads anew, and as long as it is sure of it. */
   const stopSending = ({ snapshot }: Instance) => {
-    if (!snapshot) return
-    const sent = caches.find(({ kids }) => kids === snapshot.kids)
-    if (sent) sent.lastSentAt = Math.min(time, snapshot.readAt + followBoundSeconds)
+    if (snapshot) snapshot.sent.lastSentAt = Math.min(time, snapshot.readAt + followBoundSeconds)
   }
 
   const read = (server: Instance) => {
     stopSending(server)
-    const kids = new Set(keys.map(key => key.kid))
-    server.snapshot = { keys, record, algs: isBUsed ? ['A', 'B'] : ['A'], readAt: time, kids }
+    const sent: Sent = { maxAge: record.jwks_max_age_seconds, lastSentAt: time + followBoundSeconds }
+    server.snapshot = { keys, record, algs: isBUsed ? ['A', 'B'] : ['A'], readAt: time, sent }
     // A server that has not found or made the first keys is not open yet.
     if (keys.length === 0) return
     counts.keySets++
-    caches = caches.filter(({ lastSentAt, maxAge }) => lastSentAt + maxAge > time)
-    caches.push({ kids, maxAge: record.jwks_max_age_seconds, lastSentAt: time + followBoundSeconds })
-    tokens = tokens.filter(({ until }) => until > time)
-    for (const { kid, until } of tokens) {
-      if (!kids.has(kid)) throw new Error(`${kid} is not published at ${time}, but needed until ${until}`)
+    const name = keys.map(key => key.kid).join(' ')
+    const cache = caches.get(name) ?? { kids: new Set(keys.map(key => key.kid)), sent: [] }
+    caches.set(name, cache)
+    cache.sent.push(sent)
+    for (const [kid, until] of tokens) {
+      if (until > time && !cache.kids.has(kid))
+        throw new Error(`${kid} is not published at ${time}, but needed until ${until}`)
     }
   }
 
@@ -264,12 +270,17 @@ function newWorld() {
       }
       if (isCovered(server.leases.get(key.kid))) {
         const until = time + life + record.clock_skew_seconds
-        tokens.push({ kid: key.kid, until })
+        tokens.set(key.kid, Math.max(until, tokens.get(key.kid) ?? 0))
         counts.tokens++
-        for (const { kids, maxAge, lastSentAt } of caches) {
-          const keptUntil = Math.min(time, lastSentAt) + maxAge
-          if (keptUntil > time && !kids.has(key.kid))
-            throw new Error(`${key.kid} signs at ${time}, but a verifier has ${[...kids]} until ${keptUntil}`)
+        for (const [name, cache] of caches) {
+          if (cache.kids.has(key.kid)) continue
+          cache.sent = cache.sent.filter(({ maxAge, lastSentAt }) => lastSentAt + maxAge > time)
+          if (cache.sent.length === 0) caches.delete(name)
+          for (const { maxAge, lastSentAt } of cache.sent) {
+            const until = Math.min(time, lastSentAt) + maxAge
+            if (until <= time) continue
+            throw new Error(`${key.kid} signs at ${time}, but a verifier has ${name} until ${until}`)
+          }
         }
         return
       }
