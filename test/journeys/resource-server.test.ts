@@ -1,61 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
-import { bareEnv } from '../helpers/bare-env.ts'
-import { commandLine, mainFile } from '../helpers/cli.ts'
+import t from 'tap'
+import { commandLine } from '../helpers/cli.ts'
 import { freePort } from '../helpers/free-port.ts'
-import { compiler, run } from '../helpers/packed.ts'
-
-const root = join(import.meta.dirname, '../..')
-const modules = join(root, 'node_modules')
-
-/** A directory in which the kit is installed as it is published, beside nothing but the modules named. */
-function install(t: Test, ...names: string[]): string {
-  const directory = mkdtempSync(join(tmpdir(), 'mintmark-kit-'))
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
-  const kit = join(directory, 'node_modules/@mintmark/resource-server')
-  mkdirSync(kit, { recursive: true })
-  cpSync(join(root, 'kit/package.json'), join(kit, 'package.json'))
-  const args = ['-p', join(root, 'kit'), '--outDir', join(kit, 'dist')]
-  const { status, output } = run(directory, process.execPath, [compiler, ...args])
-  if (status !== 0) throw new Error(output)
-  for (const name of names) symlinkSync(join(modules, name), join(directory, 'node_modules', name))
-  writeFileSync(join(directory, 'package.json'), '{"type":"module"}')
-  return directory
-}
-
-interface Started {
-  readonly child: ChildProcess
-  readonly output: string
-}
-
-/** Starts a program and waits until it has said something. */
-async function start(
-  t: Test,
-  directory: string,
-  args: string[],
-  { env, says }: { readonly env: Record<string, string>; readonly says: RegExp },
-): Promise<Started> {
-  const child = spawn(process.execPath, args, { cwd: directory, env: { ...bareEnv, ...env } })
-  t.teardown(() => end(child))
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += String(chunk)))
-  while (!says.test(output)) {
-    if (child.exitCode !== null) throw new Error(output)
-    await sleep(20)
-  }
-  return { child, output }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  child.kill('SIGKILL')
-  await once(child, 'close')
-}
+import { end, installExamples, start, startDev } from '../helpers/programs.ts'
 
 /** Waits for what must be so in a while; how long, the test's own limit says. */
 async function until(isSo: () => Promise<boolean>): Promise<number> {
@@ -66,17 +13,8 @@ async function until(isSo: () => Promise<boolean>): Promise<number> {
 
 t.test('the examples: two APIs, and a server that revokes, goes away and comes back', async t => {
   const { home, succeed } = commandLine(t)
-  const port = await freePort()
-  const issuer = `http://127.0.0.1:${port}`
-  const env = {
-    MINTMARK_HOME: home,
-    MINTMARK_PORT: String(port),
-    MINTMARK_METRICS_PORT: '0',
-    MINTMARK_ISSUER: issuer,
-    MINTMARK_STATUS_LIST_DELAY: '2s',
-  }
-  const dev = { env, says: /Ctrl-C ends/ }
-  const { child: server, output } = await start(t, root, [mainFile, 'dev'], dev)
+  const dev = { home, env: { MINTMARK_STATUS_LIST_DELAY: '2s' } }
+  const { issuer, env, child: server, output } = await startDev(t, dev)
   const [, secret, password] = /-u demo:(\S+) .*-d password=(\S+)/.exec(output) ?? []
   if (secret === undefined || password === undefined) throw new Error(output)
   const logIn = async (scope = 'read write') => {
@@ -92,8 +30,7 @@ t.test('the examples: two APIs, and a server that revokes, goes away and comes b
     return String(Object(await response.json()).access_token)
   }
 
-  const directory = install(t, 'jose', 'fastify', 'express')
-  cpSync(join(root, 'examples'), join(directory, 'examples'), { recursive: true })
+  const directory = installExamples(t, 'jose', 'fastify', 'express')
   const apis = await Promise.all(
     ['fastify-api.ts', 'express-api.js'].map(async example => {
       const own = await freePort()
@@ -144,7 +81,7 @@ t.test('the examples: two APIs, and a server that revokes, goes away and comes b
     t.equal((await get(url, revoked)).status, 401)
   }
   await succeed('session revoke --user demo --yes', { env })
-  const again = await start(t, root, [mainFile, 'dev'], dev)
+  const again = await startDev(t, { ...dev, port: Number(new URL(issuer).port) })
   t.match(again.output, /^  \.\/mintmark user passwd demo$/m, 'what is told to be run can be run')
   for (const { name, url } of apis) {
     await until(async () => (await get(url, kept)).status === 401)

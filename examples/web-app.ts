@@ -1,0 +1,190 @@
+/*
+ * A web app whose users log in with Mintmark: an OpenID Connect relying party on Fastify and openid-client.
+ *
+ *   npm start                   in one terminal: a server, and what to log in with
+ *   npm run example:web         in another one: this app, at http://127.0.0.1:3000
+ *   npm run example:fastify     in a third one: the API that it calls for its users
+ *
+ * Tokens stay on this side. The browser has a cookie that no script can read, and the pages show what the
+ * tokens say, never a token.
+ */
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import process from 'node:process'
+import cookies from '@fastify/cookie'
+import forms from '@fastify/formbody'
+import { fastify, type FastifyRequest } from 'fastify'
+import { html } from 'hono/html'
+import * as client from 'openid-client'
+
+const port = Number(process.env['PORT'] ?? 3000)
+const home = new URL(`http://127.0.0.1:${port}/`)
+const api = new URL('/orders', process.env['API'] ?? 'http://127.0.0.1:8080')
+const issuer = new URL(process.env['ISSUER'] ?? 'http://127.0.0.1:9000')
+
+// It proves who it is with a key (private_key_jwt): all that the server has, and could lose, is the public half.
+const jwk = JSON.parse(readFileSync(process.env['CLIENT_KEY'] ?? 'keys/demo-web.jwk', 'utf8'))
+const es256 = { name: 'ECDSA', namedCurve: 'P-256' }
+const key = await crypto.subtle.importKey('jwk', jwk, es256, false, ['sign'])
+const auth = client.PrivateKeyJwt({ key, kid: jwk.kid })
+const config = await client
+  .discovery(issuer, 'demo-web', undefined, auth, {
+    // For a server on this machine alone: any other has https.
+    execute: issuer.hostname === '127.0.0.1' ? [client.allowInsecureRequests] : [],
+  })
+  .catch(error => {
+    throw new Error(`${issuer.href} does not answer: start it with npm start`, { cause: error })
+  })
+
+/** A user of this app. One that has more than a process keeps this in its database. */
+interface Session {
+  readonly user: client.UserInfoResponse
+  tokens: client.TokenEndpointResponse & client.TokenEndpointResponseHelpers
+}
+const sessions = new Map<string, Session>()
+
+const app = fastify({ logger: true })
+await app.register(cookies)
+await app.register(forms)
+
+/** No script reads such a cookie, and no form on another site is sent with it. */
+const cookie = { path: '/', httpOnly: true, sameSite: 'lax', secure: home.protocol === 'https:' } as const
+
+app.get('/', async (request, reply) => {
+  const session = sessionOf(request)
+  return reply.type('text/html').send(page(session ? accountView(session) : welcomeView))
+})
+
+app.get('/log-in', async (_request, reply) => {
+  const verifier = client.randomPKCECodeVerifier()
+  const state = client.randomState()
+  const nonce = client.randomNonce()
+  const url = client.buildAuthorizationUrl(config, {
+    redirect_uri: new URL('/callback', home).href,
+    // offline_access: the app may go on for its user when he has left, or logged out elsewhere.
+    scope: 'openid profile email offline_access read',
+    state,
+    nonce,
+    code_challenge: await client.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+  })
+  // What the answer is checked against stays in the browser that asked, under a name of its own: so a second
+  // tab disturbs nothing, and nothing is stored here for a stranger.
+  const pending = JSON.stringify({ verifier, nonce })
+  reply.setCookie(`log-in.${state}`, pending, { ...cookie, path: '/callback', maxAge: 1800 })
+  return reply.redirect(url.href)
+})
+
+app.get<{ Querystring: { state?: string } }>('/callback', async (request, reply) => {
+  const { state = '' } = request.query
+  const pending = request.cookies[`log-in.${state}`]
+  reply.clearCookie(`log-in.${state}`, { ...cookie, path: '/callback' })
+  // Another browser has asked for this, or the button "back" has led here.
+  if (pending === undefined) return reply.redirect('/')
+  const { verifier, nonce } = JSON.parse(pending)
+  // Compares `state` and `iss`, redeems the code with the verifier, and checks the ID token with its `nonce`.
+  const tokens = await client.authorizationCodeGrant(config, new URL(request.url, home), {
+    pkceCodeVerifier: verifier,
+    expectedState: state,
+    expectedNonce: nonce,
+    idTokenExpected: true,
+  })
+  const user = await client.fetchUserInfo(config, tokens.access_token, tokens.claims()?.sub ?? '')
+  // A new id at each log-in: nobody can have planted it.
+  const id = randomBytes(32).toString('base64url')
+  sessions.delete(request.cookies['session'] ?? '')
+  sessions.set(id, { user, tokens })
+  reply.setCookie('session', id, cookie)
+  return reply.redirect('/')
+})
+
+app.get('/orders', async (request, reply) => {
+  const session = sessionOf(request)
+  if (!session) return reply.redirect('/log-in')
+  if ((session.tokens.expiresIn() ?? 0) < 10) await refresh(session)
+  const answer = await client.fetchProtectedResource(config, session.tokens.access_token, api, 'GET')
+  return reply.type('text/html').send(page(html`<pre>${await answer.text()}</pre>`))
+})
+
+app.post('/refresh', async (request, reply) => {
+  const session = sessionOf(request)
+  if (session) await refresh(session)
+  return reply.redirect('/', 303)
+})
+
+/** Two requests may do this at once: the server answers both with the same next token. */
+async function refresh(session: Session): Promise<void> {
+  session.tokens = await client.refreshTokenGrant(config, session.tokens.refresh_token ?? '')
+}
+
+app.post('/log-out', async (request, reply) => {
+  const id = request.cookies['session'] ?? ''
+  const session = sessions.get(id)
+  sessions.delete(id)
+  reply.clearCookie('session', cookie)
+  if (!session) return reply.redirect('/', 303)
+  // A session with offline_access outlives the log-out at the server, so it is ended by its token.
+  await client.tokenRevocation(config, session.tokens.refresh_token ?? '')
+  const url = client.buildEndSessionUrl(config, {
+    id_token_hint: session.tokens.id_token ?? '',
+    post_logout_redirect_uri: home.href,
+  })
+  return reply.redirect(url.href, 303)
+})
+
+app.setErrorHandler((error, request, reply) => {
+  request.log.error(error)
+  // The session has ended at the server, as a refresh or the API says: the user has to log in again.
+  if (isEnd(error)) {
+    sessions.delete(request.cookies['session'] ?? '')
+    return reply.clearCookie('session', cookie).redirect('/', 303)
+  }
+  // The user has denied it, or the server had nothing better to say.
+  const why = error instanceof client.AuthorizationResponseError ? error.error : 'something went wrong'
+  return reply
+    .code(500)
+    .type('text/html')
+    .send(page(html`<p>${why}</p>`))
+})
+
+function isEnd(error: unknown): boolean {
+  if (error instanceof client.WWWAuthenticateChallengeError) return error.status === 401
+  return error instanceof client.ResponseBodyError && error.error === 'invalid_grant'
+}
+
+function sessionOf(request: FastifyRequest): Session | undefined {
+  return sessions.get(request.cookies['session'] ?? '')
+}
+
+type Html = ReturnType<typeof html>
+
+const welcomeView = html`<p><a href="/log-in">Log in</a></p>`
+
+function accountView({ user, tokens }: Session): Html {
+  return html`<p>Hello ${user.name ?? user.preferred_username ?? user.sub}.</p>
+    <h2>The ID token says</h2>
+    <pre>${JSON.stringify(tokens.claims(), null, 2)}</pre>
+    <h2>The server says at /userinfo</h2>
+    <pre>${JSON.stringify(user, null, 2)}</pre>
+    <p>The access token is good for ${tokens.expiresIn()} seconds more.</p>
+    <p><a href="/orders">Call the API</a></p>
+    <form method="post" action="/refresh"><button>Refresh</button></form>
+    <form method="post" action="/log-out"><button>Log out</button></form>`
+}
+
+/** What is put into \`html\` is escaped. */
+function page(body: Html): string {
+  return String(
+    html`<!doctype html>
+      <html lang="en">
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width" />
+        <meta name="color-scheme" content="light dark" />
+        <title>Orders</title>
+        <h1><a href="/">Orders</a></h1>
+        ${body}
+      </html>`,
+  )
+}
+
+await app.listen({ port })
