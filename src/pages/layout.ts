@@ -73,9 +73,9 @@ export function anotherLink({ look, language }: Frame, href: string): Html {
   return html`<a class="go" href="${look.base}${href}">${language.texts.useAnother}</a>`
 }
 
-/** A way back to the client; null where it has no home page. */
-export function wayBack({ language }: Frame, client: ClientNames | null): Html | null {
+/** A way back to the client; null where it has no home page. `look` is its class in the style sheet. */
+export function wayBack({ language }: Frame, client: ClientNames | null, look = 'go'): Html | null {
   const target = client?.homeUri == null ? undefined : linkTarget(client.homeUri)
   if (!client || target === undefined) return null
-  return html`<a class="go" href="${target}">${language.texts.backTo(nameOf(client.name))}</a>`
+  return html`<a class="${look}" href="${target}">${language.texts.backTo(nameOf(client.name))}</a>`
 }

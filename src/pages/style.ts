@@ -1,7 +1,10 @@
 import { contrast, distinctFrom, mix, readableOn } from '../values/colors.ts'
 
-/** Text and borders have a contrast of 4.5 and 3 to what they stand on (WCAG 2.2 §1.4.3, §1.4.11). */
-const [textContrast, borderContrast] = [4.5, 3]
+/**
+ * The least contrasts. 4.5 is asked of text, and 3 of what is not (WCAG 2.2 §1.4.3, §1.4.11); links in the
+ * operator's colour are dim on a dark page with no more than that.
+ */
+const [textContrast, borderContrast] = [5.5, 3]
 
 const light = {
   page: '#f3f5f7',
@@ -59,40 +62,46 @@ const rules = `
 *{box-sizing:border-box}
 html{font:100%/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;-webkit-text-size-adjust:100%}
 body{margin:0;min-height:100vh;min-height:100dvh;display:flex;flex-direction:column;align-items:center;justify-content:center;
-padding:1.5rem 1rem 4rem;background:var(--page);color:var(--text);overflow-wrap:anywhere}
+padding:1.5rem min(1rem,4vw) 4rem;background:var(--page);color:var(--text);overflow-wrap:anywhere}
 body>*{width:100%;max-width:26rem}
 header{display:flex;align-items:center;justify-content:center;gap:.75rem;margin-bottom:1.25rem;font-weight:600}
-header img{display:block;max-height:2.5rem;max-width:10rem}
-.mark{flex:none;display:grid;place-items:center;width:2.25rem;height:2.25rem;border-radius:.625rem;background:var(--accent);
+header img{flex:none;max-height:2.5rem;max-width:10rem}
+.mark{flex:none;display:grid;place-items:center;width:2.25rem;height:2.25rem;border:1px solid var(--accentLine);border-radius:.625rem;background:var(--accent);
 color:var(--onAccent);font-size:1.125rem}
-main{background:var(--card);border:1px solid var(--line);border-radius:1rem;padding:2rem;box-shadow:var(--shadow)}
-h1{margin:0 0 1.5rem;font-size:1.375rem;line-height:1.3;letter-spacing:-.01em;text-wrap:balance}
+main{padding:2rem;border:1px solid var(--line);border-radius:1rem;background:var(--card);box-shadow:var(--shadow)}
+h1{margin:0 0 1.25rem;font-size:1.375rem;line-height:1.3;letter-spacing:-.01em;text-wrap:balance}
 p{margin:0 0 1rem}
-h1+p{margin-top:-.75rem}
-.quiet,footer{color:var(--quiet);font-size:.875rem}
-label{display:block;margin-bottom:.375rem;font-weight:500;font-size:.9375rem}
-input:where(:not([type=checkbox])){display:block;width:100%;min-height:2.75rem;margin-bottom:1.125rem;padding:.5rem .75rem;
+h1+p:not([role]){margin-top:-.5rem}
+main>:last-child,form>:last-child{margin-bottom:0}
+p bdi{font-weight:600}
+code{font:.9375em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+label{display:block;margin-bottom:.375rem;font-weight:600;font-size:.9375rem}
+input:not([type=checkbox]){display:block;width:100%;min-height:2.75rem;margin-bottom:1.125rem;padding:.5rem .75rem;
 border:1px solid var(--fieldLine);border-radius:.5rem;background:var(--field);color:inherit;font:inherit}
-.check{display:flex;align-items:center;gap:.625rem;min-height:2.75rem;margin:-.25rem 0 .75rem;font-weight:400}
+.check{display:flex;align-items:center;gap:.625rem;min-height:2.75rem;margin:-.375rem 0 .75rem;font-weight:400}
 .check input{flex:none;width:1.25rem;height:1.25rem;margin:0;accent-color:var(--accent)}
-button{display:block;width:100%;min-height:2.75rem;padding:.5rem 1rem;border:1px solid var(--accentLine);border-radius:.5rem;
-background:var(--accent);color:var(--onAccent);font:inherit;font-weight:600;cursor:pointer}
-button+button{margin-top:.75rem}
-button:hover{background:var(--accentHover)}
-.second{background:transparent;color:var(--text);border-color:var(--fieldLine)}
+button,.act{display:block;width:100%;min-height:2.75rem;padding:.5rem 1rem;border:1px solid var(--accentLine);border-radius:.5rem;
+background:var(--accent);color:var(--onAccent);font:inherit;font-weight:600;text-align:center;text-decoration:none;cursor:pointer}
+button+button,.act+.act{margin-top:.75rem}
+button:hover,.act:hover{background:var(--accentHover)}
+.second{border-color:var(--fieldLine);background:transparent;color:var(--text)}
 .second:hover{background:var(--page)}
-.plain{display:inline-block;width:auto;min-height:2.75rem;padding:.5rem .25rem;border:0;background:none;color:var(--link);
-font-weight:500;text-decoration:underline;text-underline-offset:.2em}
-.plain:hover{background:none}
 a{color:var(--link);text-underline-offset:.2em}
-.go{display:inline-flex;align-items:center;min-height:2.75rem}
+a:hover{text-decoration-thickness:2px}
+.go{display:inline-block;padding:.6875rem 0}
+.other{margin:.5rem 0 -.75rem!important;text-align:center}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
+input:not([type=checkbox]):focus-visible{border-color:var(--link);outline-offset:-1px}
 [role=alert]{margin-bottom:1.25rem;padding:.75rem 1rem;border-left:4px solid var(--problem);border-radius:.5rem;
 background:var(--problemBack);color:var(--problem);font-weight:500}
-[aria-invalid=true]{border-color:var(--problem)!important}
-ul{margin:0 0 1.25rem;padding:0;list-style:none}
-li{padding:.5rem 0 .5rem 1.75rem;border-top:1px solid var(--line)}
-footer{margin-top:1.25rem;text-align:center}
-@media(max-width:30rem){main{padding:1.5rem 1.25rem}}
-@media(prefers-reduced-motion:no-preference){button,input,a{transition:background-color .12s,border-color .12s}}
+[aria-invalid]{border-color:var(--problem)!important}
+ul{margin:0 0 1.25rem;padding:0;border-bottom:1px solid var(--line);list-style:none}
+li{position:relative;padding:.625rem 0 .625rem 1.75rem;border-top:1px solid var(--line)}
+li::before{content:"";position:absolute;left:.25rem;top:1.0625rem;width:.75rem;height:.4375rem;border:solid var(--link);
+border-width:0 0 2px 2px;transform:rotate(-45deg)}
+.quiet,footer{color:var(--quiet);font-size:.875rem}
+.note{margin-top:1.25rem;padding-top:1rem;border-top:1px solid var(--line)}
+footer{margin-top:1rem;text-align:center}
+@media(max-width:30rem){main{padding:1.5rem min(1.25rem,5vw)}}
+@media(prefers-reduced-motion:no-preference){button,.act,input{transition:background-color .12s,border-color .12s}}
 `

@@ -15,7 +15,7 @@ export const de: Texts = {
   useAnother: 'Anderes Konto verwenden',
   logIn: {
     title: 'Anmelden',
-    heading: client => html`Melden Sie sich an, um mit ${client} fortzufahren`,
+    heading: client => html`Anmelden und weiter zu ${client}`,
     headingAgain: 'Bestätigen Sie, dass Sie es sind',
     whyAgain: client => html`${client} bittet Sie, sich noch einmal anzumelden.`,
     username: 'Benutzername',

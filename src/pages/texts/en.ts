@@ -23,7 +23,7 @@ export const en: Texts = {
     stayLoggedIn: 'Keep me logged in on this device',
     submit: 'Log in',
     problems: {
-      wrong_credentials: 'User name or password is not right. Check both, and try again.',
+      wrong_credentials: 'The user name or the password is not right. Check both, and try again.',
       missing_credentials: 'Enter your user name and your password.',
       throttled: 'There were too many attempts.',
       busy: 'Many people are logging in right now. Wait a moment, and try again.',

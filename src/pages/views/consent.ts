@@ -1,4 +1,4 @@
-import { html, nameOf, type Html } from '../html.ts'
+import { html, linkTarget, nameOf, type Html } from '../html.ts'
 import { anotherLink, layout, ownForm, type ClientNames, type Frame } from '../layout.ts'
 import type { ConsentTexts, DescribedScope } from '../texts/texts.ts'
 
@@ -21,7 +21,6 @@ export interface ConsentData {
 export function consentView(frame: Frame, data: ConsentData): Html {
   const { request, client, username, anotherHref, scopes } = data
   const texts = frame.language.texts.consent
-  const operator = client.operator === null ? null : html`<p>${texts.operator(nameOf(client.operator))}</p>`
   const form = html`<p id="asked">${texts.list}</p>
 <ul aria-labelledby="asked">${linesOf(texts, scopes)}</ul>
 <p class="quiet">${texts.advice}</p>
@@ -30,10 +29,20 @@ export function consentView(frame: Frame, data: ConsentData): Html {
   return layout(frame, {
     title: texts.title,
     main: html`<h1>${texts.heading(nameOf(client.name))}</h1>
-${operator}
+${whoseOf(texts, client)}
 ${ownForm(frame, '/consent', [['request', request]], form)}`,
     below: html`${texts.loggedInAs(nameOf(username))} ${anotherLink(frame, anotherHref)}`,
   })
+}
+
+/** Who runs it, and where it is at home: what a name alone does not tell. */
+function whoseOf(texts: ConsentTexts, { operator, homeUri }: ConsentData['client']): Html | null {
+  const said = operator === null ? null : texts.operator(nameOf(operator))
+  const target = homeUri === null ? undefined : linkTarget(homeUri)
+  const home =
+    target === undefined ? null : html`<a href="${target}">${URL.parse(target)?.host ?? target}</a>`
+  if (!said && !home) return null
+  return html`<p class="quiet">${said} ${home}</p>`
 }
 
 function linesOf(texts: ConsentTexts, scopes: ConsentData['scopes']): readonly Html[] {

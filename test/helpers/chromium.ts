@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { chromium, type Browser } from 'playwright-core'
+import type { Test } from 'tap'
+import { bareEnv } from './bare-env.ts'
+
+const modules = join(import.meta.dirname, '../../node_modules')
+
+/**
+ * Starts the Chromium that npm has installed, which needs nothing of the system; once for each test file,
+ * with its root test, after which it is closed. Each `browser.newContext()` has cookies of its own.
+ */
+export async function startChromium(t: Pick<Test, 'teardown'>): Promise<Browser> {
+  const folder = await unpackedChromium()
+  const browser = await chromium.launch({
+    executablePath: join(folder, 'chromium'),
+    // It is no whole browser, but what runs without a screen. A container has little shared memory.
+    args: ['--headless=shell', '--disable-dev-shm-usage', '--font-render-hinting=none'],
+    env: {
+      ...bareEnv,
+      HOME: folder,
+      // Its own fonts alone, so that pages look the same everywhere.
+      FONTCONFIG_PATH: join(folder, 'fonts'),
+      LD_LIBRARY_PATH: join(folder, 'al2023/lib'),
+    },
+  })
+  t.teardown(() => browser.close())
+  return browser
+}
+
+/**
+ * The folder of the binary and its fonts, beside what npm has installed, and gone with it. The package would
+ * unpack into the folder for temporary files, where another version may lie, or half of one.
+ */
+async function unpackedChromium(): Promise<string> {
+  const { version } = JSON.parse(readFileSync(join(modules, '@sparticuz/chromium/package.json'), 'utf8'))
+  const folder = join(modules, `.cache/mintmark-chromium-${version}`)
+  if (existsSync(folder)) return folder
+  const draft = `${folder}-${process.pid}`
+  mkdirSync(draft, { recursive: true })
+  const unpack = `import chromium from '@sparticuz/chromium'; await chromium.executablePath()`
+  await promisify(execFile)(process.execPath, ['--input-type=module', '-e', unpack], {
+    cwd: import.meta.dirname,
+    // Only for this platform it unpacks the libraries that a system may lack.
+    env: { ...bareEnv, TMPDIR: draft, AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x' },
+  })
+  try {
+    renameSync(draft, folder)
+  } catch {
+    rmSync(draft, { recursive: true }) // another test file was first
+  }
+  return folder
+}

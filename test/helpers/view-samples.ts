@@ -1,0 +1,103 @@
+import type { MessageKind } from '../../src/pages/texts/texts.ts'
+import { en } from '../../src/pages/texts/en.ts'
+import type { View } from '../../src/pages/pages.ts'
+import { accountChoiceView } from '../../src/pages/views/account-choice.ts'
+import { consentView } from '../../src/pages/views/consent.ts'
+import { formPostView } from '../../src/pages/views/form-post.ts'
+import { logInView } from '../../src/pages/views/log-in.ts'
+import { logOutView } from '../../src/pages/views/log-out.ts'
+import { messageView } from '../../src/pages/views/message.ts'
+
+/** What strangers and operators choose, as it comes into a page. */
+export interface Names {
+  readonly client: string
+  readonly operator: string
+  readonly username: string
+  readonly scope: string
+  readonly words: string
+  /** The `state` of a request, and whatever else is sent and comes back. */
+  readonly sent: string
+}
+
+export const plainNames: Names = {
+  client: 'Orders',
+  operator: 'Example Ltd',
+  username: 'ada',
+  scope: 'orders:write',
+  words: 'Read your orders',
+  sent: 'mm_ar_AQwfx4Jr0',
+}
+
+export const longNames: Names = {
+  client: 'Donaudampfschifffahrtsgesellschaft Fahrplan & Reservierung für Geschäftskunden',
+  operator: 'Erste Donau-Dampfschiffahrts-Gesellschaft mit beschränkter Haftung & Co. Kommanditgesellschaft',
+  username: 'theodora.wolkenkratzer-unterschwaningen@verwaltung.landkreis-weissenburg.example',
+  scope: 'https://api.donaudampfschifffahrt.example/reservierungen/geschaeftskunden.schreiben',
+  words:
+    'Reservierungen für alle Mitarbeiterinnen und Mitarbeiter Ihrer Firma ansehen, ändern und stornieren',
+  sent: 'mm_ar_AQwfx4Jr0'.repeat(40),
+}
+
+/** Every view in every state, under a name for it. */
+export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View> {
+  const { sent: request, username } = names
+  const client = { name: names.client, homeUri: 'https://orders.example/', operator: names.operator }
+  const bareClient = { name: names.client, homeUri: null, operator: null }
+  const anotherHref = '/log-in?request=mm_ar_2'
+  const logIn = { request, client, username: '', loggedInAs: null, anotherHref: null, problem: null }
+  const scopes = [
+    { name: 'openid', words: null },
+    { name: 'email', words: null },
+    { name: 'offline_access', words: null },
+    { name: 'orders:read', words: names.words },
+    { name: names.scope, words: null },
+  ]
+  return new Map<string, View>([
+    ['log-in', frame => logInView(frame, logIn)],
+    ['log-in-hinted', frame => logInView(frame, { ...logIn, client: bareClient, username })],
+    ['log-in-wrong', frame => logInView(frame, { ...logIn, username, problem: 'wrong_credentials' })],
+    ['log-in-missing', frame => logInView(frame, { ...logIn, problem: 'missing_credentials' })],
+    [
+      'log-in-throttled',
+      frame => logInView(frame, { ...logIn, username, problem: 'throttled', retryAfter: 240 }),
+    ],
+    ['log-in-busy', frame => logInView(frame, { ...logIn, username, problem: 'busy' })],
+    ['log-in-again', frame => logInView(frame, { ...logIn, username, loggedInAs: username, anotherHref })],
+    ['consent', frame => consentView(frame, { request, client, username, anotherHref, scopes })],
+    [
+      'consent-bare',
+      frame => consentView(frame, { request, client: bareClient, username, anotherHref, scopes: [] }),
+    ],
+    ['account-choice', frame => accountChoiceView(frame, { request, client, username, anotherHref })],
+    ['log-out', frame => logOutView(frame, { request, client, username })],
+    ['log-out-alone', frame => logOutView(frame, { request, client: null, username })],
+    [
+      'form-post',
+      frame =>
+        formPostView(frame, {
+          clientName: names.client,
+          uri: 'https://orders.example/callback',
+          parameters: [
+            ['code', 'mm_ac_1'],
+            ['state', names.sent],
+            ['iss', 'https://as.example'],
+          ],
+        }),
+    ],
+    ...messageKinds.map((kind): [string, View] => [
+      `message-${kind}`,
+      frame => messageView(frame, { kind, client, againHref: '/log-in?request=mm_ar_1' }),
+    ]),
+    [
+      'message-with-detail',
+      frame =>
+        messageView(frame, {
+          kind: 'malformed',
+          detail: 'the body has too many parameters',
+          retryAfter: 1,
+        }),
+    ],
+  ])
+}
+
+const messageKinds = Object.keys(en.messages) as MessageKind[]
