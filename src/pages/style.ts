@@ -66,7 +66,8 @@ padding:1.5rem min(1rem,4vw) 4rem;background:var(--page);color:var(--text);overf
 body>*{width:100%;max-width:26rem}
 header{display:flex;align-items:center;justify-content:center;gap:.75rem;margin-bottom:1.25rem;font-weight:600}
 header img{flex:none;max-height:2.5rem;max-width:10rem}
-.mark{flex:none;display:grid;place-items:center;width:2.25rem;height:2.25rem;border:1px solid var(--accentLine);border-radius:.625rem;background:var(--accent);
+.mark{flex:none;display:grid;place-items:center;width:2.25rem;height:2.25rem;border:1px solid var(--accentLine);border-radius:.625rem;
+background:var(--accent);
 color:var(--onAccent);font-size:1.125rem}
 main{padding:2rem;border:1px solid var(--line);border-radius:1rem;background:var(--card);box-shadow:var(--shadow)}
 h1{margin:0 0 1.25rem;font-size:1.375rem;line-height:1.3;letter-spacing:-.01em;text-wrap:balance}
