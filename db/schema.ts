@@ -63,6 +63,8 @@ export interface InstallationTable {
   lost_since: number | null
   /** When that was last seen to, or a backup was made fit to serve. */
   revived_at: number | null
+  /** Raised by what ends every sign-in there is. */
+  sign_in_epoch: number
 }
 
 export interface UserTable {
@@ -240,6 +242,8 @@ export interface SignInTable {
   user_id: Buffer
   /** As read before the password was checked. The sign-in lives while it is still the same. */
   user_epoch: number
+  /** That of the installation. The sign-in lives while it is still the same. */
+  sign_in_epoch: number
   /** SHA-256 of the secret in the cookie. */
   secret_hash: Buffer
   /** When the user last proved who it is, and with what (RFC 8176), separated by spaces. */
@@ -364,8 +368,10 @@ export interface StatusListTable {
 /** One row: how far the sweeper has walked. */
 export interface SweeperTable {
   id: 1
-  /** The last session looked at in the present pass; null between two. */
+  /** The last session looked at in the present pass; null between two, and when sign-ins are looked at. */
   cursor: Buffer | null
+  /** The last sign-in looked at, once all sessions were. */
+  sign_in_cursor: Buffer | null
   /** The sweeper's own time, which follows the real one slowly. */
   clock: number | null
   /** When the last step was made, and when the last pass came to its end. */

@@ -16,6 +16,7 @@ export type NewInstallation = Omit<
   | 'founding_issuer'
   | 'largest_max_age_seconds'
   | 'largest_max_age_until'
+  | 'sign_in_epoch'
 >
 
 /** The row that says whose database this is; undefined when it has just been made. */
@@ -40,6 +41,7 @@ export async function insertInstallation(
         backed_up_at: null,
         lost_since: null,
         revived_at: null,
+        sign_in_epoch: 0,
         largest_max_age_seconds: jwks_max_age_seconds,
         largest_max_age_until: created_at,
         ...installation,

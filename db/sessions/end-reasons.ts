@@ -15,6 +15,9 @@ export const endReasons = [
   'copied',
   'restored',
   'ended again',
+  'log-out',
+  'another user logged in',
+  'consent withdrawn',
 ] as const
 
 export type EndReason = (typeof endReasons)[number]

@@ -2,6 +2,7 @@ import type { ExpressionBuilder, Selectable, Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { ClientTable, EndingTable, Tables } from '../schema.ts'
 import type { ToldEnd } from './end-reasons.ts'
+import { endEverySignIn } from '../users/sign-ins.ts'
 import { writeEnds } from './revocations.ts'
 
 /**
@@ -45,8 +46,8 @@ export interface EveryEnding {
 }
 
 /**
- * Ends every session that there is, by raising the epoch of every client, in the transaction of what that is
- * for.
+ * Ends every session that there is, by raising the epoch of every client, and every sign-in, in the
+ * transaction of what that is for.
  */
 export async function endEverySession(transaction: Transaction<Tables>, end: ToldEnd): Promise<EveryEnding> {
   const clients = await transaction
@@ -54,6 +55,7 @@ export async function endEverySession(transaction: Transaction<Tables>, end: Tol
     .set(eb => ({ epoch: eb('epoch', '+', 1) }))
     .returning(['id', 'epoch'])
     .execute()
+  await endEverySignIn(transaction)
   return { clients, ending: await insertEnding(transaction, {}, end) }
 }
 

@@ -99,6 +99,18 @@ export const settings = {
     6,
     'how many late generations of the last 8 are theft',
   ),
+  signInSeconds: setting(
+    'SIGN_IN_TTL',
+    duration(...sessionLimits),
+    30 * day,
+    'how long a browser stays logged in at the pages, if its user wants that',
+  ),
+  signInSessionSeconds: setting(
+    'SIGN_IN_SESSION_TTL',
+    duration(...sessionLimits),
+    day / 2,
+    'and how long otherwise: it may end earlier, with the browser',
+  ),
   sessionsPerUser: setting(
     'SESSIONS_PER_USER',
     integer(1, 10_000),

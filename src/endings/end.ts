@@ -1,10 +1,12 @@
 import { deleteClient, disableClient, raiseClientEpochs } from '../../db/clients/clients.ts'
 import { changeIssuer } from '../../db/installation/installation.ts'
 import type { Begun } from '../../db/keys/root-keys.ts'
-import type { SessionTable, UserTable } from '../../db/schema.ts'
-import type { EndReason } from '../../db/sessions/end-reasons.ts'
+import type { SessionTable, SignInTable, UserTable } from '../../db/schema.ts'
+import type { End, EndReason } from '../../db/sessions/end-reasons.ts'
 import type { Ending, EpochEnding, EveryEnding } from '../../db/sessions/endings.ts'
 import { revokeSession } from '../../db/sessions/sessions.ts'
+import { withdrawConsent as withdrawConsentRows } from '../../db/users/consents.ts'
+import { endSignIn as endSignInRow, type EndedSessionRow, type EndedSignIn } from '../../db/users/sign-ins.ts'
 import { changePassword, deleteUser, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
 import type { Writer } from '../../db/writer.ts'
 import {
@@ -14,6 +16,7 @@ import {
   type Restart,
   type RestartOptions,
 } from '../keys/ring/emergency.ts'
+import { formatUuid } from '../protocol/secrets.ts'
 import type { Event, TokenType } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
 import { finishEnding, type FinishedWork, type FinishOptions } from './finish.ts'
@@ -65,6 +68,70 @@ export async function endReplayedSession(
   return record(by, { event: 'code_replayed', at, ...replay }, db =>
     revokeSession(db, replay.sessionId, at, 'code used twice'),
   )
+}
+
+/** Why a sign-in ends, and with it the sessions that came from it without `offline_access`. */
+export type SignInEndReason = 'log-out' | 'another user logged in' | 'command'
+
+/** Ends a sign-in, and the sessions that end with it; false when it has ended before. */
+export async function endSignIn(
+  by: Recorder,
+  { id }: Pick<SignInTable, 'id'>,
+  reason: SignInEndReason,
+): Promise<boolean> {
+  const end = { now: by.clock.now(), reason }
+  const ended = await record(
+    by,
+    (ended: EndedSignIn) => eventsOfSignIn(ended, end),
+    db => endSignInRow(db, id, end),
+  )
+  return ended !== undefined
+}
+
+/** What is recorded of a sign-in that has ended with its sessions. */
+export function eventsOfSignIn(
+  { id, userId, sessions }: EndedSignIn,
+  { now: at, reason }: End,
+): readonly Event[] {
+  return [
+    { event: 'sign_in_ended', userId, detail: { sign_in: formatUuid(id), reason } },
+    ...eventsOfSessions(sessions, userId, { now: at, reason }),
+  ]
+}
+
+/**
+ * Takes back what a user has allowed a client, for any resource, and ends the user's sessions through it;
+ * false when nothing was allowed.
+ */
+export async function withdrawConsent(
+  by: Recorder,
+  { userId, clientId }: { readonly userId: Buffer; readonly clientId: string },
+): Promise<boolean> {
+  const end = { now: by.clock.now(), reason: 'consent withdrawn' } as const
+  const ended = await record(
+    by,
+    (sessions: readonly EndedSessionRow[]) => [
+      { event: 'consent_withdrawn', userId, clientId },
+      ...eventsOfSessions(sessions, userId, end),
+    ],
+    db => withdrawConsentRows(db, { userId, clientId }, end),
+  )
+  return ended !== undefined
+}
+
+function eventsOfSessions(
+  sessions: readonly EndedSessionRow[],
+  userId: Buffer,
+  { now: at, reason }: End,
+): readonly Event[] {
+  return sessions.map(({ id: sessionId, clientId }) => ({
+    event: 'session_revoked',
+    userId,
+    clientId,
+    sessionId,
+    at,
+    detail: { reason },
+  }))
 }
 
 /** Why all sessions of a user end, and what else changes in the same transaction. */

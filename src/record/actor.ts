@@ -1,3 +1,5 @@
+import { formatUuid } from '../protocol/secrets.ts'
+
 /** Where a request has come from. */
 export interface RequestOrigin {
   readonly requestId: string
@@ -9,17 +11,21 @@ export interface RequestOrigin {
 export type Actor =
   | { readonly kind: 'command'; readonly user: string }
   | { readonly kind: 'client'; readonly id: string; readonly caller: RequestOrigin }
+  /** A person at a page, who is logged in or has just proved who it is. */
+  | { readonly kind: 'user'; readonly id: Buffer; readonly caller: RequestOrigin }
   | { readonly kind: 'server' }
   /** A request that has not been authenticated. */
   | { readonly kind: 'nobody'; readonly caller: RequestOrigin }
 
-/** As the audit trail names the actor: `client ID`, `command USER`, `server` or `nobody`. */
+/** As the audit trail names the actor: `client ID`, `command USER`, `user SUB`, `server` or `nobody`. */
 export function nameOf(actor: Actor): string {
   switch (actor.kind) {
     case 'command':
       return `command ${actor.user}`
     case 'client':
       return `client ${actor.id}`
+    case 'user':
+      return `user ${formatUuid(actor.id)}`
     default:
       return actor.kind
   }

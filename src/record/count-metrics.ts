@@ -43,6 +43,15 @@ export function countMetrics(counts: Counts): readonly Metric[] {
     },
     {
       kind: 'counter',
+      name: 'mintmark_sign_ins_total',
+      help: 'Log-ins at the pages by outcome (started, renewed, failed, throttled), and sign-ins that were ended',
+      labels: ['outcome'],
+      samples: function* () {
+        for (const [outcome, count] of Object.entries(counts.signIns)) yield [{ outcome }, count]
+      },
+    },
+    {
+      kind: 'counter',
       name: 'mintmark_revocations_total',
       help: 'Sessions, or all sessions of a user, that this server has ended, by who wanted it; and those of commands',
       labels: ['by'],

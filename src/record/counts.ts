@@ -1,3 +1,4 @@
+import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import { OAuthError } from '../errors.ts'
 import type { RefreshVerdict } from '../protocol/refresh-verdict.ts'
 import type { Event } from './events.ts'
@@ -10,10 +11,16 @@ export interface Counts {
   /** Refreshes, by what was done with the token. */
   readonly verdicts: Record<RefreshVerdict['kind'], number>
   /**
-   * Sessions, or all of a user's, that this server has ended because a client asked for it, or for the sake
-   * of newer ones; and those that commands have ended, as every server hears of them.
+   * Sessions, or all of a user's, that this server has ended because a client asked for it, because of what
+   * their user has done at a page, or for the sake of newer ones; and those that commands have ended, as
+   * every server hears of them.
    */
-  readonly revocations: Record<'client' | 'admin' | 'limit' | 'command', number>
+  readonly revocations: Record<'client' | 'admin' | 'user' | 'limit' | 'command', number>
+  /**
+   * Log-ins at the pages, by how they went, and the ends of sign-ins; those that run out, or that an epoch
+   * ends, are not among them.
+   */
+  readonly signIns: Record<'started' | 'renewed' | 'failed' | 'throttled' | 'ended', number>
   /** Errors answered, by code and status, as in `invalid_client 401`. */
   readonly errors: Map<string, number>
   /** The answers of `/token`, by client. */
@@ -53,7 +60,8 @@ export function openCounts(logLinesLost = () => 0): Counts {
   }
   return {
     verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
-    revocations: { client: 0, admin: 0, limit: 0, command: 0 },
+    revocations: { client: 0, admin: 0, user: 0, limit: 0, command: 0 },
+    signIns: { started: 0, renewed: 0, failed: 0, throttled: 0, ended: 0 },
     errors: new Map(),
     logLinesLost,
     tokens,
@@ -73,9 +81,25 @@ export function countOne(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
+/** Why sessions end because of what their user does. */
+const ofUsers: ReadonlySet<string> = new Set<EndReason>([
+  'log-out',
+  'another user logged in',
+  'consent withdrawn',
+])
+
 /** Counts what this server has done. */
-export function countEvent({ verdicts, revocations }: Counts, event: Event): void {
+export function countEvent({ verdicts, revocations, signIns }: Counts, event: Event): void {
   switch (event.event) {
+    case 'sign_in_started':
+      signIns.started++
+      return
+    case 'sign_in_renewed':
+      signIns.renewed++
+      return
+    case 'sign_in_ended':
+      signIns.ended++
+      return
     case 'session_late':
       verdicts.late++
       return
@@ -89,6 +113,7 @@ export function countEvent({ verdicts, revocations }: Counts, event: Event): voi
     case 'user_revoked': {
       const reason = event.detail?.reason
       if (reason === 'client' || reason === 'admin' || reason === 'limit') revocations[reason]++
+      if (ofUsers.has(reason ?? '')) revocations.user++
     }
   }
 }

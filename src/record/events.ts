@@ -10,6 +10,11 @@ export const eventNames = [
   'log_in_throttled',
   'client_refused',
   'client_throttled',
+  'sign_in_started',
+  'sign_in_renewed',
+  'sign_in_ended',
+  'consent_granted',
+  'consent_withdrawn',
   'machine_session_started',
   'session_late',
   'session_healed',
@@ -68,6 +73,12 @@ interface FactsOf {
   log_in_throttled: OfClient & { readonly detail: { readonly limit: LimitName } }
   client_refused: RefusedClient
   client_throttled: RefusedClient
+  sign_in_started: OfUser & { readonly detail: SignInFacts & { readonly persistent: boolean } }
+  sign_in_renewed: OfUser & { readonly detail: SignInFacts }
+  sign_in_ended: OfUser & { readonly detail: { readonly sign_in: string; readonly reason: EndReason } }
+  consent_granted: OfUser &
+    OfClient & { readonly detail: { readonly scope: readonly string[]; readonly resource?: string } }
+  consent_withdrawn: OfUser & OfClient
   machine_session_started: OfClient & { readonly sessionId: Buffer }
   session_late: OfUserSession & { readonly detail: Generations }
   session_healed: OfUserSession & { readonly detail: Generations }
@@ -166,6 +177,12 @@ interface OfClient {
 
 interface OfUserSession extends OfUser, OfClient {
   readonly sessionId: Buffer
+}
+
+/** The id of a sign-in, and with what its user has logged in (RFC 8176), separated by spaces. */
+interface SignInFacts {
+  readonly sign_in: string
+  readonly amr: string
 }
 
 interface Named {

@@ -50,6 +50,16 @@ export function byClient(
   return { db, clock, log, counts, actor: { kind: 'client', id, caller: { address, requestId } } }
 }
 
+/** Records what a person does at a page. */
+export function byUser(
+  on: Required<Omit<Recorder, 'actor'>>,
+  id: Buffer,
+  { address, requestId }: RequestOrigin,
+): Recorder {
+  const { db, clock, log, counts } = on
+  return { db, clock, log, counts, actor: { kind: 'user', id, caller: { address, requestId } } }
+}
+
 /** The entry of the audit trail for an event, now. */
 export function auditEntry({ clock, actor }: Pick<Recorder, 'clock' | 'actor'>, event: Event): NewAuditEntry {
   const { userId, clientId, sessionId, detail }: AuditFacts = event

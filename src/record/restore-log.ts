@@ -24,7 +24,7 @@ export type LoggedRevocation = { readonly at: number; readonly reason: string } 
 /** A line to write. */
 export interface RevocationLine {
   readonly revocation: LoggedRevocation
-  /** The id of the client that asked for it, `command` or `server`. */
+  /** The id of the client that asked for it, `user`, `command` or `server`. */
   readonly by: string
   /** Other facts, which no restore reads. */
   readonly more?: Readonly<Record<string, unknown>>

@@ -50,18 +50,25 @@ export async function findTokenSession(
  * that the file lacks, but for one that is long gone or was made up.
  */
 export async function openPresented(
-  { rootKeys, keys }: Pick<Context, 'rootKeys' | 'keys'>,
+  ctx: Pick<Context, 'rootKeys' | 'keys'>,
   text: string,
 ): Promise<OpenedRefreshToken> {
-  let opened = openRefreshToken(rootKeys.macKeyOf, text)
-  if (opened.kind === 'unknown_root_key') {
-    if (rootKeys.isBehind() || !keys.isConfirmed() || !(await hasCurrentRootKey({ rootKeys, keys })))
-      throw unavailable('a refresh token names a root key that is not known here yet')
-    opened = openRefreshToken(rootKeys.macKeyOf, text) // the key may have come into the file by now
-  }
+  const opened = await openUnlessBehind(ctx, () => openRefreshToken(ctx.rootKeys.macKeyOf, text))
   if (opened.kind === 'later_version')
     throw unavailable('a refresh token is one that only a later version of this program can read')
   return opened
+}
+
+/** Opens a text; 503 where it is under a root key that may be new to this instance alone. */
+export async function openUnlessBehind<Opened extends { readonly kind: string }>(
+  { rootKeys, keys }: Pick<Context, 'rootKeys' | 'keys'>,
+  open: () => Opened,
+): Promise<Opened> {
+  const opened = open()
+  if (opened.kind !== 'unknown_root_key') return opened
+  if (rootKeys.isBehind() || !keys.isConfirmed() || !(await hasCurrentRootKey({ rootKeys, keys })))
+    throw unavailable('a token names a root key that is not known here yet')
+  return open() // the key may have come into the file by now
 }
 
 /**

@@ -56,6 +56,7 @@ export async function signIn(
   }
   const more = {
     secret_hash: randomBytes(32),
+    sign_in_epoch: 0,
     created_at: now,
     used_at: now,
     is_persistent: 0,

@@ -115,6 +115,30 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { event: 'client_throttled', clientId: 'web', detail: { reason: 'the client secret is wrong' } },
     { row: ofClient },
   ],
+  sign_in_started: [
+    {
+      event: 'sign_in_started',
+      userId: user,
+      detail: { sign_in: formatUuid(other), amr: 'pwd', persistent: true },
+    },
+    { row: ofUser, counted: 'signIns.started' },
+  ],
+  sign_in_renewed: [
+    { event: 'sign_in_renewed', userId: user, detail: { sign_in: formatUuid(other), amr: 'pwd' } },
+    { row: ofUser, counted: 'signIns.renewed' },
+  ],
+  sign_in_ended: [
+    { event: 'sign_in_ended', userId: user, detail: { sign_in: formatUuid(other), reason: 'log-out' } },
+    { row: ofUser, counted: 'signIns.ended' },
+  ],
+  consent_granted: [
+    { event: 'consent_granted', userId: user, clientId: 'web', detail: { scope: ['read'] } },
+    { row: { ...ofUser, client_id: 'web' } },
+  ],
+  consent_withdrawn: [
+    { event: 'consent_withdrawn', userId: user, clientId: 'web' },
+    { row: { ...ofUser, client_id: 'web' } },
+  ],
   machine_session_started: [
     { event: 'machine_session_started', clientId: 'web', sessionId: session },
     { row: { ...ofClient, session_id: session } },
@@ -377,8 +401,8 @@ async function entriesOf(db: Database, filter: AuditFilter = {}) {
   return entries
 }
 
-const countsOf = ({ verdicts, revocations }: Counts) =>
-  Object.entries({ verdicts, revocations }).flatMap(([group, counts]) =>
+const countsOf = ({ verdicts, revocations, signIns }: Counts) =>
+  Object.entries({ verdicts, revocations, signIns }).flatMap(([group, counts]) =>
     Object.entries(counts).flatMap(([name, count]) => Array<string>(count).fill(`${group}.${name}`)),
   )
 

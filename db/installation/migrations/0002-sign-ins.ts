@@ -30,11 +30,15 @@ export async function up(db: Kysely<any>, { uuid, bytes }: ColumnTypes): Promise
 
   await addColumns(db, 'sessions', [['started_at', 'bigint', c => c], text('claims')])
 
+  await addColumns(db, 'installation', [['sign_in_epoch', 'bigint', c => c.notNull().defaultTo(0)]])
+  await addColumns(db, 'sweeper', [['sign_in_cursor', uuid, c => c]])
+
   await db.schema
     .createTable('sign_ins')
     .addColumn('id', uuid, c => c.primaryKey().notNull())
     .addColumn('user_id', uuid, c => c.notNull())
     .addColumn('user_epoch', 'bigint', c => c.notNull())
+    .addColumn('sign_in_epoch', 'bigint', c => c.notNull())
     .addColumn('secret_hash', bytes, c => c.notNull())
     .addColumn('auth_time', 'bigint', c => c.notNull())
     .addColumn('amr', 'text', c => c.notNull())
@@ -47,7 +51,6 @@ export async function up(db: Kysely<any>, { uuid, bytes }: ColumnTypes): Promise
     .addColumn('user_agent', 'text', c => c.notNull())
     .execute()
   await db.schema.createIndex('sign_ins_by_user').on('sign_ins').columns(['user_id', 'id']).execute()
-  await db.schema.createIndex('sign_ins_by_expiry').on('sign_ins').column('expires_at').execute()
 
   await db.schema
     .createTable('sign_in_sessions')
@@ -75,6 +78,7 @@ export async function up(db: Kysely<any>, { uuid, bytes }: ColumnTypes): Promise
     .on('consents')
     .columns(['user_id', 'client_id', 'resource'])
     .execute()
+  await db.schema.createIndex('consents_by_client').on('consents').column('client_id').execute()
 }
 
 type Schema = Kysely<any>['schema']

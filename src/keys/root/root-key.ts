@@ -25,6 +25,8 @@ export interface RootKeys {
   isBehind(): boolean
   /** The MAC key of refresh tokens: 32 bytes. */
   readonly macKeyOf: (rootKeyId: string) => Buffer | undefined
+  /** That of the cookies of sign-ins: 32 bytes. */
+  readonly signInKeyOf: (rootKeyId: string) => Buffer | undefined
   /** The pepper of password hashes: 32 bytes. */
   readonly pepperOf: (rootKeyId: string) => Buffer | undefined
   /**
@@ -90,8 +92,8 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
     const name = `${purpose} ${rootKeyId}`
     const known = derived.get(name)
     if (known) return known
-    // Refresh tokens are for one issuer; what the database holds stays readable under a new name.
-    const boundTo = purpose === 'refresh-token' ? issuer : foundingIssuer
+    // What is handed out is for one issuer; what the database holds stays readable under a new name.
+    const boundTo = purpose === 'refresh-token' || purpose === 'sign-in' ? issuer : foundingIssuer
     const info = `mintmark ${purpose} ${boundTo} ${rootKeyId}`
     const key = Buffer.from(hkdfSync('sha256', root, '', info, keyBytes))
     derived.set(name, key)
@@ -108,6 +110,7 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
     has: id => file.find(id) !== undefined,
     isBehind: file.isBehind,
     macKeyOf: id => derive('refresh-token', id),
+    signInKeyOf: id => derive('sign-in', id),
     pepperOf: id => derive('pepper', id),
     derive,
     seal: (purpose, name, plaintext) => {

@@ -1,0 +1,150 @@
+import type { Transaction } from 'kysely'
+import type { Database } from '../database.ts'
+import type { ConsentTable, Tables, UserTable } from '../schema.ts'
+import type { End } from '../sessions/end-reasons.ts'
+import { writeEnds } from '../sessions/revocations.ts'
+import type { Writer } from '../writer.ts'
+import { withClients, type EndedSessionRow } from './sign-ins.ts'
+
+/** What is asked, or said, about: a user and a client, and the resource that the request names. */
+export interface ConsentKey {
+  readonly userId: Buffer
+  readonly clientId: string
+  /** Null where it names none. */
+  readonly resource: string | null
+}
+
+/** What the user has allowed the client for this resource; undefined for nothing. */
+export async function findConsent({ sql }: Database, key: ConsentKey): Promise<ConsentTable | undefined> {
+  return sql
+    .selectFrom('consents')
+    .selectAll()
+    .where('user_id', '=', key.userId)
+    .where('client_id', '=', key.clientId)
+    .where('resource', '=', key.resource ?? '')
+    .executeTakeFirst()
+}
+
+/** All that a user has allowed, by the ids of the clients. */
+export async function listConsents({ sql }: Database, userId: Buffer): Promise<readonly ConsentTable[]> {
+  return sql
+    .selectFrom('consents')
+    .selectAll()
+    .where('user_id', '=', userId)
+    .orderBy('client_id')
+    .orderBy('resource')
+    .execute()
+}
+
+export interface NewConsent {
+  /** Of a new row. */
+  readonly id: Buffer
+  /** As they were when the user was asked. */
+  readonly user: Pick<UserTable, 'id' | 'epoch'>
+  readonly client: { readonly id: string; readonly epoch: number }
+  readonly resource: string | null
+  readonly scope: readonly string[]
+  readonly now: number
+}
+
+/**
+ * Remembers what a user has allowed, beside what was allowed before; returns all of it. Undefined when the
+ * epoch of the user or the client was raised since the user was asked: then nothing is remembered.
+ */
+export async function rememberConsent(
+  { engine, transact }: Writer,
+  { id, user, client, resource, scope, now }: NewConsent,
+): Promise<ConsentTable | undefined> {
+  return transact(async transaction => {
+    const isPostgres = engine === 'postgres'
+    // Both rows are locked on PostgreSQL, so nothing is remembered of those who are deleted.
+    const asked = await transaction
+      .selectFrom('clients')
+      .innerJoin('users', join => join.onTrue())
+      .select('clients.id')
+      .where('clients.id', '=', client.id)
+      .where('clients.epoch', '=', client.epoch)
+      .where('clients.disabled_at', 'is', null)
+      .where('users.id', '=', user.id)
+      .where('users.epoch', '=', user.epoch)
+      .where('users.disabled_at', 'is', null)
+      .$if(isPostgres, query => query.forShare())
+      .executeTakeFirst()
+    if (!asked) return undefined
+    const key = { user_id: user.id, client_id: client.id, resource: resource ?? '' }
+    // Waits for another one that is being added.
+    await transaction
+      .insertInto('consents')
+      .values({ id, ...key, scope: scope.join(' '), granted_at: now })
+      .onConflict(conflict => conflict.doNothing())
+      .execute()
+    const { id: remembered, scope: before } = await lockConsent(transaction, key, isPostgres)
+    const all = [...new Set([...before.split(' ').filter(one => one !== ''), ...scope])].join(' ')
+    return transaction
+      .updateTable('consents')
+      .set({ scope: all, granted_at: now })
+      .where('id', '=', remembered)
+      .returningAll()
+      .executeTakeFirstOrThrow()
+  })
+}
+
+async function lockConsent(
+  transaction: Transaction<Tables>,
+  { user_id, client_id, resource }: Pick<ConsentTable, 'user_id' | 'client_id' | 'resource'>,
+  isPostgres: boolean,
+): Promise<ConsentTable> {
+  return transaction
+    .selectFrom('consents')
+    .selectAll()
+    .where('user_id', '=', user_id)
+    .where('client_id', '=', client_id)
+    .where('resource', '=', resource)
+    .$if(isPostgres, query => query.forUpdate())
+    .executeTakeFirstOrThrow()
+}
+
+/**
+ * Forgets what a user has allowed a client, for any resource, and ends the user's sessions through it;
+ * returns these. Undefined when nothing was allowed.
+ */
+export async function withdrawConsent(
+  { transact }: Writer,
+  { userId, clientId }: Pick<ConsentKey, 'userId' | 'clientId'>,
+  end: End,
+): Promise<readonly EndedSessionRow[] | undefined> {
+  return transact(async transaction => {
+    const { numDeletedRows } = await transaction
+      .deleteFrom('consents')
+      .where('user_id', '=', userId)
+      .where('client_id', '=', clientId)
+      .executeTakeFirstOrThrow()
+    if (numDeletedRows === 0n) return undefined
+    const living = await transaction
+      .selectFrom('sessions')
+      .select(['id', 'client_id'])
+      .where('user_id', '=', userId)
+      .where('client_id', '=', clientId)
+      .where('revoked_at', 'is', null)
+      .execute()
+    const ended = await writeEnds(
+      transaction,
+      living.map(({ id }) => id),
+      end,
+    )
+    return withClients(living, ended)
+  })
+}
+
+/** In the transaction that deletes the user. */
+export async function forgetConsentsOfUser(transaction: Transaction<Tables>, userId: Buffer): Promise<void> {
+  await transaction.deleteFrom('consents').where('user_id', '=', userId).execute()
+}
+
+/** In the transaction that deletes the client: one of the same id that is made later is another. */
+export async function forgetConsentsOfClient(
+  transaction: Transaction<Tables>,
+  clientId: string,
+): Promise<void> {
+  await transaction.deleteFrom('consents').where('client_id', '=', clientId).execute()
+}

@@ -1,0 +1,234 @@
+import { sql as fragment, type Kysely, type Transaction } from 'kysely'
+import type { Database } from '../database.ts'
+import { keptQuery } from '../kept-query.ts'
+import type { SignInTable, Tables, UserTable } from '../schema.ts'
+import type { End } from '../sessions/end-reasons.ts'
+import { writeEnds } from '../sessions/revocations.ts'
+import type { Writer } from '../writer.ts'
+import { setKnownSources } from './known-sources.ts'
+
+const signInById = keptQuery((sql, id: Buffer) =>
+  sql
+    .selectFrom('sign_ins')
+    .selectAll()
+    .select(({ selectFrom }) =>
+      selectFrom('installation').select('sign_in_epoch').$asScalar().as('present_epoch'),
+    )
+    .where('id', '=', id),
+)
+
+const userById = keptQuery((sql, id: Buffer) => sql.selectFrom('users').selectAll().where('id', '=', id))
+
+/** A sign-in with its user. */
+export interface FoundSignIn extends SignInTable {
+  readonly user: UserTable
+}
+
+/**
+ * Finds a sign-in that no epoch has ended, and whose user is not disabled; undefined for any other. Does NOT
+ * check whether it has expired, nor its secret.
+ */
+export async function findSignIn(db: Database, id: Buffer): Promise<FoundSignIn | undefined> {
+  const [row] = await signInById(db, id)
+  if (!row) return undefined
+  const { present_epoch, ...signIn } = row
+  if (present_epoch !== signIn.sign_in_epoch) return undefined
+  const [user] = await userById(db, signIn.user_id)
+  return user && user.epoch === signIn.user_epoch && user.disabled_at === null
+    ? { ...signIn, user }
+    : undefined
+}
+
+/** The sign-in that a session ends with; undefined where it ends with none, or that has ended. */
+export async function findSignInOfSession(
+  { sql }: Database,
+  sessionId: Buffer,
+): Promise<Pick<SignInTable, 'id' | 'user_id'> | undefined> {
+  return sql
+    .selectFrom('sign_in_sessions')
+    .innerJoin('sign_ins', 'sign_ins.id', 'sign_in_sessions.sign_in_id')
+    .select(['sign_ins.id', 'sign_ins.user_id'])
+    .where('sign_in_sessions.session_id', '=', sessionId)
+    .executeTakeFirst()
+}
+
+/** Notes that a sign-in is used, and from where; false when that was noted since it was read. */
+export async function touchSignIn(
+  { sql }: Database,
+  seen: Pick<SignInTable, 'id' | 'secret_hash' | 'used_at'>,
+  { now, address }: { readonly now: number; readonly address: string },
+): Promise<boolean> {
+  const { numUpdatedRows } = await sql
+    .updateTable('sign_ins')
+    .set({ used_at: now, last_address: address })
+    .where('id', '=', seen.id)
+    .where('secret_hash', '=', seen.secret_hash)
+    .where('used_at', '=', seen.used_at)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
+}
+
+/** The user as read before the password was checked, and what else a log-in has learned. */
+export interface SignInUser {
+  readonly user: Pick<UserTable, 'id' | 'epoch'>
+  /** Those of the user from now on, where they have changed. */
+  readonly knownSources: Buffer | undefined
+}
+
+export type NewSignIn = Omit<SignInTable, 'user_id' | 'user_epoch' | 'sign_in_epoch'>
+
+/** A sign-in that has ended, and the sessions that have ended with it. */
+export interface EndedSignIn {
+  readonly id: Buffer
+  readonly userId: Buffer
+  readonly sessions: readonly EndedSessionRow[]
+}
+
+export interface EndedSessionRow {
+  readonly id: Buffer
+  readonly clientId: string
+}
+
+export interface AddedSignIn {
+  readonly signIn: SignInTable
+  readonly replaced: EndedSignIn | undefined
+}
+
+/**
+ * Adds a sign-in, if the user's epoch is still the one that was read before the password was checked, and
+ * ends the one that the same browser had; undefined when it was not added.
+ */
+export async function insertSignIn(
+  { engine, transact }: Writer,
+  signIn: NewSignIn,
+  { user, knownSources }: SignInUser,
+  replaced: { readonly id: Buffer; readonly end: End } | undefined,
+): Promise<AddedSignIn | undefined> {
+  return transact(async transaction => {
+    if (!(await isStillOfEpoch(transaction, user, engine))) return undefined
+    const added = await transaction
+      .insertInto('sign_ins')
+      .values({
+        ...signIn,
+        user_id: user.id,
+        user_epoch: user.epoch,
+        sign_in_epoch: ({ selectFrom }) => selectFrom('installation').select('sign_in_epoch'),
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow()
+    if (knownSources) await setKnownSources(transaction, user.id, knownSources)
+    return {
+      signIn: added,
+      replaced: replaced && (await removeSignIn(transaction, replaced.id, replaced.end)),
+    }
+  })
+}
+
+/** What a step up gives a sign-in. */
+export type SignInRenewal = Omit<NewSignIn, 'id' | 'created_at' | 'first_address'>
+
+/**
+ * Gives a sign-in another secret and log-in, if it still has the secret that was seen and no epoch has ended
+ * it; undefined otherwise.
+ */
+export async function renewSignIn(
+  { engine, transact }: Writer,
+  seen: Pick<SignInTable, 'id' | 'secret_hash'>,
+  renewal: SignInRenewal,
+  { user, knownSources }: SignInUser,
+): Promise<SignInTable | undefined> {
+  return transact(async transaction => {
+    if (!(await isStillOfEpoch(transaction, user, engine))) return undefined
+    const renewed = await transaction
+      .updateTable('sign_ins')
+      .set(renewal)
+      .where('id', '=', seen.id)
+      .where('secret_hash', '=', seen.secret_hash)
+      .where('user_id', '=', user.id)
+      .where('user_epoch', '=', user.epoch)
+      .where('sign_in_epoch', '=', ({ selectFrom }) => selectFrom('installation').select('sign_in_epoch'))
+      .returningAll()
+      .executeTakeFirst()
+    if (renewed && knownSources) await setKnownSources(transaction, user.id, knownSources)
+    return renewed
+  })
+}
+
+/**
+ * Whether the user may log in, and has this epoch. On PostgreSQL the row is locked: a change of it waits
+ * until the sign-in can be seen. SQLite has one writer at a time.
+ */
+async function isStillOfEpoch(
+  transaction: Transaction<Tables>,
+  { id, epoch }: Pick<UserTable, 'id' | 'epoch'>,
+  engine: Database['engine'],
+): Promise<boolean> {
+  const user = await transaction
+    .selectFrom('users')
+    .select('id')
+    .where('id', '=', id)
+    .where('epoch', '=', epoch)
+    .where('disabled_at', 'is', null)
+    .$if(engine === 'postgres', query => query.forShare())
+    .executeTakeFirst()
+  return user !== undefined
+}
+
+/**
+ * Ends a sign-in and all sessions that end with it, and returns these; undefined when it has ended before.
+ * Durable when it returns.
+ */
+export async function endSignIn(
+  { transact }: Writer,
+  id: Buffer,
+  end: End,
+): Promise<EndedSignIn | undefined> {
+  return transact(transaction => removeSignIn(transaction, id, end))
+}
+
+/** The row goes first: on PostgreSQL that waits for sessions that start, and none starts after it. */
+async function removeSignIn(
+  transaction: Transaction<Tables>,
+  id: Buffer,
+  end: End,
+): Promise<EndedSignIn | undefined> {
+  const removed = await transaction
+    .deleteFrom('sign_ins')
+    .where('id', '=', id)
+    .returning('user_id')
+    .executeTakeFirst()
+  if (!removed) return undefined
+  const living = await transaction
+    .selectFrom('sign_in_sessions')
+    .innerJoin('sessions', 'sessions.id', 'sign_in_sessions.session_id')
+    .select(['sessions.id', 'sessions.client_id'])
+    .where('sign_in_sessions.sign_in_id', '=', id)
+    .where('sessions.revoked_at', 'is', null)
+    .execute()
+  const ended = await writeEnds(
+    transaction,
+    living.map(session => session.id),
+    end,
+  )
+  await transaction.deleteFrom('sign_in_sessions').where('sign_in_id', '=', id).execute()
+  return { id, userId: removed.user_id, sessions: withClients(living, ended) }
+}
+
+/** The clients of those sessions that have ended. */
+export function withClients(
+  sessions: readonly { readonly id: Buffer; readonly client_id: string }[],
+  ended: readonly Buffer[],
+): readonly EndedSessionRow[] {
+  const ids = new Set(ended.map(id => id.toString('hex')))
+  return sessions
+    .filter(({ id }) => ids.has(id.toString('hex')))
+    .map(({ id, client_id: clientId }) => ({ id, clientId }))
+}
+
+/** Ends every sign-in there is, in the transaction of what that is for. The rows are left to the sweeper. */
+export async function endEverySignIn(transaction: Kysely<Tables>): Promise<void> {
+  await transaction
+    .updateTable('installation')
+    .set({ sign_in_epoch: fragment`sign_in_epoch + 1` })
+    .execute()
+}

@@ -1,0 +1,153 @@
+import type { UserTable } from '../../db/schema.ts'
+import {
+  findSignIn as findSignInRow,
+  insertSignIn,
+  renewSignIn,
+  touchSignIn,
+  type AddedSignIn,
+  type FoundSignIn,
+} from '../../db/users/sign-ins.ts'
+import type { Context } from '../context.ts'
+import { eventsOfSignIn } from '../endings/end.ts'
+import { formatUuid, hashSecret, isSameHash, newSessionSecret, newUuid } from '../protocol/secrets.ts'
+import { openSignInCookie, sealSignInCookie } from '../protocol/sign-in-cookie.ts'
+import type { RequestOrigin } from '../record/actor.ts'
+import { byUser, record } from '../record/record.ts'
+import { openUnlessBehind } from './token-session.ts'
+
+/** A browser in which a user is logged in, as it is now, with the user. */
+export type SignIn = FoundSignIn
+
+/** So often at the most it is noted that a sign-in is used, in seconds. */
+const touchSeconds = 60
+
+/**
+ * The sign-in that this cookie is of; undefined for any other text, and for one that has ended. One that is
+ * forged costs no database access. 503 where only another instance can tell.
+ */
+export async function findSignIn(
+  ctx: Context,
+  cookieText: string | undefined,
+  { address }: Pick<RequestOrigin, 'address'>,
+): Promise<SignIn | undefined> {
+  if (cookieText === undefined) return undefined
+  const opened = await openUnlessBehind(ctx, () => openSignInCookie(ctx.rootKeys.signInKeyOf, cookieText))
+  // One of a later version is of no use here, and the next log-in replaces it.
+  if (opened.kind !== 'genuine') return undefined
+  const { signInId, secret } = opened.cookie
+  const found = await findSignInRow(ctx.db, signInId)
+  const now = ctx.clock.now()
+  if (!found || found.expires_at <= now || !isSameHash(found.secret_hash, hashSecret(secret)))
+    return undefined
+  if (Math.abs(now - found.used_at) < touchSeconds) return found
+  await touchSignIn(ctx.db, found, { now, address })
+  return { ...found, used_at: now, last_address: address }
+}
+
+export interface SignInStart {
+  /** As read before it was checked who it is. */
+  readonly user: UserTable
+  readonly caller: RequestOrigin
+  /** What the browser calls itself. */
+  readonly userAgent: string | undefined
+  /** Authentication methods (RFC 8176), separated by spaces. */
+  readonly amr: string
+  /** Whether the user stays logged in when the browser is closed. */
+  readonly isPersistent: boolean
+  /** The one that the browser has shown with this very request. */
+  readonly replaces: SignIn | undefined
+  /** Where the user has logged in from lately, if that has changed. */
+  readonly knownSources: Buffer | undefined
+}
+
+export interface StartedSignIn {
+  readonly signIn: SignIn
+  /**
+   * The text of the cookie that the browser gets. Undefined where another request of the same browser was
+   * faster: that one's answer has the cookie that counts, whichever answer comes last.
+   */
+  readonly cookie: string | undefined
+}
+
+/**
+ * Lets a browser in, after its user has proved who it is. The same user in a browser gets the same sign-in,
+ * as of now and with another secret; another user gets another one, and the one before ends with its
+ * sessions. Undefined when the user was disabled or the epoch raised meanwhile.
+ */
+export async function startSignIn(ctx: Context, start: SignInStart): Promise<StartedSignIn | undefined> {
+  const { user, replaces } = start
+  if (!replaces?.user_id.equals(user.id)) return addSignIn(ctx, start, replaces)
+  const renewed = await stepUp(ctx, start, replaces)
+  if (renewed) return renewed
+  const present = await findSignInRow(ctx.db, replaces.id)
+  if (!present || present.user.epoch !== user.epoch) return addSignIn(ctx, start, undefined)
+  // Two log-ins in one browser at once: both have proved who it is.
+  return { signIn: present, cookie: undefined }
+}
+
+/** A new row, in place of that of another user. */
+async function addSignIn(
+  ctx: Context,
+  start: SignInStart,
+  replaces: SignIn | undefined,
+): Promise<StartedSignIn | undefined> {
+  const { user, caller, knownSources, amr, isPersistent } = start
+  const now = ctx.clock.now()
+  const secret = newSessionSecret()
+  const id = newUuid(now)
+  const signIn = { id, created_at: now, first_address: caller.address, ...logInOf(ctx, start, now, secret) }
+  const end = { now, reason: 'another user logged in' } as const
+  const detail = { sign_in: formatUuid(id), amr, persistent: isPersistent }
+  const added = await record(
+    byUser(ctx, user.id, caller),
+    ({ replaced }: AddedSignIn) => [
+      { event: 'sign_in_started', userId: user.id, detail },
+      ...(replaced ? eventsOfSignIn(replaced, end) : []),
+    ],
+    db => insertSignIn(db, signIn, { user, knownSources }, replaces && { id: replaces.id, end }),
+  )
+  return added && { signIn: { ...added.signIn, user }, cookie: cookieOf(ctx, id, secret) }
+}
+
+/** The same row with another secret. */
+async function stepUp(
+  ctx: Context,
+  start: SignInStart,
+  replaces: SignIn,
+): Promise<StartedSignIn | undefined> {
+  const { user, caller, knownSources, amr } = start
+  const now = ctx.clock.now()
+  const secret = newSessionSecret()
+  const { id } = replaces
+  const logIn = logInOf(ctx, start, now, secret)
+  // No earlier than before: sessions that end with it may live as long.
+  const renewal = { ...logIn, expires_at: Math.max(logIn.expires_at, replaces.expires_at) }
+  const renewed = await record(
+    byUser(ctx, user.id, caller),
+    { event: 'sign_in_renewed', userId: user.id, detail: { sign_in: formatUuid(id), amr } },
+    db => renewSignIn(db, replaces, renewal, { user, knownSources }),
+  )
+  return renewed && { signIn: { ...renewed, user }, cookie: cookieOf(ctx, id, secret) }
+}
+
+/** Longer ones are cut. */
+const userAgentLength = 200
+
+/** The columns that each log-in sets. */
+function logInOf({ config }: Context, start: SignInStart, now: number, secret: Buffer) {
+  const { caller, userAgent = '', amr, isPersistent } = start
+  return {
+    secret_hash: hashSecret(secret),
+    auth_time: now,
+    amr,
+    used_at: now,
+    expires_at: now + (isPersistent ? config.signInSeconds : config.signInSessionSeconds),
+    is_persistent: isPersistent ? 1 : 0,
+    last_address: caller.address,
+    user_agent: userAgent.replace(/\p{C}/gu, '').slice(0, userAgentLength),
+  }
+}
+
+function cookieOf({ rootKeys }: Context, signInId: Buffer, secret: Buffer): string {
+  return sealSignInCookie(rootKeys.signInKeyOf, { rootKeyId: rootKeys.currentId, signInId, secret })
+}
