@@ -22,13 +22,13 @@ export interface Confirmation {
   readonly proof?: Proof
 }
 
-/** The URLs that a proof for a token request may be made for. */
-export function tokenUrls({ issuer, mtlsUrl }: Config): readonly string[] {
-  return [issuer, mtlsUrl].map(base => normalUrl(`${base}/token`) ?? '')
+/** The URLs of an endpoint, like `/token`, that a proof for it may be made for. */
+export function proofUrls({ issuer, mtlsUrl }: Config, path: string): readonly string[] {
+  return [issuer, mtlsUrl].map(base => normalUrl(base + path) ?? '')
 }
 
 /**
- * Checks the proof of a token request (RFC 9449 §4.3, §5). Spends nothing: one that lacks a nonce is only
+ * Checks the proof of a POST request (RFC 9449 §4.3, §5). Spends nothing: one that lacks a nonce is only
  * sent again.
  */
 export function requireProof(

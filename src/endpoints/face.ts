@@ -15,6 +15,7 @@ import { introspectEndpoint } from './introspect.ts'
 import { jwksEndpoint } from './jwks.ts'
 import { metadataEndpoints } from './metadata.ts'
 import { allowedHeaders, openOrigins, type Origins } from './origins.ts'
+import { parEndpoint } from './par.ts'
 import { revokeEndpoint } from './revoke.ts'
 import { statusListEndpoints } from './status-list.ts'
 import { tokenEndpoint } from './token.ts'
@@ -57,6 +58,7 @@ export function oauthFace(ctx: Context, sendError: ErrorSender): (app: FastifyIn
     const routes = collectRoutes(app)
 
     tokenEndpoint(app, ctx)
+    parEndpoint(app, ctx)
     introspectEndpoint(app, ctx)
     revokeEndpoint(app, ctx)
     globalRevocationEndpoint(app, ctx)

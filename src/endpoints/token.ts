@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { callerOf } from '../clients/caller.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
-import { confirmationOf, requireProof, tokenUrls } from '../clients/confirmation.ts'
+import { confirmationOf, proofUrls, requireProof } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { grants } from '../grants/grants.ts'
@@ -17,7 +17,7 @@ import { tokenResponse } from './token-response.ts'
 
 /** POST /token (RFC 6749 §3.2): the only place that issues tokens. */
 export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
-  const dpop = { urls: tokenUrls(ctx.config), nonces: dpopNonces(ctx.rootKeys, ctx.clock) }
+  const dpop = { urls: proofUrls(ctx.config, '/token'), nonces: dpopNonces(ctx.rootKeys, ctx.clock) }
   const answer = async (request: FastifyRequest, reply: FastifyReply, call: Call) => {
     const form = formOf(request.body)
     const { dpop: header } = request.headers

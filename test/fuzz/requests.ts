@@ -5,6 +5,7 @@ import { json, jwt } from './tokens.ts'
 
 const paths = [
   '/token',
+  '/par',
   '/introspect',
   '/revoke',
   '/global-token-revocation',
@@ -153,7 +154,7 @@ export function requests(loot: Loot): fc.Arbitrary<Buffer> {
   const wellFormed = fc
     .record({
       method: fc.constantFrom('POST', 'POST', 'POST', ...oddMethods),
-      path: fc.constantFrom(...paths, ...paths.slice(0, 4)),
+      path: fc.constantFrom(...paths, ...paths.slice(0, 5)),
       tail,
       version: fc.constantFrom('1.1', '1.1', '1.1', '1.1', '1.1', '1.0', '2.0', '9.9', '1.1 x'),
       type: fc.constantFrom(...contentTypes),
@@ -168,7 +169,7 @@ export function requests(loot: Loot): fc.Arbitrary<Buffer> {
     {
       weight: 4,
       arbitrary: fc
-        .record({ path: fc.constantFrom('/token', '/introspect', '/revoke'), body: rightForm(loot) })
+        .record({ path: fc.constantFrom('/token', '/par', '/introspect', '/revoke'), body: rightForm(loot) })
         .map(made => bytesOf({ ...made, type: contentTypes[0] ?? '', more: [`authorization: ${basic}`] })),
     },
     {

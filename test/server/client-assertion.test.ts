@@ -17,12 +17,20 @@ import {
   type TestKey,
 } from '../helpers/proofs.ts'
 
-/** A request that each endpoint answers with 200 once the client is authenticated. */
+/** A request that each endpoint grants once the client is authenticated. */
 const requests: [path: string, form: Record<string, string>][] = [
   ['/token', { grant_type: 'client_credentials' }],
   ['/introspect', { token: 'x' }],
   ['/revoke', { token: 'x' }],
+  ['/par', { response_type: 'code' }],
 ]
+
+/** What a client needs for them. */
+const grantSettings = {
+  grant_types: 'client_credentials authorization_code',
+  redirect_uris: 'https://app.example/callback',
+  pkce: 'optional',
+} as const
 
 const jwksOf = (...keys: object[]) => JSON.stringify({ keys })
 
@@ -34,7 +42,7 @@ async function world(t: Test, settings: Partial<ClientTable> = {}, env: EngineEn
     isPublic: true,
     auth_method: 'private_key_jwt',
     jwks: jwksOf({ ...key.publicJwk, kid: 'one' }),
-    grant_types: 'client_credentials',
+    ...grantSettings,
     ...settings,
   })
   const assertion = (claims: object = {}, header: object = {}, by: TestKey = key) =>
@@ -80,7 +88,7 @@ t.test(
         isPublic: true,
         auth_method: 'private_key_jwt',
         jwks: jwksOf(key.publicJwk, { ...own.publicJwk, alg }),
-        grant_types: 'client_credentials',
+        ...grantSettings,
       })
       cases.push([`C-15 ${alg}`, () => assertion({ iss: id, sub: id }, {}, own)])
     }
@@ -88,7 +96,7 @@ t.test(
       for (const [title, jwt, more] of cases) {
         const form = { ...request, ...assertionForm(await jwt()), ...more }
         const { statusCode, body } = await server.post(path, form)
-        t.equal(statusCode, 200, `${title} at ${path}: ${body}`)
+        t.equal(statusCode, path === '/par' ? 201 : 200, `${title} at ${path}: ${body}`)
       }
     }
   },

@@ -11,7 +11,7 @@ import { isOAuthError, startServer, until } from '../helpers/server.ts'
 import { proofClaims, proofHeader, signJwt, testKey } from '../helpers/proofs.ts'
 
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
-const formEndpoints = ['/token', '/introspect', '/revoke']
+const formEndpoints = ['/token', '/par', '/introspect', '/revoke']
 const documents = [
   '/.well-known/oauth-authorization-server',
   '/.well-known/openid-configuration',

@@ -24,7 +24,11 @@ import { isOAuthError, startServer, until, type TestServer } from '../helpers/se
 
 /** What each rank is asked for with. */
 async function openRanks(server: TestServer) {
-  const client = await server.client('web')
+  const client = await server.client('web', {
+    grant_types: 'password refresh_token client_credentials authorization_code',
+    redirect_uris: 'https://app.example/callback',
+    pkce: 'optional',
+  })
   const user = await server.user()
   const { refresh_token, access_token } = await server.logIn(client, user)
   const { username, password } = user
@@ -32,6 +36,7 @@ async function openRanks(server: TestServer) {
     ['/token', 'log_in', { grant_type: 'password', username, password }],
     ['/token', 'other', { grant_type: 'client_credentials' }],
     ['/introspect', 'other', { token: access_token }],
+    ['/par', 'other', { response_type: 'code' }],
     ['/token', 'refresh', { grant_type: 'refresh_token', refresh_token }],
     ['/revoke', 'refresh', { token: 'unknown' }],
   ]
@@ -54,7 +59,7 @@ t.test('when there is too much to do, log-ins are refused first and refreshes la
       const answer = await app.inject({ method: 'POST', url, payload, headers })
       const full = `${title}: ${url} ${form['grant_type'] ?? ''}`
       if (refused.includes(rank)) isOAuthError(t, answer, 503, 'temporarily_unavailable', full)
-      else t.equal(answer.statusCode, 200, full)
+      else t.equal(answer.statusCode, url === '/par' ? 201 : 200, full)
     }
     for (const url of ['/.well-known/jwks.json', '/health/live'])
       t.equal((await app.inject({ url })).statusCode, 200, `${title}: ${url}`)

@@ -1,0 +1,47 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { acceptRequest, pushedSeconds, pushRequest } from '../authorization/requests.ts'
+import { authenticateClient } from '../clients/client-auth.ts'
+import { proofUrls, requireProof, spendProof } from '../clients/confirmation.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import { dpopNonces } from '../keys/proofs/dpop-nonces.ts'
+import { addressProblems } from '../protocol/authorization-request.ts'
+import { formOf } from '../protocol/form.ts'
+import type { RequestVerdict } from '../protocol/request-verdict.ts'
+import { networkOf } from '../values/addresses.ts'
+import { checkOrigin } from './origins.ts'
+
+/**
+ * POST /par (RFC 9126): judges an authorization request before anybody is sent here with it. The client
+ * authenticates as at /token. What is accepted is sealed into the `request_uri`, so nothing is stored. A
+ * DPoP proof binds the code to its key (RFC 9449 §10.1).
+ */
+export function parEndpoint(app: FastifyInstance, ctx: Context): void {
+  const dpop = { urls: proofUrls(ctx.config, '/par'), nonces: dpopNonces(ctx.rootKeys, ctx.clock) }
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+    const form = formOf(request.body)
+    const { dpop: header } = request.headers
+    // First, so that a proof which only lacks a nonce has cost nothing, an assertion for instance.
+    if (header !== undefined) reply.header('dpop-nonce', dpop.nonces.current())
+    const proof = header === undefined ? undefined : requireProof(ctx.clock.now(), String(header), dpop)
+    const client = await authenticateClient(ctx, request, form)
+    checkOrigin(ctx, client, request, reply)
+
+    const arrival = { isPushed: true, proofThumbprint: proof?.thumbprint, log: request.log }
+    const accepted = requireAccepted(await acceptRequest(ctx, client, form, arrival))
+    if (proof) await spendProof(ctx, proof)
+    return reply.code(201).send({ request_uri: pushRequest(ctx, accepted), expires_in: pushedSeconds })
+  }
+  app.post('/par', (request, reply) =>
+    ctx.load.admission.admit('other', () => answer(request, reply), networkOf(request.ip)),
+  )
+}
+
+/** The answers to others are those of /token, as the client has asked itself (RFC 9126 §2.3). */
+function requireAccepted(verdict: RequestVerdict) {
+  if (verdict.kind === 'accepted') return verdict.request
+  if (verdict.kind === 'refused') throw new OAuthError(verdict.error, verdict.description)
+  const { problem } = verdict
+  const code = problem === 'grant_missing' ? 'unauthorized_client' : 'invalid_request'
+  throw new OAuthError(code, addressProblems[problem])
+}
