@@ -731,6 +731,9 @@ t.test('H-14 should a secret get into a line of the log all the same, it is cut 
   const jwt = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl-_'
   const cases: [title: string, logged: object, text: string, rest: object][] = [
     ['a refresh token in the text', {}, 'got mm_rt_abc-_123 here', { msg: 'got [cut] here' }],
+    ['a sealed request', {}, 'a urn:x:mm_pr_a-_1 b', { msg: 'a urn:x:[cut] b' }],
+    ['what pages pass on', { url: '/log-in?request=mm_ar_a-_1' }, 'x', { url: '/log-in?request=[cut]' }],
+    ['a code and a cookie', {}, 'mm_ac_a mm_si_b mm_lo_c', { msg: '[cut] [cut] [cut]' }],
     ['a JWT in an error', { err: new Error(`bad ${jwt}!`) }, 'x', { err: { message: 'bad [cut]!' } }],
     ['a password', { body: { password: 'pa"ss\\', id: 'a' } }, 'x', { body: { password: '[cut]', id: 'a' } }],
     ['a header', { headers: { authorization: 'Basic abc' } }, 'x', { headers: { authorization: '[cut]' } }],

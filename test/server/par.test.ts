@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../../db/schema.ts'
-import { insertSession } from '../../db/sessions/sessions.ts'
 import { findPushed, pushedSeconds } from '../../src/authorization/requests.ts'
+import { codeFor } from '../helpers/codes.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
 import {
   assertionClaims,
@@ -15,6 +15,8 @@ import { besideEnv, isOAuthError, startServer, type TestClient } from '../helper
 
 const iss = 'https://as.example'
 const callback = 'https://app.example/callback'
+/** RFC 7636 appendix B. */
+const verifier = 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk'
 const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'
 const prefix = 'urn:ietf:params:oauth:request_uri:'
 
@@ -261,7 +263,7 @@ await forEachEngine(
   t,
   'A-11 a request_uri is of its client, for 90 seconds, and until its session exists',
   async (t, env) => {
-    const { server, uriOf, find } = await world(t, {}, env)
+    const { server, web, uriOf, find } = await world(t, {}, env)
     const uri = await uriOf()
     t.equal((await find(uri))?.kind, 'good')
     t.equal((await find(uri))?.kind, 'good', 'browsers load a page twice')
@@ -275,25 +277,15 @@ await forEachEngine(
     const beside = await startServer(t, besideEnv(server), server.ctx.clock.now())
     t.equal((await findPushed(beside.ctx, { id: 'web' }, next))?.kind, 'good', 'at another instance')
     const found = await find(next)
-    const user = await server.user()
-    const now = server.ctx.clock.now()
-    const isInserted = await insertSession(server.ctx.db, {
-      id: found?.request.sessionId ?? Buffer.alloc(16),
-      user_id: user.id,
-      client_id: 'web',
-      user_epoch: 0,
-      client_epoch: 0,
-      secret_hash: Buffer.alloc(32),
-      scope: 'read',
-      resource: null,
-      auth_time: now,
-      amr: 'pwd',
-      expires_at: now + 1000,
-      absolute_expires_at: now + 5000,
-      status_position: 0,
-      last_address: null,
-    })
-    t.ok(isInserted)
+    const { form } = await codeFor(server, web, await server.user(), { request: found?.request ?? {} })
+    t.equal((await find(next))?.kind, 'good', 'while its code waits')
+    const tokens = await server.post('/token', { ...form, ...web.form })
+    t.equal(tokens.statusCode, 400, 'with another verifier')
+    t.equal((await find(next))?.kind, 'good')
+    const { code_verifier, ...rest } = form
+    t.ok(code_verifier)
+    const redeemed = await server.post('/token', { ...rest, ...web.form, code_verifier: verifier })
+    t.equal(redeemed.statusCode, 200)
     t.match(await find(next), { kind: 'used', request: { state: 'a state' } }, 'invariant 12')
     t.equal((await findPushed(beside.ctx, { id: 'web' }, next))?.kind, 'used')
   },
