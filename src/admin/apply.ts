@@ -2,6 +2,7 @@ import { listClients } from '../../db/clients/clients.ts'
 import { applyChanges } from '../../db/clients/declaration.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import { authMethodOf } from '../clients/judge-client.ts'
+import { knownResources } from '../clients/known-resources.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { clientMetadata, clientSettings, judgeRegistration, newClientRow } from '../clients/registration.ts'
 import { Refusal } from '../errors.ts'
@@ -56,7 +57,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
   const declaredAlgs = [...new Set(resources.map(({ alg }) => alg))]
   const aboutAlg = new Map(declaredAlgs.map(alg => [alg, newAlgWarning(alg, resourceRows)]))
   const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
-  const scopes = new Map([...foundResources.values(), ...resources].map(({ uri, scope }) => [uri, scope]))
+  const known = knownResources(resourceRows, resources)
 
   const refusals: string[] = []
   const plan = {
@@ -74,7 +75,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
     clients: clients.map(declared => {
       const { client_id: id } = declared
       const found = foundClients.get(id)
-      const verdict = judgeRegistration(declared, uri => scopes.get(uri))
+      const verdict = judgeRegistration(declared, known)
       refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))
       if (found) refusals.push(...judgeChange(found, declared))
       return { kind: 'client' as const, name: id, ...compare(declared, found), warnings: verdict.warnings }

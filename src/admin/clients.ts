@@ -10,6 +10,7 @@ import {
 import type { ClientTable } from '../../db/schema.ts'
 import { fetchJwks } from '../clients/fetch-jwks.ts'
 import { authMethodOf, type AuthMethod } from '../clients/judge-client.ts'
+import { fapiKeyRefusals } from '../clients/judge-fapi.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import {
   clientMetadata,
@@ -160,8 +161,15 @@ export async function rotateSecret(
     secretFile,
   }: { readonly keepSeconds?: number | undefined; readonly secretFile?: string | undefined },
 ): Promise<NewCredentials & { readonly secret: NewSecret }> {
-  const { auth_method: from } = await existingClient(admin, id)
+  const { auth_method: from, profile } = await existingClient(admin, id)
   if (from === 'none') throw new Refusal('invalid', `the client ${id} is public, so it has no secret`)
+  if (profile === 'fapi2') {
+    throw new Refusal(
+      'invalid',
+      `the client ${id} is held to fapi2, which takes no secrets`,
+      `\`mintmark client set-keys ${id}\` gives it other keys`,
+    )
+  }
   if (from !== 'client_secret' && from !== 'private_key_jwt') {
     throw new Refusal(
       'invalid',
@@ -180,13 +188,13 @@ export async function rotateSecret(
 }
 
 /** A client that is known by keys, or by a secret that keys may replace. */
-export type ClientForKeys = Pick<ClientTable, 'id'> & {
+export type ClientForKeys = Pick<ClientTable, 'id' | 'profile'> & {
   readonly auth_method: Exclude<AuthMethod, 'none' | 'tls_client_auth'>
 }
 
 /** Finds a client that may be given keys. Refuses any other. */
 export async function clientForKeys(admin: Admin, id: string): Promise<ClientForKeys> {
-  const { auth_method: method } = await existingClient(admin, id)
+  const { auth_method: method, profile } = await existingClient(admin, id)
   if (method === 'none' || method === 'tls_client_auth') {
     throw new Refusal(
       'invalid',
@@ -194,7 +202,7 @@ export async function clientForKeys(admin: Admin, id: string): Promise<ClientFor
       'delete it, and create it with them',
     )
   }
-  return { id, auth_method: method }
+  return { id, profile, auth_method: method }
 }
 
 /** Public keys (RFC 7517 §5), or where the client publishes them. */
@@ -209,12 +217,14 @@ export interface ClientKeySet {
  */
 export async function setKeys(
   admin: Admin,
-  { id, auth_method: from }: ClientForKeys,
+  { id, profile, auth_method: from }: ClientForKeys,
   { jwks, jwks_uri }: ClientKeySet,
   keepSeconds: number | undefined,
 ): Promise<NewCredentials & { readonly warnings: readonly string[] }> {
   const given = { jwks, jwks_uri, tls_subject: null }
-  const { refusals, warnings } = judgeKeys(given)
+  const isFapi = profile === 'fapi2' && from === 'private_key_jwt'
+  const { refusals: unfit, warnings } = judgeKeys(given)
+  const refusals = isFapi ? [...unfit, ...fapiKeyRefusals(jwks)] : unfit
   if (refusals.length > 0) throw new Refusal('invalid', refusals.join('\n'))
   const oldExpiresAt = keepSeconds === undefined ? null : admin.clock.now() + keepSeconds
   const columns = keySettings(given)

@@ -1,4 +1,5 @@
-import { eachProperty, propertyNames, type ClientMetadata } from '../clients/properties.ts'
+import { withDefaults } from '../clients/client-defaults.ts'
+import { propertyNames, someProperties, type ClientMetadata } from '../clients/properties.ts'
 import { choice, duration, flag, list, type Kind } from '../clients/property-kinds.ts'
 import { Refusal } from '../errors.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
@@ -81,7 +82,7 @@ function readClient(value: unknown, path: string, problems: string[]): ClientMet
   const fields = fieldsOf(value, path, ['client_id', ...propertyNames], problems)
   return {
     client_id: fields.text('client_id', text => text !== '', 'a client_id'),
-    ...eachProperty((name, { kind }) => fields.optional(name, kind)),
+    ...withDefaults(someProperties((name, { kind }) => fields.declared(name, kind))),
   }
 }
 
@@ -100,7 +101,19 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
   const refuse = (key: string, takes: string) => {
     problems.push(`${path}.${key} ${fields.has(key) ? `takes ${takes}` : `is missing: ${takes}`}`)
   }
+  /** A value of this kind; undefined where it is not there. */
+  const declared = <Value>(
+    key: string,
+    { fallback, takes, fromFile }: Kind<Value, unknown>,
+  ): Value | undefined => {
+    const value = fields.get(key)
+    if (value === undefined) return undefined
+    const read = fromFile(value)
+    if (read === undefined) refuse(key, takes)
+    return read ?? fallback
+  }
   return {
+    declared,
     items: (key: string): readonly unknown[] => {
       const items = fields.get(key) ?? []
       if (!Array.isArray(items)) refuse(key, 'a list')
@@ -114,13 +127,7 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
       return ''
     },
     /** A value of this kind; what counts without it, where it is not there. */
-    optional: <Value>(key: string, { fallback, takes, fromFile }: Kind<Value, unknown>): Value => {
-      const declared = fields.get(key)
-      if (declared === undefined) return fallback
-      const read = fromFile(declared)
-      if (read === undefined) refuse(key, takes)
-      return read ?? fallback
-    },
+    optional: <Value>(key: string, kind: Kind<Value, unknown>): Value => declared(key, kind) ?? kind.fallback,
   }
 }
 

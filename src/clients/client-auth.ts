@@ -15,6 +15,7 @@ import { hashSecret, isSameHash } from '../protocol/secrets.ts'
 import { auditEntry } from '../record/record.ts'
 import { networkOf, normalAddress } from '../values/addresses.ts'
 import type { IncomingRequest } from './caller.ts'
+import { fapiAheadMin, fapiAssertionFault, isFapi } from './fapi.ts'
 import type { Client } from './registry.ts'
 
 /**
@@ -76,7 +77,13 @@ interface Refusal {
 
 function judge(ctx: Context, assertion: UnverifiedAssertion): AssertionVerdict {
   const skewSeconds = ctx.keys.clockSkewSeconds()
-  return judgeAssertion(assertion, { issuer: ctx.config.issuer, now: ctx.clock.now(), skewSeconds })
+  return judgeAssertion(assertion, {
+    issuer: ctx.config.issuer,
+    now: ctx.clock.now(),
+    skewSeconds,
+    // So that clients of all profiles are told the same, who is known by then as little as who is not.
+    aheadSeconds: fapiAheadMin,
+  })
 }
 
 const ofAssertion = (reason: string) => `the client assertion is not valid: ${reason}`
@@ -122,6 +129,8 @@ function whyNoSecret(client: Client | undefined): string {
 
 /** Compares with the secret and with the one before it, which stays good until its time is up. */
 function isSecretOf(client: Client | undefined, hash: Buffer, now: number): boolean {
+  // The one that it had before it was given keys.
+  if (client && isFapi(client)) return false
   const isCurrent = isSameHash(hash, client?.secret_hash ?? noHash)
   const isOld = isSameHash(hash, client?.old_secret_hash ?? noHash)
   return isCurrent || (isOld && now < (client?.old_secret_expires_at ?? 0))
@@ -140,6 +149,9 @@ async function whyUnproven(
   }
   if (!(await isSigned(ctx, client, assertion)))
     return { reason: 'no key of the client has signed the assertion' }
+  // Whoever has signed it may be told.
+  const fault = isFapi(client) ? fapiAssertionFault(assertion.jwt, ctx.clock.now()) : undefined
+  if (fault !== undefined) return { reason: ofAssertion(fault), isTold: true }
   if (await rememberUse(ctx.db, { id: replayId, expiresAt })) return undefined
   // The sender has an assertion that the client has signed, so it may be told.
   return {

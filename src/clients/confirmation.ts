@@ -7,6 +7,7 @@ import { readClientCert } from '../keys/proofs/certificate.ts'
 import type { DpopNonces } from '../keys/proofs/dpop-nonces.ts'
 import { checkProof, type Proof } from '../keys/proofs/dpop.ts'
 import { normalUrl } from '../protocol/normal-url.ts'
+import { fapiAheadMax, fapiAlgs, isFapi } from './fapi.ts'
 import type { Client } from './registry.ts'
 
 /**
@@ -57,11 +58,19 @@ export function confirmationOf(
     return ofCertificate(headers)
   }
   if (proof) {
+    checkProfile(client, proof)
     const { thumbprint } = proof
     return { tokenType: 'DPoP', cnf: { jkt: thumbprint.toString('base64url') }, thumbprint, proof }
   }
   if (client.dpop_bound === 1) throw badProof('this client must send one, in the header DPoP')
   return undefined
+}
+
+/** Refuses a proof that the client's profile does not allow. */
+export function checkProfile(client: Client, { alg, aheadSeconds }: Proof): void {
+  if (!isFapi(client)) return
+  if (!fapiAlgs.includes(alg)) throw badProof(`the alg is none of ${fapiAlgs.join(', ')}`)
+  if (aheadSeconds > fapiAheadMax) throw badProof('the iat is in the future')
 }
 
 function ofCertificate(headers: IncomingHttpHeaders): Confirmation {

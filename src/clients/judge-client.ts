@@ -1,5 +1,8 @@
 import { grantFacts, grantTypes, isGrantType } from '../protocol/grant-types.ts'
 import { formatDuration } from '../values/duration.ts'
+import { fapiRefusals } from './judge-fapi.ts'
+import { logInRefusals, logInWarnings } from './judge-log-in.ts'
+import type { KnownResources } from './known-resources.ts'
 import type { ClientMetadata } from './properties.ts'
 
 export type AuthMethod =
@@ -22,22 +25,18 @@ export interface ClientVerdict {
   readonly warnings: readonly string[]
 }
 
-/**
- * Whether there can be such a client. `scopesOf` finds a resource's scopes; undefined when there is no such
- * resource.
- */
-export function judgeClient(
-  client: ClientMetadata,
-  scopesOf: (uri: string) => readonly string[] | undefined,
-): ClientVerdict {
+/** Whether there can be such a client. */
+export function judgeClient(client: ClientMetadata, resources: KnownResources): ClientVerdict {
   return {
     refusals: [
       ...idRefusals(client.client_id),
       ...refusals(client),
       ...authRefusals(client),
-      ...unknownResources(client, scopesOf),
+      ...logInRefusals(client, resources.algs),
+      ...fapiRefusals(client, resources),
+      ...unknownResources(client, resources),
     ],
-    warnings: [...warnings(client), ...uselessScopes(client, scopesOf)],
+    warnings: [...warnings(client), ...logInWarnings(client), ...uselessScopes(client, resources)],
   }
 }
 
@@ -71,7 +70,7 @@ function* refusals(client: ClientMetadata): Generator<string> {
       yield `${grantType} is no grant type here: there are ${grantTypes.join(', ')}`
   }
   if (grant_types.length === 0 && resource_server.length === 0) {
-    yield 'a client without a grant can do nothing: give it password, refresh_token or client_credentials'
+    yield `a client without a grant can do nothing: give it some of ${grantTypes.join(', ')}`
   }
   if (client.public) {
     // RFC 6749 §4.4, RFC 7662 §2.1, RFC 9700 §4.14.2.
@@ -121,16 +120,15 @@ function* authRefusals(client: ClientMetadata): Generator<string> {
 
 function* unknownResources(
   { resources, resource_server }: ClientMetadata,
-  scopesOf: (uri: string) => readonly string[] | undefined,
+  { find }: KnownResources,
 ): Generator<string> {
   for (const uri of new Set([...resources, ...resource_server])) {
-    if (!scopesOf(uri))
-      yield `there is no resource ${uri}: \`mintmark resource create ${uri} --scope …\` adds it`
+    if (!find(uri)) yield `there is no resource ${uri}: \`mintmark resource create ${uri} --scope …\` adds it`
   }
 }
 
 function* warnings(client: ClientMetadata): Generator<string> {
-  const { grant_types, admin, refresh, refresh_idle_ttl, refresh_absolute_ttl } = client
+  const { grant_types, admin, refresh, refresh_idle_ttl, refresh_absolute_ttl, profile } = client
   const hasRefresh = grant_types.includes('refresh_token')
   if (grant_types.includes('password')) {
     yield 'RFC 9700 §2.4 forbids the password grant: it is for your own apps alone, and the README says what to use instead'
@@ -153,7 +151,8 @@ function* warnings(client: ClientMetadata): Generator<string> {
       'and a request that was answered with 503 is not always safe to retry'
     )
   }
-  if (refresh === 'reuse' && !(client.public && isBound(client))) {
+  // What fapi2 demands besides makes a stolen one useless.
+  if (refresh === 'reuse' && !(client.public && isBound(client)) && profile !== 'fapi2') {
     yield 'reuse: its refresh tokens never change, so a stolen one works unseen until its session ends'
   }
   if (admin) {
@@ -168,11 +167,8 @@ function* warnings(client: ClientMetadata): Generator<string> {
   }
 }
 
-function* uselessScopes(
-  { scope, resources }: ClientMetadata,
-  scopesOf: (uri: string) => readonly string[] | undefined,
-): Generator<string> {
-  const known = new Set(resources.flatMap(uri => scopesOf(uri) ?? []))
+function* uselessScopes({ scope, resources }: ClientMetadata, { find }: KnownResources): Generator<string> {
+  const known = new Set(resources.flatMap(uri => find(uri)?.scope ?? []))
   const useless = resources.length === 0 ? [] : scope.filter(item => !known.has(item))
   if (useless.length > 0)
     yield `none of its resources knows ${useless.join(', ')}, so its tokens will never have it`

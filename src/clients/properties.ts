@@ -235,6 +235,17 @@ export function eachProperty(
   return Object.fromEntries(values) as PropertyValues
 }
 
+/** The values that `valueOf` returns, without those that are undefined. */
+export function someProperties(
+  valueOf: (name: PropertyName, property: AnyProperty) => unknown,
+): Partial<PropertyValues> {
+  const values = propertyNames
+    .map(name => [name, valueOf(name, properties[name])] as const)
+    .filter(([, value]) => value !== undefined)
+  // Here too.
+  return Object.fromEntries(values) as Partial<PropertyValues>
+}
+
 /** The properties of a client of which nothing is said. */
 export const plainProperties = eachProperty((_, { kind }) => kind.fallback)
 

@@ -4,9 +4,9 @@ import type { Database } from '../../db/database.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { isSubject, subjectKinds } from '../keys/proofs/certificate.ts'
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
-import { itemsOf } from '../values/list.ts'
 import { isJwksUri } from './fetch-jwks.ts'
 import { authMethodOf, judgeClient, type ClientVerdict } from './judge-client.ts'
+import { knownResources, type KnownResources } from './known-resources.ts'
 import {
   eachProperty,
   plainProperties,
@@ -85,16 +85,12 @@ function keysOf(row: Pick<ClientTable, 'auth_method' | KeyColumn>): DeclaredKeys
 
 /** Whether there can be such a client, with the resources that there are. */
 export async function judgeNewClient(db: Database, client: ClientMetadata): Promise<ClientVerdict> {
-  const scopes = new Map((await listResources(db)).map(({ uri, scope }) => [uri, itemsOf(scope)]))
-  return judgeRegistration(client, uri => scopes.get(uri))
+  return judgeRegistration(client, knownResources(await listResources(db)))
 }
 
 /** Whether there can be such a client, its keys and names included. */
-export function judgeRegistration(
-  client: ClientMetadata,
-  scopesOf: (uri: string) => readonly string[] | undefined,
-): ClientVerdict {
-  const { refusals, warnings } = judgeClient(client, scopesOf)
+export function judgeRegistration(client: ClientMetadata, resources: KnownResources): ClientVerdict {
+  const { refusals, warnings } = judgeClient(client, resources)
   const keys = judgeKeys(client)
   return { refusals: [...refusals, ...keys.refusals], warnings: [...warnings, ...keys.warnings] }
 }

@@ -1,3 +1,4 @@
+import { fapiAlgs, isFapi } from '../clients/fapi.ts'
 import type { Client, Resource } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
@@ -70,10 +71,17 @@ export function targetOf(
   if (asked && !asked.every(scope => available.includes(scope))) {
     throw new OAuthError('invalid_scope', 'a requested scope is not granted to this client for this resource')
   }
+  const alg = resource?.previous_alg ?? resource?.alg ?? defaultAlg
+  if (isFapi(client) && !fapiAlgs.includes(alg)) {
+    throw new OAuthError(
+      'invalid_target',
+      'tokens for this resource are signed with an algorithm that the profile of this client does not allow',
+    )
+  }
   return {
     audience: resource?.uri ?? config.issuer,
     scope: (asked ?? available).join(' '),
-    alg: resource?.previous_alg ?? resource?.alg ?? defaultAlg,
+    alg,
     accessTokenSeconds: resource?.access_token_seconds ?? config.accessTokenSeconds,
     hasStatus: resource?.has_status !== 0,
   }

@@ -10,6 +10,7 @@ import {
   propertyNames,
   type ClientMetadata,
 } from '../../src/clients/properties.ts'
+import { withDefaults } from '../../src/clients/client-defaults.ts'
 import type { PropertyOption } from '../../src/clients/property.ts'
 import { clientMetadata, newClientRow } from '../../src/clients/registration.ts'
 import { commandsOf } from '../../src/commands/shell/command-line.ts'
@@ -93,7 +94,8 @@ t.test('a file declares each property, in the form of the document', async t => 
     (await parseDeclaration('the file', JSON.stringify({ clients: [client] }))).clients
   for (const name of propertyNames) {
     const client = { ...plain, ...changed[name] }
-    t.strictSame(await declare({ client_id: 'app', ...changed[name] }), [client], name)
+    const short = { client_id: 'app', ...withDefaults(changed[name]) }
+    t.strictSame(await declare({ client_id: 'app', ...changed[name] }), [short], name)
     t.strictSame(await declare(client), [client], `${name}: whole`)
     await t.rejects(declare({ client_id: 'app', [name]: 1.5 }), {
       message: `the file is not valid:\n- clients[0].${name} takes ${properties[name].kind.takes}`,

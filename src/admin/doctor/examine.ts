@@ -2,6 +2,7 @@ import type { Config } from '../../config/load.ts'
 import type { Admin } from '../admin.ts'
 import { describeFault } from '../faults.ts'
 import { checkAddresses } from './addresses.ts'
+import { checkClients } from './clients.ts'
 import { checkClock } from './clock.ts'
 import { checkDatabase } from './database.ts'
 import type { Examination, Finding } from './finding.ts'
@@ -37,6 +38,7 @@ const innerChecks: readonly Check<Admin>[] = [
   { name: 'sweeper', run: checkSweeper },
   { name: 'addresses', run: checkAddresses },
   { name: 'user names', run: checkUsernames },
+  { name: 'clients', run: checkClients },
   { name: 'clock', run: checkClock },
 ]
 

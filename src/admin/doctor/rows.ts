@@ -2,12 +2,13 @@ import { listResources } from '../../../db/clients/resources.ts'
 import { countAllRows, readAllRows } from '../../../db/copy/all-rows.ts'
 import type { Row } from '../../../db/copy/tables.ts'
 import type { ClientTable, ResourceTable, Tables } from '../../../db/schema.ts'
+import { knownResources, type KnownResources } from '../../clients/known-resources.ts'
 import { refreshPolicies } from '../../clients/properties.ts'
 import { clientMetadata, judgeRegistration } from '../../clients/registration.ts'
 import type { Admin } from '../admin.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { formatCount, printable } from '../../values/formats.ts'
-import { itemsOf } from '../../values/list.ts'
+import { isObject } from '../../values/json.ts'
 import { algs } from '../resources.ts'
 import type { Examination, Finding } from './finding.ts'
 
@@ -21,6 +22,14 @@ const orNull = (isFine: (value: unknown) => boolean) => (value: unknown) => valu
 const isOneOf = (values: readonly unknown[]) => (value: unknown) => values.includes(value)
 const isPasswordHash = (value: unknown) =>
   isText(value) && /^\$argon2id\$v=19\$[\w=,]+\$[\w+/]+\$[\w+/]+$/.test(String(value))
+/** A text that is JSON of an object. */
+function isJsonObject(value: unknown): boolean {
+  try {
+    return isObject(JSON.parse(String(value)))
+  } catch {
+    return false // it is not JSON
+  }
+}
 
 const authMethods = [
   'none',
@@ -34,7 +43,14 @@ type Columns = Readonly<Record<string, (value: unknown) => boolean>>
 
 /** Tests of the columns without which a row cannot be used. SQLite holds any value in any of them. */
 const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
-  users: { id: isBytes(16), username: isText, password_hash: isPasswordHash, roles: isText, epoch: isCount },
+  users: {
+    id: isBytes(16),
+    username: isText,
+    password_hash: isPasswordHash,
+    roles: isText,
+    claims: isJsonObject,
+    epoch: isCount,
+  },
   sessions: {
     id: isBytes(16),
     user_id: orNull(isBytes(16)),
@@ -67,7 +83,7 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
 /** Whether every row can be used. A damaged row stops only what needs it, so it may have gone unnoticed. */
 export async function checkRows({ db }: Admin, { showProgress }: Examination): Promise<readonly Finding[]> {
   const resources: readonly ResourceTable[] = await listResources(db)
-  const scopes = new Map(resources.map(({ uri, scope }) => [uri, itemsOf(String(scope))]))
+  const known = knownResources(resources.map(row => ({ ...row, scope: String(row.scope) })))
   const progress = showProgress('row', await countAllRows(db))
   const findings: Finding[] = []
   let rows = 0
@@ -75,7 +91,7 @@ export async function checkRows({ db }: Admin, { showProgress }: Examination): P
   try {
     for await (const { table, key, row } of readAllRows(db)) {
       progress.at(++rows)
-      const wrong = [...wrongColumns(table, row), ...(table === 'clients' ? wrongClient(row, scopes) : [])]
+      const wrong = [...wrongColumns(table, row), ...(table === 'clients' ? wrongClient(row, known) : [])]
       if (wrong.length === 0 || ++damaged > toldMax) continue
       const text = `the row ${printable(key)} of ${table} is damaged: ${wrong.join('; ')}`
       findings.push({
@@ -108,12 +124,12 @@ function wrongColumns(table: keyof Tables, row: Row): readonly string[] {
     .map(([column]) => `${column} cannot be what it is`)
 }
 
-function wrongClient(row: Row, scopes: ReadonlyMap<string, readonly string[]>): readonly string[] {
+function wrongClient(row: Row, known: KnownResources): readonly string[] {
   const client = row as unknown as ClientTable
   try {
     const missing =
       client.auth_method === 'client_secret' && client.secret_hash === null ? ['it has no secret'] : []
-    return [...missing, ...judgeRegistration(clientMetadata(client), uri => scopes.get(uri)).refusals]
+    return [...missing, ...judgeRegistration(clientMetadata(client), known).refusals]
   } catch {
     return ['its columns cannot be read']
   }

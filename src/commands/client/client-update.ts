@@ -17,7 +17,7 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
     command(terminal, async (run, id, _, self) => {
       const admin = await run.open()
       const before = clientMetadata(await existingClient(admin, id))
-      const after = { ...before, ...givenProperties(self, before) }
+      const after = { ...before, ...givenProperties(self) }
       const { differences, warnings } = await updateClient(admin, before, after)
       for (const warning of warnings) run.note(`note: ${warning}`)
       return answerUpdate('client', id, differences)

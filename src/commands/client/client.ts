@@ -10,8 +10,9 @@ import {
   type CreatedClient,
   type ListedClient,
 } from '../../admin/clients.ts'
+import { withDefaults } from '../../clients/client-defaults.ts'
 import { authMethodOf } from '../../clients/judge-client.ts'
-import { plainProperties, type ClientMetadata } from '../../clients/properties.ts'
+import type { ClientMetadata } from '../../clients/properties.ts'
 import { formatTime } from '../../values/formats.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
 import { showEnding } from '../shell/ending.ts'
@@ -55,7 +56,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .action(
       command(terminal, async (run, options, self) => {
         const admin = await run.open()
-        const declared = { client_id: options.id, ...givenProperties(self, plainProperties) }
+        const declared = { client_id: options.id, ...withDefaults(givenProperties(self)) }
         return withKeys(run, options, async ({ private_key_file: keyFile, ...keys }) => {
           const metadata = { ...declared, ...keys }
           const { secretFile } = options

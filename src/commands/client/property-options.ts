@@ -1,8 +1,8 @@
 import { Option, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import {
-  eachProperty,
   properties,
   propertyNames,
+  someProperties,
   type AnyProperty,
   type PropertyValues,
 } from '../../clients/properties.ts'
@@ -59,10 +59,14 @@ function longName(flags: string): string {
   return new Option(flags).name()
 }
 
-/** What the options of a verb say of a client; what none of them says is as `before`. */
-export function givenProperties(verb: CommandUnknownOpts, before: PropertyValues): PropertyValues {
-  return eachProperty((name, { kind, option }) => {
-    const given: unknown = option && verb.getOptionValue(new Option(option.flags).attributeName())
-    return given === undefined || given === null ? before[name] : kind.fromOption(given)
+/** What the options of a verb say of a client. */
+export function givenProperties(verb: CommandUnknownOpts): Partial<PropertyValues> {
+  return someProperties((_, { kind, option }) => {
+    if (option === null) return undefined
+    const attribute = new Option(option.flags).attributeName()
+    // Its default is shown in the help, and said by nobody.
+    if (verb.getOptionValueSource(attribute) === 'default') return undefined
+    const given: unknown = verb.getOptionValue(attribute)
+    return given === undefined || given === null ? undefined : kind.fromOption(given)
   })
 }

@@ -24,6 +24,8 @@ export interface AssertionDemands {
   readonly now: number
   /** How much the client's clock may be wrong. */
   readonly skewSeconds: number
+  /** By how much at least it may be ahead. */
+  readonly aheadSeconds: number
 }
 
 /** Reads an assertion; undefined when it is no JWT, or does not say whose it is. */
@@ -65,7 +67,7 @@ const types = ['jwt', 'client-authentication+jwt']
  */
 export function judgeAssertion(
   { jwt, clientId }: UnverifiedAssertion,
-  { issuer, now, skewSeconds }: AssertionDemands,
+  { issuer, now, skewSeconds, aheadSeconds }: AssertionDemands,
 ): AssertionVerdict {
   const { iss, aud, exp, nbf, iat, jti } = jwt.claims
   const { typ } = jwt.header
@@ -81,7 +83,7 @@ export function judgeAssertion(
   for (const [name, time] of Object.entries({ nbf, iat })) {
     if (time === undefined) continue
     if (typeof time !== 'number') return invalid(`the ${name} is no number`)
-    if (time > now + skewSeconds) return invalid(`the ${name} is in the future`)
+    if (time > now + Math.max(skewSeconds, aheadSeconds)) return invalid(`the ${name} is in the future`)
   }
   const endsAt = typeof iat === 'number' ? Math.min(exp, iat + lifeMaxSeconds) : exp
   if (now >= endsAt + skewSeconds) return invalid(`the iat is more than ${lifeMaxSeconds} seconds ago`)

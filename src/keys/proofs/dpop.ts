@@ -25,6 +25,10 @@ export interface ProofDemands {
 export interface Proof {
   /** The JWK thumbprint of the key (RFC 7638), as its 32 bytes. */
   readonly thumbprint: Buffer
+  /** The JWS algorithm that it is signed with. */
+  readonly alg: string
+  /** How far its `iat` is in the future, in seconds; negative for one in the past. */
+  readonly aheadSeconds: number
   /** SHA-256 of the key, the method, the URL and the `jti`: a proof that comes twice has the same. */
   readonly replayId: Buffer
   /**
@@ -76,7 +80,16 @@ export function checkProof(header: string, demands: ProofDemands): ProofVerdict 
     return invalid('the alg is not taken, does not fit the jwk, or the signature is wrong')
   const thumbprint = jwkThumbprint(jwk)
   const replayId = hash('sha256', JSON.stringify([thumbprint.toString('hex'), htm, url, jti]), 'buffer')
-  return { kind: 'valid', proof: { thumbprint, replayId, expiresAt: Math.ceil(iat) + proofSeconds + 1 } }
+  return {
+    kind: 'valid',
+    proof: {
+      thumbprint,
+      alg: String(jwt.header['alg']),
+      aheadSeconds: iat - demands.now,
+      replayId,
+      expiresAt: Math.ceil(iat) + proofSeconds + 1,
+    },
+  }
 }
 
 const invalid = (reason: string): ProofVerdict => ({ kind: 'invalid', reason })

@@ -1,0 +1,34 @@
+import type { UnverifiedJwt } from '../keys/jws.ts'
+import type { Client } from './registry.ts'
+
+/*
+ * What the FAPI 2.0 Security Profile demands of requests by clients that are held to it (`profile` fapi2).
+ * What it demands of their properties is in judge-fapi.ts; docs/fapi.md goes through its clauses.
+ */
+
+/** What JWTs may be signed with (§5.4.1); `Ed25519` is the name of RFC 9864 for that variant of EdDSA. */
+export const fapiAlgs: readonly string[] = ['PS256', 'ES256', 'EdDSA', 'Ed25519']
+
+/** How far ahead the `iat` or `nbf` of a JWT may be, in seconds, and must be for it to be refused (§5.3.2.1). */
+export const fapiAheadMin = 10
+export const fapiAheadMax = 60
+
+/** Whether the client is held to the profile. */
+export function isFapi({ profile }: Pick<Client, 'profile'>): boolean {
+  return profile === 'fapi2'
+}
+
+/**
+ * Why a client that is held to the profile may not authenticate with this assertion, which is valid
+ * otherwise; undefined if it may. `now` is in seconds since the epoch. A constant text, which may be told to
+ * the sender.
+ */
+export function fapiAssertionFault({ header, claims }: UnverifiedJwt, now: number): string | undefined {
+  const { aud, nbf, iat } = claims
+  if (!fapiAlgs.includes(String(header['alg']))) return `the alg is none of ${fapiAlgs.join(', ')}`
+  if (typeof aud !== 'string') return 'the aud is a list, and must be the issuer as a text'
+  for (const [name, time] of Object.entries({ nbf, iat })) {
+    if (typeof time === 'number' && time > now + fapiAheadMax) return `the ${name} is in the future`
+  }
+  return undefined
+}

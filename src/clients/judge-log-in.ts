@@ -1,0 +1,71 @@
+import { isRedirectUri } from '../protocol/redirect-uri.ts'
+import { logInProperties } from './log-in-properties.ts'
+import type { ClientMetadata } from './properties.ts'
+
+/** Why there can be no client that people log in to like this. `algs`: what the key ring signs with now. */
+export function* logInRefusals(client: ClientMetadata, algs: readonly string[]): Generator<string> {
+  const { redirect_uris, client_uri } = client
+  const hasCode = hasCodeGrant(client)
+  if (hasCode && redirect_uris.length === 0) {
+    yield 'people who log in must be sent back somewhere: give a client with authorization_code a --redirect-uri'
+  }
+  if (!hasCode && redirect_uris.length > 0) {
+    yield 'it has redirect URIs, which nothing uses without the grant authorization_code: give it both, or neither'
+  }
+  if (client.pkce === 'optional' && client.public) {
+    yield 'a public client cannot leave out PKCE: whoever catches its code could redeem it (RFC 9700 §2.1.1)'
+  }
+  if (client_uri !== null && !isPage(client_uri)) {
+    yield 'its home page takes an https URL without a fragment (http only for a loopback host)'
+  }
+  for (const name of ['client_name', 'operator'] as const) {
+    const text = client[name]
+    if (text !== null && !isShown(text))
+      yield `its ${name} takes up to 100 characters, none of them invisible, and no space at the ends`
+  }
+  const { id_token_signed_response_alg: idTokenAlg, userinfo_signed_response_alg: userinfoAlg } = client
+  for (const alg of new Set([idTokenAlg, userinfoAlg ?? idTokenAlg])) {
+    if (!algs.includes(alg)) {
+      yield (
+        `no ${alg} key signs here yet, but those of ${algs.join(', ')}: ` +
+        `a resource made with --alg ${alg} brings one, which signs some minutes later`
+      )
+    }
+  }
+}
+
+/** Advice to the owner of such a client. */
+export function* logInWarnings(client: ClientMetadata): Generator<string> {
+  if (client.pkce === 'optional') {
+    yield (
+      'without PKCE a stolen code is good for whoever has the credentials of the client, and its own check of nonce ' +
+      'or state is all that stops a code from being injected (RFC 9700 §4.5): let it use PKCE as soon as it can'
+    )
+  }
+  const isUseless = !hasCodeGrant(client) && client.profile === 'none'
+  const names = isUseless ? logInNames.filter(name => isSaid(client, name)) : []
+  if (names.length > 0) yield `without the grant authorization_code its ${names.join(', ')} do not count`
+}
+
+function hasCodeGrant({ grant_types }: ClientMetadata): boolean {
+  return grant_types.includes('authorization_code')
+}
+
+type LogInName = keyof typeof logInProperties
+
+const logInNames = (Object.keys(logInProperties) as readonly LogInName[]).filter(
+  name => name !== 'redirect_uris' && name !== 'client_name',
+)
+
+function isSaid(client: ClientMetadata, name: LogInName): boolean {
+  return JSON.stringify(client[name]) !== JSON.stringify(logInProperties[name].kind.fallback)
+}
+
+/** A page that people can be led to: never `javascript:`. */
+function isPage(text: string): boolean {
+  return /^https?:/.test(text) && isRedirectUri(text)
+}
+
+function isShown(text: string): boolean {
+  return text.length <= 100 && /^[^\p{C}\p{Zl}\p{Zp}]+$/u.test(text) && text.trim() === text
+}
