@@ -18,7 +18,7 @@ export async function findUserById({ sql }: Database, id: Buffer): Promise<UserT
 export async function listUsers({ sql }: Database, { after = '', limit }: { after?: string; limit: number }) {
   return sql
     .selectFrom('users')
-    .select(['id', 'username', 'roles', 'created_at', 'disabled_at'])
+    .select(['id', 'username', 'roles', 'claims', 'created_at', 'disabled_at'])
     .where('username', '>', after)
     .orderBy('username')
     .limit(limit)
@@ -97,13 +97,22 @@ export async function disableUser(db: Writer, id: Buffer, now: number): Promise<
   return endUser(db, id, { disabled_at: now }, { reason: 'user disabled', now })
 }
 
-/** Changes the roles, which the next tokens of all sessions have; false when there is no such user. */
-export async function changeRoles({ transact }: Writer, id: Buffer, roles: string): Promise<boolean> {
+/**
+ * Changes the roles, which the next tokens of all sessions have, and the claims; false when there is no such
+ * user, or they are not as they were `before`.
+ */
+export async function changeUser(
+  { transact }: Writer,
+  before: Pick<UserTable, 'id' | 'roles' | 'claims'>,
+  after: Pick<UserTable, 'roles' | 'claims'>,
+): Promise<boolean> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('users')
-      .set({ roles })
-      .where('id', '=', id)
+      .set(after)
+      .where('id', '=', before.id)
+      .where('roles', '=', before.roles)
+      .where('claims', '=', before.claims)
       .executeTakeFirstOrThrow()
     return numUpdatedRows === 1n
   })

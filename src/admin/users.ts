@@ -1,6 +1,6 @@
 import type { UserTable } from '../../db/schema.ts'
 import {
-  changeRoles,
+  changeUser,
   enableUser as enableUserRow,
   findUser,
   findUserById,
@@ -10,6 +10,12 @@ import {
 import { endSessionsOfUser, type EndedSessions, type EndOptions, type UserEnd } from '../endings/end.ts'
 import { Refusal } from '../errors.ts'
 import { formatUuid, newUuid, parseUuid } from '../protocol/secrets.ts'
+import {
+  changedClaims,
+  parseUserClaims,
+  type ClaimChange,
+  type UserClaims,
+} from '../protocol/standard-claims.ts'
 import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import { newPasswordProblem, type PasswordHash } from '../users/passwords.ts'
@@ -22,12 +28,13 @@ export interface NewUser {
   readonly username: string
   readonly password: string
   readonly roles: readonly string[]
+  readonly claims?: readonly ClaimChange[] | undefined
 }
 
 /** Adds a user. Refuses a name that is taken, and a password that no user should have. */
 export async function createUser(
   admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords'>,
-  { username, password, roles }: NewUser,
+  { username, password, roles, claims = [] }: NewUser,
 ): Promise<UserTable> {
   await refuseTakenName(admin, username)
   const hash = await hashNew(admin, password)
@@ -37,7 +44,7 @@ export async function createUser(
     username,
     ...hash,
     roles: roles.join(' '),
-    claims: '{}',
+    claims: JSON.stringify(changedClaims({}, claims)),
     epoch: 0,
     created_at: now,
     disabled_at: null,
@@ -70,20 +77,39 @@ export async function existingUserByIdOrName({ db }: Pick<Admin, 'db'>, text: st
 export interface UserChanges {
   /** Null for none; undefined leaves them as they are. */
   readonly roles: readonly string[] | null | undefined
+  /** In their order. */
+  readonly claims?: readonly ClaimChange[] | undefined
 }
 
-/** Changes what the next tokens of all sessions of a user say. */
-export async function updateUser(admin: Admin, username: string, { roles }: UserChanges): Promise<Changes> {
+/** Changes what the next tokens of all sessions of a user say, and what apps are told of the user. */
+export async function updateUser(
+  admin: Admin,
+  username: string,
+  { roles, claims = [] }: UserChanges,
+): Promise<Changes> {
   const found = await existingUser(admin, username)
-  const before = itemsOf(found.roles)
-  const after = roles === undefined ? before : (roles ?? [])
-  const differences = differencesOf({ roles: before }, { roles: after })
+  const before = { roles: itemsOf(found.roles), claims: parseUserClaims(found.claims) }
+  const after = {
+    roles: roles === undefined ? before.roles : (roles ?? []),
+    claims: changedClaims(before.claims, claims),
+  }
+  const ofRoles = differencesOf({ roles: before.roles }, { roles: after.roles })
+  const ofClaims = claimDifferences(before.claims, after.claims)
+  const names = Object.keys(ofClaims)
+  const differences = { ...ofRoles, ...ofClaims }
   if (Object.keys(differences).length > 0) {
-    const changed = { event: 'user_changed', userId: found.id, detail: differences } as const
-    if (!(await record(admin, changed, db => changeRoles(db, found.id, after.join(' ')))))
-      throw noUser(username)
+    const detail = { ...ofRoles, ...(names.length > 0 && { claims: names }) }
+    const changed = { event: 'user_changed', userId: found.id, detail } as const
+    const columns = { roles: after.roles.join(' '), claims: JSON.stringify(after.claims) }
+    if (!(await record(admin, changed, db => changeUser(db, found, columns)))) throw movedOn(username)
   }
   return differences
+}
+
+/** Where the claims differ, those that are gone included. */
+function claimDifferences(before: UserClaims, after: UserClaims): Changes {
+  const gone = Object.keys(before).filter(name => !(name in after))
+  return differencesOf(before, { ...after, ...Object.fromEntries(gone.map(name => [name, null])) })
 }
 
 export type ListedUser = Awaited<ReturnType<typeof listUserRows>>[number]
@@ -143,8 +169,15 @@ export async function deleteUser(admin: Admin, username: string, options?: EndOp
 }
 
 /** The document of a user. */
-export function describeUser({ id, username, roles, created_at, disabled_at }: ListedUser) {
-  return { sub: formatUuid(id), username, roles: itemsOf(roles), created_at, disabled_at }
+export function describeUser({ id, username, roles, claims, created_at, disabled_at }: ListedUser) {
+  return {
+    sub: formatUuid(id),
+    username,
+    roles: itemsOf(roles),
+    claims: parseUserClaims(claims),
+    created_at,
+    disabled_at,
+  }
 }
 
 async function hashNew({ passwords }: Pick<Admin, 'passwords'>, password: string): Promise<PasswordHash> {
@@ -169,6 +202,13 @@ const nameTaken = (username: string) =>
     'conflict',
     `there is a user ${username} already`,
     `\`mintmark user passwd ${username}\` sets another password`,
+  )
+
+const movedOn = (username: string) =>
+  new Refusal(
+    'conflict',
+    `somebody else has changed the user ${username} meanwhile`,
+    'nothing was changed, run it again',
   )
 
 const noUser = (username: string) =>

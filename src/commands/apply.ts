@@ -106,7 +106,7 @@ function draw({ action, kind, name, differences, warnings }: Step): string {
 /** Of what is new, the defaults and the name itself say nothing. */
 function drawNew(name: string, differences: Changes): string[] {
   return Object.entries(differences)
-    .map(([key, { to }]) => [key, formatSetting(to)] as const)
+    .map(([key, { to }]) => [key, formatSetting(key, to)] as const)
     .filter(([, to]) => !['default', 'false', 'none', name].includes(to))
     .map(([key, to]) => `${key}: ${to}`)
 }

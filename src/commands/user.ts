@@ -1,4 +1,4 @@
-import type { Command } from '@commander-js/extra-typings'
+import { Option, type Command } from '@commander-js/extra-typings'
 import {
   createUser,
   deleteUser,
@@ -14,9 +14,9 @@ import {
 } from '../admin/users.ts'
 import { formatTime } from '../values/formats.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
-import { answerUpdate } from './shell/differences.ts'
+import { answerUpdate, formatSetting } from './shell/differences.ts'
 import { showEnding } from './shell/ending.ts'
-import { roles, toChange, username } from './shell/options.ts'
+import { claimNames, claims, roles, toChange, toClaimChanges, username } from './shell/options.ts'
 import { facts, type Row } from './shell/output.ts'
 import { readNewPassword } from './shell/prompt.ts'
 
@@ -27,32 +27,47 @@ export function userCommands(program: Command, terminal: Terminal): void {
   verb(user, 'create', 'add a user', [
     'mintmark user create alice',
     'pass show alice | mintmark user create alice --password-stdin --role editor',
+    'mintmark user create alice --claim given_name=Alice family_name=Doe email=alice@example.com address.country=DE',
   ])
     .argument('<name>', 'the name to log in with', username)
     .option('--password-stdin', 'read the password from stdin instead of asking for it')
     .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
+    .option('--claim <name=value...>', 'standard claims, which apps learn by the scopes for them', claims)
     .action(
-      command(terminal, async (run, name, { role = [], passwordStdin }) => {
+      command(terminal, async (run, name, { role = [], claim, passwordStdin }) => {
         const admin = await run.open()
         // Before a password is asked for.
         await refuseTakenName(admin, name)
         const password = await readNewPassword(run, { passwordStdin })
-        const json = describeUser(await createUser(admin, { username: name, password, roles: role }))
-        const told = facts({ sub: json.sub, roles: json.roles.join(' ') })
+        const user = { username: name, password, roles: role, claims: toClaimChanges(claim) }
+        const json = describeUser(await createUser(admin, user))
+        const told = facts({
+          sub: json.sub,
+          roles: json.roles.join(' '),
+          ...Object.fromEntries(
+            Object.entries(json.claims).map(([claim, value]) => [claim, formatSetting(claim, value)]),
+          ),
+        })
         return { text: `Created the user ${name}\n${told}`, json }
       }),
     )
 
-  verb(user, 'update', 'change what the tokens of a user say; what is not given stays', [
+  verb(user, 'update', 'change what apps are told of a user; what is not given stays', [
     'mintmark user update alice --role admin editor',
     'mintmark user update alice --no-role',
+    'mintmark user update alice --claim birthdate=1990-12-31 --no-claim nickname',
   ])
     .argument('<name>', 'the name to log in with', username)
     .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
     .option('--no-role', 'none')
+    .option('--claim <name=value...>', 'standard claims, which apps learn by the scopes for them', claims)
+    .addOption(
+      new Option('--no-claim [name...]', 'without these; all, if none is named').argParser(claimNames),
+    )
     .action(
-      command(terminal, async ({ open }, name, { role }) => {
-        const differences = await updateUser(await open(), name, { roles: toChange(role) })
+      command(terminal, async ({ open }, name, { role, claim }) => {
+        const changes = { roles: toChange(role), claims: toClaimChanges(claim) }
+        const differences = await updateUser(await open(), name, changes)
         return answerUpdate('user', name, differences)
       }),
     )

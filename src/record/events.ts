@@ -108,7 +108,10 @@ interface FactsOf {
     | { readonly detail: Replay }
   )
   user_created: OfUser & Named
-  user_changed: OfUser & { readonly detail: Changes }
+  /** Of claims only the names are told: a trail outlives a user, whose data it must not keep. */
+  user_changed: OfUser & {
+    readonly detail: { readonly roles?: Changes[string]; readonly claims?: readonly string[] }
+  }
   user_password_changed: OfUser & { readonly ended: EndedEpoch }
   user_disabled: OfUser & { readonly ended: EndedEpoch }
   user_enabled: OfUser

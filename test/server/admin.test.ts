@@ -203,11 +203,31 @@ t.test('a declaration is planned, and applied once', async t => {
   )
 })
 
+t.test('two who change the claims of a user at once both keep theirs, or are told', async t => {
+  const { admin } = await installation(t)
+  await createUser(admin, alice)
+  const claims = [
+    { kind: 'set', name: 'nickname', value: 'Al' },
+    { kind: 'set', name: 'locale', value: 'de' },
+  ] as const
+  const outcomes = await Promise.allSettled(
+    claims.map(claim => updateUser(admin, 'alice', { roles: undefined, claims: [claim] })),
+  )
+  const kept = claims
+    .filter((_, i) => outcomes[i]?.status === 'fulfilled')
+    .map(({ name, value }) => [name, value])
+  t.strictSame(describeUser(await existingUser(admin, 'alice')).claims, Object.fromEntries(kept))
+  for (const outcome of outcomes) {
+    if (outcome.status === 'rejected')
+      t.match(outcome.reason, refused('conflict', /somebody else has changed the user alice/))
+  }
+})
+
 t.test('the audit trail is read, and followed', async t => {
   const { admin } = await installation(t)
   const { id } = await createUser(admin, alice)
   const entries = await allOf(await listAudit(admin, { user: 'alice' }))
-  const { sub } = describeUser({ ...alice, id, roles: '', created_at: 0, disabled_at: null })
+  const { sub } = describeUser({ ...alice, id, roles: '', claims: '{}', created_at: 0, disabled_at: null })
   t.match(entries.map(describeAuditEntry), [
     { event: 'user_created', actor: 'client console', sub, address: '192.0.2.1', request_id: 'r1', count: 1 },
   ])

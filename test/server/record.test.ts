@@ -249,7 +249,14 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { row: ofNone, ...ofClientEpochs('restored', clients) },
   ],
   user_created: [{ event: 'user_created', userId: user, detail: { username: 'ada' } }, { row: ofUser }],
-  user_changed: [{ event: 'user_changed', userId: user, detail: changes }, { row: ofUser }],
+  user_changed: [
+    {
+      event: 'user_changed',
+      userId: user,
+      detail: { roles: { from: ['read'], to: ['read', 'write'] }, claims: ['email'] },
+    },
+    { row: ofUser },
+  ],
   user_password_changed: [
     { event: 'user_password_changed', userId: user, ended: { epoch: 4, reason: 'password changed', at } },
     { row: ofUser, ...ofUserEpoch('password changed') },

@@ -1,16 +1,18 @@
 import type { Changes } from '../../record/events.ts'
 import { formatDuration } from '../../values/duration.ts'
+import { formatTime } from '../../values/formats.ts'
 import type { TextAnswer } from './output.ts'
 
 /** `scope: read -> read write` for each. */
 export function drawDifferences(differences: Changes): string[] {
   return Object.entries(differences).map(
-    ([key, { from, to }]) => `${key}: ${formatSetting(from)} -> ${formatSetting(to)}`,
+    ([key, { from, to }]) => `${key}: ${formatSetting(key, from)} -> ${formatSetting(key, to)}`,
   )
 }
 
-/** A setting of a client or a resource. The only numbers there are lifetimes. */
-export function formatSetting(value: unknown): string {
+/** A setting of a client, a resource or a user. The only numbers there are times (`_at`) and lifetimes. */
+export function formatSetting(key: string, value: unknown): string {
+  if (typeof value === 'number' && key.endsWith('_at')) return formatTime(value)
   if (Array.isArray(value)) return value.join(' ') || 'none'
   if (typeof value === 'object' && value !== null) return JSON.stringify(value)
   return typeof value === 'number' ? formatDuration(value) : String(value ?? 'default')

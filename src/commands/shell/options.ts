@@ -4,6 +4,7 @@ import { longestTokenSeconds } from '../../protocol/access-token.ts'
 import { isResourceUri, resourceSentence } from '../../protocol/resource.ts'
 import { isScopeToken, scopeSentence } from '../../protocol/scope.ts'
 import { parseUuid } from '../../protocol/secrets.ts'
+import { readClaim, readClaimName, type ClaimChange } from '../../protocol/standard-claims.ts'
 import { eventNames } from '../../record/events.ts'
 import { formatDuration, parseDuration } from '../../values/duration.ts'
 
@@ -57,6 +58,28 @@ export const scopes = several(isScopeToken, scopeSentence)
 
 /** Roles have the grammar of scopes. */
 export const roles = several(isScopeToken, 'A role is visible ASCII without quotes and backslashes.')
+
+/** Standard claims of a user, in the order in which they are to change: `given_name=Ada`. */
+export const claims = claimChanges(readClaim)
+
+/** Those that are to go. Where `--no-claim` names none, all are. */
+export const claimNames = claimChanges(readClaimName)
+
+function claimChanges(read: (text: string) => ClaimChange | string) {
+  return (text: string, before: readonly ClaimChange[] | false | undefined): readonly ClaimChange[] => {
+    const change = read(text)
+    if (typeof change === 'string') throw new InvalidArgumentError(change)
+    return [...(toClaimChanges(before) ?? []), change]
+  }
+}
+
+/** The changes that `--claim` and `--no-claim` ask for; undefined where neither was given. */
+export function toClaimChanges(
+  given: readonly ClaimChange[] | boolean | undefined,
+): readonly ClaimChange[] | undefined {
+  if (typeof given === 'object') return given
+  return given === false ? [{ kind: 'remove all' }] : undefined
+}
 
 export const events = several(
   item => eventNames.some(event => event === item),
