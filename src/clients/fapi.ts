@@ -9,7 +9,7 @@ import type { Client } from './registry.ts'
 /** What JWTs may be signed with (§5.4.1); `Ed25519` is the name of RFC 9864 for that variant of EdDSA. */
 export const fapiAlgs: readonly string[] = ['PS256', 'ES256', 'EdDSA', 'Ed25519']
 
-/** How far ahead the `iat` or `nbf` of a JWT may be, in seconds, and must be for it to be refused (§5.3.2.1). */
+/** By so many seconds an `iat` or `nbf` may be ahead at least, and at the most (§5.3.2.1). */
 export const fapiAheadMin = 10
 export const fapiAheadMax = 60
 

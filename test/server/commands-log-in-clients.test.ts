@@ -1,0 +1,170 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { commandLine } from '../helpers/cli.ts'
+import { testKey } from '../helpers/proofs.ts'
+
+const api = 'https://api.example'
+const callback = 'https://app.example/callback'
+const people = `--grant authorization_code refresh_token --redirect-uri ${callback}`
+
+t.test('clients that people log in to', async t => {
+  const { call } = commandLine(t)
+  await call('db migrate')
+  await call(`resource create ${api} --scope read`)
+
+  t.test('what cannot be is refused with what to do', async t => {
+    const refused: readonly (readonly [options: string | readonly string[], reason: RegExp])[] = [
+      ['--grant authorization_code', /give a client with authorization_code a --redirect-uri/],
+      [`--grant password --redirect-uri ${callback}`, /nothing uses without the grant authorization_code/],
+      [`${people} --public --pkce optional`, /a public client cannot leave out PKCE/],
+      [`${people} --home-uri javascript:alert(1)`, /its home page takes an https URL/],
+      [`${people} --home-uri http://app.example`, /its home page takes an https URL/],
+      [['--name', 'Evil\u202eppa', ...people.split(' ')], /its client_name takes up to 100 characters/],
+      [['--operator', 'x'.repeat(101), ...people.split(' ')], /its operator takes up to 100 characters/],
+      [`${people} --id-token-alg PS256`, /no PS256 key signs here yet, but those of ES256, RS256/],
+      [`${people} --userinfo-alg none`, /no none key signs here yet/],
+    ]
+    for (const [options, reason] of refused) {
+      const words = typeof options === 'string' ? options.split(' ') : options
+      t.match(
+        await call(['client', 'create', '--id', 'a', ...words]),
+        { code: 1, stderr: reason },
+        String(options),
+      )
+    }
+    for (const uri of [
+      'http://app.example/x',
+      'https://app.example/#x',
+      'https://*.app.example/x',
+      'app:/x',
+      'javascript:1',
+    ]) {
+      t.match(
+        await call(`client create --id a --grant authorization_code --redirect-uri ${uri}`),
+        { code: 2, stderr: /A redirect URI is https/ },
+        uri,
+      )
+    }
+    t.strictSame((await call('client list --json')).json(), [])
+  })
+
+  t.test('what its owner should know is said', async t => {
+    const made = await call(`client create --id old ${people} --pkce optional`)
+    t.match(made, { code: 0, stderr: /without PKCE a stolen code is good/ })
+    t.match(await call('client create --id cron --grant client_credentials --consent once --par required'), {
+      code: 0,
+      stderr:
+        /without the grant authorization_code its consent, require_pushed_authorization_requests do not count/,
+    })
+    t.equal(
+      (await call(`client create --id fine ${people} --name App --home-uri https://app.example`)).stderr,
+      '',
+    )
+    t.equal(
+      (await call(`client create --id cli ${people} --public --home-uri http://localhost:1/`)).stderr,
+      '',
+    )
+  })
+
+  t.test('doctor names those that may leave out PKCE', async t => {
+    const found = async () =>
+      (await call('doctor --json')).json().findings.filter(({ check }: any) => check === 'clients')
+    t.match(await found(), [
+      { verdict: 'warning', text: 'clients that may leave out PKCE: old', advice: /--pkce required/ },
+    ])
+    await call('client update old --pkce required')
+    t.strictSame(await found(), [])
+  })
+})
+
+t.test('FAPI 2.0 §5.3.2 clients are held to the profile', async t => {
+  const { home, call } = commandLine(t)
+  await call('db migrate')
+  await call(`resource create ${api} --scope read`)
+  await call('resource create https://old.example --scope read --alg RS256')
+  const clientOf = async (id: string) =>
+    (await call('client list --json')).json().find(({ client_id }: any) => client_id === id)
+  const file = (name: string, content: object) => {
+    const path = join(home, name)
+    writeFileSync(path, JSON.stringify(content))
+    return path
+  }
+
+  t.test('what the profile can set is set', async t => {
+    const made = await call(
+      `client create --id bank --profile fapi2 --new-key ${join(home, 'bank.jwk')} ${people}`,
+    )
+    t.match(made, { code: 0, stderr: '' })
+    const settled = {
+      profile: 'fapi2',
+      require_pushed_authorization_requests: true,
+      dpop_bound_access_tokens: true,
+      id_token_signed_response_alg: 'ES256',
+      refresh: 'reuse',
+      pkce: 'required',
+      token_endpoint_auth_method: 'private_key_jwt',
+    }
+    t.match(await clientOf('bank'), settled)
+
+    const { jwks } = await clientOf('bank')
+    const declared = { client_id: 'declared', profile: 'fapi2', jwks, redirect_uris: callback }
+    const clients = [{ ...declared, grant_types: ['authorization_code', 'refresh_token'] }]
+    t.match(await call(['apply', file('clients.json', { clients }), '--yes']), { code: 0 })
+    t.match(await clientOf('declared'), settled)
+
+    const tls = '--tls-subject san_dns:app.example --tls-bound'
+    t.match(await call(`client create --id tls --profile fapi2 ${tls} --grant client_credentials`), {
+      code: 0,
+    })
+    t.match(await clientOf('tls'), { dpop_bound_access_tokens: false, refresh: 'rotate' })
+  })
+
+  t.test('what contradicts it is refused with what to do', async t => {
+    const rsa = await testKey('RS256')
+    const withoutAlg = file('rsa.jwk', rsa.publicJwk)
+    const forPs256 = file('ps.jwk', { ...rsa.publicJwk, alg: 'PS256' })
+    const key = () => `--new-key ${join(home, 'unused.jwk')}`
+    const refused: readonly (readonly [options: string, reason: RegExp])[] = [
+      [people, /fapi2 takes no client secret: give it --new-key/],
+      [`${people} --public`, /fapi2 takes no public client/],
+      [`${people} ${key()} --grant password`, /fapi2 has no password grant/],
+      [`${people} ${key()} --dpop optional`, /fapi2 takes no bearer tokens: bind them with --dpop required/],
+      [`${people} ${key()} --par optional`, /by \/par alone: leave --par required/],
+      [`${people} ${key()} --pkce optional`, /fapi2 demands PKCE: leave --pkce required/],
+      [`${people} ${key()} --redirect-uri http://127.0.0.1/x`, /https redirect URIs alone, and not http:/],
+      [`${people} ${key()} --redirect-uri com.example.app:/x`, /https redirect URIs alone, and not com/],
+      [`${people} ${key()} --refresh rotate`, /fapi2 has no rotation: .* Leave --refresh reuse/],
+      [`${people} ${key()} --refresh strict`, /fapi2 has no rotation/],
+      [`${people} ${key()} --id-token-alg RS256`, /and not RS256: leave --id-token-alg ES256/],
+      [`${people} ${key()} --userinfo-alg RS256`, /and not RS256: say --userinfo-alg ES256/],
+      [
+        `${people} ${key()} --resource https://old.example`,
+        /`mintmark resource update https:\/\/old.example --alg ES256`/,
+      ],
+      [`${people} --jwks ${withoutAlg}`, /none of its keys is for: an RSA key is for PS256 when its JWK/],
+    ]
+    for (const [options, reason] of refused) {
+      t.match(
+        await call(`client create --id a --profile fapi2 ${options}`),
+        { code: 1, stderr: reason },
+        options,
+      )
+    }
+    t.equal(await clientOf('a'), undefined)
+    t.match(await call(`client create --id a --profile fapi2 ${people} --jwks ${forPs256}`), { code: 0 })
+
+    t.match(await call('client update bank --par optional'), { code: 1, stderr: /leave --par required/ })
+    t.match(await call('client rotate-secret bank'), {
+      code: 1,
+      stderr: /held to fapi2, which takes no secrets/,
+    })
+    t.match(await call(`client set-keys bank --jwks ${withoutAlg}`), { code: 1, stderr: /is for PS256 when/ })
+    t.match(await call(`client set-keys bank --jwks ${forPs256}`), { code: 0 })
+    await call(`client create --id web ${people}`)
+    t.match(await call('client update web --profile fapi2'), {
+      code: 1,
+      stderr: /fapi2 takes no client secret/,
+    })
+  })
+})
