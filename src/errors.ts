@@ -30,8 +30,18 @@ export interface OAuthErrorOptions extends ErrorOptions {
   readonly status?: number
   /** When to come back, in seconds. */
   readonly retryAfter?: number
+  /** How an access token was sent, where that is what is wrong: the challenge is of that scheme. */
+  readonly sent?: SentToken
   /** Further members of the log's line. Nothing secret, and nothing that a stranger has typed. */
   readonly facts?: Readonly<Record<string, unknown>>
+}
+
+/** The way in which an access token was sent to an endpoint of our own. */
+export interface SentToken {
+  /** Of RFC 6750 or RFC 9449 §7.1; undefined where there was no token. */
+  readonly scheme: 'Bearer' | 'DPoP' | undefined
+  /** The scope that it lacks. */
+  readonly scope?: string
 }
 
 /**
@@ -43,6 +53,7 @@ export class OAuthError extends Error {
   readonly code: OAuthErrorCode
   readonly status: number
   readonly retryAfter: number | undefined
+  readonly sent: SentToken | undefined
   readonly facts: OAuthErrorOptions['facts']
 
   constructor(code: OAuthErrorCode, description: string, options: OAuthErrorOptions = {}) {
@@ -50,6 +61,7 @@ export class OAuthError extends Error {
     this.code = code
     this.status = options.status ?? statuses[code]
     this.retryAfter = options.retryAfter
+    this.sent = options.sent
     this.facts = options.facts
   }
 

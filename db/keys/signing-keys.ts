@@ -3,6 +3,7 @@ import type { Database } from '../database.ts'
 import { raiseRevision } from '../installation/installation.ts'
 import type { SigningKeyTable, Tables } from '../schema.ts'
 import type { Writer } from '../writer.ts'
+import { isUnused } from './used-algs.ts'
 
 /** All keys of the ring, the oldest first; also those that were revoked and have not been forgotten yet. */
 export async function listSigningKeys({ sql }: Database): Promise<SigningKeyTable[]> {
@@ -65,12 +66,7 @@ export async function retireSigningKey(
   { kid, alg, now }: { readonly kid: string; readonly alg: string; readonly now: number },
 ): Promise<boolean> {
   return allOrNothing(db, async transaction => {
-    const user = await transaction
-      .selectFrom('resources')
-      .select('uri')
-      .where(eb => eb.or([eb('alg', '=', alg), eb('previous_alg', '=', alg)]))
-      .executeTakeFirst()
-    return !user && (await retire(transaction, kid, now))
+    return (await isUnused(transaction, alg)) && (await retire(transaction, kid, now))
   })
 }
 

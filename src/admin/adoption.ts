@@ -1,4 +1,4 @@
-import { listResources } from '../../db/clients/resources.ts'
+import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import { endAllOfCopy, endAllOfIssuer, type EndedSessions, type EndOptions } from '../endings/end.ts'
 import { Refusal } from '../errors.ts'
 import { algsWanted } from '../keys/ring/key-policy.ts'
@@ -57,7 +57,7 @@ export async function adoptCopied(admin: Admin, issuers: Issuers, options: EndOp
     secrets.set(id, secret)
     return hashSecret(secret)
   }
-  const algs = algsWanted(await listResources(db))
+  const algs = algsWanted(await listUsedAlgs(db))
   const adopted = await endAllOfCopy(
     { by: admin, rootKeys, file: config, algs, ...issuers, secretHashOf },
     options,

@@ -1,6 +1,7 @@
 import { listClients } from '../../db/clients/clients.ts'
 import { applyChanges } from '../../db/clients/declaration.ts'
 import { listResources } from '../../db/clients/resources.ts'
+import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import { authMethodOf } from '../clients/judge-client.ts'
 import { knownResources } from '../clients/known-resources.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
@@ -52,10 +53,10 @@ export function describeStep({ action, kind, name, differences }: Step) {
 export async function planDeclaration(admin: Admin, declaration: Declaration): Promise<Plan> {
   const { resources, clients } = declaration
   const { db, config } = admin
-  const resourceRows = await listResources(db)
-  const foundResources = new Map(resourceRows.map(row => [row.uri, resourceMetadata(row)]))
+  const foundResources = new Map((await listResources(db)).map(row => [row.uri, resourceMetadata(row)]))
   const declaredAlgs = [...new Set(resources.map(({ alg }) => alg))]
-  const aboutAlg = new Map(declaredAlgs.map(alg => [alg, newAlgWarning(alg, resourceRows)]))
+  const used = await listUsedAlgs(db)
+  const aboutAlg = new Map(declaredAlgs.map(alg => [alg, newAlgWarning(alg, used)]))
   const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
   const known = knownResources(resourceRows, resources)
 

@@ -1,4 +1,4 @@
-import { listResources } from '../../db/clients/resources.ts'
+import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { SigningKeyTable } from '../../db/schema.ts'
 import { endAllWithKeys, type EndOptions } from '../endings/end.ts'
 import type { FinishedWork } from '../endings/finish.ts'
@@ -92,7 +92,7 @@ export async function revokeAllKeys(
   options: EndOptions,
 ): Promise<Restarted> {
   const { db, rootKeys, config, installation } = admin
-  const algs = algsWanted(await listResources(db))
+  const algs = algsWanted(await listUsedAlgs(db))
   const order = { by: admin, rootKeys, file: config, reason, keepsRootKey, algs }
   const done = await endAllWithKeys(order, options)
   const maxAge = largestMaxAgeOf(installation, done.at)

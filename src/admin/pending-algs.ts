@@ -1,5 +1,5 @@
 import { listResources } from '../../db/clients/resources.ts'
-import type { ResourceTable } from '../../db/schema.ts'
+import type { UsedAlg } from '../../db/keys/used-algs.ts'
 import { phaseOf } from '../keys/ring/key-life.ts'
 import { algsWanted } from '../keys/ring/key-policy.ts'
 import type { Admin } from './admin.ts'
@@ -34,11 +34,8 @@ export async function pendingAlgs(
  * A sentence about an algorithm that joins the key set of all APIs; undefined for those that are there from
  * the start.
  */
-export function newAlgWarning(
-  alg: string,
-  resources: readonly Pick<ResourceTable, 'alg' | 'previous_alg'>[],
-): string | undefined {
-  if (algsWanted(resources).includes(alg)) return undefined
+export function newAlgWarning(alg: string, used: readonly UsedAlg[]): string | undefined {
+  if (algsWanted(used).includes(alg)) return undefined
   const shared = `the key set is one for all APIs, and from now on it holds ${alg} keys`
   return alg === 'Ed25519'
     ? `${shared}: jsonwebtoken (Rust) before 10 cannot read it any more, for any API. EdDSA is the same signature ` +

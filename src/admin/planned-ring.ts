@@ -1,5 +1,5 @@
-import { listResources } from '../../db/clients/resources.ts'
 import { listSigningKeys } from '../../db/keys/signing-keys.ts'
+import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { InstallationTable, SigningKeyTable } from '../../db/schema.ts'
 import { planRing, type KeyPlan } from '../keys/ring/key-life.ts'
 import { algsWanted, ringPolicyOf, type RingPolicy } from '../keys/ring/key-policy.ts'
@@ -21,7 +21,7 @@ export async function readPlannedRing({
   installation,
 }: Pick<Admin, 'db' | 'clock' | 'installation'>): Promise<PlannedRing> {
   const now = clock.now()
-  const policy = ringPolicyOf(installation, algsWanted(await listResources(db)), now)
+  const policy = ringPolicyOf(installation, algsWanted(await listUsedAlgs(db)), now)
   const rows = await listSigningKeys(db)
   return { rows, installation, policy, plan: planRing(rows, policy, now) }
 }

@@ -8,6 +8,7 @@ import {
   type ResourceDeletion,
   type ResourceSettings,
 } from '../../db/clients/resources.ts'
+import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { ResourceTable } from '../../db/schema.ts'
 import { Refusal } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
@@ -46,7 +47,7 @@ export interface CreatedResource extends ResourceOutcome {
 /** Adds a resource. Refuses the issuer's own URI, and one that is there already. */
 export async function createResource(admin: Admin, declared: ResourceMetadata): Promise<CreatedResource> {
   const { uri, alg } = declared
-  const warning = newAlgWarning(alg, await listResourceRows(admin.db))
+  const warning = newAlgWarning(alg, await listUsedAlgs(admin.db))
   if (uri === admin.config.issuer) {
     throw new Refusal(
       'invalid',
@@ -86,7 +87,7 @@ export async function updateResource(
     access_token_ttl: access_token_ttl === undefined ? before.access_token_ttl : access_token_ttl,
     status: status ?? before.status,
   }
-  const warning = newAlgWarning(after.alg, await listResourceRows(admin.db))
+  const warning = newAlgWarning(after.alg, await listUsedAlgs(admin.db))
   const settings = changedColumns(resourceSettings(before), resourceSettings(after))
   const differences = differencesOf(before, after)
   if (Object.keys(settings).length > 0) {

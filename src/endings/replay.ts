@@ -1,6 +1,6 @@
 import { raiseClientEpochTo } from '../../db/clients/clients.ts'
-import { listResources } from '../../db/clients/resources.ts'
 import { listSigningKeys } from '../../db/keys/signing-keys.ts'
+import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { Ending } from '../../db/sessions/endings.ts'
 import { revokeSessions } from '../../db/sessions/pages.ts'
 import { findUserById, raiseUserEpochTo } from '../../db/users/users.ts'
@@ -126,7 +126,7 @@ async function replayRestart(
   const { db } = options.by
   const living = (await listSigningKeys(db)).filter(key => key.revoked_at === null)
   if (!living.some(key => kids.includes(key.kid))) return
-  const algs = algsWanted(await listResources(db))
+  const algs = algsWanted(await listUsedAlgs(db))
   const keepsRootKey = rootKeyFrom === rootKeyTo
   const { revoked, ending } = await revokeAll({ ...options, reason, keepsRootKey, algs })
   for (const { kid } of revoked) replayed.keys.add(kid)

@@ -19,6 +19,7 @@ import { parEndpoint } from './par.ts'
 import { revokeEndpoint } from './revoke.ts'
 import { statusListEndpoints } from './status-list.ts'
 import { tokenEndpoint } from './token.ts'
+import { userinfoEndpoint } from './userinfo.ts'
 
 /** Never in a URL, where proxies and browsers write them down (RFC 6749 §2.3.1, RFC 6750 §5.3). */
 const secretParameters: ReadonlySet<string> = new Set([
@@ -59,6 +60,7 @@ export function oauthFace(ctx: Context, sendError: ErrorSender): (app: FastifyIn
 
     tokenEndpoint(app, ctx)
     parEndpoint(app, ctx)
+    userinfoEndpoint(app, ctx)
     introspectEndpoint(app, ctx)
     revokeEndpoint(app, ctx)
     globalRevocationEndpoint(app, ctx)

@@ -5,6 +5,7 @@ import type { Context } from '../context.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import { claimsFor, type RequestedClaims } from '../protocol/claims.ts'
 import { hasOpenid } from '../protocol/openid-scopes.ts'
+import { formatUuid } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Granted } from './granted.ts'
 import { logsPeopleIn } from './target.ts'
@@ -68,14 +69,23 @@ async function addIdentity(
   return { ...granted, identity: { nonce, claims } }
 }
 
-/** The claims for /userinfo, by a token of this scope. */
-export function userinfoClaims(
+/**
+ * What /userinfo says of the user of a session, by a token of this scope (OpenID Connect Core §5.3.2);
+ * undefined where there is none, or none any more.
+ */
+export async function userinfoOf(
+  ctx: Pick<Context, 'db'>,
   client: Client,
-  user: UserRow,
-  session: Pick<SessionTable, 'claims'>,
+  session: SessionOfUser,
   scope: string,
-): Readonly<Record<string, unknown>> {
-  return releasedClaims(client, user, { scope, scopes: itemsOf(scope), names: namedClaims(session).userinfo })
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const user = session.user_id && (await findUserById(ctx.db, session.user_id))
+  if (!user) return undefined
+  const names = namedClaims(session).userinfo
+  return {
+    ...releasedClaims(client, user, { scope, scopes: itemsOf(scope), names }),
+    sub: formatUuid(user.id),
+  }
 }
 
 /**

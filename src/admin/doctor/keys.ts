@@ -1,5 +1,5 @@
-import { listResources } from '../../../db/clients/resources.ts'
 import { listSigningKeys } from '../../../db/keys/signing-keys.ts'
+import { listUsedAlgs } from '../../../db/keys/used-algs.ts'
 import type { Admin } from '../admin.ts'
 import { phaseOf, rotationDue } from '../../keys/ring/key-life.ts'
 import {
@@ -39,9 +39,9 @@ export async function checkKeys(
           : 'put the database back from your backup; or a running server replaces the key, and its tokens are refused',
     })
   }
-  const resources = await listResources(db)
-  const signing = algsSigning(resources)
-  for (const alg of algsWanted(resources)) {
+  const used = await listUsedAlgs(db)
+  const signing = algsSigning(used)
+  for (const alg of algsWanted(used)) {
     const active = rows.find(row => row.alg === alg && phaseOf(row) === 'active')
     const next = rows.find(row => row.alg === alg && phaseOf(row) === 'next')
     const advice = 'start a server: it does by itself what is due'

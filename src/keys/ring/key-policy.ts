@@ -1,5 +1,6 @@
 import type { KeyPolicy } from '../../../db/installation/installation.ts'
-import type { InstallationTable, ResourceTable } from '../../../db/schema.ts'
+import type { UsedAlg } from '../../../db/keys/used-algs.ts'
+import type { InstallationTable } from '../../../db/schema.ts'
 import { followBoundSeconds, leadOf } from '../../protocol/key-lead.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { defaultAlg } from '../algorithms.ts'
@@ -7,17 +8,15 @@ import { defaultAlg } from '../algorithms.ts'
 /** Published from the start: ES256 signs by default, and RS256 is what RFC 9068 §2.1 demands of everybody. */
 const algsFromStart = [defaultAlg, 'RS256']
 
-/** The algorithms that keys are wanted for. */
-export function algsWanted(resources: readonly UsedAlgs[]): readonly string[] {
-  return [...new Set([...algsSigning(resources), ...resources.map(({ alg }) => alg)])]
+/** The algorithms that keys are wanted for, with those that resources and clients use. */
+export function algsWanted(used: readonly UsedAlg[]): readonly string[] {
+  return [...new Set([...algsSigning(used), ...used.map(({ alg }) => alg)])]
 }
 
 /** The algorithms that tokens are signed with now, or may be at any time. */
-export function algsSigning(resources: readonly UsedAlgs[]): readonly string[] {
-  return [...new Set([...algsFromStart, ...resources.map(({ alg, previous_alg }) => previous_alg ?? alg)])]
+export function algsSigning(used: readonly UsedAlg[]): readonly string[] {
+  return [...new Set([...algsFromStart, ...used.map(({ alg, previous_alg }) => previous_alg ?? alg)])]
 }
-
-type UsedAlgs = Pick<ResourceTable, 'alg' | 'previous_alg'>
 
 /** The policy of the key ring at one moment. */
 export interface RingPolicy {

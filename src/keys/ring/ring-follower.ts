@@ -1,4 +1,3 @@
-import { listResources } from '../../../db/clients/resources.ts'
 import { findInstallation } from '../../../db/installation/installation.ts'
 import {
   deleteSigningKey,
@@ -8,6 +7,7 @@ import {
   promoteSigningKey,
   retireSigningKey,
 } from '../../../db/keys/signing-keys.ts'
+import { listUsedAlgs } from '../../../db/keys/used-algs.ts'
 import type { InstallationTable, SigningKeyTable } from '../../../db/schema.ts'
 import type { Clock } from '../../clock.ts'
 import { unavailable } from '../../errors.ts'
@@ -77,9 +77,9 @@ export async function followRing(options: KeyRingOptions, leases: TokenLeases): 
       return known
     }
     const rows = await listSigningKeys(db)
-    const resources = await listResources(db)
+    const used = await listUsedAlgs(db)
     const ring = readRing({ rows, record, rootKeys, before: known?.ring, log })
-    known = { record, ring, algs: algsWanted(resources) }
+    known = { record, ring, algs: algsWanted(used) }
     isNewRootKey = false
     confirmedAt = readAt
     return known

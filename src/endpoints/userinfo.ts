@@ -1,0 +1,41 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Config } from '../config/load.ts'
+import type { Context } from '../context.ts'
+import type { Form } from '../protocol/form.ts'
+import { normalUrl } from '../protocol/normal-url.ts'
+import { clientAlg, userinfoOf } from '../sessions/identity.ts'
+import { authenticateToken, invalidToken } from '../sessions/sent-token.ts'
+import { checkOrigin } from './origins.ts'
+
+/**
+ * GET and POST /userinfo (OpenID Connect Core §5.3): the claims of the user whose access token it is, if that
+ * has the scope `openid`. JSON, or a signed JWT for a client that has chosen an algorithm for it.
+ */
+export function userinfoEndpoint(app: FastifyInstance, ctx: Context): void {
+  const urls = userinfoUrls(ctx.config)
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+    const { method, headers, body } = request
+    const form: Form | undefined = body instanceof Map ? body : undefined
+    const sent = { method, urls, headers, form }
+    const { session, scope, scheme } = await authenticateToken(ctx, sent, 'openid')
+    const client = await ctx.clients.registry.findClient(session.client_id)
+    const claims = client && (await userinfoOf(ctx, client, session, scope))
+    if (!claims) throw invalidToken(scheme, 'its client or its user is gone')
+    checkOrigin(ctx, client, request, reply)
+    if (client.userinfo_alg === null) return claims
+    // RFC 8725 §3.12: without `exp`, so that it is no ID token.
+    const { issuer: iss } = ctx.config
+    const signed = { ...claims, iss, aud: client.id, iat: ctx.clock.now() }
+    const jwt = await ctx.keys.sign('JWT', clientAlg(ctx, client, client.userinfo_alg), signed)
+    return reply.type('application/jwt').send(jwt)
+  }
+  const admitted = (request: FastifyRequest, reply: FastifyReply) =>
+    ctx.load.admission.admit('other', () => answer(request, reply))
+  app.get('/userinfo', admitted)
+  app.post('/userinfo', admitted)
+}
+
+/** The URLs that a proof for it may be made for. */
+function userinfoUrls({ issuer, mtlsUrl }: Config): readonly string[] {
+  return [issuer, mtlsUrl].map(base => normalUrl(`${base}/userinfo`) ?? '')
+}
