@@ -53,7 +53,8 @@ export function describeStep({ action, kind, name, differences }: Step) {
 export async function planDeclaration(admin: Admin, declaration: Declaration): Promise<Plan> {
   const { resources, clients } = declaration
   const { db, config } = admin
-  const foundResources = new Map((await listResources(db)).map(row => [row.uri, resourceMetadata(row)]))
+  const resourceRows = await listResources(db)
+  const foundResources = new Map(resourceRows.map(row => [row.uri, resourceMetadata(row)]))
   const declaredAlgs = [...new Set(resources.map(({ alg }) => alg))]
   const used = await listUsedAlgs(db)
   const aboutAlg = new Map(declaredAlgs.map(alg => [alg, newAlgWarning(alg, used)]))
