@@ -1,7 +1,7 @@
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import type { AuthorizationErrorCode, Recipient } from '../protocol/authorization-request.ts'
-import { isRegistered } from '../protocol/redirect-uri.ts'
+import { isRegistered, withParameters } from '../protocol/redirect-uri.ts'
 import { itemsOf } from '../values/list.ts'
 
 /** What becomes of a request (RFC 6749 §4.1.2): a code, or why there is none. Descriptions are constant. */
@@ -40,14 +40,5 @@ export function answerTo(
     value === null ? [] : [[name, value] as [name: string, value: string]],
   )
   if (responseMode === 'form_post') return { kind: 'form_post', uri, parameters }
-  return {
-    kind: 'redirect',
-    uri: `${uri}${separatorAfter(uri)}${new URLSearchParams(parameters)}`,
-  }
-}
-
-/** A query that the URI has stays as it is (RFC 6749 §3.1.2). */
-function separatorAfter(uri: string): string {
-  if (!uri.includes('?')) return '?'
-  return /[?&]$/.test(uri) ? '' : '&'
+  return { kind: 'redirect', uri: withParameters(uri, parameters) }
 }

@@ -18,7 +18,7 @@ export const pushedSeconds = 90
 const uriPrefix = 'urn:ietf:params:oauth:request_uri:'
 
 /** Why the page on which a person logs in is shown again. */
-export type LogInProblem = 'wrong' | 'missing'
+export type LogInProblem = 'wrong_credentials' | 'missing_credentials'
 
 /** A request on its way through the pages, and what has met it so far. */
 export interface PendingRequest {

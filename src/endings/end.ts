@@ -35,15 +35,18 @@ export interface EndedSessions extends FinishedWork {
   readonly at: number
 }
 
-/** Ends one session for a client that has shown one of its tokens; false when it has ended before. */
+/**
+ * Ends one session for a client that has shown one of its tokens or, with `log-out`, for a person who has
+ * come with its ID token; false when it has ended before.
+ */
 export async function endSession(
   by: Recorder,
   { id: sessionId, user_id: userId, client_id: clientId }: Pick<SessionTable, 'id' | 'user_id' | 'client_id'>,
-  { reason, tokenType }: { readonly reason: 'client' | 'admin'; readonly tokenType: TokenType },
+  { reason, ...more }: { readonly reason: 'client' | 'admin' | 'log-out'; readonly tokenType?: TokenType },
 ): Promise<boolean> {
   const at = by.clock.now()
   const ofSession = { userId, clientId, sessionId }
-  return record(by, { event: 'session_revoked', ...ofSession, at, detail: { reason }, tokenType }, db =>
+  return record(by, { event: 'session_revoked', ...ofSession, at, detail: { reason }, ...more }, db =>
     revokeSession(db, sessionId, at, reason),
   )
 }

@@ -4,12 +4,16 @@ import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
-import { openErrorReader } from '../http/error-reader.ts'
+import { openErrorReader, type ErrorReader } from '../http/error-reader.ts'
 import { refuseMessage } from '../http/message.ts'
 import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { parseForm } from '../protocol/form.ts'
+import { authorizePage } from './authorize.ts'
+import { consentPage } from './consent.ts'
 import { isFromOwnPages } from './cross-site.ts'
 import { logoFile } from './logo-file.ts'
+import { logInPage } from './log-in.ts'
+import { logOutPage } from './log-out.ts'
 import { openLook } from './look.ts'
 import { pageHeaders } from './page-headers.ts'
 import { openPages, type Pages } from './pages.ts'
@@ -29,18 +33,23 @@ export function pagesFace(ctx: Context): (app: FastifyInstance) => Promise<void>
   const pages = openPages(look, issuer)
   const headers = pageHeaders(look, issuer)
   const refuse = earlyRefusal(ctx)
+  const readError = openErrorReader(ctx)
   return async app => {
     app.removeAllContentTypeParsers()
     app.register(formbody, { parser: text => parseForm(text) as unknown as Record<string, unknown> })
     app.register(accepts)
     app.register(cookie)
-    app.setErrorHandler(errorPage(ctx, pages))
+    app.setErrorHandler(errorPage(pages, readError))
     app.addHook('onRequest', (request, reply, done) => {
       reply.headers(headers)
       done(refuse(request))
     })
     const routes = collectRoutes(app)
 
+    authorizePage(app, ctx, pages)
+    logInPage(app, ctx, pages, readError)
+    consentPage(app, ctx, pages)
+    logOutPage(app, ctx, pages)
     logoFile(app, look)
 
     refuseOtherMethods(app, routes)
@@ -62,8 +71,7 @@ function earlyRefusal({ standing, config }: Context): (request: FastifyRequest) 
 }
 
 /** Makes the page for whatever was thrown, which the log and the counters are told of too. */
-function errorPage(ctx: Context, pages: Pages) {
-  const readError = openErrorReader(ctx)
+function errorPage(pages: Pages, readError: ErrorReader) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const error = readError(thrown, request)
     const { status, retryAfter } = error

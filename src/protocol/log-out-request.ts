@@ -32,7 +32,7 @@ export interface LogOutFacts {
 }
 
 /** Why nothing was done. */
-export type LogOutProblem = 'log_out_client_mismatch' | 'log_out_uri_unregistered'
+export type LogOutProblem = 'log_out_invalid' | 'log_out_uri_unregistered'
 
 export type LogOutVerdict =
   | { readonly kind: 'accepted'; readonly request: LogOutRequest }
@@ -51,7 +51,7 @@ export function clientOfLogOut(form: Form, hintClaims: LogOutFacts['hintClaims']
 export function judgeLogOutRequest(form: Form, { hintClaims, client }: LogOutFacts): LogOutVerdict {
   const named = form.get('client_id')
   if (named !== undefined && hintClaims && hintClaims['aud'] !== named)
-    return { kind: 'shown', problem: 'log_out_client_mismatch' }
+    return { kind: 'shown', problem: 'log_out_invalid' }
 
   const asked = form.get('post_logout_redirect_uri')
   if (asked !== undefined && client && !isRegistered(asked, itemsOf(client.post_logout_redirect_uris)))

@@ -45,3 +45,10 @@ function portless(uri: string): string | undefined {
   if (!port) return undefined
   return port[1] === undefined ? uri : port[0].slice(0, -port[1].length - 1) + uri.slice(port[0].length)
 }
+
+/** The URI with parameters in its query. What is there already stays as it is (RFC 6749 §3.1.2). */
+export function withParameters(uri: string, parameters: [name: string, value: string][]): string {
+  if (parameters.length === 0) return uri
+  const separator = !uri.includes('?') ? '?' : /[?&]$/.test(uri) ? '' : '&'
+  return `${uri}${separator}${new URLSearchParams(parameters)}`
+}

@@ -59,7 +59,7 @@ const met: PendingRequest = {
   user: newUuid(startedAt),
   wantsAnother: true,
   username: 'Ada Lovelace',
-  problem: 'wrong',
+  problem: 'wrong_credentials',
 }
 
 t.test('invariant 18 a request opens as it was sealed, at any instance', async t => {

@@ -1,0 +1,105 @@
+import { findSession } from '../../db/sessions/sessions.ts'
+import type { Context } from '../context.ts'
+import { endSession, endSignIn } from '../endings/end.ts'
+import { openValue, sealValue } from '../keys/sealed.ts'
+import type { Form } from '../protocol/form.ts'
+import {
+  clientOfLogOut,
+  judgeLogOutRequest,
+  type LogOutHint,
+  type LogOutRequest,
+  type LogOutVerdict,
+} from '../protocol/log-out-request.ts'
+import { formatUuid, parseUuid } from '../protocol/secrets.ts'
+import type { RequestOrigin } from '../record/actor.ts'
+import { byUser } from '../record/record.ts'
+import type { SignIn } from '../sessions/sign-in.ts'
+
+/** How long the page that asks can be answered, in seconds. */
+export const logOutSeconds = 1800
+
+/** Judges the parameters of a request to log out (OpenID Connect RP-Initiated Logout 1.0 §2). */
+export async function acceptLogOut(
+  { clients, keys }: Pick<Context, 'clients' | 'keys'>,
+  form: Form,
+): Promise<LogOutVerdict> {
+  const hint = form.get('id_token_hint')
+  // Also one that has expired.
+  const hintClaims = hint === undefined ? undefined : keys.recognise(hint, 'JWT')
+  const id = clientOfLogOut(form, hintClaims)
+  const found = id === undefined ? undefined : await clients.registry.findClient(id)
+  const client = found?.disabled_at === null ? found : undefined
+  return judgeLogOutRequest(form, { hintClaims, client })
+}
+
+/** A request to log out on its way through a browser. */
+export interface PendingLogOut {
+  readonly request: LogOutRequest
+  /** The sign-in that the page asks about; null before it has asked. */
+  readonly signIn: Buffer | null
+  readonly madeAt: number
+}
+
+/** Seals one for a URL or a form. */
+export function sealLogOut(
+  { config, rootKeys }: Pick<Context, 'config' | 'rootKeys'>,
+  { request: { hint, ...request }, signIn, madeAt }: PendingLogOut,
+): string {
+  return sealValue(rootKeys, 'log-out request', config.issuer, {
+    ...request,
+    hint: hint && { sub: hint.sub, sid: formatUuid(hint.sessionId) },
+    sign_in: signIn && formatUuid(signIn),
+    at: madeAt,
+  })
+}
+
+interface Content extends Omit<LogOutRequest, 'hint'> {
+  readonly hint: { readonly sub: string; readonly sid: string } | null
+  readonly sign_in: string | null
+  readonly at: number
+}
+
+/** Opens one that was sealed here; undefined for any other text, and for one that is too old. */
+export async function openLogOut(
+  ctx: Pick<Context, 'config' | 'rootKeys' | 'keys' | 'clock'>,
+  text: string,
+): Promise<PendingLogOut | undefined> {
+  const content = await openValue(ctx, 'log-out request', ctx.config.issuer, text)
+  if (!content) return undefined
+  const { hint, sign_in: signIn, at: madeAt, ...request } = content as unknown as Content
+  if (ctx.clock.now() >= madeAt + logOutSeconds) return undefined
+  return {
+    request: { ...request, hint: hint && { sub: hint.sub, sessionId: uuidOf(hint.sid) } },
+    signIn: signIn === null ? null : uuidOf(signIn),
+    madeAt,
+  }
+}
+
+function uuidOf(text: string): Buffer {
+  const uuid = parseUuid(text)
+  if (!uuid) throw new Error('unreachable: what is sealed holds the ids that it was made of')
+  return uuid
+}
+
+/** Whether a hint names who is logged in: then nobody is asked (§2). */
+export function isMeant(hint: LogOutHint, signIn: SignIn): boolean {
+  return hint.sub === formatUuid(signIn.user_id)
+}
+
+/**
+ * Logs out: ends the sign-in and all sessions that came from it, and the session that the hint names, which
+ * is its client's own to end, even if it was to outlive the sign-in.
+ */
+export async function logOut(ctx: Context, { hint, signIn, caller }: LogOut): Promise<void> {
+  if (signIn) await endSignIn(byUser(ctx, signIn.user_id, caller), signIn, 'log-out')
+  const session = hint ? await findSession(ctx.db, hint.sessionId) : undefined
+  if (!session?.user_id || session.revoked_at !== null || formatUuid(session.user_id) !== hint?.sub) return
+  await endSession(byUser(ctx, session.user_id, caller), session, { reason: 'log-out' })
+}
+
+export interface LogOut {
+  readonly hint: LogOutHint | null
+  /** Who is logged in in the browser. */
+  readonly signIn: SignIn | undefined
+  readonly caller: RequestOrigin
+}

@@ -1,0 +1,51 @@
+import type { Client } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
+import { attainableLevels, levelsOf } from '../protocol/levels.ts'
+import { formatUuid } from '../protocol/secrets.ts'
+import type { SignIn } from '../sessions/sign-in.ts'
+import { itemsOf } from '../values/list.ts'
+import { allowedScope } from './consents.ts'
+import { judgeNeeds, type Need } from './needs.ts'
+import type { PendingRequest } from './requests.ts'
+
+/** Where a request has come in one browser. */
+export interface Whereabouts {
+  readonly client: Client
+  readonly pending: PendingRequest
+  /** Who is logged in in that browser. */
+  readonly signIn: SignIn | undefined
+  /** Whether the person has just allowed this very request. */
+  readonly hasConsented: boolean
+}
+
+/** What a request still needs, by what is known of it now. */
+export async function lookForNeeds(
+  ctx: Pick<Context, 'db' | 'clock'>,
+  { client, pending, signIn, hasConsented }: Whereabouts,
+): Promise<Need> {
+  const { request } = pending
+  const { resource } = request
+  const allowed =
+    signIn && client.consent === 'once'
+      ? await allowedScope(ctx, { userId: signIn.user_id, clientId: client.id, resource })
+      : undefined
+  return judgeNeeds(request, {
+    signIn: signIn && {
+      sub: formatUuid(signIn.user_id),
+      authTime: signIn.auth_time,
+      levels: levelsOf(itemsOf(signIn.amr)),
+    },
+    isForThisRequest: isSame(signIn?.id, pending.signIn),
+    isChosen: isSame(signIn?.user_id, pending.user),
+    wantsAnother: pending.wantsAnother,
+    policy: client.consent,
+    allowedScope: allowed,
+    hasConsented,
+    attainable: attainableLevels,
+    now: ctx.clock.now(),
+  })
+}
+
+function isSame(one: Buffer | undefined, other: Buffer | null): boolean {
+  return one !== undefined && other !== null && one.equals(other)
+}

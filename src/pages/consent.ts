@@ -1,0 +1,79 @@
+import type { FastifyInstance } from 'fastify'
+import { rememberConsent } from '../authorization/consents.ts'
+import { lookForNeeds } from '../authorization/look.ts'
+import { sealRequest } from '../authorization/requests.ts'
+import type { Context } from '../context.ts'
+import { unavailable } from '../errors.ts'
+import { formOf } from '../protocol/form.ts'
+import type { SignIn } from '../sessions/sign-in.ts'
+import { itemsOf } from '../values/list.ts'
+import { sendAnswer } from './answer.ts'
+import type { Pages } from './pages.ts'
+import { findStage, follow, goOn, type Stage } from './proceed.ts'
+import { consentView } from './views/consent.ts'
+import { anotherHref, leadTo, namesOf, originOf, pageHandler, queryOf, type Visit } from './visit.ts'
+
+/** GET and POST /consent: where a person says whether a client may have what it asks for. */
+export function consentPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
+  app.get('/consent', pageHandler(ctx, pages, show))
+  app.post('/consent', pageHandler(ctx, pages, decide))
+}
+
+/** Where nothing is to be asked any more, as in a second tab, it goes on by itself. */
+async function show(visit: Visit): Promise<void> {
+  const stage = await findStage(visit, queryOf(visit, 'request'), '/consent')
+  if (!stage) return
+  const need = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
+  if (need.kind !== 'consent' || !stage.signIn) return follow(visit, stage, need)
+  const { ctx, pages, request, reply } = visit
+  const { client, pending, signIn } = stage
+  const data = {
+    request: sealRequest(ctx, { ...pending, user: signIn.user_id }),
+    client: { ...namesOf(client), operator: client.operator },
+    username: signIn.user.username,
+    anotherHref: anotherHref(visit, pending),
+    scopes: itemsOf(pending.request.scope).map(name => ({ name, words: null })),
+  }
+  const { uiLocales } = pending.request
+  void pages.show(request, reply, frame => consentView(frame, data), { uiLocales })
+}
+
+async function decide(visit: Visit): Promise<void> {
+  const form = formOf(visit.request.body)
+  const stage = await findStage(visit, form.get('request'), '/consent')
+  if (!stage) return
+  const { client, pending } = stage
+  switch (form.get('decision')) {
+    case 'deny':
+      return sendAnswer(visit, client, pending.request, {
+        error: 'access_denied',
+        description: 'the user has not allowed it',
+      })
+    case 'allow':
+      return allow(visit, stage)
+    default:
+      return leadTo(visit, '/consent', pending)
+  }
+}
+
+/** The answer of whom the page has asked counts, and of nobody who has logged in in the meantime. */
+async function allow(visit: Visit, stage: Stage): Promise<void> {
+  const { pending, signIn } = stage
+  const isAsked = signIn !== undefined && pending.user?.equals(signIn.user_id) === true
+  if (!isAsked) return goOn(visit, { ...stage, pending: { ...pending, user: null } })
+  const need = await lookForNeeds(visit.ctx, { ...stage, hasConsented: true })
+  if (need.kind === 'code' && !(await remember(visit, stage, signIn)))
+    throw unavailable(new Error('the epoch of user or client was raised while the user was asked'))
+  return follow(visit, stage, need)
+}
+
+/** Also where it is asked each time: then people can see what they have allowed, and take it back. */
+async function remember(
+  { ctx, request }: Visit,
+  { client, pending }: Stage,
+  { user }: SignIn,
+): Promise<boolean> {
+  const { scope, resource } = pending.request
+  const caller = originOf(request)
+  return rememberConsent(ctx, { user, client, resource, scope: itemsOf(scope), caller })
+}

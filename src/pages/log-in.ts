@@ -1,0 +1,175 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { lookForNeeds } from '../authorization/look.ts'
+import { sealRequest, type LogInProblem, type PendingRequest } from '../authorization/requests.ts'
+import type { Context } from '../context.ts'
+import { OAuthError, unavailable } from '../errors.ts'
+import type { ErrorReader } from '../http/error-reader.ts'
+import { formOf, type Form } from '../protocol/form.ts'
+import { startSignIn, type SignIn } from '../sessions/sign-in.ts'
+import { deviceTokenSeconds } from '../users/device-token.ts'
+import { newDeviceToken, sourcesAfter, verifyLogIn, type LogIn } from '../users/log-in.ts'
+import type { Pages } from './pages.ts'
+import { findStage, follow, goOn, type Stage } from './proceed.ts'
+import { accountChoiceView } from './views/account-choice.ts'
+import { logInView } from './views/log-in.ts'
+import { admit, anotherHref, leadTo, namesOf, originOf, pageHandler, queryOf, type Visit } from './visit.ts'
+
+/** GET and POST /log-in: where a person proves who it is, or says which account is meant. */
+export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, readError: ErrorReader): void {
+  app.get('/log-in', pageHandler(ctx, pages, show))
+
+  app.post('/log-in', async (request: FastifyRequest, reply: FastifyReply) => {
+    const visit = { ctx, pages, request, reply }
+    const call: Call = { stage: undefined }
+    try {
+      await admit(visit, () => decide(visit, call, readError))
+    } catch (error) {
+      if (!(error instanceof OAuthError && (error.status === 429 || error.status === 503))) throw error
+      // Not while it is under way: a request that waits here takes no other's place.
+      await ctx.load.delayRefusal()
+      if (error.status === 503 || !call.stage) throw error
+      const { status, retryAfter = 1 } = readError(error, request)
+      reply.header('retry-after', String(retryAfter))
+      showForm(visit, call.stage, { status, retryAfter })
+    }
+    return reply
+  })
+}
+
+/** What is known of a request by the time it is refused. */
+interface Call {
+  stage: Stage | undefined
+}
+
+/** Where nothing is to be done any more, as in a second tab, it goes on by itself. */
+async function show(visit: Visit): Promise<void> {
+  const stage = await findStage(visit, queryOf(visit, 'request'), '/log-in')
+  if (!stage) return
+  const need = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
+  if (need.kind === 'log_in') return showForm(visit, stage)
+  if (need.kind === 'choose_account' && stage.signIn) return showChoice(visit, stage, stage.signIn)
+  return follow(visit, stage, need)
+}
+
+function showForm(
+  { ctx, pages, request, reply }: Visit,
+  { client, pending, signIn }: Stage,
+  throttled?: { readonly status: number; readonly retryAfter: number },
+): void {
+  const { loginHint, uiLocales } = pending.request
+  const isAgain = signIn !== undefined && !pending.wantsAnother
+  const data = {
+    request: sealRequest(ctx, { ...pending, problem: null }),
+    client: namesOf(client),
+    username: pending.username ?? (isAgain ? signIn.user.username : (loginHint ?? '')),
+    loggedInAs: isAgain ? signIn.user.username : null,
+    anotherHref: isAgain ? anotherHref({ ctx }, pending) : null,
+    problem: throttled ? ('throttled' as const) : pending.problem,
+    retryAfter: throttled?.retryAfter,
+  }
+  const { status = 200 } = throttled ?? {}
+  void pages.show(request, reply, frame => logInView(frame, data), { status, uiLocales })
+}
+
+function showChoice(
+  { ctx, pages, request, reply }: Visit,
+  { client, pending }: Stage,
+  { user }: SignIn,
+): void {
+  const data = {
+    request: sealRequest(ctx, { ...pending, user: user.id }),
+    client: namesOf(client),
+    username: user.username,
+    anotherHref: anotherHref({ ctx }, pending),
+  }
+  const { uiLocales } = pending.request
+  void pages.show(request, reply, frame => accountChoiceView(frame, data), { uiLocales })
+}
+
+async function decide(visit: Visit, call: Call, readError: ErrorReader): Promise<void> {
+  const form = formOf(visit.request.body)
+  const stage = await findStage(visit, form.get('request'), '/log-in')
+  if (!stage) return
+  const { pending } = stage
+  switch (form.get('decision')) {
+    case 'continue':
+      // The request names the user whom the page has asked.
+      return goOn(visit, stage)
+    default:
+      call.stage = { ...stage, pending: { ...pending, username: keptName(form) } }
+      return logIn(visit, stage, form, readError)
+  }
+}
+
+/** Whoever has typed something wrong is led back to the form, so that loading it again sends nothing. */
+async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorReader): Promise<void> {
+  const { ctx, request } = visit
+  const { client, pending } = stage
+  const again = (problem: LogInProblem) =>
+    leadTo(visit, '/log-in', { ...pending, username: keptName(form), problem })
+  const [username, password] = [form.get('username')?.normalize('NFC'), form.get('password')]
+  if (username === undefined || password === undefined) return again('missing_credentials')
+  // Nobody has such a name, and PostgreSQL could not even look for one.
+  if (username.includes('\0')) return again('wrong_credentials')
+
+  const attempt: LogIn = {
+    username,
+    password,
+    place: 'page',
+    client,
+    caller: originOf(request),
+    deviceToken: visit.pages.cookies.device.read(request),
+  }
+  try {
+    const user = await verifyLogIn(ctx, attempt)
+    await enter(visit, stage, { attempt, user, isPersistent: form.get('stay') === '1' })
+  } catch (error) {
+    if (!(error instanceof OAuthError && error.code === 'invalid_grant')) throw error
+    readError(error, request)
+    again('wrong_credentials')
+  }
+}
+
+interface Entry {
+  readonly attempt: LogIn
+  readonly user: Awaited<ReturnType<typeof verifyLogIn>>
+  /** Whether the browser is to stay logged in when it is closed. */
+  readonly isPersistent: boolean
+}
+
+/** The password is right: the browser gets another cookie, whatever it had before. */
+async function enter(visit: Visit, stage: Stage, { attempt, user, isPersistent }: Entry): Promise<void> {
+  const { ctx, pages, request, reply } = visit
+  const started = await startSignIn(ctx, {
+    user,
+    caller: attempt.caller,
+    userAgent: request.headers['user-agent'],
+    amr: 'pwd',
+    isPersistent,
+    replaces: stage.signIn,
+    knownSources: await sourcesAfter(ctx, attempt),
+  })
+  if (!started) throw unavailable(new Error("the user's epoch was raised while the password was checked"))
+  const { signIn, cookie } = started
+  // Without one, another request of this browser was faster: its answer has the cookie that counts.
+  if (cookie !== undefined)
+    pages.cookies.signIn.set(reply, cookie, isPersistent ? ctx.config.signInSeconds : null)
+  pages.cookies.device.set(reply, newDeviceToken(ctx, attempt, user), deviceTokenSeconds)
+  const pending: PendingRequest = {
+    ...stage.pending,
+    signIn: signIn.id,
+    user: null,
+    wantsAnother: false,
+    username: null,
+    problem: null,
+  }
+  await goOn(visit, { ...stage, pending, signIn })
+}
+
+/** So much of what was typed as a name is kept for the form: it travels in a URL. */
+const nameMax = 200
+
+function keptName(form: Form): string | null {
+  const name = form.get('username')
+  return name !== undefined && name.length <= nameMax ? name : null
+}

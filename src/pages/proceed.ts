@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto'
+import { issueCode } from '../authorization/code.ts'
+import { lookForNeeds } from '../authorization/look.ts'
+import type { Need } from '../authorization/needs.ts'
+import { fresh, isUsed, openRequest, sealRequest, type PendingRequest } from '../authorization/requests.ts'
+import type { Client } from '../clients/registry.ts'
+import { hashSecret } from '../protocol/secrets.ts'
+import { findSignIn, type SignIn } from '../sessions/sign-in.ts'
+import { normalAddress } from '../values/addresses.ts'
+import { sendAnswer } from './answer.ts'
+import { leadTo, showMessage, type Visit } from './visit.ts'
+
+/** A request on its way, in the browser that it is bound to, and who is logged in there. */
+export interface Stage {
+  readonly client: Client
+  readonly pending: PendingRequest
+  readonly signIn: SignIn | undefined
+}
+
+/**
+ * Goes on with a request that has just come from a client: answers it at once, or leads to the first page
+ * that it needs. From there on it is bound to this browser.
+ */
+export async function proceed(visit: Visit, pending: PendingRequest): Promise<void> {
+  const client = await findLivingClient(visit, pending)
+  if (!client) return showMessage(visit, { kind: 'client_unknown', status: 400 })
+  await goOn(visit, { client, pending, signIn: await currentSignIn(visit) })
+}
+
+/**
+ * Answers the client, or leads to the page that comes next. `hasConsented`: the person has just allowed this
+ * very request.
+ */
+export async function goOn(
+  visit: Visit,
+  stage: Stage,
+  { hasConsented = false }: { readonly hasConsented?: boolean } = {},
+): Promise<void> {
+  await follow(visit, stage, await lookForNeeds(visit.ctx, { ...stage, hasConsented }))
+}
+
+/** Does what a request needs next. */
+export async function follow(visit: Visit, { client, pending, signIn }: Stage, need: Need): Promise<void> {
+  const { ctx } = visit
+  const { request } = pending
+  if (need.kind === 'error') return sendAnswer(visit, client, request, need)
+  if (need.kind !== 'code') {
+    const path = need.kind === 'consent' ? '/consent' : '/log-in'
+    return leadTo(visit, path, bound(visit, { ...pending, username: null, problem: null }))
+  }
+  if (!signIn) throw new Error('unreachable: nobody gets a code without a log-in')
+  const user = { id: signIn.user_id }
+  const code = issueCode(ctx, { request, signIn, user, client, scope: request.scope })
+  sendAnswer(visit, client, request, { code })
+}
+
+/**
+ * The request that a page is for, where it may go on in this browser. Undefined when it may not: then the
+ * person has been told why, and what to do, or has been led to where it may.
+ */
+export async function findStage(
+  visit: Visit,
+  sealed: string | undefined,
+  path: '/log-in' | '/consent',
+): Promise<Stage | undefined> {
+  const { ctx } = visit
+  if (!sealed) return void showMessage(visit, { kind: 'no_request', status: 400 })
+  const pending = await openRequest(ctx, sealed)
+  if (!pending) return void showMessage(visit, { kind: 'request_invalid', status: 400 })
+  const client = await findLivingClient(visit, pending)
+  const { uiLocales } = pending.request
+  if (!client) return void showMessage(visit, { kind: 'client_unknown', status: 400, uiLocales })
+  const about = { status: 400, client, uiLocales }
+  if (pending.isExpired) return void showMessage(visit, { kind: 'request_expired', ...about })
+  if (await isUsed(ctx, pending.request)) return void showMessage(visit, { kind: 'request_used', ...about })
+  if (pending.browser === null) return void leadTo(visit, path, bound(visit, pending))
+  const cookie = browserCookie(visit)
+  if (cookie === undefined) {
+    const againHref = `${path}?request=${sealRequest(ctx, fresh(pending.request))}`
+    return void showMessage(visit, { kind: 'cookies_refused', againHref, ...about })
+  }
+  if (pending.browser !== hashOf(cookie)) return void showMessage(visit, { kind: 'other_browser', ...about })
+  return { client, pending, signIn: await currentSignIn(visit) }
+}
+
+/** Who is logged in in this browser, as far as its cookie can be believed. */
+export async function currentSignIn({ ctx, pages, request }: Visit): Promise<SignIn | undefined> {
+  const cookie = pages.cookies.signIn.read(request)
+  return cookie === undefined ? undefined : findSignIn(ctx, cookie, { address: normalAddress(request.ip) })
+}
+
+async function findLivingClient(
+  { ctx }: Visit,
+  { request: { clientId } }: PendingRequest,
+): Promise<Client | undefined> {
+  const client = await ctx.clients.registry.findClient(clientId)
+  return client?.disabled_at === null ? client : undefined
+}
+
+/** How long a browser is told apart, in seconds: no longer than browsers keep a cookie. */
+const browserSeconds = 400 * 86_400
+
+/** The request, for this browser alone, which gets the cookie that says which one it is. */
+function bound(visit: Visit, pending: PendingRequest): PendingRequest {
+  const known = browserCookie(visit)
+  const cookie = known ?? randomBytes(16).toString('base64url')
+  if (known === undefined) visit.pages.cookies.browser.set(visit.reply, cookie, browserSeconds)
+  return { ...pending, browser: hashOf(cookie) }
+}
+
+function browserCookie({ pages, request }: Visit): string | undefined {
+  const cookie = pages.cookies.browser.read(request)
+  return cookie !== undefined && /^[\w-]{22}$/.test(cookie) ? cookie : undefined
+}
+
+function hashOf(cookie: string): string {
+  return hashSecret(cookie).toString('base64url')
+}

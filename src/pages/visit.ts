@@ -1,0 +1,98 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { sealRequest, type PendingRequest } from '../authorization/requests.ts'
+import type { Caller } from '../clients/caller.ts'
+import type { Client } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
+import { networkOf, normalAddress } from '../values/addresses.ts'
+import type { ClientNames } from './layout.ts'
+import type { Pages } from './pages.ts'
+import { messageView, type MessageData } from './views/message.ts'
+
+/** A request of a browser, and what answers it. */
+export interface Visit {
+  readonly ctx: Context
+  readonly pages: Pages
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+}
+
+/**
+ * Makes the handler of a page: its work is refused first of all, where the server has too much to do, and
+ * has answered when it is done.
+ */
+export function pageHandler(
+  ctx: Context,
+  pages: Pages,
+  work: (visit: Visit) => Promise<void>,
+): (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply> {
+  return async (request, reply) => {
+    await admit({ ctx, pages, request, reply }, work)
+    return reply
+  }
+}
+
+/** Does the work of a page, or throws `temporarily_unavailable` (503) where there is too much of it. */
+export async function admit(visit: Visit, work: (visit: Visit) => Promise<void>): Promise<void> {
+  const { ctx, request } = visit
+  await ctx.load.admission.admit('log_in', () => work(visit), networkOf(request.ip))
+}
+
+/** A parameter of the query, where it is there once. */
+export function queryOf({ request }: Visit, name: string): string | undefined {
+  const value = (request.query as Readonly<Record<string, unknown>> | undefined)?.[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+/** All of the query, as it was sent. */
+export function rawQuery({ request }: Visit): string {
+  const [, query = ''] = request.url.split(/\?(.*)/s)
+  return query
+}
+
+/** Sends the browser on, whatever its request was, with a GET (RFC 9110 §15.4.4). */
+export function redirectTo({ reply }: Visit, uri: string): void {
+  void reply.redirect(uri, 303)
+}
+
+/** Sends the browser to a page, which goes on with the request. */
+export function leadTo(visit: Visit, path: '/log-in' | '/consent', pending: PendingRequest): void {
+  redirectTo(visit, pageAddress(visit, path, sealRequest(visit.ctx, pending)))
+}
+
+/** Absolute, since the issuer may have a path. */
+export function pageAddress({ ctx }: Pick<Visit, 'ctx'>, path: string, sealed: string): string {
+  return `${ctx.config.issuer}${path}?request=${sealed}`
+}
+
+/** The page on which somebody else logs in for the same request, as a link of ours. */
+export function anotherHref({ ctx }: Pick<Visit, 'ctx'>, pending: PendingRequest): string {
+  const another = { ...pending, signIn: null, user: null, wantsAnother: true, username: null, problem: null }
+  return `/log-in?request=${sealRequest(ctx, another)}`
+}
+
+export type MessageOptions = Omit<MessageData, 'client'> & {
+  readonly status: number
+  readonly client?: Client | undefined
+  readonly uiLocales?: readonly string[] | undefined
+}
+
+/** Shows a page that only says something. */
+export function showMessage({ pages, request, reply }: Visit, options: MessageOptions): void {
+  const { status, client, uiLocales = [], ...data } = options
+  const names = client ? namesOf(client) : null
+  void pages.show(request, reply, frame => messageView(frame, { ...data, client: names }), {
+    status,
+    uiLocales,
+  })
+}
+
+/** What people know a client by, and where its home is. */
+export function namesOf({ id, client_name: name, client_uri: homeUri }: Client): ClientNames {
+  return { name: name ?? id, homeUri }
+}
+
+/** Where a request comes from. A browser is a device of its user. */
+export function originOf({ id: requestId, ip }: FastifyRequest): Caller {
+  const address = normalAddress(ip)
+  return { requestId, address, source: networkOf(address) }
+}

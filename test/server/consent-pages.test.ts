@@ -1,0 +1,145 @@
+import t, { type Test } from 'tap'
+import { findConsent } from '../../db/users/consents.ts'
+import { raiseUserEpoch } from '../../db/users/users.ts'
+import { en } from '../../src/pages/texts/en.ts'
+import { openBrowser, type Page } from '../helpers/browser.ts'
+import { claimsOf } from '../helpers/codes.ts'
+import { forEachEngine } from '../helpers/engines.ts'
+import { logInWith, relyingParty } from '../helpers/relying-party.ts'
+import { startServer } from '../helpers/server.ts'
+
+const allow = { button: 'decision=allow' }
+const errorOf = ({ url }: Page) => url.searchParams.get('error')
+
+function isConsentPage(t: Test, page: Page, title: string): void {
+  t.equal(page.isElsewhere, false, `${title}: a page of ours`)
+  t.equal(page.url.pathname, '/consent', `${title}: the one that asks`)
+}
+
+await forEachEngine(t, 'a client that asks once asks for what is new alone', async (t, env) => {
+  const server = await startServer(t, env)
+  const shop = await relyingParty(server, 'shop', { consent: 'once', operator: 'Shop Ltd' })
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const first = shop.begin({ scope: 'openid' })
+  const asked = await logInWith(browser, first, ada)
+  isConsentPage(t, asked, 'at first')
+  for (const text of ['The shop app', 'Shop Ltd', ada.username]) t.ok(asked.text.includes(text), text)
+  const back = await browser.submit(asked, {}, allow)
+  t.equal(back.response.statusCode, 303)
+  t.equal((await shop.redeem(first, back)).status, 200)
+
+  t.equal((await browser.open(shop.begin({ scope: 'openid' }).url)).isElsewhere, true, 'the same again')
+  const more = shop.begin({ scope: 'openid read' })
+  isConsentPage(t, await browser.open(more.url), 'more')
+  await browser.submit(await browser.open(more.url), {}, allow)
+  t.equal((await browser.open(shop.begin({ scope: 'read' }).url)).isElsewhere, true, 'it adds up')
+  isConsentPage(t, await browser.open(shop.begin({ prompt: 'consent' }).url), 'prompt=consent')
+  const consent = await findConsent(server.ctx.db, { userId: ada.id, clientId: 'shop', resource: null })
+  t.equal(consent?.scope, 'openid read')
+})
+
+t.test('one that always asks does, and one that never asks does not, even with prompt=consent', async t => {
+  const server = await startServer(t)
+  const strict = await relyingParty(server, 'strict', { consent: 'always' })
+  const own = await relyingParty(server, 'own')
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  for (let i = 0; i < 2; i++) {
+    const begun = strict.begin()
+    const asked = i === 0 ? await logInWith(browser, begun, ada) : await browser.open(begun.url)
+    isConsentPage(t, asked, `time ${i}`)
+    t.equal((await strict.redeem(begun, await browser.submit(asked, {}, allow))).status, 200)
+  }
+  t.equal((await browser.open(own.begin({ prompt: 'consent' }).url)).isElsewhere, true)
+})
+
+t.test('who denies it is led back with access_denied (RFC 6749 §4.1.2.1)', async t => {
+  const server = await startServer(t)
+  const shop = await relyingParty(server, 'shop', { consent: 'once' })
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const begun = shop.begin()
+  const page = await browser.submit(await logInWith(browser, begun, ada), {}, { button: 'decision=deny' })
+  t.equal(errorOf(page), 'access_denied')
+  t.equal(page.url.searchParams.get('state'), begun.state)
+  t.equal(page.url.searchParams.get('iss'), 'https://as.example', 'A-9')
+  isConsentPage(t, await browser.open(shop.begin().url), 'nothing is remembered')
+})
+
+await forEachEngine(
+  t,
+  'invariant 16: consent counts for whom it was asked of, in that browser, for that request',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const shop = await relyingParty(server, 'shop', { consent: 'once' })
+    const [ada, bob] = [await server.user(), await server.user('bob')]
+    const browser = openBrowser(server)
+    const begun = shop.begin()
+    const asksAda = await logInWith(browser, begun, ada)
+    await logInWith(browser, shop.begin({ prompt: 'login' }), bob)
+
+    const asksBob = await browser.submit(asksAda, {}, allow)
+    isConsentPage(t, asksBob, 'Bob has logged in meanwhile')
+    t.ok(asksBob.text.includes(bob.username), 'and is asked himself')
+    for (const { id } of [ada, bob]) {
+      const consent = await findConsent(server.ctx.db, { userId: id, clientId: 'shop', resource: null })
+      t.equal(consent, undefined, 'nobody has allowed anything')
+    }
+    // The address of the page is not its form: nobody was asked by it.
+    const { searchParams } = asksBob.url
+    const request = searchParams.get('request') ?? ''
+    isConsentPage(t, await browser.post('/consent', { request, decision: 'allow' }), 'not the form')
+
+    const other = openBrowser(server)
+    await logInWith(other, shop.begin(), bob)
+    const elsewhere = await other.submit(asksBob, {}, allow)
+    t.ok(elsewhere.text.includes(en.messages.other_browser.heading), 'in another browser')
+    const done = await browser.submit(asksBob, {}, allow)
+    t.equal(claimsOf((await shop.redeem(begun, done)).id_token)['sub'], bob.sub, 'Bob has')
+    const again = await browser.submit(asksBob, {}, allow)
+    t.ok(again.text.includes(en.messages.request_used.heading), 'once')
+  },
+)
+
+t.test('sent twice at once it is one session; the page of somebody else leads to the log-in', async t => {
+  const server = await startServer(t)
+  const shop = await relyingParty(server, 'shop', { consent: 'once' })
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const begun = shop.begin()
+  const asked = await logInWith(browser, begun, ada)
+  const another = await browser.follow(asked, en.useAnother)
+  t.ok(another.response.body.includes('name="password"'), 'somebody else')
+  const pages = await Promise.all([1, 2].map(() => browser.submit(asked, {}, allow)))
+  const redeemed = await Promise.all(pages.map(page => shop.redeem(begun, page)))
+  t.strictSame(redeemed.map(({ status }) => status).sort(), [200, 400])
+  const sessions = await server.ctx.db.sql.selectFrom('sessions').select('id').execute()
+  t.equal(sessions.length, 1)
+})
+
+t.test('invariant 17: who is logged out everywhere while being asked has allowed nothing', async t => {
+  const server = await startServer(t)
+  const shop = await relyingParty(server, 'shop', { consent: 'once' })
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const asked = await logInWith(browser, shop.begin(), ada)
+  await raiseUserEpoch(server.ctx.db, ada.id, { reason: 'command', now: server.ctx.clock.now() })
+  const page = await browser.submit(asked, {}, allow)
+  t.ok(page.response.body.includes('name="password"'))
+  const key = { userId: ada.id, clientId: 'shop', resource: null }
+  t.equal(await findConsent(server.ctx.db, key), undefined)
+})
+
+t.test('a form of another site allows nothing', async t => {
+  const server = await startServer(t)
+  const shop = await relyingParty(server, 'shop', { consent: 'once' })
+  const ada = await server.user()
+  for (const hasFetchMetadata of [true, false]) {
+    const browser = openBrowser(server, { hasFetchMetadata })
+    const asked = await logInWith(browser, shop.begin(), ada)
+    const page = await browser.submit(asked, {}, { ...allow, from: 'https://evil.example' })
+    t.equal(page.response.statusCode, 403)
+    t.ok(page.text.includes(en.messages.cross_site.heading))
+  }
+})

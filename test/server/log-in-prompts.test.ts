@@ -1,0 +1,243 @@
+import t, { type Test } from 'tap'
+import { changePassword, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
+import { changeClient, disableClient } from '../../db/clients/clients.ts'
+import { en } from '../../src/pages/texts/en.ts'
+import { openBrowser, type Page } from '../helpers/browser.ts'
+import { claimsOf } from '../helpers/codes.ts'
+import { forEachEngine } from '../helpers/engines.ts'
+import { logInWith, relyingParty } from '../helpers/relying-party.ts'
+import { besideEnv, startServer } from '../helpers/server.ts'
+
+const errorOf = ({ url }: Page) => url.searchParams.get('error')
+
+function isLogInPage(t: Test, page: Page, title: string): void {
+  t.equal(page.isElsewhere, false, `${title}: a page of ours`)
+  t.ok(page.response.body.includes('name="password"'), `${title}: the form to log in`)
+}
+
+await forEachEngine(
+  t,
+  'prompt=login and max_age lead to one log-in, and a new auth_time (OpenID Core §3.1.2.1)',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await relyingParty(server)
+    const ada = await server.user()
+    const browser = openBrowser(server)
+    await logInWith(browser, web.begin(), ada)
+    const authTimes: unknown[] = []
+    for (const more of [{ prompt: 'login' }, { max_age: '0' }, { max_age: '1' }]) {
+      server.tick(10)
+      const begun = web.begin(more)
+      const form = await browser.open(begun.url)
+      isLogInPage(t, form, JSON.stringify(more))
+      t.equal(form.forms[0]?.fields.get('username'), ada.username, 'with the name of who is logged in')
+      server.tick(5)
+      const page = await browser.submit(form, { username: ada.username, password: ada.password })
+      t.equal(errorOf(page), null)
+      const { id_token, status } = await web.redeem(begun, page)
+      t.equal(status, 200, 'and no second one')
+      authTimes.push(claimsOf(id_token)['auth_time'])
+    }
+    const start = authTimes[0] as number
+    t.strictSame(authTimes, [start, start + 15, start + 30])
+    const begun = web.begin({ max_age: '60' })
+    const fresh = await browser.open(begun.url)
+    t.equal(
+      claimsOf((await web.redeem(begun, fresh)).id_token)['auth_time'],
+      start + 30,
+      'S-1 it is new enough',
+    )
+  },
+)
+
+t.test('prompt=none shows no page, and tells the client why (OpenID Core §3.1.2.6)', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const asking = await relyingParty(server, 'asking', { consent: 'once' })
+  const ada = await server.user()
+  const bob = await server.user('bob')
+  const browser = openBrowser(server)
+  const silent = async (party: typeof web, more: Record<string, string> = {}) => {
+    const begun = party.begin({ prompt: 'none', ...more })
+    const page = await browser.open(begun.url)
+    t.equal(`${page.url.origin}${page.url.pathname}`, party.redirectUri, 'back at the client')
+    t.equal(page.url.searchParams.get('state'), begun.state)
+    t.equal(page.url.searchParams.get('iss'), 'https://as.example', 'A-9 errors too')
+    return { begun, page, error: errorOf(page) }
+  }
+  t.equal((await silent(web)).error, 'login_required')
+  const first = web.begin()
+  const { id_token } = await web.redeem(first, await logInWith(browser, first, ada))
+  const { begun, page, error } = await silent(web)
+  t.equal(error, null)
+  t.equal((await web.redeem(begun, page)).status, 200)
+  server.tick(10)
+  t.equal((await silent(web, { max_age: '5' })).error, 'login_required')
+  t.equal((await silent(asking)).error, 'consent_required')
+  t.equal((await silent(web, { id_token_hint: id_token })).error, null, 'the hint is of who is logged in')
+  t.equal((await silent(web, { acr_values: 'phr' })).error, 'unmet_authentication_requirements', 'S-1')
+
+  await logInWith(browser, web.begin({ prompt: 'login' }), bob)
+  t.equal((await silent(web, { id_token_hint: id_token })).error, 'login_required', 'and of nobody else')
+})
+
+t.test('an id_token_hint: another who logs in is refused, once (OpenID Core §3.1.2.1)', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const [ada, bob] = [await server.user(), await server.user('bob')]
+  const first = web.begin()
+  const { id_token } = await web.redeem(first, await logInWith(openBrowser(server), first, ada))
+  const browser = openBrowser(server)
+  await logInWith(browser, web.begin(), bob)
+  const begun = web.begin({ id_token_hint: id_token })
+  const form = await browser.open(begun.url)
+  isLogInPage(t, form, 'Bob is logged in, and Ada is meant')
+  const wrong = await browser.submit(form, { username: bob.username, password: bob.password })
+  t.equal(errorOf(wrong), 'login_required', 'Bob')
+  const right = await browser.submit(await browser.open(begun.url), {
+    username: ada.username,
+    password: ada.password,
+  })
+  t.equal(errorOf(right), null, 'Ada')
+})
+
+await forEachEngine(t, 'prompt=select_account, and another account', async (t, env) => {
+  const server = await startServer(t, env)
+  const web = await relyingParty(server)
+  const [ada, bob] = [await server.user(), await server.user('bob')]
+  const browser = openBrowser(server)
+  const selecting = { prompt: 'select_account' }
+  isLogInPage(t, await browser.open(web.begin(selecting).url), 'nobody is there to be chosen')
+  await logInWith(browser, web.begin(), ada)
+
+  const begun = web.begin(selecting)
+  const choice = await browser.open(begun.url)
+  t.ok(choice.text.includes(ada.username), 'who is logged in')
+  t.notOk(choice.response.body.includes('name="password"'))
+  const chosen = await browser.submit(choice, {}, { button: 'decision=continue' })
+  t.equal(chosen.isElsewhere, true, 'is chosen')
+  t.equal(claimsOf((await web.redeem(begun, chosen)).id_token)['sub'], ada.sub)
+
+  const other = web.begin(selecting)
+  const asked = await browser.open(other.url)
+  const form = await browser.follow(asked, en.useAnother)
+  isLogInPage(t, form, 'another account')
+  t.equal(form.forms[0]?.fields.get('username'), '', 'with no name in it')
+  const page = await browser.submit(form, { username: bob.username, password: bob.password })
+  t.equal(claimsOf((await web.redeem(other, page)).id_token)['sub'], bob.sub, 'is Bob')
+
+  const stale = await browser.submit(choice, {}, { button: 'decision=continue' })
+  t.ok(stale.text.includes(en.messages.request_used.heading), 'an old page counts once')
+  const third = web.begin(selecting)
+  const asksBob = await browser.open(third.url)
+  await logInWith(browser, web.begin({ prompt: 'login' }), ada)
+  const again = await browser.submit(asksBob, {}, { button: 'decision=continue' })
+  t.ok(again.text.includes(ada.username), 'invariant 16: Bob was asked, and Ada is logged in now')
+  t.equal(again.isElsewhere, false)
+})
+
+await forEachEngine(
+  t,
+  'invariant 17: who gets a new password, is disabled, or is logged out everywhere has to log in',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await relyingParty(server)
+    const { ctx } = server
+    const now = ctx.clock.now()
+    const ends = {
+      'a new password': async (id: Buffer) =>
+        changePassword(ctx.db, id, await ctx.users.passwords.hash('another one'), now),
+      disabled: (id: Buffer) => disableUser(ctx.db, id, now),
+      'revoke-all': (id: Buffer) => raiseUserEpoch(ctx.db, id, { reason: 'command', now }),
+    }
+    for (const [title, end] of Object.entries(ends)) {
+      const user = await server.user(title)
+      const browser = openBrowser(server)
+      const begun = web.begin()
+      const page = await logInWith(browser, begun, user)
+      await end(user.id)
+      isLogInPage(t, await browser.open(web.begin().url), title)
+      t.equal((await web.redeem(begun, page)).error, 'invalid_grant', `${title}: nor is the code of any use`)
+    }
+  },
+)
+
+await forEachEngine(t, 'invariant 18: a page goes on at any instance', async (t, env) => {
+  const server = await startServer(t, env)
+  const beside = await startServer(t, { ...env, ...besideEnv(server) })
+  const web = await relyingParty(server)
+  await beside.follow()
+  const ada = await server.user()
+  const here = openBrowser(server)
+  const there = openBrowser(beside)
+  const begun = web.begin()
+  const form = await here.open(begun.url)
+  for (const [name, cookie] of here.cookies) there.cookies.set(name, cookie)
+  const wrong = await there.submit(form, { username: ada.username, password: 'wrong' })
+  isLogInPage(t, wrong, 'a wrong password at the other instance')
+  const page = await here.submit(wrong, { username: ada.username, password: ada.password })
+  t.equal((await web.redeem(begun, page)).status, 200, 'and the right one here')
+})
+
+t.test('invariant 13: nothing goes to a redirect URI that is registered no more', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const form = await browser.open(web.begin().url)
+  await changeClient(server.ctx.db, 'web', { redirect_uris: 'https://web.example/callback2' })
+  await server.follow()
+  const page = await browser.submit(form, { username: ada.username, password: ada.password })
+  t.equal(page.isElsewhere, false)
+  t.equal(page.response.statusCode, 400)
+  t.ok(page.text.includes(en.messages.redirect_uri_unregistered.heading))
+  for (const redirect_uri of [
+    'https://web.example/callback',
+    'https://web.example/callback2/',
+    'https://web.example/callback2?a=b',
+    'https://WEB.example/callback2',
+    'https://web.example/callback2#x',
+    'https://web.example.evil.example/callback2',
+  ]) {
+    const refused = await browser.open(web.begin({ redirect_uri }).url)
+    t.equal(refused.isElsewhere, false, `A-2 ${redirect_uri}`)
+    t.equal(refused.response.statusCode, 400)
+    t.equal(refused.response.headers.location, undefined)
+  }
+})
+
+t.test('a client that was disabled meanwhile is told of by a page', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const browser = openBrowser(server)
+  const form = await browser.open(web.begin().url)
+  await disableClient(server.ctx.db, 'web', server.ctx.clock.now())
+  await server.follow()
+  const page = await browser.open(form.url.href)
+  t.equal(page.response.statusCode, 400)
+  t.ok(page.text.includes(en.messages.client_unknown.heading))
+})
+
+t.test('form_post: the answer is a form, which sends itself to the client', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const begun = web.begin({ response_mode: 'form_post' })
+  const page = await logInWith(browser, begun, ada)
+  t.equal(page.isElsewhere, false)
+  const [form] = page.forms
+  t.equal(form?.action, web.redirectUri)
+  t.equal(form?.fields.get('state'), begun.state)
+  t.equal(form?.fields.get('iss'), 'https://as.example', 'A-9')
+  const url = new URL(`${web.redirectUri}?${new URLSearchParams([...(form?.fields ?? [])])}`)
+  t.equal((await web.redeem(begun, { ...page, url })).status, 200)
+})
+
+t.test('the language is that of the request, else that of the browser', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const german = openBrowser(server, { language: 'de-AT,de;q=0.9,en;q=0.5' })
+  t.match((await german.open(web.begin().url)).response.body, /<html lang="de"/)
+  t.match((await german.open(web.begin({ ui_locales: 'fr en' }).url)).response.body, /<html lang="en"/)
+})

@@ -1,0 +1,239 @@
+import t, { type Test } from 'tap'
+import { findSession } from '../../db/sessions/sessions.ts'
+import { en } from '../../src/pages/texts/en.ts'
+import type { MessageKind } from '../../src/pages/texts/texts.ts'
+import { parseUuid } from '../../src/protocol/secrets.ts'
+import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
+import { claimsOf } from '../helpers/codes.ts'
+import { forEachEngine } from '../helpers/engines.ts'
+import { logInWith, relyingParty, type Redeemed, type RelyingParty } from '../helpers/relying-party.ts'
+import { startServer, type TestServer, type TestUser } from '../helpers/server.ts'
+
+function isMessage(t: Test, page: Page, kind: MessageKind, title: string): void {
+  t.equal(page.isElsewhere, false, `${title}: a page of ours`)
+  t.ok(page.text.includes(en.messages[kind].heading), `${title}: ${kind}, not ${page.text.slice(0, 200)}`)
+}
+
+function isQuestion(t: Test, page: Page, title: string): void {
+  t.equal(page.response.statusCode, 200, title)
+  t.ok(page.text.includes(en.logOut.heading), `${title}: asks, and not ${page.text.slice(0, 200)}`)
+}
+
+const logOut = { button: 'decision=log_out' }
+
+/** Logs in in a browser, and redeems the code. */
+async function enter(
+  browser: Browser,
+  party: RelyingParty,
+  user: TestUser,
+  more: Record<string, string> = {},
+): Promise<Redeemed> {
+  const begun = party.begin(more)
+  const page = await browser.open(begun.url)
+  const { username, password } = user
+  const back = page.isElsewhere ? page : await browser.submit(page, { username, password })
+  return party.redeem(begun, back)
+}
+
+async function isAlive({ post }: TestServer, { client }: RelyingParty, { refresh_token }: Redeemed) {
+  const form = { grant_type: 'refresh_token', refresh_token, ...client.form }
+  return (await post('/token', form)).statusCode === 200
+}
+
+async function isLoggedIn(browser: Browser, party: RelyingParty): Promise<boolean> {
+  return (await browser.open(party.begin({ prompt: 'none' }).url)).url.searchParams.has('code')
+}
+
+const urlOf = (parameters: Record<string, string>) => `/log-out?${new URLSearchParams(parameters)}`
+
+await forEachEngine(
+  t,
+  'with an id_token_hint nobody is asked, also when it has expired; all that came of the log-in ends',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const [web, shop] = [await relyingParty(server), await relyingParty(server, 'shop')]
+    const ada = await server.user()
+    const [browser, other] = [openBrowser(server), openBrowser(server)]
+    const ofWeb = await enter(browser, web, ada)
+    const ofShop = await enter(browser, shop, ada)
+    const offline = await enter(browser, shop, ada, { scope: 'openid offline_access' })
+    const elsewhere = await enter(other, web, ada)
+    const cookie = browser.cookies.get('__Host-mintmark')
+
+    server.tick(3 * 3600)
+    const { id_token: id_token_hint } = ofWeb
+    const post_logout_redirect_uri = 'https://web.example/bye'
+    const page = await browser.open(urlOf({ id_token_hint, post_logout_redirect_uri, state: 'a&b' }))
+    t.equal(page.isElsewhere, true)
+    t.equal(page.url.href, 'https://web.example/bye?state=a%26b', 'the state goes with it (§3)')
+    t.equal(browser.cookies.has('__Host-mintmark'), false, 'the browser forgets')
+    if (cookie) browser.cookies.set(cookie.name, cookie)
+    t.equal(await isLoggedIn(browser, web), false, 'invariant 14: and so does the server')
+    t.equal(await isAlive(server, web, ofWeb), false)
+    t.equal(await isAlive(server, shop, ofShop), false, 'its other sessions too')
+    t.equal(await isAlive(server, shop, offline), true, 'but for one with offline_access')
+    t.equal(await isAlive(server, web, elsewhere), true, 'and those of other browsers')
+    t.equal(await isLoggedIn(other, web), true)
+
+    const again = await browser.open(urlOf({ id_token_hint, post_logout_redirect_uri }))
+    t.equal(again.url.href, 'https://web.example/bye', 'a second time does no harm')
+  },
+)
+
+await forEachEngine(t, 'without a hint it asks, and only the answer logs out', async (t, env) => {
+  const server = await startServer(t, env)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const tokens = await enter(browser, web, ada)
+  const named = { client_id: 'web', post_logout_redirect_uri: 'https://web.example/bye', state: 's' }
+  for (const [title, parameters, end] of [
+    ['nothing', {}, undefined],
+    ['a client_id alone', { client_id: 'web' }, undefined],
+    ['a client_id and a URI', named, 'https://web.example/bye?state=s'],
+    ['a URI of nobody', { post_logout_redirect_uri: 'https://web.example/bye' }, undefined],
+    ['a hint that is none', { id_token_hint: 'x.y.z' }, undefined],
+    ['a client that there is not', { ...named, client_id: 'nobody' }, undefined],
+    ['an access token as a hint', { id_token_hint: tokens.access_token }, undefined],
+  ] as const) {
+    await enter(browser, web, ada)
+    const question = await browser.open(urlOf(parameters))
+    isQuestion(t, question, title)
+    t.ok(question.text.includes(ada.username), `${title}: who`)
+    t.equal(await isLoggedIn(browser, web), true, `${title}: not before it is answered`)
+    const stays = await browser.submit(question, {}, { button: 'decision=stay' })
+    isMessage(t, stays, 'still_logged_in', title)
+    t.equal(await isLoggedIn(browser, web), true, `${title}: or with another answer`)
+    const done = await browser.submit(question, {}, logOut)
+    if (end === undefined) isMessage(t, done, 'logged_out', title)
+    else t.equal(done.url.href, end, title)
+    t.equal(await isLoggedIn(browser, web), false, `${title}: then`)
+    const twice = await browser.submit(question, {}, logOut)
+    t.equal(twice.response.statusCode, end === undefined ? 200 : 303, `${title}: sent twice`)
+  }
+  t.equal(await isAlive(server, web, tokens), false)
+})
+
+t.test('invariant 13: nobody is redirected to what is not registered, nor for the wrong client', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  await relyingParty(server, 'shop')
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const { id_token: id_token_hint } = await enter(browser, web, ada)
+  for (const post_logout_redirect_uri of [
+    'https://web.example/bye?a=b',
+    'https://web.example/',
+    'https://web.example/callback',
+    'https://shop.example/bye',
+    'javascript:alert(1)',
+  ]) {
+    for (const more of [{ id_token_hint }, { client_id: 'web' }, { id_token_hint, client_id: 'web' }]) {
+      const page = await browser.open(urlOf({ ...more, post_logout_redirect_uri }))
+      t.equal(page.response.statusCode, 400)
+      isMessage(t, page, 'log_out_uri_unregistered', post_logout_redirect_uri)
+    }
+  }
+  const mismatch = await browser.open(urlOf({ id_token_hint, client_id: 'shop' }))
+  t.equal(mismatch.response.statusCode, 400)
+  isMessage(t, mismatch, 'log_out_invalid', 'a hint of another client than the one that is named (§2)')
+  t.equal(await isLoggedIn(browser, web), true, 'nothing has ended')
+})
+
+await forEachEngine(
+  t,
+  'a hint of somebody else asks; without a cookie it ends the session that it names, and no other',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await relyingParty(server)
+    const [ada, bob] = [await server.user(), await server.user('bob')]
+    const [hers, his] = [openBrowser(server), openBrowser(server)]
+    const ofAda = await enter(hers, web, ada)
+    const second = await enter(hers, web, ada)
+    const ofBob = await enter(his, web, bob)
+
+    const question = await his.open(urlOf({ id_token_hint: ofAda.id_token }))
+    isQuestion(t, question, "Bob, with Ada's hint")
+    t.ok(question.text.includes(bob.username))
+    t.equal(await isAlive(server, web, ofBob), true)
+    t.equal(await isAlive(server, web, ofAda), true)
+
+    const fresh = openBrowser(server)
+    const done = await fresh.open(
+      urlOf({ id_token_hint: ofAda.id_token, post_logout_redirect_uri: 'https://web.example/bye' }),
+    )
+    t.equal(done.url.href, 'https://web.example/bye')
+    t.equal(await isAlive(server, web, ofAda), false, 'the session of the hint')
+    t.equal(await isAlive(server, web, second), true, 'and no other')
+    t.equal(await isLoggedIn(hers, web), true, 'nor the log-in of its browser')
+    const sid = parseUuid(String(claimsOf(ofAda.id_token)['sid']))
+    if (!sid) throw new Error('unreachable: an ID token has a sid')
+    t.equal((await findSession(server.ctx.db, sid))?.revoke_reason, 'log-out')
+  },
+)
+
+t.test('what a client posts comes without the cookie: it goes on as a GET', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const { id_token: id_token_hint } = await enter(browser, web, ada)
+  const from = 'https://web.example'
+  const fields = { id_token_hint, post_logout_redirect_uri: 'https://web.example/bye', state: 's' }
+  const moved = await browser.post('/log-out', fields, { from, staysPut: true })
+  t.equal(moved.response.statusCode, 303)
+  t.notOk(String(moved.response.headers.location).includes(id_token_hint), 'H-14 the token is in no URL')
+  const page = await browser.post('/log-out', fields, { from })
+  t.equal(page.url.href, 'https://web.example/bye?state=s')
+  t.equal(await isLoggedIn(browser, web), false)
+})
+
+t.test('a form of another site logs nobody out', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const [ada, eve] = [await server.user(), await server.user('eve')]
+  for (const hasFetchMetadata of [true, false]) {
+    const browser = openBrowser(server, { hasFetchMetadata })
+    await enter(browser, web, ada)
+    const attacker = openBrowser(server)
+    await enter(attacker, web, eve)
+    const question = await attacker.open('/log-out')
+    const request = question.forms[0]?.fields.get('request') ?? ''
+    for (const [title, fields] of [
+      ['what it has of its own browser', { request, decision: 'log_out' }],
+      ['nothing', { decision: 'log_out' }],
+    ] as const) {
+      const from = 'https://evil.example'
+      isQuestion(t, await browser.post('/log-out', fields, { from }), title)
+      isQuestion(t, await browser.post('/log-out', { ...fields, request }), `${title}, as if from here`)
+    }
+    t.equal(await isLoggedIn(browser, web), true)
+    t.equal(await isLoggedIn(attacker, web), true)
+  }
+})
+
+t.test('the answer counts for the log-in that was asked about, and for half an hour', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const [ada, bob] = [await server.user(), await server.user('bob')]
+  const browser = openBrowser(server)
+  await enter(browser, web, ada)
+  const question = await browser.open('/log-out')
+  await logInWith(browser, web.begin({ prompt: 'login' }), bob)
+  const again = await browser.submit(question, {}, logOut)
+  isQuestion(t, again, 'Bob is logged in by now')
+  t.ok(again.text.includes(bob.username))
+  server.tick(1800)
+  isMessage(t, await browser.submit(again, {}, logOut), 'request_invalid', 'too late')
+  t.equal(await isLoggedIn(browser, web), true)
+})
+
+t.test('who is logged in nowhere is logged out', async t => {
+  const server = await startServer(t)
+  await relyingParty(server)
+  const browser = openBrowser(server)
+  isMessage(t, await browser.open('/log-out'), 'logged_out', 'nothing')
+  const named = { client_id: 'web', post_logout_redirect_uri: 'https://web.example/bye' }
+  t.equal((await browser.open(urlOf(named))).url.href, 'https://web.example/bye', 'and led on')
+  t.equal((await browser.open('/log-out?state=a&state=b')).response.statusCode, 400, 'P-1 a parameter twice')
+})
