@@ -1,6 +1,7 @@
 import { sql as fragment } from 'kysely'
 import type { Database } from '../database.ts'
 import { raiseRevision } from '../installation/installation.ts'
+import { endEverySignIn } from '../users/sign-ins.ts'
 import type { Writer } from '../writer.ts'
 
 /** The latest time that anything in the database tells of, in seconds since the epoch. */
@@ -33,10 +34,11 @@ export async function noteLost({ transact }: Database, since: number): Promise<b
   })
 }
 
-/** Notes that the revocations which the backup had lost have been seen to. */
+/** Notes that the revocations which the backup had lost have been seen to, and ends all sign-ins. */
 export async function forgetLost({ transact }: Writer, now: number): Promise<void> {
   await transact(async transaction => {
     await transaction.updateTable('installation').set({ lost_since: null, revived_at: now }).execute()
+    await endEverySignIn(transaction)
     return true
   })
 }
@@ -47,7 +49,7 @@ export async function forgetLost({ transact }: Writer, now: number): Promise<voi
  * The idle limits of the sessions that lived when it was made (`madeAt`) move by its age, never past the
  * absolute ones: those that were refreshed since then have later ones, which are lost. A next signing key
  * has to be published for its whole lead again. Positions in the status lists begin at `nextPosition`, if
- * that is later. False, and nothing is changed, when it is no backup any more, since another process was
+ * that is later. All sign-ins end: no log tells which of them have ended since. False, and nothing is changed, when it is no backup any more, since another process was
  * first.
  */
 export async function reviveBackup(
@@ -97,6 +99,7 @@ export async function reviveBackup(
       .set({ next: nextPosition })
       .where('next', '<', nextPosition)
       .execute()
+    await endEverySignIn(transaction)
     await raiseRevision(transaction)
     return true
   })

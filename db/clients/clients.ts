@@ -12,6 +12,7 @@ import {
   type EveryEnding,
 } from '../sessions/endings.ts'
 import { someRowsAtOnce } from '../some-at-once.ts'
+import { forgetConsentsOfClient } from '../users/consents.ts'
 import type { Writer } from '../writer.ts'
 
 export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
@@ -238,6 +239,7 @@ export async function deleteClient(
       .executeTakeFirst()
     if (!deleted) return undefined
     await raiseRevision(transaction)
+    await forgetConsentsOfClient(transaction, id)
     const end: End = { reason: 'client deleted', now }
     const ending = await insertEnding(transaction, { client_id: id }, end)
     return { ...ending, epoch: deleted.epoch + 1 }

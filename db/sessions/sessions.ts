@@ -200,7 +200,11 @@ async function addSession(
           query
             .innerJoin('sign_ins', join => join.onTrue())
             .where('sign_ins.id', '=', signInId)
-            .where('sign_ins.user_id', '=', session.user_id),
+            .where('sign_ins.user_id', '=', session.user_id)
+            .where('sign_ins.expires_at', '>', session.started_at ?? session.auth_time)
+            .where('sign_ins.sign_in_epoch', '=', ({ selectFrom }) =>
+              selectFrom('installation').select('sign_in_epoch'),
+            ),
         )
         .$if(engine === 'postgres', query => query.forShare()),
     )

@@ -1,6 +1,7 @@
 import { sql as fragment, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { SweeperTable, Tables } from '../schema.ts'
+import { sweepSignIns, type Sweep } from '../users/sign-in-sweep.ts'
 
 export interface SweepLimits {
   /** How many rows are looked at in one step, and how many of them deleted. */
@@ -15,7 +16,7 @@ export interface SweepLimits {
 }
 
 export interface SweepStep {
-  /** Rows looked at and deleted since the pass began. */
+  /** Sessions looked at and deleted since the pass began. */
   readonly examined: number
   readonly swept: number
   readonly beganAt: number
@@ -30,7 +31,7 @@ export async function readSweeper({ sql }: Database): Promise<SweeperTable> {
 
 /**
  * Looks at the next rows in the order of their ids, deletes the sessions whose end was long ago, and
- * remembers how far it got, in one short transaction. Undefined when it rests, or another instance has made a
+ * remembers how far it got, in one short transaction; once it has seen all sessions, the same with sign-ins. Undefined when it rests, or another instance has made a
  * step in this second: however many instances there are, they look at `rowsMax` rows a second.
  *
  * A clock of its own tells which ends are long ago. It follows `now` by at most `clockSeconds` a step: a
@@ -62,33 +63,35 @@ export async function sweepSessions(
  * A pass that has begun goes on, once a second; the next one begins after a rest. A clock that was set back
  * ends it.
  */
-function isDue({ cursor, passed_at }: SweeperTable, now: number, restSeconds: number): boolean {
-  return cursor !== null || passed_at === null || Math.abs(now - passed_at) >= restSeconds
+function isDue(
+  { cursor, sign_in_cursor, passed_at }: SweeperTable,
+  now: number,
+  restSeconds: number,
+): boolean {
+  return (
+    cursor !== null ||
+    sign_in_cursor !== null ||
+    passed_at === null ||
+    Math.abs(now - passed_at) >= restSeconds
+  )
 }
 
 async function step(
   transaction: Transaction<Tables>,
   sweeper: SweeperTable & { readonly clock: number },
   now: number,
-  { rowsMax, deletedMax, keepSeconds }: SweepLimits,
+  { keepSeconds, ...limits }: SweepLimits,
 ): Promise<SweepStep> {
-  const rows = await transaction
-    .selectFrom('sessions')
-    .select(['id', 'expires_at', 'revoked_at'])
-    .where('id', '>', sweeper.cursor ?? Buffer.alloc(16))
-    .orderBy('id')
-    .limit(rowsMax)
-    .execute()
   const endedBy = sweeper.clock - keepSeconds
-  const dead = rows.filter(row => Math.min(row.expires_at, row.revoked_at ?? Infinity) <= endedBy)
-  const ids = dead.slice(0, deletedMax).map(row => row.id)
-  // The next step looks again at dead rows beyond the limit.
-  const isCut = dead.length > deletedMax
-  const examined = isCut ? rows.findIndex(row => row.id === ids.at(-1)) + 1 : rows.length
-  const swept = ids.length === 0 ? 0 : await deleteEnded(transaction, ids, endedBy)
-
-  const isPassed = !isCut && rows.length < rowsMax
-  const isBeginning = sweeper.cursor === null
+  const walk = { ...limits, endedBy }
+  const isBeginning = sweeper.cursor === null && sweeper.sign_in_cursor === null
+  const hasSeenSessions = sweeper.sign_in_cursor !== null
+  const { cursor, examined, swept } = hasSeenSessions
+    ? { cursor: null, examined: 0, swept: 0 }
+    : await walkSessions(transaction, { ...walk, cursor: sweeper.cursor })
+  const signInCursor =
+    cursor === null ? await sweepSignIns(transaction, { ...walk, cursor: sweeper.sign_in_cursor }) : null
+  const isPassed = cursor === null && signInCursor === null
   const progress = {
     began_at: isBeginning ? now : (sweeper.began_at ?? now),
     examined: (isBeginning ? 0 : sweeper.examined) + examined,
@@ -96,11 +99,32 @@ async function step(
   }
   await transaction
     .updateTable('sweeper')
-    .set({ ...progress, swept_ever: sweeper.swept_ever + swept })
-    .set({ cursor: isPassed ? null : (rows[examined - 1]?.id ?? null) })
+    .set({ ...progress, swept_ever: sweeper.swept_ever + swept, cursor, sign_in_cursor: signInCursor })
     .$if(isPassed, query => query.set({ passed_at: now }))
     .execute()
   return { examined: progress.examined, swept: progress.swept, beganAt: progress.began_at, isPassed }
+}
+
+/** Where it has come to; null once it has seen all sessions. */
+async function walkSessions(
+  transaction: Transaction<Tables>,
+  { cursor, endedBy, rowsMax, deletedMax }: Sweep,
+): Promise<{ readonly cursor: Buffer | null; readonly examined: number; readonly swept: number }> {
+  const rows = await transaction
+    .selectFrom('sessions')
+    .select(['id', 'expires_at', 'revoked_at'])
+    .where('id', '>', cursor ?? Buffer.alloc(16))
+    .orderBy('id')
+    .limit(rowsMax)
+    .execute()
+  const dead = rows.filter(row => Math.min(row.expires_at, row.revoked_at ?? Infinity) <= endedBy)
+  const ids = dead.slice(0, deletedMax).map(row => row.id)
+  // The next step looks again at dead rows beyond the limit.
+  const isCut = dead.length > deletedMax
+  const examined = isCut ? rows.findIndex(row => row.id === ids.at(-1)) + 1 : rows.length
+  const swept = ids.length === 0 ? 0 : await deleteEnded(transaction, ids, endedBy)
+  const isLast = !isCut && rows.length < rowsMax
+  return { cursor: isLast ? null : (rows[examined - 1]?.id ?? null), examined, swept }
 }
 
 /** One that was refreshed since it was looked at stays. */
@@ -109,12 +133,17 @@ async function deleteEnded(
   ids: readonly Buffer[],
   endedBy: number,
 ): Promise<number> {
-  const { numDeletedRows } = await transaction
+  const deleted = await transaction
     .deleteFrom('sessions')
     .where('id', 'in', ids)
     .where(({ or, eb }) => or([eb('expires_at', '<=', endedBy), eb('revoked_at', '<=', endedBy)]))
-    .executeTakeFirstOrThrow()
-  return Number(numDeletedRows)
+    .returning('id')
+    .execute()
+  if (deleted.length > 0) {
+    const gone = deleted.map(({ id }) => id)
+    await transaction.deleteFrom('sign_in_sessions').where('session_id', 'in', gone).execute()
+  }
+  return deleted.length
 }
 
 /**

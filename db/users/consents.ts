@@ -1,4 +1,4 @@
-import type { Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { ConsentTable, Tables, UserTable } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
@@ -137,14 +137,11 @@ export async function withdrawConsent(
 }
 
 /** In the transaction that deletes the user. */
-export async function forgetConsentsOfUser(transaction: Transaction<Tables>, userId: Buffer): Promise<void> {
+export async function forgetConsentsOfUser(transaction: Kysely<Tables>, userId: Buffer): Promise<void> {
   await transaction.deleteFrom('consents').where('user_id', '=', userId).execute()
 }
 
 /** In the transaction that deletes the client: one of the same id that is made later is another. */
-export async function forgetConsentsOfClient(
-  transaction: Transaction<Tables>,
-  clientId: string,
-): Promise<void> {
+export async function forgetConsentsOfClient(transaction: Kysely<Tables>, clientId: string): Promise<void> {
   await transaction.deleteFrom('consents').where('client_id', '=', clientId).execute()
 }

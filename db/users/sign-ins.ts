@@ -225,6 +225,11 @@ export function withClients(
     .map(({ id, client_id: clientId }) => ({ id, clientId }))
 }
 
+/** In the transaction that deletes the user, which has ended the sessions too. */
+export async function forgetSignInsOfUser(transaction: Kysely<Tables>, userId: Buffer): Promise<void> {
+  await transaction.deleteFrom('sign_ins').where('user_id', '=', userId).execute()
+}
+
 /** Ends every sign-in there is, in the transaction of what that is for. The rows are left to the sweeper. */
 export async function endEverySignIn(transaction: Kysely<Tables>): Promise<void> {
   await transaction

@@ -4,7 +4,9 @@ import type { UserTable } from '../schema.ts'
 import type { End, ToldEnd } from '../sessions/end-reasons.ts'
 import { insertEnding, type Ending, type EpochEnding } from '../sessions/endings.ts'
 import type { Writer } from '../writer.ts'
+import { forgetConsentsOfUser } from './consents.ts'
 import { forgetKnownSources } from './known-sources.ts'
+import { forgetSignInsOfUser } from './sign-ins.ts'
 
 export async function findUser({ sql }: Database, username: string): Promise<UserTable | undefined> {
   return sql.selectFrom('users').selectAll().where('username', '=', username).executeTakeFirst()
@@ -171,6 +173,8 @@ export async function deleteUser(
       .executeTakeFirst()
     if (!deleted) return undefined
     await forgetKnownSources(transaction, id)
+    await forgetConsentsOfUser(transaction, id)
+    await forgetSignInsOfUser(transaction, id)
     const end: End = { reason: 'user deleted', now }
     const ending = await insertEnding(transaction, { user_id: id }, end)
     return { ...ending, epoch: deleted.epoch + 1 }

@@ -34,6 +34,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
   const attempt = await ctx.users.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
   if (attempt.kind === 'refused') {
     const { limit, retryAfter } = attempt
+    if (logIn.place === 'page') ctx.counts.signIns.throttled++
     ctx.audit.note(
       auditEntry(askerOf(ctx, logIn), {
         event: 'log_in_throttled',
@@ -59,6 +60,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
       return known
     }
     attempt.fail()
+    if (logIn.place === 'page') ctx.counts.signIns.failed++
     const reason = !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled'
     ctx.audit.note(
       auditEntry(askerOf(ctx, logIn), {
