@@ -5,8 +5,10 @@ import {
   type ListedSession,
   type SessionFilter,
 } from '../../db/sessions/pages.ts'
+import { listSignIns, type SignInFilter } from '../../db/users/sign-ins.ts'
 import type { Event } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
+import { endSignIns } from './end.ts'
 import type { FinishedWork } from './finish.ts'
 
 /** How many are ended in one transaction: few enough that nothing waits long for it. */
@@ -56,6 +58,33 @@ export async function endChosenSessions(
   }
   for await (const session of listSessions(db, { ...filter, livingAt: at })) {
     batch.push(session)
+    if (batch.length === batchSize) await flush()
+    if (signal?.aborted) return { ended, isDone: false }
+  }
+  await flush()
+  return { ended, isDone: true }
+}
+
+/** Ends the living sign-ins that are chosen, and their sessions, in the same way. */
+export async function endChosenSignIns(
+  by: Recorder,
+  filter: Omit<SignInFilter, 'livingAt'>,
+  { total, signal, onProgress, beforeLines }: ChosenEndOptions,
+): Promise<FinishedWork> {
+  const { db, clock } = by
+  let ended = 0
+  let batch: Buffer[] = []
+  const flush = async () => {
+    if (batch.length === 0) return
+    const startedAt = clock.steady()
+    beforeLines?.()
+    ended += await endSignIns(by, batch, { reason: 'command', isOneOfMany: total > linesMax })
+    batch = []
+    onProgress?.(ended)
+    await clock.pause(clock.steady() - startedAt, signal)
+  }
+  for await (const { id } of listSignIns(db, { ...filter, livingAt: clock.now() })) {
+    batch.push(id)
     if (batch.length === batchSize) await flush()
     if (signal?.aborted) return { ended, isDone: false }
   }

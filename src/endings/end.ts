@@ -6,7 +6,11 @@ import type { End, EndReason } from '../../db/sessions/end-reasons.ts'
 import type { Ending, EpochEnding, EveryEnding } from '../../db/sessions/endings.ts'
 import { revokeSession } from '../../db/sessions/sessions.ts'
 import { withdrawConsent as withdrawConsentRows } from '../../db/users/consents.ts'
-import { endSignIn as endSignInRow, type EndedSessionRow, type EndedSignIn } from '../../db/users/sign-ins.ts'
+import {
+  endSignIns as endSignInRows,
+  type EndedSessionRow,
+  type EndedSignIn,
+} from '../../db/users/sign-ins.ts'
 import { changePassword, deleteUser, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
 import type { Writer } from '../../db/writer.ts'
 import {
@@ -82,23 +86,33 @@ export async function endSignIn(
   { id }: Pick<SignInTable, 'id'>,
   reason: SignInEndReason,
 ): Promise<boolean> {
+  return (await endSignIns(by, [id], { reason })) === 1
+}
+
+/** Ends a bounded number of sign-ins in one transaction, and returns how many had not ended before. */
+export async function endSignIns(
+  by: Recorder,
+  ids: readonly Buffer[],
+  { reason, isOneOfMany = false }: { readonly reason: SignInEndReason; readonly isOneOfMany?: boolean },
+): Promise<number> {
   const end = { now: by.clock.now(), reason }
   const ended = await record(
     by,
-    (ended: EndedSignIn) => eventsOfSignIn(ended, end),
-    db => endSignInRow(db, id, end),
+    (ended: readonly EndedSignIn[]) => ended.flatMap(one => eventsOfSignIn(one, end, isOneOfMany)),
+    db => endSignInRows(db, ids, end),
   )
-  return ended !== undefined
+  return ended?.length ?? 0
 }
 
 /** What is recorded of a sign-in that has ended with its sessions. */
 export function eventsOfSignIn(
   { id, userId, sessions }: EndedSignIn,
-  { now: at, reason }: End,
+  end: End,
+  isOneOfMany = false,
 ): readonly Event[] {
   return [
-    { event: 'sign_in_ended', userId, detail: { sign_in: formatUuid(id), reason } },
-    ...eventsOfSessions(sessions, userId, { now: at, reason }),
+    { event: 'sign_in_ended', userId, detail: { sign_in: formatUuid(id), reason: end.reason } },
+    ...eventsOfSessions(sessions, userId, end, isOneOfMany),
   ]
 }
 
@@ -126,6 +140,7 @@ function eventsOfSessions(
   sessions: readonly EndedSessionRow[],
   userId: Buffer,
   { now: at, reason }: End,
+  isOneOfMany = false,
 ): readonly Event[] {
   return sessions.map(({ id: sessionId, clientId }) => ({
     event: 'session_revoked',
@@ -134,6 +149,7 @@ function eventsOfSessions(
     sessionId,
     at,
     detail: { reason },
+    isOneOfMany,
   }))
 }
 

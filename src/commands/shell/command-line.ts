@@ -11,6 +11,7 @@ import { keyCommands } from '../key/key.ts'
 import { resourceCommands } from '../resource.ts'
 import { serveCommand } from '../serve.ts'
 import { sessionCommands } from '../session/session.ts'
+import { signInCommands } from '../sign-in.ts'
 import { userCommands } from '../user.ts'
 import { pathOf, type Terminal } from './command.ts'
 import { describeError, isClosedPipe } from './failures.ts'
@@ -67,6 +68,7 @@ export function commandsOf(terminal: Terminal): Command {
   clientCommands(program, terminal)
   userCommands(program, terminal)
   sessionCommands(program, terminal)
+  signInCommands(program, terminal)
   auditCommands(program, terminal)
   keyCommands(program, terminal)
   dbCommands(program, terminal)

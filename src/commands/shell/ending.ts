@@ -39,8 +39,9 @@ export async function showWork<T>(
   run: Run,
   work: (options: WorkOptions) => Promise<T>,
   total?: number,
+  noun = 'session',
 ): Promise<T> {
-  const progress = openProgress(run, 'session', total)
+  const progress = openProgress(run, noun, total)
   const stopping = new AbortController()
   const giveBack = run.onSignal(() => stopping.abort())
   try {

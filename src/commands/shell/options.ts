@@ -98,6 +98,13 @@ export function username(text: string): string {
   return name
 }
 
+/** The id of a sign-in, as its 16 bytes. */
+export function signInId(text: string): Buffer {
+  const id = parseUuid(text.toLowerCase())
+  if (!id) throw new InvalidArgumentError('The id of a sign-in is a UUID, as in `mintmark sign-in list`.')
+  return id
+}
+
 /** The `sid` of a session, as its 16 bytes. */
 export function sessionId(text: string): Buffer {
   const id = parseUuid(text.toLowerCase())

@@ -1,0 +1,78 @@
+import {
+  countSignIns,
+  listSignIns as listSignInRows,
+  type ListedSignIn,
+  type SignInFilter,
+} from '../../db/users/sign-ins.ts'
+import { endChosenSignIns, type ChosenEndOptions } from '../endings/end-chosen.ts'
+import type { FinishedWork } from '../endings/finish.ts'
+import { Refusal } from '../errors.ts'
+import { formatUuid } from '../protocol/secrets.ts'
+import { itemsOf } from '../values/list.ts'
+import type { Admin } from './admin.ts'
+import { existingUserByIdOrName } from './users.ts'
+
+/** Which sign-ins; a member that is undefined does not matter. */
+export interface SignInChoice {
+  /** The name, or the `sub`. */
+  readonly user?: string | undefined
+  readonly id?: Buffer | undefined
+}
+
+export interface ChosenSignIns {
+  /** The name of the user that is chosen, if one is. */
+  readonly username: string | undefined
+  readonly filter: Omit<SignInFilter, 'livingAt'>
+  /** The choice, by the names of the documents. */
+  readonly document: { readonly sub?: string; readonly sign_in?: string }
+}
+
+/** Finds which sign-ins are meant. Refuses a user that is unknown. */
+export async function chooseSignIns(admin: Admin, choice: SignInChoice): Promise<ChosenSignIns> {
+  const { id } = choice
+  const user = choice.user === undefined ? undefined : await existingUserByIdOrName(admin, choice.user)
+  return {
+    username: user?.username,
+    filter: { ...(user && { userId: user.id }), ...(id && { id }) },
+    document: { ...(user && { sub: formatUuid(user.id) }), ...(id && { sign_in: formatUuid(id) }) },
+  }
+}
+
+/** The chosen sign-ins that live, as documents, the oldest first, as they are read. */
+export async function* listSignIns(
+  { db, clock }: Admin,
+  { filter }: ChosenSignIns,
+): AsyncGenerator<DescribedSignIn> {
+  for await (const signIn of listSignInRows(db, { ...filter, livingAt: clock.now() }))
+    yield describeSignIn(signIn)
+}
+
+export type DescribedSignIn = ReturnType<typeof describeSignIn>
+
+/** The document of a sign-in. */
+export function describeSignIn({ id, user_id, username, amr, is_persistent, ...rest }: ListedSignIn) {
+  return {
+    sign_in: formatUuid(id),
+    sub: formatUuid(user_id),
+    username,
+    amr: itemsOf(amr),
+    persistent: is_persistent === 1,
+    ...rest,
+  }
+}
+
+/** How many of the chosen sign-ins live. Refuses one that is chosen by its id and does not live. */
+export async function countChosen({ db, clock }: Admin, { filter }: ChosenSignIns): Promise<number> {
+  const count = await countSignIns(db, { ...filter, livingAt: clock.now() })
+  if (count > 0 || !filter.id) return count
+  throw new Refusal('not_found', 'no such sign-in lives', '`mintmark sign-in list` shows all that do')
+}
+
+/** Ends the chosen sign-ins one after the other, and the sessions that end with them. */
+export async function revokeSignIns(
+  admin: Admin,
+  { filter }: ChosenSignIns,
+  options: ChosenEndOptions,
+): Promise<FinishedWork> {
+  return endChosenSignIns(admin, filter, options)
+}
