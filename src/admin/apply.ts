@@ -2,8 +2,7 @@ import { listClients } from '../../db/clients/clients.ts'
 import { applyChanges } from '../../db/clients/declaration.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
-import { authMethodOf } from '../clients/judge-client.ts'
-import { knownResources } from '../clients/known-resources.ts'
+import { authMethodOf, resourceFinder } from '../clients/judge-client.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { clientMetadata, clientSettings, judgeRegistration, newClientRow } from '../clients/registration.ts'
 import { Refusal } from '../errors.ts'
@@ -53,13 +52,12 @@ export function describeStep({ action, kind, name, differences }: Step) {
 export async function planDeclaration(admin: Admin, declaration: Declaration): Promise<Plan> {
   const { resources, clients } = declaration
   const { db, config } = admin
-  const resourceRows = await listResources(db)
-  const foundResources = new Map(resourceRows.map(row => [row.uri, resourceMetadata(row)]))
+  const foundResources = new Map((await listResources(db)).map(row => [row.uri, resourceMetadata(row)]))
+  const findResource = resourceFinder([...foundResources.values(), ...resources])
   const declaredAlgs = [...new Set(resources.map(({ alg }) => alg))]
   const used = await listUsedAlgs(db)
   const aboutAlg = new Map(declaredAlgs.map(alg => [alg, newAlgWarning(alg, used)]))
   const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
-  const known = knownResources(resourceRows, resources)
 
   const refusals: string[] = []
   const plan = {
@@ -77,7 +75,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
     clients: clients.map(declared => {
       const { client_id: id } = declared
       const found = foundClients.get(id)
-      const verdict = judgeRegistration(declared, known)
+      const verdict = judgeRegistration(declared, findResource)
       refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))
       if (found) refusals.push(...judgeChange(found, declared))
       return { kind: 'client' as const, name: id, ...compare(declared, found), warnings: verdict.warnings }

@@ -7,7 +7,7 @@ import { readClientCert } from '../keys/proofs/certificate.ts'
 import type { DpopNonces } from '../keys/proofs/dpop-nonces.ts'
 import { checkProof, type Proof } from '../keys/proofs/dpop.ts'
 import { normalUrl } from '../protocol/normal-url.ts'
-import { fapiAheadMax, fapiAlgs, isFapi } from './fapi.ts'
+import { profileFault } from './fapi.ts'
 import type { Client } from './registry.ts'
 
 /**
@@ -67,10 +67,9 @@ export function confirmationOf(
 }
 
 /** Refuses a proof that the client's profile does not allow. */
-export function checkProfile(client: Client, { alg, aheadSeconds }: Proof): void {
-  if (!isFapi(client)) return
-  if (!fapiAlgs.includes(alg)) throw badProof(`the alg is none of ${fapiAlgs.join(', ')}`)
-  if (aheadSeconds > fapiAheadMax) throw badProof('the iat is in the future')
+export function checkProfile(client: Client, proof: Proof): void {
+  const fault = profileFault(client, proof)
+  if (fault !== undefined) throw badProof(fault)
 }
 
 function ofCertificate(headers: IncomingHttpHeaders): Confirmation {

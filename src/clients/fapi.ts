@@ -1,4 +1,5 @@
 import type { UnverifiedJwt } from '../keys/jws.ts'
+import type { Proof } from '../keys/proofs/dpop.ts'
 import type { Client } from './registry.ts'
 
 /*
@@ -31,4 +32,14 @@ export function fapiAssertionFault({ header, claims }: UnverifiedJwt, now: numbe
     if (typeof time === 'number' && time > now + fapiAheadMax) return `the ${name} is in the future`
   }
   return undefined
+}
+
+/** Why a client may not show this DPoP proof, by its profile; undefined if it may. A constant text. */
+export function profileFault(
+  client: Pick<Client, 'profile'>,
+  { alg, aheadSeconds }: Pick<Proof, 'alg' | 'aheadSeconds'>,
+): string | undefined {
+  if (!isFapi(client)) return undefined
+  if (!fapiAlgs.includes(alg)) return `the alg is none of ${fapiAlgs.join(', ')}`
+  return aheadSeconds > fapiAheadMax ? 'the iat is in the future' : undefined
 }

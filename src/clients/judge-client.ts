@@ -2,7 +2,6 @@ import { grantFacts, grantTypes, isGrantType } from '../protocol/grant-types.ts'
 import { formatDuration } from '../values/duration.ts'
 import { fapiRefusals } from './judge-fapi.ts'
 import { logInRefusals, logInWarnings } from './judge-log-in.ts'
-import type { KnownResources } from './known-resources.ts'
 import type { ClientMetadata } from './properties.ts'
 
 export type AuthMethod =
@@ -25,18 +24,35 @@ export interface ClientVerdict {
   readonly warnings: readonly string[]
 }
 
+/** A resource, as far as clients are judged by it. */
+export interface KnownResource {
+  readonly uri: string
+  readonly scope: readonly string[]
+  /** The JWS algorithm of its tokens. */
+  readonly alg: string
+}
+
+/** Finds a resource by its URI; undefined when there is none. */
+export type FindResource = (uri: string) => KnownResource | undefined
+
+/** Finds these; of two with one URI, the later. */
+export function resourceFinder(resources: readonly KnownResource[]): FindResource {
+  const known = new Map(resources.map(resource => [resource.uri, resource]))
+  return uri => known.get(uri)
+}
+
 /** Whether there can be such a client. */
-export function judgeClient(client: ClientMetadata, resources: KnownResources): ClientVerdict {
+export function judgeClient(client: ClientMetadata, findResource: FindResource): ClientVerdict {
   return {
     refusals: [
       ...idRefusals(client.client_id),
       ...refusals(client),
       ...authRefusals(client),
-      ...logInRefusals(client, resources.algs),
-      ...fapiRefusals(client, resources),
-      ...unknownResources(client, resources),
+      ...logInRefusals(client),
+      ...fapiRefusals(client, uri => findResource(uri)?.alg),
+      ...unknownResources(client, findResource),
     ],
-    warnings: [...warnings(client), ...logInWarnings(client), ...uselessScopes(client, resources)],
+    warnings: [...warnings(client), ...logInWarnings(client), ...uselessScopes(client, findResource)],
   }
 }
 
@@ -120,10 +136,11 @@ function* authRefusals(client: ClientMetadata): Generator<string> {
 
 function* unknownResources(
   { resources, resource_server }: ClientMetadata,
-  { find }: KnownResources,
+  findResource: FindResource,
 ): Generator<string> {
   for (const uri of new Set([...resources, ...resource_server])) {
-    if (!find(uri)) yield `there is no resource ${uri}: \`mintmark resource create ${uri} --scope …\` adds it`
+    if (!findResource(uri))
+      yield `there is no resource ${uri}: \`mintmark resource create ${uri} --scope …\` adds it`
   }
 }
 
@@ -167,8 +184,8 @@ function* warnings(client: ClientMetadata): Generator<string> {
   }
 }
 
-function* uselessScopes({ scope, resources }: ClientMetadata, { find }: KnownResources): Generator<string> {
-  const known = new Set(resources.flatMap(uri => find(uri)?.scope ?? []))
+function* uselessScopes({ scope, resources }: ClientMetadata, findResource: FindResource): Generator<string> {
+  const known = new Set(resources.flatMap(uri => findResource(uri)?.scope ?? []))
   const useless = resources.length === 0 ? [] : scope.filter(item => !known.has(item))
   if (useless.length > 0)
     yield `none of its resources knows ${useless.join(', ')}, so its tokens will never have it`

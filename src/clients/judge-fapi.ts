@@ -1,6 +1,5 @@
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
 import { fapiAlgs } from './fapi.ts'
-import type { KnownResources } from './known-resources.ts'
 import type { ClientMetadata, PropertyValues } from './properties.ts'
 
 /**
@@ -19,9 +18,12 @@ export function fapiDefaults(said: Partial<PropertyValues>): Partial<PropertyVal
 
 /**
  * Why a client cannot be held to the FAPI 2.0 Security Profile (§5.3.2, §5.4.1), with what to do; nothing for
- * one that is not to be.
+ * one that is not to be. `algOf`: the algorithm of a resource's tokens.
  */
-export function* fapiRefusals(client: ClientMetadata, resources: KnownResources): Generator<string> {
+export function* fapiRefusals(
+  client: ClientMetadata,
+  algOf: (uri: string) => string | undefined,
+): Generator<string> {
   if (client.profile !== 'fapi2') return
   yield* credentialRefusals(client)
   if (client.grant_types.includes('password'))
@@ -40,7 +42,7 @@ export function* fapiRefusals(client: ClientMetadata, resources: KnownResources)
       'that is lost logs the user out. Leave --refresh reuse'
     )
   }
-  yield* algRefusals(client, resources)
+  yield* algRefusals(client, algOf)
 }
 
 function* credentialRefusals(client: ClientMetadata): Generator<string> {
@@ -63,14 +65,14 @@ export function* fapiKeyRefusals(jwks: object | null): Generator<string> {
   }
 }
 
-function* algRefusals(client: ClientMetadata, { find }: KnownResources): Generator<string> {
+function* algRefusals(client: ClientMetadata, algOf: (uri: string) => string | undefined): Generator<string> {
   const { id_token_signed_response_alg: idTokenAlg, userinfo_signed_response_alg: userinfoAlg } = client
   const others = (alg: string) => `fapi2 takes ${fapiAlgs.join(', ')}, and not ${alg}`
   if (!fapiAlgs.includes(idTokenAlg)) yield `${others(idTokenAlg)}: leave --id-token-alg ES256`
   if (userinfoAlg !== null && !fapiAlgs.includes(userinfoAlg))
     yield `${others(userinfoAlg)}: say --userinfo-alg ES256, or leave it out`
   for (const uri of client.resources) {
-    const alg = find(uri)?.alg ?? 'ES256'
+    const alg = algOf(uri) ?? 'ES256'
     if (!fapiAlgs.includes(alg))
       yield `${others(alg)} for tokens: \`mintmark resource update ${uri} --alg ES256\` changes that of its resource`
   }

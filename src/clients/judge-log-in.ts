@@ -1,9 +1,10 @@
+import { algorithms } from '../keys/algorithms.ts'
 import { isRedirectUri } from '../protocol/redirect-uri.ts'
 import { logInProperties } from './log-in-properties.ts'
 import type { ClientMetadata } from './properties.ts'
 
-/** Why there can be no client that people log in to like this. `algs`: what the key ring signs with now. */
-export function* logInRefusals(client: ClientMetadata, algs: readonly string[]): Generator<string> {
+/** Why there can be no client that people log in to like this. */
+export function* logInRefusals(client: ClientMetadata): Generator<string> {
   const { redirect_uris, client_uri } = client
   const hasCode = hasCodeGrant(client)
   if (hasCode && redirect_uris.length === 0) {
@@ -23,14 +24,9 @@ export function* logInRefusals(client: ClientMetadata, algs: readonly string[]):
     if (text !== null && !isShown(text))
       yield `its ${name} takes up to 100 characters, none of them invisible, and no space at the ends`
   }
-  const { id_token_signed_response_alg: idTokenAlg, userinfo_signed_response_alg: userinfoAlg } = client
-  for (const alg of new Set([idTokenAlg, userinfoAlg ?? idTokenAlg])) {
-    if (!algs.includes(alg)) {
-      yield (
-        `no ${alg} key signs here yet, but those of ${algs.join(', ')}: ` +
-        `a resource made with --alg ${alg} brings one, which signs some minutes later`
-      )
-    }
+  const { userinfo_signed_response_alg: alg } = client
+  if (alg !== null && !algorithms.has(alg)) {
+    yield `${JSON.stringify(alg)} signs no answer of /userinfo: there are ${[...algorithms.keys()].join(', ')}`
   }
 }
 

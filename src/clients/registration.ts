@@ -1,12 +1,18 @@
 import type { ClientSettings, NewClient } from '../../db/clients/clients.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import type { Database } from '../../db/database.ts'
-import type { ClientTable } from '../../db/schema.ts'
+import type { ClientTable, ResourceTable } from '../../db/schema.ts'
 import { isSubject, subjectKinds } from '../keys/proofs/certificate.ts'
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
+import { itemsOf } from '../values/list.ts'
 import { isJwksUri } from './fetch-jwks.ts'
-import { authMethodOf, judgeClient, type ClientVerdict } from './judge-client.ts'
-import { knownResources, type KnownResources } from './known-resources.ts'
+import {
+  authMethodOf,
+  judgeClient,
+  resourceFinder,
+  type ClientVerdict,
+  type FindResource,
+} from './judge-client.ts'
 import {
   eachProperty,
   plainProperties,
@@ -85,12 +91,17 @@ function keysOf(row: Pick<ClientTable, 'auth_method' | KeyColumn>): DeclaredKeys
 
 /** Whether there can be such a client, with the resources that there are. */
 export async function judgeNewClient(db: Database, client: ClientMetadata): Promise<ClientVerdict> {
-  return judgeRegistration(client, knownResources(await listResources(db)))
+  return judgeRegistration(client, storedResources(await listResources(db)))
+}
+
+/** Finds the resources of the database. */
+export function storedResources(rows: readonly Pick<ResourceTable, 'uri' | 'scope' | 'alg'>[]): FindResource {
+  return resourceFinder(rows.map(({ uri, scope, alg }) => ({ uri, scope: itemsOf(scope), alg })))
 }
 
 /** Whether there can be such a client, its keys and names included. */
-export function judgeRegistration(client: ClientMetadata, resources: KnownResources): ClientVerdict {
-  const { refusals, warnings } = judgeClient(client, resources)
+export function judgeRegistration(client: ClientMetadata, findResource: FindResource): ClientVerdict {
+  const { refusals, warnings } = judgeClient(client, findResource)
   const keys = judgeKeys(client)
   return { refusals: [...refusals, ...keys.refusals], warnings: [...warnings, ...keys.warnings] }
 }

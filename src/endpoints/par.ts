@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { acceptRequest, pushedSeconds, pushRequest } from '../authorization/requests.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
-import { proofUrls, requireProof, spendProof } from '../clients/confirmation.ts'
+import { checkProfile, proofUrls, requireProof, spendProof } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { dpopNonces } from '../keys/proofs/dpop-nonces.ts'
@@ -26,6 +26,7 @@ export function parEndpoint(app: FastifyInstance, ctx: Context): void {
     const proof = header === undefined ? undefined : requireProof(ctx.clock.now(), String(header), dpop)
     const client = await authenticateClient(ctx, request, form)
     checkOrigin(ctx, client, request, reply)
+    if (proof) checkProfile(client, proof)
 
     const arrival = { isPushed: true, proofThumbprint: proof?.thumbprint, log: request.log }
     const accepted = requireAccepted(await acceptRequest(ctx, client, form, arrival))

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Session } from '../../db/sessions/sessions.ts'
 import { spendProof } from '../clients/confirmation.ts'
+import { profileFault } from '../clients/fapi.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, type SentToken } from '../errors.ts'
 import { readClientCert } from '../keys/proofs/certificate.ts'
@@ -8,7 +9,7 @@ import { checkProof } from '../keys/proofs/dpop.ts'
 import type { Form } from '../protocol/form.ts'
 import { isSameHash } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
-import { findTokenSession } from './token-session.ts'
+import { findTokenSession, type TokenSession } from './token-session.ts'
 
 /** A request to an endpoint of our own that takes access tokens of users, as APIs do. */
 export interface TokenBearingRequest {
@@ -48,7 +49,7 @@ export async function authenticateToken(
   const { claims, session } = found
   if (session.revoked_at !== null || !session.isOfThisEpoch || session.expires_at <= ctx.clock.now())
     throw invalidToken(scheme, 'the session has ended')
-  await confirm(ctx, claims['cnf'], { scheme, token }, request)
+  await confirm(ctx, found, { scheme, token }, request)
   const granted = String(claims['scope'] ?? '')
   if (!itemsOf(granted).includes(scope)) {
     throw new OAuthError('insufficient_scope', `the access token does not have the scope ${scope}`, {
@@ -81,11 +82,11 @@ function readToken({ headers: { authorization = '' }, form }: TokenBearingReques
 /** That the sender has the key which the token is bound to (RFC 7800 §3.1); spends the proof. */
 async function confirm(
   ctx: Context,
-  cnf: unknown,
+  { claims, session }: Extract<TokenSession, { readonly kind: 'access_token' }>,
   { scheme, token }: ReadToken,
   { method, urls, headers }: TokenBearingRequest,
 ): Promise<void> {
-  const { jkt, 'x5t#S256': certificateHash }: Record<string, unknown> = Object(cnf)
+  const { jkt, 'x5t#S256': certificateHash }: Record<string, unknown> = Object(claims['cnf'])
   if (jkt === undefined && scheme === 'DPoP')
     throw invalidToken('DPoP', 'the token is bound to no DPoP key, and was sent with a proof')
   if (typeof certificateHash === 'string') {
@@ -102,6 +103,9 @@ async function confirm(
     throw badProof(verdict.kind === 'invalid' ? verdict.reason : 'it has no nonce')
   if (!isSameHash(verdict.proof.thumbprint, Buffer.from(jkt, 'base64url')))
     throw badProof('its jwk is not the key that the token is bound to')
+  const client = await ctx.clients.registry.findClient(session.client_id)
+  const fault = client && profileFault(client, verdict.proof)
+  if (fault !== undefined) throw badProof(fault)
   await spendProof(ctx, verdict.proof).catch((error: unknown) => {
     throw error instanceof OAuthError && error.code === 'invalid_dpop_proof'
       ? badProof('the jti was used before')

@@ -22,8 +22,7 @@ t.test('clients that people log in to', async t => {
       [`${people} --home-uri http://app.example`, /its home page takes an https URL/],
       [['--name', 'Evil\u202eppa', ...people.split(' ')], /its client_name takes up to 100 characters/],
       [['--operator', 'x'.repeat(101), ...people.split(' ')], /its operator takes up to 100 characters/],
-      [`${people} --id-token-alg PS256`, /no PS256 key signs here yet, but those of ES256, RS256/],
-      [`${people} --userinfo-alg none`, /no none key signs here yet/],
+      [`${people} --userinfo-alg none`, /"none" signs no answer of \/userinfo: there are ES256/],
     ]
     for (const [options, reason] of refused) {
       const words = typeof options === 'string' ? options.split(' ') : options

@@ -2,9 +2,9 @@ import { listResources } from '../../../db/clients/resources.ts'
 import { countAllRows, readAllRows } from '../../../db/copy/all-rows.ts'
 import type { Row } from '../../../db/copy/tables.ts'
 import type { ClientTable, ResourceTable, Tables } from '../../../db/schema.ts'
-import { knownResources, type KnownResources } from '../../clients/known-resources.ts'
+import type { FindResource } from '../../clients/judge-client.ts'
 import { refreshPolicies } from '../../clients/properties.ts'
-import { clientMetadata, judgeRegistration } from '../../clients/registration.ts'
+import { clientMetadata, judgeRegistration, storedResources } from '../../clients/registration.ts'
 import type { Admin } from '../admin.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { formatCount, printable } from '../../values/formats.ts'
@@ -83,7 +83,7 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
 /** Whether every row can be used. A damaged row stops only what needs it, so it may have gone unnoticed. */
 export async function checkRows({ db }: Admin, { showProgress }: Examination): Promise<readonly Finding[]> {
   const resources: readonly ResourceTable[] = await listResources(db)
-  const known = knownResources(resources.map(row => ({ ...row, scope: String(row.scope) })))
+  const findResource = storedResources(resources.map(row => ({ ...row, scope: String(row.scope) })))
   const progress = showProgress('row', await countAllRows(db))
   const findings: Finding[] = []
   let rows = 0
@@ -91,7 +91,10 @@ export async function checkRows({ db }: Admin, { showProgress }: Examination): P
   try {
     for await (const { table, key, row } of readAllRows(db)) {
       progress.at(++rows)
-      const wrong = [...wrongColumns(table, row), ...(table === 'clients' ? wrongClient(row, known) : [])]
+      const wrong = [
+        ...wrongColumns(table, row),
+        ...(table === 'clients' ? wrongClient(row, findResource) : []),
+      ]
       if (wrong.length === 0 || ++damaged > toldMax) continue
       const text = `the row ${printable(key)} of ${table} is damaged: ${wrong.join('; ')}`
       findings.push({
@@ -124,12 +127,12 @@ function wrongColumns(table: keyof Tables, row: Row): readonly string[] {
     .map(([column]) => `${column} cannot be what it is`)
 }
 
-function wrongClient(row: Row, known: KnownResources): readonly string[] {
+function wrongClient(row: Row, findResource: FindResource): readonly string[] {
   const client = row as unknown as ClientTable
   try {
     const missing =
       client.auth_method === 'client_secret' && client.secret_hash === null ? ['it has no secret'] : []
-    return [...missing, ...judgeRegistration(clientMetadata(client), known).refusals]
+    return [...missing, ...judgeRegistration(clientMetadata(client), findResource).refusals]
   } catch {
     return ['its columns cannot be read']
   }
