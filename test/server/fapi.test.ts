@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../../db/schema.ts'
 import { hashSecret } from '../../src/protocol/secrets.ts'
@@ -10,9 +11,38 @@ import {
   testKey,
   type TestKey,
 } from '../helpers/proofs.ts'
+import { openBrowser } from '../helpers/browser.ts'
+import { claimsOf, codeFor } from '../helpers/codes.ts'
 import { isOAuthError, startServer } from '../helpers/server.ts'
 
 const api = 'https://api.example'
+
+const callback = 'https://app.example/callback'
+
+/** What `client create --profile fapi2` makes of a client to which people log in. */
+const forPeople = {
+  grant_types: 'authorization_code refresh_token',
+  redirect_uris: callback,
+  par_required: 1,
+  refresh_policy: 'reuse',
+  id_token_alg: 'ES256',
+} as const
+
+/** RFC 7636 appendix B. */
+const verifier = 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk'
+const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'
+
+const logIn = {
+  client_id: 'app',
+  response_type: 'code',
+  redirect_uri: callback,
+  scope: 'openid read offline_access',
+  state: 'a state',
+  // As long as it may be (§5.3.2.2).
+  nonce: 'n'.repeat(64),
+  code_challenge: challenge,
+  code_challenge_method: 'S256',
+}
 
 /** A server with a client that is held to the profile, and one that is the same but for that. */
 async function world(t: Test, settings: Partial<ClientTable> = {}) {
@@ -38,12 +68,15 @@ async function world(t: Test, settings: Partial<ClientTable> = {}) {
     })
   await client('bank', { profile: 'fapi2' })
   await client('shop', {})
+  await client('app', { profile: 'fapi2', ...forPeople })
+  await client('web', forPeople)
 
   const { now } = server.ctx.clock
   const nonce = async (proof: string) => {
     const { headers } = await server.post('/token', { client_id: 'x' }, { dpop: proof })
     return String(headers['dpop-nonce'])
   }
+  /** A proof for /token, or for another `htu`. */
   const proof = async (alg: string, claims: object = {}) => {
     const key = keyOf(alg) as TestKey
     const make = (more: object) => signJwt(key, proofHeader(key), proofClaims(now(), { ...claims, ...more }))
@@ -58,6 +91,14 @@ async function world(t: Test, settings: Partial<ClientTable> = {}) {
     now,
     proof,
     assertion,
+    push: async (form: Readonly<Record<string, string>>, headers: { dpop?: string } = {}) => {
+      const id = form['client_id'] ?? ''
+      return server.post('/par', { ...form, ...assertionForm(await assertion(id, 'ES256')) }, headers)
+    },
+    tokenFor: async (form: Readonly<Record<string, string>>, headers: { dpop?: string } = {}) => {
+      const dpop = headers.dpop ?? (await proof('ES256'))
+      return server.post('/token', { ...form, ...assertionForm(await assertion('app', 'ES256')) }, { dpop })
+    },
     token: async (jwt: string, dpop?: string) =>
       server.post(
         '/token',
@@ -162,3 +203,86 @@ t.test('FAPI 2.0 §5.4.1 no access token is signed by RS256', async t => {
   isOAuthError(t, await token(await assertion('bank', 'ES256')), 400, 'invalid_target', 'of the profile')
   t.equal((await token(await assertion('shop', 'ES256'))).statusCode, 200)
 })
+
+t.test('FAPI 2.0 §5.3.2.2 a person logs in, from /par to tokens that are not rotated', async t => {
+  const { server, push, tokenFor } = await world(t)
+  const ada = await server.user()
+  const pushed = await push(logIn)
+  t.equal(pushed.statusCode, 201, pushed.body)
+  const { request_uri, expires_in } = pushed.json()
+  t.ok(expires_in < 600, 'for less than ten minutes')
+
+  const browser = openBrowser(server)
+  const query = new URLSearchParams({ client_id: 'app', request_uri })
+  const form = await browser.open(`https://as.example/authorize?${query}`)
+  const back = await browser.submit(form, { username: ada.username, password: ada.password })
+  t.equal(back.response.statusCode, 303, 'the credentials are not sent on')
+  t.equal(`${back.url.origin}${back.url.pathname}`, callback)
+  t.match(Object.fromEntries(back.url.searchParams), { iss: 'https://as.example', state: 'a state' })
+  const code = back.url.searchParams.get('code') ?? ''
+
+  const redeem = { grant_type: 'authorization_code', code, redirect_uri: callback, code_verifier: verifier }
+  const redeemed = await tokenFor(redeem)
+  t.equal(redeemed.statusCode, 200, redeemed.body)
+  const { access_token, id_token, refresh_token, token_type } = redeemed.json()
+  t.equal(token_type, 'DPoP')
+  t.match(claimsOf(access_token), { sub: ada.sub, cnf: { jkt: /^[\w-]{43}$/ } })
+  t.match(claimsOf(id_token), { sub: ada.sub, aud: 'app', nonce: 'n'.repeat(64) })
+  for (const jwt of [access_token, id_token]) t.match(headerOf(jwt), { alg: 'ES256' })
+
+  for (const title of ['once', 'and again, as if the answer was lost', 'and again']) {
+    const refreshed = await tokenFor({ grant_type: 'refresh_token', refresh_token })
+    t.equal(refreshed.statusCode, 200, title)
+    t.equal(refreshed.json().refresh_token ?? refresh_token, refresh_token, `${title}: the same one`)
+    server.tick(3600)
+  }
+})
+
+t.test('FAPI 2.0 §5.3.2.2 no request comes but by /par, and none without its redirect_uri', async t => {
+  const { server, push } = await world(t)
+  const direct = await openBrowser(server).open(`https://as.example/authorize?${new URLSearchParams(logIn)}`)
+  t.match(Object.fromEntries(direct.url.searchParams), {
+    error: 'invalid_request',
+    iss: 'https://as.example',
+  })
+  t.equal(direct.url.origin, 'https://app.example')
+  const { redirect_uri: _, ...without } = { ...logIn, scope: 'read' }
+  isOAuthError(t, await push(without), 400, 'invalid_request', 'without redirect_uri')
+  t.equal((await push({ ...without, client_id: 'web' })).statusCode, 201, 'others may leave it out')
+  const { code_challenge: __, code_challenge_method: ___, ...unproven } = logIn
+  isOAuthError(t, await push(unproven), 400, 'invalid_request', 'without PKCE')
+  isOAuthError(t, await server.post('/par', logIn), 401, 'invalid_client', 'without authentication')
+})
+
+t.test('FAPI 2.0 §5.4.1 proofs at /par and /userinfo are held to the profile too', async t => {
+  const { server, push, proof, tokenFor } = await world(t)
+  const htu = 'https://as.example/par'
+  isOAuthError(
+    t,
+    await push(logIn, { dpop: await proof('RS256', { htu }) }),
+    400,
+    'invalid_dpop_proof',
+    '/par',
+  )
+  t.equal((await push(logIn, { dpop: await proof('ES256', { htu }) })).statusCode, 201)
+  t.equal(
+    (await push({ ...logIn, client_id: 'web' }, { dpop: await proof('RS256', { htu }) })).statusCode,
+    201,
+  )
+
+  const ada = await server.user()
+  const { form } = await codeFor(server, { id: 'app' }, ada)
+  const { access_token } = (await tokenFor(form, { dpop: await proof('PS256') })).json()
+  const ath = createHash('sha256').update(access_token).digest('base64url')
+  const ask = async (claims: object) => {
+    const dpop = await proof('PS256', { htm: 'GET', htu: 'https://as.example/userinfo', ath, ...claims })
+    return server.request({ url: '/userinfo', headers: { authorization: `DPoP ${access_token}`, dpop } })
+  }
+  t.equal((await ask({})).statusCode, 200)
+  const ahead = await ask({ iat: server.ctx.clock.now() + 61 })
+  t.match({ status: ahead.statusCode, ...ahead.json() }, { status: 401, error: 'invalid_dpop_proof' })
+})
+
+function headerOf(jwt: string): unknown {
+  return JSON.parse(Buffer.from(jwt.split('.')[0] ?? '', 'base64url').toString())
+}
