@@ -1,4 +1,5 @@
 import type { ClientTable, SignInTable, UserTable } from '../../db/schema.ts'
+import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
@@ -53,7 +54,7 @@ export interface CodeFacts {
   readonly scope: string
 }
 
-type CodeContext = Pick<Context, 'config' | 'rootKeys' | 'clock'>
+type CodeContext = Pick<Context, 'rootKeys' | 'clock'> & { readonly config: Pick<Config, 'issuer'> }
 
 /** Makes the code of a request that nothing more is needed for. */
 export function issueCode(

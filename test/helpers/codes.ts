@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { sha256 } from '../../src/values/sha256.ts'
 import { issueCode } from '../../src/authorization/code.ts'
+import type { Config } from '../../src/config/load.ts'
+import type { Context } from '../../src/context.ts'
 import type { AuthorizationRequest } from '../../src/protocol/authorization-request.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
-import type { TestClient, TestServer, TestUser } from './server.ts'
+import type { TestClient, TestUser } from './server.ts'
 
 /** Where the clients of these tests are sent back to. */
 export const redirectUri = 'https://app.example/callback'
@@ -13,6 +15,11 @@ export const forLogIns = {
   grant_types: 'authorization_code refresh_token',
   redirect_uris: redirectUri,
 } as const
+
+/** Where codes are made: a server, or something beside one that has its root key. */
+export interface CodeMaker {
+  readonly ctx: Pick<Context, 'db' | 'rootKeys' | 'clock'> & { readonly config: Pick<Config, 'issuer'> }
+}
 
 /** A sign-in of the user, as the log-in page leaves it. */
 export interface TestSignIn {
@@ -35,7 +42,7 @@ export interface TestCode {
 
 /** Logs the user in, in a browser of its own. */
 export async function signIn(
-  { ctx }: Pick<TestServer, 'ctx'>,
+  { ctx }: CodeMaker,
   user: Pick<TestUser, 'id'>,
   changes: Partial<TestSignIn> = {},
 ): Promise<TestSignIn> {
@@ -79,12 +86,12 @@ export interface CodeWishes {
 
 /** The code that the user's browser would bring to the client, of a request with PKCE. */
 export async function codeFor(
-  server: Pick<TestServer, 'ctx'>,
+  maker: CodeMaker,
   client: Pick<TestClient, 'id'>,
   user: Pick<TestUser, 'id'>,
   { scope = 'openid read', request: changes = {}, ...wishes }: CodeWishes = {},
 ): Promise<TestCode> {
-  const { ctx } = server
+  const { ctx } = maker
   const now = ctx.clock.now()
   const verifier = randomBytes(32).toString('base64url')
   const request: AuthorizationRequest = {
@@ -114,7 +121,7 @@ export async function codeFor(
     .select(['id', 'epoch'])
     .where('id', '=', client.id)
     .executeTakeFirstOrThrow()
-  const known = wishes.signIn ?? (await signIn(server, user))
+  const known = wishes.signIn ?? (await signIn(maker, user))
   const code = issueCode(ctx, { request, signIn: known, user, client: row, scope })
   const form = {
     grant_type: 'authorization_code',

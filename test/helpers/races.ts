@@ -118,7 +118,8 @@ async function generationOf(db: Database, refreshToken: string): Promise<number 
   return (await findSession(db, bytesOf(refreshToken).subarray(5, 21)))?.generation
 }
 
-function locationOf({ home, env }: Fleet): Parameters<typeof openDatabase>[0] {
+/** Where the database of a fleet is. */
+export function locationOf({ home, env }: Fleet): Parameters<typeof openDatabase>[0] {
   const url = env['MINTMARK_DATABASE_URL']
   return url === undefined
     ? { engine: 'sqlite', file: `${home}/db/mintmark.sqlite` }

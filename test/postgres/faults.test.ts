@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { raceForTokens } from '../helpers/code-races.ts'
 import { startFleet, type Instance } from '../helpers/fleet.ts'
 import { startPostgres } from '../helpers/postgres.ts'
 import { startProxy } from '../helpers/proxy.ts'
@@ -62,6 +63,12 @@ t.test(
     t.equal(load.delayed(), before, 'which no client notices')
     await cluster.query('drop trigger clash on sessions', name)
 
+    t.comment('invariant 12: one code at three processes at once')
+    const third = await fleet.start()
+    const fleetOfThree = { fleet, instances: [second, last, third] }
+    await raceForTokens(t, fleetOfThree, { parallel: 50, rounds: 3 })
+    await third.kill('SIGTERM')
+
     t.comment('PostgreSQL crashes and recovers')
     await cluster.stop('immediate')
     await unready(last)
@@ -88,7 +95,7 @@ t.test(
     t.ok(load.delayed() > 0, `${load.delayed()} requests had to be sent again`)
     t.strictSame(await load.stop(), [], 'no client was ever refused')
     const [{ count } = { count: 0 }] = await cluster.query(
-      'select count(*)::int as count from sessions where revoked_at is null',
+      "select count(*)::int as count from sessions where revoked_at is null and client_id = 'app'",
       name,
     )
     t.equal(count, clients.length, 'every session lives')

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import SqliteFile from 'better-sqlite3'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
+import { raceForTokens, redeemThroughKills } from '../helpers/code-races.ts'
 import { surviveCrashes } from '../helpers/crashes.ts'
 import { onSqlite } from '../helpers/engines.ts'
 import { refresh, startFleet, type Instance } from '../helpers/fleet.ts'
@@ -23,6 +24,14 @@ t.test('invariant 2: two hundred requests with one token, at two processes, get 
 t.test('invariant 4: once a revocation is answered, no process moves the session on', async t => {
   await raceRevocations(t, { fleet, instances }, 4)
 })
+
+t.test(
+  'invariant 12: a code yields one session, also where the process that redeems it is killed',
+  async t => {
+    instances = await redeemThroughKills(t, { fleet, instances }, 4)
+    await raceForTokens(t, { fleet, instances }, { parallel: 50, rounds: 2 })
+  },
+)
 
 /** Whether it was told to come back, as a fault of ours demands. */
 async function isToldToComeBack(t: Test, { url }: Instance, path: string, form: Record<string, string>) {
