@@ -283,6 +283,26 @@ t.test('FAPI 2.0 §5.4.1 proofs at /par and /userinfo are held to the profile to
   t.match({ status: ahead.statusCode, ...ahead.json() }, { status: 401, error: 'invalid_dpop_proof' })
 })
 
+t.test(
+  'FAPI 2.0 §5.2.3 pages are for TLS alone, and no script of another origin reads /authorize',
+  async t => {
+    const server = await startServer(t, { MINTMARK_CORS_ORIGINS: 'https://app.example' })
+    for (const method of ['GET', 'OPTIONS'] as const) {
+      const { headers } = await server.request({
+        method,
+        url: '/authorize?client_id=app',
+        headers: { origin: 'https://app.example', 'access-control-request-method': 'GET' },
+      })
+      t.notOk(
+        Object.keys(headers).some(name => name.startsWith('access-control')),
+        method,
+      )
+    }
+    const { headers } = await server.request({ url: '/authorize?client_id=app' })
+    t.match(headers['strict-transport-security'], /^max-age=\d+/)
+  },
+)
+
 function headerOf(jwt: string): unknown {
   return JSON.parse(Buffer.from(jwt.split('.')[0] ?? '', 'base64url').toString())
 }

@@ -37,6 +37,17 @@ t.test('SECURITY.md names a test for each of its statements, and each of them is
   }
 })
 
+t.test('docs/fapi.md names a test for each clause, and each of them is there', async t => {
+  const rows = readFileSync(join(root, 'docs/fapi.md'), 'utf8').match(/^\| 5\..*$/gm) ?? []
+  t.ok(rows.length > 30, 'they are found')
+  const known = titles()
+  for (const row of rows) {
+    const [clause = '', , , tests = ''] = row.slice(2, -2).split(' | ')
+    for (const title of tests.split('<br>'))
+      t.ok(known.has(title) || title === "the proxy's own", `${clause}: there is a test: ${title}`)
+  }
+})
+
 t.test('invariant 7: a copy of the database holds nothing that lets somebody in', async t => {
   const server = await startServer(t)
   const client = await server.client('web')
