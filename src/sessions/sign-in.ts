@@ -144,7 +144,7 @@ function logInOf({ config }: Context, start: SignInStart, now: number, secret: B
     expires_at: now + (isPersistent ? config.signInSeconds : config.signInSessionSeconds),
     is_persistent: isPersistent ? 1 : 0,
     last_address: caller.address,
-    user_agent: userAgent.replace(/\p{C}/gu, '').slice(0, userAgentLength),
+    user_agent: userAgent.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, userAgentLength),
   }
 }
 
