@@ -13,14 +13,9 @@ import { openErrorSender } from './endpoints/error-sender.ts'
 import { oauthFace } from './endpoints/face.ts'
 import { refuseExcessConnections } from './http/connections.ts'
 import { inStep } from './http/in-step.ts'
-import {
-  bodyLimitBytes,
-  isAboutServer,
-  malformedHttpAnswerer,
-  methodsOfAll,
-  refuseConnect,
-} from './http/malformed-http.ts'
+import { bodyLimitBytes, isAboutServer, malformedHttpAnswerer, refuseConnect } from './http/malformed-http.ts'
 import { noSchemas } from './http/no-schemas.ts'
+import { hideOtherMethod, methodsOfAll, showOtherMethod } from './http/other-methods.ts'
 import { proxyFieldsGuard } from './http/proxy-fields.ts'
 import { readTarget } from './http/request-target.ts'
 import { unusedConnections } from './http/unused-connections.ts'
@@ -35,6 +30,7 @@ import { normalAddress } from './values/addresses.ts'
 export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Server>> = {}): FastifyInstance {
   const { config } = ctx
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
+  const targetOf = readTarget(issuerPath)
   const sendError = openErrorSender(ctx)
   const app = fastify({
     loggerInstance: ctx.log,
@@ -43,7 +39,10 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     genReqId: requestIds(),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
     schemaController: { compilersFactory: noSchemas },
-    rewriteUrl: readTarget(issuerPath),
+    rewriteUrl: request => {
+      hideOtherMethod(request)
+      return targetOf(request)
+    },
     bodyLimit: bodyLimitBytes,
     // Node's own refusal of a missing Host has no body; ours is that of the face.
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false },
@@ -82,10 +81,11 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   return app
 }
 
-/** Leaves of each request what may be believed, and gives each answer its id. */
+/** Shows each request as it came, but for what may not be believed, and gives each answer its id. */
 function answerBeginner({ config }: Context): (request: FastifyRequest, reply: FastifyReply) => void {
   const guardProxyFields = proxyFieldsGuard(config)
   return ({ raw, id }, reply) => {
+    showOtherMethod(raw)
     guardProxyFields(raw)
     reply.header('x-request-id', id)
   }

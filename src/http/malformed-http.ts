@@ -2,12 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { OAuthError, unavailable } from '../errors.ts'
+import { methodsOfAll } from './other-methods.ts'
 
 /** Far more than any request has. */
 export const bodyLimitBytes = 16 * 1024
-
-/** The methods that some address of this server takes; each says itself which of them it does. */
-export const methodsOfAll = 'GET, HEAD, POST, OPTIONS'
 
 /** By status, the fault of a request that never reached an endpoint. */
 export const refusals: ReadonlyMap<number, string> = new Map([

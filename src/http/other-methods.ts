@@ -1,7 +1,37 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyContextConfig, FastifyInstance } from 'fastify'
 import { OAuthError } from '../errors.ts'
 
-type Routes = ReadonlyMap<string, { readonly methods: Set<string>; readonly config: FastifyContextConfig }>
+/** The methods that some address of this server takes; each says itself which of them it does. */
+const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'OPTIONS'])
+
+export const methodsOfAll = [...methods].join(', ')
+
+/**
+ * What the router is shown for every method that no address takes. For each method it compiles all paths
+ * anew, and Node.js reads more than thirty.
+ */
+const otherMethod = 'TRACE'
+
+const hiddenMethods = new WeakMap<IncomingMessage, string>()
+
+/** To be called before the router looks at a request. */
+export function hideOtherMethod(request: IncomingMessage): void {
+  const { method = '' } = request
+  if (methods.has(method)) return
+  hiddenMethods.set(request, method)
+  request.method = otherMethod
+}
+
+/** To be called once the router has looked, before anybody else does. */
+export function showOtherMethod(request: IncomingMessage): void {
+  if (request.method === otherMethod) request.method = hiddenMethods.get(request) ?? otherMethod
+}
+
+type Routes = ReadonlyMap<
+  string,
+  { readonly methods: ReadonlySet<string>; readonly config: FastifyContextConfig }
+>
 
 /** Gathers the methods of each path, as the endpoints register them. */
 export function collectRoutes(app: FastifyInstance): Routes {
@@ -14,20 +44,17 @@ export function collectRoutes(app: FastifyInstance): Routes {
   return routes
 }
 
-/** All that Node.js reads, but for CONNECT, which asks for no path; to import it would cost a start 40 ms. */
-const { METHODS } = process.getBuiltinModule('node:http')
-
 /**
  * Another method at a known path is 405, and `Allow` says which there are (RFC 9110 §15.5.6); otherwise it
- * would be 404.
+ * would be 404. Throws where a path takes a method that the router is never shown.
  */
 export function refuseOtherMethods(app: FastifyInstance, routes: Routes): void {
-  const known = new Set([...app.supportedMethods, 'CONNECT'])
-  for (const method of METHODS) if (!known.has(method)) app.addHttpMethod(method)
-  for (const [url, { methods, config }] of [...routes]) {
-    const allow = [...methods].join(', ')
+  for (const [url, { methods: taken, config }] of [...routes]) {
+    const allow = [...taken].join(', ')
+    if ([...taken].some(method => !methods.has(method)))
+      throw new Error(`${url} takes ${allow}: no address takes more than ${methodsOfAll}`)
     app.route({
-      method: app.supportedMethods.filter(method => !methods.has(method)),
+      method: [...methods, otherMethod].filter(method => !taken.has(method)),
       url,
       config,
       // Before the body is looked at.

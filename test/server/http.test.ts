@@ -8,6 +8,7 @@ import { changeClient } from '../../db/clients/clients.ts'
 import { buildApp } from '../../src/app.ts'
 import { openLog } from '../../src/record/log.ts'
 import { isOAuthError, startServer, until } from '../helpers/server.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { proofClaims, proofHeader, signJwt, testKey } from '../helpers/proofs.ts'
 
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -172,7 +173,7 @@ t.test('a fault of ours is 503 that can be tried again, without a word about it 
 
   await server.ctx.db.sql.schema.alterTable('clients').renameTo('elsewhere').execute()
   await server.ctx.db.sql.updateTable('installation').set({ revision: 1000 }).execute()
-  await server.follow()
+  await runJob(server, 'following the registry')
   isOAuthError(t, await server.post('/token', client.form), 503, 'temporarily_unavailable', 'clients away')
   await server.ctx.db.sql.schema.alterTable('installation').renameTo('gone').execute()
   isOAuthError(t, await server.request({ url: '/health/ready' }), 503, 'temporarily_unavailable', 'not ready')
@@ -198,8 +199,10 @@ t.test('H-14 the log has one line for each request, and nothing of it that could
     headers: { authorization: 'Bearer secret-header' },
   })
   await server.request({ url: '/%zz?secret-query' })
+  await server.request({ method: 'DELETE', url: '/token' })
+  await server.request({ method: 'DELETE', url: '/nothing' })
   const answered = () => server.log.filter(line => line['msg'] === 'answered')
-  await until(() => answered().length === 6)
+  await until(() => answered().length === 8)
   const text = JSON.stringify(server.log)
   for (const secret of [
     'wrong-password',
@@ -219,6 +222,8 @@ t.test('H-14 the log has one line for each request, and nothing of it that could
     { method: 'POST', route: '/token', status: 401 },
     { method: 'POST', route: '/introspect', status: 200 },
     { method: 'GET', status: 404 },
+    { method: 'DELETE', route: '/token', status: 405 },
+    { method: 'DELETE', status: 404 },
   ])
 })
 
