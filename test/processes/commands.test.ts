@@ -186,7 +186,8 @@ t.test('settings that are wrong end every command with all problems', async t =>
 t.test('from an empty directory to clients, users and sessions', async t => {
   const { home, call, succeed } = commandLine(t)
   const made = await succeed('db migrate')
-  t.match(made.stdout, `Migrated ${join(home, 'db/mintmark.sqlite')}:\n  0001-start\nMade the root key`)
+  t.match(made.stdout, `Migrated ${join(home, 'db/mintmark.sqlite')}:\n  0001-start\n`)
+  t.match(made.stdout, /:(?:\n {2}\d{4}-[a-z-]+)+\nMade the root key/)
   t.equal(statSync(join(home, 'keys/root.key')).mode & 0o777, 0o600)
   t.equal(statSync(join(home, 'db/mintmark.sqlite')).mode & 0o777, 0o600)
   t.match((await call('db migrate --json')).json(), { migrated: [], root_key_made: null })
