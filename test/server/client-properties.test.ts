@@ -11,6 +11,9 @@ import {
   type ClientMetadata,
 } from '../../src/clients/properties.ts'
 import { withDefaults } from '../../src/clients/client-defaults.ts'
+import { logInProperties } from '../../src/clients/log-in-properties.ts'
+import { claimsFor, scopesOfClaims } from '../../src/protocol/claims.ts'
+import { standardClaims } from '../../src/protocol/standard-claims.ts'
 import type { PropertyOption } from '../../src/clients/property.ts'
 import { clientMetadata, newClientRow } from '../../src/clients/registration.ts'
 import { commandsOf } from '../../src/commands/shell/command-line.ts'
@@ -132,6 +135,28 @@ t.test('each property has its option, and what it has alone has --no-…', async
   t.strictSame([...create.keys()].toSorted(), expected.create.toSorted())
   t.strictSame([...update.keys()].toSorted(), expected.update.toSorted())
 })
+
+t.test(
+  'docs/log-in.md has each property of clients to which people log in, and what each scope gives',
+  async t => {
+    const text = readFileSync(join(import.meta.dirname, '../../docs/log-in.md'), 'utf8')
+    for (const [name, { option }] of Object.entries(logInProperties)) {
+      const [flag = ''] = option?.flags.split(' ') ?? []
+      t.match(text, new RegExp(`^\\| \`${flag}[ \`].* \\| \`${name}\` \\|`, 'm'), name)
+    }
+    const rows = [...text.matchAll(/^\| `(\w+)` \| (`.*)\|$/gm)]
+    t.strictSame(
+      rows.map(([, scope]) => scope),
+      scopesOfClaims,
+    )
+    for (const [, scope = '', cell = ''] of rows) {
+      const claims = Object.fromEntries(standardClaims.map(claim => [claim, 1]))
+      const given = claimsFor({ roles: '', claims: JSON.stringify(claims) }, { scopes: [scope] })
+      const named = [...(cell.split(':')[0]?.matchAll(/`(\w+)`/g) ?? [])].map(([, name]) => name)
+      t.strictSame(named, Object.keys(given), scope)
+    }
+  },
+)
 
 t.test('what is written of them can be typed, and declared', async t => {
   const root = join(import.meta.dirname, '../..')

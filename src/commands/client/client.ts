@@ -29,12 +29,14 @@ Which client?
   app                                       authentication                 refresh
   browser or mobile app                     --public --dpop required       rotate (the default)
   web app or other program with a back end  --new-key FILE                 rotate
+  any of these, with log-ins at our pages   and --redirect-uri URI         the same
+  any that is held to FAPI 2.0              --profile fapi2 --new-key FILE reuse
   nightly job, no user                      --new-key FILE                 none: --grant client_credentials
   program that cannot do DPoP or keys       a secret (the default)         rotate
   mail program that keeps its first token   a secret                       reuse
   service with certificates of your CA      --tls-subject --tls-bound      rotate
   API that introspects tokens               --new-key FILE, or a secret    none: --resource-server URI
-docs/clients.md has a few lines of code for each.`
+docs/clients.md has a few lines of code for each, docs/log-in.md has those to which people log in.`
 
 /** `mintmark client`: the apps that ask for tokens, and the resource servers that introspect them. */
 export function clientCommands(program: Command, terminal: Terminal): void {
