@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
+import { findClient } from '../../db/clients/clients.ts'
 import { stopWrites } from '../../db/copy/changes.ts'
 import { beginCopy, cancelCopy, findCopy, type Copy } from '../../db/copy/copy.ts'
 import { drainChanges } from '../../db/copy/drain.ts'
@@ -16,13 +17,16 @@ import { migrate } from '../../db/installation/migrate.ts'
 import { openDatabase, type DatabaseLocation } from '../../db/open-database.ts'
 import { rotateSession } from '../../db/sessions/rotations.ts'
 import { findSession, revokeSession } from '../../db/sessions/sessions.ts'
+import { findConsent, rememberConsent } from '../../db/users/consents.ts'
+import { endSignIns, findSignIn, renewSignIn, touchSignIn } from '../../db/users/sign-ins.ts'
 import { deleteUser, insertUser } from '../../db/users/users.ts'
-import { newUuid } from '../../src/protocol/secrets.ts'
+import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { scratchFolder } from '../helpers/scratch.ts'
 import { sharedPostgres } from '../helpers/shared-postgres.ts'
 import { refresh, startFleet } from '../helpers/fleet.ts'
 import { beginSession, madeAt, rotationOf, seed } from '../helpers/records.ts'
+import { beginSignIn, renewalOf } from '../helpers/sign-ins.ts'
 
 /** Adds so many sessions of the one that is there, quickly. */
 async function multiply(db: Database, count: number): Promise<void> {
@@ -347,6 +351,9 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       [...Object.keys(copyPlan), 'migrations'].sort(),
       'for each table it is said how it is copied, or why it is not',
     )
+    const signIns: Buffer[] = []
+    for (let i = 0; i < 4; i++) signIns.push((await beginSignIn(source, userId)).id)
+    const [renewed, ended, touched] = signIns as [Buffer, Buffer, Buffer]
     await fillEmptyTables(source)
 
     const copy = await beginCopy(source, target, madeAt)
@@ -356,6 +363,16 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     await rotateSession(source, rotationOf(rotated))
     await revokeSession(source, revoked, madeAt, 'admin')
     await source.sql.deleteFrom('sessions').where('id', '=', deleted).execute()
+    const seen = { id: renewed, secret_hash: hashSecret('first') }
+    const user = { user: ada, knownSources: undefined }
+    t.ok(await renewSignIn(source, seen, renewalOf('second'), user))
+    await endSignIns(source, [ended], { now: madeAt, reason: 'log-out' })
+    const untouched = { id: touched, secret_hash: hashSecret('first'), used_at: madeAt + 1 }
+    t.ok(await touchSignIn(source, untouched, { now: madeAt + 60, address: '192.0.2.9' }))
+    const { id: client = '', epoch = 0 } = (await findClient(source, 'web')) ?? {}
+    const consent = { user: ada, client: { id: client, epoch }, resource: null, scope: ['read'], now: madeAt }
+    await rememberConsent(source, { ...consent, id: newUuid(madeAt) })
+    await rememberConsent(source, { ...consent, id: newUuid(madeAt), scope: ['write'] })
     // Another user takes the name of one that is gone.
     await deleteUser(source, carol, madeAt)
     await insertUser(source, { ...ada, id: successor, username: 'carol' })
@@ -386,6 +403,11 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     t.equal((await findSession(target, revoked))?.revoke_reason, 'admin')
     t.equal(await findSession(target, deleted), undefined)
     t.ok(await findSession(target, late))
+    t.match(await findSignIn(target, renewed), { secret_hash: hashSecret('second') })
+    t.equal(await findSignIn(target, ended), undefined)
+    t.match(await findSignIn(target, touched), { last_address: '192.0.2.9' })
+    const consented = { userId, clientId: 'web', resource: null }
+    t.match(await findConsent(target, consented), { scope: 'read write' })
     const found = await target.sql.selectFrom('users').select('id').where('username', '=', 'carol').execute()
     t.strictSame(found, [{ id: successor }])
     const seqs = (db: Database) => db.sql.selectFrom('revocations').selectAll().orderBy('seq').execute()
