@@ -4,7 +4,13 @@ import type { Context } from '../context.ts'
 import { notFound } from '../errors.ts'
 import { pathOf } from '../http/request-target.ts'
 import { clientAlgs } from '../keys/jws.ts'
+import { languageTags } from '../pages/language.ts'
+import { prompts, responseModes } from '../protocol/authorization-request.ts'
+import { claimNames } from '../protocol/claims.ts'
 import { grantTypes } from '../protocol/grant-types.ts'
+import { attainableLevels } from '../protocol/levels.ts'
+import { openidScopes } from '../protocol/openid-scopes.ts'
+import { challengeMethod } from '../protocol/pkce.ts'
 import { introspectionAlg } from './introspect.ts'
 
 /** How long a client may keep the document, in seconds. */
@@ -37,11 +43,9 @@ export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
   }
 }
 
-/**
- * RFC 8414 §2. Does NOT have `response_types_supported`: there is no authorization endpoint, so it would be
- * empty, and RFC 8414 §3.2 demands that empty ones are left out.
- */
-async function metadata({ config, clients, keys }: Context) {
+/** RFC 8414 §2 and OpenID Connect Discovery §3. */
+async function metadata(ctx: Context) {
+  const { config, clients } = ctx
   const { issuer, clientCert, mtlsUrl } = config
   const scopes = await clients.registry.listScopes()
   const authMethods = [
@@ -56,12 +60,10 @@ async function metadata({ config, clients, keys }: Context) {
     token_endpoint_auth_methods_supported: [...authMethods, 'none'],
     token_endpoint_auth_signing_alg_values_supported: clientAlgs,
     grant_types_supported: grantTypes,
-    ...(scopes.length > 0 && { scopes_supported: scopes }),
+    scopes_supported: [...new Set([...openidScopes, ...scopes])],
     jwks_uri: `${issuer}/.well-known/jwks.json`,
-    // Without these two, libraries for OpenID Connect do not read the rest, or take RS256 for all that we
-    // sign with.
-    subject_types_supported: ['public'],
-    id_token_signing_alg_values_supported: keys.publishedAlgs(),
+    ...authorizationMetadata(issuer),
+    ...openidMetadata(ctx),
     introspection_endpoint: `${issuer}/introspect`,
     introspection_endpoint_auth_methods_supported: authMethods,
     introspection_endpoint_auth_signing_alg_values_supported: clientAlgs,
@@ -84,6 +86,47 @@ async function metadata({ config, clients, keys }: Context) {
   }
 }
 
+/** How authorization requests are made and answered. */
+function authorizationMetadata(issuer: string) {
+  return {
+    authorization_endpoint: `${issuer}/authorize`,
+    response_types_supported: ['code'],
+    response_modes_supported: responseModes,
+    code_challenge_methods_supported: [challengeMethod],
+    // RFC 9126 §5
+    pushed_authorization_request_endpoint: `${issuer}/par`,
+    // RFC 9207 §3
+    authorization_response_iss_parameter_supported: true,
+    // RFC 9101: by value or by reference, but for those of /par.
+    request_parameter_supported: false,
+    request_uri_parameter_supported: false,
+  }
+}
+
+/** What OpenID Connect Discovery §3 adds, and the documents that go on from there. */
+function openidMetadata({ config: { issuer }, keys }: Context) {
+  // Those of the keys that are published: some libraries take no other for any of our tokens.
+  const algs = keys.publishedAlgs()
+  return {
+    userinfo_endpoint: `${issuer}/userinfo`,
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: algs,
+    userinfo_signing_alg_values_supported: algs,
+    acr_values_supported: attainableLevels,
+    claim_types_supported: ['normal'],
+    claims_supported: ['sub', ...tokenClaims, ...claimNames],
+    claims_parameter_supported: true,
+    ui_locales_supported: languageTags,
+    // OpenID Connect Prompt Create 1.0 §4.2
+    prompt_values_supported: prompts.filter(prompt => prompt !== 'create'),
+    // OpenID Connect RP-Initiated Logout 1.0 §2.1
+    end_session_endpoint: `${issuer}/log-out`,
+  }
+}
+
+/** Of ID tokens, beside those of the user. */
+const tokenClaims = ['iss', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'acr', 'amr', 'sid', 'at_hash']
+
 /** An unverified certificate proves a key, and no name (RFC 8705 §2). */
 function tlsMethods(clientCert: Config['clientCert']): readonly string[] {
   if (clientCert === 'off') return []
@@ -93,6 +136,8 @@ function tlsMethods(clientCert: Config['clientCert']): readonly string[] {
 function endpointsAt(base: string) {
   return {
     token_endpoint: `${base}/token`,
+    pushed_authorization_request_endpoint: `${base}/par`,
+    userinfo_endpoint: `${base}/userinfo`,
     introspection_endpoint: `${base}/introspect`,
     revocation_endpoint: `${base}/revoke`,
   }

@@ -27,6 +27,8 @@ export interface AccessToken {
   /** The session, to which all tokens of one log-in belong. */
   readonly sid?: string
   readonly auth_time?: number
+  /** How surely it is known who the user is (RFC 9470 §6.2): `pwd`, `mfa` or `phr`. */
+  readonly acr?: string
   readonly amr?: readonly string[]
   readonly roles?: readonly string[]
   readonly [claim: string]: unknown

@@ -7,43 +7,89 @@ const oauth = '/.well-known/oauth-authorization-server'
 const openid = '/.well-known/openid-configuration'
 const jwks = '/.well-known/jwks.json'
 
-t.test('the metadata say what the server is, and nothing that it is not (M-1 to M-8, D-4, D-9)', async t => {
-  const server = await startServer(t)
-  const response = await server.request({ url: oauth })
-  t.equal(response.statusCode, 200)
-  t.match(response.headers, { 'content-type': /^application\/json/, 'cache-control': 'public, max-age=300' })
-  t.notOk('pragma' in response.headers)
-  const methods = ['client_secret_basic', 'client_secret_post', 'private_key_jwt']
-  const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']
-  t.strictSame(response.json(), {
-    issuer: 'https://as.example',
-    token_endpoint: 'https://as.example/token',
-    token_endpoint_auth_methods_supported: [...methods, 'none'],
-    token_endpoint_auth_signing_alg_values_supported: algs,
-    grant_types_supported: ['authorization_code', 'password', 'refresh_token', 'client_credentials'],
-    jwks_uri: 'https://as.example/.well-known/jwks.json',
-    subject_types_supported: ['public'],
-    id_token_signing_alg_values_supported: ['ES256', 'RS256'],
-    introspection_endpoint: 'https://as.example/introspect',
-    introspection_endpoint_auth_methods_supported: methods,
-    introspection_endpoint_auth_signing_alg_values_supported: algs,
-    revocation_endpoint: 'https://as.example/revoke',
-    revocation_endpoint_auth_methods_supported: [...methods, 'none'],
-    revocation_endpoint_auth_signing_alg_values_supported: algs,
-    dpop_signing_alg_values_supported: algs,
-    introspection_signing_alg_values_supported: ['RS256'],
-    global_token_revocation_endpoint: 'https://as.example/global-token-revocation',
-    status_list_aggregation_endpoint: 'https://as.example/status-lists',
-    refresh_token_expiration_types_supported: ['authorization', 'token_timeout'],
-  })
+const openidScopes = ['openid', 'profile', 'email', 'address', 'phone', 'roles', 'offline_access']
+const claimsOfTokens = [
+  'sub',
+  'iss',
+  'aud',
+  'exp',
+  'iat',
+  'auth_time',
+  'nonce',
+  'acr',
+  'amr',
+  'sid',
+  'at_hash',
+]
+/** OpenID Connect Core §5.1, but for `sub`; and `roles`. */
+const claimsOfUsers = [
+  ...['name', 'given_name', 'family_name', 'middle_name', 'nickname', 'preferred_username', 'profile'],
+  ...['picture', 'website', 'email', 'email_verified', 'gender', 'birthdate', 'zoneinfo', 'locale'],
+  ...['phone_number', 'phone_number_verified', 'address', 'updated_at', 'roles'],
+]
 
-  await server.resource('https://api.example', { scope: 'write read' })
-  await server.resource('https://b.example', { scope: 'read admin' })
-  await server.resource('https://c.example', { scope: '' })
-  const { scopes_supported } = (await server.request({ url: oauth })).json()
-  t.strictSame(scopes_supported, ['admin', 'read', 'write'], 'M-7 the scopes of all resources, once')
-  t.equal((await server.request({ url: openid })).body, (await server.request({ url: oauth })).body, 'M-8')
-})
+t.test(
+  'the metadata say what the server is, and nothing that it is not (M-1 to M-8, OD-1 OD-2 OD-3, A-9, A-10, D-4)',
+  async t => {
+    const server = await startServer(t)
+    const response = await server.request({ url: oauth })
+    t.equal(response.statusCode, 200)
+    t.match(response.headers, {
+      'content-type': /^application\/json/,
+      'cache-control': 'public, max-age=300',
+    })
+    t.notOk('pragma' in response.headers)
+    const methods = ['client_secret_basic', 'client_secret_post', 'private_key_jwt']
+    const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA']
+    t.strictSame(response.json(), {
+      issuer: 'https://as.example',
+      token_endpoint: 'https://as.example/token',
+      token_endpoint_auth_methods_supported: [...methods, 'none'],
+      token_endpoint_auth_signing_alg_values_supported: algs,
+      grant_types_supported: ['authorization_code', 'password', 'refresh_token', 'client_credentials'],
+      scopes_supported: openidScopes,
+      jwks_uri: 'https://as.example/.well-known/jwks.json',
+      authorization_endpoint: 'https://as.example/authorize',
+      response_types_supported: ['code'],
+      response_modes_supported: ['query', 'form_post'],
+      code_challenge_methods_supported: ['S256'],
+      pushed_authorization_request_endpoint: 'https://as.example/par',
+      authorization_response_iss_parameter_supported: true,
+      request_parameter_supported: false,
+      request_uri_parameter_supported: false,
+      userinfo_endpoint: 'https://as.example/userinfo',
+      subject_types_supported: ['public'],
+      id_token_signing_alg_values_supported: ['ES256', 'RS256'],
+      userinfo_signing_alg_values_supported: ['ES256', 'RS256'],
+      acr_values_supported: ['pwd'],
+      claim_types_supported: ['normal'],
+      claims_supported: [...claimsOfTokens, ...claimsOfUsers],
+      claims_parameter_supported: true,
+      ui_locales_supported: ['en', 'de'],
+      prompt_values_supported: ['none', 'login', 'consent', 'select_account'],
+      end_session_endpoint: 'https://as.example/log-out',
+      introspection_endpoint: 'https://as.example/introspect',
+      introspection_endpoint_auth_methods_supported: methods,
+      introspection_endpoint_auth_signing_alg_values_supported: algs,
+      revocation_endpoint: 'https://as.example/revoke',
+      revocation_endpoint_auth_methods_supported: [...methods, 'none'],
+      revocation_endpoint_auth_signing_alg_values_supported: algs,
+      dpop_signing_alg_values_supported: algs,
+      introspection_signing_alg_values_supported: ['RS256'],
+      global_token_revocation_endpoint: 'https://as.example/global-token-revocation',
+      status_list_aggregation_endpoint: 'https://as.example/status-lists',
+      refresh_token_expiration_types_supported: ['authorization', 'token_timeout'],
+    })
+
+    await server.resource('https://api.example', { scope: 'write read' })
+    await server.resource('https://b.example', { scope: 'read admin' })
+    await server.resource('https://c.example', { scope: '' })
+    const { scopes_supported } = (await server.request({ url: oauth })).json()
+    const all = [...openidScopes, 'admin', 'read', 'write']
+    t.strictSame(scopes_supported, all, 'M-7 the scopes of all resources, once')
+    t.equal((await server.request({ url: openid })).body, (await server.request({ url: oauth })).body, 'M-8')
+  },
+)
 
 t.test(
   'the metadata name the algorithm of every key that is published, for who would take RS256 alone',
@@ -60,6 +106,14 @@ t.test(
   },
 )
 
+/** Of those that take GET, the answer to one without anything. */
+const statusOfGet: Readonly<Record<string, number>> = {
+  status_list_aggregation_endpoint: 200,
+  authorization_endpoint: 400,
+  end_session_endpoint: 200,
+  userinfo_endpoint: 401,
+}
+
 t.test('M-6 no member of the metadata is empty, and each endpoint named in them is there', async t => {
   const server = await startServer(t)
   const metadata: Record<string, unknown> = (await server.request({ url: oauth })).json()
@@ -69,8 +123,7 @@ t.test('M-6 no member of the metadata is empty, and each endpoint named in them 
     const { origin, pathname } = new URL(String(value))
     t.equal(origin, 'https://as.example', name)
     const { statusCode } = await server.request({ url: pathname })
-    const isForGet = name.endsWith('_uri') || name === 'status_list_aggregation_endpoint'
-    t.equal(statusCode, isForGet ? 200 : 405, name)
+    t.equal(statusCode, statusOfGet[name] ?? (name.endsWith('_uri') ? 200 : 405), name)
   }
 })
 

@@ -382,6 +382,8 @@ t.test('M-9 the metadata tell of mutual TLS where there is some, and where to co
     tls_client_certificate_bound_access_tokens: true,
     mtls_endpoint_aliases: {
       token_endpoint: 'https://mtls.as.example/token',
+      pushed_authorization_request_endpoint: 'https://mtls.as.example/par',
+      userinfo_endpoint: 'https://mtls.as.example/userinfo',
       introspection_endpoint: 'https://mtls.as.example/introspect',
       revocation_endpoint: 'https://mtls.as.example/revoke',
     },
