@@ -37,11 +37,13 @@ export interface NeedFacts {
 export type NeedError =
   'login_required' | 'account_selection_required' | 'consent_required' | 'unmet_authentication_requirements'
 
-export type Page = 'log_in' | 'choose_account' | 'consent'
+export type Page =
+  /** Again: by who is logged in, and has to show it once more. */
+  { readonly kind: 'log_in'; readonly isAgain: boolean } | { readonly kind: 'choose_account' | 'consent' }
 
 export type Need =
   | { readonly kind: 'code' }
-  | { readonly kind: Page }
+  | Page
   | { readonly kind: 'error'; readonly error: NeedError; readonly description: string }
 
 /**
@@ -56,26 +58,25 @@ export function judgeNeeds(request: AuthorizationRequest, facts: NeedFacts): Nee
   const { demanded, met } = levelsOf(request, facts)
   if (demanded && !demanded.some(level => facts.attainable.includes(level))) return unmet
 
-  if (!signIn) return page(request, 'log_in')
+  const page = (needed: Page): Need => (request.prompts.includes('none') ? noPage[needed.kind] : needed)
+  const logIn = page({ kind: 'log_in', isAgain: false })
+  const logInAgain = page({ kind: 'log_in', isAgain: true })
+  if (!signIn) return logIn
   if (!isForThisRequest) {
-    if (facts.wantsAnother) return page(request, 'log_in')
-    if (request.prompts.includes('select_account') && !facts.isChosen) return page(request, 'choose_account')
+    if (facts.wantsAnother) return logIn
+    if (request.prompts.includes('select_account') && !facts.isChosen) return page({ kind: 'choose_account' })
   }
-  if (!isWhoIsMeant(request, signIn.sub)) return isForThisRequest ? anotherUser : page(request, 'log_in')
-  if (!isForThisRequest && !isNewEnough(request, signIn.authTime, facts.now)) return page(request, 'log_in')
-  if (!met) return isForThisRequest ? unmet : page(request, 'log_in')
-  if (!isAllowed(request, facts)) return page(request, 'consent')
+  if (!isWhoIsMeant(request, signIn.sub)) return isForThisRequest ? anotherUser : logIn
+  if (!isForThisRequest && !isNewEnough(request, signIn.authTime, facts.now)) return logInAgain
+  if (!met) return isForThisRequest ? unmet : logInAgain
+  if (!isAllowed(request, facts)) return page({ kind: 'consent' })
   return { kind: 'code' }
-}
-
-/** `prompt=none`: what would be a page is an error. */
-function page({ prompts }: AuthorizationRequest, kind: Page): Need {
-  return prompts.includes('none') ? noPage[kind] : { kind }
 }
 
 const error = (name: NeedError, description: string): Need => ({ kind: 'error', error: name, description })
 
-const noPage: Readonly<Record<Page, Need>> = {
+/** `prompt=none`: what would be a page is an error. */
+const noPage: Readonly<Record<Page['kind'], Need>> = {
   log_in: error('login_required', 'the user has to log in, and prompt=none does not let a page be shown'),
   choose_account: error(
     'account_selection_required',

@@ -30,7 +30,7 @@ export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, read
       if (error.status === 503 || !call.stage) throw error
       const { status, retryAfter = 1 } = readError(error, request)
       reply.header('retry-after', String(retryAfter))
-      showForm(visit, call.stage, { status, retryAfter })
+      showForm(visit, call.stage, { isAgain: false, throttled: { status, retryAfter } })
     }
     return reply
   })
@@ -46,23 +46,29 @@ async function show(visit: Visit): Promise<void> {
   const stage = await findStage(visit, queryOf(visit, 'request'), '/log-in')
   if (!stage) return
   const need = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
-  if (need.kind === 'log_in') return showForm(visit, stage)
+  if (need.kind === 'log_in') return showForm(visit, stage, need)
   if (need.kind === 'choose_account' && stage.signIn) return showChoice(visit, stage, stage.signIn)
   return follow(visit, stage, need)
+}
+
+interface FormKind {
+  /** Whether who is logged in has to show it once more. */
+  readonly isAgain: boolean
+  readonly throttled?: { readonly status: number; readonly retryAfter: number }
 }
 
 function showForm(
   { ctx, pages, request, reply }: Visit,
   { client, pending, signIn }: Stage,
-  throttled?: { readonly status: number; readonly retryAfter: number },
+  { isAgain, throttled }: FormKind,
 ): void {
   const { loginHint, uiLocales } = pending.request
-  const isAgain = signIn !== undefined && !pending.wantsAnother
+  const loggedInAs = isAgain && signIn ? signIn.user.username : null
   const data = {
     request: sealRequest(ctx, { ...pending, problem: null }),
     client: namesOf(client),
-    username: pending.username ?? (isAgain ? signIn.user.username : (loginHint ?? '')),
-    loggedInAs: isAgain ? signIn.user.username : null,
+    username: pending.username ?? loggedInAs ?? loginHint ?? '',
+    loggedInAs,
     anotherHref: isAgain ? anotherHref({ ctx }, pending) : null,
     problem: throttled ? ('throttled' as const) : pending.problem,
     retryAfter: throttled?.retryAfter,
@@ -90,20 +96,14 @@ async function decide(visit: Visit, call: Call, readError: ErrorReader): Promise
   const form = formOf(visit.request.body)
   const stage = await findStage(visit, form.get('request'), '/log-in')
   if (!stage) return
-  const { pending } = stage
-  switch (form.get('decision')) {
-    case 'continue':
-      // The request names the user whom the page has asked.
-      return goOn(visit, stage)
-    default:
-      call.stage = { ...stage, pending: { ...pending, username: keptName(form) } }
-      return logIn(visit, stage, form, readError)
-  }
+  // The request names the user whom the page has asked.
+  if (form.get('decision') === 'continue') return goOn(visit, stage)
+  call.stage = { ...stage, pending: { ...stage.pending, username: keptName(form) } }
+  await logIn(visit, stage, form, readError)
 }
 
 /** Whoever has typed something wrong is led back to the form, so that loading it again sends nothing. */
 async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorReader): Promise<void> {
-  const { ctx, request } = visit
   const { client, pending } = stage
   const again = (problem: LogInProblem) =>
     leadTo(visit, '/log-in', { ...pending, username: keptName(form), problem })
@@ -117,22 +117,39 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
     password,
     place: 'page',
     client,
-    caller: originOf(request),
-    deviceToken: visit.pages.cookies.device.read(request),
+    caller: originOf(visit.request),
+    deviceToken: visit.pages.cookies.device.read(visit.request),
   }
+  const user = await verify(visit, attempt, readError)
+  if (!user) return again('wrong_credentials')
+  await enter(visit, stage, { attempt, user, isPersistent: staysLoggedIn(stage, user, form) })
+}
+
+/** The user whose password it is; undefined where it is nobody's, which is told in the log alone. */
+async function verify(
+  { ctx, request }: Visit,
+  attempt: LogIn,
+  readError: ErrorReader,
+): Promise<User | undefined> {
   try {
-    const user = await verifyLogIn(ctx, attempt)
-    await enter(visit, stage, { attempt, user, isPersistent: form.get('stay') === '1' })
+    return await verifyLogIn(ctx, attempt)
   } catch (error) {
     if (!(error instanceof OAuthError && error.code === 'invalid_grant')) throw error
     readError(error, request)
-    again('wrong_credentials')
+    return undefined
   }
 }
 
+/** Who shows once more who it is stays logged in for as long as was wished before. */
+function staysLoggedIn({ signIn }: Stage, user: User, form: Form): boolean {
+  return form.get('stay') === '1' || (signIn?.is_persistent === 1 && signIn.user_id.equals(user.id))
+}
+
+type User = Awaited<ReturnType<typeof verifyLogIn>>
+
 interface Entry {
   readonly attempt: LogIn
-  readonly user: Awaited<ReturnType<typeof verifyLogIn>>
+  readonly user: User
   /** Whether the browser is to stay logged in when it is closed. */
   readonly isPersistent: boolean
 }

@@ -61,8 +61,8 @@ const rows: [
   ['with prompt=none that is an error', prompt('none'), nobody, 'login_required'],
   ['who is logged in gets one with prompt=none', prompt('none'), {}, 'code'],
 
-  ['prompt=login wants a log-in', prompt('login'), {}, 'log_in'],
-  ['one in the second of the request may have been before it', prompt('login'), at(madeAt), 'log_in'],
+  ['prompt=login wants a log-in', prompt('login'), {}, 'log_in again'],
+  ['one in the second of the request may have been before it', prompt('login'), at(madeAt), 'log_in again'],
   ['one since then counts', prompt('login'), at(madeAt + 1), 'code'],
   [
     'and one for this request, whenever it was',
@@ -72,7 +72,7 @@ const rows: [
   ],
 
   ['max_age: a log-in as old as it may be', { maxAge: 60 }, at(now - 60), 'code'],
-  ['and one that is older', { maxAge: 60 }, at(now - 61), 'log_in'],
+  ['and one that is older', { maxAge: 60 }, at(now - 61), 'log_in again'],
   [
     'but not again once there was one for this request',
     { maxAge: 60 },
@@ -80,16 +80,16 @@ const rows: [
     'code',
   ],
   ['an error with prompt=none', { maxAge: 60, ...prompt('none') }, at(now - 61), 'login_required'],
-  ['max_age=0 wants a log-in since the request', { maxAge: 0 }, at(madeAt), 'log_in'],
+  ['max_age=0 wants a log-in since the request', { maxAge: 0 }, at(madeAt), 'log_in again'],
   ['which may be some seconds ago', { maxAge: 0 }, at(madeAt + 1), 'code'],
   ['a log-in of the future is new', { maxAge: 60 }, at(now + 60), 'code'],
-  ['max_age and prompt=login want both', { maxAge: 60, ...prompt('login') }, at(now - 61), 'log_in'],
+  ['max_age and prompt=login want both', { maxAge: 60, ...prompt('login') }, at(now - 61), 'log_in again'],
 
   ['prompt=select_account asks', prompt('select_account'), {}, 'choose_account'],
   ['once', prompt('select_account'), { isChosen: true }, 'code'],
   ['nobody is asked to log in', prompt('select_account'), nobody, 'log_in'],
   ['and who has logged in for it has chosen', prompt('select_account'), own, 'code'],
-  ['then it may want a log-in', prompt('select_account', 'login'), { isChosen: true }, 'log_in'],
+  ['then it may want a log-in', prompt('select_account', 'login'), { isChosen: true }, 'log_in again'],
   ['who wants another account logs in', prompt('select_account'), { wantsAnother: true }, 'log_in'],
   ['also where no choice was asked for', {}, { wantsAnother: true }, 'log_in'],
 
@@ -117,7 +117,7 @@ const rows: [
     {},
     'unmet_authentication_requirements',
   ],
-  ['a level to step up to', { acrValues: ['mfa'] }, { attainable: ['pwd', 'mfa'] }, 'log_in'],
+  ['a level to step up to', { acrValues: ['mfa'] }, { attainable: ['pwd', 'mfa'] }, 'log_in again'],
   ['that was reached', { acrValues: ['mfa'] }, mfa, 'code'],
   [
     'that the log-in has not shown',
@@ -154,10 +154,13 @@ const rows: [
   ['one that always asks', {}, { policy: 'always', allowedScope: 'openid read' }, 'consent'],
   ['and has asked', {}, { policy: 'always', hasConsented: true }, 'code'],
   ['with prompt=none it cannot ask', prompt('none'), { policy: 'once' }, 'consent_required'],
-  ['who has to log in is not asked before', prompt('login'), { policy: 'once' }, 'log_in'],
+  ['who has to log in is not asked before', prompt('login'), { policy: 'once' }, 'log_in again'],
 ]
 
-const nameOf = (need: Need) => (need.kind === 'error' ? need.error : need.kind)
+function nameOf(need: Need): string {
+  if (need.kind === 'error') return need.error
+  return need.kind === 'log_in' && need.isAgain ? 'log_in again' : need.kind
+}
 
 t.test('what a request still needs, case by case (OpenID Core §3.1.2.1, §3.1.2.3, §3.1.2.4)', async t => {
   for (const [title, ofRequest, ofFacts, need] of rows) {

@@ -1,12 +1,15 @@
 import t, { type Test } from 'tap'
+import { latestAuditEntries } from '../../db/installation/audit.ts'
 import { isUsed } from '../../src/authorization/requests.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import type { MessageKind } from '../../src/pages/texts/texts.ts'
 import { parseUuid } from '../../src/protocol/secrets.ts'
+import { admissionLimits } from '../../src/load/admission.ts'
 import { openBrowser, type Page } from '../helpers/browser.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { logInWith, relyingParty, type Begun, type RelyingParty } from '../helpers/relying-party.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { besideEnv, startServer } from '../helpers/server.ts'
 
 /** The browser has come back to the client, with a code for the log-in that was begun. */
@@ -77,6 +80,14 @@ t.test('cookies: bound to this host, unread by scripts, kept only where that was
   browser.close()
   const begun = web.begin()
   isAnswer(t, await browser.open(begun.url), web, begun, 'one that was to be remembered')
+  await logInWith(browser, web.begin({ prompt: 'login' }), ada)
+  browser.close()
+  const later = web.begin()
+  isAnswer(t, await browser.open(later.url), web, later, 'also after it was shown once more who it is')
+  const bob = await server.user('bob')
+  await logInWith(browser, web.begin({ prompt: 'login' }), bob)
+  browser.close()
+  isLogInPage(t, await browser.open(web.begin().url), 'but not for somebody else')
 })
 
 await forEachEngine(t, 'invariant 15: whoever it was, a refused log-in looks the same', async (t, env) => {
@@ -120,6 +131,13 @@ await forEachEngine(t, 'invariant 15: whoever it was, a refused log-in looks the
     events.map(({ address, client_id }) => [address, client_id]),
     Array.from({ length: 3 }, () => ['198.51.100.7', 'web']),
     'the log has whom fail2ban shuts out',
+  )
+  t.match(server.ctx.counts.signIns, { failed: 3, started: 0 })
+  await runJob(server, 'writing the audit trail')
+  const audit = await latestAuditEntries(server.ctx.db, {}, 3)
+  t.strictSame(
+    audit.map(({ event, actor, client_id, address }) => [event, actor, client_id, address]),
+    Array.from({ length: 3 }, () => ['log_in_failed', 'nobody', 'web', '198.51.100.7']),
   )
 })
 
@@ -423,4 +441,36 @@ t.test('log-in CSRF: nobody is logged in as the attacker, who has a form of an o
     isMessage(t, silent, 'other_browser', 400, 'bound to the browser of the attacker')
     t.equal(victim.cookies.has('__Host-mintmark'), false)
   }
+})
+
+t.test('invariant 20: where there is too much to do, pages are refused, and refreshes are not', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const begun = web.begin()
+  const form = await browser.open(begun.url)
+  const first = web.begin()
+  const { refresh_token } = await web.redeem(first, await logInWith(openBrowser(server), first, ada))
+  const { admission } = server.ctx.load
+  const held: (() => void)[] = []
+  const holding: Promise<void>[] = []
+  while (admission.underWay() < admissionLimits.log_in.underWay)
+    holding.push(admission.admit('refresh', () => new Promise<void>(done => held.push(done))))
+  const { username, password } = ada
+  for (const page of [
+    await browser.open(begun.url),
+    await browser.open(form.url.href),
+    await browser.open('/consent'),
+    await browser.open('/log-out'),
+    await browser.submit(form, { username, password }),
+  ]) {
+    isMessage(t, page, 'unavailable', 503, page.url.pathname)
+    t.equal(page.response.headers['retry-after'], '2', 'W-5 when to come back')
+  }
+  const fields = { grant_type: 'refresh_token', refresh_token, ...web.client.form }
+  t.equal((await server.post('/token', fields)).statusCode, 200)
+  for (const done of held) done()
+  await Promise.all(holding)
+  isAnswer(t, await browser.submit(form, { username, password }), web, begun, 'sent again')
 })

@@ -92,6 +92,7 @@ t.test('an id_token_hint: another who logs in is refused, once (OpenID Core §3.
   const begun = web.begin({ id_token_hint: id_token })
   const form = await browser.open(begun.url)
   isLogInPage(t, form, 'Bob is logged in, and Ada is meant')
+  t.notOk(form.text.includes(bob.username), 'and he is not asked')
   const wrong = await browser.submit(form, { username: bob.username, password: bob.password })
   t.equal(errorOf(wrong), 'login_required', 'Bob')
   const right = await browser.submit(await browser.open(begun.url), {
@@ -216,6 +217,47 @@ t.test('a client that was disabled meanwhile is told of by a page', async t => {
   const page = await browser.open(form.url.href)
   t.equal(page.response.statusCode, 400)
   t.ok(page.text.includes(en.messages.client_unknown.heading))
+})
+
+t.test('what the page of a client posts goes on with the cookies (OpenID Core §3.1.2.1)', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  await logInWith(browser, web.begin(), ada)
+  for (const more of [{}, { prompt: 'none' }]) {
+    const begun = web.begin(more)
+    const fields = Object.fromEntries(new URL(begun.url, 'https://as.example').searchParams)
+    const page = await browser.post('/authorize', fields, { from: 'https://web.example' })
+    t.equal(page.url.searchParams.get('state'), begun.state)
+    t.equal((await web.redeem(begun, page)).status, 200)
+  }
+})
+
+t.test('a pushed request can be loaded again until its session is there (A-11)', async t => {
+  const server = await startServer(t)
+  const [web, shop] = [await relyingParty(server), await relyingParty(server, 'shop')]
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const begun = web.begin()
+  const form = {
+    ...Object.fromEntries(new URL(begun.url, 'https://as.example').searchParams),
+    ...web.client.form,
+  }
+  const { request_uri } = (await server.post('/par', form)).json()
+  const urlFor = (client_id: string) => `/authorize?${new URLSearchParams({ client_id, request_uri })}`
+  isLogInPage(t, await browser.open(urlFor('web')), 'a browser that looks ahead')
+  const others = await browser.open(urlFor(shop.client.id))
+  t.ok(others.text.includes(en.messages.request_invalid.heading), 'it is of no use to another client')
+  const back = await logInWith(browser, { url: urlFor('web') }, ada)
+  t.equal((await browser.open(urlFor('web'))).isElsewhere, true, 'there is a code, and no session yet')
+  t.equal((await web.redeem(begun, back)).status, 200)
+  const used = await browser.open(urlFor('web'))
+  t.ok(used.text.includes(en.messages.request_used.heading), 'then it is used')
+  const { request_uri: old } = (await server.post('/par', form)).json()
+  server.tick(90)
+  const late = await browser.open(`/authorize?${new URLSearchParams({ client_id: 'web', request_uri: old })}`)
+  t.ok(late.text.includes(en.messages.request_expired.heading), 'before anybody types a password')
 })
 
 t.test('form_post: the answer is a form, which sends itself to the client', async t => {

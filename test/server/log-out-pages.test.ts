@@ -235,5 +235,8 @@ t.test('who is logged in nowhere is logged out', async t => {
   isMessage(t, await browser.open('/log-out'), 'logged_out', 'nothing')
   const named = { client_id: 'web', post_logout_redirect_uri: 'https://web.example/bye' }
   t.equal((await browser.open(urlOf(named))).url.href, 'https://web.example/bye', 'and led on')
+  const { pathname, search } = (await browser.open((await relyingParty(server, 'shop')).begin().url)).url
+  const swapped = await browser.open(`/log-out${search}`)
+  isMessage(t, swapped, 'request_invalid', `what was sealed for ${pathname}`)
   t.equal((await browser.open('/log-out?state=a&state=b')).response.statusCode, 400, 'P-1 a parameter twice')
 })
