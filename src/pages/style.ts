@@ -89,7 +89,7 @@ button:hover,.act:hover{background:var(--accentHover)}
 .second:hover{background:var(--page)}
 a{color:var(--link);text-underline-offset:.2em}
 a:hover{text-decoration-thickness:2px}
-.go{display:inline-block;padding:.6875rem 0}
+.go{display:inline-block;padding:.75rem 0}
 .other{margin:.5rem 0 -.75rem!important;text-align:center}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
 input:not([type=checkbox]):focus-visible{border-color:var(--link);outline-offset:-1px}

@@ -9,7 +9,10 @@ import { longNames, plainNames, viewSamples } from './view-samples.ts'
 /** Where each sample of a view is shown, as the face for people sends it. */
 export interface Gallery {
   readonly origin: string
-  /** The samples' names, at `/plain/NAME` and, of clients and people with long names, `/long/NAME`. */
+  /**
+   * The samples' names, at `/plain/NAME` and, of clients and people with long names, `/long/NAME`. At
+   * `/form-post` is an answer that sends itself.
+   */
   readonly names: readonly string[]
 }
 
@@ -31,6 +34,17 @@ export async function startGallery(t: Test, env: Record<string, string> = {}): P
         if (!view) throw new Error(`there is no ${request.url}`)
         return pages.show(request, reply, view, { uiLocales: request.query.ui_locales?.split(' ') ?? [] })
       },
+    )
+    scope.get('/form-post', (request, reply) =>
+      pages.showFormPost(request, reply, {
+        clientName: plainNames.client,
+        uri: 'https://orders.example/callback',
+        parameters: [
+          ['code', 'mm_ac_1'],
+          ['state', '"></form>&amp;'],
+          ['iss', 'https://as.example'],
+        ],
+      }),
     )
   })
   t.teardown(() => app.close())
