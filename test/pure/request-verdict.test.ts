@@ -149,14 +149,17 @@ t.test('RFC 6749 §3.3 a scope is one that the client may have, of the resource 
     [{ scope: 'read' }, undefined, of({ scope: '' })],
   ]
   for (const [asked, scope, more] of scopes) {
-    const expected =
-      scope === undefined
-        ? { kind: 'refused', error: 'invalid_scope' }
-        : { kind: 'accepted', request: { scope } }
-    t.match(judge(asked, more), expected, JSON.stringify(asked))
+    const verdict = judge(asked, more)
+    const became = verdict.kind === 'accepted' ? verdict.request.scope : Object(verdict).error
+    t.equal(became, scope ?? 'invalid_scope', JSON.stringify(asked))
   }
   for (const resource of ['https://evil.example', `${api}/`, `${api} https://other.example`, 'api'])
     t.match(judge({ resource }), { kind: 'refused', error: 'invalid_target' }, `RI-1 ${resource}`)
+})
+
+t.test('a refusal names what is meant, where two rules would refuse', async t => {
+  t.match(judge({ resource: `${api} ${api}` }), { description: /one resource/ })
+  t.match(judge({ response_mode: 'fragment' }), { description: /query, form_post/ })
 })
 
 t.test('a request that is wrong is refused, and its client told how (RFC 6749 §4.1.2.1)', async t => {
