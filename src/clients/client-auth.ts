@@ -16,13 +16,8 @@ import { auditEntry } from '../record/record.ts'
 import { networkOf, normalAddress } from '../values/addresses.ts'
 import type { IncomingRequest } from './caller.ts'
 import { fapiAheadMin, fapiAssertionFault, isFapi } from './fapi.ts'
+import { isClientId } from './known-clients.ts'
 import type { Client } from './registry.ts'
-
-/**
- * VSCHAR (RFC 6749 appendix A.1), and no longer than a name has to be: unknown ones are remembered by the
- * registry.
- */
-const clientIdPattern = /^[\x20-\x7e]{1,255}$/
 
 /** Stands for an absent hash in comparisons: no secret has it. */
 const noHash = Buffer.alloc(32)
@@ -43,7 +38,7 @@ export async function authenticateClient(
   form: Form,
 ): Promise<Client> {
   const { id, secret, assertion } = readCredentials(request.headers.authorization, form)
-  if (!clientIdPattern.test(id)) throw refusal('the client_id has characters or a length that none has')
+  if (!isClientId(id)) throw refusal('the client_id has characters or a length that none has')
   const client = await ctx.clients.registry.findClient(id)
 
   const wrong = (why: Refusal) => wrongCredentials(ctx, request, client, { id, ...why })

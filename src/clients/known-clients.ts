@@ -9,6 +9,14 @@ export interface KnownClients {
   forget(): void
 }
 
+/**
+ * Whether a text can be the id of a client: VSCHAR (RFC 6749 appendix A.1), and no longer than a name has to
+ * be. No other is looked for, which a database might not even take.
+ */
+export function isClientId(text: string): boolean {
+  return /^[\x20-\x7e]{1,255}$/.test(text)
+}
+
 /** So many clients are kept whole. */
 const clientsMax = 10_000
 
@@ -42,6 +50,7 @@ export function openKnownClients(db: Database): KnownClients {
   }
   return {
     find: async id => {
+      if (!isClientId(id)) return undefined
       const own = memory
       const known = own.rows.get(id)
       if (known) return known

@@ -3,7 +3,9 @@ import { acceptRequest, findPushed, fresh, isPushedUri } from '../authorization/
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
-import { formOf, readForm, type Form } from '../protocol/form.ts'
+import { formOf, readForm, type SentForm } from '../protocol/form.ts'
+import { isRegistered } from '../protocol/redirect-uri.ts'
+import { itemsOf } from '../values/list.ts'
 import { sendAnswer } from './answer.ts'
 import type { Pages } from './pages.ts'
 import { proceed } from './proceed.ts'
@@ -13,40 +15,50 @@ import { leadTo, pageHandler, rawQuery, showMessage, type Visit } from './visit.
  * GET and POST /authorize (RFC 6749 §3.1, OpenID Connect Core §3.1.2.1). What a client's page posts comes
  * without cookies, so it goes on as a GET, which has them.
  */
-export function authorizePage(app: FastifyInstance, ctx: Context, pages: Pages): void {
+export async function authorizePage(app: FastifyInstance, ctx: Context, pages: Pages): Promise<void> {
   app.get(
     '/authorize',
     pageHandler(ctx, pages, async visit => {
-      const { form, repeated } = readForm(rawQuery(visit))
-      const request = await accept(visit, form, repeated)
+      const request = await accept(visit, readForm(rawQuery(visit)))
       if (request) await proceed(visit, fresh(request))
     }),
   )
-  app.post(
-    '/authorize',
-    pageHandler(ctx, pages, async visit => {
-      const request = await accept(visit, formOf(visit.request.body), [])
-      if (request) leadTo(visit, '/log-in', fresh(request))
-    }),
-  )
+  // A scope of its own: the client is told which parameters are repeated, where other forms are no good.
+  await app.register(async scope => {
+    scope.removeContentTypeParser(formType)
+    scope.addContentTypeParser(formType, { parseAs: 'string' }, (_request, text, done) => done(null, text))
+    scope.post(
+      '/authorize',
+      pageHandler(ctx, pages, async visit => {
+        const { body } = visit.request
+        const sent = typeof body === 'string' ? readForm(body) : { form: formOf(body), repeated: [] }
+        const request = await accept(visit, sent)
+        if (request) leadTo(visit, '/log-in', fresh(request))
+      }),
+    )
+  })
 }
 
+const formType = 'application/x-www-form-urlencoded'
+
 /** Undefined where it is refused: then the client has its answer, or the person has been told. */
-async function accept(
-  visit: Visit,
-  form: Form,
-  repeated: readonly string[],
-): Promise<AuthorizationRequest | undefined> {
+async function accept(visit: Visit, sent: SentForm): Promise<AuthorizationRequest | undefined> {
   const { ctx, request } = visit
+  const { form, repeated } = sent
   const id = form.get('client_id')
   const found = id === undefined ? undefined : await ctx.clients.registry.findClient(id)
   const client = found?.disabled_at === null ? found : undefined
-  if (!client) return void showMessage(visit, { kind: 'client_unknown', status: 400 })
+  const about = { status: 400, client, uiLocales: itemsOf(form.get('ui_locales') ?? '') }
+  if (!client) return void showMessage(visit, { kind: 'client_unknown', ...about })
   const requestUri = form.get('request_uri')
-  if (requestUri !== undefined && isPushedUri(requestUri)) return acceptPushed(visit, client, requestUri)
+  if (requestUri !== undefined && isPushedUri(requestUri)) {
+    const isClear = !repeated.includes('client_id') && !repeated.includes('request_uri')
+    if (isClear) return acceptPushed(visit, client, requestUri)
+    return void showMessage(visit, { kind: 'request_invalid', ...about })
+  }
   const verdict = await acceptRequest(ctx, client, form, { repeated, log: request.log })
   if (verdict.kind === 'accepted') return verdict.request
-  if (verdict.kind === 'shown') return void showMessage(visit, { kind: verdict.problem, status: 400, client })
+  if (verdict.kind === 'shown') return void showMessage(visit, { kind: verdict.problem, ...about })
   return void sendAnswer(visit, client, verdict, verdict)
 }
 
@@ -57,7 +69,16 @@ async function acceptPushed(
   requestUri: string,
 ): Promise<AuthorizationRequest | undefined> {
   const pushed = await findPushed(visit.ctx, client, requestUri)
-  if (pushed?.kind === 'good') return pushed.request
-  const kind = pushed ? (`request_${pushed.kind}` as const) : 'request_invalid'
-  return void showMessage(visit, { kind, status: 400, client })
+  if (!pushed) return void showMessage(visit, { kind: 'request_invalid', status: 400, client })
+  const { kind, request } = pushed
+  // Nobody shall log in for what can be answered no more.
+  if (kind === 'good' && isRegistered(request.redirectUri, itemsOf(client.redirect_uris))) return request
+  const error = 'invalid_request_uri'
+  return void sendAnswer(visit, client, request, { error, description: `the request_uri ${past[kind]}` })
 }
+
+const past = {
+  good: 'is of a redirect_uri that is registered no more',
+  expired: 'has expired: push the request again',
+  used: 'has been used: push a request for each log-in',
+} as const

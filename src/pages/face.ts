@@ -46,7 +46,7 @@ export function pagesFace(ctx: Context): (app: FastifyInstance) => Promise<void>
     })
     const routes = collectRoutes(app)
 
-    authorizePage(app, ctx, pages)
+    await authorizePage(app, ctx, pages)
     logInPage(app, ctx, pages, readError)
     consentPage(app, ctx, pages)
     logOutPage(app, ctx, pages)

@@ -26,11 +26,16 @@ export function parseForm(text: string): Form {
   return form
 }
 
-/**
- * The same for who can still answer a request in which a parameter is repeated (RFC 6749 §4.1.2.1):
- * `repeated` names those which are, and the form has the first value of each.
- */
-export function readForm(text: string): { readonly form: Form; readonly repeated: readonly string[] } {
+/** A form as it was sent, by somebody who can be answered whatever is wrong with it. */
+export interface SentForm {
+  /** With the first value of what is repeated. */
+  readonly form: Form
+  /** The parameters that are sent more than once. */
+  readonly repeated: readonly string[]
+}
+
+/** The same, where a repeated parameter is the client's to be told of (RFC 6749 §4.1.2.1). */
+export function readForm(text: string): SentForm {
   // The body's bytes have been read as UTF-8 already, and this is what becomes of those that are not.
   if (text.includes('\ufffd')) throw malformed('the parameters are not UTF-8')
   const pairs = text.split('&', parametersMax + 1)
