@@ -133,7 +133,7 @@ t.test('what is typed wrongly has exit code 2 and says what would be right', asy
     ['client create', /required option '--id <client_id>' not specified/],
     [
       'client create --id a --grant implicit',
-      /A grant type is one of password, refresh_token, client_credentials/,
+      /A grant type is one of authorization_code, password, refresh_token, client_credentials/,
     ],
     ['client create --id a --refresh never', /Allowed choices are rotate, strict, reuse/],
     ['client create --id a --refresh-idle-ttl 1s', /takes a duration from 1m to 3650d/],
