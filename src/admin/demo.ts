@@ -1,12 +1,16 @@
-import { insertClient, listClients } from '../../db/clients/clients.ts'
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { insertClient, listClients, type NewClient } from '../../db/clients/clients.ts'
 import { insertResource } from '../../db/clients/resources.ts'
 import { findUser } from '../../db/users/users.ts'
 import { plainClientRow } from '../clients/registration.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
+import { newClientKey } from '../keys/proofs/client-jwks.ts'
 import { hashSecret, newClientSecret, newSessionSecret } from '../protocol/secrets.ts'
 import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 import { newResourceRow } from './resources.ts'
+import { withNewFile } from './secret-file.ts'
 import { createUser } from './users.ts'
 
 const uri = 'https://api.example'
@@ -15,33 +19,96 @@ const scope = ['read', 'write']
 /** The id of the client, and the name of the user. */
 export const demoName = 'demo'
 
+/** The web app of examples/, with a key; and the single-page app, which can keep none secret. */
+export const demoWeb = { id: 'demo-web', origin: 'http://127.0.0.1:3000' } as const
+export const demoSpa = { id: 'demo-spa', origin: 'http://127.0.0.1:3001' } as const
+
+const demoClaims = [
+  { kind: 'set', name: 'name', value: 'Ada Demo' },
+  { kind: 'set', name: 'email', value: 'ada@example.org' },
+] as const
+
 export interface Demo {
   readonly clientSecret: string
   readonly password: string
+  /** Where the private key of the web app lies. */
+  readonly webKeyFile: string
 }
 
 /**
- * Adds a resource, a client and a user with random secrets; undefined, and nothing is added, if there is a
+ * Adds a resource, clients and a user with random secrets; undefined, and nothing is added, if there is a
  * client already.
  */
 export async function addDemo(
   admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords'>,
+  /** The directory of the installation. */
+  home: string,
 ): Promise<Demo | undefined> {
   const { db, clock } = admin
   if ((await listClients(db)).length > 0 || (await findUser(db, demoName))) return undefined
-  const demo = { clientSecret: newClientSecret(), password: newSessionSecret().toString('base64url') }
+  const clientSecret = newClientSecret()
+  const password = newSessionSecret().toString('base64url')
   const declared = { uri, scope, alg: defaultAlg, access_token_ttl: null, status: true }
   const resource = newResourceRow(declared, clock.now())
   await record(admin, { event: 'resource_created', detail: { uri } }, db => insertResource(db, resource))
-  await createUser(admin, { username: demoName, password: demo.password, roles: [] })
-  const client = plainClientRow({
-    id: demoName,
-    secret_hash: hashSecret(demo.clientSecret),
-    grant_types: 'password refresh_token client_credentials',
-    scope: scope.join(' '),
-    resources: uri,
-    created_at: clock.now(),
+  await createUser(admin, { username: demoName, password, roles: [], claims: demoClaims })
+
+  const common = { scope: scope.join(' '), resources: uri, created_at: clock.now() }
+  const insert = (client: NewClient) =>
+    record(admin, { event: 'client_created', clientId: client.id }, db => insertClient(db, client))
+  await insert(spaRow(common))
+  const webKeyFile = join(home, 'keys', `${demoWeb.id}.jwk`)
+  const { privateJwk, jwks } = newClientKey()
+  mkdirSync(join(home, 'keys'), { recursive: true })
+  rmSync(webKeyFile, { force: true }) // a key of another database, for which nobody takes it any more
+  await withNewFile(webKeyFile, `${JSON.stringify(privateJwk, null, 2)}\n`, () =>
+    insert(webRow(common, jwks)),
+  )
+  const isAdded = await insert(
+    plainClientRow({
+      ...common,
+      id: demoName,
+      secret_hash: hashSecret(clientSecret),
+      grant_types: 'password refresh_token client_credentials',
+    }),
+  )
+  return isAdded ? { clientSecret, password, webKeyFile } : undefined
+}
+
+type Common = Pick<NewClient, 'scope' | 'resources' | 'created_at'>
+
+/** Any port will do where it listens (RFC 8252 §7.3). */
+function webRow(common: Common, jwks: object): NewClient {
+  const { id, origin } = demoWeb
+  return {
+    ...plainClientRow({ ...common, id, secret_hash: null }),
+    auth_method: 'private_key_jwt',
+    jwks: JSON.stringify(jwks),
+    grant_types: 'authorization_code refresh_token',
+    ...peopleColumns(origin, 'the web app of the examples'),
+  }
+}
+
+function spaRow(common: Common): NewClient {
+  const { id, origin } = demoSpa
+  return plainClientRow({
+    ...common,
+    id,
+    secret_hash: null,
+    grant_types: 'authorization_code refresh_token',
+    ...peopleColumns(origin, 'the single-page app of the examples'),
+    cors_origins: origin,
+    dpop_bound: 1,
+    claims_in_id_token: 1,
   })
-  const created = { event: 'client_created', clientId: demoName } as const
-  return (await record(admin, created, db => insertClient(db, client))) ? demo : undefined
+}
+
+/** What pages need of a client. */
+function peopleColumns(origin: string, client_name: string) {
+  return {
+    client_name,
+    client_uri: `${origin}/`,
+    redirect_uris: `${origin}/callback`,
+    post_logout_redirect_uris: `${origin}/`,
+  }
 }

@@ -1,5 +1,5 @@
 import type { Command } from '@commander-js/extra-typings'
-import { addDemo, demoName, type Demo } from '../admin/demo.ts'
+import { addDemo, demoName, demoSpa, demoWeb, type Demo } from '../admin/demo.ts'
 import { loadConfig } from '../config/load.ts'
 import { openLog } from '../record/log.ts'
 import { describeServer } from './serve.ts'
@@ -10,7 +10,7 @@ const program = import.meta.filename.endsWith('.ts') ? './mintmark' : 'mintmark'
 
 /** `mintmark dev`: the server, with something to try it on. */
 export function devCommand(program: Command, terminal: Terminal): void {
-  verb(program, 'dev', 'run the server, with a demo client and user in an empty database', [
+  verb(program, 'dev', 'run the server, with a user and clients to try it on in an empty database', [
     'mintmark dev',
   ]).action(
     command(terminal, async ({ env, workingDirectory, clock, stdout, stderr, onSignal }, { json }) => {
@@ -20,11 +20,10 @@ export function devCommand(program: Command, terminal: Terminal): void {
       const server = await startServer(settings, clock, openLog(settings.logLevel, stderr))
       const { issuer } = settings
       const { passwords } = server.ctx.users
-      const demo = await addDemo({ ...server.ctx, passwords, actor: { kind: 'server' } })
+      const demo = await addDemo({ ...server.ctx, passwords, actor: { kind: 'server' } }, settings.home)
       const lines = [
         `Issuer   ${issuer}`,
         `JWKS     ${issuer}/.well-known/jwks.json`,
-        '',
         ...(demo ? firstSteps(server.url, demo) : laterSteps(settings.home)),
         '',
         'Ctrl-C ends the server.',
@@ -39,8 +38,18 @@ export function devCommand(program: Command, terminal: Terminal): void {
   )
 }
 
+/** Where the examples run: they are in a checkout. */
+const logInLine = `Log in   ${demoWeb.origin} as ${demoName}, once \`npm run example:web\` runs in another terminal`
+
 function firstSteps(url: string, demo: Demo): string[] {
-  return ['A first token (shown this once; only hashes are stored):', '', curlOf(url, demo)]
+  return [
+    logInLine,
+    `         with the password ${demo.password} (shown this once; only hashes are stored)`,
+    '',
+    'A first token without a browser:',
+    '',
+    curlOf(url, demo),
+  ]
 }
 
 function curlOf(url: string, { clientSecret, password }: Demo): string {
@@ -48,12 +57,25 @@ function curlOf(url: string, { clientSecret, password }: Demo): string {
 }
 
 function describeDemo(url: string, demo: Demo) {
-  const { clientSecret: client_secret, password } = demo
-  return { client_id: demoName, client_secret, username: demoName, password, curl: curlOf(url, demo) }
+  const { clientSecret: client_secret, password, webKeyFile: private_key_file } = demo
+  return {
+    client_id: demoName,
+    client_secret,
+    username: demoName,
+    password,
+    curl: curlOf(url, demo),
+    log_in_url: demoWeb.origin,
+    apps: [
+      { client_id: demoWeb.id, url: demoWeb.origin, private_key_file },
+      { client_id: demoSpa.id, url: demoSpa.origin },
+    ],
+  }
 }
 
 function laterSteps(home: string): string[] {
   return [
+    logInLine,
+    '',
     `The database in ${home} has clients already. Their secrets are not stored; for new ones of the demo:`,
     `  ${program} client rotate-secret ${demoName}`,
     `  ${program} user passwd ${demoName}`,

@@ -302,6 +302,9 @@ t.test('dev --json says what there is to try', async t => {
   const answer = await fetch(`${url}/token`, { method: 'POST', body: new URLSearchParams(form) })
   t.match(await answer.json(), { token_type: 'Bearer' })
   t.match(demo.curl, `curl -sS ${url}/token -u demo:${demo.client_secret} `)
+  t.equal(demo.log_in_url, 'http://127.0.0.1:3000')
+  const [{ private_key_file }] = demo.apps
+  t.match(JSON.parse(readFileSync(private_key_file, 'utf8')), { kty: 'EC', d: /./ })
   child.kill('SIGTERM')
   t.equal(await end(child), 'exit 0')
 })

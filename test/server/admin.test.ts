@@ -1,3 +1,5 @@
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { listAuditEntries } from '../../db/installation/audit.ts'
@@ -12,6 +14,7 @@ import {
   disableClient,
   enableClient,
   existingClient,
+  listClients,
   rotateSecret,
   setKeys,
   updateClient,
@@ -39,6 +42,7 @@ import {
   updateUser,
 } from '../../src/admin/users.ts'
 import { plainProperties } from '../../src/clients/properties.ts'
+import { clientMetadata, judgeNewClient } from '../../src/clients/registration.ts'
 import { databaseClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { formatUuid, newUuid } from '../../src/protocol/secrets.ts'
@@ -245,10 +249,22 @@ t.test('the audit trail is read, and followed', async t => {
 
 t.test('a demo is added where there is no client', async t => {
   const { admin } = await installation(t)
-  const demo = await addDemo(admin)
+  const home = scratchFolder(t)
+  const demo = await addDemo(admin, home)
   t.ok(await admin.passwords.verify(await existingUser(admin, 'demo'), demo?.password ?? ''))
-  t.equal(await addDemo(admin), undefined)
-  t.strictSame(await eventsOf(admin), ['resource_created', 'user_created', 'client_created'])
+  t.equal(await addDemo(admin, home), undefined)
+  const created = ['client_created', 'client_created', 'client_created']
+  t.strictSame(await eventsOf(admin), ['resource_created', 'user_created', ...created])
+  for (const client of await listClients(admin)) {
+    const { refusals } = await judgeNewClient(admin.db, clientMetadata(client))
+    t.strictSame(refusals, [], `${client.id} could be made by a command`)
+  }
+  const file = demo?.webKeyFile ?? ''
+  t.equal(file, join(home, 'keys/demo-web.jwk'))
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  const { kid } = JSON.parse(readFileSync(file, 'utf8'))
+  const { jwks } = describeClient(await existingClient(admin, 'demo-web'))
+  t.match(jwks, { keys: [{ kid, d: undefined }] }, 'the server has the public half')
 })
 
 t.test('clients', async t => {
