@@ -13,7 +13,7 @@ import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import cookies from '@fastify/cookie'
 import forms from '@fastify/formbody'
-import { fastify, type FastifyRequest } from 'fastify'
+import { fastify, type FastifyReply, type FastifyRequest } from 'fastify'
 import { html } from 'hono/html'
 import * as client from 'openid-client'
 
@@ -43,16 +43,22 @@ interface Session {
 }
 const sessions = new Map<string, Session>()
 
-const app = fastify({ logger: true })
+// A log of requests would have codes in it, which come in URLs.
+const app = fastify()
 await app.register(cookies)
 await app.register(forms)
+
+// At localhost it would have other cookies than where the server sends its users back to.
+app.addHook('onRequest', async (request, reply) => {
+  if (request.host !== home.host) return reply.redirect(home.href)
+})
 
 /** No script reads such a cookie, and no form on another site is sent with it. */
 const cookie = { path: '/', httpOnly: true, sameSite: 'lax', secure: home.protocol === 'https:' } as const
 
 app.get('/', async (request, reply) => {
   const session = sessionOf(request)
-  return reply.type('text/html').send(page(session ? accountView(session) : welcomeView))
+  return show(reply, session ? accountView(session) : welcomeView)
 })
 
 app.get('/log-in', async (_request, reply) => {
@@ -61,7 +67,7 @@ app.get('/log-in', async (_request, reply) => {
   const nonce = client.randomNonce()
   const url = client.buildAuthorizationUrl(config, {
     redirect_uri: new URL('/callback', home).href,
-    // offline_access: the app may go on for its user when he has left, or logged out elsewhere.
+    // offline_access: the app may go on for users who have left, or have logged out elsewhere.
     scope: 'openid profile email offline_access read',
     state,
     nonce,
@@ -78,9 +84,9 @@ app.get('/log-in', async (_request, reply) => {
 app.get<{ Querystring: { state?: string } }>('/callback', async (request, reply) => {
   const { state = '' } = request.query
   const pending = request.cookies[`log-in.${state}`]
-  reply.clearCookie(`log-in.${state}`, { ...cookie, path: '/callback' })
   // Another browser has asked for this, or the button "back" has led here.
   if (pending === undefined) return reply.redirect('/')
+  reply.clearCookie(`log-in.${state}`, { ...cookie, path: '/callback' })
   const { verifier, nonce } = JSON.parse(pending)
   // Compares `state` and `iss`, redeems the code with the verifier, and checks the ID token with its `nonce`.
   const tokens = await client.authorizationCodeGrant(config, new URL(request.url, home), {
@@ -103,7 +109,7 @@ app.get('/orders', async (request, reply) => {
   if (!session) return reply.redirect('/log-in')
   if ((session.tokens.expiresIn() ?? 0) < 10) await refresh(session)
   const answer = await client.fetchProtectedResource(config, session.tokens.access_token, api, 'GET')
-  return reply.type('text/html').send(page(html`<pre>${await answer.text()}</pre>`))
+  return show(reply, html`<pre>${await answer.text()}</pre>`)
 })
 
 app.post('/refresh', async (request, reply) => {
@@ -123,8 +129,7 @@ app.post('/log-out', async (request, reply) => {
   sessions.delete(id)
   reply.clearCookie('session', cookie)
   if (!session) return reply.redirect('/', 303)
-  // A session with offline_access outlives the log-out at the server, so it is ended by its token.
-  await client.tokenRevocation(config, session.tokens.refresh_token ?? '')
+  // The ID token says which session of this app is meant: the server ends it too, offline_access or not.
   const url = client.buildEndSessionUrl(config, {
     id_token_hint: session.tokens.id_token ?? '',
     post_logout_redirect_uri: home.href,
@@ -133,7 +138,7 @@ app.post('/log-out', async (request, reply) => {
 })
 
 app.setErrorHandler((error, request, reply) => {
-  request.log.error(error)
+  console.error(error)
   // The session has ended at the server, as a refresh or the API says: the user has to log in again.
   if (isEnd(error)) {
     sessions.delete(request.cookies['session'] ?? '')
@@ -141,10 +146,7 @@ app.setErrorHandler((error, request, reply) => {
   }
   // The user has denied it, or the server had nothing better to say.
   const why = error instanceof client.AuthorizationResponseError ? error.error : 'something went wrong'
-  return reply
-    .code(500)
-    .type('text/html')
-    .send(page(html`<p>${why}</p>`))
+  return show(reply.code(500), html`<p>${why}</p>`)
 })
 
 function isEnd(error: unknown): boolean {
@@ -172,19 +174,23 @@ function accountView({ user, tokens }: Session): Html {
     <form method="post" action="/log-out"><button>Log out</button></form>`
 }
 
-/** What is put into \`html\` is escaped. */
-function page(body: Html): string {
-  return String(
-    html`<!doctype html>
-      <html lang="en">
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width" />
-        <meta name="color-scheme" content="light dark" />
-        <title>Orders</title>
-        <h1><a href="/">Orders</a></h1>
-        ${body}
-      </html>`,
-  )
+/** A page that no cache keeps, and with no script in it. What is put into `html` is escaped. */
+function show(reply: FastifyReply, body: Html): FastifyReply {
+  const headers = {
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    'cache-control': 'no-store',
+  }
+  const page = html`<!doctype html>
+    <html lang="en">
+      <meta charset="utf-8" />
+      <meta name="viewport" content="width=device-width" />
+      <meta name="color-scheme" content="light dark" />
+      <title>Orders</title>
+      <h1><a href="/">Orders</a></h1>
+      ${body}
+    </html>`
+  return reply.headers(headers).type('text/html').send(String(page))
 }
 
 await app.listen({ port })
+console.log(`listening: ${home.href}`)

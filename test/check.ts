@@ -6,7 +6,12 @@ import { text } from 'node:stream/consumers'
  * Checks types, promises and format side by side: the last one takes one core longer than the others take two.
  * npm has put the commands into the path. Tells what each has to say when all of it is there.
  */
-const checks = ['tsc', 'oxlint --type-aware', 'prettier --check --cache --cache-strategy content .']
+const checks = [
+  'tsc',
+  'tsc -p examples',
+  'oxlint --type-aware',
+  'prettier --check --cache --cache-strategy content .',
+]
 
 const codes = await Promise.all(
   checks.map(async check => {

@@ -13,6 +13,10 @@ const insecure = { [oauth.allowInsecureRequests]: new URL(issuer).hostname === '
 const server = await oauth
   .discoveryRequest(new URL(issuer), insecure)
   .then(response => oauth.processDiscoveryResponse(new URL(issuer), response))
+  .catch(error => {
+    show('status', `${issuer} does not answer: start it with npm start.`)
+    throw error
+  })
 
 // What is kept: the key, of which scripts see no bit (it is not extractable), and the refresh token, which is
 // of no use without it. The access token lives in a variable.

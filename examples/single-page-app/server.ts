@@ -13,9 +13,19 @@ import { resourceServer } from '@mintmark/resource-server/fastify'
 
 const issuer = process.env['ISSUER'] ?? 'http://127.0.0.1:9000'
 const port = Number(process.env['PORT'] ?? 3001)
-const app = fastify({ logger: true })
+const home = new URL(`http://127.0.0.1:${port}/`)
+const app = fastify()
 
-await app.register(resourceServer, { issuer, audience: process.env['AUDIENCE'] ?? 'https://api.example' })
+// At localhost it would be another origin, which the server does not know.
+app.addHook('onRequest', async (request, reply) => {
+  if (request.host !== home.host) return reply.redirect(home.href)
+})
+
+await app.register(resourceServer, {
+  issuer,
+  audience: process.env['AUDIENCE'] ?? 'https://api.example',
+  url: home.origin, // as DPoP proofs name it
+})
 
 app.get('/orders', { onRequest: app.requireScope('read') }, async ({ accessToken }) => ({
   of: accessToken.sub,
@@ -49,3 +59,4 @@ for (const [path, { file, type }] of Object.entries(files)) {
 app.get('/config.json', async () => ({ issuer }))
 
 await app.listen({ port })
+console.log(`listening: ${home.href}`)

@@ -79,3 +79,10 @@ export async function startDev(
   const started = await start(t, root, [mainFile, 'dev'], { env, says: /Ctrl-C ends/ })
   return { ...started, issuer, env }
 }
+
+/** Waits for what must be so in a while; how long, the test's own limit says. */
+export async function until(isSo: () => Promise<boolean>): Promise<number> {
+  const startedAt = performance.now()
+  while (!(await isSo())) await sleep(50)
+  return performance.now() - startedAt
+}

@@ -2,14 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { commandLine } from '../helpers/cli.ts'
 import { freePort } from '../helpers/free-port.ts'
-import { end, installExamples, start, startDev } from '../helpers/programs.ts'
-
-/** Waits for what must be so in a while; how long, the test's own limit says. */
-async function until(isSo: () => Promise<boolean>): Promise<number> {
-  const startedAt = performance.now()
-  while (!(await isSo())) await sleep(50)
-  return performance.now() - startedAt
-}
+import { end, installExamples, start, startDev, until } from '../helpers/programs.ts'
 
 t.test('the examples: two APIs, and a server that revokes, goes away and comes back', async t => {
   const { home, succeed } = commandLine(t)
