@@ -184,7 +184,7 @@ t.test('a client leaves the password grant as the README says, and logs nobody o
   }
   const byPassword = { grant_type: 'password', username: 'demo', password }
 
-  const commands = blockBehind('moves to it without logging anybody out').trim().split('\n')
+  const commands = blockBehind('without logging anybody out').trim().split('\n')
   t.equal(commands.length, 3)
   const perform = async (command = ''): Promise<string> => {
     const [, filter] = /^curl -sS 127\.0\.0\.1:9001\/metrics \| grep '(.*)'$/.exec(command) ?? []
