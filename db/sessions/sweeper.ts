@@ -31,8 +31,9 @@ export async function readSweeper({ sql }: Database): Promise<SweeperTable> {
 
 /**
  * Looks at the next rows in the order of their ids, deletes the sessions whose end was long ago, and
- * remembers how far it got, in one short transaction; once it has seen all sessions, the same with sign-ins. Undefined when it rests, or another instance has made a
- * step in this second: however many instances there are, they look at `rowsMax` rows a second.
+ * remembers how far it got, in one short transaction; once it has seen all sessions, the same with sign-ins.
+ * Undefined when it rests, or another instance has made a step in this second: however many instances there
+ * are, they look at `rowsMax` rows of each a second.
  *
  * A clock of its own tells which ends are long ago. It follows `now` by at most `clockSeconds` a step: a
  * clock that jumps ahead by a year, until somebody notices, deletes nothing before its time.

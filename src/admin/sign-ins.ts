@@ -3,7 +3,7 @@ import {
   listSignIns as listSignInRows,
   type ListedSignIn,
   type SignInFilter,
-} from '../../db/users/sign-ins.ts'
+} from '../../db/users/sign-in-pages.ts'
 import { endChosenSignIns, type ChosenEndOptions } from '../endings/end-chosen.ts'
 import type { FinishedWork } from '../endings/finish.ts'
 import { Refusal } from '../errors.ts'

@@ -5,7 +5,7 @@ import {
   type ListedSession,
   type SessionFilter,
 } from '../../db/sessions/pages.ts'
-import { listSignIns, type SignInFilter } from '../../db/users/sign-ins.ts'
+import { listSignIns, type SignInFilter } from '../../db/users/sign-in-pages.ts'
 import type { Event } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
 import { endSignIns } from './end.ts'

@@ -1,0 +1,58 @@
+import type { Database } from '../database.ts'
+import type { SignInTable } from '../schema.ts'
+
+/** Which sign-ins; a member left out does not matter. */
+export interface SignInFilter {
+  readonly id?: Buffer
+  readonly userId?: Buffer
+  /** Only those that live at this time. */
+  readonly livingAt: number
+}
+
+export type ListedSignIn = Omit<SignInTable, 'secret_hash' | 'user_epoch' | 'sign_in_epoch'> & {
+  readonly username: string
+}
+
+const pageSize = 500
+
+/** Living sign-ins in the order in which they began, read page by page: there may be any number. */
+export async function* listSignIns(db: Database, filter: SignInFilter): AsyncGenerator<ListedSignIn> {
+  let after: Buffer = Buffer.alloc(16)
+  for (;;) {
+    const page = await matching(db, filter)
+      .select(['sign_ins.id', 'sign_ins.user_id', 'users.username', 'auth_time', 'amr'])
+      .select(['sign_ins.created_at', 'used_at', 'expires_at', 'is_persistent'])
+      .select(['first_address', 'last_address', 'user_agent'])
+      .where('sign_ins.id', '>', after)
+      .orderBy('sign_ins.id')
+      .limit(pageSize)
+      .execute()
+    yield* page
+    const last = page.at(-1)
+    if (!last || page.length < pageSize) return
+    after = last.id
+  }
+}
+
+/** How many there are. */
+export async function countSignIns(db: Database, filter: SignInFilter): Promise<number> {
+  const { count } = await matching(db, filter)
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+function matching({ sql }: Database, { id, userId, livingAt }: SignInFilter) {
+  return sql
+    .selectFrom('sign_ins')
+    .innerJoin('users', join =>
+      join
+        .onRef('users.id', '=', 'sign_ins.user_id')
+        .onRef('users.epoch', '=', 'sign_ins.user_epoch')
+        .on('users.disabled_at', 'is', null),
+    )
+    .innerJoin('installation', 'installation.sign_in_epoch', 'sign_ins.sign_in_epoch')
+    .where('expires_at', '>', livingAt)
+    .$if(id !== undefined, query => query.where('sign_ins.id', '=', id ?? Buffer.alloc(16)))
+    .$if(userId !== undefined, query => query.where('sign_ins.user_id', '=', userId ?? Buffer.alloc(16)))
+}
