@@ -49,8 +49,8 @@ export async function forgetLost({ transact }: Writer, now: number): Promise<voi
  * The idle limits of the sessions that lived when it was made (`madeAt`) move by its age, never past the
  * absolute ones: those that were refreshed since then have later ones, which are lost. A next signing key
  * has to be published for its whole lead again. Positions in the status lists begin at `nextPosition`, if
- * that is later. All sign-ins end: no log tells which of them have ended since. False, and nothing is changed, when it is no backup any more, since another process was
- * first.
+ * that is later. All sign-ins end: no log tells which of them have ended since. False, and nothing is
+ * changed, when it is no backup any more, since another process was first.
  */
 export async function reviveBackup(
   { transact }: Writer,

@@ -6,6 +6,7 @@ import { setKnownSources } from '../users/known-sources.ts'
 import type { Writer } from '../writer.ts'
 import type { EndReason } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
+import { surplusSessions } from './surplus.ts'
 
 /** A session as the judge sees it, with what its tokens say. */
 export interface Session extends SessionTable {
@@ -100,45 +101,6 @@ export async function insertLogIn(
     const surplus = await surplusSessions(transaction, session, bound.sessionsMax)
     return writeEnds(transaction, surplus, { now: session.started_at, reason: bound.reason })
   })
-}
-
-/**
- * So many beyond the bound are looked at, the newest first: expired ones are among them until the sweeper
- * comes by.
- */
-const lookedAtMore = 1000
-
-/**
- * So many are ended with one log-in; where there were more before there was a bound, the rest with the next
- * ones.
- */
-const endedMax = 100
-
-/** Living sessions beyond the bound, those that were unused for longest. */
-async function surplusSessions(
-  transaction: Kysely<Tables>,
-  { id, user_id, client_id, user_epoch, client_epoch, started_at: now }: NewLogIn['session'],
-  sessionsMax: number,
-): Promise<readonly Buffer[]> {
-  const rows = await transaction
-    .selectFrom('sessions')
-    .select(['id', 'rotated_at', 'expires_at'])
-    .where('user_id', '=', user_id)
-    .where('revoked_at', 'is', null)
-    .where('client_id', '=', client_id)
-    .where('user_epoch', '=', user_epoch)
-    .where('client_epoch', '=', client_epoch)
-    .orderBy('id', 'desc')
-    .limit(sessionsMax + lookedAtMore)
-    .execute()
-  const living = rows.filter(row => row.expires_at > now)
-  const surplus = living.length - sessionsMax
-  if (surplus <= 0) return []
-  return living
-    .filter(row => !row.id.equals(id))
-    .sort((a, b) => a.rotated_at - b.rotated_at || a.id.compare(b.id))
-    .slice(0, Math.min(surplus, endedMax))
-    .map(row => row.id)
 }
 
 /** Lets a session that was started end with its sign-in. */

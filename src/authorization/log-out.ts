@@ -1,6 +1,7 @@
 import { findSession } from '../../db/sessions/sessions.ts'
 import type { Context } from '../context.ts'
-import { endSession, endSignIn } from '../endings/end.ts'
+import { endSignIn } from '../endings/end-sign-ins.ts'
+import { endSession } from '../endings/end.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
 import type { Form } from '../protocol/form.ts'
 import {

@@ -8,7 +8,7 @@ import {
 import { listSignIns, type SignInFilter } from '../../db/users/sign-in-pages.ts'
 import type { Event } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
-import { endSignIns } from './end.ts'
+import { endSignIns } from './end-sign-ins.ts'
 import type { FinishedWork } from './finish.ts'
 
 /** How many are ended in one transaction: few enough that nothing waits long for it. */

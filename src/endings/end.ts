@@ -1,16 +1,10 @@
 import { deleteClient, disableClient, raiseClientEpochs } from '../../db/clients/clients.ts'
 import { changeIssuer } from '../../db/installation/installation.ts'
 import type { Begun } from '../../db/keys/root-keys.ts'
-import type { SessionTable, SignInTable, UserTable } from '../../db/schema.ts'
-import type { End, EndReason } from '../../db/sessions/end-reasons.ts'
+import type { SessionTable, UserTable } from '../../db/schema.ts'
+import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import type { Ending, EpochEnding, EveryEnding } from '../../db/sessions/endings.ts'
 import { revokeSession } from '../../db/sessions/sessions.ts'
-import { withdrawConsent as withdrawConsentRows } from '../../db/users/consents.ts'
-import {
-  endSignIns as endSignInRows,
-  type EndedSessionRow,
-  type EndedSignIn,
-} from '../../db/users/sign-ins.ts'
 import { changePassword, deleteUser, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
 import type { Writer } from '../../db/writer.ts'
 import {
@@ -20,15 +14,15 @@ import {
   type Restart,
   type RestartOptions,
 } from '../keys/ring/emergency.ts'
-import { formatUuid } from '../protocol/secrets.ts'
 import type { Event, TokenType } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
 import { finishEnding, type FinishedWork, type FinishOptions } from './finish.ts'
 
 /*
- * The one way to end sessions. All functions record what they do, and it is durable when they return: nothing
- * can be done with the sessions any more. Where there may be many, an epoch ends them at once, and then each
- * gets its end in its row, from which those learn of it who follow the status lists.
+ * The one way to end sessions; those that end with a sign-in do so in end-sign-ins.ts. All functions record
+ * what they do, and it is durable when they return: nothing can be done with the sessions any more. Where
+ * there may be many, an epoch ends them at once, and then each gets its end in its row, from which those
+ * learn of it who follow the status lists.
  */
 
 /** How each session gets its end, where an epoch has ended many. */
@@ -75,82 +69,6 @@ export async function endReplayedSession(
   return record(by, { event: 'code_replayed', at, ...replay }, db =>
     revokeSession(db, replay.sessionId, at, 'code used twice'),
   )
-}
-
-/** Why a sign-in ends, and with it the sessions that came from it without `offline_access`. */
-export type SignInEndReason = 'log-out' | 'another user logged in' | 'command'
-
-/** Ends a sign-in, and the sessions that end with it; false when it has ended before. */
-export async function endSignIn(
-  by: Recorder,
-  { id }: Pick<SignInTable, 'id'>,
-  reason: SignInEndReason,
-): Promise<boolean> {
-  return (await endSignIns(by, [id], { reason })) === 1
-}
-
-/** Ends a bounded number of sign-ins in one transaction, and returns how many had not ended before. */
-export async function endSignIns(
-  by: Recorder,
-  ids: readonly Buffer[],
-  { reason, isOneOfMany = false }: { readonly reason: SignInEndReason; readonly isOneOfMany?: boolean },
-): Promise<number> {
-  const end = { now: by.clock.now(), reason }
-  const ended = await record(
-    by,
-    (ended: readonly EndedSignIn[]) => ended.flatMap(one => eventsOfSignIn(one, end, isOneOfMany)),
-    db => endSignInRows(db, ids, end),
-  )
-  return ended?.length ?? 0
-}
-
-/** What is recorded of a sign-in that has ended with its sessions. */
-export function eventsOfSignIn(
-  { id, userId, sessions }: EndedSignIn,
-  end: End,
-  isOneOfMany = false,
-): readonly Event[] {
-  return [
-    { event: 'sign_in_ended', userId, detail: { sign_in: formatUuid(id), reason: end.reason } },
-    ...eventsOfSessions(sessions, userId, end, isOneOfMany),
-  ]
-}
-
-/**
- * Takes back what a user has allowed a client, for any resource, and ends the user's sessions through it;
- * false when nothing was allowed.
- */
-export async function withdrawConsent(
-  by: Recorder,
-  { userId, clientId }: { readonly userId: Buffer; readonly clientId: string },
-): Promise<boolean> {
-  const end = { now: by.clock.now(), reason: 'consent withdrawn' } as const
-  const ended = await record(
-    by,
-    (sessions: readonly EndedSessionRow[]) => [
-      { event: 'consent_withdrawn', userId, clientId },
-      ...eventsOfSessions(sessions, userId, end),
-    ],
-    db => withdrawConsentRows(db, { userId, clientId }, end),
-  )
-  return ended !== undefined
-}
-
-function eventsOfSessions(
-  sessions: readonly EndedSessionRow[],
-  userId: Buffer,
-  { now: at, reason }: End,
-  isOneOfMany = false,
-): readonly Event[] {
-  return sessions.map(({ id: sessionId, clientId }) => ({
-    event: 'session_revoked',
-    userId,
-    clientId,
-    sessionId,
-    at,
-    detail: { reason },
-    isOneOfMany,
-  }))
 }
 
 /** Why all sessions of a user end, and what else changes in the same transaction. */

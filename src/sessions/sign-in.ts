@@ -8,7 +8,7 @@ import {
   type FoundSignIn,
 } from '../../db/users/sign-ins.ts'
 import type { Context } from '../context.ts'
-import { eventsOfSignIn } from '../endings/end.ts'
+import { eventsOfSignIn } from '../endings/end-sign-ins.ts'
 import { formatUuid, hashSecret, isSameHash, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { openSignInCookie, sealSignInCookie } from '../protocol/sign-in-cookie.ts'
 import type { RequestOrigin } from '../record/actor.ts'

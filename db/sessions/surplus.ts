@@ -1,0 +1,50 @@
+import type { Kysely } from 'kysely'
+import type { SessionTable, Tables } from '../schema.ts'
+
+/**
+ * So many beyond the bound are looked at, the newest first: expired ones are among them until the sweeper
+ * comes by.
+ */
+const lookedAtMore = 1000
+
+/**
+ * So many are ended with one log-in; where there were more before there was a bound, the rest with the next
+ * ones.
+ */
+const endedMax = 100
+
+/** The session that a log-in has started. */
+type StartedSession = Pick<SessionTable, 'id' | 'client_id' | 'user_epoch' | 'client_epoch'> & {
+  readonly user_id: Buffer
+  readonly started_at: number
+}
+
+/**
+ * Living sessions of the user through this client beyond the bound, those that were unused for longest: part
+ * of the transaction that starts one more.
+ */
+export async function surplusSessions(
+  transaction: Kysely<Tables>,
+  { id, user_id, client_id, user_epoch, client_epoch, started_at: now }: StartedSession,
+  sessionsMax: number,
+): Promise<readonly Buffer[]> {
+  const rows = await transaction
+    .selectFrom('sessions')
+    .select(['id', 'rotated_at', 'expires_at'])
+    .where('user_id', '=', user_id)
+    .where('revoked_at', 'is', null)
+    .where('client_id', '=', client_id)
+    .where('user_epoch', '=', user_epoch)
+    .where('client_epoch', '=', client_epoch)
+    .orderBy('id', 'desc')
+    .limit(sessionsMax + lookedAtMore)
+    .execute()
+  const living = rows.filter(row => row.expires_at > now)
+  const surplus = living.length - sessionsMax
+  if (surplus <= 0) return []
+  return living
+    .filter(row => !row.id.equals(id))
+    .sort((a, b) => a.rotated_at - b.rotated_at || a.id.compare(b.id))
+    .slice(0, Math.min(surplus, endedMax))
+    .map(row => row.id)
+}
