@@ -5,6 +5,8 @@ import { jwt } from './tokens.ts'
 const names = [
   ...['grant_type', 'client_id', 'client_secret', 'username', 'password', 'refresh_token', 'scope'],
   ...['resource', 'token', 'token_type_hint', 'device_token', 'client_assertion', 'client_assertion_type'],
+  ...['response_type', 'redirect_uri', 'code_challenge', 'prompt', 'max_age', 'claims', 'id_token_hint'],
+  ...['request_uri', 'dpop_jkt'],
 ]
 
 const isSecretName = (name: string) => /password|secret|token$|assertion$/.test(name)

@@ -181,7 +181,7 @@ t.test('OpenID Core §3.1.2.1 what is posted goes on as what is got does', async
   t.equal(answer.url.searchParams.get('iss'), 'https://as.example', 'A-9')
   t.equal((await web.redeem(begun, answer)).status, 200)
 
-  const again = web.begin()
+  const again = web.begin({ prompt: 'none' })
   const silent = await postFrom(again)
   t.equal(silent.isElsewhere, true, 'the cookies of who is logged in arrive, by the redirect')
   t.equal((await web.redeem(again, silent)).status, 200)
