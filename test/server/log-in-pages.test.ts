@@ -141,21 +141,25 @@ await forEachEngine(t, 'invariant 15: whoever it was, a refused log-in looks the
   )
 })
 
-t.test('who forgets a field is told so, and what no name can have is a wrong name', async t => {
-  const server = await startServer(t)
-  const web = await relyingParty(server)
-  const browser = openBrowser(server)
-  const page = await browser.open(web.begin().url)
-  const without = await browser.submit(page, { username: 'ada' })
-  t.ok(without.text.includes(en.logIn.problems.missing_credentials))
-  t.equal(without.forms[0]?.fields.get('username'), 'ada')
-  for (const username of ['a\0da', '\n', 'ada\u{202e}', 'x'.repeat(8000)]) {
-    const wrong = await browser.submit(without, { username, password: 'wrong password' })
-    isLogInPage(t, wrong, 'a strange name')
-    t.ok(wrong.text.includes(en.logIn.problems.wrong_credentials))
-    t.ok(wrong.url.href.length < 4000)
-  }
-})
+await forEachEngine(
+  t,
+  'who forgets a field is told so, and what no name can have is a wrong name',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await relyingParty(server)
+    const browser = openBrowser(server)
+    const page = await browser.open(web.begin().url)
+    const without = await browser.submit(page, { username: 'ada' })
+    t.ok(without.text.includes(en.logIn.problems.missing_credentials))
+    t.equal(without.forms[0]?.fields.get('username'), 'ada')
+    for (const username of ['a\0da', '\n', 'ada\u{202e}', 'x'.repeat(8000)]) {
+      const wrong = await browser.submit(without, { username, password: 'wrong password' })
+      isLogInPage(t, wrong, 'a strange name')
+      t.ok(wrong.text.includes(en.logIn.problems.wrong_credentials))
+      t.ok(wrong.url.href.length < 4000)
+    }
+  },
+)
 
 await forEachEngine(
   t,
@@ -186,6 +190,23 @@ await forEachEngine(
     t.equal(late.isElsewhere, true, 'Retry-After was true')
   },
 )
+
+t.test('H-13 an owner who comes from where the log-ins were is let in while strangers guess', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const home = '203.0.113.9'
+  await logInWith(openBrowser(server, { address: home }), web.begin(), ada)
+  for (const address of ['198.51.100.1', '198.51.100.2']) {
+    const thief = openBrowser(server, { address })
+    let page = await thief.open(web.begin().url)
+    for (let i = 0; i < 10; i++) page = await thief.submit(page, { username: 'ada', password: 'wrong' })
+  }
+  const elsewhere = await logInWith(openBrowser(server, { address: '198.51.100.3' }), web.begin(), ada)
+  t.equal(elsewhere.response.statusCode, 429, 'strangers have guessed too often')
+  const begun = web.begin()
+  isAnswer(t, await logInWith(openBrowser(server, { address: home }), begun, ada), web, begun, 'at home')
+})
 
 t.test('a device cookie is of no use at a client, nor its token here', async t => {
   const server = await startServer(t)

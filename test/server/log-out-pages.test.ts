@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { changeClient, disableClient } from '../../db/clients/clients.ts'
 import { findSession } from '../../db/sessions/sessions.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import type { MessageKind } from '../../src/pages/texts/texts.ts'
@@ -138,6 +139,27 @@ t.test('invariant 13: nobody is redirected to what is not registered, nor for th
   t.equal(mismatch.response.statusCode, 400)
   isMessage(t, mismatch, 'log_out_invalid', 'a hint of another client than the one that is named (§2)')
   t.equal(await isLoggedIn(browser, web), true, 'nothing has ended')
+})
+
+t.test('invariant 13: nor to what is registered no more, or for a client that was disabled', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const named = urlOf({ client_id: 'web', post_logout_redirect_uri: 'https://web.example/bye' })
+  for (const change of [
+    () => changeClient(server.ctx.db, 'web', { post_logout_redirect_uris: '' }),
+    () => disableClient(server.ctx.db, 'web', server.ctx.clock.now()),
+  ]) {
+    await changeClient(server.ctx.db, 'web', { post_logout_redirect_uris: 'https://web.example/bye' })
+    await server.follow()
+    const browser = openBrowser(server)
+    await enter(browser, web, ada)
+    const question = await browser.open(named)
+    await change()
+    await server.follow()
+    isMessage(t, await browser.submit(question, {}, logOut), 'logged_out', 'while it was asked')
+  }
+  isMessage(t, await openBrowser(server).open(named), 'logged_out', 'nor before')
 })
 
 await forEachEngine(
