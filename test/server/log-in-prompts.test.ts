@@ -253,11 +253,11 @@ t.test('a pushed request can be loaded again until its session is there (A-11)',
   t.equal((await browser.open(urlFor('web'))).isElsewhere, true, 'there is a code, and no session yet')
   t.equal((await web.redeem(begun, back)).status, 200)
   const used = await browser.open(urlFor('web'))
-  t.ok(used.text.includes(en.messages.request_used.heading), 'then it is used')
+  t.equal(errorOf(used), 'invalid_request_uri', 'then it is used')
   const { request_uri: old } = (await server.post('/par', form)).json()
   server.tick(90)
   const late = await browser.open(`/authorize?${new URLSearchParams({ client_id: 'web', request_uri: old })}`)
-  t.ok(late.text.includes(en.messages.request_expired.heading), 'before anybody types a password')
+  t.equal(errorOf(late), 'invalid_request_uri', 'before anybody types a password')
 })
 
 t.test('form_post: the answer is a form, which sends itself to the client', async t => {
