@@ -150,6 +150,10 @@ await forEachEngine(
     const { server, app, user, post, redeem, refused, countSessions } = await world(t, env)
     const other = await server.client('other', { isPublic: true, ...forLogIns })
     const secret = await server.client('secret', { ...forLogIns, pkce: 'optional' })
+    // They are drawn apart, which must not be what keeps clients apart.
+    await server.ctx.db.sql.updateTable('clients').set({ epoch: 7 }).execute()
+    await server.ctx.db.sql.updateTable('installation').set({ revision: 1000 }).execute()
+    await server.follow()
     const code = await codeFor(server, app, user)
     const { code_verifier, redirect_uri, ...bare } = code.form
     const cases: [title: string, form: Record<string, string>, as?: TestClient][] = [
@@ -253,6 +257,7 @@ await forEachEngine(
     for (const [title, raise] of raises) {
       const code = await codeFor(server, app, user)
       await raise()
+      await server.follow()
       await refused(title, code.form)
       await refused(`${title}, once more`, code.form)
     }
