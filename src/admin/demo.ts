@@ -1,12 +1,13 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { insertClient, listClients, type NewClient } from '../../db/clients/clients.ts'
-import { insertResource } from '../../db/clients/resources.ts'
+import { listClients, type NewClient } from '../../db/clients/clients.ts'
+import { applyChanges } from '../../db/clients/declaration.ts'
 import { findUser } from '../../db/users/users.ts'
 import { plainClientRow } from '../clients/registration.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import { newClientKey } from '../keys/proofs/client-jwks.ts'
 import { hashSecret, newClientSecret, newSessionSecret } from '../protocol/secrets.ts'
+import type { Event } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 import { newResourceRow } from './resources.ts'
@@ -48,34 +49,37 @@ export async function addDemo(
   if ((await listClients(db)).length > 0 || (await findUser(db, demoName))) return undefined
   const clientSecret = newClientSecret()
   const password = newSessionSecret().toString('base64url')
-  const declared = { uri, scope, alg: defaultAlg, access_token_ttl: null, status: true }
-  const resource = newResourceRow(declared, clock.now())
-  await record(admin, { event: 'resource_created', detail: { uri } }, db => insertResource(db, resource))
   await createUser(admin, { username: demoName, password, roles: [], claims: demoClaims })
 
+  const declared = { uri, scope, alg: defaultAlg, access_token_ttl: null, status: true }
   const common = { scope: scope.join(' '), resources: uri, created_at: clock.now() }
-  const insert = (client: NewClient) =>
-    record(admin, { event: 'client_created', clientId: client.id }, db => insertClient(db, client))
-  await insert(spaRow(common))
-  const webKeyFile = join(home, 'keys', `${demoWeb.id}.jwk`)
   const { privateJwk, jwks } = newClientKey()
+  const newResources = [newResourceRow(declared, clock.now())]
+  const newClients = [demoRow(common, clientSecret), webRow(common, jwks), spaRow(common)]
+  const events = (): readonly Event[] => [
+    { event: 'resource_created', detail: { uri } },
+    ...newClients.map(({ id }) => ({ event: 'client_created', clientId: id }) as const),
+  ]
+  const changes = { newResources, newClients, resources: new Map(), clients: new Map() }
+  const webKeyFile = join(home, 'keys', `${demoWeb.id}.jwk`)
   mkdirSync(join(home, 'keys'), { recursive: true })
   rmSync(webKeyFile, { force: true }) // a key of another database, for which nobody takes it any more
-  await withNewFile(webKeyFile, `${JSON.stringify(privateJwk, null, 2)}\n`, () =>
-    insert(webRow(common, jwks)),
-  )
-  const isAdded = await insert(
-    plainClientRow({
-      ...common,
-      id: demoName,
-      secret_hash: hashSecret(clientSecret),
-      grant_types: 'password refresh_token client_credentials',
-    }),
+  const isAdded = await withNewFile(webKeyFile, `${JSON.stringify(privateJwk, null, 2)}\n`, () =>
+    record(admin, events, db => applyChanges(db, changes)),
   )
   return isAdded ? { clientSecret, password, webKeyFile } : undefined
 }
 
 type Common = Pick<NewClient, 'scope' | 'resources' | 'created_at'>
+
+function demoRow(common: Common, secret: string): NewClient {
+  return plainClientRow({
+    ...common,
+    id: demoName,
+    secret_hash: hashSecret(secret),
+    grant_types: 'password refresh_token client_credentials',
+  })
+}
 
 /** Any port will do where it listens (RFC 8252 §7.3). */
 function webRow(common: Common, jwks: object): NewClient {

@@ -254,7 +254,7 @@ t.test('a demo is added where there is no client', async t => {
   t.ok(await admin.passwords.verify(await existingUser(admin, 'demo'), demo?.password ?? ''))
   t.equal(await addDemo(admin, home), undefined)
   const created = ['client_created', 'client_created', 'client_created']
-  t.strictSame(await eventsOf(admin), ['resource_created', 'user_created', ...created])
+  t.strictSame(await eventsOf(admin), ['user_created', 'resource_created', ...created])
   for (const client of await listClients(admin)) {
     const { refusals } = await judgeNewClient(admin.db, clientMetadata(client))
     t.strictSame(refusals, [], `${client.id} could be made by a command`)
