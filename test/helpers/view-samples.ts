@@ -61,7 +61,6 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
       'log-in-throttled',
       frame => logInView(frame, { ...logIn, username, problem: 'throttled', retryAfter: 240 }),
     ],
-    ['log-in-busy', frame => logInView(frame, { ...logIn, username, problem: 'busy' })],
     ['log-in-again', frame => logInView(frame, { ...logIn, username, loggedInAs: username, anotherHref })],
     ['consent', frame => consentView(frame, { request, client, username, anotherHref, scopes })],
     [

@@ -27,7 +27,6 @@ export const de: Texts = {
         'Benutzername oder Passwort stimmt nicht. Prüfen Sie beides, und versuchen Sie es noch einmal.',
       missing_credentials: 'Geben Sie Ihren Benutzernamen und Ihr Passwort ein.',
       throttled: 'Es gab zu viele Versuche.',
-      busy: 'Gerade melden sich sehr viele Menschen an. Warten Sie einen Moment, und versuchen Sie es noch einmal.',
     },
   },
   consent: {
@@ -125,13 +124,9 @@ export const de: Texts = {
       heading: 'Zu viele Versuche',
       text: 'Zu Ihrer Sicherheit müssen Sie etwas warten.',
     },
-    busy: {
-      heading: 'Gerade sind sehr viele Menschen hier',
-      text: 'Es geht nichts verloren. Warten Sie einen Moment, und versuchen Sie es noch einmal.',
-    },
     unavailable: {
       heading: 'Hier funktioniert gerade etwas nicht',
-      text: 'Es liegt an uns, nicht an Ihnen, und es geht nichts verloren. Warten Sie einen Moment, und versuchen Sie es noch einmal.',
+      text: 'Es liegt an uns, nicht an Ihnen, und es geht nichts verloren. Warten Sie einen Moment, und laden Sie diese Seite dann neu.',
     },
     logged_out: {
       heading: 'Sie sind abgemeldet',

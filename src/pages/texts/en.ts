@@ -26,7 +26,6 @@ export const en: Texts = {
       wrong_credentials: 'The user name or the password is not right. Check both, and try again.',
       missing_credentials: 'Enter your user name and your password.',
       throttled: 'There were too many attempts.',
-      busy: 'Many people are logging in right now. Wait a moment, and try again.',
     },
   },
   consent: {
@@ -124,13 +123,9 @@ export const en: Texts = {
       heading: 'Too many attempts',
       text: 'For your safety you have to wait a little.',
     },
-    busy: {
-      heading: 'Very many people are here right now',
-      text: 'Nothing is lost. Wait a moment, and try again.',
-    },
     unavailable: {
       heading: 'Something is not working here right now',
-      text: 'It is our fault, not yours, and nothing is lost. Wait a moment, and try again.',
+      text: 'It is our fault, not yours, and nothing is lost. Wait a moment, then load this page again.',
     },
     logged_out: {
       heading: 'You are logged out',

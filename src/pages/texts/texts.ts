@@ -34,7 +34,7 @@ export interface LogInTexts {
 }
 
 /** Why the form to log in is shown again. The same whether there is such an account or not. */
-export type LogInProblem = 'wrong_credentials' | 'missing_credentials' | 'throttled' | 'busy'
+export type LogInProblem = 'wrong_credentials' | 'missing_credentials' | 'throttled'
 
 export interface ConsentTexts {
   readonly title: string
@@ -90,7 +90,6 @@ export type MessageKind =
   | 'malformed'
   | 'cross_site'
   | 'throttled'
-  | 'busy'
   | 'unavailable'
   | 'logged_out'
   | 'still_logged_in'

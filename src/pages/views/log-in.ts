@@ -13,7 +13,7 @@ export interface LogInData {
   /** With `loggedInAs`: a path of ours for who is somebody else; null for none. */
   readonly anotherHref: string | null
   readonly problem: LogInProblem | null
-  /** With `throttled` and `busy`: when to try again, in seconds. */
+  /** With `throttled`: when to try again, in seconds. */
   readonly retryAfter?: number | undefined
 }
 
