@@ -107,6 +107,12 @@ await forEachEngine(
       'nor does one with the secret of before touch it',
     )
 
+    const disabled = (disabled_at: number | null) =>
+      db.sql.updateTable('users').set({ disabled_at }).where('id', '=', userId).execute()
+    await disabled(madeAt)
+    t.equal(await findSignIn(db, seen.id), undefined, 'none of a disabled user is found')
+    await disabled(null)
+
     const bob = await userOf(db, await addUser(db, 'bob'))
     const present = { ...seen, secret_hash: hashSecret('second') }
     const notHis = await renewSignIn(db, present, renewalOf('b'), { user: bob, knownSources: undefined })
