@@ -25,17 +25,6 @@ export async function findConsent({ sql }: Database, key: ConsentKey): Promise<C
     .executeTakeFirst()
 }
 
-/** All that a user has allowed, by the ids of the clients. */
-export async function listConsents({ sql }: Database, userId: Buffer): Promise<readonly ConsentTable[]> {
-  return sql
-    .selectFrom('consents')
-    .selectAll()
-    .where('user_id', '=', userId)
-    .orderBy('client_id')
-    .orderBy('resource')
-    .execute()
-}
-
 export interface NewConsent {
   /** Of a new row. */
   readonly id: Buffer

@@ -1,15 +1,19 @@
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../db/open-database.ts'
+import { findSession } from '../../db/sessions/sessions.ts'
 import { findUser } from '../../db/users/users.ts'
 import { formatUuid } from '../../src/protocol/secrets.ts'
 import { commandLine } from '../helpers/cli.ts'
+import { beginSession } from '../helpers/records.ts'
 import { beginSignIn } from '../helpers/sign-ins.ts'
 
 /** An installation with two users, each logged in in two browsers. */
 async function world(t: Test) {
   const { home, call } = commandLine(t)
   await call('db migrate')
+  await call('client create --id web --public --grant password --scope read')
   for (const name of ['alice', 'bob'])
     await call(`user create ${name} --password-stdin`, { input: 'long enough' })
   const db = openDatabase({ engine: 'sqlite', file: join(home, 'db/mintmark.sqlite') })
@@ -22,7 +26,7 @@ async function world(t: Test) {
   const signIns = [await begin(alice), await begin(alice), await begin(bob), await begin(bob)] as const
   await beginSignIn(db, bob.id, { ...times, expires_at: now })
   const left = async () => (await call('sign-in list --json')).json().length
-  return { call, db, alice, bob, now, signIns, left }
+  return { home, call, db, alice, bob, now, signIns, left }
 }
 
 t.test('sign-ins are listed', async t => {
@@ -82,6 +86,37 @@ t.test('sign-ins are ended', async t => {
   const told = (await call('audit list --json --event sign_in_ended')).json()
   t.match(told, Array(4).fill({ event: 'sign_in_ended', detail: { reason: 'command' } }))
   t.equal((await db.sql.selectFrom('sign_ins').select('id').execute()).length, 1, 'what has expired is swept')
+})
+
+t.test('a backup that is restored ends all sign-ins, and what ended with one ends again', async t => {
+  const { home, call, db, alice, signIns, now } = await world(t)
+  const [tied, other] = [await beginSession(db, alice.id), await beginSession(db, alice.id, 1)]
+  const times = {
+    auth_time: now,
+    rotated_at: now,
+    expires_at: now + 86_400,
+    absolute_expires_at: now + 86_400,
+  }
+  await db.sql.updateTable('sessions').set(times).execute()
+  await db.sql
+    .insertInto('sign_in_sessions')
+    .values({ session_id: tied, sign_in_id: signIns[0].id })
+    .execute()
+  const backup = join(home, 'backup.sqlite')
+  t.match(await call(`db backup ${backup}`), { code: 0 })
+  const { stderr } = await call('sign-in revoke --user alice --yes')
+  t.match(await findSession(db, tied), { revoke_reason: 'command' })
+  t.match(stderr, new RegExp(`"event":"session_revoked","sid":"${formatUuid(tied)}"`))
+  const log = join(home, 'command.log')
+  writeFileSync(log, stderr)
+  await db.close()
+
+  t.match(await call(`db restore ${backup} --revocations ${log} --yes`), { code: 0 })
+  const restored = openDatabase({ engine: 'sqlite', file: join(home, 'db/mintmark.sqlite') })
+  t.teardown(() => restored.close())
+  t.match(await findSession(restored, tied), { revoke_reason: 'command' })
+  t.match(await findSession(restored, other), { revoked_at: null }, 'the other sessions go on')
+  t.strictSame((await call('sign-in list --json')).json(), [], 'and people log in again')
 })
 
 t.test('what ends every session of a user ends the sign-ins too', async t => {
