@@ -95,9 +95,11 @@ export function openDestination(
       return
     }
     if (untold === 0) return
-    const told = untold
+    const [told, lostBefore] = [untold, lost]
     untold = 0
     tell(told)
+    // The line that tells it may be lost like any other.
+    if (lost > lostBefore) untold += told
   }
   return {
     write: text => {

@@ -50,7 +50,9 @@ t.test(
       query(`select query, calls from pg_stat_statements where dbid = (select oid from pg_database
       where datname = current_database()) and toplevel and query not like '%pg_stat_statements%'`)
     const reset = () => query('select pg_stat_statements_reset()')
-    await server.refresh(web, first.refresh_token) // what is read once, and remembered
+    // What is read once, and remembered until clients change.
+    await server.follow()
+    await server.refresh(web, first.refresh_token)
     await reset()
     let { refresh_token: newest, access_token } = await server.refresh(web, first.refresh_token)
     const rounds = 5

@@ -144,6 +144,25 @@ t.test('lines that are lost are told of when lines can be written again, and non
   t.strictSame(told, [3, 10])
 })
 
+t.test('how many lines are lost is told in the end, though the line that tells it be lost too', async t => {
+  let [written, isFull] = ['', true]
+  const destination = openDestination(2, (_fd, bytes) => {
+    if (isFull) throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+    written += bytes.toString()
+    return bytes.length
+  })
+  destination.onRecovery(lost => void destination.write(`${lost} lost\n`))
+  destination.write('one\n')
+  destination.flush() // again and again, also while nothing waits
+  destination.flush()
+  t.equal(destination.linesLost(), 3)
+  isFull = false
+  destination.flush()
+  t.equal(written, '3 lost\n')
+  destination.flush()
+  t.equal(written, '3 lost\n', 'once')
+})
+
 t.test('the log itself says how many of its lines are lost', async t => {
   const file = join(t.testdir({ log: '' }), 'log')
   const log = openLog('info', {
