@@ -1,4 +1,5 @@
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
+import { scopesToAllow } from '../protocol/claims.ts'
 import { hasOpenid } from '../protocol/openid-scopes.ts'
 import { itemsOf } from '../values/list.ts'
 
@@ -131,11 +132,11 @@ function isNewEnough(
 
 /** A client that never asks is the operator's own: not even `prompt=consent` makes it ask. */
 function isAllowed(
-  { prompts, scope }: AuthorizationRequest,
+  request: AuthorizationRequest,
   { policy, allowedScope, hasConsented }: NeedFacts,
 ): boolean {
   if (policy === 'never' || hasConsented) return true
-  if (policy === 'always' || prompts.includes('consent') || allowedScope === undefined) return false
+  if (policy === 'always' || request.prompts.includes('consent') || allowedScope === undefined) return false
   const allowed = itemsOf(allowedScope)
-  return itemsOf(scope).every(one => allowed.includes(one))
+  return scopesToAllow(request).every(one => allowed.includes(one))
 }

@@ -4,9 +4,9 @@ import { lookForNeeds } from '../authorization/look.ts'
 import { sealRequest } from '../authorization/requests.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
+import { scopesToAllow } from '../protocol/claims.ts'
 import { formOf } from '../protocol/form.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
-import { itemsOf } from '../values/list.ts'
 import { sendAnswer } from './answer.ts'
 import type { Pages } from './pages.ts'
 import { findStage, follow, goOn, type Stage } from './proceed.ts'
@@ -32,7 +32,7 @@ async function show(visit: Visit): Promise<void> {
     client: { ...namesOf(client), operator: client.operator },
     username: signIn.user.username,
     anotherHref: anotherHref(visit, pending),
-    scopes: itemsOf(pending.request.scope).map(name => ({ name, words: null })),
+    scopes: scopesToAllow(pending.request).map(name => ({ name, words: null })),
   }
   const { uiLocales } = pending.request
   void pages.show(request, reply, frame => consentView(frame, data), { uiLocales })
@@ -73,7 +73,7 @@ async function remember(
   { client, pending }: Stage,
   { user }: SignIn,
 ): Promise<boolean> {
-  const { scope, resource } = pending.request
-  const caller = originOf(request)
-  return rememberConsent(ctx, { user, client, resource, scope: itemsOf(scope), caller })
+  const { resource } = pending.request
+  const scope = scopesToAllow(pending.request)
+  return rememberConsent(ctx, { user, client, resource, scope, caller: originOf(request) })
 }

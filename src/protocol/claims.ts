@@ -1,5 +1,13 @@
 import { isObject } from '../values/json.ts'
-import { isStandardClaim, parseUserClaims, standardClaims, type StandardClaim } from './standard-claims.ts'
+import { itemsOf } from '../values/list.ts'
+import { hasOpenid } from './openid-scopes.ts'
+import {
+  isStandardClaim,
+  parseUserClaims,
+  standardClaims,
+  type StandardClaim,
+  type UserClaims,
+} from './standard-claims.ts'
 
 /** What a request asks for by name (OpenID Connect Core §5.5): the names of claims, for each place. */
 export interface RequestedClaims {
@@ -32,8 +40,29 @@ function isClaimName(name: string): name is ClaimName {
   return name === 'roles' || isStandardClaim(name)
 }
 
+/**
+ * What a person is asked to allow: the scopes of a request, and for each claim that it names the scope that
+ * would give it, whose words tell of it. Whatever `claimsFor` can give by the request is told of so.
+ */
+export function scopesToAllow({
+  scope,
+  claims,
+}: {
+  /** Separated by spaces. */
+  readonly scope: string
+  readonly claims: Pick<RequestedClaims, 'userinfo' | 'idToken'> | null
+}): readonly string[] {
+  const asked = itemsOf(scope)
+  // Without `openid` the names are worth nothing.
+  const names = claims && hasOpenid(scope) ? [...claims.userinfo, ...claims.idToken] : []
+  const isNamed = (claim: string) => names.includes(claim)
+  const telling = scopesOfClaims.filter(one => claimsOfScope[one]?.some(isNamed))
+  return [...new Set([...asked, ...telling])]
+}
+
 /** What a row says of a user. */
 export interface UserFacts {
+  readonly username: string
   /** Separated by spaces. */
   readonly roles: string
   /** JSON of the standard claims. */
@@ -42,10 +71,11 @@ export interface UserFacts {
 
 /**
  * The claims of a user that these scopes give, and those asked for by name, in the order of the standard. A
- * claim that the user has not is left out (§5.3.2); `roles` are a list always.
+ * claim that the user has not is left out (§5.3.2), but for `preferred_username`, which then is the name to
+ * log in with; `roles` are a list always.
  */
 export function claimsFor(
-  { roles, claims }: UserFacts,
+  { username, roles, claims }: UserFacts,
   { scopes, names = [] }: { readonly scopes: readonly string[]; readonly names?: readonly string[] },
 ): Readonly<Record<string, unknown>> {
   const asked = new Set<string>(names)
@@ -53,9 +83,10 @@ export function claimsFor(
     const given = Object.hasOwn(claimsOfScope, scope) ? claimsOfScope[scope] : undefined
     for (const name of given ?? []) asked.add(name)
   }
-  const known = Object.entries(parseUserClaims(claims)).filter(([name]) => asked.has(name))
+  const known: UserClaims = { preferred_username: username, ...parseUserClaims(claims) }
+  const given = standardClaims.filter(name => asked.has(name) && known[name] !== undefined)
   return {
-    ...Object.fromEntries(known),
+    ...Object.fromEntries(given.map(name => [name, known[name]])),
     ...(asked.has('roles') && { roles: roles === '' ? [] : roles.split(' ') }),
   }
 }

@@ -27,7 +27,7 @@ function namedClaims({ claims }: Pick<SessionTable, 'claims'>): NamedClaims {
   return claims === null ? noNames : (JSON.parse(claims) as NamedClaims)
 }
 
-type UserRow = Pick<UserTable, 'roles' | 'claims'>
+type UserRow = Pick<UserTable, 'username' | 'roles' | 'claims'>
 
 /**
  * Adds who the user is, where the tokens are for a client that people log in to and have the scope `openid`.
@@ -65,7 +65,7 @@ async function addIdentity(
   if (names.length + scopes.length === 0) return { ...granted, identity: { nonce, claims: {} } }
   const user = known?.user ?? (session.user_id && (await findUserById(ctx.db, session.user_id)))
   // It may have been deleted just now.
-  const claims = user ? releasedClaims(client, user, { scope, scopes, names }) : {}
+  const claims = user ? claimsFor(user, { scopes, names }) : {}
   return { ...granted, identity: { nonce, claims } }
 }
 
@@ -75,7 +75,6 @@ async function addIdentity(
  */
 export async function userinfoOf(
   ctx: Pick<Context, 'db'>,
-  client: Client,
   session: SessionOfUser,
   scope: string,
 ): Promise<Readonly<Record<string, unknown>> | undefined> {
@@ -83,28 +82,9 @@ export async function userinfoOf(
   if (!user) return undefined
   const names = namedClaims(session).userinfo
   return {
-    ...releasedClaims(client, user, { scope, scopes: itemsOf(scope), names }),
+    ...claimsFor(user, { scopes: itemsOf(scope), names }),
     sub: formatUuid(user.id),
   }
-}
-
-/**
- * The claims of these scopes, and those of these names. Where people are asked what a client may have, they
- * are asked about scopes: then no name gives what no granted scope does.
- */
-function releasedClaims(
-  client: Client,
-  user: UserRow,
-  {
-    scope,
-    scopes,
-    names,
-  }: { readonly scope: string; readonly scopes: readonly string[]; readonly names: readonly string[] },
-): Readonly<Record<string, unknown>> {
-  const claims = claimsFor(user, { scopes, names })
-  if (client.consent === 'never' || names.length === 0) return claims
-  const allowed = claimsFor(user, { scopes: itemsOf(scope) })
-  return Object.fromEntries(Object.entries(claims).filter(([name]) => Object.hasOwn(allowed, name)))
 }
 
 /**

@@ -1,5 +1,13 @@
+import fc from 'fast-check'
 import t from 'tap'
-import { claimNames, claimsFor, parseRequestedClaims, scopesOfClaims } from '../../src/protocol/claims.ts'
+import {
+  claimNames,
+  claimsFor,
+  parseRequestedClaims,
+  scopesOfClaims,
+  scopesToAllow,
+  type RequestedClaims,
+} from '../../src/protocol/claims.ts'
 import {
   changedClaims,
   readClaim,
@@ -107,30 +115,70 @@ t.test('OpenID Core §5.4 each scope gives its claims, and no others', async t =
     address: { country: 'DE' },
     updated_at: 1,
   }
-  const ada = { roles: 'editor admin', claims: JSON.stringify(claims) }
+  const ada = { username: 'ada', roles: 'editor admin', claims: JSON.stringify(claims) }
   const { name, email, email_verified, phone_number, address, updated_at } = claims
   const given = (...scopes: readonly string[]) => claimsFor(ada, { scopes })
   t.strictSame(given('openid'), {})
-  t.strictSame(given('profile'), { name, updated_at })
+  t.strictSame(given('profile'), { name, preferred_username: 'ada', updated_at })
   t.strictSame(given('email'), { email, email_verified })
   t.strictSame(given('phone'), { phone_number })
   t.strictSame(given('address'), { address })
   t.strictSame(given('roles'), { roles: ['editor', 'admin'] })
   t.strictSame(claimsFor({ ...ada, roles: '' }, { scopes: ['roles'] }), { roles: [] }, 'a list always')
   t.strictSame(given('__proto__', 'constructor', 'read'), {})
-  t.strictSame(given(...scopesOfClaims), { ...claims, roles: ['editor', 'admin'] })
+  const all = { ...claims, preferred_username: 'ada', roles: ['editor', 'admin'] }
+  t.strictSame(given(...scopesOfClaims), all)
+  const countess = { ...ada, claims: '{"preferred_username":"Countess"}' }
+  t.strictSame(
+    claimsFor(countess, { scopes: ['profile'] }),
+    { preferred_username: 'Countess' },
+    'as it was set',
+  )
+  t.strictSame(claimsFor(ada, { scopes: [], names: ['preferred_username'] }), { preferred_username: 'ada' })
   t.strictSame(claimsFor(ada, { scopes: ['email'], names: ['name', 'birthdate'] }), {
     name,
     email,
     email_verified,
   })
   const everything = standardClaims.map(claim => [claim, 1])
-  const all = claimsFor(
-    { roles: '', claims: JSON.stringify(Object.fromEntries(everything)) },
+  const full = claimsFor(
+    { username: 'ada', roles: '', claims: JSON.stringify(Object.fromEntries(everything)) },
     { scopes: scopesOfClaims },
   )
-  t.strictSame(Object.keys(all), claimNames, 'no claim is without a scope')
+  t.strictSame(Object.keys(full), claimNames, 'no claim is without a scope')
 })
+
+t.test(
+  'OU-8 whatever a request can give of a user is in the words of the scopes that a person is asked for',
+  async t => {
+    type Named = Pick<RequestedClaims, 'userinfo' | 'idToken'>
+    const named = (...userinfo: string[]): Named => ({ userinfo, idToken: [] })
+    const rows: [scope: string, claims: Named | null, asked: string[]][] = [
+      ['openid read', null, ['openid', 'read']],
+      ['openid', named(), ['openid']],
+      ['openid', named('email', 'name', 'nickname'), ['openid', 'profile', 'email']],
+      ['email openid', named('email_verified'), ['email', 'openid']],
+      ['openid', { userinfo: ['roles'], idToken: ['address'] }, ['openid', 'address', 'roles']],
+      ['read', named('name'), ['read']],
+      ['', null, []],
+    ]
+    for (const [scope, claims, asked] of rows)
+      t.strictSame(scopesToAllow({ scope, claims }), asked, `${scope} ${JSON.stringify(claims)}`)
+
+    const full = Object.fromEntries(standardClaims.map(claim => [claim, 1]))
+    const ada = { username: 'ada', roles: 'editor', claims: JSON.stringify(full) }
+    const anyNames = fc.subarray([...claimNames])
+    fc.assert(
+      fc.property(fc.subarray([...scopesOfClaims]), anyNames, anyNames, (scopes, userinfo, idToken) => {
+        const request = { scope: ['openid', ...scopes].join(' '), claims: { userinfo, idToken } }
+        const told = claimsFor(ada, { scopes: scopesToAllow(request) })
+        return [userinfo, idToken].every(names =>
+          Object.keys(claimsFor(ada, { scopes, names })).every(name => Object.hasOwn(told, name)),
+        )
+      }),
+    )
+  },
+)
 
 t.test('OpenID Core §5.5 claims are asked for by name, for each place', async t => {
   const cases: [title: string, request: unknown, asked: object][] = [

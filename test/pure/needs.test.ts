@@ -48,6 +48,7 @@ const prompt = (...prompts: Prompt[]) => ({ prompts })
 const own = { isForThisRequest: true, signIn: { ...ada, authTime: now - 1 } }
 const at = (authTime: number) => ({ signIn: { ...ada, authTime } })
 const nobody = { signIn: undefined }
+const asksOnce = { policy: 'once', allowedScope: 'openid read' } as const
 const mfa = { signIn: { ...ada, levels: ['pwd', 'mfa'] }, attainable: ['pwd', 'mfa'] }
 
 const rows: [
@@ -154,6 +155,27 @@ const rows: [
   ['one that always asks', {}, { policy: 'always', allowedScope: 'openid read' }, 'consent'],
   ['and has asked', {}, { policy: 'always', hasConsented: true }, 'code'],
   ['with prompt=none it cannot ask', prompt('none'), { policy: 'once' }, 'consent_required'],
+  ['a claim by its name is asked for', { claims: claims({ userinfo: ['name'] }) }, asksOnce, 'consent'],
+  ['in the ID token too', { claims: claims({ idToken: ['name'] }) }, asksOnce, 'consent'],
+  [
+    'which with prompt=none it cannot be',
+    { claims: claims({ userinfo: ['name'] }), ...prompt('none') },
+    asksOnce,
+    'consent_required',
+  ],
+  [
+    'but it is allowed with the scope that gives it',
+    { claims: claims({ userinfo: ['name'], idToken: ['nickname'] }), ...prompt('none') },
+    { ...asksOnce, allowedScope: 'openid read profile' },
+    'code',
+  ],
+  [
+    'and a request without openid gets none',
+    { claims: claims({ userinfo: ['name'] }), scope: 'read' },
+    asksOnce,
+    'code',
+  ],
+  ['nobody is asked by a client that never asks', { claims: claims({ userinfo: ['name'] }) }, {}, 'code'],
   ['who has to log in is not asked before', prompt('login'), { policy: 'once' }, 'log_in again'],
 ]
 

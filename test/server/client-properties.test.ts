@@ -151,7 +151,10 @@ t.test(
     )
     for (const [, scope = '', cell = ''] of rows) {
       const claims = Object.fromEntries(standardClaims.map(claim => [claim, 1]))
-      const given = claimsFor({ roles: '', claims: JSON.stringify(claims) }, { scopes: [scope] })
+      const given = claimsFor(
+        { username: '', roles: '', claims: JSON.stringify(claims) },
+        { scopes: [scope] },
+      )
       const named = [...(cell.split(':')[0]?.matchAll(/`(\w+)`/g) ?? [])].map(([, name]) => name)
       t.strictSame(named, Object.keys(given), scope)
     }

@@ -54,6 +54,50 @@ t.test('one that always asks does, and one that never asks does not, even with p
   t.equal((await browser.open(own.begin({ prompt: 'consent' }).url)).isElsewhere, true)
 })
 
+await forEachEngine(
+  t,
+  'OU-8 who is asked is told of claims that the request names, and then they are given (OpenID Core §5.5)',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const shop = await relyingParty(server, 'shop', { consent: 'once' })
+    const ada = await server.user()
+    await server.ctx.db.sql
+      .updateTable('users')
+      .set({ claims: '{"name":"Ada Lovelace","nickname":"Ada","email":"ada@example.com"}' })
+      .execute()
+    const naming = (claims: object, more = {}) =>
+      shop.begin({ scope: 'openid', claims: JSON.stringify(claims), ...more })
+    const essential = { userinfo: { name: { essential: true } } }
+    const browser = openBrowser(server)
+
+    const plain = await logInWith(browser, shop.begin({ scope: 'openid' }), ada)
+    t.notOk(plain.text.includes(en.consent.scopes.profile), 'nothing is told that is not asked for')
+    await browser.submit(plain, {}, allow)
+    const silent = await browser.open(naming(essential, { prompt: 'none' }).url)
+    t.equal(errorOf(silent), 'consent_required', 'openid alone does not allow it')
+    const begun = naming(essential)
+    const asked = await browser.open(begun.url)
+    isConsentPage(t, asked, 'a claim')
+    t.ok(asked.text.includes(en.consent.scopes.profile), 'in the words of the scope that would give it')
+    t.notOk(asked.text.includes(en.consent.scopes.email), 'and no other')
+    const tokens = await shop.redeem(begun, await browser.submit(asked, {}, allow))
+    const claims = await server.request({
+      url: '/userinfo',
+      headers: { authorization: `Bearer ${tokens.access_token}` },
+    })
+    t.strictSame(claims.json(), { name: 'Ada Lovelace', sub: ada.sub }, 'what was named, and no more')
+    t.equal(claimsOf(tokens.access_token)['scope'], 'openid', 'the scope is what was asked for')
+
+    const again = naming({ id_token: { nickname: null } }, { prompt: 'none' })
+    const told = await shop.redeem(again, await browser.open(again.url))
+    t.equal(claimsOf(told.id_token)['nickname'], 'Ada', 'what those words have told of is allowed')
+    const more = await browser.open(naming({ id_token: { email: null } }, { prompt: 'none' }).url)
+    t.equal(errorOf(more), 'consent_required', 'and nothing else')
+    const consent = await findConsent(server.ctx.db, { userId: ada.id, clientId: 'shop', resource: null })
+    t.equal(consent?.scope, 'openid profile')
+  },
+)
+
 t.test('who denies it is led back with access_denied (RFC 6749 §4.1.2.1)', async t => {
   const server = await startServer(t)
   const shop = await relyingParty(server, 'shop', { consent: 'once' })
