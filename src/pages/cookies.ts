@@ -23,12 +23,15 @@ export interface Cookies {
 
 /**
  * The names are `__Host-mintmark…`, which no other host can set and no connection without TLS (RFC 6265bis
- * §4.1.3.2). A browser takes those over https alone, so at a loopback http they go without.
+ * §4.1.3.2). A browser takes those over https alone, so at a loopback http they go without, but have the
+ * port: cookies know none (RFC 6265bis §8.5), and servers beside each other would log people out.
  */
 export function cookiesOf(issuer: string): Cookies {
-  const isSecure = issuer.startsWith('https:')
-  const one = (name: string) => pageCookie(isSecure ? `__Host-${name}` : name, isSecure)
-  return { signIn: one('mintmark'), device: one('mintmark-device'), browser: one('mintmark-browser') }
+  const { protocol, port } = new URL(issuer)
+  const isSecure = protocol === 'https:'
+  const prefix = isSecure ? '__Host-mintmark' : port === '' ? 'mintmark' : `mintmark-${port}`
+  const one = (name: string) => pageCookie(prefix + name, isSecure)
+  return { signIn: one(''), device: one('-device'), browser: one('-browser') }
 }
 
 function pageCookie(name: string, secure: boolean): PageCookie {

@@ -218,10 +218,11 @@ t.test('cookies are for this host and its pages alone, and no script reads them'
   t.match(body, 'read mine')
   const http = await startFace(t, { MINTMARK_ISSUER: 'http://127.0.0.1:9000' })
   t.match((await http.app.inject('/cookies')).headers['set-cookie'], [
-    'mintmark=a; Path=/; HttpOnly; SameSite=Lax',
-    'mintmark-device=b; Max-Age=60; Path=/; HttpOnly; SameSite=Lax',
-    /^mintmark-browser=; /,
+    'mintmark-9000=a; Path=/; HttpOnly; SameSite=Lax',
+    'mintmark-9000-device=b; Max-Age=60; Path=/; HttpOnly; SameSite=Lax',
+    /^mintmark-9000-browser=; /,
   ])
+  t.equal(cookiesOf('http://127.0.0.1').signIn.name, 'mintmark')
   t.equal(cookiesOf('https://example.com/auth').signIn.name, '__Host-mintmark')
 })
 
