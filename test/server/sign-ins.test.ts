@@ -15,6 +15,7 @@ import { formatUuid, hashSecret } from '../../src/protocol/secrets.ts'
 import { openSignInCookie, sealSignInCookie } from '../../src/protocol/sign-in-cookie.ts'
 import { byUser } from '../../src/record/record.ts'
 import { findSignIn, startSignIn, type SignInStart, type StartedSignIn } from '../../src/sessions/sign-in.ts'
+import { verifyLogIn } from '../../src/users/log-in.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { codeFor, forLogIns } from '../helpers/codes.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
@@ -394,4 +395,21 @@ await forEachEngine(t, 'a consent is remembered and taken back', async (t, env) 
     'session_revoked: consent withdrawn',
   ])
   t.ok(server.log.some(({ event, reason }) => event === 'session_revoked' && reason === 'consent withdrawn'))
+})
+
+t.test('wrong passwords at the pages are counted, and those at clients are not', async t => {
+  const { server, ctx, ada } = await world(t)
+  const { id } = await server.client('app', { isPublic: true })
+  const client = await ctx.clients.registry.findClient(id)
+  if (!client) throw new Error('unreachable')
+  const caller = { ...away, source: away.address }
+  const guess = (place: 'page' | 'client') =>
+    verifyLogIn(ctx, { ...ada, password: 'wrong', place, client, caller, deviceToken: undefined })
+  await t.rejects(guess('client'), { code: 'invalid_grant' })
+  t.match(ctx.counts.signIns, { failed: 0, throttled: 0 })
+  while (ctx.counts.signIns.throttled === 0) await t.rejects(guess('page'))
+  t.ok(ctx.counts.signIns.failed > 0)
+  const counted = server.metrics.find(({ name }) => name === 'mintmark_sign_ins_total')
+  const samples = counted && 'samples' in counted ? [...counted.samples()] : []
+  t.strictSame(samples[3], [{ outcome: 'throttled' }, 1])
 })
