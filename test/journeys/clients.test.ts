@@ -11,6 +11,7 @@ import * as oauth from 'oauth4webapi'
 import t, { type Test } from 'tap'
 import { resourceServer } from '../../src/resource-server/connect.ts'
 import { testCertificate } from '../helpers/certificates.ts'
+import { openBrowser } from '../helpers/browser.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { besideEnv, startServer } from '../helpers/server.ts'
 
@@ -83,20 +84,34 @@ t.test('docs/clients.md: each kind of client, made by its command, works with it
       .replaceAll('https://api.example', api.origin)
       .replace(/\b\w+\.(jwk|secret|pem|key)\b(?!\))/g, file => join(directory, file))
 
+  const browser = openBrowser(server)
+  let pages = 0
+  const visit = async (url: URL): Promise<URL> => {
+    const page = await browser.open(url.href)
+    if (page.isElsewhere) return page.url
+    pages++
+    const { username, password } = ada
+    return (await browser.submit(page, { username, password })).url
+  }
+  const visitHere = async (url: URL) => fetch(await visit(url))
+
   let bearer = ''
   const run = async (name: string, code: string, result: string): Promise<any> => {
-    const about = { username: ada.username, password: ada.password, token: bearer }
     const file = join(directory, `${name}.mjs`)
-    const constants = Object.entries(about).filter(([constant]) => !code.includes(`const ${constant} `))
-    const head = constants
-      .map(([constant, value]) => `const ${constant} = ${JSON.stringify(value)}\n`)
-      .join('')
-    writeFileSync(file, `${head}${here(code)}\nexport const result = ${result}\n`)
-    return (await import(file)).result
+    const head = code.includes('const token ') ? '' : `const token = ${JSON.stringify(bearer)}\n`
+    const lines = `${here(code)}\nreturn ${result}\n`
+    // What the lines stand for is given to them, and they are a module all the same.
+    const imports = lines.match(/^import .*\n/gm) ?? []
+    const body = imports.reduce((rest, line) => rest.replace(line, ''), lines)
+    writeFileSync(
+      file,
+      `${imports.join('')}\nexport async function run({ visit, openBrowser }) {\n${head}${body}}\n`,
+    )
+    return (await import(file)).run({ visit, openBrowser: visitHere })
   }
 
   const sections = text.split(/^## /m).filter(section => block(section, 'sh') !== '')
-  t.equal(sections.length, 6, 'each kind of client is found')
+  t.equal(sections.length, 7, 'each kind of client is found')
   for (const section of sections) {
     const [title = ''] = section.split('\n')
     const command = here(block(section, 'sh').trim()).replace(/^mintmark /, '')
@@ -120,12 +135,13 @@ t.test('docs/clients.md: each kind of client, made by its command, works with it
     t.equal(status, 200, title)
     const isMachine = command.includes('client_credentials')
     t.equal(body.sub, isMachine ? id : ada.sub, title)
-    const bound =
-      { app: /^\{"jkt":"[\w-]{43}"\}$/, robot: /^\{"x5t#S256":"[\w-]{43}"\}$/ }[id] ?? /^undefined$/
+    const jkt = /^\{"jkt":"[\w-]{43}"\}$/
+    const bound = { app: jkt, desktop: jkt, robot: /^\{"x5t#S256":"[\w-]{43}"\}$/ }[id] ?? /^undefined$/
     t.match(JSON.stringify(body.cnf) ?? 'undefined', bound, title)
     if (id === 'web')
       bearer = (await server.logIn(await server.client('plain', { resources: api.origin }), ada)).access_token
   }
+  t.equal(pages, 1, 'the browser is logged in once, for all of them')
   const help = await call('client create --help')
   t.match(help.stdout, /Which client\?[^]*docs\/clients\.md/, 'the help points to it')
 })

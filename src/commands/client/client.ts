@@ -27,7 +27,7 @@ import { addProperties, givenProperties } from './property-options.ts'
 const choosing = `
 Which client?
   app                                       authentication                 refresh
-  browser or mobile app                     --public --dpop required       rotate (the default)
+  single-page, mobile or desktop app        --public --dpop required       rotate (the default)
   web app or other program with a back end  --new-key FILE                 rotate
   any of these, with log-ins at our pages   and --redirect-uri URI         the same
   any that is held to FAPI 2.0              --profile fapi2 --new-key FILE reuse
@@ -43,7 +43,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   const client = program.command('client').description('apps that ask for tokens')
 
   const create = verb(client, 'create', 'add a client, and show its secret once', [
-    'mintmark client create --id app --public --dpop required --grant password refresh_token --resource https://api.example --scope read',
+    'mintmark client create --id app --public --dpop required --grant authorization_code refresh_token --redirect-uri https://app.example/callback --resource https://api.example --scope read',
     'mintmark client create --id nightly --new-key nightly.jwk --grant client_credentials --resource https://api.example --scope read',
     'mintmark client create --id api --resource-server https://api.example --secret-file api.secret',
     'mintmark client create --id ops --admin --grant client_credentials',
