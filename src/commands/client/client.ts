@@ -43,7 +43,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   const client = program.command('client').description('apps that ask for tokens')
 
   const create = verb(client, 'create', 'add a client, and show its secret once', [
-    'mintmark client create --id app --public --dpop required --grant authorization_code refresh_token --redirect-uri https://app.example/callback --resource https://api.example --scope read',
+    'mintmark client create --id app --public --grant authorization_code refresh_token --redirect-uri https://app.example/in --scope read',
     'mintmark client create --id nightly --new-key nightly.jwk --grant client_credentials --resource https://api.example --scope read',
     'mintmark client create --id api --resource-server https://api.example --secret-file api.secret',
     'mintmark client create --id ops --admin --grant client_credentials',
