@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { migratedTemplate } from './postgres.ts'
 import { sharedPostgres } from './shared-postgres.ts'
 
 /** The environment that makes a server use the engine: pass it to `startServer`, or to a process. */
@@ -8,7 +9,8 @@ export type EngineEnv = Readonly<Record<string, string>>
 const withPostgres = process.env['TEST_ENGINE'] !== 'sqlite'
 
 /**
- * Adds a test for each engine: `body` gets an environment that names an empty database of its own.
+ * Adds a test for each engine: `body` gets an environment that names a database of its own, in which nothing
+ * is, or on PostgreSQL all tables without a row.
  *
  *   await forEachEngine(t, 'twenty requests racing …', async (t, env) => {
  *     const server = await startServer(t, env)
@@ -28,7 +30,7 @@ export async function onPostgres(
   title: string,
   body: (t: Test, env: EngineEnv) => Promise<void>,
 ): Promise<void> {
-  if (withPostgres) await t.test(`${title} (PostgreSQL)`, async t => body(t, await postgresEnv()))
+  if (withPostgres) await t.test(`${title} (PostgreSQL)`, async t => body(t, await migratedEnv()))
 }
 
 /**
@@ -37,13 +39,19 @@ export async function onPostgres(
  * PostgreSQL every day.
  */
 export async function defaultEnv(): Promise<EngineEnv> {
-  return process.env['TEST_ENGINE'] === 'postgres' ? postgresEnv() : {}
+  return process.env['TEST_ENGINE'] === 'postgres' ? migratedEnv() : {}
 }
 
 /** For tests of what is true of SQLite alone. */
 export const onSqlite: EngineEnv = { MINTMARK_DATABASE_URL: 'sqlite:db/mintmark.sqlite' }
 
-/** The environment for a new database on the PostgreSQL of this run. */
+/** The environment for a new database on the PostgreSQL of this run, in which the migrations have run. */
+async function migratedEnv(): Promise<EngineEnv> {
+  const postgres = await sharedPostgres()
+  return { MINTMARK_DATABASE_URL: postgres.url(await postgres.createDatabase(migratedTemplate)) }
+}
+
+/** The environment for a new database on the PostgreSQL of this run, in which nothing is. */
 export async function postgresEnv(): Promise<EngineEnv> {
   const postgres = await sharedPostgres()
   return { MINTMARK_DATABASE_URL: postgres.url(await postgres.createDatabase()) }

@@ -1,6 +1,8 @@
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startPostgres } from './postgres.ts'
+import { migrate } from '../../db/installation/migrate.ts'
+import { openDatabase } from '../../db/open-database.ts'
+import { migratedTemplate, startPostgres, type Cluster } from './postgres.ts'
 
 /*
  * A process that holds the one PostgreSQL of a run of tests, and tells its port to each that connects to
@@ -13,7 +15,7 @@ const address = argument.replace(/^@/, '\0')
 
 const endings: (() => unknown)[] = []
 const ending = { teardown: (work: () => unknown) => void endings.unshift(work) }
-let started: ReturnType<typeof startPostgres> | undefined
+let started: Promise<Cluster> | undefined
 
 const server = createServer(socket => {
   socket.on('error', () => {}) // a test that was ended while it waited
@@ -31,12 +33,7 @@ async function answer(): Promise<string> {
 }
 
 async function hold(): Promise<void> {
-  started = startPostgres(ending, {
-    max_connections: 400,
-    shared_buffers: '128MB',
-    shared_preload_libraries: 'pg_stat_statements',
-    'pg_stat_statements.max': 20_000,
-  })
+  started = start()
   started.catch(() => {}) // told to each that asks
   while (isAlive(Number(runner))) {
     await dropDatabases().catch(() => {}) // tried again in a moment
@@ -45,6 +42,21 @@ async function hold(): Promise<void> {
   server.close()
   await started.catch(() => {})
   for (const work of endings) await work()
+}
+
+async function start(): Promise<Cluster> {
+  const cluster = await startPostgres(ending, {
+    max_connections: 400,
+    shared_buffers: '128MB',
+    shared_preload_libraries: 'pg_stat_statements',
+    'pg_stat_statements.max': 20_000,
+  })
+  // Once for all tests but those of migrations.
+  await cluster.query(`create database ${migratedTemplate}`)
+  const db = openDatabase({ engine: 'postgres', url: cluster.url(migratedTemplate) })
+  await migrate(db, 0)
+  await db.close()
+  return cluster
 }
 
 function isAlive(pid: number): boolean {

@@ -55,6 +55,9 @@ export interface Cluster extends Databases {
 
 export type Settings = Readonly<Record<string, string | number>>
 
+/** On the PostgreSQL of a run, the database that has all tables and no rows. */
+export const migratedTemplate = 'migrated'
+
 /** What makes a test quick. A test about durability sets them back. */
 const quick: Settings = {
   fsync: 'off',

@@ -5,7 +5,7 @@ import { insertClient } from '../../db/clients/clients.ts'
 import type { Database } from '../../db/database.ts'
 import { insertInstallation } from '../../db/installation/installation.ts'
 import { migrate } from '../../db/installation/migrate.ts'
-import { openDatabase } from '../../db/open-database.ts'
+import { openDatabase, type DatabaseLocation } from '../../db/open-database.ts'
 import type { SessionTable } from '../../db/schema.ts'
 import { insertSession } from '../../db/sessions/sessions.ts'
 import { insertUser } from '../../db/users/users.ts'
@@ -14,6 +14,7 @@ import { plainClientRow } from '../../src/clients/registration.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import type { EventName } from '../../src/record/events.ts'
 import type { EngineEnv } from './engines.ts'
+import { makeMigrated } from './migrated.ts'
 import { scratchFolder } from './scratch.ts'
 
 /** When the records below were made. */
@@ -27,11 +28,12 @@ export async function openSeeded(
   env: EngineEnv,
 ): Promise<{ readonly db: Database; readonly userId: Buffer }> {
   const url = env['MINTMARK_DATABASE_URL']
-  const db = openDatabase(
+  const location: DatabaseLocation =
     url === undefined
       ? { engine: 'sqlite', file: join(scratchFolder(t), 'mintmark.sqlite') }
-      : { engine: 'postgres', url },
-  )
+      : { engine: 'postgres', url }
+  await makeMigrated(location)
+  const db = openDatabase(location)
   t.teardown(() => db.close())
   return { db, userId: await seed(db) }
 }

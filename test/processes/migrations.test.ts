@@ -16,7 +16,7 @@ import { rotateSession } from '../../db/sessions/rotations.ts'
 import { openStanding } from '../../src/installation/standing.ts'
 import { openLog } from '../../src/record/log.ts'
 import { commandLine } from '../helpers/cli.ts'
-import { forEachEngine, postgresEnv } from '../helpers/engines.ts'
+import { postgresEnv, type EngineEnv } from '../helpers/engines.ts'
 import { sharedPostgres } from '../helpers/shared-postgres.ts'
 import { startAllAtOnce } from '../helpers/first-starts.ts'
 import { startFleet } from '../helpers/fleet.ts'
@@ -45,10 +45,12 @@ const nextProgram: Program = {
   oldestProgram: thisProgram.oldestProgram,
 }
 
-await forEachEngine(
-  t,
-  'of ten processes that start at once on an empty database, one makes it',
-  async (t, env) => {
+for (const [engine, emptyEnv] of [
+  ['SQLite', async () => ({})],
+  ['PostgreSQL', postgresEnv],
+] as const) {
+  t.test(`of ten processes that start at once on an empty database, one makes it (${engine})`, async t => {
+    const env: EngineEnv = await emptyEnv()
     const cli = commandLine(t)
     if (env['MINTMARK_DATABASE_URL'] !== undefined) await cli.call('key new-root', { env })
     else await cli.call('db migrate')
@@ -62,8 +64,8 @@ await forEachEngine(
     if (env['MINTMARK_DATABASE_URL'] === undefined) return
     const made = outcomes.filter(outcome => outcome.json().migrated.length > 0)
     t.equal(made.length, 1, 'each migration ran once')
-  },
-)
+  })
+}
 
 t.test('servers that start at once in an empty directory have one ring', async t => {
   await startAllAtOnce(t, 3)
