@@ -104,6 +104,7 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
   await insertResource(db, {
     uri: resource,
     scope,
+    scope_words: '{}',
     alg: 'ES256',
     previous_alg: 'ES256',
     access_token_seconds: null,

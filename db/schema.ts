@@ -164,6 +164,8 @@ export interface ResourceTable {
   /** An absolute URI (RFC 8707 §2), the `aud` of its tokens. */
   uri: string
   scope: string
+  /** JSON of an object: what people are told that a scope means, by its name. */
+  scope_words: string
   /** The JWS algorithm that signs its tokens. */
   alg: string
   /** The one that does so until a key of `alg` may sign. */

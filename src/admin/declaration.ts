@@ -1,6 +1,7 @@
 import { withDefaults } from '../clients/client-defaults.ts'
 import { propertyNames, someProperties, type ClientMetadata } from '../clients/properties.ts'
 import { choice, duration, flag, list, type Kind } from '../clients/property-kinds.ts'
+import { scopeWords, wordsAmong } from '../clients/scope-words.ts'
 import { Refusal } from '../errors.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
 import { isResourceUri } from '../protocol/resource.ts'
@@ -63,17 +64,25 @@ const resourceKinds = {
   alg: choice(algs, 'ES256'),
   access_token_ttl: duration(10, longestTokenSeconds),
   status: { ...flag, fallback: true },
+  scope_words: scopeWords,
 }
 
 function readResource(value: unknown, path: string, problems: string[]): ResourceMetadata {
-  const { scope, alg, access_token_ttl, status } = resourceKinds
+  const { alg, access_token_ttl, status } = resourceKinds
   const fields = fieldsOf(value, path, ['uri', ...Object.keys(resourceKinds)], problems)
+  const uri = fields.text('uri', isResourceUri, 'an absolute URI without a fragment (RFC 8707)')
+  const scope = fields.optional('scope', resourceKinds.scope)
+  const words = fields.optional('scope_words', scopeWords)
+  const unknown = Object.keys(words).filter(name => !scope.includes(name))
+  if (unknown.length > 0)
+    problems.push(`${path}.scope_words has words for ${unknown.join(', ')}, which its scope has not`)
   return {
-    uri: fields.text('uri', isResourceUri, 'an absolute URI without a fragment (RFC 8707)'),
-    scope: fields.optional('scope', scope),
+    uri,
+    scope,
     alg: fields.optional('alg', alg),
     access_token_ttl: fields.optional('access_token_ttl', access_token_ttl),
     status: fields.optional('status', status),
+    scope_words: wordsAmong(scope, words),
   }
 }
 
@@ -85,6 +94,8 @@ function readClient(value: unknown, path: string, problems: string[]): ClientMet
     ...withDefaults(someProperties((name, { kind }) => fields.declared(name, kind))),
   }
 }
+
+type FileKind<Value> = Pick<Kind<Value, unknown>, 'fallback' | 'takes' | 'fromFile'>
 
 /** Reads the fields of one object, and notes what is wrong with them under their path. */
 function fieldsOf(value: unknown, path: string, keys: readonly string[], problems: string[]) {
@@ -104,7 +115,7 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
   /** A value of this kind; undefined where it is not there. */
   const declared = <Value>(
     key: string,
-    { fallback, takes, fromFile }: Kind<Value, unknown>,
+    { fallback, takes, fromFile }: FileKind<Value>,
   ): Value | undefined => {
     const value = fields.get(key)
     if (value === undefined) return undefined
@@ -127,7 +138,7 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
       return ''
     },
     /** A value of this kind; what counts without it, where it is not there. */
-    optional: <Value>(key: string, kind: Kind<Value, unknown>): Value => declared(key, kind) ?? kind.fallback,
+    optional: <Value>(key: string, kind: FileKind<Value>): Value => declared(key, kind) ?? kind.fallback,
   }
 }
 

@@ -16,6 +16,7 @@ import { createUser } from './users.ts'
 
 const uri = 'https://api.example'
 const scope = ['read', 'write']
+const words = { read: 'See your orders', write: 'Change your orders' }
 
 /** The id of the client, and the name of the user. */
 export const demoName = 'demo'
@@ -51,7 +52,14 @@ export async function addDemo(
   const password = newSessionSecret().toString('base64url')
   await createUser(admin, { username: demoName, password, roles: [], claims: demoClaims })
 
-  const declared = { uri, scope, alg: defaultAlg, access_token_ttl: null, status: true }
+  const declared = {
+    uri,
+    scope,
+    scope_words: words,
+    alg: defaultAlg,
+    access_token_ttl: null,
+    status: true,
+  }
   const common = { scope: scope.join(' '), resources: uri, created_at: clock.now() }
   const { privateJwk, jwks } = newClientKey()
   const newResources = [newResourceRow(declared, clock.now())]

@@ -10,6 +10,7 @@ import {
 } from '../../db/clients/resources.ts'
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { ResourceTable } from '../../db/schema.ts'
+import { scopeWords, wordsAmong, type ScopeWords } from '../clients/scope-words.ts'
 import { Refusal } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import type { Changes } from '../record/events.ts'
@@ -28,6 +29,8 @@ export interface ResourceMetadata {
   readonly access_token_ttl: number | null
   /** Whether its tokens say where their status is listed. */
   readonly status: boolean
+  /** What people are told that its scopes mean; those that have no words are shown by their names. */
+  readonly scope_words: ScopeWords
 }
 
 /** The JWS algorithms that a resource may choose from. */
@@ -64,7 +67,10 @@ export async function createResource(admin: Admin, declared: ResourceMetadata): 
   return { resource, warning, algChange: (await pendingAlgs(admin)).get(uri) }
 }
 
-/** The settings to change; those that are undefined stay. */
+/**
+ * The settings to change; those that are undefined stay, and so do the words of scopes that get no others.
+ * Empty words are taken away.
+ */
 export type ResourceChanges = {
   readonly [Name in Exclude<keyof ResourceMetadata, 'uri'>]?: ResourceMetadata[Name] | undefined
 }
@@ -77,7 +83,7 @@ export interface UpdatedResource extends ResourceOutcome {
 export async function updateResource(
   admin: Admin,
   uri: string,
-  { scope, alg, access_token_ttl, status }: ResourceChanges,
+  { scope, scope_words, alg, access_token_ttl, status }: ResourceChanges,
 ): Promise<UpdatedResource> {
   const before = resourceMetadata(await existingResource(admin, uri))
   const after: ResourceMetadata = {
@@ -86,6 +92,7 @@ export async function updateResource(
     alg: alg ?? before.alg,
     access_token_ttl: access_token_ttl === undefined ? before.access_token_ttl : access_token_ttl,
     status: status ?? before.status,
+    scope_words: changedWords(scope ?? before.scope, { ...before.scope_words, ...scope_words }),
   }
   const warning = newAlgWarning(after.alg, await listUsedAlgs(admin.db))
   const settings = changedColumns(resourceSettings(before), resourceSettings(after))
@@ -95,6 +102,13 @@ export async function updateResource(
     if (!(await record(admin, changed, db => changeResource(db, uri, settings)))) throw noResource(uri)
   }
   return { differences, warning, algChange: (await pendingAlgs(admin)).get(uri) }
+}
+
+function changedWords(scope: readonly string[], words: ScopeWords): ScopeWords {
+  return wordsAmong(
+    scope.filter(name => words[name] !== ''),
+    words,
+  )
 }
 
 /** All resources, in the order of their URIs. */
@@ -141,13 +155,14 @@ type DescribedResource = Omit<ResourceTable, 'previous_alg'>
 
 /** The document of a resource, with its change of algorithms if one is under way. */
 export function describeResource(
-  { access_token_seconds, has_status, ...resource }: DescribedResource,
+  { scope_words, access_token_seconds, has_status, ...resource }: DescribedResource,
   algChange?: AlgChange,
 ) {
   return {
     ...resource,
     access_token_ttl: access_token_seconds,
     status: has_status === 1,
+    scope_words: scopeWords.fromColumn(scope_words),
     ...describeAlgChange(algChange),
   }
 }
@@ -166,6 +181,7 @@ export function newResourceRow(declared: ResourceMetadata, now: number): NewReso
 export function resourceSettings(resource: Omit<ResourceMetadata, 'uri'>): ResourceSettings {
   return {
     scope: resource.scope.join(' '),
+    scope_words: scopeWords.toColumn(wordsAmong(resource.scope, resource.scope_words)),
     alg: resource.alg,
     access_token_seconds: resource.access_token_ttl,
     has_status: resource.status ? 1 : 0,
@@ -180,6 +196,7 @@ export function resourceMetadata(row: ResourceTable): ResourceMetadata {
     alg: row.alg,
     access_token_ttl: row.access_token_seconds,
     status: row.has_status === 1,
+    scope_words: scopeWords.fromColumn(row.scope_words),
   }
 }
 

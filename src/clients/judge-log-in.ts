@@ -1,5 +1,6 @@
 import { algorithms } from '../keys/algorithms.ts'
 import { isRedirectUri } from '../protocol/redirect-uri.ts'
+import { isShownText } from '../values/shown-text.ts'
 import { logInProperties } from './log-in-properties.ts'
 import type { ClientMetadata } from './properties.ts'
 
@@ -21,7 +22,7 @@ export function* logInRefusals(client: ClientMetadata): Generator<string> {
   }
   for (const name of ['client_name', 'operator'] as const) {
     const text = client[name]
-    if (text !== null && !isShown(text))
+    if (text !== null && !isShownText(text, 100))
       yield `its ${name} takes up to 100 characters, none of them invisible, and no space at the ends`
   }
   const { userinfo_signed_response_alg: alg } = client
@@ -60,8 +61,4 @@ function isSaid(client: ClientMetadata, name: LogInName): boolean {
 /** A page that people can be led to: never `javascript:`. */
 function isPage(text: string): boolean {
   return /^https?:/.test(text) && isRedirectUri(text)
-}
-
-function isShown(text: string): boolean {
-  return text.length <= 100 && /^[^\p{C}\p{Zl}\p{Zp}]+$/u.test(text) && text.trim() === text
 }

@@ -9,11 +9,14 @@ import {
   updateResource,
 } from '../admin/resources.ts'
 import { formatDuration } from '../values/duration.ts'
+import { itemsOf } from '../values/list.ts'
 import { drawAlgChange } from './alg-change.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
 import { answerUpdate } from './shell/differences.ts'
-import { accessTokenTtl, resourceUri, scopes, toChange } from './shell/options.ts'
+import { accessTokenTtl, resourceScopes, resourceUri, toChange, toScopeChanges } from './shell/options.ts'
 import { facts } from './shell/output.ts'
+
+const scopeHelp = 'all scopes it knows; with "read=Read it" what people are told that one means'
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
 export function resourceCommands(program: Command, terminal: Terminal): void {
@@ -21,10 +24,11 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
 
   verb(resource, 'create', 'add an API', [
     'mintmark resource create https://api.example --scope read write',
+    'mintmark resource create https://api.example --scope "read=Read your orders" write',
     'mintmark resource create https://old.example --scope read --alg RS256 --access-token-ttl 1m',
   ])
     .argument('<uri>', 'its absolute URI, which becomes the aud of its tokens', resourceUri)
-    .requiredOption('--scope <scope...>', 'the scopes it knows', scopes)
+    .requiredOption('--scope <scope...>', scopeHelp, resourceScopes)
     .addOption(
       new Option('--alg <alg>', 'the algorithm that signs its tokens')
         .choices(algs)
@@ -39,12 +43,13 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .action(
       command(terminal, async ({ open, note }, uri, { scope, alg, accessTokenTtl, status }) => {
         const admin = await open()
-        const declared = { uri, scope, alg, access_token_ttl: accessTokenTtl ?? null, status }
+        const settings = { alg, access_token_ttl: accessTokenTtl ?? null, status }
+        const declared = { uri, ...settings, ...toScopeChanges(scope) }
         const { resource, warning, algChange } = await createResource(admin, declared)
         if (warning !== undefined) note(`note: ${warning}`)
         const ttl = formatDuration(resource.access_token_seconds ?? admin.config.accessTokenSeconds)
         const told = {
-          scope: resource.scope,
+          scope: drawScopes(resource),
           alg,
           'access tokens live': ttl,
           'status list': status ? 'named in its tokens' : 'not named in its tokens',
@@ -56,11 +61,15 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     )
 
   verb(resource, 'update', 'change an API; what is not given stays', [
-    'mintmark resource update https://api.example --scope read write delete',
+    'mintmark resource update https://api.example --scope read write "delete=Delete your orders"',
     'mintmark resource update https://api.example --alg RS256 --no-access-token-ttl',
   ])
     .argument('<uri>', 'its URI', resourceUri)
-    .option('--scope <scope...>', 'the scopes it knows', scopes)
+    .option(
+      '--scope <scope...>',
+      `${scopeHelp}; those that it had are kept, empty ones removed`,
+      resourceScopes,
+    )
     .addOption(new Option('--alg <alg>', 'the algorithm that signs its tokens').choices(algs))
     .option('--access-token-ttl <duration>', 'how long its tokens live', accessTokenTtl)
     .option('--no-access-token-ttl', "as long as the server's setting says")
@@ -68,7 +77,8 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--no-status', 'leave that out of its tokens')
     .action(
       command(terminal, async ({ open, note }, uri, { scope, alg, accessTokenTtl, status }) => {
-        const changes = { scope, alg, access_token_ttl: toChange(accessTokenTtl), status }
+        const settings = { alg, access_token_ttl: toChange(accessTokenTtl), status }
+        const changes = { ...settings, ...(scope && toScopeChanges(scope)) }
         const { differences, warning, algChange } = await updateResource(await open(), uri, changes)
         if (warning !== undefined) note(`note: ${warning}`)
         const { text, json } = answerUpdate('resource', uri, differences)
@@ -91,7 +101,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
             row.previous_alg === null ? row.alg : `${row.alg} (still ${row.previous_alg})`,
             formatDuration(row.access_token_seconds ?? admin.config.accessTokenSeconds),
             row.has_status === 1 ? 'yes' : 'no',
-            row.scope,
+            drawScopes(row),
           ],
           json: describeResource(row),
         })),
@@ -117,4 +127,12 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
         return { text: lines.join('\n'), json: { uri, deleted: true, taken_from: takenFrom } }
       }),
     )
+}
+
+/** `read (Read your orders) write` */
+function drawScopes(resource: Parameters<typeof describeResource>[0]): string {
+  const { scope, scope_words: words } = describeResource(resource)
+  return itemsOf(scope)
+    .map(name => (Object.hasOwn(words, name) ? `${name} (${words[name]})` : name))
+    .join(' ')
 }

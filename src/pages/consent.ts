@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { rememberConsent } from '../authorization/consents.ts'
 import { lookForNeeds } from '../authorization/look.ts'
 import { sealRequest } from '../authorization/requests.ts'
+import { wordsOf } from '../clients/scope-words.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import { scopesToAllow } from '../protocol/claims.ts'
@@ -10,7 +11,7 @@ import type { SignIn } from '../sessions/sign-in.ts'
 import { sendAnswer } from './answer.ts'
 import type { Pages } from './pages.ts'
 import { findStage, follow, goOn, type Stage } from './proceed.ts'
-import { consentView } from './views/consent.ts'
+import { consentView, type ConsentData } from './views/consent.ts'
 import { anotherHref, leadTo, namesOf, originOf, pageHandler, queryOf, type Visit } from './visit.ts'
 
 /** GET and POST /consent: where a person says whether a client may have what it asks for. */
@@ -32,10 +33,17 @@ async function show(visit: Visit): Promise<void> {
     client: { ...namesOf(client), operator: client.operator },
     username: signIn.user.username,
     anotherHref: anotherHref(visit, pending),
-    scopes: scopesToAllow(pending.request).map(name => ({ name, words: null })),
+    scopes: await describedScopes(visit, stage),
   }
   const { uiLocales } = pending.request
   void pages.show(request, reply, frame => consentView(frame, data), { uiLocales })
+}
+
+/** Where no resource is meant, the scope counts for all that the client may ask for. */
+async function describedScopes({ ctx }: Visit, { client, pending }: Stage): Promise<ConsentData['scopes']> {
+  const { request } = pending
+  const resources = await ctx.clients.registry.findResources(request.resource ?? client.resources)
+  return scopesToAllow(request).flatMap(name => wordsOf(resources, name).map(words => ({ name, words })))
 }
 
 async function decide(visit: Visit): Promise<void> {

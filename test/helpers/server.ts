@@ -180,6 +180,7 @@ function records(server: OpenServer, secrets: Set<string>): Pick<TestServer, 're
       await insertResource(ctx.db, {
         uri,
         scope: 'read write',
+        scope_words: '{}',
         alg: 'ES256',
         previous_alg: 'ES256',
         access_token_seconds: null,

@@ -50,7 +50,14 @@ import { handClock } from '../helpers/hand-clock.ts'
 import { scratchFolder } from '../helpers/scratch.ts'
 
 const uri = 'https://api.example'
-const declared = { uri, scope: ['read'], alg: 'ES256', access_token_ttl: null, status: true }
+const declared = {
+  uri,
+  scope: ['read'],
+  scope_words: {},
+  alg: 'ES256',
+  access_token_ttl: null,
+  status: true,
+}
 const alice = { username: 'alice', password: 'correct horse', roles: ['editor'] }
 
 /** A new installation, administered by root, and what its log says. */

@@ -312,6 +312,60 @@ t.test('resources', async t => {
       access_token_ttl: { from: null, to: 120 },
     },
   )
+  await t.test('scopes have words for the page that asks for consent', async t => {
+    const words = { 'read:x': 'See your orders', write: 'Ändern = löschen' }
+    const url = 'https://words.example'
+    const created = await call([
+      ...['resource', 'create', url, '--json', '--scope', 'read:x=See your orders', 'a b'],
+      ...['--scope', 'write=Ändern = löschen', 'a'],
+    ])
+    t.match(created.json(), { scope: 'read:x a b write', scope_words: words })
+    t.match((await call('resource list')).stdout, 'read:x (See your orders) a b write (Ändern = löschen)')
+    const change = async (...scope: string[]) =>
+      (await call(['resource', 'update', url, '--json', '--scope', ...scope])).json().differences.scope_words
+    t.strictSame(await change('write', 'read:x', 'a', 'b'), {
+      from: words,
+      to: { write: words.write, 'read:x': words['read:x'] },
+    })
+    t.match(await change('write=', 'read:x', 'a=Adjust', 'b'), {
+      to: { 'read:x': words['read:x'], a: 'Adjust' },
+    })
+    t.match(await change('b'), { to: {} }, 'a scope that is gone leaves no words')
+    for (const [given, said] of [
+      [`b=${'x'.repeat(201)}`, /up to 200 characters/],
+      ['b=a\u202eb', /none of them invisible/],
+      ['b=one\ntwo', /none of them invisible/],
+      ['b= one', /no space at the ends/],
+      ['=one', /argument of its own/],
+      ['"=one', /visible ASCII/],
+      ['a b=one', /argument of its own/],
+    ] as const) {
+      t.match(await call(['resource', 'update', url, '--scope', given]), { code: 2, stderr: said }, given)
+    }
+    const file = async (resource: object) =>
+      call(['apply', '-', '--json', '--yes'], { input: JSON.stringify({ resources: [resource] }) })
+    const declared = { uri: url, scope: ['b', 'c'], scope_words: { c: 'Cook', b: 'Bake' } }
+    t.equal((await file(declared)).code, 0)
+    t.match(
+      (await file({ ...declared, scope_words: { b: 'Bake', c: 'Cook' } })).json(),
+      { applied: false, changes: [{ action: 'none' }] },
+      'in any order',
+    )
+    t.match(
+      (await call('resource list --json')).json().find(({ uri }: { uri: string }) => uri === url),
+      {
+        scope_words: { b: 'Bake', c: 'Cook' },
+      },
+    )
+    for (const scope_words of [{ d: 'Drink' }, { b: '' }, { b: 3 }, ['b'], { b: 'x'.repeat(201) }]) {
+      t.match(await file({ ...declared, scope_words }), {
+        code: 1,
+        stderr: /\.scope_words (takes|has words)/,
+      })
+    }
+    await call(`resource delete ${url}`)
+  })
+
   t.match((await call('resource list --json')).json()[1], {
     uri: other,
     scope: 'a c',

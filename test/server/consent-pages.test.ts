@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { findConsent } from '../../db/users/consents.ts'
+import { raiseRevision } from '../../db/installation/installation.ts'
 import { raiseUserEpoch } from '../../db/users/users.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import { openBrowser, type Page } from '../helpers/browser.ts'
@@ -37,6 +38,32 @@ await forEachEngine(t, 'a client that asks once asks for what is new alone', asy
   isConsentPage(t, await browser.open(shop.begin({ prompt: 'consent' }).url), 'prompt=consent')
   const consent = await findConsent(server.ctx.db, { userId: ada.id, clientId: 'shop', resource: null })
   t.equal(consent?.scope, 'openid read')
+})
+
+t.test('the page says what scopes mean in the words of their resources, which are no markup', async t => {
+  const server = await startServer(t)
+  const [orders, health] = ['https://orders.example', 'https://health.example']
+  const words = (read: string) => JSON.stringify({ read, openid: 'Not these', gone: 'Nor these' })
+  await server.resource(orders, { scope: 'read write', scope_words: words('See <b>your</b> orders') })
+  await server.resource(health, { scope: 'read', scope_words: words('See how you are') })
+  await server.resource('https://other.example', { scope: 'read', scope_words: words('Of no concern') })
+  const shop = await relyingParty(server, 'shop', { consent: 'always', resources: `${orders} ${health}` })
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const linesOf = ({ response }: Page) =>
+    [...response.body.matchAll(/<li>(.*?)<\/li>/g)].map(([, line]) => line)
+  const seen = '&lt;b&gt;your&lt;/b&gt;'
+  const scope = 'openid read write'
+  await logInWith(browser, shop.begin({ scope }), ada)
+  const both = [en.consent.scopes.openid, `See ${seen} orders`, 'See how you are', '<code>write</code>']
+  t.strictSame(linesOf(await browser.open(shop.begin({ scope }).url)), both, 'for both of its resources')
+  const one = await browser.open(shop.begin({ scope, resource: orders }).url)
+  t.strictSame(linesOf(one), both.toSpliced(2, 1), 'for the one that is meant')
+  await server.ctx.db.sql.updateTable('resources').set({ scope_words: '{"read":' }).execute()
+  await raiseRevision(server.ctx.db.sql)
+  await server.follow()
+  const plain = linesOf(await browser.open(shop.begin({ scope: 'read' }).url))
+  t.strictSame(plain, ['<code>read</code>'], 'without them it has its name')
 })
 
 t.test('one that always asks does, and one that never asks does not, even with prompt=consent', async t => {

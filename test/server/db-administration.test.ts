@@ -73,6 +73,7 @@ const clientRow = (id: string, more: Partial<ClientTable> = {}): NewClient =>
 const resourceRow = (uri: string, scope = 'read') => ({
   uri,
   scope,
+  scope_words: '{}',
   alg: 'ES256',
   previous_alg: 'ES256',
   access_token_seconds: null,

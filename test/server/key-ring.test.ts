@@ -140,6 +140,7 @@ await forEachEngine(t, 'each step of a ring is taken by one instance: true, then
   const api = {
     uri: 'https://a.example',
     scope: '',
+    scope_words: '{}',
     access_token_seconds: null,
     has_status: 1,
     created_at: at,

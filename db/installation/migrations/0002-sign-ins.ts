@@ -28,6 +28,8 @@ export async function up(db: Kysely<any>, { uuid, bytes }: ColumnTypes): Promise
     choice('profile', 'none'),
   ])
 
+  await addColumns(db, 'resources', [['scope_words', 'text', c => c.notNull().defaultTo('{}')]])
+
   await addColumns(db, 'sessions', [['started_at', 'bigint', c => c], text('claims')])
 
   await addColumns(db, 'installation', [['sign_in_epoch', 'bigint', c => c.notNull().defaultTo(0)]])

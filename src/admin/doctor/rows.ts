@@ -5,6 +5,7 @@ import type { ClientTable, ResourceTable, Tables } from '../../../db/schema.ts'
 import type { FindResource } from '../../clients/judge-client.ts'
 import { refreshPolicies } from '../../clients/properties.ts'
 import { clientMetadata, judgeRegistration, storedResources } from '../../clients/registration.ts'
+import { isStoredWords } from '../../clients/scope-words.ts'
 import type { Admin } from '../admin.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { formatCount, printable } from '../../values/formats.ts'
@@ -72,6 +73,7 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
   resources: {
     uri: value => isResourceUri(String(value)),
     alg: isOneOf(algs),
+    scope_words: isStoredWords,
     access_token_seconds: orNull(isCount),
   },
   installation: { revision: isCount, key_rotation_seconds: isCount, jwks_max_age_seconds: isCount },

@@ -14,7 +14,8 @@ export function drawDifferences(differences: Changes): string[] {
 export function formatSetting(key: string, value: unknown): string {
   if (typeof value === 'number' && key.endsWith('_at')) return formatTime(value)
   if (Array.isArray(value)) return value.join(' ') || 'none'
-  if (typeof value === 'object' && value !== null) return JSON.stringify(value)
+  if (typeof value === 'object' && value !== null)
+    return Object.keys(value).length === 0 ? 'none' : JSON.stringify(value)
   return typeof value === 'number' ? formatDuration(value) : String(value ?? 'default')
 }
 

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import type { Clock } from '../../clock.ts'
+import { areWords, wordsSentence, type ScopeWords } from '../../clients/scope-words.ts'
 import { longestTokenSeconds } from '../../protocol/access-token.ts'
 import { isResourceUri, resourceSentence } from '../../protocol/resource.ts'
 import { isScopeToken, scopeSentence } from '../../protocol/scope.ts'
@@ -55,6 +56,35 @@ export function pastTime(clock: Clock): (text: string) => number {
 }
 
 export const scopes = several(isScopeToken, scopeSentence)
+
+/** The scopes of a resource as they are given, with their words where some are: `"read=Read your orders"`. */
+export type GivenScopes = ReadonlyMap<string, string | undefined>
+
+/** An argument is scopes, or one with its words; so no scope that is given has a `=` in its name. */
+export function resourceScopes(text: string, before: GivenScopes | undefined): GivenScopes {
+  const given = new Map(before)
+  const [, named, words = ''] = /^\s*([^\s=]+)=(.*)$/s.exec(text) ?? []
+  if (named === undefined) {
+    const names = scopes(text, undefined)
+    if (names.some(name => name.includes('='))) {
+      throw new InvalidArgumentError('A scope with its words is an argument of its own: "read=Read it".')
+    }
+    for (const name of names) if (!given.has(name)) given.set(name, undefined)
+    return given
+  }
+  if (!isScopeToken(named)) throw new InvalidArgumentError(scopeSentence)
+  if (words !== '' && !areWords(words)) throw new InvalidArgumentError(wordsSentence)
+  return given.set(named, words)
+}
+
+/** The changes of a resource that they ask for. Empty words are taken away. */
+export function toScopeChanges(given: GivenScopes): {
+  readonly scope: readonly string[]
+  readonly scope_words: ScopeWords
+} {
+  const words = [...given].flatMap(([name, words]) => (words === undefined ? [] : [[name, words] as const]))
+  return { scope: [...given.keys()], scope_words: Object.fromEntries(words) }
+}
 
 /** Roles have the grammar of scopes. */
 export const roles = several(isScopeToken, 'A role is visible ASCII without quotes and backslashes.')
