@@ -65,6 +65,11 @@ await forEachEngine(
         /^the row https:\/\/api.example of resources is damaged: alg cannot/,
       ],
       [
+        `update resources set scope_words = '{"read":1}'`,
+        "update resources set scope_words = '{}'",
+        /of resources is damaged: scope_words cannot/,
+      ],
+      [
         'update installation set revision = -1 - revision',
         'update installation set revision = -1 - revision',
         /of installation is damaged: revision cannot/,
