@@ -1,4 +1,5 @@
 import { findSession } from '../../db/sessions/sessions.ts'
+import { findSignInOfSession } from '../../db/users/sign-ins.ts'
 import type { Context } from '../context.ts'
 import { endSignIn } from '../endings/end-sign-ins.ts'
 import { endSession } from '../endings/end.ts'
@@ -82,9 +83,21 @@ function uuidOf(text: string): Buffer {
   return uuid
 }
 
-/** Whether a hint names who is logged in: then nobody is asked (§2). */
-export function isMeant(hint: LogOutHint, signIn: SignIn): boolean {
-  return hint.sub === formatUuid(signIn.user_id)
+/**
+ * Whether a hint names this log-in, by a session that came from it, or by a living one that is to outlive it:
+ * then nobody is asked. One of another log-in of the same user is suspect (§2), or whoever had kept an old
+ * ID token could log its user out again and again.
+ */
+export async function isMeant(
+  { db, clock }: Pick<Context, 'db' | 'clock'>,
+  { sub, sessionId }: LogOutHint,
+  signIn: SignIn,
+): Promise<boolean> {
+  if (sub !== formatUuid(signIn.user_id)) return false
+  const origin = await findSignInOfSession(db, sessionId)
+  if (origin) return origin.id.equals(signIn.id)
+  const session = await findSession(db, sessionId)
+  return session?.revoked_at === null && session.isOfThisEpoch && session.expires_at > clock.now()
 }
 
 /**

@@ -72,7 +72,7 @@ async function accept(visit: Visit, form: Form): Promise<PendingLogOut | undefin
 async function ask(visit: Visit, pending: PendingLogOut): Promise<void> {
   const signIn = await currentSignIn(visit)
   const { hint, uiLocales } = pending.request
-  if (!signIn || (hint && isMeant(hint, signIn))) return finish(visit, pending, signIn)
+  if (!signIn || (hint && (await isMeant(visit.ctx, hint, signIn)))) return finish(visit, pending, signIn)
   const { ctx, pages, request, reply } = visit
   const client = await clientOf(visit, pending)
   const data = {

@@ -194,6 +194,41 @@ await forEachEngine(
   },
 )
 
+await forEachEngine(
+  t,
+  'a hint of another log-in of the same user asks (RP-Initiated Logout §2)',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await relyingParty(server)
+    const ada = await server.user()
+    const [browser, elsewhere] = [openBrowser(server), openBrowser(server)]
+    const offline = { scope: 'openid offline_access' }
+    const old = await enter(browser, web, ada)
+    const oldOffline = await enter(browser, web, ada, offline)
+    await server.revoke(web.client, oldOffline.refresh_token)
+    await browser.open(urlOf({ id_token_hint: old.id_token }))
+    const ofElsewhere = await enter(elsewhere, web, ada)
+    await enter(browser, web, ada)
+    for (const [title, { id_token: id_token_hint }] of [
+      ['one that has ended', old],
+      ['one of another browser', ofElsewhere],
+      ['one that has outlived it, and was ended by its client', oldOffline],
+    ] as const) {
+      isQuestion(t, await browser.open(urlOf({ id_token_hint })), title)
+      t.equal(await isLoggedIn(browser, web), true, `${title}: not before it is answered`)
+      t.equal(await isAlive(server, web, ofElsewhere), true)
+    }
+
+    const living = await enter(browser, web, ada, offline)
+    await browser.open(urlOf({ id_token_hint: living.id_token }))
+    t.equal(await isLoggedIn(browser, web), false, 'one that lives, and outlives log-ins, asks nothing')
+    const ended = await enter(browser, web, ada)
+    await server.revoke(web.client, ended.refresh_token)
+    await browser.open(urlOf({ id_token_hint: ended.id_token }))
+    t.equal(await isLoggedIn(browser, web), false, 'nor does one of this log-in that its client has ended')
+  },
+)
+
 t.test('what a client posts comes without the cookie: it goes on as a GET', async t => {
   const server = await startServer(t)
   const web = await relyingParty(server)
