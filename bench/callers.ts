@@ -37,9 +37,9 @@ export function refreshing(refreshToken: string): EndlessCaller {
 }
 
 /** Gets the same again and again. */
-export function getting(path: string): Caller {
+export function getting(path: string, withHeaders: Record<string, string> = {}): Caller {
   return {
-    next: () => ({ method: 'GET', path, headers: {} }),
+    next: () => ({ method: 'GET', path, headers: withHeaders }),
     answered: status => {
       if (status !== 200) throw new Error(`${path} answered ${status}`)
     },

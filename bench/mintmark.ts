@@ -24,6 +24,9 @@ export const basic = `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toStrin
 export const username = 'bench'
 export const password = 'correct horse battery staple'
 export const resource = 'https://api.example'
+/** A second client, to which people log in. */
+export const webClientId = 'bench-web'
+export const redirectUri = 'https://app.example/callback'
 const scope = 'orders:read orders:write'
 
 export interface Mintmark extends Child {
@@ -123,6 +126,19 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
       scope,
       resources: resource,
       introspects: resource,
+      created_at: now(),
+    }),
+  )
+  await insertClient(
+    db,
+    plainClientRow({
+      id: webClientId,
+      secret_hash: hashSecret(clientSecret),
+      grant_types: 'authorization_code refresh_token',
+      redirect_uris: redirectUri,
+      id_token_alg: 'ES256',
+      scope,
+      resources: resource,
       created_at: now(),
     }),
   )

@@ -11,6 +11,7 @@ import {
   username,
   type Mintmark,
 } from './mintmark.ts'
+import { issuerOf, logInPage, openCodes, personsToken, redemption, webHeaders } from './people.ts'
 import { startMintmarkOnPostgres } from './postgres.ts'
 import { withAssertions, withProofs } from './proofs.ts'
 import { startChild, type Child } from './processes.ts'
@@ -22,7 +23,7 @@ export interface Servers {
   readonly mintmarkPlain: Mintmark
   /** Another one on the same database. Only where a scenario needs it. */
   readonly mintmarkBeside?: Child
-  /** A bare Fastify POST. */
+  /** A bare Fastify POST, or GET. */
   readonly bare: Child
   /** node-oidc-provider in memory. */
   readonly oidcProvider: Child
@@ -134,9 +135,50 @@ const oidcTokens = ({ oidcProvider }: Servers): string[] => {
 const refreshers = ({ refreshTokens }: Mintmark, group: number): EndlessCaller[] =>
   refreshTokens.slice(group * connections, (group + 1) * connections).map(refreshing)
 
-async function issuerOf({ url }: Mintmark): Promise<string> {
-  const response = await fetch(`${url}/.well-known/oauth-authorization-server`)
-  return String(Object(await response.json()).issuer)
+/** Codes that were not redeemed yet. */
+const codes: string[] = []
+
+/** More than a server redeems in a second, so that a code is new when its turn comes. */
+const redemptionsPerSecond = 6000
+
+let newCode: (() => string) | undefined
+
+async function codeMaker({ mintmark }: Servers): Promise<() => string> {
+  newCode ??= await openCodes(mintmark)
+  return newCode
+}
+
+async function mintCodes(servers: Servers, seconds: number): Promise<void> {
+  const make = await codeMaker(servers)
+  codes.length = 0
+  while (codes.length < seconds * redemptionsPerSecond) codes.push(make())
+}
+
+/** As `introspecting`. */
+const redeeming = () => {
+  const request = posting('/token', '', answer => hasToken(answer) && typeof answer['id_token'] === 'string')
+  const next = () => {
+    const code = codes.pop()
+    return code === undefined ? undefined : { ...request.next(), headers: webHeaders, body: redemption(code) }
+  }
+  return each(() => ({ ...request, next }))
+}
+
+async function userinfoHeaders(servers: Servers): Promise<Record<string, string>> {
+  const make = await codeMaker(servers)
+  return { authorization: `Bearer ${await personsToken(servers.mintmark, make())}` }
+}
+
+/** A bare GET of as many bytes as ours answers. */
+async function gettingAsMany(
+  { mintmark }: Servers,
+  path: string,
+  withHeaders: Record<string, string>,
+): Promise<readonly Caller[]> {
+  const response = await fetch(`${mintmark.url}${path}`, { headers: withHeaders })
+  const { byteLength } = await response.arrayBuffer()
+  process.stderr.write(`${path.split('?')[0]} answers ${byteLength} bytes\n`)
+  return each(() => getting(`/bytes/${byteLength}`))
 }
 
 export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario>([
@@ -158,7 +200,7 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
       title: 'The same with a DPoP proof: one more signature to verify, and one more row',
       callers: {
         mintmark: async ({ mintmark }) => {
-          const issuer = await issuerOf(mintmark)
+          const issuer = await issuerOf(mintmark.url)
           return refreshers(mintmark, 1).map(caller => withProofs(caller, issuer))
         },
         mintmarkPlain: ({ mintmarkPlain }) => refreshers(mintmarkPlain, 2),
@@ -172,7 +214,7 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
       title: 'The same with private_key_jwt: one more signature to verify, and one more row',
       callers: {
         mintmark: async ({ mintmark }) => {
-          const issuer = await issuerOf(mintmark)
+          const issuer = await issuerOf(mintmark.url)
           return refreshers(mintmark, 3).map(caller => withAssertions(caller, issuer, clientId))
         },
         mintmarkPlain: ({ mintmarkPlain }) => refreshers(mintmarkPlain, 4),
@@ -202,6 +244,46 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
         oidcProvider: () => each(() => posting('/token', 'grant_type=client_credentials', hasToken)),
       },
       goals: { bare: 0.4 },
+    },
+  ],
+  [
+    'redeem',
+    {
+      title: 'POST /token, authorization_code: durable, audited, with an ID token, both ES256',
+      prepare: mintCodes,
+      callers: { mintmark: redeeming, bare: bareCallers },
+      goals: { bare: 0.12 },
+    },
+  ],
+  [
+    'userinfo',
+    {
+      title: 'GET /userinfo, to a bare GET',
+      callers: {
+        mintmark: async servers => {
+          const withHeaders = await userinfoHeaders(servers)
+          return each(() => getting('/userinfo', withHeaders))
+        },
+        bare: async servers => gettingAsMany(servers, '/userinfo', await userinfoHeaders(servers)),
+      },
+      goals: { bare: 0.4 },
+    },
+  ],
+  [
+    'log-in-page',
+    {
+      title: 'GET /log-in, the page on which people log in, to a bare GET of as many bytes',
+      callers: {
+        mintmark: async ({ mintmark }) => {
+          const { path, cookie } = await logInPage(mintmark)
+          return each(() => getting(path, { cookie }))
+        },
+        bare: async servers => {
+          const { path, cookie } = await logInPage(servers.mintmark)
+          return gettingAsMany(servers, path, { cookie })
+        },
+      },
+      goals: { bare: 0.5 },
     },
   ],
   [
