@@ -1,5 +1,6 @@
 import { sql as fragment } from 'kysely'
 import type { Database } from '../database.ts'
+import { keptQuery } from '../kept-query.ts'
 import type { UserTable } from '../schema.ts'
 import type { End, ToldEnd } from '../sessions/end-reasons.ts'
 import { insertEnding, type Ending, type EpochEnding } from '../sessions/endings.ts'
@@ -12,8 +13,11 @@ export async function findUser({ sql }: Database, username: string): Promise<Use
   return sql.selectFrom('users').selectAll().where('username', '=', username).executeTakeFirst()
 }
 
-export async function findUserById({ sql }: Database, id: Buffer): Promise<UserTable | undefined> {
-  return sql.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+const userById = keptQuery((sql, id: Buffer) => sql.selectFrom('users').selectAll().where('id', '=', id))
+
+export async function findUserById(db: Database, id: Buffer): Promise<UserTable | undefined> {
+  const [user] = await userById(db, id)
+  return user
 }
 
 /** Users in the order of their names, after `after`. */

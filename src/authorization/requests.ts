@@ -120,11 +120,19 @@ export async function isUsed(
   return (await findSession(db, sessionId)) !== undefined
 }
 
-/** A request as it travels in the URLs of pages. It is good for `requestSeconds` since it was made. */
+/** The texts of which requests were opened, for as long as those are looked at. */
+const openedTexts = new WeakMap<PendingRequest, string>()
+
+/**
+ * A request as it travels in the URLs of pages. It is good for `requestSeconds` since it was made. One that
+ * has come in such a URL, and is passed on as it is, has its text already.
+ */
 export function sealRequest({ config, rootKeys }: SealContext, pending: PendingRequest): string {
-  const { request, signIn, user, wantsAnother, ...rest } = pending
+  const opened = openedTexts.get(pending)
+  if (opened !== undefined) return opened
+  const { request, signIn, user, wantsAnother, browser, username, problem } = pending
   return sealValue(rootKeys, 'authorization request', config.issuer, {
-    ...withoutNulls(rest),
+    ...withoutNulls({ browser, username, problem }),
     ...(signIn && { signIn: formatUuid(signIn) }),
     ...(user && { user: formatUuid(user) }),
     ...(wantsAnother && { wantsAnother }),
@@ -145,13 +153,15 @@ export async function openRequest(ctx: OpenContext, text: string): Promise<Opene
   const content = await openValue(ctx, 'authorization request', ctx.config.issuer, text)
   if (!content) return undefined
   const { request, signIn, user, ...rest } = content as unknown as PendingContent
-  return {
+  const opened = {
     ...fresh(withNothing(request)),
     ...rest,
     ...(signIn !== undefined && { signIn: uuidOf(signIn) }),
     ...(user !== undefined && { user: uuidOf(user) }),
     isExpired: ctx.clock.now() >= request.madeAt + requestSeconds,
   }
+  openedTexts.set(opened, text)
+  return opened
 }
 
 /** A request that nothing has met yet. */

@@ -65,7 +65,7 @@ function showForm(
   const { loginHint, uiLocales } = pending.request
   const loggedInAs = isAgain && signIn ? signIn.user.username : null
   const data = {
-    request: sealRequest(ctx, { ...pending, problem: null }),
+    request: sealRequest(ctx, pending.problem === null ? pending : { ...pending, problem: null }),
     client: namesOf(client),
     username: pending.username ?? loggedInAs ?? loginHint ?? '',
     loggedInAs,

@@ -1,4 +1,11 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  hkdfSync,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto'
 import { ConfigError } from '../../errors.ts'
 import type { Log } from '../../record/log.ts'
 import {
@@ -118,7 +125,9 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
       const key = derive(purpose, rootKeyId)
       if (!key) throw new Error(`unreachable: the current root key ${rootKeyId} is always kept`)
       const nonce = randomBytes(nonceBytes)
-      const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(additionalData(purpose, name))
+      const cipher = createCipheriv('aes-256-gcm', cipherKeyOf(key), nonce).setAAD(
+        additionalData(purpose, name),
+      )
       const sealed = Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
       return { rootKeyId, sealed }
     },
@@ -207,9 +216,21 @@ function additionalData(purpose: string, name: string): Buffer {
   return Buffer.from(JSON.stringify([purpose, name]))
 }
 
+const cipherKeys = new WeakMap<Buffer, KeyObject>()
+
+/** A key as ciphers take it. Node.js makes this of a buffer each time, which costs thrice what sealing does. */
+function cipherKeyOf(key: Buffer): KeyObject {
+  let cipherKey = cipherKeys.get(key)
+  if (!cipherKey) {
+    cipherKey = createSecretKey(key)
+    cipherKeys.set(key, cipherKey)
+  }
+  return cipherKey
+}
+
 function decrypt(key: Buffer, sealed: Buffer, additional: Buffer): Buffer | undefined {
   if (sealed.length < nonceBytes + tagBytes) return undefined
-  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, nonceBytes))
+  const decipher = createDecipheriv('aes-256-gcm', cipherKeyOf(key), sealed.subarray(0, nonceBytes))
   decipher.setAAD(additional).setAuthTag(sealed.subarray(-tagBytes))
   try {
     return Buffer.concat([decipher.update(sealed.subarray(nonceBytes, -tagBytes)), decipher.final()])
