@@ -218,7 +218,9 @@ function additionalData(purpose: string, name: string): Buffer {
 
 const cipherKeys = new WeakMap<Buffer, KeyObject>()
 
-/** A key as ciphers take it. Node.js makes this of a buffer each time, which costs thrice what sealing does. */
+/**
+ * A key as ciphers take it: Node.js makes this of a buffer each time, which costs thrice what sealing does.
+ */
 function cipherKeyOf(key: Buffer): KeyObject {
   let cipherKey = cipherKeys.get(key)
   if (!cipherKey) {
