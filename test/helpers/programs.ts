@@ -38,14 +38,15 @@ export interface Started {
   readonly output: string
 }
 
-/** Starts a program and waits until it has said something. */
+/** Starts a program, Node.js unless told, and waits until it has said something. */
 export async function start(
   t: Test,
   directory: string,
   args: readonly string[],
-  { env, says }: { readonly env: Record<string, string>; readonly says: RegExp },
+  options: { readonly env: Record<string, string>; readonly says: RegExp; readonly program?: string },
 ): Promise<Started> {
-  const child = spawn(process.execPath, args, { cwd: directory, env: { ...bareEnv, ...env } })
+  const { env, says, program = process.execPath } = options
+  const child = spawn(program, args, { cwd: directory, env: { ...bareEnv, ...env } })
   t.teardown(() => end(child))
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += String(chunk)))
