@@ -33,6 +33,8 @@ export interface PendingRequest {
   readonly wantsAnother: boolean
   /** As it was typed, for the page that is shown again. */
   readonly username: string | null
+  /** Whether the box was ticked with which the browser stays logged in, for the same page. */
+  readonly stays: boolean
   readonly problem: LogInProblem | null
 }
 
@@ -130,12 +132,13 @@ const openedTexts = new WeakMap<PendingRequest, string>()
 export function sealRequest({ config, rootKeys }: SealContext, pending: PendingRequest): string {
   const opened = openedTexts.get(pending)
   if (opened !== undefined) return opened
-  const { request, signIn, user, wantsAnother, browser, username, problem } = pending
+  const { request, signIn, user, wantsAnother, browser, username, stays, problem } = pending
   return sealValue(rootKeys, 'authorization request', config.issuer, {
     ...withoutNulls({ browser, username, problem }),
     ...(signIn && { signIn: formatUuid(signIn) }),
     ...(user && { user: formatUuid(user) }),
     ...(wantsAnother && { wantsAnother }),
+    ...(stays && { stays }),
     request: withoutNothing(request),
   })
 }
@@ -173,6 +176,7 @@ export function fresh(request: AuthorizationRequest): PendingRequest {
     user: null,
     wantsAnother: false,
     username: null,
+    stays: false,
     problem: null,
   }
 }

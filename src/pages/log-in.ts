@@ -1,6 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { lookForNeeds } from '../authorization/look.ts'
-import { sealRequest, type LogInProblem, type PendingRequest } from '../authorization/requests.ts'
+import {
+  openRequest,
+  sealRequest,
+  type LogInProblem,
+  type PendingRequest,
+} from '../authorization/requests.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import type { ErrorReader } from '../http/error-reader.ts'
@@ -9,7 +14,7 @@ import { startSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { deviceTokenSeconds } from '../users/device-token.ts'
 import { newDeviceToken, sourcesAfter, verifyLogIn, type LogIn } from '../users/log-in.ts'
 import type { Pages } from './pages.ts'
-import { findStage, follow, goOn, type Stage } from './proceed.ts'
+import { findLivingClient, findStage, follow, goOn, type Stage } from './proceed.ts'
 import { accountChoiceView } from './views/account-choice.ts'
 import { logInView } from './views/log-in.ts'
 import { admit, anotherHref, leadTo, namesOf, originOf, pageHandler, queryOf, type Visit } from './visit.ts'
@@ -20,25 +25,52 @@ export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, read
 
   app.post('/log-in', async (request: FastifyRequest, reply: FastifyReply) => {
     const visit = { ctx, pages, request, reply }
-    const call: Call = { stage: undefined }
     try {
-      await admit(visit, () => decide(visit, call, readError))
+      await admit(visit, () => decide(visit, readError))
     } catch (error) {
-      if (!(error instanceof OAuthError && (error.status === 429 || error.status === 503))) throw error
+      const isRefusal = error instanceof OAuthError
+      if (isRefusal && error.status !== 429 && error.status !== 503) throw error
       // Not while it is under way: a request that waits here takes no other's place.
-      await ctx.load.delayRefusal()
-      if (error.status === 503 || !call.stage) throw error
+      if (isRefusal) await ctx.load.delayRefusal()
+      const stage = await typedStage(visit)
+      if (!stage) throw error
       const { status, retryAfter = 1 } = readError(error, request)
       reply.header('retry-after', String(retryAfter))
-      showForm(visit, call.stage, { isAgain: false, throttled: { status, retryAfter } })
+      showForm(visit, stage, { isAgain: false, refusal: { status, retryAfter } })
     }
     return reply
   })
 }
 
-/** What is known of a request by the time it is refused. */
-interface Call {
-  stage: Stage | undefined
+/**
+ * The request with what was typed for it, so that who is refused does not type it all again. Undefined where
+ * there was no log-in form, or no page of it can be shown. The form is no more than was sent: what it may do
+ * is checked when it comes back.
+ */
+async function typedStage({ ctx, request }: Visit): Promise<Stage | undefined> {
+  const form = formOf(request.body)
+  const sealed = form.get('request')
+  if (sealed === undefined || form.has('decision')) return undefined
+  try {
+    const pending = await openRequest(ctx, sealed)
+    const client = pending && (await findLivingClient(ctx, pending))
+    if (!client || pending.isExpired) return undefined
+    return { client, pending: { ...pending, ...typed(form) }, signIn: undefined }
+  } catch {
+    return undefined // what is told is the fault of before
+  }
+}
+
+/** So much of what was typed as a name is kept for the form: it travels in a URL. */
+const nameMax = 200
+
+/** Without the password. */
+function typed(form: Form): Pick<PendingRequest, 'username' | 'stays'> {
+  const name = form.get('username')
+  return {
+    username: name !== undefined && name.length <= nameMax ? name : null,
+    stays: form.get('stay') === '1',
+  }
 }
 
 /** Where nothing is to be done any more, as in a second tab, it goes on by itself. */
@@ -54,13 +86,14 @@ async function show(visit: Visit): Promise<void> {
 interface FormKind {
   /** Whether who is logged in has to show it once more. */
   readonly isAgain: boolean
-  readonly throttled?: { readonly status: number; readonly retryAfter: number }
+  /** 429 or 503, and when to try again, in seconds. */
+  readonly refusal?: { readonly status: number; readonly retryAfter: number }
 }
 
 function showForm(
   { ctx, pages, request, reply }: Visit,
   { client, pending, signIn }: Stage,
-  { isAgain, throttled }: FormKind,
+  { isAgain, refusal }: FormKind,
 ): void {
   const { loginHint, uiLocales } = pending.request
   const loggedInAs = isAgain && signIn ? signIn.user.username : null
@@ -70,11 +103,16 @@ function showForm(
     username: pending.username ?? loggedInAs ?? loginHint ?? '',
     loggedInAs,
     anotherHref: isAgain ? anotherHref({ ctx }, pending) : null,
-    problem: throttled ? ('throttled' as const) : pending.problem,
-    retryAfter: throttled?.retryAfter,
+    stays: pending.stays,
+    problem: refusal ? refusedBy(refusal.status) : pending.problem,
+    retryAfter: refusal?.retryAfter,
   }
-  const { status = 200 } = throttled ?? {}
+  const { status = 200 } = refusal ?? {}
   void pages.show(request, reply, frame => logInView(frame, data), { status, uiLocales })
+}
+
+function refusedBy(status: number): 'throttled' | 'unavailable' {
+  return status === 429 ? 'throttled' : 'unavailable'
 }
 
 function showChoice(
@@ -92,21 +130,19 @@ function showChoice(
   void pages.show(request, reply, frame => accountChoiceView(frame, data), { uiLocales })
 }
 
-async function decide(visit: Visit, call: Call, readError: ErrorReader): Promise<void> {
+async function decide(visit: Visit, readError: ErrorReader): Promise<void> {
   const form = formOf(visit.request.body)
   const stage = await findStage(visit, form.get('request'), '/log-in')
   if (!stage) return
   // The request names the user whom the page has asked.
   if (form.get('decision') === 'continue') return goOn(visit, stage)
-  call.stage = { ...stage, pending: { ...stage.pending, username: keptName(form) } }
   await logIn(visit, stage, form, readError)
 }
 
 /** Whoever has typed something wrong is led back to the form, so that loading it again sends nothing. */
 async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorReader): Promise<void> {
   const { client, pending } = stage
-  const again = (problem: LogInProblem) =>
-    leadTo(visit, '/log-in', { ...pending, username: keptName(form), problem })
+  const again = (problem: LogInProblem) => leadTo(visit, '/log-in', { ...pending, ...typed(form), problem })
   const [username, password] = [form.get('username')?.normalize('NFC'), form.get('password')]
   if (username === undefined || password === undefined) return again('missing_credentials')
   // Nobody has such a name, and PostgreSQL could not even look for one.
@@ -178,15 +214,8 @@ async function enter(visit: Visit, stage: Stage, { attempt, user, isPersistent }
     user: null,
     wantsAnother: false,
     username: null,
+    stays: false,
     problem: null,
   }
   await goOn(visit, { ...stage, pending, signIn })
-}
-
-/** So much of what was typed as a name is kept for the form: it travels in a URL. */
-const nameMax = 200
-
-function keptName(form: Form): string | null {
-  const name = form.get('username')
-  return name !== undefined && name.length <= nameMax ? name : null
 }

@@ -4,6 +4,7 @@ import { lookForNeeds } from '../authorization/look.ts'
 import type { Need } from '../authorization/needs.ts'
 import { fresh, isUsed, openRequest, sealRequest, type PendingRequest } from '../authorization/requests.ts'
 import type { Client } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
 import { hashSecret } from '../protocol/secrets.ts'
 import { findSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { normalAddress } from '../values/addresses.ts'
@@ -22,7 +23,7 @@ export interface Stage {
  * that it needs. From there on it is bound to this browser.
  */
 export async function proceed(visit: Visit, pending: PendingRequest): Promise<void> {
-  const client = await findLivingClient(visit, pending)
+  const client = await findLivingClient(visit.ctx, pending)
   if (!client) return showMessage(visit, { kind: 'client_unknown', status: 400 })
   await goOn(visit, { client, pending, signIn: await currentSignIn(visit) })
 }
@@ -46,7 +47,7 @@ export async function follow(visit: Visit, { client, pending, signIn }: Stage, n
   if (need.kind === 'error') return sendAnswer(visit, client, request, need)
   if (need.kind !== 'code') {
     const path = need.kind === 'consent' ? '/consent' : '/log-in'
-    return leadTo(visit, path, bound(visit, { ...pending, username: null, problem: null }))
+    return leadTo(visit, path, bound(visit, { ...pending, username: null, stays: false, problem: null }))
   }
   if (!signIn) throw new Error('unreachable: nobody gets a code without a log-in')
   const user = { id: signIn.user_id }
@@ -67,7 +68,7 @@ export async function findStage(
   if (!sealed) return void showMessage(visit, { kind: 'no_request', status: 400 })
   const pending = await openRequest(ctx, sealed)
   if (!pending) return void showMessage(visit, { kind: 'request_invalid', status: 400 })
-  const client = await findLivingClient(visit, pending)
+  const client = await findLivingClient(ctx, pending)
   const { uiLocales } = pending.request
   if (!client) return void showMessage(visit, { kind: 'client_unknown', status: 400, uiLocales })
   const about = { status: 400, client, uiLocales }
@@ -89,8 +90,9 @@ export async function currentSignIn({ ctx, pages, request }: Visit): Promise<Sig
   return cookie === undefined ? undefined : findSignIn(ctx, cookie, { address: normalAddress(request.ip) })
 }
 
-async function findLivingClient(
-  { ctx }: Visit,
+/** The client of a request, where it may have people log in. */
+export async function findLivingClient(
+  ctx: Pick<Context, 'clients'>,
   { request: { clientId } }: PendingRequest,
 ): Promise<Client | undefined> {
   const client = await ctx.clients.registry.findClient(clientId)

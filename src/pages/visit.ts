@@ -66,7 +66,15 @@ export function pageAddress({ ctx }: Pick<Visit, 'ctx'>, path: string, sealed: s
 
 /** The page on which somebody else logs in for the same request, as a link of ours. */
 export function anotherHref({ ctx }: Pick<Visit, 'ctx'>, pending: PendingRequest): string {
-  const another = { ...pending, signIn: null, user: null, wantsAnother: true, username: null, problem: null }
+  const another = {
+    ...pending,
+    signIn: null,
+    user: null,
+    wantsAnother: true,
+    username: null,
+    stays: false,
+    problem: null,
+  }
   return `/log-in?request=${sealRequest(ctx, another)}`
 }
 

@@ -44,7 +44,15 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
   const client = { name: names.client, homeUri: 'https://orders.example/', operator: names.operator }
   const bareClient = { name: names.client, homeUri: null, operator: null }
   const anotherHref = '/log-in?request=mm_ar_2'
-  const logIn = { request, client, username: '', loggedInAs: null, anotherHref: null, problem: null }
+  const logIn = {
+    request,
+    client,
+    username: '',
+    loggedInAs: null,
+    anotherHref: null,
+    stays: false,
+    problem: null,
+  }
   const scopes = [
     { name: 'openid', words: null },
     { name: 'email', words: null },
@@ -60,6 +68,10 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
     [
       'log-in-throttled',
       frame => logInView(frame, { ...logIn, username, problem: 'throttled', retryAfter: 240 }),
+    ],
+    [
+      'log-in-unavailable',
+      frame => logInView(frame, { ...logIn, username, stays: true, problem: 'unavailable', retryAfter: 2 }),
     ],
     ['log-in-again', frame => logInView(frame, { ...logIn, username, loggedInAs: username, anotherHref })],
     ['consent', frame => consentView(frame, { request, client, username, anotherHref, scopes })],

@@ -58,6 +58,7 @@ const met: PendingRequest = {
   signIn: newUuid(startedAt),
   user: newUuid(startedAt),
   wantsAnother: true,
+  stays: true,
   username: 'Ada Lovelace',
   problem: 'wrong_credentials',
 }

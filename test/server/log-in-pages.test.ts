@@ -107,12 +107,13 @@ await forEachEngine(t, 'invariant 15: whoever it was, a refused log-in looks the
   ] as const) {
     const browser = openBrowser(server)
     const page = await browser.open(web.begin().url)
-    const posted = await browser.submit(page, { username, password }, { staysPut: true })
+    const posted = await browser.submit(page, { username, password, stay: '1' }, { staysPut: true })
     t.equal(posted.response.statusCode, 303, `${title}: loading the page again sends nothing`)
     const shown = await browser.open(String(posted.response.headers.location))
     isLogInPage(t, shown, title)
     t.ok(shown.text.includes(en.logIn.problems.wrong_credentials), `${title}: says so`)
     t.equal(shown.forms[0]?.fields.get('username'), username, `${title}: what was typed is there still`)
+    t.equal(shown.forms[0]?.fields.get('stay'), '1', `${title}: and what was ticked`)
     t.notOk(shown.url.href.includes(username), `${title}: and not in the URL`)
     tried.set(title, shown)
   }
@@ -182,6 +183,7 @@ await forEachEngine(
       t.equal(refused.response.headers['retry-after'], '60')
       isLogInPage(t, refused, 'the form is there still')
       t.equal(refused.forms[0]?.fields.get('username'), 'ada')
+      t.match(refused.text, `${en.logIn.problems.throttled} ${en.tryAgainIn(60)}`)
     }
     const begun = web.begin()
     isAnswer(t, await logInWith(home, begun, ada), web, begun, 'the owner, by the device cookie')
@@ -484,14 +486,51 @@ t.test('invariant 20: where there is too much to do, pages are refused, and refr
     await browser.open(form.url.href),
     await browser.open('/consent'),
     await browser.open('/log-out'),
-    await browser.submit(form, { username, password }),
+    await browser.post('/log-in', { request: 'mm_ar_AAAA', username, password }),
+    await browser.post('/log-in', {
+      request: form.forms[0]?.fields.get('request') ?? '',
+      decision: 'continue',
+    }),
   ]) {
     isMessage(t, page, 'unavailable', 503, page.url.pathname)
+    t.notOk(page.response.body.includes('password'), 'the form to log in is where somebody logs in')
     t.equal(page.response.headers['retry-after'], '2', 'W-5 when to come back')
   }
+  const refused = await browser.submit(form, { username, password, stay: '1' })
+  keepsWhatWasTyped(t, refused, username, password)
+  t.match(refused.text, `${en.logIn.problems.unavailable} ${en.tryAgainIn(2)}`)
+  t.equal(refused.response.headers['retry-after'], '2', 'W-5')
   const fields = { grant_type: 'refresh_token', refresh_token, ...web.client.form }
   t.equal((await server.post('/token', fields)).statusCode, 200)
   for (const done of held) done()
   await Promise.all(holding)
-  isAnswer(t, await browser.submit(form, { username, password }), web, begun, 'sent again')
+  isAnswer(t, await browser.submit(refused, { password }), web, begun, 'sent again')
+})
+
+/** A refusal of ours is the form once more: of what was typed, the password alone is gone. */
+function keepsWhatWasTyped(t: Test, page: Page, username: string, password: string): void {
+  t.equal(page.response.statusCode, 503)
+  isLogInPage(t, page, 'it is refused')
+  t.equal(page.forms[0]?.fields.get('username'), username)
+  t.equal(page.forms[0]?.fields.get('stay'), '1', 'the box is ticked')
+  t.notOk(page.response.body.includes(password), 'the password is not sent back')
+}
+
+t.test('a fault of ours while somebody logs in shows the form again, and says so', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const { username, password } = await server.user()
+  const browser = openBrowser(server)
+  const begun = web.begin()
+  const form = await browser.open(begun.url)
+  const { schema } = server.ctx.db.sql
+  await schema.alterTable('users').renameTo('users_away').execute()
+  const refused = await browser.submit(form, { username, password, stay: '1' })
+  keepsWhatWasTyped(t, refused, username, password)
+  t.equal(refused.response.headers['retry-after'], '1', 'W-5')
+  t.equal(server.log.filter(({ level }) => level === 50).length, 1, 'the log has it once')
+  await schema.alterTable('users_away').renameTo('users').execute()
+  isAnswer(t, await browser.submit(refused, { password }), web, begun, 'sent again')
+  browser.close()
+  t.equal((await browser.open(web.begin().url)).isElsewhere, true, 'the box counted')
 })

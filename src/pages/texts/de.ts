@@ -27,6 +27,7 @@ export const de: Texts = {
         'Benutzername oder Passwort stimmt nicht. Prüfen Sie beides, und versuchen Sie es noch einmal.',
       missing_credentials: 'Geben Sie Ihren Benutzernamen und Ihr Passwort ein.',
       throttled: 'Es gab zu viele Versuche.',
+      unavailable: 'Hier funktioniert gerade etwas nicht. Es liegt an uns, nicht an Ihnen.',
     },
   },
   consent: {

@@ -26,6 +26,7 @@ export const en: Texts = {
       wrong_credentials: 'The user name or the password is not right. Check both, and try again.',
       missing_credentials: 'Enter your user name and your password.',
       throttled: 'There were too many attempts.',
+      unavailable: 'Something is not working here right now. It is our fault, not yours.',
     },
   },
   consent: {

@@ -34,7 +34,7 @@ export interface LogInTexts {
 }
 
 /** Why the form to log in is shown again. The same whether there is such an account or not. */
-export type LogInProblem = 'wrong_credentials' | 'missing_credentials' | 'throttled'
+export type LogInProblem = 'wrong_credentials' | 'missing_credentials' | 'throttled' | 'unavailable'
 
 export interface ConsentTexts {
   readonly title: string

@@ -12,8 +12,10 @@ export interface LogInData {
   readonly loggedInAs: string | null
   /** With `loggedInAs`: a path of ours for who is somebody else; null for none. */
   readonly anotherHref: string | null
+  /** Whether the box is ticked with which the browser stays logged in. */
+  readonly stays: boolean
   readonly problem: LogInProblem | null
-  /** With `throttled`: when to try again, in seconds. */
+  /** With `throttled` and `unavailable`: when to try again, in seconds. */
   readonly retryAfter?: number | undefined
 }
 
@@ -36,7 +38,7 @@ ${anotherHref === null ? null : html`<p class="other">${anotherLink(frame, anoth
   })
 }
 
-function fields(texts: LogInTexts, { username, problem }: LogInData): Html {
+function fields(texts: LogInTexts, { username, stays, problem }: LogInData): Html {
   const isWrong = problem === 'wrong_credentials' || problem === 'missing_credentials'
   const fault = isWrong ? html` aria-invalid="true" aria-describedby="problem"` : null
   const focus = html` autofocus`
@@ -47,7 +49,7 @@ function fields(texts: LogInTexts, { username, problem }: LogInData): Html {
 autocapitalize="none" spellcheck="false" required${fault}${atName}>
 <label for="password">${texts.password}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required${fault}${atPassword}>
-<label class="check"><input type="checkbox" name="stay" value="1">${texts.stayLoggedIn}</label>
+<label class="check"><input type="checkbox" name="stay" value="1"${stays ? html` checked` : null}>${texts.stayLoggedIn}</label>
 <button type="submit">${texts.submit}</button>`
 }
 
