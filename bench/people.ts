@@ -53,6 +53,7 @@ export async function openCodes({ settings, url }: Mintmark): Promise<() => stri
       user: { id },
       client,
       scope,
+      consentId: null,
     })
   }
 }

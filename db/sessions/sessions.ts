@@ -79,6 +79,8 @@ export interface NewLogIn {
   readonly session: NewSession & { readonly user_id: Buffer; readonly started_at: number }
   /** The sign-in that it ends with, if it does: it starts only while that is there. */
   readonly signInId?: Buffer | null
+  /** What the user has allowed the client, if that was asked: it starts only while that is not withdrawn. */
+  readonly consentId?: Buffer | null
   /** Those of the user from now on, where they have changed. */
   readonly knownSources: Buffer | undefined
   /** How many sessions the user may have through this client, and why the others end. */
@@ -92,10 +94,10 @@ export interface NewLogIn {
  */
 export async function insertLogIn(
   { engine, transact }: Writer,
-  { session, signInId, knownSources, bound }: NewLogIn,
+  { session, signInId, consentId, knownSources, bound }: NewLogIn,
 ): Promise<readonly Buffer[] | undefined> {
   return transact(async transaction => {
-    if (!(await addSession(transaction, session, engine, signInId))) return undefined
+    if (!(await addSession(transaction, session, engine, { signInId, consentId }))) return undefined
     if (signInId) await endWithSignIn(transaction, session.id, signInId)
     if (knownSources) await setKnownSources(transaction, session.user_id, knownSources)
     const surplus = await surplusSessions(transaction, session, bound.sessionsMax)
@@ -115,16 +117,22 @@ async function endWithSignIn(
     .execute()
 }
 
+/** What must still be there for a session to start. */
+interface Grounds {
+  readonly signInId?: Buffer | null | undefined
+  readonly consentId?: Buffer | null | undefined
+}
+
 /**
- * On PostgreSQL the rows of client, user and sign-in are locked: a change of an epoch and the end of the
- * sign-in wait until the session can be seen, or the session waits, and is refused. SQLite has one writer at
- * a time.
+ * On PostgreSQL the rows of client, user, sign-in and consent are locked: a change of an epoch, the end of the
+ * sign-in and a withdrawal wait until the session can be seen, or the session waits, and is refused. SQLite
+ * has one writer at a time.
  */
 async function addSession(
   transaction: Kysely<Tables>,
   session: NewSession,
   engine: Database['engine'],
-  signInId: Buffer | null = null,
+  { signInId = null, consentId = null }: Grounds = {},
 ): Promise<boolean> {
   const row = {
     key_thumbprint: null,
@@ -167,6 +175,13 @@ async function addSession(
             .where('sign_ins.sign_in_epoch', '=', ({ selectFrom }) =>
               selectFrom('installation').select('sign_in_epoch'),
             ),
+        )
+        .$if(consentId !== null, query =>
+          query
+            .innerJoin('consents', join => join.onTrue())
+            .where('consents.id', '=', consentId)
+            .where('consents.user_id', '=', session.user_id)
+            .where('consents.client_id', '=', session.client_id),
         )
         .$if(engine === 'postgres', query => query.forShare()),
     )

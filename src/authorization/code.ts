@@ -37,6 +37,8 @@ export interface AuthorizationCode {
   readonly amr: string
   /** The sign-in that the session ends with; null where it has `offline_access`, and outlives it. */
   readonly signIn: { readonly id: Buffer; readonly expiresAt: number } | null
+  /** What the user had allowed the client when it was made: it is good while that is not taken back. */
+  readonly consentId: Buffer | null
   readonly claims: RequestedClaims | null
   /** The thumbprint of the DPoP key that it is bound to (RFC 9449 §10). */
   readonly dpopJkt: string | null
@@ -52,6 +54,8 @@ export interface CodeFacts {
   readonly client: Pick<ClientTable, 'id' | 'epoch'>
   /** What is granted of the request's scope, separated by spaces. */
   readonly scope: string
+  /** What the user has allowed the client; null where the client asks nobody. */
+  readonly consentId: Buffer | null
 }
 
 type CodeContext = Pick<Context, 'rootKeys' | 'clock'> & { readonly config: Pick<Config, 'issuer'> }
@@ -59,7 +63,7 @@ type CodeContext = Pick<Context, 'rootKeys' | 'clock'> & { readonly config: Pick
 /** Makes the code of a request that nothing more is needed for. */
 export function issueCode(
   { config, rootKeys, clock }: CodeContext,
-  { request, signIn, user, client, scope }: CodeFacts,
+  { request, signIn, user, client, scope, consentId }: CodeFacts,
 ): string {
   const isOffline = itemsOf(scope).includes(offlineAccess)
   // A null would only make it longer.
@@ -79,6 +83,7 @@ export function issueCode(
     amr: signIn.amr,
     sign_in: isOffline ? undefined : formatUuid(signIn.id),
     sign_in_end: isOffline ? undefined : signIn.expires_at,
+    consent: consentId ? formatUuid(consentId) : undefined,
     claims: request.claims ?? undefined,
     jkt: request.dpopJkt ?? undefined,
     at: clock.now(),
@@ -103,6 +108,7 @@ interface SealedCode {
   readonly amr: string
   readonly sign_in?: string
   readonly sign_in_end?: number
+  readonly consent?: string
   readonly claims?: RequestedClaims
   readonly jkt?: string
   readonly at: number
@@ -137,6 +143,7 @@ export async function openCode(
       amr: code.amr,
       signIn:
         code.sign_in === undefined ? null : { id: uuidOf(code.sign_in), expiresAt: code.sign_in_end ?? 0 },
+      consentId: code.consent === undefined ? null : uuidOf(code.consent),
       claims: code.claims ?? null,
       dpopJkt: code.jkt ?? null,
       madeAt: code.at,

@@ -3,21 +3,24 @@ import {
   rememberConsent as rememberConsentRow,
   type ConsentKey,
 } from '../../db/users/consents.ts'
-import type { ClientTable, UserTable } from '../../db/schema.ts'
+import type { ClientTable, ConsentTable, UserTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byUser, record } from '../record/record.ts'
 
+/** What the user has allowed: the id of all of it, and its scope, separated by spaces. */
+export type Allowed = Pick<ConsentTable, 'id' | 'scope'>
+
 /**
- * The scope that the user has allowed the client for this resource, separated by spaces; undefined for
- * nothing. Null is the resource of a request that names none.
+ * What the user has allowed the client for this resource; undefined for nothing. Null is the resource of a
+ * request that names none.
  */
-export async function allowedScope(
+export async function findAllowed(
   { db }: Pick<Context, 'db'>,
   key: ConsentKey,
-): Promise<string | undefined> {
-  return (await findConsent(db, key))?.scope
+): Promise<Allowed | undefined> {
+  return findConsent(db, key)
 }
 
 export interface Consent {
@@ -30,17 +33,16 @@ export interface Consent {
 }
 
 /**
- * Remembers what a user has allowed, beside what was allowed before. False, and nothing is remembered, when
- * the epoch of the user or the client was raised since the user was asked.
+ * Remembers what a user has allowed, beside what was allowed before; returns all of it. Undefined, and
+ * nothing is remembered, when the epoch of the user or the client was raised since the user was asked.
  */
-export async function rememberConsent(ctx: Context, consent: Consent): Promise<boolean> {
+export async function rememberConsent(ctx: Context, consent: Consent): Promise<Allowed | undefined> {
   const { user, client, resource, scope, caller } = consent
   const now = ctx.clock.now()
   const detail = { scope, ...(resource !== null && { resource }) }
-  const remembered = await record(
+  return record(
     byUser(ctx, user.id, caller),
     { event: 'consent_granted', userId: user.id, clientId: client.id, detail },
     db => rememberConsentRow(db, { id: newUuid(now), user, client, resource, scope, now }),
   )
-  return remembered !== undefined
 }

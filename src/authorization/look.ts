@@ -4,7 +4,7 @@ import { attainableLevels, levelsOf } from '../protocol/levels.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
 import { itemsOf } from '../values/list.ts'
-import { allowedScope } from './consents.ts'
+import { findAllowed, type Allowed } from './consents.ts'
 import { judgeNeeds, type Need } from './needs.ts'
 import type { PendingRequest } from './requests.ts'
 
@@ -18,18 +18,24 @@ export interface Whereabouts {
   readonly hasConsented: boolean
 }
 
+/** What a request still needs, and what its user has allowed, where the client asks that. */
+export interface Look {
+  readonly need: Need
+  readonly allowed: Allowed | undefined
+}
+
 /** What a request still needs, by what is known of it now. */
 export async function lookForNeeds(
   ctx: Pick<Context, 'db' | 'clock'>,
   { client, pending, signIn, hasConsented }: Whereabouts,
-): Promise<Need> {
+): Promise<Look> {
   const { request } = pending
   const { resource } = request
   const allowed =
     signIn && client.consent === 'once'
-      ? await allowedScope(ctx, { userId: signIn.user_id, clientId: client.id, resource })
+      ? await findAllowed(ctx, { userId: signIn.user_id, clientId: client.id, resource })
       : undefined
-  return judgeNeeds(request, {
+  const need = judgeNeeds(request, {
     signIn: signIn && {
       sub: formatUuid(signIn.user_id),
       authTime: signIn.auth_time,
@@ -39,11 +45,12 @@ export async function lookForNeeds(
     isChosen: isSame(signIn?.user_id, pending.user),
     wantsAnother: pending.wantsAnother,
     policy: client.consent,
-    allowedScope: allowed,
+    allowedScope: allowed?.scope,
     hasConsented,
     attainable: attainableLevels,
     now: ctx.clock.now(),
   })
+  return { need, allowed }
 }
 
 function isSame(one: Buffer | undefined, other: Buffer | null): boolean {

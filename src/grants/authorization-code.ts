@@ -38,7 +38,9 @@ export const authorizationCode: Grant = {
     if (granted) return granted
     // Another request may have been faster.
     await refuseSecondUse(ctx, request, code)
-    throw refusal("the user's or client's epoch was raised since the log-in, or its sign-in has ended")
+    throw refusal(
+      "the user's or client's epoch was raised since the log-in, its sign-in has ended, or its consent was withdrawn",
+    )
   },
 }
 
@@ -123,7 +125,7 @@ async function redeem(
   { client, form, caller, confirmation }: TokenRequest,
   code: AuthorizationCode,
 ): Promise<Granted | undefined> {
-  const { scope, resource, signIn, nonce } = code
+  const { scope, resource, signIn, consentId, nonce } = code
   if (signIn && signIn.expiresAt <= ctx.clock.now()) return undefined
   const user = await findUserById(ctx.db, code.userId)
   if (!user) return undefined
@@ -145,6 +147,7 @@ async function redeem(
       sessionId: code.sessionId,
       authTime: code.authTime,
       signIn,
+      consentId,
       nonce,
       claims: keptClaims(code.claims),
     },

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { rememberConsent } from '../authorization/consents.ts'
+import { rememberConsent, type Allowed } from '../authorization/consents.ts'
 import { lookForNeeds } from '../authorization/look.ts'
 import { sealRequest } from '../authorization/requests.ts'
 import { wordsOf } from '../clients/scope-words.ts'
@@ -24,8 +24,8 @@ export function consentPage(app: FastifyInstance, ctx: Context, pages: Pages): v
 async function show(visit: Visit): Promise<void> {
   const stage = await findStage(visit, queryOf(visit, 'request'), '/consent')
   if (!stage) return
-  const need = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
-  if (need.kind !== 'consent' || !stage.signIn) return follow(visit, stage, need)
+  const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
+  if (look.need.kind !== 'consent' || !stage.signIn) return follow(visit, stage, look)
   const { ctx, pages, request, reply } = visit
   const { client, pending, signIn } = stage
   const data = {
@@ -69,10 +69,12 @@ async function allow(visit: Visit, stage: Stage): Promise<void> {
   const { pending, signIn } = stage
   const isAsked = signIn !== undefined && pending.user?.equals(signIn.user_id) === true
   if (!isAsked) return goOn(visit, { ...stage, pending: { ...pending, user: null } })
-  const need = await lookForNeeds(visit.ctx, { ...stage, hasConsented: true })
-  if (need.kind === 'code' && !(await remember(visit, stage, signIn)))
+  const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: true })
+  if (look.need.kind !== 'code') return follow(visit, stage, look)
+  const allowed = await remember(visit, stage, signIn)
+  if (!allowed)
     throw unavailable(new Error('the epoch of user or client was raised while the user was asked'))
-  return follow(visit, stage, need)
+  return follow(visit, stage, { ...look, allowed })
 }
 
 /** Also where it is asked each time: then people can see what they have allowed, and take it back. */
@@ -80,7 +82,7 @@ async function remember(
   { ctx, request }: Visit,
   { client, pending }: Stage,
   { user }: SignIn,
-): Promise<boolean> {
+): Promise<Allowed | undefined> {
   const { resource } = pending.request
   const scope = scopesToAllow(pending.request)
   return rememberConsent(ctx, { user, client, resource, scope, caller: originOf(request) })

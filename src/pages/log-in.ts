@@ -77,10 +77,11 @@ function typed(form: Form): Pick<PendingRequest, 'username' | 'stays'> {
 async function show(visit: Visit): Promise<void> {
   const stage = await findStage(visit, queryOf(visit, 'request'), '/log-in')
   if (!stage) return
-  const need = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
+  const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
+  const { need } = look
   if (need.kind === 'log_in') return showForm(visit, stage, need)
   if (need.kind === 'choose_account' && stage.signIn) return showChoice(visit, stage, stage.signIn)
-  return follow(visit, stage, need)
+  return follow(visit, stage, look)
 }
 
 interface FormKind {

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { issueCode } from '../authorization/code.ts'
-import { lookForNeeds } from '../authorization/look.ts'
-import type { Need } from '../authorization/needs.ts'
+import { lookForNeeds, type Look } from '../authorization/look.ts'
 import { fresh, isUsed, openRequest, sealRequest, type PendingRequest } from '../authorization/requests.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
@@ -41,7 +40,11 @@ export async function goOn(
 }
 
 /** Does what a request needs next. */
-export async function follow(visit: Visit, { client, pending, signIn }: Stage, need: Need): Promise<void> {
+export async function follow(
+  visit: Visit,
+  { client, pending, signIn }: Stage,
+  { need, allowed }: Look,
+): Promise<void> {
   const { ctx } = visit
   const { request } = pending
   if (need.kind === 'error') return sendAnswer(visit, client, request, need)
@@ -51,7 +54,8 @@ export async function follow(visit: Visit, { client, pending, signIn }: Stage, n
   }
   if (!signIn) throw new Error('unreachable: nobody gets a code without a log-in')
   const user = { id: signIn.user_id }
-  const code = issueCode(ctx, { request, signIn, user, client, scope: request.scope })
+  const consentId = allowed?.id ?? null
+  const code = issueCode(ctx, { request, signIn, user, client, scope: request.scope, consentId })
   sendAnswer(visit, client, request, { code })
 }
 

@@ -36,6 +36,8 @@ export interface SessionPromise {
   readonly authTime: number
   /** The sign-in that it ends with; null for one that outlives it. */
   readonly signIn: { readonly id: Buffer; readonly expiresAt: number } | null
+  /** What the user has allowed, which must not be taken back; null where that was not asked. */
+  readonly consentId: Buffer | null
   readonly nonce: string | null
   /** JSON of the claims that its request named; null for none. */
   readonly claims: string | null
@@ -44,7 +46,7 @@ export interface SessionPromise {
 /**
  * Starts a session of a user, in place of the one unused for longest where the user has too many through this
  * client. Undefined when the user's or the client's epoch was raised, there is a session of the promised id,
- * or its sign-in has ended.
+ * its sign-in has ended, or the user has taken back what was allowed.
  */
 export async function startSession(ctx: Context, start: SessionStart): Promise<Granted | undefined> {
   const { client, user, caller, confirmation, authorization, promise } = start
@@ -105,6 +107,7 @@ async function store(
       insertLogIn(db, {
         session,
         signInId: promise?.signIn?.id ?? null,
+        consentId: promise?.consentId ?? null,
         knownSources,
         bound: { sessionsMax: ctx.config.sessionsPerUser, reason },
       }),

@@ -79,6 +79,7 @@ export async function signIn(
 }
 
 export interface CodeWishes {
+  readonly consentId?: Buffer | null
   readonly scope?: string
   readonly signIn?: TestSignIn
   readonly request?: Partial<AuthorizationRequest>
@@ -89,7 +90,7 @@ export async function codeFor(
   maker: CodeMaker,
   client: Pick<TestClient, 'id'>,
   user: Pick<TestUser, 'id'>,
-  { scope = 'openid read', request: changes = {}, ...wishes }: CodeWishes = {},
+  { scope = 'openid read', consentId = null, request: changes = {}, ...wishes }: CodeWishes = {},
 ): Promise<TestCode> {
   const { ctx } = maker
   const now = ctx.clock.now()
@@ -122,7 +123,7 @@ export async function codeFor(
     .where('id', '=', client.id)
     .executeTakeFirstOrThrow()
   const known = wishes.signIn ?? (await signIn(maker, user))
-  const code = issueCode(ctx, { request, signIn: known, user, client: row, scope })
+  const code = issueCode(ctx, { request, signIn: known, user, client: row, scope, consentId })
   const form = {
     grant_type: 'authorization_code',
     code,

@@ -2,7 +2,9 @@ import t, { type Test } from 'tap'
 import { findConsent } from '../../db/users/consents.ts'
 import { raiseRevision } from '../../db/installation/installation.ts'
 import { raiseUserEpoch } from '../../db/users/users.ts'
+import { withdrawConsent } from '../../src/endings/end-sign-ins.ts'
 import { en } from '../../src/pages/texts/en.ts'
+import { byUser } from '../../src/record/record.ts'
 import { openBrowser, type Page } from '../helpers/browser.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { forEachEngine } from '../helpers/engines.ts'
@@ -122,6 +124,40 @@ await forEachEngine(
     t.equal(errorOf(more), 'consent_required', 'and nothing else')
     const consent = await findConsent(server.ctx.db, { userId: ada.id, clientId: 'shop', resource: null })
     t.equal(consent?.scope, 'openid profile')
+  },
+)
+
+await forEachEngine(
+  t,
+  'a code of before a consent was withdrawn is worth nothing, whatever is allowed later',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const { ctx } = server
+    const ada = await server.user()
+    for (const consent of ['once', 'always'] as const) {
+      const shop = await relyingParty(server, consent, { consent })
+      const browser = openBrowser(server)
+      const key = { userId: ada.id, clientId: shop.client.id }
+      const by = byUser(ctx, ada.id, { address: '192.0.2.1', requestId: 'r1' })
+      const before = shop.begin()
+      const asked = await logInWith(browser, before, ada)
+      isConsentPage(t, asked, consent)
+      const code = await browser.submit(asked, {}, allow)
+      t.equal(await withdrawConsent(by, key), true)
+      t.match(await shop.redeem(before, code), { status: 400, error: 'invalid_grant' }, consent)
+
+      const again = shop.begin()
+      const allowed = await browser.submit(await browser.open(again.url), {}, allow)
+      t.match(await shop.redeem(before, code), { status: 400 }, 'nor when it is allowed again')
+      t.match(await shop.redeem(again, allowed), { status: 200 })
+      if (consent === 'always') continue
+      const silent = shop.begin()
+      const remembered = await browser.open(silent.url)
+      t.equal(await withdrawConsent(by, key), true)
+      t.match(await shop.redeem(silent, remembered), { status: 400 }, 'one that nobody was asked for')
+    }
+    const sessions = await ctx.db.sql.selectFrom('sessions').select('revoke_reason').execute()
+    t.strictSame(sessions.map(one => one.revoke_reason).sort(), ['consent withdrawn', null])
   },
 )
 

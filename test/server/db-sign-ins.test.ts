@@ -405,6 +405,65 @@ await forEachEngine(t, 'consents add up, each for its client and resource', asyn
   t.equal(await countOf(db, 'consents'), 0, 'for all resources')
 })
 
+await forEachEngine(
+  t,
+  'a session starts only while what was allowed for it is not withdrawn',
+  async (t, env) => {
+    const { db, userId } = await openSeeded(t, env)
+    const asked = await askedOf(t, db, userId)
+    const key = { userId, clientId: 'web' }
+    const end = { now, reason: 'consent withdrawn' } as const
+    const { id: consentId } = (await rememberConsent(db, asked(['read']))) ?? {}
+    if (!consentId) throw new Error('it was not remembered')
+    const start = async (changes: Partial<NewLogIn['session']> = {}, id = consentId) => {
+      const logIn = await logInOf(db, userId, null)
+      return insertLogIn(db, { ...logIn, session: { ...logIn.session, ...changes }, consentId: id })
+    }
+    t.ok(await start())
+    t.match(await rememberConsent(db, asked(['write'])), { id: consentId })
+    t.ok(await start(), 'more is allowed')
+    const bob = await addUser(db, 'bob')
+    t.equal(await start({ user_id: bob }), undefined, 'by the user, and nobody else')
+    t.equal((await withdrawConsent(db, key, end))?.length, 2)
+    t.equal(await start(), undefined)
+    const { id: again } = (await rememberConsent(db, asked(['read']))) ?? {}
+    t.equal(await start(), undefined, 'what is allowed later is for what is asked later')
+    t.ok(await start({}, again))
+  },
+)
+
+await onPostgres(t, 'a withdrawal waits for a session that is about to commit', async (t, env) => {
+  const { db, userId } = await openSeeded(t, env)
+  const consent = await rememberConsent(db, (await askedOf(t, db, userId))(['read']))
+  if (!consent) throw new Error('it was not remembered')
+  const logIn = await logInOf(db, userId, null)
+  const [inserted, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const slow: Writer = {
+    ...db,
+    transact: work =>
+      db.transact(async transaction => {
+        const result = await work(transaction)
+        inserted.resolve()
+        await committed.promise
+        return result
+      }),
+  }
+  const late = insertLogIn(slow, { ...logIn, consentId: consent.id })
+  await inserted.promise
+  let hasEnded = false
+  const end = { now, reason: 'consent withdrawn' } as const
+  const ended = withdrawConsent(db, { userId, clientId: 'web' }, end).then(result => {
+    hasEnded = true
+    return result
+  })
+  const waiting = sql.raw(waitingHere)
+  while (!hasEnded && (await waiting.execute(db.sql)).rows.length === 0) await sleep(5)
+  t.notOk(hasEnded)
+  committed.resolve()
+  t.strictSame(await late, [])
+  t.strictSame(await ended, [{ id: logIn.session.id, clientId: 'web' }])
+})
+
 await forEachEngine(t, 'a consent is for those whom it was asked about (invariant 16)', async (t, env) => {
   const { db, userId } = await openSeeded(t, env)
   const before = await askedOf(t, db, userId)

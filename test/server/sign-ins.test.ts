@@ -7,7 +7,7 @@ import { listAuditEntries } from '../../db/installation/audit.ts'
 import { findSession } from '../../db/sessions/sessions.ts'
 import { findUserById } from '../../db/users/users.ts'
 import type { UserTable } from '../../db/schema.ts'
-import { rememberConsent, allowedScope } from '../../src/authorization/consents.ts'
+import { findAllowed, rememberConsent } from '../../src/authorization/consents.ts'
 import type { Context } from '../../src/context.ts'
 import { endSignIn, withdrawConsent } from '../../src/endings/end-sign-ins.ts'
 import { endSessionsOfUser } from '../../src/endings/end.ts'
@@ -381,13 +381,13 @@ await forEachEngine(t, 'a consent is remembered and taken back', async (t, env) 
   const client = (await ctx.clients.registry.findClient(app.id)) ?? { id: app.id, epoch: -1 }
   const key = { userId: ada.id, clientId: app.id, resource: null }
   const consent = { user: await rowOf(ada.id), client, resource: null, scope: ['read'], caller: home }
-  t.equal(await allowedScope(ctx, key), undefined)
-  t.equal(await rememberConsent(ctx, consent), true)
-  t.equal(await allowedScope(ctx, key), 'read')
-  t.equal(await rememberConsent(ctx, { ...consent, client: { ...client, epoch: -1 } }), false)
+  t.equal(await findAllowed(ctx, key), undefined)
+  t.match(await rememberConsent(ctx, consent), { scope: 'read' })
+  t.match(await findAllowed(ctx, key), { scope: 'read' })
+  t.equal(await rememberConsent(ctx, { ...consent, client: { ...client, epoch: -1 } }), undefined)
   t.equal(await withdrawConsent(byUser(ctx, ada.id, home), key), true)
   t.equal(await withdrawConsent(byUser(ctx, ada.id, home), key), false)
-  t.equal(await allowedScope(ctx, key), undefined)
+  t.equal(await findAllowed(ctx, key), undefined)
   t.match(await findSession(ctx.db, sessionId), { revoke_reason: 'consent withdrawn' })
   t.strictSame((await told(ctx)).slice(1), [
     'consent_granted',
