@@ -124,9 +124,9 @@ interface Grounds {
 }
 
 /**
- * On PostgreSQL the rows of client, user, sign-in and consent are locked: a change of an epoch, the end of the
- * sign-in and a withdrawal wait until the session can be seen, or the session waits, and is refused. SQLite
- * has one writer at a time.
+ * On PostgreSQL the rows of client, user, sign-in and consent are locked: a change of an epoch, the end of
+ * the sign-in and a withdrawal wait until the session can be seen, or the session waits, and is refused.
+ * SQLite has one writer at a time.
  */
 async function addSession(
   transaction: Kysely<Tables>,

@@ -6,6 +6,7 @@ import type { End } from '../sessions/end-reasons.ts'
 import { writeEnds } from '../sessions/revocations.ts'
 import type { Writer } from '../writer.ts'
 import { setKnownSources } from './known-sources.ts'
+import { surplusSignIns } from './sign-in-surplus.ts'
 
 const signInById = keptQuery((sql, id: Buffer) =>
   sql
@@ -91,18 +92,30 @@ export interface EndedSessionRow {
 
 export interface AddedSignIn {
   readonly signIn: SignInTable
+  /** The one that the same browser had. */
   readonly replaced: EndedSignIn | undefined
+  /** Those of the user that were too many. */
+  readonly surplus: readonly EndedSignIn[]
+}
+
+/** Why others end with a log-in. */
+export interface EndsOfOthers {
+  readonly replaced: { readonly id: Buffer; readonly end: End } | undefined
+  /** How many sign-ins the user may have, and why the others end. */
+  readonly bound: { readonly signInsMax: number; readonly end: End }
 }
 
 /**
  * Adds a sign-in, if the user's epoch is still the one that was read before the password was checked, and
- * ends the one that the same browser had; undefined when it was not added.
+ * ends the one that the same browser had, and those that are too many; undefined when it was not added. On
+ * PostgreSQL log-ins at the same moment do not see each other, so that there may be as many more until the
+ * next one.
  */
 export async function insertSignIn(
   { engine, transact }: Writer,
   signIn: NewSignIn,
   { user, knownSources }: SignInUser,
-  replaced: { readonly id: Buffer; readonly end: End } | undefined,
+  { replaced, bound }: EndsOfOthers,
 ): Promise<AddedSignIn | undefined> {
   return transact(async transaction => {
     if (!(await isStillOfEpoch(transaction, user, engine))) return undefined
@@ -117,10 +130,9 @@ export async function insertSignIn(
       .returningAll()
       .executeTakeFirstOrThrow()
     if (knownSources) await setKnownSources(transaction, user.id, knownSources)
-    return {
-      signIn: added,
-      replaced: replaced && (await removeSignIn(transaction, replaced.id, replaced.end)),
-    }
+    const removed = replaced && (await removeSignIn(transaction, replaced.id, replaced.end))
+    const surplus = await surplusSignIns(transaction, added, bound.signInsMax)
+    return { signIn: added, replaced: removed, surplus: await removeSignIns(transaction, surplus, bound.end) }
   })
 }
 
@@ -184,13 +196,22 @@ export async function endSignIns(
   end: End,
 ): Promise<readonly EndedSignIn[] | undefined> {
   return transact(async transaction => {
-    const ended: EndedSignIn[] = []
-    for (const id of ids) {
-      const removed = await removeSignIn(transaction, id, end)
-      if (removed) ended.push(removed)
-    }
+    const ended = await removeSignIns(transaction, ids, end)
     return ended.length > 0 ? ended : undefined
   })
+}
+
+async function removeSignIns(
+  transaction: Transaction<Tables>,
+  ids: readonly Buffer[],
+  end: End,
+): Promise<readonly EndedSignIn[]> {
+  const ended: EndedSignIn[] = []
+  for (const id of ids) {
+    const removed = await removeSignIn(transaction, id, end)
+    if (removed) ended.push(removed)
+  }
+  return ended
 }
 
 /** The row goes first: on PostgreSQL that waits for sessions that start, and none starts after it. */

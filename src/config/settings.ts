@@ -115,7 +115,7 @@ export const settings = {
     'SESSIONS_PER_USER',
     integer(1, 10_000),
     100,
-    'how many sessions a user may have through one client; a log-in beyond ends the one unused for longest',
+    'how many sessions through one client, and sign-ins, a user has; a log-in beyond ends the one unused for longest',
   ),
   statusListDelaySeconds: following(
     'STATUS_LIST_DELAY',

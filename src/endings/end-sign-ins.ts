@@ -11,7 +11,7 @@ import type { Event } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
 
 /** Why a sign-in ends, and with it the sessions that came from it without `offline_access`. */
-export type SignInEndReason = 'log-out' | 'another user logged in' | 'command'
+export type SignInEndReason = 'log-out' | 'another user logged in' | 'limit' | 'command'
 
 /** Ends a sign-in, and the sessions that end with it; false when it has ended before. */
 export async function endSignIn(

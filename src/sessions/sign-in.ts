@@ -72,7 +72,8 @@ export interface StartedSignIn {
 /**
  * Lets a browser in, after its user has proved who it is. The same user in a browser gets the same sign-in,
  * as of now and with another secret; another user gets another one, and the one before ends with its
- * sessions. Undefined when the user was disabled or the epoch raised meanwhile.
+ * sessions, as does the one unused for longest of a user who has too many. Undefined when the user was
+ * disabled or the epoch raised meanwhile.
  */
 export async function startSignIn(ctx: Context, start: SignInStart): Promise<StartedSignIn | undefined> {
   const { user, replaces } = start
@@ -97,14 +98,22 @@ async function addSignIn(
   const id = newUuid(now)
   const signIn = { id, created_at: now, first_address: caller.address, ...logInOf(ctx, start, now, secret) }
   const end = { now, reason: 'another user logged in' } as const
+  const bound = { signInsMax: ctx.config.sessionsPerUser, end: { now, reason: 'limit' } } as const
   const detail = { sign_in: formatUuid(id), amr, persistent: isPersistent }
   const added = await record(
     byUser(ctx, user.id, caller),
-    ({ replaced }: AddedSignIn) => [
+    ({ replaced, surplus }: AddedSignIn) => [
       { event: 'sign_in_started', userId: user.id, detail },
       ...(replaced ? eventsOfSignIn(replaced, end) : []),
+      ...surplus.flatMap(one => eventsOfSignIn(one, bound.end)),
     ],
-    db => insertSignIn(db, signIn, { user, knownSources }, replaces && { id: replaces.id, end }),
+    db =>
+      insertSignIn(
+        db,
+        signIn,
+        { user, knownSources },
+        { replaced: replaces && { id: replaces.id, end }, bound },
+      ),
   )
   return added && { signIn: { ...added.signIn, user }, cookie: cookieOf(ctx, id, secret) }
 }

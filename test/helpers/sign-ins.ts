@@ -1,6 +1,11 @@
 import type { Database } from '../../db/database.ts'
 import type { SignInTable, UserTable } from '../../db/schema.ts'
-import { insertSignIn, type NewSignIn, type SignInRenewal } from '../../db/users/sign-ins.ts'
+import {
+  insertSignIn,
+  type EndsOfOthers,
+  type NewSignIn,
+  type SignInRenewal,
+} from '../../db/users/sign-ins.ts'
 import { findUserById } from '../../db/users/users.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { madeAt } from './records.ts'
@@ -32,6 +37,12 @@ export async function userOf(db: Database, id: Buffer): Promise<UserTable> {
   return user
 }
 
+/** What else a log-in ends: nothing unless told. */
+export const endsOf = (replaced?: EndsOfOthers['replaced'], signInsMax = 100): EndsOfOthers => ({
+  replaced,
+  bound: { signInsMax, end: { now: madeAt + 1, reason: 'limit' } },
+})
+
 /** Adds a sign-in of the user as it is now, with the secret `first`. */
 export async function beginSignIn(
   db: Database,
@@ -43,7 +54,7 @@ export async function beginSignIn(
     db,
     newSignIn('first', changes),
     { user, knownSources: undefined },
-    undefined,
+    endsOf(),
   )
   if (!added) throw new Error('the sign-in was not added')
   return added.signIn

@@ -17,6 +17,7 @@ import {
   insertSignIn,
   renewSignIn,
   touchSignIn,
+  type NewSignIn,
 } from '../../db/users/sign-ins.ts'
 import { changePassword, deleteUser, disableUser, insertUser, raiseUserEpoch } from '../../db/users/users.ts'
 import type { Writer } from '../../db/writer.ts'
@@ -25,7 +26,7 @@ import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { forEachEngine, onPostgres } from '../helpers/engines.ts'
 import { waitingHere } from '../helpers/postgres.ts'
 import { madeAt, openSeeded, secretHash } from '../helpers/records.ts'
-import { beginSignIn, newSignIn, renewalOf, userOf } from '../helpers/sign-ins.ts'
+import { beginSignIn, endsOf, newSignIn, renewalOf, userOf } from '../helpers/sign-ins.ts'
 
 const now = madeAt + 10
 const logOut = { now, reason: 'log-out' } as const
@@ -145,7 +146,7 @@ for (const [name, end] of ends) {
       t.ok(await findSignIn(db, hers.id))
       await end(db, userId)
       t.equal(await findSignIn(db, hers.id), undefined)
-      t.equal(await insertSignIn(db, newSignIn('late'), before, undefined), undefined, 'a log-in under way')
+      t.equal(await insertSignIn(db, newSignIn('late'), before, endsOf()), undefined, 'a log-in under way')
       t.equal(await renewSignIn(db, hers, renewalOf('late'), before), undefined, 'a step up under way')
       t.equal(await findKnownSources(db, before.user.username), null, 'nor is anything learned from them')
       t.ok(await findSignIn(db, his.id), "another user's goes on")
@@ -166,7 +167,7 @@ for (const [name, end] of ends) {
         }),
     }
     const user = await userOf(db, userId)
-    const late = insertSignIn(slow, newSignIn('late'), { user, knownSources: undefined }, undefined)
+    const late = insertSignIn(slow, newSignIn('late'), { user, knownSources: undefined }, endsOf())
     await inserted.promise
     let hasEnded = false
     const ended = end(db, userId).then(() => {
@@ -293,15 +294,63 @@ await forEachEngine(
     const bob = { user: await userOf(db, await addUser(db, 'bob')), knownSources: undefined }
     const replaced = { id: before.id, end: { now, reason: 'another user logged in' } } as const
     const stale = { ...bob, user: { ...bob.user, epoch: 7 } }
-    t.equal(await insertSignIn(db, newSignIn('late'), stale, replaced), undefined)
+    t.equal(await insertSignIn(db, newSignIn('late'), stale, endsOf(replaced)), undefined)
     t.ok(await findSignIn(db, before.id), 'a log-in that fails ends nothing')
-    const added = await insertSignIn(db, newSignIn('his'), bob, replaced)
+    const added = await insertSignIn(db, newSignIn('his'), bob, endsOf(replaced))
     t.match(added, { signIn: { user_id: bob.user.id }, replaced: { userId, sessions: [{ id: session }] } })
     t.equal(await findSignIn(db, before.id), undefined)
-    const again = await insertSignIn(db, newSignIn('again'), bob, replaced)
+    const again = await insertSignIn(db, newSignIn('again'), bob, endsOf(replaced))
     t.equal(again?.replaced, undefined, 'one that has ended by itself is no hindrance')
   },
 )
+
+await forEachEngine(
+  t,
+  'a log-in beyond the bound ends the sign-in unused for longest, with its sessions, and no other',
+  async (t, env) => {
+    const { db, userId } = await openSeeded(t, env)
+    const bob = await addUser(db, 'bob')
+    const user = { user: await userOf(db, userId), knownSources: undefined }
+    const add = async (changes: Partial<NewSignIn>, signInsMax = 3) => {
+      const added = await insertSignIn(db, newSignIn('next', changes), user, endsOf(undefined, signInsMax))
+      if (!added) throw new Error('it was not added')
+      return added
+    }
+    const his = await beginSignIn(db, bob, { used_at: 1 })
+    const used = await beginSignIn(db, userId, { used_at: madeAt + 5 })
+    const unused = await beginSignIn(db, userId, { used_at: madeAt + 2 })
+    const expired = await beginSignIn(db, userId, { used_at: 1, expires_at: madeAt })
+    const [session, other] = [await begin(db, userId, unused.id), await begin(db, userId, used.id)]
+    if (!session || !other) throw new Error('they have not started')
+    t.strictSame((await add({ used_at: madeAt + 3 })).surplus, [], 'as many as may be')
+    const { surplus, signIn } = await add({ used_at: 1 })
+    t.strictSame(surplus, [{ id: unused.id, userId, sessions: [{ id: session, clientId: 'web' }] }])
+    t.match(await findSession(db, session), { revoked_at: madeAt + 1, revoke_reason: 'limit' })
+    t.match(await findSession(db, other), { revoked_at: null })
+    for (const { id } of [his, used, signIn]) t.ok(await findSignIn(db, id), 'the others go on')
+    t.equal(await countOf(db, 'sign_ins'), 5, 'an expired one is none')
+    t.ok(await findSignIn(db, expired.id), 'and is left to the sweeper')
+
+    for (let i = 0; i < 15; i++) await beginSignIn(db, userId, { used_at: madeAt + 5 })
+    t.equal((await add({}, 1)).surplus.length, 10, 'a lower bound is reached step by step')
+    while ((await add({}, 1)).surplus.length > 1);
+    t.equal(await countOf(db, 'sign_ins'), 3)
+  },
+)
+
+await forEachEngine(t, 'of log-ins at once beyond the bound all get in', async (t, env) => {
+  const { db, userId } = await openSeeded(t, env)
+  const user = { user: await userOf(db, userId), knownSources: undefined }
+  for (let i = 0; i < 5; i++) await beginSignIn(db, userId)
+  const bound = endsOf(undefined, 5)
+  const added = await Promise.all(
+    Array.from({ length: 8 }, () => insertSignIn(db, newSignIn('next'), user, bound)),
+  )
+  t.ok(added.every(one => one !== undefined))
+  t.ok((await countOf(db, 'sign_ins')) >= 5)
+  while ((await insertSignIn(db, newSignIn('last'), user, bound))?.surplus.length !== 1);
+  t.equal(await countOf(db, 'sign_ins'), 5)
+})
 
 await forEachEngine(
   t,

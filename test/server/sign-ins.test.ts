@@ -374,6 +374,36 @@ await forEachEngine(t, 'another user in the browser ends the sessions of the one
   ])
 })
 
+await forEachEngine(t, 'one browser too many ends the one unused for longest', async (t, env) => {
+  const w = await world(t, { ...env, MINTMARK_SESSIONS_PER_USER: '2' })
+  const { server, ctx, logIn, find } = w
+  const first = await logIn()
+  const { sessionId } = await sessionOf(w, first)
+  server.tick(60)
+  const second = await logIn()
+  server.tick(60)
+  const stepUp = await logIn({ replaces: second.signIn })
+  server.tick(60)
+  t.ok(await find(first.cookie), 'a step up is no other browser')
+  const third = await logIn()
+  t.equal(await find(stepUp.cookie), undefined)
+  t.match(await findSession(ctx.db, sessionId), { revoked_at: null })
+  server.tick(60)
+  await find(third.cookie)
+  const fourth = await logIn()
+  t.match(await findSession(ctx.db, sessionId), { revoke_reason: 'limit' })
+  t.equal(await find(first.cookie), undefined)
+  for (const { cookie } of [third, fourth]) t.ok(await find(cookie))
+  t.strictSame((await told(ctx)).slice(-5), [
+    'sign_in_started',
+    'sign_in_ended: limit',
+    'sign_in_started',
+    'sign_in_ended: limit',
+    'session_revoked: limit',
+  ])
+  t.equal(ctx.counts.revocations.limit, 1)
+})
+
 await forEachEngine(t, 'a consent is remembered and taken back', async (t, env) => {
   const w = await world(t, env)
   const { server, ctx, ada, rowOf, logIn } = w
