@@ -65,6 +65,11 @@ export interface InstallationTable {
   revived_at: number | null
   /** Raised by what ends every sign-in there is. */
   sign_in_epoch: number
+  /**
+   * Part of the keys of what travels sealed through browsers, so that the root key alone makes none of it: 32
+   * random bytes in base64url.
+   */
+  seal_secret: string
 }
 
 export interface UserTable {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { sql as fragment, type Kysely } from 'kysely'
 import type { Database } from '../database.ts'
 import type { InstallationTable, Tables } from '../schema.ts'
@@ -17,6 +18,7 @@ export type NewInstallation = Omit<
   | 'largest_max_age_seconds'
   | 'largest_max_age_until'
   | 'sign_in_epoch'
+  | 'seal_secret'
 >
 
 /** The row that says whose database this is; undefined when it has just been made. */
@@ -42,6 +44,7 @@ export async function insertInstallation(
         lost_since: null,
         revived_at: null,
         sign_in_epoch: 0,
+        seal_secret: randomBytes(32).toString('base64url'),
         largest_max_age_seconds: jwks_max_age_seconds,
         largest_max_age_until: created_at,
         ...installation,

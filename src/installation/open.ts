@@ -85,8 +85,10 @@ export async function openInstallation(
     if (earlier && !isRootKeyLost) await refuseOtherRootKey(db, config, rootKeys, earlier)
     // Nothing is locked for a command that finds all up to date.
     const migrated = pending.length > 0 ? await migratePatiently(config, db, clock.now()) : []
-    const record = earlier ?? (await recordInstallation(db, config, rootKeys, clock.now()))
+    const known = migrated.length > 0 ? await findInstallation(db) : earlier
+    const record = known ?? (await recordInstallation(db, config, rootKeys, clock.now()))
     rootKeys.follow(record.root_key_id)
+    rootKeys.bindTo(record.seal_secret)
     return { db, rootKeys, record, migrated }
   } catch (error) {
     await db.close()

@@ -1,6 +1,6 @@
 import { unavailable } from '../errors.ts'
 import type { KeyRing } from './ring/key-ring.ts'
-import type { RootKeys } from './root/root-key.ts'
+import type { RootKeys, travellingKinds } from './root/root-key.ts'
 
 /**
  * What travels through a browser or a client and comes back, so that nothing is stored for a stranger. Its
@@ -8,8 +8,8 @@ import type { RootKeys } from './root/root-key.ts'
  *
  *   prefix of its kind + base64url( version 1 ‖ root key id 4 ‖ sealed JSON )
  *
- * It is encrypted and authenticated under a key that the root key and the installation give, for one kind and
- * one issuer: it is of no use as another kind, at another issuer, or at another installation. Whom else it is
+ * It is encrypted and authenticated under a key that the root key and the database give, for one kind and one
+ * issuer: it is of no use as another kind, at another issuer, or at another installation. Whom else it is
  * bound to, and until when it is good, is in its content, which who opens it checks.
  */
 const prefixes = {
@@ -17,7 +17,7 @@ const prefixes = {
   'authorization request': 'mm_ar_',
   'authorization code': 'mm_ac_',
   'log-out request': 'mm_lo_',
-} as const
+} as const satisfies Readonly<Record<(typeof travellingKinds)[number], string>>
 
 export type SealedKind = keyof typeof prefixes
 

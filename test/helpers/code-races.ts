@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { insertClient } from '../../db/clients/clients.ts'
+import { findInstallation } from '../../db/installation/installation.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import { findUser } from '../../db/users/users.ts'
 import { plainClientRow } from '../../src/clients/registration.ts'
@@ -18,7 +19,9 @@ async function openCodes(t: Test, fleet: Fleet, clientId: string) {
   const db = openDatabase(locationOf(fleet))
   t.teardown(() => db.close())
   const clock = systemClock()
-  const maker = { ctx: { db, config, clock, rootKeys: readRootKeys(config) } }
+  const rootKeys = readRootKeys(config)
+  rootKeys.bindTo((await findInstallation(db))?.seal_secret ?? '')
+  const maker = { ctx: { db, config, clock, rootKeys } }
   const row = { id: clientId, secret_hash: null, created_at: clock.now(), ...forLogIns, scope: 'read' }
   await insertClient(db, plainClientRow(row))
   const user = await findUser(db, 'ada')

@@ -2,7 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { readRootKeys } from '../../src/keys/root/root-key.ts'
 import { openRefreshToken, sealRefreshToken } from '../../src/protocol/refresh-token.ts'
+import { codeFor, forLogIns, signIn } from '../helpers/codes.ts'
+import { forEachEngine } from '../helpers/engines.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { isOAuthError, startServer } from '../helpers/server.ts'
 
@@ -102,4 +105,22 @@ t.test('invariant 7: the root key alone makes no refresh token that is taken', a
     isOAuthError(t, await server.post('/token', form), 400, 'invalid_grant', `of generation ${generation}`)
   }
   t.ok((await server.refresh(client, refresh_token)).refresh_token, 'and the session lives')
+})
+
+await forEachEngine(t, 'invariant 7: the root key alone makes no code that is taken', async (t, env) => {
+  const server = await startServer(t, env)
+  const app = await server.client('app', { isPublic: true, ...forLogIns })
+  const user = await server.user()
+  const { ctx } = server
+  // The thief knows all that an honest code of his own has told him: ids, epochs, and how one is made.
+  const rootKeys = readRootKeys(ctx.config)
+  const redeem = async (maker: Parameters<typeof codeFor>[0]) => {
+    const { form } = await codeFor(maker, app, user, { signIn: await signIn(server, user) })
+    return server.post('/token', { ...app.form, ...form })
+  }
+  for (const secret of ['', 'x'.repeat(43)]) {
+    rootKeys.bindTo(secret)
+    isOAuthError(t, await redeem({ ctx: { ...ctx, rootKeys } }), 400, 'invalid_grant', `of ${secret}`)
+  }
+  t.equal((await redeem(server)).statusCode, 200, 'the server has the secret of the database too')
 })

@@ -18,6 +18,17 @@ import {
   type RootKeyFile,
 } from './root-key-file.ts'
 
+/**
+ * What is sealed to travel through browsers and clients. Its keys need the secret of the database too: what
+ * comes back counts, so that whoever has the root key alone could else make a code of anybody.
+ */
+export const travellingKinds = [
+  'pushed authorization request',
+  'authorization request',
+  'authorization code',
+  'log-out request',
+] as const
+
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */
 export interface RootKeys {
   /**
@@ -41,6 +52,8 @@ export interface RootKeys {
    * issuer; undefined when that root key is not in the file.
    */
   derive(purpose: string, rootKeyId: string): Buffer | undefined
+  /** Takes the secret of the database, without which nothing is sealed to travel, or opened. */
+  bindTo(databaseSecret: string): void
   /** AES-256-GCM under the current key; what was sealed for one purpose and name opens for no other. */
   seal(purpose: string, name: string, plaintext: Buffer): Sealed
   /**
@@ -92,6 +105,7 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
   const { issuer, foundingIssuer = issuer } = options
   const file = openFile(options)
   const derived = new Map<string, Buffer>()
+  let salt: string | undefined
 
   const derive = (purpose: string, rootKeyId: string): Buffer | undefined => {
     const root = file.find(rootKeyId)
@@ -102,7 +116,10 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
     // What is handed out is for one issuer; what the database holds stays readable under a new name.
     const boundTo = purpose === 'refresh-token' || purpose === 'sign-in' ? issuer : foundingIssuer
     const info = `mintmark ${purpose} ${boundTo} ${rootKeyId}`
-    const key = Buffer.from(hkdfSync('sha256', root, '', info, keyBytes))
+    const isTravelling = travellingKinds.some(kind => kind === purpose)
+    if (isTravelling && salt === undefined)
+      throw new Error('unreachable: the secret of the database is known before anything travels')
+    const key = Buffer.from(hkdfSync('sha256', root, isTravelling ? (salt ?? '') : '', info, keyBytes))
     derived.set(name, key)
     return key
   }
@@ -120,6 +137,10 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
     signInKeyOf: id => derive('sign-in', id),
     pepperOf: id => derive('pepper', id),
     derive,
+    bindTo: databaseSecret => {
+      salt = databaseSecret
+      derived.clear()
+    },
     seal: (purpose, name, plaintext) => {
       const rootKeyId = file.currentId()
       const key = derive(purpose, rootKeyId)
