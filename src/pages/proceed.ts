@@ -80,11 +80,13 @@ export async function findStage(
   if (await isUsed(ctx, pending.request)) return void showMessage(visit, { kind: 'request_used', ...about })
   if (pending.browser === null) return void leadTo(visit, path, bound(visit, pending))
   const cookie = browserCookie(visit)
-  if (cookie === undefined) {
+  if (cookie === undefined || pending.browser !== hashOf(cookie)) {
+    // Two tabs that are a browser's first, opened at the same moment, get a cookie each, of which it keeps one.
+    const kind = cookie === undefined ? 'cookies_refused' : 'other_browser'
+    // Begun anew, as the client's own link would: what was done elsewhere counts for nothing.
     const againHref = `${path}?request=${sealRequest(ctx, fresh(pending.request))}`
-    return void showMessage(visit, { kind: 'cookies_refused', againHref, ...about })
+    return void showMessage(visit, { kind, againHref, ...about })
   }
-  if (pending.browser !== hashOf(cookie)) return void showMessage(visit, { kind: 'other_browser', ...about })
   return { client, pending, signIn: await currentSignIn(visit) }
 }
 

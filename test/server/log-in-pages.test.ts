@@ -336,6 +336,63 @@ t.test('what is wrong with a request is told, with a way on: a dead end is none'
   }
 })
 
+await forEachEngine(
+  t,
+  'the first two tabs of a browser, opened at the same moment, come to their own ends (invariant 12)',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const [web, shop] = [await relyingParty(server), await relyingParty(server, 'shop')]
+    const ada = await server.user()
+    const { username, password } = ada
+    for (const isWinnerFirst of [true, false]) {
+      const browser = openBrowser(server)
+      const tabs = [
+        { party: web, begun: web.begin() },
+        { party: shop, begun: shop.begin() },
+      ] as const
+      const answers = await Promise.all(tabs.map(({ begun }) => browser.open(begun.url, { staysPut: true })))
+      const shown = await Promise.all(
+        answers.map(({ response }) => browser.open(String(response.headers.location))),
+      )
+      const isWinner = shown.map(page => page.forms.length > 0)
+      t.strictSame(isWinner.toSorted(), [false, true], 'the browser keeps one of two cookies')
+      const order = isWinner[0] === isWinnerFirst ? [0, 1] : [1, 0]
+      for (const [place, i] of order.entries()) {
+        const title = `the one that ${isWinner[i] ? 'keeps' : 'loses'} its cookie, as number ${place + 1}`
+        const [tab, page] = [tabs[i], shown[i]]
+        if (!tab || !page) throw new Error('unreachable: there are two of each')
+        let next = page
+        if (!isWinner[i]) {
+          isMessage(t, page, 'other_browser', 400, title)
+          t.strictSame(
+            page.links.map(({ text }) => text),
+            [en.beginHere, `Back to ${tab.party.client.id === 'web' ? 'The web app' : 'The shop app'}`],
+            `${title}: two ways on`,
+          )
+          next = await browser.follow(page, en.beginHere)
+        }
+        if (place === 0) isLogInPage(t, next, title)
+        const back = next.isElsewhere ? next : await browser.submit(next, { username, password })
+        isAnswer(t, back, tab.party, tab.begun, title)
+        t.equal((await tab.party.redeem(tab.begun, back)).status, 200, title)
+      }
+    }
+  },
+)
+
+t.test('what another browser has shown counts for nothing where its request is begun anew', async t => {
+  const server = await startServer(t)
+  const shop = await relyingParty(server, 'shop', { consent: 'once' })
+  const ada = await server.user()
+  const [one, other] = [openBrowser(server), openBrowser(server)]
+  const begun = shop.begin()
+  const asked = await logInWith(one, begun, ada)
+  await other.open(shop.begin().url)
+  const elsewhere = await other.open(asked.url.href)
+  isMessage(t, elsewhere, 'other_browser', 400, 'the page that asks for consent')
+  isLogInPage(t, await other.follow(elsewhere, en.beginHere), 'nobody is logged in here')
+})
+
 t.test('a browser that refuses cookies is told so, and can try again', async t => {
   const server = await startServer(t)
   const web = await relyingParty(server)

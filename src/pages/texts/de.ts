@@ -12,6 +12,7 @@ export const de: Texts = {
   forDevelopers: 'Für die Entwickler der App',
   backTo: client => html`Zurück zu ${client}`,
   again: 'Noch einmal versuchen',
+  beginHere: 'In diesem Browser anmelden',
   useAnother: 'Anderes Konto verwenden',
   logIn: {
     title: 'Anmelden',
@@ -84,7 +85,7 @@ export const de: Texts = {
     },
     other_browser: {
       heading: 'Diese Anmeldung hat woanders begonnen',
-      text: 'Jeder Browser beendet, was er begonnen hat. Gehen Sie in diesem Browser zurück zur App, und melden Sie sich von dort noch einmal an.',
+      text: 'Sie wurde in einem anderen Browser begonnen, oder im selben Moment in einem anderen Tab. Sie können sie hier neu beginnen. Falls Ihnen jemand diesen Link geschickt hat, schließen Sie die Seite.',
     },
     cookies_refused: {
       heading: 'Ihr Browser behält keine Cookies dieser Website',

@@ -12,6 +12,7 @@ export const en: Texts = {
   forDevelopers: 'For the developers of the app',
   backTo: client => html`Back to ${client}`,
   again: 'Try again',
+  beginHere: 'Log in in this browser',
   useAnother: 'Use another account',
   logIn: {
     title: 'Log in',
@@ -83,7 +84,7 @@ export const en: Texts = {
     },
     other_browser: {
       heading: 'This log-in began elsewhere',
-      text: 'Each browser finishes what it has begun. Go back to the app in this browser, and log in from there again.',
+      text: 'It was begun in another browser, or in another tab at the same moment. You can begin it anew here. If somebody has sent you this link, close the page.',
     },
     cookies_refused: {
       heading: 'Your browser keeps no cookies of this site',

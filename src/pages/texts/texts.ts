@@ -9,6 +9,8 @@ export interface Texts {
   readonly forDevelopers: string
   readonly backTo: (client: Html) => Html
   readonly again: string
+  /** Begins in this browser what was begun in another. */
+  readonly beginHere: string
   readonly useAnother: string
   readonly logIn: LogInTexts
   readonly consent: ConsentTexts

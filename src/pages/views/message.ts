@@ -33,7 +33,7 @@ export function messageView(frame: Frame, data: MessageData): Html {
     isProblem,
     main: html`<h1>${heading}</h1>
 <p>${text}${when}</p>
-${againHref === null ? null : html`<a class="act" href="${frame.look.base}${againHref}">${texts.again}</a>`}
+${againHref === null ? null : html`<a class="act" href="${frame.look.base}${againHref}">${kind === 'other_browser' ? texts.beginHere : texts.again}</a>`}
 ${wayBack(frame, client, againHref === null ? 'act' : 'act second')}
 ${detail === undefined ? null : html`<p class="quiet note">${texts.forDevelopers}: <span lang="en">${detail}</span></p>`}`,
     below: isProblem ? html`${texts.requestId}: <code>${frame.requestId}</code>` : null,
