@@ -120,12 +120,15 @@ function isWhoIsMeant({ hintedSub, claims }: AuthorizationRequest, sub: string):
 /**
  * A log-in since the request was made is one for `prompt=login` too, in whichever tab it was; one in the same
  * second may have been before it. `max_age=0` says the same as `prompt=login` (OpenID Connect Core §3.1.2.1).
+ * One in the future was before the clock was set back, and nobody knows how long ago.
  */
 function isNewEnough(
   { prompts, maxAge, madeAt }: AuthorizationRequest,
   authTime: number,
   now: number,
 ): boolean {
+  const isDemanded = prompts.includes('login') || maxAge !== null
+  if (isDemanded && authTime > now) return false
   if ((prompts.includes('login') || maxAge === 0) && authTime <= madeAt) return false
   return maxAge === null || maxAge === 0 || now - authTime <= maxAge
 }

@@ -83,7 +83,10 @@ const rows: [
   ['an error with prompt=none', { maxAge: 60, ...prompt('none') }, at(now - 61), 'login_required'],
   ['max_age=0 wants a log-in since the request', { maxAge: 0 }, at(madeAt), 'log_in again'],
   ['which may be some seconds ago', { maxAge: 0 }, at(madeAt + 1), 'code'],
-  ['a log-in of the future is new', { maxAge: 60 }, at(now + 60), 'code'],
+  ['one of before the clock was set back may be of any age', { maxAge: 60 }, at(now + 1), 'log_in again'],
+  ['also where it is to be of after the request', prompt('login'), at(now + 1), 'log_in again'],
+  ['and so may max_age=0 have it', { maxAge: 0 }, at(now + 1), 'log_in again'],
+  ['which is nothing to who asks for no age', {}, at(now + 1), 'code'],
   ['max_age and prompt=login want both', { maxAge: 60, ...prompt('login') }, at(now - 61), 'log_in again'],
 
   ['prompt=select_account asks', prompt('select_account'), {}, 'choose_account'],
