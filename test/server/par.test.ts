@@ -356,3 +356,19 @@ t.test('RFC 9449 §10.1 a proof at /par binds the code to its key', async t => {
   isOAuthError(t, await push({ scope: 'admin' }, web, { dpop: spent }), 400, 'invalid_scope', 'refused')
   t.equal((await push({}, web, { dpop: spent })).statusCode, 201, 'which has not used it up')
 })
+
+t.test('invariant 8: a public client, which anybody can be, pushes without a row', async t => {
+  const { server, client, push, find } = await world(t)
+  const app = await client('app', { isPublic: true })
+  const key = await testKey()
+  const { headers } = await push({}, app, { dpop: 'x' })
+  t.ok(headers['dpop-nonce'])
+  const claims = { htu: 'https://as.example/par', nonce: String(headers['dpop-nonce']) }
+  for (let i = 0; i < 3; i++) {
+    const dpop = await signJwt(key, proofHeader(key), proofClaims(server.ctx.clock.now(), claims))
+    const response = await push({ client_id: 'app' }, app, { dpop })
+    t.equal(response.statusCode, 201)
+    t.equal((await find(response.json()['request_uri'], 'app'))?.request.dpopJkt, key.jkt)
+  }
+  t.strictSame(await server.ctx.db.sql.selectFrom('replays').selectAll().execute(), [])
+})
