@@ -8,9 +8,8 @@ import { unavailable } from '../errors.ts'
 import { scopesToAllow } from '../protocol/claims.ts'
 import { formOf } from '../protocol/form.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
-import { sendAnswer } from './answer.ts'
 import type { Pages } from './pages.ts'
-import { findStage, follow, goOn, type Stage } from './proceed.ts'
+import { answerClient, findStage, follow, goOn, type Stage } from './proceed.ts'
 import { consentView, type ConsentData } from './views/consent.ts'
 import { anotherHref, leadTo, namesOf, originOf, pageHandler, queryOf, type Visit } from './visit.ts'
 
@@ -50,10 +49,10 @@ async function decide(visit: Visit): Promise<void> {
   const form = formOf(visit.request.body)
   const stage = await findStage(visit, form.get('request'), '/consent')
   if (!stage) return
-  const { client, pending } = stage
+  const { pending } = stage
   switch (form.get('decision')) {
     case 'deny':
-      return sendAnswer(visit, client, pending.request, {
+      return answerClient(visit, pending, {
         error: 'access_denied',
         description: 'the user has not allowed it',
       })

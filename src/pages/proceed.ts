@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Outcome } from '../authorization/answers.ts'
 import { issueCode } from '../authorization/code.ts'
 import { lookForNeeds, type Look } from '../authorization/look.ts'
 import { fresh, isUsed, openRequest, sealRequest, type PendingRequest } from '../authorization/requests.ts'
@@ -47,7 +48,7 @@ export async function follow(
 ): Promise<void> {
   const { ctx } = visit
   const { request } = pending
-  if (need.kind === 'error') return sendAnswer(visit, client, request, need)
+  if (need.kind === 'error') return answerClient(visit, pending, need)
   if (need.kind !== 'code') {
     const path = need.kind === 'consent' ? '/consent' : '/log-in'
     return leadTo(visit, path, bound(visit, { ...pending, username: null, stays: false, problem: null }))
@@ -55,8 +56,17 @@ export async function follow(
   if (!signIn) throw new Error('unreachable: nobody gets a code without a log-in')
   const user = { id: signIn.user_id }
   const consentId = allowed?.id ?? null
+  // Of the client as it was when the request was looked at: an epoch that was raised since ends the code.
   const code = issueCode(ctx, { request, signIn, user, client, scope: request.scope, consentId })
-  sendAnswer(visit, client, request, { code })
+  return answerClient(visit, pending, { code })
+}
+
+/** Answers the client as it is now: a log-in may have waited for long, and a redirect URI been taken away. */
+export async function answerClient(visit: Visit, pending: PendingRequest, outcome: Outcome): Promise<void> {
+  const { request } = pending
+  const client = await findLivingClient(visit.ctx, pending)
+  if (client) return sendAnswer(visit, client, request, outcome)
+  showMessage(visit, { kind: 'client_unknown', status: 400, uiLocales: request.uiLocales })
 }
 
 /**
