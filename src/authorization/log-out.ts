@@ -5,10 +5,10 @@ import { endSignIn } from '../endings/end-sign-ins.ts'
 import { endSession } from '../endings/end.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
 import type { Form } from '../protocol/form.ts'
+import type { IdTokenHint } from '../protocol/id-token.ts'
 import {
   clientOfLogOut,
   judgeLogOutRequest,
-  type LogOutHint,
   type LogOutRequest,
   type LogOutVerdict,
 } from '../protocol/log-out-request.ts'
@@ -90,7 +90,7 @@ function uuidOf(text: string): Buffer {
  */
 export async function isMeant(
   { db, clock }: Pick<Context, 'db' | 'clock'>,
-  { sub, sessionId }: LogOutHint,
+  { sub, sessionId }: IdTokenHint,
   signIn: SignIn,
 ): Promise<boolean> {
   if (sub !== formatUuid(signIn.user_id)) return false
@@ -111,7 +111,7 @@ export async function logOut(ctx: Context, { hint, signIn, caller }: LogOut): Pr
 }
 
 export interface LogOut {
-  readonly hint: LogOutHint | null
+  readonly hint: IdTokenHint | null
   /** Who is logged in in the browser. */
   readonly signIn: SignIn | undefined
   readonly caller: RequestOrigin

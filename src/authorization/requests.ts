@@ -4,6 +4,7 @@ import type { Context } from '../context.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { Form } from '../protocol/form.ts'
+import { hintOf } from '../protocol/id-token.ts'
 import { judgeAuthorizationRequest, type RequestVerdict } from '../protocol/request-verdict.ts'
 import { formatUuid, newUuid, parseUuid } from '../protocol/secrets.ts'
 import type { Log } from '../record/log.ts'
@@ -58,14 +59,14 @@ export async function acceptRequest(
 ): Promise<RequestVerdict> {
   const now = clock.now()
   const hint = form.get('id_token_hint')
-  const hinted = hint === undefined ? undefined : keys.recognise(hint, 'JWT')?.['sub']
+  const hinted = hint === undefined ? undefined : hintOf(keys.recognise(hint, 'JWT'))
   const verdict = judgeAuthorizationRequest(form, {
     client,
     resources: await clients.registry.findResources(client.resources),
     repeated,
     isPushed,
     proofJkt: proofThumbprint?.toString('base64url') ?? null,
-    hintedSub: typeof hinted === 'string' ? hinted : null,
+    hintedSub: hinted?.sub ?? null,
     sessionId: newUuid(now),
     now,
   })

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { AccessTokenFacts } from './access-token.ts'
 import { acrOf } from './levels.ts'
-import { formatUuid } from './secrets.ts'
+import { formatUuid, parseUuid } from './secrets.ts'
 
 /** What an ID token says beside what the access token that comes with it says. */
 export interface Identity {
@@ -49,4 +49,17 @@ export function idTokenClaims(
 function accessTokenHash(accessToken: string, alg: string): string {
   const digest = hash(alg === 'EdDSA' || alg === 'Ed25519' ? 'sha512' : 'sha256', accessToken, 'buffer')
   return digest.subarray(0, digest.length / 2).toString('base64url')
+}
+
+/** What an ID token of ours is a hint of, when it comes back: whose it is, and of which session. */
+export interface IdTokenHint {
+  readonly sub: string
+  readonly sessionId: Buffer
+}
+
+/** Undefined for the claims of another JWT of ours, such as a signed answer of /userinfo. */
+export function hintOf(claims: Readonly<Record<string, unknown>> | undefined): IdTokenHint | undefined {
+  const { sub, sid } = claims ?? {}
+  const sessionId = typeof sid === 'string' ? parseUuid(sid) : undefined
+  return typeof sub === 'string' && sessionId ? { sub, sessionId } : undefined
 }

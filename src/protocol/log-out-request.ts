@@ -1,7 +1,7 @@
 import { itemsOf } from '../values/list.ts'
 import type { Form } from './form.ts'
+import { hintOf, type IdTokenHint } from './id-token.ts'
 import { isRegistered } from './redirect-uri.ts'
-import { parseUuid } from './secrets.ts'
 
 /** A request to log out (OpenID Connect RP-Initiated Logout 1.0 §2) that was checked as a whole. */
 export interface LogOutRequest {
@@ -12,12 +12,7 @@ export interface LogOutRequest {
   readonly state: string | null
   readonly uiLocales: readonly string[]
   /** Of a genuine ID token: who is to be logged out, and of which session. */
-  readonly hint: LogOutHint | null
-}
-
-export interface LogOutHint {
-  readonly sub: string
-  readonly sessionId: Buffer
+  readonly hint: IdTokenHint | null
 }
 
 /** What is known beside the parameters. */
@@ -63,14 +58,7 @@ export function judgeLogOutRequest(form: Form, { hintClaims, client }: LogOutFac
       redirectUri: client && asked !== undefined ? asked : null,
       state: form.get('state') ?? null,
       uiLocales: (form.get('ui_locales') ?? '').split(' ').filter(locale => locale !== ''),
-      hint: hintOf(hintClaims),
+      hint: hintOf(hintClaims) ?? null,
     },
   }
-}
-
-/** An ID token has both of these. Another JWT of ours, as a signed answer of /userinfo, is no hint. */
-function hintOf(claims: LogOutFacts['hintClaims']): LogOutHint | null {
-  const { sub, sid } = claims ?? {}
-  const sessionId = typeof sid === 'string' ? parseUuid(sid) : undefined
-  return typeof sub === 'string' && sessionId ? { sub, sessionId } : null
 }

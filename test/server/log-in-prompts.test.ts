@@ -1,10 +1,13 @@
+import { setTimeout } from 'node:timers/promises'
+import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { changePassword, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
 import { changeClient, disableClient } from '../../db/clients/clients.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import { openBrowser, type Page } from '../helpers/browser.ts'
 import { claimsOf } from '../helpers/codes.ts'
-import { forEachEngine } from '../helpers/engines.ts'
+import { forEachEngine, onPostgres } from '../helpers/engines.ts'
+import { waitingHere } from '../helpers/postgres.ts'
 import { logInWith, relyingParty } from '../helpers/relying-party.ts'
 import { besideEnv, startServer } from '../helpers/server.ts'
 
@@ -79,6 +82,23 @@ t.test('prompt=none shows no page, and tells the client why (OpenID Core §3.1.2
 
   await logInWith(browser, web.begin({ prompt: 'login' }), bob)
   t.equal((await silent(web, { id_token_hint: id_token })).error, 'login_required', 'and of nobody else')
+})
+
+t.test('an id_token_hint is an ID token, and no other JWT of ours (OpenID Core §3.1.2.1)', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server, 'web', { userinfo_alg: 'ES256' })
+  const browser = openBrowser(server)
+  const begun = web.begin()
+  const tokens = await web.redeem(begun, await logInWith(browser, begun, await server.user()))
+  const headers = { authorization: `Bearer ${tokens.access_token}` }
+  const userinfo = await server.request({ method: 'GET', url: '/userinfo', headers })
+  for (const [title, id_token_hint] of [
+    ['a signed answer of /userinfo', userinfo.body],
+    ['an access token', tokens.access_token],
+  ] as const) {
+    t.match(id_token_hint, /^eyJ/, title)
+    t.equal(errorOf(await browser.open(web.begin({ id_token_hint }).url)), 'invalid_request', title)
+  }
 })
 
 t.test('an id_token_hint: another who logs in is refused, once (OpenID Core §3.1.2.1)', async t => {
@@ -206,6 +226,35 @@ t.test('invariant 13: nothing goes to a redirect URI that is registered no more'
     t.equal(refused.response.headers.location, undefined)
   }
 })
+
+await onPostgres(
+  t,
+  'invariant 13: nor to one that is taken away while it is checked who logs in',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const { db } = server.ctx
+    const web = await relyingParty(server)
+    const ada = await server.user()
+    const browser = openBrowser(server)
+    const form = await browser.open(web.begin().url)
+    const waiting = Promise.withResolvers<void>()
+    // The log-in has to wait for the user's row.
+    const holding = db.transact(async transaction => {
+      await transaction.selectFrom('users').selectAll().where('id', '=', ada.id).forUpdate().execute()
+      await waiting.promise
+    })
+    const page = browser.submit(form, { username: ada.username, password: ada.password })
+    while ((await sql.raw(waitingHere).execute(db.sql)).rows.length === 0) await setTimeout(10)
+    await changeClient(db, 'web', { redirect_uris: 'https://web.example/callback2' })
+    await server.follow()
+    waiting.resolve()
+    await holding
+    const { isElsewhere, response, text } = await page
+    t.equal(isElsewhere, false)
+    t.equal(response.headers.location, undefined)
+    t.ok(text.includes(en.messages.redirect_uri_unregistered.heading), text)
+  },
+)
 
 t.test('a client that was disabled meanwhile is told of by a page', async t => {
   const server = await startServer(t)

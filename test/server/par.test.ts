@@ -15,6 +15,7 @@ import { besideEnv, isOAuthError, startServer, type TestClient } from '../helper
 
 const iss = 'https://as.example'
 const callback = 'https://app.example/callback'
+const sid = '01973dc2-5ab4-7f3a-8d70-0f2a6bcd1e11'
 /** RFC 7636 appendix B. */
 const verifier = 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk'
 const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'
@@ -124,6 +125,7 @@ t.test('A-11 everything that a request may say comes out of its request_uri', as
   const hint = await server.ctx.keys.sign('JWT', 'ES256', {
     iss,
     sub: 'ada',
+    sid,
     exp: server.ctx.clock.now() + 60,
   })
   server.tick(100)
@@ -159,17 +161,19 @@ t.test('an id_token_hint is an ID token of ours, expired or not (OpenID Core §3
   const { server, push } = await world(t)
   const { keys, clock } = server.ctx
   const exp = clock.now() + 60
-  const accessToken = await keys.sign('at+jwt', 'ES256', { iss, sub: 'ada', exp })
-  const noSub = await keys.sign('JWT', 'ES256', { iss, exp })
-  const foreign = await signJwt(await testKey(), { alg: 'ES256', typ: 'JWT' }, { iss, sub: 'ada', exp })
+  const accessToken = await keys.sign('at+jwt', 'ES256', { iss, sub: 'ada', sid, exp })
+  const noSub = await keys.sign('JWT', 'ES256', { iss, sid, exp })
+  const noSid = await keys.sign('JWT', 'ES256', { iss, sub: 'ada', exp })
+  const foreign = await signJwt(await testKey(), { alg: 'ES256', typ: 'JWT' }, { iss, sub: 'ada', sid, exp })
   for (const [title, hint] of [
     ['an access token', accessToken],
     ['one without sub', noSub],
+    ['one without sid, as an answer of /userinfo', noSid],
     ['one of somebody else', foreign],
     ['no JWT', 'x'],
   ] as const)
     isOAuthError(t, await push({ id_token_hint: hint }), 400, 'invalid_request', title)
-  const hint = await keys.sign('JWT', 'ES256', { iss, sub: 'ada', exp })
+  const hint = await keys.sign('JWT', 'ES256', { iss, sub: 'ada', sid, exp })
   t.equal((await push({ id_token_hint: hint })).statusCode, 201)
   server.tick(3600)
   t.equal((await push({ id_token_hint: hint })).statusCode, 201, 'an expired one')
