@@ -30,8 +30,8 @@ export function parEndpoint(app: FastifyInstance, ctx: Context): void {
 
     const arrival = { isPushed: true, proofThumbprint: proof?.thumbprint, log: request.log }
     const accepted = requireAccepted(await acceptRequest(ctx, client, form, arrival))
-    // Anybody can be a public client here, and would have a row for each proof; nor is a proof that comes again
-    // of use to anybody but the owner of its key.
+    // Anybody can be a public client here, and would have a row for each proof. One that comes again is of
+    // use to the owner of its key alone.
     if (proof && client.auth_method !== 'none') await spendProof(ctx, proof)
     return reply.code(201).send({ request_uri: pushRequest(ctx, accepted), expires_in: pushedSeconds })
   }
