@@ -12,12 +12,12 @@ import { besideEnv, startServer } from './server.ts'
 export const claims = { name: 'Ada Lovelace', email: 'ada@example.com', email_verified: true }
 
 /**
- * A server as its users meet it: at an address of its own, with clients that its commands have made, and
- * with somebody to log in.
+ * A server as its users meet it: at an address of its own, whose issuer may have a path, with clients that its
+ * commands have made, and with somebody to log in.
  */
-export async function logInWorld(t: Test) {
+export async function logInWorld(t: Test, path = '') {
   const port = await freePort()
-  const issuer = `http://127.0.0.1:${port}`
+  const issuer = `http://127.0.0.1:${port}${path}`
   const env = { MINTMARK_ISSUER: issuer }
   const now = () => Math.floor(Date.now() / 1000)
   const server = await startServer(t, env, now())
@@ -48,14 +48,14 @@ export async function logInWorld(t: Test) {
     const es256 = { name: 'ECDSA', namedCurve: 'P-256' }
     return { key: await crypto.subtle.importKey('jwk', jwk, es256, false, ['sign']), kid: String(jwk.kid) }
   }
-  return { server, issuer: new URL(issuer), ada, create, file, keyOf }
+  return { server, issuer, ada, create, file, keyOf }
 }
 
 export type LogInWorld = Awaited<ReturnType<typeof logInWorld>>
 
 /** Logs in at a page of a real browser. */
 export async function logInAt(page: Page, { ada, issuer }: LogInWorld): Promise<void> {
-  await page.waitForURL(`${issuer.origin}/log-in?*`)
+  await page.waitForURL(`${issuer}/log-in?*`)
   await page.getByLabel('User name').fill(ada.username)
   await page.getByLabel('Password').fill(ada.password)
   await page.locator('button[type=submit]').click()
@@ -96,7 +96,7 @@ export async function documentedClient(library: string, { issuer, create, file }
   const here = (text: string) =>
     text
       .replaceAll(/https:\/\/(?:spa|web)\.example(?=\W)/g, home)
-      .replaceAll('https://as.example', issuer.origin)
+      .replaceAll('https://as.example', issuer)
       .replace(/\bweb\.secret\b/g, file)
   return {
     port,

@@ -34,69 +34,74 @@ function postedAnswer({ forms }: HtmlPage): Request {
 /** The code with which the server has refused. */
 const errorOf = (call: Promise<unknown>) => call.catch((error: { error?: unknown }) => error.error)
 
-t.test('openid-client: a secret, PKCE, state and nonce, /userinfo, refreshes and log-out', async t => {
-  const all = await logInWorld(t)
-  const { server, issuer, ada, create } = all
-  const callback = 'https://web.example/callback'
-  const home = 'https://web.example/'
-  const secret = await create(`--id web ${common} --redirect-uri ${callback} --post-log-out-uri ${home}`)
-  const config = await openid.discovery(issuer, 'web', secret, undefined, {
-    execute: [openid.allowInsecureRequests],
-  })
-  t.ok(config.serverMetadata().supportsPKCE())
-  const browser = openBrowser(server)
+for (const path of ['', '/auth/v1']) {
+  t.test(
+    `openid-client: PKCE, state and nonce, /userinfo, refreshes and log-out: ${path || 'no path'}`,
+    async t => {
+      const all = await logInWorld(t, path)
+      const { server, issuer, ada, create } = all
+      const callback = 'https://web.example/callback'
+      const home = 'https://web.example/'
+      const secret = await create(`--id web ${common} --redirect-uri ${callback} --post-log-out-uri ${home}`)
+      const config = await openid.discovery(new URL(issuer), 'web', secret, undefined, {
+        execute: [openid.allowInsecureRequests],
+      })
+      t.ok(config.serverMetadata().supportsPKCE())
+      const browser = openBrowser(server)
 
-  const ask = async (more: Record<string, string> = {}) => {
-    const checks = {
-      pkceCodeVerifier: openid.randomPKCECodeVerifier(),
-      expectedState: openid.randomState(),
-      expectedNonce: openid.randomNonce(),
-      idTokenExpected: true,
-    }
-    const url = openid.buildAuthorizationUrl(config, {
-      redirect_uri: callback,
-      scope: 'openid profile email read',
-      code_challenge: await openid.calculatePKCECodeChallenge(checks.pkceCodeVerifier),
-      code_challenge_method: 'S256',
-      state: checks.expectedState,
-      nonce: checks.expectedNonce,
-      ...more,
-    })
-    return { url: url.href, checks }
-  }
-  const first = await ask()
-  const answer = await logInWith(browser, first, ada)
-  const tokens = await openid.authorizationCodeGrant(config, answer.url, first.checks)
-  t.match(tokens, { token_type: 'bearer', expires_in: 300, scope: 'openid profile email read' })
-  t.match(tokens.claims(), { iss: issuer.origin, aud: 'web', sub: ada.sub, amr: ['pwd'], acr: 'pwd' })
-  t.match(await openid.fetchUserInfo(config, tokens.access_token, ada.sub), { sub: ada.sub, ...claims })
+      const ask = async (more: Record<string, string> = {}) => {
+        const checks = {
+          pkceCodeVerifier: openid.randomPKCECodeVerifier(),
+          expectedState: openid.randomState(),
+          expectedNonce: openid.randomNonce(),
+          idTokenExpected: true,
+        }
+        const url = openid.buildAuthorizationUrl(config, {
+          redirect_uri: callback,
+          scope: 'openid profile email read',
+          code_challenge: await openid.calculatePKCECodeChallenge(checks.pkceCodeVerifier),
+          code_challenge_method: 'S256',
+          state: checks.expectedState,
+          nonce: checks.expectedNonce,
+          ...more,
+        })
+        return { url: url.href, checks }
+      }
+      const first = await ask()
+      const answer = await logInWith(browser, first, ada)
+      const tokens = await openid.authorizationCodeGrant(config, answer.url, first.checks)
+      t.match(tokens, { token_type: 'bearer', expires_in: 300, scope: 'openid profile email read' })
+      t.match(tokens.claims(), { iss: issuer, aud: 'web', sub: ada.sub, amr: ['pwd'], acr: 'pwd' })
+      t.match(await openid.fetchUserInfo(config, tokens.access_token, ada.sub), { sub: ada.sub, ...claims })
 
-  const next = await openid.refreshTokenGrant(config, tokens.refresh_token ?? '')
-  t.equal(next.claims()?.sub, ada.sub, 'an ID token comes with a refresh, and is verified')
-  const silent = await ask({ prompt: 'none', id_token_hint: next.id_token ?? '' })
-  const again = await openid.authorizationCodeGrant(
-    config,
-    (await browser.open(silent.url)).url,
-    silent.checks,
+      const next = await openid.refreshTokenGrant(config, tokens.refresh_token ?? '')
+      t.equal(next.claims()?.sub, ada.sub, 'an ID token comes with a refresh, and is verified')
+      const silent = await ask({ prompt: 'none', id_token_hint: next.id_token ?? '' })
+      const again = await openid.authorizationCodeGrant(
+        config,
+        (await browser.open(silent.url)).url,
+        silent.checks,
+      )
+      t.equal(again.claims()?.['auth_time'], tokens.claims()?.['auth_time'], 'who is logged in stays so')
+      const fresh = await ask({ max_age: '0' })
+      const proved = await logInWith(browser, fresh, ada)
+      const renewed = await openid.authorizationCodeGrant(config, proved.url, { ...fresh.checks, maxAge: 0 })
+      t.equal(renewed.claims()?.sub, ada.sub, 'max_age is met, as the library demands')
+
+      const logOut = openid.buildEndSessionUrl(config, {
+        id_token_hint: renewed.id_token ?? '',
+        post_logout_redirect_uri: home,
+        state: 'bye',
+      })
+      t.equal((await browser.open(logOut.href)).url.href, `${home}?state=bye`)
+      t.equal(await errorOf(openid.refreshTokenGrant(config, renewed.refresh_token ?? '')), 'invalid_grant')
+      const out = await ask({ prompt: 'none' })
+      const refused = await browser.open(out.url)
+      t.equal(await errorOf(openid.authorizationCodeGrant(config, refused.url, out.checks)), 'login_required')
+      hasNoComplaint(t, all)
+    },
   )
-  t.equal(again.claims()?.['auth_time'], tokens.claims()?.['auth_time'], 'who is logged in stays so')
-  const fresh = await ask({ max_age: '0' })
-  const proved = await logInWith(browser, fresh, ada)
-  const renewed = await openid.authorizationCodeGrant(config, proved.url, { ...fresh.checks, maxAge: 0 })
-  t.equal(renewed.claims()?.sub, ada.sub, 'max_age is met, as the library demands')
-
-  const logOut = openid.buildEndSessionUrl(config, {
-    id_token_hint: renewed.id_token ?? '',
-    post_logout_redirect_uri: home,
-    state: 'bye',
-  })
-  t.equal((await browser.open(logOut.href)).url.href, `${home}?state=bye`)
-  t.equal(await errorOf(openid.refreshTokenGrant(config, renewed.refresh_token ?? '')), 'invalid_grant')
-  const out = await ask({ prompt: 'none' })
-  const refused = await browser.open(out.url)
-  t.equal(await errorOf(openid.authorizationCodeGrant(config, refused.url, out.checks)), 'login_required')
-  hasNoComplaint(t, all)
-})
+}
 
 t.test(
   'openid-client: private_key_jwt, /par, DPoP, answers by form, and signed answers of /userinfo',
@@ -111,7 +116,7 @@ t.test(
 
     for (const id of ['shop', 'bank']) {
       const auth = openid.PrivateKeyJwt(await keyOf(`${id}.jwk`))
-      const config = await openid.discovery(issuer, id, undefined, auth, {
+      const config = await openid.discovery(new URL(issuer), id, undefined, auth, {
         execute: [openid.allowInsecureRequests],
       })
       const DPoP = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair('ES256'))
@@ -162,9 +167,9 @@ t.test('oauth4webapi: a public client with DPoP, as an app on a device is one', 
   const own = `--redirect-uri ${callback} --post-log-out-uri ${home} --dpop required`
   await create(`--id app --public ${common} ${own}`)
   const insecure = { [oauth.allowInsecureRequests]: true }
-  const as = await oauth
-    .discoveryRequest(issuer, insecure)
-    .then(response => oauth.processDiscoveryResponse(issuer, response))
+  const url = new URL(issuer)
+  const found = await oauth.discoveryRequest(url, insecure)
+  const as = await oauth.processDiscoveryResponse(url, found)
   const client: oauth.Client = { client_id: 'app' }
   const DPoP = oauth.DPoP(client, await oauth.generateKeyPair('ES256'))
   const options = { DPoP, ...insecure }
@@ -172,8 +177,8 @@ t.test('oauth4webapi: a public client with DPoP, as an app on a device is one', 
   const verifier = oauth.generateRandomCodeVerifier()
   const state = oauth.generateRandomState()
   const nonce = oauth.generateRandomNonce()
-  const url = new URL(as.authorization_endpoint ?? '')
-  url.search = String(
+  const request = new URL(as.authorization_endpoint ?? '')
+  request.search = String(
     new URLSearchParams({
       client_id: 'app',
       redirect_uri: callback,
@@ -187,19 +192,19 @@ t.test('oauth4webapi: a public client with DPoP, as an app on a device is one', 
     }),
   )
   const browser = openBrowser(server)
-  const answer = await logInWith(browser, { url: url.href }, ada)
+  const answer = await logInWith(browser, { url: request.href }, ada)
   const parameters = oauth.validateAuthResponse(as, client, answer.url, state)
   const none = oauth.None()
-  const request = () =>
+  const redeem = () =>
     oauth.authorizationCodeGrantRequest(as, client, none, parameters, callback, verifier, options)
   const read = (response: Response) =>
     oauth.processAuthorizationCodeResponse(as, client, response, {
       expectedNonce: nonce,
       requireIdToken: true,
     })
-  const without = await read(await request()).catch(error => error)
+  const without = await read(await redeem()).catch(error => error)
   t.ok(oauth.isDPoPNonceError(without), 'the first request learns the nonce')
-  const response = await request()
+  const response = await redeem()
   const tokens = await read(response)
   await oauth.validateApplicationLevelSignature(as, response, insecure)
   t.match(oauth.getValidatedIdTokenClaims(tokens), { sub: ada.sub, aud: 'app' })
@@ -223,7 +228,7 @@ t.test('oauth4webapi: a public client with DPoP, as an app on a device is one', 
 const scriptOf = (library: string) => readFileSync(fileURLToPath(import.meta.resolve(library)), 'utf8')
 
 t.test('oidc-client-ts: an app in the browser logs in, renews silently, and logs out', async t => {
-  const all = await logInWorld(t)
+  const all = await logInWorld(t, '/auth/v1')
   const { ada } = all
   const app = await documentedClient('oidc-client-ts', all)
   await app.create()

@@ -39,7 +39,7 @@ t.test(
     await logInAt(page, all)
     await page.waitForURL(`${web.home}/callback?*`)
     t.match(await jsonAt(page), {
-      iss: all.issuer.origin,
+      iss: all.issuer,
       aud: 'web',
       sub: all.ada.sub,
       nonce: String,
