@@ -262,10 +262,8 @@ t.test('oidc-client-ts: an app in the browser logs in, renews silently, and logs
   /** Begins what leads away from the page. */
   const begin = (call: string) => page.evaluate(`void manager.${call}`)
   const user = (call = 'getUser()') => page.evaluate<any>(`manager.${call}`)
-  const refreshOf = async (token: string) => {
-    const form = { client_id: 'spa', grant_type: 'refresh_token', refresh_token: token }
-    return (await all.server.post('/token', form)).json().error
-  }
+  const living = () =>
+    all.server.ctx.db.sql.selectFrom('sessions').select('id').where('revoked_at', 'is', null).execute()
 
   await page.goto(app.home)
   t.equal(await shown(), 'nobody')
@@ -285,12 +283,14 @@ t.test('oidc-client-ts: an app in the browser logs in, renews silently, and logs
   await logInAt(await opened, all)
   t.match(await inPopup, { profile: { sub: ada.sub } }, 'in a second window, which closes itself')
 
-  const { refresh_token } = await user()
-  t.equal(await refreshOf(refresh_token), 'invalid_dpop_proof')
+  t.equal((await living()).length, 3)
+  await user('revokeTokens()')
+  t.equal((await living()).length, 2, 'the session of the second window has ended')
   const left = page.waitForEvent('load')
   await begin('signoutRedirect()')
   await left
   t.equal(await shown(), 'nobody')
+  t.strictSame(await living(), [], 'all sessions of this log-in have ended')
   const silent = await user('signinSilent({ forceIframeAuth: true }).catch(error => error.error)')
   t.equal(silent, 'login_required')
   t.strictSame(complaints, [])
