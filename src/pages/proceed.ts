@@ -91,7 +91,7 @@ export async function findStage(
   if (pending.browser === null) return void leadTo(visit, path, bound(visit, pending))
   const cookie = browserCookie(visit)
   if (cookie === undefined || pending.browser !== hashOf(cookie)) {
-    // Two tabs that are a browser's first, opened at the same moment, get a cookie each, of which it keeps one.
+    // The first two tabs of a browser, at the same moment, get a cookie each, of which it keeps one.
     const kind = cookie === undefined ? 'cookies_refused' : 'other_browser'
     // Begun anew, as the client's own link would: what was done elsewhere counts for nothing.
     const againHref = `${path}?request=${sealRequest(ctx, fresh(pending.request))}`

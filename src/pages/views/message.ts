@@ -28,12 +28,15 @@ export function messageView(frame: Frame, data: MessageData): Html {
   const { heading, text } = texts.messages[kind]
   const isProblem = !calm.has(kind)
   const when = retryAfter === undefined ? '' : ` ${texts.tryAgainIn(retryAfter)}`
+  const label = kind === 'other_browser' ? texts.beginHere : texts.again
+  const again =
+    againHref === null ? null : html`<a class="act" href="${frame.look.base}${againHref}">${label}</a>`
   return layout(frame, {
     title: heading,
     isProblem,
     main: html`<h1>${heading}</h1>
 <p>${text}${when}</p>
-${againHref === null ? null : html`<a class="act" href="${frame.look.base}${againHref}">${kind === 'other_browser' ? texts.beginHere : texts.again}</a>`}
+${again}
 ${wayBack(frame, client, againHref === null ? 'act' : 'act second')}
 ${detail === undefined ? null : html`<p class="quiet note">${texts.forDevelopers}: <span lang="en">${detail}</span></p>`}`,
     below: isProblem ? html`${texts.requestId}: <code>${frame.requestId}</code>` : null,
