@@ -1,5 +1,5 @@
 import type { InjectOptions } from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { changePassword } from '../../db/users/users.ts'
 import { buildApp } from '../../src/app.ts'
 import { openDeviceToken } from '../../src/users/device-token.ts'
@@ -14,7 +14,9 @@ import {
 import { openPasswords } from '../../src/users/passwords.ts'
 import type { Guess } from '../../src/users/throttle.ts'
 import { networkOf } from '../../src/values/addresses.ts'
+import { openBrowser } from '../helpers/browser.ts'
 import { forEachEngine } from '../helpers/engines.ts'
+import { logInWith, relyingParty } from '../helpers/relying-party.ts'
 import { runJob } from '../helpers/run-job.ts'
 import {
   besideEnv,
@@ -341,6 +343,26 @@ await forEachEngine(
   },
 )
 
+/** The server with other pools for hashes, and how many are made in them. */
+function countedHashes(t: Test, server: TestServer) {
+  const { rootKeys } = server.ctx
+  const hashes = { made: 0 }
+  // A hash is made with the pepper, and nothing else asks for it.
+  const pepperOf = (id: string) => {
+    hashes.made++
+    return rootKeys.pepperOf(id)
+  }
+  const withPool = (concurrency: number): TestServer => {
+    const currentRootKeyId = () => rootKeys.currentId
+    const pool = { concurrency, waitingMax: 0, cost: leastCost }
+    const { passwords } = openPasswords({ pepperOf, currentRootKeyId, ...pool })
+    const app = buildApp({ ...server.ctx, users: { ...server.ctx.users, passwords } })
+    t.teardown(() => app.close())
+    return { ...server, request: (options: InjectOptions) => app.inject(options) }
+  }
+  return { hashes, withPool }
+}
+
 t.test('known, unknown and disabled users cost one hash each, and none when too many wait (W-2)', async t => {
   const server = await startServer(t)
   const client = await server.client('web')
@@ -352,21 +374,7 @@ t.test('known, unknown and disabled users cost one hash each, and none when too 
     .where('username', '=', disabled.username)
     .execute()
   await guessed(server, strangersLimit.points, () => ({ username: 'throttled' }))
-  const { rootKeys } = server.ctx
-  // A hash is made with the pepper, and nothing else asks for it.
-  let hashes = 0
-  const pepperOf = (id: string) => {
-    hashes++
-    return rootKeys.pepperOf(id)
-  }
-  const withPool = (concurrency: number) => {
-    const currentRootKeyId = () => rootKeys.currentId
-    const pool = { concurrency, waitingMax: 0, cost: leastCost }
-    const { passwords } = openPasswords({ pepperOf, currentRootKeyId, ...pool })
-    const app = buildApp({ ...server.ctx, users: { ...server.ctx.users, passwords } })
-    t.teardown(() => app.close())
-    return { ...server, request: (options: InjectOptions) => app.inject(options) }
-  }
+  const { hashes, withPool } = countedHashes(t, server)
   const cases: [
     title: string,
     form: { username: string; password: string },
@@ -381,15 +389,40 @@ t.test('known, unknown and disabled users cost one hash each, and none when too 
   ]
   const [open, full] = [withPool(1), withPool(0)]
   for (const [title, form, status, expected] of cases) {
-    hashes = 0
+    hashes.made = 0
     t.equal((await logInFrom(open, client, form)).statusCode, status, title)
-    t.equal(hashes, expected, `${title}: hashes`)
-    hashes = 0
+    t.equal(hashes.made, expected, `${title}: hashes`)
+    hashes.made = 0
     const refused = await logInFrom(full, client, form)
     isOAuthError(t, refused, 503, 'temporarily_unavailable', `${title}, when too many wait`)
-    t.equal(hashes, 0, `${title}: none when too many wait`)
+    t.equal(hashes.made, 0, `${title}: none when too many wait`)
   }
   await guess(strangersLimit.points, () => logInFrom(full, client, { username, password }))
   const after = await logInFrom(server, client, { username, password })
   t.equal(after.statusCode, 200, 'which has cost no guess')
+})
+
+t.test('invariant 15: at the pages too, whoever it is costs one hash', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const { username, password } = await server.user()
+  const disabled = await server.user('dan')
+  await server.ctx.db.sql
+    .updateTable('users')
+    .set({ disabled_at: 1 })
+    .where('username', '=', disabled.username)
+    .execute()
+  const { hashes, withPool } = countedHashes(t, server)
+  const open = withPool(1)
+  for (const [title, person, isIn] of [
+    ['a known user', { username, password }, true],
+    ['a wrong password', { username, ...wrong }, false],
+    ['an unknown user', { username: 'nobody', password }, false],
+    ['a disabled user', disabled, false],
+  ] as const) {
+    hashes.made = 0
+    const page = await logInWith(openBrowser(open), web.begin(), person)
+    t.equal(page.isElsewhere, isIn, title)
+    t.equal(hashes.made, 1, `${title}: one hash`)
+  }
 })

@@ -3,9 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readRootKeys } from '../../src/keys/root/root-key.ts'
+import { openSignInCookie } from '../../src/protocol/sign-in-cookie.ts'
 import { openRefreshToken, sealRefreshToken } from '../../src/protocol/refresh-token.ts'
+import { openBrowser } from '../helpers/browser.ts'
 import { codeFor, forLogIns, signIn } from '../helpers/codes.ts'
 import { forEachEngine } from '../helpers/engines.ts'
+import { logInWith, relyingParty } from '../helpers/relying-party.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { isOAuthError, startServer } from '../helpers/server.ts'
 
@@ -57,6 +60,15 @@ t.test('invariant 7: a copy of the database holds nothing that lets somebody in'
   const user = await server.user()
   const answer = await server.logIn(client, user)
   const { access_token, refresh_token } = await server.refresh(client, answer.refresh_token)
+  const web = await relyingParty(server, 'shop')
+  const browser = openBrowser(server)
+  const begun = web.begin()
+  const back = await logInWith(browser, begun, user)
+  const code = back.url.searchParams.get('code') ?? ''
+  const { id_token } = await web.redeem(begun, back)
+  const cookie = (name: string) => browser.cookies.get(`__Host-mintmark${name}`)?.value ?? ''
+  const signIn = openSignInCookie(server.ctx.rootKeys.signInKeyOf, cookie(''))
+  if (signIn.kind !== 'genuine') throw new Error('unreachable: it was set just now')
   await server.post('/token', {
     grant_type: 'password',
     username: 'typed-here',
@@ -83,6 +95,13 @@ t.test('invariant 7: a copy of the database holds nothing that lets somebody in'
     ['its signature', access_token.split('.')[2] ?? ''],
     ['the refresh token', refresh_token],
     ['the secret of the session', opened.token.secret],
+    ['the cookie of the sign-in', cookie('')],
+    ['the secret of the sign-in', signIn.cookie.secret],
+    ['the device token', cookie('-device')],
+    ['the cookie that binds requests', cookie('-browser')],
+    ['the code', code],
+    ['the verifier', begun.verifier],
+    ['the ID token', id_token],
     ['the root key', rootKey],
     ['the root key as bytes', Buffer.from(rootKey, 'base64url')],
   ]
