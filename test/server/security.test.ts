@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readRootKeys } from '../../src/keys/root/root-key.ts'
-import { openSignInCookie } from '../../src/protocol/sign-in-cookie.ts'
+import { openSignInCookie, sealSignInCookie } from '../../src/protocol/sign-in-cookie.ts'
 import { openRefreshToken, sealRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { openBrowser } from '../helpers/browser.ts'
 import { codeFor, forLogIns, signIn } from '../helpers/codes.ts'
@@ -142,4 +142,25 @@ await forEachEngine(t, 'invariant 7: the root key alone makes no code that is ta
     isOAuthError(t, await redeem({ ctx: { ...ctx, rootKeys } }), 400, 'invalid_grant', `of ${secret}`)
   }
   t.equal((await redeem(server)).statusCode, 200, 'the server has the secret of the database too')
+})
+
+await forEachEngine(t, 'invariant 7: the root key alone makes no cookie that is taken', async (t, env) => {
+  const server = await startServer(t, env)
+  const web = await relyingParty(server)
+  const browser = openBrowser(server)
+  await logInWith(browser, web.begin(), await server.user())
+  const name = '__Host-mintmark'
+  const cookie = browser.cookies.get(name)
+  const { signInKeyOf } = server.ctx.rootKeys
+  const opened = openSignInCookie(signInKeyOf, cookie?.value ?? '')
+  if (!cookie || opened.kind !== 'genuine') throw new Error('unreachable: it was set just now')
+  const isLoggedIn = async (value: string) => {
+    const thief = openBrowser(server)
+    thief.cookies.set(name, { ...cookie, value })
+    return (await thief.open(web.begin({ prompt: 'none' }).url)).url.searchParams.has('code')
+  }
+  const { secret } = opened.cookie
+  const forged = sealSignInCookie(signInKeyOf, { ...opened.cookie, secret: randomBytes(secret.length) })
+  t.equal(await isLoggedIn(forged), false, 'without its secret')
+  t.equal(await isLoggedIn(sealSignInCookie(signInKeyOf, opened.cookie)), true, 'which is all that it lacks')
 })
