@@ -286,6 +286,32 @@ function subOf({ answers }: WebApp): unknown {
   return JSON.parse(Buffer.from(payload, 'base64url').toString()).sub
 }
 
+t.test(
+  'in a frame a client learns who is logged in where it is of the same site, and nothing elsewhere',
+  async t => {
+    const { page } = await visitor(t)
+    await logIn(page, web, await server.user('mary'))
+    await page.goto(shop.start())
+    await page.locator(submit).first().click()
+    await isBack(t, page, shop, 'in the window')
+    for (const [app, error] of [
+      [shop, undefined],
+      [web, 'login_required'],
+    ] as const) {
+      await page.goto(`${app.origin}/`)
+      const count = app.answers.length
+      const src = app.start({ prompt: 'none' })
+      await page.evaluate(`new Promise(resolve => {
+        const frame = Object.assign(document.createElement('iframe'), { src: '${src}' })
+        frame.addEventListener('load', resolve)
+        document.body.append(frame)
+      })`)
+      t.equal(app.answers.length, count + 1)
+      t.equal(app.answers.at(-1)?.parameters['error'], error)
+    }
+  },
+)
+
 t.test('two tabs of two clients: one log-in is enough, and each comes to its own end', async t => {
   const { context, page } = await visitor(t)
   const other = await startWebApp(t, server, 'other')

@@ -48,6 +48,13 @@ t.test('clients that people log in to', async t => {
     t.strictSame((await call('client list --json')).json(), [])
   })
 
+  t.test('what was made of the options is shown', async t => {
+    const made = await call(`client create --id shown ${people} --name Shown --profile none --consent once`)
+    t.match(made.stdout, new RegExp(`\n {2}leads back to +${callback}\n {2}name +Shown\n {2}consent +once\n`))
+    t.notMatch(made.stdout, /logs out to|profile/)
+    await call('client delete shown --yes')
+  })
+
   t.test('what its owner should know is said', async t => {
     const made = await call(`client create --id old ${people} --pkce optional`)
     t.match(made, { code: 0, stderr: /without PKCE a stolen code is good/ })

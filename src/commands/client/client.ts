@@ -140,8 +140,10 @@ function answerCreated(
         ...secret,
         'authenticates with': secret ? undefined : authMethodOf(metadata),
         private_key_file: keyFile,
+        profile: settings.profile === 'none' ? undefined : settings.profile,
         dpop: settings.dpop_bound_access_tokens ? 'required' : undefined,
         grants: grant_types.join(' '),
+        ...peopleFacts(settings),
         scope: scope.join(' '),
         resources: resources.join(' '),
         'resource server of': resource_server.join(' '),
@@ -159,6 +161,17 @@ function answerCreated(
       created_at: createdAt,
       disabled_at: null,
     },
+  }
+}
+
+/** What a log-in at the pages depends on. */
+function peopleFacts({ redirect_uris: uris, ...settings }: Omit<ClientMetadata, 'client_id'>) {
+  if (uris.length === 0) return {}
+  return {
+    'leads back to': uris.join(' '),
+    'logs out to': settings.post_logout_redirect_uris.join(' '),
+    name: settings.client_name,
+    consent: settings.consent,
   }
 }
 

@@ -54,7 +54,7 @@ const crForm =
 /** All commands there are. */
 export function commandsOf(terminal: Terminal): Command {
   const program = new Command('mintmark')
-    .description('Mintmark, a standalone OAuth 2 authorization server')
+    .description('Mintmark, an OAuth 2 authorization server and OpenID provider')
     .version(version(), '-V, --version', 'print the version')
     .addHelpText(
       'after',
