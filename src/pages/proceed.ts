@@ -61,7 +61,7 @@ export async function follow(
   return answerClient(visit, pending, { code })
 }
 
-/** Answers the client as it is now: a log-in may have waited for long, and a redirect URI been taken away. */
+/** Answers the client as it is now: while somebody logged in, a redirect URI may have been taken away. */
 export async function answerClient(visit: Visit, pending: PendingRequest, outcome: Outcome): Promise<void> {
   const { request } = pending
   const client = await findLivingClient(visit.ctx, pending)
