@@ -14,7 +14,7 @@ import {
 } from '../protocol/log-out-request.ts'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 import type { RequestOrigin } from '../record/actor.ts'
-import { byUser } from '../record/record.ts'
+import { byNobody, byUser } from '../record/record.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
 
 /** How long the page that asks can be answered, in seconds. */
@@ -69,7 +69,7 @@ export async function openLogOut(
   const content = await openValue(ctx, 'log-out request', ctx.config.issuer, text)
   if (!content) return undefined
   const { hint, sign_in: signIn, at: madeAt, ...request } = content as unknown as Content
-  if (ctx.clock.now() >= madeAt + logOutSeconds) return undefined
+  if (Math.abs(ctx.clock.now() - madeAt) >= logOutSeconds) return undefined
   return {
     request: { ...request, hint: hint && { sub: hint.sub, sessionId: uuidOf(hint.sid) } },
     signIn: signIn === null ? null : uuidOf(signIn),
@@ -105,9 +105,11 @@ export async function isMeant(
  * is its client's own to end, even if it was to outlive the sign-in.
  */
 export async function logOut(ctx: Context, { hint, signIn, caller }: LogOut): Promise<void> {
-  if (signIn) await endSignIn(byUser(ctx, signIn.user_id, caller), signIn, 'log-out')
+  // A hint does not tell who has sent it.
+  const by = signIn ? byUser(ctx, signIn.user_id, caller) : byNobody(ctx, caller)
+  if (signIn) await endSignIn(by, signIn, 'log-out')
   const session = hint ? await findSession(ctx.db, hint.sessionId) : undefined
-  if (session?.user_id) await endSession(byUser(ctx, session.user_id, caller), session, { reason: 'log-out' })
+  if (session?.user_id) await endSession(by, session, { reason: 'log-out' })
 }
 
 export interface LogOut {

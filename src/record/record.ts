@@ -60,6 +60,15 @@ export function byUser(
   return { db, clock, log, counts, actor: { kind: 'user', id, caller: { address, requestId } } }
 }
 
+/** Records what a request does that nobody has authenticated. */
+export function byNobody(
+  on: Required<Omit<Recorder, 'actor'>>,
+  { address, requestId }: RequestOrigin,
+): Recorder {
+  const { db, clock, log, counts } = on
+  return { db, clock, log, counts, actor: { kind: 'nobody', caller: { address, requestId } } }
+}
+
 /** The entry of the audit trail for an event, now. */
 export function auditEntry({ clock, actor }: Pick<Recorder, 'clock' | 'actor'>, event: Event): NewAuditEntry {
   const { userId, clientId, sessionId, detail }: AuditFacts = event

@@ -191,6 +191,15 @@ await forEachEngine(
     const sid = parseUuid(String(claimsOf(ofAda.id_token)['sid']))
     if (!sid) throw new Error('unreachable: an ID token has a sid')
     t.equal((await findSession(server.ctx.db, sid))?.revoke_reason, 'log-out')
+
+    const asked = await his.open(urlOf({ id_token_hint: second.id_token }))
+    await his.submit(asked, {}, logOut)
+    t.equal(await isAlive(server, web, second), false)
+    const { sql } = server.ctx.db
+    const entries = await sql.selectFrom('audit').select('actor').where('event', '=', 'session_revoked')
+    const ofAdas = await entries.where('user_id', '=', ada.id).orderBy('id').execute()
+    const actors = ofAdas.map(({ actor }) => actor)
+    t.strictSame(actors, ['nobody', `user ${bob.sub}`], 'a hint does not tell who has sent it')
   },
 )
 
