@@ -111,8 +111,13 @@ export async function findPushed(
   const { request } = content as unknown as { request: RequestContent }
   if (request.clientId !== client.id) return undefined
   const opened = withNothing(request)
-  if (ctx.clock.now() >= opened.madeAt + pushedSeconds) return { kind: 'expired', request: opened }
+  if (isOver(opened, pushedSeconds, ctx.clock.now())) return { kind: 'expired', request: opened }
   return { kind: (await isUsed(ctx, opened)) ? 'used' : 'good', request: opened }
+}
+
+/** A clock that was set back makes nothing younger than it can be. */
+function isOver({ madeAt }: Pick<AuthorizationRequest, 'madeAt'>, seconds: number, now: number): boolean {
+  return Math.abs(now - madeAt) >= seconds
 }
 
 /** Whether the session of a request exists, or has existed: no further one comes of it. */
@@ -162,7 +167,7 @@ export async function openRequest(ctx: OpenContext, text: string): Promise<Opene
     ...rest,
     ...(signIn !== undefined && { signIn: uuidOf(signIn) }),
     ...(user !== undefined && { user: uuidOf(user) }),
-    isExpired: ctx.clock.now() >= request.madeAt + requestSeconds,
+    isExpired: isOver(request, requestSeconds, ctx.clock.now()),
   }
   openedTexts.set(opened, text)
   return opened

@@ -76,13 +76,19 @@ t.test('invariant 18 a request opens as it was sealed, at any instance', async t
 })
 
 t.test('a request is good for half an hour', async t => {
-  const { ctx, tick } = await startServer(t)
+  const { ctx, tick, setClock } = await startServer(t)
   const text = sealRequest(ctx, met)
   tick(requestSeconds - 1)
   t.match(await openRequest(ctx, text), { isExpired: false })
   tick(1)
   t.match(await openRequest(ctx, text), { isExpired: true, request: most })
   t.match(await openRequest(ctx, sealRequest(ctx, met)), { isExpired: true }, 'however often it is sealed')
+  setClock(met.request.madeAt - requestSeconds)
+  t.match(
+    await openRequest(ctx, text),
+    { isExpired: true },
+    'nor does a clock that was set back make it younger',
+  )
 })
 
 t.test('a request that others have made or changed is none (invariant 8)', async t => {

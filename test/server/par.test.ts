@@ -277,6 +277,10 @@ await forEachEngine(
     server.tick(1)
     t.match(await find(uri), { kind: 'expired', request: { redirectUri: callback, state: 'a state' } })
 
+    const early = await uriOf()
+    server.setClock(server.ctx.clock.now() - 3600)
+    t.equal((await find(early))?.kind, 'expired', 'a clock that was set back makes it no younger')
+
     const next = await uriOf()
     const beside = await startServer(t, besideEnv(server), server.ctx.clock.now())
     t.equal((await findPushed(beside.ctx, { id: 'web' }, next))?.kind, 'good', 'at another instance')
