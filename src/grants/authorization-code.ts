@@ -16,7 +16,7 @@ import type { Grant, TokenRequest } from './grant.ts'
 
 /**
  * For so many seconds the client itself may present its code again, to no avail and without harm: a browser
- * may call a loopback address twice.
+ * may call a loopback address twice. No client of FAPI 2.0 has such an address, so there it is a replay.
  */
 const repeatSeconds = 5
 
@@ -66,7 +66,8 @@ function isRepeat(
   code: AuthorizationCode,
   { started_at: startedAt }: Pick<Session, 'started_at'>,
 ): boolean {
-  if (client.id !== code.clientId || whyNotVerified(code, form) !== undefined) return false
+  if (client.id !== code.clientId || client.profile === 'fapi2') return false
+  if (whyNotVerified(code, form) !== undefined) return false
   return startedAt !== null && Math.abs(clock.now() - startedAt) <= repeatSeconds
 }
 

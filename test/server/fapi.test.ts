@@ -238,6 +238,22 @@ t.test('FAPI 2.0 §5.3.2.2 a person logs in, from /par to tokens that are not ro
   }
 })
 
+t.test('FAPI 2.0 §5.3.2.2 a code that is sent again ends its session, however soon', async t => {
+  const { server, push, tokenFor } = await world(t)
+  const ada = await server.user()
+  const { request_uri } = (await push(logIn)).json()
+  const browser = openBrowser(server)
+  const query = new URLSearchParams({ client_id: 'app', request_uri })
+  const form = await browser.open(`https://as.example/authorize?${query}`)
+  const back = await browser.submit(form, { username: ada.username, password: ada.password })
+  const code = back.url.searchParams.get('code') ?? ''
+  const redeem = { grant_type: 'authorization_code', code, redirect_uri: callback, code_verifier: verifier }
+  const { refresh_token } = (await tokenFor(redeem)).json()
+  isOAuthError(t, await tokenFor(redeem), 400, 'invalid_grant', 'in the same second')
+  const refreshed = await tokenFor({ grant_type: 'refresh_token', refresh_token })
+  isOAuthError(t, refreshed, 400, 'invalid_grant', 'the session has ended')
+})
+
 t.test('FAPI 2.0 §5.3.2.2 no request comes but by /par, and none without its redirect_uri', async t => {
   const { server, push } = await world(t)
   const direct = await openBrowser(server).open(`https://as.example/authorize?${new URLSearchParams(logIn)}`)
