@@ -3,6 +3,7 @@ import type { Database } from './database.ts'
 import { openStopwatch } from './engines/latency.ts'
 import { noWatch, watchPostgres } from './engines/postgres-watch.ts'
 import { openPostgres, retryingConflicts } from './engines/postgres.ts'
+import { sqliteTransactions } from './engines/sqlite-transactions.ts'
 import { openSqlite } from './engines/sqlite.ts'
 import { postgresReplays, sqliteReplays } from './grants/replays.ts'
 import type { Tables } from './schema.ts'
@@ -36,18 +37,19 @@ function openEmbedded(file: string, { isPatient = false }: DatabaseOptions): Dat
   const sql = new Kysely<Tables>({ dialect: sqlite.dialect })
   const commits = openStopwatch()
   const rotations = sqliteRotations(sql, sqlite, commits)
+  const transactions = sqliteTransactions(sql)
   return {
     engine: 'sqlite',
     sql,
     // At once where it can be: waiting for a turn would cost more than the read does.
     read: async query => sqlite.readAtOnce(query) ?? (await sql.executeQuery(query)).rows,
-    transact: work => sql.transaction().execute(work),
+    transact: transactions.transact,
     batches: { rotations, uses: sqliteReplays(sqlite) },
     load: {
       commits,
       polls: openStopwatch(),
       waitingRotations: rotations.waiting,
-      waitingForConnection: sqlite.waiting,
+      waitingForConnection: () => sqlite.waiting() + transactions.waiting(),
     },
     watch: () => noWatch,
     timeline: () => undefined,
