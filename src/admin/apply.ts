@@ -12,7 +12,7 @@ import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 import type { Declaration } from './declaration.ts'
 import { differencesOf } from './differences.ts'
-import { newAlgWarning, pendingAlgs, type AlgChange } from './pending-algs.ts'
+import { algsOf, newAlgWarning, pendingAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
 import { newResourceRow, resourceMetadata, resourceSettings, type ResourceMetadata } from './resources.ts'
 
 /** One thing that is declared, and what has to be done for it. */
@@ -54,9 +54,9 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
   const { db, config } = admin
   const foundResources = new Map((await listResources(db)).map(row => [row.uri, resourceMetadata(row)]))
   const findResource = resourceFinder([...foundResources.values(), ...resources])
-  const declaredAlgs = [...new Set(resources.map(({ alg }) => alg))]
   const used = await listUsedAlgs(db)
-  const aboutAlg = new Map(declaredAlgs.map(alg => [alg, newAlgWarning(alg, used)]))
+  const aboutAlgs = (algs: readonly string[]) =>
+    algs.map(alg => newAlgWarning(alg, used)).filter(words => words !== undefined)
   const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
 
   const refusals: string[] = []
@@ -69,7 +69,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
         kind: 'resource' as const,
         name: uri,
         ...compare(declared, foundResources.get(uri)),
-        warnings: [aboutAlg.get(declared.alg)].filter(words => words !== undefined),
+        warnings: aboutAlgs([declared.alg]),
       }
     }),
     clients: clients.map(declared => {
@@ -78,7 +78,8 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
       const verdict = judgeRegistration(declared, findResource)
       refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))
       if (found) refusals.push(...judgeChange(found, declared))
-      return { kind: 'client' as const, name: id, ...compare(declared, found), warnings: verdict.warnings }
+      const warnings = [...verdict.warnings, ...aboutAlgs(algsOf(declared))]
+      return { kind: 'client' as const, name: id, ...compare(declared, found), warnings }
     }),
   }
   if (refusals.length > 0) {
@@ -113,7 +114,7 @@ export interface Applied {
   /** The secrets of the new clients that have one, by their ids. They are shown nowhere else. */
   readonly secrets: ReadonlyMap<string, string>
   /**
-   * When the algorithms of the plan's resources begin to sign, by their URIs; without those that do already.
+   * When the algorithms of what was changed begin to sign, by URIs and ids; without those that do already.
    */
   readonly algChanges: ReadonlyMap<string, AlgChange>
 }
@@ -157,13 +158,17 @@ export async function applyPlan(
       'nothing was changed, run it again',
     )
   }
-  const pending = await pendingAlgs(admin)
-  const algChanges = new Map<string, AlgChange>()
-  for (const { name, action } of plan.resources) {
-    const change = action === 'none' ? undefined : pending.get(name)
-    if (change) algChanges.set(name, change)
-  }
-  return { secrets, algChanges }
+  return { secrets, algChanges: await algChangesOf(admin, plan) }
+}
+
+async function algChangesOf(admin: Admin, plan: Plan): Promise<ReadonlyMap<string, AlgChange>> {
+  const pending = { resource: await pendingAlgs(admin), client: await pendingClientAlgs(admin) }
+  return new Map(
+    dueSteps(plan).flatMap(({ kind, name }) => {
+      const change = pending[kind].get(name)
+      return change ? [[name, change] as const] : []
+    }),
+  )
 }
 
 function eventOf({ kind, name, action, differences }: Step): Event {

@@ -7,6 +7,7 @@ import {
   rotateClientSecret,
   setClientKeys,
 } from '../../db/clients/clients.ts'
+import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { fetchJwks } from '../clients/fetch-jwks.ts'
 import { authMethodOf, type AuthMethod } from '../clients/judge-client.ts'
@@ -28,6 +29,7 @@ import { record } from '../record/record.ts'
 import { networks } from '../values/networks.ts'
 import type { Admin } from './admin.ts'
 import { changedColumns, differencesOf } from './differences.ts'
+import { algsOf, newAlgWarning, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
 import { handOutSecret, type NewSecret } from './secret-file.ts'
 
 export interface CreatedClient {
@@ -36,6 +38,8 @@ export interface CreatedClient {
   readonly secret: NewSecret | undefined
   /** Sentences about what to know of it. */
   readonly warnings: readonly string[]
+  /** When an algorithm that it has chosen begins to sign; undefined where it does already. */
+  readonly algChange: AlgChange | undefined
 }
 
 /**
@@ -49,6 +53,7 @@ export async function createClient(
 ): Promise<CreatedClient> {
   const { client_id: id, ...settings } = metadata
   const { refusals, warnings } = await judgeNewClient(admin.db, metadata)
+  const aboutAlgs = await aboutNewAlgs(admin, metadata)
   if (refusals.length > 0) throw new Refusal('invalid', refusals.join('\n'))
   if (await findClient(admin.db, id)) throw idTaken(id)
 
@@ -61,7 +66,16 @@ export async function createClient(
   const hasSecret = authMethodOf(metadata) === 'client_secret'
   const secret = hasSecret ? await handOutSecret(secretFile, insert) : undefined
   if (!secret) await insert(null)
-  return { createdAt, secret, warnings }
+  const algChange = (await pendingClientAlgs(admin)).get(id)
+  return { createdAt, secret, warnings: [...warnings, ...aboutAlgs], algChange }
+}
+
+/** Sentences about the algorithms of a client that the key set does not hold yet. */
+async function aboutNewAlgs({ db }: Pick<Admin, 'db'>, client: ClientMetadata): Promise<readonly string[]> {
+  const used = await listUsedAlgs(db)
+  return algsOf(client)
+    .map(alg => newAlgWarning(alg, used))
+    .filter(warning => warning !== undefined)
 }
 
 /** The client of this id; refuses an unknown one. */
@@ -75,6 +89,8 @@ export interface ChangedClient {
   readonly differences: Changes
   /** Sentences about what to know of it; none where nothing has changed. */
   readonly warnings: readonly string[]
+  /** As for a new one. */
+  readonly algChange: AlgChange | undefined
 }
 
 /** Changes a client, whose sessions live on, and get what it may have from now on. Refuses what cannot be. */
@@ -85,16 +101,18 @@ export async function updateClient(
 ): Promise<ChangedClient> {
   const { client_id: id } = before
   const { refusals, warnings } = await judgeNewClient(admin.db, after)
+  const aboutAlgs = await aboutNewAlgs(admin, after)
   if (refusals.length > 0) throw new Refusal('invalid', refusals.join('\n'))
   if (authMethodOf(before) !== authMethodOf(after)) {
     throw new Refusal('invalid', `${id} authenticates with ${authMethodOf(before)}, not with a name`)
   }
   const settings = changedColumns(clientSettings(before), clientSettings(after))
   const differences = differencesOf(before, after)
-  if (Object.keys(settings).length === 0) return { differences, warnings: [] }
+  if (Object.keys(settings).length === 0) return { differences, warnings: [], algChange: undefined }
   const changed = { event: 'client_changed', clientId: id, detail: differences } as const
   if (!(await record(admin, changed, db => changeClient(db, id, settings)))) throw noClient(id)
-  return { differences, warnings }
+  const algChange = (await pendingClientAlgs(admin)).get(id)
+  return { differences, warnings: [...warnings, ...aboutAlgs], algChange }
 }
 
 export type ListedClient = ClientTable

@@ -1,12 +1,15 @@
+import { listClients } from '../../db/clients/clients.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import type { UsedAlg } from '../../db/keys/used-algs.ts'
+import { usualAlg } from '../clients/fapi.ts'
+import type { ClientMetadata } from '../clients/properties.ts'
 import { phaseOf } from '../keys/ring/key-life.ts'
 import { algsWanted } from '../keys/ring/key-policy.ts'
-import type { Admin } from './admin.ts'
-import { readPlannedRing } from './planned-ring.ts'
+import { readPlannedRing, type PlannedRing } from './planned-ring.ts'
 
-/** The tokens of a resource are to be signed with another algorithm, and are not yet. */
+/** Something is to be signed with another algorithm, and is not yet. */
 export interface AlgChange {
+  readonly what: 'tokens' | 'ID tokens' | 'answers of /userinfo'
   readonly alg: string
   /** Signs until then. */
   readonly previousAlg: string
@@ -14,20 +17,53 @@ export interface AlgChange {
   readonly at: number
 }
 
+type RingReader = Parameters<typeof readPlannedRing>[0]
+
 /** The resources whose tokens are not signed with their algorithm yet, by their URIs. */
-export async function pendingAlgs(
-  admin: Pick<Admin, 'db' | 'clock' | 'installation'>,
-): Promise<ReadonlyMap<string, AlgChange>> {
-  const { rows, plan, policy } = await readPlannedRing(admin)
+export async function pendingAlgs(admin: RingReader): Promise<ReadonlyMap<string, AlgChange>> {
+  const ring = await readPlannedRing(admin)
   const resources = await listResources(admin.db)
   return new Map(
     resources.flatMap(({ uri, alg, previous_alg: previousAlg }) => {
       if (previousAlg === null) return []
-      const next = rows.find(row => row.alg === alg && phaseOf(row) === 'next')
-      const at = (next && plan.get(next.kid)?.signsFrom) ?? admin.clock.now() + policy.leadSeconds
-      return [[uri, { alg, previousAlg, at }] as const]
+      return [[uri, { what: 'tokens', alg, previousAlg, at: signsFrom(ring, alg) }] as const]
     }),
   )
+}
+
+/** The clients for which their algorithm does not sign yet, by their ids. */
+export async function pendingClientAlgs(admin: RingReader): Promise<ReadonlyMap<string, AlgChange>> {
+  const ring = await readPlannedRing(admin)
+  const signs = (alg: string) => ring.rows.some(row => row.alg === alg && phaseOf(row) === 'active')
+  const changes = new Map<string, AlgChange>()
+  // The first keys sign at once.
+  if (ring.rows.length === 0) return changes
+  for (const client of await listClients(admin.db)) {
+    const { id, id_token_alg: ofIdTokens, userinfo_alg: ofUserinfo } = client
+    const about = (what: AlgChange['what'], alg: string) =>
+      changes.set(id, { what, alg, previousAlg: usualAlg(client), at: signsFrom(ring, alg) })
+    if (!signs(ofIdTokens)) about('ID tokens', ofIdTokens)
+    else if (ofUserinfo !== null && !signs(ofUserinfo)) about('answers of /userinfo', ofUserinfo)
+  }
+  return changes
+}
+
+function signsFrom({ rows, plan, policy, now }: PlannedRing, alg: string): number {
+  const next = rows.find(row => row.alg === alg && phaseOf(row) === 'next')
+  return (next && plan.get(next.kid)?.signsFrom) ?? now + policy.leadSeconds
+}
+
+/** The algorithms that a client has chosen. */
+export function algsOf({
+  id_token_signed_response_alg: ofIdTokens,
+  userinfo_signed_response_alg: ofUserinfo,
+}: ClientMetadata): readonly string[] {
+  return [...new Set([ofIdTokens, ofUserinfo ?? ofIdTokens])]
+}
+
+/** A change of algorithms, as documents show it: nothing where there is none. */
+export function describeAlgChange(algChange: AlgChange | undefined) {
+  return algChange && { signs_with: algChange.previousAlg, alg_signs_from: algChange.at }
 }
 
 /**

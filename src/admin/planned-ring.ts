@@ -12,6 +12,8 @@ export interface PlannedRing {
   readonly policy: RingPolicy
   /** By the kid of the key. */
   readonly plan: ReadonlyMap<string, KeyPlan>
+  /** When it was planned, in seconds since the epoch. */
+  readonly now: number
 }
 
 /** Reads the key ring as it is now, under the policy that `installation` has. */
@@ -19,9 +21,11 @@ export async function readPlannedRing({
   db,
   clock,
   installation,
-}: Pick<Admin, 'db' | 'clock' | 'installation'>): Promise<PlannedRing> {
+}: Pick<Admin, 'db' | 'installation'> & {
+  readonly clock: Pick<Admin['clock'], 'now'>
+}): Promise<PlannedRing> {
   const now = clock.now()
   const policy = ringPolicyOf(installation, algsWanted(await listUsedAlgs(db)), now)
   const rows = await listSigningKeys(db)
-  return { rows, installation, policy, plan: planRing(rows, policy, now) }
+  return { rows, installation, policy, plan: planRing(rows, policy, now), now }
 }

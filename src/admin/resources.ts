@@ -18,7 +18,7 @@ import { record } from '../record/record.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { changedColumns, differencesOf } from './differences.ts'
-import { newAlgWarning, pendingAlgs, type AlgChange } from './pending-algs.ts'
+import { describeAlgChange, newAlgWarning, pendingAlgs, type AlgChange } from './pending-algs.ts'
 
 /** A resource as it is declared. */
 export interface ResourceMetadata {
@@ -165,11 +165,6 @@ export function describeResource(
     scope_words: scopeWords.fromColumn(scope_words),
     ...describeAlgChange(algChange),
   }
-}
-
-/** A change of algorithms, as documents show it: nothing where there is none. */
-export function describeAlgChange(algChange: AlgChange | undefined) {
-  return algChange && { signs_with: algChange.previousAlg, alg_signs_from: algChange.at }
 }
 
 /** The row of a new resource. Until its own algorithm may sign, the default one does. */

@@ -1,3 +1,4 @@
+import { defaultAlg } from '../keys/algorithms.ts'
 import type { UnverifiedJwt } from '../keys/jws.ts'
 import type { Proof } from '../keys/proofs/dpop.ts'
 import type { Client } from './registry.ts'
@@ -17,6 +18,14 @@ export const fapiAheadMax = 60
 /** Whether the client is held to the profile. */
 export function isFapi({ profile }: Pick<Client, 'profile'>): boolean {
   return profile === 'fapi2'
+}
+
+/**
+ * The algorithm that signs for a client until a key of its choice may: RS256, which OpenID Connect Core §15.1
+ * has everybody know, or ES256 where RS256 must not be used.
+ */
+export function usualAlg(client: Pick<Client, 'profile'>): string {
+  return isFapi(client) ? defaultAlg : 'RS256'
 }
 
 /**

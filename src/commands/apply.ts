@@ -79,7 +79,7 @@ export function applyCommand(program: Command, terminal: Terminal): void {
         if (secrets.size > 0) {
           lines.push('Client secrets, which are not shown again:', facts(client_secrets))
         }
-        for (const [uri, change] of algChanges) lines.push(`${uri}: ${drawAlgChange(change)}`)
+        for (const [name, change] of algChanges) lines.push(`${name}: ${drawAlgChange(change)}`)
         return { text: lines.join('\n'), json: { file, applied: true, changes, client_secrets } }
       }),
     )

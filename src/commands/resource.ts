@@ -3,13 +3,13 @@ import {
   algs,
   createResource,
   deleteResource,
-  describeAlgChange,
   describeResource,
   listResources,
   updateResource,
 } from '../admin/resources.ts'
 import { formatDuration } from '../values/duration.ts'
 import { itemsOf } from '../values/list.ts'
+import { describeAlgChange } from '../admin/pending-algs.ts'
 import { drawAlgChange } from './alg-change.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
 import { answerUpdate } from './shell/differences.ts'

@@ -1,8 +1,8 @@
 import type { SessionTable, UserTable } from '../../db/schema.ts'
 import { findUserById } from '../../db/users/users.ts'
+import { usualAlg } from '../clients/fapi.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
-import { defaultAlg } from '../keys/algorithms.ts'
 import { claimsFor, type RequestedClaims } from '../protocol/claims.ts'
 import { hasOpenid } from '../protocol/openid-scopes.ts'
 import { formatUuid } from '../protocol/secrets.ts'
@@ -89,10 +89,8 @@ export async function userinfoOf(
 
 /**
  * The JWS algorithm for what a client has chosen one for. One that has just been chosen signs only when every
- * client can know its key: until then it is RS256, which OpenID Connect Core §15.1 has everybody know, or
- * ES256 where RS256 must not be used.
+ * client can know its key.
  */
 export function clientAlg({ keys }: Pick<Context, 'keys'>, client: Client, chosen: string): string {
-  if (keys.algs().includes(chosen)) return chosen
-  return client.profile === 'fapi2' ? defaultAlg : 'RS256'
+  return keys.algs().includes(chosen) ? chosen : usualAlg(client)
 }

@@ -2,7 +2,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { commandLine } from '../helpers/cli.ts'
+import { onSqlite } from '../helpers/engines.ts'
 import { testKey } from '../helpers/proofs.ts'
+import { besideEnv, startServer } from '../helpers/server.ts'
 
 const api = 'https://api.example'
 const callback = 'https://app.example/callback'
@@ -180,4 +182,33 @@ t.test('FAPI 2.0 §5.3.2 clients are held to the profile', async t => {
       stderr: /fapi2 takes no client secret/,
     })
   })
+})
+
+t.test('an algorithm that is chosen for a client signs when everybody can know its key', async t => {
+  const server = await startServer(t, onSqlite)
+  const { call } = commandLine(t)
+  const env = { MINTMARK_ISSUER: 'https://as.example', ...besideEnv(server) }
+  const here = (words: string) => call(words, { env })
+  await here(`resource create ${api} --scope read`)
+  const aboutKeys = async () =>
+    (await here('doctor --json')).json().findings.filter(({ check }: any) => check === 'keys')
+  const isSoon = /are signed with RS256 until .*Z, when every verifier can know the PS256 key/
+
+  const usual = await here(`client create --id usual ${people} --id-token-alg ES256`)
+  t.match(usual, { code: 0, stderr: '' })
+  t.notMatch(usual.stdout, /are signed with/)
+  const [before] = await aboutKeys()
+  t.notMatch(before.text, /PS256/)
+
+  const made = await here(`client create --id web ${people} --id-token-alg PS256`)
+  t.match(made, { code: 0, stdout: isSoon, stderr: /note: the key set is one for all APIs.* PS256 keys/ })
+  t.match(made.stdout, /Its ID tokens are/)
+  const shown = await here(`client create --id b ${people} --userinfo-alg PS256 --json`)
+  t.match(shown.json(), { signs_with: 'RS256', alg_signs_from: Number })
+  const updated = await here('client update usual --id-token-alg EdDSA')
+  t.match(updated, { code: 0, stdout: /until .* the EdDSA key/, stderr: /it holds EdDSA keys/ })
+  t.match(await here('client update usual --id-token-alg ES256'), { code: 0, stderr: '' })
+
+  const found = (await aboutKeys()).filter(({ text }: any) => text.startsWith('no PS256 key signs yet'))
+  t.match(found, [{ verdict: 'warning', text: /which b and 1 other client chose: RS256 does until / }])
 })

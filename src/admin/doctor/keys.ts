@@ -1,6 +1,7 @@
 import { listSigningKeys } from '../../../db/keys/signing-keys.ts'
 import { listUsedAlgs } from '../../../db/keys/used-algs.ts'
 import type { Admin } from '../admin.ts'
+import { pendingClientAlgs } from '../pending-algs.ts'
 import { phaseOf, rotationDue } from '../../keys/ring/key-life.ts'
 import {
   algsSigning,
@@ -54,6 +55,7 @@ export async function checkKeys(
       findings.push({ verdict: 'warning', text, advice })
     }
   }
+  findings.push(...(await awaitedAlgs({ db, clock, installation })))
   const warning = policyWarning(installation)
   if (warning !== undefined)
     findings.push({ verdict: 'warning', text: warning, advice: policyAdvice(installation) })
@@ -69,6 +71,21 @@ export async function checkKeys(
   const text = `${formatCount(rows.length, 'key')}, all in order: \`mintmark key list\` shows them`
   const note = policyNote(installation)
   return [{ verdict: 'ok', text: note === undefined ? text : `${text};\n${note}` }]
+}
+
+/** The algorithms of clients that do not sign yet. */
+async function awaitedAlgs(admin: Parameters<typeof pendingClientAlgs>[0]): Promise<readonly Finding[]> {
+  const changes = [...(await pendingClientAlgs(admin))]
+  const byAlg = Object.groupBy(changes, ([, { alg }]) => alg)
+  return Object.entries(byAlg).map(([alg, clients = []]) => {
+    const [[first, { previousAlg, at }] = ['', { previousAlg: '', at: 0 }]] = clients
+    const others = clients.length > 1 ? ` and ${formatCount(clients.length - 1, 'other client')}` : ''
+    return {
+      verdict: 'warning',
+      text: `no ${alg} key signs yet, which ${printable(first)}${others} chose: ${previousAlg} does until ${formatTime(at)}`,
+      advice: 'keep a server running until then; it does by itself what is due',
+    }
+  })
 }
 
 /** A policy that was set where it does not count. */

@@ -1,6 +1,8 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import { existingClient, updateClient } from '../../admin/clients.ts'
+import { describeAlgChange } from '../../admin/pending-algs.ts'
 import { clientMetadata } from '../../clients/registration.ts'
+import { drawAlgChange } from '../alg-change.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
 import { answerUpdate } from '../shell/differences.ts'
 import { addProperties, givenProperties } from './property-options.ts'
@@ -18,9 +20,13 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
       const admin = await run.open()
       const before = clientMetadata(await existingClient(admin, id))
       const after = { ...before, ...givenProperties(self) }
-      const { differences, warnings } = await updateClient(admin, before, after)
+      const { differences, warnings, algChange } = await updateClient(admin, before, after)
       for (const warning of warnings) run.note(`note: ${warning}`)
-      return answerUpdate('client', id, differences)
+      const { text, json } = answerUpdate('client', id, differences)
+      return {
+        text: algChange ? `${text}\n${drawAlgChange(algChange)}` : text,
+        json: { ...json, ...describeAlgChange(algChange) },
+      }
     }),
   )
 }

@@ -10,10 +10,12 @@ import {
   type CreatedClient,
   type ListedClient,
 } from '../../admin/clients.ts'
+import { describeAlgChange } from '../../admin/pending-algs.ts'
 import { withDefaults } from '../../clients/client-defaults.ts'
 import { authMethodOf } from '../../clients/judge-client.ts'
 import type { ClientMetadata } from '../../clients/properties.ts'
 import { formatTime } from '../../values/formats.ts'
+import { drawAlgChange } from '../alg-change.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
 import { showEnding } from '../shell/ending.ts'
 import { UsageError } from '../shell/failures.ts'
@@ -127,7 +129,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
 
 function answerCreated(
   metadata: ClientMetadata,
-  { secret, createdAt }: CreatedClient,
+  { secret, createdAt, algChange }: CreatedClient,
   keyFile: string | undefined,
 ) {
   const { client_id: id, ...settings } = metadata
@@ -151,6 +153,7 @@ function answerCreated(
         refresh: grant_types.includes('refresh_token') ? refresh : undefined,
       }),
       ...(secret ? [secretAdvice(secret)] : []),
+      ...(algChange ? [drawAlgChange(algChange)] : []),
     ].join('\n'),
     json: {
       client_id: id,
@@ -160,6 +163,7 @@ function answerCreated(
       token_endpoint_auth_method: methodName(authMethodOf(metadata)),
       created_at: createdAt,
       disabled_at: null,
+      ...describeAlgChange(algChange),
     },
   }
 }
