@@ -196,7 +196,7 @@ await forEachEngine(
     await his.submit(asked, {}, logOut)
     t.equal(await isAlive(server, web, second), false)
     const { sql } = server.ctx.db
-    const entries = await sql.selectFrom('audit').select('actor').where('event', '=', 'session_revoked')
+    const entries = sql.selectFrom('audit').select('actor').where('event', '=', 'session_revoked')
     const ofAdas = await entries.where('user_id', '=', ada.id).orderBy('id').execute()
     const actors = ofAdas.map(({ actor }) => actor)
     t.strictSame(actors, ['nobody', `user ${bob.sub}`], 'a hint does not tell who has sent it')
