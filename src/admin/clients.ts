@@ -7,7 +7,6 @@ import {
   rotateClientSecret,
   setClientKeys,
 } from '../../db/clients/clients.ts'
-import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { fetchJwks } from '../clients/fetch-jwks.ts'
 import { authMethodOf, type AuthMethod } from '../clients/judge-client.ts'
@@ -29,7 +28,7 @@ import { record } from '../record/record.ts'
 import { networks } from '../values/networks.ts'
 import type { Admin } from './admin.ts'
 import { changedColumns, differencesOf } from './differences.ts'
-import { algsOf, newAlgWarning, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
+import { aboutNewAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
 import { handOutSecret, type NewSecret } from './secret-file.ts'
 
 export interface CreatedClient {
@@ -53,7 +52,7 @@ export async function createClient(
 ): Promise<CreatedClient> {
   const { client_id: id, ...settings } = metadata
   const { refusals, warnings } = await judgeNewClient(admin.db, metadata)
-  const aboutAlgs = await aboutNewAlgs(admin, metadata)
+  const aboutAlgs = await aboutNewAlgs(admin.db, metadata)
   if (refusals.length > 0) throw new Refusal('invalid', refusals.join('\n'))
   if (await findClient(admin.db, id)) throw idTaken(id)
 
@@ -68,14 +67,6 @@ export async function createClient(
   if (!secret) await insert(null)
   const algChange = (await pendingClientAlgs(admin)).get(id)
   return { createdAt, secret, warnings: [...warnings, ...aboutAlgs], algChange }
-}
-
-/** Sentences about the algorithms of a client that the key set does not hold yet. */
-async function aboutNewAlgs({ db }: Pick<Admin, 'db'>, client: ClientMetadata): Promise<readonly string[]> {
-  const used = await listUsedAlgs(db)
-  return algsOf(client)
-    .map(alg => newAlgWarning(alg, used))
-    .filter(warning => warning !== undefined)
 }
 
 /** The client of this id; refuses an unknown one. */
@@ -101,7 +92,7 @@ export async function updateClient(
 ): Promise<ChangedClient> {
   const { client_id: id } = before
   const { refusals, warnings } = await judgeNewClient(admin.db, after)
-  const aboutAlgs = await aboutNewAlgs(admin, after)
+  const aboutAlgs = await aboutNewAlgs(admin.db, after)
   if (refusals.length > 0) throw new Refusal('invalid', refusals.join('\n'))
   if (authMethodOf(before) !== authMethodOf(after)) {
     throw new Refusal('invalid', `${id} authenticates with ${authMethodOf(before)}, not with a name`)

@@ -1,6 +1,7 @@
 import { listClients } from '../../db/clients/clients.ts'
 import { listResources } from '../../db/clients/resources.ts'
-import type { UsedAlg } from '../../db/keys/used-algs.ts'
+import type { Database } from '../../db/database.ts'
+import { listUsedAlgs, type UsedAlg } from '../../db/keys/used-algs.ts'
 import { usualAlg } from '../clients/fapi.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { phaseOf } from '../keys/ring/key-life.ts'
@@ -59,6 +60,14 @@ export function algsOf({
   userinfo_signed_response_alg: ofUserinfo,
 }: ClientMetadata): readonly string[] {
   return [...new Set([ofIdTokens, ofUserinfo ?? ofIdTokens])]
+}
+
+/** Sentences about the algorithms of a client that the key set does not hold yet. */
+export async function aboutNewAlgs(db: Database, client: ClientMetadata): Promise<readonly string[]> {
+  const used = await listUsedAlgs(db)
+  return algsOf(client)
+    .map(alg => newAlgWarning(alg, used))
+    .filter(warning => warning !== undefined)
 }
 
 /** A change of algorithms, as documents show it: nothing where there is none. */
