@@ -26,14 +26,16 @@ The file:
   resources:
     - uri: https://api.example
       scope: [read, write]
-      alg: ES256               # optional, as are all below but client_id
+      scope_words: { read: Read your orders } # optional, as are all below but client_id
+      alg: ES256
       access_token_ttl: 5m
       status: true             # whether its tokens say where their status is listed
   clients:
     - client_id: web
       public: true
       dpop_bound_access_tokens: true
-      grant_types: [password, refresh_token]
+      grant_types: [authorization_code, refresh_token]
+      redirect_uris: [https://web.example/callback]
       scope: [read, write]
       resources: [https://api.example]
       resource_server: []      # the APIs it serves, whose tokens it may introspect
@@ -42,7 +44,8 @@ The file:
       refresh_idle_ttl: 30d
       refresh_absolute_ttl: 180d
 
-A client has a secret, or instead jwks, jwks_uri or tls_subject, as \`mintmark client create --help\` explains.
+A client has a secret, or instead jwks, jwks_uri or tls_subject, as \`mintmark client create --help\` explains. What
+else there is for those to which people log in: docs/log-in.md.
 What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default.`
 
 /** `mintmark apply`: resources and clients as a file declares them. */

@@ -50,6 +50,13 @@ t.test('clients that people log in to', async t => {
     t.strictSame((await call('client list --json')).json(), [])
   })
 
+  t.test('the example of apply is one', async t => {
+    const [, example = ''] = /\nThe file:\n([^]*?)\n\n/.exec((await call('apply --help')).stdout) ?? []
+    const file = join(t.testdir({ 'mintmark.yaml': example }), 'mintmark.yaml')
+    const planned = await call(`apply ${file} --dry-run`)
+    t.match(planned, { code: 0, stdout: 'redirect_uris: https://web.example/callback' }, planned.stderr)
+  })
+
   t.test('what was made of the options is shown', async t => {
     const made = await call(`client create --id shown ${people} --name Shown --profile none --consent once`)
     t.match(made.stdout, new RegExp(`\n {2}leads back to +${callback}\n {2}name +Shown\n {2}consent +once\n`))
