@@ -13,8 +13,8 @@ export interface Sweep {
 
 /**
  * Looks at the next sign-ins in the order of their ids, and deletes those that expired long ago or that an
- * epoch has ended. Returns the last that it has looked at; null once it has seen all. Sessions that were to
- * end with them have ended by themselves, or are to go on.
+ * epoch of their user has ended: sessions that were to end with them have ended by themselves. Returns the
+ * last that it has looked at; null once it has seen all.
  */
 export async function sweepSignIns(
   transaction: Transaction<Tables>,
@@ -23,15 +23,12 @@ export async function sweepSignIns(
   const rows = await transaction
     .selectFrom('sign_ins')
     .leftJoin('users', 'users.id', 'sign_ins.user_id')
-    .innerJoin('installation', join => join.onTrue())
     .select(['sign_ins.id', 'expires_at', 'user_epoch', 'users.epoch as present_user_epoch'])
-    .select(['sign_ins.sign_in_epoch', 'installation.sign_in_epoch as present_epoch'])
     .where('sign_ins.id', '>', cursor ?? Buffer.alloc(16))
     .orderBy('sign_ins.id')
     .limit(rowsMax)
     .execute()
-  const isOfThisEpoch = (row: (typeof rows)[number]) =>
-    row.user_epoch === row.present_user_epoch && row.sign_in_epoch === row.present_epoch
+  const isOfThisEpoch = (row: (typeof rows)[number]) => row.user_epoch === row.present_user_epoch
   const dead = rows.filter(row => !isOfThisEpoch(row) || row.expires_at <= endedBy).slice(0, deletedMax)
   await deleteExpired(transaction, dead.filter(isOfThisEpoch), endedBy)
   await deleteSignIns(

@@ -20,6 +20,11 @@ const signInById = keptQuery((sql, id: Buffer) =>
 
 const userById = keptQuery((sql, id: Buffer) => sql.selectFrom('users').selectAll().where('id', '=', id))
 
+/** One in which nobody is logged in any more, so it has no user that could be taken for who is. */
+export interface LeftSignIn extends SignInTable {
+  readonly username: string
+}
+
 /** A sign-in with its user. */
 export interface FoundSignIn extends SignInTable {
   readonly user: UserTable
@@ -30,14 +35,31 @@ export interface FoundSignIn extends SignInTable {
  * check whether it has expired, nor its secret.
  */
 export async function findSignIn(db: Database, id: Buffer): Promise<FoundSignIn | undefined> {
+  const found = await findAnySignIn(db, id)
+  return found?.isLeft === false ? found.signIn : undefined
+}
+
+/**
+ * Finds one that a restored backup has ended, though its sessions go on: nobody is logged in with it, but
+ * they can be ended with it. Undefined for any other; checks no more than `findSignIn`.
+ */
+export async function findLeftSignIn(db: Database, id: Buffer): Promise<LeftSignIn | undefined> {
+  const found = await findAnySignIn(db, id)
+  if (!found?.isLeft) return undefined
+  const { user, ...signIn } = found.signIn
+  return { ...signIn, username: user.username }
+}
+
+async function findAnySignIn(
+  db: Database,
+  id: Buffer,
+): Promise<{ readonly signIn: FoundSignIn; readonly isLeft: boolean } | undefined> {
   const [row] = await signInById(db, id)
   if (!row) return undefined
   const { present_epoch, ...signIn } = row
-  if (present_epoch !== signIn.sign_in_epoch) return undefined
   const [user] = await userById(db, signIn.user_id)
-  return user && user.epoch === signIn.user_epoch && user.disabled_at === null
-    ? { ...signIn, user }
-    : undefined
+  if (!user || user.epoch !== signIn.user_epoch || user.disabled_at !== null) return undefined
+  return { signIn: { ...signIn, user }, isLeft: present_epoch !== signIn.sign_in_epoch }
 }
 
 /** The sign-in that a session ends with; undefined where it ends with none, or that has ended. */
@@ -140,8 +162,8 @@ export async function insertSignIn(
 export type SignInRenewal = Omit<NewSignIn, 'id' | 'created_at' | 'first_address'>
 
 /**
- * Gives a sign-in another secret and log-in, if it still has the secret that was seen and no epoch has ended
- * it; undefined otherwise.
+ * Gives a sign-in another secret and log-in, if it still has the secret that was seen and no epoch of its
+ * user has ended it; undefined otherwise. One that was left by a restored backup is whole again.
  */
 export async function renewSignIn(
   { engine, transact }: Writer,
@@ -154,11 +176,13 @@ export async function renewSignIn(
     const renewed = await transaction
       .updateTable('sign_ins')
       .set(renewal)
+      .set({
+        sign_in_epoch: ({ selectFrom }) => selectFrom('installation').select('sign_in_epoch'),
+      })
       .where('id', '=', seen.id)
       .where('secret_hash', '=', seen.secret_hash)
       .where('user_id', '=', user.id)
       .where('user_epoch', '=', user.epoch)
-      .where('sign_in_epoch', '=', ({ selectFrom }) => selectFrom('installation').select('sign_in_epoch'))
       .returningAll()
       .executeTakeFirst()
     if (renewed && knownSources) await setKnownSources(transaction, user.id, knownSources)
@@ -258,7 +282,10 @@ export async function forgetSignInsOfUser(transaction: Kysely<Tables>, userId: B
   await transaction.deleteFrom('sign_ins').where('user_id', '=', userId).execute()
 }
 
-/** Ends every sign-in there is, in the transaction of what that is for. The rows are left to the sweeper. */
+/**
+ * Ends every sign-in there is, in the transaction of what that is for. Their rows stay until they would have
+ * expired, since sessions that end with them may go on.
+ */
 export async function endEverySignIn(transaction: Kysely<Tables>): Promise<void> {
   await transaction
     .updateTable('installation')

@@ -91,7 +91,7 @@ function uuidOf(text: string): Buffer {
 export async function isMeant(
   { db, clock }: Pick<Context, 'db' | 'clock'>,
   { sub, sessionId }: IdTokenHint,
-  signIn: SignIn,
+  signIn: Pick<SignIn, 'id' | 'user_id'>,
 ): Promise<boolean> {
   if (sub !== formatUuid(signIn.user_id)) return false
   const origin = await findSignInOfSession(db, sessionId)
@@ -114,7 +114,7 @@ export async function logOut(ctx: Context, { hint, signIn, caller }: LogOut): Pr
 
 export interface LogOut {
   readonly hint: IdTokenHint | null
-  /** Who is logged in in the browser. */
-  readonly signIn: SignIn | undefined
+  /** Who is logged in in the browser, or was until a backup was restored. */
+  readonly signIn: Pick<SignIn, 'id' | 'user_id'> | undefined
   readonly caller: RequestOrigin
 }

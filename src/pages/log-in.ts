@@ -14,7 +14,7 @@ import { startSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { deviceTokenSeconds } from '../users/device-token.ts'
 import { newDeviceToken, sourcesAfter, verifyLogIn, type LogIn } from '../users/log-in.ts'
 import type { Pages } from './pages.ts'
-import { findLivingClient, findStage, follow, goOn, type Stage } from './proceed.ts'
+import { findLivingClient, findStage, follow, goOn, leftSignIn, type Stage } from './proceed.ts'
 import { accountChoiceView } from './views/account-choice.ts'
 import { logInView } from './views/log-in.ts'
 import { admit, anotherHref, leadTo, namesOf, originOf, pageHandler, queryOf, type Visit } from './visit.ts'
@@ -200,7 +200,7 @@ async function enter(visit: Visit, stage: Stage, { attempt, user, isPersistent }
     userAgent: request.headers['user-agent'],
     amr: 'pwd',
     isPersistent,
-    replaces: stage.signIn,
+    replaces: stage.signIn ?? (await leftSignIn(visit)),
     knownSources: await sourcesAfter(ctx, attempt),
   })
   if (!started) throw unavailable(new Error("the user's epoch was raised while the password was checked"))

@@ -11,11 +11,11 @@ import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { formOf, parseForm, type Form } from '../protocol/form.ts'
 import { isRegistered, withParameters } from '../protocol/redirect-uri.ts'
-import type { SignIn } from '../sessions/sign-in.ts'
+import type { LeftSignIn } from '../sessions/sign-in.ts'
 import { itemsOf } from '../values/list.ts'
 import { isFromOwnPages } from './cross-site.ts'
 import type { Pages } from './pages.ts'
-import { currentSignIn } from './proceed.ts'
+import { currentSignIn, leftSignIn } from './proceed.ts'
 import { logOutView } from './views/log-out.ts'
 import {
   namesOf,
@@ -68,9 +68,17 @@ async function accept(visit: Visit, form: Form): Promise<PendingLogOut | undefin
   return void showMessage(visit, { kind: verdict.problem, status: 400 })
 }
 
+type SignInToEnd = Pick<LeftSignIn, 'id' | 'user_id' | 'username'>
+
+/** Who is logged in; or was until a backup was restored, since the sessions from then go on. */
+async function signInToEnd(visit: Visit): Promise<SignInToEnd | undefined> {
+  const signIn = await currentSignIn(visit)
+  return signIn ? { ...signIn, username: signIn.user.username } : leftSignIn(visit)
+}
+
 /** Asks who is logged in, unless the hint proves who is meant. */
 async function ask(visit: Visit, pending: PendingLogOut): Promise<void> {
-  const signIn = await currentSignIn(visit)
+  const signIn = await signInToEnd(visit)
   const { hint, uiLocales } = pending.request
   if (!signIn || (hint && (await isMeant(visit.ctx, hint, signIn)))) return finish(visit, pending, signIn)
   const { ctx, pages, request, reply } = visit
@@ -78,7 +86,7 @@ async function ask(visit: Visit, pending: PendingLogOut): Promise<void> {
   const data = {
     request: sealLogOut(ctx, { ...pending, signIn: signIn.id }),
     client: client ? namesOf(client) : null,
-    username: signIn.user.username,
+    username: signIn.username,
   }
   void pages.show(request, reply, frame => logOutView(frame, data), { uiLocales })
 }
@@ -90,12 +98,16 @@ async function decide(visit: Visit, asked: PendingLogOut, form: Form): Promise<v
     const client = await clientOf(visit, asked)
     return showMessage(visit, { kind: 'still_logged_in', status: 200, client, uiLocales })
   }
-  const signIn = await currentSignIn(visit)
+  const signIn = await signInToEnd(visit)
   if (signIn && asked.signIn?.equals(signIn.id) !== true) return ask(visit, asked)
   return finish(visit, asked, signIn)
 }
 
-async function finish(visit: Visit, { request }: PendingLogOut, signIn: SignIn | undefined): Promise<void> {
+async function finish(
+  visit: Visit,
+  { request }: PendingLogOut,
+  signIn: SignInToEnd | undefined,
+): Promise<void> {
   const { ctx, pages, reply } = visit
   await logOut(ctx, { hint: request.hint, signIn, caller: originOf(visit.request) })
   pages.cookies.signIn.clear(reply)

@@ -6,7 +6,7 @@ import { fresh, isUsed, openRequest, sealRequest, type PendingRequest } from '..
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { hashSecret } from '../protocol/secrets.ts'
-import { findSignIn, type SignIn } from '../sessions/sign-in.ts'
+import { findLeftSignIn, findSignIn, type LeftSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { normalAddress } from '../values/addresses.ts'
 import { sendAnswer } from './answer.ts'
 import { leadTo, showMessage, type Visit } from './visit.ts'
@@ -104,6 +104,11 @@ export async function findStage(
 export async function currentSignIn({ ctx, pages, request }: Visit): Promise<SignIn | undefined> {
   const cookie = pages.cookies.signIn.read(request)
   return cookie === undefined ? undefined : findSignIn(ctx, cookie, { address: normalAddress(request.ip) })
+}
+
+/** Who was logged in in this browser until a backup was restored: that was not ended here. */
+export async function leftSignIn({ ctx, pages, request }: Visit): Promise<LeftSignIn | undefined> {
+  return findLeftSignIn(ctx, pages.cookies.signIn.read(request))
 }
 
 /** The client of a request, where it may have people log in. */

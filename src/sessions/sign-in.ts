@@ -1,11 +1,14 @@
-import type { UserTable } from '../../db/schema.ts'
+import type { Database } from '../../db/database.ts'
+import type { SignInTable, UserTable } from '../../db/schema.ts'
 import {
+  findLeftSignIn as findLeftSignInRow,
   findSignIn as findSignInRow,
   insertSignIn,
   renewSignIn,
   touchSignIn,
   type AddedSignIn,
   type FoundSignIn,
+  type LeftSignIn,
 } from '../../db/users/sign-ins.ts'
 import type { Context } from '../context.ts'
 import { eventsOfSignIn } from '../endings/end-sign-ins.ts'
@@ -17,6 +20,8 @@ import { openUnlessBehind } from './token-session.ts'
 
 /** A browser in which a user is logged in, as it is now, with the user. */
 export type SignIn = FoundSignIn
+
+export type { LeftSignIn }
 
 /** So often at the most it is noted that a sign-in is used, in seconds. */
 const touchSeconds = 60
@@ -30,19 +35,44 @@ export async function findSignIn(
   cookieText: string | undefined,
   { address }: Pick<RequestOrigin, 'address'>,
 ): Promise<SignIn | undefined> {
+  const found = await findOfCookie(ctx, cookieText, findSignInRow)
+  const now = ctx.clock.now()
+  if (!found) return undefined
+  if (Math.abs(now - found.used_at) < touchSeconds) return found
+  await touchSignIn(ctx.db, found, { now, address })
+  return { ...found, used_at: now, last_address: address }
+}
+
+/**
+ * The sign-in of this cookie where a restored backup has ended it, though its sessions go on. It tells
+ * nobody who is logged in: it is there for a log-out to end those sessions, and for the next log-in of the
+ * browser to take them over.
+ */
+export async function findLeftSignIn(
+  ctx: Context,
+  cookieText: string | undefined,
+): Promise<LeftSignIn | undefined> {
+  return findOfCookie(ctx, cookieText, findLeftSignInRow)
+}
+
+async function findOfCookie<Row extends SignInTable>(
+  ctx: Context,
+  cookieText: string | undefined,
+  find: (db: Database, id: Buffer) => Promise<Row | undefined>,
+): Promise<Row | undefined> {
   if (cookieText === undefined) return undefined
   const opened = await openUnlessBehind(ctx, () => openSignInCookie(ctx.rootKeys.signInKeyOf, cookieText))
   // One of a later version is of no use here, and the next log-in replaces it.
   if (opened.kind !== 'genuine') return undefined
   const { signInId, secret } = opened.cookie
-  const found = await findSignInRow(ctx.db, signInId)
-  const now = ctx.clock.now()
-  if (!found || found.expires_at <= now || !isSameHash(found.secret_hash, hashSecret(secret)))
-    return undefined
-  if (Math.abs(now - found.used_at) < touchSeconds) return found
-  await touchSignIn(ctx.db, found, { now, address })
-  return { ...found, used_at: now, last_address: address }
+  const found = await find(ctx.db, signInId)
+  const isGood =
+    found && found.expires_at > ctx.clock.now() && isSameHash(found.secret_hash, hashSecret(secret))
+  return isGood ? found : undefined
 }
+
+/** What is known of the sign-in that a browser has, or had. */
+type SignInOfBrowser = Pick<SignInTable, 'id' | 'user_id' | 'secret_hash' | 'expires_at'>
 
 export interface SignInStart {
   /** As read before it was checked who it is. */
@@ -55,7 +85,7 @@ export interface SignInStart {
   /** Whether the user stays logged in when the browser is closed. */
   readonly isPersistent: boolean
   /** The one that the browser has shown with this very request. */
-  readonly replaces: SignIn | undefined
+  readonly replaces: SignInOfBrowser | undefined
   /** Where the user has logged in from lately, if that has changed. */
   readonly knownSources: Buffer | undefined
 }
@@ -90,7 +120,7 @@ export async function startSignIn(ctx: Context, start: SignInStart): Promise<Sta
 async function addSignIn(
   ctx: Context,
   start: SignInStart,
-  replaces: SignIn | undefined,
+  replaces: SignInOfBrowser | undefined,
 ): Promise<StartedSignIn | undefined> {
   const { user, caller, knownSources, amr, isPersistent } = start
   const now = ctx.clock.now()
@@ -122,7 +152,7 @@ async function addSignIn(
 async function stepUp(
   ctx: Context,
   start: SignInStart,
-  replaces: SignIn,
+  replaces: SignInOfBrowser,
 ): Promise<StartedSignIn | undefined> {
   const { user, caller, knownSources, amr } = start
   const now = ctx.clock.now()

@@ -12,6 +12,7 @@ import { findConsent, rememberConsent, withdrawConsent } from '../../db/users/co
 import { findKnownSources } from '../../db/users/known-sources.ts'
 import {
   endSignIns,
+  findLeftSignIn,
   findSignIn,
   findSignInOfSession,
   insertSignIn,
@@ -204,8 +205,11 @@ for (const [name, end] of endsOfAll) {
     const before = { user: await userOf(db, userId), knownSources: undefined }
     await end(db)
     t.equal(await findSignIn(db, signIn.id), undefined)
-    t.equal(await renewSignIn(db, signIn, renewalOf('late'), before), undefined)
+    t.match(await findLeftSignIn(db, signIn.id), { id: signIn.id, username: 'ada' })
     t.equal(await begin(db, userId, signIn.id), undefined, 'and no session starts with it')
+    t.ok(await renewSignIn(db, signIn, renewalOf('again'), before))
+    t.ok(await findSignIn(db, signIn.id), 'whoever logs in again in that browser has it again')
+    t.equal(await findLeftSignIn(db, signIn.id), undefined)
     const next = await beginSignIn(db, userId)
     t.ok(await findSignIn(db, next.id), 'people log in again')
     t.ok(await begin(db, userId, next.id))
@@ -393,7 +397,9 @@ await forEachEngine(
 
     await raiseClientEpochs(db, undefined, command)
     await sweepSessions(db, { now: madeAt + day, clockSeconds: 10_000 * day, ...limits })
-    t.equal(await countOf(db, 'sign_ins'), 0, 'and those that ended with all others')
+    t.equal(await countOf(db, 'sign_ins'), 2, 'those that ended with all others stay')
+    await sweepSessions(db, { now: madeAt + 8 * day, clockSeconds: 10_000 * day, ...limits })
+    t.equal(await countOf(db, 'sign_ins'), 0, 'until they would have expired')
   },
 )
 

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { markAsBackup, reviveBackup } from '../../db/backups/restored.ts'
 import { changeClient, disableClient } from '../../db/clients/clients.ts'
 import { findSession } from '../../db/sessions/sessions.ts'
 import { en } from '../../src/pages/texts/en.ts'
@@ -114,6 +115,53 @@ await forEachEngine(t, 'without a hint it asks, and only the answer logs out', a
   }
   t.equal(await isAlive(server, web, tokens), false)
 })
+
+await forEachEngine(
+  t,
+  'once a backup is restored nobody is logged in, and a log-out still ends the sessions of before (invariant 14)',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const [web, shop] = [await relyingParty(server), await relyingParty(server, 'shop')]
+    const [ada, bob] = [await server.user(), await server.user('bob')]
+    const browsers = Array.from({ length: 4 }, () => openBrowser(server))
+    const [asked, hinted, again, lent] = browsers as [Browser, Browser, Browser, Browser]
+    const before = new Map<Browser, readonly [Redeemed, Redeemed]>()
+    for (const browser of browsers)
+      before.set(browser, [await enter(browser, web, ada), await enter(browser, shop, ada)])
+    const living = async (browser: Browser) => {
+      const [ofWeb, ofShop] = before.get(browser) ?? []
+      if (!ofWeb || !ofShop) throw new Error('unreachable')
+      return [await isAlive(server, web, ofWeb), await isAlive(server, shop, ofShop)]
+    }
+    const { ctx } = server
+    const madeAt = ctx.clock.now()
+    await markAsBackup(ctx.db, madeAt)
+    await reviveBackup(ctx.db, { madeAt, now: madeAt, nextPosition: 0, isSeenTo: true })
+    await server.follow()
+    for (const browser of browsers) {
+      t.equal(await isLoggedIn(browser, web), false, 'nobody is logged in')
+      t.strictSame(await living(browser), [true, true], 'and what goes on goes on')
+    }
+
+    const question = await asked.open('/log-out')
+    isQuestion(t, question, 'it asks')
+    t.ok(question.text.includes(ada.username))
+    t.strictSame(await living(asked), [true, true], 'before it ends anything')
+    isMessage(t, await asked.submit(question, {}, logOut), 'logged_out', 'asked')
+    t.strictSame(await living(asked), [false, false])
+    const [{ id_token: id_token_hint }] = before.get(hinted) ?? [await enter(hinted, web, ada)]
+    isMessage(t, await hinted.open(urlOf({ id_token_hint })), 'logged_out', 'by a hint')
+    t.strictSame(await living(hinted), [false, false])
+
+    const next = await enter(again, web, ada)
+    t.equal(await isLoggedIn(again, shop), true, 'who logs in again')
+    t.strictSame(await living(again), [true, true], 'ends nothing')
+    await again.submit(await again.open('/log-out'), {}, logOut)
+    t.strictSame([await isAlive(server, web, next), ...(await living(again))], [false, false, false])
+    await enter(lent, web, bob)
+    t.strictSame(await living(lent), [false, false], 'another user does')
+  },
+)
 
 t.test('invariant 13: nobody is redirected to what is not registered, nor for the wrong client', async t => {
   const server = await startServer(t)
