@@ -65,7 +65,7 @@ const of = (more: Partial<RequestFacts['client']>): Partial<RequestFacts> => ({
   client: { ...client, ...more },
 })
 
-t.test('OpenID Core §3.1.2.1 a request is accepted with all that it says', async t => {
+t.test('OA-3 OpenID Core §3.1.2.1 a request is accepted with all that it says', async t => {
   t.strictSame(judge({}), {
     kind: 'accepted',
     request: {
@@ -275,7 +275,7 @@ t.test(
       ['a client without a URI', {}, 'redirect_uri_unregistered', of({ redirect_uris: '' })],
       ['no URI of two', { redirect_uri: undefined }, 'redirect_uri_missing', two],
       ['no URI at all', { redirect_uri: undefined }, 'redirect_uri_missing', of({ redirect_uris: '' })],
-      ['OpenID Core §3.1.2.1 none', { redirect_uri: undefined, scope: 'openid' }, 'redirect_uri_missing'],
+      ['OA-2 none', { redirect_uri: undefined, scope: 'openid' }, 'redirect_uri_missing'],
       ['FAPI none', { redirect_uri: undefined }, 'redirect_uri_missing', of({ profile: 'fapi2' })],
       ...[
         `${callback}/`,

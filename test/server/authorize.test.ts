@@ -43,7 +43,7 @@ function isAnswer(
   t.equal(answer['error'], error, title)
   t.match(answer['error_description'], /^[\x20\x21\x23-\x5b\x5d-\x7e]{10,}$/, `${title} (T-6)`)
   t.equal(answer['iss'], 'https://as.example', `A-9 ${title}`)
-  t.equal(answer['state'], state, title)
+  t.equal(answer['state'], state, `OA-8 ${title}`)
   t.equal(headers['cache-control'], 'no-store', title)
 }
 
@@ -162,7 +162,7 @@ t.test('what cannot be read is told on a page', async t => {
   }
 })
 
-t.test('OpenID Core §3.1.2.1 what is posted goes on as what is got does', async t => {
+t.test('OA-1 OpenID Core §3.1.2.1 what is posted goes on as what is got does', async t => {
   const server = await startServer(t)
   const web = await relyingParty(server)
   const ada = await server.user()

@@ -19,7 +19,7 @@ function isConsentPage(t: Test, page: Page, title: string): void {
   t.equal(page.url.pathname, '/consent', `${title}: the one that asks`)
 }
 
-await forEachEngine(t, 'a client that asks once asks for what is new alone', async (t, env) => {
+await forEachEngine(t, 'OA-7 a client that asks once asks for what is new alone', async (t, env) => {
   const server = await startServer(t, env)
   const shop = await relyingParty(server, 'shop', { consent: 'once', operator: 'Shop Ltd' })
   const ada = await server.user()
@@ -161,7 +161,7 @@ await forEachEngine(
   },
 )
 
-t.test('who denies it is led back with access_denied (RFC 6749 §4.1.2.1)', async t => {
+t.test('OA-7 who denies it is led back with access_denied (RFC 6749 §4.1.2.1)', async t => {
   const server = await startServer(t)
   const shop = await relyingParty(server, 'shop', { consent: 'once' })
   const ada = await server.user()

@@ -42,7 +42,7 @@ await forEachEngine(
       authTimes.push(claimsOf(id_token)['auth_time'])
     }
     const start = authTimes[0] as number
-    t.strictSame(authTimes, [start, start + 15, start + 30])
+    t.strictSame(authTimes, [start, start + 15, start + 30], 'OA-5 each is of its log-in')
     const begun = web.begin({ max_age: '60' })
     const fresh = await browser.open(begun.url)
     t.equal(
@@ -53,7 +53,7 @@ await forEachEngine(
   },
 )
 
-t.test('prompt=none shows no page, and tells the client why (OpenID Core §3.1.2.6)', async t => {
+t.test('OA-4 prompt=none shows no page, and tells the client why (OpenID Core §3.1.2.6)', async t => {
   const server = await startServer(t)
   const web = await relyingParty(server)
   const asking = await relyingParty(server, 'asking', { consent: 'once' })
@@ -101,7 +101,7 @@ t.test('an id_token_hint is an ID token, and no other JWT of ours (OpenID Core �
   }
 })
 
-t.test('an id_token_hint: another who logs in is refused, once (OpenID Core §3.1.2.1)', async t => {
+t.test('OA-6 an id_token_hint: another who logs in is refused, once (OpenID Core §3.1.2.1)', async t => {
   const server = await startServer(t)
   const web = await relyingParty(server)
   const [ada, bob] = [await server.user(), await server.user('bob')]

@@ -50,7 +50,7 @@ const urlOf = (parameters: Record<string, string>) => `/log-out?${new URLSearchP
 
 await forEachEngine(
   t,
-  'with an id_token_hint nobody is asked, also when it has expired; all that came of the log-in ends',
+  'LO-2 with an id_token_hint nobody is asked, also when it has expired; all that came of the log-in ends',
   async (t, env) => {
     const server = await startServer(t, env)
     const [web, shop] = [await relyingParty(server), await relyingParty(server, 'shop')]
@@ -67,7 +67,7 @@ await forEachEngine(
     const post_logout_redirect_uri = 'https://web.example/bye'
     const page = await browser.open(urlOf({ id_token_hint, post_logout_redirect_uri, state: 'a&b' }))
     t.equal(page.isElsewhere, true)
-    t.equal(page.url.href, 'https://web.example/bye?state=a%26b', 'the state goes with it (§3)')
+    t.equal(page.url.href, 'https://web.example/bye?state=a%26b', 'LO-6 the state goes with it')
     t.equal(browser.cookies.has('__Host-mintmark'), false, 'the browser forgets')
     if (cookie) browser.cookies.set(cookie.name, cookie)
     t.equal(await isLoggedIn(browser, web), false, 'invariant 14: and so does the server')
@@ -82,7 +82,7 @@ await forEachEngine(
   },
 )
 
-await forEachEngine(t, 'without a hint it asks, and only the answer logs out', async (t, env) => {
+await forEachEngine(t, 'LO-4 without a hint it asks, and only the answer logs out', async (t, env) => {
   const server = await startServer(t, env)
   const web = await relyingParty(server)
   const ada = await server.user()
@@ -180,13 +180,13 @@ t.test('invariant 13: nobody is redirected to what is not registered, nor for th
     for (const more of [{ id_token_hint }, { client_id: 'web' }, { id_token_hint, client_id: 'web' }]) {
       const page = await browser.open(urlOf({ ...more, post_logout_redirect_uri }))
       t.equal(page.response.statusCode, 400)
-      isMessage(t, page, 'log_out_uri_unregistered', post_logout_redirect_uri)
+      isMessage(t, page, 'log_out_uri_unregistered', `LO-5 ${post_logout_redirect_uri}`)
     }
   }
   const mismatch = await browser.open(urlOf({ id_token_hint, client_id: 'shop' }))
   t.equal(mismatch.response.statusCode, 400)
-  isMessage(t, mismatch, 'log_out_invalid', 'a hint of another client than the one that is named (§2)')
-  t.equal(await isLoggedIn(browser, web), true, 'nothing has ended')
+  isMessage(t, mismatch, 'log_out_invalid', 'LO-3 a hint of another client than the one that is named')
+  t.equal(await isLoggedIn(browser, web), true, 'LO-7 nothing has ended')
 })
 
 t.test('invariant 13: nor to what is registered no more, or for a client that was disabled', async t => {
@@ -286,7 +286,7 @@ await forEachEngine(
   },
 )
 
-t.test('what a client posts comes without the cookie: it goes on as a GET', async t => {
+t.test('LO-1 what a client posts comes without the cookie: it goes on as a GET', async t => {
   const server = await startServer(t)
   const web = await relyingParty(server)
   const ada = await server.user()
