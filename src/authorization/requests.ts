@@ -5,6 +5,7 @@ import { openValue, sealValue } from '../keys/sealed.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { Form } from '../protocol/form.ts'
 import { hintOf } from '../protocol/id-token.ts'
+import { redirectUriMax } from '../protocol/redirect-uri.ts'
 import { judgeAuthorizationRequest, type RequestVerdict } from '../protocol/request-verdict.ts'
 import { formatUuid, newUuid, parseUuid } from '../protocol/secrets.ts'
 import type { Log } from '../record/log.ts'
@@ -71,7 +72,8 @@ export async function acceptRequest(
     now,
   })
   if (verdict.kind === 'shown') {
-    const received = form.get('redirect_uri') ?? null
+    // Anybody can send it: no more of it than one that is registered can have.
+    const received = form.get('redirect_uri')?.slice(0, redirectUriMax) ?? null
     const facts = { client_id: client.id, received, registered: client.redirect_uris }
     log.info({ event: 'authorization_request_refused', problem: verdict.problem, ...facts }, 'not redirected')
   }

@@ -1,5 +1,5 @@
 /** The greatest length, in characters. */
-const lengthMax = 1024
+export const redirectUriMax = 1024
 
 /** `absolute-URI` of RFC 3986 §4.3: no fragment (RFC 6749 §3.1.2), no space, no wildcard in it. */
 const absoluteUri = /^[a-z][a-z0-9+.-]*:(?:[\w.~:/?[\]@!$&'()+,;=-]|%[0-9a-f]{2})+$/i
@@ -15,7 +15,7 @@ const privateScheme = /^[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+:\/(?!\/*$)/
  * it. So no `javascript:` or `data:` is ever redirected to.
  */
 export function isRedirectUri(text: string): boolean {
-  if (text.length > lengthMax || !absoluteUri.test(text)) return false
+  if (text.length > redirectUriMax || !absoluteUri.test(text)) return false
   const url = URL.parse(text)
   if (!url || url.username !== '' || url.password !== '') return false
   if (text.startsWith('https://')) return url.hostname !== ''

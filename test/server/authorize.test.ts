@@ -135,6 +135,10 @@ await forEachEngine(
       { event: 'authorization_request_refused', client_id: 'web', registered: web.redirectUri },
       'the log names the URI that came, and those that are registered',
     )
+    const redirect_uri = `https://evil.example/${'x'.repeat(12_000)}`
+    await server.request({ url: web.begin({ redirect_uri }).url })
+    const [longest = 0] = server.log.map(line => JSON.stringify(line).length).sort((a, b) => b - a)
+    t.ok(longest < 2000, `no stranger makes a line long: ${longest}`)
   },
 )
 
