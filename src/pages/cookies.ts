@@ -24,13 +24,16 @@ export interface Cookies {
 /**
  * The names are `__Host-mintmark…`, which no other host can set and no connection without TLS (RFC 6265bis
  * §4.1.3.2). A browser takes those over https alone, so at a loopback http they go without, but have the
- * port: cookies know none (RFC 6265bis §8.5), and servers beside each other would log people out.
+ * port: cookies know none (RFC 6265bis §8.5), and servers beside each other would log people out. So would
+ * issuers whose paths are all that differs, since such a cookie is for the whole host.
  */
 export function cookiesOf(issuer: string): Cookies {
-  const { protocol, port } = new URL(issuer)
+  const { protocol, port, pathname } = new URL(issuer)
   const isSecure = protocol === 'https:'
   const prefix = isSecure ? '__Host-mintmark' : port === '' ? 'mintmark' : `mintmark-${port}`
-  const one = (name: string) => pageCookie(prefix + name, isSecure)
+  // No path of an issuer has a `+` in it.
+  const path = pathname === '/' ? '' : pathname.replaceAll('/', '+')
+  const one = (name: string) => pageCookie(prefix + name + path, isSecure)
   return { signIn: one(''), device: one('-device'), browser: one('-browser') }
 }
 

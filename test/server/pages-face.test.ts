@@ -223,7 +223,20 @@ t.test('cookies are for this host and its pages alone, and no script reads them'
     /^mintmark-9000-browser=; /,
   ])
   t.equal(cookiesOf('http://127.0.0.1').signIn.name, 'mintmark')
-  t.equal(cookiesOf('https://example.com/auth').signIn.name, '__Host-mintmark')
+  const names = ['https://example.com', 'https://example.com/a', 'https://example.com/a/device']
+    .map(cookiesOf)
+    .flatMap(({ signIn, device }) => [signIn.name, device.name])
+  t.strictSame(names, [
+    '__Host-mintmark',
+    '__Host-mintmark-device',
+    '__Host-mintmark+a',
+    '__Host-mintmark-device+a',
+    '__Host-mintmark+a+device',
+    '__Host-mintmark-device+a+device',
+  ])
+  const below = await startFace(t, { MINTMARK_ISSUER: 'https://as.example/a' })
+  const seen = await below.app.inject({ url: '/cookies', headers: { cookie: '__Host-mintmark+a=mine' } })
+  t.match(seen.body, 'read mine')
 })
 
 const svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><script>alert(1)</script></svg>'
