@@ -4,6 +4,7 @@ import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { networkOf, normalAddress } from '../values/addresses.ts'
+import { itemsOf } from '../values/list.ts'
 import type { ClientNames } from './layout.ts'
 import type { Pages } from './pages.ts'
 import { messageView, type MessageData } from './views/message.ts'
@@ -94,9 +95,15 @@ export function showMessage({ pages, request, reply }: Visit, options: MessageOp
   })
 }
 
-/** What people know a client by, and where its home is. */
-export function namesOf({ id, client_name: name, client_uri: homeUri }: Client): ClientNames {
-  return { name: name ?? id, homeUri }
+/**
+ * What people know a client by, and where its home is. One that has named none is at home where it takes its
+ * answers, if that is a web site: an address on the person's own device may answer nobody.
+ */
+export function namesOf(client: Client): ClientNames {
+  const { id, client_name: name, client_uri: named, redirect_uris } = client
+  const [first = ''] = itemsOf(redirect_uris)
+  const home = first.startsWith('https:') ? new URL('/', first).href : null
+  return { name: name ?? id, homeUri: named ?? home }
 }
 
 /** Where a request comes from. A browser is a device of its user. */

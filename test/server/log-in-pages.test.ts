@@ -393,6 +393,23 @@ t.test('what another browser has shown counts for nothing where its request is b
   isLogInPage(t, await other.follow(elsewhere, en.beginHere), 'nobody is logged in here')
 })
 
+t.test('a page that leads nowhere else leads back to the client, which may have named no home', async t => {
+  const server = await startServer(t)
+  for (const [id, redirectUri, home] of [
+    ['site', 'https://site.example/app/callback', 'https://site.example/'],
+    ['device', 'http://127.0.0.1/callback', undefined],
+    ['app', 'com.example.app:/callback', undefined],
+  ] as const) {
+    const party = await relyingParty(server, id, { client_uri: null, redirect_uris: redirectUri })
+    const browser = openBrowser(server)
+    const form = await browser.open(party.begin({ redirect_uri: redirectUri }).url)
+    server.tick(1800)
+    const page = await browser.open(form.url.href)
+    isMessage(t, page, 'request_expired', 400, id)
+    t.equal(page.links[0]?.href, home, id)
+  }
+})
+
 t.test('a browser that refuses cookies is told so, and can try again', async t => {
   const server = await startServer(t)
   const web = await relyingParty(server)
