@@ -7,6 +7,8 @@ export interface SignInFilter {
   readonly userId?: Buffer
   /** Only those that live at this time. */
   readonly livingAt: number
+  /** Also those that a restored backup has ended, whose sessions go on. */
+  readonly withLeft?: boolean
 }
 
 export type ListedSignIn = Omit<SignInTable, 'secret_hash' | 'user_epoch' | 'sign_in_epoch'> & {
@@ -42,7 +44,7 @@ export async function countSignIns(db: Database, filter: SignInFilter): Promise<
   return Number(count)
 }
 
-function matching({ sql }: Database, { id, userId, livingAt }: SignInFilter) {
+function matching({ sql }: Database, { id, userId, livingAt, withLeft = false }: SignInFilter) {
   return sql
     .selectFrom('sign_ins')
     .innerJoin('users', join =>
@@ -51,8 +53,12 @@ function matching({ sql }: Database, { id, userId, livingAt }: SignInFilter) {
         .onRef('users.epoch', '=', 'sign_ins.user_epoch')
         .on('users.disabled_at', 'is', null),
     )
-    .innerJoin('installation', 'installation.sign_in_epoch', 'sign_ins.sign_in_epoch')
     .where('expires_at', '>', livingAt)
+    .$if(!withLeft, query =>
+      query.where('sign_ins.sign_in_epoch', '=', ({ selectFrom }) =>
+        selectFrom('installation').select('sign_in_epoch'),
+      ),
+    )
     .$if(id !== undefined, query => query.where('sign_ins.id', '=', id ?? Buffer.alloc(16)))
     .$if(userId !== undefined, query => query.where('sign_ins.user_id', '=', userId ?? Buffer.alloc(16)))
 }

@@ -61,9 +61,12 @@ export function describeSignIn({ id, user_id, username, amr, is_persistent, ...r
   }
 }
 
-/** How many of the chosen sign-ins live. Refuses one that is chosen by its id and does not live. */
+/**
+ * How many of the chosen sign-ins there are to end, also those of which only the sessions are left. Refuses
+ * one that is chosen by its id and has ended.
+ */
 export async function countChosen({ db, clock }: Admin, { filter }: ChosenSignIns): Promise<number> {
-  const count = await countSignIns(db, { ...filter, livingAt: clock.now() })
+  const count = await countSignIns(db, { ...filter, livingAt: clock.now(), withLeft: true })
   if (count > 0 || !filter.id) return count
   throw new Refusal('not_found', 'no such sign-in lives', '`mintmark sign-in list` shows all that do')
 }

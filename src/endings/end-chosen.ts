@@ -65,7 +65,10 @@ export async function endChosenSessions(
   return { ended, isDone: true }
 }
 
-/** Ends the living sign-ins that are chosen, and their sessions, in the same way. */
+/**
+ * Ends the sign-ins that are chosen, and their sessions, in the same way: also those of which a restored
+ * backup has left the sessions alone.
+ */
 export async function endChosenSignIns(
   by: Recorder,
   filter: Omit<SignInFilter, 'livingAt'>,
@@ -83,7 +86,7 @@ export async function endChosenSignIns(
     onProgress?.(ended)
     await clock.pause(clock.steady() - startedAt, signal)
   }
-  for await (const { id } of listSignIns(db, { ...filter, livingAt: clock.now() })) {
+  for await (const { id } of listSignIns(db, { ...filter, livingAt: clock.now(), withLeft: true })) {
     batch.push(id)
     if (batch.length === batchSize) await flush()
     if (signal?.aborted) return { ended, isDone: false }

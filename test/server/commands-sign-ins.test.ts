@@ -117,6 +117,11 @@ t.test('a backup that is restored ends all sign-ins, and what ended with one end
   t.match(await findSession(restored, tied), { revoke_reason: 'command' })
   t.match(await findSession(restored, other), { revoked_at: null }, 'the other sessions go on')
   t.strictSame((await call('sign-in list --json')).json(), [], 'and people log in again')
+
+  const tie = { session_id: other, sign_in_id: signIns[0].id }
+  await restored.sql.insertInto('sign_in_sessions').values(tie).execute()
+  t.match(await call('sign-in revoke --user alice --yes'), { code: 0 })
+  t.match(await findSession(restored, other), { revoke_reason: 'command' }, 'what goes on can be ended so')
 })
 
 t.test('what ends every session of a user ends the sign-ins too', async t => {
