@@ -14,7 +14,7 @@ import { startSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { deviceTokenSeconds } from '../users/device-token.ts'
 import { newDeviceToken, sourcesAfter, verifyLogIn, type LogIn } from '../users/log-in.ts'
 import type { Pages } from './pages.ts'
-import { findLivingClient, findStage, follow, goOn, leftSignIn, type Stage } from './proceed.ts'
+import { answerClient, findLivingClient, findStage, follow, goOn, leftSignIn, type Stage } from './proceed.ts'
 import { accountChoiceView } from './views/account-choice.ts'
 import { logInView } from './views/log-in.ts'
 import { admit, anotherHref, leadTo, namesOf, originOf, pageHandler, queryOf, type Visit } from './visit.ts'
@@ -135,8 +135,16 @@ async function decide(visit: Visit, readError: ErrorReader): Promise<void> {
   const form = formOf(visit.request.body)
   const stage = await findStage(visit, form.get('request'), '/log-in')
   if (!stage) return
-  // The request names the user whom the page has asked.
-  if (form.get('decision') === 'continue') return goOn(visit, stage)
+  switch (form.get('decision')) {
+    case 'deny':
+      return answerClient(visit, stage.pending, {
+        error: 'access_denied',
+        description: 'the user has not logged in',
+      })
+    case 'continue':
+      // The request names the user whom the page has asked.
+      return goOn(visit, stage)
+  }
   await logIn(visit, stage, form, readError)
 }
 

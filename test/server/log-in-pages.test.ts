@@ -56,6 +56,22 @@ await forEachEngine(t, 'a person logs in once, for all clients of this browser',
   isLogInPage(t, await openBrowser(server).open(web.begin().url), 'another browser')
 })
 
+t.test('OA-7 who does not log in is led back with access_denied (RFC 6749 §4.1.2.1)', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const browser = openBrowser(server)
+  const begun = web.begin()
+  const form = await browser.open(begun.url)
+  const back = await browser.submit(form, {}, { button: 'decision=deny' })
+  t.equal(`${back.url.origin}${back.url.pathname}`, web.redirectUri)
+  t.match(Object.fromEntries(back.url.searchParams), {
+    error: 'access_denied',
+    state: begun.state,
+    iss: 'https://as.example',
+  })
+  isLogInPage(t, await browser.open(form.url.href), 'and may do so yet')
+})
+
 t.test('cookies: bound to this host, unread by scripts, kept only where that was wished (H-14)', async t => {
   const server = await startServer(t)
   const web = await relyingParty(server)

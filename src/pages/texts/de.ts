@@ -22,6 +22,7 @@ export const de: Texts = {
     username: 'Benutzername',
     password: 'Passwort',
     stayLoggedIn: 'Auf diesem Gerät angemeldet bleiben',
+    cancel: 'Abbrechen',
     submit: 'Anmelden',
     problems: {
       wrong_credentials:

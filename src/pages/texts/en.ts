@@ -22,6 +22,7 @@ export const en: Texts = {
     username: 'User name',
     password: 'Password',
     stayLoggedIn: 'Keep me logged in on this device',
+    cancel: 'Cancel',
     submit: 'Log in',
     problems: {
       wrong_credentials: 'The user name or the password is not right. Check both, and try again.',

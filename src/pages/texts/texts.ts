@@ -31,6 +31,8 @@ export interface LogInTexts {
   readonly username: string
   readonly password: string
   readonly stayLoggedIn: string
+  /** Goes back to the client without a log-in. */
+  readonly cancel: string
   readonly submit: string
   readonly problems: Readonly<Record<LogInProblem, string>>
 }

@@ -1,5 +1,5 @@
 import { html, nameOf, type Html } from '../html.ts'
-import { anotherLink, layout, ownForm, wayBack, type ClientNames, type Frame } from '../layout.ts'
+import { anotherLink, layout, ownForm, type ClientNames, type Frame } from '../layout.ts'
 import type { LogInProblem, LogInTexts } from '../texts/texts.ts'
 
 export interface LogInData {
@@ -19,7 +19,10 @@ export interface LogInData {
   readonly retryAfter?: number | undefined
 }
 
-/** POST /log-in with `request`, `username`, `password` and, where it was ticked, `stay` (`1`). */
+/**
+ * POST /log-in with `request`, `username`, `password` and, where it was ticked, `stay` (`1`); or with
+ * `decision` `deny`, which goes back to the client.
+ */
 export function logInView(frame: Frame, data: LogInData): Html {
   const { request, client, loggedInAs, anotherHref, problem } = data
   const texts = frame.language.texts.logIn
@@ -34,7 +37,6 @@ ${why}
 ${problemBox(frame, data)}
 ${ownForm(frame, '/log-in', [['request', request]], fields(texts, data))}
 ${anotherHref === null ? null : html`<p class="other">${anotherLink(frame, anotherHref)}</p>`}`,
-    below: wayBack(frame, client),
   })
 }
 
@@ -50,7 +52,8 @@ autocapitalize="none" spellcheck="false" required${fault}${atName}>
 <label for="password">${texts.password}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required${fault}${atPassword}>
 <label class="check"><input type="checkbox" name="stay" value="1"${stays ? html` checked` : null}>${texts.stayLoggedIn}</label>
-<button type="submit">${texts.submit}</button>`
+<button type="submit">${texts.submit}</button>
+<button class="second" type="submit" name="decision" value="deny" formnovalidate>${texts.cancel}</button>`
 }
 
 function problemBox({ language: { texts } }: Frame, { problem, retryAfter }: LogInData): Html | null {
