@@ -86,7 +86,7 @@ async function isBack(t: Test, page: Page, app: WebApp, title: string): Promise<
   t.type(tokens?.['id_token'], 'string', `${title}: logged in at the client`)
 }
 
-const submit = 'main button[type=submit]'
+const submit = 'main button[type=submit]:not(.second)'
 
 async function fillIn(page: Page, { username, password }: Named, texts: Texts = en): Promise<void> {
   await page.getByLabel(texts.logIn.username).fill(username)
@@ -407,7 +407,7 @@ t.test('a link that is good no more says so, and leads to the client', async t =
   await stranger.page.goto(link)
   t.equal(await stranger.page.getByLabel(en.logIn.password).count(), 0, 'no form in another browser')
   await isGood(t, stranger.page, 'another browser')
-  await stranger.page.getByRole('link', { name: en.again }).click()
+  await stranger.page.getByRole('link', { name: en.beginHere }).click()
   await isLogIn(t, stranger.page, 'begun anew')
 
   await page.goto(link)
