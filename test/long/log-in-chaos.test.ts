@@ -1,5 +1,9 @@
 import t from 'tap'
+import { startChromium } from '../helpers/chromium.ts'
+import { walkInChromium } from '../helpers/chromium-chaos.ts'
 import { walkThroughLogIns } from '../helpers/log-in-chaos.ts'
+
+const browser = await startChromium(t)
 
 t.test(
   'invariants 12, 13, 14 and 18: whatever somebody does, there is a way on, and no way astray',
@@ -19,4 +23,8 @@ t.test(
     ])
       t.ok(seen.has(page), `was seen: ${page}`)
   },
+)
+
+t.test('invariant 18: and so it is in Chromium, with scripts and without', async t =>
+  walkInChromium(t, browser, { walks: 40 }),
 )
