@@ -145,9 +145,9 @@ t.test('the keyboard leads through a page in its order, and begins where somebod
     }
     t.strictSame(seen, expected, path)
   }
-  await walk('/plain/log-in', ['username', 'password', 'stay', 'Log in', 'Back to Orders'])
-  await walk('/plain/log-in-wrong', ['password', 'stay', 'Log in', 'Back to Orders'])
-  await walk('/plain/log-in-again', ['password', 'stay', 'Log in', 'Use another account', 'Back to Orders'])
+  await walk('/plain/log-in', ['username', 'password', 'stay', 'Log in', 'decision'])
+  await walk('/plain/log-in-wrong', ['password', 'stay', 'Log in', 'decision'])
+  await walk('/plain/log-in-again', ['password', 'stay', 'Log in', 'decision', 'Use another account'])
   await page.goto(`${origin}/plain/consent`)
   for (const expected of ['orders.example', 'decision', 'decision', 'Use another account']) {
     await page.keyboard.press('Tab')
@@ -212,7 +212,7 @@ t.test(
     await page.keyboard.press('Enter')
     await page.waitForURL(`${origin}/log-in`)
     t.equal(seen[0]?.['origin'], origin)
-    await page.goto(`${origin}/plain/log-in`)
+    await page.goto(`${origin}/plain/message-request_expired`)
     await page.getByRole('link', { name: 'Back to Orders' }).click()
     await page.waitForURL('https://orders.example/**')
     t.equal(seen[1]?.['referer'], undefined)
