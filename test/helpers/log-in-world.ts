@@ -58,7 +58,7 @@ export async function logInAt(page: Page, { ada, issuer }: LogInWorld): Promise<
   await page.waitForURL(`${issuer}/log-in?*`)
   await page.getByLabel('User name').fill(ada.username)
   await page.getByLabel('Password').fill(ada.password)
-  await page.locator('button[type=submit]:not(.second)').click()
+  await page.locator('button[type=submit]').click()
 }
 
 /** A window of a real browser that knows nobody yet. */

@@ -86,7 +86,7 @@ async function isBack(t: Test, page: Page, app: WebApp, title: string): Promise<
   t.type(tokens?.['id_token'], 'string', `${title}: logged in at the client`)
 }
 
-const submit = 'main button[type=submit]:not(.second)'
+const submit = 'main button[type=submit]'
 
 async function fillIn(page: Page, { username, password }: Named, texts: Texts = en): Promise<void> {
   await page.getByLabel(texts.logIn.username).fill(username)

@@ -25,7 +25,7 @@ export function consentView(frame: Frame, data: ConsentData): Html {
 <ul aria-labelledby="asked">${linesOf(texts, scopes)}</ul>
 <p class="quiet">${texts.advice}</p>
 <button type="submit" name="decision" value="allow">${texts.allow}</button>
-<button class="second" type="submit" name="decision" value="deny">${texts.deny}</button>`
+<button class="second" name="decision" value="deny">${texts.deny}</button>`
   return layout(frame, {
     title: texts.title,
     main: html`<h1>${texts.heading(nameOf(client.name))}</h1>

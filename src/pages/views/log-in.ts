@@ -53,7 +53,7 @@ autocapitalize="none" spellcheck="false" required${fault}${atName}>
 <input id="password" name="password" type="password" autocomplete="current-password" required${fault}${atPassword}>
 <label class="check"><input type="checkbox" name="stay" value="1"${stays ? html` checked` : null}>${texts.stayLoggedIn}</label>
 <button type="submit">${texts.submit}</button>
-<button class="second" type="submit" name="decision" value="deny" formnovalidate>${texts.cancel}</button>`
+<button class="second" name="decision" value="deny" formnovalidate>${texts.cancel}</button>`
 }
 
 function problemBox({ language: { texts } }: Frame, { problem, retryAfter }: LogInData): Html | null {

@@ -14,7 +14,7 @@ export interface LogOutData {
 export function logOutView(frame: Frame, { request, client, username }: LogOutData): Html {
   const texts = frame.language.texts.logOut
   const form = html`<button type="submit" name="decision" value="log_out">${texts.submit}</button>
-<button class="second" type="submit" name="decision" value="stay">${texts.stay}</button>`
+<button class="second" name="decision" value="stay">${texts.stay}</button>`
   return layout(frame, {
     title: texts.title,
     main: html`<h1>${texts.heading}</h1>
