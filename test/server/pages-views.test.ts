@@ -252,7 +252,10 @@ t.test('each page has one primary button, and what it sends is said in words', a
     const buttons = [...page.matchAll(/<button ([^>]*)>/g)].map(([, attributes = '']) => attributes)
     // Without a type it submits too, and so what looks for `type=submit` finds one.
     const primary = buttons.filter(one => one.includes('type="submit"'))
-    t.ok(buttons.every(one => one.includes('type="submit"') !== one.includes('second')), name)
+    t.ok(
+      buttons.every(one => one.includes('type="submit"') !== one.includes('second')),
+      name,
+    )
     t.equal(primary.length, name.startsWith('message-') ? 0 : 1, name)
   }
 })
