@@ -34,7 +34,8 @@ import {
  * cookie, so it goes on as a GET, which has it.
  */
 export function logOutPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
-  app.get('/log-out', pageHandler(ctx, pages, arrive))
+  // A HEAD would do what the GET does, and that ends sessions: it is none of the safe ones (RFC 9110 §9.2.1).
+  app.get('/log-out', { exposeHeadRoute: false }, pageHandler(ctx, pages, arrive))
   app.post('/log-out', pageHandler(ctx, pages, receive))
 }
 

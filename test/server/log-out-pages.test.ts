@@ -342,6 +342,22 @@ t.test('the answer counts for the log-in that was asked about, and for half an h
   t.equal(await isLoggedIn(browser, web), true)
 })
 
+t.test('LO-1 a HEAD logs nobody out', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const tokens = await enter(browser, web, ada)
+  const cookie = [...browser.cookies.values()].map(({ name, value }) => `${name}=${value}`).join('; ')
+  const url = urlOf({ id_token_hint: tokens.id_token })
+  const head = await server.request({ method: 'HEAD', url, headers: { cookie } })
+  t.equal(head.statusCode, 405)
+  t.equal(head.headers.allow, 'GET, POST')
+  t.equal(head.headers['set-cookie'], undefined)
+  t.equal(await isLoggedIn(browser, web), true)
+  t.equal(await isAlive(server, web, tokens), true)
+})
+
 t.test('who is logged in nowhere is logged out', async t => {
   const server = await startServer(t)
   await relyingParty(server)
