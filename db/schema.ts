@@ -266,6 +266,8 @@ export interface SignInTable {
   last_address: string
   /** What the browser calls itself, cut to 200 characters. */
   user_agent: string
+  /** SHA-256 of the cookie that tells browsers apart; null where it is not known. */
+  browser: Buffer | null
 }
 
 /**

@@ -4,7 +4,7 @@ import type { ConsentTable, Tables, UserTable } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
 import { writeEnds } from '../sessions/revocations.ts'
 import type { Writer } from '../writer.ts'
-import { withClients, type EndedSessionRow } from './sign-ins.ts'
+import { withClients, type EndedSessionRow } from './sign-in-ends.ts'
 
 /** What is asked, or said, about: a user and a client, and the resource that the request names. */
 export interface ConsentKey {

@@ -11,7 +11,7 @@ export interface SignInFilter {
   readonly withLeft?: boolean
 }
 
-export type ListedSignIn = Omit<SignInTable, 'secret_hash' | 'user_epoch' | 'sign_in_epoch'> & {
+export type ListedSignIn = Omit<SignInTable, 'secret_hash' | 'user_epoch' | 'sign_in_epoch' | 'browser'> & {
   readonly username: string
 }
 

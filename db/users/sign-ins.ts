@@ -3,9 +3,9 @@ import type { Database } from '../database.ts'
 import { keptQuery } from '../kept-query.ts'
 import type { SignInTable, Tables, UserTable } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
-import { writeEnds } from '../sessions/revocations.ts'
 import type { Writer } from '../writer.ts'
 import { setKnownSources } from './known-sources.ts'
+import { removeSignIns, removeSignInsOfBrowser, type EndedSignIn, type SeenSignIn } from './sign-in-ends.ts'
 import { surplusSignIns } from './sign-in-surplus.ts'
 
 const signInById = keptQuery((sql, id: Buffer) =>
@@ -100,36 +100,24 @@ export interface SignInUser {
 
 export type NewSignIn = Omit<SignInTable, 'user_id' | 'user_epoch' | 'sign_in_epoch'>
 
-/** A sign-in that has ended, and the sessions that have ended with it. */
-export interface EndedSignIn {
-  readonly id: Buffer
-  readonly userId: Buffer
-  readonly sessions: readonly EndedSessionRow[]
-}
-
-export interface EndedSessionRow {
-  readonly id: Buffer
-  readonly clientId: string
-}
-
 export interface AddedSignIn {
   readonly signIn: SignInTable
-  /** The one that the same browser had. */
-  readonly replaced: EndedSignIn | undefined
+  /** Those that the same browser had. */
+  readonly replaced: readonly EndedSignIn[]
   /** Those of the user that were too many. */
   readonly surplus: readonly EndedSignIn[]
 }
 
 /** Why others end with a log-in. */
 export interface EndsOfOthers {
-  readonly replaced: { readonly id: Buffer; readonly end: End } | undefined
+  readonly replaced: { readonly signIn: SeenSignIn; readonly end: End } | undefined
   /** How many sign-ins the user may have, and why the others end. */
   readonly bound: { readonly signInsMax: number; readonly end: End }
 }
 
 /**
  * Adds a sign-in, if the user's epoch is still the one that was read before the password was checked, and
- * ends the one that the same browser had, and those that are too many; undefined when it was not added. On
+ * ends those that the same browser had, and those that are too many; undefined when it was not added. On
  * PostgreSQL log-ins at the same moment do not see each other, so that there may be as many more until the
  * next one.
  */
@@ -152,7 +140,7 @@ export async function insertSignIn(
       .returningAll()
       .executeTakeFirstOrThrow()
     if (knownSources) await setKnownSources(transaction, user.id, knownSources)
-    const removed = replaced && (await removeSignIn(transaction, replaced.id, replaced.end))
+    const removed = replaced ? await removeSignInsOfBrowser(transaction, replaced.signIn, replaced.end) : []
     const surplus = await surplusSignIns(transaction, added, bound.signInsMax)
     return { signIn: added, replaced: removed, surplus: await removeSignIns(transaction, surplus, bound.end) }
   })
@@ -208,73 +196,6 @@ async function isStillOfEpoch(
     .$if(engine === 'postgres', query => query.forShare())
     .executeTakeFirst()
   return user !== undefined
-}
-
-/**
- * Ends sign-ins and all sessions that end with them, in one transaction. Returns those that had not ended
- * before; undefined for none. Durable when it returns.
- */
-export async function endSignIns(
-  { transact }: Writer,
-  ids: readonly Buffer[],
-  end: End,
-): Promise<readonly EndedSignIn[] | undefined> {
-  return transact(async transaction => {
-    const ended = await removeSignIns(transaction, ids, end)
-    return ended.length > 0 ? ended : undefined
-  })
-}
-
-async function removeSignIns(
-  transaction: Transaction<Tables>,
-  ids: readonly Buffer[],
-  end: End,
-): Promise<readonly EndedSignIn[]> {
-  const ended: EndedSignIn[] = []
-  for (const id of ids) {
-    const removed = await removeSignIn(transaction, id, end)
-    if (removed) ended.push(removed)
-  }
-  return ended
-}
-
-/** The row goes first: on PostgreSQL that waits for sessions that start, and none starts after it. */
-async function removeSignIn(
-  transaction: Transaction<Tables>,
-  id: Buffer,
-  end: End,
-): Promise<EndedSignIn | undefined> {
-  const removed = await transaction
-    .deleteFrom('sign_ins')
-    .where('id', '=', id)
-    .returning('user_id')
-    .executeTakeFirst()
-  if (!removed) return undefined
-  const living = await transaction
-    .selectFrom('sign_in_sessions')
-    .innerJoin('sessions', 'sessions.id', 'sign_in_sessions.session_id')
-    .select(['sessions.id', 'sessions.client_id'])
-    .where('sign_in_sessions.sign_in_id', '=', id)
-    .where('sessions.revoked_at', 'is', null)
-    .execute()
-  const ended = await writeEnds(
-    transaction,
-    living.map(session => session.id),
-    end,
-  )
-  await transaction.deleteFrom('sign_in_sessions').where('sign_in_id', '=', id).execute()
-  return { id, userId: removed.user_id, sessions: withClients(living, ended) }
-}
-
-/** The clients of those sessions that have ended. */
-export function withClients(
-  sessions: readonly { readonly id: Buffer; readonly client_id: string }[],
-  ended: readonly Buffer[],
-): readonly EndedSessionRow[] {
-  const ids = new Set(ended.map(id => id.toString('hex')))
-  return sessions
-    .filter(({ id }) => ids.has(id.toString('hex')))
-    .map(({ id, client_id: clientId }) => ({ id, clientId }))
 }
 
 /** In the transaction that deletes the user, which has ended the sessions too. */

@@ -101,8 +101,8 @@ export async function isMeant(
 }
 
 /**
- * Logs out: ends the sign-in and all sessions that came from it, and the session that the hint names, which
- * is its client's own to end, even if it was to outlive the sign-in.
+ * Logs out: ends the sign-ins that the user has in the browser and all sessions that came from them, and the
+ * session that the hint names, which is its client's own to end, even if it was to outlive the sign-in.
  */
 export async function logOut(ctx: Context, { hint, signIn, caller }: LogOut): Promise<void> {
   // A hint does not tell who has sent it.
@@ -115,6 +115,6 @@ export async function logOut(ctx: Context, { hint, signIn, caller }: LogOut): Pr
 export interface LogOut {
   readonly hint: IdTokenHint | null
   /** Who is logged in in the browser, or was until a backup was restored. */
-  readonly signIn: Pick<SignIn, 'id' | 'user_id'> | undefined
+  readonly signIn: Pick<SignIn, 'id' | 'user_id' | 'user_epoch' | 'browser'> | undefined
   readonly caller: RequestOrigin
 }

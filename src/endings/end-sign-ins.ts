@@ -1,11 +1,12 @@
-import type { SignInTable } from '../../db/schema.ts'
 import type { End } from '../../db/sessions/end-reasons.ts'
 import { withdrawConsent as withdrawConsentRows } from '../../db/users/consents.ts'
 import {
   endSignIns as endSignInRows,
+  endSignInsOfBrowser,
   type EndedSessionRow,
   type EndedSignIn,
-} from '../../db/users/sign-ins.ts'
+  type SeenSignIn,
+} from '../../db/users/sign-in-ends.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { Event } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
@@ -13,13 +14,18 @@ import { record, type Recorder } from '../record/record.ts'
 /** Why a sign-in ends, and with it the sessions that came from it without `offline_access`. */
 export type SignInEndReason = 'log-out' | 'another user logged in' | 'limit' | 'command'
 
-/** Ends a sign-in, and the sessions that end with it; false when it has ended before. */
-export async function endSignIn(
-  by: Recorder,
-  { id }: Pick<SignInTable, 'id'>,
-  reason: SignInEndReason,
-): Promise<boolean> {
-  return (await endSignIns(by, [id], { reason })) === 1
+/**
+ * Ends a sign-in and any others that its user has in the same browser, and the sessions that end with them;
+ * false when they have ended before.
+ */
+export async function endSignIn(by: Recorder, seen: SeenSignIn, reason: SignInEndReason): Promise<boolean> {
+  const end = { now: by.clock.now(), reason }
+  const ended = await record(
+    by,
+    (ended: readonly EndedSignIn[]) => ended.flatMap(one => eventsOfSignIn(one, end)),
+    db => endSignInsOfBrowser(db, seen, end),
+  )
+  return ended !== undefined
 }
 
 /** Ends a bounded number of sign-ins in one transaction, and returns how many had not ended before. */

@@ -208,6 +208,7 @@ async function enter(visit: Visit, stage: Stage, { attempt, user, isPersistent }
     userAgent: request.headers['user-agent'],
     amr: 'pwd',
     isPersistent,
+    browser: stage.pending.browser === null ? null : Buffer.from(stage.pending.browser, 'base64url'),
     replaces: stage.signIn ?? (await leftSignIn(visit)),
     knownSources: await sourcesAfter(ctx, attempt),
   })

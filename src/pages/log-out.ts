@@ -69,7 +69,7 @@ async function accept(visit: Visit, form: Form): Promise<PendingLogOut | undefin
   return void showMessage(visit, { kind: verdict.problem, status: 400 })
 }
 
-type SignInToEnd = Pick<LeftSignIn, 'id' | 'user_id' | 'username'>
+type SignInToEnd = Pick<LeftSignIn, 'id' | 'user_id' | 'user_epoch' | 'browser' | 'username'>
 
 /** Who is logged in; or was until a backup was restored, since the sessions from then go on. */
 async function signInToEnd(visit: Visit): Promise<SignInToEnd | undefined> {

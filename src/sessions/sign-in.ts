@@ -1,5 +1,6 @@
 import type { Database } from '../../db/database.ts'
 import type { SignInTable, UserTable } from '../../db/schema.ts'
+import type { SeenSignIn } from '../../db/users/sign-in-ends.ts'
 import {
   findLeftSignIn as findLeftSignInRow,
   findSignIn as findSignInRow,
@@ -72,7 +73,7 @@ async function findOfCookie<Row extends SignInTable>(
 }
 
 /** What is known of the sign-in that a browser has, or had. */
-type SignInOfBrowser = Pick<SignInTable, 'id' | 'user_id' | 'secret_hash' | 'expires_at'>
+type SignInOfBrowser = SeenSignIn & Pick<SignInTable, 'secret_hash' | 'expires_at'>
 
 export interface SignInStart {
   /** As read before it was checked who it is. */
@@ -84,6 +85,8 @@ export interface SignInStart {
   readonly amr: string
   /** Whether the user stays logged in when the browser is closed. */
   readonly isPersistent: boolean
+  /** SHA-256 of the cookie that tells browsers apart: a log-out ends all that the user has in this one. */
+  readonly browser: Buffer | null
   /** The one that the browser has shown with this very request. */
   readonly replaces: SignInOfBrowser | undefined
   /** Where the user has logged in from lately, if that has changed. */
@@ -134,7 +137,7 @@ async function addSignIn(
     byUser(ctx, user.id, caller),
     ({ replaced, surplus }: AddedSignIn) => [
       { event: 'sign_in_started', userId: user.id, detail },
-      ...(replaced ? eventsOfSignIn(replaced, end) : []),
+      ...replaced.flatMap(one => eventsOfSignIn(one, end)),
       ...surplus.flatMap(one => eventsOfSignIn(one, bound.end)),
     ],
     db =>
@@ -142,7 +145,7 @@ async function addSignIn(
         db,
         signIn,
         { user, knownSources },
-        { replaced: replaces && { id: replaces.id, end }, bound },
+        { replaced: replaces && { signIn: replaces, end }, bound },
       ),
   )
   return added && { signIn: { ...added.signIn, user }, cookie: cookieOf(ctx, id, secret) }
@@ -174,7 +177,7 @@ const userAgentLength = 200
 
 /** The columns that each log-in sets. */
 function logInOf({ config }: Context, start: SignInStart, now: number, secret: Buffer) {
-  const { caller, userAgent = '', amr, isPersistent } = start
+  const { caller, userAgent = '', amr, isPersistent, browser } = start
   return {
     secret_hash: hashSecret(secret),
     auth_time: now,
@@ -184,6 +187,7 @@ function logInOf({ config }: Context, start: SignInStart, now: number, secret: B
     is_persistent: isPersistent ? 1 : 0,
     last_address: caller.address,
     user_agent: userAgent.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, userAgentLength),
+    browser,
   }
 }
 

@@ -20,6 +20,7 @@ export const renewalOf = (secret: string, changes: Partial<SignInRenewal> = {}):
   is_persistent: 0,
   last_address: '192.0.2.1',
   user_agent: 'Lynx',
+  browser: null,
   ...changes,
 })
 

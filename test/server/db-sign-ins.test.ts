@@ -10,8 +10,8 @@ import { findSession, insertLogIn, revokeSession, type NewLogIn } from '../../db
 import { sweepSessions } from '../../db/sessions/sweeper.ts'
 import { findConsent, rememberConsent, withdrawConsent } from '../../db/users/consents.ts'
 import { findKnownSources } from '../../db/users/known-sources.ts'
+import { endSignIns, endSignInsOfBrowser } from '../../db/users/sign-in-ends.ts'
 import {
-  endSignIns,
   findLeftSignIn,
   findSignIn,
   findSignInOfSession,
@@ -290,21 +290,51 @@ await onPostgres(
 
 await forEachEngine(
   t,
+  'a log-out ends what its user has in the browser, and nothing of others or of other browsers',
+  async (t, env) => {
+    const { db, userId } = await openSeeded(t, env)
+    const bob = await addUser(db, 'bob')
+    const browser = Buffer.alloc(32, 1)
+    const seen = await beginSignIn(db, userId, { browser })
+    const twin = await beginSignIn(db, userId, { browser })
+    const others = [
+      await beginSignIn(db, userId, { browser: Buffer.alloc(32, 2) }),
+      await beginSignIn(db, userId),
+      await beginSignIn(db, userId, { browser, expires_at: now }),
+      await beginSignIn(db, bob, { browser }),
+    ]
+    const session = await begin(db, userId, twin.id)
+    const ended = await endSignInsOfBrowser(db, seen, logOut)
+    t.strictSame(ended?.map(({ id }) => id).sort(Buffer.compare), [seen.id, twin.id].sort(Buffer.compare))
+    t.strictSame(
+      ended?.flatMap(({ sessions }) => sessions.map(({ id }) => id)),
+      [session],
+    )
+    for (const other of others) t.ok(await findSignIn(db, other.id))
+    t.equal(await endSignInsOfBrowser(db, seen, logOut), undefined)
+    const unknown = await beginSignIn(db, userId)
+    t.match(await endSignInsOfBrowser(db, unknown, logOut), [{ id: unknown.id }])
+    t.ok(await findSignIn(db, others[1]?.id ?? unknown.id), 'browsers that are not known are not the same')
+  },
+)
+
+await forEachEngine(
+  t,
   'another user in a browser ends the sign-in of before, in one transaction',
   async (t, env) => {
     const { db, userId } = await openSeeded(t, env)
     const before = await beginSignIn(db, userId)
     const session = await begin(db, userId, before.id)
     const bob = { user: await userOf(db, await addUser(db, 'bob')), knownSources: undefined }
-    const replaced = { id: before.id, end: { now, reason: 'another user logged in' } } as const
+    const replaced = { signIn: before, end: { now, reason: 'another user logged in' } } as const
     const stale = { ...bob, user: { ...bob.user, epoch: 7 } }
     t.equal(await insertSignIn(db, newSignIn('late'), stale, endsOf(replaced)), undefined)
     t.ok(await findSignIn(db, before.id), 'a log-in that fails ends nothing')
     const added = await insertSignIn(db, newSignIn('his'), bob, endsOf(replaced))
-    t.match(added, { signIn: { user_id: bob.user.id }, replaced: { userId, sessions: [{ id: session }] } })
+    t.match(added, { signIn: { user_id: bob.user.id }, replaced: [{ userId, sessions: [{ id: session }] }] })
     t.equal(await findSignIn(db, before.id), undefined)
     const again = await insertSignIn(db, newSignIn('again'), bob, endsOf(replaced))
-    t.equal(again?.replaced, undefined, 'one that has ended by itself is no hindrance')
+    t.strictSame(again?.replaced, [], 'one that has ended by itself is no hindrance')
   },
 )
 

@@ -286,6 +286,58 @@ await forEachEngine(
   },
 )
 
+for (const [end, title] of [
+  ['log-out', 'one log-out'],
+  ['another user logged in', 'another user'],
+] as const) {
+  await forEachEngine(
+    t,
+    `invariant 14: what two tabs of a new browser have begun at once ends with ${title}`,
+    async (t, env) => {
+      const { all, front } = await openInstances(t, env)
+      const web = await relyingParty(front)
+      const [ada, bob] = [await front.user(), await front.user('bob')]
+      const elsewhere = await enter(openBrowser(front), web, ada)
+      const browser = openBrowser(front)
+      const { username, password } = ada
+      const begun = [web.begin(), web.begin()] as const
+      const forms = [await browser.open(begun[0].url), await browser.open(begun[1].url)]
+      const { reached, release } = holdAtHash(all, 2)
+      const answers = Promise.all(forms.map(form => browser.submit(form, { username, password })))
+      await reached
+      release()
+      const tabs: Redeemed[] = []
+      for (const [i, page] of (await answers).entries())
+        tabs.push(await web.redeem(i === 0 ? begun[0] : begun[1], page))
+      const statusesOf = async (some: readonly Redeemed[]): Promise<readonly number[]> => {
+        const statuses: number[] = []
+        for (const tokens of some) {
+          const form = {
+            grant_type: 'refresh_token',
+            refresh_token: tokens.refresh_token,
+            ...web.client.form,
+          }
+          statuses.push((await front.post('/token', form)).statusCode)
+        }
+        return statuses
+      }
+      t.equal((await rowsOf(front, 'sign_ins')).length, 3, 'neither form came with a cookie')
+      t.strictSame(await statusesOf(tabs), [200, 200])
+      if (end === 'log-out')
+        await browser.submit(await browser.open('/log-out'), {}, { button: 'decision=log_out' })
+      else await logInWith(browser, web.begin({ prompt: 'login' }), bob)
+      t.strictSame(await statusesOf(tabs), [400, 400])
+      t.strictSame(await statusesOf([elsewhere]), [200], 'not those of another browser')
+      const entries = front.ctx.db.sql
+        .selectFrom('audit')
+        .select('detail')
+        .where('event', '=', 'sign_in_ended')
+      const reasons = (await entries.execute()).map(({ detail }) => JSON.parse(detail ?? '{}').reason)
+      t.strictSame(reasons, [end, end], 'each is recorded')
+    },
+  )
+}
+
 await forEachEngine(
   t,
   'invariant 14: of two step ups at once, at two instances, one sets a cookie, and that of before is nothing',

@@ -41,6 +41,7 @@ async function world(t: Test, env: EngineEnv = {}) {
       userAgent: 'Lynx/2.9',
       amr: 'pwd',
       isPersistent: false,
+      browser: null,
       replaces: undefined,
       knownSources: undefined,
       ...more,
@@ -234,6 +235,7 @@ await forEachEngine(
         userAgent: 'Lynx',
         amr: 'pwd',
         isPersistent: false,
+        browser: null,
         replaces: signIn,
         knownSources: undefined,
       }

@@ -56,6 +56,7 @@ export async function up(db: Kysely<any>, { uuid, bytes }: ColumnTypes): Promise
     .addColumn('first_address', 'text', c => c.notNull())
     .addColumn('last_address', 'text', c => c.notNull())
     .addColumn('user_agent', 'text', c => c.notNull())
+    .addColumn('browser', bytes)
     .execute()
   await db.schema.createIndex('sign_ins_by_user').on('sign_ins').columns(['user_id', 'id']).execute()
 

@@ -1,0 +1,124 @@
+import type { Transaction } from 'kysely'
+import type { SignInTable, Tables } from '../schema.ts'
+import type { End } from '../sessions/end-reasons.ts'
+import { writeEnds } from '../sessions/revocations.ts'
+import type { Writer } from '../writer.ts'
+
+/** What tells which other sign-ins the same user has in the same browser. */
+export type SeenSignIn = Pick<SignInTable, 'id' | 'user_id' | 'user_epoch' | 'browser'>
+
+/** A sign-in that has ended, and the sessions that have ended with it. */
+export interface EndedSignIn {
+  readonly id: Buffer
+  readonly userId: Buffer
+  readonly sessions: readonly EndedSessionRow[]
+}
+
+export interface EndedSessionRow {
+  readonly id: Buffer
+  readonly clientId: string
+}
+
+/**
+ * Ends sign-ins and all sessions that end with them, in one transaction. Returns those that had not ended
+ * before; undefined for none. Durable when it returns.
+ */
+export async function endSignIns(
+  { transact }: Writer,
+  ids: readonly Buffer[],
+  end: End,
+): Promise<readonly EndedSignIn[] | undefined> {
+  return transact(async transaction => {
+    const ended = await removeSignIns(transaction, ids, end)
+    return ended.length > 0 ? ended : undefined
+  })
+}
+
+/** Does the same with one as it was seen, and with all others that its user has in the same browser. */
+export async function endSignInsOfBrowser(
+  { transact }: Writer,
+  seen: SeenSignIn,
+  end: End,
+): Promise<readonly EndedSignIn[] | undefined> {
+  return transact(async transaction => {
+    const ended = await removeSignInsOfBrowser(transaction, seen, end)
+    return ended.length > 0 ? ended : undefined
+  })
+}
+
+/**
+ * Part of a transaction. Tabs in which the same user logs in at once make a sign-in each, and the browser
+ * keeps the cookie of one.
+ */
+export async function removeSignInsOfBrowser(
+  transaction: Transaction<Tables>,
+  { id, user_id, user_epoch, browser }: SeenSignIn,
+  end: End,
+): Promise<readonly EndedSignIn[]> {
+  const living = await transaction
+    .selectFrom('sign_ins')
+    .select('id')
+    .where('user_id', '=', user_id)
+    .where('user_epoch', '=', user_epoch)
+    .where(({ or, eb }) =>
+      or([eb('id', '=', id), eb('browser', '=', browser).and('expires_at', '>', end.now)]),
+    )
+    // Always in the same order: two transactions at once do not wait for each other.
+    .orderBy('id')
+    .execute()
+  const ids = living.map(row => row.id)
+  return removeSignIns(transaction, ids, end)
+}
+
+/** Part of a transaction. */
+export async function removeSignIns(
+  transaction: Transaction<Tables>,
+  ids: readonly Buffer[],
+  end: End,
+): Promise<readonly EndedSignIn[]> {
+  const ended: EndedSignIn[] = []
+  for (const id of ids) {
+    const removed = await removeSignIn(transaction, id, end)
+    if (removed) ended.push(removed)
+  }
+  return ended
+}
+
+/** The row goes first: on PostgreSQL that waits for sessions that start, and none starts after it. */
+async function removeSignIn(
+  transaction: Transaction<Tables>,
+  id: Buffer,
+  end: End,
+): Promise<EndedSignIn | undefined> {
+  const removed = await transaction
+    .deleteFrom('sign_ins')
+    .where('id', '=', id)
+    .returning('user_id')
+    .executeTakeFirst()
+  if (!removed) return undefined
+  const living = await transaction
+    .selectFrom('sign_in_sessions')
+    .innerJoin('sessions', 'sessions.id', 'sign_in_sessions.session_id')
+    .select(['sessions.id', 'sessions.client_id'])
+    .where('sign_in_sessions.sign_in_id', '=', id)
+    .where('sessions.revoked_at', 'is', null)
+    .execute()
+  const ended = await writeEnds(
+    transaction,
+    living.map(session => session.id),
+    end,
+  )
+  await transaction.deleteFrom('sign_in_sessions').where('sign_in_id', '=', id).execute()
+  return { id, userId: removed.user_id, sessions: withClients(living, ended) }
+}
+
+/** The clients of those sessions that have ended. */
+export function withClients(
+  sessions: readonly { readonly id: Buffer; readonly client_id: string }[],
+  ended: readonly Buffer[],
+): readonly EndedSessionRow[] {
+  const ids = new Set(ended.map(id => id.toString('hex')))
+  return sessions
+    .filter(({ id }) => ids.has(id.toString('hex')))
+    .map(({ id, client_id: clientId }) => ({ id, clientId }))
+}
