@@ -9,7 +9,7 @@
  * tokens say, never a token.
  */
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import process from 'node:process'
 import cookies from '@fastify/cookie'
 import forms from '@fastify/formbody'
@@ -23,7 +23,12 @@ const api = new URL('/orders', process.env['API'] ?? 'http://127.0.0.1:8080')
 const issuer = new URL(process.env['ISSUER'] ?? 'http://127.0.0.1:9000')
 
 // It proves who it is with a key (private_key_jwt): all that the server has, and could lose, is the public half.
-const jwk = JSON.parse(readFileSync(process.env['CLIENT_KEY'] ?? 'keys/demo-web.jwk', 'utf8'))
+const keyFile = process.env['CLIENT_KEY'] ?? 'keys/demo-web.jwk'
+if (!existsSync(keyFile)) {
+  console.error(`There is no ${keyFile}: start the server first (npm start), which makes it.`)
+  process.exit(1)
+}
+const jwk = JSON.parse(readFileSync(keyFile, 'utf8'))
 const es256 = { name: 'ECDSA', namedCurve: 'P-256' }
 const key = await crypto.subtle.importKey('jwk', jwk, es256, false, ['sign'])
 const auth = client.PrivateKeyJwt({ key, kid: jwk.kid })

@@ -3,10 +3,11 @@ import { formatDuration } from '../../values/duration.ts'
 import { formatTime } from '../../values/formats.ts'
 import type { TextAnswer } from './output.ts'
 
-/** `scope: read -> read write` for each. */
-export function drawDifferences(differences: Changes): string[] {
+/** `scope: read -> read write` for each. `nothing` stands for what is not set. */
+export function drawDifferences(differences: Changes, nothing = 'default'): string[] {
+  const format = (key: string, value: unknown) => (value === null ? nothing : formatSetting(key, value))
   return Object.entries(differences).map(
-    ([key, { from, to }]) => `${key}: ${formatSetting(key, from)} -> ${formatSetting(key, to)}`,
+    ([key, { from, to }]) => `${key}: ${format(key, from)} -> ${format(key, to)}`,
   )
 }
 
@@ -25,7 +26,8 @@ export function answerUpdate(
   name: string,
   differences: Changes,
 ): TextAnswer & { readonly json: object } {
-  const lines = drawDifferences(differences).map(line => `  ${line}`)
+  // What a user lacks has no default.
+  const lines = drawDifferences(differences, kind === 'user' ? 'none' : 'default').map(line => `  ${line}`)
   const title = lines.length === 0 ? `The ${kind} ${name} is so already.` : `Changed the ${kind} ${name}`
   return { text: [title, ...lines].join('\n'), json: { name, changed: lines.length > 0, differences } }
 }
