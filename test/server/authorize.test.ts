@@ -122,7 +122,7 @@ await forEachEngine(
           `${web.redirectUri}\0`,
           '"><script>',
         ].map((redirect_uri): [string, [string, string][], MessageKind] => [
-          redirect_uri,
+          JSON.stringify(redirect_uri),
           formOf(web, { redirect_uri, response_type: 'x' }),
           'redirect_uri_unregistered',
         ]),
