@@ -40,8 +40,7 @@ t.test('OpenID Core §5.1 users are given standard claims, each checked by its k
     const update = (...args: readonly string[]) => call(['user', 'update', 'ada', ...args])
     t.match(await update('--claim', 'email_verified=true', 'updated_at=86400'), {
       code: 0,
-      stdout:
-        /^Changed the user ada\n {2}email_verified: none -> true\n {2}updated_at: none -> 1970-01-02 /,
+      stdout: /^Changed the user ada\n {2}email_verified: none -> true\n {2}updated_at: none -> 1970-01-02 /,
     })
     t.match(await update('--claim', 'email_verified=true'), { code: 0, stdout: /is so already/ })
     t.match(await update('--claim', 'email=ada@example.org', '--json').then(({ json }) => json()), {
