@@ -4,6 +4,7 @@ import { policyProblems } from '../../src/protocol/key-lead.ts'
 import { type RingPolicy } from '../../src/keys/ring/key-policy.ts'
 import { publishedOnly } from '../helpers/key-rows.ts'
 import { checkWorlds } from './ring-world.ts'
+import { runsOf } from '../helpers/runs.ts'
 
 const day = 86_400
 const lead = 610
@@ -212,5 +213,5 @@ t.test('a policy that cannot work is refused, with the arithmetic', async t => {
 })
 
 t.test('invariant 6: through any schedule, clocks that are set, and crashes', async t => {
-  checkWorlds(t, 40)
+  checkWorlds(t, runsOf(40))
 })

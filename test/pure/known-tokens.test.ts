@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { knownTokens } from '../../src/keys/ring/known-tokens.ts'
+import { runsOf } from '../helpers/runs.ts'
 
 t.test('none is known that was not added, and the last one always is', t => {
   const token = fc.string({ maxLength: 3, unit: 'binary-ascii' })
@@ -12,7 +13,7 @@ t.test('none is known that was not added, and the last one always is', t => {
       if (last !== undefined && !known.has(last)) return false
       return asked.every(jwt => added.includes(jwt) || !known.has(jwt))
     }),
-    { numRuns: 300 },
+    { numRuns: runsOf(300) },
   )
   t.end()
 })

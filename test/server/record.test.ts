@@ -22,6 +22,7 @@ import {
   type LoggedRevocation,
 } from '../../src/record/restore-log.ts'
 import { startedAt, startServer } from '../helpers/server.ts'
+import { runsOf } from '../helpers/runs.ts'
 
 const [user, session, other] = [1, 2, 3].map(byte => Buffer.alloc(16, byte)) as [Buffer, Buffer, Buffer]
 const at = startedAt
@@ -584,7 +585,7 @@ t.test('whatever is written is read back as the same, whoever has kept it', asyn
         equal(unreadable, 0)
       },
     )
-    await fc.assert(property, { numRuns: 100, examples: [[[separated], 'command', false]] })
+    await fc.assert(property, { numRuns: runsOf(100), examples: [[[separated], 'command', false]] })
     t.pass(name)
   }
 })
