@@ -1,11 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { SessionTable, Tables } from '../schema.ts'
-
-/**
- * So many beyond the bound are looked at, the newest first: expired ones are among them until the sweeper
- * comes by.
- */
-const lookedAtMore = 1000
+import { lookedAtMore, unusedForLongest } from '../unused.ts'
 
 /**
  * So many are ended with one log-in; where there were more before there was a bound, the rest with the next
@@ -30,7 +25,7 @@ export async function surplusSessions(
 ): Promise<readonly Buffer[]> {
   const rows = await transaction
     .selectFrom('sessions')
-    .select(['id', 'rotated_at', 'expires_at'])
+    .select(['id', 'rotated_at as used_at', 'expires_at'])
     .where('user_id', '=', user_id)
     .where('revoked_at', 'is', null)
     .where('client_id', '=', client_id)
@@ -39,12 +34,5 @@ export async function surplusSessions(
     .orderBy('id', 'desc')
     .limit(sessionsMax + lookedAtMore)
     .execute()
-  const living = rows.filter(row => row.expires_at > now)
-  const surplus = living.length - sessionsMax
-  if (surplus <= 0) return []
-  return living
-    .filter(row => !row.id.equals(id))
-    .sort((a, b) => a.rotated_at - b.rotated_at || a.id.compare(b.id))
-    .slice(0, Math.min(surplus, endedMax))
-    .map(row => row.id)
+  return unusedForLongest(rows, { id, now, max: sessionsMax, endedMax })
 }

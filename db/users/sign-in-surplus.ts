@@ -1,11 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { SignInTable, Tables } from '../schema.ts'
-
-/**
- * So many beyond the bound are looked at, the newest first: expired ones are among them until the sweeper
- * comes by.
- */
-const lookedAtMore = 1000
+import { lookedAtMore, unusedForLongest } from '../unused.ts'
 
 /** So many are ended with one log-in; where the bound was lowered, the rest with the next ones. */
 const endedMax = 10
@@ -28,12 +23,5 @@ export async function surplusSignIns(
     .orderBy('id', 'desc')
     .limit(signInsMax + lookedAtMore)
     .execute()
-  const living = rows.filter(row => row.expires_at > now)
-  const surplus = living.length - signInsMax
-  if (surplus <= 0) return []
-  return living
-    .filter(row => !row.id.equals(id))
-    .sort((a, b) => a.used_at - b.used_at || a.id.compare(b.id))
-    .slice(0, Math.min(surplus, endedMax))
-    .map(row => row.id)
+  return unusedForLongest(rows, { id, now, max: signInsMax, endedMax })
 }
