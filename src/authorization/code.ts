@@ -5,7 +5,7 @@ import { openValue, sealValue } from '../keys/sealed.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { RequestedClaims } from '../protocol/claims.ts'
 import { offlineAccess } from '../protocol/openid-scopes.ts'
-import { formatUuid, parseUuid } from '../protocol/secrets.ts'
+import { formatUuid, ownUuid } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
 
 /** How long a code can be redeemed, in seconds: RFC 6749 §4.1.2 recommends at most 600. */
@@ -128,13 +128,13 @@ export async function openCode(
   const code = content as unknown as SealedCode | undefined
   return (
     code && {
-      sessionId: uuidOf(code.sid),
+      sessionId: ownUuid(code.sid),
       clientId: code.client,
       clientEpoch: code.client_epoch,
       redirectUri: code.redirect_uri,
       isRedirectUriSent: code.redirect_uri_sent ?? false,
       codeChallenge: code.challenge ?? null,
-      userId: uuidOf(code.user),
+      userId: ownUuid(code.user),
       userEpoch: code.user_epoch,
       scope: code.scope ?? '',
       resource: code.resource ?? null,
@@ -142,17 +142,11 @@ export async function openCode(
       authTime: code.auth_time,
       amr: code.amr,
       signIn:
-        code.sign_in === undefined ? null : { id: uuidOf(code.sign_in), expiresAt: code.sign_in_end ?? 0 },
-      consentId: code.consent === undefined ? null : uuidOf(code.consent),
+        code.sign_in === undefined ? null : { id: ownUuid(code.sign_in), expiresAt: code.sign_in_end ?? 0 },
+      consentId: code.consent === undefined ? null : ownUuid(code.consent),
       claims: code.claims ?? null,
       dpopJkt: code.jkt ?? null,
       madeAt: code.at,
     }
   )
-}
-
-function uuidOf(text: string): Buffer {
-  const uuid = parseUuid(text)
-  if (!uuid) throw new Error('unreachable: a code holds the ids that it was made of')
-  return uuid
 }

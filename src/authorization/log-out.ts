@@ -12,7 +12,7 @@ import {
   type LogOutRequest,
   type LogOutVerdict,
 } from '../protocol/log-out-request.ts'
-import { formatUuid, parseUuid } from '../protocol/secrets.ts'
+import { formatUuid, ownUuid } from '../protocol/secrets.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byNobody, byUser } from '../record/record.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
@@ -71,16 +71,10 @@ export async function openLogOut(
   const { hint, sign_in: signIn, at: madeAt, ...request } = content as unknown as Content
   if (Math.abs(ctx.clock.now() - madeAt) >= logOutSeconds) return undefined
   return {
-    request: { ...request, hint: hint && { sub: hint.sub, sessionId: uuidOf(hint.sid) } },
-    signIn: signIn === null ? null : uuidOf(signIn),
+    request: { ...request, hint: hint && { sub: hint.sub, sessionId: ownUuid(hint.sid) } },
+    signIn: signIn === null ? null : ownUuid(signIn),
     madeAt,
   }
-}
-
-function uuidOf(text: string): Buffer {
-  const uuid = parseUuid(text)
-  if (!uuid) throw new Error('unreachable: what is sealed holds the ids that it was made of')
-  return uuid
 }
 
 /**

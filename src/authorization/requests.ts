@@ -7,7 +7,7 @@ import type { Form } from '../protocol/form.ts'
 import { hintOf } from '../protocol/id-token.ts'
 import { redirectUriMax } from '../protocol/redirect-uri.ts'
 import { judgeAuthorizationRequest, type RequestVerdict } from '../protocol/request-verdict.ts'
-import { formatUuid, newUuid, parseUuid } from '../protocol/secrets.ts'
+import { formatUuid, newUuid, ownUuid } from '../protocol/secrets.ts'
 import type { Log } from '../record/log.ts'
 
 /** How long a person may take to log in, in seconds. */
@@ -167,16 +167,19 @@ export async function openRequest(ctx: OpenContext, text: string): Promise<Opene
   const opened = {
     ...fresh(withNothing(request)),
     ...rest,
-    ...(signIn !== undefined && { signIn: uuidOf(signIn) }),
-    ...(user !== undefined && { user: uuidOf(user) }),
+    ...(signIn !== undefined && { signIn: ownUuid(signIn) }),
+    ...(user !== undefined && { user: ownUuid(user) }),
     isExpired: isOver(request, requestSeconds, ctx.clock.now()),
   }
   openedTexts.set(opened, text)
   return opened
 }
 
-/** A request that nothing has met yet. */
-export function fresh(request: AuthorizationRequest): PendingRequest {
+/** A request that nothing has met yet but what is said: nobody has logged in, chosen or typed anything. */
+export function fresh(
+  request: AuthorizationRequest,
+  progress: Partial<Omit<PendingRequest, 'request'>> = {},
+): PendingRequest {
   return {
     request,
     browser: null,
@@ -186,6 +189,7 @@ export function fresh(request: AuthorizationRequest): PendingRequest {
     username: null,
     stays: false,
     problem: null,
+    ...progress,
   }
 }
 
@@ -226,15 +230,9 @@ function withoutNothing({ sessionId, ...request }: AuthorizationRequest): Readon
 }
 
 function withNothing({ sid, ...request }: RequestContent): AuthorizationRequest {
-  return { ...nothing, ...request, sessionId: uuidOf(sid) }
+  return { ...nothing, ...request, sessionId: ownUuid(sid) }
 }
 
 function withoutNulls(members: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== null))
-}
-
-function uuidOf(text: string): Buffer {
-  const uuid = parseUuid(text)
-  if (!uuid) throw new Error('unreachable: what is sealed holds the ids that it was made of')
-  return uuid
 }

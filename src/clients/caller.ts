@@ -30,13 +30,18 @@ export interface IncomingRequest {
  * apart.
  */
 export function callerOf(request: IncomingRequest, client: Client): Caller {
+  if (client.auth_method === 'none') return deviceCaller(request)
   const requestId = request.id
-  const address = normalAddress(request.ip)
-  if (client.auth_method === 'none') return { requestId, address, source: networkOf(address) }
   const user = client.forwards_user_address === 1 ? forwardedAddress(request) : undefined
   return user === undefined
-    ? { requestId, address, source: undefined }
+    ? { requestId, address: normalAddress(request.ip), source: undefined }
     : { requestId, address: user, source: networkOf(user) }
+}
+
+/** Where a request of a user's own device comes from: of a public client, or of a browser. */
+export function deviceCaller({ id: requestId, ip }: Pick<IncomingRequest, 'id' | 'ip'>): Caller {
+  const address = normalAddress(ip)
+  return { requestId, address, source: networkOf(address) }
 }
 
 /**

@@ -2,6 +2,7 @@ import { findSession, type Session } from '../../db/sessions/sessions.ts'
 import { findUserById } from '../../db/users/users.ts'
 import { codeSeconds, openCode, type AuthorizationCode } from '../authorization/code.ts'
 import { spendProof, type Confirmation } from '../clients/confirmation.ts'
+import { isFapi } from '../clients/fapi.ts'
 import type { Context } from '../context.ts'
 import { endReplayedSession } from '../endings/end.ts'
 import { OAuthError } from '../errors.ts'
@@ -66,7 +67,7 @@ function isRepeat(
   code: AuthorizationCode,
   { started_at: startedAt }: Pick<Session, 'started_at'>,
 ): boolean {
-  if (client.id !== code.clientId || client.profile === 'fapi2') return false
+  if (client.id !== code.clientId || isFapi(client)) return false
   if (whyNotVerified(code, form) !== undefined) return false
   return startedAt !== null && Math.abs(clock.now() - startedAt) <= repeatSeconds
 }

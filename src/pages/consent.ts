@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { rememberConsent, type Allowed } from '../authorization/consents.ts'
 import { lookForNeeds } from '../authorization/look.ts'
 import { sealRequest } from '../authorization/requests.ts'
+import { deviceCaller } from '../clients/caller.ts'
 import { wordsOf } from '../clients/scope-words.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
@@ -11,7 +12,7 @@ import type { SignIn } from '../sessions/sign-in.ts'
 import type { Pages } from './pages.ts'
 import { answerClient, findStage, follow, goOn, type Stage } from './proceed.ts'
 import { consentView, type ConsentData } from './views/consent.ts'
-import { anotherHref, leadTo, namesOf, originOf, pageHandler, queryOf, type Visit } from './visit.ts'
+import { anotherHref, leadTo, namesOf, pageHandler, queryOf, type Visit } from './visit.ts'
 
 /** GET and POST /consent: where a person says whether a client may have what it asks for. */
 export function consentPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
@@ -84,5 +85,5 @@ async function remember(
 ): Promise<Allowed | undefined> {
   const { resource } = pending.request
   const scope = scopesToAllow(pending.request)
-  return rememberConsent(ctx, { user, client, resource, scope, caller: originOf(request) })
+  return rememberConsent(ctx, { user, client, resource, scope, caller: deviceCaller(request) })
 }

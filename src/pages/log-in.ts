@@ -1,11 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { lookForNeeds } from '../authorization/look.ts'
 import {
+  fresh,
   openRequest,
   sealRequest,
   type LogInProblem,
   type PendingRequest,
 } from '../authorization/requests.ts'
+import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import type { ErrorReader } from '../http/error-reader.ts'
@@ -17,7 +19,7 @@ import type { Pages } from './pages.ts'
 import { answerClient, findLivingClient, findStage, follow, goOn, leftSignIn, type Stage } from './proceed.ts'
 import { accountChoiceView } from './views/account-choice.ts'
 import { logInView } from './views/log-in.ts'
-import { admit, anotherHref, leadTo, namesOf, originOf, pageHandler, queryOf, type Visit } from './visit.ts'
+import { admit, anotherHref, leadTo, namesOf, pageHandler, queryOf, type Visit } from './visit.ts'
 
 /** GET and POST /log-in: where a person proves who it is, or says which account is meant. */
 export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, readError: ErrorReader): void {
@@ -162,7 +164,7 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
     password,
     place: 'page',
     client,
-    caller: originOf(visit.request),
+    caller: deviceCaller(visit.request),
     deviceToken: visit.pages.cookies.device.read(visit.request),
   }
   const user = await verify(visit, attempt, readError)
@@ -218,14 +220,6 @@ async function enter(visit: Visit, stage: Stage, { attempt, user, isPersistent }
   if (cookie !== undefined)
     pages.cookies.signIn.set(reply, cookie, isPersistent ? ctx.config.signInSeconds : null)
   pages.cookies.device.set(reply, newDeviceToken(ctx, attempt, user), deviceTokenSeconds)
-  const pending: PendingRequest = {
-    ...stage.pending,
-    signIn: signIn.id,
-    user: null,
-    wantsAnother: false,
-    username: null,
-    stays: false,
-    problem: null,
-  }
+  const pending = fresh(stage.pending.request, { browser: stage.pending.browser, signIn: signIn.id })
   await goOn(visit, { ...stage, pending, signIn })
 }

@@ -7,6 +7,7 @@ import {
   sealLogOut,
   type PendingLogOut,
 } from '../authorization/log-out.ts'
+import { deviceCaller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { formOf, parseForm, type Form } from '../protocol/form.ts'
@@ -19,7 +20,6 @@ import { currentSignIn, leftSignIn } from './proceed.ts'
 import { logOutView } from './views/log-out.ts'
 import {
   namesOf,
-  originOf,
   pageAddress,
   pageHandler,
   queryOf,
@@ -110,7 +110,7 @@ async function finish(
   signIn: SignInToEnd | undefined,
 ): Promise<void> {
   const { ctx, pages, reply } = visit
-  await logOut(ctx, { hint: request.hint, signIn, caller: originOf(visit.request) })
+  await logOut(ctx, { hint: request.hint, signIn, caller: deviceCaller(visit.request) })
   pages.cookies.signIn.clear(reply)
   const client = await clientOf(visit, { request })
   const { redirectUri: uri, state, uiLocales } = request

@@ -1,9 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { sealRequest, type PendingRequest } from '../authorization/requests.ts'
-import type { Caller } from '../clients/caller.ts'
+import { fresh, sealRequest, type PendingRequest } from '../authorization/requests.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
-import { networkOf, normalAddress } from '../values/addresses.ts'
+import { networkOf } from '../values/addresses.ts'
 import { itemsOf } from '../values/list.ts'
 import type { ClientNames } from './layout.ts'
 import type { Pages } from './pages.ts'
@@ -66,16 +65,8 @@ export function pageAddress({ ctx }: Pick<Visit, 'ctx'>, path: string, sealed: s
 }
 
 /** The page on which somebody else logs in for the same request, as a link of ours. */
-export function anotherHref({ ctx }: Pick<Visit, 'ctx'>, pending: PendingRequest): string {
-  const another = {
-    ...pending,
-    signIn: null,
-    user: null,
-    wantsAnother: true,
-    username: null,
-    stays: false,
-    problem: null,
-  }
+export function anotherHref({ ctx }: Pick<Visit, 'ctx'>, { request, browser }: PendingRequest): string {
+  const another = fresh(request, { browser, wantsAnother: true })
   return `/log-in?request=${sealRequest(ctx, another)}`
 }
 
@@ -104,10 +95,4 @@ export function namesOf(client: Client): ClientNames {
   const [first = ''] = itemsOf(redirect_uris)
   const home = first.startsWith('https:') ? new URL('/', first).href : null
   return { name: name ?? id, homeUri: named ?? home }
-}
-
-/** Where a request comes from. A browser is a device of its user. */
-export function originOf({ id: requestId, ip }: FastifyRequest): Caller {
-  const address = normalAddress(ip)
-  return { requestId, address, source: networkOf(address) }
 }

@@ -43,3 +43,10 @@ export function parseUuid(text: string): Buffer | undefined {
   if (!/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(text)) return undefined
   return Buffer.from(text.replaceAll('-', ''), 'hex')
 }
+
+/** The 16 bytes of a UUID that `formatUuid` has written into what was sealed here. */
+export function ownUuid(text: string): Buffer {
+  const uuid = parseUuid(text)
+  if (!uuid) throw new Error('unreachable: what is sealed holds the ids that it was made of')
+  return uuid
+}
