@@ -4,7 +4,7 @@ import { issueCode } from '../src/authorization/code.ts'
 import { systemClock } from '../src/clock.ts'
 import { loadConfig } from '../src/config/load.ts'
 import { openInstallation } from '../src/installation/open.ts'
-import type { AuthorizationRequest } from '../src/protocol/authorization-request.ts'
+import { plainRequest, type AuthorizationRequest } from '../src/protocol/authorization-request.ts'
 import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
 import { sha256 } from '../src/values/sha256.ts'
 import { headers } from './callers.ts'
@@ -66,24 +66,14 @@ export async function issuerOf(url: string): Promise<string> {
 
 function requestOf(now: number): AuthorizationRequest {
   return {
+    ...plainRequest,
     sessionId: newUuid(now),
     clientId: webClientId,
     redirectUri,
-    isRedirectUriSent: true,
-    responseMode: 'query',
-    state: null,
     nonce: 'n-0S6_WzA2Mj',
     scope,
     resource,
     codeChallenge,
-    prompts: [],
-    maxAge: null,
-    loginHint: null,
-    hintedSub: null,
-    acrValues: [],
-    uiLocales: [],
-    claims: null,
-    dpopJkt: null,
     madeAt: now,
   }
 }

@@ -2,7 +2,7 @@ import { findSession } from '../../db/sessions/sessions.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
-import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
+import { plainRequest, type AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { Form } from '../protocol/form.ts'
 import { hintOf } from '../protocol/id-token.ts'
 import { redirectUriMax } from '../protocol/redirect-uri.ts'
@@ -85,7 +85,7 @@ type OpenContext = Pick<Context, 'config' | 'rootKeys' | 'keys' | 'clock'>
 
 /** The `request_uri` of a request that was pushed (RFC 9126 §2.2). It is good for `pushedSeconds`. */
 export function pushRequest({ config, rootKeys }: SealContext, request: AuthorizationRequest): string {
-  const content = { request: withoutNothing(request) }
+  const content = { request: withoutUsual(request) }
   return uriPrefix + sealValue(rootKeys, 'pushed authorization request', config.issuer, content)
 }
 
@@ -112,7 +112,7 @@ export async function findPushed(
   if (!content) return undefined
   const { request } = content as unknown as { request: RequestContent }
   if (request.clientId !== client.id) return undefined
-  const opened = withNothing(request)
+  const opened = withUsual(request)
   if (isOver(opened, pushedSeconds, ctx.clock.now())) return { kind: 'expired', request: opened }
   return { kind: (await isUsed(ctx, opened)) ? 'used' : 'good', request: opened }
 }
@@ -147,7 +147,7 @@ export function sealRequest({ config, rootKeys }: SealContext, pending: PendingR
     ...(user && { user: formatUuid(user) }),
     ...(wantsAnother && { wantsAnother }),
     ...(stays && { stays }),
-    request: withoutNothing(request),
+    request: withoutUsual(request),
   })
 }
 
@@ -165,7 +165,7 @@ export async function openRequest(ctx: OpenContext, text: string): Promise<Opene
   if (!content) return undefined
   const { request, signIn, user, ...rest } = content as unknown as PendingContent
   const opened = {
-    ...fresh(withNothing(request)),
+    ...fresh(withUsual(request)),
     ...rest,
     ...(signIn !== undefined && { signIn: ownUuid(signIn) }),
     ...(user !== undefined && { user: ownUuid(user) }),
@@ -199,38 +199,20 @@ type PendingContent = Partial<Omit<PendingRequest, 'request' | 'signIn' | 'user'
   readonly user?: string
 }
 
-/** What a request need not have. Left out where it has it not, since each byte is one of a URL. */
-const nothing = {
-  isRedirectUriSent: true,
-  responseMode: 'query',
-  state: null,
-  nonce: null,
-  scope: '',
-  resource: null,
-  codeChallenge: null,
-  prompts: [],
-  maxAge: null,
-  loginHint: null,
-  hintedSub: null,
-  acrValues: [],
-  uiLocales: [],
-  claims: null,
-  dpopJkt: null,
-} as const satisfies Partial<AuthorizationRequest>
-
 type RequestContent = Partial<AuthorizationRequest> &
   Pick<AuthorizationRequest, 'clientId' | 'redirectUri' | 'madeAt'> & { readonly sid: string }
 
-function withoutNothing({ sessionId, ...request }: AuthorizationRequest): Readonly<Record<string, unknown>> {
-  const usual: Readonly<Record<string, unknown>> = nothing
+/** What is as usual is left out, since each byte is one of a URL. */
+function withoutUsual({ sessionId, ...request }: AuthorizationRequest): Readonly<Record<string, unknown>> {
+  const usual: Readonly<Record<string, unknown>> = plainRequest
   const members = Object.entries(request).filter(
     ([name, value]) => JSON.stringify(value) !== JSON.stringify(usual[name]),
   )
   return { ...Object.fromEntries(members), sid: formatUuid(sessionId) }
 }
 
-function withNothing({ sid, ...request }: RequestContent): AuthorizationRequest {
-  return { ...nothing, ...request, sessionId: ownUuid(sid) }
+function withUsual({ sid, ...request }: RequestContent): AuthorizationRequest {
+  return { ...plainRequest, ...request, sessionId: ownUuid(sid) }
 }
 
 function withoutNulls(members: object): Readonly<Record<string, unknown>> {

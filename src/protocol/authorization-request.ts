@@ -44,6 +44,25 @@ export interface AuthorizationRequest {
   readonly madeAt: number
 }
 
+/** A request as far as it need not say anything. */
+export const plainRequest = {
+  isRedirectUriSent: true,
+  responseMode: 'query',
+  state: null,
+  nonce: null,
+  scope: '',
+  resource: null,
+  codeChallenge: null,
+  prompts: [],
+  maxAge: null,
+  loginHint: null,
+  hintedSub: null,
+  acrValues: [],
+  uiLocales: [],
+  claims: null,
+  dpopJkt: null,
+} as const satisfies Partial<AuthorizationRequest>
+
 /**
  * The error codes of answers to authorization requests (RFC 6749 §4.1.2.1, RFC 8707 §2, RFC 9101 §7, OpenID
  * Connect Core §3.1.2.6, OpenID Connect Core Unmet Authentication Requirements §2).

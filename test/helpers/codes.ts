@@ -3,7 +3,7 @@ import { sha256 } from '../../src/values/sha256.ts'
 import { issueCode } from '../../src/authorization/code.ts'
 import type { Config } from '../../src/config/load.ts'
 import type { Context } from '../../src/context.ts'
-import type { AuthorizationRequest } from '../../src/protocol/authorization-request.ts'
+import { plainRequest, type AuthorizationRequest } from '../../src/protocol/authorization-request.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import type { TestClient, TestUser } from './server.ts'
 
@@ -96,24 +96,13 @@ export async function codeFor(
   const now = ctx.clock.now()
   const verifier = randomBytes(32).toString('base64url')
   const request: AuthorizationRequest = {
+    ...plainRequest,
     sessionId: newUuid(now),
     clientId: client.id,
     redirectUri,
-    isRedirectUriSent: true,
-    responseMode: 'query',
-    state: null,
     nonce: 'n-0S6_WzA2Mj',
     scope,
-    resource: null,
     codeChallenge: sha256(verifier).toString('base64url'),
-    prompts: [],
-    maxAge: null,
-    loginHint: null,
-    hintedSub: null,
-    acrValues: [],
-    uiLocales: [],
-    claims: null,
-    dpopJkt: null,
     madeAt: now,
     ...changes,
   }
