@@ -108,6 +108,7 @@ async function addPeople(db: Database, now: number): Promise<readonly Person[]> 
       id,
       username: `person-${i + j}`,
       claims: JSON.stringify(claims),
+      mail_epoch: 0,
     }))
     await db.sql.insertInto('users').values(users).execute()
     const signIns = some.map(({ id, signInId }) => ({ ...signIn, id: signInId, user_id: id }))

@@ -26,6 +26,11 @@ export interface Tables {
   sign_ins: SignInTable
   sign_in_sessions: SignInSessionTable
   consents: ConsentTable
+  user_names: UserNameTable
+  passkeys: PasskeyTable
+  totps: TotpTable
+  recovery_codes: RecoveryCodeTable
+  outbox: OutboxTable
   audit: AuditTable
   replays: ReplayTable
 }
@@ -86,8 +91,85 @@ export interface UserTable {
   claims: string
   /** Raised by each password change, disable and revoke-all. */
   epoch: number
+  /** Raised by each change of the mail address: a link that was mailed before is good no more. */
+  mail_epoch: number
   created_at: number
   disabled_at: number | null
+}
+
+/** By what a user is found: each name belongs to one user. */
+export interface UserNameTable {
+  id: Buffer
+  /** As names are compared (RFC 8265 §3.3). */
+  name: string
+  user_id: Buffer
+  /** `mail`: an address that was verified. */
+  kind: 'username' | 'mail'
+}
+
+/** A passkey of a user (WebAuthn Level 3 §4, credential record). */
+export interface PasskeyTable {
+  id: Buffer
+  user_id: Buffer
+  credential_id: Buffer
+  /** COSE_Key (RFC 9052 §7). */
+  public_key: Buffer
+  /** The signature counter, as last seen; 0 where the authenticator has none. */
+  counter: number
+  /** As the browser named them, separated by spaces. */
+  transports: string
+  /** The RP ID that it was made for. */
+  rp_id: string
+  /** Of the model of its authenticator; all zeros where that says nothing. */
+  aaguid: string
+  /** Whether it may be on several devices (backup eligible): 1 or 0. */
+  is_synced: number
+  /** As its owner calls it. */
+  name: string
+  /** The challenges that it has answered lately, which count no more. */
+  spent: string
+  created_at: number
+  used_at: number | null
+}
+
+/** The authenticator app of a user (RFC 6238). */
+export interface TotpTable {
+  user_id: Buffer
+  /** The shared secret, sealed under the root key. */
+  secret: Buffer
+  root_key_id: string
+  /** The time step of the code that was accepted last: earlier ones count no more. */
+  last_step: number
+  created_at: number
+  used_at: number | null
+}
+
+/** One of a user's recovery codes. */
+export interface RecoveryCodeTable {
+  id: Buffer
+  user_id: Buffer
+  /** The same for all codes of one set. */
+  salt: Buffer
+  hash: Buffer
+  created_at: number
+  used_at: number | null
+}
+
+/** A mail that waits to be sent. */
+export interface OutboxTable {
+  id: Buffer
+  /** What it is about. */
+  kind: string
+  /** To whom it goes; null where that is no user yet. */
+  user_id: Buffer | null
+  /** JSON of the mail, sealed under the root key: there are links in it. */
+  sealed: Buffer
+  root_key_id: string
+  created_at: number
+  next_try_at: number
+  tries: number
+  /** What the SMTP server has answered last. */
+  last_error: string | null
 }
 
 export interface ClientTable {
@@ -160,6 +242,10 @@ export interface ClientTable {
   claims_in_id_token: number
   /** `fapi2`: held to the FAPI 2.0 Security Profile. */
   profile: 'none' | 'fapi2'
+  /** The weakest level (`acr`) with which its users may log in. */
+  acr: 'pwd' | 'mfa' | 'phr'
+  /** Whether it may log people in by its own pages (/authorize-challenge): 1 or 0. */
+  first_party: number
   epoch: number
   created_at: number
   disabled_at: number | null

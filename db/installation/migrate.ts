@@ -5,6 +5,7 @@ import type { Tables } from '../schema.ts'
 import type { ColumnTypes } from './column-types.ts'
 import { raiseRevision } from './installation.ts'
 import * as start from './migrations/0001-start.ts'
+import * as factors from './migrations/0003-factors.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -26,6 +27,7 @@ export const thisProgram: Program = {
   migrations: new Map<string, Migration>([
     ['0001-start', start],
     ['0002-sign-ins', signIns],
+    ['0003-factors', factors],
   ]),
   oldestProgram: 1,
 }

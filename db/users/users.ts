@@ -51,14 +51,14 @@ export async function* listUsernames({ sql }: Database): AsyncGenerator<string> 
 }
 
 /** A user without claims, unless it has some. */
-export type NewUserRow = Omit<UserTable, 'claims'> & Partial<Pick<UserTable, 'claims'>>
+export type NewUserRow = Omit<UserTable, 'claims' | 'mail_epoch'> & Partial<Pick<UserTable, 'claims'>>
 
 /** Adds a user; false when the name is taken. */
 export async function insertUser({ transact }: Writer, user: NewUserRow): Promise<boolean> {
   return transact(async transaction => {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('users')
-      .values({ claims: '{}', ...user })
+      .values({ claims: '{}', mail_epoch: 0, ...user })
       .onConflict(conflict => conflict.doNothing())
       .executeTakeFirstOrThrow()
     return numInsertedOrUpdatedRows === 1n

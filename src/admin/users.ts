@@ -46,6 +46,7 @@ export async function createUser(
     roles: roles.join(' '),
     claims: JSON.stringify(changedClaims({}, claims)),
     epoch: 0,
+    mail_epoch: 0,
     created_at: now,
     disabled_at: null,
   }

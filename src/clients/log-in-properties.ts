@@ -1,4 +1,5 @@
 import { algorithms } from '../keys/algorithms.ts'
+import { levels } from '../protocol/levels.ts'
 import { isRedirectUri, redirectUriSentence } from '../protocol/redirect-uri.ts'
 import { choice, flag, list, requirement, text } from './property-kinds.ts'
 import { property } from './property.ts'
@@ -112,6 +113,26 @@ export const logInProperties = {
       flags: '--claims-in-id-token',
       help: 'its ID tokens have the claims of its scopes too',
       without: 'they are at /userinfo alone',
+    },
+  }),
+  /** The weakest level with which people log in to it. */
+  acr: property({
+    kind: choice(levels, 'pwd'),
+    column: 'acr',
+    group: 'people',
+    option: {
+      flags: '--acr <level>',
+      help: 'how surely it is known who logs in: pwd (one factor), mfa (two), phr (two, of which one cannot be phished)',
+    },
+  }),
+  first_party: property({
+    kind: flag,
+    column: 'first_party',
+    group: 'people',
+    option: {
+      flags: '--first-party',
+      help: 'your own app: it may ask for password and codes itself (/authorize-challenge)',
+      without: 'people log in at the pages alone',
     },
   }),
   profile: property({

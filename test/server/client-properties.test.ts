@@ -67,6 +67,8 @@ const changed: { readonly [Name in keyof typeof properties]: Partial<ClientMetad
   id_token_signed_response_alg: { id_token_signed_response_alg: 'ES256' },
   userinfo_signed_response_alg: { userinfo_signed_response_alg: 'RS256' },
   claims_in_id_token: { claims_in_id_token: true },
+  acr: { acr: 'mfa' },
+  first_party: { first_party: true },
   profile: { profile: 'fapi2' },
 }
 

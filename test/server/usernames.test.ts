@@ -44,7 +44,9 @@ await forEachEngine(t, 'names that are alike are found, however many there are',
   for (let i = 0; i < 12_000; i += 1000) {
     await db.sql
       .insertInto('users')
-      .values(Array.from({ length: 1000 }, (_, j) => ({ ...user(`User ${i + j}`), claims: '{}' })))
+      .values(
+        Array.from({ length: 1000 }, (_, j) => ({ ...user(`User ${i + j}`), claims: '{}', mail_epoch: 0 })),
+      )
       .execute()
   }
   t.strictSame(await namesAlike(db), [], 'many of whom none are alike')
