@@ -28,6 +28,8 @@ export interface ShowOptions {
   readonly status?: number
   /** Of the authorization request. */
   readonly uiLocales?: readonly string[]
+  /** The script that stands in the page; none unless told. */
+  readonly script?: 'passkey'
 }
 
 export function openPages(look: Look, issuer: string): Pages {
