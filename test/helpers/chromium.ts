@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { chromium, type Browser } from 'playwright-core'
@@ -46,6 +46,8 @@ async function unpackedChromium(): Promise<string> {
     // Only for this platform it unpacks the libraries that a system may lack.
     env: { ...bareEnv, TMPDIR: draft, AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x' },
   })
+  // The package's own names places that are nowhere but at a cloud's, and without a font Chromium crashes.
+  writeFileSync(join(draft, 'fonts/fonts.conf'), fontsAt(folder))
   try {
     renameSync(draft, folder)
   } catch {
@@ -53,3 +55,11 @@ async function unpackedChromium(): Promise<string> {
   }
   return folder
 }
+
+const fontsAt = (folder: string) => `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>${folder}/fonts/fonts</dir>
+  <cachedir>${folder}/fonts/cache</cachedir>
+</fontconfig>
+`
