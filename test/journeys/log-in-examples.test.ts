@@ -99,18 +99,24 @@ t.test('the walk of the README: a log-in in the browser, an API, refreshes, and 
 
   // Call the API.
   await page.getByRole('link', { name: 'Call the API' }).click()
+  await page.waitForURL(`${url('web')}/orders`)
   t.strictSame(await jsonOf(page, 0), { of: claims.sub, orders: [] })
   await page.goto(url('web'))
 
   // Refresh; the server ends, and starts again.
   const [before] = await sessions()
-  await page.getByRole('button', { name: 'Refresh' }).click()
-  await page.waitForURL(`${url('web')}/`)
+  const refresh = async () => {
+    // It leads back to the address at which it was pressed.
+    const isBack = page.waitForEvent('load')
+    await page.getByRole('button', { name: 'Refresh' }).click()
+    await isBack
+    t.equal(page.url(), `${url('web')}/`)
+  }
+  await refresh()
   await end(server.child)
   server = await startDev(t, { home, port: Number(new URL(issuer).port) })
   t.match(server.output, /^Log in {3}http:\/\/127\.0\.0\.1:3000 as demo/m)
-  await page.getByRole('button', { name: 'Refresh' }).click()
-  await page.waitForURL(`${url('web')}/`)
+  await refresh()
   t.equal((await jsonOf(page, 0)).sub, claims.sub, 'nobody has to log in again')
   const [after] = await sessions()
   t.strictSame([after.sid, after.generation], [before.sid, before.generation + 2])

@@ -61,6 +61,7 @@ async function visitor(t: Test, options: Parameters<Browser['newContext']>[0] = 
 
 /** What every page of the flow has to be: usable by everybody, on the smallest of screens. */
 async function isGood(t: Test, page: Page, title: string): Promise<void> {
+  await page.waitForLoadState()
   t.equal(await page.evaluate('document.documentElement.scrollWidth'), 320, `${title}: no scroll to the side`)
   const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze()
   t.strictSame(
@@ -71,7 +72,7 @@ async function isGood(t: Test, page: Page, title: string): Promise<void> {
 }
 
 async function isLogIn(t: Test, page: Page, title: string, texts: Texts = en): Promise<void> {
-  t.equal(new URL(page.url()).pathname, '/log-in', title)
+  await page.waitForURL(({ pathname }) => pathname === '/log-in')
   t.equal(await page.getByLabel(texts.logIn.password).count(), 1, `${title}: the form to log in`)
 }
 
@@ -154,6 +155,7 @@ t.test('by the keyboard alone, with what password managers look for', async t =>
   const forms = page.locator('form')
   t.equal(await forms.count(), 1)
   t.equal(await forms.getAttribute('action'), '/log-in')
+  await page.locator('input[name=username]:focus').waitFor()
   await page.keyboard.type(ada.username)
   await page.keyboard.press('Tab')
   await page.keyboard.type(ada.password)
@@ -219,30 +221,33 @@ t.test('in German, for whom the browser or the client says so', async t => {
 t.test('consent is asked for once, and again for more; who denies it is led back', async t => {
   const { page } = await visitor(t, { colorScheme: 'dark' })
   const hedy = await server.user('hedy')
-  const asks = (title: string) => t.equal(new URL(page.url()).pathname, '/consent', title)
+  const asks = async (title: string) => {
+    await page.waitForURL(({ pathname }) => pathname === '/consent')
+    t.equal(await page.getByRole('button', { name: en.consent.deny }).count(), 1, `${title}: the question`)
+  }
   const press = (name: string) => page.getByRole('button', { name, exact: true }).click()
   await page.goto(shop.start({ scope: 'openid' }))
   const background = await page.evaluate('getComputedStyle(document.documentElement).backgroundColor')
   const [red = 255] = String(background).match(/\d+/g)?.map(Number) ?? []
   t.ok(red < 64, `dark: ${background}`)
   await fillIn(page, hedy)
-  asks('at first')
+  await asks('at first')
   await isGood(t, page, 'the question')
   await press(en.consent.deny)
   await page.waitForURL(`${shop.origin}/`)
   t.match(shop.answers.at(-1)?.parameters, { error: 'access_denied' })
   await page.goto(shop.start({ scope: 'openid' }))
-  asks('nothing is remembered of it')
+  await asks('nothing is remembered of it')
   await press(en.consent.allow)
   await isBack(t, page, shop, 'allowed')
   await page.goto(shop.start({ scope: 'openid' }))
   await isBack(t, page, shop, 'remembered')
   await page.goto(shop.start({ scope: 'openid email' }))
-  asks('for more')
+  await asks('for more')
   t.match(await page.getByRole('list').textContent(), en.consent.scopes.email)
   await page.goBack()
   await page.goForward()
-  asks('loaded again')
+  await asks('loaded again')
   await press(en.consent.allow)
   await isBack(t, page, shop, 'allowed')
 })

@@ -138,6 +138,8 @@ t.test('the keyboard leads through a page in its order, and begins where somebod
     page.evaluate('(document.activeElement.name || document.activeElement.textContent).trim()')
   const walk = async (path: string, expected: readonly string[]) => {
     await page.goto(origin + path)
+    // It is there a moment after the page has been loaded.
+    await page.locator('[autofocus]:focus').waitFor()
     const seen = [await focused()]
     for (let i = 1; i < expected.length; i++) {
       await page.keyboard.press('Tab')
