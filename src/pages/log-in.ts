@@ -9,14 +9,14 @@ import {
 } from '../authorization/requests.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
-import { OAuthError, unavailable } from '../errors.ts'
+import { OAuthError } from '../errors.ts'
 import type { ErrorReader } from '../http/error-reader.ts'
 import { formOf, type Form } from '../protocol/form.ts'
-import { startSignIn, type SignIn } from '../sessions/sign-in.ts'
-import { deviceTokenSeconds } from '../users/device-token.ts'
-import { newDeviceToken, sourcesAfter, verifyLogIn, type LogIn } from '../users/log-in.ts'
+import type { SignIn } from '../sessions/sign-in.ts'
+import { verifyLogIn, type LogIn } from '../users/log-in.ts'
+import { enter } from './enter.ts'
 import type { Pages } from './pages.ts'
-import { answerClient, findLivingClient, findStage, follow, goOn, leftSignIn, type Stage } from './proceed.ts'
+import { answerClient, findLivingClient, findStage, follow, goOn, type Stage } from './proceed.ts'
 import { accountChoiceView } from './views/account-choice.ts'
 import { logInView } from './views/log-in.ts'
 import { admit, anotherHref, leadTo, namesOf, pageHandler, queryOf, type Visit } from './visit.ts'
@@ -169,7 +169,10 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
   }
   const user = await verify(visit, attempt, readError)
   if (!user) return again('wrong_credentials')
-  await enter(visit, stage, { attempt, user, isPersistent: staysLoggedIn(stage, user, form) })
+  const { browser } = pending
+  const isPersistent = staysLoggedIn(stage, user, form)
+  const signIn = await enter(visit, { user, amr: 'pwd', client, browser, signIn: stage.signIn, isPersistent })
+  await goOn(visit, { client, pending: fresh(pending.request, { browser, signIn: signIn.id }), signIn })
 }
 
 /** The user whose password it is; undefined where it is nobody's, which is told in the log alone. */
@@ -193,33 +196,3 @@ function staysLoggedIn({ signIn }: Stage, user: User, form: Form): boolean {
 }
 
 type User = Awaited<ReturnType<typeof verifyLogIn>>
-
-interface Entry {
-  readonly attempt: LogIn
-  readonly user: User
-  /** Whether the browser is to stay logged in when it is closed. */
-  readonly isPersistent: boolean
-}
-
-/** The password is right: the browser gets another cookie, whatever it had before. */
-async function enter(visit: Visit, stage: Stage, { attempt, user, isPersistent }: Entry): Promise<void> {
-  const { ctx, pages, request, reply } = visit
-  const started = await startSignIn(ctx, {
-    user,
-    caller: attempt.caller,
-    userAgent: request.headers['user-agent'],
-    amr: 'pwd',
-    isPersistent,
-    browser: stage.pending.browser === null ? null : Buffer.from(stage.pending.browser, 'base64url'),
-    replaces: stage.signIn ?? (await leftSignIn(visit)),
-    knownSources: await sourcesAfter(ctx, attempt),
-  })
-  if (!started) throw unavailable(new Error("the user's epoch was raised while the password was checked"))
-  const { signIn, cookie } = started
-  // Without one, another request of this browser was faster: its answer has the cookie that counts.
-  if (cookie !== undefined)
-    pages.cookies.signIn.set(reply, cookie, isPersistent ? ctx.config.signInSeconds : null)
-  pages.cookies.device.set(reply, newDeviceToken(ctx, attempt, user), deviceTokenSeconds)
-  const pending = fresh(stage.pending.request, { browser: stage.pending.browser, signIn: signIn.id })
-  await goOn(visit, { ...stage, pending, signIn })
-}

@@ -3,13 +3,14 @@ import type { Outcome } from '../authorization/answers.ts'
 import { issueCode } from '../authorization/code.ts'
 import { lookForNeeds, type Look } from '../authorization/look.ts'
 import { fresh, isUsed, openRequest, sealRequest, type PendingRequest } from '../authorization/requests.ts'
+import { accountClient, accountClientId, accountPath } from '../clients/account-client.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { hashSecret } from '../protocol/secrets.ts'
 import { findLeftSignIn, findSignIn, type LeftSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { normalAddress } from '../values/addresses.ts'
 import { sendAnswer } from './answer.ts'
-import { leadTo, showMessage, type Visit } from './visit.ts'
+import { leadTo, redirectTo, showMessage, type Visit } from './visit.ts'
 
 /** A request on its way, in the browser that it is bound to, and who is logged in there. */
 export interface Stage {
@@ -53,6 +54,7 @@ export async function follow(
     const path = need.kind === 'consent' ? '/consent' : '/log-in'
     return leadTo(visit, path, bound(visit, { ...pending, username: null, stays: false, problem: null }))
   }
+  if (request.clientId === accountClientId) return redirectTo(visit, request.redirectUri)
   if (!signIn) throw new Error('unreachable: nobody gets a code without a log-in')
   const user = { id: signIn.user_id }
   const consentId = allowed?.id ?? null
@@ -64,6 +66,10 @@ export async function follow(
 /** Answers the client as it is now: while somebody logged in, a redirect URI may have been taken away. */
 export async function answerClient(visit: Visit, pending: PendingRequest, outcome: Outcome): Promise<void> {
   const { request } = pending
+  if (request.clientId === accountClientId) {
+    const againHref = accountPath
+    return showMessage(visit, { kind: 'not_logged_in', status: 403, againHref, uiLocales: request.uiLocales })
+  }
   const client = await findLivingClient(visit.ctx, pending)
   if (client) return sendAnswer(visit, client, request, outcome)
   showMessage(visit, { kind: 'client_unknown', status: 400, uiLocales: request.uiLocales })
@@ -113,9 +119,10 @@ export async function leftSignIn({ ctx, pages, request }: Visit): Promise<LeftSi
 
 /** The client of a request, where it may have people log in. */
 export async function findLivingClient(
-  ctx: Pick<Context, 'clients'>,
+  ctx: Pick<Context, 'clients' | 'config'>,
   { request: { clientId } }: PendingRequest,
 ): Promise<Client | undefined> {
+  if (clientId === accountClientId) return accountClient(ctx.config)
   const client = await ctx.clients.registry.findClient(clientId)
   return client?.disabled_at === null ? client : undefined
 }
@@ -123,12 +130,20 @@ export async function findLivingClient(
 /** How long a browser is told apart, in seconds: no longer than browsers keep a cookie. */
 const browserSeconds = 400 * 86_400
 
-/** The request, for this browser alone, which gets the cookie that says which one it is. */
+/** The request, for this browser alone. */
 function bound(visit: Visit, pending: PendingRequest): PendingRequest {
+  return { ...pending, browser: browserOf(visit) }
+}
+
+/**
+ * What tells this browser apart: SHA-256 of its cookie, in base64url. One that has none gets it with the
+ * answer, so this is asked once for each request.
+ */
+export function browserOf(visit: Visit): string {
   const known = browserCookie(visit)
   const cookie = known ?? randomBytes(16).toString('base64url')
   if (known === undefined) visit.pages.cookies.browser.set(visit.reply, cookie, browserSeconds)
-  return { ...pending, browser: hashOf(cookie) }
+  return hashOf(cookie)
 }
 
 function browserCookie({ pages, request }: Visit): string | undefined {

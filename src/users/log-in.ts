@@ -118,7 +118,10 @@ async function deviceOf(ctx: Context, logIn: LogIn): Promise<string | undefined>
 }
 
 /** The user's known sources after this log-in; undefined when they are the same as before. */
-export async function sourcesAfter(ctx: Context, { username, caller }: LogIn): Promise<Buffer | undefined> {
+export async function sourcesAfter(
+  ctx: Context,
+  { username, caller }: Pick<LogIn, 'username' | 'caller'>,
+): Promise<Buffer | undefined> {
   if (caller.source === undefined) return undefined
   const [key] = sourceKeys(ctx)
   if (!key) throw new Error('unreachable: the current root key is there')

@@ -139,6 +139,10 @@ export const de: Texts = {
       heading: 'Sie sind weiterhin angemeldet',
       text: 'Sie können diese Seite jetzt schließen.',
     },
+    not_logged_in: {
+      heading: 'Sie sind nicht angemeldet',
+      text: 'Ihr Konto können Sie erst nach einer Anmeldung sehen.',
+    },
   },
   tryAgainIn: seconds => `Versuchen Sie es in ${inWords(seconds)} noch einmal.`,
 }

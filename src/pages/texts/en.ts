@@ -138,6 +138,10 @@ export const en: Texts = {
       heading: 'You are still logged in',
       text: 'You can close this page now.',
     },
+    not_logged_in: {
+      heading: 'You are not logged in',
+      text: 'Your account can be seen after a log-in alone.',
+    },
   },
   tryAgainIn: seconds => `Try again in ${inWords(seconds)}.`,
 }

@@ -97,6 +97,7 @@ export type MessageKind =
   | 'unavailable'
   | 'logged_out'
   | 'still_logged_in'
+  | 'not_logged_in'
 
 export interface MessageTexts {
   readonly heading: string
