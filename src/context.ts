@@ -9,6 +9,7 @@ import type { Standing } from './installation/standing.ts'
 import type { KeyRing } from './keys/ring/key-ring.ts'
 import type { RootKeys } from './keys/root/root-key.ts'
 import type { Admission } from './load/admission.ts'
+import type { Afterwards } from './load/afterwards.ts'
 import type { Drain } from './load/drain.ts'
 import type { AuditTrail } from './record/audit-trail.ts'
 import type { Counts } from './record/counts.ts'
@@ -71,4 +72,6 @@ export interface LoadServices {
   readonly delayRefusal: () => Promise<void>
   /** Whether this server is about to end. */
   readonly drain: Drain
+  /** Does what must not be seen in the time of an answer. */
+  readonly afterwards: Afterwards
 }

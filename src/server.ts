@@ -21,6 +21,7 @@ import { showMetrics } from './jobs/metrics.ts'
 import { unheededPolicy } from './keys/ring/key-policy.ts'
 import { openKeyRing } from './keys/ring/key-ring.ts'
 import { openAdmission } from './load/admission.ts'
+import { openAfterwards } from './load/afterwards.ts'
 import { openDrain } from './load/drain.ts'
 import { openRefusalDelay } from './load/refusal-delay.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
@@ -209,6 +210,7 @@ async function openContext(
   const { throttle } = add(openThrottle({ db, rootKeys, clock }))
   const { audit } = add(openAuditTrail({ db, clock, auditSeconds: config.auditSeconds }))
   const { admission } = add(openAdmission(clock))
+  const { afterwards } = add(openAfterwards(clock))
   const { lateness } = add(openLateness(clock))
   const ofRoot = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
   const { passwords } = add(openPasswords({ ...ofRoot, ...(passwordCost && { cost: passwordCost }) }))
@@ -226,7 +228,7 @@ async function openContext(
     clients: { registry, keys: openClientKeys(reach, clock, log) },
     users: { passwords, throttle },
     sessions: { lateness, nextStatusPosition: openStatusPositions(db) },
-    load: { admission, delayRefusal: openRefusalDelay(clock), drain: openDrain() },
+    load: { admission, delayRefusal: openRefusalDelay(clock), drain: openDrain(), afterwards },
     standing,
     statusLists,
     audit,

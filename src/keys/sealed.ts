@@ -17,6 +17,10 @@ const prefixes = {
   'authorization request': 'mm_ar_',
   'authorization code': 'mm_ac_',
   'log-out request': 'mm_lo_',
+  'password reset': 'mm_rs_',
+  invitation: 'mm_in_',
+  'mail verification': 'mm_mv_',
+  'sign-up': 'mm_su_',
 } as const satisfies Readonly<Record<(typeof travellingKinds)[number], string>>
 
 export type SealedKind = keyof typeof prefixes

@@ -33,3 +33,12 @@ export const devicesLimit: BucketLimit = { points: 20, everySeconds: 300 }
 
 /** Of one client's secret. A right one always passes: it has 256 random bits. So no client is locked out. */
 export const clientSecretLimit: BucketLimit = { points: 50, everySeconds: 10 }
+
+/** Of mails that anybody can have sent to one address: none while the one before is new. */
+export const newMailLimit: BucketLimit = { points: 1, everySeconds: 120 }
+
+/** And of those five, and then five an hour, however many ask for them. */
+export const mailsLimit: BucketLimit = { points: 5, everySeconds: 720 }
+
+/** From one source, whatever the addresses: an office on its first morning stays within. */
+export const mailSourceLimit: BucketLimit = { points: 30, everySeconds: 120 }

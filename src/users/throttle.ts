@@ -39,8 +39,19 @@ export interface Throttle {
    * there were too many, else 0.
    */
   countWrongCredentials(clientId: string): number
+  /**
+   * Counts what is let through so often only, and is no guess: it takes a point from each bucket for good, or
+   * from none. For how many seconds it is too much, else 0.
+   */
+  count(allowances: readonly Allowance[]): Promise<number>
   /** How many buckets are in memory, and what is to be told of them. */
   size(): number
+}
+
+export interface Allowance {
+  /** What the bucket is of: the first part is the name of its kind. */
+  readonly of: readonly [kind: string, ...parts: string[]]
+  readonly limit: BucketLimit
 }
 
 export interface Guess {
@@ -52,7 +63,7 @@ export interface Guess {
   readonly device: string | undefined
 }
 
-export type Attempt =
+export type Attempt<Name = LimitName> =
   | {
       readonly kind: 'taken'
       /** The guess was wrong, so the points stay. */
@@ -60,11 +71,11 @@ export type Attempt =
       /** It was right, or was never judged: gives the points back. After `fail`, nothing. */
       readonly giveBack: () => void
     }
-  | Refused
+  | Refused<Name>
 
-interface Refused {
+interface Refused<Name> {
   readonly kind: 'refused'
-  readonly limit: LimitName
+  readonly limit: Name
   readonly retryAfter: number
 }
 
@@ -115,7 +126,7 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
   }
 
   /** A bucket full here is full. Else others may have filled it, or this server before its restart. */
-  const take = async (counts: readonly Count[]): Promise<Attempt> => {
+  const take = async <Name>(counts: readonly Count<Name>[]): Promise<Attempt<Name>> => {
     if (!refusalOf(buckets, counts)) {
       const full = counts.map(({ key, limit }) => ({ key, secondsWhenFull: secondsWhenFull(limit) }))
       buckets.hear(await readThrottles(db, full, clock.now()))
@@ -136,6 +147,18 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
       const wait = secondsToWait(secrets.fillOf(key, clientSecretLimit), clientSecretLimit)
       if (wait === 0) secrets.fill(key, clientSecretLimit)
       return wait
+    },
+    count: async allowances => {
+      const attempt = await take(
+        allowances.map(({ of: [kind, ...parts], limit }) => ({
+          name: kind,
+          key: keyOf(kind, ...parts),
+          limit,
+        })),
+      )
+      if (attempt.kind === 'refused') return attempt.retryAfter
+      attempt.fail()
+      return 0
     },
     size: () => buckets.size() + secrets.size(),
   }
@@ -158,14 +181,14 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
   }
 }
 
-interface Count {
-  readonly name: LimitName
+interface Count<Name = LimitName> {
+  readonly name: Name
   readonly key: string
   readonly limit: BucketLimit
 }
 
 /** Says for which of the buckets one more guess is too many; undefined when for none. */
-function refusalOf(buckets: Buckets, counts: readonly Count[]): Refused | undefined {
+function refusalOf<Name>(buckets: Buckets, counts: readonly Count<Name>[]): Refused<Name> | undefined {
   for (const { name, key, limit } of counts) {
     const retryAfter = secondsToWait(buckets.fillOf(key, limit), limit)
     if (retryAfter > 0) return { kind: 'refused', limit: name, retryAfter }
@@ -174,7 +197,7 @@ function refusalOf(buckets: Buckets, counts: readonly Count[]): Refused | undefi
 }
 
 /** Takes a point from all buckets or, when one is full, from none, in one turn of the event loop. */
-function takeFrom(buckets: Buckets, counts: readonly Count[]): Attempt {
+function takeFrom<Name>(buckets: Buckets, counts: readonly Count<Name>[]): Attempt<Name> {
   const refused = refusalOf(buckets, counts)
   if (refused) return refused
   for (const { key } of counts) buckets.take(key)

@@ -177,6 +177,7 @@ t.test('keys, queues, latencies and the event loop are shown', async t => {
     'mintmark_queue_length{queue="refresh_commit"}': 0,
     'mintmark_queue_length{queue="database_connection"}': 0,
     'mintmark_queue_length{queue="audit_entry"}': 0,
+    'mintmark_queue_length{queue="afterwards"}': 0,
     'mintmark_database_poll_seconds_bucket{le="+Inf"}': 1,
     mintmark_database_poll_seconds_count: 1,
     mintmark_refresh_outage: 0,

@@ -27,6 +27,10 @@ export const travellingKinds = [
   'authorization request',
   'authorization code',
   'log-out request',
+  'password reset',
+  'invitation',
+  'mail verification',
+  'sign-up',
 ] as const
 
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */
