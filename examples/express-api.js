@@ -27,4 +27,10 @@ app.get('/orders', requireScope('read'), (request, response) => {
 
 app.post('/orders', requireScope('read', 'write'), (_request, response) => response.sendStatus(201))
 
+// Money needs two factors, shown in the last five minutes: any other log-in is told so, and what to ask for (RFC 9470).
+const sure = requireScope.requireAuthentication({ acr: 'mfa', maxAge: 300 })
+app.post('/payments', requireScope('read'), sure, (request, response) => {
+  response.json({ paidBy: request.accessToken.sub })
+})
+
 app.listen(Number(process.env.PORT ?? 8080), '127.0.0.1', () => console.log('listening'))

@@ -19,7 +19,7 @@ import * as client from 'openid-client'
 
 const port = Number(process.env['PORT'] ?? 3000)
 const home = new URL(`http://127.0.0.1:${port}/`)
-const api = new URL('/orders', process.env['API'] ?? 'http://127.0.0.1:8080')
+const api = process.env['API'] ?? 'http://127.0.0.1:8080'
 const issuer = new URL(process.env['ISSUER'] ?? 'http://127.0.0.1:9000')
 
 // It proves who it is with a key (private_key_jwt): all that the server has, and could lose, is the public half.
@@ -66,7 +66,10 @@ app.get('/', async (request, reply) => {
   return show(reply, session ? accountView(session) : welcomeView)
 })
 
-app.get('/log-in', async (_request, reply) => {
+app.get('/log-in', async (_request, reply) => logIn(reply))
+
+/** Sends the browser to the server. `demand`: how, or how lately, the user must have logged in. */
+async function logIn(reply: FastifyReply, demand: Readonly<Record<string, string>> = {}) {
   const verifier = client.randomPKCECodeVerifier()
   const state = client.randomState()
   const nonce = client.randomNonce()
@@ -78,13 +81,14 @@ app.get('/log-in', async (_request, reply) => {
     nonce,
     code_challenge: await client.calculatePKCECodeChallenge(verifier),
     code_challenge_method: 'S256',
+    ...demand,
   })
   // What the answer is checked against stays in the browser that asked, under a name of its own: so a second
   // tab disturbs nothing, and nothing is stored here for a stranger.
   const pending = JSON.stringify({ verifier, nonce })
   reply.setCookie(`log-in.${state}`, pending, { ...cookie, path: '/callback', maxAge: 1800 })
-  return reply.redirect(url.href)
-})
+  return reply.redirect(url.href, 303)
+}
 
 app.get<{ Querystring: { state?: string } }>('/callback', async (request, reply) => {
   const { state = '' } = request.query
@@ -113,9 +117,37 @@ app.get('/orders', async (request, reply) => {
   const session = sessionOf(request)
   if (!session) return reply.redirect('/log-in')
   if ((session.tokens.expiresIn() ?? 0) < 10) await refresh(session)
-  const answer = await client.fetchProtectedResource(config, session.tokens.access_token, api, 'GET')
+  const answer = await callApi(session, 'GET', '/orders')
   return show(reply, html`<pre>${await answer.text()}</pre>`)
 })
+
+app.post('/pay', async (request, reply) => {
+  const session = sessionOf(request)
+  if (!session) return reply.redirect('/log-in', 303)
+  try {
+    const answer = await callApi(session, 'POST', '/payments')
+    return show(reply, html`<pre>${await answer.text()}</pre>`)
+  } catch (error) {
+    const demand = demandOf(error)
+    if (!demand) throw error
+    return logIn(reply, demand)
+  }
+})
+
+/** What the API demands of the log-in (RFC 9470 §3), as parameters of an authorization request; undefined for nothing. */
+function demandOf(error: unknown): Readonly<Record<string, string>> | undefined {
+  if (!(error instanceof client.WWWAuthenticateChallengeError)) return undefined
+  const challenge = error.cause.find(
+    ({ parameters }) => parameters.error === 'insufficient_user_authentication',
+  )
+  if (!challenge) return undefined
+  const { acr_values, max_age } = challenge.parameters
+  return { ...(acr_values !== undefined && { acr_values }), ...(max_age !== undefined && { max_age }) }
+}
+
+function callApi({ tokens }: Session, method: string, path: string): Promise<Response> {
+  return client.fetchProtectedResource(config, tokens.access_token, new URL(path, api), method)
+}
 
 app.post('/refresh', async (request, reply) => {
   const session = sessionOf(request)
@@ -175,6 +207,7 @@ function accountView({ user, tokens }: Session): Html {
     <pre>${JSON.stringify(user, null, 2)}</pre>
     <p>The access token is good for ${tokens.expiresIn()} seconds more.</p>
     <p><a href="/orders">Call the API</a></p>
+    <form method="post" action="/pay"><button>Pay, which needs a second factor</button></form>
     <form method="post" action="/refresh"><button>Refresh</button></form>
     <form method="post" action="/log-out"><button>Log out</button></form>`
 }

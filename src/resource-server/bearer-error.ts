@@ -1,11 +1,15 @@
+import type { Authentication } from './authentication.ts'
+
 /**
- * Why a request is refused: the codes of RFC 6750 §3.1 and RFC 9449 §7.1, and two that they leave without
- * one.
+ * Why a request is refused: the codes of RFC 6750 §3.1, RFC 9449 §7.1 and RFC 9470 §3, and two that they
+ * leave without one.
  */
 export type BearerErrorCode =
   | 'invalid_request'
   | 'invalid_token'
   | 'insufficient_scope'
+  /** The user has to log in once more, or with another factor. */
+  | 'insufficient_user_authentication'
   /** The token is bound to a DPoP key, and the proof is missing or not good. */
   | 'invalid_dpop_proof'
   /** The request has no access token at all. */
@@ -19,6 +23,7 @@ const statuses = {
   invalid_token: 401,
   invalid_dpop_proof: 401,
   insufficient_scope: 403,
+  insufficient_user_authentication: 401,
   temporarily_unavailable: 503,
 } as const
 
@@ -27,6 +32,7 @@ const descriptions: Readonly<Record<BearerErrorCode, string>> = {
   no_token: 'an access token is needed',
   invalid_token: 'the access token is not valid here, has expired, or was revoked',
   insufficient_scope: 'the access token does not have the scope that is needed',
+  insufficient_user_authentication: 'the user has to log in again, in the way that is asked for',
   invalid_dpop_proof: 'a DPoP proof is needed that is new, and made for this request and this access token',
   temporarily_unavailable: 'the access token cannot be verified right now, send the same request again',
 }
@@ -34,6 +40,8 @@ const descriptions: Readonly<Record<BearerErrorCode, string>> = {
 export interface BearerErrorOptions extends ErrorOptions {
   /** The scope that is needed, separated by spaces. */
   readonly scope?: string | undefined
+  /** How the user has to log in. */
+  readonly authentication?: Authentication | undefined
   /** Replaces the usual text of the code. Public and constant, without `"` and `\\`. */
   readonly description?: string | undefined
   /** How the access token was sent, or should have been. Default: `Bearer`. */
@@ -62,6 +70,7 @@ export class BearerError extends Error {
   readonly code: BearerErrorCode
   readonly status: 400 | 401 | 403 | 503
   readonly scope: string | undefined
+  readonly authentication: Authentication | undefined
   readonly scheme: AuthScheme | undefined
 
   constructor(code: BearerErrorCode, options: BearerErrorOptions = {}) {
@@ -69,12 +78,13 @@ export class BearerError extends Error {
     this.code = code
     this.status = statuses[code]
     this.scope = options.scope
+    this.authentication = options.authentication
     this.scheme = options.scheme
   }
 
   /**
-   * The headers of the answer: the challenge (RFC 6750 §3, RFC 9449 §7.1) or, where it is our fault, when to
-   * come back.
+   * The headers of the answer: the challenge (RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3) or, where it is our
+   * fault, when to come back.
    */
   headers(): Readonly<Record<string, string>> {
     const headers = { 'cache-control': 'no-store' }
@@ -85,9 +95,12 @@ export class BearerError extends Error {
       return { ...headers, 'www-authenticate': `Bearer realm="api", DPoP realm="api", ${algs}` }
     }
     const scheme = this.scheme ?? 'Bearer'
+    const { acr, maxAge } = this.authentication ?? {}
     const parameters = [
       `realm="api", error="${this.code}", error_description="${this.message}"`,
       ...(this.scope === undefined ? [] : [`scope="${this.scope}"`]),
+      ...(acr === undefined ? [] : [`acr_values="${acr}"`]),
+      ...(maxAge === undefined ? [] : [`max_age="${maxAge}"`]),
       ...(scheme === 'DPoP' ? [algs] : []),
     ]
     return { ...headers, 'www-authenticate': `${scheme} ${parameters.join(', ')}` }

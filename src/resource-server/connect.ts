@@ -1,13 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { checkAuthentication, type Authentication } from './authentication.ts'
 import { BearerError } from './bearer-error.ts'
 import {
   createVerifier,
   type AccessToken,
   type ApiRequest,
+  type Demand,
   type Verifier,
   type VerifierOptions,
 } from './verifier.ts'
 
+export type { Authentication } from './authentication.ts'
 export type { AccessToken } from './verifier.ts'
 
 /** A request that was let through. */
@@ -24,7 +27,7 @@ export type Middleware = (
 declare global {
   namespace Express {
     interface Request {
-      /** The claims of the access token, behind `requireScope`. */
+      /** The claims of the access token, behind this middleware. */
       accessToken?: AccessToken
     }
   }
@@ -35,17 +38,27 @@ export interface ConnectOptions extends VerifierOptions {
   readonly onRefusal?: (error: BearerError, request: IncomingMessage) => void
 }
 
+export interface RequireScope {
+  /** Without a scope, any good token will do. */
+  (...scopes: string[]): Middleware
+  /** What the user must have logged in with. Throws a `TypeError` for what no log-in can meet. */
+  readonly requireAuthentication: (authentication: Authentication) => Middleware
+}
+
 /**
  * Middleware for Connect, Express and whatever else takes it: `requireScope('read')` lets a request through
- * whose access token is good for this API and has the scope, and sets `request.accessToken`. Without a scope,
- * any good token will do. A request that is refused is answered (RFC 6750 §3).
+ * whose access token is good for this API and has the scope, and
+ * `requireScope.requireAuthentication({ acr: 'mfa', maxAge: 300 })` one whose user has logged in so
+ * (RFC 9470); both set `request.accessToken`. A request that is refused is answered (RFC 6750 §3).
  */
 export function resourceServer(
   options: ConnectOptions | { readonly verifier: Verifier; readonly onRefusal?: ConnectOptions['onRefusal'] },
-): (...scopes: string[]) => Middleware {
+): RequireScope {
   const { onRefusal } = options
   const verifier = 'verifier' in options ? options.verifier : createVerifier(options)
-  return (...scopes) =>
+  const accessTokens = new WeakMap<IncomingMessage, AccessToken>()
+  const middlewareFor =
+    (demand: Demand): Middleware =>
     (request, response, next) => {
       const refuse = (error: unknown) => {
         if (!(error instanceof BearerError)) throw error
@@ -53,14 +66,24 @@ export function resourceServer(
         response.writeHead(error.status, { ...error.headers(), 'content-type': 'application/json' })
         response.end(JSON.stringify(error))
       }
-      verifier
-        .authenticate(requestOf(request), scopes)
-        .then(accessToken => {
-          request.accessToken = accessToken
-          next()
-        }, refuse)
+      const check = async () => {
+        const sent = requestOf(request)
+        // A DPoP proof is good once, so those of one request share what the first has found.
+        const accessToken = accessTokens.get(request) ?? (await verifier.authenticate(sent))
+        accessTokens.set(request, accessToken)
+        verifier.authorize(accessToken, sent, demand)
+        request.accessToken = accessToken
+      }
+      check()
+        .then(() => next(), refuse)
         .catch(next)
     }
+  return Object.assign((...scopes: string[]) => middlewareFor({ scopes }), {
+    requireAuthentication: (authentication: Authentication) => {
+      checkAuthentication(authentication)
+      return middlewareFor(authentication)
+    },
+  })
 }
 
 /** Connect and Express cut the path that it is mounted at off the URL, and keep the whole one. */

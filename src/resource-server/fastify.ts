@@ -1,21 +1,39 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { checkAuthentication, type Authentication } from './authentication.ts'
 import { BearerError } from './bearer-error.ts'
-import { createVerifier, type AccessToken, type Verifier, type VerifierOptions } from './verifier.ts'
+import {
+  createVerifier,
+  type AccessToken,
+  type Demand,
+  type Verifier,
+  type VerifierOptions,
+} from './verifier.ts'
 
+export type { Authentication } from './authentication.ts'
 export type { AccessToken } from './verifier.ts'
 
+type Hook = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
+
 /** Lets a request through whose access token is good for this API and has the scope, or answers it. */
-export type RequireScope = (
-  ...scopes: string[]
-) => (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
+export type RequireScope = (...scopes: string[]) => Hook
+
+/**
+ * Lets a request through whose access token is good for this API and whose user has logged in so, or answers
+ * it.
+ */
+export type RequireAuthentication = (authentication: Authentication) => Hook
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** A hook for `onRequest`. Without a scope, any good token will do. */
     requireScope: RequireScope
+    /**
+     * A hook for `onRequest`, alone or beside `requireScope`. Throws a `TypeError` for what none can meet.
+     */
+    requireAuthentication: RequireAuthentication
   }
   interface FastifyRequest {
-    /** The claims of the access token, behind `requireScope`; throws where that did not run. */
+    /** The claims of the access token, behind one of these hooks; throws where none has run. */
     readonly accessToken: AccessToken
   }
 }
@@ -33,31 +51,39 @@ const plugin: FastifyPluginAsync<Options> = async (app, options) => {
       throw new Error('there is no access token: add requireScope() to the onRequest hooks of this route')
     },
   })
-  app.decorate(
-    'requireScope',
-    (...scopes: string[]) =>
-      async (request: FastifyRequest, reply: FastifyReply) => {
-        try {
-          const { method, originalUrl: url, headers, socket } = request
-          const sent = { method, url, headers, socket }
-          accessTokens.set(request, await verifier.authenticate(sent, scopes))
-          return undefined
-        } catch (error) {
-          if (!(error instanceof BearerError)) throw error
-          const level = error.status === 503 ? 'error' : 'info'
-          request.log[level]({ err: error.cause ?? error, code: error.code }, error.message)
-          return reply.code(error.status).headers(error.headers()).send(error.toJSON())
-        }
-      },
-  )
+  const hookFor =
+    (demand: Demand): Hook =>
+    async (request, reply) => {
+      const { method, originalUrl: url, headers, socket } = request
+      const sent = { method, url, headers, socket }
+      try {
+        // A DPoP proof is good once, so the hooks of one request share what the first has found.
+        const accessToken = accessTokens.get(request) ?? (await verifier.authenticate(sent))
+        accessTokens.set(request, accessToken)
+        verifier.authorize(accessToken, sent, demand)
+        return undefined
+      } catch (error) {
+        if (!(error instanceof BearerError)) throw error
+        const level = error.status === 503 ? 'error' : 'info'
+        request.log[level]({ err: error.cause ?? error, code: error.code }, error.message)
+        return reply.code(error.status).headers(error.headers()).send(error.toJSON())
+      }
+    }
+  app.decorate('requireScope', (...scopes: string[]) => hookFor({ scopes }))
+  app.decorate('requireAuthentication', (authentication: Authentication) => {
+    checkAuthentication(authentication)
+    return hookFor(authentication)
+  })
 }
 
 const name = 'mintmark-resource-server'
 
 /**
  * A Fastify plugin: `app.requireScope('read')` is a hook that lets a request through whose access token is
- * good for this API and has the scope; `request.accessToken` then has its claims. A request that is refused
- * is answered (RFC 6750 §3), and the reason is logged. Nothing is protected that does not have the hook.
+ * good for this API and has the scope, `app.requireAuthentication({ acr: 'mfa', maxAge: 300 })` one for what
+ * its user must have logged in with (RFC 9470); `request.accessToken` then has its claims. A request that is
+ * refused is answered (RFC 6750 §3), and the reason is logged. Nothing is protected that does not have such
+ * a hook.
  */
 export const resourceServer: FastifyPluginAsync<Options> = Object.assign(plugin, {
   // It serves the whole app. The package fastify-plugin says so too, but this is one package less.

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { errors, type JWTPayload } from 'jose'
+import { isMet, type Authentication } from './authentication.ts'
 import { BearerError } from './bearer-error.ts'
 import { openConfirmations, type ApiRequest, type SentToken } from './confirmation.ts'
 import { unavailable } from './fetching.ts'
@@ -8,6 +9,7 @@ import { recentlyUsedMap } from './recently-used.ts'
 import { settingsOf, type Settings, type VerifierOptions } from './settings.ts'
 import { openStatusLists, statusReferenceOf, type StatusReference } from './status.ts'
 
+export type { Authentication } from './authentication.ts'
 export { BearerError, type BearerErrorCode } from './bearer-error.ts'
 export type { ApiRequest } from './confirmation.ts'
 export type { VerifierOptions } from './settings.ts'
@@ -46,6 +48,17 @@ export interface Verifier {
    * certificate (RFC 8705 §3). No token is ever taken from the URL.
    */
   authenticate(request: ApiRequest, scopes?: readonly string[]): Promise<AccessToken>
+  /**
+   * Throws a `BearerError` where a token that was verified does not have what is demanded: scopes, or a
+   * log-in of its user that is strong or new enough (RFC 9470). The challenge says what the client has to ask
+   * for.
+   */
+  authorize(accessToken: AccessToken, request: ApiRequest, demand: Demand): void
+}
+
+/** What an access token must have. */
+export interface Demand extends Authentication {
+  readonly scopes?: readonly string[]
 }
 
 /** Far more than any token of ours has. */
@@ -79,26 +92,33 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (status) await checkStatus(status)
     return claims
   }
-  const verifySent = async (
-    sent: SentToken,
-    request: ApiRequest,
-    scopes: readonly string[],
-  ): Promise<AccessToken> => {
+  const verifySent = async (sent: SentToken, request: ApiRequest): Promise<AccessToken> => {
     try {
       const claims = await judge(sent.token)
       await confirm(claims['cnf'], sent, request)
-      const granted = claims.scope?.split(' ') ?? []
-      if (scopes.every(scope => granted.includes(scope))) return claims
-      throw new BearerError('insufficient_scope', { scope: scopes.join(' ') })
+      return claims
     } catch (error) {
       throw refusalOf(error, sent)
     }
   }
+  const authorize: Verifier['authorize'] = (claims, request, { scopes = [], ...authentication }) => {
+    const { scheme } = sentToken(request.headers.authorization, request.url)
+    const granted = claims.scope?.split(' ') ?? []
+    if (!scopes.every(scope => granted.includes(scope)))
+      throw new BearerError('insufficient_scope', { scheme, scope: scopes.join(' ') })
+    const clocks = { now: settings.now() / 1000, tolerance: settings.clockToleranceSeconds }
+    if (!isMet(authentication, claims, clocks))
+      throw new BearerError('insufficient_user_authentication', { scheme, authentication })
+  }
 
   return {
-    verify: token => verifySent({ scheme: 'Bearer', token }, { headers: {} }, []),
-    authenticate: async (request, scopes = []) =>
-      verifySent(sentToken(request.headers.authorization, request.url), request, scopes),
+    verify: token => verifySent({ scheme: 'Bearer', token }, { headers: {} }),
+    authenticate: async (request, scopes = []) => {
+      const claims = await verifySent(sentToken(request.headers.authorization, request.url), request)
+      authorize(claims, request, { scopes })
+      return claims
+    },
+    authorize,
   }
 }
 
