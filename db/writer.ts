@@ -1,6 +1,6 @@
 import type { Insertable, Transaction } from 'kysely'
 import type { Database } from './database.ts'
-import type { AuditTable, Tables } from './schema.ts'
+import type { AuditTable, OutboxTable, Tables } from './schema.ts'
 import { someRowsAtOnce } from './some-at-once.ts'
 
 /** One thing that happened, or several of one kind (`count`). */
@@ -15,13 +15,14 @@ export interface Writer {
 }
 
 /**
- * The same database, except that each transaction which has changed something also writes what happened: both
- * are durable or neither is. A transaction whose result is `false` or `undefined` has changed nothing; where
- * `entriesOf` is a function, it says what to write for a result.
+ * The same database, except that each transaction which has changed something also writes what happened, and
+ * the mails that tell of it: all are durable or none is. A transaction whose result is `false` or `undefined`
+ * has changed nothing; where `entriesOf` is a function, it says what to write for a result.
  */
 export function withAuditEntries(
   { engine, transact }: Writer,
   entriesOf: NewAuditEntry | ((result: unknown) => readonly NewAuditEntry[]),
+  mails: readonly OutboxTable[] = [],
 ): Writer {
   return {
     engine,
@@ -31,6 +32,7 @@ export function withAuditEntries(
         if (result === false || result === undefined) return result
         const entries = typeof entriesOf === 'function' ? entriesOf(result) : [entriesOf]
         await addAuditEntries(transaction, entries)
+        await addMails(transaction, mails)
         return result
       }),
   }
@@ -42,4 +44,18 @@ export async function addAuditEntries(
   entries: readonly NewAuditEntry[],
 ): Promise<void> {
   for (const some of someRowsAtOnce(entries)) await transaction.insertInto('audit').values(some).execute()
+}
+
+/** Puts mails into the outbox, in the transaction of what they tell of; an act of several tells it once. */
+export async function addMails(
+  transaction: Transaction<Tables>,
+  mails: readonly OutboxTable[],
+): Promise<void> {
+  for (const some of someRowsAtOnce(mails)) {
+    await transaction
+      .insertInto('outbox')
+      .values(some)
+      .onConflict(conflict => conflict.column('id').doNothing())
+      .execute()
+  }
 }

@@ -11,6 +11,7 @@ import type { RootKeys } from './keys/root/root-key.ts'
 import type { Admission } from './load/admission.ts'
 import type { Afterwards } from './load/afterwards.ts'
 import type { Drain } from './load/drain.ts'
+import type { MailServices } from './mail/mail.ts'
 import type { AuditTrail } from './record/audit-trail.ts'
 import type { Counts } from './record/counts.ts'
 import type { Log } from './record/log.ts'
@@ -30,6 +31,8 @@ export interface Context {
   readonly users: UserServices
   readonly sessions: SessionServices
   readonly load: LoadServices
+  /** Makes mails for the outbox; undefined where none can be sent: then nothing is offered that needs one. */
+  readonly mail: MailServices | undefined
   /** Whether this server may go on, by what the database says. */
   readonly standing: Standing
   /** The revocations, for resource servers that verify locally. */

@@ -24,6 +24,7 @@ import { openAdmission } from './load/admission.ts'
 import { openAfterwards } from './load/afterwards.ts'
 import { openDrain } from './load/drain.ts'
 import { openRefusalDelay } from './load/refusal-delay.ts'
+import { openMailServices } from './mail/mail.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { countMetrics } from './record/count-metrics.ts'
 import { openCounts } from './record/counts.ts'
@@ -47,6 +48,8 @@ export interface ServerOptions {
   readonly adapt?: (ctx: Context) => Context
   /** What hashing a password costs, if not what is due to people's. */
   readonly passwordCost?: PasswordCost
+  /** Shows mails to whoever runs it, where no SMTP server takes them. */
+  readonly showMail?: (mail: string) => void
 }
 
 /** A server that does not listen yet. */
@@ -68,9 +71,14 @@ export interface Server extends OpenServer {
 }
 
 /** Opens a server, and listens where the settings say. */
-export async function startServer(config: Config, clock: Clock, log: Log): Promise<Server> {
+export async function startServer(
+  config: Config,
+  clock: Clock,
+  log: Log,
+  more: Pick<ServerOptions, 'showMail'> = {},
+): Promise<Server> {
   await refuseTakenAddress(config)
-  const server = await openServer(config, { clock, log, jobs: 'by themselves' })
+  const server = await openServer(config, { clock, log, jobs: 'by themselves', ...more })
   const { app } = server
   try {
     // A start is done in few turns of the event loop: a signal of that time is obeyed before anything is
@@ -191,7 +199,7 @@ async function openContext(
   config: Config,
   { db, rootKeys }: Installation,
   opened: OpenStanding,
-  { log, passwordCost }: ServerOptions,
+  { log, passwordCost, showMail }: ServerOptions,
 ): Promise<Opened> {
   const jobs: Job[] = []
   const metrics: Metric[] = []
@@ -220,6 +228,7 @@ async function openContext(
   add(databaseUpkeep(db))
   add(logUpkeep(log))
   const reach = { isAllowed: networks(config.jwksUriNetworks), seconds: jwksSeconds }
+  const mail = config.smtp || showMail ? openMailServices({ config, rootKeys, clock }) : undefined
   const ctx: Context = {
     config,
     db,
@@ -229,6 +238,7 @@ async function openContext(
     users: { passwords, throttle },
     sessions: { lateness, nextStatusPosition: openStatusPositions(db) },
     load: { admission, delayRefusal: openRefusalDelay(clock), drain: openDrain(), afterwards },
+    mail,
     standing,
     statusLists,
     audit,

@@ -4,6 +4,7 @@ import type { Config } from '../config/load.ts'
 import { openInstallation, type OpenOptions } from '../installation/open.ts'
 import { askPulse } from '../installation/pulse.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
+import { openMailServices, type MailServices } from '../mail/mail.ts'
 import type { Recorder } from '../record/record.ts'
 import { openPasswords, type Passwords } from '../users/passwords.ts'
 
@@ -26,6 +27,8 @@ export interface Admin extends Recorder {
   readonly rootKeys: RootKeys
   /** Hashes and verifies passwords, in a bounded pool. */
   readonly passwords: Passwords
+  /** Makes mails for the outbox; undefined where none can be sent. */
+  readonly mail: MailServices | undefined
 }
 
 export interface AdminOptions extends Pick<Admin, 'config' | 'log' | 'actor'> {
@@ -57,5 +60,7 @@ export async function openAdmin(
   }
   const { pepperOf } = rootKeys
   const { passwords } = openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId })
-  return { ...options, db, rootKeys, clock, installation, passwords, migrated }
+  const { config } = options
+  const mail = config.smtp && openMailServices({ config, rootKeys, clock })
+  return { ...options, db, rootKeys, clock, installation, passwords, mail, migrated }
 }

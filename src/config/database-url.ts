@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describePostgresUrl, parsePostgresUrl } from '../../db/engines/postgres-url.ts'
-import { hasControls, readText } from '../values/text-input.ts'
-import { prefix, settings } from './settings.ts'
+import { hasControls } from '../values/text-input.ts'
+import { settings } from './settings.ts'
+import { readUrlFile, urlOf, type Problem } from './url-setting.ts'
 
 /** The place of the database: an absolute path, or the URL of a server, which may hold a password. */
 export type DatabaseUrl =
@@ -15,45 +15,27 @@ const forms = 'sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME'
  * be set. Faults go to `problems`, which never show the URL or the file's text.
  */
 export function databaseUrlOf(
-  { text, file }: { readonly text: string | undefined; readonly file: string | undefined },
+  given: { readonly text: string | undefined; readonly file: string | undefined },
   home: string,
   problems: string[],
 ): DatabaseUrl {
-  const fallback: DatabaseUrl = { engine: 'sqlite', file: resolve(home, 'db/mintmark.sqlite') }
-  const complain = (problem: string) => {
-    problems.push(problem)
-    return fallback
-  }
-  const [urlName, fileName] = [settings.databaseUrl, settings.databaseUrlFile].map(
-    ({ name }) => prefix + name,
+  const names = [settings.databaseUrl, settings.databaseUrlFile] as const
+  const parse = (text: string) => parseDatabaseUrl(text, home)
+  return (
+    urlOf(given, { settings: names, home, parse }, problems) ?? {
+      engine: 'sqlite',
+      file: resolve(home, 'db/mintmark.sqlite'),
+    }
   )
-  if (text !== undefined && file !== undefined) {
-    return complain(`${urlName} and ${fileName} are both set, but only one may be`)
-  }
-  if (text !== undefined) {
-    const url = parseDatabaseUrl(text, home)
-    return 'engine' in url ? url : complain(`${urlName} ${url.problem}`)
-  }
-  if (file === undefined) return fallback
-  if (/:\/\/|^sqlite:/.test(file)) {
-    return complain(`${fileName} takes the path of a file that holds the URL; the URL itself is ${urlName}`)
-  }
-  const url = readDatabaseUrlFile(resolve(home, file), home)
-  return 'engine' in url ? url : complain(`${fileName} is ${url.problem}`)
 }
 
 /** The URL that a file holds as its one line. `path` is absolute. */
-export function readDatabaseUrlFile(path: string, home: string): DatabaseUrl | { readonly problem: string } {
-  const content = readFile(path)
-  if ('problem' in content) return { problem: `${JSON.stringify(path)}, which ${content.problem}` }
-  const text = content.text.trim()
-  if (text === '') return { problem: `${JSON.stringify(path)}, which is empty` }
-  const url = parseDatabaseUrl(text, home)
-  return 'engine' in url ? url : { problem: `${JSON.stringify(path)}, whose one line ${url.problem}` }
+export function readDatabaseUrlFile(path: string, home: string): DatabaseUrl | Problem {
+  return readUrlFile(path, text => parseDatabaseUrl(text, home))
 }
 
 /** `sqlite:PATH`, relative to `home`, or the URL of a PostgreSQL server. */
-export function parseDatabaseUrl(text: string, home: string): DatabaseUrl | { readonly problem: string } {
+export function parseDatabaseUrl(text: string, home: string): DatabaseUrl | Problem {
   if (hasControls(text)) {
     return {
       problem: `holds a line break or another control character: it takes ${forms}, and nothing behind it`,
@@ -76,13 +58,4 @@ export function describeDatabaseUrl(location: DatabaseUrl): string {
   if (location.engine === 'sqlite') return location.file
   const url = parsePostgresUrl(location.url)
   return 'problem' in url ? 'postgres' : describePostgresUrl(url)
-}
-
-function readFile(file: string): { readonly text: string } | { readonly problem: string } {
-  try {
-    const read = readText(readFileSync(file))
-    return 'text' in read ? read : { problem: `is ${read.problem}` }
-  } catch {
-    return { problem: 'cannot be read' }
-  }
 }

@@ -1,4 +1,5 @@
 import { isIssuer, issuerForm, normalIssuer } from '../protocol/issuer.ts'
+import { mailAddress } from '../protocol/mail-address.ts'
 import { isOrigin } from '../protocol/origin.ts'
 import { normalColor } from '../values/colors.ts'
 import { formatDuration, parseDuration } from '../values/duration.ts'
@@ -80,6 +81,22 @@ export const title: Kind<string> = {
 
 /** Normal: `#rrggbb`. */
 export const color: Kind<string> = { takes: 'a colour as #rgb or #rrggbb', parse: normalColor }
+
+/** Who sends a mail. */
+export interface Mailbox {
+  /** As mail programs show it; empty for none. */
+  readonly name: string
+  readonly address: string
+}
+
+export const mailbox: Kind<Mailbox> = {
+  takes: 'a mail address, alone or with a name: Example <no-reply@example.com>',
+  parse: text => {
+    const [, name = '', inBrackets] = /^([^<>"\\]*)<([^<>]*)>$/.exec(text.trim()) ?? []
+    const address = mailAddress(inBrackets ?? text.trim())
+    return address === undefined || hasControls(name) ? undefined : { name: name.trim(), address }
+  },
+}
 
 /** A text that holds a secret: its reader judges it, and shows nothing of it. */
 export const secret: Kind<string> = { takes: 'a text', parse: text => text }

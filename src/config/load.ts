@@ -6,6 +6,8 @@ import { formatDuration } from '../values/duration.ts'
 import { nearestName } from '../values/suggestion.ts'
 import { databaseUrlOf } from './database-url.ts'
 import { prefix, readSettings, settings, textOf, type Setting, type SettingValues } from './settings.ts'
+import { parseSmtpUrl } from './smtp-url.ts'
+import { urlOf } from './url-setting.ts'
 
 /** Every setting, checked. Durations are whole seconds; paths are absolute. */
 export type Config = Readonly<ReturnType<typeof configOf>>
@@ -26,7 +28,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
 
 /** The settings, and what follows from several of them. */
 function configOf(
-  { databaseUrl, databaseUrlFile, ...values }: SettingValues,
+  { databaseUrl, databaseUrlFile, smtpUrl, smtpUrlFile, ...values }: SettingValues,
   home: string,
   keyPolicySet: Partial<KeyPolicy>,
   problems: string[],
@@ -38,6 +40,12 @@ function configOf(
     home,
     issuer,
     databaseUrl: databaseUrlOf({ text: databaseUrl, file: databaseUrlFile }, home, problems),
+    /** Undefined where no mail can be sent. */
+    smtp: urlOf(
+      { text: smtpUrl, file: smtpUrlFile },
+      { settings: [settings.smtpUrl, settings.smtpUrlFile], home, parse: parseSmtpUrl },
+      problems,
+    ),
     rootKeyFile: resolve(home, rootKeyFile ?? 'keys/root.key'),
     /** The file comes from elsewhere, and its mode is not ours to judge. */
     rootKeyIsMounted: rootKeyFile !== undefined,
@@ -98,6 +106,9 @@ function contradictions(config: Config): string[] {
   }
   if (config.clientCert === 'off' && config.mtlsUrl !== config.issuer) {
     problems.push(`${prefix}MTLS_URL counts only with ${prefix}CLIENT_CERT: set that to verified or any`)
+  }
+  if (config.smtp && !config.mailFrom) {
+    problems.push(`${prefix}SMTP_URL is set, but not who sends the mails: set ${prefix}MAIL_FROM`)
   }
   return problems
 }

@@ -9,6 +9,7 @@ import {
   host,
   integer,
   issuerUrl,
+  mailbox,
   networks,
   origins,
   path,
@@ -176,6 +177,13 @@ export const settings = {
   name: following('NAME', title, 'whose pages they are, as the pages say'),
   logoFile: following('LOGO_FILE', path, 'the logo on the pages: PNG, JPEG, WebP or SVG, 256 KiB at most'),
   color: setting('COLOR', color, '#0f766e', 'the colour of buttons and links on the pages'),
+  smtpUrl: following(
+    'SMTP_URL',
+    secret,
+    'where mails are sent (`smtps://USER:PASSWORD@HOST` or `smtp://…`); without it nothing is offered that needs mail',
+  ),
+  smtpUrlFile: following('SMTP_URL_FILE', path, 'a file that holds that URL, instead of it'),
+  mailFrom: following('MAIL_FROM', mailbox, 'who sends the mails: `Example <no-reply@example.com>`'),
   // Most proxies keep a connection for a minute. Ours lives longer, so that the proxy is the one that closes
   // it.
   keepAliveSeconds: setting(

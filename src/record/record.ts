@@ -1,4 +1,5 @@
 import type { Database } from '../../db/database.ts'
+import type { OutboxTable } from '../../db/schema.ts'
 import { type NewAuditEntry, withAuditEntries, type Writer } from '../../db/writer.ts'
 import type { Clock } from '../clock.ts'
 import { nameOf, originOf, type Actor, type RequestOrigin } from './actor.ts'
@@ -14,13 +15,15 @@ export interface Recorder {
   readonly log: LineLog
   readonly actor: Actor
   readonly counts?: Counts
+  /** Mails that tell of it: they go into the outbox with the change, or not at all. */
+  readonly mails?: readonly OutboxTable[]
 }
 
 /**
- * Does `work`, which makes one transaction and returns its result; the audit entries are in the same
- * transaction. Once it is durable, writes the lines of the log that a restore reads, and counts. Nothing is
- * told when the result is false or undefined. Where `what` is a function, it says what has happened by the
- * result.
+ * Does `work`, which makes one transaction and returns its result; the audit entries and mails are in the
+ * same transaction. Once it is durable, writes the lines of the log that a restore reads, and counts. Nothing
+ * is told when the result is false or undefined. Where `what` is a function, it says what has happened by
+ * the result.
  */
 export async function record<T>(
   by: Recorder,
@@ -32,7 +35,7 @@ export async function record<T>(
     events = typeof what === 'function' ? what(result as Exclude<T, false | undefined>) : [what]
     return events.map(event => auditEntry(by, event))
   }
-  const result = await work(withAuditEntries(by.db, entriesOf))
+  const result = await work(withAuditEntries(by.db, entriesOf, by.mails))
   if (result === false || result === undefined) return result
   for (const event of events) if (by.counts) countEvent(by.counts, event)
   for (const line of linesOf(by.actor, events)) writeLine(by.log, line)
@@ -41,7 +44,7 @@ export async function record<T>(
 
 /** Records what an authenticated client asks for. */
 export function byClient(
-  on: Required<Omit<Recorder, 'actor'>>,
+  on: Required<Omit<Recorder, 'actor' | 'mails'>>,
   id: string,
   { address, requestId }: RequestOrigin,
   log: LineLog = on.log,
@@ -52,7 +55,7 @@ export function byClient(
 
 /** Records what a person does at a page. */
 export function byUser(
-  on: Required<Omit<Recorder, 'actor'>>,
+  on: Required<Omit<Recorder, 'actor' | 'mails'>>,
   id: Buffer,
   { address, requestId }: RequestOrigin,
 ): Recorder {
@@ -62,7 +65,7 @@ export function byUser(
 
 /** Records what a request does that nobody has authenticated. */
 export function byNobody(
-  on: Required<Omit<Recorder, 'actor'>>,
+  on: Required<Omit<Recorder, 'actor' | 'mails'>>,
   { address, requestId }: RequestOrigin,
 ): Recorder {
   const { db, clock, log, counts } = on

@@ -62,6 +62,8 @@ t.test('without any setting the defaults of the README count', async t => {
     name: '127.0.0.1:9000',
     logoFile: undefined,
     color: '#0f766e',
+    smtp: undefined,
+    mailFrom: undefined,
     signInSeconds: 30 * 86_400,
     signInSessionSeconds: 12 * 3600,
   } satisfies Config)

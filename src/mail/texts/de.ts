@@ -1,0 +1,76 @@
+import { mailTime, quoted, type MailTexts } from './texts.ts'
+
+const marks = ['„', '“'] as const
+
+const factors = {
+  passkey: 'einen Passkey',
+  totp: 'die Authenticator-App',
+  recovery_codes: 'die Wiederherstellungscodes',
+  all: 'alle Passkeys, die Authenticator-App und die Wiederherstellungscodes',
+} as const
+
+export const de: MailTexts = {
+  greeting: name => `Guten Tag ${quoted(name, ['', ''])},`,
+  when: time => `Zeit: ${time}`,
+  time: epochSeconds => mailTime('de-DE', epochSeconds),
+  wasItYou: accountUrl =>
+    `Wenn Sie das waren, müssen Sie nichts tun. Wenn nicht, ändern Sie sofort Ihr Passwort, und sehen Sie Ihr Konto durch:\n${accountUrl}`,
+  notices: {
+    password_changed: () => ({
+      subject: 'Ihr Passwort wurde geändert',
+      text: 'Das Passwort Ihres Kontos wurde geändert. Überall, wo das alte benutzt wurde, sind Sie jetzt abgemeldet.',
+    }),
+    password_reset: () => ({
+      subject: 'Ihr Passwort wurde zurückgesetzt',
+      text: 'Für Ihr Konto wurde ein neues Passwort gesetzt, mit einem Link, den wir an diese Adresse geschickt haben. Sie sind jetzt überall abgemeldet.',
+    }),
+    passkey_added: ({ name }) => ({
+      subject: 'Ein Passkey wurde hinzugefügt',
+      text: `Zu Ihrem Konto wurde der Passkey ${quoted(name, marks)} hinzugefügt. Damit kann man sich anmelden.`,
+    }),
+    passkey_removed: ({ name }) => ({
+      subject: 'Ein Passkey wurde entfernt',
+      text: `Aus Ihrem Konto wurde der Passkey ${quoted(name, marks)} entfernt. Damit kann man sich nicht mehr anmelden.`,
+    }),
+    totp_added: () => ({
+      subject: 'Eine Authenticator-App wurde hinzugefügt',
+      text: 'Zu Ihrem Konto wurde eine Authenticator-App hinzugefügt. Wer sich mit Ihrem Passwort anmeldet, braucht ab jetzt auch einen Code daraus.',
+    }),
+    totp_removed: () => ({
+      subject: 'Die Authenticator-App wurde entfernt',
+      text: 'Aus Ihrem Konto wurde die Authenticator-App entfernt. Ihre Codes gelten nicht mehr.',
+    }),
+    recovery_codes_renewed: () => ({
+      subject: 'Sie haben neue Wiederherstellungscodes',
+      text: 'Für Ihr Konto wurden neue Wiederherstellungscodes erstellt. Die bisherigen gelten nicht mehr.',
+    }),
+    recovery_code_used: ({ left }) => ({
+      subject: 'Ein Wiederherstellungscode wurde benutzt',
+      text: `Mit einem Ihrer Wiederherstellungscodes hat sich jemand angemeldet. ${left === 0 ? 'Es ist keiner mehr übrig: Erstellen Sie neue.' : `Es sind noch ${left} übrig.`}`,
+    }),
+    mail_changed: () => ({
+      subject: 'Ihre E-Mail-Adresse wurde geändert',
+      text: 'Ihr Konto hat ab jetzt eine andere E-Mail-Adresse. Dies ist die letzte Nachricht an diese hier.',
+    }),
+    name_changed: ({ username }) => ({
+      subject: 'Ihr Benutzername wurde geändert',
+      text: `Der Benutzername Ihres Kontos ist jetzt ${quoted(username, marks)}.`,
+    }),
+    signed_out_others: () => ({
+      subject: 'Sie wurden anderswo abgemeldet',
+      text: 'Ihr Konto wurde überall abgemeldet, außer in dem Browser, in dem das gewünscht wurde.',
+    }),
+    consent_withdrawn: ({ client }) => ({
+      subject: 'Eine App hat keinen Zugriff mehr',
+      text: `Die App ${quoted(client, marks)} hat keinen Zugriff mehr auf Ihr Konto.`,
+    }),
+    factor_removed_by_admin: ({ factor }) => ({
+      subject: 'Der Administrator hat geändert, wie Sie sich anmelden',
+      text: `Der Administrator hat aus Ihrem Konto entfernt: ${factors[factor]}.`,
+    }),
+  },
+  test: {
+    subject: 'Testnachricht',
+    text: 'Das ist eine Testnachricht. Sie können sie lesen, also kommen E-Mails bei dieser Adresse an.',
+  },
+}

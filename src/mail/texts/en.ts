@@ -1,0 +1,76 @@
+import { mailTime, quoted, type MailTexts } from './texts.ts'
+
+const marks = ['“', '”'] as const
+
+const factors = {
+  passkey: 'a passkey',
+  totp: 'the authenticator app',
+  recovery_codes: 'the recovery codes',
+  all: 'all passkeys, the authenticator app and the recovery codes',
+} as const
+
+export const en: MailTexts = {
+  greeting: name => `Hello ${quoted(name, ['', ''])},`,
+  when: time => `When: ${time}`,
+  time: epochSeconds => mailTime('en-GB', epochSeconds),
+  wasItYou: accountUrl =>
+    `If it was you, there is nothing to do. If not, change your password and look through your account at once:\n${accountUrl}`,
+  notices: {
+    password_changed: () => ({
+      subject: 'Your password was changed',
+      text: 'The password of your account was changed. You are logged out wherever the old one was used.',
+    }),
+    password_reset: () => ({
+      subject: 'Your password was reset',
+      text: 'A new password was set for your account, with a link that we mailed to this address. You are logged out everywhere.',
+    }),
+    passkey_added: ({ name }) => ({
+      subject: 'A passkey was added',
+      text: `The passkey ${quoted(name, marks)} was added to your account. It can be used to log in.`,
+    }),
+    passkey_removed: ({ name }) => ({
+      subject: 'A passkey was removed',
+      text: `The passkey ${quoted(name, marks)} was removed from your account. It cannot be used to log in any more.`,
+    }),
+    totp_added: () => ({
+      subject: 'An authenticator app was added',
+      text: 'An authenticator app was added to your account. Logging in with your password takes a code of it from now on.',
+    }),
+    totp_removed: () => ({
+      subject: 'The authenticator app was removed',
+      text: 'The authenticator app was removed from your account. Its codes are of no use any more.',
+    }),
+    recovery_codes_renewed: () => ({
+      subject: 'You have new recovery codes',
+      text: 'New recovery codes were made for your account. Those from before are of no use any more.',
+    }),
+    recovery_code_used: ({ left }) => ({
+      subject: 'A recovery code was used',
+      text: `One of your recovery codes was used to log in. You have ${left === 0 ? 'none left: make new ones' : `${left} left`}.`,
+    }),
+    mail_changed: () => ({
+      subject: 'Your mail address was changed',
+      text: 'Your account has another mail address from now on. This is the last mail to this one.',
+    }),
+    name_changed: ({ username }) => ({
+      subject: 'Your user name was changed',
+      text: `The user name of your account is ${quoted(username, marks)} now.`,
+    }),
+    signed_out_others: () => ({
+      subject: 'You were logged out elsewhere',
+      text: 'Your account was logged out everywhere but in the browser in which that was asked for.',
+    }),
+    consent_withdrawn: ({ client }) => ({
+      subject: 'An app has no access any more',
+      text: `The app ${quoted(client, marks)} has no access to your account any more.`,
+    }),
+    factor_removed_by_admin: ({ factor }) => ({
+      subject: 'The administrator has changed how you log in',
+      text: `The administrator has removed from your account: ${factors[factor]}.`,
+    }),
+  },
+  test: {
+    subject: 'Test mail',
+    text: 'This is a test mail. You can read it, so mails reach this address.',
+  },
+}
