@@ -25,6 +25,8 @@ import { openAfterwards } from './load/afterwards.ts'
 import { openDrain } from './load/drain.ts'
 import { openRefusalDelay } from './load/refusal-delay.ts'
 import { openMailServices } from './mail/mail.ts'
+import { openOutbox } from './mail/outbox.ts'
+import { transportOf } from './mail/transport.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { countMetrics } from './record/count-metrics.ts'
 import { openCounts } from './record/counts.ts'
@@ -228,7 +230,9 @@ async function openContext(
   add(databaseUpkeep(db))
   add(logUpkeep(log))
   const reach = { isAllowed: networks(config.jwksUriNetworks), seconds: jwksSeconds }
-  const mail = config.smtp || showMail ? openMailServices({ config, rootKeys, clock }) : undefined
+  const transport = transportOf(config, showMail)
+  const mail = transport && openMailServices({ config, rootKeys, clock })
+  if (transport) add(openOutbox({ db, rootKeys, clock, log, transport }))
   const ctx: Context = {
     config,
     db,

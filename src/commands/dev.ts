@@ -17,7 +17,10 @@ export function devCommand(program: Command, terminal: Terminal): void {
       // No proxy stands before it that would have to learn that it ends.
       const settings = loadConfig({ MINTMARK_DRAIN: '0', ...env }, workingDirectory)
       const { startServer, untilSignal } = await import('../server.ts')
-      const server = await startServer(settings, clock, openLog(settings.logLevel, stderr))
+      const server = await startServer(settings, clock, openLog(settings.logLevel, stderr), {
+        // Not by the log, which cuts out the secrets of links.
+        showMail: mail => void stderr.write(`\n${mail}\n`),
+      })
       const { issuer } = settings
       const { passwords } = server.ctx.users
       const demo = await addDemo({ ...server.ctx, passwords, actor: { kind: 'server' } }, settings.home)

@@ -40,7 +40,7 @@ export interface Mail {
 }
 
 /** So long it is tried to send a mail. */
-const triedSeconds = 86_400
+export const triedSeconds = 86_400
 
 const purpose = 'mail'
 

@@ -39,6 +39,8 @@ export const eventNames = [
   'resource_created',
   'resource_changed',
   'resource_deleted',
+  'mail_refused',
+  'mail_failed',
   'key_rotated',
   'key_rotation_requested',
   'key_revoked',
@@ -135,6 +137,17 @@ interface FactsOf {
   resource_created: OfResource
   resource_changed: OfResource
   resource_deleted: OfResource
+  /** Null where its reader is no user yet. Who it went to is not told. */
+  mail_refused: OfMail & {
+    readonly detail: { readonly kind: string; readonly stage: string; readonly code: string }
+  }
+  mail_failed: OfMail & {
+    readonly detail: {
+      readonly kind: string
+      readonly tries: number
+      readonly reason: 'it could not be sent in time' | 'its row was changed'
+    }
+  }
   key_rotated: {
     readonly detail: { readonly alg: string; readonly from: string | null; readonly to: string }
   }
@@ -172,6 +185,10 @@ interface FactsOf {
 
 interface OfUser {
   readonly userId: Buffer
+}
+
+interface OfMail {
+  readonly userId: Buffer | null
 }
 
 interface OfClient {

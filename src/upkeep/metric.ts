@@ -36,7 +36,7 @@ export function queueLength(queue: string, value: () => number): Metric {
   return {
     kind: 'gauge',
     name: 'mintmark_queue_length',
-    help: 'How many wait: for a hash, a commit, a connection; entries of the audit trail; work after an answer',
+    help: 'How many wait: for a hash, a commit, a connection; entries of the audit trail; work after an answer; mails',
     labels: ['queue'],
     samples: () => [[{ queue }, value()]],
   }

@@ -309,6 +309,22 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { row: ofNone },
   ],
   resource_deleted: [{ event: 'resource_deleted', detail: { uri: 'https://a/' } }, { row: ofNone }],
+  mail_refused: [
+    {
+      event: 'mail_refused',
+      userId: user,
+      detail: { kind: 'reset', stage: 'recipient', code: '550 5.1.1' },
+    },
+    { row: ofUser },
+  ],
+  mail_failed: [
+    {
+      event: 'mail_failed',
+      userId: null,
+      detail: { kind: 'sign_up', tries: 7, reason: 'it could not be sent in time' },
+    },
+    { row: ofNone },
+  ],
   key_rotated: [{ event: 'key_rotated', detail: { alg: 'ES256', from: null, to: 'k' } }, { row: ofNone }],
   key_rotation_requested: [
     { event: 'key_rotation_requested', detail: { kid: 'k', alg: 'ES256' } },
