@@ -1,5 +1,6 @@
 import { isIssuer, issuerForm, normalIssuer } from '../protocol/issuer.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
+import { isDomain } from '../protocol/rp-id.ts'
 import { isOrigin } from '../protocol/origin.ts'
 import { normalColor } from '../values/colors.ts'
 import { formatDuration, parseDuration } from '../values/duration.ts'
@@ -53,6 +54,12 @@ export const path: Kind<string> = {
 export const host: Kind<string> = {
   takes: 'a host name or an address to listen on',
   parse: text => (/^[A-Za-z0-9.:_-]+$/.test(text) ? text : undefined),
+}
+
+/** A domain, in the form in which browsers compare it; no address. */
+export const domain: Kind<string> = {
+  takes: 'a domain name in lower case, like example.com',
+  parse: text => (isDomain(text) ? text : undefined),
 }
 
 /** An issuer identifier (RFC 8414 §2), or another URL of its form. */

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { KeyPolicy } from '../../db/installation/installation.ts'
 import { ConfigError } from '../errors.ts'
 import { policyProblems } from '../protocol/key-lead.ts'
+import { isRpIdOf } from '../protocol/rp-id.ts'
 import { formatDuration } from '../values/duration.ts'
 import { nearestName } from '../values/suggestion.ts'
 import { databaseUrlOf } from './database-url.ts'
@@ -53,6 +54,7 @@ function configOf(
     keyPolicySet,
     statusListDelaySeconds: values.statusListDelaySeconds ?? Math.min(60, Math.floor(accessTokenSeconds / 2)),
     mtlsUrl: values.mtlsUrl ?? issuer,
+    passkeyRpId: values.passkeyRpId ?? URL.parse(issuer)?.hostname ?? issuer,
     name: values.name ?? hostOf(issuer),
     logoFile: logoFile === undefined ? undefined : resolve(home, logoFile),
   }
@@ -109,6 +111,12 @@ function contradictions(config: Config): string[] {
   }
   if (config.smtp && !config.mailFrom) {
     problems.push(`${prefix}SMTP_URL is set, but not who sends the mails: set ${prefix}MAIL_FROM`)
+  }
+  if (!isRpIdOf(config.passkeyRpId, config.issuer)) {
+    problems.push(
+      `${prefix}PASSKEY_RP_ID is ${config.passkeyRpId}, but browsers take only the host of ${config.issuer}, or a domain above ` +
+        'it that somebody has registered',
+    )
   }
   return problems
 }

@@ -5,6 +5,7 @@ import { day } from '../values/duration.ts'
 import {
   choice,
   color,
+  domain,
   duration,
   host,
   integer,
@@ -173,6 +174,11 @@ export const settings = {
     duration(0, 600),
     5,
     'how long a server that is told to end goes on serving, while `ready` says 503 and each answer closes its connection',
+  ),
+  passkeyRpId: following(
+    'PASSKEY_RP_ID',
+    domain,
+    'the domain that passkeys are for: the host of the issuer, or a parent domain of it',
   ),
   name: following('NAME', title, 'whose pages they are, as the pages say'),
   logoFile: following('LOGO_FILE', path, 'the logo on the pages: PNG, JPEG, WebP or SVG, 256 KiB at most'),

@@ -21,6 +21,8 @@ const prefixes = {
   invitation: 'mm_in_',
   'mail verification': 'mm_mv_',
   'sign-up': 'mm_su_',
+  // As long as base64url groups: a challenge is base64url of bytes, all of it.
+  'passkey challenge': 'mm_pkey_',
 } as const satisfies Readonly<Record<(typeof travellingKinds)[number], string>>
 
 export type SealedKind = keyof typeof prefixes

@@ -15,6 +15,10 @@ export const eventNames = [
   'sign_in_ended',
   'consent_granted',
   'consent_withdrawn',
+  'passkey_added',
+  'passkey_renamed',
+  'passkey_removed',
+  'passkey_counter_back',
   'machine_session_started',
   'session_late',
   'session_healed',
@@ -81,6 +85,15 @@ interface FactsOf {
   consent_granted: OfUser &
     OfClient & { readonly detail: { readonly scope: readonly string[]; readonly resource?: string } }
   consent_withdrawn: OfUser & OfClient
+  passkey_added: OfUser & {
+    readonly detail: PasskeyFacts & { readonly rp_id: string; readonly synced: boolean }
+  }
+  passkey_renamed: OfUser & { readonly detail: PasskeyFacts }
+  passkey_removed: OfUser & { readonly detail: PasskeyFacts }
+  /** It may have been copied (WebAuthn Level 3 §6.1.1), or its authenticator counts in another way. */
+  passkey_counter_back: OfUser & {
+    readonly detail: PasskeyFacts & { readonly presented: number; readonly current: number }
+  }
   machine_session_started: OfClient & { readonly sessionId: Buffer }
   session_late: OfUserSession & { readonly detail: Generations }
   session_healed: OfUserSession & { readonly detail: Generations }
@@ -205,6 +218,11 @@ interface SignInFacts {
   readonly amr: string
 }
 
+/** The id of a passkey. Its name is its owner's, so no trail keeps it. */
+interface PasskeyFacts {
+  readonly passkey: string
+}
+
 interface Named {
   readonly detail: { readonly username: string }
 }
@@ -213,7 +231,12 @@ interface OfResource {
   readonly detail: { readonly uri: string; readonly [setting: string]: unknown }
 }
 
-export type LogInFailure = 'there is no such user' | 'the password is wrong' | 'the user is disabled'
+export type LogInFailure =
+  | 'there is no such user'
+  | 'the password is wrong'
+  | 'the user is disabled'
+  | 'the passkey is unknown'
+  | 'the passkey is refused'
 
 interface RefusedClient {
   /** Null where there is no such client: what was sent as its id may be a password. */

@@ -59,6 +59,7 @@ t.test('without any setting the defaults of the README count', async t => {
     logLevel: 'info',
     drainSeconds: 5,
     keepAliveSeconds: 72,
+    passkeyRpId: '127.0.0.1',
     name: '127.0.0.1:9000',
     logoFile: undefined,
     color: '#0f766e',

@@ -140,6 +140,30 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { event: 'consent_withdrawn', userId: user, clientId: 'web' },
     { row: { ...ofUser, client_id: 'web' } },
   ],
+  passkey_added: [
+    {
+      event: 'passkey_added',
+      userId: user,
+      detail: { passkey: formatUuid(session), rp_id: 'as.example', synced: true },
+    },
+    { row: { ...ofUser, detail: { passkey: formatUuid(session), rp_id: 'as.example', synced: true } } },
+  ],
+  passkey_renamed: [
+    { event: 'passkey_renamed', userId: user, detail: { passkey: formatUuid(session) } },
+    { row: { ...ofUser, detail: { passkey: formatUuid(session) } } },
+  ],
+  passkey_removed: [
+    { event: 'passkey_removed', userId: user, detail: { passkey: formatUuid(session) } },
+    { row: { ...ofUser, detail: { passkey: formatUuid(session) } } },
+  ],
+  passkey_counter_back: [
+    {
+      event: 'passkey_counter_back',
+      userId: user,
+      detail: { passkey: formatUuid(session), presented: 3, current: 4 },
+    },
+    { row: { ...ofUser, detail: { passkey: formatUuid(session), presented: 3, current: 4 } } },
+  ],
   machine_session_started: [
     { event: 'machine_session_started', clientId: 'web', sessionId: session },
     { row: { ...ofClient, session_id: session } },

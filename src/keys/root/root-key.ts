@@ -31,6 +31,7 @@ export const travellingKinds = [
   'invitation',
   'mail verification',
   'sign-up',
+  'passkey challenge',
 ] as const
 
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */

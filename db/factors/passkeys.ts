@@ -1,0 +1,154 @@
+import type { Transaction } from 'kysely'
+import type { Database } from '../database.ts'
+import { keptQuery } from '../kept-query.ts'
+import type { PasskeyTable, Tables, UserTable } from '../schema.ts'
+import type { Writer } from '../writer.ts'
+
+const passkeyByCredential = keptQuery((sql, credentialId: Buffer) =>
+  sql.selectFrom('passkeys').selectAll().where('credential_id', '=', credentialId),
+)
+
+/** The passkey of this credential id, whoever has it. */
+export async function findPasskey(db: Database, credentialId: Buffer): Promise<PasskeyTable | undefined> {
+  const [passkey] = await passkeyByCredential(db, credentialId)
+  return passkey
+}
+
+const passkeysByUser = keptQuery((sql, userId: Buffer) =>
+  sql.selectFrom('passkeys').selectAll().where('user_id', '=', userId).orderBy('id'),
+)
+
+/** The passkeys of a user, the oldest first. */
+export async function listPasskeys(db: Database, userId: Buffer): Promise<readonly PasskeyTable[]> {
+  return passkeysByUser(db, userId)
+}
+
+/**
+ * Adds a passkey, if its user has still the epoch that was read before, and fewer than `passkeysMax`. Its id
+ * was drawn with the challenge, so that one challenge makes one passkey at most.
+ */
+export async function insertPasskey(
+  { engine, transact }: Writer,
+  passkey: PasskeyTable,
+  { user, passkeysMax }: { readonly user: Pick<UserTable, 'id' | 'epoch'>; readonly passkeysMax: number },
+): Promise<'added' | 'used' | 'exists' | 'too_many' | 'epoch_raised'> {
+  let outcome: 'used' | 'exists' | 'too_many' | 'epoch_raised' = 'epoch_raised'
+  const added = await transact(async transaction => {
+    if (!(await lockUser(transaction, engine, user))) {
+      outcome = 'epoch_raised'
+      return false
+    }
+    const present = await idsOf(transaction, user.id)
+    if (present.length >= passkeysMax) {
+      outcome = 'too_many'
+      return false
+    }
+    const { numInsertedOrUpdatedRows } = await transaction
+      .insertInto('passkeys')
+      .values(passkey)
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (numInsertedOrUpdatedRows === 1n) return true
+    outcome = present.some(id => id.equals(passkey.id)) ? 'used' : 'exists'
+    return false
+  })
+  return added ? 'added' : outcome
+}
+
+/** What an answer of a passkey changes. */
+export type PasskeyUse = Pick<PasskeyTable, 'spent' | 'counter' | 'used_at'>
+
+/** Notes an answer of a passkey, unless another one was noted since it was read: then it is false. */
+export async function notePasskeyUse(
+  { transact }: Writer,
+  seen: Pick<PasskeyTable, 'id' | 'spent' | 'counter'>,
+  use: PasskeyUse,
+): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('passkeys')
+      .set(use)
+      .where('id', '=', seen.id)
+      .where('spent', '=', seen.spent)
+      .where('counter', '=', seen.counter)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
+}
+
+/** Gives a passkey of the user another name; false where there is no such passkey. */
+export async function renamePasskey(
+  { transact }: Writer,
+  { id, user_id }: Pick<PasskeyTable, 'id' | 'user_id'>,
+  name: string,
+): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('passkeys')
+      .set({ name })
+      .where('id', '=', id)
+      .where('user_id', '=', user_id)
+      .executeTakeFirstOrThrow()
+    return numUpdatedRows === 1n
+  })
+}
+
+/**
+ * Removes a passkey of a user, and returns it: unless it is the last one and `mayBeLast` is false, or there
+ * is no such passkey. Of two that are removed at once, one sees the other gone.
+ */
+export async function deletePasskey(
+  { engine, transact }: Writer,
+  { id, user_id }: Pick<PasskeyTable, 'id' | 'user_id'>,
+  mayBeLast: boolean,
+): Promise<PasskeyTable | 'unknown' | 'last'> {
+  let outcome: 'unknown' | 'last' = 'unknown'
+  const deleted = await transact(async transaction => {
+    await lockUser(transaction, engine, { id: user_id })
+    const present = await idsOf(transaction, user_id)
+    const isThere = present.some(one => one.equals(id))
+    outcome = isThere ? 'last' : 'unknown'
+    if (!isThere || (present.length === 1 && !mayBeLast)) return undefined
+    return transaction.deleteFrom('passkeys').where('id', '=', id).returningAll().executeTakeFirst()
+  })
+  return deleted ?? outcome
+}
+
+/** In the transaction that deletes the user. */
+export async function forgetPasskeysOfUser(transaction: Transaction<Tables>, userId: Buffer): Promise<void> {
+  await transaction.deleteFrom('passkeys').where('user_id', '=', userId).execute()
+}
+
+/** The users that have passkeys of each RP ID. */
+export async function countUsersByRpId({
+  sql,
+}: Database): Promise<readonly { readonly rp_id: string; readonly users: number }[]> {
+  const rows = await sql
+    .selectFrom('passkeys')
+    .select(({ fn }) => ['rp_id', fn.count<number>('user_id').distinct().as('users')])
+    .groupBy('rp_id')
+    .orderBy('rp_id')
+    .execute()
+  return rows.map(({ rp_id, users }) => ({ rp_id, users: Number(users) }))
+}
+
+async function idsOf(transaction: Transaction<Tables>, userId: Buffer): Promise<readonly Buffer[]> {
+  const rows = await transaction.selectFrom('passkeys').select('id').where('user_id', '=', userId).execute()
+  return rows.map(({ id }) => id)
+}
+
+/** Whether there is such a user. Locked on PostgreSQL, so that others wait who change its passkeys. */
+async function lockUser(
+  transaction: Transaction<Tables>,
+  engine: Database['engine'],
+  { id, epoch }: Pick<UserTable, 'id'> & { readonly epoch?: number },
+): Promise<boolean> {
+  const user = await transaction
+    .selectFrom('users')
+    .select('id')
+    .where('id', '=', id)
+    .$if(epoch !== undefined, query => query.where('epoch', '=', epoch ?? 0).where('disabled_at', 'is', null))
+    .$if(engine === 'postgres', query => query.forUpdate())
+    .executeTakeFirst()
+  return user !== undefined
+}
