@@ -18,7 +18,7 @@ const passkeysByUser = keptQuery((sql, userId: Buffer) =>
   sql.selectFrom('passkeys').selectAll().where('user_id', '=', userId).orderBy('id'),
 )
 
-/** The passkeys of a user, the oldest first. */
+/** The passkeys of a user, in the order of their ids, which begin with the time. */
 export async function listPasskeys(db: Database, userId: Buffer): Promise<readonly PasskeyTable[]> {
   return passkeysByUser(db, userId)
 }

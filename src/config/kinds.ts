@@ -1,6 +1,5 @@
 import { isIssuer, issuerForm, normalIssuer } from '../protocol/issuer.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
-import { isDomain } from '../protocol/rp-id.ts'
 import { isOrigin } from '../protocol/origin.ts'
 import { normalColor } from '../values/colors.ts'
 import { formatDuration, parseDuration } from '../values/duration.ts'
@@ -56,10 +55,10 @@ export const host: Kind<string> = {
   parse: text => (/^[A-Za-z0-9.:_-]+$/.test(text) ? text : undefined),
 }
 
-/** A domain, in the form in which browsers compare it; no address. */
-export const domain: Kind<string> = {
+/** A host in the one spelling that URLs have for it. */
+export const urlHost: Kind<string> = {
   takes: 'a domain name in lower case, like example.com',
-  parse: text => (isDomain(text) ? text : undefined),
+  parse: text => (URL.parse(`https://${text}`)?.hostname === text ? text : undefined),
 }
 
 /** An issuer identifier (RFC 8414 §2), or another URL of its form. */

@@ -5,7 +5,6 @@ import { day } from '../values/duration.ts'
 import {
   choice,
   color,
-  domain,
   duration,
   host,
   integer,
@@ -16,6 +15,7 @@ import {
   path,
   secret,
   title,
+  urlHost,
   type Kind,
 } from './kinds.ts'
 
@@ -177,7 +177,7 @@ export const settings = {
   ),
   passkeyRpId: following(
     'PASSKEY_RP_ID',
-    domain,
+    urlHost,
     'the domain that passkeys are for: the host of the issuer, or a parent domain of it',
   ),
   name: following('NAME', title, 'whose pages they are, as the pages say'),

@@ -1,11 +1,3 @@
-import { isIP } from 'node:net'
-
-/** Whether it is a domain as the URL Standard writes one: no address, in lower case, without a last dot. */
-export function isDomain(text: string): boolean {
-  const host = URL.parse(`https://${text}`)?.hostname
-  return host === text && !text.startsWith('[') && isIP(text) === 0 && !text.endsWith('.')
-}
-
 /**
  * Whether pages of the issuer may have passkeys of this RP ID (WebAuthn Level 3 §5.1.3): that of its host, or
  * of a domain above it. Which of those are for anybody to register under is known to browsers alone, but none

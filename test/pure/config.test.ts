@@ -88,6 +88,7 @@ t.test('the table of the README names each setting, with its default and what it
     ['the working directory', '/srv'],
     ['the issuer', 'http://127.0.0.1:9000'],
     ['the host of the issuer', '127.0.0.1:9000'],
+    ['the host name of the issuer', '127.0.0.1'],
     ['none', ''],
   ])
   const unset = load({})
@@ -112,7 +113,7 @@ t.test('each setting takes its forms', async t => {
     ['PORT', '0', { port: 0 }],
     ['HOST', '0.0.0.0', { host: '0.0.0.0' }],
     ['HOST', '::', { host: '::' }],
-    ['ISSUER', 'https://auth.example', { issuer: 'https://auth.example' }],
+    ['ISSUER', 'https://auth.example', { issuer: 'https://auth.example', passkeyRpId: 'auth.example' }],
     ['ISSUER', 'https://auth.example:8443/tenant/a', { issuer: 'https://auth.example:8443/tenant/a' }],
     ['ISSUER', 'https://auth.example/t_1/~a.b-c', { issuer: 'https://auth.example/t_1/~a.b-c' }],
     ['ISSUER', 'http://localhost:9000', { issuer: 'http://localhost:9000' }],
@@ -191,6 +192,9 @@ t.test('what a setting does not take is refused with its name, its value and wha
     ...['a%20b', 'a:b', '.well-known', 'a/.well-known%2f', '*'].map(
       path => ['ISSUER', `https://auth.example/${path}`, /path of letters, digits and - \. _ ~/] as const,
     ),
+    ['PASSKEY_RP_ID', 'Example.com', /takes a domain name in lower case/],
+    ['PASSKEY_RP_ID', 'https://example.com', /takes a domain name/],
+    ['PASSKEY_RP_ID', 'example.com:443', /takes a domain name/],
     ['ISSUER', 'https://auth.example/', /; did you mean https:\/\/auth\.example\?$/],
     ['ISSUER', 'HTTPS://Auth.Example:443', /; did you mean https:\/\/auth\.example\?$/],
     ['ISSUER', 'https://auth.example/?a=b', /takes an https URL without query/],
@@ -295,6 +299,20 @@ t.test('settings that contradict each other are refused', async t => {
   t.same(problemsOf({ ACCESS_TOKEN_TTL: '10' }), [], 'the default of the one follows the other')
   t.match(problemsOf({ PORT: '9001' }), [/^MINTMARK_METRICS_PORT is 9001, the same as MINTMARK_PORT/])
   t.same(problemsOf({ PORT: '9001', METRICS_HOST: '127.0.0.2' }), [])
+})
+
+t.test('passkeys are for the host of the issuer, or a domain above it (WebAuthn Level 3 §5.1.3)', async t => {
+  const of = (issuer: string, rpId: string) => problemsOf({ ISSUER: issuer, PASSKEY_RP_ID: rpId })
+  for (const rpId of ['login.example.com', 'example.com'])
+    t.same(of('https://login.example.com:8443/a', rpId), [], rpId)
+  t.same(of('http://localhost:9000', 'localhost'), [], 'localhost itself')
+  for (const rpId of ['com', 'other.com', 'ogin.example.com', 'a.login.example.com', '127.0.0.1'])
+    t.match(
+      of('https://login.example.com', rpId),
+      [/^MINTMARK_PASSKEY_RP_ID is .* take only the host of/],
+      rpId,
+    )
+  t.match(of('https://10.0.0.1', '0.0.1'), [/PASSKEY_RP_ID/], 'an address is below nothing')
 })
 
 t.test('all problems are told at once', async t => {

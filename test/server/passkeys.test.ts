@@ -1,0 +1,379 @@
+import { randomBytes } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { latestAuditEntries } from '../../db/installation/audit.ts'
+import { listPasskeys } from '../../db/factors/passkeys.ts'
+import { findUserById } from '../../db/users/users.ts'
+import {
+  addPasskey,
+  creationOptions,
+  passkeyDocuments,
+  passkeysPossible,
+  removePasskey,
+  renamePasskey,
+  requestOptions,
+  usePasskey,
+} from '../../src/factors/passkeys.ts'
+import { challengeSeconds } from '../../src/factors/challenges.ts'
+import { softAuthenticator, type AnswerChanges, type KeyKind } from '../helpers/authenticator.ts'
+import { forEachEngine } from '../helpers/engines.ts'
+import { besideEnv, startServer, type TestServer, type TestUser } from '../helpers/server.ts'
+
+const origin = 'https://as.example'
+const browser = randomBytes(32).toString('base64url')
+const caller = { requestId: 'r1', address: '198.51.100.7', source: '198.51.100.7' }
+const place = { browser, clientId: 'web', caller }
+
+/** A server with a user, and what is done with passkeys there. */
+async function world(t: Test, env: Record<string, string> = {}, username = 'ada') {
+  const server = await startServer(t, env)
+  return { server, ...(await ownerAt(server, await server.user(username))) }
+}
+
+async function ownerAt({ ctx }: TestServer, user: TestUser) {
+  const owner = async () => {
+    const found = await findUserById(ctx.db, user.id)
+    if (!found) throw new Error('the user is gone')
+    return { user: found, caller }
+  }
+  const options = async () => creationOptions(ctx, (await owner()).user, browser)
+  const add = async (response: string, name = 'Phone') =>
+    addPasskey(ctx, await owner(), response, browser, name)
+  /** Sets up a passkey, as it goes where nothing is wrong. */
+  const setUp = async (of = softAuthenticator(origin)) => {
+    const { response, passkey } = of.create(await options())
+    const added = await add(response)
+    if ('problem' in added) throw new Error(added.problem)
+    return { passkey, row: added.passkey, amr: added.amr }
+  }
+  const ask = (userId?: Buffer) => requestOptions(ctx, { browser, userId })
+  const use = (response: string, userId?: Buffer) => usePasskey(ctx, response, { ...place, userId })
+  return { ctx, user, owner, options, add, setUp, ask, use }
+}
+
+const problemOf = (outcome: object) => ('problem' in outcome ? outcome.problem : 'none')
+
+await forEachEngine(t, 'a passkey that was set up logs in, and says what it has proved', async (t, env) => {
+  const { ctx, user, options, setUp, ask, use } = await world(t, env)
+  const asked = await options()
+  t.match(asked, {
+    rp: { id: 'as.example' },
+    user: { id: user.id.toString('base64url'), name: 'ada' },
+    attestation: 'none',
+    authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
+    excludeCredentials: [],
+  })
+  t.strictSame(
+    Buffer.from(asked.challenge, 'base64url').toString('base64url'),
+    asked.challenge,
+    'a browser that decodes the challenge and encodes it again has the same text',
+  )
+  const bound = await setUp()
+  t.equal(bound.amr, 'hwk user mfa')
+  const synced = await setUp(softAuthenticator(origin, { isSynced: true, counts: false }))
+  t.equal(synced.amr, 'swk user mfa')
+  t.strictSame(
+    (await options()).excludeCredentials?.map(({ id }) => id).sort(),
+    [bound, synced].map(({ passkey }) => passkey.credentialId.toString('base64url')).sort(),
+    'an authenticator that has one already makes no second',
+  )
+
+  for (const { passkey, row, amr } of [bound, synced, synced]) {
+    const used = await use(passkey.use(await ask()))
+    t.match(used, { amr, user: { id: user.id }, passkey: { id: row.id, used_at: ctx.clock.now() } })
+  }
+  const second = await ask(user.id)
+  t.equal(second.allowCredentials?.length, 2, 'as a second factor, those of the user are asked for')
+  t.match(await use(bound.passkey.use(second), user.id), { amr: 'hwk user mfa' })
+  t.strictSame((await ask()).allowCredentials, undefined, 'nobody is told which ones there are')
+
+  const entries = (await latestAuditEntries(ctx.db, {}, 10)).filter(({ event }) =>
+    event.startsWith('passkey'),
+  )
+  t.strictSame(
+    entries.map(({ event }) => event),
+    ['passkey_added', 'passkey_added'],
+  )
+})
+
+t.test('keys of each kind that is asked for are taken (§7.1 step 19)', async t => {
+  const { options, add, setUp, ask, use } = await world(t)
+  for (const kind of ['ES256', 'EdDSA', 'RS256'] as const) {
+    const { passkey } = await setUp(softAuthenticator(origin, { kind }))
+    t.match(await use(passkey.use(await ask())), { amr: 'hwk user mfa' }, kind)
+  }
+  const { response } = softAuthenticator(origin, { kind: 'ES384' satisfies KeyKind }).create(await options())
+  t.equal(problemOf(await add(response)), 'invalid', 'and no others')
+})
+
+/** What may be wrong with client data and authenticator data alike, and what is answered. */
+const wrongAlike: readonly (readonly [string, AnswerChanges, string])[] = [
+  ['the challenge of somebody else', { clientData: { challenge: 'AAAA' } }, 'invalid'],
+  ['no challenge', { clientData: { challenge: undefined } }, 'invalid'],
+  ['another origin', { clientData: { origin: 'https://as.example.evil' } }, 'invalid'],
+  ['another port', { clientData: { origin: 'https://as.example:8443' } }, 'invalid'],
+  ['the origin without its scheme', { clientData: { origin: 'as.example' } }, 'invalid'],
+  ['a frame in a page of somebody else', { clientData: { crossOrigin: true } }, 'invalid'],
+  [
+    'a frame, which says so',
+    { clientData: { crossOrigin: true, topOrigin: 'https://evil.example' } },
+    'invalid',
+  ],
+  ['a page above that is none', { clientData: { topOrigin: 'https://evil.example' } }, 'invalid'],
+  ['another RP ID', { rpId: 'evil.example' }, 'invalid'],
+  ['a parent as the RP ID', { rpId: 'example' }, 'invalid'],
+  ['nobody present', { flags: 4 }, 'invalid'],
+  ['nobody verified', { flags: 1 }, 'unverified'],
+  ['backed up, which it cannot be', { flags: 1 | 4 | 16 }, 'invalid'],
+  ['bytes after its data', { leftover: Buffer.of(0) }, 'invalid'],
+  ['another type', { type: 'password' }, 'invalid'],
+  ['an id that is longer than any', { id: 'A'.repeat(1368) }, 'invalid'],
+  ['an id that is no base64url', { id: 'a+b=' }, 'invalid'],
+]
+
+t.test('what is wrong with a registration is refused (WebAuthn Level 3 §7.1)', async t => {
+  const { ctx, user, options, add } = await world(t)
+  const refused = async (title: string, changes: Parameters<typeof made.create>[1], problem = 'invalid') => {
+    t.equal(problemOf(await add(made.create(await options(), changes).response)), problem, title)
+  }
+  const made = softAuthenticator(origin)
+  for (const [title, changes, problem] of wrongAlike) await refused(title, changes, problem)
+  await refused('step 7: the type of an assertion', { clientData: { type: 'webauthn.get' } })
+  await refused('step 21: an attestation that is none, and says something', {
+    attStmt: Buffer.from('a163616c6726', 'hex'),
+  })
+  await refused('step 20: an attestation of no known form', { fmt: 'made up' })
+  await refused('the id of another credential', { id: randomBytes(32).toString('base64url') })
+  await refused('step 25: an id that is longer than any', { credentialId: randomBytes(1024) })
+  await refused('no id', { credentialId: Buffer.alloc(0) })
+  t.strictSame(await listPasskeys(ctx.db, user.id), [], 'nothing was stored')
+  for (const text of ['', '{}', 'null', '[]', '{"id":1}', '{"response":{}}', '{"response":1,"id":"AA"}'])
+    t.equal(problemOf(await add(text)), 'invalid', text)
+})
+
+t.test('what is wrong with an assertion is refused (WebAuthn Level 3 §7.2)', async t => {
+  const { ctx, server, user, setUp, ask, use } = await world(t)
+  const { passkey } = await setUp()
+  const refused = async (title: string, changes: AnswerChanges, problem = 'invalid') => {
+    t.equal(problemOf(await use(passkey.use(await ask(), changes))), problem, title)
+  }
+  for (const [title, changes, problem] of wrongAlike) await refused(title, changes, problem)
+  await refused('step 10: the type of a registration', { clientData: { type: 'webauthn.create' } })
+  await refused('step 21: another signature', { tamper: true })
+  await refused('step 18: one that may be on several devices, and could not before', { flags: 1 | 4 | 8 })
+  await refused('step 6: no user handle, where nobody is known', { userHandle: null })
+  await refused('step 6: the user handle of somebody else', {
+    userHandle: randomBytes(16).toString('base64url'),
+  })
+  await refused('step 7: a passkey that nobody has', { id: randomBytes(32).toString('base64url') }, 'unknown')
+  t.match(
+    await use(passkey.use(await ask(user.id), { userHandle: null }), user.id),
+    { amr: 'hwk user mfa' },
+    'where the user is known, authenticators need not say it',
+  )
+  await ask(user.id).then(async asked =>
+    t.equal(problemOf(await use(passkey.use(asked, { userHandle: 'AAAA' }), user.id)), 'invalid'),
+  )
+
+  const bob = await ownerAt(server, await server.user('bob'))
+  const other = await bob.setUp()
+  t.equal(
+    problemOf(await use(other.passkey.use(await ask(user.id)), user.id)),
+    'invalid',
+    'step 5 and 6: as a second factor, the passkey of somebody else',
+  )
+  t.equal(
+    problemOf(await use(other.passkey.use(await ask(user.id)))),
+    'expired',
+    'a challenge of a second factor',
+  )
+  t.equal(problemOf(await use(other.passkey.use(await ask()), user.id)), 'expired', 'and one that is of none')
+  const row = (await listPasskeys(ctx.db, user.id))[0]
+  await ctx.db.sql
+    .updateTable('passkeys')
+    .set({ public_key: other.row.public_key })
+    .where('credential_id', '=', row?.credential_id ?? Buffer.alloc(0))
+    .execute()
+  t.equal(problemOf(await use(passkey.use(await ask()))), 'invalid', 'step 21: by the key of another one')
+  for (const text of ['', '{}', 'null', '{"id":"AA","response":{"clientDataJSON":"AA"}}'])
+    t.equal(problemOf(await use(text)), 'invalid', text)
+})
+
+await forEachEngine(t, 'invariant 16: a challenge counts once, here and now', async (t, env) => {
+  const { server, ctx, owner, options, add, setUp, ask, use } = await world(t, env)
+  const { passkey } = await setUp()
+  const beside = await startServer(t, besideEnv(server))
+  const asked = await ask()
+  const answer = passkey.use(asked)
+  t.equal(problemOf(await usePasskey(ctx, answer, { ...place, browser: 'another' })), 'expired')
+  const both = await Promise.all([use(answer), usePasskey(beside.ctx, answer, place)])
+  t.strictSame(both.map(problemOf).sort(), ['none', 'used'], 'at two instances at once')
+  t.equal(problemOf(await use(passkey.use(asked))), 'used', 'answered anew')
+
+  const many = await Promise.all(Array.from({ length: 5 }, () => ask()))
+  const all = await Promise.all(many.map(one => use(passkey.use(one))))
+  t.strictSame(
+    all.map(problemOf),
+    all.map(() => 'none'),
+    'challenges that are answered at once all count',
+  )
+
+  const [late, inTime] = [await ask(), await ask()]
+  server.tick(challengeSeconds - 1)
+  t.equal(problemOf(await use(passkey.use(inTime))), 'none', 'in its last second')
+  server.tick(1)
+  t.equal(problemOf(await use(passkey.use(late))), 'expired', 'and after it')
+  server.tick(3 * challengeSeconds)
+  await use(passkey.use(await ask()))
+  const [row] = await listPasskeys(ctx.db, (await owner()).user.id)
+  t.equal(row?.spent.split(' ').length, 1, 'what is over is forgotten')
+  server.tick(-2 * challengeSeconds)
+  t.equal(problemOf(await use(passkey.use(late))), 'expired', 'a clock that was set back makes nothing young')
+
+  const set = await options()
+  const [first, second] = [softAuthenticator(origin).create(set), softAuthenticator(origin).create(set)]
+  t.equal(problemOf(await add(first.response)), 'none')
+  t.equal(problemOf(await add(first.response)), 'used', 'that of a set-up too')
+  t.equal(problemOf(await add(second.response)), 'used', 'whatever passkey it is')
+  t.equal(
+    problemOf(await use(first.passkey.use({ challenge: set.challenge }))),
+    'expired',
+    'it logs nobody in',
+  )
+  const asSetUp = softAuthenticator(origin).create({ ...set, challenge: (await ask()).challenge })
+  t.equal(problemOf(await add(asSetUp.response)), 'expired', 'nor does one to log in set anything up')
+  const twoAtOnce = await options()
+  const race = await Promise.all([0, 1].map(() => add(softAuthenticator(origin).create(twoAtOnce).response)))
+  t.strictSame(race.map(problemOf).sort(), ['none', 'used'])
+})
+
+await forEachEngine(t, 'a passkey is set up by its owner alone, in this browser', async (t, env) => {
+  const { server, ctx, owner, options, add } = await world(t, env)
+  const bob = await ownerAt(server, await server.user('bob'))
+  const made = softAuthenticator(origin).create(await options())
+  t.equal(problemOf(await bob.add(made.response)), 'expired', 'a challenge of somebody else')
+  t.equal(problemOf(await addPasskey(ctx, await owner(), made.response, 'another', '')), 'expired')
+  const before = await owner()
+  await ctx.db.sql.updateTable('users').set({ epoch: 1 }).where('id', '=', before.user.id).execute()
+  t.equal(problemOf(await add(made.response)), 'expired', 'invariant 17: the epoch of before')
+  t.equal(
+    problemOf(await addPasskey(ctx, before, made.response, browser, '')),
+    'expired',
+    'also where it was raised while the passkey was verified',
+  )
+  const again = softAuthenticator(origin).create(await options())
+  t.equal(problemOf(await add(again.response)), 'none')
+  const same = softAuthenticator(origin).create(await bob.options(), {
+    credentialId: again.passkey.credentialId,
+  })
+  t.equal(problemOf(await bob.add(same.response)), 'exists', '§7.1 step 26: one that another user has')
+  await ctx.db.sql.updateTable('users').set({ disabled_at: 1 }).where('username', '=', 'ada').execute()
+  const used = await usePasskey(ctx, again.passkey.use(await requestOptions(ctx, { browser })), place)
+  t.equal(problemOf(used), 'invalid', 'who is disabled does not log in')
+})
+
+t.test('a counter that goes back is recorded, and shuts nobody out (§7.2 step 22)', async t => {
+  const { ctx, setUp, ask, use, user } = await world(t)
+  const { passkey } = await setUp()
+  passkey.counter = 7
+  t.equal(problemOf(await use(passkey.use(await ask()))), 'none')
+  for (const counter of [8, 3, 0])
+    t.match(await use(passkey.use(await ask(), { counter })), { amr: 'hwk user mfa' }, `${counter} after 8`)
+  t.equal((await listPasskeys(ctx.db, user.id))[0]?.counter, 8, 'the highest one stays')
+  const told = (await latestAuditEntries(ctx.db, {}, 10))
+    .filter(({ event }) => event === 'passkey_counter_back')
+    .map(({ detail, user_id }) => ({ ...JSON.parse(detail ?? ''), isOf: user_id?.equals(user.id) }))
+  t.match(told.map(({ presented, current, isOf }) => [presented, current, isOf]).sort(), [
+    [0, 8, true],
+    [3, 8, true],
+    [8, 8, true],
+  ])
+  const uncounted = await setUp(softAuthenticator(origin, { counts: false }))
+  await use(uncounted.passkey.use(await ask()))
+  await use(uncounted.passkey.use(await ask()))
+  const all = (await latestAuditEntries(ctx.db, {}, 20)).filter(
+    ({ event }) => event === 'passkey_counter_back',
+  )
+  t.equal(all.length, 3, 'an authenticator without a counter has none that goes back')
+})
+
+await forEachEngine(t, 'passkeys are named, renamed and removed by their owner', async (t, env) => {
+  const { server, ctx, owner, options, add, setUp, ask, use, user } = await world(t, env)
+  const { passkey, row } = await setUp()
+  const name = 'x'.repeat(80)
+  await add(softAuthenticator(origin).create(await options()).response, ` \u202e${name}\n`)
+  const bob = await ownerAt(server, await server.user('bob'))
+  t.equal(await renamePasskey(ctx, await bob.owner(), row.id, 'mine'), false, 'not by others')
+  t.equal(await renamePasskey(ctx, await owner(), row.id, 'Key ring'), true)
+  const shown = passkeyDocuments(await listPasskeys(ctx.db, user.id))
+  t.match(
+    [...shown].sort((a, b) => a.name.length - b.name.length),
+    [
+      { name: 'Key ring', rp_id: 'as.example', synced: false, used_at: null },
+      { name: 'x'.repeat(60), rp_id: 'as.example', synced: false, used_at: null },
+    ],
+  )
+  t.equal(await removePasskey(ctx, await bob.owner(), row.id), 'unknown', 'not by others')
+  const asked = await ask()
+  t.equal(await removePasskey(ctx, await owner(), row.id), 'removed')
+  t.equal(await removePasskey(ctx, await owner(), row.id), 'unknown')
+  t.match(await use(passkey.use(asked)), {
+    problem: 'unknown',
+    credentialId: passkey.credentialId.toString('base64url'),
+  })
+  const another = await setUp()
+  await ctx.db.sql.updateTable('users').set({ password_hash: '' }).where('id', '=', user.id).execute()
+  const ids = (await listPasskeys(ctx.db, user.id)).map(({ id }) => id)
+  const removed = await Promise.all(ids.map(async id => removePasskey(ctx, await owner(), id)))
+  t.strictSame(
+    removed.sort(),
+    ['last', 'removed'],
+    'the last way in stays, also when both are removed at once',
+  )
+  t.ok(another)
+})
+
+t.test('a user has no more passkeys than browsers can be told of', async t => {
+  const { ctx, options, add, setUp } = await world(t)
+  const { row } = await setUp()
+  const more = Array.from({ length: 49 }, () => ({
+    ...row,
+    id: randomBytes(16),
+    credential_id: randomBytes(16),
+  }))
+  await ctx.db.sql.insertInto('passkeys').values(more).execute()
+  t.equal(problemOf(await add(softAuthenticator(origin).create(await options()).response)), 'too_many')
+})
+
+t.test('a challenge is of this issuer and its root key alone', async t => {
+  const { setUp, ask, use } = await world(t)
+  const elsewhere = await world(t)
+  const { passkey } = await setUp()
+  t.equal(problemOf(await use(passkey.use(await elsewhere.ask()))), 'invalid')
+  const asked = await ask()
+  const changed = `${asked.challenge.slice(0, -2)}AA`
+  t.equal(problemOf(await use(passkey.use({ ...asked, challenge: changed }))), 'invalid')
+})
+
+t.test('passkeys are possible where the issuer has a name', async t => {
+  for (const issuer of ['https://as.example', 'https://as.example/a', 'http://localhost:9000'])
+    t.equal(passkeysPossible({ issuer }), true, issuer)
+  for (const issuer of ['http://127.0.0.1:9000', 'http://[::1]:9000', 'https://10.0.0.1'])
+    t.equal(passkeysPossible({ issuer }), false, issuer)
+})
+
+t.test('a refusal is told to the log and the audit trail, without what was sent', async t => {
+  const { server, ctx, user, setUp, ask, use } = await world(t)
+  const { passkey } = await setUp()
+  const answer = passkey.use(await ask(), { tamper: true })
+  await use(answer)
+  await use(passkey.use(await ask(), { id: randomBytes(8).toString('base64url') }))
+  const told = server.log.filter(({ event }) => event === 'log_in_failed')
+  t.match(told, [
+    { problem: 'invalid', reason: 'the passkey is refused', address: caller.address, client_id: 'web' },
+    { problem: 'unknown', reason: 'the passkey is unknown' },
+  ])
+  t.notMatch(JSON.stringify(server.log), JSON.parse(answer).response.signature)
+  t.equal(ctx.counts.signIns.failed, 2)
+  t.ok(ctx.audit.waiting() >= 2)
+  t.ok(user)
+})
