@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto'
+import { once } from 'node:events'
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import t from 'tap'
@@ -337,4 +339,24 @@ t.test('serve says which address it cannot have', async t => {
     code: 1,
     stderr: /this machine has no such address/,
   })
+})
+
+t.test('each entry is told as it is written, until the tail is cut off', async t => {
+  const { start, call, succeed } = commandLine(t)
+  await call('db migrate')
+  for (const id of ['a', 'b', 'c']) await call(`client create --id ${id} --public --grant password`)
+  const tail = start(['audit', 'tail', '--lines', '2', '--json'])
+  t.teardown(() => tail.kill())
+  const lines = createInterface(tail.stdout)[Symbol.asyncIterator]()
+  const next = async () => JSON.parse((await lines.next()).value ?? '{}')
+  t.match(await next(), { event: 'client_created', client_id: 'b' })
+  t.match(await next(), { event: 'client_created', client_id: 'c' })
+  await call('client disable a')
+  t.match(await next(), { event: 'client_disabled', client_id: 'a' })
+  await call('client enable a')
+  t.match(await next(), { event: 'client_enabled', client_id: 'a' })
+  tail.kill('SIGINT')
+  const [, signal] = await once(tail, 'exit')
+  t.equal(signal, 'SIGINT')
+  await succeed('audit list')
 })

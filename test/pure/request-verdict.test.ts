@@ -7,6 +7,7 @@ import { isChallenge, isVerifierOf } from '../../src/protocol/pkce.ts'
 import { isRedirectUri, isRegistered } from '../../src/protocol/redirect-uri.ts'
 import { judgeAuthorizationRequest, type RequestFacts } from '../../src/protocol/request-verdict.ts'
 import { runsOf } from '../helpers/runs.ts'
+import { webUrl } from '../helpers/web-urls.ts'
 
 const callback = 'https://app.example/callback'
 const api = 'https://api.example'
@@ -376,7 +377,7 @@ t.test('invariant 13 whatever comes, only a registered URI is ever sent anything
   ]
   const anyUri = fc.oneof(
     fc.constantFrom(...uris),
-    fc.webUrl(),
+    webUrl,
     fc.string(),
     fc.tuple(fc.constantFrom(...uris), fc.string()).map(parts => parts.join('')),
     fc.tuple(fc.string(), fc.constantFrom(...uris)).map(parts => parts.join('')),
@@ -435,7 +436,7 @@ t.test('invariant 13 no registered list makes a URI of another scheme one to sen
   ])
     t.notOk(isRegistered(uri, [uri]), uri)
   const property = fc.property(
-    fc.oneof(fc.string(), fc.webUrl()),
+    fc.oneof(fc.string(), webUrl),
     uri => isRegistered(uri, [uri]) === isRedirectUri(uri),
   )
   t.doesNotThrow(() => fc.assert(property))
