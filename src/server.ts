@@ -220,7 +220,7 @@ async function openContext(
   const { throttle } = add(openThrottle({ db, rootKeys, clock }))
   const { audit } = add(openAuditTrail({ db, clock, auditSeconds: config.auditSeconds }))
   const { admission } = add(openAdmission(clock))
-  const { afterwards } = add(openAfterwards(clock))
+  const { afterwards } = add(openAfterwards())
   const { lateness } = add(openLateness(clock))
   const ofRoot = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
   const { passwords } = add(openPasswords({ ...ofRoot, ...(passwordCost && { cost: passwordCost }) }))

@@ -196,6 +196,8 @@ export async function countUsersByRootKey({ sql }: Database): Promise<ReadonlyMa
   const rows = await sql
     .selectFrom('users')
     .select(({ fn }) => ['root_key_id', fn.countAll<number>().as('users')])
+    // One who has been invited, and has not come yet, has none.
+    .where('password_hash', '!=', '')
     .groupBy('root_key_id')
     .execute()
   return new Map(rows.map(({ root_key_id, users }) => [root_key_id, Number(users)]))

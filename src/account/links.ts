@@ -1,3 +1,5 @@
+import type { UserTable } from '../../db/schema.ts'
+import { findUserById } from '../../db/users/users.ts'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { openValue, sealValue, type SealedKind } from '../keys/sealed.ts'
@@ -7,9 +9,9 @@ const day = 86_400
 
 /**
  * What is mailed as a link. Nothing is stored for one: what it says is sealed in it, and a row decides that
- * it counts once. A reset and an invitation are good while the epoch of the user is the one that they name,
- * and setting the password raises that; so is a verification by the epoch of the mail address; and of a
- * sign-up the row of the user is made, whose id it names.
+ * it counts once. Those for a user are good while both epochs of the user are those that they name: setting
+ * a password raises the one, and another mail address the other. Of a sign-up the row of the user is made,
+ * whose id it names.
  */
 const kinds = {
   reset: { sealed: 'password reset', path: '/reset', seconds: 900 },
@@ -31,8 +33,8 @@ export function secondsOfLink(kind: LinkKind): number {
 export interface LinkFacts {
   /** Whom it is for: of a sign-up, the user who is not there yet. */
   readonly userId: Buffer
-  /** Of the user, or for a verification that of the mail address; null for a sign-up. */
-  readonly epoch: number | null
+  /** Both epochs of the user; null for a sign-up. */
+  readonly epochs: Pick<UserTable, 'epoch' | 'mail_epoch'> | null
   /** The address that it was mailed to, which following it proves. */
   readonly mail: string
   /** The sealed authorization request during which it was asked for; null for none. */
@@ -47,7 +49,8 @@ export interface OpenedLink extends LinkFacts {
 /** The content of the sealed text. */
 interface SealedLink {
   readonly user: string
-  readonly epoch?: number
+  /** Of the user, and of the mail address. */
+  readonly epochs?: readonly [number, number]
   readonly mail: string
   readonly request?: string
   readonly at: number
@@ -65,13 +68,13 @@ type LinkContext = Pick<Context, 'rootKeys' | 'clock'> & { readonly config: Pick
 export function makeLink(
   { config, rootKeys, clock }: LinkContext,
   kind: LinkKind,
-  { userId, epoch, mail, request }: LinkFacts,
+  { userId, epochs, mail, request }: LinkFacts,
 ): { readonly href: string; readonly expiresAt: number } {
   const { sealed, path, seconds } = kinds[kind]
   const at = clock.now()
   const content = {
     user: formatUuid(userId),
-    ...(epoch !== null && { epoch }),
+    ...(epochs && { epochs: [epochs.epoch, epochs.mail_epoch] as const }),
     mail,
     ...(request !== null && request.length <= requestLengthMax && { request }),
     at,
@@ -95,10 +98,37 @@ export async function openLink(
     const content = await openValue(ctx, sealed, ctx.config.issuer, text)
     if (!content) continue
     // Nobody else can have sealed it, so it is what `makeLink` has made.
-    const { user, epoch = null, mail, request = null, at } = content as unknown as SealedLink
+    const { user, epochs: sent, mail, request = null, at } = content as unknown as SealedLink
+    const epochs = sent ? { epoch: sent[0], mail_epoch: sent[1] } : null
     // A clock that was set back makes nothing younger than it can be.
     const isExpired = Math.abs(ctx.clock.now() - at) >= seconds
-    return { kind, userId: ownUuid(user), epoch, mail, request, isExpired }
+    return { kind, userId: ownUuid(user), epochs, mail, request, isExpired }
   }
   return undefined
+}
+
+/** Why a link is good no more, or never was. */
+export type LinkProblem = 'link_invalid' | 'link_expired' | 'link_used'
+
+/** A link for a user, as it is now. */
+export interface LinkOfUser {
+  readonly link: OpenedLink
+  readonly user: UserTable
+}
+
+/** The link and its user, or why it is good no more. A later change may end it yet: the row decides. */
+export async function findLinkOfUser(
+  ctx: Pick<Context, 'config' | 'rootKeys' | 'keys' | 'clock' | 'db'>,
+  accepted: readonly Exclude<LinkKind, 'sign_up'>[],
+  text: string,
+): Promise<LinkOfUser | LinkProblem> {
+  const link = await openLink(ctx, accepted, text)
+  if (!link?.epochs) return 'link_invalid'
+  if (link.isExpired) return 'link_expired'
+  const user = await findUserById(ctx.db, link.userId)
+  const isGood =
+    user?.disabled_at === null &&
+    user.epoch === link.epochs.epoch &&
+    user.mail_epoch === link.epochs.mail_epoch
+  return isGood ? { link, user } : 'link_used'
 }

@@ -190,6 +190,12 @@ export const settings = {
   ),
   smtpUrlFile: following('SMTP_URL_FILE', path, 'a file that holds that URL, instead of it'),
   mailFrom: following('MAIL_FROM', mailbox, 'who sends the mails: `Example <no-reply@example.com>`'),
+  signUp: setting(
+    'SIGN_UP',
+    choice(['off', 'open']),
+    'off',
+    'whether people may make accounts by themselves, by a link that is mailed to them: `off` or `open`',
+  ),
   // Most proxies keep a connection for a minute. Ours lives longer, so that the proxy is the one that closes
   // it.
   keepAliveSeconds: setting(

@@ -5,6 +5,7 @@ import type { SessionTable, UserTable } from '../../db/schema.ts'
 import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import type { Ending, EpochEnding, EveryEnding } from '../../db/sessions/endings.ts'
 import { revokeSession } from '../../db/sessions/sessions.ts'
+import { setPasswordByLink, type LinkedUser } from '../../db/users/mailed-links.ts'
 import { changePassword, deleteUser, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
 import type { Writer } from '../../db/writer.ts'
 import {
@@ -77,6 +78,13 @@ export type UserEnd =
   | {
       readonly reason: 'password changed'
       readonly password: Pick<UserTable, 'password_hash' | 'root_key_id'>
+      /** Where it is set by a link that was mailed: with it, and while it is good. */
+      readonly link?: {
+        readonly kind: 'reset' | 'invitation'
+        readonly user: LinkedUser
+        /** What the user's claims are from then on. */
+        readonly claims?: string
+      }
     }
   | { readonly reason: 'user deleted'; readonly username: string }
 
@@ -99,6 +107,7 @@ export async function endSessionsOfUser(
 function endUser(db: Writer, userId: Buffer, end: UserEnd, now: number): Promise<EpochEnding | undefined> {
   switch (end.reason) {
     case 'password changed':
+      if (end.link) return setPasswordByLink(db, end.link, end.password, now)
       return changePassword(db, userId, end.password, now)
     case 'user disabled':
       return disableUser(db, userId, now)
@@ -114,7 +123,11 @@ function eventOfUser(userId: Buffer, end: UserEnd, { epoch, ended_at: at }: Epoc
   const facts = { userId, ended: { epoch, reason, at } }
   switch (reason) {
     case 'password changed':
-      return { event: 'user_password_changed', ...facts }
+      return {
+        event: 'user_password_changed',
+        ...facts,
+        ...(end.link && { detail: { by: end.link.kind } }),
+      }
     case 'user disabled':
       return { event: 'user_disabled', ...facts }
     case 'user deleted':

@@ -4,7 +4,6 @@
  * Where that is full the caller sees 503 with Retry-After, and may send the same again.
  */
 
-import type { Clock } from '../clock.ts'
 import { OAuthError } from '../errors.ts'
 import type { Job } from '../upkeep/job.ts'
 import { queueLength, type Metric } from '../upkeep/metric.ts'
@@ -21,22 +20,15 @@ export interface Afterwards {
 /** The rest between two runs: a mail is on its way a moment after it was asked for. */
 const everySeconds = 0.2
 
-/** What fails is tried again for so long. Who waits for it asks again. */
-const triedSeconds = 60
-
 interface Task {
   readonly work: () => Promise<unknown>
   readonly source: string | undefined
-  readonly addedAt: number
 }
 
 /**
  * Opens the queue. Its job does what waits, one by one; what is left when the server closes is done then.
  */
-export function openAfterwards(
-  clock: Clock,
-  waitingMax = 10_000,
-): {
+export function openAfterwards(waitingMax = 10_000): {
   readonly afterwards: Afterwards
   readonly jobs: readonly Job[]
   readonly metrics: readonly Metric[]
@@ -44,29 +36,19 @@ export function openAfterwards(
   const tasks: Task[] = []
   const quota = openSourceQuota(waitingMax)
 
-  /** What has failed goes to the end, so that it is in nobody's way. */
+  /** What fails is told, and in the way of nothing else: whoever waits for it asks again. */
   const doAll = async () => {
-    let failure: { readonly error: unknown } | undefined
-    for (let left = tasks.length; left > 0; left--) {
-      const task = tasks.shift()
-      if (!task) return
-      try {
-        await task.work()
-      } catch (error) {
-        failure = { error }
-        if (clock.steady() - task.addedAt < triedSeconds) {
-          tasks.push(task)
-          continue
-        }
-      }
+    const failures: unknown[] = []
+    for (let task = tasks.shift(); task; task = tasks.shift()) {
       quota.giveBack(task.source)
+      await task.work().catch((error: unknown) => failures.push(error))
     }
-    if (failure) throw failure.error
+    if (failures.length > 0) throw failures[0]
   }
   const afterwards: Afterwards = {
     add: (work, source) => {
       if (tasks.length >= waitingMax || !quota.take(source)) throw tooMuch
-      tasks.push({ work, source, addedAt: clock.steady() })
+      tasks.push({ work, source })
     },
     waiting: () => tasks.length,
   }

@@ -1,3 +1,14 @@
+import { parseUuid } from './secrets.ts'
+
+/**
+ * Whether a user may be called so: up to 255 characters in Unicode normal form C, none of them invisible, no
+ * space at the ends. It is never mistaken for a `sub`, which is a UUID.
+ */
+export function isUsername(text: string): boolean {
+  const isFine = text.length <= 255 && /^[^\p{C}\p{Zl}\p{Zp}]+$/u.test(text) && text.trim() === text
+  return isFine && text.normalize('NFC') === text && !parseUuid(text.toLowerCase())
+}
+
 /**
  * A user name as RFC 8265 §3.3 (UsernameCaseMapped) compares it: width mapping, lower case, normal form C.
  * Does not look at whether the name is one that the profile allows.

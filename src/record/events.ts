@@ -32,6 +32,7 @@ export const eventNames = [
   'user_password_changed',
   'user_disabled',
   'user_enabled',
+  'link_mailed',
   'user_deleted',
   'client_created',
   'client_changed',
@@ -127,9 +128,20 @@ interface FactsOf {
   user_changed: OfUser & {
     readonly detail: { readonly roles?: Changes[string]; readonly claims?: readonly string[] }
   }
-  user_password_changed: OfUser & { readonly ended: EndedEpoch }
+  user_password_changed: OfUser & {
+    readonly ended: EndedEpoch
+    /** Where it was set by a link that was mailed. */
+    readonly detail?: { readonly by: 'reset' | 'invitation' }
+  }
   user_disabled: OfUser & { readonly ended: EndedEpoch }
   user_enabled: OfUser
+  /** Of a sign-up there is no user yet; `have_account` went to somebody who has one. */
+  link_mailed: {
+    readonly userId: Buffer | null
+    readonly detail: {
+      readonly link: 'reset' | 'invitation' | 'verification' | 'sign_up' | 'have_account'
+    }
+  }
   user_deleted: OfUser & Named & { readonly ended: EndedEpoch }
   client_created: OfClient & { readonly detail?: Readonly<Record<string, unknown>> }
   client_changed: OfClient & { readonly detail: Changes }

@@ -42,3 +42,6 @@ export const mailsLimit: BucketLimit = { points: 5, everySeconds: 720 }
 
 /** From one source, whatever the addresses: an office on its first morning stays within. */
 export const mailSourceLimit: BucketLimit = { points: 30, everySeconds: 120 }
+
+/** Of user names that somebody tries who signs up, to see whether they can be had. */
+export const triedNamesLimit: BucketLimit = { points: 20, everySeconds: 180 }

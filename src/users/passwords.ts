@@ -20,9 +20,10 @@ export interface Passwords {
    */
   hash(password: string): Promise<PasswordHash>
   /**
-   * Whether it is the user's password. Without a user it does the same work and answers false. Throws
-   * `temporarily_unavailable` (503) when too many are waiting, or too many of the source, if one is told, or
-   * when the root key of the hash is not loaded. Does not look at whether the user is disabled.
+   * Whether it is the user's password. Without a user, or where that has none (an empty hash), it does the
+   * same work and answers false. Throws `temporarily_unavailable` (503) when too many are waiting, or too
+   * many of the source, if one is told, or when the root key of the hash is not loaded. Does not look at
+   * whether the user is disabled.
    */
   verify(user: PasswordHash | undefined, password: string, source?: string): Promise<boolean>
   /**
@@ -108,10 +109,10 @@ export function openPasswords(options: PasswordOptions): {
     verify: async (user, password, source) => {
       // For known and unknown users alike, so this answer, though quick, tells nothing.
       if (passwordProblem(password)) return false
-      const { password_hash, root_key_id } = user ?? {
-        password_hash: nobodysHash(cost),
-        root_key_id: currentRootKeyId(),
-      }
+      // A user without a password, as before an invitation is followed, is like nobody.
+      const { password_hash, root_key_id } = user?.password_hash
+        ? user
+        : { password_hash: nobodysHash(cost), root_key_id: currentRootKeyId() }
       const secret = pepper(root_key_id)
       return queue.run(() => verify(password_hash, prepare(password), { secret }), source)
     },

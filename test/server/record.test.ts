@@ -291,6 +291,10 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { row: ofUser, ...ofUserEpoch('user disabled') },
   ],
   user_enabled: [{ event: 'user_enabled', userId: user }, { row: ofUser }],
+  link_mailed: [
+    { event: 'link_mailed', userId: user, detail: { link: 'reset' } },
+    { row: { ...ofUser, detail: { link: 'reset' } } },
+  ],
   user_deleted: [
     {
       event: 'user_deleted',

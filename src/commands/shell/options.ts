@@ -6,6 +6,7 @@ import { isResourceUri, resourceSentence } from '../../protocol/resource.ts'
 import { isScopeToken, scopeSentence } from '../../protocol/scope.ts'
 import { parseUuid } from '../../protocol/secrets.ts'
 import { readClaim, readClaimName, type ClaimChange } from '../../protocol/standard-claims.ts'
+import { isUsername } from '../../protocol/username.ts'
 import { eventNames } from '../../record/events.ts'
 import { formatDuration, parseDuration } from '../../values/duration.ts'
 
@@ -116,11 +117,10 @@ export const events = several(
   `An event is one of ${eventNames.join(', ')}.`,
 )
 
-/** A name to log in with, in Unicode normal form C. It is never mistaken for a `sub`, which is a UUID. */
+/** A name to log in with, in Unicode normal form C. */
 export function username(text: string): string {
   const name = text.normalize('NFC')
-  const isFine = name.length <= 255 && /^[^\p{C}\p{Zl}\p{Zp}]+$/u.test(name) && name.trim() === name
-  if (!isFine || name === '' || parseUuid(name.toLowerCase())) {
+  if (!isUsername(name)) {
     throw new InvalidArgumentError(
       'It takes up to 255 characters, none of them invisible, no space at the ends, and not the form of a UUID.',
     )

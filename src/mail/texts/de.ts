@@ -69,6 +69,28 @@ export const de: MailTexts = {
       text: `Der Administrator hat aus Ihrem Konto entfernt: ${factors[factor]}.`,
     }),
   },
+  links: {
+    reset: ({ href, username }) => ({
+      subject: 'Neues Passwort setzen',
+      text: `Jemand, vielleicht Sie, möchte für das Konto ${quoted(username, marks)} ein neues Passwort. Um es zu setzen, öffnen Sie innerhalb von 15 Minuten diesen Link:\n\n${href}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Ihr Passwort bleibt, wie es ist.`,
+    }),
+    invitation: ({ href, username, name }) => ({
+      subject: `Ihr Konto bei ${name}`,
+      text: `Für Sie wurde ein Konto angelegt. Ihr Benutzername ist ${quoted(username, marks)}. Um Ihr Passwort zu wählen, öffnen Sie innerhalb von 7 Tagen diesen Link:\n\n${href}`,
+    }),
+    verification: ({ href }) => ({
+      subject: 'Bestätigen Sie Ihre E-Mail-Adresse',
+      text: `Diese Adresse wurde für ein Konto angegeben. Wenn Sie das waren, öffnen Sie innerhalb eines Tages diesen Link, und bestätigen Sie es:\n\n${href}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Die Adresse gilt dann nicht.`,
+    }),
+    sign_up: ({ href }) => ({
+      subject: 'Registrierung abschließen',
+      text: `Jemand, vielleicht Sie, möchte sich mit dieser Adresse registrieren. Um Benutzernamen und Passwort zu wählen, öffnen Sie innerhalb eines Tages diesen Link:\n\n${href}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Es wird dann kein Konto angelegt.`,
+    }),
+    have_account: ({ href }) => ({
+      subject: 'Sie haben schon ein Konto',
+      text: `Jemand, vielleicht Sie, wollte sich mit dieser Adresse registrieren, zu der es schon ein Konto gibt. Gehen Sie zurück zur App, und melden Sie sich an. Wenn Sie Ihr Passwort vergessen haben, können Sie hier ein anderes setzen:\n\n${href}\n\nWenn Sie das nicht waren, müssen Sie nichts tun.`,
+    }),
+  },
   test: {
     subject: 'Testnachricht',
     text: 'Das ist eine Testnachricht. Sie können sie lesen, also kommen E-Mails bei dieser Adresse an.',

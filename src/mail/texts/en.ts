@@ -69,6 +69,28 @@ export const en: MailTexts = {
       text: `The administrator has removed from your account: ${factors[factor]}.`,
     }),
   },
+  links: {
+    reset: ({ href, username }) => ({
+      subject: 'Set a new password',
+      text: `Somebody, perhaps you, has asked for a new password for the account ${quoted(username, marks)}. To set it, open this link within 15 minutes:\n\n${href}\n\nIf it was not you, do nothing: your password stays as it is.`,
+    }),
+    invitation: ({ href, username, name }) => ({
+      subject: `Your account at ${name}`,
+      text: `An account was made for you. Your user name is ${quoted(username, marks)}. To choose your password, open this link within 7 days:\n\n${href}`,
+    }),
+    verification: ({ href }) => ({
+      subject: 'Confirm your mail address',
+      text: `This address was entered for an account. If that was you, open this link within a day, and confirm it:\n\n${href}\n\nIf it was not you, do nothing: the address does not count then.`,
+    }),
+    sign_up: ({ href }) => ({
+      subject: 'Finish signing up',
+      text: `Somebody, perhaps you, wants to sign up with this address. To choose a user name and a password, open this link within a day:\n\n${href}\n\nIf it was not you, do nothing: there will be no account then.`,
+    }),
+    have_account: ({ href }) => ({
+      subject: 'You have an account already',
+      text: `Somebody, perhaps you, wanted to sign up with this address, which has an account already. Go back to the app, and log in. If you have forgotten your password, you can set another one here:\n\n${href}\n\nIf it was not you, there is nothing to do.`,
+    }),
+  },
   test: {
     subject: 'Test mail',
     text: 'This is a test mail. You can read it, so mails reach this address.',

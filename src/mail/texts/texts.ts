@@ -9,8 +9,21 @@ export interface MailTexts {
   /** What to do if it was somebody else. */
   readonly wasItYou: (accountUrl: string) => string
   readonly notices: { readonly [Kind in NoticeKind]: (facts: NoticeFacts[Kind]) => MailText }
+  /** What is mailed as a link, or instead of one: `have_account` leads to where a password is reset. */
+  readonly links: Readonly<Record<LinkMailKind, (link: LinkText) => MailText>>
   /** What `mintmark mail test` sends. */
   readonly test: MailText
+}
+
+export type LinkMailKind = 'reset' | 'invitation' | 'verification' | 'sign_up' | 'have_account'
+
+/** Nothing of it was typed by who has asked for the mail. */
+export interface LinkText {
+  readonly href: string
+  /** The user name of the account; empty where there is none. */
+  readonly username: string
+  /** The operator's. */
+  readonly name: string
 }
 
 export interface MailText {

@@ -1,0 +1,82 @@
+import type { OutboxTable, UserTable } from '../../db/schema.ts'
+import type { Context } from '../context.ts'
+import { mailTextsOf } from '../mail/language.ts'
+import type { LinkMailKind } from '../mail/texts/texts.ts'
+import { mailAddress } from '../protocol/mail-address.ts'
+import { parseUserClaims } from '../protocol/standard-claims.ts'
+import { usernameCaseMapped } from '../protocol/username.ts'
+import type { MailServices } from '../mail/mail.ts'
+import { record, type Recorder } from '../record/record.ts'
+import { mailsLimit, newMailLimit } from '../users/guess-limits.ts'
+
+/** The address of a user that was verified, as SMTP takes it; undefined for none. */
+export function verifiedAddressOf({ claims }: Pick<UserTable, 'claims'>): string | undefined {
+  const { email, email_verified: isVerified } = parseUserClaims(claims)
+  return typeof email === 'string' && isVerified === true ? mailAddress(email) : undefined
+}
+
+/** The language that a user has chosen; undefined for none. */
+export function localeOf({ claims }: Pick<UserTable, 'claims'>): string | undefined {
+  const { locale } = parseUserClaims(claims)
+  return typeof locale === 'string' ? locale : undefined
+}
+
+/**
+ * Whether one more mail of this kind may go to an address because somebody has asked for it; then it is
+ * counted. Each kind has a limit of its own, so that who has others sent keeps nobody from a reset.
+ */
+export async function mayMail(
+  { users: { throttle } }: Pick<Context, 'users'>,
+  kind: LinkMailKind,
+  address: string,
+): Promise<boolean> {
+  const normal = usernameCaseMapped(address)
+  const wait = await throttle.count([
+    { of: ['new mail', kind, normal], limit: newMailLimit },
+    { of: ['mails', kind, normal], limit: mailsLimit },
+  ])
+  return wait === 0
+}
+
+export interface LinkMail {
+  /** Null where there is no such user yet. */
+  readonly user: Pick<UserTable, 'id' | 'username'> | null
+  readonly to: string
+  /** The tag of the language (RFC 5646). */
+  readonly locale: string | undefined
+  readonly href: string
+  readonly expiresAt?: number
+}
+
+/** Puts a mail with a link into the outbox, and records that. */
+export async function mailLink(
+  by: Recorder & { readonly mail: MailServices; readonly config: Context['config'] },
+  link: LinkMailKind,
+  mail: LinkMail,
+): Promise<void> {
+  await record(
+    { ...by, mails: [composeLink(by, link, mail)] },
+    { event: 'link_mailed', userId: mail.user?.id ?? null, detail: { link } },
+    // The mail is all that changes.
+    db => db.transact(async () => true),
+  )
+}
+
+/** The row of a mail with a link, for the outbox. */
+export function composeLink(
+  { mail, config }: { readonly mail: MailServices; readonly config: Pick<Context['config'], 'name'> },
+  link: LinkMailKind,
+  { user, to, locale, href, expiresAt }: LinkMail,
+): OutboxTable {
+  const facts = { href, username: user?.username ?? '', name: config.name }
+  const kind = link === 'have_account' ? 'sign_up' : link
+  const { subject, text } = mailTextsOf(locale).links[link](facts)
+  return mail.compose({
+    kind,
+    userId: user?.id ?? null,
+    to,
+    subject,
+    text,
+    ...(expiresAt !== undefined && { expiresAt }),
+  })
+}

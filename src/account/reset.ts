@@ -1,0 +1,81 @@
+import type { UserTable } from '../../db/schema.ts'
+import { findUser } from '../../db/users/users.ts'
+import type { Context } from '../context.ts'
+import { endSessionsOfUser } from '../endings/end.ts'
+import { mailsOf } from '../mail/notices.ts'
+import { mailAddress } from '../protocol/mail-address.ts'
+import { changedClaims, parseUserClaims } from '../protocol/standard-claims.ts'
+import type { RequestOrigin } from '../record/actor.ts'
+import { byNobody, byUser } from '../record/record.ts'
+import { findLinkOfUser, makeLink, type LinkProblem } from './links.ts'
+import { localeOf, mailLink, mayMail, verifiedAddressOf } from './mailed.ts'
+
+/** Who has forgotten a password, as typed by anybody. */
+export interface ResetAsked {
+  /** A user name, or a mail address. */
+  readonly name: string
+  /** The sealed authorization request during which it was asked; null for none. */
+  readonly request: string | null
+  /** The language of the page on which it was asked, for who has chosen none. */
+  readonly locale: string
+  readonly caller: RequestOrigin
+}
+
+/**
+ * Mails a link that sets a new password, to the verified address of the user who is meant; nothing where
+ * there is none, or one was mailed just now. Takes as long as it takes, so it is done after the answer.
+ */
+export async function mailReset(ctx: Context, { name, request, locale, caller }: ResetAsked): Promise<void> {
+  const { mail } = ctx
+  const user = await findUser(ctx.db, name)
+  const to = user?.disabled_at === null ? verifiedAddressOf(user) : undefined
+  if (!mail || !user || to === undefined || !(await mayMail(ctx, 'reset', to))) return
+  const link = makeLink(ctx, 'reset', { userId: user.id, epochs: user, mail: to, request })
+  const by = { ...byNobody(ctx, caller), mail, config: ctx.config }
+  await mailLink(by, 'reset', { user, to, locale: localeOf(user) ?? locale, ...link })
+}
+
+/** The links that set a password: the first one too. */
+const setsPassword = ['reset', 'invitation'] as const
+
+/** A link that sets a password, and its user; or why it is good no more. Changes nothing. */
+export function findReset(ctx: Context, text: string) {
+  return findLinkOfUser(ctx, setsPassword, text)
+}
+
+export type ResetOutcome =
+  | { readonly kind: 'set'; readonly user: UserTable; readonly request: string | null }
+  | { readonly kind: 'refused'; readonly problem: LinkProblem }
+
+/**
+ * Sets the password of who has followed a link, once, and ends all that began before. Nobody is logged in by
+ * it, and second factors stay. What an invitation was mailed to is verified by it.
+ */
+export async function resetPassword(
+  ctx: Context,
+  text: string,
+  password: string,
+  caller: RequestOrigin,
+): Promise<ResetOutcome> {
+  const found = await findReset(ctx, text)
+  if (typeof found === 'string') return { kind: 'refused', problem: found }
+  const { link, user } = found
+  const hash = await ctx.users.passwords.hash(password)
+  const isInvitation = link.kind === 'invitation'
+  const claims = isInvitation ? withVerified(user, link.mail) : undefined
+  const mails = mailsOf(ctx, user, { kind: 'password_reset' })
+  const ended = await endSessionsOfUser({ ...byUser(ctx, user.id, caller), mails }, user.id, {
+    reason: 'password changed',
+    password: hash,
+    link: { kind: isInvitation ? 'invitation' : 'reset', user, ...(claims !== undefined && { claims }) },
+  })
+  return ended ? { kind: 'set', user, request: link.request } : { kind: 'refused', problem: 'link_used' }
+}
+
+/** The claims of a user whose address is verified now, as JSON; undefined where it is another by now. */
+function withVerified({ claims }: UserTable, address: string): string | undefined {
+  const before = parseUserClaims(claims)
+  const { email } = before
+  if (typeof email !== 'string' || mailAddress(email) !== address) return undefined
+  return JSON.stringify(changedClaims(before, [{ kind: 'set', name: 'email_verified', value: true }]))
+}

@@ -1,0 +1,119 @@
+import type { UserTable } from '../../db/schema.ts'
+import { findUser, findUserById, insertUser } from '../../db/users/users.ts'
+import type { Context } from '../context.ts'
+import { newUuid } from '../protocol/secrets.ts'
+import { isUsername, usernameCaseMapped } from '../protocol/username.ts'
+import type { RequestOrigin } from '../record/actor.ts'
+import { byNobody, byUser, record } from '../record/record.ts'
+import { triedNamesLimit } from '../users/guess-limits.ts'
+import { makeLink, openLink, type LinkProblem, type OpenedLink } from './links.ts'
+import { localeOf, mailLink, mayMail } from './mailed.ts'
+
+/** Who wants an account, as typed by anybody. */
+export interface SignUpAsked {
+  /** As `mailAddress` gives it. */
+  readonly address: string
+  /** The sealed authorization request during which it was asked; null for none. */
+  readonly request: string | null
+  /** The language of the page on which it was asked. */
+  readonly locale: string
+  readonly caller: RequestOrigin
+}
+
+/** Whether people may sign up by themselves. */
+export function signUpIsOpen({ config, mail }: Pick<Context, 'config' | 'mail'>): boolean {
+  return config.signUp === 'open' && mail !== undefined
+}
+
+/**
+ * Mails a link that makes an account, or that there is one already. Nothing is stored of it but the mail. It
+ * takes as long as it takes, so it is done after the answer.
+ */
+export async function mailSignUp(ctx: Context, asked: SignUpAsked): Promise<void> {
+  const { mail, config } = ctx
+  const { address: to, request, locale, caller } = asked
+  if (!mail || !(await mayMail(ctx, 'sign_up', to))) return
+  const by = { ...byNobody(ctx, caller), mail, config }
+  const user = await findUser(ctx.db, to)
+  if (user) {
+    const href = `${config.issuer}/reset`
+    return mailLink(by, 'have_account', { user, to, locale: localeOf(user) ?? locale, href })
+  }
+  const userId = newUuid(ctx.clock.now())
+  const link = makeLink(ctx, 'sign_up', { userId, epochs: null, mail: to, request })
+  return mailLink(by, 'sign_up', { user: null, to, locale, ...link })
+}
+
+/** Why a link makes no account. `mail_taken`: its address has one by now. */
+export type SignUpLinkProblem = LinkProblem | 'mail_taken'
+
+/** A link that makes an account, or why it is good no more. Changes nothing. */
+export async function findSignUp(ctx: Context, text: string): Promise<OpenedLink | SignUpLinkProblem> {
+  const link = await openLink(ctx, ['sign_up'], text)
+  if (!link) return 'link_invalid'
+  if (link.isExpired) return 'link_expired'
+  if (await findUserById(ctx.db, link.userId)) return 'link_used'
+  return (await findUser(ctx.db, link.mail)) ? 'mail_taken' : link
+}
+
+/** Why a name cannot be had, by who has shown an address. */
+export type NameProblem = 'username_invalid' | 'username_is_address' | 'username_taken' | 'throttled'
+
+export interface NewAccount {
+  readonly username: string
+  /** Which was judged. */
+  readonly password: string
+  /** The language of the page. */
+  readonly locale: string
+  readonly caller: RequestOrigin
+}
+
+export type SignUpOutcome =
+  | { readonly kind: 'created'; readonly user: UserTable; readonly request: string | null }
+  | { readonly kind: 'refused'; readonly problem: SignUpLinkProblem | NameProblem }
+
+/**
+ * Makes the account of who has followed a link: once, since its id is in the link. A name is nobody's before
+ * that. If it is taken by then, another can be chosen with the same link.
+ */
+export async function signUp(ctx: Context, text: string, account: NewAccount): Promise<SignUpOutcome> {
+  const link = await findSignUp(ctx, text)
+  if (typeof link === 'string') return { kind: 'refused', problem: link }
+  const { username, password, locale, caller } = account
+  const problem = await nameProblem(ctx, username, link)
+  if (problem) return { kind: 'refused', problem }
+  const now = ctx.clock.now()
+  const user: UserTable = {
+    id: link.userId,
+    username,
+    ...(await ctx.users.passwords.hash(password)),
+    roles: '',
+    claims: JSON.stringify({ email: link.mail, email_verified: true, locale }),
+    epoch: 0,
+    mail_epoch: 0,
+    created_at: now,
+    disabled_at: null,
+  }
+  const created = { event: 'user_created', userId: user.id, detail: { username } } as const
+  const isCreated = await record(byUser(ctx, user.id, caller), created, db => insertUser(db, user))
+  if (isCreated) return { kind: 'created', user, request: link.request }
+  const after = await findSignUp(ctx, text)
+  return { kind: 'refused', problem: typeof after === 'string' ? after : 'username_taken' }
+}
+
+/**
+ * Whether a name is taken is told to who has shown an address, and not to others; and not of many names. One
+ * with an `@` would be taken for an address, so it is the person's own.
+ */
+async function nameProblem(
+  ctx: Context,
+  username: string,
+  { userId, mail }: OpenedLink,
+): Promise<NameProblem | undefined> {
+  if (!isUsername(username)) return 'username_invalid'
+  const isOwnAddress = usernameCaseMapped(username) === usernameCaseMapped(mail)
+  if (username.includes('@') && !isOwnAddress) return 'username_is_address'
+  const of = ['names of a sign-up', userId.toString('base64url')] as const
+  if ((await ctx.users.throttle.count([{ of, limit: triedNamesLimit }])) > 0) return 'throttled'
+  return (await findUser(ctx.db, username)) ? 'username_taken' : undefined
+}

@@ -1,0 +1,85 @@
+import type { UserTable } from '../../db/schema.ts'
+import { setMailByLink } from '../../db/users/mailed-links.ts'
+import type { Context } from '../context.ts'
+import { mailsOf } from '../mail/notices.ts'
+import { mailAddress } from '../protocol/mail-address.ts'
+import { changedClaims, parseUserClaims } from '../protocol/standard-claims.ts'
+import { usernameCaseMapped } from '../protocol/username.ts'
+import type { RequestOrigin } from '../record/actor.ts'
+import { byUser, record } from '../record/record.ts'
+import { findLinkOfUser, makeLink, type LinkProblem } from './links.ts'
+import { localeOf, mailLink, mayMail, verifiedAddressOf } from './mailed.ts'
+
+/** What becomes of the wish for another mail address. */
+export type VerificationAsked = 'asked' | 'wrong' | 'same' | 'unavailable' | 'throttled'
+
+/**
+ * Mails a link to an address that its owner has typed at the account page: until that is followed, the
+ * address of before counts. Whose account it is has been checked.
+ */
+export async function askForVerification(
+  ctx: Context,
+  { user, caller }: { readonly user: UserTable; readonly caller: RequestOrigin },
+  text: string,
+  locale?: string,
+): Promise<VerificationAsked> {
+  const { mail } = ctx
+  const to = mailAddress(text.trim())
+  if (!mail) return 'unavailable'
+  if (to === undefined) return 'wrong'
+  if (verifiedAddressOf(user) === to) return 'same'
+  if (!(await mayMail(ctx, 'verification', to))) return 'throttled'
+  const link = makeLink(ctx, 'verification', { userId: user.id, epochs: user, mail: to, request: null })
+  const by = { ...byUser(ctx, user.id, caller), mail, config: ctx.config }
+  await mailLink(by, 'verification', { user, to, locale: localeOf(user) ?? locale, ...link })
+  return 'asked'
+}
+
+/** A link that verifies an address, and its user; or why it is good no more. Changes nothing. */
+export function findVerification(ctx: Context, text: string) {
+  return findLinkOfUser(ctx, ['verification'], text)
+}
+
+/** Who confirms an address. */
+export interface Confirmation {
+  /** Who is logged in in the browser; undefined for nobody. */
+  readonly loggedIn: Pick<UserTable, 'id'> | undefined
+  /** The user name of the account, as it was typed. */
+  readonly username: string | undefined
+  readonly caller: RequestOrigin
+}
+
+export type Confirmed =
+  | { readonly kind: 'confirmed' }
+  | { readonly kind: 'refused'; readonly problem: LinkProblem | 'wrong_username' | 'mail_taken' }
+
+/**
+ * Gives the user the address, once. A link alone does not do: programs that look through mails press buttons,
+ * and would give the address of somebody to whoever has entered it. So it takes the log-in of the user, or
+ * the user name, which is neither in the mail nor on the page.
+ */
+export async function confirmAddress(
+  ctx: Context,
+  text: string,
+  { loggedIn, username = '', caller }: Confirmation,
+): Promise<Confirmed> {
+  const found = await findVerification(ctx, text)
+  if (typeof found === 'string') return { kind: 'refused', problem: found }
+  const { link, user } = found
+  const isNamed = usernameCaseMapped(username.trim()) === usernameCaseMapped(user.username)
+  if (loggedIn?.id.equals(user.id) !== true && !isNamed) return { kind: 'refused', problem: 'wrong_username' }
+  const claims = JSON.stringify(
+    changedClaims(parseUserClaims(user.claims), [
+      { kind: 'set', name: 'email', value: link.mail },
+      { kind: 'set', name: 'email_verified', value: true },
+    ]),
+  )
+  const mails = mailsOf(ctx, user, { kind: 'mail_changed' })
+  const detail = { claims: ['email', 'email_verified'] }
+  const isSet = await record(
+    { ...byUser(ctx, user.id, caller), mails },
+    { event: 'user_changed', userId: user.id, detail },
+    db => setMailByLink(db, user, claims),
+  )
+  return isSet ? { kind: 'confirmed' } : { kind: 'refused', problem: 'link_used' }
+}
