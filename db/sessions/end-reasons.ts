@@ -18,6 +18,7 @@ export const endReasons = [
   'log-out',
   'another user logged in',
   'consent withdrawn',
+  'ended by its user',
 ] as const
 
 export type EndReason = (typeof endReasons)[number]

@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../database.ts'
-import type { ConsentTable, Tables, UserTable } from '../schema.ts'
+import type { ClientTable, ConsentTable, Tables, UserTable } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
 import { writeEnds } from '../sessions/revocations.ts'
 import type { Writer } from '../writer.ts'
@@ -24,6 +24,22 @@ export async function findConsent({ sql }: Database, key: ConsentKey): Promise<C
     .where('resource', '=', key.resource ?? '')
     .executeTakeFirst()
 }
+
+/** What a user has allowed clients, each with its client, in the order of their ids. */
+export async function listConsents({ sql }: Database, userId: Buffer): Promise<readonly ListedConsent[]> {
+  return sql
+    .selectFrom('consents')
+    .innerJoin('clients', 'clients.id', 'consents.client_id')
+    .select(['client_id', 'client_name', 'operator', 'client_uri', 'redirect_uris', 'resources'])
+    .select(['resource', 'consents.scope', 'granted_at'])
+    .where('user_id', '=', userId)
+    .orderBy('client_id')
+    .orderBy('resource')
+    .execute()
+}
+
+export type ListedConsent = Pick<ConsentTable, 'client_id' | 'resource' | 'scope' | 'granted_at'> &
+  Pick<ClientTable, 'client_name' | 'operator' | 'client_uri' | 'redirect_uris' | 'resources'>
 
 export interface NewConsent {
   /** Of a new row. */

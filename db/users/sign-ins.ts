@@ -1,4 +1,4 @@
-import { sql as fragment, type Kysely, type Transaction } from 'kysely'
+import { sql as fragment, type ExpressionBuilder, type Kysely, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import { keptQuery } from '../kept-query.ts'
 import type { SignInTable, Tables, UserTable } from '../schema.ts'
@@ -196,6 +196,57 @@ async function isStillOfEpoch(
     .$if(engine === 'postgres', query => query.forShare())
     .executeTakeFirst()
   return user !== undefined
+}
+
+/** The sign-in from which its user ends all others. */
+export interface KeptSignIn extends Pick<SignInTable, 'id' | 'user_epoch' | 'secret_hash'> {
+  /** Instead of its secret, where it is to get another one. */
+  readonly newSecretHash?: Buffer
+  /** Whether the sessions that end with it go on as well. */
+  readonly withSessions: boolean
+}
+
+/** Whether it is as it was seen, and its user too: a condition on the user's row. */
+export function isKept(
+  { and, eb, exists, selectFrom }: ExpressionBuilder<Tables, 'users'>,
+  { id, user_epoch, secret_hash }: KeptSignIn,
+) {
+  return and([
+    eb('users.epoch', '=', user_epoch),
+    eb('users.disabled_at', 'is', null),
+    exists(
+      selectFrom('sign_ins')
+        .select('sign_ins.id')
+        .where('sign_ins.id', '=', id)
+        .where('sign_ins.secret_hash', '=', secret_hash)
+        .whereRef('sign_ins.user_id', '=', 'users.id')
+        .where('sign_ins.user_epoch', '=', user_epoch),
+    ),
+  ])
+}
+
+/** Lets it go on in the epoch of its user that has just begun, in the same transaction. */
+export async function keepSignIn(
+  transaction: Transaction<Tables>,
+  { id, user_epoch, secret_hash, newSecretHash, withSessions }: KeptSignIn,
+  epoch: number,
+): Promise<void> {
+  await transaction
+    .updateTable('sign_ins')
+    .set({ user_epoch: epoch, secret_hash: newSecretHash ?? secret_hash })
+    .where('id', '=', id)
+    .where('user_epoch', '=', user_epoch)
+    .execute()
+  if (!withSessions) return
+  await transaction
+    .updateTable('sessions')
+    .set({ user_epoch: epoch })
+    .where('id', 'in', ({ selectFrom }) =>
+      selectFrom('sign_in_sessions').select('session_id').where('sign_in_id', '=', id),
+    )
+    .where('user_epoch', '=', user_epoch)
+    .where('revoked_at', 'is', null)
+    .execute()
 }
 
 /** In the transaction that deletes the user, which has ended the sessions too. */

@@ -7,7 +7,7 @@ import { insertEnding, type Ending, type EpochEnding } from '../sessions/endings
 import type { Writer } from '../writer.ts'
 import { forgetConsentsOfUser } from './consents.ts'
 import { forgetKnownSources } from './known-sources.ts'
-import { forgetSignInsOfUser } from './sign-ins.ts'
+import { forgetSignInsOfUser, isKept, keepSignIn, type KeptSignIn } from './sign-ins.ts'
 
 export async function findUser({ sql }: Database, username: string): Promise<UserTable | undefined> {
   return sql.selectFrom('users').selectAll().where('username', '=', username).executeTakeFirst()
@@ -67,15 +67,16 @@ export async function insertUser({ transact }: Writer, user: NewUserRow): Promis
 
 /**
  * Sets a new password and ends all of the user's sessions, by raising the epoch; undefined when there is no
- * such user. No source is known any more.
+ * such user, or the sign-in that is to go on has ended. No source is known any more.
  */
 export async function changePassword(
   db: Writer,
   id: Buffer,
   password: Pick<UserTable, 'password_hash' | 'root_key_id'>,
   now: number,
+  kept?: KeptSignIn,
 ): Promise<EpochEnding | undefined> {
-  return endUser(db, id, password, { reason: 'password changed', now })
+  return endUser(db, id, password, { reason: 'password changed', now }, kept)
 }
 
 /**
@@ -136,9 +137,17 @@ export async function enableUser({ transact }: Writer, id: Buffer): Promise<bool
   })
 }
 
-/** Ends all sessions of a user, by raising the epoch; undefined when there is no such user. */
-export async function raiseUserEpoch(db: Writer, id: Buffer, end: End): Promise<EpochEnding | undefined> {
-  return endUser(db, id, {}, end)
+/**
+ * Ends all sessions of a user, by raising the epoch; undefined when there is no such user, or the sign-in
+ * that is to go on has ended.
+ */
+export async function raiseUserEpoch(
+  db: Writer,
+  id: Buffer,
+  end: End,
+  kept?: KeptSignIn,
+): Promise<EpochEnding | undefined> {
+  return endUser(db, id, {}, end, kept)
 }
 
 /** One statement ends the sessions; their rows are the work that it leaves over. */
@@ -147,15 +156,17 @@ async function endUser(
   id: Buffer,
   changes: Partial<UserTable>,
   end: End,
+  kept?: KeptSignIn,
 ): Promise<EpochEnding | undefined> {
   return transact(async transaction => {
-    const raised = await transaction
+    let query = transaction
       .updateTable('users')
       .set({ ...changes, epoch: fragment`epoch + 1` })
       .where('id', '=', id)
-      .returning('epoch')
-      .executeTakeFirst()
+    if (kept) query = query.where(eb => isKept(eb, kept))
+    const raised = await query.returning('epoch').executeTakeFirst()
     if (!raised) return undefined
+    if (kept) await keepSignIn(transaction, kept, raised.epoch)
     if (changes.password_hash !== undefined) await forgetKnownSources(transaction, id)
     return { ...(await insertEnding(transaction, { user_id: id }, end)), ...raised }
   })

@@ -12,7 +12,7 @@ import type { Event } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
 
 /** Why a sign-in ends, and with it the sessions that came from it without `offline_access`. */
-export type SignInEndReason = 'log-out' | 'another user logged in' | 'limit' | 'command'
+export type SignInEndReason = 'log-out' | 'another user logged in' | 'limit' | 'command' | 'ended by its user'
 
 /**
  * Ends a sign-in and any others that its user has in the same browser, and the sessions that end with them;

@@ -6,6 +6,7 @@ import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import type { Ending, EpochEnding, EveryEnding } from '../../db/sessions/endings.ts'
 import { revokeSession } from '../../db/sessions/sessions.ts'
 import { setPasswordByLink, type LinkedUser } from '../../db/users/mailed-links.ts'
+import type { KeptSignIn } from '../../db/users/sign-ins.ts'
 import { changePassword, deleteUser, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
 import type { Writer } from '../../db/writer.ts'
 import {
@@ -34,14 +35,16 @@ export interface EndedSessions extends FinishedWork {
   readonly at: number
 }
 
+export type SessionEndReason = 'client' | 'admin' | 'log-out' | 'ended by its user'
+
 /**
- * Ends one session for a client that has shown one of its tokens or, with `log-out`, for a person who has
- * come with its ID token; false when it has ended before.
+ * Ends one session for a client that has shown one of its tokens, for a person who has come with its ID token
+ * (`log-out`), or for its user; false when it has ended before.
  */
 export async function endSession(
   by: Recorder,
   { id: sessionId, user_id: userId, client_id: clientId }: Pick<SessionTable, 'id' | 'user_id' | 'client_id'>,
-  { reason, ...more }: { readonly reason: 'client' | 'admin' | 'log-out'; readonly tokenType?: TokenType },
+  { reason, ...more }: { readonly reason: SessionEndReason; readonly tokenType?: TokenType },
 ): Promise<boolean> {
   const at = by.clock.now()
   const ofSession = { userId, clientId, sessionId }
@@ -85,10 +88,16 @@ export type UserEnd =
         /** What the user's claims are from then on. */
         readonly claims?: string
       }
+      /** The sign-in at which it was changed, which goes on. */
+      readonly kept?: KeptSignIn
     }
+  | { readonly reason: 'ended by its user'; readonly kept: KeptSignIn }
   | { readonly reason: 'user deleted'; readonly username: string }
 
-/** Ends all sessions of a user, also those of log-ins under way; undefined when there is no such user. */
+/**
+ * Ends all sessions of a user, also those of log-ins under way; undefined when there is no such user, or the
+ * sign-in that is to go on has ended.
+ */
 export async function endSessionsOfUser(
   by: Recorder,
   userId: Buffer,
@@ -108,11 +117,13 @@ function endUser(db: Writer, userId: Buffer, end: UserEnd, now: number): Promise
   switch (end.reason) {
     case 'password changed':
       if (end.link) return setPasswordByLink(db, end.link, end.password, now)
-      return changePassword(db, userId, end.password, now)
+      return changePassword(db, userId, end.password, now, end.kept)
     case 'user disabled':
       return disableUser(db, userId, now)
     case 'user deleted':
       return deleteUser(db, userId, now)
+    case 'ended by its user':
+      return raiseUserEpoch(db, userId, { reason: end.reason, now }, end.kept)
     default:
       return raiseUserEpoch(db, userId, { reason: end.reason, now })
   }
@@ -133,6 +144,7 @@ function eventOfUser(userId: Buffer, end: UserEnd, { epoch, ended_at: at }: Epoc
     case 'user deleted':
       return { event: 'user_deleted', ...facts, detail: { username: end.username } }
     case 'admin':
+    case 'ended by its user':
       return { event: 'user_revoked', ...facts, detail: { reason } }
     case 'command':
       return { event: 'user_revoked', ...facts }

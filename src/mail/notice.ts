@@ -19,6 +19,10 @@ export interface NoticeFacts {
   /** Goes to the address that was: pass the user as it was before. */
   mail_changed: {}
   name_changed: { readonly username: string }
+  profile_changed: {}
+  /** Goes to the address that counts, before another one does. */
+  mail_change_asked: {}
+  signed_out_place: {}
   signed_out_others: {}
   /** The name of the client. */
   consent_withdrawn: { readonly client: string }

@@ -28,22 +28,26 @@ async function show(visit: Visit): Promise<void> {
   if (look.need.kind !== 'consent' || !stage.signIn) return follow(visit, stage, look)
   const { ctx, pages, request, reply } = visit
   const { client, pending, signIn } = stage
+  const { resource } = pending.request
   const data = {
     request: sealRequest(ctx, { ...pending, user: signIn.user_id }),
     client: { ...namesOf(client), operator: client.operator },
     username: signIn.user.username,
     anotherHref: anotherHref(visit, pending),
-    scopes: await describedScopes(visit, stage),
+    scopes: await describeScopes(ctx, { ...client, resource }, scopesToAllow(pending.request)),
   }
   const { uiLocales } = pending.request
   void pages.show(request, reply, frame => consentView(frame, data), { uiLocales })
 }
 
 /** Where no resource is meant, the scope counts for all that the client may ask for. */
-async function describedScopes({ ctx }: Visit, { client, pending }: Stage): Promise<ConsentData['scopes']> {
-  const { request } = pending
-  const resources = await ctx.clients.registry.findResources(request.resource ?? client.resources)
-  return scopesToAllow(request).flatMap(name => wordsOf(resources, name).map(words => ({ name, words })))
+export async function describeScopes(
+  { clients }: Pick<Context, 'clients'>,
+  { resource, resources }: { readonly resource: string | null; readonly resources: string },
+  scopes: readonly string[],
+): Promise<ConsentData['scopes']> {
+  const known = await clients.registry.findResources(resource ?? resources)
+  return scopes.flatMap(name => wordsOf(known, name).map(words => ({ name, words })))
 }
 
 async function decide(visit: Visit): Promise<void> {

@@ -19,6 +19,8 @@ export interface Cookies {
   readonly device: PageCookie
   /** Binds an authorization request to the browser that it began in. */
   readonly browser: PageCookie
+  /** What a page tells once, after something was done and the browser was led there. */
+  readonly notice: PageCookie
 }
 
 /**
@@ -34,7 +36,7 @@ export function cookiesOf(issuer: string): Cookies {
   // No path of an issuer has a `+` in it.
   const path = pathname === '/' ? '' : pathname.replaceAll('/', '+')
   const one = (name: string) => pageCookie(prefix + name + path, isSecure)
-  return { signIn: one(''), device: one('-device'), browser: one('-browser') }
+  return { signIn: one(''), device: one('-device'), browser: one('-browser'), notice: one('-notice') }
 }
 
 function pageCookie(name: string, secure: boolean): PageCookie {

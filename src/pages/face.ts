@@ -8,6 +8,7 @@ import { openErrorReader, type ErrorReader } from '../http/error-reader.ts'
 import { refuseMessage } from '../http/message.ts'
 import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { parseForm } from '../protocol/form.ts'
+import { accountPages } from './account/face.ts'
 import { authorizePage } from './authorize.ts'
 import { consentPage } from './consent.ts'
 import { isFromOwnPages } from './cross-site.ts'
@@ -50,6 +51,7 @@ export function pagesFace(ctx: Context): (app: FastifyInstance) => Promise<void>
     logInPage(app, ctx, pages, readError)
     consentPage(app, ctx, pages)
     logOutPage(app, ctx, pages)
+    accountPages(app, ctx, pages)
     logoFile(app, look)
 
     refuseOtherMethods(app, routes)

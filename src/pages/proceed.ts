@@ -146,6 +146,12 @@ export function browserOf(visit: Visit): string {
   return hashOf(cookie)
 }
 
+/** The same of a browser that has a cookie already; undefined for any other. */
+export function knownBrowserOf(visit: Visit): string | undefined {
+  const known = browserCookie(visit)
+  return known === undefined ? undefined : hashOf(known)
+}
+
 function browserCookie({ pages, request }: Visit): string | undefined {
   const cookie = pages.cookies.browser.read(request)
   return cookie !== undefined && /^[\w-]{22}$/.test(cookie) ? cookie : undefined

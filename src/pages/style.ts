@@ -77,7 +77,8 @@ main>:last-child,form>:last-child{margin-bottom:0}
 p bdi{font-weight:600}
 code{font:.9375em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 label{display:block;margin-bottom:.375rem;font-weight:600;font-size:.9375rem}
-input:not([type=checkbox]){display:block;width:100%;min-height:2.75rem;margin-bottom:1.125rem;padding:.5rem .75rem;
+input:not([type=checkbox],[type=hidden]),select,textarea{
+display:block;width:100%;min-height:2.75rem;margin-bottom:1.125rem;padding:.5rem .75rem;
 border:1px solid var(--fieldLine);border-radius:.5rem;background:var(--field);color:inherit;font:inherit}
 .check{display:flex;align-items:center;gap:.625rem;min-height:2.75rem;margin:-.375rem 0 .75rem;font-weight:400}
 .check input{flex:none;width:1.25rem;height:1.25rem;margin:0;accent-color:var(--accent)}
@@ -92,7 +93,7 @@ a:hover{text-decoration-thickness:2px}
 .go{display:inline-block;padding:.75rem 0}
 .other{margin:.5rem 0 -.75rem!important;text-align:center}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
-input:not([type=checkbox]):focus-visible{border-color:var(--link);outline-offset:-1px}
+input:not([type=checkbox]):focus-visible,select:focus-visible,textarea:focus-visible{border-color:var(--link);outline-offset:-1px}
 [role=alert]{margin-bottom:1.25rem;padding:.75rem 1rem;border-left:4px solid var(--problem);border-radius:.5rem;
 background:var(--problemBack);color:var(--problem);font-weight:500}
 [aria-invalid]{border-color:var(--problem)!important}
@@ -100,6 +101,27 @@ ul{margin:0 0 1.25rem;padding:0;border-bottom:1px solid var(--line);list-style:n
 li{position:relative;padding:.625rem 0 .625rem 1.75rem;border-top:1px solid var(--line)}
 li::before{content:"";position:absolute;left:.25rem;top:1.0625rem;width:.75rem;height:.4375rem;border:solid var(--link);
 border-width:0 0 2px 2px;transform:rotate(-45deg)}
+h2{margin:1.5rem 0 .5rem;font-size:1.0625rem;line-height:1.3}
+h3{margin:0 0 .25rem;font-size:1rem;line-height:1.4}
+[role=status]{margin-bottom:1.25rem;padding:.75rem 1rem;border-left:4px solid var(--link);border-radius:.5rem;
+background:var(--page);font-weight:500}
+.rows>li{padding:.875rem 0}
+.rows>li::before,.codes li::before{content:none}
+.rows form{margin-top:.5rem}
+.row{display:block;min-height:2.75rem;padding:.25rem 0;font-weight:600}
+.row span{display:block;color:var(--quiet);font-size:.875rem;font-weight:400}
+.rows>li:has(>.row){padding:.5rem 0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:0 .75rem;margin:0;font-size:.875rem}
+dt{color:var(--quiet)}
+dd{margin:0}
+.rows .rows{margin:.5rem 0 0;padding-left:1rem;border-bottom:0}
+.hint{margin:-.75rem 0 1.125rem;color:var(--quiet);font-size:.875rem}
+.key{display:block;padding:.5rem 0;font-size:1.0625rem;letter-spacing:.04em;user-select:all}
+.qr{display:block;width:100%;max-width:14rem;height:auto;margin:0 auto 1rem;border-radius:.5rem}
+.codes{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));margin:0 0 1.25rem;padding:0;list-style:none;user-select:all}
+.codes li{padding:.5rem 0}
+@media(max-width:24rem){dl{display:block}dd{margin-bottom:.25rem}}
+@media print{header,form,.go,.act,footer{display:none}main{border:0;box-shadow:none}}
 .quiet,footer{color:var(--quiet);font-size:.875rem}
 .note{margin-top:1.25rem;padding-top:1rem;border-top:1px solid var(--line)}
 footer{margin-top:1rem;text-align:center}

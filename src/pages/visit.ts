@@ -90,7 +90,9 @@ export function showMessage({ pages, request, reply }: Visit, options: MessageOp
  * What people know a client by, and where its home is. One that has named none is at home where it takes its
  * answers, if that is a web site: an address on the person's own device may answer nobody.
  */
-export function namesOf(client: Client): ClientNames {
+export function namesOf(
+  client: Pick<Client, 'id' | 'client_name' | 'client_uri' | 'redirect_uris'>,
+): ClientNames {
   const { id, client_name: name, client_uri: named, redirect_uris } = client
   const [first = ''] = itemsOf(redirect_uris)
   const home = first.startsWith('https:') ? new URL('/', first).href : null

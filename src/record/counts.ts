@@ -86,6 +86,7 @@ const ofUsers: ReadonlySet<string> = new Set<EndReason>([
   'log-out',
   'another user logged in',
   'consent withdrawn',
+  'ended by its user',
 ])
 
 /** Counts what this server has done. */

@@ -191,6 +191,7 @@ function logInOf({ config }: Context, start: SignInStart, now: number, secret: B
   }
 }
 
-function cookieOf({ rootKeys }: Context, signInId: Buffer, secret: Buffer): string {
+/** The text of the cookie. */
+export function cookieOf({ rootKeys }: Pick<Context, 'rootKeys'>, signInId: Buffer, secret: Buffer): string {
   return sealSignInCookie(rootKeys.signInKeyOf, { rootKeyId: rootKeys.currentId, signInId, secret })
 }

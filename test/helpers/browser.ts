@@ -231,6 +231,12 @@ function formOf(head: string, body: string): HtmlForm {
     if (name === undefined || (isBox && !/\schecked\b/.test(input))) continue
     fields.set(name, attributeOf(input, 'value') ?? (isBox ? 'on' : ''))
   }
+  for (const [, textarea = '', text = ''] of body.matchAll(/<textarea\b([^>]*)>(.*?)<\/textarea>/gs))
+    fields.set(attributeOf(textarea, 'name') ?? '', decodeEntities(text))
+  for (const [, select = '', options = ''] of body.matchAll(/<select\b([^>]*)>(.*?)<\/select>/gs)) {
+    const [, chosen = ''] = /<option\b([^>]*\sselected\b[^>]*)>/.exec(options) ?? []
+    fields.set(attributeOf(select, 'name') ?? '', attributeOf(chosen, 'value') ?? '')
+  }
   const buttons = [...body.matchAll(/<button\b([^>]*)>(.*?)<\/button>/gs)].map(
     ([, button = '', text = '']) => ({
       name: attributeOf(button, 'name') ?? '',

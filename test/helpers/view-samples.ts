@@ -7,6 +7,7 @@ import { formPostView } from '../../src/pages/views/form-post.ts'
 import { logInView } from '../../src/pages/views/log-in.ts'
 import { logOutView } from '../../src/pages/views/log-out.ts'
 import { messageView } from '../../src/pages/views/message.ts'
+import { accountSamples } from './account-samples.ts'
 
 /** What strangers and operators choose, as it comes into a page. */
 export interface Names {
@@ -95,6 +96,7 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
           ],
         }),
     ],
+    ...accountSamples(names),
     ...messageKinds.map((kind): [string, View] => [
       `message-${kind}`,
       frame => messageView(frame, { kind, client, againHref: '/log-in?request=mm_ar_1' }),

@@ -32,6 +32,7 @@ export const travellingKinds = [
   'mail verification',
   'sign-up',
   'passkey challenge',
+  'account draft',
 ] as const
 
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */

@@ -56,6 +56,18 @@ export const de: MailTexts = {
       subject: 'Ihr Benutzername wurde geändert',
       text: `Der Benutzername Ihres Kontos ist jetzt ${quoted(username, marks)}.`,
     }),
+    profile_changed: () => ({
+      subject: 'Ihre Angaben wurden geändert',
+      text: 'Angaben zu Ihrer Person, die Apps von Ihnen erfahren können, wurden in Ihrem Konto geändert.',
+    }),
+    mail_change_asked: () => ({
+      subject: 'Ihre E-Mail-Adresse soll sich ändern',
+      text: 'In Ihrem Konto wurde eine andere E-Mail-Adresse eingetragen. Sie gilt, sobald sie bestätigt ist; bis dahin gilt diese hier.',
+    }),
+    signed_out_place: () => ({
+      subject: 'Ein Browser oder eine App wurde abgemeldet',
+      text: 'Ein Browser oder eine App, in denen Sie angemeldet waren, wurde auf der Seite Ihres Kontos abgemeldet.',
+    }),
     signed_out_others: () => ({
       subject: 'Sie wurden anderswo abgemeldet',
       text: 'Ihr Konto wurde überall abgemeldet, außer in dem Browser, in dem das gewünscht wurde.',

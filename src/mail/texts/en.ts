@@ -56,6 +56,18 @@ export const en: MailTexts = {
       subject: 'Your user name was changed',
       text: `The user name of your account is ${quoted(username, marks)} now.`,
     }),
+    profile_changed: () => ({
+      subject: 'Your details were changed',
+      text: 'Details about you, which apps may learn, were changed in your account.',
+    }),
+    mail_change_asked: () => ({
+      subject: 'Your mail address is about to change',
+      text: 'Another mail address was entered in your account. It counts as soon as it is confirmed; until then this one does.',
+    }),
+    signed_out_place: () => ({
+      subject: 'A browser or an app was logged out',
+      text: 'A browser or an app in which you were logged in was logged out on the page of your account.',
+    }),
     signed_out_others: () => ({
       subject: 'You were logged out elsewhere',
       text: 'Your account was logged out everywhere but in the browser in which that was asked for.',

@@ -1,4 +1,5 @@
 import { html } from '../html.ts'
+import { ownAccountInGerman } from './account-de.ts'
 import type { MessageTexts, Texts } from './texts.ts'
 
 const clientFault: MessageTexts = {
@@ -57,6 +58,7 @@ export const de: Texts = {
     heading: client => html`Mit welchem Konto möchten Sie ${client} verwenden?`,
     goOnAs: username => html`Weiter als ${username}`,
   },
+  ownAccount: ownAccountInGerman,
   logOut: {
     title: 'Abmelden',
     heading: 'Möchten Sie sich abmelden?',

@@ -1,4 +1,5 @@
 import { html } from '../html.ts'
+import { ownAccountInEnglish } from './account-en.ts'
 import type { MessageTexts, Texts } from './texts.ts'
 
 const clientFault: MessageTexts = {
@@ -56,6 +57,7 @@ export const en: Texts = {
     heading: client => html`Which account do you want to use for ${client}?`,
     goOnAs: username => html`Continue as ${username}`,
   },
+  ownAccount: ownAccountInEnglish,
   logOut: {
     title: 'Log out',
     heading: 'Do you want to log out?',

@@ -1,5 +1,6 @@
 import type { AddressProblem } from '../../protocol/authorization-request.ts'
 import type { Html } from '../html.ts'
+import type { OwnAccountTexts } from './account-texts.ts'
 
 /** Every text of the pages. A language is one file that has them all; names are given as markup. */
 export interface Texts {
@@ -15,6 +16,7 @@ export interface Texts {
   readonly logIn: LogInTexts
   readonly consent: ConsentTexts
   readonly account: AccountTexts
+  readonly ownAccount: OwnAccountTexts
   readonly logOut: LogOutTexts
   readonly formPost: FormPostTexts
   readonly messages: Readonly<Record<MessageKind, MessageTexts>>

@@ -14,7 +14,12 @@ export interface ConsentData {
   /** A path of ours for who is somebody else. */
   readonly anotherHref: string
   /** What is asked for. `words` are those of the resource; null where it has none. */
-  readonly scopes: readonly { readonly name: string; readonly words: string | null }[]
+  readonly scopes: readonly ScopeInWords[]
+}
+
+export interface ScopeInWords {
+  readonly name: string
+  readonly words: string | null
 }
 
 /** POST /consent with `request` and `decision`: `allow` or `deny`. */
@@ -22,7 +27,7 @@ export function consentView(frame: Frame, data: ConsentData): Html {
   const { request, client, username, anotherHref, scopes } = data
   const texts = frame.language.texts.consent
   const form = html`<p id="asked">${texts.list}</p>
-<ul aria-labelledby="asked">${linesOf(texts, scopes)}</ul>
+<ul aria-labelledby="asked">${scopeLines(texts, scopes)}</ul>
 <p class="quiet">${texts.advice}</p>
 <button type="submit" name="decision" value="allow">${texts.allow}</button>
 <button class="second" name="decision" value="deny">${texts.deny}</button>`
@@ -45,7 +50,8 @@ function whoseOf(texts: ConsentTexts, { operator, homeUri }: ConsentData['client
   return html`<p class="quiet">${said} ${home}</p>`
 }
 
-function linesOf(texts: ConsentTexts, scopes: ConsentData['scopes']): readonly Html[] {
+/** A line for each scope, in words where it has some. */
+export function scopeLines(texts: ConsentTexts, scopes: readonly ScopeInWords[]): readonly Html[] {
   if (scopes.length === 0) return [html`<li>${texts.nothing}</li>`]
   return scopes.map(
     ({ name, words }) => html`<li>${wordsOf(texts, name) ?? words ?? html`<code>${name}</code>`}</li>`,

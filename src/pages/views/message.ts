@@ -19,7 +19,12 @@ export interface MessageData {
 }
 
 /** These tell of nothing that is wrong. */
-const calm: ReadonlySet<string> = new Set<MessageKind>(['logged_out', 'still_logged_in', 'not_logged_in', 'no_request'])
+const calm: ReadonlySet<string> = new Set<MessageKind>([
+  'logged_out',
+  'still_logged_in',
+  'not_logged_in',
+  'no_request',
+])
 
 /** Says what has happened, and what to do. */
 export function messageView(frame: Frame, data: MessageData): Html {

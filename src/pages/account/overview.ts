@@ -1,0 +1,28 @@
+import type { FastifyInstance } from 'fastify'
+import type { Context } from '../../context.ts'
+import { findFactors, hasSecondFactor } from '../../factors/factors.ts'
+import { parseUserClaims } from '../../protocol/standard-claims.ts'
+import type { Pages } from '../pages.ts'
+import { overviewView } from '../views/account/overview.ts'
+import { ownPage, showOwn, type OwnVisit } from './own-visit.ts'
+
+/** GET /account: all that somebody can see to, at a glance. */
+export function overviewPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
+  app.get('/account', ownPage(ctx, pages, show))
+}
+
+async function show(visit: OwnVisit): Promise<void> {
+  const { user } = visit.owner
+  const factors = await findFactors(visit.ctx, user.id)
+  const { name, email, email_verified: isVerified } = parseUserClaims(user.claims)
+  const data = {
+    username: user.username,
+    name: typeof name === 'string' ? name : null,
+    mail: typeof email === 'string' && isVerified === true ? email : null,
+    hasPassword: factors.hasPassword,
+    passkeys: factors.passkeys.length,
+    hasTotp: factors.totp !== undefined,
+    recoveryCodes: hasSecondFactor(factors) ? factors.recoveryCodesLeft : null,
+  }
+  showOwn(visit, (frame, state) => overviewView(frame, state, data))
+}

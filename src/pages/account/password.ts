@@ -1,0 +1,48 @@
+import type { FastifyInstance } from 'fastify'
+import { changeOwnPassword } from '../../account/password.ts'
+import type { Context } from '../../context.ts'
+import { newPasswordProblem } from '../../users/passwords.ts'
+import type { Pages } from '../pages.ts'
+import type { AccountProblem } from '../texts/account-texts.ts'
+import { passwordView } from '../views/account/password.ts'
+import { changeHandler, changePage, leadToDone, showOwn, type Change, type OwnVisit } from './own-visit.ts'
+import { renewDeviceToken } from './places.ts'
+
+const path = '/account/password'
+
+/** GET and POST /account/password. */
+export function passwordPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
+  app.get(
+    path,
+    changePage(ctx, pages, async visit => show(visit)),
+  )
+  app.post(path, changeHandler(ctx, pages, change))
+}
+
+function show(visit: OwnVisit, problem?: AccountProblem): void {
+  const { username } = visit.owner.user
+  const status = problem === undefined ? 200 : 400
+  showOwn(visit, (frame, state) => passwordView(frame, state, { username }), { problem, status })
+}
+
+async function change(visit: Change): Promise<void> {
+  const { ctx, owner, pages, reply, form } = visit
+  const [password, repeat] = [form.get('password'), form.get('repeat')]
+  if (password === undefined || repeat === undefined) return show(visit, 'password_missing')
+  if (password !== repeat) return show(visit, 'password_repeat')
+  const problem = newPasswordProblem(password)
+  if (problem !== undefined) return show(visit, problemOf(password))
+  const changed = await changeOwnPassword(ctx, owner, password)
+  if (!changed) return leadToDone(visit, path, 'try_again')
+  const { cookie, user } = changed
+  const isPersistent = owner.signIn.is_persistent === 1
+  const seconds = Math.max(owner.signIn.expires_at - ctx.clock.now(), 1)
+  pages.cookies.signIn.set(reply, cookie, isPersistent ? seconds : null)
+  renewDeviceToken(visit, user)
+  leadToDone(visit, '/account', 'password_changed')
+}
+
+function problemOf(password: string): AccountProblem {
+  if ([...password].length < 8) return 'password_short'
+  return Buffer.byteLength(password) > 1024 ? 'password_long' : 'password_characters'
+}

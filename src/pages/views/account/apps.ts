@@ -1,0 +1,37 @@
+import { html, nameOf, type Html } from '../../html.ts'
+import { ownForm, type ClientNames, type Frame } from '../../layout.ts'
+import { scopeLines, type ScopeInWords } from '../consent.ts'
+import { accountLayout, timeOf, type AccountState } from './parts.ts'
+
+export interface AppsData {
+  readonly apps: readonly {
+    readonly id: string
+    readonly client: ClientNames
+    readonly operator: string | null
+    readonly grantedAt: number
+    readonly scopes: readonly ScopeInWords[]
+  }[]
+}
+
+/** POST /account/apps with `client_id`, whose access is taken back. */
+export function appsView(frame: Frame, state: AccountState, { apps }: AppsData): Html {
+  const { ownAccount, consent } = frame.language.texts
+  const { apps: texts } = ownAccount
+  const rows = apps.map(({ id, client, operator, grantedAt, scopes }) => {
+    const name = nameOf(client.name)
+    const withdraw = html`<button class="second">${texts.withdraw(name)}</button>`
+    return html`<li><h2>${name}</h2>
+${operator === null ? null : html`<p class="quiet">${consent.operator(nameOf(operator))}</p>`}
+<p class="quiet">${texts.since} ${timeOf(frame, state, grantedAt)}</p>
+<p>${texts.may}</p>
+<ul>${scopeLines(consent, scopes)}</ul>
+${ownForm(frame, '/account/apps', [['client_id', id]], withdraw)}</li>`
+  })
+  return accountLayout(frame, state, {
+    title: texts.title,
+    main: [
+      html`<p>${apps.length === 0 ? texts.nothing : texts.what}</p>`,
+      apps.length === 0 ? null : html`<ul class="rows">${rows}</ul>`,
+    ],
+  })
+}

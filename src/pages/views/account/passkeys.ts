@@ -1,0 +1,78 @@
+import type { PasskeyDocument } from '../../../factors/passkeys.ts'
+import { html, nameOf, type Html } from '../../html.ts'
+import { ownForm, type Frame } from '../../layout.ts'
+import { accountLayout, factList, faultOf, timeOf, type AccountState } from './parts.ts'
+
+export type ShownPasskey = Pick<PasskeyDocument, 'id' | 'name' | 'synced' | 'created_at' | 'used_at'>
+
+export interface PasskeysData {
+  readonly passkeys: readonly ShownPasskey[]
+  /** The form that makes one; null where none can be made. */
+  readonly setUp: Html | null
+  /** What tells the browser which ones there are. */
+  readonly signal: Html | null
+}
+
+/** The passkeys of an account. */
+export function passkeysView(
+  frame: Frame,
+  state: AccountState,
+  { passkeys, setUp, signal }: PasskeysData,
+): Html {
+  const { passkeys: texts } = frame.language.texts.ownAccount
+  const list = html`<p id="list">${texts.list}</p>
+<ul class="rows" aria-labelledby="list">${passkeys.map(passkey => row(frame, state, passkey))}</ul>`
+  return accountLayout(frame, state, {
+    title: texts.title,
+    main: [
+      html`<p>${texts.what}</p>`,
+      passkeys.length === 0 ? null : list,
+      passkeys.length === 1 ? html`<p>${texts.second}</p>` : null,
+      setUp ? html`<h2>${texts.add}</h2>` : html`<p>${texts.noneHere}</p>`,
+      setUp,
+      signal,
+    ],
+  })
+}
+
+function row(frame: Frame, state: AccountState, passkey: ShownPasskey): Html {
+  const { passkeys: texts } = frame.language.texts.ownAccount
+  return html`<li><h3>${nameOf(passkey.name)}</h3>
+${factsOf(frame, state, passkey)}
+<a class="go" href="${frame.look.base}/account/passkeys/change?id=${passkey.id}">${texts.change(nameOf(passkey.name))}</a></li>`
+}
+
+function factsOf(frame: Frame, state: AccountState, { synced, created_at, used_at }: ShownPasskey): Html {
+  const { passkeys: texts, never } = frame.language.texts.ownAccount
+  return html`${factList([
+    [texts.made, timeOf(frame, state, created_at)],
+    [texts.used, used_at === null ? never : timeOf(frame, state, used_at)],
+  ])}
+${synced ? html`<p class="quiet">${texts.synced}</p>` : null}`
+}
+
+/** POST /account/passkeys/change with `id` and `name`, or with `id` and `decision` `remove`. */
+export function passkeyChangeView(
+  frame: Frame,
+  state: AccountState,
+  { passkey, typed }: { readonly passkey: ShownPasskey; readonly typed: string },
+): Html {
+  const { passkeys: texts } = frame.language.texts.ownAccount
+  const path = '/account/passkeys/change'
+  const hidden = [['id', passkey.id]] as const
+  const rename = html`<label for="name">${texts.name}</label>
+<input id="name" name="name" value="${typed}" maxlength="100" autocomplete="off" required${faultOf(state.problem === 'passkey_name')}>
+<button type="submit">${texts.rename}</button>`
+  const remove = html`<p>${texts.removeWhat}</p>
+<button class="second" name="decision" value="remove">${texts.remove}</button>`
+  return accountLayout(frame, state, {
+    title: texts.changeTitle,
+    main: [
+      factsOf(frame, state, passkey),
+      html`<h2>${nameOf(passkey.name)}</h2>`,
+      ownForm(frame, path, hidden, rename),
+      html`<h2>${texts.remove}</h2>`,
+      ownForm(frame, path, hidden, remove),
+    ],
+  })
+}

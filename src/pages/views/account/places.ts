@@ -1,0 +1,69 @@
+import type { Place, Places } from '../../../account/places.ts'
+import { formatUuid } from '../../../protocol/secrets.ts'
+import { readUserAgent } from '../../../values/user-agent.ts'
+import { html, nameOf, type Html } from '../../html.ts'
+import { ownForm, type Frame } from '../../layout.ts'
+import { accountLayout, factList, timeOf, type AccountState } from './parts.ts'
+
+type App = Places['apps'][number]
+
+const path = '/account/places'
+
+/** POST /account/places with `sign_in` or `session`, or with `decision` `end_others`. */
+export function placesView(frame: Frame, state: AccountState, { browsers, apps }: Places): Html {
+  const { places: texts } = frame.language.texts.ownAccount
+  const hasOthers = browsers.some(({ isHere }) => !isHere) || apps.length > 0
+  const endOthers = html`<p>${texts.endOthersWhat}</p>
+<button type="submit" name="decision" value="end_others">${texts.endOthers}</button>`
+  const others = html`<h2 id="others">${texts.otherApps}</h2>
+<p>${texts.otherAppsWhat}</p>
+<ul class="rows" aria-labelledby="others">${apps.map(app => appRow(frame, state, app))}</ul>`
+  return accountLayout(frame, state, {
+    title: texts.title,
+    main: [
+      html`<p>${texts.what}</p>`,
+      html`<ul class="rows">${browsers.map(place => placeRow(frame, state, place))}</ul>`,
+      apps.length === 0 ? null : others,
+      hasOthers ? ownForm(frame, path, [], endOthers) : html`<p>${texts.noOthers}</p>`,
+    ],
+  })
+}
+
+function placeRow(frame: Frame, state: AccountState, { signIn, isHere, apps }: Place): Html {
+  const { places: texts } = frame.language.texts.ownAccount
+  const name = placeName(frame, signIn.user_agent)
+  const { first_address: first, last_address: last } = signIn
+  const facts = factList([
+    [texts.since, timeOf(frame, state, signIn.created_at)],
+    [texts.used, timeOf(frame, state, signIn.used_at)],
+    [texts.address, last],
+    [texts.firstAddress, first === last ? null : first],
+  ])
+  const end = html`<button class="second">${texts.endPlace(html`${name}`)}</button>`
+  return html`<li><h2>${isHere ? html`${texts.here}: ` : null}${name}</h2>
+${facts}
+${apps.length === 0 ? null : html`<p class="quiet">${texts.appsOf}</p><ul class="rows">${apps.map(app => appRow(frame, state, app))}</ul>`}
+${isHere ? null : ownForm(frame, path, [['sign_in', formatUuid(signIn.id)]], end)}</li>`
+}
+
+function appRow(frame: Frame, state: AccountState, app: App): Html {
+  const { places: texts } = frame.language.texts.ownAccount
+  const name = nameOf(app.client_name ?? app.client_id)
+  const facts = factList([
+    [texts.since, timeOf(frame, state, app.started_at ?? app.auth_time)],
+    [texts.used, timeOf(frame, state, app.rotated_at)],
+    [texts.address, app.address],
+  ])
+  const end = html`<button class="second">${texts.endApp(name)}</button>`
+  return html`<li><h3>${name}</h3>
+${facts}
+${ownForm(frame, path, [['session', formatUuid(app.id)]], end)}</li>`
+}
+
+/** What a browser is called, as far as it says so. */
+function placeName({ language }: Frame, userAgent: string): string {
+  const { places: texts } = language.texts.ownAccount
+  const { browser, system } = readUserAgent(userAgent)
+  if (browser === undefined) return system ?? texts.unknownBrowser
+  return system === undefined ? browser : texts.browserOn(browser, system)
+}
