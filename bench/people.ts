@@ -49,7 +49,8 @@ export async function openCodes({ settings, url }: Mintmark): Promise<() => stri
     const expires_at = now + config.signInSeconds
     return issueCode(ctx, {
       request: requestOf(now),
-      signIn: { id: signInId, user_epoch: 0, auth_time: now, amr: 'pwd', expires_at },
+      logIn: { user_epoch: 0, auth_time: now, amr: 'pwd' },
+      signIn: { id: signInId, expires_at },
       user: { id },
       client,
       scope,

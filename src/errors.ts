@@ -1,7 +1,7 @@
 /**
  * The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707
  * §2, RFC 9449 §5). `/par` has some of authorization requests too (RFC 6749 §4.1.2.1, RFC 9101 §7, OpenID
- * Connect Core §3.1.2.6).
+ * Connect Core §3.1.2.6), and `/authorize-challenge` its own (draft-ietf-oauth-first-party-apps §5.2.2.1).
  */
 const statuses = {
   invalid_request: 400,
@@ -20,6 +20,10 @@ const statuses = {
   request_uri_not_supported: 400,
   invalid_request_uri: 400,
   registration_not_supported: 400,
+  insufficient_authorization: 400,
+  invalid_session: 400,
+  redirect_to_web: 400,
+  unmet_authentication_requirements: 400,
   temporarily_unavailable: 503,
 } as const
 
@@ -32,6 +36,8 @@ export interface OAuthErrorOptions extends ErrorOptions {
   readonly retryAfter?: number
   /** How an access token was sent, where that is what is wrong: the challenge is of that scheme. */
   readonly sent?: SentToken
+  /** Further members of the answer, for who goes on from there. */
+  readonly members?: Readonly<Record<string, unknown>> | undefined
   /** Further members of the log's line. Nothing secret, and nothing that a stranger has typed. */
   readonly facts?: Readonly<Record<string, unknown>>
 }
@@ -54,6 +60,7 @@ export class OAuthError extends Error {
   readonly status: number
   readonly retryAfter: number | undefined
   readonly sent: SentToken | undefined
+  readonly members: OAuthErrorOptions['members']
   readonly facts: OAuthErrorOptions['facts']
 
   constructor(code: OAuthErrorCode, description: string, options: OAuthErrorOptions = {}) {
@@ -62,11 +69,12 @@ export class OAuthError extends Error {
     this.status = options.status ?? statuses[code]
     this.retryAfter = options.retryAfter
     this.sent = options.sent
+    this.members = options.members
     this.facts = options.facts
   }
 
   toJSON() {
-    return { error: this.code, error_description: this.message }
+    return { error: this.code, error_description: this.message, ...this.members }
   }
 }
 

@@ -35,7 +35,7 @@ export interface AuthorizationCode {
   readonly authTime: number
   /** Authentication methods (RFC 8176), separated by spaces. */
   readonly amr: string
-  /** The sign-in that the session ends with; null where it has `offline_access`, and outlives it. */
+  /** The sign-in that the session ends with; null where it has `offline_access`, or an app has asked by itself. */
   readonly signIn: { readonly id: Buffer; readonly expiresAt: number } | null
   /** What the user had allowed the client when it was made: it is good while that is not taken back. */
   readonly consentId: Buffer | null
@@ -48,8 +48,10 @@ export interface AuthorizationCode {
 /** What a code is made of: a request, and what has met it. */
 export interface CodeFacts {
   readonly request: AuthorizationRequest
-  /** The epoch is the one that the sign-in began with: a password change since then ends the code. */
-  readonly signIn: Pick<SignInTable, 'id' | 'user_epoch' | 'auth_time' | 'amr' | 'expires_at'>
+  /** The epoch is the one that the log-in began with: a password change since then ends the code. */
+  readonly logIn: Pick<SignInTable, 'user_epoch' | 'auth_time' | 'amr'>
+  /** In which browser that was; null where an app has asked by itself. */
+  readonly signIn: Pick<SignInTable, 'id' | 'expires_at'> | null
   readonly user: Pick<UserTable, 'id'>
   readonly client: Pick<ClientTable, 'id' | 'epoch'>
   /** What is granted of the request's scope, separated by spaces. */
@@ -63,9 +65,9 @@ type CodeContext = Pick<Context, 'rootKeys' | 'clock'> & { readonly config: Pick
 /** Makes the code of a request that nothing more is needed for. */
 export function issueCode(
   { config, rootKeys, clock }: CodeContext,
-  { request, signIn, user, client, scope, consentId }: CodeFacts,
+  { request, logIn, signIn, user, client, scope, consentId }: CodeFacts,
 ): string {
-  const isOffline = itemsOf(scope).includes(offlineAccess)
+  const endsWith = itemsOf(scope).includes(offlineAccess) ? null : signIn
   // A null would only make it longer.
   const content = {
     sid: formatUuid(request.sessionId),
@@ -75,14 +77,14 @@ export function issueCode(
     redirect_uri_sent: request.isRedirectUriSent || undefined,
     challenge: request.codeChallenge ?? undefined,
     user: formatUuid(user.id),
-    user_epoch: signIn.user_epoch,
+    user_epoch: logIn.user_epoch,
     scope: scope || undefined,
     resource: request.resource ?? undefined,
     nonce: request.nonce ?? undefined,
-    auth_time: signIn.auth_time,
-    amr: signIn.amr,
-    sign_in: isOffline ? undefined : formatUuid(signIn.id),
-    sign_in_end: isOffline ? undefined : signIn.expires_at,
+    auth_time: logIn.auth_time,
+    amr: logIn.amr,
+    sign_in: endsWith ? formatUuid(endsWith.id) : undefined,
+    sign_in_end: endsWith?.expires_at,
     consent: consentId ? formatUuid(consentId) : undefined,
     claims: request.claims ?? undefined,
     jkt: request.dpopJkt ?? undefined,

@@ -46,6 +46,8 @@ export interface Arrival {
   readonly repeated?: readonly string[]
   /** Whether by `/par`, where the client has authenticated. */
   readonly isPushed?: boolean
+  /** Whether by `/authorize-challenge`, where the client asks the person itself. */
+  readonly isDirect?: boolean
   /** The thumbprint of the DPoP proof that came with it. */
   readonly proofThumbprint?: Buffer | undefined
   readonly log: Pick<Log, 'info'>
@@ -56,7 +58,7 @@ export async function acceptRequest(
   { clients, clock, keys }: Pick<Context, 'clients' | 'clock' | 'keys'>,
   client: Client,
   form: Form,
-  { repeated = [], isPushed = false, proofThumbprint, log }: Arrival,
+  { repeated = [], isPushed = false, isDirect = false, proofThumbprint, log }: Arrival,
 ): Promise<RequestVerdict> {
   const now = clock.now()
   const hint = form.get('id_token_hint')
@@ -66,6 +68,7 @@ export async function acceptRequest(
     resources: await clients.registry.findResources(client.resources),
     repeated,
     isPushed,
+    isDirect,
     proofJkt: proofThumbprint?.toString('base64url') ?? null,
     hintedSub: hinted?.sub ?? null,
     sessionId: newUuid(now),

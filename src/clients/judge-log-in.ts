@@ -8,11 +8,20 @@ import type { ClientMetadata } from './properties.ts'
 export function* logInRefusals(client: ClientMetadata): Generator<string> {
   const { redirect_uris, client_uri } = client
   const hasCode = hasCodeGrant(client)
-  if (hasCode && redirect_uris.length === 0) {
+  if (hasCode && redirect_uris.length === 0 && !client.first_party) {
     yield 'people who log in must be sent back somewhere: give a client with authorization_code a --redirect-uri'
   }
   if (!hasCode && redirect_uris.length > 0) {
     yield 'it has redirect URIs, which nothing uses without the grant authorization_code: give it both, or neither'
+  }
+  if (client.first_party && !hasCode) {
+    yield 'an app that asks people itself gets codes for it: give it the grant authorization_code, or not --first-party'
+  }
+  if (client.first_party && client.profile === 'fapi2') {
+    yield 'FAPI 2.0 has people log in at the pages alone: leave out --first-party, or the profile'
+  }
+  if (client.first_party && client.consent !== 'never') {
+    yield 'an app that asks people itself is your own, and asks nobody for consent: leave out --first-party, or --consent'
   }
   if (client.pkce === 'optional' && client.public) {
     yield 'a public client cannot leave out PKCE: whoever catches its code could redeem it (RFC 9700 §2.1.1)'

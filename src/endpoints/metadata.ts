@@ -95,6 +95,8 @@ function authorizationMetadata(issuer: string) {
     code_challenge_methods_supported: [challengeMethod],
     // RFC 9126 §5
     pushed_authorization_request_endpoint: `${issuer}/par`,
+    // draft-ietf-oauth-first-party-apps §8
+    authorization_challenge_endpoint: `${issuer}/authorize-challenge`,
     // RFC 9207 §3
     authorization_response_iss_parameter_supported: true,
     // RFC 9101: by value or by reference, but for those of /par.
@@ -137,6 +139,7 @@ function endpointsAt(base: string) {
   return {
     token_endpoint: `${base}/token`,
     pushed_authorization_request_endpoint: `${base}/par`,
+    authorization_challenge_endpoint: `${base}/authorize-challenge`,
     userinfo_endpoint: `${base}/userinfo`,
     introspection_endpoint: `${base}/introspect`,
     revocation_endpoint: `${base}/revoke`,

@@ -59,7 +59,15 @@ export async function follow(
   const user = { id: signIn.user_id }
   const consentId = allowed?.id ?? null
   // Of the client as it was when the request was looked at: an epoch that was raised since ends the code.
-  const code = issueCode(ctx, { request, signIn, user, client, scope: request.scope, consentId })
+  const code = issueCode(ctx, {
+    request,
+    logIn: signIn,
+    signIn,
+    user,
+    client,
+    scope: request.scope,
+    consentId,
+  })
   return answerClient(visit, pending, { code })
 }
 

@@ -35,7 +35,9 @@ export interface RequestFacts {
   readonly repeated: readonly string[]
   /** Whether it came by `/par`. */
   readonly isPushed: boolean
-  /** The thumbprint of the DPoP proof that came with it to `/par`, in base64url; null without one. */
+  /** Whether by `/authorize-challenge`: the client asks the person itself, and is answered itself. */
+  readonly isDirect: boolean
+  /** The thumbprint of the DPoP proof that came with it to either, in base64url; null without one. */
   readonly proofJkt: string | null
   /** The `sub` of the `id_token_hint`; null where that is no ID token of this issuer, or there is none. */
   readonly hintedSub: string | null
@@ -72,7 +74,7 @@ const requestBytesMax = 5000
  */
 export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): RequestVerdict {
   const { client, resources, repeated } = facts
-  const redirectUri = redirectUriOf(form, client)
+  const redirectUri = redirectUriOf(form, facts)
   const problem = addressProblem(redirectUri, facts)
   if (redirectUri === undefined || problem)
     return { kind: 'shown', problem: problem ?? 'redirect_uri_missing' }
@@ -81,8 +83,8 @@ export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): Requ
   const recipient = recipientOf(form, redirectUri, repeated)
   const refusal =
     refuseChannel(form, facts) ??
-    refuseResponse(form, recipient) ??
-    refuseChallenge(form, client) ??
+    refuseResponse(form, recipient, facts) ??
+    refuseChallenge(form, facts) ??
     refuseTarget(form, facts) ??
     refusePerson(form, facts) ??
     refuseKey(form, facts)
@@ -114,9 +116,13 @@ export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): Requ
 
 const invalid = (description: string): Refusal => ({ error: 'invalid_request', description })
 
-/** It may be left out where one is registered, and nothing asks for more than RFC 6749 does (§3.1.2.3). */
-function redirectUriOf(form: Form, client: Client): string | undefined {
+/**
+ * It may be left out where one is registered, and nothing asks for more than RFC 6749 does (§3.1.2.3). Empty
+ * where no browser comes back.
+ */
+function redirectUriOf(form: Form, { client, isDirect }: RequestFacts): string | undefined {
   const registered = itemsOf(client.redirect_uris)
+  if (isDirect) return form.get('redirect_uri') ?? (registered.length === 1 ? registered[0] : '')
   // OpenID Connect Core §3.1.2.1, FAPI 2.0 Security Profile §5.3.2.2
   const mustBeSent = hasOpenid(form.get('scope') ?? '') || client.profile === 'fapi2'
   return form.get('redirect_uri') ?? (registered.length === 1 && !mustBeSent ? registered[0] : undefined)
@@ -125,11 +131,12 @@ function redirectUriOf(form: Form, client: Client): string | undefined {
 /** What is wrong with client or redirect URI: whoever has sent that may be anybody (RFC 6749 §4.1.2.1). */
 function addressProblem(
   redirectUri: string | undefined,
-  { client, repeated }: RequestFacts,
+  { client, repeated, isDirect }: RequestFacts,
 ): AddressProblem | undefined {
   if (repeated.includes('client_id') || repeated.includes('redirect_uri')) return 'address_repeated'
   if (!itemsOf(client.grant_types).includes('authorization_code')) return 'grant_missing'
   if (redirectUri === undefined) return 'redirect_uri_missing'
+  if (isDirect && redirectUri === '') return undefined
   return isRegistered(redirectUri, itemsOf(client.redirect_uris)) ? undefined : 'redirect_uri_unregistered'
 }
 
@@ -142,12 +149,13 @@ function recipientOf(form: Form, redirectUri: string, repeated: readonly string[
 }
 
 /** The ways in which parameters come (RFC 9126, RFC 9101, OpenID Connect Core §6 and §7.2.1). */
-function refuseChannel(form: Form, { client, repeated, isPushed }: RequestFacts): Refusal | undefined {
+function refuseChannel(form: Form, { client, repeated, ...how }: RequestFacts): Refusal | undefined {
+  const isPushed = how.isPushed || how.isDirect
   if (repeated.length > 0) return invalid('a parameter is sent more than once')
   if (form.has('request'))
     return { error: 'request_not_supported', description: 'no request object is taken' }
   if (form.has('request_uri')) {
-    if (isPushed) return invalid('a request that is pushed has no request_uri')
+    if (isPushed) return invalid('only a browser comes with a request_uri')
     return {
       error: 'request_uri_not_supported',
       description: 'the only request_uri that is taken is one of /par',
@@ -162,24 +170,33 @@ function refuseChannel(form: Form, { client, repeated, isPushed }: RequestFacts)
   return undefined
 }
 
-function refuseResponse(form: Form, { responseMode }: Recipient): Refusal | undefined {
+function refuseResponse(
+  form: Form,
+  { responseMode }: Recipient,
+  { isDirect }: RequestFacts,
+): Refusal | undefined {
   const type = form.get('response_type')
   if (type === undefined) return invalid('the parameter response_type is missing')
   if (type !== 'code')
     return { error: 'unsupported_response_type', description: 'the only response_type is code' }
+  // It says how a browser brings the answer.
+  if (isDirect) return undefined
   const mode = form.get('response_mode') ?? 'query'
   if (!isResponseMode(mode)) return invalid(`the response_mode is one of ${responseModes.join(', ')}`)
   if (mode !== responseMode) return invalid('form_post takes a redirect_uri of https or http')
   return undefined
 }
 
-/** RFC 7636 §4.3 and §4.4.1, RFC 9700 §2.1.1. */
-function refuseChallenge(form: Form, client: Client): Refusal | undefined {
+/**
+ * RFC 7636 §4.3 and §4.4.1, RFC 9700 §2.1.1. A client that is answered itself need not prove that its browser
+ * was (draft-ietf-oauth-first-party-apps §5.1).
+ */
+function refuseChallenge(form: Form, { client, isDirect }: RequestFacts): Refusal | undefined {
   const challenge = form.get('code_challenge')
   const method = form.get('code_challenge_method')
   if (challenge === undefined) {
     if (method !== undefined) return invalid('a code_challenge_method comes with a code_challenge')
-    if (client.pkce === 'optional' && client.auth_method !== 'none') return undefined
+    if (isDirect || (client.pkce === 'optional' && client.auth_method !== 'none')) return undefined
     return invalid('the parameter code_challenge is missing: this client must use PKCE (RFC 7636)')
   }
   // Left out, it is `plain` (RFC 7636 §4.3).
@@ -229,9 +246,11 @@ function scopeOf(form: Form, client: Client, resources: RequestFacts['resources'
 }
 
 /** What is asked of the person (OpenID Connect Core §3.1.2.1). */
-function refusePerson(form: Form, { hintedSub }: RequestFacts): Refusal | undefined {
+function refusePerson(form: Form, { hintedSub, isDirect }: RequestFacts): Refusal | undefined {
   const asked = wordsOf(form, 'prompt')
   if (!asked.every(isPrompt)) return invalid(`the prompt is one of ${prompts.join(', ')}`)
+  if (isDirect && asked.includes('none'))
+    return invalid('the prompt none has no meaning where no browser is logged in')
   if (asked.includes('none') && asked.length > 1) return invalid('the prompt none takes no other beside it')
   if (!/^\d{1,10}$/.test(form.get('max_age') ?? '0')) return invalid('the max_age is no number of seconds')
   if (form.has('id_token_hint') && hintedSub === null)

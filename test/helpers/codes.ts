@@ -112,7 +112,7 @@ export async function codeFor(
     .where('id', '=', client.id)
     .executeTakeFirstOrThrow()
   const known = wishes.signIn ?? (await signIn(maker, user))
-  const code = issueCode(ctx, { request, signIn: known, user, client: row, scope, consentId })
+  const code = issueCode(ctx, { request, logIn: known, signIn: known, user, client: row, scope, consentId })
   const form = {
     grant_type: 'authorization_code',
     code,

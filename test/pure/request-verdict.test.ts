@@ -36,6 +36,7 @@ const facts: RequestFacts = {
   ],
   repeated: [],
   isPushed: false,
+  isDirect: false,
   proofJkt: null,
   hintedSub: null,
   sessionId: Buffer.alloc(16, 1),
