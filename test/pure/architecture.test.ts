@@ -169,8 +169,9 @@ t.test('a migration imports nothing but types', async t => {
 t.test('files and functions stay small, and names mean something', async t => {
   for (const { path, text } of sources) {
     const lines = text.split('\n')
-    // The schema is a list, read one table at a time.
-    t.ok(lines.length <= 301 || path === 'db/schema.ts', `${path} has at most 300 lines`)
+    // Lists, read one row at a time.
+    const isList = path === 'db/schema.ts' || path === 'src/record/events.ts'
+    t.ok(lines.length <= 301 || isList, `${path} has at most 300 lines`)
     t.strictSame(
       // A sentence that people read is one line.
       lines.filter(line => line.length > 140 && !/^src\/(pages|mail)\/texts\//.test(path)),
