@@ -1,43 +1,75 @@
-import type { Compilable, CompiledQuery, Kysely } from 'kysely'
+import type { Compilable, CompiledQuery, DialectAdapter, Kysely, QueryResult } from 'kysely'
 import type { Database } from './database.ts'
 import type { Tables } from './schema.ts'
 
 /**
  * A query that changes nothing and is built once for each database, for where requests are answered: building
  * costs several times what a row by its key does. `build` is called with stand-ins for its values, so it may
- * only pass them on.
+ * only pass them on; a value that is null is none, and has a query of its own.
  */
 export function keptQuery<Values extends readonly unknown[], Row>(
   build: (sql: Kysely<Tables>, ...values: Values) => Compilable<Row>,
 ): (db: Database, ...values: Values) => Promise<readonly Row[]> {
-  const kept = new WeakMap<Database, Kept<Row>>()
-  return (db, ...values) => {
-    let query = kept.get(db)
-    if (!query) {
-      query = keep(db, build, values.length)
-      kept.set(db, query)
-    }
-    const { compiled, places } = query
-    const parameters = compiled.parameters.map((constant, i) => {
-      const place = places[i] ?? -1
-      return place < 0 ? constant : values[place]
-    })
-    return db.read({ ...compiled, parameters })
-  }
+  const fill = keep((sql, values: Values) => build(sql, ...values))
+  return (db, ...values) => db.read(fill(db.sql, values))
+}
+
+/** The same for a statement of a transaction, whose values have names. */
+export function keptStatement<Values extends object, Row>(
+  build: (sql: Kysely<Tables>, values: Values) => Compilable<Row>,
+): (transaction: Kysely<Tables>, values: Values) => Promise<QueryResult<Row>> {
+  const fill = keep(build)
+  return (transaction, values) => transaction.executeQuery(fill(transaction, values))
 }
 
 interface Kept<Row> {
   readonly compiled: CompiledQuery<Row>
-  /** For each parameter the place of its value among the arguments; -1 for a constant. */
-  readonly places: readonly number[]
+  /** For each parameter the name of its value; undefined for a constant. */
+  readonly names: readonly (string | undefined)[]
 }
 
-function keep<Values extends readonly unknown[], Row>(
-  db: Database,
-  build: (sql: Kysely<Tables>, ...values: Values) => Compilable<Row>,
-  count: number,
+function keep<Values extends object, Row>(
+  build: (sql: Kysely<Tables>, values: Values) => Compilable<Row>,
+): (sql: Kysely<Tables>, values: Values) => CompiledQuery<Row> {
+  // A transaction has the adapter of its database.
+  const databases = new WeakMap<DialectAdapter, Map<string, Kept<Row>>>()
+  return (sql, values) => {
+    const { adapter } = sql.getExecutor()
+    const ofDatabase = databases.get(adapter) ?? new Map<string, Kept<Row>>()
+    databases.set(adapter, ofDatabase)
+    const valueOf = values as Readonly<Record<string, unknown>>
+    let nulls = ''
+    for (const name in valueOf) if (valueOf[name] === null) nulls += ` ${name}`
+    let kept = ofDatabase.get(nulls)
+    if (!kept) {
+      kept = compile(sql, build, values)
+      ofDatabase.set(nulls, kept)
+    }
+    const { compiled, names } = kept
+    const parameters = compiled.parameters.map((constant, i) => {
+      const name = names[i]
+      return name === undefined ? constant : valueOf[name]
+    })
+    return { ...compiled, parameters }
+  }
+}
+
+function compile<Values extends object, Row>(
+  sql: Kysely<Tables>,
+  build: (sql: Kysely<Tables>, values: Values) => Compilable<Row>,
+  values: Values,
 ): Kept<Row> {
-  const standIns: unknown[] = Array.from({ length: count }, (_, i) => Buffer.from(`value ${i}`))
-  const compiled = build(db.sql, ...(standIns as unknown as Values)).compile()
-  return { compiled, places: compiled.parameters.map(parameter => standIns.indexOf(parameter)) }
+  const nameOf = new Map<unknown, string>()
+  const standInOf = (name: string) => {
+    const standIn = Buffer.from(name)
+    nameOf.set(standIn, name)
+    return standIn
+  }
+  const standIns = Object.entries(values).map(([name, value]) => [
+    name,
+    value === null ? null : standInOf(name),
+  ])
+  const members = Array.isArray(values) ? standIns.map(([, value]) => value) : Object.fromEntries(standIns)
+  const compiled = build(sql, members as Values).compile()
+  return { compiled, names: compiled.parameters.map(parameter => nameOf.get(parameter)) }
 }

@@ -1,5 +1,6 @@
 import type { Insertable, Transaction } from 'kysely'
 import type { Database } from './database.ts'
+import { keptStatement } from './kept-query.ts'
 import type { AuditTable, OutboxTable, Tables } from './schema.ts'
 import { someRowsAtOnce } from './some-at-once.ts'
 
@@ -38,11 +39,15 @@ export function withAuditEntries(
   }
 }
 
+const addAuditEntry = keptStatement((sql, entry: NewAuditEntry) => sql.insertInto('audit').values(entry))
+
 /** Writes the entries, in the transaction of what they are about. */
 export async function addAuditEntries(
   transaction: Transaction<Tables>,
   entries: readonly NewAuditEntry[],
 ): Promise<void> {
+  const [entry] = entries
+  if (entry && entries.length === 1) return void (await addAuditEntry(transaction, entry))
   for (const some of someRowsAtOnce(entries)) await transaction.insertInto('audit').values(some).execute()
 }
 

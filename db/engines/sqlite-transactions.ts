@@ -1,4 +1,4 @@
-import { sql as fragment, type Kysely, type Transaction } from 'kysely'
+import { CompiledQuery, type Kysely, type Transaction } from 'kysely'
 import type { Tables } from '../schema.ts'
 import { batcher } from './batcher.ts'
 
@@ -12,7 +12,7 @@ export interface Transactions {
 }
 
 /** How many are committed together at the most: refreshes wait for them. */
-const togetherMax = 32
+const togetherMax = 64
 
 /**
  * Transactions that arrive together are committed together: on disk a commit costs ten times what a row does.
@@ -48,18 +48,22 @@ export function sqliteTransactions(sql: Kysely<Tables>): Transactions {
 
 type Outcome = { readonly result: unknown } | { readonly error: unknown }
 
+const savepoint = CompiledQuery.raw('savepoint work')
+const release = CompiledQuery.raw('release work')
+const rollback = CompiledQuery.raw('rollback to work')
+
 async function tryOut(transaction: Transaction<Tables>, work: Work<unknown>): Promise<Outcome> {
-  await fragment`savepoint work`.execute(transaction)
+  await transaction.executeQuery(savepoint)
   try {
     const result = await work(transaction)
-    await fragment`release work`.execute(transaction)
+    await transaction.executeQuery(release)
     return { result }
   } catch (error) {
-    await fragment`rollback to work`.execute(transaction).catch(() => {
+    await transaction.executeQuery(rollback).catch(() => {
       // The error has ended the whole transaction, as a full disk does: it is that of all of them.
       throw error
     })
-    await fragment`release work`.execute(transaction)
+    await transaction.executeQuery(release)
     return { error }
   }
 }

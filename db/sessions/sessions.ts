@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database.ts'
-import { keptQuery } from '../kept-query.ts'
-import type { SessionTable, Tables } from '../schema.ts'
+import { keptQuery, keptStatement } from '../kept-query.ts'
+import type { SessionTable, SignInSessionTable, Tables } from '../schema.ts'
 import { setKnownSources } from '../users/known-sources.ts'
 import type { Writer } from '../writer.ts'
 import type { EndReason } from './end-reasons.ts'
@@ -94,11 +94,11 @@ export interface NewLogIn {
  */
 export async function insertLogIn(
   { engine, transact }: Writer,
-  { session, signInId, consentId, knownSources, bound }: NewLogIn,
+  { session, signInId = null, consentId = null, knownSources, bound }: NewLogIn,
 ): Promise<readonly Buffer[] | undefined> {
   return transact(async transaction => {
     if (!(await addSession(transaction, session, engine, { signInId, consentId }))) return undefined
-    if (signInId) await endWithSignIn(transaction, session.id, signInId)
+    if (signInId) await endWithSignIn(transaction, { session_id: session.id, sign_in_id: signInId })
     if (knownSources) await setKnownSources(transaction, session.user_id, knownSources)
     const surplus = await surplusSessions(transaction, session, bound.sessionsMax)
     return writeEnds(transaction, surplus, { now: session.started_at, reason: bound.reason })
@@ -106,35 +106,23 @@ export async function insertLogIn(
 }
 
 /** Lets a session that was started end with its sign-in. */
-async function endWithSignIn(
-  transaction: Kysely<Tables>,
-  sessionId: Buffer,
-  signInId: Buffer,
-): Promise<void> {
-  await transaction
-    .insertInto('sign_in_sessions')
-    .values({ session_id: sessionId, sign_in_id: signInId })
-    .execute()
-}
+const endWithSignIn = keptStatement((sql, entry: SignInSessionTable) =>
+  sql.insertInto('sign_in_sessions').values(entry),
+)
 
-/** What must still be there for a session to start. */
+/** What must still be there for a session to start; null for nothing more than its client and its user. */
 interface Grounds {
-  readonly signInId?: Buffer | null | undefined
-  readonly consentId?: Buffer | null | undefined
+  readonly signInId: Buffer | null
+  readonly consentId: Buffer | null
 }
 
-/**
- * On PostgreSQL the rows of client, user, sign-in and consent are locked: a change of an epoch, the end of
- * the sign-in and a withdrawal wait until the session can be seen, or the session waits, and is refused.
- * SQLite has one writer at a time.
- */
 async function addSession(
   transaction: Kysely<Tables>,
   session: NewSession,
   engine: Database['engine'],
-  { signInId = null, consentId = null }: Grounds = {},
+  { signInId, consentId }: Grounds = { signInId: null, consentId: null },
 ): Promise<boolean> {
-  const row = {
+  const { numAffectedRows } = await startingStatements[engine](transaction, {
     key_thumbprint: null,
     started_at: session.auth_time,
     claims: null,
@@ -147,47 +135,65 @@ async function addSession(
     revoked_at: null,
     revoke_reason: null,
     bound_generation: 0,
-  }
-  const columns = Object.keys(row) as (keyof typeof row)[]
-  const { numInsertedOrUpdatedRows } = await transaction
-    .insertInto('sessions')
-    .columns(columns)
-    .expression(eb =>
-      eb
-        .selectFrom('clients')
-        .select(select => columns.map(column => select.val(row[column]).as(column)))
-        .where('clients.id', '=', session.client_id)
-        .where('clients.epoch', '=', session.client_epoch)
-        .where('clients.disabled_at', 'is', null)
-        .$if(session.user_id !== null, query =>
-          query
-            .innerJoin('users', join => join.onTrue())
-            .where('users.id', '=', session.user_id)
-            .where('users.epoch', '=', session.user_epoch)
-            .where('users.disabled_at', 'is', null),
-        )
-        .$if(signInId !== null, query =>
-          query
-            .innerJoin('sign_ins', join => join.onTrue())
-            .where('sign_ins.id', '=', signInId)
-            .where('sign_ins.user_id', '=', session.user_id)
-            .where('sign_ins.expires_at', '>', session.started_at ?? session.auth_time)
-            .where('sign_ins.sign_in_epoch', '=', ({ selectFrom }) =>
-              selectFrom('installation').select('sign_in_epoch'),
-            ),
-        )
-        .$if(consentId !== null, query =>
-          query
-            .innerJoin('consents', join => join.onTrue())
-            .where('consents.id', '=', consentId)
-            .where('consents.user_id', '=', session.user_id)
-            .where('consents.client_id', '=', session.client_id),
-        )
-        .$if(engine === 'postgres', query => query.forShare()),
-    )
-    .onConflict(conflict => conflict.doNothing())
-    .executeTakeFirstOrThrow()
-  return numInsertedOrUpdatedRows === 1n
+    signInId,
+    consentId,
+  })
+  return numAffectedRows === 1n
+}
+
+type StartingSession = SessionTable & Grounds
+
+/**
+ * On PostgreSQL the rows of client, user, sign-in and consent are locked: a change of an epoch, the end of
+ * the sign-in and a withdrawal wait until the session can be seen, or the session waits, and is refused.
+ * SQLite has one writer at a time. Sub-queries and not joins: those SQLite plans anew for all new values.
+ */
+const startingStatements = { sqlite: startingStatement(false), postgres: startingStatement(true) } as const
+
+function startingStatement(locks: boolean) {
+  return keptStatement((sql, { signInId, consentId, ...row }: StartingSession) => {
+    const columns = Object.keys(row) as (keyof typeof row)[]
+    const locked = <Query extends { forShare(): Query }>(query: Query) => (locks ? query.forShare() : query)
+    const client = sql
+      .selectFrom('clients')
+      .select('epoch')
+      .where('id', '=', row.client_id)
+      .where('disabled_at', 'is', null)
+      .$call(locked)
+    const user = sql
+      .selectFrom('users')
+      .select('epoch')
+      .where('id', '=', row.user_id)
+      .where('disabled_at', 'is', null)
+      .$call(locked)
+    const signIn = sql
+      .selectFrom('sign_ins')
+      .select('sign_in_epoch')
+      .where('id', '=', signInId)
+      .where('user_id', '=', row.user_id)
+      .where('expires_at', '>', row.rotated_at)
+      .$call(locked)
+    const consent = sql
+      .selectFrom('consents')
+      .select('client_id')
+      .where('id', '=', consentId)
+      .where('user_id', '=', row.user_id)
+      .$call(locked)
+    return sql
+      .insertInto('sessions')
+      .columns(columns)
+      .expression(
+        sql
+          .selectNoFrom(({ val }) => columns.map(column => val(row[column]).as(column)))
+          .where(client, '=', row.client_epoch)
+          .$if(row.user_id !== null, query => query.where(user, '=', row.user_epoch))
+          .$if(signInId !== null, query =>
+            query.where(signIn, '=', sql.selectFrom('installation').select('sign_in_epoch')),
+          )
+          .$if(consentId !== null, query => query.where(consent, '=', row.client_id)),
+      )
+      .onConflict(conflict => conflict.doNothing())
+  })
 }
 
 const machineSessionOf = keptQuery((sql, clientId: string, clientEpoch: number) =>

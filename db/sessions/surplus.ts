@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { keptStatement } from '../kept-query.ts'
 import type { SessionTable, Tables } from '../schema.ts'
 import { lookedAtMore, unusedForLongest } from '../unused.ts'
 
@@ -14,6 +15,18 @@ type StartedSession = Pick<SessionTable, 'id' | 'client_id' | 'user_epoch' | 'cl
   readonly started_at: number
 }
 
+/** A row where the user has more living sessions than the bound, through any clients: the index tells. */
+const oneBeyond = keptStatement(
+  (sql, { user_id, sessionsMax }: { readonly user_id: Buffer; readonly sessionsMax: number }) =>
+    sql
+      .selectFrom('sessions')
+      .select('id')
+      .where('user_id', '=', user_id)
+      .where('revoked_at', 'is', null)
+      .limit(1)
+      .offset(sessionsMax),
+)
+
 /**
  * Living sessions of the user through this client beyond the bound, those that were unused for longest: part
  * of the transaction that starts one more.
@@ -23,6 +36,8 @@ export async function surplusSessions(
   { id, user_id, client_id, user_epoch, client_epoch, started_at: now }: StartedSession,
   sessionsMax: number,
 ): Promise<readonly Buffer[]> {
+  const beyond = await oneBeyond(transaction, { user_id, sessionsMax })
+  if (beyond.rows.length === 0) return []
   const rows = await transaction
     .selectFrom('sessions')
     .select(['id', 'rotated_at as used_at', 'expires_at'])

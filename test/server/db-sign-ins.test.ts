@@ -509,6 +509,13 @@ await forEachEngine(
     t.ok(await start(), 'more is allowed')
     const bob = await addUser(db, 'bob')
     t.equal(await start({ user_id: bob }), undefined, 'by the user, and nobody else')
+    await insertClient(db, plainClientRow({ id: 'other', secret_hash: null, created_at: madeAt }))
+    const { epoch } = (await findClient(db, 'other')) ?? {}
+    t.equal(
+      await start({ client_id: 'other', client_epoch: epoch ?? 0 }),
+      undefined,
+      'nor through another client',
+    )
     t.equal((await withdrawConsent(db, key, end))?.length, 2)
     t.equal(await start(), undefined)
     const { id: again } = (await rememberConsent(db, asked(['read']))) ?? {}
