@@ -16,8 +16,9 @@ export async function startChromium(t: Pick<Test, 'teardown'>): Promise<Browser>
   const folder = await unpackedChromium()
   const browser = await chromium.launch({
     executablePath: join(folder, 'chromium'),
-    // It is no whole browser, but what runs without a screen. A container has little shared memory.
-    args: ['--headless=shell', '--disable-dev-shm-usage', '--font-render-hinting=none'],
+    // It is no whole browser, but what runs without a screen. A container has little shared memory. A machine
+    // without a GPU would be given one by software, which draws the same more slowly.
+    args: ['--headless=shell', '--disable-gpu', '--disable-dev-shm-usage', '--font-render-hinting=none'],
     env: {
       ...bareEnv,
       HOME: folder,
