@@ -20,7 +20,13 @@ export const pushedSeconds = 90
 const uriPrefix = 'urn:ietf:params:oauth:request_uri:'
 
 /** Why the page on which a person logs in is shown again. */
-export type LogInProblem = 'wrong_credentials' | 'missing_credentials'
+export type LogInProblem =
+  | 'wrong_credentials'
+  | 'missing_credentials'
+  | 'passkey_expired'
+  | 'passkey_unknown'
+  | 'passkey_unverified'
+  | 'passkey_refused'
 
 /** A request on its way through the pages, and what has met it so far. */
 export interface PendingRequest {
@@ -38,6 +44,8 @@ export interface PendingRequest {
   /** Whether the box was ticked with which the browser stays logged in, for the same page. */
   readonly stays: boolean
   readonly problem: LogInProblem | null
+  /** With `passkey_unknown`: the id of the passkey, in base64url, of which the browser is told. */
+  readonly unknownPasskey: string | null
 }
 
 /** How a request has come, beside its parameters. */
@@ -143,9 +151,10 @@ const openedTexts = new WeakMap<PendingRequest, string>()
 export function sealRequest({ config, rootKeys }: SealContext, pending: PendingRequest): string {
   const opened = openedTexts.get(pending)
   if (opened !== undefined) return opened
-  const { request, signIn, user, wantsAnother, browser, username, stays, problem } = pending
+  const { request, signIn, user, wantsAnother, browser, username, stays } = pending
+  const { problem, unknownPasskey } = pending
   return sealValue(rootKeys, 'authorization request', config.issuer, {
-    ...withoutNulls({ browser, username, problem }),
+    ...withoutNulls({ browser, username, problem, unknownPasskey }),
     ...(signIn && { signIn: formatUuid(signIn) }),
     ...(user && { user: formatUuid(user) }),
     ...(wantsAnother && { wantsAnother }),
@@ -192,6 +201,7 @@ export function fresh(
     username: null,
     stays: false,
     problem: null,
+    unknownPasskey: null,
     ...progress,
   }
 }

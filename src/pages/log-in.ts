@@ -10,11 +10,12 @@ import {
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
+import { passkeysPossible, requestOptions, usePasskey, type UsePasskeyProblem } from '../factors/passkeys.ts'
 import type { ErrorReader } from '../http/error-reader.ts'
 import { formOf, type Form } from '../protocol/form.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
 import { verifyLogIn, type LogIn } from '../users/log-in.ts'
-import { enter } from './enter.ts'
+import { enter, type Entry } from './enter.ts'
 import type { Pages } from './pages.ts'
 import { answerClient, findLivingClient, findStage, follow, goOn, type Stage } from './proceed.ts'
 import { accountChoiceView } from './views/account-choice.ts'
@@ -38,7 +39,7 @@ export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, read
       if (!stage) throw error
       const { status, retryAfter = 1 } = readError(error, request)
       reply.header('retry-after', String(retryAfter))
-      showForm(visit, stage, { isAgain: false, refusal: { status, retryAfter } })
+      await showForm(visit, stage, { isAgain: false, refusal: { status, retryAfter } })
     }
     return reply
   })
@@ -93,16 +94,17 @@ interface FormKind {
   readonly refusal?: { readonly status: number; readonly retryAfter: number }
 }
 
-function showForm(
+async function showForm(
   { ctx, pages, request, reply }: Visit,
   { client, pending, signIn }: Stage,
   { isAgain, refusal }: FormKind,
-): void {
+): Promise<void> {
   const { loginHint, uiLocales } = pending.request
   const loggedInAs = isAgain && signIn ? signIn.user.username : null
   const data = {
-    request: sealRequest(ctx, pending.problem === null ? pending : { ...pending, problem: null }),
+    request: sealRequest(ctx, withoutProblem(pending)),
     client: namesOf(client),
+    passkey: await passkeyOf(ctx, pending),
     username: pending.username ?? loggedInAs ?? loginHint ?? '',
     loggedInAs,
     anotherHref: isAgain ? anotherHref({ ctx }, pending) : null,
@@ -111,7 +113,22 @@ function showForm(
     retryAfter: refusal?.retryAfter,
   }
   const { status = 200 } = refusal ?? {}
-  void pages.show(request, reply, frame => logInView(frame, data), { status, uiLocales })
+  void pages.show(request, reply, frame => logInView(frame, data), {
+    status,
+    uiLocales,
+    ...(data.passkey && { script: 'passkey' }),
+  })
+}
+
+/** The same request without what was said of it, which is said once. */
+function withoutProblem(pending: PendingRequest): PendingRequest {
+  return pending.problem === null ? pending : { ...pending, problem: null, unknownPasskey: null }
+}
+
+/** What asks for anybody's passkey; null where there are none. */
+async function passkeyOf(ctx: Context, { browser, unknownPasskey }: PendingRequest) {
+  if (browser === null || !passkeysPossible(ctx.config)) return null
+  return { options: await requestOptions(ctx, { browser }), isAutofill: true, unknown: unknownPasskey }
 }
 
 function refusedBy(status: number): 'throttled' | 'unavailable' {
@@ -153,6 +170,8 @@ async function decide(visit: Visit, readError: ErrorReader): Promise<void> {
 /** Whoever has typed something wrong is led back to the form, so that loading it again sends nothing. */
 async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorReader): Promise<void> {
   const { client, pending } = stage
+  const passkey = form.get('passkey')
+  if (passkey !== undefined) return logInByPasskey(visit, stage, form, passkey)
   const again = (problem: LogInProblem) => leadTo(visit, '/log-in', { ...pending, ...typed(form), problem })
   const [username, password] = [form.get('username')?.normalize('NFC'), form.get('password')]
   if (username === undefined || password === undefined) return again('missing_credentials')
@@ -169,10 +188,48 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
   }
   const user = await verify(visit, attempt, readError)
   if (!user) return again('wrong_credentials')
+  await letIn(visit, stage, { user, amr: 'pwd', isPersistent: staysLoggedIn(stage, user, form) })
+}
+
+/** Whoever it is has shown all that is asked for. */
+async function letIn(
+  visit: Visit,
+  { client, pending, signIn: present }: Stage,
+  shown: Pick<Entry, 'user' | 'amr' | 'isPersistent'>,
+): Promise<void> {
+  const { request, browser } = pending
+  const signIn = await enter(visit, { ...shown, client, browser, signIn: present })
+  await goOn(visit, { client, pending: fresh(request, { browser, signIn: signIn.id }), signIn })
+}
+
+/** A passkey is two factors: who has shown it is in. */
+async function logInByPasskey(visit: Visit, stage: Stage, form: Form, response: string): Promise<void> {
+  const { ctx, request } = visit
+  const { client, pending } = stage
   const { browser } = pending
-  const isPersistent = staysLoggedIn(stage, user, form)
-  const signIn = await enter(visit, { user, amr: 'pwd', client, browser, signIn: stage.signIn, isPersistent })
-  await goOn(visit, { client, pending: fresh(pending.request, { browser, signIn: signIn.id }), signIn })
+  if (browser === null) throw new Error('unreachable: a page is for the browser that its request is bound to')
+  const caller = deviceCaller(request)
+  const used = await usePasskey(ctx, response, { browser, clientId: client.id, caller })
+  if ('problem' in used) {
+    const { problem, credentialId = null } = used
+    const unknownPasskey =
+      credentialId !== null && credentialId.length <= credentialIdMax ? credentialId : null
+    const more = { problem: passkeyProblems[problem], unknownPasskey }
+    return leadTo(visit, '/log-in', { ...pending, ...typed(form), ...more })
+  }
+  const { user, amr } = used
+  await letIn(visit, stage, { user, amr, isPersistent: staysLoggedIn(stage, user, form) })
+}
+
+/** So much of a passkey's id is passed on to its browser: it travels in a URL. */
+const credentialIdMax = 400
+
+const passkeyProblems: Readonly<Record<UsePasskeyProblem, LogInProblem>> = {
+  expired: 'passkey_expired',
+  used: 'passkey_refused',
+  unknown: 'passkey_unknown',
+  unverified: 'passkey_unverified',
+  invalid: 'passkey_refused',
 }
 
 /** The user whose password it is; undefined where it is nobody's, which is told in the log alone. */

@@ -6,13 +6,14 @@ import type { Frame } from './layout.ts'
 import type { Look } from './look.ts'
 import { pagePolicy } from './page-headers.ts'
 import { formPostScriptSource, formPostView, type FormPostData } from './views/form-post.ts'
+import { passkeyScriptSource } from './views/passkey.ts'
 
 /** What is done with pages, whatever is on them. */
 export interface Pages {
   readonly cookies: Cookies
   /** Sends a page in its reader's language. */
   show(request: FastifyRequest, reply: FastifyReply, view: View, options?: ShowOptions): FastifyReply
-  /** Answers a client by a form that sends itself: the one page with a script. */
+  /** Answers a client by a form that sends itself. */
   showFormPost(
     request: FastifyRequest,
     reply: FastifyReply,
@@ -33,7 +34,9 @@ export interface ShowOptions {
 }
 
 export function openPages(look: Look, issuer: string): Pages {
-  const show: Pages['show'] = (request, reply, view, { status = 200, uiLocales = [] } = {}) => {
+  const withPasskeys = pagePolicy(look, passkeyScriptSource)
+  const show: Pages['show'] = (request, reply, view, { status = 200, uiLocales = [], script } = {}) => {
+    if (script !== undefined) reply.header('content-security-policy', withPasskeys)
     const language = languageOf(uiLocales, tags => request.languages([...tags]) || undefined)
     const page = view({ look, language, requestId: request.id })
     return reply.code(status).type('text/html; charset=utf-8').send(String(page))

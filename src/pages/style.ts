@@ -60,6 +60,7 @@ function variables(palette: typeof light, accent: string): string {
 
 const rules = `
 *{box-sizing:border-box}
+[hidden]{display:none!important}
 html{font:100%/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;-webkit-text-size-adjust:100%}
 body{margin:0;min-height:100vh;min-height:100dvh;display:flex;flex-direction:column;align-items:center;justify-content:center;
 padding:1.5rem min(1rem,4vw) 4rem;background:var(--page);color:var(--text);overflow-wrap:anywhere}

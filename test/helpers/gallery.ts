@@ -32,7 +32,8 @@ export async function startGallery(t: Test, env: Record<string, string> = {}): P
       (request, reply) => {
         const view = samples.get(request.params.names)?.get(request.params.view)
         if (!view) throw new Error(`there is no ${request.url}`)
-        return pages.show(request, reply, view, { uiLocales: request.query.ui_locales?.split(' ') ?? [] })
+        const uiLocales = request.query.ui_locales?.split(' ') ?? []
+        return pages.show(request, reply, view, { uiLocales, script: 'passkey' })
       },
     )
     scope.get('/form-post', (request, reply) =>

@@ -48,6 +48,7 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
   const logIn = {
     request,
     client,
+    passkey: { options: { challenge: 'mm_pkey_1', rpId: 'as.example' }, isAutofill: true, unknown: 'AAEC' },
     username: '',
     loggedInAs: null,
     anotherHref: null,

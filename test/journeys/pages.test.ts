@@ -147,9 +147,16 @@ t.test('the keyboard leads through a page in its order, and begins where somebod
     }
     t.strictSame(seen, expected, path)
   }
-  await walk('/plain/log-in', ['username', 'password', 'stay', 'Log in', 'decision'])
-  await walk('/plain/log-in-wrong', ['password', 'stay', 'Log in', 'decision'])
-  await walk('/plain/log-in-again', ['password', 'stay', 'Log in', 'decision', 'Use another account'])
+  await walk('/plain/log-in', ['username', 'password', 'stay', 'Log in', 'Log in with a passkey', 'decision'])
+  await walk('/plain/log-in-wrong', ['password', 'stay', 'Log in', 'Log in with a passkey', 'decision'])
+  await walk('/plain/log-in-again', [
+    'password',
+    'stay',
+    'Log in',
+    'Log in with a passkey',
+    'decision',
+    'Use another account',
+  ])
   await page.goto(`${origin}/plain/consent`)
   for (const expected of ['orders.example', 'decision', 'decision', 'Use another account']) {
     await page.keyboard.press('Tab')

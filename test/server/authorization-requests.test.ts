@@ -60,7 +60,8 @@ const met: PendingRequest = {
   wantsAnother: true,
   stays: true,
   username: 'Ada Lovelace',
-  problem: 'wrong_credentials',
+  problem: 'passkey_unknown',
+  unknownPasskey: 'AAEC',
 }
 
 t.test('invariant 18 a request opens as it was sealed, at any instance', async t => {

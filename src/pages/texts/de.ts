@@ -29,9 +29,28 @@ export const de: Texts = {
       wrong_credentials:
         'Benutzername oder Passwort stimmt nicht. Prüfen Sie beides, und versuchen Sie es noch einmal.',
       missing_credentials: 'Geben Sie Ihren Benutzernamen und Ihr Passwort ein.',
+      passkey_expired: 'Das hat länger als fünf Minuten gedauert. Verwenden Sie den Passkey noch einmal.',
+      passkey_unknown:
+        'Dieser Passkey ist hier nicht mehr bekannt. Wählen Sie einen anderen, oder verwenden Sie Ihr Passwort.',
+      passkey_unverified:
+        'Der Passkey kam ohne PIN, Fingerabdruck oder Ähnliches, also weiß niemand, wer ihn benutzt hat. Richten Sie für ' +
+        'den Sicherheitsschlüssel eine PIN ein, oder verwenden Sie einen anderen Passkey.',
+      passkey_refused:
+        'Der Passkey wurde nicht angenommen. Versuchen Sie es noch einmal, oder verwenden Sie Ihr Passwort.',
       throttled: 'Es gab zu viele Versuche.',
       unavailable: 'Hier funktioniert gerade etwas nicht. Es liegt an uns, nicht an Ihnen.',
     },
+  },
+  passkey: {
+    use: 'Mit einem Passkey anmelden',
+    notUsed: 'Es wurde kein Passkey verwendet. Versuchen Sie es noch einmal, oder machen Sie ohne weiter.',
+    name: 'Name des Passkeys',
+    nameWhy: 'Damit Sie ihn von anderen unterscheiden, etwa „Telefon“ oder „Blauer Schlüssel“.',
+    make: 'Passkey einrichten',
+    notMade:
+      'Es wurde kein Passkey eingerichtet. Versuchen Sie es noch einmal, oder nehmen Sie ein anderes Gerät.',
+    present: 'Dieses Gerät hat schon einen Passkey für Ihr Konto.',
+    impossible: 'Passkeys brauchen einen neueren Browser, oder einen, in dem Skripte erlaubt sind.',
   },
   consent: {
     title: 'Zugriff erlauben',

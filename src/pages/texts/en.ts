@@ -28,9 +28,25 @@ export const en: Texts = {
     problems: {
       wrong_credentials: 'The user name or the password is not right. Check both, and try again.',
       missing_credentials: 'Enter your user name and your password.',
+      passkey_expired: 'That took longer than five minutes. Use the passkey once more.',
+      passkey_unknown: 'This passkey is not known here any more. Choose another one, or use your password.',
+      passkey_unverified:
+        'The passkey came without a PIN, a fingerprint or the like, so nobody knows who has used it. Set a PIN for the ' +
+        'security key, or use another passkey.',
+      passkey_refused: 'The passkey was not accepted. Try again, or use your password.',
       throttled: 'There were too many attempts.',
       unavailable: 'Something is not working here right now. It is our fault, not yours.',
     },
+  },
+  passkey: {
+    use: 'Log in with a passkey',
+    notUsed: 'No passkey was used. Try again, or go on without one.',
+    name: 'Name of the passkey',
+    nameWhy: 'By which you tell it from others, like “Phone” or “Blue key”.',
+    make: 'Set up a passkey',
+    notMade: 'No passkey was set up. Try again, or choose another device.',
+    present: 'This device has a passkey for your account already.',
+    impossible: 'Passkeys need a newer browser, or one in which scripts are allowed.',
   },
   consent: {
     title: 'Allow access',

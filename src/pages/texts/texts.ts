@@ -14,6 +14,7 @@ export interface Texts {
   readonly beginHere: string
   readonly useAnother: string
   readonly logIn: LogInTexts
+  readonly passkey: PasskeyTexts
   readonly consent: ConsentTexts
   readonly account: AccountTexts
   readonly ownAccount: OwnAccountTexts
@@ -40,7 +41,31 @@ export interface LogInTexts {
 }
 
 /** Why the form to log in is shown again. The same whether there is such an account or not. */
-export type LogInProblem = 'wrong_credentials' | 'missing_credentials' | 'throttled' | 'unavailable'
+export type LogInProblem =
+  | 'wrong_credentials'
+  | 'missing_credentials'
+  | 'passkey_expired'
+  | 'passkey_unknown'
+  | 'passkey_unverified'
+  | 'passkey_refused'
+  | 'throttled'
+  | 'unavailable'
+
+export interface PasskeyTexts {
+  /** The button to log in with one. */
+  readonly use: string
+  /** Nothing came of it. */
+  readonly notUsed: string
+  readonly name: string
+  readonly nameWhy: string
+  /** The button to set one up. */
+  readonly make: string
+  readonly notMade: string
+  /** The device has one for this account already. */
+  readonly present: string
+  /** The browser has no passkeys, or runs no scripts. */
+  readonly impossible: string
+}
 
 export interface ConsentTexts {
   readonly title: string

@@ -1,11 +1,14 @@
 import { html, nameOf, type Html } from '../html.ts'
 import { anotherLink, layout, ownForm, type ClientNames, type Frame } from '../layout.ts'
-import type { LogInProblem, LogInTexts } from '../texts/texts.ts'
+import type { LogInProblem } from '../texts/texts.ts'
+import { passkeyButton, type PasskeyButtonData } from './passkey.ts'
 
 export interface LogInData {
   /** The sealed authorization request, which comes back as `request`. */
   readonly request: string
   readonly client: ClientNames
+  /** What asks for a passkey; null where there are none. */
+  readonly passkey: PasskeyButtonData | null
   /** As typed before, or hinted at; empty for none. */
   readonly username: string
   /** Who is logged in, and is asked to show it again; null for nobody. */
@@ -21,7 +24,7 @@ export interface LogInData {
 
 /**
  * POST /log-in with `request`, `username`, `password` and, where it was ticked, `stay` (`1`); or with
- * `decision` `deny`, which goes back to the client.
+ * `passkey` instead of the name and the password; or with `decision` `deny`, which goes back to the client.
  */
 export function logInView(frame: Frame, data: LogInData): Html {
   const { request, client, loggedInAs, anotherHref, problem } = data
@@ -35,24 +38,26 @@ export function logInView(frame: Frame, data: LogInData): Html {
     main: html`<h1>${isAgain ? texts.headingAgain : texts.heading(name)}</h1>
 ${why}
 ${problemBox(frame, data)}
-${ownForm(frame, '/log-in', [['request', request]], fields(texts, data))}
+${ownForm(frame, '/log-in', [['request', request]], fields(frame, data))}
 ${anotherHref === null ? null : html`<p class="other">${anotherLink(frame, anotherHref)}</p>`}`,
   })
 }
 
-function fields(texts: LogInTexts, { username, stays, problem }: LogInData): Html {
+function fields(frame: Frame, { username, stays, problem, passkey }: LogInData): Html {
+  const texts = frame.language.texts.logIn
   const isWrong = problem === 'wrong_credentials' || problem === 'missing_credentials'
   const fault = isWrong ? html` aria-invalid="true" aria-describedby="problem"` : null
   const focus = html` autofocus`
   // Who has typed a name already goes on with the password.
   const [atName, atPassword] = username === '' ? [focus, null] : [null, focus]
   return html`<label for="username">${texts.username}</label>
-<input id="username" name="username" value="${username}" autocomplete="username"
+<input id="username" name="username" value="${username}" autocomplete="username${passkey && ' webauthn'}"
 autocapitalize="none" spellcheck="false" required${fault}${atName}>
 <label for="password">${texts.password}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required${fault}${atPassword}>
 <label class="check"><input type="checkbox" name="stay" value="1"${stays ? html` checked` : null}>${texts.stayLoggedIn}</label>
 <button type="submit">${texts.submit}</button>
+${passkey && passkeyButton(frame, passkey)}
 <button class="second" name="decision" value="deny" formnovalidate>${texts.cancel}</button>`
 }
 
