@@ -64,7 +64,8 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
   ]
   return new Map<string, View>([
     ['log-in', frame => logInView(frame, logIn)],
-    ['log-in-hinted', frame => logInView(frame, { ...logIn, client: bareClient, username })],
+    ['log-in-hinted', frame => logInView(frame, { ...logIn, client: bareClient, username, passkey: null })],
+    ['log-in-unverified', frame => logInView(frame, { ...logIn, problem: 'passkey_unverified' })],
     ['log-in-wrong', frame => logInView(frame, { ...logIn, username, problem: 'wrong_credentials' })],
     ['log-in-missing', frame => logInView(frame, { ...logIn, problem: 'missing_credentials' })],
     [
