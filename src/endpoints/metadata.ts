@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { signUpIsOpen } from '../account/sign-up.ts'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { notFound } from '../errors.ts'
@@ -106,7 +107,11 @@ function authorizationMetadata(issuer: string) {
 }
 
 /** What OpenID Connect Discovery §3 adds, and the documents that go on from there. */
-function openidMetadata({ config: { issuer }, keys }: Context) {
+function openidMetadata(ctx: Context) {
+  const {
+    config: { issuer },
+    keys,
+  } = ctx
   // Those of the keys that are published: some libraries take no other for any of our tokens.
   const algs = keys.publishedAlgs()
   return {
@@ -120,7 +125,7 @@ function openidMetadata({ config: { issuer }, keys }: Context) {
     claims_parameter_supported: true,
     ui_locales_supported: languageTags,
     // OpenID Connect Prompt Create 1.0 §4.2
-    prompt_values_supported: prompts.filter(prompt => prompt !== 'create'),
+    prompt_values_supported: prompts.filter(prompt => prompt !== 'create' || signUpIsOpen(ctx)),
     // OpenID Connect RP-Initiated Logout 1.0 §2.1
     end_session_endpoint: `${issuer}/log-out`,
   }

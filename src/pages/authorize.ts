@@ -8,7 +8,7 @@ import { isRegistered } from '../protocol/redirect-uri.ts'
 import { itemsOf } from '../values/list.ts'
 import { sendAnswer } from './answer.ts'
 import type { Pages } from './pages.ts'
-import { proceed } from './proceed.ts'
+import { firstPage, proceed } from './proceed.ts'
 import { leadTo, pageHandler, rawQuery, showMessage, type Visit } from './visit.ts'
 
 /**
@@ -33,7 +33,7 @@ export async function authorizePage(app: FastifyInstance, ctx: Context, pages: P
         const { body } = visit.request
         const sent = typeof body === 'string' ? readForm(body) : { form: formOf(body), repeated: [] }
         const request = await accept(visit, sent)
-        if (request) leadTo(visit, '/log-in', fresh(request))
+        if (request) leadTo(visit, firstPage(ctx, { request }), fresh(request))
       }),
     )
   })

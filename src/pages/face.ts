@@ -18,7 +18,10 @@ import { logOutPage } from './log-out.ts'
 import { openLook } from './look.ts'
 import { pageHeaders } from './page-headers.ts'
 import { openPages, type Pages } from './pages.ts'
+import { resetPage } from './reset.ts'
+import { signUpPage } from './sign-up.ts'
 import type { MessageKind } from './texts/texts.ts'
+import { verifyPage } from './verify.ts'
 import { messageView } from './views/message.ts'
 
 /** Where clients' own pages post a form to (OpenID Connect Core §3.1.2.1, RP-Initiated Logout 1.0 §2). */
@@ -52,6 +55,9 @@ export function pagesFace(ctx: Context): (app: FastifyInstance) => Promise<void>
     consentPage(app, ctx, pages)
     logOutPage(app, ctx, pages)
     accountPages(app, ctx, pages)
+    resetPage(app, ctx, pages)
+    signUpPage(app, ctx, pages)
+    verifyPage(app, ctx, pages)
     logoFile(app, look)
 
     refuseOtherMethods(app, routes)

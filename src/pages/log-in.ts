@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { signUpIsOpen } from '../account/sign-up.ts'
 import { lookForNeeds } from '../authorization/look.ts'
 import {
   fresh,
@@ -101,8 +102,11 @@ async function showForm(
 ): Promise<void> {
   const { loginHint, uiLocales } = pending.request
   const loggedInAs = isAgain && signIn ? signIn.user.username : null
+  const sealed = sealRequest(ctx, withoutProblem(pending))
   const data = {
-    request: sealRequest(ctx, withoutProblem(pending)),
+    request: sealed,
+    resetHref: ctx.mail ? `/reset?request=${sealed}` : null,
+    signUpHref: signUpIsOpen(ctx) && !isAgain ? `/sign-up?request=${sealed}` : null,
     client: namesOf(client),
     passkey: await passkeyOf(ctx, pending),
     username: pending.username ?? loggedInAs ?? loginHint ?? '',

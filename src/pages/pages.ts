@@ -11,6 +11,8 @@ import { passkeyScriptSource } from './views/passkey.ts'
 /** What is done with pages, whatever is on them. */
 export interface Pages {
   readonly cookies: Cookies
+  /** The tag of a reader's language. */
+  languageOf(request: FastifyRequest, uiLocales: readonly string[]): string
   /** Sends a page in its reader's language. */
   show(request: FastifyRequest, reply: FastifyReply, view: View, options?: ShowOptions): FastifyReply
   /** Answers a client by a form that sends itself. */
@@ -35,14 +37,17 @@ export interface ShowOptions {
 
 export function openPages(look: Look, issuer: string): Pages {
   const withPasskeys = pagePolicy(look, passkeyScriptSource)
+  const languageFor = (request: FastifyRequest, uiLocales: readonly string[]) =>
+    languageOf(uiLocales, tags => request.languages([...tags]) || undefined)
   const show: Pages['show'] = (request, reply, view, { status = 200, uiLocales = [], script } = {}) => {
     if (script !== undefined) reply.header('content-security-policy', withPasskeys)
-    const language = languageOf(uiLocales, tags => request.languages([...tags]) || undefined)
+    const language = languageFor(request, uiLocales)
     const page = view({ look, language, requestId: request.id })
     return reply.code(status).type('text/html; charset=utf-8').send(String(page))
   }
   return {
     cookies: cookiesOf(issuer),
+    languageOf: (request, uiLocales) => languageFor(request, uiLocales).tag,
     show,
     showFormPost: (request, reply, data, options) => {
       reply.header('content-security-policy', pagePolicy(look, formPostScriptSource))

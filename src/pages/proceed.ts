@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Outcome } from '../authorization/answers.ts'
+import { signUpIsOpen } from '../account/sign-up.ts'
 import { issueCode } from '../authorization/code.ts'
 import { lookForNeeds, type Look } from '../authorization/look.ts'
 import { fresh, isUsed, openRequest, sealRequest, type PendingRequest } from '../authorization/requests.ts'
@@ -10,7 +11,7 @@ import { hashSecret } from '../protocol/secrets.ts'
 import { findLeftSignIn, findSignIn, type LeftSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { normalAddress } from '../values/addresses.ts'
 import { sendAnswer } from './answer.ts'
-import { leadTo, redirectTo, showMessage, type Visit } from './visit.ts'
+import { leadTo, redirectTo, showMessage, type StagePath, type Visit } from './visit.ts'
 
 /** A request on its way, in the browser that it is bound to, and who is logged in there. */
 export interface Stage {
@@ -26,7 +27,14 @@ export interface Stage {
 export async function proceed(visit: Visit, pending: PendingRequest): Promise<void> {
   const client = await findLivingClient(visit.ctx, pending)
   if (!client) return showMessage(visit, { kind: 'client_unknown', status: 400 })
+  // Whoever is logged in: the client wants an account to be made (OpenID Connect Prompt Create 1.0 §4).
+  if (firstPage(visit.ctx, pending) === '/sign-up') return leadTo(visit, '/sign-up', bound(visit, pending))
   await goOn(visit, { client, pending, signIn: await currentSignIn(visit) })
+}
+
+/** Where a request begins that cannot be answered at once. */
+export function firstPage(ctx: Context, { request }: Pick<PendingRequest, 'request'>): StagePath {
+  return request.prompts.includes('create') && signUpIsOpen(ctx) ? '/sign-up' : '/log-in'
 }
 
 /**
@@ -90,7 +98,7 @@ export async function answerClient(visit: Visit, pending: PendingRequest, outcom
 export async function findStage(
   visit: Visit,
   sealed: string | undefined,
-  path: '/log-in' | '/consent',
+  path: StagePath,
 ): Promise<Stage | undefined> {
   const { ctx } = visit
   if (!sealed) return void showMessage(visit, { kind: 'no_request', status: 400 })

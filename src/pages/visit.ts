@@ -54,8 +54,11 @@ export function redirectTo({ reply }: Visit, uri: string): void {
   void reply.redirect(uri, 303)
 }
 
+/** The pages that an authorization request may lead to. */
+export type StagePath = '/log-in' | '/consent' | '/reset' | '/sign-up'
+
 /** Sends the browser to a page, which goes on with the request. */
-export function leadTo(visit: Visit, path: '/log-in' | '/consent', pending: PendingRequest): void {
+export function leadTo(visit: Visit, path: StagePath, pending: PendingRequest): void {
   redirectTo(visit, pageAddress(visit, path, sealRequest(visit.ctx, pending)))
 }
 

@@ -8,6 +8,13 @@ import { logInView } from '../../src/pages/views/log-in.ts'
 import { logOutView } from '../../src/pages/views/log-out.ts'
 import { messageView } from '../../src/pages/views/message.ts'
 import { accountSamples } from './account-samples.ts'
+import {
+  askView,
+  newAccountView,
+  newPasswordView,
+  sentView,
+  verifyView,
+} from '../../src/pages/views/recovery.ts'
 
 /** What strangers and operators choose, as it comes into a page. */
 export interface Names {
@@ -39,6 +46,34 @@ export const longNames: Names = {
   sent: 'mm_ar_AQwfx4Jr0'.repeat(40),
 }
 
+function recoverySamples({ sent: request, username }: Names): readonly (readonly [string, View])[] {
+  const plain = { request: null, typed: '', problem: null } as const
+  const reset = { what: 'reset', ...plain } as const
+  const signUp = { what: 'signUp', ...plain } as const
+  const link = request
+  const password = { link, username, isFirst: false, problem: null } as const
+  const account = { link, address: username, username, problem: null } as const
+  const verify = { link, address: username, asksName: false, problem: null } as const
+  return [
+    ['reset', frame => askView(frame, { ...reset, request, typed: username })],
+    ['reset-missing', frame => askView(frame, { ...reset, problem: 'name_missing' })],
+    ['reset-sent', frame => sentView(frame, { ...reset, request })],
+    ['reset-password', frame => newPasswordView(frame, password)],
+    [
+      'reset-refused',
+      frame => newPasswordView(frame, { ...password, isFirst: true, problem: 'password_refused' }),
+    ],
+    ['sign-up', frame => askView(frame, { ...signUp, request })],
+    ['sign-up-wrong', frame => askView(frame, { ...signUp, typed: username, problem: 'mail_invalid' })],
+    ['sign-up-sent', frame => sentView(frame, signUp)],
+    ['sign-up-account', frame => newAccountView(frame, account)],
+    ['sign-up-taken', frame => newAccountView(frame, { ...account, problem: 'username_taken' })],
+    ['sign-up-password', frame => newAccountView(frame, { ...account, problem: 'password_missing' })],
+    ['verify', frame => verifyView(frame, verify)],
+    ['verify-name', frame => verifyView(frame, { ...verify, asksName: true, problem: 'wrong_username' })],
+  ]
+}
+
 /** Every view in every state, under a name for it. */
 export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View> {
   const { sent: request, username } = names
@@ -54,6 +89,8 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
     anotherHref: null,
     stays: false,
     problem: null,
+    resetHref: null,
+    signUpHref: null,
   }
   const scopes = [
     { name: 'openid', words: null },
@@ -77,6 +114,16 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
       frame => logInView(frame, { ...logIn, username, stays: true, problem: 'unavailable', retryAfter: 2 }),
     ],
     ['log-in-again', frame => logInView(frame, { ...logIn, username, loggedInAs: username, anotherHref })],
+    [
+      'log-in-other-ways',
+      frame =>
+        logInView(frame, {
+          ...logIn,
+          resetHref: `/reset?request=${request}`,
+          signUpHref: `/sign-up?request=${request}`,
+        }),
+    ],
+    ...recoverySamples(names),
     ['consent', frame => consentView(frame, { request, client, username, anotherHref, scopes })],
     [
       'consent-bare',

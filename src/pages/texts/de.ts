@@ -1,5 +1,6 @@
 import { html } from '../html.ts'
 import { ownAccountInGerman } from './account-de.ts'
+import { recoveryInGerman } from './recovery-de.ts'
 import type { MessageTexts, Texts } from './texts.ts'
 
 const clientFault: MessageTexts = {
@@ -92,6 +93,7 @@ export const de: Texts = {
     what: 'Falls nichts geschieht, drücken Sie auf die Schaltfläche.',
     submit: 'Weiter',
   },
+  recovery: recoveryInGerman,
   messages: {
     request_expired: {
       heading: 'Diese Seite ist abgelaufen',
@@ -163,6 +165,38 @@ export const de: Texts = {
     not_logged_in: {
       heading: 'Sie sind nicht angemeldet',
       text: 'Ihr Konto können Sie erst nach einer Anmeldung sehen.',
+    },
+    link_invalid: {
+      heading: 'Dieser Link funktioniert nicht',
+      text: 'Er ist unvollständig oder wurde verändert. Kopieren Sie ihn ganz aus der E-Mail, oder fordern Sie einen neuen an.',
+    },
+    link_expired: {
+      heading: 'Dieser Link ist abgelaufen',
+      text: 'Fordern Sie einen neuen an.',
+    },
+    link_used: {
+      heading: 'Dieser Link gilt nicht mehr',
+      text: 'Er wurde schon benutzt, oder Ihr Konto hat sich geändert, seit er verschickt wurde. Falls Sie noch einen brauchen, fordern Sie einen neuen an.',
+    },
+    mail_taken: {
+      heading: 'Zu dieser Adresse gibt es schon ein Konto',
+      text: 'Melden Sie sich damit an. Falls Sie das Passwort nicht kennen, können Sie ein anderes setzen.',
+    },
+    password_set: {
+      heading: 'Ihr Passwort ist gesetzt',
+      text: 'Gehen Sie zurück zur App oder zu dem Fenster, in dem Sie begonnen haben, und melden Sie sich damit an.',
+    },
+    account_made: {
+      heading: 'Ihr Konto ist erstellt',
+      text: 'Gehen Sie zurück zur App oder zu dem Fenster, in dem Sie begonnen haben, und melden Sie sich an.',
+    },
+    address_confirmed: {
+      heading: 'Ihre E-Mail-Adresse ist bestätigt',
+      text: 'Sie können diese Seite jetzt schließen.',
+    },
+    not_offered: {
+      heading: 'Das gibt es hier nicht',
+      text: 'Falls Sie es brauchen, fragen Sie den Betreiber dieser Website.',
     },
   },
   tryAgainIn: seconds => `Versuchen Sie es in ${inWords(seconds)} noch einmal.`,

@@ -1,5 +1,6 @@
 import { html } from '../html.ts'
 import { ownAccountInEnglish } from './account-en.ts'
+import { recoveryInEnglish } from './recovery-en.ts'
 import type { MessageTexts, Texts } from './texts.ts'
 
 const clientFault: MessageTexts = {
@@ -88,6 +89,7 @@ export const en: Texts = {
     what: 'If nothing happens, press the button.',
     submit: 'Continue',
   },
+  recovery: recoveryInEnglish,
   messages: {
     request_expired: {
       heading: 'This page has expired',
@@ -159,6 +161,38 @@ export const en: Texts = {
     not_logged_in: {
       heading: 'You are not logged in',
       text: 'Your account can be seen after a log-in alone.',
+    },
+    link_invalid: {
+      heading: 'This link does not work',
+      text: 'It is incomplete, or has been changed. Copy all of it from the mail, or ask for a new one.',
+    },
+    link_expired: {
+      heading: 'This link has expired',
+      text: 'Ask for a new one.',
+    },
+    link_used: {
+      heading: 'This link is good no more',
+      text: 'It has been used, or your account has changed since it was mailed. If you still need one, ask for a new one.',
+    },
+    mail_taken: {
+      heading: 'This address has an account already',
+      text: 'Log in with it. If you do not know its password, you can set another one.',
+    },
+    password_set: {
+      heading: 'Your password is set',
+      text: 'Go back to the app, or to the window in which you began, and log in with it.',
+    },
+    account_made: {
+      heading: 'Your account is made',
+      text: 'Go back to the app, or to the window in which you began, and log in.',
+    },
+    address_confirmed: {
+      heading: 'Your mail address is confirmed',
+      text: 'You can close this page now.',
+    },
+    not_offered: {
+      heading: 'This is not offered here',
+      text: 'If you need it, ask who runs this site.',
     },
   },
   tryAgainIn: seconds => `Try again in ${inWords(seconds)}.`,

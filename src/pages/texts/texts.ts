@@ -1,6 +1,7 @@
 import type { AddressProblem } from '../../protocol/authorization-request.ts'
 import type { Html } from '../html.ts'
 import type { OwnAccountTexts } from './account-texts.ts'
+import type { RecoveryTexts } from './recovery-texts.ts'
 
 /** Every text of the pages. A language is one file that has them all; names are given as markup. */
 export interface Texts {
@@ -20,6 +21,7 @@ export interface Texts {
   readonly ownAccount: OwnAccountTexts
   readonly logOut: LogOutTexts
   readonly formPost: FormPostTexts
+  readonly recovery: RecoveryTexts
   readonly messages: Readonly<Record<MessageKind, MessageTexts>>
   /** A sentence: when to try again. */
   readonly tryAgainIn: (seconds: number) => string
@@ -125,6 +127,14 @@ export type MessageKind =
   | 'logged_out'
   | 'still_logged_in'
   | 'not_logged_in'
+  | 'link_invalid'
+  | 'link_expired'
+  | 'link_used'
+  | 'mail_taken'
+  | 'password_set'
+  | 'account_made'
+  | 'address_confirmed'
+  | 'not_offered'
 
 export interface MessageTexts {
   readonly heading: string

@@ -18,6 +18,9 @@ export interface LogInData {
   /** Whether the box is ticked with which the browser stays logged in. */
   readonly stays: boolean
   readonly problem: LogInProblem | null
+  /** Paths of ours for who has forgotten the password, or has no account; null where that is not offered. */
+  readonly resetHref: string | null
+  readonly signUpHref: string | null
   /** With `throttled` and `unavailable`: when to try again, in seconds. */
   readonly retryAfter?: number | undefined
 }
@@ -39,8 +42,17 @@ export function logInView(frame: Frame, data: LogInData): Html {
 ${why}
 ${problemBox(frame, data)}
 ${ownForm(frame, '/log-in', [['request', request]], fields(frame, data))}
-${anotherHref === null ? null : html`<p class="other">${anotherLink(frame, anotherHref)}</p>`}`,
+${anotherHref === null ? null : html`<p class="other">${anotherLink(frame, anotherHref)}</p>`}
+${otherWays(frame, data)}`,
   })
+}
+
+function otherWays({ look, language: { texts } }: Frame, { resetHref, signUpHref }: LogInData): Html | null {
+  const link = (href: string | null, text: string) =>
+    href === null ? null : html`<a class="go" href="${look.base}${href}">${text}</a> `
+  if (resetHref === null && signUpHref === null) return null
+  return html`<p class="other">${link(resetHref, texts.recovery.forgotten)}
+${link(signUpHref, texts.recovery.create)}</p>`
 }
 
 function fields(frame: Frame, { username, stays, problem, passkey }: LogInData): Html {

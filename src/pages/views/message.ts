@@ -1,7 +1,7 @@
 import { addressProblems, type AddressProblem } from '../../protocol/authorization-request.ts'
 import { html, type Html } from '../html.ts'
 import { layout, wayBack, type ClientNames, type Frame } from '../layout.ts'
-import type { MessageKind } from '../texts/texts.ts'
+import type { MessageKind, Texts } from '../texts/texts.ts'
 
 export interface MessageData {
   readonly kind: MessageKind
@@ -24,6 +24,9 @@ const calm: ReadonlySet<string> = new Set<MessageKind>([
   'still_logged_in',
   'not_logged_in',
   'no_request',
+  'password_set',
+  'account_made',
+  'address_confirmed',
 ])
 
 /** Says what has happened, and what to do. */
@@ -33,7 +36,7 @@ export function messageView(frame: Frame, data: MessageData): Html {
   const { heading, text } = texts.messages[kind]
   const isProblem = !calm.has(kind)
   const when = retryAfter === undefined ? '' : ` ${texts.tryAgainIn(retryAfter)}`
-  const label = kind === 'other_browser' ? texts.beginHere : texts.again
+  const label = labelOf(kind, texts)
   const again =
     againHref === null ? null : html`<a class="act" href="${frame.look.base}${againHref}">${label}</a>`
   return layout(frame, {
@@ -46,6 +49,13 @@ ${wayBack(frame, client, againHref === null ? 'act' : 'act second')}
 ${detail === undefined ? null : html`<p class="quiet note">${texts.forDevelopers}: <span lang="en">${detail}</span></p>`}`,
     below: isProblem ? html`${texts.requestId}: <code>${frame.requestId}</code>` : null,
   })
+}
+
+/** Of what leads on. */
+function labelOf(kind: MessageKind, texts: Texts): string {
+  if (kind === 'other_browser') return texts.beginHere
+  if (kind === 'password_set' || kind === 'account_made') return texts.logIn.submit
+  return kind === 'mail_taken' ? texts.recovery.askReset.title : texts.again
 }
 
 function detailOf(kind: MessageKind): string | undefined {

@@ -1,0 +1,71 @@
+import { fresh, openRequest, sealRequest, type OpenedRequest } from '../authorization/requests.ts'
+import { deviceCaller, type Caller } from '../clients/caller.ts'
+import { OAuthError } from '../errors.ts'
+import { mailSourceLimit } from '../users/guess-limits.ts'
+import { browserOf } from './proceed.ts'
+import type { MessageKind } from './texts/texts.ts'
+import { leadTo, redirectTo, showMessage, type Visit } from './visit.ts'
+
+/** What a person has come for, whom a mail is to help. */
+type RecoveryPath = '/reset' | '/sign-up'
+
+/**
+ * Where a request has come from that has a mail sent, which is counted. Throws 429 where there were too many
+ * of one source: that tells nothing of any account.
+ */
+export async function countMail({ ctx, request }: Visit): Promise<Caller> {
+  const caller = deviceCaller(request)
+  if (caller.source === undefined) return caller
+  const of = ['mails of a source', caller.source] as const
+  const retryAfter = await ctx.users.throttle.count([{ of, limit: mailSourceLimit }])
+  if (retryAfter === 0) return caller
+  throw new OAuthError('temporarily_unavailable', 'too many mails were asked for, come back later', {
+    status: 429,
+    retryAfter,
+    cause: 'the limit of mails for this source is reached',
+  })
+}
+
+/** The request during which something is asked for; undefined for none, or one that goes on no more. */
+export async function requestOf(
+  { ctx }: Visit,
+  sealed: string | null | undefined,
+): Promise<OpenedRequest | undefined> {
+  if (sealed == null) return undefined
+  const pending = await openRequest(ctx, sealed)
+  return pending?.isExpired === false ? pending : undefined
+}
+
+/** The page on which it is said that a mail is on its way: loading it again sends nothing. */
+export function leadToSent(visit: Visit, path: RecoveryPath, request: string | undefined): void {
+  redirectTo(
+    visit,
+    `${visit.ctx.config.issuer}${path}?sent=1${request === undefined ? '' : `&request=${request}`}`,
+  )
+}
+
+/**
+ * Goes on after a link was followed, which logs nobody in: to the log-in page of the request, if that began
+ * in this browser. Elsewhere nothing goes on by itself: whoever has sent the link may have begun it.
+ */
+export async function goOnAfterLink(
+  visit: Visit,
+  path: RecoveryPath,
+  { request, username }: { readonly request: string | null; readonly username: string },
+): Promise<void> {
+  const { ctx } = visit
+  const pending = await requestOf(visit, request)
+  if (!pending) return redirectTo(visit, `${ctx.config.issuer}${path}?done=1`)
+  if (pending.browser !== null && pending.browser === browserOf(visit)) {
+    const progress = { browser: pending.browser, username, wantsAnother: true }
+    return leadTo(visit, '/log-in', fresh(pending.request, progress))
+  }
+  redirectTo(visit, `${ctx.config.issuer}${path}?done=1&request=${sealRequest(ctx, fresh(pending.request))}`)
+}
+
+/** Says that it is done, and offers to begin the log-in here that was begun elsewhere. */
+export async function showDone(visit: Visit, kind: MessageKind, sealed: string | undefined): Promise<void> {
+  const pending = await requestOf(visit, sealed)
+  const againHref = pending ? `/log-in?request=${sealRequest(visit.ctx, pending)}` : null
+  showMessage(visit, { kind, status: 200, againHref, uiLocales: pending?.request.uiLocales })
+}

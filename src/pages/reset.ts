@@ -1,0 +1,100 @@
+import type { FastifyInstance } from 'fastify'
+import { findReset, mailReset, resetPassword } from '../account/reset.ts'
+import { deviceCaller } from '../clients/caller.ts'
+import type { Context } from '../context.ts'
+import { formOf, type Form } from '../protocol/form.ts'
+import { newPasswordProblem } from '../users/passwords.ts'
+import type { Pages } from './pages.ts'
+import { findStage } from './proceed.ts'
+import { countMail, goOnAfterLink, leadToSent, requestOf, showDone } from './recovery.ts'
+import type { RecoveryProblem } from './texts/recovery-texts.ts'
+import { askView, newPasswordView, sentView } from './views/recovery.ts'
+import { pageHandler, queryOf, showMessage, type Visit } from './visit.ts'
+
+/**
+ * GET and POST /reset: where a person asks for a link that sets a password, and where that leads. A GET
+ * changes nothing, whoever follows the link: programs that look through mails do.
+ */
+export function resetPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
+  const offered = (work: (visit: Visit) => Promise<void>) =>
+    pageHandler(ctx, pages, async visit => {
+      if (!ctx.mail) return showMessage(visit, { kind: 'not_offered', status: 404 })
+      await work(visit)
+    })
+  app.get('/reset', offered(show))
+  app.post('/reset', offered(decide))
+}
+
+async function show(visit: Visit): Promise<void> {
+  const link = queryOf(visit, 'link')
+  const sealed = queryOf(visit, 'request')
+  if (link !== undefined) return showNewPassword(visit, link, null)
+  if (queryOf(visit, 'done') !== undefined) return showDone(visit, 'password_set', sealed)
+  if (queryOf(visit, 'sent') !== undefined) {
+    const pending = await requestOf(visit, sealed)
+    const data = { what: 'reset', request: pending ? (sealed ?? null) : null } as const
+    const uiLocales = pending?.request.uiLocales ?? []
+    return void visit.pages.show(visit.request, visit.reply, frame => sentView(frame, data), { uiLocales })
+  }
+  if (sealed === undefined) return ask(visit, { sealed: null, typed: '', problem: null })
+  const stage = await findStage(visit, sealed, '/reset')
+  if (!stage) return
+  const typed = stage.pending.username ?? stage.pending.request.loginHint ?? ''
+  const { uiLocales } = stage.pending.request
+  return ask(visit, { sealed, typed, problem: null, uiLocales })
+}
+
+interface Asking {
+  readonly sealed: string | null
+  readonly typed: string
+  readonly problem: RecoveryProblem | null
+  readonly uiLocales?: readonly string[]
+}
+
+function ask({ pages, request, reply }: Visit, { sealed, typed, problem, uiLocales = [] }: Asking): void {
+  const data = { what: 'reset', request: sealed, typed, problem } as const
+  const status = problem === null ? 200 : 400
+  void pages.show(request, reply, frame => askView(frame, data), { status, uiLocales })
+}
+
+async function showNewPassword(visit: Visit, link: string, problem: RecoveryProblem | null): Promise<void> {
+  const found = await findReset(visit.ctx, link)
+  if (typeof found === 'string') return showMessage(visit, { kind: found, status: 400, againHref: '/reset' })
+  const isFirst = found.link.kind === 'invitation'
+  const data = { link, username: found.user.username, isFirst, problem }
+  const status = problem === null ? 200 : 400
+  void visit.pages.show(visit.request, visit.reply, frame => newPasswordView(frame, data), { status })
+}
+
+async function decide(visit: Visit): Promise<void> {
+  const form = formOf(visit.request.body)
+  const link = form.get('link')
+  return link === undefined ? askForLink(visit, form) : setPassword(visit, link, form)
+}
+
+/** The answer is the same for everybody, and nothing that depends on an account is done before it. */
+async function askForLink(visit: Visit, form: Form): Promise<void> {
+  const { ctx, pages, request } = visit
+  const name = (form.get('username') ?? '').trim()
+  const sealed = form.get('request')
+  const pending = await requestOf(visit, sealed)
+  const uiLocales = pending?.request.uiLocales ?? []
+  if (name === '')
+    return ask(visit, { sealed: sealed ?? null, typed: '', problem: 'name_missing', uiLocales })
+  const caller = await countMail(visit)
+  const locale = pages.languageOf(request, uiLocales)
+  const asked = { name, request: pending && sealed !== undefined ? sealed : null, locale, caller }
+  ctx.load.afterwards.add(() => mailReset(ctx, asked), caller.source)
+  leadToSent(visit, '/reset', pending && sealed)
+}
+
+async function setPassword(visit: Visit, link: string, form: Form): Promise<void> {
+  const { ctx } = visit
+  const password = form.get('password')
+  if (password === undefined) return showNewPassword(visit, link, 'password_missing')
+  if (newPasswordProblem(password) !== undefined) return showNewPassword(visit, link, 'password_refused')
+  const outcome = await resetPassword(ctx, link, password, deviceCaller(visit.request))
+  if (outcome.kind === 'refused')
+    return showMessage(visit, { kind: outcome.problem, status: 400, againHref: '/reset' })
+  await goOnAfterLink(visit, '/reset', { request: outcome.request, username: outcome.user.username })
+}

@@ -1,0 +1,127 @@
+import type { FastifyInstance } from 'fastify'
+import { findSignUp, mailSignUp, signUp, signUpIsOpen, type SignUpLinkProblem } from '../account/sign-up.ts'
+import { deviceCaller } from '../clients/caller.ts'
+import type { Context } from '../context.ts'
+import { formOf, type Form } from '../protocol/form.ts'
+import { mailAddress } from '../protocol/mail-address.ts'
+import { newPasswordProblem } from '../users/passwords.ts'
+import type { Pages } from './pages.ts'
+import { findStage } from './proceed.ts'
+import { countMail, goOnAfterLink, leadToSent, requestOf, showDone } from './recovery.ts'
+import type { RecoveryProblem } from './texts/recovery-texts.ts'
+import { askView, newAccountView, sentView } from './views/recovery.ts'
+import { pageHandler, queryOf, showMessage, type Visit } from './visit.ts'
+
+/**
+ * GET and POST /sign-up: where a person asks for a link that makes an account, and where that leads, where
+ * people may sign up by themselves. A GET changes nothing.
+ */
+export function signUpPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
+  const offered = (work: (visit: Visit) => Promise<void>) =>
+    pageHandler(ctx, pages, async visit => {
+      if (!signUpIsOpen(ctx)) return showMessage(visit, { kind: 'not_offered', status: 404 })
+      await work(visit)
+    })
+  app.get('/sign-up', offered(show))
+  app.post('/sign-up', offered(decide))
+}
+
+async function show(visit: Visit): Promise<void> {
+  const link = queryOf(visit, 'link')
+  const sealed = queryOf(visit, 'request')
+  if (link !== undefined) return showNewAccount(visit, link, { problem: null })
+  if (queryOf(visit, 'done') !== undefined) return showDone(visit, 'account_made', sealed)
+  if (queryOf(visit, 'sent') !== undefined) {
+    const pending = await requestOf(visit, sealed)
+    const data = { what: 'signUp', request: pending ? (sealed ?? null) : null } as const
+    const uiLocales = pending?.request.uiLocales ?? []
+    return void visit.pages.show(visit.request, visit.reply, frame => sentView(frame, data), { uiLocales })
+  }
+  if (sealed === undefined) return ask(visit, { sealed: null, typed: '', problem: null })
+  const stage = await findStage(visit, sealed, '/sign-up')
+  if (!stage) return
+  const { loginHint, uiLocales } = stage.pending.request
+  const typed = mailAddress(loginHint ?? '') ?? ''
+  return ask(visit, { sealed, typed, problem: null, uiLocales })
+}
+
+interface Asking {
+  readonly sealed: string | null
+  readonly typed: string
+  readonly problem: RecoveryProblem | null
+  readonly uiLocales?: readonly string[]
+}
+
+function ask({ pages, request, reply }: Visit, { sealed, typed, problem, uiLocales = [] }: Asking): void {
+  const data = { what: 'signUp', request: sealed, typed, problem } as const
+  const status = problem === null ? 200 : 400
+  void pages.show(request, reply, frame => askView(frame, data), { status, uiLocales })
+}
+
+interface NewAccountForm {
+  readonly problem: RecoveryProblem | null
+  /** As typed before. */
+  readonly username?: string | undefined
+}
+
+async function showNewAccount(
+  visit: Visit,
+  link: string,
+  { problem, username }: NewAccountForm,
+): Promise<void> {
+  const found = await findSignUp(visit.ctx, link)
+  if (typeof found === 'string') return showProblem(visit, found)
+  const data = { link, address: found.mail, username: username ?? found.mail, problem }
+  const status = problem === null ? 200 : 400
+  void visit.pages.show(visit.request, visit.reply, frame => newAccountView(frame, data), { status })
+}
+
+/** Whoever has an account may have forgotten its password. */
+function showProblem(visit: Visit, kind: SignUpLinkProblem): void {
+  showMessage(visit, { kind, status: 400, againHref: kind === 'mail_taken' ? '/reset' : '/sign-up' })
+}
+
+async function decide(visit: Visit): Promise<void> {
+  const form = formOf(visit.request.body)
+  const link = form.get('link')
+  return link === undefined ? askForLink(visit, form) : createAccount(visit, link, form)
+}
+
+/** The answer is the same for everybody, and nothing that depends on an account is done before it. */
+async function askForLink(visit: Visit, form: Form): Promise<void> {
+  const { ctx, pages, request } = visit
+  const typed = (form.get('email') ?? '').trim()
+  const sealed = form.get('request')
+  const pending = await requestOf(visit, sealed)
+  const uiLocales = pending?.request.uiLocales ?? []
+  const address = mailAddress(typed)
+  if (address === undefined)
+    return ask(visit, { sealed: sealed ?? null, typed, problem: 'mail_invalid', uiLocales })
+  const caller = await countMail(visit)
+  const locale = pages.languageOf(request, uiLocales)
+  const asked = { address, request: pending && sealed !== undefined ? sealed : null, locale, caller }
+  ctx.load.afterwards.add(() => mailSignUp(ctx, asked), caller.source)
+  leadToSent(visit, '/sign-up', pending && sealed)
+}
+
+async function createAccount(visit: Visit, link: string, form: Form): Promise<void> {
+  const { ctx, pages, request } = visit
+  const username = (form.get('username') ?? '').trim().normalize('NFC')
+  const password = form.get('password')
+  const again = (problem: RecoveryProblem) => showNewAccount(visit, link, { problem, username })
+  if (password === undefined) return again('password_missing')
+  if (newPasswordProblem(password) !== undefined) return again('password_refused')
+  const locale = pages.languageOf(request, [])
+  const outcome = await signUp(ctx, link, { username, password, locale, caller: deviceCaller(request) })
+  if (outcome.kind === 'created')
+    return goOnAfterLink(visit, '/sign-up', { request: outcome.request, username })
+  switch (outcome.problem) {
+    case 'link_invalid':
+    case 'link_expired':
+    case 'link_used':
+    case 'mail_taken':
+      return showProblem(visit, outcome.problem)
+    default:
+      return again(outcome.problem)
+  }
+}

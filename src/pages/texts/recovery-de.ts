@@ -1,0 +1,67 @@
+import { html } from '../html.ts'
+import type { RecoveryTexts } from './recovery-texts.ts'
+
+export const recoveryInGerman: RecoveryTexts = {
+  forgotten: 'Passwort vergessen?',
+  create: 'Konto erstellen',
+  backToLogIn: 'Zurück zur Anmeldung',
+  askReset: {
+    title: 'Neues Passwort setzen',
+    text: 'Wir schicken Ihnen einen Link, mit dem Sie ein neues Passwort setzen können.',
+    label: 'Benutzername oder E-Mail-Adresse',
+    submit: 'Link schicken',
+  },
+  askSignUp: {
+    title: 'Konto erstellen',
+    text: 'Wir schicken Ihnen einen Link, mit dem Sie Benutzernamen und Passwort wählen.',
+    label: 'E-Mail-Adresse',
+    submit: 'Link schicken',
+  },
+  sent: {
+    title: 'Sehen Sie in Ihre E-Mails',
+    reset:
+      'Falls es zu Ihrer Eingabe ein Konto gibt und wir eine E-Mail-Adresse dazu kennen, ist ein Link dorthin unterwegs. Er gilt 15 Minuten.',
+    signUp:
+      'Eine E-Mail ist zu der Adresse unterwegs, die Sie eingegeben haben. Der Link darin gilt einen Tag.',
+    nothing: 'Ist nach einigen Minuten nichts da? Sehen Sie in den Spam-Ordner, und prüfen Sie Ihre Eingabe.',
+    goOnReset: 'Passwort ist gesetzt: anmelden',
+    goOnSignUp: 'Konto ist erstellt: anmelden',
+  },
+  newPassword: {
+    title: 'Neues Passwort setzen',
+    titleFirst: 'Passwort wählen',
+    username: 'Benutzername',
+    label: 'Neues Passwort',
+    advice:
+      'Mindestens 8 Zeichen. Einige Wörter, die Sie nirgends sonst verwenden, kann man sich leicht merken.',
+    what: 'Sie werden überall abgemeldet. Womit Sie sich sonst anmelden, wie mit einer Authenticator-App, bleibt, wie es ist.',
+    submit: 'Passwort speichern',
+  },
+  newAccount: {
+    title: 'Konto erstellen',
+    address: address => html`Ihre E-Mail-Adresse ist ${address}.`,
+    username: 'Benutzername',
+    submit: 'Konto erstellen',
+  },
+  verify: {
+    title: 'E-Mail-Adresse bestätigen',
+    text: address => html`Gehört die Adresse ${address} Ihnen, und soll Ihr Konto sie bekommen?`,
+    username: 'Ihr Benutzername',
+    why: 'Sie sind hier nicht angemeldet. Damit niemand Ihre Adresse einem anderen Konto gibt, geben Sie den Benutzernamen Ihres Kontos ein.',
+    submit: 'Adresse bestätigen',
+  },
+  problems: {
+    name_missing: 'Geben Sie Ihren Benutzernamen oder Ihre E-Mail-Adresse ein.',
+    mail_invalid: 'Das ist keine E-Mail-Adresse. Prüfen Sie sie, und versuchen Sie es noch einmal.',
+    password_missing: 'Geben Sie ein Passwort ein.',
+    password_refused:
+      'Dieses Passwort geht nicht. Es braucht mindestens 8 Zeichen, die sich alle tippen lassen, und niemand darf es leicht erraten können.',
+    username_invalid:
+      'Dieser Benutzername geht nicht. Er hat bis zu 255 Zeichen, keine unsichtbaren, und kein Leerzeichen am Anfang oder Ende.',
+    username_is_address: 'Ein Benutzername mit einem @ kann nur Ihre eigene E-Mail-Adresse sein.',
+    username_taken: 'Diesen Benutzernamen hat schon jemand. Wählen Sie einen anderen.',
+    throttled:
+      'Sie haben viele Namen versucht. Warten Sie einige Minuten, und versuchen Sie es dann noch einmal.',
+    wrong_username: 'Das ist nicht der Benutzername des Kontos, für das die Adresse angegeben wurde.',
+  },
+}
