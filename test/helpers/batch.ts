@@ -28,7 +28,7 @@ const extraSeconds: Readonly<Record<string, number>> = {
   'server/resource-server.test.ts': 1.2,
   'server/status-list.test.ts': 1.6,
   'server/sweeper.test.ts': 1.8,
-  'server/verifiers.test.ts': 3.5,
+  'server/verifiers.test.ts': 7,
 }
 const bytesPerSecond = 20_000
 

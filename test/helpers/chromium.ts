@@ -37,7 +37,7 @@ export async function startChromium(t: Pick<Test, 'teardown'>): Promise<Browser>
  */
 async function unpackedChromium(): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(modules, '@sparticuz/chromium/package.json'), 'utf8'))
-  const folder = join(modules, `.cache/mintmark-chromium-${version}`)
+  const folder = join(modules, `.cache/chromium-${version}`)
   if (existsSync(folder)) return folder
   const draft = `${folder}-${process.pid}`
   mkdirSync(draft, { recursive: true })
