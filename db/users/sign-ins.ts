@@ -4,6 +4,7 @@ import { keptQuery } from '../kept-query.ts'
 import type { SignInTable, Tables, UserTable } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
 import type { Writer } from '../writer.ts'
+import { isStillOfEpoch } from './epochs.ts'
 import { setKnownSources } from './known-sources.ts'
 import { removeSignIns, removeSignInsOfBrowser, type EndedSignIn, type SeenSignIn } from './sign-in-ends.ts'
 import { surplusSignIns } from './sign-in-surplus.ts'
@@ -176,26 +177,6 @@ export async function renewSignIn(
     if (renewed && knownSources) await setKnownSources(transaction, user.id, knownSources)
     return renewed
   })
-}
-
-/**
- * Whether the user may log in, and has this epoch. On PostgreSQL the row is locked: a change of it waits
- * until the sign-in can be seen. SQLite has one writer at a time.
- */
-async function isStillOfEpoch(
-  transaction: Transaction<Tables>,
-  { id, epoch }: Pick<UserTable, 'id' | 'epoch'>,
-  engine: Database['engine'],
-): Promise<boolean> {
-  const user = await transaction
-    .selectFrom('users')
-    .select('id')
-    .where('id', '=', id)
-    .where('epoch', '=', epoch)
-    .where('disabled_at', 'is', null)
-    .$if(engine === 'postgres', query => query.forShare())
-    .executeTakeFirst()
-  return user !== undefined
 }
 
 /** The sign-in from which its user ends all others. */

@@ -1,5 +1,6 @@
 import { sql as fragment } from 'kysely'
 import type { Database } from '../database.ts'
+import { forgetFactorsOfUser } from '../factors/totps.ts'
 import { keptQuery } from '../kept-query.ts'
 import type { UserTable } from '../schema.ts'
 import type { End, ToldEnd } from '../sessions/end-reasons.ts'
@@ -190,6 +191,7 @@ export async function deleteUser(
     await forgetKnownSources(transaction, id)
     await forgetConsentsOfUser(transaction, id)
     await forgetSignInsOfUser(transaction, id)
+    await forgetFactorsOfUser(transaction, id)
     const end: End = { reason: 'user deleted', now }
     const ending = await insertEnding(transaction, { user_id: id }, end)
     return { ...ending, epoch: deleted.epoch + 1 }

@@ -1,13 +1,84 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import {
+  listRecoveryCodes,
+  replaceRecoveryCodes,
+  spendRecoveryCode,
+} from '../../db/factors/recovery-codes.ts'
+import type { RecoveryCodeTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
-import type { Owner } from './owner.ts'
-import type { SecondStep } from './second-step.ts'
+import { unavailable } from '../errors.ts'
+import { newUuid } from '../protocol/secrets.ts'
+import { byUser, record } from '../record/record.ts'
+import { byOwner, type Owner } from './owner.ts'
+import { tryCode, type SecondStep } from './second-step.ts'
 
-/** Ten new ones in place of all before, to be shown once: four, four and four characters. */
+/** How many a user has. */
+const codesMax = 10
+
+/** Of each: 60 random bits. */
+const codeLength = 12
+
+/** Crockford's base32: digits, and letters that are not taken for digits. */
+const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+
+/** Ten new ones in place of all before, to be shown once: three groups of four characters. */
 export async function renewRecoveryCodes(ctx: Context, owner: Owner): Promise<readonly string[]> {
-  throw new Error(`not made yet: ${String(ctx && owner)}`)
+  const { user } = owner
+  const now = ctx.clock.now()
+  const salt = randomBytes(16)
+  const codes = Array.from({ length: codesMax }, newCode)
+  const rows: RecoveryCodeTable[] = []
+  // One after the other, so that others who log in get their turns between.
+  for (const code of codes) {
+    const hash = await ctx.users.passwords.hashCode(code, salt)
+    rows.push({ id: newUuid(now), user_id: user.id, salt, hash, created_at: now, used_at: null })
+  }
+  const isRenewed = await record(
+    byOwner(ctx, owner),
+    { event: 'recovery_codes_renewed', userId: user.id },
+    db => replaceRecoveryCodes(db, rows, user),
+  )
+  if (!isRenewed) throw unavailable(new Error("the user's epoch was raised while codes were made"))
+  return codes.map(code => code.replace(/.{4}(?=.)/g, '$&-'))
 }
 
-/** Whether it is one of the user's that has not been used yet. 429 where too many were wrong. */
-export async function useRecoveryCode(ctx: Context, step: SecondStep, code: string): Promise<boolean> {
-  throw new Error(`not made yet: ${String(ctx && step && code)}`)
+function newCode(): string {
+  return Array.from(randomBytes(codeLength), byte => alphabet[byte & 31]).join('')
+}
+
+/**
+ * Takes one of the user's recovery codes, which counts once. Throws `invalid_grant` for any other text, and 429
+ * where too many were wrong.
+ */
+export async function useRecoveryCode(ctx: Context, step: SecondStep, text: string): Promise<void> {
+  await tryCode(ctx, step, 'recovery code', async () => {
+    const code = readCode(text)
+    const rows = code === undefined ? [] : await listRecoveryCodes(ctx.db, step.user.id)
+    const [first] = rows
+    if (code === undefined || !first) return false
+    const hash = await ctx.users.passwords.hashCode(code, first.salt, step.caller.source)
+    const found = rows.find(row => timingSafeEqual(row.hash, hash))
+    return found !== undefined && (await spend(ctx, step, found))
+  })
+}
+
+/** As it was typed: in any case, with or without what stands between the groups; O is 0, and I and L are 1. */
+function readCode(text: string): string | undefined {
+  const code = text.replace(/[\s-]/g, '').toUpperCase().replaceAll('O', '0').replace(/[IL]/g, '1')
+  return code.length === codeLength && [...code].every(one => alphabet.includes(one)) ? code : undefined
+}
+
+async function spend(
+  ctx: Context,
+  { user, caller }: SecondStep,
+  code: Pick<RecoveryCodeTable, 'id' | 'user_id'>,
+): Promise<boolean> {
+  const spent = await record(
+    byUser(ctx, user.id, caller),
+    ({ left }: { readonly left: number }) => [
+      { event: 'recovery_code_used', userId: user.id, detail: { left } },
+    ],
+    db => spendRecoveryCode(db, code, ctx.clock.now()),
+  )
+  return spent !== undefined
 }

@@ -1,13 +1,34 @@
 import type { UserTable } from '../../db/schema.ts'
-import type { Caller } from '../clients/caller.ts'
-import type { Client } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
+import { failed, throttled, type ProofPlace } from '../users/log-in.ts'
+import type { CodeKind } from '../users/throttle.ts'
 
 /** Somebody who has shown one factor shows another. */
-export interface SecondStep {
+export interface SecondStep extends ProofPlace {
+  /** As read before the code is looked at. */
   readonly user: UserTable
-  /** To which the user logs in. */
-  readonly client: Client
-  readonly caller: Caller
   /** Tells the device apart; from a genuine device token of this user. */
   readonly device: string | undefined
+}
+
+/**
+ * Lets somebody try a code, and throws as `verifyLogIn` does: `invalid_grant` where it is not right, 429 where
+ * there were too many.
+ */
+export async function tryCode(
+  ctx: Context,
+  step: SecondStep,
+  kind: CodeKind,
+  isRight: () => Promise<boolean>,
+): Promise<void> {
+  const userId = step.user.id
+  const attempt = await ctx.users.throttle.takeCode(kind, userId, step.device)
+  if (attempt.kind === 'refused') throw throttled(ctx, step, { ...attempt, userId })
+  try {
+    if (await isRight()) return
+    attempt.fail()
+    throw failed(ctx, step, { userId, reason: `the ${kind} is wrong` })
+  } finally {
+    attempt.giveBack()
+  }
 }

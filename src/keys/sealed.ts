@@ -17,6 +17,7 @@ const prefixes = {
   'authorization request': 'mm_ar_',
   'authorization code': 'mm_ac_',
   'log-out request': 'mm_lo_',
+  'totp set-up': 'mm_ts_',
   'password reset': 'mm_rs_',
   invitation: 'mm_in_',
   'mail verification': 'mm_mv_',

@@ -34,6 +34,11 @@ export const eventNames = [
   'user_enabled',
   'link_mailed',
   'user_deleted',
+  'totp_added',
+  'totp_removed',
+  'recovery_codes_renewed',
+  'recovery_codes_removed',
+  'recovery_code_used',
   'client_created',
   'client_changed',
   'client_secret_rotated',
@@ -77,7 +82,11 @@ interface FactsOf {
     readonly userId: Buffer | null
     readonly detail: { readonly reason: LogInFailure }
   }
-  log_in_throttled: OfClient & { readonly detail: { readonly limit: LimitName } }
+  log_in_throttled: OfClient & {
+    /** Where one factor was shown already. */
+    readonly userId?: Buffer
+    readonly detail: { readonly limit: LimitName }
+  }
   client_refused: RefusedClient
   client_throttled: RefusedClient
   sign_in_started: OfUser & { readonly detail: SignInFacts & { readonly persistent: boolean } }
@@ -143,6 +152,11 @@ interface FactsOf {
     }
   }
   user_deleted: OfUser & Named & { readonly ended: EndedEpoch }
+  totp_added: OfUser
+  totp_removed: OfUser
+  recovery_codes_renewed: OfUser
+  recovery_codes_removed: OfUser
+  recovery_code_used: OfUser & { readonly detail: { readonly left: number } }
   client_created: OfClient & { readonly detail?: Readonly<Record<string, unknown>> }
   client_changed: OfClient & { readonly detail: Changes }
   client_secret_rotated: OfClient & {
@@ -249,6 +263,8 @@ export type LogInFailure =
   | 'the user is disabled'
   | 'the passkey is unknown'
   | 'the passkey is refused'
+  | 'the code is wrong'
+  | 'the recovery code is wrong'
 
 interface RefusedClient {
   /** Null where there is no such client: what was sent as its id may be a password. */
@@ -316,4 +332,5 @@ export interface EndedSession extends OfClient {
   readonly isOneOfMany?: boolean
 }
 
-export type LimitName = 'account' | 'account and source' | 'source' | 'device' | 'devices'
+export type LimitName =
+  'account' | 'account and source' | 'source' | 'device' | 'devices' | 'code' | 'recovery code'

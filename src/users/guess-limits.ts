@@ -31,6 +31,12 @@ export const deviceLimit: BucketLimit = { points: 10, everySeconds: 300 }
 /** With all device tokens of one account: more tokens are no more guesses, and these count only here. */
 export const devicesLimit: BucketLimit = { points: 20, everySeconds: 300 }
 
+/**
+ * Of the codes that stand beside one user's password. Of a million codes three count at a time, so at the
+ * steady rate somebody who has the password guesses for years.
+ */
+export const codeLimit: BucketLimit = { points: 5, everySeconds: 600 }
+
 /** Of one client's secret. A right one always passes: it has 256 random bits. So no client is locked out. */
 export const clientSecretLimit: BucketLimit = { points: 50, everySeconds: 10 }
 

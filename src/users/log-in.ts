@@ -5,9 +5,17 @@ import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
+import type { LimitName, LogInFailure } from '../record/events.ts'
 import { auditEntry, byClient, type Recorder } from '../record/record.ts'
-import { isOwner, openDeviceToken, sealDeviceToken } from './device-token.ts'
+import {
+  isOwner,
+  openDeviceToken,
+  sealDeviceToken,
+  type DeviceOwner,
+  type DeviceToken,
+} from './device-token.ts'
 import { isKnownSource, learnSource } from './known-sources.ts'
+import type { Refused as RefusedAttempt } from './throttle.ts'
 
 export interface LogIn {
   /** In Unicode normal form C. */
@@ -27,29 +35,12 @@ export interface LogIn {
  * password is not looked at.
  */
 export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
-  const { username, password, client, caller } = logIn
+  const { username, password, caller } = logIn
   ctx.users.passwords.refuseIfQueueFull(caller.source)
   const device = await deviceOf(ctx, logIn)
   const guess = { username, source: caller.source, device }
   const attempt = await ctx.users.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
-  if (attempt.kind === 'refused') {
-    const { limit, retryAfter } = attempt
-    if (logIn.place === 'page') ctx.counts.signIns.throttled++
-    ctx.audit.note(
-      auditEntry(askerOf(ctx, logIn), {
-        event: 'log_in_throttled',
-        clientId: client.id,
-        detail: { limit },
-      }),
-      caller.source,
-    )
-    throw new OAuthError('temporarily_unavailable', 'too many wrong passwords, come back later', {
-      status: 429,
-      retryAfter,
-      cause: `the limit of wrong guesses for this ${limit} is reached`,
-      facts: { event: 'log_in_throttled', ...whereFrom(logIn) },
-    })
-  }
+  if (attempt.kind === 'refused') throw throttled(ctx, logIn, attempt)
   try {
     const user = await findUser(ctx.db, username)
     const known = user?.disabled_at === null ? user : undefined
@@ -60,35 +51,59 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
       return known
     }
     attempt.fail()
-    if (logIn.place === 'page') ctx.counts.signIns.failed++
     const reason = !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled'
-    ctx.audit.note(
-      auditEntry(askerOf(ctx, logIn), {
-        event: 'log_in_failed',
-        userId: user?.id ?? null,
-        clientId: client.id,
-        detail: { reason },
-      }),
-      caller.source,
-    )
-    const facts = { event: 'log_in_failed', ...whereFrom(logIn) }
-    throw new OAuthError('invalid_grant', 'the user name or the password is wrong', { cause: reason, facts })
+    throw failed(ctx, logIn, { userId: user?.id ?? null, reason })
   } finally {
     attempt.giveBack()
   }
+}
+
+/** Where somebody proves who it is. */
+export type ProofPlace = Pick<LogIn, 'place' | 'client' | 'caller'>
+
+/** Tells of a guess that is one too many, and says what is answered. */
+export function throttled(
+  ctx: Context,
+  at: ProofPlace,
+  { limit, retryAfter, userId }: Pick<RefusedAttempt<LimitName>, 'limit' | 'retryAfter'> & { readonly userId?: Buffer },
+): OAuthError {
+  const clientId = at.client.id
+  if (at.place === 'page') ctx.counts.signIns.throttled++
+  const whose = userId === undefined ? {} : { userId }
+  const event = { event: 'log_in_throttled', ...whose, clientId, detail: { limit } } as const
+  ctx.audit.note(auditEntry(askerOf(ctx, at), event), at.caller.source)
+  return new OAuthError('temporarily_unavailable', 'too many wrong passwords, come back later', {
+    status: 429,
+    retryAfter,
+    cause: `the limit of wrong guesses for this ${limit} is reached`,
+    facts: { event: 'log_in_throttled', ...whereFrom(at) },
+  })
+}
+
+/** Tells of a wrong guess, and says what is answered: the same, whatever was wrong. */
+export function failed(
+  ctx: Context,
+  at: ProofPlace,
+  { userId, reason }: { readonly userId: Buffer | null; readonly reason: LogInFailure },
+): OAuthError {
+  if (at.place === 'page') ctx.counts.signIns.failed++
+  const event = { event: 'log_in_failed', userId, clientId: at.client.id, detail: { reason } } as const
+  ctx.audit.note(auditEntry(askerOf(ctx, at), event), at.caller.source)
+  const facts = { event: 'log_in_failed', ...whereFrom(at) }
+  return new OAuthError('invalid_grant', 'the user name or the password is wrong', { cause: reason, facts })
 }
 
 /**
  * For the log, whose readers may shut an address out: that of a guesser, and under no such name that of a
  * client through which all users come.
  */
-function whereFrom({ client, caller: { address, source } }: LogIn) {
+function whereFrom({ client, caller: { address, source } }: ProofPlace) {
   const from = source === undefined ? { address: undefined, client_address: address } : { address }
   return { client_id: client.id, ...from }
 }
 
 /** A browser has proved nothing: only a client that asks itself has authenticated. */
-function askerOf(ctx: Context, { place, client, caller }: LogIn): Pick<Recorder, 'clock' | 'actor'> {
+function askerOf(ctx: Context, { place, client, caller }: ProofPlace): Pick<Recorder, 'clock' | 'actor'> {
   if (place === 'client') return byClient(ctx, client.id, caller)
   const { address, requestId } = caller
   return { clock: ctx.clock, actor: { kind: 'nobody', caller: { address, requestId } } }
@@ -110,11 +125,22 @@ function placeName({ config }: Context, { place, client }: Pick<LogIn, 'place' |
 
 /** Tells the device apart, if it has a token of this user. Looks the user up only for a token made here. */
 async function deviceOf(ctx: Context, logIn: LogIn): Promise<string | undefined> {
-  const { username, deviceToken = '' } = logIn
-  const at = { place: placeName(ctx, logIn), now: ctx.clock.now() }
-  const token = openDeviceToken(ctx.rootKeys, deviceToken, at)
-  const user = token && (await findUser(ctx.db, username))
-  return user && isOwner(user, token) ? token.device : undefined
+  const token = deviceTokenOf(ctx, logIn)
+  const user = token && (await findUser(ctx.db, logIn.username))
+  return user && deviceOfUser(ctx, logIn, user)
+}
+
+/** The same for a user who is known. */
+export function deviceOfUser(ctx: Context, at: DevicePlace, user: DeviceOwner): string | undefined {
+  const token = deviceTokenOf(ctx, at)
+  return token && isOwner(user, token) ? token.device : undefined
+}
+
+type DevicePlace = Pick<LogIn, 'place' | 'client' | 'deviceToken'>
+
+function deviceTokenOf(ctx: Context, at: DevicePlace): DeviceToken | undefined {
+  const { deviceToken = '' } = at
+  return openDeviceToken(ctx.rootKeys, deviceToken, { place: placeName(ctx, at), now: ctx.clock.now() })
 }
 
 /** The user's known sources after this log-in; undefined when they are the same as before. */

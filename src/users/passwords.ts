@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
-import { hash, parseOptions, verify, type Algorithm } from '@node-rs/argon2'
+import { hash, hashRaw, parseOptions, verify, type Algorithm } from '@node-rs/argon2'
 import type { UserTable } from '../../db/schema.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { openSourceQuota } from '../load/source-quota.ts'
@@ -26,6 +26,11 @@ export interface Passwords {
    * whether the user is disabled.
    */
   verify(user: PasswordHash | undefined, password: string, source?: string): Promise<boolean>
+  /**
+   * Hashes a code of many random bits, where one salt is for all of a set: so that one hash finds which of
+   * them it is. 503 like `verify`.
+   */
+  hashCode(code: string, salt: Buffer, source?: string): Promise<Buffer>
   /**
    * Whether the hash of a password just verified should be made anew: older parameters, or an older root key.
    */
@@ -63,6 +68,9 @@ export class PasswordError extends Error {
 
 /** OWASP's first choice for argon2id: 19 MiB and two passes, 20 to 40 ms. */
 export const usualCost: PasswordCost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
+
+/** Of recovery codes. It stays as it is: the hashes of those that people have do not say what they cost. */
+const codeCost: PasswordCost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
 const algorithm = 2 satisfies Algorithm.Argon2id
 
@@ -116,6 +124,8 @@ export function openPasswords(options: PasswordOptions): {
       const secret = pepper(root_key_id)
       return queue.run(() => verify(password_hash, prepare(password), { secret }), source)
     },
+    hashCode: (code, salt, source) =>
+      queue.run(() => hashRaw(code, { algorithm, ...codeCost, salt }), source),
     needsRehash: ({ password_hash, root_key_id }) => {
       if (root_key_id !== currentRootKeyId()) return true
       const made = parseOptions(password_hash)

@@ -16,6 +16,7 @@ import { hmacSha256 } from '../values/sha256.ts'
 import {
   accountLimit,
   clientSecretLimit,
+  codeLimit,
   deviceLimit,
   devicesLimit,
   pairLimit,
@@ -34,6 +35,11 @@ export interface Throttle {
    * this account.
    */
   take(guess: Guess, isKnownSource: () => Promise<boolean>): Promise<Attempt>
+  /**
+   * Takes a point for a code that stands beside a password. Each kind has a bucket of its own, so that who
+   * guesses at one keeps the owner from no other; and the devices of the owner have theirs.
+   */
+  takeCode(kind: CodeKind, userId: Buffer, device: string | undefined): Promise<Attempt>
   /**
    * Counts a wrong client secret, assertion or certificate; for how many seconds the client should wait if
    * there were too many, else 0.
@@ -63,6 +69,9 @@ export interface Guess {
   readonly device: string | undefined
 }
 
+/** A code of an authenticator app, or a recovery code. */
+export type CodeKind = Extract<LimitName, 'code' | 'recovery code'>
+
 export type Attempt<Name = LimitName> =
   | {
       readonly kind: 'taken'
@@ -73,7 +82,7 @@ export type Attempt<Name = LimitName> =
     }
   | Refused<Name>
 
-interface Refused<Name> {
+export interface Refused<Name> {
   readonly kind: 'refused'
   readonly limit: Name
   readonly retryAfter: number
@@ -141,6 +150,11 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
       const attempt = await take(countsOf(guess, strangersLimit))
       if (attempt.kind === 'taken' || attempt.limit !== 'account') return attempt
       return (await isKnownSource()) ? take(countsOf(guess, accountLimit)) : attempt
+    },
+    takeCode: (kind, userId, device) => {
+      const whose = device === undefined ? 'strangers' : 'devices'
+      const key = keyOf(kind, whose, userId.toString('base64url'))
+      return take([{ name: kind, key, limit: codeLimit }])
     },
     countWrongCredentials: clientId => {
       const key = keyOf('client', clientId)

@@ -290,6 +290,14 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { event: 'user_disabled', userId: user, ended: { epoch: 4, reason: 'user disabled', at } },
     { row: ofUser, ...ofUserEpoch('user disabled') },
   ],
+  totp_added: [{ event: 'totp_added', userId: user }, { row: ofUser }],
+  totp_removed: [{ event: 'totp_removed', userId: user }, { row: ofUser }],
+  recovery_codes_renewed: [{ event: 'recovery_codes_renewed', userId: user }, { row: ofUser }],
+  recovery_codes_removed: [{ event: 'recovery_codes_removed', userId: user }, { row: ofUser }],
+  recovery_code_used: [
+    { event: 'recovery_code_used', userId: user, detail: { left: 9 } },
+    { row: { ...ofUser, detail: { left: 9 } } },
+  ],
   user_enabled: [{ event: 'user_enabled', userId: user }, { row: ofUser }],
   link_mailed: [
     { event: 'link_mailed', userId: user, detail: { link: 'reset' } },

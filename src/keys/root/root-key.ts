@@ -27,6 +27,7 @@ export const travellingKinds = [
   'authorization request',
   'authorization code',
   'log-out request',
+  'totp set-up',
   'password reset',
   'invitation',
   'mail verification',

@@ -1,0 +1,70 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../database.ts'
+import type { RecoveryCodeTable, Tables, UserTable } from '../schema.ts'
+import { isStillOfEpoch } from '../users/epochs.ts'
+import type { Writer } from '../writer.ts'
+
+/** Those of a user that have not been used. */
+export async function listRecoveryCodes({ sql }: Database, userId: Buffer): Promise<RecoveryCodeTable[]> {
+  return sql
+    .selectFrom('recovery_codes')
+    .selectAll()
+    .where('user_id', '=', userId)
+    .where('used_at', 'is', null)
+    .execute()
+}
+
+/** Puts new ones in place of all of a user's, if the epoch is still the one that was read; else false. */
+export async function replaceRecoveryCodes(
+  { engine, transact }: Writer,
+  codes: readonly RecoveryCodeTable[],
+  user: Pick<UserTable, 'id' | 'epoch'>,
+): Promise<boolean> {
+  return transact(async transaction => {
+    if (!(await isStillOfEpoch(transaction, user, engine))) return false
+    await transaction.deleteFrom('recovery_codes').where('user_id', '=', user.id).execute()
+    await transaction.insertInto('recovery_codes').values(codes).execute()
+    return true
+  })
+}
+
+/** Takes a code, which counts once; how many are left, or undefined where it was taken or replaced. */
+export async function spendRecoveryCode(
+  { transact }: Writer,
+  { id, user_id }: Pick<RecoveryCodeTable, 'id' | 'user_id'>,
+  now: number,
+): Promise<{ readonly left: number } | undefined> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('recovery_codes')
+      .set({ used_at: now })
+      .where('id', '=', id)
+      .where('used_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return undefined
+    const { left } = await transaction
+      .selectFrom('recovery_codes')
+      .select(({ fn }) => fn.countAll<number>().as('left'))
+      .where('user_id', '=', user_id)
+      .where('used_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    return { left: Number(left) }
+  })
+}
+
+/**
+ * Forgets the codes of a user who has no second factor any more, for which they would stand in: in the
+ * transaction that removes one.
+ */
+export async function forgetCodesWithoutFactor(transaction: Kysely<Tables>, userId: Buffer): Promise<void> {
+  await transaction
+    .deleteFrom('recovery_codes')
+    .where('user_id', '=', userId)
+    .where(({ not, exists, selectFrom }) =>
+      not(exists(selectFrom('totps').select('user_id').where('user_id', '=', userId))),
+    )
+    .where(({ not, exists, selectFrom }) =>
+      not(exists(selectFrom('passkeys').select('user_id').where('user_id', '=', userId))),
+    )
+    .execute()
+}

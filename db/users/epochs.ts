@@ -1,0 +1,23 @@
+import type { Transaction } from 'kysely'
+import type { Database } from '../database.ts'
+import type { Tables, UserTable } from '../schema.ts'
+
+/**
+ * Whether the user may log in, and has this epoch. On PostgreSQL the row is locked: a change of it waits
+ * until what depends on it can be seen. SQLite has one writer at a time.
+ */
+export async function isStillOfEpoch(
+  transaction: Transaction<Tables>,
+  { id, epoch }: Pick<UserTable, 'id' | 'epoch'>,
+  engine: Database['engine'],
+): Promise<boolean> {
+  const user = await transaction
+    .selectFrom('users')
+    .select('id')
+    .where('id', '=', id)
+    .where('epoch', '=', epoch)
+    .where('disabled_at', 'is', null)
+    .$if(engine === 'postgres', query => query.forShare())
+    .executeTakeFirst()
+  return user !== undefined
+}
