@@ -3,6 +3,7 @@ import type { Database } from '../database.ts'
 import { keptQuery } from '../kept-query.ts'
 import type { PasskeyTable, Tables, UserTable } from '../schema.ts'
 import type { Writer } from '../writer.ts'
+import { forgetCodesWithoutFactor } from './recovery-codes.ts'
 
 const passkeyByCredential = keptQuery((sql, credentialId: Buffer) =>
   sql.selectFrom('passkeys').selectAll().where('credential_id', '=', credentialId),
@@ -109,14 +110,15 @@ export async function deletePasskey(
     const isThere = present.some(one => one.equals(id))
     outcome = isThere ? 'last' : 'unknown'
     if (!isThere || (present.length === 1 && !mayBeLast)) return undefined
-    return transaction.deleteFrom('passkeys').where('id', '=', id).returningAll().executeTakeFirst()
+    const passkey = await transaction
+      .deleteFrom('passkeys')
+      .where('id', '=', id)
+      .returningAll()
+      .executeTakeFirst()
+    await forgetCodesWithoutFactor(transaction, user_id)
+    return passkey
   })
   return deleted ?? outcome
-}
-
-/** In the transaction that deletes the user. */
-export async function forgetPasskeysOfUser(transaction: Transaction<Tables>, userId: Buffer): Promise<void> {
-  await transaction.deleteFrom('passkeys').where('user_id', '=', userId).execute()
 }
 
 /** The users that have passkeys of each RP ID. */

@@ -28,12 +28,8 @@ export async function replaceRecoveryCodes(
   })
 }
 
-/** Takes a code, which counts once; how many are left, or undefined where it was taken or replaced. */
-export async function spendRecoveryCode(
-  { transact }: Writer,
-  { id, user_id }: Pick<RecoveryCodeTable, 'id' | 'user_id'>,
-  now: number,
-): Promise<{ readonly left: number } | undefined> {
+/** Takes a code, which counts once; false where it was taken or replaced since it was read. */
+export async function spendRecoveryCode({ transact }: Writer, id: Buffer, now: number): Promise<boolean> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('recovery_codes')
@@ -41,14 +37,7 @@ export async function spendRecoveryCode(
       .where('id', '=', id)
       .where('used_at', 'is', null)
       .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return undefined
-    const { left } = await transaction
-      .selectFrom('recovery_codes')
-      .select(({ fn }) => fn.countAll<number>().as('left'))
-      .where('user_id', '=', user_id)
-      .where('used_at', 'is', null)
-      .executeTakeFirstOrThrow()
-    return { left: Number(left) }
+    return numUpdatedRows === 1n
   })
 }
 

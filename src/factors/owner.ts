@@ -1,5 +1,7 @@
 import type { UserTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
+import type { Notice } from '../mail/notice.ts'
+import { mailsOf } from '../mail/notices.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byUser, type Recorder } from '../record/record.ts'
 
@@ -9,7 +11,8 @@ export interface Owner {
   readonly caller: RequestOrigin
 }
 
-/** Records what the owner of an account changes. */
-export function byOwner(ctx: Context, { user, caller }: Owner): Recorder {
-  return byUser(ctx, user.id, caller)
+/** Records what the owner of an account changes, and mails the owner of it where there is a notice. */
+export function byOwner(ctx: Context, { user, caller }: Owner, notice?: Notice): Recorder {
+  const by = byUser(ctx, user.id, caller)
+  return notice ? { ...by, mails: mailsOf(ctx, user, notice) } : by
 }

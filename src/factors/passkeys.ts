@@ -136,14 +136,10 @@ export async function addPasskey(
   }
   let outcome = 'epoch_raised' as Awaited<ReturnType<typeof insertPasskey>>
   const detail = { passkey: formatUuid(passkey.id), rp_id: passkey.rp_id, synced: isSynced }
-  await record(
-    byOwner(ctx, owner),
-    { event: 'passkey_added', userId: user.id, detail },
-    async db => {
-      outcome = await insertPasskey(db, passkey, { user, passkeysMax })
-      return outcome === 'added'
-    },
-  )
+  await record(byOwner(ctx, owner), { event: 'passkey_added', userId: user.id, detail }, async db => {
+    outcome = await insertPasskey(db, passkey, { user, passkeysMax })
+    return outcome === 'added'
+  })
   if (outcome === 'added') return { passkey, amr: amrOf(passkey) }
   return { problem: outcome === 'epoch_raised' ? 'expired' : outcome }
 }

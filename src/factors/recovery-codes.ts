@@ -8,7 +8,7 @@ import type { RecoveryCodeTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import { newUuid } from '../protocol/secrets.ts'
-import { byUser, record } from '../record/record.ts'
+import { record } from '../record/record.ts'
 import { byOwner, type Owner } from './owner.ts'
 import { tryCode, type SecondStep } from './second-step.ts'
 
@@ -34,7 +34,7 @@ export async function renewRecoveryCodes(ctx: Context, owner: Owner): Promise<re
     rows.push({ id: newUuid(now), user_id: user.id, salt, hash, created_at: now, used_at: null })
   }
   const isRenewed = await record(
-    byOwner(ctx, owner),
+    byOwner(ctx, owner, { kind: 'recovery_codes_renewed' }),
     { event: 'recovery_codes_renewed', userId: user.id },
     db => replaceRecoveryCodes(db, rows, user),
   )
@@ -58,7 +58,7 @@ export async function useRecoveryCode(ctx: Context, step: SecondStep, text: stri
     if (code === undefined || !first) return false
     const hash = await ctx.users.passwords.hashCode(code, first.salt, step.caller.source)
     const found = rows.find(row => timingSafeEqual(row.hash, hash))
-    return found !== undefined && (await spend(ctx, step, found))
+    return found !== undefined && (await spend(ctx, step, found, rows.length - 1))
   })
 }
 
@@ -68,17 +68,16 @@ function readCode(text: string): string | undefined {
   return code.length === codeLength && [...code].every(one => alphabet.includes(one)) ? code : undefined
 }
 
+/** How many are left is by what was read, which another use at the same moment does not change. */
 async function spend(
   ctx: Context,
-  { user, caller }: SecondStep,
-  code: Pick<RecoveryCodeTable, 'id' | 'user_id'>,
+  owner: Owner,
+  { id }: Pick<RecoveryCodeTable, 'id'>,
+  left: number,
 ): Promise<boolean> {
-  const spent = await record(
-    byUser(ctx, user.id, caller),
-    ({ left }: { readonly left: number }) => [
-      { event: 'recovery_code_used', userId: user.id, detail: { left } },
-    ],
-    db => spendRecoveryCode(db, code, ctx.clock.now()),
+  return record(
+    byOwner(ctx, owner, { kind: 'recovery_code_used', left }),
+    { event: 'recovery_code_used', userId: owner.user.id, detail: { left } },
+    db => spendRecoveryCode(db, id, ctx.clock.now()),
   )
-  return spent !== undefined
 }

@@ -107,8 +107,10 @@ export async function confirmTotp(
   }
   const { user } = owner
   const totp = { user_id: user.id, ...seal(ctx, user, secret), last_step: step }
-  const isSet = await record(byOwner(ctx, owner), { event: 'totp_added', userId: user.id }, db =>
-    insertTotp(db, { ...totp, created_at: now, used_at: now }, user),
+  const isSet = await record(
+    byOwner(ctx, owner, { kind: 'totp_added' }),
+    { event: 'totp_added', userId: user.id },
+    db => insertTotp(db, { ...totp, created_at: now, used_at: now }, user),
   )
   if (isSet) return 'set'
   return (await findTotp(ctx.db, user.id)) ? 'exists' : 'expired'
@@ -141,8 +143,10 @@ async function spend(ctx: Context, user: UserTable, seen: TotpTable, text: strin
 /** Removes the authenticator app, and the recovery codes where it was the last second factor. */
 export async function removeTotp(ctx: Context, owner: Owner): Promise<boolean> {
   const { user } = owner
-  return record(byOwner(ctx, owner), { event: 'totp_removed', userId: user.id }, db =>
-    deleteTotp(db, user.id),
+  return record(
+    byOwner(ctx, owner, { kind: 'totp_removed' }),
+    { event: 'totp_removed', userId: user.id },
+    db => deleteTotp(db, user.id),
   )
 }
 

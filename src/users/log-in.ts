@@ -65,7 +65,11 @@ export type ProofPlace = Pick<LogIn, 'place' | 'client' | 'caller'>
 export function throttled(
   ctx: Context,
   at: ProofPlace,
-  { limit, retryAfter, userId }: Pick<RefusedAttempt<LimitName>, 'limit' | 'retryAfter'> & { readonly userId?: Buffer },
+  {
+    limit,
+    retryAfter,
+    userId,
+  }: Pick<RefusedAttempt<LimitName>, 'limit' | 'retryAfter'> & { readonly userId?: Buffer },
 ): OAuthError {
   const clientId = at.client.id
   if (at.place === 'page') ctx.counts.signIns.throttled++
