@@ -47,8 +47,8 @@ function newCode(): string {
 }
 
 /**
- * Takes one of the user's recovery codes, which counts once. Throws `invalid_grant` for any other text, and 429
- * where too many were wrong.
+ * Takes one of the user's recovery codes, which counts once. Throws `invalid_grant` for any other text, and
+ * 429 where too many were wrong.
  */
 export async function useRecoveryCode(ctx: Context, step: SecondStep, text: string): Promise<void> {
   await tryCode(ctx, step, 'recovery code', async () => {
@@ -62,7 +62,7 @@ export async function useRecoveryCode(ctx: Context, step: SecondStep, text: stri
   })
 }
 
-/** As it was typed: in any case, with or without what stands between the groups; O is 0, and I and L are 1. */
+/** As it was typed: in any case, with or without hyphens and spaces; O is 0, and I and L are 1. */
 function readCode(text: string): string | undefined {
   const code = text.replace(/[\s-]/g, '').toUpperCase().replaceAll('O', '0').replace(/[IL]/g, '1')
   return code.length === codeLength && [...code].every(one => alphabet.includes(one)) ? code : undefined

@@ -12,8 +12,8 @@ export interface SecondStep extends ProofPlace {
 }
 
 /**
- * Lets somebody try a code, and throws as `verifyLogIn` does: `invalid_grant` where it is not right, 429 where
- * there were too many.
+ * Lets somebody try a code, and throws as `verifyLogIn` does: `invalid_grant` where it is not right, 429
+ * where there were too many.
  */
 export async function tryCode(
   ctx: Context,

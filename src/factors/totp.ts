@@ -15,7 +15,7 @@ const usual = { algorithm: 'SHA1', digits: 6, period: 30 } as const
 /** 160 bits, as RFC 4226 §4 recommends. */
 const secretBytes = 20
 
-/** One step before and after count too (RFC 6238 §5.2): people type slowly, and their clocks are not exact. */
+/** One step before and after count too (RFC 6238 §5.2): people type slowly, and clocks differ. */
 const skewSteps = 1
 
 /** A code that fits so many steps off is of an app whose clock is wrong. */
@@ -86,8 +86,8 @@ export async function prepareTotpAgain(
 }
 
 /**
- * What became of a set-up: `clock_off` where the app's clock is wrong; `expired` where it is over, or is not of
- * this user and browser; `exists` where the user has an authenticator app already.
+ * What became of a set-up: `clock_off` where the app's clock is wrong; `expired` where it is over, or is not
+ * of this user and browser; `exists` where the user has an authenticator app already.
  */
 export type TotpConfirmation = 'set' | 'wrong' | 'clock_off' | 'expired' | 'exists'
 
