@@ -74,6 +74,8 @@ export async function beginAsCopy(
     if (!(await setIssuer(transaction, from, to))) return false
     await transaction.deleteFrom('signing_keys').execute()
     await transaction.deleteFrom('token_promises').execute()
+    // The original sends them, if they were not sent yet.
+    await transaction.deleteFrom('outbox').execute()
     const withSecret = await transaction
       .selectFrom('clients')
       .select('id')
@@ -143,6 +145,8 @@ export interface RootKeyUse {
   /** When the last of these sessions ends at the latest; null if there is none. */
   readonly sessionsEndAt: number | null
   readonly signingKeys: number
+  /** Mails of the outbox. */
+  readonly mails: number
 }
 
 /** How long after a change servers may still have made tokens under the root key before. */
@@ -168,6 +172,11 @@ export async function findRootKeyUse(
     .where('root_key_id', '=', id)
     .where('revoked_at', 'is', null)
     .executeTakeFirstOrThrow()
+  const { mails } = await sql
+    .selectFrom('outbox')
+    .select(({ fn }) => fn.countAll<number>().as('mails'))
+    .where('root_key_id', '=', id)
+    .executeTakeFirstOrThrow()
   const { sessions, sessionsEndAt } = await sql
     .selectFrom('sessions')
     .innerJoin('clients', 'clients.id', 'sessions.client_id')
@@ -188,7 +197,7 @@ export async function findRootKeyUse(
       ]),
     )
     .executeTakeFirstOrThrow()
-  return { users, signingKeys, sessions, sessionsEndAt }
+  return { users, signingKeys, mails, sessions, sessionsEndAt }
 }
 
 /** How many passwords need a root key, by its id. */

@@ -94,6 +94,17 @@ export async function readOutbox({ sql }: Database): Promise<OutboxState> {
   return { waiting: Number(waiting), oldestAt, lastError: failed?.last_error ?? null }
 }
 
+/** How many mails the audit trail says were refused or given up since then, in seconds since the epoch. */
+export async function countUndelivered({ sql }: Database, since: number): Promise<number> {
+  const { undelivered } = await sql
+    .selectFrom('audit')
+    .select(({ fn }) => fn.countAll<number>().as('undelivered'))
+    .where('event', 'in', ['mail_refused', 'mail_failed'])
+    .where('at', '>=', since)
+    .executeTakeFirstOrThrow()
+  return Number(undelivered)
+}
+
 /** The mails that are sealed under another root key than this one. */
 export async function listMailsUnderOlderKeys(
   { sql }: Database,

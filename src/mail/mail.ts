@@ -58,13 +58,18 @@ export function openMailServices({ config, rootKeys, clock }: MailOptions): Mail
       const mail: Mail = {
         to,
         subject,
-        text: `${text.trim()}\n\n-- \n${config.name}\n${config.issuer}\n`,
+        text: signed(config, text),
         expiresAt: Math.min(expiresAt, now + triedSeconds),
       }
       const facts = { kind, user_id: userId, created_at: now, next_try_at: now, tries: 0, last_error: null }
       return { id, ...facts, ...sealMail(rootKeys, id, mail) }
     },
   }
+}
+
+/** The text, and below it from whom it comes. */
+export function signed({ name, issuer }: Pick<Config, 'name' | 'issuer'>, text: string): string {
+  return `${text.trim()}\n\n-- \n${name}\n${issuer}\n`
 }
 
 /** Seals a mail for its row: in no other row it can be opened. */

@@ -7,6 +7,7 @@ import { checkClock } from './clock.ts'
 import { checkDatabase } from './database.ts'
 import type { Examination, Finding } from './finding.ts'
 import { checkKeys, checkPolicy } from './keys.ts'
+import { checkMail } from './mail.ts'
 import { checkRootKeys } from './root-keys.ts'
 import { checkRows } from './rows.ts'
 import { checkDisk, checkFiles, checkIssuer } from './surroundings.ts'
@@ -39,6 +40,7 @@ const innerChecks: readonly Check<Admin>[] = [
   { name: 'addresses', run: checkAddresses },
   { name: 'user names', run: checkUsernames },
   { name: 'clients', run: checkClients },
+  { name: 'mail', run: checkMail },
   { name: 'clock', run: checkClock },
 ]
 

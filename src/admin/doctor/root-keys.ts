@@ -26,7 +26,7 @@ export async function checkRootKeys(
       if (id !== first) findings.push(unneededKey(rootKeyFile, id, 'has never been used by this database'))
       continue
     }
-    const { users, sessions, sessionsEndAt, signingKeys } = await findRootKeyUse(db, {
+    const { users, sessions, sessionsEndAt, signingKeys, mails } = await findRootKeyUse(db, {
       id,
       until,
       now: clock.now(),
@@ -37,6 +37,7 @@ export async function checkRootKeys(
         ? `${formatCount(sessions, 'session')}, until ${formatTime(sessionsEndAt)} at the latest`
         : '',
       signingKeys > 0 ? `${formatCount(signingKeys, 'signing key')}, until a server has run` : '',
+      mails > 0 ? `${formatCount(mails, 'mail')}, until a server has run` : '',
     ].filter(need => need !== '')
     if (needs.length === 0) findings.push(unneededKey(rootKeyFile, id, 'is not needed any more'))
     else

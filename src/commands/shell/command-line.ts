@@ -8,6 +8,7 @@ import { dbCommands } from '../db/db.ts'
 import { devCommand } from '../dev.ts'
 import { doctorCommand } from '../doctor.ts'
 import { keyCommands } from '../key/key.ts'
+import { mailCommands } from '../mail.ts'
 import { resourceCommands } from '../resource.ts'
 import { serveCommand } from '../serve.ts'
 import { sessionCommands } from '../session/session.ts'
@@ -69,6 +70,7 @@ export function commandsOf(terminal: Terminal): Command {
   userCommands(program, terminal)
   sessionCommands(program, terminal)
   signInCommands(program, terminal)
+  mailCommands(program, terminal)
   auditCommands(program, terminal)
   keyCommands(program, terminal)
   dbCommands(program, terminal)
