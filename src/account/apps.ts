@@ -1,7 +1,8 @@
 import { listConsents, type ListedConsent } from '../../db/users/consents.ts'
 import type { Context } from '../context.ts'
 import { withdrawConsent } from '../endings/end-sign-ins.ts'
-import { byOwnerWithMail, type Owner } from './owner.ts'
+import { byOwner } from '../factors/owner.ts'
+import type { Owner } from './owner.ts'
 
 /** What its owner has allowed one client. */
 export interface AllowedApp {
@@ -25,6 +26,6 @@ export async function listApps(
 export async function withdrawApp(ctx: Context, owner: Owner, clientId: string): Promise<boolean> {
   const client = await ctx.clients.registry.findClient(clientId)
   const name = client?.client_name ?? clientId
-  const by = byOwnerWithMail(ctx, owner, { kind: 'consent_withdrawn', client: name })
+  const by = byOwner(ctx, owner, { kind: 'consent_withdrawn', client: name })
   return withdrawConsent(by, { userId: owner.user.id, clientId })
 }

@@ -55,7 +55,7 @@ export async function mailLink(
   mail: LinkMail,
 ): Promise<void> {
   await record(
-    { ...by, mails: [composeLink(by, link, mail)] },
+    { ...by, mails: [...(by.mails ?? []), composeLink(by, link, mail)] },
     { event: 'link_mailed', userId: mail.user?.id ?? null, detail: { link } },
     // The mail is all that changes.
     db => db.transact(async () => true),

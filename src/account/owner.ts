@@ -1,9 +1,4 @@
-import type { Context } from '../context.ts'
 import type { Owner as FactorOwner } from '../factors/owner.ts'
-import { byOwner } from '../factors/owner.ts'
-import type { Notice } from '../mail/notice.ts'
-import { mailsOf } from '../mail/notices.ts'
-import type { Recorder } from '../record/record.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
 
 /*
@@ -14,9 +9,4 @@ import type { SignIn } from '../sessions/sign-in.ts'
 /** Who changes an account that is its own, and where it is logged in. */
 export interface Owner extends FactorOwner {
   readonly signIn: SignIn
-}
-
-/** Records what an owner does, and tells the owner of it by mail. */
-export function byOwnerWithMail(ctx: Context, owner: Owner, notice: Notice): Recorder {
-  return { ...byOwner(ctx, owner), mails: mailsOf(ctx, owner.user, notice) }
 }

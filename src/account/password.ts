@@ -2,7 +2,8 @@ import type { Context } from '../context.ts'
 import { endSessionsOfUser } from '../endings/end.ts'
 import { hashSecret, newSessionSecret } from '../protocol/secrets.ts'
 import { cookieOf } from '../sessions/sign-in.ts'
-import { byOwnerWithMail, type Owner } from './owner.ts'
+import { byOwner } from '../factors/owner.ts'
+import type { Owner } from './owner.ts'
 
 export interface ChangedPassword {
   /** The text of the cookie that the present browser gets instead of the one before. */
@@ -25,7 +26,7 @@ export async function changeOwnPassword(
   const password = await ctx.users.passwords.hash(newPassword)
   const secret = newSessionSecret()
   const kept = { ...signIn, newSecretHash: hashSecret(secret), withSessions: false }
-  const by = byOwnerWithMail(ctx, owner, { kind: 'password_changed' })
+  const by = byOwner(ctx, owner, { kind: 'password_changed' })
   const ended = await endSessionsOfUser(by, user.id, { reason: 'password changed', password, kept })
   if (!ended) return undefined
   const changed = { ...user, ...password, epoch: user.epoch + 1 }

@@ -4,7 +4,8 @@ import { countSignIns, listSignIns, type ListedSignIn } from '../../db/users/sig
 import type { Context } from '../context.ts'
 import { endSignIns } from '../endings/end-sign-ins.ts'
 import { endSession, endSessionsOfUser } from '../endings/end.ts'
-import { byOwnerWithMail, type Owner } from './owner.ts'
+import { byOwner } from '../factors/owner.ts'
+import type { Owner } from './owner.ts'
 
 /** Where somebody is logged in. */
 export interface Places {
@@ -50,16 +51,14 @@ export async function listPlaces(ctx: Context, { user, signIn }: Owner): Promise
 export async function endPlace(ctx: Context, owner: Owner, signInId: Buffer): Promise<boolean> {
   const isOwn = { id: signInId, userId: owner.user.id, livingAt: ctx.clock.now() }
   if ((await countSignIns(ctx.db, isOwn)) === 0) return false
-  return (
-    (await endSignIns(byOwnerWithMail(ctx, owner, notice), [signInId], { reason: 'ended by its user' })) > 0
-  )
+  return (await endSignIns(byOwner(ctx, owner, notice), [signInId], { reason: 'ended by its user' })) > 0
 }
 
 /** Ends one of the owner's sessions; false where it has ended, or is nobody's. */
 export async function endApp(ctx: Context, owner: Owner, sessionId: Buffer): Promise<boolean> {
   const session = await findSession(ctx.db, sessionId)
   if (session?.user_id?.equals(owner.user.id) !== true || !session.isOfThisEpoch) return false
-  return endSession(byOwnerWithMail(ctx, owner, notice), session, { reason: 'ended by its user' })
+  return endSession(byOwner(ctx, owner, notice), session, { reason: 'ended by its user' })
 }
 
 /**
@@ -69,6 +68,6 @@ export async function endApp(ctx: Context, owner: Owner, sessionId: Buffer): Pro
 export async function endOthers(ctx: Context, owner: Owner): Promise<boolean> {
   const kept = { ...owner.signIn, withSessions: true }
   const end = { reason: 'ended by its user', kept } as const
-  const by = byOwnerWithMail(ctx, owner, { kind: 'signed_out_others' })
+  const by = byOwner(ctx, owner, { kind: 'signed_out_others' })
   return (await endSessionsOfUser(by, owner.user.id, end)) !== undefined
 }

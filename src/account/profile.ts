@@ -9,7 +9,8 @@ import {
   type ClaimChange,
 } from '../protocol/standard-claims.ts'
 import { record } from '../record/record.ts'
-import { byOwnerWithMail, type Owner } from './owner.ts'
+import { byOwner } from '../factors/owner.ts'
+import type { Owner } from './owner.ts'
 
 /** What people may say of themselves, as `readClaim` names it. */
 export const ownClaims = [
@@ -75,7 +76,7 @@ export async function changeProfile(ctx: Context, owner: Owner, typed: Profile):
   if (claims.length === 0) return { kind: 'same' }
   const event = { event: 'user_changed', userId: user.id, detail: { claims } } as const
   const columns = { roles: user.roles, claims: JSON.stringify(after) }
-  const by = byOwnerWithMail(ctx, owner, { kind: 'profile_changed' })
+  const by = byOwner(ctx, owner, { kind: 'profile_changed' })
   const isChanged = await record(by, event, db => changeUser(db, user, columns))
   return { kind: isChanged ? 'changed' : 'moved_on' }
 }

@@ -15,7 +15,7 @@ export type VerificationAsked = 'asked' | 'wrong' | 'same' | 'unavailable' | 'th
 
 /**
  * Mails a link to an address that its owner has typed at the account page: until that is followed, the
- * address of before counts. Whose account it is has been checked.
+ * address of before counts, and is told. Whose account it is has been checked.
  */
 export async function askForVerification(
   ctx: Context,
@@ -30,7 +30,8 @@ export async function askForVerification(
   if (verifiedAddressOf(user) === to) return 'same'
   if (!(await mayMail(ctx, 'verification', to))) return 'throttled'
   const link = makeLink(ctx, 'verification', { userId: user.id, epochs: user, mail: to, request: null })
-  const by = { ...byUser(ctx, user.id, caller), mail, config: ctx.config }
+  const mails = mailsOf(ctx, user, { kind: 'mail_change_asked' })
+  const by = { ...byUser(ctx, user.id, caller), mails, mail, config: ctx.config }
   await mailLink(by, 'verification', { user, to, locale: localeOf(user) ?? locale, ...link })
   return 'asked'
 }

@@ -68,3 +68,9 @@ export async function verifiedMail(
   const claims = JSON.stringify({ email, email_verified: true })
   await ctx.db.sql.updateTable('users').set({ claims }).where('id', '=', id).execute()
 }
+
+/** The settings with which mails are written, and never sent. */
+export const withMail = {
+  MINTMARK_SMTP_URL: 'smtp://127.0.0.1:9',
+  MINTMARK_MAIL_FROM: 'no-reply@as.example',
+} as const

@@ -4,7 +4,7 @@ import { disableUser, raiseUserEpoch } from '../../db/users/users.ts'
 import { endOthers } from '../../src/account/places.ts'
 import { findSignIn } from '../../db/users/sign-ins.ts'
 import { formatUuid } from '../../src/protocol/secrets.ts'
-import { auditOf, mailsTo, openAccount, signInsOf, verifiedMail } from '../helpers/account.ts'
+import { auditOf, mailsTo, openAccount, signInsOf, verifiedMail, withMail } from '../helpers/account.ts'
 import { openBrowser, type Browser } from '../helpers/browser.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
@@ -15,7 +15,7 @@ const path = '/account/places'
 
 /** Somebody who is logged in in two browsers, with an app in each, and one that outlives its sign-in. */
 async function twoPlaces(t: Test, env: EngineEnv) {
-  const server = await startServer(t, { ...env, MINTMARK_SMTP_URL: 'smtp://127.0.0.1:9', ...from })
+  const server = await startServer(t, { ...env, ...withMail })
   const ada = await server.user()
   await verifiedMail(server, ada)
   const web = await relyingParty(server, 'web')
@@ -38,7 +38,6 @@ async function twoPlaces(t: Test, env: EngineEnv) {
 }
 
 const codeGrants = 'authorization_code refresh_token'
-const from = { MINTMARK_MAIL_FROM: 'no-reply@as.example' }
 
 async function isLiving({ ctx }: TestServer, { id }: { readonly id: Buffer }): Promise<boolean> {
   const session = await findSession(ctx.db, id)

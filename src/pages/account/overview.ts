@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Context } from '../../context.ts'
 import { findFactors, hasSecondFactor } from '../../factors/factors.ts'
+import { passkeysPossible } from '../../factors/passkeys.ts'
 import { parseUserClaims } from '../../protocol/standard-claims.ts'
 import type { Pages } from '../pages.ts'
 import { overviewView } from '../views/account/overview.ts'
@@ -20,7 +21,7 @@ async function show(visit: OwnVisit): Promise<void> {
     name: typeof name === 'string' ? name : null,
     mail: typeof email === 'string' && isVerified === true ? email : null,
     hasPassword: factors.hasPassword,
-    passkeys: factors.passkeys.length,
+    passkeys: passkeysPossible(visit.ctx.config) ? factors.passkeys.length : null,
     hasTotp: factors.totp !== undefined,
     recoveryCodes: hasSecondFactor(factors) ? factors.recoveryCodesLeft : null,
   }

@@ -68,7 +68,7 @@ async function ownVisit(visit: Visit, options: OwnerOptions): Promise<OwnVisit |
   return signIn && { ...visit, owner: { user: signIn.user, signIn, caller: deviceCaller(visit.request) } }
 }
 
-export interface OwnShowOptions extends Pick<ShowOptions, 'status'> {
+export interface OwnShowOptions extends Pick<ShowOptions, 'status' | 'script'> {
   readonly problem?: AccountProblem | undefined
   readonly notice?: AccountNotice | undefined
 }

@@ -1,0 +1,44 @@
+import type { Owner } from '../../account/owner.ts'
+import { accountClient } from '../../clients/account-client.ts'
+import { hasSecondFactor, type Factors } from '../../factors/factors.ts'
+import { renewRecoveryCodes } from '../../factors/recovery-codes.ts'
+import { stepUp } from '../enter.ts'
+import { browserOf } from '../proceed.ts'
+import { newRecoveryCodesView } from '../views/account/recovery-codes.ts'
+import type { AccountNotice } from '../texts/account-texts.ts'
+import { redirectTo } from '../visit.ts'
+import { leadToDone, showOwn, type OwnVisit } from './own-visit.ts'
+
+/** A factor that was just set up. */
+export interface NewFactor {
+  readonly notice: AccountNotice
+  /** What was proved by it (RFC 8176), separated by spaces. */
+  readonly amr: string
+  /** The factors that there were before. */
+  readonly before: Factors
+  /** Where its owner goes on: a path of ours. */
+  readonly next: string
+  /** Whether that is a page of the account, which tells what was done. */
+  readonly isAccount: boolean
+}
+
+/**
+ * Goes on after a factor was set up: its owner has just shown it, which raises the log-in. The first second
+ * factor comes with recovery codes, which are shown this once, and so with the answer to the form.
+ */
+export async function afterNewFactor(visit: OwnVisit, factor: NewFactor): Promise<void> {
+  const { ctx, owner } = visit
+  const { notice, amr, before, next } = factor
+  await stepUp(visit, owner.signIn, { amr, client: accountClient(ctx.config), browser: browserOf(visit) })
+  if (!hasSecondFactor(before)) return showNewCodes(visit, { nextHref: next, notice })
+  return factor.isAccount ? leadToDone(visit, next, notice) : redirectTo(visit, `${ctx.config.issuer}${next}`)
+}
+
+/** Makes recovery codes in place of any before, and shows them. */
+export async function showNewCodes(
+  visit: OwnVisit,
+  { nextHref, notice }: { readonly nextHref: string; readonly notice?: AccountNotice },
+): Promise<void> {
+  const codes = await renewRecoveryCodes(visit.ctx, visit.owner satisfies Owner)
+  showOwn(visit, (frame, state) => newRecoveryCodesView(frame, state, { codes, nextHref }), { notice })
+}
