@@ -31,7 +31,10 @@ export interface Content {
 /** Of a form, in their order. */
 export type Parameters = readonly (readonly [name: string, value: string])[]
 
-/** A whole page: the operator's name and logo, and one card. */
+/**
+ * A whole page: the operator's name and logo, and one card. What is not in Latin-1 is written as markup here:
+ * one such character takes the whole text twice the memory, and several times as long to send.
+ */
 export function layout({ look, language }: Frame, { title, isProblem = false, main, below }: Content): Html {
   const { tag, texts } = language
   return html`<!doctype html>
@@ -41,7 +44,7 @@ export function layout({ look, language }: Frame, { title, isProblem = false, ma
 <meta name="viewport" content="width=device-width">
 <meta name="robots" content="noindex">
 <meta name="referrer" content="same-origin">
-<title>${isProblem ? `${texts.problem}: ` : ''}${title} – ${look.name}</title>
+<title>${isProblem ? `${texts.problem}: ` : ''}${title} &ndash; ${look.name}</title>
 <link rel="icon" href="${look.pictureAddress}">
 ${look.style}
 </head>
