@@ -10,8 +10,11 @@ import { surplusSessions } from './surplus.ts'
 
 /** A session as the judge sees it, with what its tokens say. */
 export interface Session extends SessionTable {
+  /** Null where it has no user, or none any more. */
   readonly username: string | null
   readonly roles: string
+  /** JSON of the standard claims of its user. */
+  readonly user_claims: string
   /** Whether neither the user's nor the client's epoch was raised since the log-in. */
   readonly isOfThisEpoch: boolean
 }
@@ -28,6 +31,7 @@ const sessionById = keptQuery((sql, id: Buffer) =>
       return [
         user.select('username').as('username'),
         user.select('roles').as('roles'),
+        user.select('claims').as('user_claims'),
         user.select('epoch').as('users_epoch'),
         client.select('epoch').as('clients_epoch'),
       ]
@@ -39,10 +43,10 @@ const sessionById = keptQuery((sql, id: Buffer) =>
 export async function findSession(db: Database, id: Buffer): Promise<Session | undefined> {
   const [row] = await sessionById(db, id)
   if (!row) return undefined
-  const { users_epoch, clients_epoch, roles, ...session } = row
+  const { users_epoch, clients_epoch, roles, user_claims, ...session } = row
   const isOfThisEpoch =
     clients_epoch === session.client_epoch && (session.user_id === null || users_epoch === session.user_epoch)
-  return { ...session, roles: roles ?? '', isOfThisEpoch }
+  return { ...session, roles: roles ?? '', user_claims: user_claims ?? '{}', isOfThisEpoch }
 }
 
 export type NewSession = Pick<

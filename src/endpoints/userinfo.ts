@@ -19,7 +19,7 @@ export function userinfoEndpoint(app: FastifyInstance, ctx: Context): void {
     const sent = { method, urls, headers, form }
     const { session, scope, scheme } = await authenticateToken(ctx, sent, 'openid')
     const client = await ctx.clients.registry.findClient(session.client_id)
-    const claims = client && (await userinfoOf(ctx, session, scope))
+    const claims = client && userinfoOf(session, scope)
     if (!claims) throw invalidToken(scheme, 'its client or its user is gone')
     checkOrigin(ctx, client, request, reply)
     if (client.userinfo_alg === null) return claims

@@ -1,4 +1,5 @@
 import type { SessionTable, UserTable } from '../../db/schema.ts'
+import type { Session } from '../../db/sessions/sessions.ts'
 import { findUserById } from '../../db/users/users.ts'
 import { usualAlg } from '../clients/fapi.ts'
 import type { Client } from '../clients/registry.ts'
@@ -73,17 +74,13 @@ async function addIdentity(
  * What /userinfo says of the user of a session, by a token of this scope (OpenID Connect Core §5.3.2);
  * undefined where there is none, or none any more.
  */
-export async function userinfoOf(
-  ctx: Pick<Context, 'db'>,
-  session: SessionOfUser,
-  scope: string,
-): Promise<Readonly<Record<string, unknown>> | undefined> {
-  const user = session.user_id && (await findUserById(ctx.db, session.user_id))
-  if (!user) return undefined
+export function userinfoOf(session: Session, scope: string): Readonly<Record<string, unknown>> | undefined {
+  const { user_id: userId, username, roles, user_claims: claims } = session
+  if (userId === null || username === null) return undefined
   const names = namedClaims(session).userinfo
   return {
-    ...claimsFor(user, { scopes: itemsOf(scope), names }),
-    sub: formatUuid(user.id),
+    ...claimsFor({ username, roles, claims }, { scopes: itemsOf(scope), names }),
+    sub: formatUuid(userId),
   }
 }
 
