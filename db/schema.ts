@@ -99,8 +99,9 @@ export interface UserTable {
 
 /** By what a user is found: each name belongs to one user. */
 export interface UserNameTable {
+  /** Of a user name that of its user: so filling the table for a million users appends to its index. */
   id: Buffer
-  /** As names are compared (RFC 8265 §3.3). */
+  /** As names are compared (`comparedName`, RFC 8265 §3.3). */
   name: string
   user_id: Buffer
   /** `mail`: an address that was verified. */

@@ -4,12 +4,13 @@ import type { Database } from '../database.ts'
 import type { Tables } from '../schema.ts'
 import type { ColumnTypes } from './column-types.ts'
 import { raiseRevision } from './installation.ts'
+import { nameMapping, type NameMapping } from './names-alike.ts'
 import * as start from './migrations/0001-start.ts'
 import * as factors from './migrations/0003-factors.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
-  readonly up: (db: Kysely<any>, types: ColumnTypes) => Promise<void>
+  readonly up: (db: Kysely<any>, types: ColumnTypes, names: NameMapping) => Promise<void>
 }
 
 /** The changes that a program makes to a database. */
@@ -71,20 +72,24 @@ export async function schemaStatus(
 const lockMs = 1000
 const attemptsMax = 30
 
+/** What is done in the transaction of the migrations before the first of them, with the schema of before. */
+export type BeforeMigration = (transaction: Transaction<Tables>, pending: readonly string[]) => Promise<void>
+
 /**
  * Brings the schema up to date and returns the names of the migrations that ran, all in one transaction. Of
  * several processes that start at once, one migrates and the others wait for it. On a server `database` must
- * be patient.
+ * be patient. Throws `NamesAlikeError`.
  */
 export async function migrate(
   database: Database,
   now: number,
   program: Program = thisProgram,
+  before?: BeforeMigration,
 ): Promise<readonly string[]> {
   for (let attempts = 1; ; attempts++) {
     try {
       return await database.transact(transaction =>
-        migrateWithin(transaction, database.engine, { now, program }),
+        migrateWithin(transaction, database.engine, { now, program, before }),
       )
     } catch (error) {
       if (attempts === attemptsMax || (error as { code?: unknown }).code !== lockNotAvailable) throw error
@@ -95,10 +100,16 @@ export async function migrate(
 
 const lockNotAvailable = '55P03'
 
+interface Migrating {
+  readonly now: number
+  readonly program: Program
+  readonly before: BeforeMigration | undefined
+}
+
 async function migrateWithin(
   transaction: Transaction<Tables>,
   engine: Database['engine'],
-  { now, program }: { readonly now: number; readonly program: Program },
+  { now, program, before }: Migrating,
 ): Promise<readonly string[]> {
   if (engine === 'postgres') {
     await sql`select pg_advisory_xact_lock(6025346001)`.execute(transaction)
@@ -115,8 +126,9 @@ async function migrateWithin(
   const earlier = await history(transaction)
   const { pending, isTooNew } = statusOf(earlier, program)
   if (isTooNew) return []
+  if (pending.length > 0) await before?.(transaction, pending)
   for (const name of pending) {
-    await program.migrations.get(name)?.up(transaction, columnTypes[engine])
+    await program.migrations.get(name)?.up(transaction, columnTypes[engine], nameMapping)
     await (transaction as Transaction<any>)
       .insertInto('migrations')
       .values({ name, applied_at: now, oldest_program: program.oldestProgram })

@@ -2,20 +2,21 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../database.ts'
 import { keptQuery } from '../kept-query.ts'
 import type { Tables } from '../schema.ts'
+import { comparedName } from './compared-name.ts'
+import { idOfName } from './user-names.ts'
 
-const sourcesOfName = keptQuery((sql, username: string) =>
+const sourcesOfName = keptQuery((sql, entered: string, compared: string) =>
   sql
     .selectFrom('known_sources')
-    .innerJoin('users', 'users.id', 'known_sources.user_id')
     .select('sources')
-    .where('users.username', '=', username),
+    .where('user_id', '=', idOfName(sql, entered, compared)),
 )
 
 /**
  * Where the user of this name has logged in from; null for somebody unknown, or who has not logged in yet.
  */
-export async function findKnownSources(db: Database, username: string): Promise<Buffer | null> {
-  const [row] = await sourcesOfName(db, username)
+export async function findKnownSources(db: Database, name: string): Promise<Buffer | null> {
+  const [row] = name.includes('\0') ? [] : await sourcesOfName(db, name.normalize('NFC'), comparedName(name))
   return row?.sources ?? null
 }
 

@@ -3,6 +3,7 @@ import type { UserTable } from '../schema.ts'
 import { insertEnding, type EpochEnding } from '../sessions/endings.ts'
 import type { Writer } from '../writer.ts'
 import { forgetKnownSources } from './known-sources.ts'
+import { keepNames } from './user-names.ts'
 
 /** The user as a link names it that was mailed: the epochs decide that it counts once. */
 export type LinkedUser = Pick<UserTable, 'id' | 'epoch' | 'mail_epoch'>
@@ -10,6 +11,7 @@ export type LinkedUser = Pick<UserTable, 'id' | 'epoch' | 'mail_epoch'>
 /**
  * Sets the password of a user who has followed a link, and perhaps claims, and ends all sessions by raising
  * the epoch; undefined, and nothing is changed, when the link is good no more. No source is known any more.
+ * Throws `NameTakenError` when the claims verify another user's address.
  */
 export async function setPasswordByLink(
   { transact }: Writer,
@@ -25,10 +27,11 @@ export async function setPasswordByLink(
       .where('epoch', '=', user.epoch)
       .where('mail_epoch', '=', user.mail_epoch)
       .where('disabled_at', 'is', null)
-      .returning('epoch')
+      .returning(['id', 'username', 'claims', 'epoch'])
       .executeTakeFirst()
     if (!raised) return undefined
     await forgetKnownSources(transaction, user.id)
+    if (claims !== undefined) await keepNames(transaction, raised)
     const end = { reason: 'password changed', now } as const
     return { ...(await insertEnding(transaction, { user_id: user.id }, end)), epoch: raised.epoch }
   })
@@ -36,7 +39,8 @@ export async function setPasswordByLink(
 
 /**
  * Gives a user the mail address that a link has proved; false, and nothing is changed, when the link is good
- * no more, or the claims are not as they were seen. What was mailed before is good no more either.
+ * no more, or the claims are not as they were seen. What was mailed before is good no more either. Throws
+ * `NameTakenError` when it is another user's.
  */
 export async function setMailByLink(
   { transact }: Writer,
@@ -54,6 +58,7 @@ export async function setMailByLink(
       .where('disabled_at', 'is', null)
       .returning(['id', 'username', 'claims'])
       .executeTakeFirst()
+    if (changed) await keepNames(transaction, changed)
     return changed !== undefined
   })
 }

@@ -6,12 +6,25 @@ import type { UserTable } from '../schema.ts'
 import type { End, ToldEnd } from '../sessions/end-reasons.ts'
 import { insertEnding, type Ending, type EpochEnding } from '../sessions/endings.ts'
 import type { Writer } from '../writer.ts'
+import { comparedName } from './compared-name.ts'
 import { forgetConsentsOfUser } from './consents.ts'
 import { forgetKnownSources } from './known-sources.ts'
 import { forgetSignInsOfUser, isKept, keepSignIn, type KeptSignIn } from './sign-ins.ts'
+import { forgetNames, idOfName, keepNames, NameTakenError, unlessTaken } from './user-names.ts'
 
-export async function findUser({ sql }: Database, username: string): Promise<UserTable | undefined> {
-  return sql.selectFrom('users').selectAll().where('username', '=', username).executeTakeFirst()
+const userByName = keptQuery((sql, entered: string, compared: string) =>
+  sql
+    .selectFrom('users')
+    .selectAll()
+    .where('id', '=', idOfName(sql, entered, compared)),
+)
+
+/** The user of this user name, or of this mail address if it was verified, however it is spelled. */
+export async function findUser(db: Database, name: string): Promise<UserTable | undefined> {
+  // Nobody has such a name, and PostgreSQL could not even look for one.
+  if (name.includes('\0')) return undefined
+  const [user] = await userByName(db, name.normalize('NFC'), comparedName(name))
+  return user
 }
 
 const userById = keptQuery((sql, id: Buffer) => sql.selectFrom('users').selectAll().where('id', '=', id))
@@ -32,38 +45,25 @@ export async function listUsers({ sql }: Database, { after = '', limit }: { afte
     .execute()
 }
 
-const namesAtOnce = 5000
-
-/** All names in their order, read page by page: as many as there are fit into any memory. */
-export async function* listUsernames({ sql }: Database): AsyncGenerator<string> {
-  for (let after = ''; ;) {
-    const page = await sql
-      .selectFrom('users')
-      .select('username')
-      .where('username', '>', after)
-      .orderBy('username')
-      .limit(namesAtOnce)
-      .execute()
-    for (const { username } of page) yield username
-    const last = page.at(-1)
-    if (!last || page.length < namesAtOnce) return
-    after = last.username
-  }
-}
-
 /** A user without claims, unless it has some. */
 export type NewUserRow = Omit<UserTable, 'claims' | 'mail_epoch'> & Partial<Pick<UserTable, 'claims'>>
 
-/** Adds a user; false when the name is taken. */
+/**
+ * Adds a user; false when the user name, the verified mail address or the id is taken: then nothing is added.
+ */
 export async function insertUser({ transact }: Writer, user: NewUserRow): Promise<boolean> {
-  return transact(async transaction => {
+  const row: UserTable = { claims: '{}', mail_epoch: 0, ...user }
+  const inserted = transact(async transaction => {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('users')
-      .values({ claims: '{}', mail_epoch: 0, ...user })
+      .values(row)
       .onConflict(conflict => conflict.doNothing())
       .executeTakeFirstOrThrow()
-    return numInsertedOrUpdatedRows === 1n
+    if (numInsertedOrUpdatedRows !== 1n) return false
+    await keepNames(transaction, row)
+    return true
   })
+  return unlessTaken(inserted)
 }
 
 /**
@@ -106,23 +106,38 @@ export async function disableUser(db: Writer, id: Buffer, now: number): Promise<
 }
 
 /**
- * Changes the roles, which the next tokens of all sessions have, and the claims; false when there is no such
- * user, or they are not as they were `before`.
+ * Changes the roles, which the next tokens of all sessions have, the claims, and the names that follow from
+ * them; false when there is no such user, or they are not as they were `before`. Throws `NameTakenError`, and
+ * changes nothing, when the verified mail address or the new user name is another user's.
  */
 export async function changeUser(
   { transact }: Writer,
-  before: Pick<UserTable, 'id' | 'roles' | 'claims'>,
-  after: Pick<UserTable, 'roles' | 'claims'>,
+  before: Pick<UserTable, 'id' | 'username' | 'roles' | 'claims'>,
+  after: Partial<Pick<UserTable, 'username' | 'roles' | 'claims'>>,
 ): Promise<boolean> {
   return transact(async transaction => {
-    const { numUpdatedRows } = await transaction
+    const others =
+      after.username !== undefined &&
+      (await transaction
+        .selectFrom('users')
+        .select('id')
+        .where('username', '=', after.username)
+        .where('id', '!=', before.id)
+        .executeTakeFirst())
+    // An older program beside this one may have added it, without telling `user_names`.
+    if (others) throw new NameTakenError()
+    const changed = await transaction
       .updateTable('users')
       .set(after)
       .where('id', '=', before.id)
+      .where('username', '=', before.username)
       .where('roles', '=', before.roles)
       .where('claims', '=', before.claims)
-      .executeTakeFirstOrThrow()
-    return numUpdatedRows === 1n
+      .returning(['id', 'username', 'claims'])
+      .executeTakeFirst()
+    if (!changed) return false
+    await keepNames(transaction, changed)
+    return true
   })
 }
 
@@ -192,6 +207,7 @@ export async function deleteUser(
     await forgetConsentsOfUser(transaction, id)
     await forgetSignInsOfUser(transaction, id)
     await forgetFactorsOfUser(transaction, id)
+    await forgetNames(transaction, id)
     const end: End = { reason: 'user deleted', now }
     const ending = await insertEnding(transaction, { user_id: id }, end)
     return { ...ending, epoch: deleted.epoch + 1 }

@@ -1,10 +1,10 @@
 import type { OutboxTable, UserTable } from '../../db/schema.ts'
+import { comparedName } from '../../db/users/compared-name.ts'
 import type { Context } from '../context.ts'
 import { mailTextsOf } from '../mail/language.ts'
 import type { LinkMailKind } from '../mail/texts/texts.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
-import { usernameCaseMapped } from '../protocol/username.ts'
 import type { MailServices } from '../mail/mail.ts'
 import { record, type Recorder } from '../record/record.ts'
 import { mailsLimit, newMailLimit } from '../users/guess-limits.ts'
@@ -30,7 +30,7 @@ export async function mayMail(
   kind: LinkMailKind,
   address: string,
 ): Promise<boolean> {
-  const normal = usernameCaseMapped(address)
+  const normal = comparedName(address)
   const wait = await throttle.count([
     { of: ['new mail', kind, normal], limit: newMailLimit },
     { of: ['mails', kind, normal], limit: mailsLimit },

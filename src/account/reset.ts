@@ -1,4 +1,5 @@
 import type { UserTable } from '../../db/schema.ts'
+import { NameTakenError } from '../../db/users/user-names.ts'
 import { findUser } from '../../db/users/users.ts'
 import type { Context } from '../context.ts'
 import { endSessionsOfUser } from '../endings/end.ts'
@@ -64,10 +65,16 @@ export async function resetPassword(
   const isInvitation = link.kind === 'invitation'
   const claims = isInvitation ? withVerified(user, link.mail) : undefined
   const mails = mailsOf(ctx, user, { kind: 'password_reset' })
-  const ended = await endSessionsOfUser({ ...byUser(ctx, user.id, caller), mails }, user.id, {
-    reason: 'password changed',
-    password: hash,
-    link: { kind: isInvitation ? 'invitation' : 'reset', user, ...(claims !== undefined && { claims }) },
+  const end = (verified: { readonly claims?: string }) =>
+    endSessionsOfUser({ ...byUser(ctx, user.id, caller), mails }, user.id, {
+      reason: 'password changed',
+      password: hash,
+      link: { kind: isInvitation ? 'invitation' : 'reset', user, ...verified },
+    })
+  const ended = await end(claims === undefined ? {} : { claims }).catch((error: unknown) => {
+    // The address became the name of somebody else meanwhile: the password is set all the same.
+    if (error instanceof NameTakenError) return end({})
+    throw error
   })
   return ended ? { kind: 'set', user, request: link.request } : { kind: 'refused', problem: 'link_used' }
 }

@@ -1,8 +1,9 @@
 import type { UserTable } from '../../db/schema.ts'
+import { comparedName } from '../../db/users/compared-name.ts'
 import { findUser, findUserById, insertUser } from '../../db/users/users.ts'
 import type { Context } from '../context.ts'
 import { newUuid } from '../protocol/secrets.ts'
-import { isUsername, usernameCaseMapped } from '../protocol/username.ts'
+import { newUsernameProblem } from '../protocol/username.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byNobody, byUser, record } from '../record/record.ts'
 import { triedNamesLimit } from '../users/guess-limits.ts'
@@ -110,8 +111,8 @@ async function nameProblem(
   username: string,
   { userId, mail }: OpenedLink,
 ): Promise<NameProblem | undefined> {
-  if (!isUsername(username)) return 'username_invalid'
-  const isOwnAddress = usernameCaseMapped(username) === usernameCaseMapped(mail)
+  if (newUsernameProblem(username) !== undefined) return 'username_invalid'
+  const isOwnAddress = comparedName(username) === comparedName(mail)
   if (username.includes('@') && !isOwnAddress) return 'username_is_address'
   const of = ['names of a sign-up', userId.toString('base64url')] as const
   if ((await ctx.users.throttle.count([{ of, limit: triedNamesLimit }])) > 0) return 'throttled'

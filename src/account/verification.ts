@@ -1,10 +1,11 @@
 import type { UserTable } from '../../db/schema.ts'
+import { comparedName } from '../../db/users/compared-name.ts'
 import { setMailByLink } from '../../db/users/mailed-links.ts'
+import { NameTakenError } from '../../db/users/user-names.ts'
 import type { Context } from '../context.ts'
 import { mailsOf } from '../mail/notices.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
 import { changedClaims, parseUserClaims } from '../protocol/standard-claims.ts'
-import { usernameCaseMapped } from '../protocol/username.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byUser, record } from '../record/record.ts'
 import { findLinkOfUser, makeLink, type LinkProblem } from './links.ts'
@@ -67,7 +68,7 @@ export async function confirmAddress(
   const found = await findVerification(ctx, text)
   if (typeof found === 'string') return { kind: 'refused', problem: found }
   const { link, user } = found
-  const isNamed = usernameCaseMapped(username.trim()) === usernameCaseMapped(user.username)
+  const isNamed = comparedName(username.trim()) === comparedName(user.username)
   if (loggedIn?.id.equals(user.id) !== true && !isNamed) return { kind: 'refused', problem: 'wrong_username' }
   const claims = JSON.stringify(
     changedClaims(parseUserClaims(user.claims), [
@@ -81,6 +82,13 @@ export async function confirmAddress(
     { ...byUser(ctx, user.id, caller), mails },
     { event: 'user_changed', userId: user.id, detail },
     db => setMailByLink(db, user, claims),
-  )
+  ).catch(isTaken)
+  if (isSet === 'taken') return { kind: 'refused', problem: 'mail_taken' }
   return isSet ? { kind: 'confirmed' } : { kind: 'refused', problem: 'link_used' }
+}
+
+/** A verified address is a name, which one user has. */
+function isTaken(error: unknown): 'taken' {
+  if (error instanceof NameTakenError) return 'taken'
+  throw error
 }

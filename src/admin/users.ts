@@ -22,9 +22,10 @@ import { newPasswordProblem, type PasswordHash } from '../users/passwords.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { differencesOf } from './differences.ts'
+import { keepingNames, nameRefusal, refuseOddName, refuseUsername } from './user-names.ts'
 
 export interface NewUser {
-  /** In Unicode normal form C, and not of the form of a UUID. */
+  /** In Unicode normal form C. */
   readonly username: string
   readonly password: string
   readonly roles: readonly string[]
@@ -36,7 +37,7 @@ export async function createUser(
   admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords'>,
   { username, password, roles, claims = [] }: NewUser,
 ): Promise<UserTable> {
-  await refuseTakenName(admin, username)
+  await refuseUsername(admin, username)
   const hash = await hashNew(admin, password)
   const now = admin.clock.now()
   const user: UserTable = {
@@ -51,16 +52,26 @@ export async function createUser(
     disabled_at: null,
   }
   const created = { event: 'user_created', userId: user.id, detail: { username } } as const
-  if (!(await record(admin, created, db => insertUser(db, user)))) throw nameTaken(username)
+  if (!(await record(admin, created, db => insertUser(db, user)))) throw await nameRefusal(admin.db, user)
   return user
 }
 
-/** Refuses a name that another user has. */
-export async function refuseTakenName({ db }: Pick<Admin, 'db'>, username: string): Promise<void> {
-  if (await findUser(db, username)) throw nameTaken(username)
+/** Gives a user another name to log in with. Sessions go on. */
+export async function renameUser(
+  admin: Admin,
+  username: string,
+  to: string,
+): Promise<{ readonly from: string; readonly user: UserTable }> {
+  const user = await existingUser(admin, username)
+  const [from, after] = [user.username, { ...user, username: to.normalize('NFC') }]
+  refuseOddName(after.username)
+  const renamed = { event: 'user_renamed', userId: user.id, detail: { from, to: after.username } } as const
+  const change = () => record(admin, renamed, db => changeUser(db, user, { username: after.username }))
+  if (after.username !== from && !(await keepingNames(admin, after, change))) throw movedOn(username)
+  return { from, user: after }
 }
 
-/** The user of this name; refuses an unknown one. */
+/** The user of this name, or of this verified mail address; refuses an unknown one. */
 export async function existingUser({ db }: Pick<Admin, 'db'>, username: string): Promise<UserTable> {
   const found = await findUser(db, username)
   if (!found) throw noUser(username)
@@ -102,7 +113,8 @@ export async function updateUser(
     const detail = { ...ofRoles, ...(names.length > 0 && { claims: names }) }
     const changed = { event: 'user_changed', userId: found.id, detail } as const
     const columns = { roles: after.roles.join(' '), claims: JSON.stringify(after.claims) }
-    if (!(await record(admin, changed, db => changeUser(db, found, columns)))) throw movedOn(username)
+    const change = () => record(admin, changed, db => changeUser(db, found, columns))
+    if (!(await keepingNames(admin, { ...found, ...columns }, change))) throw movedOn(username)
   }
   return differences
 }
@@ -197,13 +209,6 @@ async function endUser(
   if (!ended) throw noUser(username)
   return ended
 }
-
-const nameTaken = (username: string) =>
-  new Refusal(
-    'conflict',
-    `there is a user ${username} already`,
-    `\`mintmark user passwd ${username}\` sets another password`,
-  )
 
 const movedOn = (username: string) =>
   new Refusal(

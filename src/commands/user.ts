@@ -7,11 +7,12 @@ import {
   enableUser,
   existingUser,
   listUsers,
-  refuseTakenName,
+  renameUser,
   setPassword,
   updateUser,
   type ListedUser,
 } from '../admin/users.ts'
+import { refuseUsername } from '../admin/user-names.ts'
 import { formatTime } from '../values/formats.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
 import { answerUpdate, formatSetting } from './shell/differences.ts'
@@ -37,7 +38,7 @@ export function userCommands(program: Command, terminal: Terminal): void {
       command(terminal, async (run, name, { role = [], claim, passwordStdin }) => {
         const admin = await run.open()
         // Before a password is asked for.
-        await refuseTakenName(admin, name)
+        await refuseUsername(admin, name)
         const password = await readNewPassword(run, { passwordStdin })
         const user = { username: name, password, roles: role, claims: toClaimChanges(claim) }
         const json = describeUser(await createUser(admin, user))
@@ -69,6 +70,22 @@ export function userCommands(program: Command, terminal: Terminal): void {
         const changes = { roles: toChange(role), claims: toClaimChanges(claim) }
         const differences = await updateUser(await open(), name, changes)
         return answerUpdate('user', name, differences)
+      }),
+    )
+
+  verb(user, 'rename', 'give a user another name to log in with; sessions go on', [
+    'mintmark user rename alice alice.doe',
+  ])
+    .argument('<name>', 'the name to log in with', username)
+    .argument('<new-name>', 'the one from now on', username)
+    .action(
+      command(terminal, async ({ open }, name, newName) => {
+        const { from, user } = await renameUser(await open(), name, newName)
+        const text =
+          from === user.username
+            ? `The user is ${from} already.`
+            : `Renamed the user ${from} to ${user.username}.`
+        return { text, json: describeUser(user) }
       }),
     )
 

@@ -4,7 +4,8 @@ import { findCopy } from '../../db/copy/copy.ts'
 import type { Database } from '../../db/database.ts'
 import { makeFolder } from '../../db/engines/files.ts'
 import { findInstallation, insertInstallation } from '../../db/installation/installation.ts'
-import { migrate, schemaStatus } from '../../db/installation/migrate.ts'
+import { migrate, schemaStatus, thisProgram, type BeforeMigration } from '../../db/installation/migrate.ts'
+import { NamesAlikeError } from '../../db/installation/names-alike.ts'
 import { listRootKeys } from '../../db/keys/root-keys.ts'
 import { openDatabase, type DatabaseOptions } from '../../db/open-database.ts'
 import type { InstallationTable } from '../../db/schema.ts'
@@ -13,6 +14,7 @@ import type { Config } from '../config/load.ts'
 import { ConfigError } from '../errors.ts'
 import { makeRootKeyFile, readRootKeyFile } from '../keys/root/root-key-file.ts'
 import { readRootKeys, type RootKeys } from '../keys/root/root-key.ts'
+import { refuseNamesAlike } from './names-alike.ts'
 
 /** A database, the root keys that fit it, and what the database says of itself. */
 export interface Installation {
@@ -32,6 +34,8 @@ export interface OpenOptions {
   readonly isAdopted?: boolean
   /** Whether the database's own root key may be missing: it is about to get another one. */
   readonly isRootKeyLost?: boolean
+  /** What is done in the transaction of the migrations before them. */
+  readonly before?: BeforeMigration
 }
 
 /**
@@ -45,7 +49,7 @@ export interface OpenOptions {
 export async function openInstallation(
   config: Config,
   clock: Clock,
-  { mayCreate, isPatient = false, isAdopted = false, isRootKeyLost = false }: OpenOptions,
+  { mayCreate, isPatient = false, isAdopted = false, isRootKeyLost = false, before }: OpenOptions,
 ): Promise<Installation> {
   const { databaseUrl, rootKeyFile } = config
   const isNewFile = databaseUrl.engine === 'sqlite' && !existsSync(databaseUrl.file)
@@ -84,7 +88,7 @@ export async function openInstallation(
     })
     if (earlier && !isRootKeyLost) await refuseOtherRootKey(db, config, rootKeys, earlier)
     // Nothing is locked for a command that finds all up to date.
-    const migrated = pending.length > 0 ? await migratePatiently(config, db, clock.now()) : []
+    const migrated = pending.length > 0 ? await migratePatiently(config, db, clock.now(), before) : []
     const known = migrated.length > 0 ? await findInstallation(db) : earlier
     const record = known ?? (await recordInstallation(db, config, rootKeys, clock.now()))
     rootKeys.follow(record.root_key_id)
@@ -102,13 +106,22 @@ export function databaseOptions({ databasePoolSize, databasePooler }: Config): D
 }
 
 /** A migration may take longer than any request. */
-async function migratePatiently(config: Config, db: Database, now: number): Promise<readonly string[]> {
-  if (db.engine === 'sqlite') return migrate(db, now)
-  const patient = openDatabase(config.databaseUrl, { ...databaseOptions(config), isPatient: true })
+async function migratePatiently(
+  config: Config,
+  db: Database,
+  now: number,
+  before: BeforeMigration | undefined,
+): Promise<readonly string[]> {
+  const patient =
+    db.engine === 'sqlite'
+      ? db
+      : openDatabase(config.databaseUrl, { ...databaseOptions(config), isPatient: true })
   try {
-    return await migrate(patient, now)
+    return await migrate(patient, now, thisProgram, before)
+  } catch (error) {
+    throw error instanceof NamesAlikeError ? refuseNamesAlike(error.alike) : error
   } finally {
-    await patient.close()
+    if (patient !== db) await patient.close()
   }
 }
 

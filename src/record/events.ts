@@ -29,6 +29,7 @@ export const eventNames = [
   'client_revoked',
   'user_created',
   'user_changed',
+  'user_renamed',
   'user_password_changed',
   'user_disabled',
   'user_enabled',
@@ -137,6 +138,7 @@ interface FactsOf {
   user_changed: OfUser & {
     readonly detail: { readonly roles?: Changes[string]; readonly claims?: readonly string[] }
   }
+  user_renamed: OfUser & { readonly detail: { readonly from: string; readonly to: string } }
   user_password_changed: OfUser & {
     readonly ended: EndedEpoch
     /** Where it was set by a link that was mailed. */

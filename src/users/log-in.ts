@@ -1,4 +1,5 @@
 import type { UserTable } from '../../db/schema.ts'
+import { comparedName } from '../../db/users/compared-name.ts'
 import { findKnownSources } from '../../db/users/known-sources.ts'
 import { findUser, rehashPassword } from '../../db/users/users.ts'
 import type { Caller } from '../clients/caller.ts'
@@ -18,7 +19,7 @@ import { isKnownSource, learnSource } from './known-sources.ts'
 import type { Refused as RefusedAttempt } from './throttle.ts'
 
 export interface LogIn {
-  /** In Unicode normal form C. */
+  /** As it was typed. */
   readonly username: string
   readonly password: string
   /** Where it is typed: in the client, which asks itself, or at a page of ours, to which it has led. */
@@ -38,7 +39,7 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
   const { username, password, caller } = logIn
   ctx.users.passwords.refuseIfQueueFull(caller.source)
   const device = await deviceOf(ctx, logIn)
-  const guess = { username, source: caller.source, device }
+  const guess = { username: comparedName(username), source: caller.source, device }
   const attempt = await ctx.users.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
   if (attempt.kind === 'refused') throw throttled(ctx, logIn, attempt)
   try {

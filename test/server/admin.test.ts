@@ -37,10 +37,10 @@ import {
   enableUser,
   existingUser,
   listUsers,
-  refuseTakenName,
   setPassword,
   updateUser,
 } from '../../src/admin/users.ts'
+import { refuseUsername } from '../../src/admin/user-names.ts'
 import { plainProperties } from '../../src/clients/properties.ts'
 import { clientMetadata, judgeNewClient } from '../../src/clients/registration.ts'
 import { databaseClock } from '../../src/clock.ts'
@@ -97,7 +97,7 @@ t.test('users', async t => {
   t.ok(await admin.passwords.verify(created, alice.password))
   await t.rejects(createUser(admin, alice), refused('conflict', 'there is a user alice already'))
   // Also by itself: a command asks for no password in vain.
-  await t.rejects(refuseTakenName(admin, 'alice'), refused('conflict', 'there is a user alice already'))
+  await t.rejects(refuseUsername(admin, 'alice'), refused('conflict', 'there is a user alice already'))
   await t.rejects(
     createUser(admin, { ...alice, username: 'bob', password: 'short' }),
     refused('invalid', /too short/),

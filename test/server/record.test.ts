@@ -282,6 +282,10 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     },
     { row: ofUser },
   ],
+  user_renamed: [
+    { event: 'user_renamed', userId: user, detail: { from: 'ada', to: 'ada.lovelace' } },
+    { row: ofUser },
+  ],
   user_password_changed: [
     { event: 'user_password_changed', userId: user, ended: { epoch: 4, reason: 'password changed', at } },
     { row: ofUser, ...ofUserEpoch('password changed') },

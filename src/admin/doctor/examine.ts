@@ -12,7 +12,7 @@ import { checkRootKeys } from './root-keys.ts'
 import { checkRows } from './rows.ts'
 import { checkDisk, checkFiles, checkIssuer } from './surroundings.ts'
 import { checkSweeper } from './sweeper.ts'
-import { checkUsernames } from './usernames.ts'
+import { checkNamesToCome, checkUsernames } from './usernames.ts'
 
 interface Check<Subject> {
   readonly name: string
@@ -28,6 +28,9 @@ const outerChecks: readonly Check<Config>[] = [
   { name: 'disk', run: checkDisk },
   { name: 'issuer', run: checkIssuer },
 ]
+
+/** Look at a database that cannot be opened yet. */
+const checksBefore: readonly Check<Config>[] = [{ name: 'user names', run: checkNamesToCome }]
 
 /** Need the installation. */
 const innerChecks: readonly Check<Admin>[] = [
@@ -84,5 +87,6 @@ export async function examine(patient: Patient): Promise<readonly NamedFinding[]
   await runAll(outerChecks, config)
   const admin = await look('database', patient.open)
   if (admin) await runAll(innerChecks, admin)
+  else await runAll(checksBefore, config)
   return findings
 }

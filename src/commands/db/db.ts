@@ -3,12 +3,14 @@ import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
 import { adoptMoved, issuersOf } from '../../admin/adoption.ts'
 import { backUp, backupSource, databaseStatus, sizeOf, type DatabaseStatus } from '../../admin/database.ts'
+import { decideNames, nameLateUsers, nothingToDecide, type NameDecisions } from '../../admin/user-names.ts'
 import { describeDatabaseUrl } from '../../config/database-url.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { formatBytes, formatCount, formatTime } from '../../values/formats.ts'
 import { command, verb, type Run, type Terminal } from '../shell/command.ts'
 import { showEnding } from '../shell/ending.ts'
 import { UsageError } from '../shell/failures.ts'
+import { exactNames, renames } from '../shell/options.ts'
 import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
 import { adoptAsCopy } from './db-adopt-copy.ts'
@@ -20,30 +22,26 @@ import { reviveCommand } from './db-revive.ts'
 export function dbCommands(program: Command, terminal: Terminal): void {
   const db = program.command('db').description('the database as a whole')
 
-  verb(db, 'migrate', 'make the database, or bring its schema up to date', ['mintmark db migrate']).action(
-    command(terminal, async ({ config, open }) => {
-      const { rootKeyFile, databaseUrl } = config()
-      const hadRootKey = existsSync(rootKeyFile)
-      const { installation, migrated } = await open({ mayCreate: true })
-      const place = describeDatabaseUrl(databaseUrl)
-      const lines = migrated.length === 0 ? [`The schema of ${place} is up to date.`] : [`Migrated ${place}:`]
-      lines.push(...migrated.map(name => `  ${name}`))
-      if (!hadRootKey) {
-        lines.push(
-          `Made the root key ${rootKeyFile}. Keep a copy in another place than the database's backups.`,
-        )
-      }
-      return {
-        text: lines.join('\n'),
-        json: {
-          database: place,
-          issuer: installation.issuer,
-          migrated,
-          root_key_made: hadRootKey ? null : rootKeyFile,
-        },
-      }
-    }),
-  )
+  verb(db, 'migrate', 'make the database, or bring its schema up to date', [
+    'mintmark db migrate',
+    'mintmark db migrate --rename-user Alice=alice.smith --rename-user Bob=bob.2',
+    'mintmark db migrate --unverify-mail carol',
+  ])
+    .option(
+      '--rename-user <old=new...>',
+      'where users have names that are one name from this version on: give one another name',
+      renames,
+    )
+    .option(
+      '--unverify-mail <name...>',
+      'where that name is a mail address: count that of this user as unverified',
+      exactNames,
+    )
+    .action(
+      command(terminal, (run, { renameUser = [], unverifyMail = [] }) =>
+        migrate(run, { renames: renameUser, unverified: unverifyMail }),
+      ),
+    )
 
   verb(db, 'status', 'show what the database is, and whether it fits this program', [
     'mintmark db status',
@@ -100,6 +98,38 @@ export function dbCommands(program: Command, terminal: Terminal): void {
         }
       }),
     )
+}
+
+async function migrate({ config, open, clock, actor }: Run, decisions: NameDecisions) {
+  const { rootKeyFile, databaseUrl } = config()
+  const hadRootKey = existsSync(rootKeyFile)
+  const isDecided = decisions.renames.length + decisions.unverified.length > 0
+  const admin = await open({
+    mayCreate: true,
+    ...(isDecided && { before: decideNames({ clock, actor }, decisions) }),
+  })
+  const { installation, migrated } = admin
+  if (isDecided && migrated.length === 0) throw nothingToDecide()
+  const named = migrated.length === 0 ? await nameLateUsers(admin) : 0
+  const place = describeDatabaseUrl(databaseUrl)
+  const lines = migrated.length === 0 ? [`The schema of ${place} is up to date.`] : [`Migrated ${place}:`]
+  lines.push(...migrated.map(name => `  ${name}`))
+  if (named > 0) {
+    lines.push(`Noted the names of ${formatCount(named, 'user')} whom an older version has added meanwhile.`)
+  }
+  if (!hadRootKey) {
+    lines.push(`Made the root key ${rootKeyFile}. Keep a copy in another place than the database's backups.`)
+  }
+  return {
+    text: lines.join('\n'),
+    json: {
+      database: place,
+      issuer: installation.issuer,
+      migrated,
+      users_named: named,
+      root_key_made: hadRootKey ? null : rootKeyFile,
+    },
+  }
 }
 
 async function status({ config, clock }: Run) {

@@ -128,6 +128,25 @@ export function username(text: string): string {
   return name
 }
 
+/** Names as they are in the rows, so that two which look the same can be told apart. */
+export function exactNames(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), username(text)]
+}
+
+export interface Rename {
+  readonly from: string
+  readonly to: string
+}
+
+/** `OLD=NEW`. */
+export function renames(text: string, before: readonly Rename[] | undefined): readonly Rename[] {
+  const equals = text.indexOf('=')
+  if (equals < 1)
+    throw new InvalidArgumentError('It takes OLD=NEW, the name of a user and the one from now on.')
+  const [from, to] = [text.slice(0, equals), text.slice(equals + 1)]
+  return [...(before ?? []), { from: username(from), to: username(to) }]
+}
+
 /** The id of a sign-in, as its 16 bytes. */
 export function signInId(text: string): Buffer {
   const id = parseUuid(text.toLowerCase())
