@@ -16,7 +16,7 @@ import { findUserById } from '../../db/users/users.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
-import { unavailable } from '../errors.ts'
+import { OAuthError, unavailable } from '../errors.ts'
 import { formatUuid, newUuid } from '../protocol/secrets.ts'
 import type { Event, LogInFailure } from '../record/events.ts'
 import { auditEntry, byUser, record } from '../record/record.ts'
@@ -136,10 +136,14 @@ export async function addPasskey(
   }
   let outcome = 'epoch_raised' as Awaited<ReturnType<typeof insertPasskey>>
   const detail = { passkey: formatUuid(passkey.id), rp_id: passkey.rp_id, synced: isSynced }
-  await record(byOwner(ctx, owner), { event: 'passkey_added', userId: user.id, detail }, async db => {
-    outcome = await insertPasskey(db, passkey, { user, passkeysMax })
-    return outcome === 'added'
-  })
+  await record(
+    byOwner(ctx, owner, { kind: 'passkey_added', name: passkey.name }),
+    { event: 'passkey_added', userId: user.id, detail },
+    async db => {
+      outcome = await insertPasskey(db, passkey, { user, passkeysMax })
+      return outcome === 'added'
+    },
+  )
   if (outcome === 'added') return { passkey, amr: amrOf(passkey) }
   return { problem: outcome === 'epoch_raised' ? 'expired' : outcome }
 }
@@ -220,6 +224,18 @@ async function judgeUse(
   return typeof outcome === 'string' ? { problem: outcome, of: passkey } : { user, ...outcome }
 }
 
+/** So much is remembered of what a passkey has answered: some hundred times in ten minutes. */
+const spentMax = 10_000
+
+const tooMany = new OAuthError(
+  'temporarily_unavailable',
+  'this passkey was used too often, come back later',
+  {
+    status: 429,
+    retryAfter: challengeSeconds,
+  },
+)
+
 /** So often others may come in between, who use the same passkey. */
 const triesMax = 10
 
@@ -234,6 +250,7 @@ async function noteUse(
     const now = ctx.clock.now()
     const spent = spentWith(passkey.spent, answer.challenge, now)
     if (spent === undefined) return 'used'
+    if (spent.length > spentMax) throw tooMany
     const seen = passkey
     const use = { spent, counter: Math.max(counter, seen.counter), used_at: now }
     const isNoted = await record(
@@ -290,9 +307,11 @@ export async function removePasskey(
   id: Buffer,
 ): Promise<'removed' | 'unknown' | 'last'> {
   const { user } = owner
+  const present = (await listPasskeys(ctx.db, user.id)).find(one => one.id.equals(id))
+  if (!present) return 'unknown'
   let outcome = 'unknown' as Awaited<ReturnType<typeof deletePasskey>>
   await record(
-    byOwner(ctx, owner),
+    byOwner(ctx, owner, { kind: 'passkey_removed', name: present.name }),
     { event: 'passkey_removed', userId: user.id, detail: { passkey: formatUuid(id) } },
     async db => {
       outcome = await deletePasskey(db, { id, user_id: user.id }, user.password_hash !== '')
@@ -369,13 +388,16 @@ function descriptorOf({ credential_id, transports }: PasskeyTable) {
   }
 }
 
-/** A name without what cannot be seen; one that is empty stays so, and pages have a word for it. */
+/** What a passkey is called whose owner has no name for it: the word is the same in all languages. */
+const plainName = 'Passkey'
+
+/** A name without what cannot be seen. */
 function nameOf(typed: string): string {
   const seen = typed
     .normalize('NFC')
     .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '')
     .trim()
-  return [...seen].slice(0, nameMax).join('')
+  return [...seen].slice(0, nameMax).join('') || plainName
 }
 
 function displayNameOf({ claims, username }: UserTable): string {

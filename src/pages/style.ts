@@ -85,7 +85,7 @@ border:1px solid var(--fieldLine);border-radius:.5rem;background:var(--field);co
 .check input{flex:none;width:1.25rem;height:1.25rem;margin:0;accent-color:var(--accent)}
 button,.act{display:block;width:100%;min-height:2.75rem;padding:.5rem 1rem;border:1px solid var(--accentLine);border-radius:.5rem;
 background:var(--accent);color:var(--onAccent);font:inherit;font-weight:600;text-align:center;text-decoration:none;cursor:pointer}
-button+button,.act+.act{margin-top:.75rem}
+button~button,.act+.act{margin-top:.75rem}
 button:hover,.act:hover{background:var(--accentHover)}
 .second{border-color:var(--fieldLine);background:transparent;color:var(--text)}
 .second:hover{background:var(--page)}

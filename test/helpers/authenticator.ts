@@ -145,12 +145,17 @@ function keyOf(kind: KeyKind): { readonly privateKey: KeyObject; readonly cose: 
     const { n, e } = publicKey.export({ format: 'jwk' })
     return { privateKey, cose: map([1, int(3)], [3, int(-257)], [-1, member(n)], [-2, member(e)]) }
   }
-  const [namedCurve, alg, curve] =
-    kind === 'ES256' ? (['P-256', -7, 1] as const) : (['P-384', -35, 2] as const)
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve })
-  const { x, y } = publicKey.export({ format: 'jwk' })
-  const cose = map([1, int(2)], [3, int(alg)], [-1, int(curve)], [-2, member(x)], [-3, member(y)])
-  return { privateKey, cose }
+  const { privateKey, publicKey } = generateKeyPairSync('ec', {
+    namedCurve: kind === 'ES256' ? 'P-256' : 'P-384',
+  })
+  return { privateKey, cose: coseOf(publicKey) }
+}
+
+/** A public key of ECDSA as COSE_Key (RFC 9053 §7.1). */
+export function coseOf(publicKey: KeyObject): Buffer {
+  const { crv, x, y } = publicKey.export({ format: 'jwk' })
+  const [alg, curve] = crv === 'P-256' ? ([-7, 1] as const) : ([-35, 2] as const)
+  return map([1, int(2)], [3, int(alg)], [-1, int(curve)], [-2, member(x)], [-3, member(y)])
 }
 
 function signWith(kind: KeyKind, key: KeyObject, data: Buffer): Buffer {

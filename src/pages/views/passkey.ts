@@ -7,7 +7,7 @@ import { ownForm, type Frame, type Parameters } from '../layout.ts'
 import { sourceOf } from '../look.ts'
 
 /**
- * The script of all passkeys, which finds in the page what it is to do. What is base64url in options and answers
+ * The script of all passkeys: what it is to do stands in the element before it. What is base64url in options and answers
  * it reads and writes itself, since browsers that have passkeys need not have the functions for that, and what
  * password managers put in their place has them least of all. Each answer is sent as `passkey` with the form
  * that the button is in. A button that is pressed ends what autofill waits for; who takes no passkey then has
@@ -15,8 +15,8 @@ import { sourceOf } from '../look.ts'
  */
 const script = `
 (()=>{
-const P=window.PublicKeyCredential,b=document.querySelector('[data-passkey]');
-if(!P||!b)return;
+const P=window.PublicKeyCredential,b=document.currentScript.previousElementSibling;
+if(!P)return;
 const o=JSON.parse(b.dataset.passkey),f=b.form,
 tell=async(name,what)=>{try{await P[name]?.(what)}catch{}};
 if(o.accepted)return tell('signalAllAcceptedCredentials',o.accepted);
@@ -32,7 +32,7 @@ let said,last;
 const ask=async more=>{
 last?.abort();
 const mine=last=new AbortController;
-said?.remove();
+if(!more)said?.remove();
 try{
 const c=await navigator.credentials[o.create?'create':'get']({publicKey,signal:mine.signal,...more}),response={};
 for(const name of ['clientDataJSON','attestationObject','authenticatorData','signature','userHandle'])
@@ -79,7 +79,7 @@ export interface PasskeyButtonData {
 }
 
 /**
- * The button, which is seen where the browser has passkeys, and the script: once in a page, which is shown with
+ * The button, which is seen where the browser has passkeys, and the script. The page is shown with
  * `script: 'passkey'` (`ShowOptions`).
  */
 export function passkeyButton({ language }: Frame, data: PasskeyButtonData): Html {
@@ -115,9 +115,9 @@ export function passkeySetUp(frame: Frame, { path, hidden, options }: PasskeySet
 <label for="passkey-name">${texts.name}</label>
 <input id="passkey-name" name="name" maxlength="60" autocomplete="off" aria-describedby="passkey-name-why">
 <p id="passkey-name-why" class="quiet">${texts.nameWhy}</p>
-<button type="submit" data-passkey="${JSON.stringify(what)}" hidden>${texts.make}</button>`,
-  )}
-${element}`
+<button type="submit" data-passkey="${JSON.stringify(what)}" hidden>${texts.make}</button>
+${element}`,
+  )}`
 }
 
 /** What tells the browser which passkeys of a user are good here. Shown with `script: 'passkey'`. */
@@ -128,7 +128,7 @@ export interface PasskeySignalData {
   readonly allAcceptedCredentialIds: readonly string[]
 }
 
-/** Seen by nobody: browsers offer no more what was removed here. On pages without another passkey part. */
+/** Seen by nobody: browsers offer no more what was removed here. */
 export function passkeySignal(accepted: PasskeySignalData): Html {
   return html`<p data-passkey="${JSON.stringify({ accepted })}" hidden></p>
 ${element}`
