@@ -42,7 +42,7 @@ export interface Demo {
  * client already.
  */
 export async function addDemo(
-  admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords'>,
+  admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords' | 'config'>,
   /** The directory of the installation. */
   home: string,
 ): Promise<Demo | undefined> {

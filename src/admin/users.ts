@@ -18,7 +18,8 @@ import {
 } from '../protocol/standard-claims.ts'
 import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
-import { newPasswordProblem, type PasswordHash } from '../users/passwords.ts'
+import { judgeNewPassword, type PasswordOwner } from '../users/new-passwords.ts'
+import type { PasswordHash } from '../users/passwords.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { differencesOf } from './differences.ts'
@@ -34,18 +35,18 @@ export interface NewUser {
 
 /** Adds a user. Refuses a name that is taken, and a password that no user should have. */
 export async function createUser(
-  admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords'>,
+  admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords' | 'config'>,
   { username, password, roles, claims = [] }: NewUser,
 ): Promise<UserTable> {
   await refuseUsername(admin, username)
-  const hash = await hashNew(admin, password)
+  const called = { username, claims: JSON.stringify(changedClaims({}, claims)) }
+  const hash = await hashNew(admin, password, called)
   const now = admin.clock.now()
   const user: UserTable = {
     id: newUuid(now),
-    username,
+    ...called,
     ...hash,
     roles: roles.join(' '),
-    claims: JSON.stringify(changedClaims({}, claims)),
     epoch: 0,
     mail_epoch: 0,
     created_at: now,
@@ -154,7 +155,7 @@ export async function setPassword(
   options?: EndOptions,
 ): Promise<EndedUser> {
   const user = await existingUser(admin, username)
-  const hash = await hashNew(admin, password)
+  const hash = await hashNew(admin, password, user)
   const ended = await endUser(admin, user, { reason: 'password changed', password: hash }, options)
   return { ...ended, user: { ...user, ...hash } }
 }
@@ -193,9 +194,13 @@ export function describeUser({ id, username, roles, claims, created_at, disabled
   }
 }
 
-async function hashNew({ passwords }: Pick<Admin, 'passwords'>, password: string): Promise<PasswordHash> {
-  const problem = newPasswordProblem(password)
-  if (problem !== undefined) throw new Refusal('invalid', problem)
+async function hashNew(
+  { passwords, config }: Pick<Admin, 'passwords' | 'config'>,
+  password: string,
+  user: PasswordOwner['user'],
+): Promise<PasswordHash> {
+  const problem = await judgeNewPassword(password, { user, operator: config.name })
+  if (problem) throw new Refusal('invalid', problem.text)
   return passwords.hash(password)
 }
 

@@ -3,7 +3,7 @@ import { findReset, mailReset, resetPassword } from '../account/reset.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { formOf, type Form } from '../protocol/form.ts'
-import { newPasswordProblem } from '../users/passwords.ts'
+import { judgeNewPassword } from '../users/new-passwords.ts'
 import type { Pages } from './pages.ts'
 import { findStage } from './proceed.ts'
 import { countMail, goOnAfterLink, leadToSent, requestOf, showDone } from './recovery.ts'
@@ -92,7 +92,10 @@ async function setPassword(visit: Visit, link: string, form: Form): Promise<void
   const { ctx } = visit
   const password = form.get('password')
   if (password === undefined) return showNewPassword(visit, link, 'password_missing')
-  if (newPasswordProblem(password) !== undefined) return showNewPassword(visit, link, 'password_refused')
+  const found = await findReset(ctx, link)
+  const user = typeof found === 'string' ? { username: '', claims: '{}' } : found.user
+  if (await judgeNewPassword(password, { user, operator: ctx.config.name }))
+    return showNewPassword(visit, link, 'password_refused')
   const outcome = await resetPassword(ctx, link, password, deviceCaller(visit.request))
   if (outcome.kind === 'refused')
     return showMessage(visit, { kind: outcome.problem, status: 400, againHref: '/reset' })

@@ -4,7 +4,7 @@ import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { formOf, type Form } from '../protocol/form.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
-import { newPasswordProblem } from '../users/passwords.ts'
+import { judgeNewPassword } from '../users/new-passwords.ts'
 import type { Pages } from './pages.ts'
 import { findStage } from './proceed.ts'
 import { countMail, goOnAfterLink, leadToSent, requestOf, showDone } from './recovery.ts'
@@ -110,7 +110,10 @@ async function createAccount(visit: Visit, link: string, form: Form): Promise<vo
   const password = form.get('password')
   const again = (problem: RecoveryProblem) => showNewAccount(visit, link, { problem, username })
   if (password === undefined) return again('password_missing')
-  if (newPasswordProblem(password) !== undefined) return again('password_refused')
+  const found = await findSignUp(ctx, link)
+  const email = typeof found === 'string' ? undefined : found.mail
+  const user = { username, claims: JSON.stringify({ email }) }
+  if (await judgeNewPassword(password, { user, operator: ctx.config.name })) return again('password_refused')
   const locale = pages.languageOf(request, [])
   const outcome = await signUp(ctx, link, { username, password, locale, caller: deviceCaller(request) })
   if (outcome.kind === 'created')

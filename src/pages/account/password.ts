@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { changeOwnPassword } from '../../account/password.ts'
 import type { Context } from '../../context.ts'
-import { newPasswordProblem } from '../../users/passwords.ts'
+import { judgeNewPassword, type PasswordProblem } from '../../users/new-passwords.ts'
 import type { Pages } from '../pages.ts'
 import type { AccountProblem } from '../texts/account-texts.ts'
 import { passwordView } from '../views/account/password.ts'
@@ -30,8 +30,8 @@ async function change(visit: Change): Promise<void> {
   const [password, repeat] = [form.get('password'), form.get('repeat')]
   if (password === undefined || repeat === undefined) return show(visit, 'password_missing')
   if (password !== repeat) return show(visit, 'password_repeat')
-  const problem = newPasswordProblem(password)
-  if (problem !== undefined) return show(visit, problemOf(password))
+  const problem = await judgeNewPassword(password, { user: owner.user, operator: ctx.config.name })
+  if (problem) return show(visit, problemOf(password, problem))
   const changed = await changeOwnPassword(ctx, owner, password)
   if (!changed) return leadToDone(visit, path, 'try_again')
   const { cookie, user } = changed
@@ -42,7 +42,8 @@ async function change(visit: Change): Promise<void> {
   leadToDone(visit, '/account', 'password_changed')
 }
 
-function problemOf(password: string): AccountProblem {
+function problemOf(password: string, { kind }: PasswordProblem): AccountProblem {
+  if (kind !== 'form') return 'password_common'
   if ([...password].length < 8) return 'password_short'
   return Buffer.byteLength(password) > 1024 ? 'password_long' : 'password_characters'
 }
