@@ -8,6 +8,7 @@ import { checkDatabase } from './database.ts'
 import type { Examination, Finding } from './finding.ts'
 import { checkKeys, checkPolicy } from './keys.ts'
 import { checkMail } from './mail.ts'
+import { checkPasskeys } from './passkeys.ts'
 import { checkRootKeys } from './root-keys.ts'
 import { checkRows } from './rows.ts'
 import { checkDisk, checkFiles, checkIssuer } from './surroundings.ts'
@@ -42,6 +43,7 @@ const innerChecks: readonly Check<Admin>[] = [
   { name: 'sweeper', run: checkSweeper },
   { name: 'addresses', run: checkAddresses },
   { name: 'user names', run: checkUsernames },
+  { name: 'passkeys', run: checkPasskeys },
   { name: 'clients', run: checkClients },
   { name: 'mail', run: checkMail },
   { name: 'clock', run: checkClock },
