@@ -13,7 +13,7 @@ export interface Whereabouts {
   readonly client: Client
   readonly pending: PendingRequest
   /** Who is logged in in that browser. */
-  readonly signIn: SignIn | undefined
+  readonly signIn: Pick<SignIn, 'id' | 'user_id' | 'auth_time' | 'amr'> | undefined
   /** Whether the person has just allowed this very request. */
   readonly hasConsented: boolean
 }

@@ -91,8 +91,8 @@ export async function acceptRequest(
   return verdict
 }
 
-type SealContext = Pick<Context, 'config' | 'rootKeys'>
-type OpenContext = Pick<Context, 'config' | 'rootKeys' | 'keys' | 'clock'>
+export type SealContext = Pick<Context, 'config' | 'rootKeys'>
+export type OpenContext = Pick<Context, 'config' | 'rootKeys' | 'keys' | 'clock'>
 
 /** The `request_uri` of a request that was pushed (RFC 9126 §2.2). It is good for `pushedSeconds`. */
 export function pushRequest({ config, rootKeys }: SealContext, request: AuthorizationRequest): string {
@@ -129,7 +129,11 @@ export async function findPushed(
 }
 
 /** A clock that was set back makes nothing younger than it can be. */
-function isOver({ madeAt }: Pick<AuthorizationRequest, 'madeAt'>, seconds: number, now: number): boolean {
+export function isOver(
+  { madeAt }: Pick<AuthorizationRequest, 'madeAt'>,
+  seconds: number,
+  now: number,
+): boolean {
   return Math.abs(now - madeAt) >= seconds
 }
 
@@ -212,11 +216,15 @@ type PendingContent = Partial<Omit<PendingRequest, 'request' | 'signIn' | 'user'
   readonly user?: string
 }
 
-type RequestContent = Partial<AuthorizationRequest> &
+/** A request in a sealed text. */
+export type RequestContent = Partial<AuthorizationRequest> &
   Pick<AuthorizationRequest, 'clientId' | 'redirectUri' | 'madeAt'> & { readonly sid: string }
 
 /** What is as usual is left out, since each byte is one of a URL. */
-function withoutUsual({ sessionId, ...request }: AuthorizationRequest): Readonly<Record<string, unknown>> {
+export function withoutUsual({
+  sessionId,
+  ...request
+}: AuthorizationRequest): Readonly<Record<string, unknown>> {
   const usual: Readonly<Record<string, unknown>> = plainRequest
   const members = Object.entries(request).filter(
     ([name, value]) => JSON.stringify(value) !== JSON.stringify(usual[name]),
@@ -224,7 +232,8 @@ function withoutUsual({ sessionId, ...request }: AuthorizationRequest): Readonly
   return { ...Object.fromEntries(members), sid: formatUuid(sessionId) }
 }
 
-function withUsual({ sid, ...request }: RequestContent): AuthorizationRequest {
+/** The request of such a text. */
+export function withUsual({ sid, ...request }: RequestContent): AuthorizationRequest {
   return { ...plainRequest, ...request, sessionId: ownUuid(sid) }
 }
 

@@ -7,6 +7,7 @@ import { notFound, OAuthError, unavailable } from '../errors.ts'
 import { refuseMessage } from '../http/message.ts'
 import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { parseForm } from '../protocol/form.ts'
+import { authorizeChallengeEndpoint } from './authorize-challenge.ts'
 import { defaultHeaders } from './default-headers.ts'
 import type { ErrorSender } from './error-sender.ts'
 import { globalRevocationEndpoint } from './global-revocation.ts'
@@ -64,6 +65,7 @@ export function oauthFace(ctx: Context, sendError: ErrorSender): (app: FastifyIn
 
     tokenEndpoint(app, ctx)
     parEndpoint(app, ctx)
+    authorizeChallengeEndpoint(app, ctx)
     userinfoEndpoint(app, ctx)
     introspectEndpoint(app, ctx)
     revokeEndpoint(app, ctx)

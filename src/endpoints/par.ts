@@ -41,7 +41,7 @@ export function parEndpoint(app: FastifyInstance, ctx: Context): void {
 }
 
 /** The answers to others are those of /token, as the client has asked itself (RFC 9126 §2.3). */
-function requireAccepted(verdict: RequestVerdict) {
+export function requireAccepted(verdict: RequestVerdict) {
   if (verdict.kind === 'accepted') return verdict.request
   if (verdict.kind === 'refused') throw new OAuthError(verdict.error, verdict.description)
   const { problem } = verdict

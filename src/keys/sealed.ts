@@ -16,6 +16,7 @@ const prefixes = {
   'pushed authorization request': 'mm_pr_',
   'authorization request': 'mm_ar_',
   'authorization code': 'mm_ac_',
+  'auth session': 'mm_as_',
   'log-out request': 'mm_lo_',
   'totp set-up': 'mm_ts_',
   'password reset': 'mm_rs_',

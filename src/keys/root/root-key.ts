@@ -26,6 +26,7 @@ export const travellingKinds = [
   'pushed authorization request',
   'authorization request',
   'authorization code',
+  'auth session',
   'log-out request',
   'totp set-up',
   'password reset',

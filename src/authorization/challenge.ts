@@ -1,0 +1,223 @@
+import type { UserTable } from '../../db/schema.ts'
+import { findUserById } from '../../db/users/users.ts'
+import type { Caller } from '../clients/caller.ts'
+import type { Client } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import { findFactors, hasSecondFactor, type Factors } from '../factors/factors.ts'
+import { passkeysPossible, usePasskey } from '../factors/passkeys.ts'
+import { useRecoveryCode } from '../factors/recovery-codes.ts'
+import { useTotp } from '../factors/totp.ts'
+import type { Form } from '../protocol/form.ts'
+import { formatUuid } from '../protocol/secrets.ts'
+import { deviceOfUser, newDeviceToken, verifyLogIn, type LogIn } from '../users/log-in.ts'
+import type { AuthSession, Proved } from './auth-session.ts'
+import { issueCode } from './code.ts'
+import { lookForNeeds } from './look.ts'
+import { fresh } from './requests.ts'
+
+/** How long what was shown counts until the rest is, in seconds. */
+const provedSeconds = 600
+
+/** A request of an app that asks its user by itself. */
+export interface ChallengeCall {
+  readonly client: Client
+  readonly caller: Caller
+  readonly session: AuthSession
+  readonly form: Form
+}
+
+/** A parameter with which a user proves who it is. `password` comes with `username`. */
+export type FactorName = 'password' | 'otp' | 'recovery_code' | 'passkey'
+
+/** What a challenge has come to. */
+export type ChallengeStep =
+  | { readonly kind: 'code'; readonly code: string; readonly deviceToken: string }
+  /** One of these is needed, and nothing was wrong so far. */
+  | { readonly kind: 'missing'; readonly session: AuthSession; readonly missing: readonly FactorName[] }
+  /** What comes next is for our own pages. */
+  | { readonly kind: 'web' }
+
+/** A factor was shown that is not right, or one that nobody has asked for. Its cause is for the log. */
+export class WrongFactor extends Error {
+  override readonly name = 'WrongFactor'
+  readonly refusal: OAuthError
+  readonly session: AuthSession
+  readonly missing: readonly FactorName[]
+
+  constructor(refusal: OAuthError, session: AuthSession, missing: readonly FactorName[]) {
+    super(refusal.message)
+    this.refusal = refusal
+    this.session = session
+    this.missing = missing
+  }
+}
+
+/**
+ * Takes what the app has got from its user, and says what is needed next. Throws a `WrongFactor`; and what
+ * `verifyLogIn` throws where too many were wrong, or too many wait.
+ */
+export async function takeStep(ctx: Context, call: ChallengeCall): Promise<ChallengeStep> {
+  const first = await currentProof(ctx, call.session)
+  const proof = (await proveFirst(ctx, call, first)) ?? first
+  const factors = proof && (await findFactors(ctx, proof.user.id))
+  const further = proof && factors && (await proveFurther(ctx, call, { proof, factors }))
+  const shown = further ?? proof
+  if (!shown || !factors || isHalf(shown, factors)) {
+    return {
+      kind: 'missing',
+      session: withProof(call.session, shown),
+      missing: missingOf(ctx, shown, factors),
+    }
+  }
+  return conclude(ctx, call, shown)
+}
+
+/** What a user has shown, with the user. */
+interface Proof extends Omit<Proved, 'user'> {
+  readonly user: UserTable
+}
+
+/** What was shown in a request before, as far as it still counts. */
+async function currentProof(ctx: Context, { proved }: AuthSession): Promise<Proof | undefined> {
+  if (!proved || Math.abs(ctx.clock.now() - proved.at) >= provedSeconds) return undefined
+  const user = await findUserById(ctx.db, proved.user)
+  return user?.epoch === proved.epoch && user.disabled_at === null ? { ...proved, user } : undefined
+}
+
+/** By password, or by a passkey. */
+async function proveFirst(
+  ctx: Context,
+  call: ChallengeCall,
+  before: Proof | undefined,
+): Promise<Proof | undefined> {
+  const { form, client, caller, session } = call
+  const password = form.get('password')
+  if (password !== undefined) {
+    const username = form.get('username')?.normalize('NFC')
+    if (username === undefined) throw new OAuthError('invalid_request', 'a password comes with a username')
+    const logIn: LogIn = {
+      username,
+      password,
+      place: 'client',
+      client,
+      caller,
+      deviceToken: form.get('device_token'),
+    }
+    const none: AuthSession = { ...session, proved: null }
+    const user = await refusing(() => verifyLogIn(ctx, logIn), none, missingOf(ctx, undefined, undefined))
+    return { user, epoch: user.epoch, amr: 'pwd', at: ctx.clock.now() }
+  }
+  const passkey = form.get('passkey')
+  if (passkey === undefined || before) return undefined
+  return provePasskey(ctx, call, passkey, undefined)
+}
+
+/** By what comes after a password. */
+async function proveFurther(
+  ctx: Context,
+  call: ChallengeCall,
+  { proof, factors }: { readonly proof: Proof; readonly factors: Factors },
+): Promise<Proof | undefined> {
+  if (!isHalf(proof, factors)) return undefined
+  const { form, client, caller, session } = call
+  const { user } = proof
+  const device = deviceOfUser(ctx, { place: 'client', client, deviceToken: form.get('device_token') }, user)
+  const step = { user, place: 'client', client, caller, device } as const
+  const [otp, recoveryCode, passkey] = [form.get('otp'), form.get('recovery_code'), form.get('passkey')]
+  const again = [withProof(session, proof), missingOf(ctx, proof, factors)] as const
+  if (otp !== undefined) await refusing(() => useTotp(ctx, step, otp), ...again)
+  else if (recoveryCode !== undefined)
+    await refusing(() => useRecoveryCode(ctx, step, recoveryCode), ...again)
+  else if (passkey !== undefined) return provePasskey(ctx, call, passkey, { proof, factors })
+  else return undefined
+  return { ...proof, amr: 'pwd otp mfa', at: ctx.clock.now() }
+}
+
+async function provePasskey(
+  ctx: Context,
+  { client, caller, session }: ChallengeCall,
+  passkey: string,
+  after: { readonly proof: Proof; readonly factors: Factors } | undefined,
+): Promise<Proof> {
+  const place = {
+    browser: challengeBinding(session),
+    userId: after?.proof.user.id,
+    clientId: client.id,
+    caller,
+  }
+  const used = await usePasskey(ctx, passkey, place)
+  if ('problem' in used) {
+    const refusal = new OAuthError('invalid_grant', 'the passkey is not right', { cause: used.problem })
+    throw new WrongFactor(
+      refusal,
+      withProof(session, after?.proof),
+      missingOf(ctx, after?.proof, after?.factors),
+    )
+  }
+  const methods = new Set([...(after?.proof.amr.split(' ') ?? []), ...used.amr.split(' ')])
+  return { user: used.user, epoch: used.user.epoch, amr: [...methods].join(' '), at: ctx.clock.now() }
+}
+
+/** What passkeys of an app's own pages answer: its session, since it has no browser of ours. */
+export function challengeBinding({ request }: AuthSession): string {
+  return `auth session ${formatUuid(request.sessionId)}`
+}
+
+/** Whether a password was shown by who has more than that. */
+function isHalf({ amr }: Proof, factors: Factors): boolean {
+  return amr === 'pwd' && hasSecondFactor(factors)
+}
+
+function missingOf(
+  { config }: Pick<Context, 'config'>,
+  proof: Proof | undefined,
+  factors: Factors | undefined,
+): readonly FactorName[] {
+  const names: readonly (FactorName | false)[] =
+    proof && factors
+      ? [
+          factors.totp !== undefined && 'otp',
+          factors.recoveryCodesLeft > 0 && 'recovery_code',
+          factors.passkeys.length > 0 && 'passkey',
+        ]
+      : ['password', passkeysPossible(config) && 'passkey']
+  return names.filter(name => name !== false)
+}
+
+function withProof({ request }: AuthSession, proof: Proof | undefined): AuthSession {
+  return { request, proved: proof ? { ...proof, user: proof.user.id } : null }
+}
+
+async function refusing<T>(
+  work: () => Promise<T>,
+  session: AuthSession,
+  missing: readonly FactorName[],
+): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof OAuthError && error.code === 'invalid_grant')
+      throw new WrongFactor(error, session, missing)
+    throw error
+  }
+}
+
+/** All that the user has is shown: the code, unless the request needs what only pages can give. */
+async function conclude(
+  ctx: Context,
+  { client, session }: ChallengeCall,
+  { user, epoch, amr, at }: Proof,
+): Promise<ChallengeStep> {
+  const { request } = session
+  const logIn = { id: request.sessionId, user_id: user.id, user_epoch: epoch, auth_time: at, amr }
+  const pending = fresh(request, { signIn: logIn.id })
+  const { need } = await lookForNeeds(ctx, { client, pending, signIn: logIn, hasConsented: false })
+  if (need.kind === 'error') throw new OAuthError('unmet_authentication_requirements', need.description)
+  if (need.kind !== 'code') return { kind: 'web' }
+  const code = issueCode(ctx, {
+    ...{ request, logIn, signIn: null, user, client },
+    ...{ scope: request.scope, consentId: null },
+  })
+  return { kind: 'code', code, deviceToken: newDeviceToken(ctx, { place: 'client', client }, user) }
+}
