@@ -25,6 +25,9 @@ export const demoName = 'demo'
 export const demoWeb = { id: 'demo-web', origin: 'http://127.0.0.1:3000' } as const
 export const demoSpa = { id: 'demo-spa', origin: 'http://127.0.0.1:3001' } as const
 
+/** The app of examples/ that asks people itself. */
+export const demoNative = { id: 'demo-native' } as const
+
 const demoClaims = [
   { kind: 'set', name: 'name', value: 'Ada Demo' },
   { kind: 'set', name: 'email', value: 'ada@example.org' },
@@ -63,7 +66,7 @@ export async function addDemo(
   const common = { scope: scope.join(' '), resources: uri, created_at: clock.now() }
   const { privateJwk, jwks } = newClientKey()
   const newResources = [newResourceRow(declared, clock.now())]
-  const newClients = [demoRow(common, clientSecret), webRow(common, jwks), spaRow(common)]
+  const newClients = [demoRow(common, clientSecret), webRow(common, jwks), spaRow(common), nativeRow(common)]
   const events = (): readonly Event[] => [
     { event: 'resource_created', detail: { uri } },
     ...newClients.map(({ id }) => ({ event: 'client_created', clientId: id }) as const),
@@ -112,6 +115,21 @@ function spaRow(common: Common): NewClient {
     cors_origins: origin,
     dpop_bound: 1,
     claims_in_id_token: 1,
+  })
+}
+
+/** Where a browser comes back to, an app on a phone is opened by a scheme of its own (RFC 8252 §7.1). */
+function nativeRow(common: Common): NewClient {
+  return plainClientRow({
+    ...common,
+    id: demoNative.id,
+    secret_hash: null,
+    grant_types: 'authorization_code refresh_token',
+    client_name: 'the native app of the examples',
+    redirect_uris: 'com.example.orders:/callback',
+    claims_in_id_token: 1,
+    dpop_bound: 1,
+    first_party: 1,
   })
 }
 

@@ -1,5 +1,5 @@
 import type { Command } from '@commander-js/extra-typings'
-import { addDemo, demoName, demoSpa, demoWeb, type Demo } from '../admin/demo.ts'
+import { addDemo, demoName, demoNative, demoSpa, demoWeb, type Demo } from '../admin/demo.ts'
 import { loadConfig } from '../config/load.ts'
 import { openLog } from '../record/log.ts'
 import { describeServer } from './serve.ts'
@@ -71,6 +71,7 @@ function describeDemo(url: string, demo: Demo) {
     apps: [
       { client_id: demoWeb.id, url: demoWeb.origin, private_key_file },
       { client_id: demoSpa.id, url: demoSpa.origin },
+      { client_id: demoNative.id },
     ],
   }
 }

@@ -54,6 +54,7 @@ t.test(
       response_modes_supported: ['query', 'form_post'],
       code_challenge_methods_supported: ['S256'],
       pushed_authorization_request_endpoint: 'https://as.example/par',
+      authorization_challenge_endpoint: 'https://as.example/authorize-challenge',
       authorization_response_iss_parameter_supported: true,
       request_parameter_supported: false,
       request_uri_parameter_supported: false,

@@ -383,6 +383,7 @@ t.test('M-9 the metadata tell of mutual TLS where there is some, and where to co
     mtls_endpoint_aliases: {
       token_endpoint: 'https://mtls.as.example/token',
       pushed_authorization_request_endpoint: 'https://mtls.as.example/par',
+      authorization_challenge_endpoint: 'https://mtls.as.example/authorize-challenge',
       userinfo_endpoint: 'https://mtls.as.example/userinfo',
       introspection_endpoint: 'https://mtls.as.example/introspect',
       revocation_endpoint: 'https://mtls.as.example/revoke',
