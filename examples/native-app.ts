@@ -9,7 +9,7 @@
  * leads to a browser where the server wants that.
  */
 import process from 'node:process'
-import { createInterface } from 'node:readline/promises'
+import { createInterface } from 'node:readline'
 import { generateKeyPair, generateProof } from 'dpop'
 import { calculatePKCECodeChallenge, randomPKCECodeVerifier } from 'openid-client'
 
@@ -55,15 +55,23 @@ interface Answer {
   readonly refresh_token?: string
 }
 
-const terminal = createInterface({ input: process.stdin, output: process.stdout })
+const terminal = createInterface({ input: process.stdin })
+const lines = terminal[Symbol.asyncIterator]()
+
+async function question(text: string): Promise<string> {
+  process.stdout.write(text)
+  const { value, done } = await lines.next()
+  if (done) process.exit()
+  return value
+}
 
 /** Asks for one of the factors that are missing. */
 async function ask(missing: readonly string[]): Promise<Readonly<Record<string, string>>> {
   if (missing.includes('password')) {
-    const username = await terminal.question('User name: ')
-    return { username, password: await terminal.question('Password: ') }
+    const username = await question('User name: ')
+    return { username, password: await question('Password: ') }
   }
-  const answer = await terminal.question('Code of your authenticator app, or a recovery code: ')
+  const answer = await question('Code of your authenticator app, or a recovery code: ')
   return /^[\d\s]{6,8}$/.test(answer) ? { otp: answer } : { recovery_code: answer }
 }
 
