@@ -12,6 +12,7 @@ import {
   updateUser,
   type ListedUser,
 } from '../admin/users.ts'
+import { inviteUser } from '../admin/invitation.ts'
 import { refuseUsername } from '../admin/user-names.ts'
 import { formatTime } from '../values/formats.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
@@ -50,6 +51,32 @@ export function userCommands(program: Command, terminal: Terminal): void {
           ),
         })
         return { text: `Created the user ${name}\n${told}`, json }
+      }),
+    )
+
+  verb(
+    user,
+    'invite',
+    'add a user, and mail a link that sets the first password; again, if it was not followed',
+    [
+      'mintmark user invite alice --email alice@example.com',
+      'mintmark user invite bob --email bob@example.com --role editor --claim locale=de',
+    ],
+  )
+    .argument('<name>', 'the name to log in with', username)
+    .requiredOption('--email <address>', 'where the link goes; following it verifies the address')
+    .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
+    .option('--claim <name=value...>', 'standard claims, which apps learn by the scopes for them', claims)
+    .action(
+      command(terminal, async ({ open }, name, { email, role = [], claim }) => {
+        const invitation = { username: name, email, roles: role, claims: toClaimChanges(claim) }
+        const { user, isAgain, expiresAt } = await inviteUser(await open(), invitation)
+        const told = `Invited the user ${name}: a mail to ${email} waits to be sent.`
+        const link = `Its link is good until ${formatTime(expiresAt)}.`
+        return {
+          text: `${told} ${link}${isAgain ? ' The link of before is good no more.' : ''}`,
+          json: { ...describeUser(user), invitation_expires_at: expiresAt },
+        }
       }),
     )
 
