@@ -4,6 +4,7 @@ import { openValue, sealValue } from '../keys/sealed.ts'
 import { formatUuid, ownUuid } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
 import { sha256 } from '../values/sha256.ts'
+import { readAnswer, type Answer } from './webauthn.ts'
 
 /** How long a challenge may be answered, in seconds. */
 export const challengeSeconds = 300
@@ -63,8 +64,8 @@ export async function openChallenge(
 const markLength = 16
 
 /**
- * The challenges that a passkey has answered, with this one: each as `END.HASH`, until nobody would take it any
- * more. Undefined where this one is among them.
+ * The challenges that a passkey has answered, with this one: each as `END.HASH`, until nobody would take it
+ * any more. Undefined where this one is among them.
  */
 export function spentWith(spent: string, challenge: string, now: number): string | undefined {
   const mark = sha256(challenge).toString('base64url').slice(0, markLength)
@@ -72,4 +73,24 @@ export function spentWith(spent: string, challenge: string, now: number): string
   if (living.some(one => one.endsWith(`.${mark}`))) return undefined
   // Those that begin in the future, as after a clock was set back, are taken for as long before as after.
   return [...living, `${now + 2 * challengeSeconds}.${mark}`].join(' ')
+}
+
+/** An answer and its challenge, where that is one of ours for this browser, and not too old. */
+export async function askedOf(
+  ctx: Context,
+  responseJson: string,
+  browser: string,
+): Promise<
+  { readonly answer: Answer; readonly challenge: Challenge } | { readonly problem: 'invalid' | 'expired' }
+> {
+  const answer = readAnswer(responseJson)
+  const challenge = answer && (await openChallenge(ctx, answer.challenge))
+  if (!challenge) return { problem: 'invalid' }
+  if (challenge.isExpired || challenge.browser !== browser) return { problem: 'expired' }
+  return { answer, challenge }
+}
+
+/** Where an answer has to come from. */
+export function expectedOf({ config }: Context, { challenge }: Answer) {
+  return { challenge, origin: new URL(config.issuer).origin, rpId: config.passkeyRpId }
 }

@@ -10,9 +10,8 @@ import {
   passkeysPossible,
   removePasskey,
   renamePasskey,
-  requestOptions,
-  usePasskey,
 } from '../../src/factors/passkeys.ts'
+import { requestOptions, usePasskey } from '../../src/factors/use-passkey.ts'
 import { challengeSeconds } from '../../src/factors/challenges.ts'
 import { softAuthenticator, type AnswerChanges, type KeyKind } from '../helpers/authenticator.ts'
 import { forEachEngine } from '../helpers/engines.ts'

@@ -5,8 +5,8 @@ import type { Admin } from '../admin.ts'
 import type { Finding } from './finding.ts'
 
 /**
- * Browsers give a passkey to pages of its RP ID alone. So this says what another host of the issuer would break
- * before it breaks, and what another RP ID has broken.
+ * Browsers give a passkey to pages of its RP ID alone. So this says what another host of the issuer would
+ * break before it breaks, and what another RP ID has broken.
  */
 export async function checkPasskeys({ db, config }: Admin): Promise<readonly Finding[]> {
   const counts = await countUsersByRpId(db)
