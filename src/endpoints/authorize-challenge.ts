@@ -14,7 +14,7 @@ import { checkProfile, proofUrls, requireProof, spendProof } from '../clients/co
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { requestOptions } from '../factors/passkeys.ts'
+import { requestOptions } from '../factors/use-passkey.ts'
 import type { Proof } from '../keys/proofs/dpop.ts'
 import { dpopNonces } from '../keys/proofs/dpop-nonces.ts'
 import { formOf, type Form } from '../protocol/form.ts'
