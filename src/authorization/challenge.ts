@@ -213,7 +213,8 @@ async function conclude(
   const { request } = session
   const logIn = { id: request.sessionId, user_id: user.id, user_epoch: epoch, auth_time: at, amr }
   const pending = fresh(request, { signIn: logIn.id })
-  const { need } = await lookForNeeds(ctx, { client, pending, signIn: logIn, hasConsented: false })
+  const signIn = { ...logIn, user }
+  const { need } = await lookForNeeds(ctx, { client, pending, signIn, hasConsented: false })
   if (need.kind === 'error') throw new OAuthError('unmet_authentication_requirements', need.description)
   if (need.kind !== 'code') return { kind: 'web' }
   const code = issueCode(ctx, {

@@ -1,11 +1,15 @@
+import type { UserTable } from '../../db/schema.ts'
 import type { Client } from '../clients/registry.ts'
+import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
-import { attainableLevels, levelsOf } from '../protocol/levels.ts'
+import { findFactors, reachableLevels } from '../factors/factors.ts'
+import { passkeysPossible } from '../factors/passkeys.ts'
+import { attainableLevels, levelsOf, strongerOf, type Level } from '../protocol/levels.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
 import { itemsOf } from '../values/list.ts'
 import { findAllowed, type Allowed } from './consents.ts'
-import { judgeNeeds, type Need } from './needs.ts'
+import { judgeNeeds, neededLevel, type Need } from './needs.ts'
 import type { PendingRequest } from './requests.ts'
 
 /** Where a request has come in one browser. */
@@ -13,7 +17,9 @@ export interface Whereabouts {
   readonly client: Client
   readonly pending: PendingRequest
   /** Who is logged in in that browser. */
-  readonly signIn: Pick<SignIn, 'id' | 'user_id' | 'auth_time' | 'amr'> | undefined
+  readonly signIn:
+    | (Pick<SignIn, 'id' | 'user_id' | 'auth_time' | 'amr'> & { readonly user: Pick<UserTable, 'roles'> })
+    | undefined
   /** Whether the person has just allowed this very request. */
   readonly hasConsented: boolean
 }
@@ -26,7 +32,7 @@ export interface Look {
 
 /** What a request still needs, by what is known of it now. */
 export async function lookForNeeds(
-  ctx: Pick<Context, 'db' | 'clock'>,
+  ctx: Pick<Context, 'db' | 'clock' | 'config'>,
   { client, pending, signIn, hasConsented }: Whereabouts,
 ): Promise<Look> {
   const { request } = pending
@@ -35,11 +41,17 @@ export async function lookForNeeds(
     signIn && client.consent === 'once'
       ? await findAllowed(ctx, { userId: signIn.user_id, clientId: client.id, resource })
       : undefined
+  const floor = floorOf(ctx.config, client, signIn?.user)
+  const attainable = attainableLevels(passkeysPossible(ctx.config))
+  const levels = levelsOf(itemsOf(signIn?.amr ?? ''))
+  const needed = neededLevel(request, { floor, attainable })
+  // Only who has to raise the level is asked what with.
+  const factors = signIn && needed && !levels.includes(needed) && (await findFactors(ctx, signIn.user_id))
   const need = judgeNeeds(request, {
     signIn: signIn && {
       sub: formatUuid(signIn.user_id),
       authTime: signIn.auth_time,
-      levels: levelsOf(itemsOf(signIn.amr)),
+      levels,
     },
     isForThisRequest: isSame(signIn?.id, pending.signIn),
     isChosen: isSame(signIn?.user_id, pending.user),
@@ -47,10 +59,27 @@ export async function lookForNeeds(
     policy: client.consent,
     allowedScope: allowed?.scope,
     hasConsented,
-    attainable: attainableLevels,
+    floor,
+    attainable,
+    reachable: factors ? reachableLevels(factors) : [],
     now: ctx.clock.now(),
   })
   return { need, allowed }
+}
+
+/** Who has it administers the installation by its own pages. */
+const adminRole = 'mintmark:admin'
+
+/** The level without which the client, or the installation, lets this user not in. */
+export function floorOf(
+  { requireSecondFactor }: Pick<Config, 'requireSecondFactor'>,
+  { acr }: Pick<Client, 'acr'>,
+  user: Pick<UserTable, 'roles'> | undefined,
+): Level {
+  const isMeant =
+    requireSecondFactor === 'all' ||
+    (requireSecondFactor === 'admins' && itemsOf(user?.roles ?? '').includes(adminRole))
+  return isMeant ? strongerOf(acr, 'mfa') : acr
 }
 
 function isSame(one: Buffer | undefined, other: Buffer | null): boolean {

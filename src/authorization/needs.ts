@@ -1,5 +1,6 @@
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import { scopesToAllow } from '../protocol/claims.ts'
+import { levels, type Level } from '../protocol/levels.ts'
 import { hasOpenid } from '../protocol/openid-scopes.ts'
 import { itemsOf } from '../values/list.ts'
 
@@ -12,7 +13,7 @@ export interface NeedFacts {
         /** Seconds since the epoch. */
         readonly authTime: number
         /** The levels (`acr`) that the log-in has shown. */
-        readonly levels: readonly string[]
+        readonly levels: readonly Level[]
       }
     | undefined
   /** Whether that log-in was for this very request: then it is as new as any can be, and not asked again. */
@@ -28,8 +29,12 @@ export interface NeedFacts {
   readonly allowedScope: string | undefined
   /** Whether the person has just allowed this very request. */
   readonly hasConsented: boolean
-  /** The levels that a log-in can show here. */
-  readonly attainable: readonly string[]
+  /** The level without which the client, or the installation, lets nobody in. */
+  readonly floor: Level
+  /** The levels that a log-in can show here, the weakest first. */
+  readonly attainable: readonly Level[]
+  /** Those of them that the person can show with the factors that it has, the weakest first. */
+  readonly reachable: readonly Level[]
   /** Seconds since the epoch. */
   readonly now: number
 }
@@ -40,7 +45,10 @@ export type NeedError =
 
 export type Page =
   /** Again: by who is logged in, and has to show it once more. */
-  { readonly kind: 'log_in'; readonly isAgain: boolean } | { readonly kind: 'choose_account' | 'consent' }
+  | { readonly kind: 'log_in'; readonly isAgain: boolean }
+  /** One more factor, by who is logged in, or one more that is to be set up, so that the level is reached. */
+  | { readonly kind: 'step_up' | 'set_up'; readonly level: Level }
+  | { readonly kind: 'choose_account' | 'consent' }
 
 export type Need =
   | { readonly kind: 'code' }
@@ -51,13 +59,14 @@ export type Need =
  * What an authorization request still needs before it yields a code (OpenID Connect Core §3.1.2.3 and
  * §3.1.2.4). Pure: all of the rule is here.
  *
- * No request leads to more than one log-in. What a log-in for this very request does not give, no further
- * one would: then it is an error, and never the log-in page again.
+ * No request leads to more than one log-in, but where the level wants another factor, and a new log-in before
+ * that is set up. What a log-in for this very request does not give, no further one would: then it is an
+ * error, and never the log-in page again.
  */
 export function judgeNeeds(request: AuthorizationRequest, facts: NeedFacts): Need {
   const { signIn, isForThisRequest } = facts
-  const { demanded, met } = levelsOf(request, facts)
-  if (demanded && !demanded.some(level => facts.attainable.includes(level))) return unmet
+  const level = neededLevel(request, facts)
+  if (!level) return unmet
 
   const page = (needed: Page): Need => (request.prompts.includes('none') ? noPage[needed.kind] : needed)
   const logIn = page({ kind: 'log_in', isAgain: false })
@@ -69,7 +78,7 @@ export function judgeNeeds(request: AuthorizationRequest, facts: NeedFacts): Nee
   }
   if (!isWhoIsMeant(request, signIn.sub)) return isForThisRequest ? anotherUser : logIn
   if (!isForThisRequest && !isNewEnough(request, signIn.authTime, facts.now)) return logInAgain
-  if (!met) return isForThisRequest ? unmet : logInAgain
+  if (!signIn.levels.includes(level)) return page(raise(level, signIn, facts))
   if (!isAllowed(request, facts)) return page({ kind: 'consent' })
   return { kind: 'code' }
 }
@@ -83,7 +92,34 @@ const noPage: Readonly<Record<Page['kind'], Need>> = {
     'account_selection_required',
     'the user has to choose an account, and prompt=none does not let a page be shown',
   ),
+  step_up: error(
+    'login_required',
+    'the user has to show one more factor, and prompt=none does not let a page be shown',
+  ),
+  set_up: error(
+    'login_required',
+    'the user has to set up one more factor, and prompt=none does not let a page be shown',
+  ),
   consent: error('consent_required', 'the user has to consent, and prompt=none does not let a page be shown'),
+}
+
+/** How new a log-in has to be for a factor to be set up, in seconds. */
+export const setUpSeconds = 900
+
+/**
+ * How somebody who is logged in reaches a level. A factor is set up by nobody who has not shown all that there
+ * are: or whoever has the password would get around them.
+ */
+function raise(
+  level: Level,
+  { levels: shown, authTime }: NonNullable<NeedFacts['signIn']>,
+  { reachable, now }: NeedFacts,
+): Page {
+  if (reachable.includes(level)) return { kind: 'step_up', level }
+  const most = reachable.at(-1)
+  if (most && !shown.includes(most)) return { kind: 'step_up', level: most }
+  const isNew = authTime <= now && now - authTime <= setUpSeconds
+  return isNew ? { kind: 'set_up', level } : { kind: 'log_in', isAgain: true }
 }
 
 const unmet = error('unmet_authentication_requirements', 'the level that acr asks for cannot be reached')
@@ -91,26 +127,35 @@ const unmet = error('unmet_authentication_requirements', 'the level that acr ask
 const anotherUser = error('login_required', 'another user than the one who is meant has logged in')
 
 /**
+ * The weakest level that is enough for request, client and installation; undefined where none that can be
+ * reached is. A stronger one has what a weaker one has.
+ */
+export function neededLevel(
+  request: Pick<AuthorizationRequest, 'claims' | 'acrValues' | 'scope'>,
+  { floor, attainable }: Pick<NeedFacts, 'floor' | 'attainable'>,
+): Level | undefined {
+  const asked = askedLevels(request)
+  return attainable.find(level => {
+    const includes = levels.slice(0, levels.indexOf(level) + 1)
+    return includes.includes(floor) && (!asked || includes.some(one => asked.includes(one)))
+  })
+}
+
+/**
  * The levels of which one must be shown; undefined where any will do. Those of an essential claim are a
  * demand (OpenID Connect Core §5.5.1.1), and so are those of `acr_values` (RFC 9470 §5), except that an
  * OpenID request may name some that nobody here knows: there they are a wish (§3.1.2.1).
  */
-function levelsOf(
-  { claims, acrValues, scope }: AuthorizationRequest,
-  { signIn, attainable }: NeedFacts,
-): { readonly demanded: readonly string[] | undefined; readonly met: boolean } {
+function askedLevels({
+  claims,
+  acrValues,
+  scope,
+}: Pick<AuthorizationRequest, 'claims' | 'acrValues' | 'scope'>): readonly string[] | undefined {
   const essential = claims?.essentialAcr ?? []
-  const wanted = essential.length > 0 ? essential : acrValues
-  const isWish =
-    essential.length === 0 &&
-    hasOpenid(scope) &&
-    !wanted.some(level => knownLevels.includes(level) || attainable.includes(level))
-  if (wanted.length === 0 || isWish) return { demanded: undefined, met: true }
-  return { demanded: wanted, met: wanted.some(level => signIn?.levels.includes(level) === true) }
+  if (essential.length > 0) return essential
+  const isWish = hasOpenid(scope) && !levels.some(level => acrValues.includes(level))
+  return acrValues.length === 0 || isWish ? undefined : acrValues
 }
-
-/** The levels that have a meaning here, whether they can be reached or not. */
-const knownLevels: readonly string[] = ['pwd', 'mfa', 'phr']
 
 /** OpenID Connect Core §3.1.2.1 (`id_token_hint`) and §5.5.1 (the claim `sub` with a value). */
 function isWhoIsMeant({ hintedSub, claims }: AuthorizationRequest, sub: string): boolean {

@@ -23,10 +23,29 @@ const uriPrefix = 'urn:ietf:params:oauth:request_uri:'
 export type LogInProblem =
   | 'wrong_credentials'
   | 'missing_credentials'
+  | 'missing_code'
+  | 'wrong_code'
+  | 'wrong_recovery_code'
+  | 'second_step_expired'
   | 'passkey_expired'
   | 'passkey_unknown'
   | 'passkey_unverified'
   | 'passkey_refused'
+
+/** What a person has shown in one browser for one request, where that is not enough yet. */
+export interface Shown {
+  readonly user: Buffer
+  /** Of the user, when it was shown: one that is raised since ends it. */
+  readonly epoch: number
+  /** Authentication methods (RFC 8176), separated by spaces. */
+  readonly amr: string
+  readonly at: number
+  /** Whether the browser is to stay logged in when it is closed. */
+  readonly stays: boolean
+}
+
+/** How long one factor waits for another one, in seconds. */
+export const shownSeconds = 600
 
 /** A request on its way through the pages, and what has met it so far. */
 export interface PendingRequest {
@@ -39,6 +58,8 @@ export interface PendingRequest {
   readonly user: Buffer | null
   /** Whether the person has asked to log in as somebody else. */
   readonly wantsAnother: boolean
+  /** What was shown of who the person is, and waits for one more factor. */
+  readonly shown: Shown | null
   /** As it was typed, for the page that is shown again. */
   readonly username: string | null
   /** Whether the box was ticked with which the browser stays logged in, for the same page. */
@@ -156,13 +177,14 @@ export function sealRequest({ config, rootKeys }: SealContext, pending: PendingR
   const opened = openedTexts.get(pending)
   if (opened !== undefined) return opened
   const { request, signIn, user, wantsAnother, browser, username, stays } = pending
-  const { problem, unknownPasskey } = pending
+  const { problem, unknownPasskey, shown } = pending
   return sealValue(rootKeys, 'authorization request', config.issuer, {
     ...withoutNulls({ browser, username, problem, unknownPasskey }),
     ...(signIn && { signIn: formatUuid(signIn) }),
     ...(user && { user: formatUuid(user) }),
     ...(wantsAnother && { wantsAnother }),
     ...(stays && { stays }),
+    ...(shown && { shown: { ...shown, user: formatUuid(shown.user) } }),
     request: withoutUsual(request),
   })
 }
@@ -179,12 +201,13 @@ export interface OpenedRequest extends PendingRequest {
 export async function openRequest(ctx: OpenContext, text: string): Promise<OpenedRequest | undefined> {
   const content = await openValue(ctx, 'authorization request', ctx.config.issuer, text)
   if (!content) return undefined
-  const { request, signIn, user, ...rest } = content as unknown as PendingContent
+  const { request, signIn, user, shown, ...rest } = content as unknown as PendingContent
   const opened = {
     ...fresh(withUsual(request)),
     ...rest,
     ...(signIn !== undefined && { signIn: ownUuid(signIn) }),
     ...(user !== undefined && { user: ownUuid(user) }),
+    ...(shown !== undefined && { shown: { ...shown, user: ownUuid(shown.user) } }),
     isExpired: isOver(request, requestSeconds, ctx.clock.now()),
   }
   openedTexts.set(opened, text)
@@ -202,6 +225,7 @@ export function fresh(
     signIn: null,
     user: null,
     wantsAnother: false,
+    shown: null,
     username: null,
     stays: false,
     problem: null,
@@ -210,10 +234,11 @@ export function fresh(
   }
 }
 
-type PendingContent = Partial<Omit<PendingRequest, 'request' | 'signIn' | 'user'>> & {
+type PendingContent = Partial<Omit<PendingRequest, 'request' | 'signIn' | 'user' | 'shown'>> & {
   readonly request: RequestContent
   readonly signIn?: string
   readonly user?: string
+  readonly shown?: Omit<Shown, 'user'> & { readonly user: string }
 }
 
 /** A request in a sealed text. */

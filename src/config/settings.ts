@@ -124,6 +124,12 @@ export const settings = {
     duration(2, 3600),
     'within which time a verifier of status lists sees a revocation',
   ),
+  requireSecondFactor: setting(
+    'REQUIRE_SECOND_FACTOR',
+    choice(['none', 'admins', 'all']),
+    'none',
+    'who needs a second factor at the pages: users with the role `mintmark:admin`, or `all`',
+  ),
   // The first policy of a new database's key ring. Later the database's own counts.
   keyRotationSeconds: setting(
     'KEY_ROTATION_INTERVAL',

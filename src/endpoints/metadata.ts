@@ -9,6 +9,7 @@ import { languageTags } from '../pages/language.ts'
 import { prompts, responseModes } from '../protocol/authorization-request.ts'
 import { claimNames } from '../protocol/claims.ts'
 import { grantTypes } from '../protocol/grant-types.ts'
+import { passkeysPossible } from '../factors/passkeys.ts'
 import { attainableLevels } from '../protocol/levels.ts'
 import { openidScopes } from '../protocol/openid-scopes.ts'
 import { challengeMethod } from '../protocol/pkce.ts'
@@ -108,10 +109,8 @@ function authorizationMetadata(issuer: string) {
 
 /** What OpenID Connect Discovery §3 adds, and the documents that go on from there. */
 function openidMetadata(ctx: Context) {
-  const {
-    config: { issuer },
-    keys,
-  } = ctx
+  const { config, keys } = ctx
+  const { issuer } = config
   // Those of the keys that are published: some libraries take no other for any of our tokens.
   const algs = keys.publishedAlgs()
   return {
@@ -119,7 +118,7 @@ function openidMetadata(ctx: Context) {
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: algs,
     userinfo_signing_alg_values_supported: algs,
-    acr_values_supported: attainableLevels,
+    acr_values_supported: attainableLevels(passkeysPossible(config)),
     claim_types_supported: ['normal'],
     claims_supported: ['sub', ...tokenClaims, ...claimNames],
     claims_parameter_supported: true,

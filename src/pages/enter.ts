@@ -1,6 +1,7 @@
 import type { Client } from '../clients/registry.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import { unavailable } from '../errors.ts'
+import { joinedAmr } from '../protocol/levels.ts'
 import { startSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { deviceTokenSeconds } from '../users/device-token.ts'
 import { newDeviceToken, sourcesAfter } from '../users/log-in.ts'
@@ -52,10 +53,9 @@ export async function stepUp(
   signIn: SignIn,
   { amr, client, browser }: Pick<Entry, 'amr' | 'client' | 'browser'>,
 ): Promise<SignIn> {
-  const methods = new Set([...signIn.amr.split(' '), ...amr.split(' ')])
   return enter(visit, {
     user: signIn.user,
-    amr: [...methods].join(' '),
+    amr: joinedAmr(signIn.amr, amr),
     client,
     browser,
     signIn,

@@ -11,15 +11,33 @@ import {
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
+import { findFactors, hasSecondFactor } from '../factors/factors.ts'
 import { passkeysPossible } from '../factors/passkeys.ts'
-import { requestOptions, usePasskey, type UsePasskeyProblem } from '../factors/use-passkey.ts'
+import { requestOptions, usePasskey } from '../factors/use-passkey.ts'
 import type { ErrorReader } from '../http/error-reader.ts'
 import { formOf, type Form } from '../protocol/form.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
 import { verifyLogIn, type LogIn } from '../users/log-in.ts'
 import { enter, type Entry } from './enter.ts'
 import type { Pages } from './pages.ts'
-import { answerClient, findLivingClient, findStage, follow, goOn, type Stage } from './proceed.ts'
+import {
+  answerClient,
+  currentSignIn,
+  findLivingClient,
+  findStage,
+  follow,
+  goOn,
+  type Stage,
+} from './proceed.ts'
+import {
+  findAsked,
+  hasSecondFactorIn,
+  passkeyProblem,
+  showSecondFactor,
+  takeSecondFactor,
+  type Asked,
+  type Refused,
+} from './second-factor.ts'
 import { accountChoiceView } from './views/account-choice.ts'
 import { logInView } from './views/log-in.ts'
 import { admit, anotherHref, leadTo, namesOf, pageHandler, queryOf, type Visit } from './visit.ts'
@@ -41,10 +59,17 @@ export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, read
       if (!stage) throw error
       const { status, retryAfter = 1 } = readError(error, request)
       reply.header('retry-after', String(retryAfter))
-      await showForm(visit, stage, { isAgain: false, refusal: { status, retryAfter } })
+      await showRefused(visit, stage, { status, retryAfter })
     }
     return reply
   })
+}
+
+/** The page whose form was refused, once more. */
+async function showRefused(visit: Visit, stage: Stage, refusal: Refused): Promise<void> {
+  const asked = hasSecondFactorIn(formOf(visit.request.body)) ? await findAsked(visit, stage) : undefined
+  if (asked) return showSecondFactor(visit, stage, asked, refusal)
+  return showForm(visit, stage, { isAgain: false, refusal })
 }
 
 /**
@@ -52,7 +77,8 @@ export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, read
  * there was no log-in form, or no page of it can be shown. The form is no more than was sent: what it may do
  * is checked when it comes back.
  */
-async function typedStage({ ctx, request }: Visit): Promise<Stage | undefined> {
+async function typedStage(visit: Visit): Promise<Stage | undefined> {
+  const { ctx, request } = visit
   const form = formOf(request.body)
   const sealed = form.get('request')
   if (sealed === undefined || form.has('decision')) return undefined
@@ -60,7 +86,9 @@ async function typedStage({ ctx, request }: Visit): Promise<Stage | undefined> {
     const pending = await openRequest(ctx, sealed)
     const client = pending && (await findLivingClient(ctx, pending))
     if (!client || pending.isExpired) return undefined
-    return { client, pending: { ...pending, ...typed(form) }, signIn: undefined }
+    // Only who steps up is known without what was typed.
+    const signIn = hasSecondFactorIn(form) ? await currentSignIn(visit) : undefined
+    return { client, pending: { ...pending, ...typed(form) }, signIn }
   } catch {
     return undefined // what is told is the fault of before
   }
@@ -84,6 +112,12 @@ async function show(visit: Visit): Promise<void> {
   if (!stage) return
   const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
   const { need } = look
+  if (need.kind === 'step_up' || (need.kind === 'log_in' && stage.pending.shown)) {
+    const asked = await findAsked(visit, stage)
+    if (asked) return showSecondFactor(visit, stage, asked)
+    const pending = { ...stage.pending, shown: null, problem: 'second_step_expired' } as const
+    if (need.kind === 'log_in') return showForm(visit, { ...stage, pending }, need)
+  }
   if (need.kind === 'log_in') return showForm(visit, stage, need)
   if (need.kind === 'choose_account' && stage.signIn) return showChoice(visit, stage, stage.signIn)
   return follow(visit, stage, look)
@@ -92,8 +126,7 @@ async function show(visit: Visit): Promise<void> {
 interface FormKind {
   /** Whether who is logged in has to show it once more. */
   readonly isAgain: boolean
-  /** 429 or 503, and when to try again, in seconds. */
-  readonly refusal?: { readonly status: number; readonly retryAfter: number }
+  readonly refusal?: Refused
 }
 
 async function showForm(
@@ -176,7 +209,12 @@ async function decide(visit: Visit, readError: ErrorReader): Promise<void> {
 async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorReader): Promise<void> {
   const { client, pending } = stage
   const passkey = form.get('passkey')
-  if (passkey !== undefined) return logInByPasskey(visit, stage, form, passkey)
+  if (passkey !== undefined || hasSecondFactorIn(form)) {
+    const asked = await findAsked(visit, stage)
+    if (asked) return takeStep(visit, stage, { asked, form, readError })
+    if (passkey !== undefined) return logInByPasskey(visit, stage, form, passkey)
+    return leadTo(visit, '/log-in', { ...pending, shown: null, problem: 'second_step_expired' })
+  }
   const again = (problem: LogInProblem) => leadTo(visit, '/log-in', { ...pending, ...typed(form), problem })
   const [username, password] = [form.get('username')?.normalize('NFC'), form.get('password')]
   if (username === undefined || password === undefined) return again('missing_credentials')
@@ -193,7 +231,28 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
   }
   const user = await verify(visit, attempt, readError)
   if (!user) return again('wrong_credentials')
-  await letIn(visit, stage, { user, amr: 'pwd', isPersistent: staysLoggedIn(stage, user, form) })
+  const isPersistent = staysLoggedIn(stage, user, form)
+  if (hasSecondFactor(await findFactors(visit.ctx, user.id))) return askMore(visit, stage, user, isPersistent)
+  await letIn(visit, stage, { user, amr: 'pwd', isPersistent })
+}
+
+/** The password lets nobody in who has more than that: the page goes on with what it has shown. */
+function askMore(visit: Visit, { pending }: Stage, { id, epoch }: User, stays: boolean): void {
+  const shown = { user: id, epoch, amr: 'pwd', at: visit.ctx.clock.now(), stays }
+  leadTo(visit, '/log-in', { ...pending, username: null, stays: false, problem: null, shown })
+}
+
+interface Step {
+  readonly asked: Asked
+  readonly form: Form
+  readonly readError: ErrorReader
+}
+
+/** One more factor, of who has shown one already. */
+async function takeStep(visit: Visit, stage: Stage, { asked, form, readError }: Step): Promise<void> {
+  const taken = await takeSecondFactor(visit, stage, asked, form, readError)
+  if ('problem' in taken) return leadTo(visit, '/log-in', { ...stage.pending, ...taken })
+  await letIn(visit, stage, { user: asked.user, amr: taken.amr, isPersistent: asked.stays })
 }
 
 /** Whoever it is has shown all that is asked for. */
@@ -215,26 +274,10 @@ async function logInByPasskey(visit: Visit, stage: Stage, form: Form, response: 
   if (browser === null) throw new Error('unreachable: a page is for the browser that its request is bound to')
   const caller = deviceCaller(request)
   const used = await usePasskey(ctx, response, { browser, clientId: client.id, caller })
-  if ('problem' in used) {
-    const { problem, credentialId = null } = used
-    const unknownPasskey =
-      credentialId !== null && credentialId.length <= credentialIdMax ? credentialId : null
-    const more = { problem: passkeyProblems[problem], unknownPasskey }
-    return leadTo(visit, '/log-in', { ...pending, ...typed(form), ...more })
-  }
+  if ('problem' in used)
+    return leadTo(visit, '/log-in', { ...pending, ...typed(form), ...passkeyProblem(used) })
   const { user, amr } = used
   await letIn(visit, stage, { user, amr, isPersistent: staysLoggedIn(stage, user, form) })
-}
-
-/** So much of a passkey's id is passed on to its browser: it travels in a URL. */
-const credentialIdMax = 400
-
-const passkeyProblems: Readonly<Record<UsePasskeyProblem, LogInProblem>> = {
-  expired: 'passkey_expired',
-  used: 'passkey_refused',
-  unknown: 'passkey_unknown',
-  unverified: 'passkey_unverified',
-  invalid: 'passkey_refused',
 }
 
 /** The user whose password it is; undefined where it is nobody's, which is told in the log alone. */

@@ -3,6 +3,7 @@ import type { Outcome } from '../authorization/answers.ts'
 import { signUpIsOpen } from '../account/sign-up.ts'
 import { issueCode } from '../authorization/code.ts'
 import { lookForNeeds, type Look } from '../authorization/look.ts'
+import type { Page } from '../authorization/needs.ts'
 import { fresh, isUsed, openRequest, sealRequest, type PendingRequest } from '../authorization/requests.ts'
 import { accountClient, accountClientId, accountPath } from '../clients/account-client.ts'
 import type { Client } from '../clients/registry.ts'
@@ -59,7 +60,7 @@ export async function follow(
   const { request } = pending
   if (need.kind === 'error') return answerClient(visit, pending, need)
   if (need.kind !== 'code') {
-    const path = need.kind === 'consent' ? '/consent' : '/log-in'
+    const path = pathOf(need.kind)
     return leadTo(visit, path, bound(visit, { ...pending, username: null, stays: false, problem: null }))
   }
   if (request.clientId === accountClientId) return redirectTo(visit, request.redirectUri)
@@ -77,6 +78,11 @@ export async function follow(
     consentId,
   })
   return answerClient(visit, pending, { code })
+}
+
+function pathOf(page: Page['kind']): StagePath {
+  if (page === 'consent') return '/consent'
+  return page === 'set_up' ? '/account/second-factor' : '/log-in'
 }
 
 /** Answers the client as it is now: while somebody logged in, a redirect URI may have been taken away. */

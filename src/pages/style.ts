@@ -123,6 +123,8 @@ dd{margin:0}
 .codes li{padding:.5rem 0}
 @media(max-width:24rem){dl{display:block}dd{margin-bottom:.25rem}}
 @media print{header,form,.go,.act,footer{display:none}main{border:0;box-shadow:none}}
+summary{min-height:2.75rem;padding:.625rem 0;color:var(--link);cursor:pointer}
+details{margin-bottom:.75rem}
 .quiet,footer{color:var(--quiet);font-size:.875rem}
 .note{margin-top:1.25rem;padding-top:1rem;border-top:1px solid var(--line)}
 footer{margin-top:1rem;text-align:center}

@@ -55,7 +55,7 @@ export function redirectTo({ reply }: Visit, uri: string): void {
 }
 
 /** The pages that an authorization request may lead to. */
-export type StagePath = '/log-in' | '/consent' | '/reset' | '/sign-up'
+export type StagePath = '/log-in' | '/consent' | '/account/second-factor' | '/reset' | '/sign-up'
 
 /** Sends the browser to a page, which goes on with the request. */
 export function leadTo(visit: Visit, path: StagePath, pending: PendingRequest): void {

@@ -3,8 +3,20 @@ export const levels = ['pwd', 'mfa', 'phr'] as const
 
 export type Level = (typeof levels)[number]
 
-/** Those that a log-in can reach here: there are passwords alone. */
-export const attainableLevels: readonly Level[] = ['pwd']
+/** Those that a log-in can reach here, the weakest first: where there are no passkeys, none that is `phr`. */
+export function attainableLevels(withPasskeys: boolean): readonly Level[] {
+  return withPasskeys ? levels : levels.filter(level => level !== 'phr')
+}
+
+/** The stronger one. */
+export function strongerOf(one: Level, other: Level): Level {
+  return levels.indexOf(one) > levels.indexOf(other) ? one : other
+}
+
+/** The methods (RFC 8176) of both, separated by spaces. */
+export function joinedAmr(one: string, other: string): string {
+  return [...new Set([...one.split(' '), ...other.split(' ')])].join(' ')
+}
 
 /** A key that proves itself to this server's address alone (RFC 8176 §2). */
 const phishingResistant = ['hwk', 'swk']

@@ -115,8 +115,8 @@ export async function startSignIn(ctx: Context, start: SignInStart): Promise<Sta
   if (renewed) return renewed
   const present = await findSignInRow(ctx.db, replaces.id)
   if (!present || present.user.epoch !== user.epoch) return addSignIn(ctx, start, undefined)
-  // Two log-ins in one browser at once: both have proved who it is.
-  return { signIn: present, cookie: undefined }
+  // Two log-ins in one browser at once: both have proved who it is, each by what it has shown itself.
+  return { signIn: { ...present, amr: start.amr, auth_time: ctx.clock.now() }, cookie: undefined }
 }
 
 /** A new row, in place of that of another user. */

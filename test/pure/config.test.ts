@@ -58,6 +58,7 @@ t.test('without any setting the defaults of the README count', async t => {
     corsOrigins: [],
     logLevel: 'info',
     drainSeconds: 5,
+    requireSecondFactor: 'none',
     keepAliveSeconds: 72,
     passkeyRpId: '127.0.0.1',
     name: '127.0.0.1:9000',

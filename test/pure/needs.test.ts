@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { judgeNeeds, type Need, type NeedFacts } from '../../src/authorization/needs.ts'
+import type { Level } from '../../src/protocol/levels.ts'
 import { prompts, type AuthorizationRequest, type Prompt } from '../../src/protocol/authorization-request.ts'
 
 const now = 1_900_000_000
@@ -28,7 +29,7 @@ const request: AuthorizationRequest = {
   madeAt,
 }
 
-const ada = { sub: 'ada', authTime: madeAt - 1000, levels: ['pwd'] }
+const ada = { sub: 'ada', authTime: madeAt - 1000, levels: ['pwd'] as readonly Level[] }
 
 /** Ada has logged in a while ago, and nobody is asked for consent. */
 const facts: NeedFacts = {
@@ -39,7 +40,9 @@ const facts: NeedFacts = {
   policy: 'never',
   allowedScope: undefined,
   hasConsented: false,
+  floor: 'pwd',
   attainable: ['pwd'],
+  reachable: ['pwd'],
   now,
 }
 
@@ -49,7 +52,13 @@ const own = { isForThisRequest: true, signIn: { ...ada, authTime: now - 1 } }
 const at = (authTime: number) => ({ signIn: { ...ada, authTime } })
 const nobody = { signIn: undefined }
 const asksOnce = { policy: 'once', allowedScope: 'openid read' } as const
-const mfa = { signIn: { ...ada, levels: ['pwd', 'mfa'] }, attainable: ['pwd', 'mfa'] }
+const withMfa = { attainable: ['pwd', 'mfa'] } satisfies Partial<NeedFacts>
+const mfa = { ...withMfa, signIn: { ...ada, levels: ['pwd', 'mfa'] } } satisfies Partial<NeedFacts>
+/** Passkeys can be had, and Ada has an authenticator app. */
+const withApp = { attainable: ['pwd', 'mfa', 'phr'], reachable: ['pwd', 'mfa'] } satisfies Partial<NeedFacts>
+const justNow = { signIn: { ...ada, authTime: now - 900 } }
+const beforeThat = { signIn: { ...ada, authTime: now - 901 } }
+const justNowBoth: Partial<NeedFacts> = { signIn: { ...justNow.signIn, levels: ['pwd', 'mfa'] } }
 
 const rows: [
   title: string,
@@ -121,14 +130,38 @@ const rows: [
     {},
     'unmet_authentication_requirements',
   ],
-  ['a level to step up to', { acrValues: ['mfa'] }, { attainable: ['pwd', 'mfa'] }, 'log_in again'],
-  ['that was reached', { acrValues: ['mfa'] }, mfa, 'code'],
+  ['a level to step up to', { acrValues: ['mfa'] }, withApp, 'step_up mfa'],
+  ['RFC 9470 §4: of several levels one is enough', { acrValues: ['phr', 'mfa'] }, withApp, 'step_up mfa'],
+  ['not without a page', { acrValues: ['mfa'], ...prompt('none') }, withApp, 'login_required'],
+  ['who has logged in for it steps up too', { acrValues: ['mfa'] }, { ...own, ...withApp }, 'step_up mfa'],
+  ['who is not new enough logs in first', { acrValues: ['mfa'], maxAge: 60 }, withApp, 'log_in again'],
+  ['who has nothing for it sets it up', { acrValues: ['mfa'] }, { ...withMfa, ...justNow }, 'set_up mfa'],
   [
-    'that the log-in has not shown',
-    { acrValues: ['mfa'] },
-    { ...own, attainable: ['pwd', 'mfa'] },
-    'unmet_authentication_requirements',
+    'not without a page either',
+    { acrValues: ['mfa'], ...prompt('none') },
+    { ...withMfa, ...justNow },
+    'login_required',
   ],
+  [
+    'and after a log-in of just now alone',
+    { acrValues: ['mfa'] },
+    { ...withMfa, ...beforeThat },
+    'log_in again',
+  ],
+  ['of which the clock is sure', { acrValues: ['mfa'] }, { ...withMfa, ...at(now + 1) }, 'log_in again'],
+  [
+    'all that there is is shown before more is set up',
+    { acrValues: ['phr'] },
+    { ...withApp, ...justNow },
+    'step_up mfa',
+  ],
+  ['and then it is set up', { acrValues: ['phr'] }, { ...withApp, ...justNowBoth }, 'set_up phr'],
+  ['the client demands a level', {}, { ...withApp, floor: 'mfa' }, 'step_up mfa'],
+  ['which the request cannot lower', { acrValues: ['pwd'] }, { ...withApp, floor: 'mfa' }, 'step_up mfa'],
+  ['but raise', { acrValues: ['phr'] }, { ...withApp, ...mfa, ...withApp, floor: 'mfa' }, 'log_in again'],
+  ['one that is met', {}, { ...mfa, floor: 'mfa' }, 'code'],
+  ['one that cannot be reached here', {}, { ...mfa, floor: 'phr' }, 'unmet_authentication_requirements'],
+  ['that was reached', { acrValues: ['mfa'] }, mfa, 'code'],
   [
     'an essential claim demands',
     { claims: claims({ essentialAcr: ['urn:gold'] }) },
@@ -184,6 +217,7 @@ const rows: [
 
 function nameOf(need: Need): string {
   if (need.kind === 'error') return need.error
+  if (need.kind === 'step_up' || need.kind === 'set_up') return `${need.kind} ${need.level}`
   return need.kind === 'log_in' && need.isAgain ? 'log_in again' : need.kind
 }
 
@@ -218,14 +252,16 @@ const anyRequest = fc.record({
 const anySignIn = fc.record({
   sub: fc.constantFrom(...users),
   authTime: fc.integer({ min: now - 90_000, max: now + 1 }),
-  levels: fc.constantFrom(['pwd'], ['pwd', 'mfa']),
+  levels: fc.constantFrom<readonly Level[]>(['pwd'], ['pwd', 'mfa']),
 })
 
 const anyFacts = fc.record({
   signIn: fc.option(anySignIn, { nil: undefined }),
   policy: fc.constantFrom('never', 'once', 'always') as fc.Arbitrary<NeedFacts['policy']>,
   allowedScope: fc.option(fc.constantFrom('', 'openid', 'openid read'), { nil: undefined }),
-  attainable: fc.constantFrom(['pwd'], ['pwd', 'mfa']),
+  floor: fc.constantFrom<Level>('pwd', 'mfa', 'phr'),
+  attainable: fc.constantFrom<readonly Level[]>(['pwd'], ['pwd', 'mfa'], ['pwd', 'mfa', 'phr']),
+  reachable: fc.constantFrom<readonly Level[]>(['pwd'], ['pwd', 'mfa'], ['pwd', 'mfa', 'phr']),
 })
 
 t.test('prompt=none never leads to a page (OpenID Core §3.1.2.1)', async () => {
@@ -252,7 +288,14 @@ t.test('whatever is asked for, nobody logs in twice, chooses twice or consents t
         known = { ...known, now: known.now + 3000 }
         if (need.kind === 'choose_account') known = { ...known, isChosen: true }
         if (need.kind === 'consent') known = { ...known, hasConsented: true }
-        if (need.kind === 'log_in') known = { ...known, isForThisRequest: true, signIn: logIns.next().value }
+        if (need.kind === 'log_in') {
+          const signIn = { ...logIns.next().value, authTime: known.now }
+          known = { ...known, isForThisRequest: true, signIn }
+        }
+        if (known.signIn && (need.kind === 'step_up' || need.kind === 'set_up')) {
+          const levels = (['pwd', 'mfa', 'phr'] as const).slice(0, need.level === 'phr' ? 3 : 2)
+          known = { ...known, signIn: { ...known.signIn, levels, authTime: known.now } }
+        }
       }
     }),
   )

@@ -30,6 +30,13 @@ export const de: Texts = {
       wrong_credentials:
         'Benutzername oder Passwort stimmt nicht. Prüfen Sie beides, und versuchen Sie es noch einmal.',
       missing_credentials: 'Geben Sie Ihren Benutzernamen und Ihr Passwort ein.',
+      missing_code: 'Geben Sie einen Code ein.',
+      wrong_code:
+        'Der Code stimmt nicht oder wurde schon verwendet. Warten Sie auf den nächsten, den die App zeigt, und geben Sie den ein.',
+      wrong_recovery_code:
+        'Der Wiederherstellungscode stimmt nicht oder wurde schon verwendet. Jeder gilt nur einmal.',
+      second_step_expired:
+        'Das hat zu lange gedauert, oder inzwischen hat sich etwas geändert. Melden Sie sich noch einmal an.',
       passkey_expired: 'Das hat länger als fünf Minuten gedauert. Verwenden Sie den Passkey noch einmal.',
       passkey_unknown:
         'Dieser Passkey ist hier nicht mehr bekannt. Wählen Sie einen anderen, oder verwenden Sie Ihr Passwort.',
@@ -52,6 +59,16 @@ export const de: Texts = {
       'Es wurde kein Passkey eingerichtet. Versuchen Sie es noch einmal, oder nehmen Sie ein anderes Gerät.',
     present: 'Dieses Gerät hat schon einen Passkey für Ihr Konto.',
     impossible: 'Passkeys brauchen einen neueren Browser, oder einen, in dem Skripte erlaubt sind.',
+  },
+  secondStep: {
+    title: 'Noch ein Schritt',
+    what: username =>
+      html`Sie melden sich als ${username} an. Zeigen Sie noch auf eine zweite Weise, dass Sie es sind.`,
+    code: 'Code Ihrer Authenticator-App',
+    lost: 'Einen Wiederherstellungscode verwenden',
+    recoveryCode: 'Wiederherstellungscode',
+    passkeyAlone:
+      'Verwenden Sie Ihren Passkey. Das braucht JavaScript und einen Browser, der Passkeys kennt.',
   },
   consent: {
     title: 'Zugriff erlauben',

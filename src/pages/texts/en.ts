@@ -29,6 +29,11 @@ export const en: Texts = {
     problems: {
       wrong_credentials: 'The user name or the password is not right. Check both, and try again.',
       missing_credentials: 'Enter your user name and your password.',
+      missing_code: 'Enter a code.',
+      wrong_code:
+        'The code is not right, or was used already. Wait for the next one that the app shows, and enter that.',
+      wrong_recovery_code: 'The recovery code is not right, or was used already. Each works once.',
+      second_step_expired: 'That took too long, or something has changed meanwhile. Log in once more.',
       passkey_expired: 'That took longer than five minutes. Use the passkey once more.',
       passkey_unknown: 'This passkey is not known here any more. Choose another one, or use your password.',
       passkey_unverified:
@@ -48,6 +53,14 @@ export const en: Texts = {
     notMade: 'No passkey was set up. Try again, or choose another device.',
     present: 'This device has a passkey for your account already.',
     impossible: 'Passkeys need a newer browser, or one in which scripts are allowed.',
+  },
+  secondStep: {
+    title: 'One more step',
+    what: username => html`You log in as ${username}. Show one more time that it is you.`,
+    code: 'Code of your authenticator app',
+    lost: 'Use a recovery code',
+    recoveryCode: 'Recovery code',
+    passkeyAlone: 'Use your passkey. It needs JavaScript, and a browser that knows passkeys.',
   },
   consent: {
     title: 'Allow access',

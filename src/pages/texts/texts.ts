@@ -16,6 +16,7 @@ export interface Texts {
   readonly useAnother: string
   readonly logIn: LogInTexts
   readonly passkey: PasskeyTexts
+  readonly secondStep: SecondStepTexts
   readonly consent: ConsentTexts
   readonly account: AccountTexts
   readonly ownAccount: OwnAccountTexts
@@ -46,12 +47,28 @@ export interface LogInTexts {
 export type LogInProblem =
   | 'wrong_credentials'
   | 'missing_credentials'
+  | 'missing_code'
+  | 'wrong_code'
+  | 'wrong_recovery_code'
+  | 'second_step_expired'
   | 'passkey_expired'
   | 'passkey_unknown'
   | 'passkey_unverified'
   | 'passkey_refused'
   | 'throttled'
   | 'unavailable'
+
+/** One more factor, after a password. */
+export interface SecondStepTexts {
+  readonly title: string
+  readonly what: (username: Html) => Html
+  readonly code: string
+  /** Opens the field for a recovery code. */
+  readonly lost: string
+  readonly recoveryCode: string
+  /** Where a passkey is all that would do, and the page may run no scripts. */
+  readonly passkeyAlone: string
+}
 
 export interface PasskeyTexts {
   /** The button to log in with one. */

@@ -1,0 +1,62 @@
+import { html, nameOf, type Html } from '../html.ts'
+import { anotherLink, layout, ownForm, type Frame } from '../layout.ts'
+import type { LogInProblem } from '../texts/texts.ts'
+import { passkeyButton, type PasskeyButtonData } from './passkey.ts'
+
+export interface SecondFactorStepData {
+  /** The sealed authorization request, which comes back as `request`. */
+  readonly request: string
+  readonly username: string
+  /** A path of ours for who is somebody else. */
+  readonly anotherHref: string
+  /** Whether there is an authenticator app, whose code would do. */
+  readonly takesCode: boolean
+  /** Whether there are recovery codes, of which one would do. */
+  readonly takesRecoveryCode: boolean
+  /** Null where no passkey would do. */
+  readonly passkey: PasskeyButtonData | null
+  readonly problem: LogInProblem | null
+  /** With `throttled` and `unavailable`: when to try again, in seconds. */
+  readonly retryAfter?: number | undefined
+}
+
+/**
+ * POST /log-in with `request` and `code`, `recovery_code` or `passkey`; or with `decision` `deny`, which goes
+ * back to the client.
+ */
+export function secondFactorStepView(frame: Frame, data: SecondFactorStepData): Html {
+  const { texts } = frame.language
+  const { request, username, problem } = data
+  return layout(frame, {
+    title: texts.secondStep.title,
+    isProblem: problem !== null,
+    main: html`<h1>${texts.secondStep.title}</h1>
+<p>${texts.secondStep.what(nameOf(username))}</p>
+${problemBox(frame, data)}
+${ownForm(frame, '/log-in', [['request', request]], fields(frame, data))}
+<p class="other">${anotherLink(frame, data.anotherHref)}</p>`,
+  })
+}
+
+function fields(frame: Frame, { takesCode, takesRecoveryCode, passkey }: SecondFactorStepData): Html {
+  const { secondStep: texts, logIn } = frame.language.texts
+  const code = html`<label for="code">${texts.code}</label>
+<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" maxlength="12" autofocus>`
+  const recovery = html`<label for="recovery_code">${texts.recoveryCode}</label>
+<input id="recovery_code" name="recovery_code" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="40">`
+  const isTyped = takesCode || takesRecoveryCode
+  return html`${takesCode ? code : null}
+${takesRecoveryCode ? html`<details${takesCode || passkey ? null : html` open`}><summary>${texts.lost}</summary>${recovery}</details>` : null}
+${isTyped ? html`<button type="submit">${logIn.submit}</button>` : html`<p>${texts.passkeyAlone}</p>`}
+${passkey && passkeyButton(frame, passkey)}
+<button class="second" name="decision" value="deny" formnovalidate>${logIn.cancel}</button>`
+}
+
+function problemBox(
+  { language: { texts } }: Frame,
+  { problem, retryAfter }: SecondFactorStepData,
+): Html | null {
+  if (problem === null) return null
+  const when = retryAfter === undefined ? '' : ` ${texts.tryAgainIn(retryAfter)}`
+  return html`<p id="problem" role="alert">${texts.logIn.problems[problem]}${when}</p>`
+}
