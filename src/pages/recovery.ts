@@ -2,7 +2,9 @@ import { fresh, openRequest, sealRequest, type OpenedRequest } from '../authoriz
 import { deviceCaller, type Caller } from '../clients/caller.ts'
 import { OAuthError } from '../errors.ts'
 import { mailSourceLimit } from '../users/guess-limits.ts'
+import type { PasswordProblem } from '../users/new-passwords.ts'
 import { browserOf } from './proceed.ts'
+import type { RecoveryProblem } from './texts/recovery-texts.ts'
 import type { MessageKind } from './texts/texts.ts'
 import { leadTo, redirectTo, showMessage, type Visit } from './visit.ts'
 
@@ -61,6 +63,11 @@ export async function goOnAfterLink(
     return leadTo(visit, '/log-in', fresh(pending.request, progress))
   }
   redirectTo(visit, `${ctx.config.issuer}${path}?done=1&request=${sealRequest(ctx, fresh(pending.request))}`)
+}
+
+/** What is told of a new password that nobody should have. */
+export function passwordProblemOf({ kind }: PasswordProblem): RecoveryProblem {
+  return kind === 'form' ? 'password_refused' : 'password_common'
 }
 
 /** Says that it is done, and offers to begin the log-in here that was begun elsewhere. */

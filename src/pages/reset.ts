@@ -6,7 +6,7 @@ import { formOf, type Form } from '../protocol/form.ts'
 import { judgeNewPassword } from '../users/new-passwords.ts'
 import type { Pages } from './pages.ts'
 import { findStage } from './proceed.ts'
-import { countMail, goOnAfterLink, leadToSent, requestOf, showDone } from './recovery.ts'
+import { countMail, goOnAfterLink, leadToSent, passwordProblemOf, requestOf, showDone } from './recovery.ts'
 import type { RecoveryProblem } from './texts/recovery-texts.ts'
 import { askView, newPasswordView, sentView } from './views/recovery.ts'
 import { pageHandler, queryOf, showMessage, type Visit } from './visit.ts'
@@ -94,8 +94,8 @@ async function setPassword(visit: Visit, link: string, form: Form): Promise<void
   if (password === undefined) return showNewPassword(visit, link, 'password_missing')
   const found = await findReset(ctx, link)
   const user = typeof found === 'string' ? { username: '', claims: '{}' } : found.user
-  if (await judgeNewPassword(password, { user, operator: ctx.config.name }))
-    return showNewPassword(visit, link, 'password_refused')
+  const problem = await judgeNewPassword(password, { user, operator: ctx.config.name })
+  if (problem) return showNewPassword(visit, link, passwordProblemOf(problem))
   const outcome = await resetPassword(ctx, link, password, deviceCaller(visit.request))
   if (outcome.kind === 'refused')
     return showMessage(visit, { kind: outcome.problem, status: 400, againHref: '/reset' })

@@ -7,7 +7,7 @@ import { mailAddress } from '../protocol/mail-address.ts'
 import { judgeNewPassword } from '../users/new-passwords.ts'
 import type { Pages } from './pages.ts'
 import { findStage } from './proceed.ts'
-import { countMail, goOnAfterLink, leadToSent, requestOf, showDone } from './recovery.ts'
+import { countMail, goOnAfterLink, leadToSent, passwordProblemOf, requestOf, showDone } from './recovery.ts'
 import type { RecoveryProblem } from './texts/recovery-texts.ts'
 import { askView, newAccountView, sentView } from './views/recovery.ts'
 import { pageHandler, queryOf, showMessage, type Visit } from './visit.ts'
@@ -113,7 +113,8 @@ async function createAccount(visit: Visit, link: string, form: Form): Promise<vo
   const found = await findSignUp(ctx, link)
   const email = typeof found === 'string' ? undefined : found.mail
   const user = { username, claims: JSON.stringify({ email }) }
-  if (await judgeNewPassword(password, { user, operator: ctx.config.name })) return again('password_refused')
+  const problem = await judgeNewPassword(password, { user, operator: ctx.config.name })
+  if (problem) return again(passwordProblemOf(problem))
   const locale = pages.languageOf(request, [])
   const outcome = await signUp(ctx, link, { username, password, locale, caller: deviceCaller(request) })
   if (outcome.kind === 'created')

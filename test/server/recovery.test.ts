@@ -216,6 +216,7 @@ await forEachEngine(t, 'somebody signs up, and ends in the app (prompt=create)',
     t.match(again.text, problem)
   }
   t.match((await browser.submit(account, { password: 'short' })).text, 'mindestens 8')
+  t.match((await browser.submit(account, { password: 'password1234' })).text, 'leicht zu erraten')
   const back = await browser.submit(account, { username: 'bob', password: newPassword })
   t.equal(back.url.pathname, '/log-in')
   t.equal(back.forms[0]?.fields.get('username'), 'bob')

@@ -55,7 +55,9 @@ export const recoveryInGerman: RecoveryTexts = {
     mail_invalid: 'Das ist keine E-Mail-Adresse. Prüfen Sie sie, und versuchen Sie es noch einmal.',
     password_missing: 'Geben Sie ein Passwort ein.',
     password_refused:
-      'Dieses Passwort geht nicht. Es braucht mindestens 8 Zeichen, die sich alle tippen lassen, und niemand darf es leicht erraten können.',
+      'Dieses Passwort geht nicht. Es braucht mindestens 8 Zeichen, die sich alle tippen lassen.',
+    password_common:
+      'Dieses Passwort ist leicht zu erraten: Viele benutzen es, oder es ist kaum mehr als ein Name. Wählen Sie ein anderes.',
     username_invalid:
       'Dieser Benutzername geht nicht. Er hat bis zu 255 Zeichen, keine unsichtbaren, und kein Leerzeichen am Anfang oder Ende.',
     username_is_address: 'Ein Benutzername mit einem @ kann nur Ihre eigene E-Mail-Adresse sein.',

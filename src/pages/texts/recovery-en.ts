@@ -54,7 +54,9 @@ export const recoveryInEnglish: RecoveryTexts = {
     mail_invalid: 'This is no email address. Check it, and try again.',
     password_missing: 'Enter a password.',
     password_refused:
-      'This password cannot be used. It needs 8 characters at least, all of which can be typed, and must be easy to guess for nobody.',
+      'This password cannot be used. It needs 8 characters at least, all of which can be typed.',
+    password_common:
+      'This password is easy to guess: many people use it, or it is little more than a name. Choose another one.',
     username_invalid:
       'This user name cannot be used. It takes up to 255 characters, none of them invisible, and no space at its ends.',
     username_is_address: 'A user name with an @ can only be your own mail address.',

@@ -67,6 +67,7 @@ export type RecoveryProblem =
   | 'mail_invalid'
   | 'password_missing'
   | 'password_refused'
+  | 'password_common'
   | 'username_invalid'
   | 'username_is_address'
   | 'username_taken'

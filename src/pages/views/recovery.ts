@@ -154,7 +154,7 @@ aria-describedby="${described}"${isWrong ? html` aria-invalid="true"` : null}>
 }
 
 function isOfPassword(problem: RecoveryProblem | null): boolean {
-  return problem === 'password_missing' || problem === 'password_refused'
+  return problem !== null && problem.startsWith('password_')
 }
 
 function fault(problem: RecoveryProblem | null): Html | null {
