@@ -184,6 +184,54 @@ t.test('two browsers of one user have a passkey each', async t => {
   }
 })
 
+t.test('a passkey that was set up on the account page logs in', async t => {
+  const { user, page, authenticator } = await person(t, 'ivan')
+  const { issuer } = server.ctx.config
+  await page.goto(`${issuer}/account/passkeys`)
+  await page.getByLabel(en.logIn.username).fill(user.username)
+  await page.getByLabel(en.logIn.password).fill(user.password)
+  await page.locator('main button[type=submit]').click()
+  await page.getByLabel(en.passkey.name).fill('Blue key')
+  await page.getByRole('button', { name: en.passkey.make }).click()
+  // The page of recovery codes is the answer.
+  await page.getByRole('button', { name: en.passkey.make }).waitFor({ state: 'detached' })
+  t.match(await listPasskeys(server.ctx.db, user.id), [{ name: 'Blue key', rp_id: 'localhost' }])
+  t.equal((await authenticator.credentials()).length, 1)
+
+  await page.context().clearCookies()
+  await page.goto(web.start())
+  await isBack(t, page, user.sub, 'and logs in')
+})
+
+t.test('a passkey that was removed here is offered by the browser no more', async t => {
+  const { user, page, authenticator } = await person(t, 'judy')
+  const passkeys = `${server.ctx.config.issuer}/account/passkeys`
+  await authenticator.addPasskey(server, user)
+  await page.goto(passkeys)
+  await page.waitForURL(passkeys)
+  await page.getByRole('button', { name: en.passkey.make }).click()
+  await page.getByText(en.passkey.present).waitFor()
+  t.equal((await authenticator.credentials()).length, 1, 'a device makes no second one')
+  await server.ctx.db.sql.deleteFrom('passkeys').where('user_id', '=', user.id).execute()
+  await page.reload()
+  await t.resolves(untilGone(authenticator))
+})
+
+t.test('after the password, a passkey is the second factor', async t => {
+  const { user, page, authenticator } = await person(t, 'kim')
+  await openUntouched(page, authenticator)
+  await authenticator.addPasskey(server, user)
+  await page.getByLabel(en.logIn.username).fill(user.username)
+  await page.getByLabel(en.logIn.password).fill(user.password)
+  await page.locator('main button[type=submit]').click()
+  await page.getByLabel(en.logIn.password).waitFor({ state: 'detached' })
+  await authenticator.touch(true)
+  await page.locator('[data-passkey]').click()
+  await page.waitForURL(`${web.origin}/`)
+  const { tokens } = web.answers.at(-1) ?? {}
+  t.match(claimsOf(String(tokens?.['id_token'])), { sub: user.sub, acr: 'phr' })
+})
+
 t.test('without scripts, or without passkeys, there is no button, and the form works', async t => {
   const user = await server.user('heidi')
   const context = await browser.newContext({ javaScriptEnabled: false })
