@@ -107,8 +107,8 @@ const noPage: Readonly<Record<Page['kind'], Need>> = {
 export const setUpSeconds = 900
 
 /**
- * How somebody who is logged in reaches a level. A factor is set up by nobody who has not shown all that there
- * are: or whoever has the password would get around them.
+ * How somebody who is logged in reaches a level. A factor is set up by nobody who has not shown all that
+ * there are: or whoever has the password would get around them.
  */
 function raise(
   level: Level,

@@ -10,8 +10,8 @@ export interface OneFactor {
 }
 
 /**
- * Who has shown one factor, where one more is asked for still; undefined where the epoch was raised since, the
- * user is disabled, or the second factor is gone: then it begins anew.
+ * Who has shown one factor, where one more is asked for still; undefined where the epoch was raised since,
+ * the user is disabled, or the second factor is gone: then it begins anew.
  */
 export async function findShownUser(
   ctx: Pick<Context, 'db'>,

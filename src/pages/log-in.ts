@@ -211,7 +211,7 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
   const passkey = form.get('passkey')
   if (passkey !== undefined || hasSecondFactorIn(form)) {
     const asked = await findAsked(visit, stage)
-    if (asked) return takeStep(visit, stage, { asked, form, readError })
+    if (asked) return takeStep(visit, stage, asked, readError)
     if (passkey !== undefined) return logInByPasskey(visit, stage, form, passkey)
     return leadTo(visit, '/log-in', { ...pending, shown: null, problem: 'second_step_expired' })
   }
@@ -242,15 +242,9 @@ function askMore(visit: Visit, { pending }: Stage, { id, epoch }: User, stays: b
   leadTo(visit, '/log-in', { ...pending, username: null, stays: false, problem: null, shown })
 }
 
-interface Step {
-  readonly asked: Asked
-  readonly form: Form
-  readonly readError: ErrorReader
-}
-
 /** One more factor, of who has shown one already. */
-async function takeStep(visit: Visit, stage: Stage, { asked, form, readError }: Step): Promise<void> {
-  const taken = await takeSecondFactor(visit, stage, asked, form, readError)
+async function takeStep(visit: Visit, stage: Stage, asked: Asked, readError: ErrorReader): Promise<void> {
+  const taken = await takeSecondFactor(visit, stage, asked, readError)
   if ('problem' in taken) return leadTo(visit, '/log-in', { ...stage.pending, ...taken })
   await letIn(visit, stage, { user: asked.user, amr: taken.amr, isPersistent: asked.stays })
 }

@@ -9,7 +9,7 @@ import { findShownUser } from '../factors/shown.ts'
 import { useTotp } from '../factors/totp.ts'
 import { requestOptions, usePasskey, type UsePasskeyProblem } from '../factors/use-passkey.ts'
 import type { ErrorReader } from '../http/error-reader.ts'
-import type { Form } from '../protocol/form.ts'
+import { formOf, type Form } from '../protocol/form.ts'
 import { joinedAmr, type Level } from '../protocol/levels.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
 import { deviceOfUser } from '../users/log-in.ts'
@@ -29,8 +29,8 @@ export interface Asked {
 }
 
 /**
- * Who is asked for one more factor at this point of a request: who has just shown a password, or who is logged
- * in with less than the request needs. Undefined for nobody.
+ * Who is asked for one more factor at this point of a request: who has just shown a password, or who is
+ * logged in with less than the request needs. Undefined for nobody.
  */
 export async function findAsked({ ctx }: Visit, stage: Stage): Promise<Asked | undefined> {
   const { pending, signIn } = stage
@@ -109,9 +109,9 @@ export async function takeSecondFactor(
   visit: Visit,
   stage: Stage,
   asked: Asked,
-  form: Form,
   readError: ErrorReader,
 ): Promise<{ readonly amr: string } | StepProblem> {
+  const form = formOf(visit.request.body)
   const passkey = form.get('passkey')
   if (passkey !== undefined) return takePasskey(visit, stage, asked, passkey)
   const code = form.get('code')?.trim() ?? ''

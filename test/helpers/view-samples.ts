@@ -6,6 +6,7 @@ import { consentView } from '../../src/pages/views/consent.ts'
 import { formPostView } from '../../src/pages/views/form-post.ts'
 import { logInView } from '../../src/pages/views/log-in.ts'
 import { logOutView } from '../../src/pages/views/log-out.ts'
+import { secondFactorStepView } from '../../src/pages/views/second-factor.ts'
 import { messageView } from '../../src/pages/views/message.ts'
 import { accountSamples } from './account-samples.ts'
 import {
@@ -92,6 +93,15 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
     resetHref: null,
     signUpHref: null,
   }
+  const secondFactor = {
+    request,
+    username,
+    anotherHref,
+    takesCode: true,
+    takesRecoveryCode: true,
+    passkey: null,
+    problem: null,
+  }
   const scopes = [
     { name: 'openid', words: null },
     { name: 'email', words: null },
@@ -124,6 +134,22 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
         }),
     ],
     ...recoverySamples(names),
+    ['second-factor', frame => secondFactorStepView(frame, secondFactor)],
+    [
+      'second-factor-wrong',
+      frame =>
+        secondFactorStepView(frame, { ...secondFactor, problem: 'wrong_code', takesRecoveryCode: false }),
+    ],
+    [
+      'second-factor-recovery',
+      frame =>
+        secondFactorStepView(frame, {
+          ...secondFactor,
+          takesCode: false,
+          problem: 'throttled',
+          retryAfter: 240,
+        }),
+    ],
     ['consent', frame => consentView(frame, { request, client, username, anotherHref, scopes })],
     [
       'consent-bare',

@@ -44,9 +44,11 @@ function fields(frame: Frame, { takesCode, takesRecoveryCode, passkey }: SecondF
 <input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" maxlength="12" autofocus>`
   const recovery = html`<label for="recovery_code">${texts.recoveryCode}</label>
 <input id="recovery_code" name="recovery_code" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="40">`
+  const open = takesCode || passkey ? null : html` open`
+  const details = html`<details${open}><summary>${texts.lost}</summary>${recovery}</details>`
   const isTyped = takesCode || takesRecoveryCode
   return html`${takesCode ? code : null}
-${takesRecoveryCode ? html`<details${takesCode || passkey ? null : html` open`}><summary>${texts.lost}</summary>${recovery}</details>` : null}
+${takesRecoveryCode ? details : null}
 ${isTyped ? html`<button type="submit">${logIn.submit}</button>` : html`<p>${texts.passkeyAlone}</p>`}
 ${passkey && passkeyButton(frame, passkey)}
 <button class="second" name="decision" value="deny" formnovalidate>${logIn.cancel}</button>`
