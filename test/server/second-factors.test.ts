@@ -1,0 +1,288 @@
+import t, { type Test } from 'tap'
+import { findFactors } from '../../src/factors/factors.ts'
+import { confirmTotp, prepareTotp, removeTotp } from '../../src/factors/totp.ts'
+import { en } from '../../src/pages/texts/en.ts'
+import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
+import { claimsOf } from '../helpers/codes.ts'
+import { forEachEngine } from '../helpers/engines.ts'
+import { logInWith, relyingParty, type Begun } from '../helpers/relying-party.ts'
+import { appOf, ownerOf, recoveryCodesOf, withApp } from '../helpers/second-factors.ts'
+import { besideEnv, startServer, type TestServer, type TestUser } from '../helpers/server.ts'
+
+function asksForMore(t: Test, page: Page, title: string): void {
+  t.equal(page.isElsewhere, false, `${title}: a page of ours`)
+  t.ok(
+    page.text.includes(en.secondStep.title),
+    `${title}: asks for one more factor, not ${page.text.slice(0, 150)}`,
+  )
+  t.notOk(page.response.body.includes('name="password"'), `${title}: and for no password`)
+}
+
+const hasCode = ({ isElsewhere, url }: Page) => isElsewhere && url.searchParams.has('code')
+
+/** As far as the page that asks for one more factor. */
+async function half(browser: Browser, begun: Begun, user: TestUser): Promise<Page> {
+  return logInWith(browser, begun, user)
+}
+
+async function signInsOf({ ctx }: TestServer) {
+  return ctx.db.sql.selectFrom('sign_ins').selectAll().execute()
+}
+
+await forEachEngine(
+  t,
+  'a right password of who has an authenticator app logs nobody in by itself',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await relyingParty(server)
+    const ada = await server.user()
+    const app = await withApp(server, ada)
+    const browser = openBrowser(server)
+    const begun = web.begin()
+    const page = await half(browser, begun, ada)
+    asksForMore(t, page, 'after the password')
+    t.strictSame(await signInsOf(server), [], 'nothing is stored of it')
+    t.notOk(browser.cookies.has('__Host-mintmark'), 'nor in the browser')
+    t.notOk(browser.cookies.has('__Host-mintmark-device'), 'and the device is not known by it')
+    t.match(page.response.body, /name="code"[^>]*autocomplete="one-time-code"/)
+    asksForMore(t, await browser.open(page.url.href), 'loaded again')
+
+    const wrong = await browser.submit(page, { code: '000000' })
+    asksForMore(t, wrong, 'a wrong code')
+    t.ok(wrong.text.includes(en.logIn.problems.wrong_code))
+    const none = await browser.submit(wrong, { code: ' ' })
+    t.ok(none.text.includes(en.logIn.problems.missing_code))
+    const back = await browser.submit(none, { code: app.code() })
+    t.ok(hasCode(back))
+    const tokens = await web.redeem(begun, back)
+    t.match(claimsOf(tokens.id_token), {
+      acr: 'mfa',
+      amr: ['pwd', 'otp', 'mfa'],
+      auth_time: server.ctx.clock.now(),
+    })
+    const refreshed = await server.refresh(web.client, tokens.refresh_token)
+    t.match(
+      claimsOf(refreshed.access_token),
+      { acr: 'mfa', amr: ['pwd', 'otp', 'mfa'] },
+      'a refresh keeps the level',
+    )
+    const next = web.begin({ acr_values: 'mfa' })
+    t.ok(hasCode(await browser.open(next.url)), 'the next client asks for nothing')
+  },
+)
+
+await forEachEngine(
+  t,
+  'invariant 16: what was shown is good for ten minutes, its browser and its epoch',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await relyingParty(server)
+    const ada = await server.user()
+    const app = await withApp(server, ada)
+    const browser = openBrowser(server)
+    const late = await half(browser, web.begin(), ada)
+    server.tick(600)
+    const over = await browser.submit(late, { code: app.code() })
+    t.ok(over.text.includes(en.logIn.problems.second_step_expired))
+    t.ok(over.response.body.includes('name="password"'), 'it begins anew')
+
+    const page = await half(browser, web.begin(), ada)
+    const stranger = openBrowser(server)
+    t.notOk((await stranger.open(page.url.href)).response.body.includes('name="code"'), 'another browser')
+
+    await server.ctx.db.sql
+      .updateTable('users')
+      .set(({ eb }) => ({ epoch: eb('epoch', '+', 1) }))
+      .execute()
+    const changed = await browser.submit(page, { code: app.code() })
+    t.ok(changed.text.includes(en.logIn.problems.second_step_expired), 'the password was changed meanwhile')
+    t.strictSame(await signInsOf(server), [])
+  },
+)
+
+await forEachEngine(
+  t,
+  'RFC 6238 §5.2: the code of a step counts once, at whichever instance',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const beside = await startServer(t, { ...env, ...besideEnv(server) })
+    const web = await relyingParty(server)
+    await beside.follow()
+    const ada = await server.user()
+    const app = await withApp(server, ada)
+    const tabs = await Promise.all(
+      [server, beside, server, beside].map(async at => {
+        at.setClock(server.ctx.clock.now())
+        const browser = openBrowser(at)
+        return { browser, page: await half(browser, web.begin(), ada) }
+      }),
+    )
+    const code = app.code()
+    const answers = await Promise.all(tabs.map(({ browser, page }) => browser.submit(page, { code })))
+    t.equal(answers.filter(hasCode).length, 1)
+
+    const before = await half(openBrowser(server), web.begin(), ada)
+    const browser = openBrowser(server)
+    const page = await half(browser, web.begin(), ada)
+    t.ok(before)
+    t.notOk(hasCode(await browser.submit(page, { code: app.code(-1) })), 'nor one of before it')
+    t.ok(hasCode(await browser.submit(page, { code: app.code(1) })), 'one of the next step does')
+  },
+)
+
+await forEachEngine(
+  t,
+  'a recovery code counts once, at whichever instance, and stands in for what is lost',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const beside = await startServer(t, { ...env, ...besideEnv(server) })
+    const web = await relyingParty(server)
+    await beside.follow()
+    const ada = await server.user()
+    await withApp(server, ada)
+    const codes = await recoveryCodesOf(server, ada)
+    t.equal(new Set(codes).size, 10)
+    for (const code of codes) t.match(code, /^[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){2}$/)
+    const [first = '', second = ''] = codes
+    const tabs = await Promise.all(
+      [server, beside].map(async at => {
+        at.setClock(server.ctx.clock.now())
+        const browser = openBrowser(at)
+        return { browser, page: await half(browser, web.begin(), ada) }
+      }),
+    )
+    const answers = await Promise.all(
+      tabs.map(({ browser, page }) => browser.submit(page, { recovery_code: first })),
+    )
+    t.equal(answers.filter(hasCode).length, 1)
+    t.equal((await findFactors(server.ctx, ada.id)).recoveryCodesLeft, 9)
+    const used = await server.ctx.db.sql
+      .selectFrom('audit')
+      .selectAll()
+      .where('event', '=', 'recovery_code_used')
+      .execute()
+    t.strictSame(
+      used.map(({ detail }) => JSON.parse(detail ?? '')),
+      [{ left: 9 }],
+    )
+
+    const browser = openBrowser(server)
+    const page = await half(browser, web.begin(), ada)
+    const wrong = await browser.submit(page, { recovery_code: first })
+    t.ok(wrong.text.includes(en.logIn.problems.wrong_recovery_code))
+    const typed = ` ${second.toLowerCase().replaceAll('-', ' ')} `
+    t.ok(hasCode(await browser.submit(page, { recovery_code: typed })), 'as people type it')
+  },
+)
+
+await forEachEngine(
+  t,
+  'wrong codes have to wait, while a recovery code and a known device need not',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await relyingParty(server)
+    const ada = await server.user()
+    const app = await withApp(server, ada)
+    const [recovery = ''] = await recoveryCodesOf(server, ada)
+    const known = openBrowser(server)
+    await known.submit(await half(known, web.begin(), ada), { code: app.code() })
+    server.tick(60)
+    const browser = openBrowser(server)
+    const page = await half(browser, web.begin(), ada)
+    for (let i = 0; i < 5; i++) await browser.submit(page, { code: '000000' })
+    const refused = await browser.submit(page, { code: app.code() })
+    t.equal(refused.response.statusCode, 429)
+    asksForMore(t, refused, 'too many')
+    const again = await half(known, web.begin({ prompt: 'login' }), ada)
+    t.ok(hasCode(await known.submit(again, { code: app.code() })), 'a device of the owner')
+    t.ok(hasCode(await browser.submit(refused, { recovery_code: recovery })), 'a recovery code')
+  },
+)
+
+await forEachEngine(t, 'a factor that is removed while somebody steps up counts no more', async (t, env) => {
+  const server = await startServer(t, env)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const app = await withApp(server, ada)
+  await recoveryCodesOf(server, ada)
+  const browser = openBrowser(server)
+  const page = await half(browser, web.begin(), ada)
+  t.equal(await removeTotp(server.ctx, await ownerOf(server, ada)), true)
+  const factors = await findFactors(server.ctx, ada.id)
+  t.match(factors, { totp: undefined, recoveryCodesLeft: 0 }, 'and its recovery codes are gone with it')
+  const over = await browser.submit(page, { code: app.code() })
+  t.ok(over.text.includes(en.logIn.problems.second_step_expired))
+  t.ok(hasCode(await browser.submit(over, { username: ada.username, password: ada.password })))
+})
+
+await forEachEngine(
+  t,
+  'RFC 9470 §5: who is logged in steps up in place, and gets another cookie',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const web = await relyingParty(server)
+    const strict = await relyingParty(server, 'strict', { acr: 'mfa' })
+    const ada = await server.user()
+    const browser = openBrowser(server)
+    t.ok(hasCode(await logInWith(browser, web.begin(), ada)))
+    const app = await withApp(server, ada)
+    const before = browser.cookies.get('__Host-mintmark')?.value
+    const silent = await browser.open(strict.begin({ prompt: 'none' }).url)
+    t.equal(silent.url.searchParams.get('error'), 'login_required')
+    const begun = strict.begin()
+    const page = await browser.open(begun.url)
+    asksForMore(t, page, 'a client with --acr mfa')
+    const back = await browser.submit(page, { code: app.code() })
+    t.ok(hasCode(back))
+    t.match(claimsOf((await strict.redeem(begun, back)).id_token), {
+      acr: 'mfa',
+      auth_time: server.ctx.clock.now(),
+    })
+    t.not(browser.cookies.get('__Host-mintmark')?.value, before, 'invariant 14')
+    t.equal((await signInsOf(server)).length, 1, 'the same sign-in')
+  },
+)
+
+t.test('MINTMARK_REQUIRE_SECOND_FACTOR leads who has none to its set-up', async t => {
+  const server = await startServer(t, { MINTMARK_REQUIRE_SECOND_FACTOR: 'admins' })
+  const web = await relyingParty(server)
+  const [ada, root] = [await server.user(), await server.user('root', 'mintmark:admin')]
+  t.ok(hasCode(await logInWith(openBrowser(server), web.begin(), ada)), 'not who is no administrator')
+  const browser = openBrowser(server)
+  const form = await browser.open(web.begin().url)
+  const led = await browser.submit(
+    form,
+    { username: root.username, password: root.password },
+    { staysPut: true },
+  )
+  t.match(led.response.headers.location, /\/account\/second-factor\?request=mm_ar_/)
+})
+
+await forEachEngine(
+  t,
+  'an authenticator app is set up once, by its user and in its browser',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const { ctx } = server
+    const [ada, bob] = [await server.user(), await server.user('bob')]
+    const [owner, other] = [await ownerOf(server, ada), await ownerOf(server, bob)]
+    const { secret, sealed, uri } = prepareTotp(ctx, owner.user, 'browser')
+    t.match(uri, new RegExp(`^otpauth://totp/.*secret=${secret}`))
+    const app = appOf(server, secret)
+    const with_ = (code: string, browser = 'browser') => ({ sealed, code, browser })
+    t.equal(await confirmTotp(ctx, owner, with_('000000')), 'wrong')
+    t.equal(await confirmTotp(ctx, owner, with_(app.code(5))), 'clock_off')
+    t.equal(await confirmTotp(ctx, owner, with_(app.code(), 'another')), 'expired', 'another browser')
+    t.equal(await confirmTotp(ctx, other, with_(app.code())), 'expired', 'another user')
+    server.tick(600)
+    t.equal(await confirmTotp(ctx, owner, with_(app.code())), 'expired', 'too late')
+    const next = prepareTotp(ctx, owner.user, 'browser')
+    const code = appOf(server, next.secret).code()
+    const confirmed = await Promise.all(
+      [1, 2].map(() => confirmTotp(ctx, owner, { sealed: next.sealed, code, browser: 'browser' })),
+    )
+    t.strictSame(confirmed.sort(), ['exists', 'set'])
+    const rows = await ctx.db.sql.selectFrom('totps').selectAll().execute()
+    t.notOk(rows[0]?.secret.toString('latin1').includes(next.secret), 'it is sealed')
+  },
+)
