@@ -59,10 +59,13 @@ export async function insertPasskey(
 /** What an answer of a passkey changes. */
 export type PasskeyUse = Pick<PasskeyTable, 'spent' | 'counter' | 'used_at'>
 
-/** Notes an answer of a passkey, unless another one was noted since it was read: then it is false. */
+/**
+ * Notes an answer of a passkey, unless another one was noted since it was read: then it is false. Each of
+ * them changes what is spent.
+ */
 export async function notePasskeyUse(
   { transact }: Writer,
-  seen: Pick<PasskeyTable, 'id' | 'spent' | 'counter'>,
+  seen: Pick<PasskeyTable, 'id' | 'spent'>,
   use: PasskeyUse,
 ): Promise<boolean> {
   return transact(async transaction => {
@@ -71,7 +74,6 @@ export async function notePasskeyUse(
       .set(use)
       .where('id', '=', seen.id)
       .where('spent', '=', seen.spent)
-      .where('counter', '=', seen.counter)
       .executeTakeFirstOrThrow()
     return numUpdatedRows === 1n
   })
