@@ -140,6 +140,8 @@ async function change(
 export interface RootKeyUse {
   /** Passwords that cannot be checked without it. */
   readonly users: number
+  /** Authenticator apps whose codes cannot be checked without it. */
+  readonly totps: number
   /** Living sessions whose refresh token may still be under it. */
   readonly sessions: number
   /** When the last of these sessions ends at the latest; null if there is none. */
@@ -164,6 +166,11 @@ export async function findRootKeyUse(
   const { users } = await sql
     .selectFrom('users')
     .select(({ fn }) => fn.countAll<number>().as('users'))
+    .where('root_key_id', '=', id)
+    .executeTakeFirstOrThrow()
+  const { totps } = await sql
+    .selectFrom('totps')
+    .select(({ fn }) => fn.countAll<number>().as('totps'))
     .where('root_key_id', '=', id)
     .executeTakeFirstOrThrow()
   const { signingKeys } = await sql
@@ -197,7 +204,7 @@ export async function findRootKeyUse(
       ]),
     )
     .executeTakeFirstOrThrow()
-  return { users, signingKeys, mails, sessions, sessionsEndAt }
+  return { users, totps, signingKeys, mails, sessions, sessionsEndAt }
 }
 
 /** How many passwords need a root key, by its id. */
@@ -210,4 +217,14 @@ export async function countUsersByRootKey({ sql }: Database): Promise<ReadonlyMa
     .groupBy('root_key_id')
     .execute()
   return new Map(rows.map(({ root_key_id, users }) => [root_key_id, Number(users)]))
+}
+
+/** How many authenticator apps need a root key, by its id. */
+export async function countTotpsByRootKey({ sql }: Database): Promise<ReadonlyMap<string, number>> {
+  const rows = await sql
+    .selectFrom('totps')
+    .select(({ fn }) => ['root_key_id', fn.countAll<number>().as('totps')])
+    .groupBy('root_key_id')
+    .execute()
+  return new Map(rows.map(({ root_key_id, totps }) => [root_key_id, Number(totps)]))
 }

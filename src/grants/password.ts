@@ -1,5 +1,7 @@
 import { spendProof } from '../clients/confirmation.ts'
-import { unavailable } from '../errors.ts'
+import { floorOf } from '../authorization/look.ts'
+import { OAuthError, unavailable } from '../errors.ts'
+import { findFactors, hasSecondFactor } from '../factors/factors.ts'
 import { requireParameter } from '../protocol/form.ts'
 import { startSession } from '../sessions/start.ts'
 import { resourcesOf, targetOf } from '../sessions/target.ts'
@@ -20,6 +22,10 @@ export const password: Grant = {
 
     const attempt: LogIn = { ...logIn, place: 'client', deviceToken: form.get('device_token') }
     const user = await verifyLogIn(ctx, attempt)
+    const floor = floorOf(ctx.config, client, user)
+    // One factor lets nobody in who has, or needs, two.
+    if (floor !== 'pwd' || hasSecondFactor(await findFactors(ctx, user.id)))
+      throw new OAuthError('invalid_grant', 'a second factor is needed: log in by an authorization code')
     if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
 
     const granted = await startSession(ctx, {

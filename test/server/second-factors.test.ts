@@ -286,3 +286,20 @@ await forEachEngine(
     t.notOk(rows[0]?.secret.toString('latin1').includes(next.secret), 'it is sealed')
   },
 )
+
+t.test('the password grant lets nobody in who has, or needs, a second factor', async t => {
+  const server = await startServer(t)
+  const app = await server.client('app', { isPublic: true })
+  const strict = await server.client('strict', { isPublic: true, acr: 'mfa' })
+  const [ada, bob] = [await server.user(), await server.user('bob')]
+  const form = ({ username, password }: TestUser) => ({ grant_type: 'password', username, password })
+  t.equal((await server.post('/token', { ...form(ada), ...app.form })).statusCode, 200)
+  await withApp(server, ada)
+  for (const [client, user] of [
+    [app, ada],
+    [strict, bob],
+  ] as const) {
+    const refused = await server.post('/token', { ...form(user), ...client.form })
+    t.match(refused.json(), { error: 'invalid_grant', error_description: /second factor/ })
+  }
+})

@@ -1,4 +1,9 @@
-import { countUsersByRootKey, findRootKeyUse, listRootKeys } from '../../../db/keys/root-keys.ts'
+import {
+  countTotpsByRootKey,
+  countUsersByRootKey,
+  findRootKeyUse,
+  listRootKeys,
+} from '../../../db/keys/root-keys.ts'
 import type { Admin } from '../admin.ts'
 import { formatCount, formatTime } from '../../values/formats.ts'
 import type { Examination, Finding } from './finding.ts'
@@ -26,13 +31,14 @@ export async function checkRootKeys(
       if (id !== first) findings.push(unneededKey(rootKeyFile, id, 'has never been used by this database'))
       continue
     }
-    const { users, sessions, sessionsEndAt, signingKeys, mails } = await findRootKeyUse(db, {
+    const { users, totps, sessions, sessionsEndAt, signingKeys, mails } = await findRootKeyUse(db, {
       id,
       until,
       now: clock.now(),
     })
     const needs = [
       users > 0 ? `${formatCount(users, 'password')}, until the users log in` : '',
+      totps > 0 ? `${formatCount(totps, 'authenticator app')}, until the users log in with them` : '',
       sessions > 0
         ? `${formatCount(sessions, 'session')}, until ${formatTime(sessionsEndAt)} at the latest`
         : '',
@@ -61,12 +67,21 @@ function unneededKey(file: string, id: string, why: string): Finding {
 
 /** Root keys that something needs and the file does not have. */
 async function findMissing({ db, rootKeys }: Admin, rootKeyFile: string): Promise<readonly Finding[]> {
-  return [...(await countUsersByRootKey(db))]
-    .filter(([id]) => !rootKeys.has(id))
-    .map(([id, users]) => ({
+  const isMissing = ([id]: readonly [string, number]) => !rootKeys.has(id)
+  const passwords = [...(await countUsersByRootKey(db))].filter(isMissing)
+  const apps = [...(await countTotpsByRootKey(db))].filter(isMissing)
+  return [
+    ...passwords.map(([id, users]): Finding => ({
       verdict: 'problem',
       text: `${formatCount(users, 'password')} cannot be checked: ${rootKeyFile} lacks the root key ${id}`,
       advice:
         'add it below the first line from your backup of the file, or set new passwords: `mintmark user passwd`',
-    }))
+    })),
+    ...apps.map(([id, totps]): Finding => ({
+      verdict: 'problem',
+      text: `the codes of ${formatCount(totps, 'authenticator app')} cannot be checked: ${rootKeyFile} lacks the root key ${id}`,
+      advice:
+        'add it below the first line from your backup of the file, or remove them: `mintmark user factor remove NAME totp`',
+    })),
+  ]
 }
