@@ -1,5 +1,14 @@
+import { floorOf } from '../authorization/look.ts'
+import { accountClient } from '../clients/account-client.ts'
+import type { Context } from '../context.ts'
 import { reachableLevels, type Factors } from '../factors/factors.ts'
 import type { Level } from '../protocol/levels.ts'
+import type { Owner } from './owner.ts'
+
+/** The level that the installation demands of an owner at every client. */
+export function demandedOf({ config }: Pick<Context, 'config'>, { user }: Pick<Owner, 'user'>): Level {
+  return floorOf(config, accountClient(config), user)
+}
 
 /** Why a factor stays: without it its owner could not log in, or not as this installation demands it. */
 export type RemovalProblem = 'last_way_in' | 'factor_demanded'

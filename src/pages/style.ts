@@ -110,7 +110,8 @@ background:var(--page);font-weight:500}
 .rows>li::before,.codes li::before{content:none}
 .rows form{margin-top:.5rem}
 .row{display:block;min-height:2.75rem;padding:.25rem 0;font-weight:600}
-.row span{display:block;color:var(--quiet);font-size:.875rem;font-weight:400}
+.row+.quiet{display:block;margin-top:-.75rem}
+.rows>li>:first-child{margin-top:0}
 .rows>li:has(>.row){padding:.5rem 0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:0 .75rem;margin:0;font-size:.875rem}
 dt{color:var(--quiet)}

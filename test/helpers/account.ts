@@ -24,7 +24,7 @@ export async function auditOf({ ctx }: TestServer, { id }: Pick<TestUser, 'id'>)
   return rows.map(({ detail, ...row }) => ({ ...row, detail: detail === null ? null : JSON.parse(detail) }))
 }
 
-/** The kinds of the mails that wait for a user. */
+/** The kinds of the mails that wait for a user, sorted: those of one second are in no order. */
 export async function mailsTo({ ctx }: TestServer, { id }: Pick<TestUser, 'id'>): Promise<readonly string[]> {
   const rows = await ctx.db.sql
     .selectFrom('outbox')
@@ -32,7 +32,7 @@ export async function mailsTo({ ctx }: TestServer, { id }: Pick<TestUser, 'id'>)
     .where('user_id', '=', id)
     .orderBy('id')
     .execute()
-  return rows.map(({ kind }) => kind)
+  return rows.map(({ kind }) => kind).toSorted()
 }
 
 export async function rowOf({ ctx }: TestServer, { id }: Pick<TestUser, 'id'>): Promise<UserTable> {

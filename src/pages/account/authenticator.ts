@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { judgeRemoval, withoutTotp } from '../../account/removal.ts'
+import { demandedOf, judgeRemoval, withoutTotp } from '../../account/removal.ts'
 import type { Context } from '../../context.ts'
 import { findFactors } from '../../factors/factors.ts'
 import { confirmTotp, prepareTotp, prepareTotpAgain, removeTotp } from '../../factors/totp.ts'
@@ -7,7 +7,6 @@ import type { Pages } from '../pages.ts'
 import { browserOf } from '../proceed.ts'
 import type { AccountProblem } from '../texts/account-texts.ts'
 import { authenticatorView, type PreparedTotp } from '../views/account/authenticator.ts'
-import { demandedLevel } from './demanded.ts'
 import { afterNewFactor } from './new-factor.ts'
 import { changeHandler, changePage, leadToDone, showOwn, type Change, type OwnVisit } from './own-visit.ts'
 
@@ -37,7 +36,7 @@ async function change(visit: Change): Promise<void> {
   const { ctx, owner, form } = visit
   const before = await findFactors(ctx, owner.user.id)
   if (form.get('decision') === 'remove') {
-    const problem = judgeRemoval(before, withoutTotp(before), demandedLevel(ctx, owner.user))
+    const problem = judgeRemoval(before, withoutTotp(before), demandedOf(ctx, owner))
     if (problem) return show(visit, problem)
     return leadToDone(visit, path, (await removeTotp(ctx, owner)) ? 'totp_removed' : 'gone')
   }

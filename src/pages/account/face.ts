@@ -10,6 +10,7 @@ import { passwordPage } from './password.ts'
 import { placesPage } from './places.ts'
 import { profilePage } from './profile.ts'
 import { recoveryCodesPage } from './recovery-codes.ts'
+import { secondFactorPage } from './second-factor.ts'
 
 /** The pages on which people see to their own accounts: one line for each. */
 export function accountPages(app: FastifyInstance, ctx: Context, pages: Pages): void {
@@ -20,6 +21,7 @@ export function accountPages(app: FastifyInstance, ctx: Context, pages: Pages): 
   passkeysPage(app, ctx, pages)
   authenticatorPage(app, ctx, pages)
   recoveryCodesPage(app, ctx, pages)
+  secondFactorPage(app, ctx, pages)
   placesPage(app, ctx, pages)
   appsPage(app, ctx, pages)
 }

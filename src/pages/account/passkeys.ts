@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { judgeRemoval, withoutPasskey } from '../../account/removal.ts'
+import { demandedOf, judgeRemoval, withoutPasskey } from '../../account/removal.ts'
 import type { Context } from '../../context.ts'
 import { findFactors } from '../../factors/factors.ts'
 import {
@@ -18,7 +18,6 @@ import type { AccountProblem } from '../texts/account-texts.ts'
 import { passkeyChangeView, passkeysView } from '../views/account/passkeys.ts'
 import { passkeySetUp, passkeySignal } from '../views/passkey.ts'
 import { queryOf } from '../visit.ts'
-import { demandedLevel } from './demanded.ts'
 import { afterNewFactor } from './new-factor.ts'
 import { changeHandler, changePage, leadToDone, showOwn, type Change, type OwnVisit } from './own-visit.ts'
 
@@ -121,7 +120,7 @@ async function change(visit: Change): Promise<void> {
 async function remove(visit: Change, id: Buffer): Promise<void> {
   const { ctx, owner, form } = visit
   const factors = await findFactors(ctx, owner.user.id)
-  const problem = judgeRemoval(factors, withoutPasskey(factors, id), demandedLevel(ctx, owner.user))
+  const problem = judgeRemoval(factors, withoutPasskey(factors, id), demandedOf(ctx, owner))
   if (problem) return showChange(visit, form.get('id'), { problem })
   const outcome = await removePasskey(ctx, owner, id)
   // Another was removed at the same moment.

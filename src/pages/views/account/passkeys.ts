@@ -68,8 +68,9 @@ export function passkeyChangeView(
   return accountLayout(frame, state, {
     title: texts.changeTitle,
     main: [
-      factsOf(frame, state, passkey),
       html`<h2>${nameOf(passkey.name)}</h2>`,
+      factsOf(frame, state, passkey),
+      html`<h2>${texts.rename}</h2>`,
       ownForm(frame, path, hidden, rename),
       html`<h2>${texts.remove}</h2>`,
       ownForm(frame, path, hidden, remove),

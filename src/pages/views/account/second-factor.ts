@@ -1,6 +1,7 @@
 import { html, nameOf, type Html } from '../../html.ts'
 import { layout, type Frame } from '../../layout.ts'
 import { totpForm, type PreparedTotp } from './authenticator.ts'
+export type { PreparedTotp }
 import { told, type AccountState } from './parts.ts'
 
 export interface SecondFactorData {

@@ -1,0 +1,131 @@
+import type { FastifyInstance } from 'fastify'
+import { lookForNeeds, type Look } from '../../authorization/look.ts'
+import { fresh, sealRequest } from '../../authorization/requests.ts'
+import { deviceCaller } from '../../clients/caller.ts'
+import type { Context } from '../../context.ts'
+import { findFactors, hasSecondFactor } from '../../factors/factors.ts'
+import { addPasskey, creationOptions, passkeysPossible } from '../../factors/passkeys.ts'
+import { prepareTotp } from '../../factors/totp.ts'
+import { formOf } from '../../protocol/form.ts'
+import { stepUp } from '../enter.ts'
+import type { Pages } from '../pages.ts'
+import { browserOf, findStage, follow, type Stage } from '../proceed.ts'
+import type { AccountProblem } from '../texts/account-texts.ts'
+import { secondFactorView, type PreparedTotp } from '../views/account/second-factor.ts'
+import { passkeySetUp } from '../views/passkey.ts'
+import { namesOf, pageHandler, queryOf, redirectTo, type Visit } from '../visit.ts'
+import { totpAmr, tryTotp } from './authenticator.ts'
+import { showNewCodes } from './new-factor.ts'
+import { showOwn, type OwnVisit } from './own-visit.ts'
+import { passkeyProblems } from './passkeys.ts'
+
+const path = '/account/second-factor'
+
+/**
+ * GET and POST /account/second-factor: where somebody sets up, on the way to a client, the factor without
+ * which the request goes no further. It is led to by /log-in, and back to it.
+ */
+export function secondFactorPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
+  app.get(
+    path,
+    pageHandler(ctx, pages, async visit => {
+      const enrolment = await findEnrolment(visit, queryOf(visit, 'request'))
+      if (enrolment) await show(enrolment, { byApp: queryOf(visit, 'by') === 'app' })
+    }),
+  )
+  app.post(
+    path,
+    pageHandler(ctx, pages, async visit => {
+      const enrolment = await findEnrolment(visit, formOf(visit.request.body).get('request'))
+      if (enrolment) await setUp(enrolment)
+    }),
+  )
+}
+
+/** Somebody who is to set up a factor, and for what. */
+interface Enrolment extends OwnVisit {
+  readonly stage: Stage
+  /** Whether a passkey alone does. */
+  readonly needsPasskey: boolean
+}
+
+/** Undefined where the request needs something else: then it goes on by itself. */
+async function findEnrolment(visit: Visit, sealed: string | undefined): Promise<Enrolment | undefined> {
+  const stage = await findStage(visit, sealed, path)
+  if (!stage) return undefined
+  const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
+  const level = levelToSetUp(look)
+  const { signIn } = stage
+  if (level === undefined || !signIn) return void (await follow(visit, stage, look))
+  const owner = { user: signIn.user, signIn, caller: deviceCaller(visit.request) }
+  return { ...visit, owner, stage, needsPasskey: level === 'phr' }
+}
+
+function levelToSetUp({ need }: Look): string | undefined {
+  return need.kind === 'set_up' ? need.level : undefined
+}
+
+interface ShowOptions {
+  /** Whether the app was chosen where a passkey can be had too. */
+  readonly byApp: boolean
+  readonly problem?: AccountProblem
+  readonly prepared?: PreparedTotp | undefined
+}
+
+async function show(visit: Enrolment, { byApp, problem, prepared }: ShowOptions): Promise<void> {
+  const { ctx, owner, stage, needsPasskey } = visit
+  const { totp } = await findFactors(ctx, owner.user.id)
+  const request = sealRequest(ctx, stage.pending)
+  const mayBeApp = !needsPasskey && totp === undefined
+  const isApp = mayBeApp && (byApp || !passkeysPossible(ctx.config))
+  const browser = browserOf(visit)
+  const options = isApp ? undefined : await creationOptions(ctx, owner.user, browser)
+  const data = {
+    request,
+    clientName: namesOf(stage.client).name,
+    prepared: isApp ? (prepared ?? prepareTotp(ctx, owner.user, browser)) : null,
+    appHref: mayBeApp && !isApp ? `${path}?by=app&request=${request}` : null,
+  }
+  const hidden = [['request', request]] as const
+  showOwn(
+    visit,
+    (frame, state) =>
+      secondFactorView(frame, state, {
+        ...data,
+        passkey: options ? passkeySetUp(frame, { path, hidden, options }) : null,
+      }),
+    { problem, status: problem === undefined ? 200 : 400, ...(options && { script: 'passkey' }) },
+  )
+}
+
+async function setUp(visit: Enrolment): Promise<void> {
+  const { ctx, owner, needsPasskey } = visit
+  const form = formOf(visit.request.body)
+  const answer = form.get('passkey')
+  const before = await findFactors(ctx, owner.user.id)
+  if (answer === undefined) {
+    if (needsPasskey || !form.has('totp')) return show(visit, { byApp: false, problem: 'passkey_invalid' })
+    const tried = await tryTotp({ ...visit, form })
+    if (tried !== 'set') return show(visit, { byApp: true, ...tried })
+    return goOn(visit, { amr: totpAmr, isFirst: !hasSecondFactor(before) })
+  }
+  const added = await addPasskey(ctx, owner, answer, browserOf(visit), form.get('name') ?? '')
+  if ('passkey' in added) return goOn(visit, { amr: added.amr, isFirst: !hasSecondFactor(before) })
+  // Sent twice: the first time it was added.
+  const problem = added.problem === 'used' ? 'passkey_exists' : passkeyProblems[added.problem]
+  return show(visit, { byApp: false, problem })
+}
+
+/** The log-in is raised by what was just shown; then the request goes on from the page that has led here. */
+async function goOn(
+  visit: Enrolment,
+  { amr, isFirst }: { readonly amr: string; readonly isFirst: boolean },
+): Promise<void> {
+  const { ctx, owner, stage } = visit
+  const { client, pending } = stage
+  const signIn = await stepUp(visit, owner.signIn, { amr, client, browser: browserOf(visit) })
+  const raised = fresh(pending.request, { browser: pending.browser, signIn: signIn.id })
+  const next = `/log-in?request=${sealRequest(ctx, raised)}`
+  if (isFirst) return showNewCodes(visit, { nextHref: next })
+  redirectTo(visit, ctx.config.issuer + next)
+}

@@ -1,0 +1,323 @@
+import { TOTP } from 'otpauth'
+import t from 'tap'
+import { judgeRemoval, withoutPasskey, withoutTotp } from '../../src/account/removal.ts'
+import type { PasskeyTable } from '../../db/schema.ts'
+import { findFactors } from '../../src/factors/factors.ts'
+import { auditOf, mailsTo, openAccount, rowOf, verifiedMail, withMail } from '../helpers/account.ts'
+import { softAuthenticator } from '../helpers/authenticator.ts'
+import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
+import { claimsOf } from '../helpers/codes.ts'
+import { forEachEngine } from '../helpers/engines.ts'
+import { relyingParty, logInWith } from '../helpers/relying-party.ts'
+import { startServer, type TestServer } from '../helpers/server.ts'
+
+const app = '/account/authenticator'
+const keys = '/account/passkeys'
+const codesPath = '/account/recovery-codes'
+const origin = 'https://as.example'
+
+/** The code that an app shows which has learned the key of the page, some seconds from now. */
+function codeOf({ ctx }: TestServer, page: Page, later = 0): string {
+  const [, key = ''] = /<code class="key"[^>]*>([^<]*)</.exec(page.response.body) ?? []
+  const totp = new TOTP({ secret: key.replaceAll(' ', ''), digits: 6, period: 30, algorithm: 'SHA1' })
+  return totp.generate({ timestamp: (ctx.clock.now() + later) * 1000 })
+}
+
+const codesOn = ({ response }: Page) =>
+  [...response.body.matchAll(/<li><code>([0-9A-Z-]+)<\/code>/g)].map(([, code = '']) => code)
+
+await forEachEngine(
+  t,
+  'an authenticator app is set up, comes with recovery codes that are shown once, and is removed',
+  async (t, env) => {
+    const server = await startServer(t, { ...env, ...withMail })
+    const { ctx } = server
+    const ada = await server.user()
+    await verifiedMail(server, ada)
+    const browser = openBrowser(server)
+    const page = await openAccount(browser, ada, app)
+    t.match(page.response.body, /<svg class="qr" role="img" aria-label="[^"]+"/)
+    t.match(page.response.body, /autocomplete="one-time-code"/)
+    const cookie = browser.cookies.get('__Host-mintmark')?.value
+
+    const wrong = await browser.submit(page, { code: '000000' })
+    t.equal(wrong.response.statusCode, 400)
+    t.match(wrong.text, 'This code is not right')
+    t.equal(codeOf(server, wrong), codeOf(server, page), 'what was scanned is good for another try')
+    t.match((await browser.submit(page, { code: codeOf(server, page, 150) })).text, 'the clock of your phone')
+    t.match((await browser.submit(page)).text, 'Enter the six digits')
+    t.match((await browser.submit(page, { totp: 'x', code: '123456' })).text, 'open for too long')
+    t.equal((await findFactors(ctx, ada.id)).totp, undefined)
+
+    const set = await browser.submit(page, { code: codeOf(server, page).replace(/^.../, '$& ') })
+    t.equal(set.response.statusCode, 200)
+    t.match(set.text, 'Your authenticator app was set up.')
+    const codes = codesOn(set)
+    t.equal(new Set(codes).size, 10)
+    t.match(set.response.headers, { 'cache-control': 'no-store' })
+    t.not(browser.cookies.get('__Host-mintmark')?.value, cookie, 'it steps up')
+    t.match(await server.ctx.db.sql.selectFrom('sign_ins').select('amr').executeTakeFirst(), {
+      amr: 'pwd otp mfa',
+    })
+    const first = await browser.follow(set, 'I have kept them')
+    t.match(first.text, '10 left')
+    t.notOk(codes.some(code => first.response.body.includes(code)))
+    t.strictSame(await mailsTo(server, ada), ['recovery_codes_renewed', 'totp_added'])
+
+    const renewed = await browser.submit(await browser.open(codesPath))
+    t.equal(codesOn(renewed).length, 10)
+    t.notOk(
+      codesOn(renewed).some(code => codes.includes(code)),
+      'others',
+    )
+
+    const on = await browser.open(app)
+    t.match(on.text, 'It is set up.')
+    t.match((await browser.submit(on)).text, 'was removed')
+    t.match((await browser.submit(on)).text, 'not there any more')
+    t.match(await findFactors(ctx, ada.id), { totp: undefined, recoveryCodesLeft: 0 })
+    const events = (await auditOf(server, ada)).map(({ event }) => event)
+    for (const event of ['totp_added', 'recovery_codes_renewed', 'totp_removed']) t.ok(events.includes(event))
+  },
+)
+
+t.test('who has no second factor gets no recovery codes', async t => {
+  const server = await startServer(t)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  t.equal((await openAccount(browser, ada, codesPath)).forms.length, 0)
+  const asked = await browser.post(codesPath, { decision: 'make' })
+  t.strictSame(codesOn(asked), [])
+  t.equal((await findFactors(server.ctx, ada.id)).recoveryCodesLeft, 0)
+})
+
+/** Makes a passkey by the options of the page, and sends it as the script would. */
+async function addPasskey(browser: Browser, page: Page, name: string): Promise<Page> {
+  const [, json = ''] = /data-passkey="([^"]*)" hidden/.exec(page.response.body) ?? []
+  const { create } = JSON.parse(
+    json.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&amp;', '&'),
+  )
+  const { response } = softAuthenticator(origin).create(create)
+  const form = page.forms.find(one => one.fields.has('name'))
+  if (!form) throw new Error(page.text)
+  return browser.post(form.action, { ...Object.fromEntries(form.fields), name, passkey: response })
+}
+
+await forEachEngine(t, 'passkeys are added, renamed and removed by their owner alone', async (t, env) => {
+  const server = await startServer(t, { ...env, ...withMail })
+  const { ctx } = server
+  const ada = await server.user()
+  await verifiedMail(server, ada)
+  const browser = openBrowser(server)
+  const page = await openAccount(browser, ada, keys)
+  t.match(page.response.headers, { 'content-security-policy': /script-src 'sha256-/ })
+  const added = await addPasskey(browser, page, 'Phone')
+  t.match(added.text, 'Your passkey was added.')
+  t.equal(codesOn(added).length, 10, 'the first second factor comes with recovery codes')
+  const second = await addPasskey(browser, await browser.open(keys), 'Laptop')
+  t.equal(second.url.pathname, keys)
+  t.match(second.text, 'Your passkey was added.')
+  for (const name of ['Phone', 'Laptop']) t.match(second.text, name)
+  t.match((await browser.post(keys, { name: 'x', passkey: '{}' })).text, 'did not work')
+  t.match((await browser.post(keys, { name: 'x' })).text, 'did not work')
+
+  const one = await browser.follow(second, 'Phone')
+  t.equal(one.url.pathname, `${keys}/change`)
+  const id = one.url.searchParams.get('id') ?? ''
+  t.match((await browser.post(`${keys}/change`, { id })).text, 'Enter a name')
+  const renamed = await browser.post(`${keys}/change`, { id, name: 'Old phone' })
+  t.match(renamed.text, 'has its new name')
+  t.match(renamed.text, 'Old phone')
+
+  const eve = openBrowser(server)
+  await openAccount(eve, await server.user('eve'))
+  for (const form of [
+    { id, name: 'Mine' },
+    { id, decision: 'remove' },
+    { id: 'x', decision: 'remove' },
+  ])
+    t.match((await eve.post(`${keys}/change`, form)).text, 'not there any more')
+  t.match((await eve.open(`${keys}/change?id=${id}`)).text, 'not there any more')
+  const foreign = { from: 'https://evil.example' }
+  const crossSite = await browser.post(`${keys}/change`, { id, decision: 'remove' }, foreign)
+  t.equal(crossSite.response.statusCode, 403)
+  t.strictSame((await findFactors(ctx, ada.id)).passkeys.map(({ name }) => name).toSorted(), [
+    'Laptop',
+    'Old phone',
+  ])
+
+  t.match((await browser.post(`${keys}/change`, { id, decision: 'remove' })).text, 'was removed')
+  t.match((await browser.post(`${keys}/change`, { id, decision: 'remove' })).text, 'not there any more')
+  t.strictSame((await findFactors(ctx, ada.id)).passkeys.map(({ name }) => name).toSorted(), ['Laptop'])
+  const events = (await auditOf(server, ada)).map(({ event }) => event)
+  for (const event of ['passkey_added', 'passkey_renamed', 'passkey_removed'])
+    t.ok(events.includes(event), event)
+  const mails = ['passkey_added', 'passkey_added', 'passkey_removed', 'recovery_codes_renewed']
+  t.strictSame(await mailsTo(server, ada), mails)
+})
+
+await forEachEngine(t, 'the last factor that lets its owner in stays', async (t, env) => {
+  const server = await startServer(t, env)
+  const { ctx } = server
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  await addPasskey(browser, await openAccount(browser, ada, keys), 'Phone')
+  await ctx.db.sql.updateTable('users').set({ password_hash: '' }).where('id', '=', ada.id).execute()
+  const page = await browser.follow(await browser.open(keys), 'Phone')
+  const refused = await browser.submit(page, {}, { button: 'decision=remove' })
+  t.equal(refused.response.statusCode, 400)
+  t.match(refused.text, 'You could not log in any more without it')
+  t.equal((await findFactors(ctx, ada.id)).passkeys.length, 1)
+})
+
+t.test('what is demanded decides which factors may go', async t => {
+  const passkey = (n: number) => ({ id: Buffer.alloc(16, n) }) as PasskeyTable
+  const totp = { created_at: 1, used_at: null }
+  const all = { hasPassword: true, passkeys: [passkey(1), passkey(2)], totp, recoveryCodesLeft: 3 }
+  const one = { ...all, passkeys: [passkey(1)] }
+  const none = { ...all, passkeys: [] }
+  const id = Buffer.alloc(16, 1)
+  t.equal(judgeRemoval(all, withoutPasskey(all, id), 'phr'), undefined, 'there is another')
+  t.equal(judgeRemoval(one, withoutPasskey(one, id), 'phr'), 'factor_demanded')
+  t.equal(judgeRemoval(one, withoutPasskey(one, id), 'mfa'), undefined, 'the app does as well')
+  t.equal(judgeRemoval(none, withoutTotp(none), 'mfa'), 'factor_demanded')
+  t.equal(judgeRemoval(none, withoutTotp(none), 'pwd'), undefined)
+  t.equal(judgeRemoval(none, withoutTotp(none), 'phr'), undefined, 'it was not enough anyway')
+  const bare = { ...one, hasPassword: false }
+  t.equal(judgeRemoval(bare, withoutPasskey(bare, id), 'pwd'), 'last_way_in')
+  t.equal(judgeRemoval(bare, withoutTotp(bare), 'pwd'), undefined)
+})
+
+t.test('factors are changed after a log-in of just now alone', async t => {
+  const server = await startServer(t)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const page = await openAccount(browser, ada, app)
+  server.tick(901)
+  for (const path of [app, keys, `${keys}/change?id=x`])
+    t.equal((await browser.open(path)).url.pathname, '/log-in', path)
+  const code = codeOf(server, page)
+  for (const [path, form] of [
+    [app, { totp: page.forms[0]?.fields.get('totp') ?? '', code }],
+    [keys, { name: 'x', passkey: '{}' }],
+    [codesPath, { decision: 'make' }],
+  ] as const)
+    t.equal((await browser.post(path, form)).url.pathname, '/log-in', path)
+  t.match(await findFactors(server.ctx, ada.id), { totp: undefined, passkeys: [] })
+  t.equal((await rowOf(server, ada)).epoch, 0)
+})
+
+await forEachEngine(
+  t,
+  'another mail address is asked for, the present one is told, and counts until then',
+  async (t, env) => {
+    const server = await startServer(t, { ...env, ...withMail })
+    const ada = await server.user()
+    await verifiedMail(server, ada)
+    const browser = openBrowser(server)
+    const page = await openAccount(browser, ada, '/account/mail')
+    t.match(page.text, 'ada@mail.example')
+    const wrong = await browser.submit(page, { email: 'ada@\u{200b}' })
+    t.equal(wrong.response.statusCode, 400)
+    t.match(wrong.text, 'no mail address')
+    t.match((await browser.submit(page, { email: 'ada@mail.example' })).text, 'your mail address already')
+    const asked = await browser.submit(page, { email: 'lovelace@mail.example' })
+    t.match(asked.text, 'Your new address counts as soon as you confirm it')
+    t.match(asked.text, 'Your mail address is ada@mail.example')
+    t.strictSame(await mailsTo(server, ada), ['mail_change_asked', 'verification'])
+    t.match((await browser.submit(page, { email: 'lovelace@mail.example' })).text, 'Too many mails')
+
+    server.tick(901)
+    const stale = await browser.submit(page, { email: 'countess@mail.example' })
+    t.equal(stale.url.pathname, '/log-in')
+    const back = await browser.submit(stale, { password: ada.password })
+    t.match(back.response.body, ' value="countess@mail.example"', 'nothing typed is lost')
+    t.equal((await mailsTo(server, ada)).length, 2, 'and nothing was sent')
+  },
+)
+
+t.test('without mail no address is asked for', async t => {
+  const server = await startServer(t)
+  const browser = openBrowser(server)
+  const page = await openAccount(browser, await server.user(), '/account/mail')
+  t.equal(page.forms.length, 0)
+  t.match((await browser.post('/account/mail', { email: 'a@b.example' })).response.statusCode, 400)
+})
+
+const demanding: readonly (readonly [
+  title: string,
+  env: Record<string, string>,
+  acr: 'pwd' | 'mfa' | 'phr',
+])[] = [
+  ['a client', {}, 'mfa'],
+  ['the installation', { MINTMARK_REQUIRE_SECOND_FACTOR: 'all' }, 'pwd'],
+]
+for (const [title, more, acr] of demanding) {
+  await forEachEngine(t, `who lacks a factor that ${title} demands sets it up on the way`, async (t, env) => {
+    const server = await startServer(t, { ...env, ...more })
+    const { ctx } = server
+    const ada = await server.user()
+    const web = await relyingParty(server, 'web', { acr })
+    const browser = openBrowser(server)
+    const begun = web.begin()
+    const offered = await logInWith(browser, begun, ada)
+    t.equal(offered.url.pathname, '/account/second-factor')
+    t.match(offered.text, 'The web app asks for more than a password')
+    const page = await browser.follow(offered, 'Set up an authenticator app')
+    const wrong = await browser.submit(page, { code: '000000' })
+    t.match(wrong.text, 'This code is not right')
+    const set = await browser.submit(wrong, { code: codeOf(server, wrong) })
+    t.equal(codesOn(set).length, 10)
+    const back = await browser.follow(set, 'I have kept them')
+    t.equal(back.isElsewhere, true, 'the log-in goes on by itself')
+    const tokens = await web.redeem(begun, back)
+    t.equal(tokens.status, 200)
+    t.match(claimsOf(tokens.access_token), { acr: 'mfa' })
+    t.match((await browser.open(page.url.href)).text, 'You have logged in with this page already')
+
+    const stranger = openBrowser(server)
+    const late = web.begin()
+    t.equal((await stranger.open(late.url)).url.pathname, '/log-in')
+    const second = (await stranger.open(late.url)).url.search
+    t.equal((await stranger.open(`/account/second-factor${second}`)).url.pathname, '/log-in', 'who is nobody')
+    t.equal((await findFactors(ctx, ada.id)).passkeys.length, 0)
+  })
+}
+
+await forEachEngine(
+  t,
+  'where a passkey is demanded, one is set up on the way, and no app',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const ada = await server.user()
+    const web = await relyingParty(server, 'web', { acr: 'phr' })
+    const browser = openBrowser(server)
+    const begun = web.begin()
+    const offered = await logInWith(browser, begun, ada)
+    t.equal(offered.url.pathname, '/account/second-factor')
+    t.notMatch(offered.text, 'authenticator app')
+    const request = offered.forms[0]?.fields.get('request') ?? ''
+    const refused = await browser.post('/account/second-factor', { request, totp: 'x', code: '123456' })
+    t.equal(refused.response.statusCode, 400)
+    const added = await addPasskey(browser, offered, 'Phone')
+    t.equal(codesOn(added).length, 10)
+    const tokens = await web.redeem(begun, await browser.follow(added, 'I have kept them'))
+    t.match(claimsOf(tokens.access_token), { acr: 'phr' })
+  },
+)
+
+t.test('what is demanded is not removed', async t => {
+  const server = await startServer(t, { MINTMARK_REQUIRE_SECOND_FACTOR: 'all' })
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  const offered = await openAccount(browser, ada, app)
+  t.equal(offered.url.pathname, '/account/second-factor', 'the account is no way around it')
+  const page = await browser.follow(offered, 'Set up an authenticator app')
+  const set = await browser.submit(page, { code: codeOf(server, page) })
+  const on = await browser.follow(set, 'I have kept them')
+  t.equal(on.url.pathname, app)
+  const refused = await browser.submit(on, {}, { button: 'decision=remove' })
+  t.equal(refused.response.statusCode, 400)
+  t.match(refused.text, 'You have to have a second factor here')
+  t.ok((await findFactors(server.ctx, ada.id)).totp)
+})
