@@ -37,7 +37,7 @@ export function passkeysView(
 
 function row(frame: Frame, state: AccountState, passkey: ShownPasskey): Html {
   const { passkeys: texts } = frame.language.texts.ownAccount
-  return html`<li><h3>${nameOf(passkey.name)}</h3>
+  return html`<li><h2>${nameOf(passkey.name)}</h2>
 ${factsOf(frame, state, passkey)}
 <a class="go" href="${frame.look.base}/account/passkeys/change?id=${passkey.id}">${texts.change(nameOf(passkey.name))}</a></li>`
 }
