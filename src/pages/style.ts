@@ -120,7 +120,8 @@ dd{margin:0}
 .hint{margin:-.75rem 0 1.125rem;color:var(--quiet);font-size:.875rem}
 .key{display:block;padding:.5rem 0;font-size:1.0625rem;letter-spacing:.04em;user-select:all}
 .qr{display:block;width:100%;max-width:14rem;height:auto;margin:0 auto 1rem;border-radius:.5rem}
-.codes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(11rem,100%),1fr));margin:0 0 1.25rem;padding:0;list-style:none;user-select:all}
+.codes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(11rem,100%),1fr));
+margin:0 0 1.25rem;padding:0;list-style:none;user-select:all}
 .codes li{padding:.5rem 0}
 @media(max-width:24rem){dl{display:block}dd{margin-bottom:.25rem}}
 @media print{header,form,.go,.act,footer{display:none}main{border:0;box-shadow:none}}

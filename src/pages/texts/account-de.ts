@@ -6,7 +6,6 @@ export const ownAccountInGerman: OwnAccountTexts = {
   loggedInAs: username => html`Sie sind als ${username} angemeldet.`,
   back: 'Zurück zu Ihrem Konto',
   save: 'Speichern',
-  remove: 'Entfernen',
   none: 'Keine',
   never: 'Noch nie',
   logOut: 'Abmelden',
@@ -15,7 +14,6 @@ export const ownAccountInGerman: OwnAccountTexts = {
     nothing_changed: 'Es wurde nichts geändert.',
     mail_asked:
       'Wir haben Ihnen eine E-Mail geschickt. Ihre neue Adresse gilt, sobald Sie sie dort bestätigen; bis dahin gilt die alte.',
-    mail_removed: 'Ihre E-Mail-Adresse wurde entfernt.',
     password_changed: 'Ihr Passwort ist geändert, und Sie wurden überall sonst abgemeldet.',
     passkey_added: 'Ihr Passkey wurde hinzugefügt.',
     passkey_renamed: 'Ihr Passkey hat seinen neuen Namen.',
@@ -58,8 +56,6 @@ export const ownAccountInGerman: OwnAccountTexts = {
       'Dieser Code ist aus einer anderen Zeit: Die Uhr Ihres Telefons geht falsch. Lassen Sie sie automatisch stellen, und versuchen Sie es noch einmal.',
     code_expired: 'Diese Seite war zu lange geöffnet. Hier ist ein neuer Code zum Scannen.',
     code_missing: 'Geben Sie die sechs Ziffern ein, die die App zeigt.',
-    code_throttled:
-      'Es gab zu viele falsche Codes. Warten Sie einen Moment, und versuchen Sie es noch einmal.',
     totp_exists: 'Sie haben schon eine Authenticator-App. Entfernen Sie sie zuerst.',
     last_way_in:
       'Ohne ihn könnten Sie sich nicht mehr anmelden. Richten Sie zuerst einen anderen Weg zum Anmelden ein.',
@@ -176,7 +172,6 @@ export const ownAccountInGerman: OwnAccountTexts = {
     byPasskey: 'Mit einem Passkey',
     byApp: 'Mit einer App auf Ihrem Telefon',
     appWhat: 'Authenticator-App einrichten',
-    later: 'Noch einen einrichten',
   },
   places: {
     title: 'Wo Sie angemeldet sind',

@@ -6,7 +6,6 @@ export const ownAccountInEnglish: OwnAccountTexts = {
   loggedInAs: username => html`You are logged in as ${username}.`,
   back: 'Back to your account',
   save: 'Save',
-  remove: 'Remove',
   none: 'None',
   never: 'Never',
   logOut: 'Log out',
@@ -15,7 +14,6 @@ export const ownAccountInEnglish: OwnAccountTexts = {
     nothing_changed: 'Nothing was changed.',
     mail_asked:
       'We have sent you a mail. Your new address counts as soon as you confirm it there; until then the old one does.',
-    mail_removed: 'Your mail address was removed.',
     password_changed: 'Your password was changed, and you were logged out everywhere else.',
     passkey_added: 'Your passkey was added.',
     passkey_renamed: 'Your passkey has its new name.',
@@ -53,7 +51,6 @@ export const ownAccountInEnglish: OwnAccountTexts = {
       'This code is of another time: the clock of your phone is wrong. Let it set its time by itself, and try again.',
     code_expired: 'This page was open for too long. Here is a new code to scan.',
     code_missing: 'Enter the six digits that the app shows.',
-    code_throttled: 'There were too many wrong codes. Wait a little, and try again.',
     totp_exists: 'You have an authenticator app already. Remove it first.',
     last_way_in: 'You could not log in any more without it. Set up another way to log in first.',
     factor_demanded: 'You have to have a second factor here. Set up another one before you remove this one.',
@@ -164,7 +161,6 @@ export const ownAccountInEnglish: OwnAccountTexts = {
     byPasskey: 'With a passkey',
     byApp: 'With an app on your phone',
     appWhat: 'Set up an authenticator app',
-    later: 'Set up another one',
   },
   places: {
     title: 'Where you are logged in',

@@ -8,7 +8,6 @@ export interface OwnAccountTexts {
   /** Back to the first of these pages. */
   readonly back: string
   readonly save: string
-  readonly remove: string
   readonly none: string
   /** Of a time. */
   readonly never: string
@@ -32,7 +31,6 @@ export const accountNotices = [
   'profile_changed',
   'nothing_changed',
   'mail_asked',
-  'mail_removed',
   'password_changed',
   'passkey_added',
   'passkey_renamed',
@@ -72,7 +70,6 @@ export type AccountProblem =
   | 'code_clock_off'
   | 'code_expired'
   | 'code_missing'
-  | 'code_throttled'
   | 'totp_exists'
   | 'last_way_in'
   | 'factor_demanded'
@@ -173,7 +170,6 @@ export interface SecondFactorTexts {
   readonly byPasskey: string
   readonly byApp: string
   readonly appWhat: string
-  readonly later: string
 }
 
 export interface PlacesTexts {
