@@ -78,7 +78,9 @@ t.test('OA-4 prompt=none shows no page, and tells the client why (OpenID Core §
   t.equal((await silent(web, { max_age: '5' })).error, 'login_required')
   t.equal((await silent(asking)).error, 'consent_required')
   t.equal((await silent(web, { id_token_hint: id_token })).error, null, 'the hint is of who is logged in')
-  t.equal((await silent(web, { acr_values: 'phr' })).error, 'unmet_authentication_requirements', 'S-1')
+  t.equal((await silent(web, { acr_values: 'phr' })).error, 'login_required', 'S-1 one that can be reached')
+  const never = { claims: JSON.stringify({ id_token: { acr: { essential: true, value: 'urn:gold' } } }) }
+  t.equal((await silent(web, never)).error, 'unmet_authentication_requirements', 'S-1 one that cannot')
 
   await logInWith(browser, web.begin({ prompt: 'login' }), bob)
   t.equal((await silent(web, { id_token_hint: id_token })).error, 'login_required', 'and of nobody else')

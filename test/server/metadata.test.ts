@@ -62,7 +62,7 @@ t.test(
       subject_types_supported: ['public'],
       id_token_signing_alg_values_supported: ['ES256', 'RS256'],
       userinfo_signing_alg_values_supported: ['ES256', 'RS256'],
-      acr_values_supported: ['pwd'],
+      acr_values_supported: ['pwd', 'mfa', 'phr'],
       claim_types_supported: ['normal'],
       claims_supported: [...claimsOfTokens, ...claimsOfUsers],
       claims_parameter_supported: true,

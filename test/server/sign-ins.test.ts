@@ -239,7 +239,15 @@ await forEachEngine(
         replaces: signIn,
         knownSources: undefined,
       }
-      const started = await Promise.all([ctx, beside.ctx, ctx, beside.ctx].map(on => startSignIn(on, start)))
+      const shown = ['pwd', 'pwd otp mfa', 'pwd', 'hwk user mfa']
+      const started = await Promise.all(
+        [ctx, beside.ctx, ctx, beside.ctx].map((on, i) => startSignIn(on, { ...start, amr: shown[i] ?? '' })),
+      )
+      t.strictSame(
+        started.map(one => one?.signIn.amr),
+        shown,
+        'each answers with what it has shown itself',
+      )
       const cookies = started.flatMap(one => one?.cookie ?? [])
       t.equal(cookies.length, 1, 'one answer sets a cookie')
       t.match(await find(cookies[0]), { id: signIn.id })
