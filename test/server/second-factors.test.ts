@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { spendStep } from '../../db/factors/totps.ts'
 import { findFactors } from '../../src/factors/factors.ts'
 import { confirmTotp, prepareTotp, removeTotp } from '../../src/factors/totp.ts'
 import { en } from '../../src/pages/texts/en.ts'
@@ -303,3 +304,35 @@ t.test('the password grant lets nobody in who has, or needs, a second factor', a
     t.match(refused.json(), { error: 'invalid_grant', error_description: /second factor/ })
   }
 })
+
+t.test(
+  'the secret of an authenticator app is sealed anew under the root key of now, when it is used',
+  async t => {
+    const server = await startServer(t)
+    const { rootKeys, db } = server.ctx
+    const web = await relyingParty(server)
+    const ada = await server.user()
+    const app = await withApp(server, ada)
+    const present = () =>
+      db.sql.selectFrom('totps').select(['root_key_id', 'secret']).executeTakeFirstOrThrow()
+    const before = await present()
+    const user_id = ada.id
+    const spent = { ...before, last_step: 2 ** 40, used_at: null }
+    const other = { user_id, secret: Buffer.from('of an app that was there before') }
+    t.equal(await spendStep(db, other, spent), false, 'only of the app that was seen')
+    const later = rootKeys.draft()
+    rootKeys.follow(later)
+    for (const steps of [0, 1]) {
+      const browser = openBrowser(server)
+      const page = await half(browser, web.begin(), ada)
+      t.ok(hasCode(await browser.submit(page, { code: app.code(steps) })), 'its codes are good on')
+      const after = await present()
+      t.equal(after.root_key_id, later)
+      t.notSame(after.secret, before.secret)
+    }
+    await db.sql.updateTable('totps').set({ root_key_id: 'ffffffff' }).execute()
+    const browser = openBrowser(server)
+    const refused = await browser.submit(await half(browser, web.begin(), ada), { code: app.code(1) })
+    t.equal(refused.response.statusCode, 503, 'without its root key nobody says that a code is wrong')
+  },
+)
