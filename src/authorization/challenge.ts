@@ -60,9 +60,11 @@ export class WrongFactor extends Error {
  */
 export async function takeStep(ctx: Context, call: ChallengeCall): Promise<ChallengeStep> {
   const first = await currentProof(ctx, call.session)
-  const proof = (await proveFirst(ctx, call, first)) ?? first
+  const began = await proveFirst(ctx, call, first)
+  const proof = began ?? first
   const factors = proof && (await findFactors(ctx, proof.user.id))
-  const further = proof && factors && (await proveFurther(ctx, call, { proof, factors }))
+  const mayGoOn = proof && factors && (isHalf(proof, factors) || !began)
+  const further = mayGoOn ? await proveFurther(ctx, call, { proof, factors }) : undefined
   const shown = further ?? proof
   if (!shown || !factors || isHalf(shown, factors)) {
     return {
@@ -120,7 +122,6 @@ async function proveFurther(
   call: ChallengeCall,
   { proof, factors }: { readonly proof: Proof; readonly factors: Factors },
 ): Promise<Proof | undefined> {
-  if (!isHalf(proof, factors)) return undefined
   const { form, client, caller, session } = call
   const { user } = proof
   const device = deviceOfUser(ctx, { place: 'client', client, deviceToken: form.get('device_token') }, user)
@@ -208,14 +209,18 @@ async function refusing<T>(
 async function conclude(
   ctx: Context,
   { client, session }: ChallengeCall,
-  { user, epoch, amr, at }: Proof,
+  shown: Proof,
 ): Promise<ChallengeStep> {
+  const { user, epoch, amr, at } = shown
   const { request } = session
   const logIn = { id: request.sessionId, user_id: user.id, user_epoch: epoch, auth_time: at, amr }
   const pending = fresh(request, { signIn: logIn.id })
   const signIn = { ...logIn, user }
   const { need } = await lookForNeeds(ctx, { client, pending, signIn, hasConsented: false })
   if (need.kind === 'error') throw new OAuthError('unmet_authentication_requirements', need.description)
+  // A code was shown where a passkey is asked for, which the user has.
+  if (need.kind === 'step_up' && need.level === 'phr')
+    return { kind: 'missing', session: withProof(session, shown), missing: ['passkey'] }
   if (need.kind !== 'code') return { kind: 'web' }
   const code = issueCode(ctx, {
     ...{ request, logIn, signIn: null, user, client },
