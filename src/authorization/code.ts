@@ -36,7 +36,8 @@ export interface AuthorizationCode {
   /** Authentication methods (RFC 8176), separated by spaces. */
   readonly amr: string
   /**
-   * The sign-in that the session ends with; null where it has `offline_access`, or an app has asked by itself.
+   * The sign-in that the session ends with; null where it has `offline_access`, or an app has asked by
+   * itself.
    */
   readonly signIn: { readonly id: Buffer; readonly expiresAt: number } | null
   /** What the user had allowed the client when it was made: it is good while that is not taken back. */

@@ -93,7 +93,7 @@ await forEachEngine(t, 'an app asks its user for the password, and gets a code',
   t.equal(atOnce.statusCode, 200, 'all in one request')
 })
 
-forEachEngine(
+await forEachEngine(
   t,
   'the same code, though the request is taken up by several instances at once',
   async (t, env) => {
