@@ -84,7 +84,7 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
   const logIn = {
     request,
     client,
-    passkey: { options: { challenge: 'mm_pkey_1', rpId: 'as.example' }, isAutofill: true, unknown: 'AAEC' },
+    passkey: { options: { challenge: 'mm_pkey_12', rpId: 'as.example' }, isAutofill: true, unknown: 'AAEC' },
     username: '',
     loggedInAs: null,
     anotherHref: null,

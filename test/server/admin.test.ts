@@ -260,7 +260,7 @@ t.test('a demo is added where there is no client', async t => {
   const demo = await addDemo(admin, home)
   t.ok(await admin.passwords.verify(await existingUser(admin, 'demo'), demo?.password ?? ''))
   t.equal(await addDemo(admin, home), undefined)
-  const created = ['client_created', 'client_created', 'client_created']
+  const created = Array<string>(4).fill('client_created')
   t.strictSame(await eventsOf(admin), ['user_created', 'resource_created', ...created])
   for (const client of await listClients(admin)) {
     const { refusals } = await judgeNewClient(admin.db, clientMetadata(client))
