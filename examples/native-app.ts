@@ -16,8 +16,14 @@ import { calculatePKCECodeChallenge, randomPKCECodeVerifier } from 'openid-clien
 const issuer = process.env['ISSUER'] ?? 'http://127.0.0.1:9000'
 const clientId = 'demo-native'
 
+interface Metadata {
+  readonly authorization_endpoint: string
+  readonly authorization_challenge_endpoint: string
+  readonly token_endpoint: string
+}
+
 const metadata = await fetch(`${issuer}/.well-known/oauth-authorization-server`).then(
-  answer => answer.json(),
+  answer => answer.json() as Promise<Metadata>,
   error => {
     throw new Error(`${issuer} does not answer: start it with npm start`, { cause: error })
   },
@@ -36,7 +42,7 @@ async function post(url: string, form: Readonly<Record<string, string>>): Promis
       body: new URLSearchParams({ client_id: clientId, ...form }),
     })
     nonce = response.headers.get('dpop-nonce') ?? nonce
-    const answer: Answer = await response.json()
+    const answer = (await response.json()) as Answer
     if (answer.error !== 'use_dpop_nonce') return answer
   }
 }
