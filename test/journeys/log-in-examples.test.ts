@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Page } from 'playwright-core'
+import { bareEnv } from '../helpers/bare-env.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { freePort } from '../helpers/free-port.ts'
@@ -174,6 +176,20 @@ const keptKey = `new Promise(resolve => {
   }
 })`
 
+t.test('an app with log-in pages of its own asks again for what was wrong, and refreshes', async t => {
+  const { home } = commandLine(t)
+  const { issuer, output } = await startDev(t, { home })
+  const [, password = ''] = /with the password (\S+)/.exec(output) ?? []
+  const { stdout, stderr } = spawnSync(process.execPath, scriptArgs('example:native'), {
+    cwd: join(import.meta.dirname, '../..'),
+    env: { ...bareEnv, ISSUER: issuer },
+    input: `demo\nwrong\ndemo\n${password}\n`,
+    encoding: 'utf8',
+  })
+  t.match(stdout, 'Password: the user name or the password is wrong\n', stderr)
+  t.match(stdout, 'Hello Ada Demo. You have logged in with pwd.\nA refresh has worked too.\n')
+})
+
 t.test('a client leaves the password grant as the README says, and logs nobody out', async t => {
   const { home, call, succeed } = commandLine(t)
   const metricsPort = String(await freePort())
@@ -190,7 +206,7 @@ t.test('a client leaves the password grant as the README says, and logs nobody o
   }
   const byPassword = { grant_type: 'password', username: 'demo', password }
 
-  const commands = blockBehind('without logging anybody out').trim().split('\n')
+  const commands = blockBehind('Either way it moves').trim().split('\n')
   t.equal(commands.length, 3)
   const perform = async (command = ''): Promise<string> => {
     const [, filter] = /^curl -sS 127\.0\.0\.1:9001\/metrics \| grep '(.*)'$/.exec(command) ?? []
