@@ -115,6 +115,7 @@ t.test('whatever is pressed is 44 pixels high, and shows where the focus is', as
   const { page } = await watchedPage(t, { viewport: { width: 320, height: 640 } })
   for (const name of staying(gallery)) {
     await page.goto(`${gallery.origin}/plain/${name}`)
+    await page.evaluate('for (const folded of document.querySelectorAll("details")) folded.open = true')
     const targets = await page
       .locator('main button, main .act, .go, input:not([type=hidden], [type=checkbox]), label.check')
       .all()
