@@ -183,12 +183,12 @@ t.test('whoever has waited too long for a batch is refused, and nothing was done
       await gate.promise
       return answers(entries)
     },
-    { patienceMs: 20 },
+    { patienceMs: 1000 },
   )
   const first = add(entry('a'))
   await turns()
   const waiting = add(entry('b'))
-  await sleep(30)
+  await sleep(1010)
   const fresh = add(entry('c'))
   gate.resolve()
   const [a, b, c] = await outcomes([first, waiting, fresh])
