@@ -78,6 +78,11 @@ export class OAuthError extends Error {
   }
 }
 
+/** Whether it was refused for being one too many, unheard: that costs a guesser nothing. */
+export function isRefusedUnheard(error: unknown): boolean {
+  return error instanceof OAuthError && (error.status === 429 || error.status === 503)
+}
+
 /** A fault of ours: never a 4xx, because a client that reads one throws its token away. */
 export function unavailable(cause: unknown, retryAfter = 1): OAuthError {
   return new OAuthError(

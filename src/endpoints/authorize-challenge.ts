@@ -10,17 +10,17 @@ import {
 import { acceptRequest, pushedSeconds, pushRequest } from '../authorization/requests.ts'
 import { callerOf } from '../clients/caller.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
-import { checkProfile, proofUrls, requireProof, spendProof } from '../clients/confirmation.ts'
+import { checkProfile, spendProof } from '../clients/confirmation.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
-import { OAuthError } from '../errors.ts'
+import { isRefusedUnheard, OAuthError } from '../errors.ts'
 import { requestOptions } from '../factors/use-passkey.ts'
 import type { Proof } from '../keys/proofs/dpop.ts'
-import { dpopNonces } from '../keys/proofs/dpop-nonces.ts'
 import { formOf, type Form } from '../protocol/form.ts'
 import { networkOf } from '../values/addresses.ts'
 import { checkOrigin } from './origins.ts'
 import { requireAccepted } from './par.ts'
+import { proofReader } from './proofs.ts'
 
 /**
  * POST /authorize-challenge (draft-ietf-oauth-first-party-apps): an app of one's own asks people for what
@@ -30,13 +30,10 @@ import { requireAccepted } from './par.ts'
  */
 export function authorizeChallengeEndpoint(app: FastifyInstance, ctx: Context): void {
   const path = '/authorize-challenge'
-  const dpop = { urls: proofUrls(ctx.config, path), nonces: dpopNonces(ctx.rootKeys, ctx.clock) }
+  const proofs = proofReader(ctx, path)
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const form = formOf(request.body)
-    const { dpop: header } = request.headers
-    // First, so that a proof which only lacks a nonce has cost nothing, an assertion for instance.
-    if (header !== undefined) reply.header('dpop-nonce', dpop.nonces.current())
-    const proof = header === undefined ? undefined : requireProof(ctx.clock.now(), String(header), dpop)
+    const proof = proofs.read(request, reply)
     const begun = await begunSession(ctx, form)
     const client = await authenticateClient(ctx, request, withClientOf(begun, form, request))
     checkOrigin(ctx, client, request, reply)
@@ -57,8 +54,7 @@ export function authorizeChallengeEndpoint(app: FastifyInstance, ctx: Context): 
       return await ctx.load.admission.admit('log_in', () => answer(request, reply), networkOf(request.ip))
     } catch (error) {
       // Not while it is under way: a request that waits here takes no other's place.
-      if (error instanceof OAuthError && (error.status === 429 || error.status === 503))
-        await ctx.load.delayRefusal()
+      if (isRefusedUnheard(error)) await ctx.load.delayRefusal()
       throw error
     }
   })

@@ -1,15 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { acceptRequest, pushedSeconds, pushRequest } from '../authorization/requests.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
-import { checkProfile, proofUrls, requireProof, spendProof } from '../clients/confirmation.ts'
+import { checkProfile, spendProof } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { dpopNonces } from '../keys/proofs/dpop-nonces.ts'
 import { addressProblems } from '../protocol/authorization-request.ts'
 import { formOf } from '../protocol/form.ts'
 import type { RequestVerdict } from '../protocol/request-verdict.ts'
 import { networkOf } from '../values/addresses.ts'
 import { checkOrigin } from './origins.ts'
+import { proofReader } from './proofs.ts'
 
 /**
  * POST /par (RFC 9126): judges an authorization request before anybody is sent here with it. The client
@@ -17,13 +17,10 @@ import { checkOrigin } from './origins.ts'
  * DPoP proof binds the code to its key (RFC 9449 §10.1).
  */
 export function parEndpoint(app: FastifyInstance, ctx: Context): void {
-  const dpop = { urls: proofUrls(ctx.config, '/par'), nonces: dpopNonces(ctx.rootKeys, ctx.clock) }
+  const proofs = proofReader(ctx, '/par')
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const form = formOf(request.body)
-    const { dpop: header } = request.headers
-    // First, so that a proof which only lacks a nonce has cost nothing, an assertion for instance.
-    if (header !== undefined) reply.header('dpop-nonce', dpop.nonces.current())
-    const proof = header === undefined ? undefined : requireProof(ctx.clock.now(), String(header), dpop)
+    const proof = proofs.read(request, reply)
     const client = await authenticateClient(ctx, request, form)
     checkOrigin(ctx, client, request, reply)
     if (proof) checkProfile(client, proof)

@@ -1,11 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { callerOf } from '../clients/caller.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
-import { confirmationOf, proofUrls, requireProof } from '../clients/confirmation.ts'
+import { confirmationOf } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
-import { OAuthError } from '../errors.ts'
+import { isRefusedUnheard, OAuthError } from '../errors.ts'
 import { grants } from '../grants/grants.ts'
-import { dpopNonces } from '../keys/proofs/dpop-nonces.ts'
 import type { Rank } from '../load/admission.ts'
 import { formOf, requireParameter } from '../protocol/form.ts'
 import { isGrantType } from '../protocol/grant-types.ts'
@@ -13,20 +12,17 @@ import { countOne, refusalOf } from '../record/counts.ts'
 import { networkOf } from '../values/addresses.ts'
 import { itemsOf } from '../values/list.ts'
 import { checkOrigin } from './origins.ts'
+import { proofReader } from './proofs.ts'
 import { tokenResponse } from './token-response.ts'
 
 /** POST /token (RFC 6749 §3.2): the only place that issues tokens. */
 export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
-  const dpop = { urls: proofUrls(ctx.config, '/token'), nonces: dpopNonces(ctx.rootKeys, ctx.clock) }
+  const proofs = proofReader(ctx, '/token')
   const answer = async (request: FastifyRequest, reply: FastifyReply, call: Call) => {
     const form = formOf(request.body)
-    const { dpop: header } = request.headers
-    // First, so that a proof which only lacks a nonce has cost nothing, an assertion for instance.
-    const offerNonce = () => reply.header('dpop-nonce', dpop.nonces.current())
-    if (header !== undefined) offerNonce()
-    const proof = header === undefined ? undefined : requireProof(ctx.clock.now(), String(header), dpop)
+    const proof = proofs.read(request, reply)
     const client = await authenticateClient(ctx, request, form)
-    if (client.dpop_bound === 1) offerNonce()
+    if (client.dpop_bound === 1) proofs.offerNonce(reply)
     call.clientId = client.id
     checkOrigin(ctx, client, request, reply)
 
@@ -54,15 +50,10 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     } catch (error) {
       countOne(ctx.counts.ofGrant(call.clientId, call.grantType).refused, refusalOf(error))
       // Not while it is under way: a request that waits here takes no other's place.
-      if (rank === 'log_in' && isTooMany(error)) await ctx.load.delayRefusal()
+      if (rank === 'log_in' && isRefusedUnheard(error)) await ctx.load.delayRefusal()
       throw error
     }
   })
-}
-
-/** Whether it was refused unheard, which costs a guesser nothing. */
-function isTooMany(error: unknown): boolean {
-  return error instanceof OAuthError && (error.status === 429 || error.status === 503)
 }
 
 function rankOf(body: unknown): Rank {

@@ -1,8 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Config } from '../config/load.ts'
+import { proofUrls } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import type { Form } from '../protocol/form.ts'
-import { normalUrl } from '../protocol/normal-url.ts'
 import { clientAlg, userinfoOf } from '../sessions/identity.ts'
 import { authenticateToken, invalidToken } from '../sessions/sent-token.ts'
 import { checkOrigin } from './origins.ts'
@@ -12,7 +11,7 @@ import { checkOrigin } from './origins.ts'
  * has the scope `openid`. JSON, or a signed JWT for a client that has chosen an algorithm for it.
  */
 export function userinfoEndpoint(app: FastifyInstance, ctx: Context): void {
-  const urls = userinfoUrls(ctx.config)
+  const urls = proofUrls(ctx.config, '/userinfo')
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const { method, headers, body } = request
     const form: Form | undefined = body instanceof Map ? body : undefined
@@ -33,9 +32,4 @@ export function userinfoEndpoint(app: FastifyInstance, ctx: Context): void {
     ctx.load.admission.admit('other', () => answer(request, reply))
   app.get('/userinfo', admitted)
   app.post('/userinfo', admitted)
-}
-
-/** The URLs that a proof for it may be made for. */
-function userinfoUrls({ issuer, mtlsUrl }: Config): readonly string[] {
-  return [issuer, mtlsUrl].map(base => normalUrl(`${base}/userinfo`) ?? '')
 }

@@ -10,7 +10,7 @@ import {
 } from '../authorization/requests.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
-import { OAuthError } from '../errors.ts'
+import { isRefusedUnheard, OAuthError } from '../errors.ts'
 import { findFactors, hasSecondFactor } from '../factors/factors.ts'
 import { passkeysPossible } from '../factors/passkeys.ts'
 import { requestOptions, usePasskey } from '../factors/use-passkey.ts'
@@ -33,6 +33,7 @@ import {
   findAsked,
   hasSecondFactorIn,
   passkeyProblem,
+  refusalKind,
   showSecondFactor,
   takeSecondFactor,
   type Asked,
@@ -51,10 +52,10 @@ export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, read
     try {
       await admit(visit, () => decide(visit, readError))
     } catch (error) {
-      const isRefusal = error instanceof OAuthError
-      if (isRefusal && error.status !== 429 && error.status !== 503) throw error
+      const isUnheard = isRefusedUnheard(error)
+      if (error instanceof OAuthError && !isUnheard) throw error
       // Not while it is under way: a request that waits here takes no other's place.
-      if (isRefusal) await ctx.load.delayRefusal()
+      if (isUnheard) await ctx.load.delayRefusal()
       const stage = await typedStage(visit)
       if (!stage) throw error
       const { status, retryAfter = 1 } = readError(error, request)
@@ -147,7 +148,7 @@ async function showForm(
     loggedInAs,
     anotherHref: isAgain ? anotherHref({ ctx }, pending) : null,
     stays: pending.stays,
-    problem: refusal ? refusedBy(refusal.status) : pending.problem,
+    problem: refusal ? refusalKind(refusal) : pending.problem,
     retryAfter: refusal?.retryAfter,
   }
   const { status = 200 } = refusal ?? {}
@@ -167,10 +168,6 @@ function withoutProblem(pending: PendingRequest): PendingRequest {
 async function passkeyOf(ctx: Context, { browser, unknownPasskey }: PendingRequest) {
   if (browser === null || !passkeysPossible(ctx.config)) return null
   return { options: await requestOptions(ctx, { browser }), isAutofill: true, unknown: unknownPasskey }
-}
-
-function refusedBy(status: number): 'throttled' | 'unavailable' {
-  return status === 429 ? 'throttled' : 'unavailable'
 }
 
 function showChoice(

@@ -89,7 +89,8 @@ export async function showSecondFactor(
   })
 }
 
-function refusalKind({ status }: Refused): 'throttled' | 'unavailable' {
+/** What a page says of a refusal. */
+export function refusalKind({ status }: Refused): 'throttled' | 'unavailable' {
   return status === 429 ? 'throttled' : 'unavailable'
 }
 
