@@ -1,12 +1,15 @@
 import { fresh, openRequest, sealRequest, type OpenedRequest } from '../authorization/requests.ts'
 import { deviceCaller, type Caller } from '../clients/caller.ts'
+import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { mailSourceLimit } from '../users/guess-limits.ts'
 import type { PasswordProblem } from '../users/new-passwords.ts'
+import type { Pages } from './pages.ts'
 import { browserOf } from './proceed.ts'
 import type { RecoveryProblem } from './texts/recovery-texts.ts'
 import type { MessageKind } from './texts/texts.ts'
-import { leadTo, redirectTo, showMessage, type Visit } from './visit.ts'
+import { askView, sentView, type AskData } from './views/recovery.ts'
+import { leadTo, pageHandler, redirectTo, showMessage, type Visit } from './visit.ts'
 
 /** What a person has come for, whom a mail is to help. */
 type RecoveryPath = '/reset' | '/sign-up'
@@ -36,6 +39,40 @@ export async function requestOf(
   if (sealed == null) return undefined
   const pending = await openRequest(ctx, sealed)
   return pending?.isExpired === false ? pending : undefined
+}
+
+/** Makes the handler of a page that is there where `isOffered`. */
+export function offeredHandler(
+  ctx: Context,
+  pages: Pages,
+  isOffered: boolean,
+  work: (visit: Visit) => Promise<void>,
+): ReturnType<typeof pageHandler> {
+  return pageHandler(ctx, pages, async visit => {
+    if (!isOffered) return showMessage(visit, { kind: 'not_offered', status: 404 })
+    await work(visit)
+  })
+}
+
+/** Says that a mail is on its way. */
+export async function showSent(
+  visit: Visit,
+  what: AskData['what'],
+  sealed: string | undefined,
+): Promise<void> {
+  const pending = await requestOf(visit, sealed)
+  const data = { what, request: pending ? (sealed ?? null) : null }
+  const uiLocales = pending?.request.uiLocales ?? []
+  void visit.pages.show(visit.request, visit.reply, frame => sentView(frame, data), { uiLocales })
+}
+
+/** Asks where a mail is to go. */
+export function ask(
+  { pages, request, reply }: Visit,
+  { uiLocales = [], ...data }: AskData & { readonly uiLocales?: readonly string[] },
+): void {
+  const status = data.problem === null ? 200 : 400
+  void pages.show(request, reply, frame => askView(frame, data), { status, uiLocales })
 }
 
 /** The page on which it is said that a mail is on its way: loading it again sends nothing. */

@@ -6,23 +6,29 @@ import { formOf, type Form } from '../protocol/form.ts'
 import { judgeNewPassword } from '../users/new-passwords.ts'
 import type { Pages } from './pages.ts'
 import { findStage } from './proceed.ts'
-import { countMail, goOnAfterLink, leadToSent, passwordProblemOf, requestOf, showDone } from './recovery.ts'
+import {
+  ask,
+  countMail,
+  goOnAfterLink,
+  leadToSent,
+  offeredHandler,
+  passwordProblemOf,
+  requestOf,
+  showDone,
+  showSent,
+} from './recovery.ts'
 import type { RecoveryProblem } from './texts/recovery-texts.ts'
-import { askView, newPasswordView, sentView } from './views/recovery.ts'
-import { pageHandler, queryOf, showMessage, type Visit } from './visit.ts'
+import { newPasswordView } from './views/recovery.ts'
+import { queryOf, showMessage, type Visit } from './visit.ts'
 
 /**
  * GET and POST /reset: where a person asks for a link that sets a password, and where that leads. A GET
  * changes nothing, whoever follows the link: programs that look through mails do.
  */
 export function resetPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
-  const offered = (work: (visit: Visit) => Promise<void>) =>
-    pageHandler(ctx, pages, async visit => {
-      if (!ctx.mail) return showMessage(visit, { kind: 'not_offered', status: 404 })
-      await work(visit)
-    })
-  app.get('/reset', offered(show))
-  app.post('/reset', offered(decide))
+  const isOffered = ctx.mail !== undefined
+  app.get('/reset', offeredHandler(ctx, pages, isOffered, show))
+  app.post('/reset', offeredHandler(ctx, pages, isOffered, decide))
 }
 
 async function show(visit: Visit): Promise<void> {
@@ -30,31 +36,13 @@ async function show(visit: Visit): Promise<void> {
   const sealed = queryOf(visit, 'request')
   if (link !== undefined) return showNewPassword(visit, link, null)
   if (queryOf(visit, 'done') !== undefined) return showDone(visit, 'password_set', sealed)
-  if (queryOf(visit, 'sent') !== undefined) {
-    const pending = await requestOf(visit, sealed)
-    const data = { what: 'reset', request: pending ? (sealed ?? null) : null } as const
-    const uiLocales = pending?.request.uiLocales ?? []
-    return void visit.pages.show(visit.request, visit.reply, frame => sentView(frame, data), { uiLocales })
-  }
-  if (sealed === undefined) return ask(visit, { sealed: null, typed: '', problem: null })
+  if (queryOf(visit, 'sent') !== undefined) return showSent(visit, 'reset', sealed)
+  if (sealed === undefined) return ask(visit, { what: 'reset', request: null, typed: '', problem: null })
   const stage = await findStage(visit, sealed, '/reset')
   if (!stage) return
   const typed = stage.pending.username ?? stage.pending.request.loginHint ?? ''
   const { uiLocales } = stage.pending.request
-  return ask(visit, { sealed, typed, problem: null, uiLocales })
-}
-
-interface Asking {
-  readonly sealed: string | null
-  readonly typed: string
-  readonly problem: RecoveryProblem | null
-  readonly uiLocales?: readonly string[]
-}
-
-function ask({ pages, request, reply }: Visit, { sealed, typed, problem, uiLocales = [] }: Asking): void {
-  const data = { what: 'reset', request: sealed, typed, problem } as const
-  const status = problem === null ? 200 : 400
-  void pages.show(request, reply, frame => askView(frame, data), { status, uiLocales })
+  return ask(visit, { what: 'reset', request: sealed, typed, problem: null, uiLocales })
 }
 
 async function showNewPassword(visit: Visit, link: string, problem: RecoveryProblem | null): Promise<void> {
@@ -80,7 +68,13 @@ async function askForLink(visit: Visit, form: Form): Promise<void> {
   const pending = await requestOf(visit, sealed)
   const uiLocales = pending?.request.uiLocales ?? []
   if (name === '')
-    return ask(visit, { sealed: sealed ?? null, typed: '', problem: 'name_missing', uiLocales })
+    return ask(visit, {
+      what: 'reset',
+      request: sealed ?? null,
+      typed: '',
+      problem: 'name_missing',
+      uiLocales,
+    })
   const caller = await countMail(visit)
   const locale = pages.languageOf(request, uiLocales)
   const asked = { name, request: pending && sealed !== undefined ? sealed : null, locale, caller }

@@ -7,23 +7,29 @@ import { mailAddress } from '../protocol/mail-address.ts'
 import { judgeNewPassword } from '../users/new-passwords.ts'
 import type { Pages } from './pages.ts'
 import { findStage } from './proceed.ts'
-import { countMail, goOnAfterLink, leadToSent, passwordProblemOf, requestOf, showDone } from './recovery.ts'
+import {
+  ask,
+  countMail,
+  goOnAfterLink,
+  leadToSent,
+  offeredHandler,
+  passwordProblemOf,
+  requestOf,
+  showDone,
+  showSent,
+} from './recovery.ts'
 import type { RecoveryProblem } from './texts/recovery-texts.ts'
-import { askView, newAccountView, sentView } from './views/recovery.ts'
-import { pageHandler, queryOf, showMessage, type Visit } from './visit.ts'
+import { newAccountView } from './views/recovery.ts'
+import { queryOf, showMessage, type Visit } from './visit.ts'
 
 /**
  * GET and POST /sign-up: where a person asks for a link that makes an account, and where that leads, where
  * people may sign up by themselves. A GET changes nothing.
  */
 export function signUpPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
-  const offered = (work: (visit: Visit) => Promise<void>) =>
-    pageHandler(ctx, pages, async visit => {
-      if (!signUpIsOpen(ctx)) return showMessage(visit, { kind: 'not_offered', status: 404 })
-      await work(visit)
-    })
-  app.get('/sign-up', offered(show))
-  app.post('/sign-up', offered(decide))
+  const isOffered = signUpIsOpen(ctx)
+  app.get('/sign-up', offeredHandler(ctx, pages, isOffered, show))
+  app.post('/sign-up', offeredHandler(ctx, pages, isOffered, decide))
 }
 
 async function show(visit: Visit): Promise<void> {
@@ -31,31 +37,13 @@ async function show(visit: Visit): Promise<void> {
   const sealed = queryOf(visit, 'request')
   if (link !== undefined) return showNewAccount(visit, link, { problem: null })
   if (queryOf(visit, 'done') !== undefined) return showDone(visit, 'account_made', sealed)
-  if (queryOf(visit, 'sent') !== undefined) {
-    const pending = await requestOf(visit, sealed)
-    const data = { what: 'signUp', request: pending ? (sealed ?? null) : null } as const
-    const uiLocales = pending?.request.uiLocales ?? []
-    return void visit.pages.show(visit.request, visit.reply, frame => sentView(frame, data), { uiLocales })
-  }
-  if (sealed === undefined) return ask(visit, { sealed: null, typed: '', problem: null })
+  if (queryOf(visit, 'sent') !== undefined) return showSent(visit, 'signUp', sealed)
+  if (sealed === undefined) return ask(visit, { what: 'signUp', request: null, typed: '', problem: null })
   const stage = await findStage(visit, sealed, '/sign-up')
   if (!stage) return
   const { loginHint, uiLocales } = stage.pending.request
   const typed = mailAddress(loginHint ?? '') ?? ''
-  return ask(visit, { sealed, typed, problem: null, uiLocales })
-}
-
-interface Asking {
-  readonly sealed: string | null
-  readonly typed: string
-  readonly problem: RecoveryProblem | null
-  readonly uiLocales?: readonly string[]
-}
-
-function ask({ pages, request, reply }: Visit, { sealed, typed, problem, uiLocales = [] }: Asking): void {
-  const data = { what: 'signUp', request: sealed, typed, problem } as const
-  const status = problem === null ? 200 : 400
-  void pages.show(request, reply, frame => askView(frame, data), { status, uiLocales })
+  return ask(visit, { what: 'signUp', request: sealed, typed, problem: null, uiLocales })
 }
 
 interface NewAccountForm {
@@ -96,7 +84,7 @@ async function askForLink(visit: Visit, form: Form): Promise<void> {
   const uiLocales = pending?.request.uiLocales ?? []
   const address = mailAddress(typed)
   if (address === undefined)
-    return ask(visit, { sealed: sealed ?? null, typed, problem: 'mail_invalid', uiLocales })
+    return ask(visit, { what: 'signUp', request: sealed ?? null, typed, problem: 'mail_invalid', uiLocales })
   const caller = await countMail(visit)
   const locale = pages.languageOf(request, uiLocales)
   const asked = { address, request: pending && sealed !== undefined ? sealed : null, locale, caller }
