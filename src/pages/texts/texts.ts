@@ -1,3 +1,4 @@
+import type { LogInProblem as ProblemOfRequest } from '../../authorization/requests.ts'
 import type { AddressProblem } from '../../protocol/authorization-request.ts'
 import type { Html } from '../html.ts'
 import type { OwnAccountTexts } from './account-texts.ts'
@@ -44,19 +45,7 @@ export interface LogInTexts {
 }
 
 /** Why the form to log in is shown again. The same whether there is such an account or not. */
-export type LogInProblem =
-  | 'wrong_credentials'
-  | 'missing_credentials'
-  | 'missing_code'
-  | 'wrong_code'
-  | 'wrong_recovery_code'
-  | 'second_step_expired'
-  | 'passkey_expired'
-  | 'passkey_unknown'
-  | 'passkey_unverified'
-  | 'passkey_refused'
-  | 'throttled'
-  | 'unavailable'
+export type LogInProblem = ProblemOfRequest | 'throttled' | 'unavailable'
 
 /** One more factor, after a password. */
 export interface SecondStepTexts {
