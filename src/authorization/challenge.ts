@@ -1,5 +1,4 @@
 import type { UserTable } from '../../db/schema.ts'
-import { findUserById } from '../../db/users/users.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
@@ -8,6 +7,7 @@ import { findFactors, hasSecondFactor, type Factors } from '../factors/factors.t
 import { passkeysPossible } from '../factors/passkeys.ts'
 import { usePasskey } from '../factors/use-passkey.ts'
 import { useRecoveryCode } from '../factors/recovery-codes.ts'
+import { findShownUser } from '../factors/shown.ts'
 import { useTotp } from '../factors/totp.ts'
 import type { Form } from '../protocol/form.ts'
 import { formatUuid } from '../protocol/secrets.ts'
@@ -15,10 +15,7 @@ import { deviceOfUser, newDeviceToken, verifyLogIn, type LogIn } from '../users/
 import type { AuthSession, Proved } from './auth-session.ts'
 import { issueCode } from './code.ts'
 import { lookForNeeds } from './look.ts'
-import { fresh } from './requests.ts'
-
-/** How long what was shown counts until the rest is, in seconds. */
-const provedSeconds = 600
+import { fresh, shownSeconds } from './requests.ts'
 
 /** A request of an app that asks its user by itself. */
 export interface ChallengeCall {
@@ -59,10 +56,10 @@ export class WrongFactor extends Error {
  * `verifyLogIn` throws where too many were wrong, or too many wait.
  */
 export async function takeStep(ctx: Context, call: ChallengeCall): Promise<ChallengeStep> {
-  const first = await currentProof(ctx, call.session)
-  const began = await proveFirst(ctx, call, first)
-  const proof = began ?? first
-  const factors = proof && (await findFactors(ctx, proof.user.id))
+  const before = await currentProof(ctx, call.session)
+  const began = await proveFirst(ctx, call, before?.proof)
+  const proof = began ?? before?.proof
+  const factors = began ? await findFactors(ctx, began.user.id) : before?.factors
   const mayGoOn = proof && factors && (isHalf(proof, factors) || !began)
   const further = mayGoOn ? await proveFurther(ctx, call, { proof, factors }) : undefined
   const shown = further ?? proof
@@ -81,11 +78,14 @@ interface Proof extends Omit<Proved, 'user'> {
   readonly user: UserTable
 }
 
-/** What was shown in a request before, as far as it still counts. */
-async function currentProof(ctx: Context, { proved }: AuthSession): Promise<Proof | undefined> {
-  if (!proved || Math.abs(ctx.clock.now() - proved.at) >= provedSeconds) return undefined
-  const user = await findUserById(ctx.db, proved.user)
-  return user?.epoch === proved.epoch && user.disabled_at === null ? { ...proved, user } : undefined
+/** What was shown in a request before, as far as it still counts: as long as at the pages. */
+async function currentProof(
+  ctx: Context,
+  { proved }: AuthSession,
+): Promise<{ readonly proof: Proof; readonly factors: Factors } | undefined> {
+  if (!proved || Math.abs(ctx.clock.now() - proved.at) >= shownSeconds) return undefined
+  const found = await findShownUser(ctx, proved)
+  return found && { proof: { ...proved, user: found.user }, factors: found.factors }
 }
 
 /** By password, or by a passkey. */

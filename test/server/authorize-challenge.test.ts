@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../../db/schema.ts'
 import { renewRecoveryCodes } from '../../src/factors/recovery-codes.ts'
+import { removeTotp } from '../../src/factors/totp.ts'
 import { addPasskey, creationOptions } from '../../src/factors/passkeys.ts'
 import { dpopNonces } from '../../src/keys/proofs/dpop-nonces.ts'
 import { rowOf } from '../helpers/account.ts'
@@ -230,6 +231,16 @@ await forEachEngine(t, 'a second factor: a code, a recovery code or a passkey', 
   await ctx.db.sql.updateTable('users').set({ epoch: 1 }).where('id', '=', user.id).execute()
   server.tick(30)
   more(t, await ask({ auth_session, otp: totp() }), ['password', 'passkey'], 'invariant 17')
+})
+
+t.test('a second factor that is gone meanwhile: it begins anew, as at the pages', async t => {
+  const { server, user, password, ask } = await world(t)
+  await setUpTotp(server, user)
+  const { auth_session } = more(t, await ask({ ...first, ...password }), ['otp'])
+  const owner = { user: await rowOf(server, user), caller: { address: '192.0.2.1', requestId: 'x' } }
+  t.ok(await removeTotp(server.ctx, owner))
+  more(t, await ask({ auth_session }), ['password', 'passkey'])
+  t.equal((await ask({ auth_session, ...password })).statusCode, 200)
 })
 
 t.test('a passkey, in pages of the app', async t => {
