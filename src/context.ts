@@ -1,8 +1,8 @@
 import type { Database } from '../db/database.ts'
-import type { ClientKeys } from './clients/client-keys.ts'
-import type { Registry } from './clients/registry.ts'
+import type { ClientAuthContext } from './clients/client-auth.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/load.ts'
+import type { Lateness } from './endings/lateness.ts'
 import type { StatusLists } from './endings/status-lists.ts'
 import type { NextStatusPosition } from './endings/status-positions.ts'
 import type { Standing } from './installation/standing.ts'
@@ -15,7 +15,6 @@ import type { MailServices } from './mail/mail.ts'
 import type { AuditTrail } from './record/audit-trail.ts'
 import type { Counts } from './record/counts.ts'
 import type { Log } from './record/log.ts'
-import type { Lateness } from './sessions/lateness.ts'
 import type { Passwords } from './users/passwords.ts'
 import type { Throttle } from './users/throttle.ts'
 
@@ -27,7 +26,7 @@ export interface Context {
   readonly keys: KeyRing
   /** The secrets outside the database, and what is derived from them. */
   readonly rootKeys: RootKeys
-  readonly clients: ClientServices
+  readonly clients: ClientAuthContext['clients']
   readonly users: UserServices
   readonly sessions: SessionServices
   readonly load: LoadServices
@@ -44,13 +43,6 @@ export interface Context {
   /** On PostgreSQL that of its server, which all instances share. */
   readonly clock: Clock
   readonly log: Log
-}
-
-export interface ClientServices {
-  /** Clients and resources, at most a second old. */
-  readonly registry: Registry
-  /** The public keys of clients, as registered or fetched. */
-  readonly keys: ClientKeys
 }
 
 export interface UserServices {

@@ -1,6 +1,6 @@
 import { systemClock } from '../../src/clock.ts'
+import { openLateness } from '../../src/endings/lateness.ts'
 import { judgeRefresh } from '../../src/protocol/refresh-verdict.ts'
-import { openLateness } from '../../src/sessions/lateness.ts'
 
 /** A policy of refreshes; the judge is the server's own. */
 export interface Policy {

@@ -1,4 +1,4 @@
-import { type Import } from './sources.ts'
+import { circlesOf, type Import } from './sources.ts'
 
 /**
  * The rooms from top to bottom. A room imports from those below it alone. docs/architecture.md says what each
@@ -39,7 +39,10 @@ export const rooms: readonly string[] = [
   'db',
 ]
 
-/** Rooms that are passed the context, and so know its type, although it stands above them. */
+/**
+ * Rooms that are passed the context, and so know its type, although it stands above them. It names the services
+ * of those below: these know only what each of their functions needs.
+ */
 const passedContext = [
   'endpoints',
   'pages',
@@ -50,11 +53,7 @@ const passedContext = [
   'grants',
   'authorization',
   'sessions',
-  'endings',
   'factors',
-  'mail',
-  'users',
-  'clients',
 ]
 
 /** The rooms that may use the database. No face does. */
@@ -83,6 +82,12 @@ const usersOfDatabase = [
 export function roomOf(path: string): string {
   const [top = '', folder = ''] = path.split('/')
   return top === 'db' ? top : `${top}/${folder}`
+}
+
+/** Groups of rooms that import from each other, types included. */
+export function circlesOfRooms(imports: readonly Import[]): readonly (readonly string[])[] {
+  const arrows = imports.map(({ from, to }) => ({ from: roomOf(from), to: roomOf(to) }))
+  return circlesOf(arrows.filter(({ from, to }) => from !== to))
 }
 
 /** Arrows between two rooms that the order does not allow, as `from → to`. */

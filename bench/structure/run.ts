@@ -13,7 +13,7 @@ import {
   placesOf,
 } from './counts.ts'
 import { countLines } from './recorded.ts'
-import { arrowsBack, roomOf, rooms } from './rooms.ts'
+import { arrowsBack, circlesOfRooms, roomOf, rooms } from './rooms.ts'
 import { measureExecutions } from './server.ts'
 import { circlesOf, importsOf, sourcesOf } from './sources.ts'
 import { spineOf } from './spine.ts'
@@ -104,11 +104,12 @@ const known = new Set(sources.map(({ path }) => roomOf(path)))
 const isInOrder = [...known].every(room => rooms.includes(room))
 row('arrows against the order of rooms', isInOrder ? back.length : 'has other rooms', 0)
 if (isInOrder) detail('arrows against the order of rooms', back)
-const betweenRooms = imports
-  .map(({ from, to }) => ({ from: roomOf(from), to: roomOf(to) }))
-  .filter(({ from, to }) => from !== to)
-const roomCircles = circlesOf(betweenRooms)
+const roomCircles = circlesOfRooms(imports)
 row('rooms in circles of rooms', roomCircles.flat().length, 0)
+detail(
+  'circles of rooms',
+  roomCircles.map(circle => circle.join(' ')),
+)
 
 const ofARun = tests.filter(({ path }) => !path.startsWith('test/long/'))
 const clusters = clusterFiles(ofARun)

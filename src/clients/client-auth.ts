@@ -1,5 +1,7 @@
+import type { Database } from '../../db/database.ts'
 import { rememberUse } from '../../db/grants/replays.ts'
-import type { Context } from '../context.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/load.ts'
 import { OAuthError, type OAuthErrorOptions } from '../errors.ts'
 import {
   isSignedByClient,
@@ -10,14 +12,33 @@ import {
   type ValidAssertion,
 } from '../keys/proofs/assertion.ts'
 import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../keys/proofs/certificate.ts'
+import type { KeyRing } from '../keys/ring/key-ring.ts'
 import { decodeFormComponent, type Form } from '../protocol/form.ts'
 import { hashSecret, isSameHash } from '../protocol/secrets.ts'
+import type { AuditTrail } from '../record/audit-trail.ts'
 import { auditEntry } from '../record/record.ts'
 import { networkOf, normalAddress } from '../values/addresses.ts'
 import type { IncomingRequest } from './caller.ts'
+import type { ClientKeys } from './client-keys.ts'
 import { fapiAheadMin, fapiAssertionFault, isFapi } from './fapi.ts'
 import { isClientId } from './known-clients.ts'
-import type { Client } from './registry.ts'
+import type { Client, Registry } from './registry.ts'
+
+/** The context, as far as it takes part in authenticating a client. */
+export interface ClientAuthContext {
+  readonly config: Pick<Config, 'issuer' | 'clientCert'>
+  readonly db: Database
+  readonly keys: Pick<KeyRing, 'clockSkewSeconds'>
+  readonly users: { readonly throttle: { countWrongCredentials(clientId: string): number } }
+  readonly clients: {
+    /** Clients and resources, at most a second old. */
+    readonly registry: Registry
+    /** The public keys of clients, as registered or fetched. */
+    readonly keys: ClientKeys
+  }
+  readonly audit: AuditTrail
+  readonly clock: Clock
+}
 
 /** Stands for an absent hash in comparisons: no secret has it. */
 const noHash = Buffer.alloc(32)
@@ -33,7 +54,7 @@ const noHash = Buffer.alloc(32)
  * (RFC 7521 §4.2.1). Does NOT check what the client may do.
  */
 export async function authenticateClient(
-  ctx: Context,
+  ctx: ClientAuthContext,
   request: IncomingRequest,
   form: Form,
 ): Promise<Client> {
@@ -70,7 +91,7 @@ interface Refusal {
   readonly isTold?: boolean
 }
 
-function judge(ctx: Context, assertion: UnverifiedAssertion): AssertionVerdict {
+function judge(ctx: ClientAuthContext, assertion: UnverifiedAssertion): AssertionVerdict {
   const skewSeconds = ctx.keys.clockSkewSeconds()
   return judgeAssertion(assertion, {
     issuer: ctx.config.issuer,
@@ -89,7 +110,7 @@ const ofAssertion = (reason: string) => `the client assertion is not valid: ${re
  * lock a client out.
  */
 function wrongCredentials(
-  { users, audit, clock }: Context,
+  { users, audit, clock }: ClientAuthContext,
   request: IncomingRequest,
   client: Client | undefined,
   { id, reason, isTold = false }: Refusal & { readonly id: string },
@@ -133,7 +154,7 @@ function isSecretOf(client: Client | undefined, hash: Buffer, now: number): bool
 
 /** Why the client has not signed the assertion, and only once (RFC 7523 §3); undefined if it has. */
 async function whyUnproven(
-  ctx: Context,
+  ctx: ClientAuthContext,
   client: Client,
   assertion: UnverifiedAssertion,
   { replayId, expiresAt }: ValidAssertion,
@@ -156,7 +177,11 @@ async function whyUnproven(
 }
 
 /** A key that is not known here may be new: then it is looked for where the client publishes its keys. */
-async function isSigned(ctx: Context, client: Client, assertion: UnverifiedAssertion): Promise<boolean> {
+async function isSigned(
+  ctx: ClientAuthContext,
+  client: Client,
+  assertion: UnverifiedAssertion,
+): Promise<boolean> {
   const keys = await ctx.clients.keys.of(client)
   if (isSignedByClient(assertion, keys)) return true
   if (assertion.kid !== undefined && keys.some(({ kid }) => kid === assertion.kid)) return false
@@ -168,7 +193,7 @@ async function isSigned(ctx: Context, client: Client, assertion: UnverifiedAsser
  * Why the client has not shown its certificate to the proxy (RFC 8705 §2); undefined if it has, or need not.
  */
 async function whyNoCertificate(
-  ctx: Context,
+  ctx: ClientAuthContext,
   client: Client,
   { headers }: IncomingRequest,
 ): Promise<string | undefined> {

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Database } from '../../db/database.ts'
 import { rememberUse } from '../../db/grants/replays.ts'
 import type { Config } from '../config/load.ts'
-import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { readClientCert } from '../keys/proofs/certificate.ts'
 import type { DpopNonces } from '../keys/proofs/dpop-nonces.ts'
@@ -96,7 +96,10 @@ export function boundKey(client: Client, confirmation: Confirmation | undefined)
  * Uses a proof up, for all instances (RFC 9449 §11.1): just before something changes, and only for what is
  * genuine, so that a stranger cannot fill the memory of proofs.
  */
-export async function spendProof({ db }: Context, { replayId, expiresAt }: Proof): Promise<void> {
+export async function spendProof(
+  { db }: { readonly db: Database },
+  { replayId, expiresAt }: Proof,
+): Promise<void> {
   if (!(await rememberUse(db, { id: replayId, expiresAt }))) throw badProof('the jti was used before')
 }
 

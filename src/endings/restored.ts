@@ -1,7 +1,7 @@
 import { noteLost, readNextPosition, reviveBackup } from '../../db/backups/restored.ts'
 import type { Database } from '../../db/database.ts'
 import type { InstallationTable } from '../../db/schema.ts'
-import type { Context } from '../context.ts'
+import type { Clock } from '../clock.ts'
 import { statusListSize } from '../protocol/status-list.ts'
 import type { Log } from '../record/log.ts'
 import { record } from '../record/record.ts'
@@ -17,7 +17,7 @@ export const revivalAdvice = '`mintmark db revive --revocations LOG` revokes aga
 export async function reviveByHand(
   db: Database,
   { backed_up_at, lost_since }: Pick<InstallationTable, 'backed_up_at' | 'lost_since'>,
-  { clock, log }: Pick<Context, 'clock' | 'log'>,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): Promise<void> {
   if (backed_up_at === null) {
     if (lost_since !== null) tellLost(log, lost_since)
@@ -45,7 +45,7 @@ export async function reviveByHand(
  * it.
  */
 export async function tellWentBack(
-  { db, log }: Pick<Context, 'db' | 'log'>,
+  { db, log }: { readonly db: Database; readonly log: Log },
   rotatedAt: number,
 ): Promise<void> {
   if (await noteLost(db, rotatedAt)) tellLost(log, rotatedAt)

@@ -1,7 +1,7 @@
 import type { UserTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
-import { failed, throttled, type ProofPlace } from '../users/log-in.ts'
 import type { CodeKind } from '../users/throttle.ts'
+import { failed, throttled, type ProofPlace } from './log-in.ts'
 
 /** Somebody who has shown one factor shows another. */
 export interface SecondStep extends ProofPlace {

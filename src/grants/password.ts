@@ -1,11 +1,11 @@
-import { spendProof } from '../clients/confirmation.ts'
 import { floorOf } from '../authorization/look.ts'
+import { spendProof } from '../clients/confirmation.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { findFactors, hasSecondFactor } from '../factors/factors.ts'
+import { newDeviceToken, sourcesAfter, verifyLogIn, type LogIn } from '../factors/log-in.ts'
 import { requireParameter } from '../protocol/form.ts'
 import { startSession } from '../sessions/start.ts'
 import { resourcesOf, targetOf } from '../sessions/target.ts'
-import { newDeviceToken, sourcesAfter, verifyLogIn, type LogIn } from '../users/log-in.ts'
 import type { Grant } from './grant.ts'
 
 /**

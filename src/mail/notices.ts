@@ -1,17 +1,26 @@
 import type { OutboxTable, UserTable } from '../../db/schema.ts'
-import type { Context } from '../context.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/load.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
 import { mailTextsOf } from './language.ts'
+import type { MailServices } from './mail.ts'
 import type { Notice } from './notice.ts'
 import type { MailText } from './texts/texts.ts'
+
+/** The context, as far as mails are made of it. */
+export interface MailSource {
+  readonly mail: MailServices | undefined
+  readonly config: Pick<Config, 'issuer'>
+  readonly clock: Clock
+}
 
 /**
  * The mails, for `Recorder.mails`, that tell the owner of an account of a change: none where mail is off or
  * the user has no verified address.
  */
 export function mailsOf(
-  { mail, config, clock }: Pick<Context, 'mail' | 'config' | 'clock'>,
+  { mail, config, clock }: MailSource,
   user: Pick<UserTable, 'id' | 'username' | 'claims'>,
   notice: Notice,
 ): readonly OutboxTable[] {

@@ -1,10 +1,10 @@
-import type { Client } from '../clients/registry.ts'
 import { deviceCaller } from '../clients/caller.ts'
+import type { Client } from '../clients/registry.ts'
 import { unavailable } from '../errors.ts'
+import { newDeviceToken, sourcesAfter } from '../factors/log-in.ts'
 import { joinedAmr } from '../protocol/levels.ts'
 import { startSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { deviceTokenSeconds } from '../users/device-token.ts'
-import { newDeviceToken, sourcesAfter } from '../users/log-in.ts'
 import { leftSignIn } from './proceed.ts'
 import type { Visit } from './visit.ts'
 

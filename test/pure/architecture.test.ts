@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { withoutComments } from '../../bench/structure/code.ts'
-import { arrowsBack, roomOf, rooms } from '../../bench/structure/rooms.ts'
+import { arrowsBack, circlesOfRooms, roomOf, rooms } from '../../bench/structure/rooms.ts'
 import { circlesOf, importsOf, sourcesOf, type Source as SourceText } from '../../bench/structure/sources.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -126,6 +126,7 @@ t.test('rooms import from those below them alone', async t => {
     'arrows against the order: a command, say, never looks into the database',
   )
   t.strictSame(circlesOf(imports), [], 'files that import each other, types included')
+  t.strictSame(circlesOfRooms(imports), [], 'rooms that import from each other, types included')
 })
 
 t.test('protocol/ and values/ are pure: they import nothing that is not', async t => {

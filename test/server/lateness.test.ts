@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { openLateness } from '../../src/sessions/lateness.ts'
+import { openLateness } from '../../src/endings/lateness.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 import {
   isOAuthError,

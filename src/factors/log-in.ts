@@ -14,9 +14,9 @@ import {
   sealDeviceToken,
   type DeviceOwner,
   type DeviceToken,
-} from './device-token.ts'
-import { isKnownSource, learnSource } from './known-sources.ts'
-import type { Refused as RefusedAttempt } from './throttle.ts'
+} from '../users/device-token.ts'
+import { isKnownSource, learnSource } from '../users/known-sources.ts'
+import type { Refused as RefusedAttempt } from '../users/throttle.ts'
 
 export interface LogIn {
   /** As it was typed. */
