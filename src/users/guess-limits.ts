@@ -12,7 +12,7 @@ export const strangersLimit: BucketLimit = { points: 20, everySeconds: 600, hold
 /**
  * Of one account in all: the same bucket, which from addresses of earlier log-ins may be filled higher. So
  * strangers, who fill it to 20 at the most, leave room for the owner, and all guesses together stay within
- * what NIST SP 800-63B §5.2.2 allows, those with device tokens included.
+ * what NIST SP 800-63B-4 §3.2.2 allows at once, those with device tokens included.
  */
 export const accountLimit: BucketLimit = { points: accountPoints, everySeconds: strangersLimit.everySeconds }
 

@@ -139,7 +139,7 @@ t.test('a wrong password, then the right one: no page is sent twice, and no name
   await page.waitForURL(`${web.origin}/`)
 })
 
-t.test('by the keyboard alone, with what password managers look for', async t => {
+t.test('NP-6 by the keyboard alone, with what password managers look for', async t => {
   const { page } = await visitor(t)
   await page.goto(shop.start())
   const fields = await page

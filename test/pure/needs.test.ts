@@ -131,7 +131,7 @@ const rows: [
     'unmet_authentication_requirements',
   ],
   ['a level to step up to', { acrValues: ['mfa'] }, withApp, 'step_up mfa'],
-  ['RFC 9470 §4: of several levels one is enough', { acrValues: ['phr', 'mfa'] }, withApp, 'step_up mfa'],
+  ['S-3 of several levels one is enough', { acrValues: ['phr', 'mfa'] }, withApp, 'step_up mfa'],
   ['not without a page', { acrValues: ['mfa'], ...prompt('none') }, withApp, 'login_required'],
   ['who has logged in for it steps up too', { acrValues: ['mfa'] }, { ...own, ...withApp }, 'step_up mfa'],
   ['who is not new enough logs in first', { acrValues: ['mfa'], maxAge: 60 }, withApp, 'log_in again'],

@@ -339,7 +339,7 @@ t.test('the level that is asked for', async t => {
   const { server, user, password, ask } = await world(t)
   const totp = await setUpTotp(server, user)
   const asked = { ...first, acr_values: 'mfa', ...password }
-  const { auth_session } = more(t, await ask(asked), ['otp'], 'RFC 9470 §4')
+  const { auth_session } = more(t, await ask(asked), ['otp'], 'S-3')
   t.equal((await ask({ auth_session, otp: totp() })).statusCode, 200)
   const strange = await ask({ ...first, scope: 'read', acr_values: 'gold', ...password, otp: '1' })
   t.match(strange.json(), { error: /insufficient_authorization|unmet_authentication_requirements/ })

@@ -1,11 +1,17 @@
 import t from 'tap'
 import { judgeNewPassword } from '../../src/users/new-passwords.ts'
 
-t.test('NIST SP 800-63B-4 §3.1.1.2: a new password is no common one, and no name of its owner', async t => {
+t.test('NP-1 NP-2 NP-3 NP-4 a new password is no common one, and no name of its owner', async t => {
   const claims = JSON.stringify({ name: 'Ada Lovelace', email: 'countess@example.com' })
   const owner = { user: { username: 'Alice', claims }, operator: 'Orchard Bank' }
   const cases: [password: string, kind: string | undefined][] = [
     ['short', 'form'],
+    ['ßöäüéèà', 'form'],
+    ['ßöäüéèàç', undefined],
+    ['🔑🐎🔋📎🌲🌊🪁', 'form'],
+    ['🔑🐎🔋📎🌲🌊🪁🧭', undefined],
+    ['wwwxyzzz', undefined],
+    ['x y z x z y x y z x z y x y z x z y x y z x z y x y z x z y x y z x z y', undefined],
     ['a\tb-long-enough', 'form'],
     ['x'.repeat(1025), 'form'],
     ['x'.repeat(1024), undefined],
@@ -26,6 +32,8 @@ t.test('NIST SP 800-63B-4 §3.1.1.2: a new password is no common one, and no nam
     ['aaaaaaaabbbb cccc', undefined],
   ]
   for (const [password, kind] of cases) {
-    t.equal((await judgeNewPassword(password, owner))?.kind, kind, password.slice(0, 30))
+    const problem = await judgeNewPassword(password, owner)
+    t.equal(problem?.kind, kind, password.slice(0, 30))
+    if (problem) t.match(problem.text, /^the password [a-z ]{10,}/, 'NP-4 and it is said why')
   }
 })

@@ -68,6 +68,19 @@ await forEachEngine(t, 'a passkey that was set up logs in, and says what it has 
   )
   const bound = await setUp()
   t.equal(bound.amr, 'hwk user mfa')
+  t.match(
+    await listPasskeys(ctx.db, user.id),
+    [
+      {
+        credential_id: bound.passkey.credentialId,
+        counter: 1,
+        transports: 'internal hybrid',
+        rp_id: 'as.example',
+        is_synced: 0,
+      },
+    ],
+    'WR-14',
+  )
   const synced = await setUp(softAuthenticator(origin, { isSynced: true, counts: false }))
   t.equal(synced.amr, 'swk user mfa')
   t.strictSame(
@@ -94,7 +107,7 @@ await forEachEngine(t, 'a passkey that was set up logs in, and says what it has 
   )
 })
 
-t.test('keys of each kind that is asked for are taken (§7.1 step 19)', async t => {
+t.test('WR-9 keys of each kind that is asked for are taken', async t => {
   const { options, add, setUp, ask, use } = await world(t)
   for (const kind of ['ES256', 'EdDSA', 'RS256'] as const) {
     const { passkey } = await setUp(softAuthenticator(origin, { kind }))
@@ -106,64 +119,81 @@ t.test('keys of each kind that is asked for are taken (§7.1 step 19)', async t 
 
 /** What may be wrong with client data and authenticator data alike, and what is answered. */
 const wrongAlike: readonly (readonly [string, AnswerChanges, string])[] = [
-  ['the challenge of somebody else', { clientData: { challenge: 'AAAA' } }, 'invalid'],
-  ['no challenge', { clientData: { challenge: undefined } }, 'invalid'],
-  ['another origin', { clientData: { origin: 'https://as.example.evil' } }, 'invalid'],
-  ['another port', { clientData: { origin: 'https://as.example:8443' } }, 'invalid'],
-  ['the origin without its scheme', { clientData: { origin: 'as.example' } }, 'invalid'],
-  ['a frame in a page of somebody else', { clientData: { crossOrigin: true } }, 'invalid'],
+  ['WR-2 WA-3 the challenge of somebody else', { clientData: { challenge: 'AAAA' } }, 'invalid'],
+  ['WR-2 WA-3 no challenge', { clientData: { challenge: undefined } }, 'invalid'],
+  ['WR-3 WA-4 another origin', { clientData: { origin: 'https://as.example.evil' } }, 'invalid'],
+  ['WR-3 WA-4 another port', { clientData: { origin: 'https://as.example:8443' } }, 'invalid'],
+  ['WR-3 WA-4 the origin without its scheme', { clientData: { origin: 'as.example' } }, 'invalid'],
+  ['WR-4 WA-5 a frame in a page of somebody else', { clientData: { crossOrigin: true } }, 'invalid'],
   [
-    'a frame, which says so',
+    'WR-4 WA-5 a frame, which says so',
     { clientData: { crossOrigin: true, topOrigin: 'https://evil.example' } },
     'invalid',
   ],
-  ['a page above that is none', { clientData: { topOrigin: 'https://evil.example' } }, 'invalid'],
-  ['another RP ID', { rpId: 'evil.example' }, 'invalid'],
-  ['a parent as the RP ID', { rpId: 'example' }, 'invalid'],
-  ['nobody present', { flags: 4 }, 'invalid'],
-  ['nobody verified', { flags: 1 }, 'unverified'],
-  ['backed up, which it cannot be', { flags: 1 | 4 | 16 }, 'invalid'],
+  ['WR-4 WA-5 a page above that is none', { clientData: { topOrigin: 'https://evil.example' } }, 'invalid'],
+  ['WR-5 WA-6 another RP ID', { rpId: 'evil.example' }, 'invalid'],
+  ['WR-5 WA-6 a parent as the RP ID', { rpId: 'example' }, 'invalid'],
+  ['WR-6 WA-7 nobody present', { flags: 4 }, 'invalid'],
+  ['WR-7 WA-8 nobody verified', { flags: 1 }, 'unverified'],
+  ['WR-8 WA-9 backed up, which it cannot be', { flags: 1 | 4 | 16 }, 'invalid'],
   ['bytes after its data', { leftover: Buffer.of(0) }, 'invalid'],
   ['another type', { type: 'password' }, 'invalid'],
   ['an id that is longer than any', { id: 'A'.repeat(1368) }, 'invalid'],
   ['an id that is no base64url', { id: 'a+b=' }, 'invalid'],
 ]
 
-t.test('what is wrong with a registration is refused (WebAuthn Level 3 §7.1)', async t => {
+t.test('what is wrong with a registration is refused', async t => {
   const { ctx, user, options, add } = await world(t)
   const refused = async (title: string, changes: Parameters<typeof made.create>[1], problem = 'invalid') => {
     t.equal(problemOf(await add(made.create(await options(), changes).response)), problem, title)
   }
   const made = softAuthenticator(origin)
   for (const [title, changes, problem] of wrongAlike) await refused(title, changes, problem)
-  await refused('step 7: the type of an assertion', { clientData: { type: 'webauthn.get' } })
-  await refused('step 21: an attestation that is none, and says something', {
+  await refused('WR-1 the type of an assertion', { clientData: { type: 'webauthn.get' } })
+  await refused('WR-10 an attestation that is none, and says something', {
     attStmt: Buffer.from('a163616c6726', 'hex'),
   })
-  await refused('step 20: an attestation of no known form', { fmt: 'made up' })
+  await refused('WR-10 an attestation of no known form', { fmt: 'made up' })
   await refused('the id of another credential', { id: randomBytes(32).toString('base64url') })
-  await refused('step 25: an id that is longer than any', { credentialId: randomBytes(1024) })
+  await refused('WR-11 an id that is longer than any', { credentialId: randomBytes(1024) })
   await refused('no id', { credentialId: Buffer.alloc(0) })
+  // {"alg": -7, "sig": h'00'}
+  await refused('WR-10 an attestation of its own key, which it has not signed', {
+    fmt: 'packed',
+    attStmt: Buffer.from('a263616c67266373696741' + '00', 'hex'),
+  })
   t.strictSame(await listPasskeys(ctx.db, user.id), [], 'nothing was stored')
   for (const text of ['', '{}', 'null', '[]', '{"id":1}', '{"response":{}}', '{"response":1,"id":"AA"}'])
     t.equal(problemOf(await add(text)), 'invalid', text)
 })
 
-t.test('what is wrong with an assertion is refused (WebAuthn Level 3 §7.2)', async t => {
+t.test('WR-13 WA-13 what extensions say, of which none is asked for, changes nothing', async t => {
+  const { options, add, ask, use } = await world(t)
+  const said = (text: string) =>
+    JSON.stringify({ ...JSON.parse(text), clientExtensionResults: { appid: true, credProps: { rk: false } } })
+  // {"credProtect": 1}, behind all else.
+  const extensions = Buffer.from('a16b6372656450726f7465637401', 'hex')
+  const made = softAuthenticator(origin).create(await options(), { flags: 1 | 4 | 128, leftover: extensions })
+  t.equal(problemOf(await add(said(made.response))), 'none')
+  const answer = made.passkey.use(await ask(), { flags: 1 | 4 | 128, leftover: extensions })
+  t.match(await use(said(answer)), { amr: 'hwk user mfa' })
+})
+
+t.test('what is wrong with an assertion is refused', async t => {
   const { ctx, server, user, setUp, ask, use } = await world(t)
   const { passkey } = await setUp()
   const refused = async (title: string, changes: AnswerChanges, problem = 'invalid') => {
     t.equal(problemOf(await use(passkey.use(await ask(), changes))), problem, title)
   }
   for (const [title, changes, problem] of wrongAlike) await refused(title, changes, problem)
-  await refused('step 10: the type of a registration', { clientData: { type: 'webauthn.create' } })
-  await refused('step 21: another signature', { tamper: true })
-  await refused('step 18: one that may be on several devices, and could not before', { flags: 1 | 4 | 8 })
-  await refused('step 6: no user handle, where nobody is known', { userHandle: null })
-  await refused('step 6: the user handle of somebody else', {
+  await refused('WA-2 the type of a registration', { clientData: { type: 'webauthn.create' } })
+  await refused('WA-11 another signature', { tamper: true })
+  await refused('WA-10 one that may be on several devices, and could not before', { flags: 1 | 4 | 8 })
+  await refused('WA-1 no user handle, where nobody is known', { userHandle: null })
+  await refused('WA-1 the user handle of somebody else', {
     userHandle: randomBytes(16).toString('base64url'),
   })
-  await refused('step 7: a passkey that nobody has', { id: randomBytes(32).toString('base64url') }, 'unknown')
+  await refused('WA-1 a passkey that nobody has', { id: randomBytes(32).toString('base64url') }, 'unknown')
   t.match(
     await use(passkey.use(await ask(user.id), { userHandle: null }), user.id),
     { amr: 'hwk user mfa' },
@@ -178,7 +208,7 @@ t.test('what is wrong with an assertion is refused (WebAuthn Level 3 §7.2)', as
   t.equal(
     problemOf(await use(other.passkey.use(await ask(user.id)), user.id)),
     'invalid',
-    'step 5 and 6: as a second factor, the passkey of somebody else',
+    'WA-1 as a second factor, the passkey of somebody else',
   )
   t.equal(
     problemOf(await use(other.passkey.use(await ask(user.id)))),
@@ -192,7 +222,7 @@ t.test('what is wrong with an assertion is refused (WebAuthn Level 3 §7.2)', as
     .set({ public_key: other.row.public_key })
     .where('credential_id', '=', row?.credential_id ?? Buffer.alloc(0))
     .execute()
-  t.equal(problemOf(await use(passkey.use(await ask()))), 'invalid', 'step 21: by the key of another one')
+  t.equal(problemOf(await use(passkey.use(await ask()))), 'invalid', 'WA-11 by the key of another one')
   for (const text of ['', '{}', 'null', '{"id":"AA","response":{"clientDataJSON":"AA"}}'])
     t.equal(problemOf(await use(text)), 'invalid', text)
 })
@@ -264,14 +294,14 @@ await forEachEngine(t, 'a passkey is set up by its owner alone, in this browser'
   const same = softAuthenticator(origin).create(await bob.options(), {
     credentialId: again.passkey.credentialId,
   })
-  t.equal(problemOf(await bob.add(same.response)), 'exists', '§7.1 step 26: one that another user has')
+  t.equal(problemOf(await bob.add(same.response)), 'exists', 'WR-12 one that another user has')
   await ctx.db.sql.updateTable('users').set({ disabled_at: 1 }).where('username', '=', 'ada').execute()
   const used = await usePasskey(ctx, again.passkey.use(await requestOptions(ctx, { browser })), place)
   t.equal(problemOf(used), 'invalid', 'who is disabled does not log in')
 })
 
-t.test('a counter that goes back is recorded, and shuts nobody out (§7.2 step 22)', async t => {
-  const { ctx, setUp, ask, use, user } = await world(t)
+await forEachEngine(t, 'WA-12 a counter that goes back is recorded, and shuts nobody out', async (t, env) => {
+  const { ctx, setUp, ask, use, user } = await world(t, env)
   const { passkey } = await setUp()
   passkey.counter = 7
   t.equal(problemOf(await use(passkey.use(await ask()))), 'none')

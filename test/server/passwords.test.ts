@@ -14,16 +14,19 @@ const pepperOf = (id: string) => peppers.get(id)
 const open = (options: Partial<PasswordOptions> = {}) =>
   openPasswords({ pepperOf, currentRootKeyId: () => '00000001', ...options }).passwords
 
-t.test('a password is stored as argon2id with the parameters of OWASP, and only it is verified', async t => {
-  const passwords = open()
-  const user = await passwords.hash('correct horse')
-  t.match(user.password_hash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/)
-  t.equal(user.root_key_id, '00000001')
-  t.notMatch(await passwords.hash('correct horse'), user, 'each hash has its own salt')
-  t.equal(await passwords.verify(user, 'correct horse'), true)
-  t.equal(await passwords.verify(user, 'correct horsE'), false)
-  t.equal(await passwords.verify(undefined, 'correct horse'), false)
-})
+t.test(
+  'NP-5 a password is stored as argon2id with the parameters of OWASP, and only it is verified',
+  async t => {
+    const passwords = open()
+    const user = await passwords.hash('correct horse')
+    t.match(user.password_hash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/)
+    t.equal(user.root_key_id, '00000001')
+    t.notMatch(await passwords.hash('correct horse'), user, 'each hash has its own salt')
+    t.equal(await passwords.verify(user, 'correct horse'), true)
+    t.equal(await passwords.verify(user, 'correct horsE'), false)
+    t.equal(await passwords.verify(undefined, 'correct horse'), false)
+  },
+)
 
 t.test('invariant 7: without the pepper of the right root key nobody can guess a password', async t => {
   const passwords = open()
@@ -63,6 +66,7 @@ t.test('a password that no request can carry is refused with the reason, never v
   }
   const longest = await passwords.hash('x'.repeat(1024))
   t.equal(await passwords.verify(longest, 'x'.repeat(1024)), true)
+  t.equal(await passwords.verify(longest, `${'x'.repeat(1023)}y`), false, 'NP-2 to its last character')
   for (const password of ['a tab\tis fine', '\ufeffa mark is fine', 'a \u200d joiner is fine']) {
     const user = await passwords.hash(password)
     t.equal(

@@ -39,7 +39,7 @@ async function world(t: Test) {
   return { server, options, token, now }
 }
 
-t.test('RFC 9470 §3 a log-in that is too weak or too old is 401, and says what to ask for', async t => {
+t.test('S-2 a log-in that is too weak or too old is 401, and says what to ask for', async t => {
   const { options, token, now } = await world(t)
   const verifier = createVerifier(options)
   const refused = async (claims: object, demand: Authentication, scheme = 'Bearer') => {

@@ -64,8 +64,8 @@ await forEachEngine(
     const refreshed = await server.refresh(web.client, tokens.refresh_token)
     t.match(
       claimsOf(refreshed.access_token),
-      { acr: 'mfa', amr: ['pwd', 'otp', 'mfa'] },
-      'a refresh keeps the level',
+      { acr: 'mfa', amr: ['pwd', 'otp', 'mfa'], auth_time: server.ctx.clock.now() },
+      'S-4 a refresh keeps the level',
     )
     const next = web.begin({ acr_values: 'mfa' })
     t.ok(hasCode(await browser.open(next.url)), 'the next client asks for nothing')
@@ -101,39 +101,54 @@ await forEachEngine(
   },
 )
 
-await forEachEngine(
-  t,
-  'RFC 6238 §5.2: the code of a step counts once, at whichever instance',
-  async (t, env) => {
-    const server = await startServer(t, env)
-    const beside = await startServer(t, { ...env, ...besideEnv(server) })
-    const web = await relyingParty(server)
-    await beside.follow()
-    const ada = await server.user()
-    const app = await withApp(server, ada)
-    const tabs = await Promise.all(
-      [server, beside, server, beside].map(async at => {
-        at.setClock(server.ctx.clock.now())
-        const browser = openBrowser(at)
-        return { browser, page: await half(browser, web.begin(), ada) }
-      }),
-    )
-    const code = app.code()
-    const answers = await Promise.all(tabs.map(({ browser, page }) => browser.submit(page, { code })))
-    t.equal(answers.filter(hasCode).length, 1)
+await forEachEngine(t, 'TO-1 NP-9 the code of a step counts once, at whichever instance', async (t, env) => {
+  const server = await startServer(t, env)
+  const beside = await startServer(t, { ...env, ...besideEnv(server) })
+  const web = await relyingParty(server)
+  await beside.follow()
+  const ada = await server.user()
+  const app = await withApp(server, ada)
+  const tabs = await Promise.all(
+    [server, beside, server, beside].map(async at => {
+      at.setClock(server.ctx.clock.now())
+      const browser = openBrowser(at)
+      return { browser, page: await half(browser, web.begin(), ada) }
+    }),
+  )
+  const code = app.code()
+  const answers = await Promise.all(tabs.map(({ browser, page }) => browser.submit(page, { code })))
+  t.equal(answers.filter(hasCode).length, 1)
 
-    const before = await half(openBrowser(server), web.begin(), ada)
+  const before = await half(openBrowser(server), web.begin(), ada)
+  const browser = openBrowser(server)
+  const page = await half(browser, web.begin(), ada)
+  t.ok(before)
+  t.notOk(hasCode(await browser.submit(page, { code: app.code(-1) })), 'nor one of before it')
+  t.ok(hasCode(await browser.submit(page, { code: app.code(1) })), 'one of the next step does')
+})
+
+t.test('TO-2 NP-9 a code counts one step before its time and one after it, and no further', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  const ada = await server.user()
+  const app = await withApp(server, ada)
+  server.tick(300)
+  for (const [steps, counts] of [
+    [-2, false],
+    [2, false],
+    [-1, true],
+    [0, true],
+    [1, true],
+  ] as const) {
     const browser = openBrowser(server)
     const page = await half(browser, web.begin(), ada)
-    t.ok(before)
-    t.notOk(hasCode(await browser.submit(page, { code: app.code(-1) })), 'nor one of before it')
-    t.ok(hasCode(await browser.submit(page, { code: app.code(1) })), 'one of the next step does')
-  },
-)
+    t.equal(hasCode(await browser.submit(page, { code: app.code(steps) })), counts, `${steps} steps off`)
+  }
+})
 
 await forEachEngine(
   t,
-  'a recovery code counts once, at whichever instance, and stands in for what is lost',
+  'NP-8 a recovery code counts once, at whichever instance, and stands in for what is lost',
   async (t, env) => {
     const server = await startServer(t, env)
     const beside = await startServer(t, { ...env, ...besideEnv(server) })
@@ -143,6 +158,8 @@ await forEachEngine(
     await withApp(server, ada)
     const codes = await recoveryCodesOf(server, ada)
     t.equal(new Set(codes).size, 10)
+    const rows = await server.ctx.db.sql.selectFrom('recovery_codes').selectAll().execute()
+    t.ok(rows.every(({ salt, hash }) => salt.length === 16 && hash.length === 32))
     for (const code of codes) t.match(code, /^[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){2}$/)
     const [first = '', second = ''] = codes
     const tabs = await Promise.all(
@@ -178,7 +195,7 @@ await forEachEngine(
 
 await forEachEngine(
   t,
-  'wrong codes have to wait, while a recovery code and a known device need not',
+  'TO-4 NP-8 NP-9 wrong codes have to wait, while a recovery code and a known device need not',
   async (t, env) => {
     const server = await startServer(t, env)
     const web = await relyingParty(server)
@@ -216,33 +233,29 @@ await forEachEngine(t, 'a factor that is removed while somebody steps up counts 
   t.ok(hasCode(await browser.submit(over, { username: ada.username, password: ada.password })))
 })
 
-await forEachEngine(
-  t,
-  'RFC 9470 §5: who is logged in steps up in place, and gets another cookie',
-  async (t, env) => {
-    const server = await startServer(t, env)
-    const web = await relyingParty(server)
-    const strict = await relyingParty(server, 'strict', { acr: 'mfa' })
-    const ada = await server.user()
-    const browser = openBrowser(server)
-    t.ok(hasCode(await logInWith(browser, web.begin(), ada)))
-    const app = await withApp(server, ada)
-    const before = browser.cookies.get('__Host-mintmark')?.value
-    const silent = await browser.open(strict.begin({ prompt: 'none' }).url)
-    t.equal(silent.url.searchParams.get('error'), 'login_required')
-    const begun = strict.begin()
-    const page = await browser.open(begun.url)
-    asksForMore(t, page, 'a client with --acr mfa')
-    const back = await browser.submit(page, { code: app.code() })
-    t.ok(hasCode(back))
-    t.match(claimsOf((await strict.redeem(begun, back)).id_token), {
-      acr: 'mfa',
-      auth_time: server.ctx.clock.now(),
-    })
-    t.not(browser.cookies.get('__Host-mintmark')?.value, before, 'invariant 14')
-    t.equal((await signInsOf(server)).length, 1, 'the same sign-in')
-  },
-)
+await forEachEngine(t, 'S-3 who is logged in steps up in place, and gets another cookie', async (t, env) => {
+  const server = await startServer(t, env)
+  const web = await relyingParty(server)
+  const strict = await relyingParty(server, 'strict', { acr: 'mfa' })
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  t.ok(hasCode(await logInWith(browser, web.begin(), ada)))
+  const app = await withApp(server, ada)
+  const before = browser.cookies.get('__Host-mintmark')?.value
+  const silent = await browser.open(strict.begin({ prompt: 'none' }).url)
+  t.equal(silent.url.searchParams.get('error'), 'login_required')
+  const begun = strict.begin()
+  const page = await browser.open(begun.url)
+  asksForMore(t, page, 'a client with --acr mfa')
+  const back = await browser.submit(page, { code: app.code() })
+  t.ok(hasCode(back))
+  t.match(claimsOf((await strict.redeem(begun, back)).id_token), {
+    acr: 'mfa',
+    auth_time: server.ctx.clock.now(),
+  })
+  t.not(browser.cookies.get('__Host-mintmark')?.value, before, 'invariant 14')
+  t.equal((await signInsOf(server)).length, 1, 'the same sign-in')
+})
 
 t.test('MINTMARK_REQUIRE_SECOND_FACTOR leads who has none to its set-up', async t => {
   const server = await startServer(t, { MINTMARK_REQUIRE_SECOND_FACTOR: 'admins' })
@@ -268,11 +281,13 @@ await forEachEngine(
     const [ada, bob] = [await server.user(), await server.user('bob')]
     const [owner, other] = [await ownerOf(server, ada), await ownerOf(server, bob)]
     const { secret, sealed, uri } = prepareTotp(ctx, owner.user, 'browser')
-    t.match(uri, new RegExp(`^otpauth://totp/.*secret=${secret}`))
+    t.match(uri, new RegExp(`^otpauth://totp/.*secret=${secret}&algorithm=SHA1&digits=6&period=30$`))
+    t.match(secret, /^[A-Z2-7]{32}$/, 'TO-3 160 bits')
+    t.not(prepareTotp(ctx, owner.user, 'browser').secret, secret, 'TO-3 and others each time')
     const app = appOf(server, secret)
     const with_ = (code: string, browser = 'browser') => ({ sealed, code, browser })
     t.equal(await confirmTotp(ctx, owner, with_('000000')), 'wrong')
-    t.equal(await confirmTotp(ctx, owner, with_(app.code(5))), 'clock_off')
+    t.equal(await confirmTotp(ctx, owner, with_(app.code(5))), 'clock_off', 'TO-5')
     t.equal(await confirmTotp(ctx, owner, with_(app.code(), 'another')), 'expired', 'another browser')
     t.equal(await confirmTotp(ctx, other, with_(app.code())), 'expired', 'another user')
     server.tick(600)
@@ -284,7 +299,7 @@ await forEachEngine(
     )
     t.strictSame(confirmed.sort(), ['exists', 'set'])
     const rows = await ctx.db.sql.selectFrom('totps').selectAll().execute()
-    t.notOk(rows[0]?.secret.toString('latin1').includes(next.secret), 'it is sealed')
+    t.notOk(rows[0]?.secret.toString('latin1').includes(next.secret), 'TO-3 it is sealed')
   },
 )
 

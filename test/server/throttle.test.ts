@@ -164,6 +164,31 @@ t.test('device tokens count apart, and strangers leave room for sources that are
   t.match(await throttle.take(guessAt('bob'), stranger), { kind: 'taken' }, 'another account is another one')
 })
 
+t.test(
+  'NP-7 however an account is guessed at, a hundred guesses are looked at, and then a few a day',
+  async t => {
+    const { clock, open } = await openTest(t)
+    const throttle = open()
+    const known = async () => true
+    /** By strangers, from where the owner has been, and with device tokens that were stolen. */
+    const everybody = async () => {
+      const counts = [
+        await exhaust(throttle, () => guessAt('ada')),
+        await exhaust(throttle, i => guessAt('ada', { source: `192.0.2.${i}` }), known),
+        await exhaust(throttle, i => guessAt('ada', { device: `d${i}` })),
+      ]
+      return counts.reduce((sum, { count }) => sum + count, 0)
+    }
+    t.equal(await everybody(), 100)
+    let later = 0
+    for (let hours = 0; hours < 24; hours++) {
+      clock.tick(3600)
+      later += await everybody()
+    }
+    t.equal(later, 24 * (6 + 12))
+  },
+)
+
 t.test('a point is taken before the guess is judged, and given back once if it was not wrong', async t => {
   const { open } = await openTest(t)
   const throttle = open()
