@@ -7,7 +7,7 @@ import { mailAddress } from '../protocol/mail-address.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
 import type { MailServices } from '../mail/mail.ts'
 import { record, type Recorder } from '../record/record.ts'
-import { mailsLimit, newMailLimit } from '../users/guess-limits.ts'
+import { allMailsLimit, mailsLimit, newMailLimit, tellOfMailsLimit } from '../users/guess-limits.ts'
 
 /** The address of a user that was verified, as SMTP takes it; undefined for none. */
 export function verifiedAddressOf({ claims }: Pick<UserTable, 'claims'>): string | undefined {
@@ -26,7 +26,7 @@ export function localeOf({ claims }: Pick<UserTable, 'claims'>): string | undefi
  * counted. Each kind has a limit of its own, so that who has others sent keeps nobody from a reset.
  */
 export async function mayMail(
-  { users: { throttle } }: Pick<Context, 'users'>,
+  { users: { throttle }, config, counts, log }: Pick<Context, 'users' | 'config' | 'counts' | 'log'>,
   kind: LinkMailKind,
   address: string,
 ): Promise<boolean> {
@@ -35,7 +35,17 @@ export async function mayMail(
     { of: ['new mail', kind, normal], limit: newMailLimit },
     { of: ['mails', kind, normal], limit: mailsLimit },
   ])
-  return wait === 0
+  if (wait > 0) return false
+  // After those, so that who asks for one address again and again takes nothing from the others.
+  const ofAll = { of: ['mails of all', kind], limit: allMailsLimit(config.mailsPerHour) } as const
+  if ((await throttle.count([ofAll])) === 0) return true
+  counts.mailsWithheld++
+  if ((await throttle.count([{ of: ['told of mails', kind], limit: tellOfMailsLimit }])) === 0)
+    log.warn(
+      { event: 'mails_withheld', kind },
+      'more mails are asked for than MINTMARK_MAILS_PER_HOUR lets out: some are not sent',
+    )
+  return false
 }
 
 export interface LinkMail {

@@ -22,8 +22,8 @@ export async function changeOwnPassword(
   owner: Owner,
   newPassword: string,
 ): Promise<ChangedPassword | undefined> {
-  const { user, signIn } = owner
-  const password = await ctx.users.passwords.hash(newPassword)
+  const { user, signIn, caller } = owner
+  const password = await ctx.users.passwords.hash(newPassword, caller.source)
   const secret = newSessionSecret()
   const kept = { ...signIn, newSecretHash: hashSecret(secret), withSessions: false }
   const by = byOwner(ctx, owner, { kind: 'password_changed' })

@@ -1,6 +1,7 @@
 import type { UserTable } from '../../db/schema.ts'
 import { NameTakenError } from '../../db/users/user-names.ts'
 import { findUser } from '../../db/users/users.ts'
+import type { Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { endSessionsOfUser } from '../endings/end.ts'
 import { mailsOf } from '../mail/notices.ts'
@@ -56,12 +57,12 @@ export async function resetPassword(
   ctx: Context,
   text: string,
   password: string,
-  caller: RequestOrigin,
+  caller: Caller,
 ): Promise<ResetOutcome> {
   const found = await findReset(ctx, text)
   if (typeof found === 'string') return { kind: 'refused', problem: found }
   const { link, user } = found
-  const hash = await ctx.users.passwords.hash(password)
+  const hash = await ctx.users.passwords.hash(password, caller.source)
   const isInvitation = link.kind === 'invitation'
   const claims = isInvitation ? withVerified(user, link.mail) : undefined
   const mails = mailsOf(ctx, user, { kind: 'password_reset' })

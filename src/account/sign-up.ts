@@ -1,12 +1,14 @@
 import type { UserTable } from '../../db/schema.ts'
 import { comparedName } from '../../db/users/compared-name.ts'
 import { findUser, findUserById, insertUser } from '../../db/users/users.ts'
+import type { Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import { newUsernameProblem } from '../protocol/username.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byNobody, byUser, record } from '../record/record.ts'
-import { triedNamesLimit } from '../users/guess-limits.ts'
+import { triedNamesLimit, triedNamesSourceLimit } from '../users/guess-limits.ts'
+import type { Allowance } from '../users/throttle.ts'
 import { makeLink, openLink, type LinkProblem, type OpenedLink } from './links.ts'
 import { localeOf, mailLink, mayMail } from './mailed.ts'
 
@@ -66,7 +68,7 @@ export interface NewAccount {
   readonly password: string
   /** The language of the page. */
   readonly locale: string
-  readonly caller: RequestOrigin
+  readonly caller: Caller
 }
 
 export type SignUpOutcome =
@@ -81,13 +83,13 @@ export async function signUp(ctx: Context, text: string, account: NewAccount): P
   const link = await findSignUp(ctx, text)
   if (typeof link === 'string') return { kind: 'refused', problem: link }
   const { username, password, locale, caller } = account
-  const problem = await nameProblem(ctx, username, link)
+  const problem = await nameProblem(ctx, account, link)
   if (problem) return { kind: 'refused', problem }
   const now = ctx.clock.now()
   const user: UserTable = {
     id: link.userId,
     username,
-    ...(await ctx.users.passwords.hash(password)),
+    ...(await ctx.users.passwords.hash(password, caller.source)),
     roles: '',
     claims: JSON.stringify({ email: link.mail, email_verified: true, locale }),
     epoch: 0,
@@ -108,13 +110,18 @@ export async function signUp(ctx: Context, text: string, account: NewAccount): P
  */
 async function nameProblem(
   ctx: Context,
-  username: string,
+  { username, caller: { source } }: NewAccount,
   { userId, mail }: OpenedLink,
 ): Promise<NameProblem | undefined> {
   if (newUsernameProblem(username) !== undefined) return 'username_invalid'
   const isOwnAddress = comparedName(username) === comparedName(mail)
   if (username.includes('@') && !isOwnAddress) return 'username_is_address'
-  const of = ['names of a sign-up', userId.toString('base64url')] as const
-  if ((await ctx.users.throttle.count([{ of, limit: triedNamesLimit }])) > 0) return 'throttled'
+  const ofLink: Allowance = {
+    of: ['names of a sign-up', userId.toString('base64url')],
+    limit: triedNamesLimit,
+  }
+  const ofSource: Allowance = { of: ['names of a source', source ?? ''], limit: triedNamesSourceLimit }
+  const tried = source === undefined ? [ofLink] : [ofLink, ofSource]
+  if ((await ctx.users.throttle.count(tried)) > 0) return 'throttled'
   return (await findUser(ctx.db, username)) ? 'username_taken' : undefined
 }

@@ -202,6 +202,12 @@ export const settings = {
     'off',
     'whether people may make accounts by themselves, by a link that is mailed to them: `off` or `open`',
   ),
+  mailsPerHour: setting(
+    'MAILS_PER_HOUR',
+    integer(1, 1_000_000),
+    900,
+    'how many resets are mailed at once to all together, and how many each hour (3600 at most); as many sign-ups, and verifications',
+  ),
   // Most proxies keep a connection for a minute. Ours lives longer, so that the proxy is the one that closes
   // it.
   keepAliveSeconds: setting(

@@ -1,4 +1,5 @@
 import type { UserTable } from '../../db/schema.ts'
+import type { Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import type { Notice } from '../mail/notice.ts'
 import { mailsOf } from '../mail/notices.ts'
@@ -8,7 +9,7 @@ import { byUser, type Recorder } from '../record/record.ts'
 /** Whose factors are changed, by whoever has just shown that they are theirs, and from where. */
 export interface Owner {
   readonly user: UserTable
-  readonly caller: RequestOrigin
+  readonly caller: RequestOrigin & Partial<Pick<Caller, 'source'>>
 }
 
 /** Records what the owner of an account changes, and mails the owner of it where there is a notice. */

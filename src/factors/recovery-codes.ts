@@ -30,7 +30,7 @@ export async function renewRecoveryCodes(ctx: Context, owner: Owner): Promise<re
   const rows: RecoveryCodeTable[] = []
   // One after the other, so that others who log in get their turns between.
   for (const code of codes) {
-    const hash = await ctx.users.passwords.hashCode(code, salt)
+    const hash = await ctx.users.passwords.hashCode(code, salt, owner.caller.source)
     rows.push({ id: newUuid(now), user_id: user.id, salt, hash, created_at: now, used_at: null })
   }
   const isRenewed = await record(

@@ -60,13 +60,16 @@ export function countMetrics(counts: Counts): readonly Metric[] {
         yield [{ by: 'theft' }, counts.verdicts.theft]
       },
     },
-    {
-      kind: 'counter',
-      name: 'mintmark_log_lines_lost_total',
-      help: 'Lines of the log that could not be written, since the disk is full or nobody reads them',
-      labels: [],
-      samples: () => [[{}, counts.logLinesLost()]],
-    },
+    one(
+      'mintmark_mails_withheld_total',
+      'Mails that were asked for and not sent, since all together have asked for too many',
+      () => counts.mailsWithheld,
+    ),
+    one(
+      'mintmark_log_lines_lost_total',
+      'Lines of the log that could not be written, since the disk is full or nobody reads them',
+      counts.logLinesLost,
+    ),
     {
       kind: 'counter',
       name: 'mintmark_errors_total',
@@ -80,4 +83,9 @@ export function countMetrics(counts: Counts): readonly Metric[] {
       },
     },
   ]
+}
+
+/** A counter without labels. */
+function one(name: string, help: string, count: () => number): Metric {
+  return { kind: 'counter', name, help, labels: [], samples: () => [[{}, count()]] }
 }

@@ -21,6 +21,8 @@ export interface Counts {
    * ends, are not among them.
    */
   readonly signIns: Record<'started' | 'renewed' | 'failed' | 'throttled' | 'ended', number>
+  /** Mails that people have asked for, and that were not sent since too many were asked for by all. */
+  mailsWithheld: number
   /** Errors answered, by code and status, as in `invalid_client 401`. */
   readonly errors: Map<string, number>
   /** The answers of `/token`, by client. */
@@ -62,6 +64,7 @@ export function openCounts(logLinesLost = () => 0): Counts {
     verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
     revocations: { client: 0, admin: 0, user: 0, limit: 0, command: 0 },
     signIns: { started: 0, renewed: 0, failed: 0, throttled: 0, ended: 0 },
+    mailsWithheld: 0,
     errors: new Map(),
     logLinesLost,
     tokens,

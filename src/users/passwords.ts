@@ -18,7 +18,7 @@ export interface Passwords {
    * Hashes a password for a user's row. A password that no request can carry is a `PasswordError`; 503 like
    * `verify`.
    */
-  hash(password: string): Promise<PasswordHash>
+  hash(password: string, source?: string): Promise<PasswordHash>
   /**
    * Whether it is the user's password. Without a user, or where that has none (an empty hash), it does the
    * same work and answers false. Throws `temporarily_unavailable` (503) when too many are waiting, or too
@@ -106,12 +106,12 @@ export function openPasswords(options: PasswordOptions): {
   }
 
   const passwords: Passwords = {
-    hash: async password => {
+    hash: async (password, source) => {
       const problem = passwordProblem(password)
       if (problem) throw new PasswordError(problem)
       const root_key_id = currentRootKeyId()
       const secret = pepper(root_key_id)
-      const password_hash = await queue.run(() => hash(prepare(password), { ...parameters, secret }))
+      const password_hash = await queue.run(() => hash(prepare(password), { ...parameters, secret }), source)
       return { password_hash, root_key_id }
     },
     verify: async (user, password, source) => {

@@ -66,6 +66,7 @@ t.test('without any setting the defaults of the README count', async t => {
     color: '#0f766e',
     smtp: undefined,
     mailFrom: undefined,
+    mailsPerHour: 900,
     signUp: 'off',
     signInSeconds: 30 * 86_400,
     signInSessionSeconds: 12 * 3600,

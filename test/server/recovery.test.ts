@@ -360,7 +360,7 @@ t.test('a link counts for what it was made, once, in time, here, and while nothi
   const { server, ada } = await recoveryWorld(t)
   const { server: other } = await recoveryWorld(t)
   const { ctx } = server
-  const caller = { address: '198.51.100.7', requestId: 'r-1' }
+  const caller = { address: '198.51.100.7', requestId: 'r-1', source: undefined }
   const kinds: readonly LinkKind[] = ['reset', 'invitation', 'verification', 'sign_up']
   const textOf = async (kind: LinkKind, of = server) => {
     const user = await rowOf(server, ada)
@@ -425,7 +425,7 @@ await forEachEngine(t, 'two instances: one link sets one password', async (t, en
   await openBrowser(server).post('/reset', { username: ada.username })
   const [mail] = await read()
   const link = new URL(mail?.link ?? '').searchParams.get('link') ?? ''
-  const caller = { address: '198.51.100.7', requestId: 'r-1' }
+  const caller = { address: '198.51.100.7', requestId: 'r-1', source: undefined }
   const outcomes = await Promise.all(
     [server, second, server, second].map(({ ctx }, index) =>
       resetPassword(ctx, link, `${newPassword} ${index}`, caller),

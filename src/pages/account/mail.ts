@@ -6,6 +6,7 @@ import type { Context } from '../../context.ts'
 import type { Form } from '../../protocol/form.ts'
 import type { Pages } from '../pages.ts'
 import { knownBrowserOf } from '../proceed.ts'
+import { countMail } from '../recovery.ts'
 import type { AccountProblem } from '../texts/account-texts.ts'
 import { mailView } from '../views/account/mail.ts'
 import { queryOf, type Visit } from '../visit.ts'
@@ -42,6 +43,7 @@ const problems: Readonly<Record<Exclude<VerificationAsked, 'asked'>, AccountProb
 
 async function change(visit: Change): Promise<void> {
   const { ctx, owner, pages, request } = visit
+  await countMail(visit)
   const typed = visit.form.get('email') ?? ''
   const asked = await askForVerification(ctx, owner, typed, pages.languageOf(request, []))
   if (asked !== 'asked') return showMail(visit, typed, problems[asked])

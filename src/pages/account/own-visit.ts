@@ -2,8 +2,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Owner } from '../../account/owner.ts'
 import { deviceCaller } from '../../clients/caller.ts'
 import type { Context } from '../../context.ts'
+import { OAuthError } from '../../errors.ts'
 import { formOf, type Form } from '../../protocol/form.ts'
 import { parseUserClaims } from '../../protocol/standard-claims.ts'
+import { changesLimit } from '../../users/guess-limits.ts'
 import { changeSeconds, requireOwner, type OwnerOptions } from '../owner.ts'
 import type { Html } from '../html.ts'
 import type { Frame } from '../layout.ts'
@@ -59,7 +61,21 @@ export function changeHandler(
       freshSeconds: changeSeconds,
       ...(back !== undefined && { back }),
     })
-    if (owned) await work({ ...owned, form })
+    if (!owned) return
+    await countChange(owned)
+    await work({ ...owned, form })
+  })
+}
+
+/** Throws 429 where one user asks for too many changes, whichever. */
+async function countChange({ ctx, owner: { user } }: OwnVisit): Promise<void> {
+  const of = ['changes of an account', user.id.toString('base64url')] as const
+  const retryAfter = await ctx.users.throttle.count([{ of, limit: changesLimit }])
+  if (retryAfter === 0) return
+  throw new OAuthError('temporarily_unavailable', 'too many changes of one account, come back later', {
+    status: 429,
+    retryAfter,
+    cause: 'the limit of changes for this account is reached',
   })
 }
 
