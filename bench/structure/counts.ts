@@ -45,49 +45,48 @@ function closureOf(functions: readonly Definition[], holds: (body: string) => bo
 }
 
 /**
- * Where src/ ends sessions: the calls of functions of db/ that write the end of a session, or note that all
- * of a user or client have ended. Functions that work off such a note do not count.
+ * Where src/ ends sessions or sign-ins: the calls of functions of db/ that write their end, or note that all
+ * of a user or client have ended, and the events that tell of it. Two kinds do not count: functions that work
+ * off such a note, and those that start a session or sign-in and return which ones have gone for it, of
+ * which the events are told.
  */
 export function endingPlaces(sources: readonly Source[]): readonly Place[] {
   const inDatabase = functionsOf(sources.filter(({ path }) => path.startsWith('db/')))
-  const worksOff = (body: string) => body.includes(`deleteFrom('endings')`)
+  const isOther = (body: string) =>
+    /deleteFrom\('endings'\)|insertInto\('sign_ins'\)|\baddSession\(/.test(body)
   const writesEnd = (body: string) =>
-    /insertInto\('endings'\)|updateTable\('sessions'\)[^;]*\.set\(\{ revoked_at/.test(body)
+    /insertInto\('endings'\)|deleteFrom\('sign_ins'\)\s*\.where\('id', '='|updateTable\('sessions'\)[^;]*\.set\(\{ revoked_at/.test(
+      body,
+    )
   const names = closureOf(
-    inDatabase.filter(({ body }) => !worksOff(body)),
+    inDatabase.filter(({ body }) => !isOther(body)),
     writesEnd,
   )
-  return importedCalls(
-    sources.filter(({ path }) => path.startsWith('src/')),
-    names,
-  )
+  const inSource = sources.filter(({ path }) => path.startsWith('src/'))
+  // The room that knows what each event looks like makes none.
+  const makers = inSource.filter(({ path }) => !path.startsWith('src/record/'))
+  return [...importedCalls(inSource, names), ...placesOf(makers, endingEvent)]
 }
 
-/** Calls of what a file has imported by one of these names from db/. */
+const endingEvent =
+  /\bevent: '(session_revoked|session_theft|code_replayed|user_revoked|client_revoked|sign_in_ended|all_keys_revoked)'/
+
+/** Calls of what a file has imported from db/, under its own name or another. */
 function importedCalls(sources: readonly Source[], names: ReadonlySet<string>): readonly Place[] {
   return sources.flatMap(source => {
-    const imported = [...source.text.matchAll(/^import \{([^}]*)\} from '[^']*\/db\/[^']*'/gm)]
-      .flatMap(([, list = '']) => list.split(',').map(name => name.trim()))
-      .filter(name => names.has(name))
-    if (imported.length === 0) return []
-    return placesOf([source], new RegExp(`\\b(${imported.join('|')})\\(`))
+    const called = [...source.text.matchAll(/^import \{([^}]*)\} from '[^']*\/db\/[^']*'/gm)]
+      .flatMap(([, list = '']) => list.split(',').map(name => name.trim().split(' as ')))
+      .filter(([name = '']) => names.has(name))
+      .map(words => words.at(-1))
+    if (called.length === 0) return []
+    return placesOf([source], new RegExp(`\\b(${called.join('|')})\\(`))
   })
 }
 
-/**
- * Test files that start a PostgreSQL cluster, by themselves or by a helper that gives each file one of its
- * own.
- */
-export function clusterFiles(tests: readonly Source[]): readonly string[] {
-  // A helper that asks the environment starts none on an ordinary day.
-  const helpers = functionsOf(tests.filter(({ path }) => !path.endsWith('.test.ts'))).filter(
-    ({ body }) => !body.includes('process.env'),
-  )
-  const names = ['startPostgres', ...closureOf(helpers, body => /\bstartPostgres\(/.test(body))]
-  const starts = new RegExp(`\\b(${names.join('|')})\\(`)
-  return tests
-    .filter(({ path, text }) => path.endsWith('.test.ts') && starts.test(text))
-    .map(({ path }) => path)
+/** Where tests start a PostgreSQL cluster that is not the one that all of a run share. */
+export function ownClusters(tests: readonly Source[]): readonly Place[] {
+  const others = tests.filter(({ path }) => !path.endsWith('/postgres-holder.ts'))
+  return placesOf(others, /(?<!function )\bstartPostgres\(/)
 }
 
 /** Ids such as H-9 that tests name and no row of REQUIREMENTS.md explains. */

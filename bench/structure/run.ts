@@ -4,13 +4,14 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import {
-  clusterFiles,
   commentFigures,
   endingPlaces,
   filesOf,
   idsWithoutRow,
   importersOfDatabase,
+  ownClusters,
   placesOf,
+  type Place,
 } from './counts.ts'
 import { countLines } from './recorded.ts'
 import { arrowsBack, circlesOfRooms, roomOf, rooms } from './rooms.ts'
@@ -31,6 +32,8 @@ const row = (name: string, figure: number | string, goal: number | string = '') 
 const detail = (title: string, found: readonly string[]) => {
   if (found.length > 0) details.push(`${title}:\n${found.map(line => `  ${line}\n`).join('')}`)
 }
+
+const placeText = ({ path, line }: Place) => `${path}:${line}`
 
 /** How many lines each kind of request may execute; of a refresh, in how many files too. */
 const goals: Readonly<Record<string, string>> = {
@@ -73,11 +76,9 @@ if (refresh) {
 }
 
 const endings = endingPlaces(sources)
-row('places that end sessions', `${endings.length} in ${filesOf(endings).size} files`, '1 file')
-detail(
-  'places that end sessions',
-  endings.map(({ path, line }) => `${path}:${line}`),
-)
+const isOutside = ({ path }: Place) => !path.startsWith('src/endings/')
+row('places that end sessions, outside src/endings/', endings.filter(isOutside).length, 0)
+detail('places that end sessions', endings.map(placeText))
 
 const property = placesOf(
   sources.filter(({ path }) => !path.includes('/migrations/')),
@@ -112,9 +113,13 @@ detail(
 )
 
 const ofARun = tests.filter(({ path }) => !path.startsWith('test/long/'))
-const clusters = clusterFiles(ofARun)
-const testFiles = ofARun.filter(({ path }) => path.endsWith('.test.ts')).length
-row('test files with a PostgreSQL cluster of their own', `${clusters.length} of ${testFiles}`, '1 cluster')
+const clusters = ownClusters(ofARun)
+row(
+  'PostgreSQL clusters beside the one of a run',
+  `${clusters.length} in ${filesOf(clusters).size} files`,
+  'to stop one, or to set it up',
+)
+detail('PostgreSQL clusters beside the one of a run', clusters.map(placeText))
 
 const assemblies = placesOf(
   [...sources, ...tests, ...sourcesOf(checkout, ['bench'])],

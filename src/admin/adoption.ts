@@ -1,5 +1,6 @@
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
-import { endAllOfCopy, endAllOfIssuer, type EndedSessions, type EndOptions } from '../endings/end.ts'
+import { endAllOfIssuer, type EndedSessions, type EndOptions } from '../endings/end.ts'
+import { endAllOfCopy } from '../endings/restart.ts'
 import { Refusal } from '../errors.ts'
 import { algsWanted } from '../keys/ring/key-policy.ts'
 import { hashSecret, newClientSecret } from '../protocol/secrets.ts'

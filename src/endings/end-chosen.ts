@@ -1,4 +1,3 @@
-import type { End } from '../../db/sessions/end-reasons.ts'
 import {
   listSessions,
   revokeSessions,
@@ -6,9 +5,9 @@ import {
   type SessionFilter,
 } from '../../db/sessions/pages.ts'
 import { listSignIns, type SignInFilter } from '../../db/users/sign-in-pages.ts'
-import type { Event } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
 import { endSignIns } from './end-sign-ins.ts'
+import { eventsOfSessions } from './ended-events.ts'
 import type { FinishedWork } from './finish.ts'
 
 /** How many are ended in one transaction: few enough that nothing waits long for it. */
@@ -28,66 +27,68 @@ export interface ChosenEndOptions {
   readonly beforeLines?: () => void
 }
 
-/**
- * Ends the living sessions that are chosen, one batch after the other, which stops no log-in under way. Rests
- * after each batch as long as it took.
- */
+/** Ends the living sessions that are chosen, which stops no log-in under way. */
 export async function endChosenSessions(
   by: Recorder,
   filter: SessionFilter,
-  { total, signal, onProgress, beforeLines }: ChosenEndOptions,
+  options: ChosenEndOptions,
 ): Promise<FinishedWork> {
-  const { db, clock } = by
-  const at = clock.now()
-  let ended = 0
-  let batch: ListedSession[] = []
-  const flush = async () => {
-    if (batch.length === 0) return
-    const startedAt = clock.steady()
-    const ids = batch.map(({ id }) => id)
-    beforeLines?.()
+  const end = { now: by.clock.now(), reason: 'command' } as const
+  const chosen = listSessions(by.db, { ...filter, livingAt: end.now })
+  return endInBatches(by, chosen, options, async (batch, isOneOfMany) => {
     const revoked = await record(
       by,
-      (revoked: readonly Buffer[]) => eventsOf(batch, revoked, { at, isOneOfMany: total > linesMax }),
-      writer => revokeSessions(writer, ids, { now: at, reason: 'command' } satisfies End),
+      (revoked: readonly Buffer[]) => eventsOfSessions(factsOf(batch, revoked), end, isOneOfMany),
+      writer =>
+        revokeSessions(
+          writer,
+          batch.map(({ id }) => id),
+          end,
+        ),
     )
-    batch = []
-    ended += revoked.length
-    onProgress?.(ended)
-    await clock.pause(clock.steady() - startedAt, signal)
-  }
-  for await (const session of listSessions(db, { ...filter, livingAt: at })) {
-    batch.push(session)
-    if (batch.length === batchSize) await flush()
-    if (signal?.aborted) return { ended, isDone: false }
-  }
-  await flush()
-  return { ended, isDone: true }
+    return revoked.length
+  })
 }
 
 /**
- * Ends the sign-ins that are chosen, and their sessions, in the same way: also those of which a restored
- * backup has left the sessions alone.
+ * Ends the sign-ins that are chosen, and their sessions: also those of which a restored backup has left the
+ * sessions alone.
  */
 export async function endChosenSignIns(
   by: Recorder,
   filter: Omit<SignInFilter, 'livingAt'>,
-  { total, signal, onProgress, beforeLines }: ChosenEndOptions,
+  options: ChosenEndOptions,
 ): Promise<FinishedWork> {
-  const { db, clock } = by
+  const chosen = listSignIns(by.db, { ...filter, livingAt: by.clock.now(), withLeft: true })
+  return endInBatches(by, chosen, options, (batch, isOneOfMany) =>
+    endSignIns(
+      by,
+      batch.map(({ id }) => id),
+      { reason: 'command', isOneOfMany },
+    ),
+  )
+}
+
+/** One batch after the other. Rests after each as long as it took. */
+async function endInBatches<T>(
+  { clock }: Recorder,
+  chosen: AsyncIterable<T>,
+  { total, signal, onProgress, beforeLines }: ChosenEndOptions,
+  endBatch: (batch: readonly T[], isOneOfMany: boolean) => Promise<number>,
+): Promise<FinishedWork> {
   let ended = 0
-  let batch: Buffer[] = []
+  let batch: T[] = []
   const flush = async () => {
     if (batch.length === 0) return
     const startedAt = clock.steady()
     beforeLines?.()
-    ended += await endSignIns(by, batch, { reason: 'command', isOneOfMany: total > linesMax })
+    ended += await endBatch(batch, total > linesMax)
     batch = []
     onProgress?.(ended)
     await clock.pause(clock.steady() - startedAt, signal)
   }
-  for await (const { id } of listSignIns(db, { ...filter, livingAt: clock.now(), withLeft: true })) {
-    batch.push(id)
+  for await (const one of chosen) {
+    batch.push(one)
     if (batch.length === batchSize) await flush()
     if (signal?.aborted) return { ended, isDone: false }
   }
@@ -95,19 +96,8 @@ export async function endChosenSignIns(
   return { ended, isDone: true }
 }
 
-function eventsOf(
-  batch: readonly ListedSession[],
-  revoked: readonly Buffer[],
-  facts: { readonly at: number; readonly isOneOfMany: boolean },
-): readonly Event[] {
+function factsOf(batch: readonly ListedSession[], revoked: readonly Buffer[]) {
   return batch
     .filter(({ id }) => revoked.some(other => other.equals(id)))
-    .map(({ id: sessionId, user_id: userId, client_id: clientId }) => ({
-      event: 'session_revoked',
-      sessionId,
-      userId,
-      clientId,
-      detail: { reason: 'command' },
-      ...facts,
-    }))
+    .map(({ id: sessionId, user_id: userId, client_id: clientId }) => ({ sessionId, userId, clientId }))
 }

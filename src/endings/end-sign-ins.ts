@@ -1,4 +1,3 @@
-import type { End } from '../../db/sessions/end-reasons.ts'
 import { withdrawConsent as withdrawConsentRows } from '../../db/users/consents.ts'
 import {
   endSignIns as endSignInRows,
@@ -7,9 +6,8 @@ import {
   type EndedSignIn,
   type SeenSignIn,
 } from '../../db/users/sign-in-ends.ts'
-import { formatUuid } from '../protocol/secrets.ts'
-import type { Event } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
+import { eventsOfSessions, eventsOfSignIn } from './ended-events.ts'
 
 /** Why a sign-in ends, and with it the sessions that came from it without `offline_access`. */
 export type SignInEndReason = 'log-out' | 'another user logged in' | 'limit' | 'command' | 'ended by its user'
@@ -43,18 +41,6 @@ export async function endSignIns(
   return ended?.length ?? 0
 }
 
-/** What is recorded of a sign-in that has ended with its sessions. */
-export function eventsOfSignIn(
-  { id, userId, sessions }: EndedSignIn,
-  end: End,
-  isOneOfMany = false,
-): readonly Event[] {
-  return [
-    { event: 'sign_in_ended', userId, detail: { sign_in: formatUuid(id), reason: end.reason } },
-    ...eventsOfSessions(sessions, userId, end, isOneOfMany),
-  ]
-}
-
 /**
  * Takes back what a user has allowed a client, for any resource, and ends the user's sessions through it;
  * false when nothing was allowed.
@@ -68,26 +54,12 @@ export async function withdrawConsent(
     by,
     (sessions: readonly EndedSessionRow[]) => [
       { event: 'consent_withdrawn', userId, clientId },
-      ...eventsOfSessions(sessions, userId, end),
+      ...eventsOfSessions(
+        sessions.map(({ id: sessionId }) => ({ sessionId, userId, clientId })),
+        end,
+      ),
     ],
     db => withdrawConsentRows(db, { userId, clientId }, end),
   )
   return ended !== undefined
-}
-
-function eventsOfSessions(
-  sessions: readonly EndedSessionRow[],
-  userId: Buffer,
-  { now: at, reason }: End,
-  isOneOfMany = false,
-): readonly Event[] {
-  return sessions.map(({ id: sessionId, clientId }) => ({
-    event: 'session_revoked',
-    userId,
-    clientId,
-    sessionId,
-    at,
-    detail: { reason },
-    isOneOfMany,
-  }))
 }

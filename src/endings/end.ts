@@ -1,6 +1,5 @@
 import { deleteClient, disableClient, raiseClientEpochs } from '../../db/clients/clients.ts'
 import { changeIssuer } from '../../db/installation/installation.ts'
-import type { Begun } from '../../db/keys/root-keys.ts'
 import type { SessionTable, UserTable } from '../../db/schema.ts'
 import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import type { Ending, EpochEnding, EveryEnding } from '../../db/sessions/endings.ts'
@@ -9,22 +8,16 @@ import { setPasswordByLink, type LinkedUser } from '../../db/users/mailed-links.
 import type { KeptSignIn } from '../../db/users/sign-ins.ts'
 import { changePassword, deleteUser, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
 import type { Writer } from '../../db/writer.ts'
-import {
-  adoptCopy,
-  revokeAll,
-  type CopyOptions,
-  type Restart,
-  type RestartOptions,
-} from '../keys/ring/emergency.ts'
 import type { Event, TokenType } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
 import { finishEnding, type FinishedWork, type FinishOptions } from './finish.ts'
 
 /*
- * The one way to end sessions; those that end with a sign-in do so in end-sign-ins.ts. All functions record
- * what they do, and it is durable when they return: nothing can be done with the sessions any more. Where
- * there may be many, an epoch ends them at once, and then each gets its end in its row, from which those
- * learn of it who follow the status lists.
+ * The one way to end sessions. Here one ends, or all of a user or client; those that are chosen do in
+ * end-chosen.ts, those of a sign-in in end-sign-ins.ts, and all with the keys in restart.ts. All functions
+ * record what they do, and it is durable when they return: nothing can be done with the sessions any more.
+ * Where there may be many, an epoch ends them at once, and then each gets its end in its row, from which the
+ * status lists learn of it.
  */
 
 /** How each session gets its end, where an epoch has ended many. */
@@ -221,31 +214,8 @@ export async function endAllOfIssuer(
   return changed && finish(by, changed.ending, options)
 }
 
-/** Revokes every signing key, and ends every session. */
-export async function endAllWithKeys(
-  options: RestartOptions,
-  endOptions?: EndOptions,
-): Promise<Restart & EndedSessions> {
-  const restart = await revokeAll(options)
-  return { ...restart, ...(await finish(options.by, restart.ending, endOptions)) }
-}
-
-/**
- * Makes a copy an installation of its own, and ends every session in it; undefined when its issuer is another
- * than `from`.
- */
-export async function endAllOfCopy(
-  options: Omit<CopyOptions, 'reason'>,
-  endOptions?: EndOptions,
-): Promise<(Begun & EndedSessions) | undefined> {
-  const reason: EndReason = 'copied'
-  const begun = await adoptCopy({ ...options, reason })
-  if (!begun) return undefined
-  return { ...begun, ...(await finish(options.by, begun.ending, endOptions)) }
-}
-
 /** Writes the end of each session that an epoch has ended. */
-async function finish(
+export async function finish(
   { db, clock }: Recorder,
   ending: Ending,
   options: EndOptions = {},

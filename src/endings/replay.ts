@@ -4,13 +4,14 @@ import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { Ending } from '../../db/sessions/endings.ts'
 import { revokeSessions } from '../../db/sessions/pages.ts'
 import { findUserById, raiseUserEpochTo } from '../../db/users/users.ts'
-import { revokeAll, revokeKey, type EmergencyOptions } from '../keys/ring/emergency.ts'
+import { revokeKey, type EmergencyOptions } from '../keys/ring/emergency.ts'
 import { algsWanted } from '../keys/ring/key-policy.ts'
 import type { RootKeyFile } from '../keys/root/root-key-file.ts'
 import { record, type Recorder } from '../record/record.ts'
 import { silentLog, type LoggedRevocation } from '../record/restore-log.ts'
 import { finishEnding } from './finish.ts'
 import { changesPassword, disables, type RevocationPlan } from './plan.ts'
+import { endAllWithKeys } from './restart.ts'
 
 export interface Replayed {
   /** How many sessions have ended once more. */
@@ -112,7 +113,7 @@ async function replay(
       if (await revokeKey({ ...options, reason }, revocation.kid)) replayed.keys.add(revocation.kid)
       return
     case 'all_keys_revoked':
-      return replayRestart(options, revocation, replayed, finish)
+      return replayRestart(options, revocation, replayed)
   }
 }
 
@@ -121,14 +122,13 @@ async function replayRestart(
   options: ReplayOptions,
   { reason, kids, rootKeyFrom, rootKeyTo }: LoggedRevocation & { readonly event: 'all_keys_revoked' },
   replayed: Replayed,
-  finish: (ending: Ending) => Promise<void>,
 ): Promise<void> {
   const { db } = options.by
   const living = (await listSigningKeys(db)).filter(key => key.revoked_at === null)
   if (!living.some(key => kids.includes(key.kid))) return
   const algs = algsWanted(await listUsedAlgs(db))
   const keepsRootKey = rootKeyFrom === rootKeyTo
-  const { revoked, ending } = await revokeAll({ ...options, reason, keepsRootKey, algs })
+  const { revoked, ended } = await endAllWithKeys({ ...options, reason, keepsRootKey, algs })
   for (const { kid } of revoked) replayed.keys.add(kid)
-  await finish(ending)
+  replayed.sessions += ended
 }

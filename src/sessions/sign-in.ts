@@ -12,7 +12,7 @@ import {
   type LeftSignIn,
 } from '../../db/users/sign-ins.ts'
 import type { Context } from '../context.ts'
-import { eventsOfSignIn } from '../endings/end-sign-ins.ts'
+import { eventsOfSignIn } from '../endings/ended-events.ts'
 import { formatUuid, hashSecret, isSameHash, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { openSignInCookie, sealSignInCookie } from '../protocol/sign-in-cookie.ts'
 import type { RequestOrigin } from '../record/actor.ts'

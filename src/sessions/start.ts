@@ -4,6 +4,7 @@ import type { Caller } from '../clients/caller.ts'
 import { boundKey, type Confirmation } from '../clients/confirmation.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
+import { eventsOfSessions } from '../endings/ended-events.ts'
 import { hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { byClient, record } from '../record/record.ts'
 import { grantedOf, type Granted } from './granted.ts'
@@ -90,18 +91,15 @@ async function store(
 ): Promise<boolean> {
   const { id: sessionId, user_id: userId, started_at: at } = session
   const facts = { userId, clientId: client.id }
-  const reason = 'limit'
+  const end = { now: at, reason: 'limit' } as const
   const ended = await record(
     byClient(ctx, client.id, caller),
     (surplus: readonly Buffer[]) => [
       { event: 'log_in', ...facts, sessionId },
-      ...surplus.map(id => ({
-        event: 'session_revoked' as const,
-        ...facts,
-        sessionId: id,
-        at,
-        detail: { reason } as const,
-      })),
+      ...eventsOfSessions(
+        surplus.map(id => ({ ...facts, sessionId: id })),
+        end,
+      ),
     ],
     db =>
       insertLogIn(db, {
@@ -109,7 +107,7 @@ async function store(
         signInId: promise?.signIn?.id ?? null,
         consentId: promise?.consentId ?? null,
         knownSources,
-        bound: { sessionsMax: ctx.config.sessionsPerUser, reason },
+        bound: { sessionsMax: ctx.config.sessionsPerUser, reason: end.reason },
       }),
   )
   return ended !== undefined

@@ -9,6 +9,9 @@ import { commandLine } from '../helpers/cli.ts'
 import { startPostgres } from '../helpers/postgres.ts'
 import { startProxy } from '../helpers/proxy.ts'
 
+/** Its own: what is tried here is who may come in, and how. */
+const cluster = await startPostgres(t)
+
 t.test('a URL says where, who and how; what is wrong with it is said without its password', async t => {
   const accepted: readonly (readonly [string, object])[] = [
     [
@@ -62,7 +65,6 @@ t.test('a URL says where, who and how; what is wrong with it is said without its
 })
 
 t.test('a server that cannot be used is one clear line and exit code 1', async t => {
-  const cluster = await startPostgres(t)
   const { port } = cluster
   const name = await cluster.createDatabase()
   await cluster.query("create role locked login password 'right'")
@@ -170,15 +172,12 @@ t.test('a server that cannot be used is one clear line and exit code 1', async t
     'no root key is invented',
   )
 
-  await cluster.query('alter system set default_transaction_read_only = on')
-  await cluster.query('select pg_reload_conf()')
-  await sleep(200)
+  await cluster.query(`alter database ${name} set default_transaction_read_only = on`)
   const readOnly = await cli.call('serve', { env: { MINTMARK_DATABASE_URL: cluster.url(name) } })
   t.match([readOnly.code, readOnly.stderr], [1, /is read-only: set default_transaction_read_only = off/])
 })
 
 t.test('the connection is encrypted and verified as the URL says', async t => {
-  const cluster = await startPostgres(t)
   const files = join(import.meta.dirname, '../data/tls')
   const { uid, gid } = statSync(cluster.directory)
   for (const file of ['server.crt', 'server.key', 'ca.crt']) {

@@ -6,18 +6,19 @@ import t from 'tap'
 import { listSigningKeys } from '../../db/keys/signing-keys.ts'
 import type { SigningKeyTable } from '../../db/schema.ts'
 import { describeKeys } from '../../src/admin/keys.ts'
-import { drawTimeline, nextSteps } from '../../src/commands/key/key-timeline.ts'
 import { systemClock } from '../../src/clock.ts'
+import { drawTimeline, nextSteps } from '../../src/commands/key/key-timeline.ts'
 import { loadConfig } from '../../src/config/load.ts'
-import { revokeAll, revokeKey } from '../../src/keys/ring/emergency.ts'
+import { endAllWithKeys } from '../../src/endings/restart.ts'
+import { revokeKey } from '../../src/keys/ring/emergency.ts'
 import { phaseOf, planRing } from '../../src/keys/ring/key-life.ts'
 import { openLog } from '../../src/record/log.ts'
 import { startServer as serve } from '../../src/server.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { commandLine, issuer } from '../helpers/cli.ts'
 import { forEachEngine } from '../helpers/engines.ts'
-import { besideEnv, startServer, type TestServer } from '../helpers/server.ts'
 import { publishedOnly } from '../helpers/key-rows.ts'
+import { besideEnv, startServer, type TestServer } from '../helpers/server.ts'
 
 const published = async (server: TestServer): Promise<string[]> => {
   const { keys } = (await server.request({ url: '/.well-known/jwks.json' })).json()
@@ -113,7 +114,7 @@ await forEachEngine(t, 'after the loss of everything, all begins anew', async (t
 
   const file = ctx.config
   const algs = ['ES256', 'RS256']
-  const done = await revokeAll({ ...emergency(server), file, keepsRootKey: false, algs })
+  const done = await endAllWithKeys({ ...emergency(server), file, keepsRootKey: false, algs })
   t.match(done, { from: rootBefore, revoked: { length: 4 }, keys: { length: 4 }, clients: { length: 2 } })
   t.not(done.to, rootBefore)
   t.ok(done.tokens >= 2)
@@ -131,7 +132,12 @@ await forEachEngine(t, 'after the loss of everything, all begins anew', async (t
     active: true,
   })
 
-  const again = await revokeAll({ ...emergency(server), file, keepsRootKey: true, algs: [...algs, 'PS256'] })
+  const again = await endAllWithKeys({
+    ...emergency(server),
+    file,
+    keepsRootKey: true,
+    algs: [...algs, 'PS256'],
+  })
   t.strictSame([again.from, again.to, again.keys.length], [done.to, done.to, 6], 'the root key may be kept')
   await server.follow()
   t.strictSame([...ctx.keys.algs()].sort(), ['ES256', 'PS256', 'RS256'])

@@ -21,7 +21,8 @@ import { changeRootKey, findRootKeyUse, listRootKeys } from '../../db/keys/root-
 import { listSigningKeys } from '../../db/keys/signing-keys.ts'
 import { findUser } from '../../db/users/users.ts'
 import { systemClock } from '../../src/clock.ts'
-import { revokeAll, revokeKey } from '../../src/keys/ring/emergency.ts'
+import { endAllWithKeys } from '../../src/endings/restart.ts'
+import { revokeKey } from '../../src/keys/ring/emergency.ts'
 import { openKeyRing } from '../../src/keys/ring/key-ring.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../../src/keys/root/root-key-file.ts'
 import { readRootKeys } from '../../src/keys/root/root-key.ts'
@@ -445,7 +446,7 @@ await forEachEngine(
       error => String(error),
     )
     t.match(lost, /is not the one that this database was made with/)
-    await revokeAll({
+    await endAllWithKeys({
       by: byCommand(ctx),
       rootKeys: readRootKeys(ctx.config),
       file: ctx.config,

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { withoutComments } from '../../bench/structure/code.ts'
+import { endingPlaces } from '../../bench/structure/counts.ts'
 import { arrowsBack, circlesOfRooms, roomOf, rooms } from '../../bench/structure/rooms.ts'
 import { circlesOf, importsOf, sourcesOf, type Source as SourceText } from '../../bench/structure/sources.ts'
 
@@ -56,16 +57,7 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     /^(?!src\/config\/)/,
     'settings are read before there is anything else',
   ],
-  [
-    /\bfinishEnding\(|import \{[^}]*\b(revokeSessions?|raise(User|Client)Epoch(s|To)?|changePassword|(disable|delete)(User|Client)|changeIssuer)\b[^}]*\} from '(\.\.\/)+db\//,
-    /^(src\/endings|db)\//,
-    'sessions end in one way: src/endings/end.ts, with all that has to be told',
-  ],
-  [
-    /\b(revokeAll|adoptCopy)\(/,
-    /^src\/(endings\/(end|replay)|keys\/ring\/emergency)\.ts$/,
-    'also where all keys are revoked',
-  ],
+  [/\bfinishEnding\(/, /^src\/endings\//, 'who ends sessions need not know that work may be left'],
   [/process\.(env|argv|cwd)/, /^src\/main\.ts$/, 'the environment is read once'],
   [/Date\.now|new Date\(\)|performance\.now/, /^(src\/clock\.ts$|db\/engines\/)/, 'time comes from a clock'],
   [
@@ -127,6 +119,15 @@ t.test('rooms import from those below them alone', async t => {
   )
   t.strictSame(circlesOf(imports), [], 'files that import each other, types included')
   t.strictSame(circlesOfRooms(imports), [], 'rooms that import from each other, types included')
+})
+
+t.test('sessions and sign-ins end in one room, with all that has to be told', async t => {
+  const found = endingPlaces(sources)
+  t.ok(found.length > 20, 'they are found')
+  t.strictSame(
+    found.filter(({ path }) => !path.startsWith('src/endings/')),
+    [],
+  )
 })
 
 t.test('protocol/ and values/ are pure: they import nothing that is not', async t => {

@@ -1,13 +1,12 @@
-import { beginAnew, beginAsCopy, type Beginning, type Begun } from '../../../db/keys/root-keys.ts'
+import type { Beginning } from '../../../db/keys/root-keys.ts'
 import { listSigningKeys, revokeSigningKey } from '../../../db/keys/signing-keys.ts'
 import { countPromised } from '../../../db/keys/token-promises.ts'
 import type { SigningKeyTable } from '../../../db/schema.ts'
 import type { KeyPhase } from '../../protocol/key-phase.ts'
-import type { Event } from '../../record/events.ts'
 import { record, type Recorder } from '../../record/record.ts'
 import type { RootKeyFile } from '../root/root-key-file.ts'
 import type { RootKeys } from '../root/root-key.ts'
-import { replacementRootKey, rootKeysOf, withNewRootKey } from '../root/root-rotation.ts'
+import { replacementRootKey, withNewRootKey } from '../root/root-rotation.ts'
 import { firstRows, makeFirstKeys } from './first-keys.ts'
 import { phaseOf } from './key-life.ts'
 import { makeKey, newKey, openKey, rowOf } from './signing-key.ts'
@@ -73,13 +72,6 @@ export async function revokeKey(options: EmergencyOptions, kid: string): Promise
   throw new Error(`the key ring moved each time when ${kid} was to be revoked`)
 }
 
-export interface Restart extends Begun {
-  readonly revoked: readonly SigningKeyTable[]
-  /** At the most so many tokens live that are refused from now on. */
-  readonly tokens: number
-  readonly keys: readonly SigningKeyTable[]
-}
-
 export interface RestartOptions extends EmergencyOptions {
   readonly file: RootKeyFile
   /** Makes a new root key and returns its id; without it, one is put into the file. */
@@ -90,65 +82,24 @@ export interface RestartOptions extends EmergencyOptions {
   readonly algs: readonly string[]
 }
 
-/**
- * After the loss of the host, a backup or the root key: a new root key, new signing keys that sign at once,
- * and the end of all sessions. The root key that the database is under need not be there. Older root keys
- * stay in the file, for passwords cannot be checked without them.
- */
-export async function revokeAll(options: RestartOptions): Promise<Restart> {
-  const { by, reason } = options
-  const { revoked, tokens, keysOf, beginning } = await prepareRestart(options)
-  const kids = revoked.map(({ kid }) => kid)
-  const eventFor = (begun: Begun): Event => ({
-    event: 'all_keys_revoked',
-    ended: { clients: begun.clients, reason, at: begun.ending.ended_at },
-    detail: { kids, reason, ...rootKeysOf(begun) },
-  })
-  const begun = await addingTo(options, add =>
-    record(
-      by,
-      (begun: Begun) => [eventFor(begun)],
-      writer => beginAnew(writer, beginning(add)),
-    ),
-  )
-  return { ...begun, revoked, tokens, keys: keysOf() }
-}
-
-export interface CopyOptions extends Omit<RestartOptions, 'keepsRootKey'> {
-  /** The issuer of the original, and that of the copy. */
-  readonly from: string
-  readonly to: string
-  readonly secretHashOf: (clientId: string) => Buffer
+/** A new root key, and new signing keys in place of all others, as far as no transaction is needed. */
+export interface PreparedRestart {
+  readonly revoked: readonly SigningKeyTable[]
+  /** At the most so many of the tokens of those keys live. */
+  readonly tokens: number
+  /** Runs the transaction that begins anew. `keys` are those from then on. */
+  begin<T>(
+    change: (beginning: Beginning) => Promise<T>,
+  ): Promise<{ readonly begun: T; readonly keys: readonly SigningKeyTable[] }>
 }
 
 /**
- * Makes a copy of an installation one of its own, as `revokeAll` would after a loss, and besides with another
- * issuer and other client secrets: nothing of the original is worth anything for the copy, and the other way
- * round. False when its issuer is no longer `from`.
+ * The slow work before an installation begins anew: to read the keys, and to make new ones. The root key that
+ * the database is under need not be there. Older root keys stay in the file, for passwords cannot be checked
+ * without them.
  */
-export async function adoptCopy(options: CopyOptions): Promise<Begun | false> {
-  const { by, from, to, secretHashOf } = options
-  const { beginning } = await prepareRestart({ ...options, keepsRootKey: false })
-  return addingTo(options, add =>
-    record(
-      by,
-      (begun: Begun) => [
-        { event: 'issuer_changed', detail: { from, to, copied: true, ...rootKeysOf(begun) } },
-      ],
-      writer => beginAsCopy(writer, { ...beginning(add), from, to, secretHashOf }),
-    ),
-  )
-}
-
-function addingTo<T>(
-  { by, file, addRootKey }: Omit<RestartOptions, 'keepsRootKey'>,
-  change: (add: () => string) => Promise<T>,
-): Promise<T> {
-  return addRootKey ? change(addRootKey) : withNewRootKey({ db: by.db, file }, change)
-}
-
-/** Slow work comes before the transaction: to read the keys, and to make new ones. */
-async function prepareRestart({ by, rootKeys, reason, file, keepsRootKey, algs }: RestartOptions) {
+export async function prepareRestart(options: RestartOptions): Promise<PreparedRestart> {
+  const { by, rootKeys, reason, file, addRootKey, keepsRootKey, algs } = options
   const { db, clock } = by
   const revoked = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
   const promised = await countPromised(db, clock.now())
@@ -164,6 +115,13 @@ async function prepareRestart({ by, rootKeys, reason, file, keepsRootKey, algs }
     },
     publish: () => (keys = firstRows(made, rootKeys, clock.now())),
   })
-  const tokens = revoked.reduce((sum, { kid }) => sum + (promised.get(kid) ?? 0), 0)
-  return { revoked, tokens, beginning, keysOf: () => keys }
+  return {
+    revoked,
+    tokens: revoked.reduce((sum, { kid }) => sum + (promised.get(kid) ?? 0), 0),
+    begin: async change => {
+      const changeWith = (add: () => string) => change(beginning(add))
+      const begun = addRootKey ? await changeWith(addRootKey) : await withNewRootKey({ db, file }, changeWith)
+      return { begun, keys }
+    },
+  }
 }
