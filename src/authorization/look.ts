@@ -1,9 +1,11 @@
 import type { UserTable } from '../../db/schema.ts'
+import { accountClientId } from '../clients/account-client.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { findFactors, reachableLevels } from '../factors/factors.ts'
 import { passkeysPossible } from '../factors/passkeys.ts'
+import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import { attainableLevels, levelsOf, strongerOf, type Level } from '../protocol/levels.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
@@ -56,6 +58,7 @@ export async function lookForNeeds(
     isForThisRequest: isSame(signIn?.id, pending.signIn),
     isChosen: isSame(signIn?.user_id, pending.user),
     wantsAnother: pending.wantsAnother,
+    isClientSure: isSure(client, request),
     policy: client.consent,
     allowedScope: allowed?.scope,
     hasConsented,
@@ -65,6 +68,14 @@ export async function lookForNeeds(
     now: ctx.clock.now(),
   })
   return { need, allowed }
+}
+
+/**
+ * Whether no other app can pass for the client: it authenticates, or its answer goes to a site that is its
+ * own, and not to whichever program on the person's device has the address or the scheme (RFC 8252 §8.6).
+ */
+function isSure({ id, auth_method }: Client, { redirectUri }: AuthorizationRequest): boolean {
+  return id === accountClientId || auth_method !== 'none' || redirectUri.startsWith('https:')
 }
 
 /** Who has it administers the installation by its own pages. */

@@ -22,6 +22,8 @@ export interface NeedFacts {
   readonly isChosen: boolean
   /** Whether the person has asked to log in as somebody else. */
   readonly wantsAnother: boolean
+  /** Whether no other app can pass for the client, so that something may be given without a word. */
+  readonly isClientSure: boolean
   readonly policy: 'never' | 'once' | 'always'
   /**
    * What the person has allowed the client before, for the resource of the request; undefined for nothing.
@@ -41,7 +43,11 @@ export interface NeedFacts {
 
 /** Errors of OpenID Connect Core §3.1.2.6, and of OpenID Connect Core Unmet Authentication Requirements. */
 export type NeedError =
-  'login_required' | 'account_selection_required' | 'consent_required' | 'unmet_authentication_requirements'
+  | 'login_required'
+  | 'account_selection_required'
+  | 'consent_required'
+  | 'interaction_required'
+  | 'unmet_authentication_requirements'
 
 export type Page =
   /** Again: by who is logged in, and has to show it once more. */
@@ -80,6 +86,7 @@ export function judgeNeeds(request: AuthorizationRequest, facts: NeedFacts): Nee
   if (!isForThisRequest && !isNewEnough(request, signIn.authTime, facts.now)) return logInAgain
   if (!signIn.levels.includes(level)) return page(raise(level, signIn, facts))
   if (!isAllowed(request, facts)) return page({ kind: 'consent' })
+  if (!isAttended(facts)) return request.prompts.includes('none') ? unattended : { kind: 'choose_account' }
   return { kind: 'code' }
 }
 
@@ -125,6 +132,11 @@ function raise(
 const unmet = error('unmet_authentication_requirements', 'the level that acr asks for cannot be reached')
 
 const anotherUser = error('login_required', 'another user than the one who is meant has logged in')
+
+const unattended = error(
+  'interaction_required',
+  'another app could pass for this client, so the user has to see it (RFC 8252 section 8.6)',
+)
 
 /**
  * The weakest level that is enough for request, client and installation; undefined where none that can be
@@ -178,12 +190,21 @@ function isNewEnough(
   return maxAge === null || maxAge === 0 || now - authTime <= maxAge
 }
 
-/** A client that never asks is the operator's own: not even `prompt=consent` makes it ask. */
+/** Whether the person knows of the request, where another app may have made it (RFC 8252 §8.6). */
+function isAttended({ isClientSure, isForThisRequest, isChosen, hasConsented }: NeedFacts): boolean {
+  return isClientSure || isForThisRequest || isChosen || hasConsented
+}
+
+/**
+ * A client that never asks is the operator's own: not even `prompt=consent` makes it ask. What another app
+ * can pass for is asked for each time (RFC 8252 §8.6).
+ */
 function isAllowed(
   request: AuthorizationRequest,
-  { policy, allowedScope, hasConsented }: NeedFacts,
+  { policy, allowedScope, hasConsented, isClientSure }: NeedFacts,
 ): boolean {
   if (policy === 'never' || hasConsented) return true
+  if (!isClientSure) return false
   if (policy === 'always' || request.prompts.includes('consent') || allowedScope === undefined) return false
   const allowed = itemsOf(allowedScope)
   return scopesToAllow(request).every(one => allowed.includes(one))

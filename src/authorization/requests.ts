@@ -133,7 +133,7 @@ export function isPushedUri(requestUri: string): boolean {
  */
 export async function findPushed(
   ctx: OpenContext & Pick<Context, 'db'>,
-  client: Pick<Client, 'id'>,
+  client: Pick<Client, 'id' | 'created_at'>,
   requestUri: string,
 ): Promise<
   { readonly kind: 'good' | 'expired' | 'used'; readonly request: AuthorizationRequest } | undefined
@@ -143,8 +143,8 @@ export async function findPushed(
   const content = await openValue(ctx, 'pushed authorization request', ctx.config.issuer, sealed)
   if (!content) return undefined
   const { request } = content as unknown as { request: RequestContent }
-  if (request.clientId !== client.id) return undefined
   const opened = withUsual(request)
+  if (!isOf(opened, client)) return undefined
   if (isOver(opened, pushedSeconds, ctx.clock.now())) return { kind: 'expired', request: opened }
   return { kind: (await isUsed(ctx, opened)) ? 'used' : 'good', request: opened }
 }
@@ -156,6 +156,14 @@ export function isOver(
   now: number,
 ): boolean {
   return Math.abs(now - madeAt) >= seconds
+}
+
+/** Whether a request is of this client, and not of a deleted one that had the same id. */
+export function isOf(
+  { clientId, clientMadeAt }: Pick<AuthorizationRequest, 'clientId' | 'clientMadeAt'>,
+  client: Pick<Client, 'id' | 'created_at'>,
+): boolean {
+  return clientId === client.id && clientMadeAt === client.created_at
 }
 
 /** Whether the session of a request exists, or has existed: no further one comes of it. */

@@ -48,16 +48,6 @@ export function* logInWarnings(client: ClientMetadata): Generator<string> {
       'or state is all that stops a code from being injected (RFC 9700 §4.5): let it use PKCE as soon as it can'
     )
   }
-  if (
-    client.public &&
-    client.consent !== 'always' &&
-    client.redirect_uris.some(uri => !uri.startsWith('https:'))
-  ) {
-    yield (
-      'another app on the device of its user can pass for it, and gets tokens without a word where the user is logged in ' +
-      '(RFC 8252 §8.6): with --consent always people are asked before, and an https redirect URI shows which app it is'
-    )
-  }
   const isUseless = !hasCodeGrant(client) && client.profile === 'none'
   const names = isUseless ? logInNames.filter(name => isSaid(client, name)) : []
   if (names.length > 0) yield `without the grant authorization_code its ${names.join(', ')} do not count`

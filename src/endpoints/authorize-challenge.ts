@@ -7,7 +7,7 @@ import {
   type ChallengeCall,
   type FactorName,
 } from '../authorization/challenge.ts'
-import { acceptRequest, pushedSeconds, pushRequest } from '../authorization/requests.ts'
+import { acceptRequest, isOf, pushedSeconds, pushRequest } from '../authorization/requests.ts'
 import { callerOf } from '../clients/caller.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
 import { checkProfile, spendProof } from '../clients/confirmation.ts'
@@ -92,7 +92,7 @@ async function newSession(
 
 /** An `auth_session` is of one client, and of its DPoP key where it began with one. */
 function checkBinding({ request }: AuthSession, client: Client, proof: Proof | undefined): void {
-  if (request.clientId !== client.id) throw invalidSession("it is another client's")
+  if (!isOf(request, client)) throw invalidSession("it is another client's")
   if (request.dpopJkt === null) return
   if (proof?.thumbprint.toString('base64url') !== request.dpopJkt)
     throw invalidSession('it began with a DPoP key that was not shown')

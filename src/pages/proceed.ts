@@ -4,7 +4,14 @@ import { signUpIsOpen } from '../account/sign-up.ts'
 import { issueCode } from '../authorization/code.ts'
 import { lookForNeeds, type Look } from '../authorization/look.ts'
 import type { Page } from '../authorization/needs.ts'
-import { fresh, isUsed, openRequest, sealRequest, type PendingRequest } from '../authorization/requests.ts'
+import {
+  fresh,
+  isOf,
+  isUsed,
+  openRequest,
+  sealRequest,
+  type PendingRequest,
+} from '../authorization/requests.ts'
 import { accountClient, accountClientId, accountPath } from '../clients/account-client.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
@@ -139,14 +146,15 @@ export async function leftSignIn({ ctx, pages, request }: Visit): Promise<LeftSi
   return findLeftSignIn(ctx, pages.cookies.signIn.read(request))
 }
 
-/** The client of a request, where it may have people log in. */
+/** The client of a request, where it is there still, and may have people log in. */
 export async function findLivingClient(
   ctx: Pick<Context, 'clients' | 'config'>,
-  { request: { clientId } }: PendingRequest,
+  { request }: PendingRequest,
 ): Promise<Client | undefined> {
+  const { clientId } = request
   if (clientId === accountClientId) return accountClient(ctx.config)
   const client = await ctx.clients.registry.findClient(clientId)
-  return client?.disabled_at === null ? client : undefined
+  return client?.disabled_at === null && isOf(request, client) ? client : undefined
 }
 
 /** How long a browser is told apart, in seconds: no longer than browsers keep a cookie. */

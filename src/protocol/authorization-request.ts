@@ -15,6 +15,8 @@ export interface AuthorizationRequest {
   /** The id of the session that it will become: drawn when the request was first accepted. */
   readonly sessionId: Buffer
   readonly clientId: string
+  /** When the client was added: what was begun with it is none of a later one's that has its id. */
+  readonly clientMadeAt: number
   /** Registered for the client. */
   readonly redirectUri: string
   /** Whether the request named it, so that the token request must too (RFC 6749 §4.1.3). */
@@ -46,6 +48,7 @@ export interface AuthorizationRequest {
 
 /** A request as far as it need not say anything. */
 export const plainRequest = {
+  clientMadeAt: 0,
   isRedirectUriSent: true,
   responseMode: 'query',
   state: null,

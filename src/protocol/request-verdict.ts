@@ -20,6 +20,7 @@ export interface RequestFacts {
   /** Columns of the client that it names, which has authenticated where it had to. */
   readonly client: {
     readonly id: string
+    readonly created_at: number
     readonly auth_method: string
     readonly grant_types: string
     readonly redirect_uris: string
@@ -94,6 +95,7 @@ export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): Requ
     ...recipient,
     sessionId: facts.sessionId,
     clientId: client.id,
+    clientMadeAt: client.created_at,
     isRedirectUriSent: form.has('redirect_uri'),
     nonce: form.get('nonce') ?? null,
     scope: scopeOf(form, client, resources).join(' '),
@@ -172,7 +174,7 @@ function refuseChannel(form: Form, { client, repeated, ...how }: RequestFacts): 
 
 function refuseResponse(
   form: Form,
-  { responseMode }: Recipient,
+  { responseMode, state }: Recipient,
   { isDirect }: RequestFacts,
 ): Refusal | undefined {
   const type = form.get('response_type')
@@ -184,6 +186,9 @@ function refuseResponse(
   const mode = form.get('response_mode') ?? 'query'
   if (!isResponseMode(mode)) return invalid(`the response_mode is one of ${responseModes.join(', ')}`)
   if (mode !== responseMode) return invalid('form_post takes a redirect_uri of https or http')
+  // A form alters them on its way, so that the client would not know its own state again.
+  if (mode === 'form_post' && /[\0-\x1f\x7f]/.test(state ?? ''))
+    return invalid('form_post takes a state without control characters')
   return undefined
 }
 

@@ -10,6 +10,7 @@ const madeAt = now - 100
 const request: AuthorizationRequest = {
   sessionId: Buffer.alloc(16, 1),
   clientId: 'web',
+  clientMadeAt: 0,
   redirectUri: 'https://app.example/callback',
   isRedirectUriSent: true,
   responseMode: 'query',
@@ -37,6 +38,7 @@ const facts: NeedFacts = {
   isForThisRequest: false,
   isChosen: false,
   wantsAnother: false,
+  isClientSure: true,
   policy: 'never',
   allowedScope: undefined,
   hasConsented: false,
@@ -52,6 +54,7 @@ const own = { isForThisRequest: true, signIn: { ...ada, authTime: now - 1 } }
 const at = (authTime: number) => ({ signIn: { ...ada, authTime } })
 const nobody = { signIn: undefined }
 const asksOnce = { policy: 'once', allowedScope: 'openid read' } as const
+const unsure = { isClientSure: false } as const
 const withMfa = { attainable: ['pwd', 'mfa'] } satisfies Partial<NeedFacts>
 const mfa = { ...withMfa, signIn: { ...ada, levels: ['pwd', 'mfa'] } } satisfies Partial<NeedFacts>
 /** Passkeys can be had, and Ada has an authenticator app. */
@@ -213,6 +216,16 @@ const rows: [
   ],
   ['nobody is asked by a client that never asks', { claims: claims({ userinfo: ['name'] }) }, {}, 'code'],
   ['who has to log in is not asked before', prompt('login'), { policy: 'once' }, 'log_in again'],
+
+  ['RFC 8252 §8.6: what another app can pass for', {}, unsure, 'choose_account'],
+  ['not where the person has logged in for it', {}, { ...unsure, ...own }, 'code'],
+  ['or has just said that it is meant', {}, { ...unsure, isChosen: true }, 'code'],
+  ['nor without a page', prompt('none'), unsure, 'interaction_required'],
+  ['after all else', prompt('login'), unsure, 'log_in again'],
+  ['what was allowed before counts for nothing', {}, { ...unsure, ...asksOnce }, 'consent'],
+  ['also where the person has logged in for it', {}, { ...unsure, ...asksOnce, ...own }, 'consent'],
+  ['what was allowed just now is enough', {}, { ...unsure, ...asksOnce, hasConsented: true }, 'code'],
+  ['which needs a page', prompt('none'), { ...unsure, ...asksOnce }, 'consent_required'],
 ]
 
 function nameOf(need: Need): string {
@@ -257,6 +270,7 @@ const anySignIn = fc.record({
 
 const anyFacts = fc.record({
   signIn: fc.option(anySignIn, { nil: undefined }),
+  isClientSure: fc.boolean(),
   policy: fc.constantFrom('never', 'once', 'always') as fc.Arbitrary<NeedFacts['policy']>,
   allowedScope: fc.option(fc.constantFrom('', 'openid', 'openid read'), { nil: undefined }),
   floor: fc.constantFrom<Level>('pwd', 'mfa', 'phr'),

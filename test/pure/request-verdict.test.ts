@@ -18,6 +18,7 @@ const jkt = createHash('sha256').update('a key').digest('base64url')
 
 const client: RequestFacts['client'] = {
   id: 'web',
+  created_at: 1_800_000_000,
   auth_method: 'client_secret',
   grant_types: 'authorization_code refresh_token',
   redirect_uris: callback,
@@ -74,6 +75,7 @@ t.test('OA-3 OpenID Core §3.1.2.1 a request is accepted with all that it says',
     request: {
       sessionId: facts.sessionId,
       clientId: 'web',
+      clientMadeAt: 1_800_000_000,
       redirectUri: callback,
       isRedirectUriSent: true,
       responseMode: 'query',
@@ -260,6 +262,10 @@ t.test('a refusal goes where the request says, as far as that is clear', async t
   t.match(judge({ response_mode: 'form_post' }, repeated), { responseMode: 'query', state: null })
   const app = of({ redirect_uris: 'com.example.app:/callback' })
   const toApp = { redirect_uri: 'com.example.app:/callback', response_mode: 'form_post' }
+  const broken = judge({ response_mode: 'form_post', state: 'a\nb' })
+  t.match(broken, { kind: 'refused', error: 'invalid_request' }, 'OA-8 a form would alter the state')
+  t.match(judge({ state: 'a\nb' }), { kind: 'accepted' }, 'a query does not')
+  t.match(judge({ response_mode: 'form_post', state: '"ä" &amp; <b>' }), { kind: 'accepted' })
   t.match(
     judge(toApp, app),
     { kind: 'refused', error: 'invalid_request', responseMode: 'query' },

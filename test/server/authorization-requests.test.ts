@@ -14,6 +14,7 @@ import { besideEnv, startedAt, startServer } from '../helpers/server.ts'
 const least: AuthorizationRequest = {
   sessionId: newUuid(startedAt),
   clientId: 'web',
+  clientMadeAt: startedAt,
   redirectUri: 'https://app.example/callback',
   isRedirectUriSent: true,
   responseMode: 'query',

@@ -76,13 +76,6 @@ t.test('clients that people log in to', async t => {
       (await call(`client create --id fine ${people} --name App --home-uri https://app.example`)).stderr,
       '',
     )
-    const native =
-      '--grant authorization_code --public --redirect-uri http://127.0.0.1/x https://app.example/x'
-    t.match(await call(`client create --id desktop ${native}`), {
-      code: 0,
-      stderr: /another app on the device of its user can pass for it.*--consent always/,
-    })
-    t.equal((await call(`client create --id asking ${native} --consent always`)).stderr, '')
     t.equal(
       (await call(`client create --id cli ${people} --public --home-uri http://localhost:1/`)).stderr,
       '',

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { changePassword, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
-import { changeClient, disableClient } from '../../db/clients/clients.ts'
+import { changeClient, deleteClient, disableClient } from '../../db/clients/clients.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import { openBrowser, type Page } from '../helpers/browser.ts'
 import { claimsOf } from '../helpers/codes.ts'
@@ -334,3 +334,70 @@ t.test('the language is that of the request, else that of the browser', async t 
   t.match((await german.open(web.begin().url)).response.body, /<html lang="de"/)
   t.match((await german.open(web.begin({ ui_locales: 'fr en' }).url)).response.body, /<html lang="en"/)
 })
+
+t.test('A-14 what another app can pass for gets nothing behind its user (RFC 8252 §8.6)', async t => {
+  const server = await startServer(t)
+  const ada = await server.user()
+  const scheme = { redirect_uris: 'com.example.app:/callback' }
+  const app = await relyingParty(server, 'app', { isPublic: true, auth_method: 'none', ...scheme })
+  const loopback = 'http://127.0.0.1/callback'
+  const asksOnce = { consent: 'once', redirect_uris: loopback } as const
+  const tool = await relyingParty(server, 'tool', { isPublic: true, auth_method: 'none', ...asksOnce })
+  const toApp = { redirect_uri: 'com.example.app:/callback' }
+  const toTool = { redirect_uri: 'http://127.0.0.1:49152/callback' }
+  const browser = openBrowser(server)
+  t.ok((await logInWith(browser, app.begin(toApp), ada)).url.searchParams.has('code'), 'who logs in sees it')
+
+  const choice = await browser.open(app.begin(toApp).url)
+  t.ok(choice.text.includes('The app app'), 'who is logged in is told which app it is')
+  const chosen = await browser.submit(choice, {}, { button: 'decision=continue' })
+  t.ok(chosen.url.searchParams.has('code'), 'and goes on with one click')
+  const another = await browser.open(app.begin(toApp).url)
+  const denied = await browser.submit(another, {}, { button: 'decision=deny' })
+  t.equal(errorOf(denied), 'access_denied', 'or does not')
+  const silent = await browser.open(app.begin({ ...toApp, prompt: 'none' }).url)
+  t.equal(errorOf(silent), 'interaction_required', 'but not without a page')
+
+  for (const title of ['first', 'as if it had not been allowed before']) {
+    const page = await browser.open(tool.begin(toTool).url)
+    t.equal(page.url.pathname, '/consent', title)
+    const allowed = await browser.submit(page, {}, { button: 'decision=allow' })
+    t.ok(allowed.url.searchParams.has('code'), title)
+  }
+  const unasked = await browser.open(tool.begin({ ...toTool, prompt: 'none' }).url)
+  t.equal(errorOf(unasked), 'consent_required')
+
+  for (const [title, party, more] of [
+    ['one that authenticates', await relyingParty(server, 'cli', { redirect_uris: loopback }), toTool],
+    ['a site', await relyingParty(server, 'spa', { isPublic: true, auth_method: 'none' }), {}],
+  ] as const)
+    t.ok((await browser.open(party.begin(more).url)).url.searchParams.has('code'), title)
+})
+
+await forEachEngine(
+  t,
+  'what was begun with a client that was deleted is none of the next one with its id',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const shop = await relyingParty(server, 'shop', { consent: 'always' })
+    const { ctx } = server
+    const browser = openBrowser(server)
+    const ada = await server.user()
+    const consent = await logInWith(browser, shop.begin(), ada)
+    t.equal(consent.url.pathname, '/consent')
+    const { url } = await openBrowser(server).open(shop.begin().url)
+    const pushed = { ...Object.fromEntries(new URLSearchParams(shop.begin().url.split('?')[1])) }
+    const { request_uri } = (await server.post('/par', { ...pushed, ...shop.client.form })).json()
+
+    server.tick(1)
+    await deleteClient(ctx.db, 'shop', ctx.clock.now())
+    await relyingParty(server, 'shop', { consent: 'always' })
+    const isGone = (page: Page, title: string) =>
+      t.ok(page.text.includes(en.messages.client_unknown.heading), `${title}: ${page.text.slice(0, 80)}`)
+    isGone(await browser.submit(consent, {}, { button: 'decision=allow' }), 'the page that asks for consent')
+    isGone(await openBrowser(server).open(url.href), 'the page to log in')
+    const query = new URLSearchParams({ client_id: 'shop', request_uri })
+    const page = await browser.open(`/authorize?${query}`)
+    t.ok(page.text.includes(en.messages.request_invalid.heading), 'a request_uri')
+  },
+)

@@ -11,7 +11,7 @@ import {
   signJwt,
   testKey,
 } from '../helpers/proofs.ts'
-import { besideEnv, isOAuthError, startServer, type TestClient } from '../helpers/server.ts'
+import { besideEnv, isOAuthError, startedAt, startServer, type TestClient } from '../helpers/server.ts'
 
 const iss = 'https://as.example'
 const callback = 'https://app.example/callback'
@@ -62,7 +62,8 @@ async function world(
       if (response.statusCode !== 201) throw new Error(response.body)
       return String(response.json()['request_uri'])
     },
-    find: (uri: string, clientId = 'web') => findPushed(server.ctx, { id: clientId }, uri),
+    find: (uri: string, clientId = 'web') =>
+      findPushed(server.ctx, { id: clientId, created_at: startedAt }, uri),
   }
 }
 
@@ -93,6 +94,7 @@ t.test('A-11 a request is pushed, and stands behind its request_uri with what is
       kind: 'good',
       request: {
         clientId: 'web',
+        clientMadeAt: startedAt,
         redirectUri: callback,
         isRedirectUriSent: true,
         responseMode: 'query',
@@ -283,7 +285,11 @@ await forEachEngine(
 
     const next = await uriOf()
     const beside = await startServer(t, besideEnv(server), server.ctx.clock.now())
-    t.equal((await findPushed(beside.ctx, { id: 'web' }, next))?.kind, 'good', 'at another instance')
+    t.equal(
+      (await findPushed(beside.ctx, { id: 'web', created_at: startedAt }, next))?.kind,
+      'good',
+      'at another instance',
+    )
     const found = await find(next)
     const { form } = await codeFor(server, web, await server.user(), { request: found?.request ?? {} })
     t.equal((await find(next))?.kind, 'good', 'while its code waits')
@@ -295,7 +301,7 @@ await forEachEngine(
     const redeemed = await server.post('/token', { ...rest, ...web.form, code_verifier: verifier })
     t.equal(redeemed.statusCode, 200)
     t.match(await find(next), { kind: 'used', request: { state: 'a state' } }, 'invariant 12')
-    t.equal((await findPushed(beside.ctx, { id: 'web' }, next))?.kind, 'used')
+    t.equal((await findPushed(beside.ctx, { id: 'web', created_at: startedAt }, next))?.kind, 'used')
   },
 )
 
@@ -313,7 +319,7 @@ t.test('A-11 a request_uri cannot be made or changed by anybody else (invariant 
       throw new Error('the database was asked')
     },
   }
-  const find = (text: string) => findPushed(ctx, { id: 'web' }, text)
+  const find = (text: string) => findPushed(ctx, { id: 'web', created_at: startedAt }, text)
   await t.rejects(find(uri), /was asked/, 'as it is for a right one')
   const sealed = uri.slice(prefix.length)
   const middle = Math.floor(sealed.length / 2)

@@ -11,11 +11,12 @@ export interface AccountChoiceData {
   readonly anotherHref: string
 }
 
-/** POST /log-in with `request` and `decision`: `continue`. */
+/** POST /log-in with `request` and `decision`: `continue`, or `deny`, which goes back to the client. */
 export function accountChoiceView(frame: Frame, data: AccountChoiceData): Html {
   const { request, client, username, anotherHref } = data
   const texts = frame.language.texts.account
-  const form = html`<button type="submit" name="decision" value="continue">${texts.goOnAs(nameOf(username))}</button>`
+  const form = html`<button type="submit" name="decision" value="continue">${texts.goOnAs(nameOf(username))}</button>
+<button class="second" name="decision" value="deny">${frame.language.texts.logIn.cancel}</button>`
   return layout(frame, {
     title: texts.title,
     main: html`<h1>${texts.heading(nameOf(client.name))}</h1>
