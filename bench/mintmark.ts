@@ -102,8 +102,8 @@ export function startBeside({ settings }: Mintmark, cpu: number): Promise<Child>
 async function seed(settings: Record<string, string>, sessions: number): Promise<string[]> {
   const config = loadConfig(settings, '.')
   const { db, rootKeys } = await openInstallation(config, { ...systemClock(), now }, { mayCreate: true })
-  const { currentId: rootKeyId, macKeyOf, pepperOf } = rootKeys
-  const { passwords } = openPasswords({ pepperOf, currentRootKeyId: () => rootKeyId })
+  const { currentId: rootKeyId, macKeyOf } = rootKeys
+  const { passwords } = openPasswords({ rootKeys })
   await insertResource(db, {
     uri: resource,
     scope,

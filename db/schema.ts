@@ -33,6 +33,7 @@ export interface Tables {
   outbox: OutboxTable
   audit: AuditTable
   replays: ReplayTable
+  imports: ImportTable
 }
 
 /** One row: the identity of this database, and the policy that all instances share. */
@@ -95,6 +96,18 @@ export interface UserTable {
   mail_epoch: number
   created_at: number
   disabled_at: number | null
+}
+
+/** One file of users that was imported, wholly or up to a line. */
+export interface ImportTable {
+  /** SHA-256 of the file, in hexadecimal digits. */
+  digest: string
+  /** How many of its entries are done. */
+  lines: number
+  created: number
+  refused: number
+  began_at: number
+  ended_at: number | null
 }
 
 /** By what a user is found: each name belongs to one user. */

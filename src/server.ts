@@ -36,6 +36,7 @@ import { openSweeper } from './sessions/sweeper.ts'
 import type { OnSignal } from './signals.ts'
 import type { Job } from './upkeep/job.ts'
 import type { Metric } from './upkeep/metric.ts'
+import { openImportedSample } from './users/imported-sample.ts'
 import { openPasswords, type PasswordCost } from './users/passwords.ts'
 import { openThrottle } from './users/throttle.ts'
 import { networks } from './values/networks.ts'
@@ -222,8 +223,10 @@ async function openContext(
   const { admission } = add(openAdmission(clock))
   const { afterwards } = add(openAfterwards())
   const { lateness } = add(openLateness(clock))
-  const ofRoot = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
-  const { passwords } = add(openPasswords({ ...ofRoot, ...(passwordCost && { cost: passwordCost }) }))
+  const { likenessOf } = add(openImportedSample({ db, rootKeys })).sample
+  const { passwords } = add(
+    openPasswords({ rootKeys, likenessOf, ...(passwordCost && { cost: passwordCost }) }),
+  )
   add(oldEndings(db, clock))
   add(usedProofs(db, clock))
   add(openSweeper({ db, clock, log }))

@@ -7,6 +7,7 @@ import { raiseRevision } from './installation.ts'
 import { nameMapping, type NameMapping } from './names-alike.ts'
 import * as start from './migrations/0001-start.ts'
 import * as factors from './migrations/0003-factors.ts'
+import * as imports from './migrations/0004-imports.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -29,6 +30,7 @@ export const thisProgram: Program = {
     ['0001-start', start],
     ['0002-sign-ins', signIns],
     ['0003-factors', factors],
+    ['0004-imports', imports],
   ]),
   oldestProgram: 1,
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../database.ts'
-import type { Tables, UserTable } from '../schema.ts'
+import type { Tables, UserNameTable, UserTable } from '../schema.ts'
 import { comparedNamesOf, type ComparedName } from './compared-name.ts'
 
 /** A name is another user's. */
@@ -56,17 +56,20 @@ export async function keepNames(
     .execute()
   const { numInsertedOrUpdatedRows } = await transaction
     .insertInto('user_names')
-    .values(
-      names.map(({ name, kind }) => ({
-        id: kind === 'username' ? user.id : randomBytes(16),
-        name,
-        user_id: user.id,
-        kind,
-      })),
-    )
+    .values(nameRowsOf(user))
     .onConflict(conflict => conflict.doNothing())
     .executeTakeFirstOrThrow()
   if (Number(numInsertedOrUpdatedRows) < names.length) throw new NameTakenError()
+}
+
+/** The rows of a user's names. */
+export function nameRowsOf(user: Pick<UserTable, 'id' | 'username' | 'claims'>): readonly UserNameTable[] {
+  return comparedNamesOf(user).map(({ name, kind }) => ({
+    id: kind === 'username' ? user.id : randomBytes(16),
+    name,
+    user_id: user.id,
+    kind,
+  }))
 }
 
 /** In the transaction that deletes the user: whoever wants them may have them. */

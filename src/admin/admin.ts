@@ -58,8 +58,7 @@ export async function openAdmin(
     await db.close()
     throw error
   }
-  const { pepperOf } = rootKeys
-  const { passwords } = openPasswords({ pepperOf, currentRootKeyId: () => rootKeys.currentId })
+  const { passwords } = openPasswords({ rootKeys })
   const { config } = options
   const mail = config.smtp && openMailServices({ config, rootKeys, clock })
   return { ...options, db, rootKeys, clock, installation, passwords, mail, migrated }

@@ -21,6 +21,7 @@ import { showEnding } from './shell/ending.ts'
 import { claimNames, claims, roles, toChange, toClaimChanges, username } from './shell/options.ts'
 import { facts, type Row } from './shell/output.ts'
 import { readNewPassword } from './shell/prompt.ts'
+import { userBulkCommands } from './user-bulk.ts'
 import { userFactorCommands } from './user-factor.ts'
 
 /** `mintmark user`: the people who log in. */
@@ -126,6 +127,7 @@ export function userCommands(program: Command, terminal: Terminal): void {
   )
 
   userFactorCommands(user, terminal)
+  userBulkCommands(user, terminal)
 
   verb(user, 'passwd', 'set a new password, which ends all sessions of the user', [
     'mintmark user passwd alice',

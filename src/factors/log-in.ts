@@ -39,14 +39,15 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
   const { username, password, caller } = logIn
   ctx.users.passwords.refuseIfQueueFull(caller.source)
   const device = await deviceOf(ctx, logIn)
-  const guess = { username: comparedName(username), source: caller.source, device }
+  const name = comparedName(username)
+  const guess = { username: name, source: caller.source, device }
   const attempt = await ctx.users.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
   if (attempt.kind === 'refused') throw throttled(ctx, logIn, attempt)
   try {
     const user = await findUser(ctx.db, username)
     const known = user?.disabled_at === null ? user : undefined
     // Unknown and disabled users cost the same time as others.
-    const isRight = await ctx.users.passwords.verify(known, password, caller.source)
+    const isRight = await ctx.users.passwords.verify(known, password, caller.source, name)
     if (known && isRight) {
       await renewHash(ctx, known, password)
       return known

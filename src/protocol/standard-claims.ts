@@ -190,6 +190,19 @@ export function readClaim(text: string): ClaimChange | string {
   return read === undefined ? `${name} takes ${kinds[name].takes}.` : { kind: 'set', name, value: read }
 }
 
+/**
+ * Reads a claim that another program has written, as JSON or as text; answers with the sentence that says
+ * what it takes where it is not of its form.
+ */
+export function readClaimValue(
+  name: StandardClaim,
+  value: unknown,
+): { readonly value: ClaimValue } | { readonly problem: string } {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+  const read = kinds[name].fromText(text.normalize('NFC'))
+  return read === undefined ? { problem: `${name} takes ${kinds[name].takes}` } : { value: read }
+}
+
 /** Reads the name of a claim that is to go, or of a member of the address. */
 export function readClaimName(
   text: string,

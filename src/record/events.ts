@@ -28,6 +28,8 @@ export const eventNames = [
   'user_revoked',
   'client_revoked',
   'user_created',
+  'users_imported',
+  'users_exported',
   'user_changed',
   'user_renamed',
   'user_password_changed',
@@ -134,6 +136,9 @@ interface FactsOf {
     | { readonly detail: Replay }
   )
   user_created: OfUser & Named
+  /** The file by its SHA-256, and how many of its users one transaction has added. */
+  users_imported: { readonly detail: { readonly file: string; readonly users: number } }
+  users_exported: { readonly detail: { readonly with_hashes: boolean } }
   /** Of claims only the names are told: a trail outlives a user, whose data it must not keep. */
   user_changed: OfUser & {
     readonly detail: { readonly roles?: Changes[string]; readonly claims?: readonly string[] }

@@ -3,8 +3,11 @@ import { availableParallelism } from 'node:os'
 import { hash, hashRaw, parseOptions, verify, type Algorithm } from '@node-rs/argon2'
 import type { UserTable } from '../../db/schema.ts'
 import { OAuthError, unavailable } from '../errors.ts'
-import { openSourceQuota } from '../load/source-quota.ts'
+import type { RootKeys } from '../keys/root/root-key.ts'
+import { boundedQueue } from '../load/bounded-queue.ts'
 import { gauge, queueLength, type Metric } from '../upkeep/metric.ts'
+import { isWrapped, openWrapped, wrap } from './wrapped-hash.ts'
+import { ImportedHashError, parsedArgon2, readImportedHash, type ImportedHash } from './imported-hashes.ts'
 
 export type PasswordHash = Pick<UserTable, 'password_hash' | 'root_key_id'>
 
@@ -21,16 +24,24 @@ export interface Passwords {
   hash(password: string, source?: string): Promise<PasswordHash>
   /**
    * Whether it is the user's password. Without a user, or where that has none (an empty hash), it does the
-   * same work and answers false. Throws `temporarily_unavailable` (503) when too many are waiting, or too
-   * many of the source, if one is told, or when the root key of the hash is not loaded. Does not look at
-   * whether the user is disabled.
+   * work that it does for a user, of the kind that belongs to the `name`, and answers false. Throws
+   * `temporarily_unavailable` (503) when too many are waiting, or too many of the source, if one is told, or
+   * when the root key of the hash is not loaded. Does not look at whether the user is disabled.
    */
-  verify(user: PasswordHash | undefined, password: string, source?: string): Promise<boolean>
+  verify(user: PasswordHash | undefined, password: string, source?: string, name?: string): Promise<boolean>
   /**
    * Hashes a code of many random bits, where one salt is for all of a set: so that one hash finds which of
    * them it is. 503 like `verify`.
    */
   hashCode(code: string, salt: Buffer, source?: string): Promise<Buffer>
+  /**
+   * Wraps a hash that another system has made, so that who has the database alone cannot guess from it; with
+   * the root key whose pepper is in it, it is one of our own. An empty one is none. Throws
+   * `ImportedHashError`.
+   */
+  wrap(hash: string, rootKeyId?: string): PasswordHash
+  /** The hash as `wrap` took it. */
+  unwrap(user: PasswordHash): { readonly hash: string; readonly rootKeyId?: string }
   /**
    * Whether the hash of a password just verified should be made anew: older parameters, or an older root key.
    */
@@ -42,14 +53,14 @@ export interface Passwords {
 }
 
 export interface PasswordOptions {
-  /** The pepper derived from a root key: 32 bytes; undefined when that root key is not loaded. */
-  readonly pepperOf: (rootKeyId: string) => Buffer | undefined
-  /** The root key that new hashes are made under. */
-  readonly currentRootKeyId: () => string
+  /** New hashes are made under the current one. */
+  readonly rootKeys: Pick<RootKeys, 'pepperOf' | 'currentId' | 'has' | 'seal' | 'open'>
   /** How many are hashed at once. */
   readonly concurrency?: number
   /** How many may wait for that. */
   readonly waitingMax?: number
+  /** The hash whose time a guess at an unknown name takes; see `ImportedSample`. */
+  readonly likenessOf?: (name: string) => ImportedHash | undefined
   /** What a new hash costs, if not what is due to people's passwords. */
   readonly cost?: PasswordCost
 }
@@ -94,41 +105,66 @@ export function openPasswords(options: PasswordOptions): {
   readonly passwords: Passwords
   readonly metrics: readonly Metric[]
 } {
-  const { pepperOf, currentRootKeyId, concurrency = defaultConcurrency, cost = usualCost } = options
+  const { rootKeys, concurrency = defaultConcurrency, cost = usualCost } = options
   const parameters = { algorithm, ...cost } as const
-  const queue = boundedQueue(concurrency, options.waitingMax ?? waitingMaxEach * concurrency)
+  const queue = boundedQueue(concurrency, options.waitingMax ?? waitingMaxEach * concurrency, tooMany)
 
   const pepper = (rootKeyId: string): Buffer => {
-    const secret = pepperOf(rootKeyId)
+    const secret = rootKeys.pepperOf(rootKeyId)
     if (!secret)
       throw unavailable(new Error(`the root key ${rootKeyId}, which a password hash needs, is not loaded`))
     return secret
+  }
+
+  const ownHash = (password_hash: string, root_key_id: string): PasswordHash => {
+    if (!rootKeys.has(root_key_id))
+      throw new ImportedHashError('its password_hash needs a root key that is not in the file of root keys')
+    parsedArgon2(password_hash)
+    return { password_hash, root_key_id }
   }
 
   const passwords: Passwords = {
     hash: async (password, source) => {
       const problem = passwordProblem(password)
       if (problem) throw new PasswordError(problem)
-      const root_key_id = currentRootKeyId()
+      const root_key_id = rootKeys.currentId
       const secret = pepper(root_key_id)
       const password_hash = await queue.run(() => hash(prepare(password), { ...parameters, secret }), source)
       return { password_hash, root_key_id }
     },
-    verify: async (user, password, source) => {
+    verify: async (user, password, source, name) => {
       // For known and unknown users alike, so this answer, though quick, tells nothing.
       if (passwordProblem(password)) return false
       // A user without a password, as before an invitation is followed, is like nobody.
-      const { password_hash, root_key_id } = user?.password_hash
-        ? user
-        : { password_hash: nobodysHash(cost), root_key_id: currentRootKeyId() }
+      const held = user?.password_hash ? user : undefined
+      const likeness = held || name === undefined ? undefined : options.likenessOf?.(name)
+      if (likeness) return queue.run(async () => (await verifyImported(likeness, password)) && false, source)
+      if (held && isWrapped(held)) {
+        const imported = readImportedHash(openWrapped(rootKeys, held))
+        return queue.run(() => verifyImported(imported, password), source)
+      }
+      const { password_hash, root_key_id } = held ?? {
+        password_hash: nobodysHash(cost),
+        root_key_id: rootKeys.currentId,
+      }
       const secret = pepper(root_key_id)
       return queue.run(() => verify(password_hash, prepare(password), { secret }), source)
     },
     hashCode: (code, salt, source) =>
       queue.run(() => hashRaw(code, { algorithm, ...codeCost, salt }), source),
-    needsRehash: ({ password_hash, root_key_id }) => {
-      if (root_key_id !== currentRootKeyId()) return true
-      const made = parseOptions(password_hash)
+    wrap: (hash, rootKeyId) => {
+      if (rootKeyId !== undefined) return ownHash(hash, rootKeyId)
+      if (hash === '') return { password_hash: '', root_key_id: rootKeys.currentId }
+      readImportedHash(hash)
+      return wrap(rootKeys, hash)
+    },
+    unwrap: user =>
+      isWrapped(user)
+        ? { hash: openWrapped(rootKeys, user) }
+        : { hash: user.password_hash, ...(user.password_hash !== '' && { rootKeyId: user.root_key_id }) },
+    needsRehash: user => {
+      if (isWrapped(user) || user.root_key_id !== rootKeys.currentId) return true
+      const made = parseOptions(user.password_hash)
       return (Object.keys(parameters) as (keyof typeof parameters)[]).some(
         name => made[name] !== parameters[name],
       )
@@ -143,6 +179,12 @@ export function openPasswords(options: PasswordOptions): {
       gauge('mintmark_password_hashes_running', 'Passwords being hashed', () => queue.load().running),
     ],
   }
+}
+
+/** The other system may have taken the password as it was typed, or in the spelling that is used here. */
+async function verifyImported({ verify }: ImportedHash, password: string): Promise<boolean> {
+  const prepared = prepare(password)
+  return (await verify(password)) || (prepared !== password && (await verify(prepared)))
 }
 
 /** RFC 8265 §4.2: one spelling for what looks the same, so that every keyboard can type it. */
@@ -205,41 +247,6 @@ function passwordProblem(password: string): string | undefined {
 function nobodysHash({ memoryCost, timeCost, parallelism }: PasswordCost): string {
   const base64 = (bytes: number) => randomBytes(bytes).toString('base64').replace(/=+$/, '')
   return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${base64(16)}$${base64(32)}`
-}
-
-/**
- * Runs at most `concurrency` at once, first come, first served. Turns a source away when `waitingMax` wait
- * already, or it has its quota of those who wait.
- */
-function boundedQueue(concurrency: number, waitingMax: number) {
-  const waiting: (() => void)[] = []
-  const quota = openSourceQuota(waitingMax)
-  let running = 0
-  const refuseIfQueueFull = (source?: string) => {
-    if (running < concurrency) return
-    if (waiting.length >= waitingMax || !quota.hasRoomFor(source)) throw tooMany
-  }
-  return {
-    refuseIfQueueFull,
-    load: () => ({ running, waiting: waiting.length }),
-    run: async <T>(work: () => Promise<T>, source?: string): Promise<T> => {
-      refuseIfQueueFull(source)
-      if (running < concurrency) running++
-      else {
-        quota.take(source)
-        // The one that ends hands its turn on, so the turn stays counted.
-        await new Promise<void>(turn => waiting.push(turn))
-        quota.giveBack(source)
-      }
-      try {
-        return await work()
-      } finally {
-        const next = waiting.shift()
-        if (next) next()
-        else running--
-      }
-    },
-  }
 }
 
 /** Always the same one: in a flood, what is spent on it is mostly its stack, and that tells nothing. */

@@ -67,7 +67,11 @@ export interface TestServer extends Omit<OpenServer, 'close'> {
     headers?: Readonly<Record<string, string | undefined>>,
   ): Promise<Response>
   /** Logs the user in and returns the parsed answer. */
-  logIn(client: TestClient, user: TestUser, more?: Record<string, string>): Promise<TokenResponse>
+  logIn(
+    client: TestClient,
+    user: Pick<TestUser, 'username' | 'password'>,
+    more?: Record<string, string>,
+  ): Promise<TokenResponse>
   /** Refreshes and returns the parsed answer. */
   refresh(client: TestClient, refreshToken: string, more?: Record<string, string>): Promise<TokenResponse>
   introspect(

@@ -30,7 +30,7 @@ t.test(
         mayCreate: false,
       })
     const passwordsOf = ({ rootKeys }: Awaited<ReturnType<typeof open>>) =>
-      openPasswords({ pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }).passwords
+      openPasswords({ rootKeys }).passwords
 
     const before = await open(issuer)
     const hash = await passwordsOf(before).hash('correct horse')

@@ -353,9 +353,8 @@ function countedHashes(t: Test, server: TestServer) {
     return rootKeys.pepperOf(id)
   }
   const withPool = (concurrency: number): TestServer => {
-    const currentRootKeyId = () => rootKeys.currentId
     const pool = { concurrency, waitingMax: 0, cost: leastCost }
-    const { passwords } = openPasswords({ pepperOf, currentRootKeyId, ...pool })
+    const { passwords } = openPasswords({ rootKeys: { ...rootKeys, pepperOf }, ...pool })
     const app = buildApp({ ...server.ctx, users: { ...server.ctx.users, passwords } })
     t.teardown(() => app.close())
     return { ...server, request: (options: InjectOptions) => app.inject(options) }

@@ -108,8 +108,7 @@ t.test('in a flood of log-ins, those that are refused wait a moment, and refresh
   const user = await server.user()
   const { refresh_token } = await server.logIn(client, user)
   const { rootKeys } = server.ctx
-  const full = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
-  const { passwords } = openPasswords({ ...full, concurrency: 0, waitingMax: 0 })
+  const { passwords } = openPasswords({ rootKeys, concurrency: 0, waitingMax: 0 })
   const clock = handClock()
   const delayRefusal = openRefusalDelay({ ...clock, pause: systemClock().pause })
   const app = buildApp({
@@ -219,8 +218,7 @@ t.test('where half of all places are taken, no source has more than a tenth of t
 
   const server = await startServer(t)
   const { rootKeys } = server.ctx
-  const options = { pepperOf: rootKeys.pepperOf, currentRootKeyId: () => rootKeys.currentId }
-  const { passwords } = openPasswords({ ...options, concurrency: 1, waitingMax: 20 })
+  const { passwords } = openPasswords({ rootKeys, concurrency: 1, waitingMax: 20 })
   const queue = async (source: string | undefined, count: number) => {
     const before = passwords.load().waiting
     for (let i = 0; i < count; i++) waiting.push(passwords.verify(undefined, 'x', source).catch(() => false))

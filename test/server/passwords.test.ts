@@ -10,9 +10,17 @@ const peppers = new Map([
   ['00000001', Buffer.alloc(32, 1)],
   ['00000002', Buffer.alloc(32, 2)],
 ])
-const pepperOf = (id: string) => peppers.get(id)
+const rootKeysAt = (currentId: string): PasswordOptions['rootKeys'] => ({
+  currentId,
+  has: id => peppers.has(id),
+  pepperOf: id => peppers.get(id),
+  seal: () => {
+    throw new Error('nothing is sealed')
+  },
+  open: () => undefined,
+})
 const open = (options: Partial<PasswordOptions> = {}) =>
-  openPasswords({ pepperOf, currentRootKeyId: () => '00000001', ...options }).passwords
+  openPasswords({ rootKeys: rootKeysAt('00000001'), ...options }).passwords
 
 t.test(
   'NP-5 a password is stored as argon2id with the parameters of OWASP, and only it is verified',
@@ -93,14 +101,14 @@ t.test(
       cause: { message: /root key ffffffff/ },
     })
     t.notMatch(String(error), /ffffffff/, 'and the client is not told which')
-    await t.rejects(open({ currentRootKeyId: () => 'ffffffff' }).verify(undefined, 'x'), {
+    await t.rejects(open({ rootKeys: rootKeysAt('ffffffff') }).verify(undefined, 'x'), {
       name: 'OAuthError',
     })
   },
 )
 
 t.test('older parameters and an older root key ask for a new hash', async t => {
-  const passwords = open({ currentRootKeyId: () => '00000002' })
+  const passwords = open({ rootKeys: rootKeysAt('00000002') })
   const user = await passwords.hash('correct horse')
   t.equal(passwords.needsRehash(user), false)
   t.equal(passwords.needsRehash({ ...user, root_key_id: '00000001' }), true)

@@ -103,7 +103,7 @@ function textWidth(text: string): number {
 }
 
 /** Waits while the reader is slower than we are. */
-function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
+export function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     stream.write(text, error => (error ? reject(error) : resolve()))
   })

@@ -1,0 +1,208 @@
+import { sql as fragment, type Kysely, type Transaction } from 'kysely'
+import type { Database } from '../database.ts'
+import type { ImportTable, Tables, UserTable } from '../schema.ts'
+import { someAtOnce, someRowsAtOnce } from '../some-at-once.ts'
+import type { Writer } from '../writer.ts'
+import { comparedNamesOf } from './compared-name.ts'
+import { NameTakenError, nameRowsOf } from './user-names.ts'
+
+/** One entry of a file of users: which it is, counted from 1, and the row that it becomes. */
+export interface ImportedUser {
+  readonly entry: number
+  readonly row: UserTable
+}
+
+/** What there was in the way of an entry. */
+export interface TakenEntry {
+  readonly entry: number
+  readonly what: 'sub' | 'username' | 'mail'
+}
+
+/** How far a file has been imported before; undefined when it has not been begun. */
+export async function findImport({ sql }: Database, digest: string): Promise<ImportTable | undefined> {
+  return sql.selectFrom('imports').selectAll().where('digest', '=', digest).executeTakeFirst()
+}
+
+/** Begins a file, or begins it anew; false where that was done already by another process. */
+export async function beginImport({ sql }: Database, digest: string, now: number): Promise<boolean> {
+  const fresh = { lines: 0, created: 0, refused: 0, began_at: now, ended_at: null }
+  const { numInsertedOrUpdatedRows } = await sql
+    .insertInto('imports')
+    .values({ digest, ...fresh })
+    .onConflict(conflict =>
+      conflict.column('digest').doUpdateSet(fresh).where('imports.ended_at', 'is not', null),
+    )
+    .executeTakeFirstOrThrow()
+  return numInsertedOrUpdatedRows === 1n
+}
+
+export async function endImport({ sql }: Database, digest: string, now: number): Promise<void> {
+  await sql.updateTable('imports').set({ ended_at: now }).where('digest', '=', digest).execute()
+}
+
+/** A part of a file: what is left of the entries up to `to`, of which `refused` could not even be read. */
+export interface ImportedPart {
+  readonly digest: string
+  /** How many entries were done before it, as `imports` must have it. */
+  readonly from: number
+  readonly to: number
+  readonly users: readonly ImportedUser[]
+  readonly refused: number
+}
+
+/**
+ * Adds the users of one part whose names and ids nobody has, and notes how far the file has come, in one
+ * transaction; undefined, and nothing is done, when another process has come further.
+ */
+export async function importPart(
+  { transact }: Writer,
+  { digest, from, to, users, refused }: ImportedPart,
+): Promise<{ readonly created: number; readonly taken: readonly TakenEntry[] } | undefined> {
+  return transact(async transaction => {
+    const { free, taken } = await sortOut(transaction, users)
+    const { numUpdatedRows } = await transaction
+      .updateTable('imports')
+      .set({
+        lines: to,
+        created: fragment`created + ${free.length}`,
+        refused: fragment`refused + ${refused + taken.length}`,
+      })
+      .where('digest', '=', digest)
+      .where('lines', '=', from)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return undefined
+    await addUsers(
+      transaction,
+      free.map(({ row }) => row),
+    )
+    return { created: free.length, taken }
+  })
+}
+
+/** Which of the users can be added; of two that want the same, the first. */
+async function sortOut(transaction: Transaction<Tables>, users: readonly ImportedUser[]) {
+  const named = users.map(user => ({ ...user, names: comparedNamesOf(user.row) }))
+  const wanted = named.flatMap(({ names }) => names.map(({ name }) => name))
+  const held = new Set(await heldNames(transaction, wanted))
+  const usernames = new Set(
+    await heldUsernames(
+      transaction,
+      users.map(({ row }) => row.username),
+    ),
+  )
+  const ids = new Set(
+    await heldIds(
+      transaction,
+      users.map(({ row }) => row.id),
+    ),
+  )
+  const free: ImportedUser[] = []
+  const taken: TakenEntry[] = []
+  for (const { entry, row, names } of named) {
+    const id = row.id.toString('hex')
+    const takenName = names.find(({ name }) => held.has(name))
+    if (ids.has(id)) taken.push({ entry, what: 'sub' })
+    else if (usernames.has(row.username)) taken.push({ entry, what: 'username' })
+    else if (takenName) taken.push({ entry, what: takenName.kind })
+    else {
+      ids.add(id)
+      for (const { name } of names) held.add(name)
+      free.push({ entry, row })
+    }
+  }
+  return { free, taken }
+}
+
+async function heldNames(sql: Kysely<Tables>, names: readonly string[]): Promise<string[]> {
+  const held: string[] = []
+  for (const some of someAtOnce(names)) {
+    const rows = await sql.selectFrom('user_names').select('name').where('name', 'in', some).execute()
+    held.push(...rows.map(({ name }) => name))
+  }
+  return held
+}
+
+/** An older program beside this one adds users of whom `user_names` does not know. */
+async function heldUsernames(sql: Kysely<Tables>, usernames: readonly string[]): Promise<string[]> {
+  const held: string[] = []
+  for (const some of someAtOnce(usernames)) {
+    const rows = await sql.selectFrom('users').select('username').where('username', 'in', some).execute()
+    held.push(...rows.map(({ username }) => username))
+  }
+  return held
+}
+
+async function heldIds(sql: Kysely<Tables>, ids: readonly Buffer[]): Promise<string[]> {
+  const held: string[] = []
+  for (const some of someAtOnce(ids)) {
+    const rows = await sql.selectFrom('users').select('id').where('id', 'in', some).execute()
+    held.push(...rows.map(({ id }) => id.toString('hex')))
+  }
+  return held
+}
+
+/** Throws `NameTakenError` where somebody else was faster: the transaction must end with that. */
+async function addUsers(transaction: Transaction<Tables>, rows: readonly UserTable[]): Promise<void> {
+  for (const some of someRowsAtOnce(rows)) {
+    const added = await transaction
+      .insertInto('users')
+      .values(some)
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (Number(added.numInsertedOrUpdatedRows) < some.length) throw new NameTakenError()
+  }
+  for (const some of someRowsAtOnce(rows.flatMap(nameRowsOf))) {
+    const added = await transaction
+      .insertInto('user_names')
+      .values(some)
+      .onConflict(conflict => conflict.doNothing())
+      .executeTakeFirstOrThrow()
+    if (Number(added.numInsertedOrUpdatedRows) < some.length) throw new NameTakenError()
+  }
+}
+
+const usersAtOnce = 500
+
+/** All users in the order of their names, with all that is stored of them, read page by page. */
+export async function* listWholeUsers({ sql }: Database): AsyncGenerator<UserTable> {
+  for (let after = ''; ;) {
+    const page = await sql
+      .selectFrom('users')
+      .selectAll()
+      .where('username', '>', after)
+      .orderBy('username')
+      .limit(usersAtOnce)
+      .execute()
+    yield* page
+    const last = page.at(-1)
+    if (!last || page.length < usersAtOnce) return
+    after = last.username
+  }
+}
+
+const isImported = fragment<boolean>`substr(password_hash, 1, 10) = '$imported$'`
+
+/** How many of the imported users come from each end of their time. */
+const sampleSize = 32
+
+/** How many users have a hash of another system, and some of these hashes: of the oldest and newest users. */
+export async function sampleImportedHashes({ sql }: Database) {
+  const { imported } = await sql
+    .selectFrom('users')
+    .select(({ fn }) => fn.countAll<number>().as('imported'))
+    .where(isImported)
+    .executeTakeFirstOrThrow()
+  if (Number(imported) === 0) return { imported: 0, sample: [] }
+  const hashes = sql.selectFrom('users').select(['password_hash', 'root_key_id']).where(isImported)
+  const oldest = await hashes.orderBy('id').limit(sampleSize).execute()
+  const newest = await hashes.orderBy('id', 'desc').limit(sampleSize).execute()
+  return { imported: Number(imported), sample: [...oldest, ...newest] }
+}
+
+export async function countUsers({ sql }: Database): Promise<number> {
+  const { count } = await sql
+    .selectFrom('users')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}

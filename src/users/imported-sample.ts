@@ -1,0 +1,44 @@
+import type { Database } from '../../db/database.ts'
+import { countUsers, sampleImportedHashes } from '../../db/users/imports.ts'
+import type { RootKeys } from '../keys/root/root-key.ts'
+import type { Job } from '../upkeep/job.ts'
+import { hmacSha256 } from '../values/sha256.ts'
+import { openWrapped } from './wrapped-hash.ts'
+import { readImportedHash, type ImportedHash } from './imported-hashes.ts'
+
+/**
+ * Whose password another system has hashed is known by the time that a wrong guess takes. So whoever is
+ * unknown takes the time of somebody: among unknown names there are as many of each kind as among users, and
+ * each name is always of the same kind.
+ */
+export interface ImportedSample {
+  /** The hash whose time a guess at an unknown name takes, as names are compared; undefined for our own. */
+  readonly likenessOf: (name: string) => ImportedHash | undefined
+}
+
+/** How often the users are looked at: a change of their kinds takes many log-ins. */
+const everySeconds = 600
+
+export function openImportedSample({
+  db,
+  rootKeys,
+}: {
+  readonly db: Database
+  readonly rootKeys: Pick<RootKeys, 'open' | 'pepperOf' | 'currentId'>
+}): { readonly sample: ImportedSample; readonly jobs: readonly Job[] } {
+  let share = 0
+  let hashes: readonly ImportedHash[] = []
+  const run = async () => {
+    const found = await sampleImportedHashes(db)
+    hashes = found.sample.map(user => readImportedHash(openWrapped(rootKeys, user)))
+    share = hashes.length === 0 ? 0 : found.imported / (await countUsers(db))
+  }
+  const likenessOf = (name: string) => {
+    const pepper = rootKeys.pepperOf(rootKeys.currentId)
+    if (hashes.length === 0 || !pepper) return undefined
+    const lot = hmacSha256(pepper, name)
+    if (lot.readUInt32BE(0) >= share * 2 ** 32) return undefined
+    return hashes[lot.readUInt32BE(4) % hashes.length]
+  }
+  return { sample: { likenessOf }, jobs: [{ name: 'looking at imported passwords', everySeconds, run }] }
+}
