@@ -22,7 +22,8 @@ export function startJobs(jobs: readonly Job[], db: Pick<Database, 'watch'>, log
   return async () => {
     await Promise.all([stopListening(), ...running.map(({ stop }) => stop())])
     await watch.close()
-    for (const { last } of jobs) {
+    // What was opened later uses what was opened before it, and may leave something there to tell.
+    for (const { last } of jobs.toReversed()) {
       // The server closes all the same.
       await last?.().catch((error: unknown) =>
         log.error({ err: error }, 'the last notes of this server are lost'),

@@ -2,8 +2,10 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { keepNames } from '../../db/users/user-names.ts'
 import { makeLink, secondsOfLink, type LinkKind } from '../../src/account/links.ts'
-import { askForVerification } from '../../src/account/verification.ts'
-import { resetPassword } from '../../src/account/reset.ts'
+import { askForVerification, confirmAddress } from '../../src/account/verification.ts'
+import { mailReset, resetPassword } from '../../src/account/reset.ts'
+import { findFactors } from '../../src/factors/factors.ts'
+import { startJobs } from '../../src/jobs/jobs.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import type { MessageKind } from '../../src/pages/texts/texts.ts'
 import { auditOf, rowOf, verifiedMail } from '../helpers/account.ts'
@@ -12,6 +14,7 @@ import { forEachEngine } from '../helpers/engines.ts'
 import { openMailbox } from '../helpers/mailbox.ts'
 import { logInWith, relyingParty } from '../helpers/relying-party.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { recoveryCodesOf, withApp } from '../helpers/second-factors.ts'
 import { besideEnv, startServer, type TestServer, type TestUser } from '../helpers/server.ts'
 
 const address = 'ada@mail.example'
@@ -433,4 +436,140 @@ await forEachEngine(t, 'two instances: one link sets one password', async (t, en
   )
   t.equal(outcomes.filter(({ kind }) => kind === 'set').length, 1)
   t.equal((await rowOf(server, ada)).epoch, 1)
+})
+
+await forEachEngine(t, 'of two who confirm one address at the same moment one has it', async (t, env) => {
+  const { server, ada, read } = await recoveryWorld(t, env)
+  const beside = await startServer(t, besideEnv(server))
+  const users = [ada, await server.user('bob')]
+  const [one, other] = ['both@new.example', 'Both@New.Example']
+  const links: string[] = []
+  for (const [index, to] of [one, other].entries()) {
+    const user = users[index]
+    if (!user) throw new Error('there are two')
+    t.equal(await askForVerification(server.ctx, ownerOf(await rowOf(server, user)), to ?? ''), 'asked')
+    const mail = (await read()).find(({ link }) => link?.includes('/verify'))
+    links.push(new URL(mail?.link ?? '').searchParams.get('link') ?? '')
+    // The next one may go to the same address.
+    server.tick(120)
+  }
+  const caller = { address: '198.51.100.7', requestId: 'r-1' }
+  const confirm = ({ ctx }: TestServer, index: number) =>
+    confirmAddress(ctx, links[index] ?? '', { loggedIn: users[index], username: undefined, caller })
+  beside.setClock(server.ctx.clock.now())
+  const outcomes = await Promise.all([confirm(server, 0), confirm(beside, 1)])
+  t.strictSame(outcomes.map(outcome => ('problem' in outcome ? outcome.problem : outcome.kind)).sort(), [
+    'confirmed',
+    'mail_taken',
+  ])
+  const loser = outcomes[0].kind === 'confirmed' ? 1 : 0
+  const row = await rowOf(server, users[loser] ?? ada)
+  t.equal(row.mail_epoch, 0, 'and nothing of the other one is changed')
+  t.notMatch(row.claims, /new\.example/i)
+})
+
+await forEachEngine(
+  t,
+  'an invitation sets the password also where its address is the name of somebody else by then',
+  async (t, env) => {
+    const { server, ada } = await recoveryWorld(t, env)
+    const { ctx } = server
+    const bob = await server.user('bob')
+    const claims = JSON.stringify({ email: address, nickname: 'Bob' })
+    await ctx.db.sql.updateTable('users').set({ claims }).where('id', '=', bob.id).execute()
+    const facts = { userId: bob.id, epochs: await rowOf(server, bob), mail: address, request: null }
+    const link = pathOf(makeLink(ctx, 'invitation', facts).href)
+    const browser = openBrowser(server)
+    const done = await browser.submit(await browser.open(link), { password: newPassword })
+    isMessage(t, done, 'password_set', 200, 'it is set')
+    const row = await rowOf(server, bob)
+    t.strictSame([row.epoch, JSON.parse(row.claims)], [1, { email: address, nickname: 'Bob' }], 'unverified')
+    const web = await relyingParty(server)
+    const named = async (username: string, password: string) => {
+      const stranger = openBrowser(server)
+      return (await logInWith(stranger, web.begin(), { username, password })).isElsewhere
+    }
+    t.equal(await named('bob', newPassword), true)
+    t.equal(await named(address, newPassword), false, 'the address names who has it')
+    t.equal(await named(address, ada.password), true)
+  },
+)
+
+await forEachEngine(t, 'a second factor stays after a reset, and is asked for', async (t, env) => {
+  const { server, ada, read } = await recoveryWorld(t, env)
+  const web = await relyingParty(server)
+  const app = await withApp(server, ada)
+  const [code = ''] = await recoveryCodesOf(server, ada)
+  const browser = openBrowser(server)
+  await browser.post('/reset', { username: ada.username })
+  const mail = (await read()).find(({ link }) => link?.includes('/reset'))
+  const done = await browser.submit(await browser.open(pathOf(mail?.link)), { password: newPassword })
+  isMessage(t, done, 'password_set', 200, 'the password is set')
+  t.match(await findFactors(server.ctx, ada.id), { totp: {}, recoveryCodesLeft: 10 })
+  const begun = web.begin()
+  const asked = await logInWith(browser, begun, { ...ada, password: newPassword })
+  t.ok(asked.text.includes(en.secondStep.title), 'the new password alone is not enough')
+  t.equal((await web.redeem(begun, await browser.submit(asked, { code: app.code() }))).status, 200)
+  const other = openBrowser(server)
+  const again = await logInWith(other, web.begin(), { ...ada, password: newPassword })
+  t.equal((await other.submit(again, { recovery_code: code })).isElsewhere, true, 'nor are its codes gone')
+})
+
+await forEachEngine(t, 'what was asked for before a server ends is done, and is counted', async (t, env) => {
+  const { server, ada, mailbox } = await recoveryWorld(t, env)
+  const { ctx, jobs } = server
+  const beside = await startServer(t, { ...mailbox.env, ...besideEnv(server) })
+  const ask = (of: TestServer) => openBrowser(of).post('/reset', { username: ada.username })
+  const waiting = async () =>
+    (await ctx.db.sql.selectFrom('outbox').select('id').where('kind', '=', 'reset').execute()).length
+  await ask(server)
+  t.equal(await waiting(), 0)
+  const stop = startJobs(
+    jobs.filter(({ last }) => last).map(job => ({ ...job, everySeconds: 1000 })),
+    ctx.db,
+    ctx.log,
+  )
+  await stop()
+  t.equal(await waiting(), 1, 'it was done')
+  beside.setClock(ctx.clock.now())
+  await ask(beside)
+  await runJob(beside, 'doing what was asked for')
+  t.equal(await waiting(), 1, 'and others know of it')
+})
+
+t.test('however many ask for one address, a few mails and rows are what comes of it', async t => {
+  const { server, ada, read } = await recoveryWorld(t)
+  const { ctx } = server
+  const rows = async () => {
+    const tables = ['users', 'outbox', 'audit', 'throttles', 'sign_ins', 'sessions'] as const
+    const counts = await Promise.all(
+      tables.map(async table => (await ctx.db.sql.selectFrom(table).selectAll().execute()).length),
+    )
+    return counts.reduce((sum, count) => sum + count, 0)
+  }
+  const before = await rows()
+  const statuses = new Map<number, number>()
+  for (let index = 0; index < 400; index++) {
+    const { statusCode } = await server.request({
+      method: 'POST',
+      url: '/reset',
+      remoteAddress: `203.0.${index % 10}.1`,
+      headers: { host: 'as.example', 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams({ username: index % 20 < 10 ? ada.username : address }).toString(),
+    })
+    statuses.set(statusCode, (statuses.get(statusCode) ?? 0) + 1)
+  }
+  t.strictSame(Object.fromEntries(statuses), { 303: 300, 429: 100 }, 'each source may ask 30 times')
+  t.equal(ctx.load.afterwards.waiting(), 300)
+  t.equal((await read()).length, 1)
+  t.equal(ctx.load.afterwards.waiting(), 0)
+  // And from so many sources that none is limited.
+  for (let index = 0; index < 1000; index++) {
+    const name = index % 2 === 0 ? ada.username : address
+    const caller = { address: '198.51.100.7', requestId: 'r-1' }
+    await mailReset(ctx, { name, request: null, locale: 'en', caller })
+  }
+  t.equal((await read()).length, 0)
+  await runJob(server, 'sharing the counts of wrong guesses')
+  t.strictSame((await rows()) - before, 13, 'a row for each source, two for the address, and the audit entry')
 })
