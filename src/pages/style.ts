@@ -74,6 +74,8 @@ main{padding:2rem;border:1px solid var(--line);border-radius:1rem;background:var
 h1{margin:0 0 1.25rem;font-size:1.375rem;line-height:1.3;letter-spacing:-.01em;text-wrap:balance}
 p{margin:0 0 1rem}
 h1+p:not([role]){margin-top:-.5rem}
+h1,h2,h3,label,button,.act{hyphens:auto;hyphenate-limit-chars:12 4 4}
+bdi{hyphens:manual}
 main>:last-child,form>:last-child{margin-bottom:0}
 p bdi{font-weight:600}
 code{font:.9375em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
@@ -81,6 +83,7 @@ label{display:block;margin-bottom:.375rem;font-weight:600;font-size:.9375rem}
 input:not([type=checkbox],[type=hidden]),select,textarea{
 display:block;width:100%;min-height:2.75rem;margin-bottom:1.125rem;padding:.5rem .75rem;
 border:1px solid var(--fieldLine);border-radius:.5rem;background:var(--field);color:inherit;font:inherit}
+input[readonly]{border-color:var(--line);background:var(--page);color:var(--quiet)}
 .check{display:flex;align-items:center;gap:.625rem;min-height:2.75rem;margin:-.375rem 0 .75rem;font-weight:400}
 .check input{flex:none;width:1.25rem;height:1.25rem;margin:0;accent-color:var(--accent)}
 button,.act{display:block;width:100%;min-height:2.75rem;padding:.5rem 1rem;border:1px solid var(--accentLine);border-radius:.5rem;
@@ -89,10 +92,17 @@ button~button,.act+.act{margin-top:.75rem}
 button:hover,.act:hover{background:var(--accentHover)}
 .second{border-color:var(--fieldLine);background:transparent;color:var(--text)}
 .second:hover{background:var(--page)}
+.plain{border-color:transparent;color:var(--link);font-weight:400}
+form>.plain:last-child{margin-bottom:-.75rem}
+form:has(>.plain)+.other{margin-top:1rem}
+.danger{border-color:var(--problem);color:var(--problem)}
+.danger:hover{background:var(--problemBack)}
+.removal summary{color:var(--problem)}
 a{color:var(--link);text-underline-offset:.2em}
 a:hover{text-decoration-thickness:2px}
 .go{display:inline-block;padding:.75rem 0}
-.other{margin:.5rem 0 -.75rem!important;text-align:center}
+.other{display:flex;flex-wrap:wrap;justify-content:center;gap:0 1.5rem;margin:.5rem 0 -.75rem!important;text-align:center}
+.other+.plain{margin-top:1rem}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
 input:not([type=checkbox]):focus-visible,select:focus-visible,textarea:focus-visible{border-color:var(--link);outline-offset:-1px}
 [role=alert]{margin-bottom:1.25rem;padding:.75rem 1rem;border-left:4px solid var(--problem);border-radius:.5rem;

@@ -79,7 +79,9 @@ t.test('a passkey is added by the script, comes with recovery codes, is renamed 
   await page.locator('button[data-passkey]').click()
   await page.getByRole('heading', { name: 'Your recovery codes' }).waitFor()
   await axeFindsNothing(t, page, 'recovery codes')
-  const codes = page.getByRole('list', { name: 'Recovery codes, each good once' }).getByRole('listitem')
+  const codes = page
+    .getByRole('list', { name: 'Recovery codes, each of which works once' })
+    .getByRole('listitem')
   t.equal(await codes.count(), 10)
   await page.getByRole('link', { name: 'I have kept them' }).click()
   await page.waitForURL(`${issuer}/account/passkeys`)
@@ -87,8 +89,9 @@ t.test('a passkey is added by the script, comes with recovery codes, is renamed 
   await page.getByLabel('What you call it').fill('Old phone')
   await axeFindsNothing(t, page, 'one passkey')
   await page.keyboard.press('Enter')
-  await page.getByRole('status').getByText('has its new name').waitFor()
+  await page.getByRole('status').getByText('was renamed').waitFor()
   await page.getByRole('link', { name: 'Rename or remove Old phone' }).click()
+  await page.getByText('Remove this passkey').first().click()
   await page.getByRole('button', { name: 'Remove this passkey' }).click()
   await page.getByRole('status').getByText('was removed').waitFor()
   t.strictSame((await findFactors(server.ctx, user.id)).passkeys, [])
@@ -107,9 +110,9 @@ t.test('without JavaScript everything but passkeys can be changed, by the keyboa
   t.equal(await page.getByRole('status').count(), 0, 'told once')
 
   await open('/mail')
-  await page.getByLabel('New mail address').fill('ada@mail.example')
+  await page.getByLabel('New email address').fill('ada@mail.example')
   await page.keyboard.press('Enter')
-  await done('We have sent you a mail.')
+  await done('We have sent you an email.')
 
   await open('/authenticator')
   t.equal(await page.getByRole('img', { name: 'QR code for the authenticator app' }).count(), 1)

@@ -42,10 +42,10 @@ await forEachEngine(
 
     const eve = openBrowser(server)
     await openAccount(eve, await server.user('eve'))
-    t.match((await eve.post(path, { client_id: 'shop' })).text, 'not there any more')
+    t.match((await eve.post(path, { client_id: 'shop' })).text, 'That was gone already')
     const foreign = await browser.post(path, { client_id: 'shop' }, { from: 'https://evil.example' })
     t.equal(foreign.response.statusCode, 403)
-    t.match((await browser.post(path, { other: 'x' })).text, 'not there any more')
+    t.match((await browser.post(path, { other: 'x' })).text, 'That was gone already')
     t.equal((await findSession(server.ctx.db, ofShop))?.revoked_at, null)
 
     server.tick(901)
@@ -53,13 +53,13 @@ await forEachEngine(
     t.equal(stale.url.pathname, '/log-in')
     t.equal((await findSession(server.ctx.db, ofShop))?.revoked_at, null, 'not after an old log-in')
     const again = await browser.submit(stale, { password: ada.password })
-    t.match((await browser.submit(again)).text, 'The app has no access any more.')
+    t.match((await browser.submit(again)).text, 'The app no longer has access.')
     t.match(await findSession(server.ctx.db, ofShop), { revoke_reason: 'consent withdrawn' })
     t.equal((await findSession(server.ctx.db, ofOwn))?.revoked_at, null)
     t.ok(
       (await auditOf(server, ada)).some(one => one.event === 'consent_withdrawn' && one.client_id === 'shop'),
     )
     t.strictSame(await mailsTo(server, ada), ['consent_withdrawn'])
-    t.match((await browser.post(path, { client_id: 'shop' })).text, 'not there any more')
+    t.match((await browser.post(path, { client_id: 'shop' })).text, 'That was gone already')
   },
 )

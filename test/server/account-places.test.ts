@@ -72,7 +72,7 @@ await forEachEngine(t, 'a person sees where they are logged in, and ends one pla
   )
   t.equal(ending[0]?.actor, `user ${ada.sub}`)
   t.strictSame(await mailsTo(server, ada), ['signed_out_place'])
-  t.match((await here.post(path, { sign_in: formatUuid(other) })).text, 'not there any more')
+  t.match((await here.post(path, { sign_in: formatUuid(other) })).text, 'That was gone already')
 })
 
 await forEachEngine(t, 'a person ends one session', async (t, env) => {
@@ -85,7 +85,7 @@ await forEachEngine(t, 'a person ends one session', async (t, env) => {
     client_id: 'spa',
     detail: { reason: 'ended by its user' },
   })
-  t.match((await here.post(path, { session: formatUuid(offline.id) })).text, 'not there any more')
+  t.match((await here.post(path, { session: formatUuid(offline.id) })).text, 'That was gone already')
 })
 
 await forEachEngine(
@@ -100,7 +100,7 @@ await forEachEngine(
     const page = await here.open(path)
     const ended = await here.submit(page, {}, { button: 'decision=end_others' })
     t.match(ended.text, 'everywhere but here')
-    t.match(ended.text, 'You are logged in nowhere else.')
+    t.match(ended.text, 'You are not logged in anywhere else.')
     t.strictSame(
       [await isLiving(server, ofHere), await isLiving(server, ofThere), await isLiving(server, offline)],
       [true, false, false],
@@ -136,7 +136,7 @@ await forEachEngine(t, 'nobody ends what is of others', async (t, env) => {
   const browser = openBrowser(server)
   await openAccount(browser, eve)
   for (const form of [{ sign_in: formatUuid(other) }, { session: formatUuid(ofHere.id) }])
-    t.match((await browser.post(path, form)).text, 'not there any more')
+    t.match((await browser.post(path, form)).text, 'That was gone already')
   t.equal(await isLiving(server, ofHere), true)
   t.equal((await here.open(path)).url.pathname, path)
   for (const form of [{ sign_in: 'x' }, { session: "'" }, {}, { decision: 'x' }])

@@ -201,7 +201,7 @@ await forEachEngine(t, 'somebody signs up, and ends in the app (prompt=create)',
   const form = await browser.open(begun.url)
   t.equal(form.url.pathname, '/sign-up')
   const sent = await browser.submit(form, { email: 'Bob@Example.COM' })
-  t.match(sent.text, 'Sehen Sie in Ihre E-Mails')
+  t.match(sent.text, 'Sehen Sie in Ihr Postfach')
   const [mail] = await read()
   t.equal(mail?.to, 'Bob@example.com')
   t.match(mail?.subject, 'Registrierung')
@@ -211,7 +211,7 @@ await forEachEngine(t, 'somebody signs up, and ends in the app (prompt=create)',
   const tries: [username: string, problem: string][] = [
     [ada.username, 'hat schon jemand'],
     ['eve@example.com', 'nur Ihre eigene'],
-    ['', 'geht nicht'],
+    ['', 'nicht möglich'],
   ]
   for (const [username, problem] of tries) {
     const again = await browser.submit(account, { username, password: newPassword })

@@ -49,8 +49,8 @@ export const en: MailTexts = {
       text: `One of your recovery codes was used to log in. You have ${left === 0 ? 'none left: make new ones' : `${left} left`}.`,
     }),
     mail_changed: () => ({
-      subject: 'Your mail address was changed',
-      text: 'Your account has another mail address from now on. This is the last mail to this one.',
+      subject: 'Your email address was changed',
+      text: 'Your account has another email address from now on. This is the last mail to this one.',
     }),
     name_changed: ({ username }) => ({
       subject: 'Your user name was changed',
@@ -61,8 +61,8 @@ export const en: MailTexts = {
       text: 'Details about you, which apps may learn, were changed in your account.',
     }),
     mail_change_asked: () => ({
-      subject: 'Your mail address is about to change',
-      text: 'Another mail address was entered in your account. It counts as soon as it is confirmed; until then this one does.',
+      subject: 'Your email address is about to change',
+      text: 'Another email address was entered in your account. It counts as soon as it is confirmed; until then this one does.',
     }),
     signed_out_place: () => ({
       subject: 'A browser or an app was logged out',
@@ -91,7 +91,7 @@ export const en: MailTexts = {
       text: `An account was made for you. Your user name is ${quoted(username, marks)}. To choose your password, open this link within 7 days:\n\n${href}`,
     }),
     verification: ({ href }) => ({
-      subject: 'Confirm your mail address',
+      subject: 'Confirm your email address',
       text: `This address was entered for an account. If that was you, open this link within a day, and confirm it:\n\n${href}\n\nIf it was not you, do nothing: the address does not count then.`,
     }),
     sign_up: ({ href }) => ({

@@ -199,5 +199,6 @@ export interface AppsTexts {
   readonly nothing: string
   readonly since: string
   readonly may: string
+  readonly withdrawShort: string
   readonly withdraw: (client: Html) => Html
 }

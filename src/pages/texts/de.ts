@@ -21,7 +21,7 @@ export const de: Texts = {
     heading: client => html`Anmelden und weiter zu ${client}`,
     headingAgain: 'Bestätigen Sie, dass Sie es sind',
     whyAgain: client => html`${client} bittet Sie, sich noch einmal anzumelden.`,
-    username: 'Benutzername',
+    username: 'Benutzername oder E-Mail-Adresse',
     password: 'Passwort',
     stayLoggedIn: 'Auf diesem Gerät angemeldet bleiben',
     cancel: 'Abbrechen',
@@ -32,7 +32,7 @@ export const de: Texts = {
       missing_credentials: 'Geben Sie Ihren Benutzernamen und Ihr Passwort ein.',
       missing_code: 'Geben Sie einen Code ein.',
       wrong_code:
-        'Der Code stimmt nicht oder wurde schon verwendet. Warten Sie auf den nächsten, den die App zeigt, und geben Sie den ein.',
+        'Der Code stimmt nicht oder wurde schon verwendet. Warten Sie auf den nächsten Code der App, und geben Sie ihn ein.',
       wrong_recovery_code:
         'Der Wiederherstellungscode stimmt nicht oder wurde schon verwendet. Jeder gilt nur einmal.',
       second_step_expired:
@@ -41,7 +41,7 @@ export const de: Texts = {
       passkey_unknown:
         'Dieser Passkey ist hier nicht mehr bekannt. Wählen Sie einen anderen, oder verwenden Sie Ihr Passwort.',
       passkey_unverified:
-        'Der Passkey kam ohne PIN, Fingerabdruck oder Ähnliches, also weiß niemand, wer ihn benutzt hat. Richten Sie für ' +
+        'Der Passkey wurde ohne PIN, Fingerabdruck oder Ähnliches benutzt, daher wissen wir nicht, von wem. Richten Sie für ' +
         'den Sicherheitsschlüssel eine PIN ein, oder verwenden Sie einen anderen Passkey.',
       passkey_refused:
         'Der Passkey wurde nicht angenommen. Versuchen Sie es noch einmal, oder verwenden Sie Ihr Passwort.',
@@ -51,7 +51,8 @@ export const de: Texts = {
   },
   passkey: {
     use: 'Mit einem Passkey anmelden',
-    notUsed: 'Es wurde kein Passkey verwendet. Versuchen Sie es noch einmal, oder machen Sie ohne weiter.',
+    notUsed:
+      'Es wurde kein Passkey verwendet. Versuchen Sie es noch einmal, oder melden Sie sich ohne Passkey an.',
     name: 'Name des Passkeys',
     nameWhy: 'Damit Sie ihn von anderen unterscheiden, etwa „Telefon“ oder „Blauer Schlüssel“.',
     make: 'Passkey einrichten',
@@ -63,9 +64,9 @@ export const de: Texts = {
   secondStep: {
     title: 'Noch ein Schritt',
     what: username =>
-      html`Sie melden sich als ${username} an. Zeigen Sie noch auf eine zweite Weise, dass Sie es sind.`,
+      html`Sie melden sich als ${username} an. Bestätigen Sie noch auf einem zweiten Weg, dass Sie es sind.`,
     code: 'Code Ihrer Authenticator-App',
-    lost: 'Einen Wiederherstellungscode verwenden',
+    lost: 'Wiederherstellungscode verwenden',
     recoveryCode: 'Wiederherstellungscode',
     passkeyAlone:
       'Verwenden Sie Ihren Passkey. Das braucht JavaScript und einen Browser, der Passkeys kennt.',
@@ -106,8 +107,8 @@ export const de: Texts = {
   },
   formPost: {
     title: 'Einen Moment',
-    heading: client => html`Sie werden zu ${client} gebracht`,
-    what: 'Falls nichts geschieht, drücken Sie auf die Schaltfläche.',
+    heading: client => html`Sie werden zu ${client} weitergeleitet`,
+    what: 'Falls nichts geschieht, wählen Sie „Weiter“.',
     submit: 'Weiter',
   },
   recovery: recoveryInGerman,
@@ -148,7 +149,7 @@ export const de: Texts = {
     address_repeated: clientFault,
     grant_missing: clientFault,
     log_out_invalid: {
-      heading: 'Wir verstehen diese Bitte um Abmeldung nicht',
+      heading: 'Die Abmeldung hat nicht funktioniert',
       text: 'Falls Sie angemeldet waren, sind Sie es weiterhin. Gehen Sie zurück zur App, und melden Sie sich von dort noch einmal ab.',
     },
     log_out_uri_unregistered: {

@@ -5,7 +5,7 @@ import type { MessageTexts, Texts } from './texts.ts'
 
 const clientFault: MessageTexts = {
   heading: 'This app has made a mistake',
-  text: 'We do not understand what the app has sent us, so you cannot log in to it now. Tell who runs the app.',
+  text: 'We do not understand what the app has sent us, so you cannot log in to it now. Please tell the people who run it.',
 }
 
 export const en: Texts = {
@@ -21,7 +21,7 @@ export const en: Texts = {
     heading: client => html`Log in to continue to ${client}`,
     headingAgain: 'Confirm that it is you',
     whyAgain: client => html`${client} asks you to log in once more.`,
-    username: 'User name',
+    username: 'User name or email address',
     password: 'Password',
     stayLoggedIn: 'Keep me logged in on this device',
     cancel: 'Cancel',
@@ -37,7 +37,7 @@ export const en: Texts = {
       passkey_expired: 'That took longer than five minutes. Use the passkey once more.',
       passkey_unknown: 'This passkey is not known here any more. Choose another one, or use your password.',
       passkey_unverified:
-        'The passkey came without a PIN, a fingerprint or the like, so nobody knows who has used it. Set a PIN for the ' +
+        'The passkey was used without a PIN, a fingerprint or the like, so we cannot tell who used it. Set a PIN for the ' +
         'security key, or use another passkey.',
       passkey_refused: 'The passkey was not accepted. Try again, or use your password.',
       throttled: 'There were too many attempts.',
@@ -56,8 +56,8 @@ export const en: Texts = {
   },
   secondStep: {
     title: 'One more step',
-    what: username => html`You log in as ${username}. Show one more time that it is you.`,
-    code: 'Code of your authenticator app',
+    what: username => html`You are logging in as ${username}. Confirm in a second way that it is you.`,
+    code: 'Code from your authenticator app',
     lost: 'Use a recovery code',
     recoveryCode: 'Recovery code',
     passkeyAlone: 'Use your passkey. It needs JavaScript, and a browser that knows passkeys.',
@@ -130,11 +130,11 @@ export const en: Texts = {
     },
     client_unknown: {
       heading: 'We do not know this app',
-      text: 'The app that sent you here is not known to this server, so you cannot log in to it here. Tell who runs the app.',
+      text: 'The app that sent you here is not known to this server, so you cannot log in to it here. Please tell the people who run the app.',
     },
     redirect_uri_unregistered: {
       heading: 'This app cannot be opened from here',
-      text: 'The app has given an address for the way back that is not registered for it. For your safety we do not send you there. Tell who runs the app.',
+      text: 'The app has given an address for the way back that is not registered for it. For your safety we do not send you there. Please tell the people who run the app.',
     },
     redirect_uri_missing: clientFault,
     address_repeated: clientFault,
@@ -145,7 +145,7 @@ export const en: Texts = {
     },
     log_out_uri_unregistered: {
       heading: 'This app cannot log you out from here',
-      text: 'The app has given an address for the way back that is not registered for it, so nothing was done. Tell who runs the app.',
+      text: 'The app has given an address for the way back that is not registered for it, so nothing was done. Please tell the people who run the app.',
     },
     malformed: {
       heading: 'We do not understand this request',
@@ -173,19 +173,19 @@ export const en: Texts = {
     },
     not_logged_in: {
       heading: 'You are not logged in',
-      text: 'Your account can be seen after a log-in alone.',
+      text: 'Log in to see your account.',
     },
     link_invalid: {
       heading: 'This link does not work',
-      text: 'It is incomplete, or has been changed. Copy all of it from the mail, or ask for a new one.',
+      text: 'It is incomplete, or has been changed. Copy all of it from the email, or ask for a new one.',
     },
     link_expired: {
       heading: 'This link has expired',
       text: 'Ask for a new one.',
     },
     link_used: {
-      heading: 'This link is good no more',
-      text: 'It has been used, or your account has changed since it was mailed. If you still need one, ask for a new one.',
+      heading: 'This link no longer works',
+      text: 'It was used already, or your account has changed since it was sent. If you still need one, ask for a new one.',
     },
     mail_taken: {
       heading: 'This address has an account already',
@@ -196,16 +196,16 @@ export const en: Texts = {
       text: 'Go back to the app, or to the window in which you began, and log in with it.',
     },
     account_made: {
-      heading: 'Your account is made',
+      heading: 'Your account is ready',
       text: 'Go back to the app, or to the window in which you began, and log in.',
     },
     address_confirmed: {
-      heading: 'Your mail address is confirmed',
+      heading: 'Your email address is confirmed',
       text: 'You can close this page now.',
     },
     not_offered: {
       heading: 'This is not offered here',
-      text: 'If you need it, ask who runs this site.',
+      text: 'If you need it, ask the people who run this site.',
     },
   },
   tryAgainIn: seconds => `Try again in ${inWords(seconds)}.`,

@@ -18,23 +18,23 @@ export const recoveryInGerman: RecoveryTexts = {
     submit: 'Link schicken',
   },
   sent: {
-    title: 'Sehen Sie in Ihre E-Mails',
+    title: 'Sehen Sie in Ihr Postfach',
     reset:
       'Falls es zu Ihrer Eingabe ein Konto gibt und wir eine E-Mail-Adresse dazu kennen, ist ein Link dorthin unterwegs. Er gilt 15 Minuten.',
     signUp:
       'Eine E-Mail ist zu der Adresse unterwegs, die Sie eingegeben haben. Der Link darin gilt einen Tag.',
-    nothing: 'Ist nach einigen Minuten nichts da? Sehen Sie in den Spam-Ordner, und prüfen Sie Ihre Eingabe.',
-    goOnReset: 'Passwort ist gesetzt: anmelden',
-    goOnSignUp: 'Konto ist erstellt: anmelden',
+    nothing:
+      'Ist nach einigen Minuten nichts da? Sehen Sie im Spam-Ordner nach, und prüfen Sie Ihre Eingabe.',
+    goOnReset: 'Passwort gesetzt? Anmelden',
+    goOnSignUp: 'Konto erstellt? Anmelden',
   },
   newPassword: {
     title: 'Neues Passwort setzen',
     titleFirst: 'Passwort wählen',
     username: 'Benutzername',
     label: 'Neues Passwort',
-    advice:
-      'Mindestens 8 Zeichen. Einige Wörter, die Sie nirgends sonst verwenden, kann man sich leicht merken.',
-    what: 'Sie werden überall abgemeldet. Womit Sie sich sonst anmelden, wie mit einer Authenticator-App, bleibt, wie es ist.',
+    advice: 'Mindestens 8 Zeichen. Einige Wörter, die Sie nirgends sonst verwenden, sind leicht zu merken.',
+    what: 'Sie werden überall abgemeldet. Ihre Passkeys und Ihre Authenticator-App bleiben, wie sie sind.',
     submit: 'Passwort speichern',
   },
   newAccount: {
@@ -44,10 +44,10 @@ export const recoveryInGerman: RecoveryTexts = {
     submit: 'Konto erstellen',
   },
   verify: {
-    title: 'E-Mail-Adresse bestätigen',
-    text: address => html`Gehört die Adresse ${address} Ihnen, und soll Ihr Konto sie bekommen?`,
+    title: 'Adresse bestätigen',
+    text: address => html`Ist ${address} Ihre Adresse, und soll Ihr Konto sie verwenden?`,
     username: 'Ihr Benutzername',
-    why: 'Sie sind hier nicht angemeldet. Damit niemand Ihre Adresse einem anderen Konto gibt, geben Sie den Benutzernamen Ihres Kontos ein.',
+    why: 'Sie sind hier nicht angemeldet. Geben Sie den Benutzernamen Ihres Kontos ein, damit Ihre Adresse nicht bei einem fremden Konto landet.',
     submit: 'Adresse bestätigen',
   },
   problems: {
@@ -55,11 +55,11 @@ export const recoveryInGerman: RecoveryTexts = {
     mail_invalid: 'Das ist keine E-Mail-Adresse. Prüfen Sie sie, und versuchen Sie es noch einmal.',
     password_missing: 'Geben Sie ein Passwort ein.',
     password_refused:
-      'Dieses Passwort geht nicht. Es braucht mindestens 8 Zeichen, die sich alle tippen lassen.',
+      'Dieses Passwort ist nicht möglich. Es braucht mindestens 8 Zeichen, die sich alle tippen lassen.',
     password_common:
       'Dieses Passwort ist leicht zu erraten: Viele benutzen es, oder es ist kaum mehr als ein Name. Wählen Sie ein anderes.',
     username_invalid:
-      'Dieser Benutzername geht nicht. Er hat bis zu 255 Zeichen, keine unsichtbaren, und kein Leerzeichen am Anfang oder Ende.',
+      'Dieser Benutzername ist nicht möglich. Er hat bis zu 255 Zeichen, keine unsichtbaren, und kein Leerzeichen am Anfang oder Ende.',
     username_is_address: 'Ein Benutzername mit einem @ kann nur Ihre eigene E-Mail-Adresse sein.',
     username_taken: 'Diesen Benutzernamen hat schon jemand. Wählen Sie einen anderen.',
     throttled:

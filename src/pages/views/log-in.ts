@@ -42,20 +42,20 @@ export function logInView(frame: Frame, data: LogInData): Html {
 ${why}
 ${problemBox(frame, data)}
 ${ownForm(frame, '/log-in', [['request', request]], fields(frame, data))}
-${anotherHref === null ? null : html`<p class="other">${anotherLink(frame, anotherHref)}</p>`}
-${otherWays(frame, data)}`,
+${anotherHref === null ? null : html`<p class="other">${anotherLink(frame, anotherHref)}</p>`}`,
   })
 }
 
 function otherWays({ look, language: { texts } }: Frame, { resetHref, signUpHref }: LogInData): Html | null {
   const link = (href: string | null, text: string) =>
-    href === null ? null : html`<a class="go" href="${look.base}${href}">${text}</a> `
+    href === null ? null : html`<a class="go" href="${look.base}${href}">${text}</a>`
   if (resetHref === null && signUpHref === null) return null
   return html`<p class="other">${link(resetHref, texts.recovery.forgotten)}
 ${link(signUpHref, texts.recovery.create)}</p>`
 }
 
-function fields(frame: Frame, { username, stays, problem, passkey }: LogInData): Html {
+function fields(frame: Frame, data: LogInData): Html {
+  const { username, stays, problem, passkey } = data
   const texts = frame.language.texts.logIn
   const isWrong = problem === 'wrong_credentials' || problem === 'missing_credentials'
   const fault = isWrong ? html` aria-invalid="true" aria-describedby="problem"` : null
@@ -70,7 +70,8 @@ autocapitalize="none" spellcheck="false" required${fault}${atName}>
 <label class="check"><input type="checkbox" name="stay" value="1"${stays ? html` checked` : null}>${texts.stayLoggedIn}</label>
 <button type="submit">${texts.submit}</button>
 ${passkey && passkeyButton(frame, passkey)}
-<button class="second" name="decision" value="deny" formnovalidate>${texts.cancel}</button>`
+${otherWays(frame, data)}
+<button class="second plain" name="decision" value="deny" formnovalidate>${texts.cancel}</button>`
 }
 
 function problemBox({ language: { texts } }: Frame, { problem, retryAfter }: LogInData): Html | null {

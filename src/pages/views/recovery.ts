@@ -32,7 +32,7 @@ ${ownForm(
   isReset ? '/reset' : '/sign-up',
   withRequest(request),
   html`<label for="${name}">${texts.label}</label>
-<input id="${name}" name="${name}" value="${typed}" ${field} required${fault(problem)} autofocus>
+<input id="${name}" name="${name}" value="${typed}" ${field} required${fault(problem) ?? html` autofocus`}>
 <button type="submit">${texts.submit}</button>`,
 )}
 ${logInLink(frame, request, recovery.backToLogIn)}`,
@@ -76,7 +76,7 @@ ${ownForm(
   [['link', link]],
   html`<label for="username">${texts.username}</label>
 <input id="username" value="${username}" autocomplete="username" readonly>
-${passwordField(frame, problem)}
+${passwordField(frame, problem, true)}
 <button type="submit">${texts.submit}</button>`,
 )}`,
   })
@@ -106,8 +106,8 @@ ${ownForm(
   [['link', link]],
   html`<label for="username">${texts.username}</label>
 <input id="username" name="username" value="${username}" autocomplete="username"
-autocapitalize="none" spellcheck="false" required${isOfPassword(problem) ? null : fault(problem)}>
-${passwordField(frame, problem)}
+autocapitalize="none" spellcheck="false" required${isOfPassword(problem) ? null : (fault(problem) ?? html` autofocus`)}>
+${passwordField(frame, problem, false)}
 <button type="submit">${texts.submit}</button>`,
 )}`,
   })
@@ -126,7 +126,7 @@ export function verifyView(frame: Frame, { link, address, asksName, problem }: V
   const texts = frame.language.texts.recovery.verify
   const field = html`<p>${texts.why}</p>
 <label for="username">${texts.username}</label>
-<input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required${fault(problem)}>`
+<input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required${fault(problem) ?? html` autofocus`}>`
   return layout(frame, {
     title: texts.title,
     isProblem: problem !== null,
@@ -143,14 +143,15 @@ ${ownForm(
   })
 }
 
-function passwordField(frame: Frame, problem: RecoveryProblem | null): Html {
+/** `isFirst`: nothing is to be typed before it. */
+function passwordField(frame: Frame, problem: RecoveryProblem | null, isFirst: boolean): Html {
   const { label, advice } = frame.language.texts.recovery.newPassword
   const isWrong = isOfPassword(problem)
   const described = isWrong ? 'advice problem' : 'advice'
   return html`<label for="password">${label}</label>
 <input id="password" name="password" type="password" autocomplete="new-password" required
-aria-describedby="${described}"${isWrong ? html` aria-invalid="true"` : null}>
-<p class="quiet" id="advice">${advice}</p>`
+aria-describedby="${described}"${isWrong ? html` aria-invalid="true"` : null}${isFirst || isWrong ? html` autofocus` : null}>
+<p class="hint" id="advice">${advice}</p>`
 }
 
 function isOfPassword(problem: RecoveryProblem | null): boolean {
@@ -158,7 +159,7 @@ function isOfPassword(problem: RecoveryProblem | null): boolean {
 }
 
 function fault(problem: RecoveryProblem | null): Html | null {
-  return problem === null ? null : html` aria-invalid="true" aria-describedby="problem"`
+  return problem === null ? null : html` aria-invalid="true" aria-describedby="problem" autofocus`
 }
 
 function problemBox({ language: { texts } }: Frame, problem: RecoveryProblem | null): Html | null {

@@ -51,7 +51,7 @@ function fields(frame: Frame, { takesCode, takesRecoveryCode, passkey }: SecondF
 ${takesRecoveryCode ? details : null}
 ${isTyped ? html`<button type="submit">${logIn.submit}</button>` : html`<p>${texts.passkeyAlone}</p>`}
 ${passkey && passkeyButton(frame, passkey)}
-<button class="second" name="decision" value="deny" formnovalidate>${logIn.cancel}</button>`
+<button class="second plain" name="decision" value="deny" formnovalidate>${logIn.cancel}</button>`
 }
 
 function problemBox(

@@ -1,7 +1,7 @@
 import { html, nameOf, type Html } from '../../html.ts'
 import { ownForm, type ClientNames, type Frame } from '../../layout.ts'
 import { scopeLines, type ScopeInWords } from '../consent.ts'
-import { accountLayout, timeOf, type AccountState } from './parts.ts'
+import { accountLayout, removal, timeOf, type AccountState } from './parts.ts'
 
 export interface AppsData {
   readonly apps: readonly {
@@ -19,13 +19,13 @@ export function appsView(frame: Frame, state: AccountState, { apps }: AppsData):
   const { apps: texts } = ownAccount
   const rows = apps.map(({ id, client, operator, grantedAt, scopes }) => {
     const name = nameOf(client.name)
-    const withdraw = html`<button class="second">${texts.withdraw(name)}</button>`
+    const withdraw = html`<button class="second danger">${texts.withdraw(name)}</button>`
     return html`<li><h2>${name}</h2>
 ${operator === null ? null : html`<p class="quiet">${consent.operator(nameOf(operator))}</p>`}
 <p class="quiet">${texts.since} ${timeOf(frame, state, grantedAt)}</p>
 <p>${texts.may}</p>
 <ul>${scopeLines(consent, scopes)}</ul>
-${ownForm(frame, '/account/apps', [['client_id', id]], withdraw)}</li>`
+${removal(texts.withdrawShort, ownForm(frame, '/account/apps', [['client_id', id]], withdraw))}</li>`
   })
   return accountLayout(frame, state, {
     title: texts.title,

@@ -1,6 +1,15 @@
 import { html, type Html } from '../../html.ts'
 import { ownForm, type Frame } from '../../layout.ts'
-import { accountLayout, factList, faultOf, timeOf, type AccountState } from './parts.ts'
+import {
+  accountLayout,
+  factList,
+  faultOf,
+  isOfCode,
+  problemBox,
+  removal,
+  timeOf,
+  type AccountState,
+} from './parts.ts'
 import { qrCode } from './qr-code.ts'
 
 /** What the app on the phone is to know, before it is set up. */
@@ -26,7 +35,7 @@ export function authenticatorView(frame: Frame, state: AccountState, data: Authe
   const { present, prepared } = data
   const path = '/account/authenticator'
   const remove = html`<p>${texts.removeWhat}</p>
-<button class="second" name="decision" value="remove">${texts.remove}</button>`
+<button class="second danger" name="decision" value="remove">${texts.remove}</button>`
   const facts =
     present &&
     factList([
@@ -38,8 +47,7 @@ export function authenticatorView(frame: Frame, state: AccountState, data: Authe
     main: [
       html`<p>${present ? texts.isOn : texts.what}</p>`,
       facts,
-      present && html`<h2>${texts.remove}</h2>`,
-      present && ownForm(frame, path, [], remove),
+      present && removal(texts.remove, ownForm(frame, path, [], remove)),
       prepared && totpForm(frame, state, { path, hidden: [], prepared }),
     ],
   })
@@ -59,9 +67,10 @@ export function totpForm(
 ): Html {
   const { authenticator: texts } = frame.language.texts.ownAccount
   const { secret, uri, sealed } = prepared
-  const isWrong = problem?.startsWith('code_') === true
-  const form = html`<label for="code">${texts.code}</label>
-<input id="code" name="code" autocomplete="one-time-code" inputmode="numeric" maxlength="12" required${faultOf(isWrong)}>
+  const wrong = problem !== null && isOfCode(problem) ? problem : null
+  const form = html`${wrong && problemBox(frame.language, wrong)}
+<label for="code">${texts.code}</label>
+<input id="code" name="code" autocomplete="one-time-code" inputmode="numeric" maxlength="12" required${faultOf(wrong !== null)}>
 <button type="submit">${texts.submit}</button>`
   const key = secret.match(/.{1,4}/g)?.join(' ') ?? secret
   return html`<p>${texts.scan}</p>

@@ -32,9 +32,23 @@ ${main.map(piece => html`${piece}`)}`,
 
 /** What was done, or why it was not. */
 export function told({ language }: Frame, { notice, problem }: AccountState): Html | null {
-  const { notices, problems } = language.texts.ownAccount
-  if (problem !== null) return html`<p id="problem" role="alert">${problems[problem]}</p>`
+  const { notices } = language.texts.ownAccount
+  if (problem !== null) return isOfCode(problem) ? null : problemBox(language, problem)
   return notice === null ? null : html`<p role="status">${notices[notice]}</p>`
+}
+
+/** Whether it is told beside the field of the code, which may be far below the heading. */
+export function isOfCode(problem: AccountProblem | null): boolean {
+  return problem !== null && problem.startsWith('code_')
+}
+
+export function problemBox({ texts }: Frame['language'], problem: AccountProblem): Html {
+  return html`<p id="problem" role="alert">${texts.ownAccount.problems[problem]}</p>`
+}
+
+/** What cannot be undone, which takes a second press. */
+export function removal(summary: Piece, content: Html): Html {
+  return html`<details class="removal"><summary>${summary}</summary>${content}</details>`
 }
 
 /** A time as people read it, in their zone. */
@@ -58,7 +72,8 @@ export function factList(facts: readonly (readonly [name: string, fact: Piece])[
   return html`<dl>${lines.map(([name, fact]) => html`<dt>${name}</dt><dd>${fact}</dd>`)}</dl>`
 }
 
-/** What marks a field as wrong, and says why where that is. */
-export function faultOf(isWrong: boolean, describedBy = 'problem'): Html | null {
-  return isWrong ? html` aria-invalid="true" aria-describedby="${describedBy}"` : null
+/** What marks a field as wrong, and says why where that is. `isFirst`: whoever corrects it begins there. */
+export function faultOf(isWrong: boolean, describedBy = 'problem', isFirst = true): Html | null {
+  if (!isWrong) return null
+  return html` aria-invalid="true" aria-describedby="${describedBy}"${isFirst ? html` autofocus` : null}`
 }

@@ -1,7 +1,7 @@
 import type { PasskeyDocument } from '../../../factors/passkeys.ts'
 import { html, nameOf, type Html } from '../../html.ts'
 import { ownForm, type Frame } from '../../layout.ts'
-import { accountLayout, factList, faultOf, timeOf, type AccountState } from './parts.ts'
+import { accountLayout, factList, faultOf, removal, timeOf, type AccountState } from './parts.ts'
 
 export type ShownPasskey = Pick<PasskeyDocument, 'id' | 'name' | 'synced' | 'created_at' | 'used_at'>
 
@@ -64,7 +64,7 @@ export function passkeyChangeView(
 <input id="name" name="name" value="${typed}" maxlength="100" autocomplete="off" required${faultOf(state.problem === 'passkey_name')}>
 <button type="submit">${texts.rename}</button>`
   const remove = html`<p>${texts.removeWhat}</p>
-<button class="second" name="decision" value="remove">${texts.remove}</button>`
+<button class="second danger" name="decision" value="remove">${texts.remove}</button>`
   return accountLayout(frame, state, {
     title: texts.changeTitle,
     main: [
@@ -72,8 +72,7 @@ export function passkeyChangeView(
       factsOf(frame, state, passkey),
       html`<h2>${texts.rename}</h2>`,
       ownForm(frame, path, hidden, rename),
-      html`<h2>${texts.remove}</h2>`,
-      ownForm(frame, path, hidden, remove),
+      removal(texts.remove, ownForm(frame, path, hidden, remove)),
     ],
   })
 }

@@ -8,17 +8,17 @@ export interface PasswordData {
 
 /** POST /account/password with `password` and `repeat`. The name is there for password managers. */
 export function passwordView(frame: Frame, state: AccountState, { username }: PasswordData): Html {
-  const { logIn, ownAccount } = frame.language.texts
+  const { recovery, ownAccount } = frame.language.texts
   const texts = ownAccount.password
   const fault = faultOf(state.problem !== null, 'problem hint')
-  const hinted = fault ?? html` aria-describedby="hint"`
-  const form = html`<label for="username">${logIn.username}</label>
+  const hinted = fault ?? html` aria-describedby="hint" autofocus`
+  const form = html`<label for="username">${recovery.newPassword.username}</label>
 <input id="username" name="username" value="${username}" autocomplete="username" readonly>
 <label for="password">${texts.label}</label>
-<input id="password" name="password" type="password" autocomplete="new-password" minlength="8" required autofocus${hinted}>
+<input id="password" name="password" type="password" autocomplete="new-password" minlength="8" required${hinted}>
 <p class="hint" id="hint">${texts.hint}</p>
 <label for="repeat">${texts.repeat}</label>
-<input id="repeat" name="repeat" type="password" autocomplete="new-password" required${faultOf(state.problem !== null)}>
+<input id="repeat" name="repeat" type="password" autocomplete="new-password" required${faultOf(state.problem !== null, 'problem', false)}>
 <button type="submit">${texts.submit}</button>`
   return accountLayout(frame, state, {
     title: texts.title,

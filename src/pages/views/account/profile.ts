@@ -45,7 +45,7 @@ function field({ language }: Frame, { profile, wrong, languages }: ProfileData, 
   const [value = '', id, isWrong] = [profile[name], name.replace('.', '-'), wrong.includes(name)]
   const hint = hints[name] ?? (isWrong ? wrongText : null)
   const described = hint === null ? null : html` aria-describedby="${id}-hint"`
-  const fault = isWrong ? faultOf(true, `${id}-hint`) : described
+  const fault = isWrong ? faultOf(true, `${id}-hint`, wrong[0] === name) : described
   const common = html`id="${id}" name="${name}" autocomplete="${autocompletes[name]}"${fault}`
   const known = languages.some(([tag]) => tag === value) || value === ''
   const options = [['', anyLanguage] as const, ...languages, ...(known ? [] : [[value, value] as const])]
