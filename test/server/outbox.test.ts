@@ -214,6 +214,49 @@ t.test(
   },
 )
 
+t.test('MA-9 what comes of a try counts for nothing once another instance has the mail', async t => {
+  let code = 451
+  const mailbox = await openMailbox(t, {
+    onRcptTo: (_, __, done) => {
+      const { sql } = server.ctx.db
+      const taken = sql.updateTable('outbox').set(({ eb }) => ({ tries: eb('tries', '+', 1) }))
+      void taken.execute().then(() => done(Object.assign(new Error('no'), { responseCode: code })))
+    },
+  })
+  const server = await startServer(t, mailbox.env)
+  await post(server, [{}])
+  for (code of [451, 550]) {
+    const [before] = await waiting(server)
+    await mailbox.read(server)
+    const [after] = await waiting(server)
+    t.match(after, { tries: (before?.tries ?? 0) + 2, last_error: null }, `after ${code} it is the other's`)
+    server.tick(120)
+  }
+  const [counter] = server.metrics.filter(({ name }) => name === 'mintmark_mails_total')
+  if (!counter || counter.kind === 'histogram') throw new Error('there is one')
+  t.ok([...counter.samples()].every(([, count]) => count === 0))
+  t.strictSame(await told(server), [])
+})
+
+t.test('a server that closes begins with no more mails', async t => {
+  const closing = new AbortController()
+  const mailbox = await openMailbox(t, {
+    onMailFrom: (_, __, done) => {
+      closing.abort()
+      done()
+    },
+  })
+  const server = await startServer(t, mailbox.env)
+  await post(
+    server,
+    Array.from({ length: 12 }, () => ({})),
+  )
+  await server.jobs.find(({ name }) => name === 'sending mails')?.run(closing.signal)
+  t.ok((await waiting(server)).length >= 12 - 4, 'no more than were on their way')
+  t.ok((await waiting(server)).every(({ tries }) => tries <= 1))
+  t.equal((await waiting(server)).filter(({ tries }) => tries === 0).length, 8)
+})
+
 t.test('a mail whose link is of no use any more is not sent', async t => {
   const mailbox = await openMoody(t)
   const server = await startServer(t, mailbox.env)
@@ -227,6 +270,17 @@ t.test('a mail whose link is of no use any more is not sent', async t => {
   t.match(await told(server), [{ event: 'mail_failed' }])
 
   mailbox.be(451)
+  await post(server, [{ expiresAt: server.ctx.clock.now() + 30 }])
+  await mailbox.read(server)
+  t.match(
+    await waiting(server),
+    [{ next_try_at: server.ctx.clock.now() + 30 }],
+    'nor does it wait for longer',
+  )
+  server.tick(30)
+  await mailbox.read(server)
+  t.strictSame(await waiting(server), [])
+
   await post(server, [{ expiresAt: server.ctx.clock.now() + 7 * 24 * hour }])
   await mailbox.read(server)
   mailbox.be(undefined)
@@ -366,8 +420,12 @@ t.test('an SMTP server that is away costs one try at a time, and no mail', async
   server.tick(9)
   await mailbox.read(server)
   t.ok(connections <= 8, 'rests grow')
+  for (let rests = 0; rests < 6; rests++) {
+    server.tick(60)
+    await mailbox.read(server)
+  }
   isAway = false
-  server.tick(120)
+  server.tick(60)
   await mailbox.read(server)
   t.equal(new Set(mailbox.mails.map(mail => mail.to)).size, 40)
   t.match(lines(), [{}, { event: 'mail_server_back' }])
