@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
+import { shownContent, shownOf, type Shown, type ShownContent } from '../factors/shown.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
-import { formatUuid, ownUuid } from '../protocol/secrets.ts'
 import {
   isOver,
   isUsed,
@@ -13,16 +13,6 @@ import {
   type SealContext,
 } from './requests.ts'
 
-/** What a user has shown so far, where that is not enough yet. */
-export interface Proved {
-  readonly user: Buffer
-  /** As read before it was checked: a password change ends what was shown. */
-  readonly epoch: number
-  /** Authentication methods (RFC 8176), separated by spaces. */
-  readonly amr: string
-  readonly at: number
-}
-
 /**
  * An authorization that an app asks its user for by itself (draft-ietf-oauth-first-party-apps §5.3.1). It
  * travels sealed, as `auth_session`, so that nothing is stored for a stranger and any instance goes on with
@@ -30,14 +20,14 @@ export interface Proved {
  */
 export interface AuthSession {
   readonly request: AuthorizationRequest
-  readonly proved: Proved | null
+  readonly shown: Shown | null
 }
 
 /** The text for the client, which says nothing to it. */
-export function sealAuthSession({ config, rootKeys }: SealContext, { request, proved }: AuthSession): string {
+export function sealAuthSession({ config, rootKeys }: SealContext, { request, shown }: AuthSession): string {
   return sealValue(rootKeys, 'auth session', config.issuer, {
     request: withoutUsual(request),
-    ...(proved && { proved: { ...proved, user: formatUuid(proved.user) } }),
+    ...(shown && { shown: shownContent(shown) }),
   })
 }
 
@@ -48,13 +38,13 @@ export async function openAuthSession(
 ): Promise<AuthSession | undefined> {
   const content = await openValue(ctx, 'auth session', ctx.config.issuer, text)
   if (!content) return undefined
-  const { request, proved } = content as unknown as Content
+  const { request, shown } = content as unknown as Content
   const opened = withUsual(request)
   if (isOver(opened, requestSeconds, ctx.clock.now()) || (await isUsed(ctx, opened))) return undefined
-  return { request: opened, proved: proved ? { ...proved, user: ownUuid(proved.user) } : null }
+  return { request: opened, shown: shown ? shownOf(shown) : null }
 }
 
 interface Content {
   readonly request: RequestContent
-  readonly proved?: Omit<Proved, 'user'> & { readonly user: string }
+  readonly shown?: ShownContent
 }

@@ -7,15 +7,14 @@ import { findFactors, hasSecondFactor, type Factors } from '../factors/factors.t
 import { deviceOfUser, newDeviceToken, verifyLogIn, type LogIn } from '../factors/log-in.ts'
 import { passkeysPossible } from '../factors/passkeys.ts'
 import { useRecoveryCode } from '../factors/recovery-codes.ts'
-import { findShownUser } from '../factors/shown.ts'
+import { findShownUser, shownBy, type Shown } from '../factors/shown.ts'
 import { useTotp } from '../factors/totp.ts'
 import { usePasskey } from '../factors/use-passkey.ts'
 import type { Form } from '../protocol/form.ts'
 import { formatUuid } from '../protocol/secrets.ts'
-import type { AuthSession, Proved } from './auth-session.ts'
+import type { AuthSession } from './auth-session.ts'
 import { issueCode } from './code.ts'
 import { lookForNeeds } from './look.ts'
-import { fresh, shownSeconds } from './requests.ts'
 
 /** A request of an app that asks its user by itself. */
 export interface ChallengeCall {
@@ -74,18 +73,17 @@ export async function takeStep(ctx: Context, call: ChallengeCall): Promise<Chall
 }
 
 /** What a user has shown, with the user. */
-interface Proof extends Omit<Proved, 'user'> {
+interface Proof extends Pick<Shown, 'amr' | 'at'> {
   readonly user: UserTable
 }
 
 /** What was shown in a request before, as far as it still counts: as long as at the pages. */
 async function currentProof(
   ctx: Context,
-  { proved }: AuthSession,
+  { shown }: AuthSession,
 ): Promise<{ readonly proof: Proof; readonly factors: Factors } | undefined> {
-  if (!proved || Math.abs(ctx.clock.now() - proved.at) >= shownSeconds) return undefined
-  const found = await findShownUser(ctx, proved)
-  return found && { proof: { ...proved, user: found.user }, factors: found.factors }
+  const found = shown && (await findShownUser(ctx, shown))
+  return found ? { proof: { ...shown, user: found.user }, factors: found.factors } : undefined
 }
 
 /** By password, or by a passkey. */
@@ -107,9 +105,9 @@ async function proveFirst(
       caller,
       deviceToken: form.get('device_token'),
     }
-    const none: AuthSession = { ...session, proved: null }
+    const none: AuthSession = { ...session, shown: null }
     const user = await refusing(() => verifyLogIn(ctx, logIn), none, missingOf(ctx, undefined, undefined))
-    return { user, epoch: user.epoch, amr: 'pwd', at: ctx.clock.now() }
+    return { user, amr: 'pwd', at: ctx.clock.now() }
   }
   const passkey = form.get('passkey')
   if (passkey === undefined || before) return undefined
@@ -158,7 +156,7 @@ async function provePasskey(
     )
   }
   const methods = new Set([...(after?.proof.amr.split(' ') ?? []), ...used.amr.split(' ')])
-  return { user: used.user, epoch: used.user.epoch, amr: [...methods].join(' '), at: ctx.clock.now() }
+  return { user: used.user, amr: [...methods].join(' '), at: ctx.clock.now() }
 }
 
 /** What passkeys of an app's own pages answer: its session, since it has no browser of ours. */
@@ -188,7 +186,7 @@ function missingOf(
 }
 
 function withProof({ request }: AuthSession, proof: Proof | undefined): AuthSession {
-  return { request, proved: proof ? { ...proof, user: proof.user.id } : null }
+  return { request, shown: proof ? shownBy(proof.user, proof) : null }
 }
 
 async function refusing<T>(
@@ -211,12 +209,11 @@ async function conclude(
   { client, session }: ChallengeCall,
   shown: Proof,
 ): Promise<ChallengeStep> {
-  const { user, epoch, amr, at } = shown
+  const { user, amr, at } = shown
   const { request } = session
-  const logIn = { id: request.sessionId, user_id: user.id, user_epoch: epoch, auth_time: at, amr }
-  const pending = fresh(request, { signIn: logIn.id })
+  const logIn = { id: request.sessionId, user_id: user.id, user_epoch: user.epoch, auth_time: at, amr }
   const signIn = { ...logIn, user }
-  const { need } = await lookForNeeds(ctx, { client, pending, signIn, hasConsented: false })
+  const { need } = await lookForNeeds(ctx, { client, pending: { request, signIn: logIn.id }, signIn })
   if (need.kind === 'error') throw new OAuthError('unmet_authentication_requirements', need.description)
   // A code was shown where a passkey is asked for, which the user has.
   if (need.kind === 'step_up' && need.level === 'phr')

@@ -17,13 +17,15 @@ import type { PendingRequest } from './requests.ts'
 /** Where a request has come in one browser. */
 export interface Whereabouts {
   readonly client: Client
-  readonly pending: PendingRequest
+  /** The request, and what the person has said so far of who is meant. */
+  readonly pending: Pick<PendingRequest, 'request'> &
+    Partial<Pick<PendingRequest, 'signIn' | 'user' | 'wantsAnother'>>
   /** Who is logged in in that browser. */
   readonly signIn:
     | (Pick<SignIn, 'id' | 'user_id' | 'auth_time' | 'amr'> & { readonly user: Pick<UserTable, 'roles'> })
     | undefined
   /** Whether the person has just allowed this very request. */
-  readonly hasConsented: boolean
+  readonly hasConsented?: boolean
 }
 
 /** What a request still needs, and what its user has allowed, where the client asks that. */
@@ -35,9 +37,9 @@ export interface Look {
 /** What a request still needs, by what is known of it now. */
 export async function lookForNeeds(
   ctx: Pick<Context, 'db' | 'clock' | 'config'>,
-  { client, pending, signIn, hasConsented }: Whereabouts,
+  { client, pending, signIn, hasConsented = false }: Whereabouts,
 ): Promise<Look> {
-  const { request } = pending
+  const { request, wantsAnother = false } = pending
   const { resource } = request
   const allowed =
     signIn && client.consent === 'once'
@@ -57,7 +59,7 @@ export async function lookForNeeds(
     },
     isForThisRequest: isSame(signIn?.id, pending.signIn),
     isChosen: isSame(signIn?.user_id, pending.user),
-    wantsAnother: pending.wantsAnother,
+    wantsAnother,
     isClientSure: isSure(client, request),
     policy: client.consent,
     allowedScope: allowed?.scope,
@@ -93,6 +95,6 @@ export function floorOf(
   return isMeant ? strongerOf(acr, 'mfa') : acr
 }
 
-function isSame(one: Buffer | undefined, other: Buffer | null): boolean {
-  return one !== undefined && other !== null && one.equals(other)
+function isSame(one: Buffer | undefined, other: Buffer | null | undefined): boolean {
+  return one !== undefined && other?.equals(one) === true
 }

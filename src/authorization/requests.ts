@@ -1,6 +1,7 @@
 import { findSession } from '../../db/sessions/sessions.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
+import { shownContent, shownOf, type Shown, type ShownContent } from '../factors/shown.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
 import { plainRequest, type AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { Form } from '../protocol/form.ts'
@@ -32,20 +33,11 @@ export type LogInProblem =
   | 'passkey_unverified'
   | 'passkey_refused'
 
-/** What a person has shown in one browser for one request, where that is not enough yet. */
-export interface Shown {
-  readonly user: Buffer
-  /** Of the user, when it was shown: one that is raised since ends it. */
-  readonly epoch: number
-  /** Authentication methods (RFC 8176), separated by spaces. */
-  readonly amr: string
-  readonly at: number
+/** What a person has shown in one browser for one request. */
+export interface ShownInBrowser extends Shown {
   /** Whether the browser is to stay logged in when it is closed. */
   readonly stays: boolean
 }
-
-/** How long one factor waits for another one, in seconds. */
-export const shownSeconds = 600
 
 /** A request on its way through the pages, and what has met it so far. */
 export interface PendingRequest {
@@ -59,7 +51,7 @@ export interface PendingRequest {
   /** Whether the person has asked to log in as somebody else. */
   readonly wantsAnother: boolean
   /** What was shown of who the person is, and waits for one more factor. */
-  readonly shown: Shown | null
+  readonly shown: ShownInBrowser | null
   /** As it was typed, for the page that is shown again. */
   readonly username: string | null
   /** Whether the box was ticked with which the browser stays logged in, for the same page. */
@@ -192,7 +184,7 @@ export function sealRequest({ config, rootKeys }: SealContext, pending: PendingR
     ...(user && { user: formatUuid(user) }),
     ...(wantsAnother && { wantsAnother }),
     ...(stays && { stays }),
-    ...(shown && { shown: { ...shown, user: formatUuid(shown.user) } }),
+    ...(shown && { shown: shownContent(shown) }),
     request: withoutUsual(request),
   })
 }
@@ -215,7 +207,7 @@ export async function openRequest(ctx: OpenContext, text: string): Promise<Opene
     ...rest,
     ...(signIn !== undefined && { signIn: ownUuid(signIn) }),
     ...(user !== undefined && { user: ownUuid(user) }),
-    ...(shown !== undefined && { shown: { ...shown, user: ownUuid(shown.user) } }),
+    ...(shown !== undefined && { shown: shownOf(shown) }),
     isExpired: isOver(request, requestSeconds, ctx.clock.now()),
   }
   openedTexts.set(opened, text)
@@ -242,11 +234,16 @@ export function fresh(
   }
 }
 
+/** The same request without what was said of it, which is said once. */
+export function withoutProblem(pending: PendingRequest): PendingRequest {
+  return pending.problem === null ? pending : { ...pending, problem: null, unknownPasskey: null }
+}
+
 type PendingContent = Partial<Omit<PendingRequest, 'request' | 'signIn' | 'user' | 'shown'>> & {
   readonly request: RequestContent
   readonly signIn?: string
   readonly user?: string
-  readonly shown?: Omit<Shown, 'user'> & { readonly user: string }
+  readonly shown?: ShownContent<ShownInBrowser>
 }
 
 /** A request in a sealed text. */

@@ -87,7 +87,7 @@ async function newSession(
   { form, proof, log }: { form: Form; proof: Proof | undefined; log: FastifyRequest['log'] },
 ): Promise<AuthSession> {
   const arrival = { isDirect: true, proofThumbprint: proof?.thumbprint, log }
-  return { request: requireAccepted(await acceptRequest(ctx, client, form, arrival)), proved: null }
+  return { request: requireAccepted(await acceptRequest(ctx, client, form, arrival)), shown: null }
 }
 
 /** An `auth_session` is of one client, and of its DPoP key where it began with one. */
@@ -127,7 +127,7 @@ async function membersOf(
   ctx: Context,
   { session, missing }: { readonly session: AuthSession; readonly missing: readonly FactorName[] },
 ) {
-  const asked = { browser: challengeBinding(session), userId: session.proved?.user }
+  const asked = { browser: challengeBinding(session), userId: session.shown?.user }
   return {
     auth_session: sealAuthSession(ctx, session),
     missing,

@@ -24,7 +24,7 @@ export function consentPage(app: FastifyInstance, ctx: Context, pages: Pages): v
 async function show(visit: Visit): Promise<void> {
   const stage = await findStage(visit, queryOf(visit, 'request'), '/consent')
   if (!stage) return
-  const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
+  const look = await lookForNeeds(visit.ctx, stage)
   if (look.need.kind !== 'consent' || !stage.signIn) return follow(visit, stage, look)
   const { ctx, pages, request, reply } = visit
   const { client, pending, signIn } = stage

@@ -1,24 +1,17 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { signUpIsOpen } from '../account/sign-up.ts'
 import { lookForNeeds } from '../authorization/look.ts'
-import {
-  fresh,
-  openRequest,
-  sealRequest,
-  type LogInProblem,
-  type PendingRequest,
-} from '../authorization/requests.ts'
+import { fresh, openRequest, type LogInProblem, type PendingRequest } from '../authorization/requests.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { isRefusedUnheard, OAuthError } from '../errors.ts'
 import { findFactors, hasSecondFactor } from '../factors/factors.ts'
 import { verifyLogIn, type LogIn } from '../factors/log-in.ts'
-import { passkeysPossible } from '../factors/passkeys.ts'
-import { requestOptions, usePasskey } from '../factors/use-passkey.ts'
+import { shownBy } from '../factors/shown.ts'
+import { usePasskey } from '../factors/use-passkey.ts'
 import type { ErrorReader } from '../http/error-reader.ts'
 import { formOf, type Form } from '../protocol/form.ts'
-import type { SignIn } from '../sessions/sign-in.ts'
 import { enter, type Entry } from './enter.ts'
+import { showChoice, showForm } from './log-in-form.ts'
 import type { Pages } from './pages.ts'
 import {
   answerClient,
@@ -33,15 +26,12 @@ import {
   findAsked,
   hasSecondFactorIn,
   passkeyProblem,
-  refusalKind,
   showSecondFactor,
   takeSecondFactor,
   type Asked,
   type Refused,
 } from './second-factor.ts'
-import { accountChoiceView } from './views/account-choice.ts'
-import { logInView } from './views/log-in.ts'
-import { admit, anotherHref, leadTo, namesOf, pageHandler, queryOf, type Visit } from './visit.ts'
+import { admit, leadTo, pageHandler, queryOf, type Visit } from './visit.ts'
 
 /** GET and POST /log-in: where a person proves who it is, or says which account is meant. */
 export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, readError: ErrorReader): void {
@@ -111,7 +101,7 @@ function typed(form: Form): Pick<PendingRequest, 'username' | 'stays'> {
 async function show(visit: Visit): Promise<void> {
   const stage = await findStage(visit, queryOf(visit, 'request'), '/log-in')
   if (!stage) return
-  const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
+  const look = await lookForNeeds(visit.ctx, stage)
   const { need } = look
   if (need.kind === 'step_up' || (need.kind === 'log_in' && stage.pending.shown)) {
     const asked = await findAsked(visit, stage)
@@ -122,67 +112,6 @@ async function show(visit: Visit): Promise<void> {
   if (need.kind === 'log_in') return showForm(visit, stage, need)
   if (need.kind === 'choose_account' && stage.signIn) return showChoice(visit, stage, stage.signIn)
   return follow(visit, stage, look)
-}
-
-interface FormKind {
-  /** Whether who is logged in has to show it once more. */
-  readonly isAgain: boolean
-  readonly refusal?: Refused
-}
-
-async function showForm(
-  { ctx, pages, request, reply }: Visit,
-  { client, pending, signIn }: Stage,
-  { isAgain, refusal }: FormKind,
-): Promise<void> {
-  const { loginHint, uiLocales } = pending.request
-  const loggedInAs = isAgain && signIn ? signIn.user.username : null
-  const sealed = sealRequest(ctx, withoutProblem(pending))
-  const data = {
-    request: sealed,
-    resetHref: ctx.mail ? `/reset?request=${sealed}` : null,
-    signUpHref: signUpIsOpen(ctx) && !isAgain ? `/sign-up?request=${sealed}` : null,
-    client: namesOf(client),
-    passkey: await passkeyOf(ctx, pending),
-    username: pending.username ?? loggedInAs ?? loginHint ?? '',
-    loggedInAs,
-    anotherHref: isAgain ? anotherHref({ ctx }, pending) : null,
-    stays: pending.stays,
-    problem: refusal ? refusalKind(refusal) : pending.problem,
-    retryAfter: refusal?.retryAfter,
-  }
-  const { status = 200 } = refusal ?? {}
-  void pages.show(request, reply, frame => logInView(frame, data), {
-    status,
-    uiLocales,
-    ...(data.passkey && { script: 'passkey' }),
-  })
-}
-
-/** The same request without what was said of it, which is said once. */
-function withoutProblem(pending: PendingRequest): PendingRequest {
-  return pending.problem === null ? pending : { ...pending, problem: null, unknownPasskey: null }
-}
-
-/** What asks for anybody's passkey; null where there are none. */
-async function passkeyOf(ctx: Context, { browser, unknownPasskey }: PendingRequest) {
-  if (browser === null || !passkeysPossible(ctx.config)) return null
-  return { options: await requestOptions(ctx, { browser }), isAutofill: true, unknown: unknownPasskey }
-}
-
-function showChoice(
-  { ctx, pages, request, reply }: Visit,
-  { client, pending }: Stage,
-  { user }: SignIn,
-): void {
-  const data = {
-    request: sealRequest(ctx, { ...pending, user: user.id }),
-    client: namesOf(client),
-    username: user.username,
-    anotherHref: anotherHref({ ctx }, pending),
-  }
-  const { uiLocales } = pending.request
-  void pages.show(request, reply, frame => accountChoiceView(frame, data), { uiLocales })
 }
 
 async function decide(visit: Visit, readError: ErrorReader): Promise<void> {
@@ -234,8 +163,8 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
 }
 
 /** The password lets nobody in who has more than that: the page goes on with what it has shown. */
-function askMore(visit: Visit, { pending }: Stage, { id, epoch }: User, stays: boolean): void {
-  const shown = { user: id, epoch, amr: 'pwd', at: visit.ctx.clock.now(), stays }
+function askMore(visit: Visit, { pending }: Stage, user: User, stays: boolean): void {
+  const shown = { ...shownBy(user, { amr: 'pwd', at: visit.ctx.clock.now() }), stays }
   leadTo(visit, '/log-in', { ...pending, username: null, stays: false, problem: null, shown })
 }
 

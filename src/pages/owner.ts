@@ -1,5 +1,5 @@
-import { fresh } from '../authorization/requests.ts'
 import { lookForNeeds } from '../authorization/look.ts'
+import { fresh } from '../authorization/requests.ts'
 import { accountClient, accountClientId, accountPath } from '../clients/account-client.ts'
 import { findFactors, hasSecondFactor } from '../factors/factors.ts'
 import { plainRequest, type AuthorizationRequest } from '../protocol/authorization-request.ts'
@@ -41,7 +41,7 @@ export async function requireOwner(
     madeAt: now,
   }
   const stage = { client: accountClient(ctx.config), pending: fresh(request), signIn }
-  const look = await lookForNeeds(ctx, { ...stage, hasConsented: false })
+  const look = await lookForNeeds(ctx, stage)
   if (look.need.kind === 'code') return signIn
   await follow(visit, stage, look)
   return undefined

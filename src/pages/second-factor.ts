@@ -1,5 +1,5 @@
 import { lookForNeeds } from '../authorization/look.ts'
-import { sealRequest, shownSeconds, type LogInProblem } from '../authorization/requests.ts'
+import { sealRequest, withoutProblem, type LogInProblem } from '../authorization/requests.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import { OAuthError } from '../errors.ts'
 import { findFactors, type Factors } from '../factors/factors.ts'
@@ -36,11 +36,10 @@ export async function findAsked({ ctx }: Visit, stage: Stage): Promise<Asked | u
   const { pending, signIn } = stage
   const { shown } = pending
   if (shown) {
-    const isOver = Math.abs(ctx.clock.now() - shown.at) >= shownSeconds
-    const found = isOver ? undefined : await findShownUser(ctx, shown)
+    const found = await findShownUser(ctx, shown)
     return found && { ...found, amr: shown.amr, level: 'mfa', stays: shown.stays }
   }
-  const { need } = await lookForNeeds(ctx, { ...stage, hasConsented: false })
+  const { need } = await lookForNeeds(ctx, stage)
   if (need.kind !== 'step_up' || !signIn) return undefined
   const { user, amr, is_persistent } = signIn
   const factors = await findFactors(ctx, user.id)
@@ -63,10 +62,7 @@ export async function showSecondFactor(
   const byCode = level !== 'phr'
   const withPasskey = browser !== null && factors.passkeys.length > 0 && passkeysPossible(ctx.config)
   const data = {
-    request: sealRequest(
-      ctx,
-      problem === null ? pending : { ...pending, problem: null, unknownPasskey: null },
-    ),
+    request: sealRequest(ctx, withoutProblem(pending)),
     username: user.username,
     anotherHref: anotherHref({ ctx }, pending),
     takesCode: byCode && factors.totp !== undefined,

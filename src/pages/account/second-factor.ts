@@ -53,7 +53,7 @@ interface Enrolment extends OwnVisit {
 async function findEnrolment(visit: Visit, sealed: string | undefined): Promise<Enrolment | undefined> {
   const stage = await findStage(visit, sealed, path)
   if (!stage) return undefined
-  const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: false })
+  const look = await lookForNeeds(visit.ctx, stage)
   const level = levelToSetUp(look)
   const { signIn } = stage
   if (level === undefined || !signIn) return void (await follow(visit, stage, look))
