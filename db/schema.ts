@@ -237,7 +237,7 @@ export interface ClientTable {
   redirect_uris: string
   /** And where to, once they have logged out (OpenID Connect RP-Initiated Logout §3.1). */
   post_logout_redirect_uris: string
-  /** What pages call it, and who runs it; null for its id, and for nobody in particular. */
+  /** What pages call it, and who runs it; null for its id, and for no operator. */
   client_name: string | null
   operator: string | null
   /** Its home page. */

@@ -1,4 +1,4 @@
-/** So many items go into one statement: what is told of progress, and what a retry repeats, stays small. */
+/** So many items go into one statement: steps of progress, and retries, stay small. */
 const itemsMax = 1000
 
 /** SQLite takes 32,766 values in a statement, PostgreSQL 65,535. */

@@ -51,7 +51,7 @@ export interface ServerOptions {
   readonly adapt?: (ctx: Context) => Context
   /** What hashing a password costs, if not what is due to people's. */
   readonly passwordCost?: PasswordCost
-  /** Shows mails to whoever runs it, where no SMTP server takes them. */
+  /** Shows mails to the operator, where no SMTP server takes them. */
   readonly showMail?: (mail: string) => void
 }
 

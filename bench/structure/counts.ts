@@ -107,26 +107,3 @@ export function importersOfDatabase(imports: readonly Import[], folder: string):
     imports.filter(({ from, to }) => from.startsWith(folder) && to.startsWith('db/')).map(({ from }) => from),
   )
 }
-
-export interface CommentFigures {
-  readonly lines: number
-  /** Those with a subject that is a clause itself. */
-  readonly clauses: number
-  /** A word in backticks is a value that is quoted. */
-  readonly bookish: number
-  readonly long: number
-}
-
-/** How plain the comments are. */
-export function commentFigures(sources: readonly Source[]): CommentFigures {
-  const lines = sources
-    .flatMap(({ text }) => text.split('\n'))
-    .filter(line => /^\s*(\/\/|\/\*|\*)|\s\/\/ /.test(line))
-  const count = (pattern: RegExp) => lines.filter(line => pattern.test(line)).length
-  return {
-    lines: lines.length,
-    clauses: count(/(?:[/*]|[.:;]) (?:What|Who) [^.;]*\b(?:is|are|has|have|was|were)\b/),
-    bookish: count(/(?<!`)\b(?:nobody|whoever|lest|hence|likewise|meanwhile)\b/i),
-    long: lines.filter(line => line.length > 110).length,
-  }
-}

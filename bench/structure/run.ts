@@ -3,8 +3,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { commentFigures } from './comments.ts'
 import {
-  commentFigures,
   endingPlaces,
   filesOf,
   idsWithoutRow,
@@ -132,9 +132,10 @@ row('test ids without a row in REQUIREMENTS.md', idsWithoutRow(tests, requiremen
 
 const comments = commentFigures(sources)
 row('comment lines', comments.lines)
-row('… with a clause for a subject (What … is)', comments.clauses, 0)
-row('… with nobody, whoever, lest, hence, likewise or meanwhile', comments.bookish, 0)
+row('… with a clause for a subject (What … is …)', comments.clauses.length, 0)
+row('… with nobody, whoever, lest, hence, likewise or meanwhile', comments.bookish.length, 0)
 row('… over 110 columns', comments.long, 0)
+detail('comments to say in plain words', [...comments.clauses, ...comments.bookish].map(placeText))
 
 const widths = [0, 1].map(i => Math.max(...rows.map(each => each[i]?.length ?? 0)))
 for (const [name, figure, goal] of [['', 'figure', 'goal'], ...rows]) {

@@ -17,7 +17,7 @@ const togetherMax = 64
 /**
  * Transactions that arrive together are committed together: on disk a commit costs ten times what a row does.
  * They run one after the other, each in a savepoint of its own, so that one which fails leaves nothing behind
- * and takes no other with it. Nobody is answered before the commit; where that fails, nothing was done.
+ * and takes no other with it. No caller is answered before the commit; where that fails, nothing was done.
  */
 export function sqliteTransactions(sql: Kysely<Tables>): Transactions {
   const run = batcher<{ readonly work: Work<unknown>; readonly name: string }, unknown>({

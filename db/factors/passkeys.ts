@@ -9,7 +9,7 @@ const passkeyByCredential = keptQuery((sql, credentialId: Buffer) =>
   sql.selectFrom('passkeys').selectAll().where('credential_id', '=', credentialId),
 )
 
-/** The passkey of this credential id, whoever has it. */
+/** The passkey of this credential id, of any user. */
 export async function findPasskey(db: Database, credentialId: Buffer): Promise<PasskeyTable | undefined> {
   const [passkey] = await passkeyByCredential(db, credentialId)
   return passkey

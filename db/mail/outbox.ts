@@ -65,7 +65,7 @@ export async function giveMailUp({ transact }: Writer, { id, tries }: TakenMail)
   })
 }
 
-/** Removes a mail that was sent, whoever has taken it since. */
+/** Removes a mail that was sent, even if another sender has taken it since. */
 export async function deleteSentMail({ sql }: Database, id: Buffer): Promise<void> {
   await sql.deleteFrom('outbox').where('id', '=', id).execute()
 }

@@ -11,7 +11,7 @@ export interface ComparedName {
  * The form in which names of users are compared, the same for all that people take for one name: lower case
  * as in RFC 8265 §3.3 (UsernameCaseMapped), but normal form KC in the place of width mapping and form C. So
  * `ﬁ` is `fi` too, which the profile does not map but refuses; old names have it. A domain that is not ASCII
- * has the one form of DNS (RFC 5891 §4.4). What is in this form already stays as it is.
+ * has the one form of DNS (RFC 5891 §4.4). A name in this form already stays as it is.
  *
  * It is here because the column holds it: another mapping takes a migration that fills the table anew.
  */

@@ -51,7 +51,7 @@ export interface ImportedPart {
 }
 
 /**
- * Adds the users of one part whose names and ids nobody has, and notes how far the file has come, in one
+ * Adds the users of one part whose names and ids are free, and notes how far the file has come, in one
  * transaction; undefined, and nothing is done, when another process has come further.
  */
 export async function importPart(

@@ -5,7 +5,7 @@ import type { SignInTable, Tables } from '../schema.ts'
 export interface Sweep {
   /** The last row that was looked at; null to begin. */
   readonly cursor: Buffer | null
-  /** What has ended by then is deleted. */
+  /** Rows that have ended by then are deleted. */
   readonly endedBy: number
   readonly rowsMax: number
   readonly deletedMax: number

@@ -21,7 +21,7 @@ const signInById = keptQuery((sql, id: Buffer) =>
 
 const userById = keptQuery((sql, id: Buffer) => sql.selectFrom('users').selectAll().where('id', '=', id))
 
-/** One in which nobody is logged in any more, so it has no user that could be taken for who is. */
+/** One in which no user is logged in any more, so it has none that could be taken for one. */
 export interface LeftSignIn extends SignInTable {
   readonly username: string
 }
@@ -41,8 +41,8 @@ export async function findSignIn(db: Database, id: Buffer): Promise<FoundSignIn 
 }
 
 /**
- * Finds one that a restored backup has ended, though its sessions go on: nobody is logged in with it, but
- * they can be ended with it. Undefined for any other; checks no more than `findSignIn`.
+ * Finds one that a restored backup has ended, though its sessions go on: it logs no user in, but they can be
+ * ended with it. Undefined for any other; checks no more than `findSignIn`.
  */
 export async function findLeftSignIn(db: Database, id: Buffer): Promise<LeftSignIn | undefined> {
   const found = await findAnySignIn(db, id)

@@ -12,7 +12,7 @@ export class NameTakenError extends Error {
 /**
  * The id of the user who has a name, as it was entered and as names are compared. An older program beside
  * this one adds users of whom `user_names` does not know: they are found by exactly their user name, and
- * before whoever else has it, so that they stay who they are.
+ * before others who have it, so that they stay who they are.
  */
 export function idOfName(sql: Kysely<Tables>, entered: string, compared: string) {
   return sql
@@ -72,7 +72,7 @@ export function nameRowsOf(user: Pick<UserTable, 'id' | 'username' | 'claims'>):
   }))
 }
 
-/** In the transaction that deletes the user: whoever wants them may have them. */
+/** In the transaction that deletes the user: others may have them now. */
 export async function forgetNames(transaction: Kysely<Tables>, userId: Buffer): Promise<void> {
   await transaction.deleteFrom('user_names').where('user_id', '=', userId).execute()
 }

@@ -21,7 +21,7 @@ const userByName = keptQuery((sql, entered: string, compared: string) =>
 
 /** The user of this user name, or of this mail address if it was verified, however it is spelled. */
 export async function findUser(db: Database, name: string): Promise<UserTable | undefined> {
-  // Nobody has such a name, and PostgreSQL could not even look for one.
+  // No user has such a name, and PostgreSQL could not even look for one.
   if (name.includes('\0')) return undefined
   const [user] = await userByName(db, name.normalize('NFC'), comparedName(name))
   return user

@@ -8,9 +8,9 @@ import { formatUuid, ownUuid } from '../protocol/secrets.ts'
 const day = 86_400
 
 /**
- * What is mailed as a link. Nothing is stored for one: what it says is sealed in it, and a row decides that
- * it counts once. Those for a user are good while both epochs of the user are those that they name: setting
- * a password raises the one, and another mail address the other. Of a sign-up the row of the user is made,
+ * What is mailed as a link. Nothing is stored for one: its content is sealed in it, and a row decides that it
+ * counts once. Those for a user are good while both epochs of the user are those that they name: setting a
+ * password raises the one, and another mail address the other. Of a sign-up the row of the user is made,
  * whose id it names.
  */
 const kinds = {
@@ -97,7 +97,7 @@ export async function openLink(
     const { sealed, seconds } = kinds[kind]
     const content = await openValue(ctx, sealed, ctx.config.issuer, text)
     if (!content) continue
-    // Nobody else can have sealed it, so it is what `makeLink` has made.
+    // Only we can have sealed it, so `makeLink` has made it.
     const { user, epochs: sent, mail, request = null, at } = content as unknown as SealedLink
     const epochs = sent ? { epoch: sent[0], mail_epoch: sent[1] } : null
     // A clock that was set back makes nothing younger than it can be.

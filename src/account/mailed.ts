@@ -23,7 +23,7 @@ export function localeOf({ claims }: Pick<UserTable, 'claims'>): string | undefi
 
 /**
  * Whether one more mail of this kind may go to an address because somebody has asked for it; then it is
- * counted. Each kind has a limit of its own, so that who has others sent keeps nobody from a reset.
+ * counted. Each kind has a limit of its own, so that a flood of others keeps no user from a reset.
  */
 export async function mayMail(
   { users: { throttle }, config, counts, log }: Pick<Context, 'users' | 'config' | 'counts' | 'log'>,

@@ -14,8 +14,8 @@ export interface ChangedPassword {
 
 /**
  * Sets a new password, which is fit to be one, and ends everything that was begun with the old one, but for
- * the present sign-in, which gets another secret. Undefined where that has ended meanwhile, as by another
- * change of the password.
+ * the present sign-in, which gets another secret. Undefined where that has ended since, as by another change
+ * of the password.
  */
 export async function changeOwnPassword(
   ctx: Context,

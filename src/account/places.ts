@@ -47,14 +47,14 @@ export async function listPlaces(ctx: Context, { user, signIn }: Owner): Promise
   }
 }
 
-/** Ends one of the owner's sign-ins, and what ends with it; false where it has ended, or is nobody's. */
+/** Ends one of the owner's sign-ins, and what ends with it; false where it has ended, or there is none. */
 export async function endPlace(ctx: Context, owner: Owner, signInId: Buffer): Promise<boolean> {
   const isOwn = { id: signInId, userId: owner.user.id, livingAt: ctx.clock.now() }
   if ((await countSignIns(ctx.db, isOwn)) === 0) return false
   return (await endSignIns(byOwner(ctx, owner, notice), [signInId], { reason: 'ended by its user' })) > 0
 }
 
-/** Ends one of the owner's sessions; false where it has ended, or is nobody's. */
+/** Ends one of the owner's sessions; false where it has ended, or there is none. */
 export async function endApp(ctx: Context, owner: Owner, sessionId: Buffer): Promise<boolean> {
   const session = await findSession(ctx.db, sessionId)
   if (session?.user_id?.equals(owner.user.id) !== true || !session.isOfThisEpoch) return false
@@ -63,7 +63,7 @@ export async function endApp(ctx: Context, owner: Owner, sessionId: Buffer): Pro
 
 /**
  * Ends all of the owner's sign-ins and sessions but the present sign-in and what ends with it, also those of
- * log-ins under way elsewhere; false where the present one has ended meanwhile.
+ * log-ins under way elsewhere; false where the present one has ended since.
  */
 export async function endOthers(ctx: Context, owner: Owner): Promise<boolean> {
   const kept = { ...owner.signIn, withSessions: true }

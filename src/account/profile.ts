@@ -37,7 +37,7 @@ export type Profile = Readonly<Partial<Record<OwnClaim, string | undefined>>>
 
 export type ProfileVerdict =
   | { readonly kind: 'changed' | 'same' }
-  /** Somebody else has changed it meanwhile. */
+  /** Somebody else has changed it since. */
   | { readonly kind: 'moved_on' }
   | { readonly kind: 'wrong'; readonly fields: readonly OwnClaim[] }
 
@@ -81,7 +81,7 @@ export async function changeProfile(ctx: Context, owner: Owner, typed: Profile):
   return { kind: isChanged ? 'changed' : 'moved_on' }
 }
 
-/** A form has line breaks as CRLF (HTML §4.10.21.7). What is typed has no spaces at its ends. */
+/** A form has line breaks as CRLF (HTML §4.10.21.7). Spaces at the ends of a typed text are cut off. */
 function readTyped(name: OwnClaim, typed = ''): ClaimChange | string {
   const text = typed.replaceAll('\r\n', '\n').trim()
   return text === '' ? readClaimName(name) : readClaim(`${name}=${text}`)

@@ -50,8 +50,8 @@ export type ResetOutcome =
   | { readonly kind: 'refused'; readonly problem: LinkProblem }
 
 /**
- * Sets the password of who has followed a link, once, and ends all that began before. Nobody is logged in by
- * it, and second factors stay. What an invitation was mailed to is verified by it.
+ * Sets the password of who has followed a link, once, and ends all that began before. It is no log-in, and
+ * second factors stay. It verifies the address that an invitation was mailed to.
  */
 export async function resetPassword(
   ctx: Context,
@@ -73,7 +73,7 @@ export async function resetPassword(
       link: { kind: isInvitation ? 'invitation' : 'reset', user, ...verified },
     })
   const ended = await end(claims === undefined ? {} : { claims }).catch((error: unknown) => {
-    // The address became the name of somebody else meanwhile: the password is set all the same.
+    // The address became the name of somebody else since: the password is set all the same.
     if (error instanceof NameTakenError) return end({})
     throw error
   })

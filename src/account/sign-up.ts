@@ -76,7 +76,7 @@ export type SignUpOutcome =
   | { readonly kind: 'refused'; readonly problem: SignUpLinkProblem | NameProblem }
 
 /**
- * Makes the account of who has followed a link: once, since its id is in the link. A name is nobody's before
+ * Makes the account of who has followed a link: once, since its id is in the link. It reserves no name before
  * that. If it is taken by then, another can be chosen with the same link.
  */
 export async function signUp(ctx: Context, text: string, account: NewAccount): Promise<SignUpOutcome> {

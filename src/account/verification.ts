@@ -44,7 +44,7 @@ export function findVerification(ctx: Context, text: string) {
 
 /** Who confirms an address. */
 export interface Confirmation {
-  /** Who is logged in in the browser; undefined for nobody. */
+  /** Who is logged in in the browser, if anybody is. */
   readonly loggedIn: Pick<UserTable, 'id'> | undefined
   /** The user name of the account, as it was typed. */
   readonly username: string | undefined
@@ -57,7 +57,7 @@ export type Confirmed =
 
 /**
  * Gives the user the address, once. A link alone does not do: programs that look through mails press buttons,
- * and would give the address of somebody to whoever has entered it. So it takes the log-in of the user, or
+ * and would give somebody's address to the person who has entered it. So it takes the log-in of the user, or
  * the user name, which is neither in the mail nor on the page.
  */
 export async function confirmAddress(

@@ -74,7 +74,7 @@ export async function addDemo(
   const changes = { newResources, newClients, resources: new Map(), clients: new Map() }
   const webKeyFile = join(home, 'keys', `${demoWeb.id}.jwk`)
   mkdirSync(join(home, 'keys'), { recursive: true })
-  rmSync(webKeyFile, { force: true }) // a key of another database, for which nobody takes it any more
+  rmSync(webKeyFile, { force: true }) // a key of another database, of no use any more
   const isAdded = await withNewFile(webKeyFile, `${JSON.stringify(privateJwk, null, 2)}\n`, () =>
     record(admin, events, db => applyChanges(db, changes)),
   )

@@ -30,8 +30,8 @@ export interface Invited {
 }
 
 /**
- * Adds a user without a password, and mails a link that sets the first one, which verifies the address too.
- * Whoever has not followed one yet gets another, and the one before is good no more.
+ * Adds a user without a password, and mails a link that sets the first one, which verifies the address too. A
+ * user who has not followed one yet gets another, and the one before is good no more.
  */
 export async function inviteUser(admin: Admin, invitation: Invitation): Promise<Invited> {
   const { mail } = admin

@@ -15,7 +15,7 @@ import { newUsernameProblem } from '../protocol/username.ts'
 import { auditEntry, type Recorder } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 
-/** Refuses a name that nobody should be given, or that another user has. */
+/** Refuses a name that no user should be given, or that another one has. */
 export async function refuseUsername({ db }: Pick<Admin, 'db'>, username: string): Promise<void> {
   refuseOddName(username)
   const holder = await findUser(db, username)
@@ -51,7 +51,7 @@ export async function nameRefusal(
     if (!holder || holder.id.equals(user.id)) continue
     return kind === 'mail' ? mailTaken(holder, name) : nameTaken(holder, user.username)
   }
-  return nameTaken(user, user.username) // whose it was has given it up meanwhile
+  return nameTaken(user, user.username) // its owner has just given it up
 }
 
 const nameTaken = (holder: Pick<UserTable, 'username'>, username: string) =>

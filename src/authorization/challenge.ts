@@ -32,10 +32,10 @@ export type ChallengeStep =
   | { readonly kind: 'code'; readonly code: string; readonly deviceToken: string }
   /** One of these is needed, and nothing was wrong so far. */
   | { readonly kind: 'missing'; readonly session: AuthSession; readonly missing: readonly FactorName[] }
-  /** What comes next is for our own pages. */
+  /** The next step is for our own pages. */
   | { readonly kind: 'web' }
 
-/** A factor was shown that is not right, or one that nobody has asked for. Its cause is for the log. */
+/** A factor was shown that is not right, or was not asked for. Its cause is for the log. */
 export class WrongFactor extends Error {
   override readonly name = 'WrongFactor'
   readonly refusal: OAuthError

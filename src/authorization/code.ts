@@ -59,7 +59,7 @@ export interface CodeFacts {
   readonly client: Pick<ClientTable, 'id' | 'epoch'>
   /** What is granted of the request's scope, separated by spaces. */
   readonly scope: string
-  /** What the user has allowed the client; null where the client asks nobody. */
+  /** What the user has allowed the client; null where the client does not ask. */
   readonly consentId: Buffer | null
 }
 
@@ -129,7 +129,7 @@ export async function openCode(
   text: string,
 ): Promise<AuthorizationCode | undefined> {
   const content = await openValue(ctx, 'authorization code', ctx.config.issuer, text)
-  // Nobody else can have sealed it, so it is what `issueCode` has made.
+  // Only we can have sealed it, so `issueCode` has made it.
   const code = content as unknown as SealedCode | undefined
   return (
     code && {

@@ -79,8 +79,8 @@ export async function openLogOut(
 
 /**
  * Whether a hint names this log-in, by a session that came from it, or by a living one that is to outlive it:
- * then nobody is asked. One of another log-in of the same user is suspect (§2), or whoever had kept an old
- * ID token could log its user out again and again.
+ * then no page asks. One of another log-in of the same user is suspect (§2): with an old ID token anybody
+ * could log its user out again and again.
  */
 export async function isMeant(
   { db, clock }: Pick<Context, 'db' | 'clock'>,

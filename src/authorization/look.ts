@@ -80,7 +80,7 @@ function isSure({ id, auth_method }: Client, { redirectUri }: AuthorizationReque
   return id === accountClientId || auth_method !== 'none' || redirectUri.startsWith('https:')
 }
 
-/** Who has it administers the installation by its own pages. */
+/** Its holders administer the installation by its own pages. */
 const adminRole = 'mintmark:admin'
 
 /** The level without which the client, or the installation, lets this user not in. */

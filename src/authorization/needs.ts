@@ -6,7 +6,7 @@ import { itemsOf } from '../values/list.ts'
 
 /** What is known of the person, the browser and the client by the time that a request is looked at. */
 export interface NeedFacts {
-  /** Who is logged in in this browser; undefined for nobody. */
+  /** Who is logged in in this browser, if anybody is. */
   readonly signIn:
     | {
         readonly sub: string
@@ -31,7 +31,7 @@ export interface NeedFacts {
   readonly allowedScope: string | undefined
   /** Whether the person has just allowed this very request. */
   readonly hasConsented: boolean
-  /** The level without which the client, or the installation, lets nobody in. */
+  /** The level that the client, or the installation, demands of all. */
   readonly floor: Level
   /** The levels that a log-in can show here, the weakest first. */
   readonly attainable: readonly Level[]
@@ -66,7 +66,7 @@ export type Need =
  * §3.1.2.4). Pure: all of the rule is here.
  *
  * No request leads to more than one log-in, but where the level wants another factor, and a new log-in before
- * that is set up. What a log-in for this very request does not give, no further one would: then it is an
+ * that is set up. If a log-in for this very request does not give it, no further one would: then it is an
  * error, and never the log-in page again.
  */
 export function judgeNeeds(request: AuthorizationRequest, facts: NeedFacts): Need {
@@ -92,7 +92,7 @@ export function judgeNeeds(request: AuthorizationRequest, facts: NeedFacts): Nee
 
 const error = (name: NeedError, description: string): Need => ({ kind: 'error', error: name, description })
 
-/** `prompt=none`: what would be a page is an error. */
+/** `prompt=none`: an error in the place of each page. */
 const noPage: Readonly<Record<Page['kind'], Need>> = {
   log_in: error('login_required', 'the user has to log in, and prompt=none does not let a page be shown'),
   choose_account: error(
@@ -114,8 +114,8 @@ const noPage: Readonly<Record<Page['kind'], Need>> = {
 export const setUpSeconds = 900
 
 /**
- * How somebody who is logged in reaches a level. A factor is set up by nobody who has not shown all that
- * there are: or whoever has the password would get around them.
+ * How somebody who is logged in reaches a level. To set up a factor takes all that there are: the password
+ * alone would get around them otherwise.
  */
 function raise(
   level: Level,
@@ -156,7 +156,7 @@ export function neededLevel(
 /**
  * The levels of which one must be shown; undefined where any will do. Those of an essential claim are a
  * demand (OpenID Connect Core §5.5.1.1), and so are those of `acr_values` (RFC 9470 §5), except that an
- * OpenID request may name some that nobody here knows: there they are a wish (§3.1.2.1).
+ * OpenID request may name some that are unknown here: there they are a wish (§3.1.2.1).
  */
 function askedLevels({
   claims,
@@ -177,7 +177,7 @@ function isWhoIsMeant({ hintedSub, claims }: AuthorizationRequest, sub: string):
 /**
  * A log-in since the request was made is one for `prompt=login` too, in whichever tab it was; one in the same
  * second may have been before it. `max_age=0` says the same as `prompt=login` (OpenID Connect Core §3.1.2.1).
- * One in the future was before the clock was set back, and nobody knows how long ago.
+ * One in the future was before the clock was set back, and may be of any age.
  */
 function isNewEnough(
   { prompts, maxAge, madeAt }: AuthorizationRequest,
@@ -196,8 +196,8 @@ function isAttended({ isClientSure, isForThisRequest, isChosen, hasConsented }: 
 }
 
 /**
- * A client that never asks is the operator's own: not even `prompt=consent` makes it ask. What another app
- * can pass for is asked for each time (RFC 8252 §8.6).
+ * A client that never asks is the operator's own: not even `prompt=consent` makes it ask. An app that another
+ * one can pass for has to ask each time (RFC 8252 §8.6).
  */
 function isAllowed(
   request: AuthorizationRequest,

@@ -214,7 +214,7 @@ export async function openRequest(ctx: OpenContext, text: string): Promise<Opene
   return opened
 }
 
-/** A request that nothing has met yet but what is said: nobody has logged in, chosen or typed anything. */
+/** A request before any log-in, choice or entry but the ones given here. */
 export function fresh(
   request: AuthorizationRequest,
   progress: Partial<Omit<PendingRequest, 'request'>> = {},

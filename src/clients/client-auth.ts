@@ -165,7 +165,7 @@ async function whyUnproven(
   }
   if (!(await isSigned(ctx, client, assertion)))
     return { reason: 'no key of the client has signed the assertion' }
-  // Whoever has signed it may be told.
+  // The signer may be told.
   const fault = isFapi(client) ? fapiAssertionFault(assertion.jwt, ctx.clock.now()) : undefined
   if (fault !== undefined) return { reason: ofAssertion(fault), isTold: true }
   if (await rememberUse(ctx.db, { id: replayId, expiresAt })) return undefined

@@ -4,7 +4,7 @@ import type { ClientMetadata, PropertyValues } from './properties.ts'
 
 /**
  * What counts for a client that is held to the FAPI 2.0 Security Profile where nothing else is said of it.
- * What is left to say is who it is, and its keys.
+ * Only its name and its keys are left to say.
  */
 export function fapiDefaults(said: Partial<PropertyValues>): Partial<PropertyValues> {
   const isRefreshing = said.grant_types?.includes('refresh_token') ?? false

@@ -8,7 +8,7 @@ export interface SmtpServer {
   readonly port: number
   /** How the connection is encrypted: from its first byte, by STARTTLS, or not at all. */
   readonly tls: 'at once' | 'by STARTTLS' | 'none'
-  /** Undefined where it asks nobody who he is. */
+  /** Undefined where it asks for none. */
   readonly login: { readonly user: string; readonly password: string } | undefined
 }
 
@@ -16,7 +16,7 @@ const forms = 'smtps://USER:PASSWORD@HOST:PORT or smtp://USER:PASSWORD@HOST:PORT
 
 /**
  * Reads the URL of an SMTP server. `problem` goes on after the name of the setting, and shows nothing of the
- * text. What goes to another machine is encrypted, unless `?tls=none` says otherwise.
+ * text. Mail to another machine is encrypted, unless `?tls=none` says otherwise.
  */
 export function parseSmtpUrl(text: string): SmtpServer | Problem {
   if (hasControls(text))

@@ -25,7 +25,7 @@ import { proofReader } from './proofs.ts'
 /**
  * POST /authorize-challenge (draft-ietf-oauth-first-party-apps): an app of one's own asks people for what
  * they log in with in pages of its own, and gets the code that /authorize would have sent. The client
- * authenticates as at /token. What is not enough yet is answered with `insufficient_authorization`, an
+ * authenticates as at /token. If more is needed, the answer is `insufficient_authorization`, an
  * `auth_session` to go on with, and `missing`: the parameters of which the next request has one.
  */
 export function authorizeChallengeEndpoint(app: FastifyInstance, ctx: Context): void {

@@ -24,7 +24,7 @@ const maxAgeSeconds = 300
  *
  * Where the issuer has a path, that follows the well-known one; or the well-known one follows it, as OpenID
  * Connect Discovery §4 has it, and then a proxy may have cut the issuer's off. So openid-configuration alone
- * is at the bare address too: what is at the other would be of an issuer without a path, which may be
+ * is at the bare address too: a document at the other would be of an issuer without a path, which may be
  * somebody else.
  */
 export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {

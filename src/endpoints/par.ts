@@ -13,7 +13,7 @@ import { proofReader } from './proofs.ts'
 
 /**
  * POST /par (RFC 9126): judges an authorization request before anybody is sent here with it. The client
- * authenticates as at /token. What is accepted is sealed into the `request_uri`, so nothing is stored. A
+ * authenticates as at /token. An accepted request is sealed into the `request_uri`, so nothing is stored. A
  * DPoP proof binds the code to its key (RFC 9449 §10.1).
  */
 export function parEndpoint(app: FastifyInstance, ctx: Context): void {

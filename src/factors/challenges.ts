@@ -64,8 +64,8 @@ export async function openChallenge(
 const markLength = 16
 
 /**
- * The challenges that a passkey has answered, with this one: each as `END.HASH`, until nobody would take it
- * any more. Undefined where this one is among them.
+ * The challenges that a passkey has answered, with this one: each as `END.HASH`, until it is too old to be
+ * taken. Undefined where this one is among them.
  */
 export function spentWith(spent: string, challenge: string, now: number): string | undefined {
   const mark = sha256(challenge).toString('base64url').slice(0, markLength)

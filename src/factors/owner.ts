@@ -6,7 +6,7 @@ import { mailsOf } from '../mail/notices.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byUser, type Recorder } from '../record/record.ts'
 
-/** Whose factors are changed, by whoever has just shown that they are theirs, and from where. */
+/** Whose factors are changed, and from where. It was just shown that they are this user's. */
 export interface Owner {
   readonly user: UserTable
   readonly caller: RequestOrigin & Partial<Pick<Caller, 'source'>>

@@ -18,7 +18,7 @@ export type UsePasskeyProblem =
   | 'expired'
   /** The challenge was answered already. */
   | 'used'
-  /** Nobody has this passkey here, or not any more. */
+  /** No user has this passkey here, or not any more. */
   | 'unknown'
   /** The authenticator has not verified who holds it. */
   | 'unverified'
@@ -95,7 +95,7 @@ async function judgeUse(
   const shown = await verifyAssertion(answer, expectedOf(ctx, answer), passkey.public_key)
   if (shown === undefined) return { problem: 'invalid', of: passkey }
   if (shown === 'unverified') return { problem: 'unverified', of: passkey }
-  // What it is by birth it stays (WebAuthn Level 3 §6.1.3).
+  // This never changes in a passkey (WebAuthn Level 3 §6.1.3).
   if (shown.isSynced !== (passkey.is_synced === 1)) return { problem: 'invalid', of: passkey }
   const outcome = await noteUse(ctx, passkey, { answer, counter: shown.counter, caller })
   return typeof outcome === 'string' ? { problem: outcome, of: passkey } : { user, ...outcome }
@@ -142,7 +142,7 @@ async function noteUse(
   throw unavailable(new Error('a passkey is used by too many at once'))
 }
 
-/** A counter that goes back, or stands still, is recorded (WebAuthn Level 3 §7.2), and shuts nobody out. */
+/** A counter that goes back, or stands still, is recorded (WebAuthn Level 3 §7.2), and shuts no user out. */
 function counterEvents({ id, user_id, counter }: PasskeyTable, presented: number): readonly Event[] {
   if (presented > counter || (presented === 0 && counter === 0)) return []
   const detail = { passkey: formatUuid(id), presented, current: counter }
@@ -169,7 +169,7 @@ function noteFailure(
 
 /**
  * WebAuthn Level 3 §7.2: whether a passkey is of the user who is asked, and of the one that it names; where
- * nobody is known yet, it has to name one.
+ * no user is known yet, it has to name one.
  */
 function isOf({ user_id }: PasskeyTable, { userHandle }: Answer, userId: Buffer | undefined): boolean {
   if (userId && !userId.equals(user_id)) return false

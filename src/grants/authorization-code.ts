@@ -132,7 +132,7 @@ async function redeem(
   const user = await findUserById(ctx.db, code.userId)
   if (!user) return undefined
   const resources = await resourcesOf(ctx, client)
-  // A scope is no parameter of this request: what was granted is granted.
+  // A scope is no parameter of this request: the code has it already.
   const target = targetOf(ctx, { client, resources }, withoutScope(form), { scope, resource })
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
 

@@ -23,7 +23,7 @@ export const password: Grant = {
     const attempt: LogIn = { ...logIn, place: 'client', deviceToken: form.get('device_token') }
     const user = await verifyLogIn(ctx, attempt)
     const floor = floorOf(ctx.config, client, user)
-    // One factor lets nobody in who has, or needs, two.
+    // One factor is not enough for a user who has, or needs, two.
     if (floor !== 'pwd' || hasSecondFactor(await findFactors(ctx, user.id)))
       throw new OAuthError('invalid_grant', 'a second factor is needed: log in by an authorization code')
     if (confirmation?.proof) await spendProof(ctx, confirmation.proof)

@@ -36,7 +36,7 @@ export function openAfterwards(waitingMax = 10_000): {
   const tasks: Task[] = []
   const quota = openSourceQuota(waitingMax)
 
-  /** What fails is told, and in the way of nothing else: whoever waits for it asks again. */
+  /** A failure is told, and stops nothing else: people ask again for what they wait for. */
   const doAll = async () => {
     const failures: unknown[] = []
     for (let task = tasks.shift(); task; task = tasks.shift()) {

@@ -1,6 +1,6 @@
 /**
- * Protects the log from an outage or a flood, in which each request would write the same line. The first of
- * a second is written; what callers are answered is not touched.
+ * Protects the log from an outage or a flood, in which each request would write the same line. The first of a
+ * second is written; answers to callers are not touched.
  */
 
 import type { Clock } from '../clock.ts'

@@ -1,7 +1,7 @@
 /**
- * Protects all other sources from one that would take every place: for a connection, for a request, or in
- * the queue of passwords. Until half of the places are taken no source is limited; from then on each has a
- * tenth at most. Whoever asks refuses: a connection is closed, a request is answered 503 with Retry-After.
+ * Protects all other sources from one that would take every place: for a connection, for a request, or in the
+ * queue of passwords. Until half of the places are taken no source is limited; from then on each has a tenth
+ * at most. The caller refuses: a connection is closed, a request is answered 503 with Retry-After.
  */
 
 /** How many of a number of places each source has. */

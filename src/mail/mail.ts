@@ -89,6 +89,6 @@ export function openMail(
 ): Mail | undefined {
   const content = rootKeys.open(purpose, id.toString('hex'), root_key_id, sealed)
   const mail: unknown = content && JSON.parse(content.toString())
-  // Authenticated: nobody but us has written it.
+  // Authenticated: only we can have written it.
   return isObject(mail) ? (mail as unknown as Mail) : undefined
 }

@@ -102,7 +102,7 @@ function optionsOf({ host, port, tls, login }: SmtpServer, name: string) {
     requireTLS: tls === 'by STARTTLS',
     ignoreTLS: tls === 'none',
     tls: { minVersion: 'TLSv1.2' as const },
-    // Where the server asks nobody who he is although it should: an error says so, and nothing goes out.
+    // Where the server offers no log-in although it should: an error says so, and nothing goes out.
     ...(login && { auth: { user: login.user, pass: login.password }, forceAuth: true }),
     connectionTimeout: connectSeconds * 1000,
     greetingTimeout: connectSeconds * 1000,
@@ -171,7 +171,7 @@ function deliveryOf(error: unknown, reached: Stage): FailedDelivery {
   const stage = isTls ? 'TLS' : (stageOf(command) ?? reached)
   const [reply] = /^\d{3}(?:[ -]\d\.\d{1,3}\.\d{1,3})?/.exec(response ?? '') ?? []
   const shown = reply?.replace('-', ' ') ?? originalCode ?? code ?? 'unknown'
-  // What follows a log-in may say again what was sent in it.
+  // An answer to a log-in may repeat the credentials.
   const answer = stage === 'auth' ? shown : printable(response ?? message).slice(0, answerMax)
   const isForMail = stage === 'recipient' || stage === 'data'
   const isPermanent = isForMail && responseCode !== undefined && responseCode >= 500
@@ -184,7 +184,7 @@ function deliveryOf(error: unknown, reached: Stage): FailedDelivery {
   }
 }
 
-/** Shows mails to whoever runs the server, instead of sending them. */
+/** Shows mails to the operator, instead of sending them. */
 function shownTransport(show: (text: string) => void): Transport {
   return {
     send: async ({ to, subject, text }) => {

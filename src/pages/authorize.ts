@@ -71,7 +71,7 @@ async function acceptPushed(
   const pushed = await findPushed(visit.ctx, client, requestUri)
   if (!pushed) return void showMessage(visit, { kind: 'request_invalid', status: 400, client })
   const { kind, request } = pushed
-  // Nobody shall log in for what can be answered no more.
+  // No log-in for a request that can be answered no more.
   if (kind === 'good' && isRegistered(request.redirectUri, itemsOf(client.redirect_uris))) return request
   const error = 'invalid_request_uri'
   return void sendAnswer(visit, client, request, { error, description: `the request_uri ${past[kind]}` })

@@ -68,7 +68,7 @@ async function decide(visit: Visit): Promise<void> {
   }
 }
 
-/** The answer of whom the page has asked counts, and of nobody who has logged in in the meantime. */
+/** Only the person whom the page has asked may answer, and none who has logged in since. */
 async function allow(visit: Visit, stage: Stage): Promise<void> {
   const { pending, signIn } = stage
   const isAsked = signIn !== undefined && pending.user?.equals(signIn.user_id) === true

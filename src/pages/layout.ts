@@ -32,8 +32,8 @@ export interface Content {
 export type Parameters = readonly (readonly [name: string, value: string])[]
 
 /**
- * A whole page: the operator's name and logo, and one card. What is not in Latin-1 is written as markup here:
- * one such character takes the whole text twice the memory, and several times as long to send.
+ * A whole page: the operator's name and logo, and one card. Characters outside Latin-1 are written as markup
+ * here: one such character takes the whole text twice the memory, and several times as long to send.
  */
 export function layout({ look, language }: Frame, { title, isProblem = false, main, below }: Content): Html {
   const { tag, texts } = language
@@ -59,7 +59,7 @@ ${below ? html`<footer>${below}</footer>` : null}
 `
 }
 
-/** A form that leads back to us. `hidden` are its values that nobody types. */
+/** A form that leads back to us. `hidden` are its values that are not typed. */
 export function ownForm({ look }: Frame, path: string, hidden: Parameters, content: Html): Html {
   return html`<form method="post" action="${look.base}${path}">
 ${hiddenFields(hidden)}

@@ -64,9 +64,9 @@ async function showRefused(visit: Visit, stage: Stage, refusal: Refused): Promis
 }
 
 /**
- * The request with what was typed for it, so that who is refused does not type it all again. Undefined where
- * there was no log-in form, or no page of it can be shown. The form is no more than was sent: what it may do
- * is checked when it comes back.
+ * The request with what was typed for it, so that a refused person does not type it all again. Undefined
+ * where there was no log-in form, or no page of it can be shown. The form is no more than was sent: its
+ * rights are checked when it comes back.
  */
 async function typedStage(visit: Visit): Promise<Stage | undefined> {
   const { ctx, request } = visit
@@ -81,7 +81,7 @@ async function typedStage(visit: Visit): Promise<Stage | undefined> {
     const signIn = hasSecondFactorIn(form) ? await currentSignIn(visit) : undefined
     return { client, pending: { ...pending, ...typed(form) }, signIn }
   } catch {
-    return undefined // what is told is the fault of before
+    return undefined // the fault of before is told
   }
 }
 
@@ -131,7 +131,7 @@ async function decide(visit: Visit, readError: ErrorReader): Promise<void> {
   await logIn(visit, stage, form, readError)
 }
 
-/** Whoever has typed something wrong is led back to the form, so that loading it again sends nothing. */
+/** A wrong entry leads back to the form, so that loading it again sends nothing. */
 async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorReader): Promise<void> {
   const { client, pending } = stage
   const passkey = form.get('passkey')
@@ -144,7 +144,7 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
   const again = (problem: LogInProblem) => leadTo(visit, '/log-in', { ...pending, ...typed(form), problem })
   const [username, password] = [form.get('username')?.normalize('NFC'), form.get('password')]
   if (username === undefined || password === undefined) return again('missing_credentials')
-  // Nobody has such a name, and PostgreSQL could not even look for one.
+  // No user has such a name, and PostgreSQL could not even look for one.
   if (username.includes('\0')) return again('wrong_credentials')
 
   const attempt: LogIn = {
@@ -162,7 +162,7 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
   await letIn(visit, stage, { user, amr: 'pwd', isPersistent })
 }
 
-/** The password lets nobody in who has more than that: the page goes on with what it has shown. */
+/** The password is not enough for a user who has more than that: the page goes on with it. */
 function askMore(visit: Visit, { pending }: Stage, user: User, stays: boolean): void {
   const shown = { ...shownBy(user, { amr: 'pwd', at: visit.ctx.clock.now() }), stays }
   leadTo(visit, '/log-in', { ...pending, username: null, stays: false, problem: null, shown })
@@ -175,7 +175,7 @@ async function takeStep(visit: Visit, stage: Stage, asked: Asked, readError: Err
   await letIn(visit, stage, { user: asked.user, amr: taken.amr, isPersistent: asked.stays })
 }
 
-/** Whoever it is has shown all that is asked for. */
+/** The user has shown all that is asked for. */
 async function letIn(
   visit: Visit,
   { client, pending, signIn: present }: Stage,
@@ -186,7 +186,7 @@ async function letIn(
   await goOn(visit, { client, pending: fresh(request, { browser, signIn: signIn.id }), signIn })
 }
 
-/** A passkey is two factors: who has shown it is in. */
+/** A passkey is two factors, so it lets its owner in. */
 async function logInByPasskey(visit: Visit, stage: Stage, form: Form, response: string): Promise<void> {
   const { ctx, request } = visit
   const { client, pending } = stage
@@ -200,7 +200,7 @@ async function logInByPasskey(visit: Visit, stage: Stage, form: Form, response: 
   await letIn(visit, stage, { user, amr, isPersistent: staysLoggedIn(stage, user, form) })
 }
 
-/** The user whose password it is; undefined where it is nobody's, which is told in the log alone. */
+/** The user whose password it is; undefined where it is wrong, which is told in the log alone. */
 async function verify(
   { ctx, request }: Visit,
   attempt: LogIn,

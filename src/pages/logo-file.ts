@@ -3,7 +3,7 @@ import { logoPath, type Look } from './look.ts'
 
 /**
  * GET /logo: the operator's logo. Its address has its version in it, so that it is kept for good; an instance
- * that has another one, as while a new logo is rolled out, answers with what it has, and nobody keeps that.
+ * that has another one, as while a new logo is rolled out, answers with what it has, and that is not kept.
  */
 export function logoFile(app: FastifyInstance, { picture }: Look): void {
   const { bytes, type, version } = picture

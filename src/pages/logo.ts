@@ -12,12 +12,12 @@ export interface Picture {
   readonly version: string
 }
 
-/** Far more than a logo needs; whoever sees a page for the first time waits for it. */
+/** Far more than a logo needs. The first page that a person sees waits for it. */
 const bytesMax = 256 * 1024
 
 /**
- * Reads the operator's logo. What it is, its bytes say, whatever the file is called. Throws a `ConfigError`
- * that names the setting.
+ * Reads the operator's logo. Its kind is read from its bytes, whatever the file is called. Throws a
+ * `ConfigError` that names the setting.
  */
 export function readLogo(file: string): Picture {
   const bytes = readBytes(file)

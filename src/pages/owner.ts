@@ -19,7 +19,7 @@ export interface OwnerOptions {
 }
 
 /**
- * Whose account it is that this browser is logged in to. Undefined where it is nobody's, or the log-in is not
+ * Whose account it is that this browser is logged in to. Undefined where there is no log-in, or it is not
  * good enough: then the person has been led to /log-in, and comes back from there.
  */
 export async function requireOwner(

@@ -35,7 +35,8 @@ export interface Stage {
 export async function proceed(visit: Visit, pending: PendingRequest): Promise<void> {
   const client = await findLivingClient(visit.ctx, pending)
   if (!client) return showMessage(visit, { kind: 'client_unknown', status: 400 })
-  // Whoever is logged in: the client wants an account to be made (OpenID Connect Prompt Create 1.0 §4).
+  // Also for a person who is logged in: the client wants an account to be made (OpenID Connect Prompt Create
+  // 1.0 §4).
   if (firstPage(visit.ctx, pending) === '/sign-up') return leadTo(visit, '/sign-up', bound(visit, pending))
   await goOn(visit, { client, pending, signIn: await currentSignIn(visit) })
 }
@@ -128,7 +129,7 @@ export async function findStage(
   if (cookie === undefined || pending.browser !== hashOf(cookie)) {
     // The first two tabs of a browser, at the same moment, get a cookie each, of which it keeps one.
     const kind = cookie === undefined ? 'cookies_refused' : 'other_browser'
-    // Begun anew, as the client's own link would: what was done elsewhere counts for nothing.
+    // Begun anew, as the client's own link would: anything done elsewhere counts for nothing.
     const againHref = `${path}?request=${sealRequest(ctx, fresh(pending.request))}`
     return void showMessage(visit, { kind, againHref, ...about })
   }

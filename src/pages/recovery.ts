@@ -84,8 +84,8 @@ export function leadToSent(visit: Visit, path: RecoveryPath, request: string | u
 }
 
 /**
- * Goes on after a link was followed, which logs nobody in: to the log-in page of the request, if that began
- * in this browser. Elsewhere nothing goes on by itself: whoever has sent the link may have begun it.
+ * Goes on after a link was followed, which is no log-in: to the log-in page of the request, if that began in
+ * this browser. Elsewhere nothing goes on by itself: the sender of the link may have begun it.
  */
 export async function goOnAfterLink(
   visit: Visit,
@@ -102,7 +102,7 @@ export async function goOnAfterLink(
   redirectTo(visit, `${ctx.config.issuer}${path}?done=1&request=${sealRequest(ctx, fresh(pending.request))}`)
 }
 
-/** What is told of a new password that nobody should have. */
+/** What is told of a new password that is not good enough. */
 export function passwordProblemOf({ kind }: PasswordProblem): RecoveryProblem {
   return kind === 'form' ? 'password_refused' : 'password_common'
 }

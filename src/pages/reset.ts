@@ -23,7 +23,7 @@ import { queryOf, showMessage, type Visit } from './visit.ts'
 
 /**
  * GET and POST /reset: where a person asks for a link that sets a password, and where that leads. A GET
- * changes nothing, whoever follows the link: programs that look through mails do.
+ * changes nothing: programs that look through mails follow links too.
  */
 export function resetPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
   const isOffered = ctx.mail !== undefined

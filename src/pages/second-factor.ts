@@ -30,7 +30,7 @@ export interface Asked {
 
 /**
  * Who is asked for one more factor at this point of a request: who has just shown a password, or who is
- * logged in with less than the request needs. Undefined for nobody.
+ * logged in with less than the request needs. Undefined where no factor is asked for.
  */
 export async function findAsked({ ctx }: Visit, stage: Stage): Promise<Asked | undefined> {
   const { pending, signIn } = stage

@@ -64,7 +64,7 @@ async function showNewAccount(
   void visit.pages.show(visit.request, visit.reply, frame => newAccountView(frame, data), { status })
 }
 
-/** Whoever has an account may have forgotten its password. */
+/** Somebody with an account may have forgotten its password. */
 function showProblem(visit: Visit, kind: SignUpLinkProblem): void {
   showMessage(visit, { kind, status: 400, againHref: kind === 'mail_taken' ? '/reset' : '/sign-up' })
 }

@@ -91,7 +91,7 @@ export function showMessage({ pages, request, reply }: Visit, options: MessageOp
 
 /**
  * What people know a client by, and where its home is. One that has named none is at home where it takes its
- * answers, if that is a web site: an address on the person's own device may answer nobody.
+ * answers, if that is a web site: an address on the person's own device may not answer.
  */
 export function namesOf(
   client: Pick<Client, 'id' | 'client_name' | 'client_uri' | 'redirect_uris'>,

@@ -15,7 +15,7 @@ export interface AuthorizationRequest {
   /** The id of the session that it will become: drawn when the request was first accepted. */
   readonly sessionId: Buffer
   readonly clientId: string
-  /** When the client was added: what was begun with it is none of a later one's that has its id. */
+  /** When the client was added: a later one with its id does not go on with what this one began. */
   readonly clientMadeAt: number
   /** Registered for the client. */
   readonly redirectUri: string

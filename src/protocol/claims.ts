@@ -42,7 +42,8 @@ function isClaimName(name: string): name is ClaimName {
 
 /**
  * What a person is asked to allow: the scopes of a request, and for each claim that it names the scope that
- * would give it, whose words tell of it. Whatever `claimsFor` can give by the request is told of so.
+ * would give it, whose words tell of it. So the person is told of all that `claimsFor` can give by the
+ * request.
  */
 export function scopesToAllow({
   scope,

@@ -32,7 +32,7 @@ export const redirectUriSentence =
  * for the port of a loopback address, which an app cannot choose (RFC 8252 §7.3).
  */
 export function isRegistered(uri: string, registered: readonly string[]): boolean {
-  // Whoever has registered it: nobody is ever sent to what is no redirect URI.
+  // Even if it is registered: no browser is ever sent to what is no redirect URI.
   if (!isRedirectUri(uri)) return false
   if (registered.includes(uri)) return true
   const withoutPort = portless(uri)
@@ -46,7 +46,9 @@ function portless(uri: string): string | undefined {
   return port[1] === undefined ? uri : port[0].slice(0, -port[1].length - 1) + uri.slice(port[0].length)
 }
 
-/** The URI with parameters in its query. What is there already stays as it is (RFC 6749 §3.1.2). */
+/**
+ * The URI with parameters in its query. Parameters that it has already stay as they are (RFC 6749 §3.1.2).
+ */
 export function withParameters(uri: string, parameters: [name: string, value: string][]): string {
   if (parameters.length === 0) return uri
   const separator = !uri.includes('?') ? '?' : /[?&]$/.test(uri) ? '' : '&'

@@ -130,7 +130,7 @@ function redirectUriOf(form: Form, { client, isDirect }: RequestFacts): string |
   return form.get('redirect_uri') ?? (registered.length === 1 && !mustBeSent ? registered[0] : undefined)
 }
 
-/** What is wrong with client or redirect URI: whoever has sent that may be anybody (RFC 6749 §4.1.2.1). */
+/** What is wrong with client or redirect URI, which anybody may have sent (RFC 6749 §4.1.2.1). */
 function addressProblem(
   redirectUri: string | undefined,
   { client, repeated, isDirect }: RequestFacts,

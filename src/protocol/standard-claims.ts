@@ -169,8 +169,8 @@ export type ClaimChange =
   | { readonly kind: 'remove all' }
 
 /**
- * Reads `given_name=Ada`, `address.country=DE` or `address={"country":"DE"}`. What is no such claim, or not
- * of its form, is answered with the sentence that says so.
+ * Reads `given_name=Ada`, `address.country=DE` or `address={"country":"DE"}`. For anything else, returns the
+ * sentence that says what is wrong.
  */
 export function readClaim(text: string): ClaimChange | string {
   const equals = text.indexOf('=')

@@ -14,9 +14,9 @@ export function isUsername(text: string): boolean {
 }
 
 /**
- * Why nobody should be given this user name, as a sentence; undefined when it is fine. What RFC 8265 §3.3
- * (UsernameCaseMapped) refuses is refused, with the reason that helps whoever has typed it. Names of before
- * this rule go on working: it is no rule for what is looked for.
+ * Why this user name should not be given, as a sentence; undefined when it is fine. Refuses what RFC 8265
+ * §3.3 (UsernameCaseMapped) does, with a reason that helps to choose another. Names of before this rule go on
+ * working: it is no rule for what is looked for.
  */
 export function newUsernameProblem(name: string): string | undefined {
   const text = name.normalize('NFC')
@@ -43,7 +43,7 @@ function characterProblem(character: string, name: string): string | undefined {
   if (/[\x20-\x7e]/.test(character) || fine.test(character)) return undefined
   const context = contexts.find(([characters]) => characters.test(character))
   if (context) return context[1].test(name) ? undefined : `${shown}, which belongs ${context[2]}`
-  // Whatever is of another width stands for the usual one (RFC 8265 §3.3.2).
+  // Characters of another width stand for the usual ones (RFC 8265 §3.3.2).
   const usual = character.normalize('NFKC')
   if (/[\u3000\uff01-\uffee]/.test(character) && [...usual].every(other => letter.test(other)))
     return undefined
@@ -74,7 +74,7 @@ const contexts: readonly (readonly [characters: RegExp, beside: RegExp, where: s
 
 /**
  * RFC 5893 §2, as far as scripts tell the direction: a name that is written from the right begins with a
- * letter, and has none that is written from the left, since on a screen nobody could tell its order.
+ * letter, and has none that is written from the left, since on a screen its order could not be told.
  */
 function directionProblem(name: string): string | undefined {
   if (!fromRight.test(name)) return undefined

@@ -63,7 +63,7 @@ export function byUser(
   return { db, clock, log, counts, actor: { kind: 'user', id, caller: { address, requestId } } }
 }
 
-/** Records what a request does that nobody has authenticated. */
+/** Records what an unauthenticated request does. */
 export function byNobody(
   on: Required<Omit<Recorder, 'actor' | 'mails'>>,
   { address, requestId }: RequestOrigin,

@@ -14,7 +14,7 @@ export type BearerErrorCode =
   | 'invalid_dpop_proof'
   /** The request has no access token at all. */
   | 'no_token'
-  /** Nothing is known against the token: what it takes to judge it cannot be had right now. */
+  /** Nothing is known against the token: the means to judge it cannot be had right now. */
   | 'temporarily_unavailable'
 
 const statuses = {

@@ -45,9 +45,9 @@ export async function findSignIn(
 }
 
 /**
- * The sign-in of this cookie where a restored backup has ended it, though its sessions go on. It tells
- * nobody who is logged in: it is there for a log-out to end those sessions, and for the next log-in of the
- * browser to take them over.
+ * The sign-in of this cookie where a restored backup has ended it, though its sessions go on. It does not say
+ * who is logged in: it is there for a log-out to end those sessions, and for the next log-in of the browser
+ * to take them over.
  */
 export async function findLeftSignIn(
   ctx: Context,
@@ -106,7 +106,7 @@ export interface StartedSignIn {
  * Lets a browser in, after its user has proved who it is. The same user in a browser gets the same sign-in,
  * as of now and with another secret; another user gets another one, and the one before ends with its
  * sessions, as does the one unused for longest of a user who has too many. Undefined when the user was
- * disabled or the epoch raised meanwhile.
+ * disabled or the epoch raised since.
  */
 export async function startSignIn(ctx: Context, start: SignInStart): Promise<StartedSignIn | undefined> {
   const { user, replaces } = start

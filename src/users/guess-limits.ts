@@ -49,7 +49,7 @@ export const mailsLimit: BucketLimit = { points: 5, everySeconds: 720 }
 /**
  * Of mails of one kind that anybody can have sent, to all addresses and from all sources together: who has
  * many of both spoils the name that the SMTP server has with others. Each kind has its own, so that a flood
- * of sign-ups keeps nobody from a reset.
+ * of sign-ups keeps no user from a reset.
  */
 export function allMailsLimit(perHour: number): BucketLimit {
   return { points: perHour, everySeconds: Math.ceil(3600 / perHour) }
@@ -64,11 +64,11 @@ export const mailSourceLimit: BucketLimit = { points: 30, everySeconds: 120 }
 /** Of user names that somebody tries who signs up, to see whether they can be had. */
 export const triedNamesLimit: BucketLimit = { points: 20, everySeconds: 180 }
 
-/** And from one source, since whoever has a domain has as many addresses, and links, as wished. */
+/** And from one source, since the owner of a domain has as many addresses, and links, as wished. */
 export const triedNamesSourceLimit: BucketLimit = { points: 60, everySeconds: 60 }
 
 /**
- * Of changes that one user asks for at the account page: each may send a mail, and cost hashes. So nobody
- * buries the one notice that matters among others, nor has the server send mails without end.
+ * Of changes that one user asks for at the account page: each may send a mail, and cost hashes. So the one
+ * notice that matters is not buried among others, and the server does not send mails without end.
  */
 export const changesLimit: BucketLimit = { points: 60, everySeconds: 60 }

@@ -46,7 +46,7 @@ export function readImportedHash(text: string): ImportedHash {
 const longestText = 1024
 const mebibyte = 2 ** 20
 
-/** Whole forms, so that nothing of a hash is overlooked. What is in parentheses is passed to the reader. */
+/** Whole forms, so that nothing of a hash is overlooked. Groups are passed to the reader. */
 const readers: readonly (readonly [RegExp, (parts: readonly string[]) => ImportedHash])[] = [
   [/^(?:argon2|\{ARGON2\})?(\$argon2(?:id|i|d)\$.*)$/, ([phc = '']) => readArgon2(phc)],
   [

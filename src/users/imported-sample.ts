@@ -7,9 +7,9 @@ import { openWrapped } from './wrapped-hash.ts'
 import { readImportedHash, type ImportedHash } from './imported-hashes.ts'
 
 /**
- * Whose password another system has hashed is known by the time that a wrong guess takes. So whoever is
- * unknown takes the time of somebody: among unknown names there are as many of each kind as among users, and
- * each name is always of the same kind.
+ * A password that another system has hashed is known by the time that a wrong guess takes. So an unknown name
+ * takes the time of some user: among unknown names there are as many of each kind as among users, and each
+ * name is always of the same kind.
  */
 export interface ImportedSample {
   /** The hash whose time a guess at an unknown name takes, as names are compared; undefined for our own. */

@@ -3,7 +3,7 @@ import { comparedName } from '../../db/users/compared-name.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
 import { newPasswordProblem } from './passwords.ts'
 
-/** Why nobody should have a password. */
+/** Why a password is not good enough. */
 export interface PasswordProblem {
   readonly kind: 'form' | 'common' | 'own_name'
   /** For a shell, without a capital and a full stop. */
@@ -17,9 +17,9 @@ export interface PasswordOwner {
 }
 
 /**
- * Judges every new password, whoever sets it and wherever (NIST SP 800-63B-4 §3.1.1.2): its form, then the
- * list of common ones, then the names of its owner and of the installation. Undefined when it is fine.
- * Nothing is demanded of what it is composed of.
+ * Judges every new password, wherever it is set (NIST SP 800-63B-4 §3.1.1.2): its form, then the list of
+ * common ones, then the names of its owner and of the installation. Undefined when it is fine. Nothing is
+ * demanded of what it is composed of.
  */
 export async function judgeNewPassword(
   password: string,
@@ -31,7 +31,7 @@ export async function judgeNewPassword(
   const common = await commonPasswords()
   if (common.has(compared))
     return { kind: 'common', text: 'the password is one of the first that everybody tries: take another one' }
-  // What is left of it is what nobody could know.
+  // The rest of it is the part that others could not know.
   const left = ownNames(owner).reduce((text, name) => text.replaceAll(name, ''), compared)
   if (left !== compared && ([...left].length < leastLength || common.has(left)))
     return {

@@ -135,7 +135,7 @@ export function openPasswords(options: PasswordOptions): {
     verify: async (user, password, source, name) => {
       // For known and unknown users alike, so this answer, though quick, tells nothing.
       if (passwordProblem(password)) return false
-      // A user without a password, as before an invitation is followed, is like nobody.
+      // A user without a password, as before an invitation is followed, is like an unknown one.
       const held = user?.password_hash ? user : undefined
       const likeness = held || name === undefined ? undefined : options.likenessOf?.(name)
       if (likeness) return queue.run(async () => (await verifyImported(likeness, password)) && false, source)

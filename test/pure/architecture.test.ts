@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { withoutComments } from '../../bench/structure/code.ts'
+import { commentFigures, hasClauseSubject } from '../../bench/structure/comments.ts'
 import { endingPlaces } from '../../bench/structure/counts.ts'
 import { arrowsBack, circlesOfRooms, roomOf, rooms } from '../../bench/structure/rooms.ts'
 import { circlesOf, importsOf, sourcesOf, type Source as SourceText } from '../../bench/structure/sources.ts'
@@ -166,6 +167,26 @@ t.test('a migration imports nothing but types', async t => {
       path,
     )
   }
+})
+
+t.test('comments say it in plain sentences', async t => {
+  const { lines, clauses, bookish } = commentFigures(sources)
+  t.ok(lines > 5000, 'they are found')
+  t.strictSame(clauses, [], 'no subject is a clause itself: not “what is typed is sealed”')
+  t.strictSame(bookish, [], 'a plain word stands for nobody, whoever, lest, hence, likewise, meanwhile')
+  for (const clause of [
+    'What is typed here is sealed.',
+    'Reads a name. What has no form of its own stays as it is.',
+    'Opens it: whoever has the key may read.',
+  ])
+    t.ok(hasClauseSubject(clause), clause)
+  for (const plain of [
+    'What a person has typed, as it is sealed.',
+    'What the browser may load, and what is shown where it has nothing.',
+    'Who is logged in: undefined where it has ended.',
+    'Whatever it is, it is no JSON.',
+  ])
+    t.notOk(hasClauseSubject(plain), plain)
 })
 
 t.test('files and functions stay small, and names mean something', async t => {

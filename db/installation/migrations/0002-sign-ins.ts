@@ -32,7 +32,7 @@ export async function up(db: Kysely<any>, { uuid, bytes }: ColumnTypes): Promise
 
   await addColumns(db, 'sessions', [['started_at', 'bigint', c => c], text('claims')])
 
-  // The one row that may be there gets a secret of its own: nobody else has this default.
+  // The one row that may be there gets a secret of its own: no other has this default.
   const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
   await addColumns(db, 'installation', [
     ['sign_in_epoch', 'bigint', c => c.notNull().defaultTo(0)],

@@ -47,9 +47,10 @@ export interface Imported {
 const entriesAtOnce = 250
 
 /**
- * Adds the users of a file; see `entriesOf` for its forms, and `readUser` for what an entry has. What is no
- * user is told and left out, and all others are added. A run that was interrupted, even killed, is gone on
- * with where it was; a file that was imported to its end begins anew, and then every user is there already.
+ * Adds the users of a file; see `entriesOf` for its forms, and `readUser` for what an entry has. Entries that
+ * are no user are told and left out, and all others are added. A run that was interrupted, even killed, is
+ * gone on with where it was; a file that was imported to its end begins anew, and then every user is there
+ * already.
  */
 export async function importUsers(admin: Admin, path: string, options: ImportOptions): Promise<Imported> {
   const file = await openUsersFile(path)

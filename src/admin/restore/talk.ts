@@ -22,7 +22,7 @@ export interface Talk {
 
 /** How to treat revocations that a database does not know of. */
 export interface Choice {
-  /** Logs of servers and commands, as absolute paths: what they tell of is revoked again. */
+  /** Logs of servers and commands, as absolute paths: the revocations in them are done again. */
   readonly logs?: readonly string[] | undefined
   /** Whether nothing but sessions shall end, whatever the logs tell. */
   readonly sessionsOnly?: boolean | undefined

@@ -64,7 +64,7 @@ export function givenProperties(verb: CommandUnknownOpts): Partial<PropertyValue
   return someProperties((_, { kind, option }) => {
     if (option === null) return undefined
     const attribute = new Option(option.flags).attributeName()
-    // Its default is shown in the help, and said by nobody.
+    // Its default is shown in the help, and was not given.
     if (verb.getOptionValueSource(attribute) === 'default') return undefined
     const given: unknown = verb.getOptionValue(attribute)
     return given === undefined || given === null ? undefined : kind.fromOption(given)

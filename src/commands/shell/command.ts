@@ -13,8 +13,8 @@ import { printAnswer, type Answer } from './output.ts'
 /*
  * How a command is written.
  *
- * A command translates: words and options into the arguments of an act, and the act's outcome into text. What
- * may be done, and what its document says, stands in `src/admin/`; nothing here reads or writes the database.
+ * A command translates: words and options into the arguments of an act, and the act's outcome into text. The
+ * acts and their documents stand in `src/admin/`; nothing here reads or writes the database.
  *
  * One folder for each noun (`client/`), and one line for it in `command-line.ts`. Its file exports
  * `clientCommands(program, terminal)`, which adds the noun to the program, and to the noun a verb for each
@@ -121,7 +121,7 @@ export function command<Arguments extends unknown[]>(
 function runOf(terminal: Terminal, opened: OpenAdmin[]): Run {
   const note = (text: string) => void terminal.stderr.write(`${text}\n`)
   const config = () => loadConfig(terminal.env, terminal.workingDirectory)
-  // By the clock of the database, once it is open: what is written is compared with what the servers write.
+  // By the clock of the database, once it is open, as the servers do: their times are compared with ours.
   const clock = databaseClock(terminal.clock)
   const log = openLog('info', terminal.stderr)
   const actor: Actor = { kind: 'command', user: userName() }

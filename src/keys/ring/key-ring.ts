@@ -21,7 +21,7 @@ export interface KeyRing {
    * has expired.
    */
   verify(jwt: string, typ: string): Claims | undefined
-  /** The same, but also of one that has expired: who has it did get it from us. */
+  /** The same, but also of one that has expired: its bearer did get it from us. */
   recognise(jwt: string, typ: string): Claims | undefined
   /** The JWKS (RFC 7517 §5), from memory; 503 rather than one without keys. */
   jwks(): Jwks

@@ -32,7 +32,7 @@ export interface RingSource {
   readonly rows: readonly SigningKeyTable[]
   readonly record: InstallationTable
   readonly rootKeys: RootKeys
-  /** The ring before: what it has opened stays open, and what it has complained of is not told again. */
+  /** The ring before: the keys that it has opened stay open, and its complaints are not told again. */
   readonly before?: Ring | undefined
   readonly log: Log
 }

@@ -19,8 +19,8 @@ import {
 } from './root-key-file.ts'
 
 /**
- * What is sealed to travel through browsers and clients. Its keys need the secret of the database too: what
- * comes back counts, so that whoever has the root key alone could else make a code of anybody.
+ * What is sealed to travel through browsers and clients. Its keys need the secret of the database too.
+ * Otherwise the root key alone would be enough to make a code of anybody.
  */
 export const travellingKinds = [
   'pushed authorization request',
@@ -121,7 +121,7 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
     const name = `${purpose} ${rootKeyId}`
     const known = derived.get(name)
     if (known) return known
-    // What is handed out is for one issuer; what the database holds stays readable under a new name.
+    // A text that is handed out is for one issuer; the database stays readable under a new name.
     const boundTo = purpose === 'refresh-token' || purpose === 'sign-in' ? issuer : foundingIssuer
     const info = `mintmark ${purpose} ${boundTo} ${rootKeyId}`
     const isTravelling = travellingKinds.some(kind => kind === purpose)

@@ -49,7 +49,7 @@ async function change(visit: Change): Promise<void> {
 /** What a code shows beside a password (RFC 8176). */
 export const totpAmr = 'otp mfa'
 
-/** What is wrong, and what the form shows again: what was scanned is good for another try. */
+/** What is wrong, and what the form shows again: the scanned secret is good for another try. */
 export interface FailedTotp {
   readonly problem: AccountProblem
   readonly prepared: PreparedTotp | undefined

@@ -8,7 +8,7 @@ import { changeHandler, leadToDone, ownPage, showOwn, type Change, type OwnVisit
 
 const path = '/account/recovery-codes'
 
-/** GET and POST /account/recovery-codes: what has been made is shown once, with the answer itself. */
+/** GET and POST /account/recovery-codes: new codes are shown once, with the answer itself. */
 export function recoveryCodesPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
   app.get(path, ownPage(ctx, pages, show))
   app.post(path, changeHandler(ctx, pages, renew))

@@ -6,7 +6,7 @@ export interface ConsentData {
   /** The sealed authorization request, which comes back as `request`. */
   readonly request: string
   readonly client: ClientNames & {
-    /** Who runs it; null for nobody who is known. */
+    /** Who runs it; null where that is not known. */
     readonly operator: string | null
   }
   /** Who is logged in. */

@@ -11,7 +11,7 @@ export interface LogInData {
   readonly passkey: PasskeyButtonData | null
   /** As typed before, or hinted at; empty for none. */
   readonly username: string
-  /** Who is logged in, and is asked to show it again; null for nobody. */
+  /** Who is logged in, and is asked to show it again; null where that is not so. */
   readonly loggedInAs: string | null
   /** With `loggedInAs`: a path of ours for who is somebody else; null for none. */
   readonly anotherHref: string | null
@@ -60,7 +60,7 @@ function fields(frame: Frame, data: LogInData): Html {
   const isWrong = problem === 'wrong_credentials' || problem === 'missing_credentials'
   const fault = isWrong ? html` aria-invalid="true" aria-describedby="problem"` : null
   const focus = html` autofocus`
-  // Who has typed a name already goes on with the password.
+  // With a name there already, the person goes on with the password.
   const [atName, atPassword] = username === '' ? [focus, null] : [null, focus]
   return html`<label for="username">${texts.username}</label>
 <input id="username" name="username" value="${username}" autocomplete="username${passkey && ' webauthn'}"

@@ -4,7 +4,7 @@ import { layout, ownForm, wayBack, type ClientNames, type Frame } from '../layou
 export interface LogOutData {
   /** The sealed log-out request, which comes back as `request`. */
   readonly request: string
-  /** Who has asked for it; null for nobody who is known. */
+  /** Who has asked for it; null where that is not known. */
   readonly client: ClientNames | null
   /** Who is logged in. */
   readonly username: string

@@ -7,11 +7,11 @@ import { ownForm, type Frame, type Parameters } from '../layout.ts'
 import { sourceOf } from '../look.ts'
 
 /**
- * The script of all passkeys: what it is to do stands in the element before it. What is base64url in options
- * and answers it reads and writes itself, since browsers that have passkeys need not have the functions for
- * that, and what password managers put in their place has them least of all. Each answer is sent as `passkey`
- * with the form that the button is in. A button that is pressed ends what autofill waits for; who takes no
- * passkey then has the form as before, with autofill.
+ * The script of all passkeys: the element before it says what to do. It reads and writes base64url in options
+ * and answers itself, since browsers that have passkeys need not have the functions for that, and the
+ * substitutes of password managers have them least of all. Each answer is sent as `passkey` with the form
+ * that the button is in. A button that is pressed ends what autofill waits for; a person who takes no passkey
+ * then has the form as before, with autofill.
  */
 const script = `
 (()=>{
@@ -128,7 +128,7 @@ export interface PasskeySignalData {
   readonly allAcceptedCredentialIds: readonly string[]
 }
 
-/** Seen by nobody: browsers offer no more what was removed here. */
+/** Not seen: browsers stop offering what was removed here. */
 export function passkeySignal(accepted: PasskeySignalData): Html {
   return html`<p data-passkey="${JSON.stringify({ accepted })}" hidden></p>
 ${element}`

@@ -39,7 +39,7 @@ ${logInLink(frame, request, recovery.backToLogIn)}`,
   })
 }
 
-/** What is shown when a mail was asked for, whoever it was. It needs no script. */
+/** What is shown when a mail was asked for, to anybody. It needs no script. */
 export function sentView(frame: Frame, { what, request }: Pick<AskData, 'what' | 'request'>): Html {
   const texts = frame.language.texts.recovery.sent
   const goOn = what === 'reset' ? texts.goOnReset : texts.goOnSignUp

@@ -72,7 +72,7 @@ export function factList(facts: readonly (readonly [name: string, fact: Piece])[
   return html`<dl>${lines.map(([name, fact]) => html`<dt>${name}</dt><dd>${fact}</dd>`)}</dl>`
 }
 
-/** What marks a field as wrong, and says why where that is. `isFirst`: whoever corrects it begins there. */
+/** What marks a field as wrong, and says why where that is. `isFirst`: a correction begins there. */
 export function faultOf(isWrong: boolean, describedBy = 'problem', isFirst = true): Html | null {
   if (!isWrong) return null
   return html` aria-invalid="true" aria-describedby="${describedBy}"${isFirst ? html` autofocus` : null}`

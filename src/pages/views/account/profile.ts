@@ -29,7 +29,7 @@ const autocompletes: Readonly<Record<OwnClaim, string>> = {
   zoneinfo: 'off',
 }
 
-/** POST /account/profile with a field for each of `ownClaims`: what is left out, or empty, is removed. */
+/** POST /account/profile with a field for each of `ownClaims`: those left out, or empty, are removed. */
 export function profileView(frame: Frame, state: AccountState, data: ProfileData): Html {
   const { ownAccount } = frame.language.texts
   const form = html`${ownClaims.map(name => field(frame, data, name))}
