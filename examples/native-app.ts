@@ -4,9 +4,9 @@
  *   npm start                   in one terminal: a server, and what to log in with
  *   npm run example:native      in another one: this app
  *
- * Only your own apps may do this (`client create --first-party`): whoever types a password anywhere else than
- * at the server's pages has to trust the app. It never sees more than it asks for, knows second factors, and
- * leads to a browser where the server wants that.
+ * Only your own apps may do this (`client create --first-party`): people who type a password anywhere else
+ * than at the server's pages have to trust the app. It never sees more than it asks for, knows second
+ * factors, and leads to a browser where the server wants that.
  */
 import process from 'node:process'
 import { createInterface } from 'node:readline'
@@ -29,7 +29,7 @@ const metadata = await fetch(`${issuer}/.well-known/oauth-authorization-server`)
   },
 )
 
-// What it gets is bound to this key (RFC 9449). A phone keeps one that nothing can take out of it.
+// Its tokens are bound to this key (RFC 9449). A phone keeps one that nothing can take out of it.
 const keyPair = await generateKeyPair('ES256')
 let nonce: string | undefined
 

@@ -83,8 +83,8 @@ async function logIn(reply: FastifyReply, demand: Readonly<Record<string, string
     code_challenge_method: 'S256',
     ...demand,
   })
-  // What the answer is checked against stays in the browser that asked, under a name of its own: so a second
-  // tab disturbs nothing, and nothing is stored here for a stranger.
+  // The facts to check the answer against stay in the browser that asked, under a name of its own: so a
+  // second tab disturbs nothing, and nothing is stored here for a stranger.
   const pending = JSON.stringify({ verifier, nonce })
   reply.setCookie(`log-in.${state}`, pending, { ...cookie, path: '/callback', maxAge: 1800 })
   return reply.redirect(url.href, 303)
@@ -105,7 +105,7 @@ app.get<{ Querystring: { state?: string } }>('/callback', async (request, reply)
     idTokenExpected: true,
   })
   const user = await client.fetchUserInfo(config, tokens.access_token, tokens.claims()?.sub ?? '')
-  // A new id at each log-in: nobody can have planted it.
+  // A new id at each log-in: an attacker cannot have planted it.
   const id = randomBytes(32).toString('base64url')
   sessions.delete(request.cookies['session'] ?? '')
   sessions.set(id, { user, tokens })
@@ -212,7 +212,7 @@ function accountView({ user, tokens }: Session): Html {
     <form method="post" action="/log-out"><button>Log out</button></form>`
 }
 
-/** A page that no cache keeps, and with no script in it. What is put into `html` is escaped. */
+/** A page that no cache keeps, and with no script in it. `html` escapes every value. */
 function show(reply: FastifyReply, body: Html): FastifyReply {
   const headers = {
     'content-security-policy': "default-src 'none'; frame-ancestors 'none'",

@@ -130,7 +130,7 @@ row('places that put a server together', assemblies.length, 1)
 const requirements = existsSync(join(checkout, 'test/REQUIREMENTS.md')) ? read('test/REQUIREMENTS.md') : ''
 row('test ids without a row in REQUIREMENTS.md', idsWithoutRow(tests, requirements).length, 0)
 
-const comments = commentFigures(sources)
+const comments = commentFigures([...sources, ...tests, ...sourcesOf(checkout, ['bench', 'examples'])])
 row('comment lines', comments.lines)
 row('… with a clause for a subject (What … is …)', comments.clauses.length, 0)
 row('… with nobody, whoever, lest, hence, likewise or meanwhile', comments.bookish.length, 0)

@@ -32,8 +32,8 @@ app.get('/orders', { onRequest: app.requireScope('read') }, async ({ accessToken
   orders: [],
 }))
 
-// Scripts come from here alone and talk to two servers alone: whoever gets some text into the page does not get
-// a script into it, and that script could tell nobody.
+// Scripts come from here alone and talk to two servers alone: an attacker who gets some text into the page
+// does not get a script into it, and that script could not send anything away.
 const policy = `default-src 'none'; script-src 'self'; connect-src 'self' ${new URL(issuer).origin}; frame-ancestors 'none'`
 
 const files = {

@@ -2,14 +2,14 @@ import fc from 'fast-check'
 import { sealRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { bytesOf, written } from '../helpers/refresh-tokens.ts'
 
-/** What an attacker may have got hold of: all of it is true, and none of it may do more than it should. */
+/** The possible booty of an attacker. All of it is genuine, and none of it may do more than it should. */
 export interface Loot {
   readonly clientId: string
   readonly clientSecret: string
   readonly username: string
   readonly accessToken: string
   readonly refreshToken: string
-  /** An access token of an administrator, who is nobody's enemy: only what is sent with it is odd. */
+  /** An access token of an administrator, who means no harm: only what is sent with it is odd. */
   readonly adminToken: string
   /** The JWKS, as it was served. */
   readonly jwks: string

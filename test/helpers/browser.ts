@@ -120,7 +120,7 @@ export function openBrowser(server: TestServer, options: BrowserOptions = {}): B
       if (location === undefined || staysPut) return pageOf(at, response)
       const target = new URL(String(location), at)
       if (target.origin !== issuer.origin) return { ...pageOf(target, response), isElsewhere: true }
-      // What comes from another site stays so through all redirects.
+      // A request from another site stays one through all redirects.
       next = { method: 'GET', from: next.from }
       at = target
     }

@@ -123,7 +123,7 @@ async function click(page: Page, selector: string): Promise<void> {
   if ((await found.count()) > 0) await found.click()
 }
 
-/** Who has logged out may close the page. */
+/** After a log-out the page may be closed. */
 const ends = /logged out/
 
 async function isSound({ page, server, apps }: Walker): Promise<void> {
@@ -142,7 +142,7 @@ async function logInAfresh(walker: Walker): Promise<void> {
   const [app] = apps
   if (!app) return
   walker.page = await context.newPage()
-  server.tick(3600) // whoever has guessed too often is let in again
+  server.tick(3600) // too many guesses are forgotten by then
   const before = app.answers.length
   await walker.page.goto(app.start({ prompt: 'login' }))
   await fillIn(walker, walker.user.password)

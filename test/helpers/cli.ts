@@ -74,7 +74,7 @@ export function commandLine(t: Test, home = scratchFolder(t)): CommandLine {
     { input = '', env }: RunOptions = {},
   ): Promise<Outcome> => {
     const child = start(typeof args === 'string' ? args.split(' ') : args, env)
-    // Whoever fails before it reads has closed its stdin.
+    // A process that fails before it reads has closed its stdin.
     child.stdin.on('error', () => {})
     child.stdin.end(input)
     const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])

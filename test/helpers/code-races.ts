@@ -43,7 +43,7 @@ async function redeem(url: string, clientId: string, { form }: TestCode): Promis
     await response.text()
     return response.status
   } catch {
-    return undefined // nobody answered, or the connection was cut
+    return undefined // no server answered, or the connection was cut
   }
 }
 

@@ -122,7 +122,7 @@ export async function codeFor(
   return { code, sessionId: request.sessionId, signIn: known, form }
 }
 
-/** The claims of a JWT, whoever has signed it. */
+/** The claims of a JWT. Does NOT check who has signed it. */
 export function claimsOf(jwt: string): Readonly<Record<string, unknown>> {
   return JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString())
 }

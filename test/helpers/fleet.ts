@@ -169,7 +169,7 @@ export async function refresh(url: string, refreshToken: string): Promise<Answer
     })
     text = await response.text()
   } catch {
-    return { kind: 'later' } // nobody answered, or the connection was cut
+    return { kind: 'later' } // no server answered, or the connection was cut
   }
   if (response.status === 200) return { kind: 'token', token: JSON.parse(text).refresh_token }
   if (response.status === 503 && response.headers.has('retry-after')) return { kind: 'later' }

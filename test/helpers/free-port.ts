@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 
-/** A port of the loopback interface that nobody listens on, and a function that gives it away. */
+/** A port of the loopback interface that is free, and a function that gives it away. */
 export async function holdPort(): Promise<{ readonly port: number; readonly release: () => Promise<void> }> {
   const holder = createServer().listen(0, '127.0.0.1')
   await once(holder, 'listening')
@@ -9,7 +9,7 @@ export async function holdPort(): Promise<{ readonly port: number; readonly rele
   return { port, release: async () => void (await once(holder.close(), 'close')) }
 }
 
-/** A port that nobody listens on, for whoever must know it before the server does. */
+/** A free port, for a caller that must know it before the server does. */
 export async function freePort(): Promise<number> {
   const { port, release } = await holdPort()
   await release()

@@ -8,7 +8,7 @@ import { claimsOf } from './codes.ts'
 import { relyingParty, type Begun, type RelyingParty } from './relying-party.ts'
 import { besideEnv, startServer, type TestServer, type TestUser } from './server.ts'
 
-/** What somebody does with a browser, or what happens meanwhile. */
+/** What somebody does with a browser, or what happens beside it. */
 type Move =
   | { readonly do: 'begin'; readonly party: number; readonly prompt: string; readonly isNewTab: boolean }
   | {
@@ -270,7 +270,7 @@ function startWalk({ server, parties, people, see }: Surroundings): Walk {
     close: async () => browser.close(),
   }
 
-  /** The token of who has logged in; undefined where nobody has. */
+  /** The token of the user who has logged in; undefined where none has. */
   const arrive = async (
     { party, begun }: Pick<Entry, 'party' | 'begun'>,
     page: Page,
@@ -327,7 +327,7 @@ function startWalk({ server, parties, people, see }: Surroundings): Walk {
   }
 }
 
-/** What a client may be told, where nobody has made a mistake. */
+/** What a client may be told without a mistake of anybody. */
 const errors: ReadonlySet<string> = new Set([
   'access_denied',
   'login_required',

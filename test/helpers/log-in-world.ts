@@ -61,7 +61,7 @@ export async function logInAt(page: Page, { ada, issuer }: LogInWorld): Promise<
   await page.locator('button[type=submit]').click()
 }
 
-/** A window of a real browser that knows nobody yet. */
+/** A window of a real browser that knows no user yet. */
 export async function openWindow(t: Test, chromium: Browser): Promise<Page> {
   const context = await chromium.newContext()
   context.setDefaultTimeout(0)

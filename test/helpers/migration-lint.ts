@@ -34,7 +34,7 @@ export async function lintMigration(migration: Migration, isFirst = false): Prom
   for (const engine of ['sqlite', 'postgres'] as const) {
     const own = new Set<string>()
     for (const statement of await statementsOf(migration, engine)) {
-      // Reading disturbs nobody.
+      // Reading disturbs no other.
       if (statement.startsWith('select ')) continue
       const text = statement.replace(/\s+/g, ' ').trim().toLowerCase()
       if (text.startsWith('create table')) own.add(additions[0]?.exec(text)?.[1] ?? '')

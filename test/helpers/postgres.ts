@@ -71,7 +71,7 @@ const quick: Settings = {
 }
 
 /**
- * PostgreSQL does not run as root; where the tests do, it runs as the user nobody, and nothing needs to be
+ * PostgreSQL does not run as root; where the tests do, it runs as the user `nobody`, and nothing needs to be
  * installed.
  */
 const owner = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}

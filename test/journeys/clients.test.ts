@@ -18,7 +18,7 @@ import { besideEnv, startServer } from '../helpers/server.ts'
 const root = join(import.meta.dirname, '../..')
 const text = readFileSync(join(root, 'docs/clients.md'), 'utf8')
 
-// The certificates here are of nobody.
+// The certificates here are made up.
 process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
 
 async function listen(t: Test, server: Server & { closeAllConnections(): void }): Promise<URL> {
@@ -100,7 +100,7 @@ t.test('docs/clients.md: each kind of client, made by its command, works with it
     const file = join(directory, `${name}.mjs`)
     const head = code.includes('const token ') ? '' : `const token = ${JSON.stringify(bearer)}\n`
     const lines = `${here(code)}\nreturn ${result}\n`
-    // What the lines stand for is given to them, and they are a module all the same.
+    // The names in the lines are given to them, and they are a module all the same.
     const imports = lines.match(/^import .*\n/gm) ?? []
     const body = imports.reduce((rest, line) => rest.replace(line, ''), lines)
     writeFileSync(

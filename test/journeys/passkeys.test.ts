@@ -68,7 +68,7 @@ async function cancelOnce(page: Page): Promise<void> {
     }`)
 }
 
-/** Opens the log-in page while nobody touches the authenticator, so that autofill waits. */
+/** Opens the log-in page while the authenticator is not touched, so that autofill waits. */
 async function openUntouched(page: Page, authenticator: VirtualAuthenticator): Promise<void> {
   await authenticator.touch(false)
   await page.goto(web.start())

@@ -73,7 +73,7 @@ export const endStep = (i: number, how: (typeof endings)[number]) =>
         session.model.end ??= 'revoked'
         return `${how} ends ${session.name}`
       }
-      // Who is disabled here is enabled again at once, also after a replay that had left him disabled.
+      // A user who is disabled here is enabled again at once, also after a replay that had left him disabled.
       if (how === 'disable') story.userIsDisabled = false
       raise(story, world, how.endsWith('client') ? session.model.kind : 'ada')
       return `${how}: the sessions of ${how.endsWith('client') ? session.model.kind : 'the user'} end`

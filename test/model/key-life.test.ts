@@ -191,7 +191,7 @@ t.test('what a plan foresees is what comes', async t => {
       const expected = {
         signs: phase === 'next' ? signsFrom : undefined,
         retires: phase === 'retiring' || phase === 'revoked' ? undefined : retiresAt,
-        // Of a key that has not signed yet, nobody knows what it will have promised.
+        // It is unknown what a key that has not signed yet will have promised.
         gone: phase === 'next' ? came.get(`${kid} is gone`) : goneAt,
       }
       const happened = {

@@ -37,9 +37,7 @@ export function newSessionModel(kind: SessionModel['kind'], now: number): Sessio
 /** What the server knows beside the session. */
 export interface Moment {
   readonly now: number
-  /**
-   * While so much is late everywhere that it must be an outage, nobody is taken for a thief who comes late.
-   */
+  /** While so much is late everywhere that it must be an outage, a late client is not taken for a thief. */
   readonly isOutage: boolean
 }
 

@@ -185,7 +185,7 @@ function newWorld() {
     }
   }
 
-  /** What this server has read is sent until it reads anew, and as long as it is sure of it. */
+  /** This server sends what it has read until it reads anew, and as long as it is sure of it. */
   const stopSending = ({ snapshot }: Instance) => {
     if (snapshot) snapshot.sent.lastSentAt = Math.min(time, snapshot.readAt + followBoundSeconds)
   }

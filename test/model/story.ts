@@ -64,7 +64,7 @@ export type Step = fc.AsyncCommand<Story, World, true>
 
 export const day = 86_400
 
-/** A step with a name; what it does it tells in the story. */
+/** A step with a name. It tells in the story what it does. */
 export function step(
   name: string,
   isPossible: (story: Story) => boolean,

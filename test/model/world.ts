@@ -33,12 +33,12 @@ export interface World {
   readonly isOutage: boolean
   /** Each line that was logged since the beginning, whichever server wrote it. */
   readonly log: readonly Record<string, unknown>[]
-  /** Whoever verifies a password waits for it; the world says when somebody does. */
+  /** A password is verified when it opens; the world says when one waits for that. */
   readonly gate: Gate
   post(path: string, form: Record<string, string>): Promise<{ status: number; body: Record<string, unknown> }>
   /** Has the server look what has become of the clients. */
   follow(): Promise<void>
-  /** What is on disk at this moment is what the next server finds. */
+  /** The next server finds the disk as it is at this moment. */
   kill(): Promise<void>
   backup(): Promise<void>
   /** Stops the server, restores the last backup, and starts it; `mayBeSwept` accepts what no log tells of. */
@@ -153,7 +153,7 @@ export async function openWorld(template: string, directory: string, env: Engine
         home = next
       }
       server = await start()
-      // The other one is over; what it still does reaches nobody.
+      // The other one is over; its answers reach no client.
       await killed.close()
     },
     backup: async () => {
@@ -237,7 +237,7 @@ interface Server extends OpenServer {
 
 interface Log {
   readonly logger: Logger
-  /** Who is dead says nothing any more. */
+  /** A dead server says nothing any more. */
   isDead: boolean
 }
 

@@ -152,7 +152,7 @@ t.test('a copy that is interrupted goes on, and until it is done nobody can serv
   const other = await cli.call(['db', 'copy', '--to', elsewhere, '--yes'])
   t.match([other.code, other.stderr], [1, /a copy of this database to another one is not finished/])
 
-  // What changed while nobody was copying.
+  // What changed while no copy ran.
   const [first] = await from.sql.selectFrom('sessions').select('id').orderBy('id').limit(1).execute()
   const id = first?.id ?? Buffer.alloc(0)
   await revokeSession(from, id, madeAt, 'admin')
@@ -238,7 +238,7 @@ interface Obstacle {
   remove(): Promise<void>
 }
 
-/** Whoever adds rows to a table of PostgreSQL that has so many already has to wait. */
+/** To add rows to a table of PostgreSQL that has so many already has to wait. */
 async function obstruct(t: Test, db: Database, table: string, count: number): Promise<Obstacle> {
   await sql
     .raw(
@@ -301,9 +301,7 @@ function rowsOf({ sql: on }: Database, name: string): Promise<Row[]> {
     .execute()
 }
 
-/**
- * Gives every table at least one row, whatever its columns are: also those that nobody has thought of here.
- */
+/** Gives every table at least one row, whatever its columns are: also those that were not thought of here. */
 async function fillEmptyTables({ sql: on }: Database): Promise<void> {
   for (const { name, columns } of await on.introspection.getTables()) {
     if (!copiedTables.some(copied => copied.name === name)) continue

@@ -9,7 +9,7 @@ import { commandLine } from '../helpers/cli.ts'
 import { startPostgres } from '../helpers/postgres.ts'
 import { startProxy } from '../helpers/proxy.ts'
 
-/** Its own: what is tried here is who may come in, and how. */
+/** Its own: the tests here change who may come in, and how. */
 const cluster = await startPostgres(t)
 
 t.test('a URL says where, who and how; what is wrong with it is said without its password', async t => {

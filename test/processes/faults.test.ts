@@ -202,7 +202,7 @@ t.test(
     while ((await ready()) !== 200) await sleep(20)
     t.equal((await logIn()).status, 200)
     disk.fill(child)
-    // What the log of the database has room for is still taken.
+    // Until the log of the database is full, log-ins are still taken.
     while ((await logIn()).status === 200);
     t.equal(await ready(), 503)
     await sleep(1500)

@@ -163,7 +163,7 @@ for (const code of ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']) {
 
 t.test('of processes that start at once without hard links, one makes the root key', async t => {
   const cli = commandLine(t)
-  // Whoever is first takes his time.
+  // The first one takes its time.
   const code =
     'import fs from "node:fs";import{syncBuiltinESMExports}from"node:module";const{renameSync}=fs;' +
     'fs.linkSync=()=>{throw Object.assign(new Error("link"),{code:"EPERM"})};' +

@@ -11,7 +11,7 @@ import { skipSmallDisk, smallDisk } from '../helpers/small-disk.ts'
 
 t.jobs = 2
 
-/** A server whose stderr is this. Where it listens, nobody can read from its log. */
+/** A server whose stderr is this. Its port cannot be read from its log. */
 async function serveInto(
   t: Test,
   stderr: number | 'ignore',

@@ -271,7 +271,7 @@ t.test('without a log the one who restores decides what lives again', async t =>
   })
 })
 
-/** One that nobody can open. */
+/** One that cannot be opened. */
 function nextKey(publishedAt: number): SigningKeyTable {
   return {
     kid: 'next',

@@ -10,7 +10,9 @@ import { besideEnv, isOAuthError, startServer, type TestClient, type TestServer 
 /** What a dump holds, or most of it. */
 const tables = ['users', 'clients', 'sessions', 'revocations', 'installation'] as const
 
-/** Takes the database as it is now; the answer puts it back, as other people's tools do: nobody is told. */
+/**
+ * Takes the database as it is now; the answer puts it back, as other people's tools do: no server is told.
+ */
 async function saved({ ctx: { db } }: TestServer): Promise<() => Promise<void>> {
   const dump: [table: (typeof tables)[number], rows: readonly object[]][] = []
   for (const table of tables) dump.push([table, await db.sql.selectFrom(table).selectAll().execute()])

@@ -593,7 +593,7 @@ t.test('the command line rotates a root key, or takes up one that was put into a
   await call('user create alice --password-stdin', { input: 'correct horse' })
   t.match((await call('doctor')).stdout, new RegExp(`root key +the root key ${first} is not needed any more`))
 
-  // Mounted: a directory in which nobody may write.
+  // Mounted: a directory that is read-only for all.
   const mount = join(home, 'secrets')
   mkdirSync(mount)
   const mounted = join(mount, 'root.key')

@@ -445,7 +445,7 @@ t.test('what deploy/ sets is accepted, and names a version of all that it runs',
   const pairs = (text: string, line: RegExp) =>
     Object.fromEntries([...text.matchAll(line)].map(([, a, b]) => [a, b]))
 
-  // What the comment has whoever follows it write into .env; Compose refuses to start without.
+  // What the comment has its reader write into .env; Compose refuses to start without.
   const dotEnv = pairs(read('compose.yaml'), /echo '(\w+)=(\S+)' >>? \.env/g)
   t.strictSame(Object.keys(dotEnv), ['MINTMARK_ISSUER', 'MINTMARK_TRUST_PROXY'])
   const image = pairs(read('Dockerfile'), /(MINTMARK_\w+)=(\S+)/g)

@@ -32,7 +32,7 @@ const request: AuthorizationRequest = {
 
 const ada = { sub: 'ada', authTime: madeAt - 1000, levels: ['pwd'] as readonly Level[] }
 
-/** Ada has logged in a while ago, and nobody is asked for consent. */
+/** Ada has logged in a while ago, and no user is asked for consent. */
 const facts: NeedFacts = {
   signIn: ada,
   isForThisRequest: false,

@@ -279,7 +279,7 @@ t.test(
       [{ jti: '' }, /\bjti\b/],
       [{}, /\btyp\b/, { typ: 'at+jwt' }],
     ]
-    /** Nobody learns which of these there are, how they authenticate, or who may use them. */
+    /** Callers do not learn which of these there are, how they authenticate, or who may use them. */
     const clients = ['web', 'off', 'secretive', 'nobody']
     const post = async (jwt: string, more = {}) => {
       const response = await server.post('/revoke', { token: 'x', ...assertionForm(jwt), ...more })

@@ -193,7 +193,7 @@ await forEachEngine(
       const consent = await findConsent(server.ctx.db, { userId: id, clientId: 'shop', resource: null })
       t.equal(consent, undefined, 'nobody has allowed anything')
     }
-    // The address of the page is not its form: nobody was asked by it.
+    // The address of the page is not its form: no user was asked by it.
     const { searchParams } = asksBob.url
     const request = searchParams.get('request') ?? ''
     isConsentPage(t, await browser.post('/consent', { request, decision: 'allow' }), 'not the form')

@@ -367,7 +367,7 @@ await forEachEngine(t, 'trying to write leaves nothing', async (t, env) => {
 
 t.test('a backup is one moment of a database that goes on changing, and comes to its end', async t => {
   const db = await emptyDatabase(t)
-  // Several steps' worth of pages, which nobody changes.
+  // Several steps' worth of pages, which stay as they are.
   for (let i = 0; i < 60; i++)
     await insertResource(db, resourceRow(`https://${i}.example`, 'x'.repeat(600_000)))
   await insertClient(db, clientRow('web'))

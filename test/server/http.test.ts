@@ -331,7 +331,7 @@ t.test('H-11 a page may send what its libraries add to each request', async t =>
       'cache-control',
       'pragma',
     ],
-    // Nobody can name them all.
+    // They cannot all be named.
     ...['x-datadog-trace-id', 'b3', 'newrelic', 'uber-trace-id', 'request-id', 'if-none-match'],
   ]
   const preflight = async (url: string, method: string, origin: string) => {
@@ -441,7 +441,7 @@ t.test('H-11 a client with origins of its own is for their pages alone, and erro
   await changeClient(server.ctx.db, 'shop', { cors_origins })
   await server.follow()
   t.equal(await preflight(origin), origin)
-  // What was read is forgotten, and cannot be read again.
+  // The copy in memory is forgotten, and cannot be read again.
   await changeClient(server.ctx.db, 'app', { scope: 'read' })
   await server.follow()
   await server.ctx.db.close()
@@ -486,7 +486,7 @@ t.test('H-12 X-Forwarded-For is believed from configured proxies only, from righ
     ['10.0.0.0/8', '10.0.0.1', 'fe80::1%eth0', 'fe80::1'],
     ['10.0.0.0/8', '10.0.0.1', '6.6.6.6, 1.2.3.4:80, [::ffff:10.0.0.3]:80, 10.0.0.2:443', '1.2.3.4'],
     ['10.0.0.0/8', '10.0.0.1', ' , 1.2.3.4, ,', '1.2.3.4'],
-    // What is no address is as if it were not there, and so is what it hides.
+    // A text that is no address counts as absent, and so do those that it hides.
     ['10.0.0.0/8', '10.0.0.1', 'unknown', '10.0.0.1'],
     ['10.0.0.0/8', '10.0.0.1', '_hidden', '10.0.0.1'],
     ['10.0.0.0/8', '10.0.0.1', 'unknown, 1.2.3.4', '1.2.3.4'],

@@ -123,7 +123,7 @@ t.test(
       for (const line of lines) t.notMatch(line, /Tr0ub4dor|6\.6\.6\.6/, `${title}: nothing that was typed`)
     }
 
-    // Whoever goes on when he has been told to wait is found too.
+    // A guesser who goes on when told to wait is found too.
     for (const [form, limit, event] of [
       [logIn(spa, { ...wrong, username: 'ben' }), strangersLimit.points, 'log_in_throttled'],
       [withSecret('forwarding'), clientSecretLimit.points, 'client_throttled'],

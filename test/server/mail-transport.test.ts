@@ -49,7 +49,7 @@ t.test('a delivery that fails says at which stage, and whether it is worth anoth
     [
       'the sender is refused',
       { onMailFrom: (_, __, done) => done(reply(550, 'not you')) },
-      // Whoever runs the server may set that right.
+      // The operator may set that right.
       { kind: 'away', stage: 'sender', code: '550' },
     ],
     [

@@ -196,7 +196,7 @@ t.test('M-12 an issuer without a path has no metadata for others', async t => {
 
 t.test('a tag takes no longer the stranger it looks', t => {
   const filler = ' '.repeat(2 ** 21)
-  // Whoever goes back to look for where the tag ends is here for an hour.
+  // A search that goes back for the end of the tag takes an hour here.
   for (const named of [`a${filler}b`, `W/${filler}"x"${filler}b`, `${filler},`.repeat(2), `"x"${filler}"`]) {
     t.equal(isNamed('"x"', named), false)
   }

@@ -171,7 +171,7 @@ t.test('L-1 a certificate that lacks what it is asked for is a wrong one, and co
   const plain = await testCertificate()
   const nameless = await testCertificate({ subject: '' })
   const other = await testCertificate({ subject: '', names: [{ type: 'dns', value: 'app.example' }] })
-  /** Its DER with some bytes replaced by others; nobody here verifies who has made it. */
+  /** Its DER with some bytes replaced by others; its maker is not verified here. */
   const changed = (hex: string, by: string): string => {
     const der = plain.der.toString('hex')
     t.ok(der.includes(hex))

@@ -190,7 +190,7 @@ t.test('OT-4 an ID token is signed as the client has chosen, once every client c
   t.ok(await claimsAt((await logIn()).access_token))
 })
 
-/** Until a key that was published may sign, and one that nobody needs has gone. */
+/** Until a key that was published may sign, and one that is not needed has gone. */
 async function wait(server: TestServer): Promise<void> {
   for (let i = 0; i < 90; i++) {
     server.tick(10)

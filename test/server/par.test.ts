@@ -308,7 +308,7 @@ await forEachEngine(
 t.test('A-11 a request_uri cannot be made or changed by anybody else (invariant 8)', async t => {
   const { server, uriOf } = await world(t)
   const uri = await uriOf()
-  // Whoever would ask the database fails here.
+  // A request to the database would fail here.
   const { config, rootKeys, keys, clock } = server.ctx
   const ctx = {
     config,

@@ -258,7 +258,7 @@ await forEachEngine(t, 'a link makes one account, and a name is of whoever is fi
   t.equal(users.length, 1 + made.length)
   t.equal(pages.slice(0, 3).filter(({ response }) => response.statusCode === 303).length, 1)
   if (made.length === 1) {
-    // The name was taken meanwhile: the same link takes another one.
+    // The name was taken since: the same link takes another one.
     t.match(pages[3]?.text, 'Somebody has this user name already')
     t.equal((await create(cy, 'other')).response.statusCode, 303)
   }

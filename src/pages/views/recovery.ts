@@ -126,7 +126,8 @@ export function verifyView(frame: Frame, { link, address, asksName, problem }: V
   const texts = frame.language.texts.recovery.verify
   const field = html`<p>${texts.why}</p>
 <label for="username">${texts.username}</label>
-<input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required${fault(problem) ?? html` autofocus`}>`
+<input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false"
+ required${fault(problem) ?? html` autofocus`}>`
   return layout(frame, {
     title: texts.title,
     isProblem: problem !== null,
