@@ -1,6 +1,7 @@
+import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import { keptQuery } from '../kept-query.ts'
-import type { PasskeyTable, TotpTable } from '../schema.ts'
+import type { PasskeyTable, Tables, TotpTable } from '../schema.ts'
 
 /** What a user can prove with who it is, as the rows say it. */
 export interface FactorRows {
@@ -11,7 +12,7 @@ export interface FactorRows {
 }
 
 /** A row for each passkey, and one where there is none: so a single statement finds all. */
-const factorsByUser = keptQuery((sql, userId: Buffer) =>
+const factorsQuery = (sql: Kysely<Tables>, userId: Buffer) =>
   sql
     .selectFrom('users')
     .leftJoin('totps', 'totps.user_id', 'users.id')
@@ -26,12 +27,26 @@ const factorsByUser = keptQuery((sql, userId: Buffer) =>
         .as('codes_left'),
     )
     .where('users.id', '=', userId)
-    .orderBy('passkeys.id'),
-)
+    .orderBy('passkeys.id')
+
+const factorsByUser = keptQuery(factorsQuery)
 
 /** The factors of a user; undefined where there is no such user. */
 export async function findFactors(db: Database, userId: Buffer): Promise<FactorRows | undefined> {
-  const rows = await factorsByUser(db, userId)
+  return fromRows(await factorsByUser(db, userId))
+}
+
+/** The same in a transaction, which decides by them. */
+export async function findFactorsIn(
+  transaction: Transaction<Tables>,
+  userId: Buffer,
+): Promise<FactorRows | undefined> {
+  return fromRows(await factorsQuery(transaction, userId).execute())
+}
+
+type FoundRow = Awaited<ReturnType<typeof factorsByUser>>[number]
+
+function fromRows(rows: readonly FoundRow[]): FactorRows | undefined {
   const [first] = rows
   if (!first) return undefined
   const { password_hash: passwordHash, totp_created_at, totp_used_at, codes_left } = first

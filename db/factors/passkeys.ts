@@ -2,8 +2,8 @@ import type { Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import { keptQuery } from '../kept-query.ts'
 import type { PasskeyTable, Tables, UserTable } from '../schema.ts'
+import { lockUser } from '../users/epochs.ts'
 import type { Writer } from '../writer.ts'
-import { forgetCodesWithoutFactor } from './recovery-codes.ts'
 
 const passkeyByCredential = keptQuery((sql, credentialId: Buffer) =>
   sql.selectFrom('passkeys').selectAll().where('credential_id', '=', credentialId),
@@ -35,7 +35,7 @@ export async function insertPasskey(
 ): Promise<'added' | 'used' | 'exists' | 'too_many' | 'epoch_raised'> {
   let outcome: 'used' | 'exists' | 'too_many' | 'epoch_raised' = 'epoch_raised'
   const added = await transact(async transaction => {
-    if (!(await lockUser(transaction, engine, user))) {
+    if (!(await lockUser(transaction, user, engine))) {
       outcome = 'epoch_raised'
       return false
     }
@@ -96,33 +96,6 @@ export async function renamePasskey(
   })
 }
 
-/**
- * Removes a passkey of a user, and returns it: unless it is the last one and `mayBeLast` is false, or there
- * is no such passkey. Of two that are removed at once, one sees the other gone.
- */
-export async function deletePasskey(
-  { engine, transact }: Writer,
-  { id, user_id }: Pick<PasskeyTable, 'id' | 'user_id'>,
-  mayBeLast: boolean,
-): Promise<PasskeyTable | 'unknown' | 'last'> {
-  let outcome: 'unknown' | 'last' = 'unknown'
-  const deleted = await transact(async transaction => {
-    await lockUser(transaction, engine, { id: user_id })
-    const present = await idsOf(transaction, user_id)
-    const isThere = present.some(one => one.equals(id))
-    outcome = isThere ? 'last' : 'unknown'
-    if (!isThere || (present.length === 1 && !mayBeLast)) return undefined
-    const passkey = await transaction
-      .deleteFrom('passkeys')
-      .where('id', '=', id)
-      .returningAll()
-      .executeTakeFirst()
-    await forgetCodesWithoutFactor(transaction, user_id)
-    return passkey
-  })
-  return deleted ?? outcome
-}
-
 /** The users that have passkeys of each RP ID. */
 export async function countUsersByRpId({
   sql,
@@ -139,20 +112,4 @@ export async function countUsersByRpId({
 async function idsOf(transaction: Transaction<Tables>, userId: Buffer): Promise<readonly Buffer[]> {
   const rows = await transaction.selectFrom('passkeys').select('id').where('user_id', '=', userId).execute()
   return rows.map(({ id }) => id)
-}
-
-/** Whether there is such a user. Locked on PostgreSQL, so that others wait who change its passkeys. */
-async function lockUser(
-  transaction: Transaction<Tables>,
-  engine: Database['engine'],
-  { id, epoch }: Pick<UserTable, 'id'> & { readonly epoch?: number },
-): Promise<boolean> {
-  const user = await transaction
-    .selectFrom('users')
-    .select('id')
-    .where('id', '=', id)
-    .$if(epoch !== undefined, query => query.where('epoch', '=', epoch ?? 0).where('disabled_at', 'is', null))
-    .$if(engine === 'postgres', query => query.forUpdate())
-    .executeTakeFirst()
-  return user !== undefined
 }

@@ -1,5 +1,7 @@
 import type { PasskeyTable } from '../schema.ts'
+import { lockUser } from '../users/epochs.ts'
 import type { Writer } from '../writer.ts'
+import { findFactorsIn, type FactorRows } from './factors.ts'
 import { forgetCodesWithoutFactor } from './recovery-codes.ts'
 
 /** Which factors of a user go, beside the password. */
@@ -45,4 +47,38 @@ export async function removeFactors(
     await forgetCodesWithoutFactor(transaction, userId)
     return { totp: totps.length > 0, passkeys: removed, recoveryCodes: codes.length > 0 }
   })
+}
+
+/**
+ * Removes the authenticator app of a user, or the passkey of an id; undefined where there is no such factor,
+ * and nothing is changed where `problemOf` finds one with what there is. Of two that are removed at once, the
+ * second one is judged by what the first one has left.
+ */
+export async function removeFactorUnless<Problem extends string>(
+  { engine, transact }: Writer,
+  userId: Buffer,
+  which: 'totp' | Buffer,
+  problemOf: (present: FactorRows) => Problem | undefined,
+): Promise<Problem | RemovedFactor | undefined> {
+  let problem: Problem | undefined
+  const removed = await transact(async transaction => {
+    await lockUser(transaction, { id: userId }, engine)
+    const present = await findFactorsIn(transaction, userId)
+    const isTotp = which === 'totp'
+    const passkey = isTotp ? undefined : present?.passkeys.find(({ id }) => id.equals(which))
+    if (!present || (isTotp ? present.totp === undefined : passkey === undefined)) return undefined
+    problem = problemOf(present)
+    if (problem !== undefined) return undefined
+    await (isTotp
+      ? transaction.deleteFrom('totps').where('user_id', '=', userId).execute()
+      : transaction.deleteFrom('passkeys').where('id', '=', which).execute())
+    await forgetCodesWithoutFactor(transaction, userId)
+    return { passkey }
+  })
+  return removed ?? problem
+}
+
+export interface RemovedFactor {
+  /** Undefined for an authenticator app. */
+  readonly passkey: PasskeyTable | undefined
 }

@@ -3,7 +3,6 @@ import type { Database } from '../database.ts'
 import type { Tables, TotpTable, UserTable } from '../schema.ts'
 import { isStillOfEpoch } from '../users/epochs.ts'
 import type { Writer } from '../writer.ts'
-import { forgetCodesWithoutFactor } from './recovery-codes.ts'
 
 /** The authenticator app of a user; undefined for none. */
 export async function findTotp({ sql }: Database, userId: Buffer): Promise<TotpTable | undefined> {
@@ -50,18 +49,6 @@ export async function spendStep(
     .where('last_step', '<', spent.last_step)
     .executeTakeFirstOrThrow()
   return numUpdatedRows === 1n
-}
-
-/** Removes the authenticator app of a user; false where there is none. */
-export async function deleteTotp({ transact }: Writer, userId: Buffer): Promise<boolean> {
-  return transact(async transaction => {
-    const { numDeletedRows } = await transaction
-      .deleteFrom('totps')
-      .where('user_id', '=', userId)
-      .executeTakeFirstOrThrow()
-    await forgetCodesWithoutFactor(transaction, userId)
-    return numDeletedRows === 1n
-  })
 }
 
 /** In the transaction that deletes the user. */

@@ -21,3 +21,22 @@ export async function isStillOfEpoch(
     .executeTakeFirst()
   return user !== undefined
 }
+
+/**
+ * Whether there is such a user; with an epoch, whether it may log in and has that. Locked on PostgreSQL, so
+ * that others wait who change what depends on it.
+ */
+export async function lockUser(
+  transaction: Transaction<Tables>,
+  { id, epoch }: Pick<UserTable, 'id'> & { readonly epoch?: number },
+  engine: Database['engine'],
+): Promise<boolean> {
+  const user = await transaction
+    .selectFrom('users')
+    .select('id')
+    .where('id', '=', id)
+    .$if(epoch !== undefined, query => query.where('epoch', '=', epoch ?? 0).where('disabled_at', 'is', null))
+    .$if(engine === 'postgres', query => query.forUpdate())
+    .executeTakeFirst()
+  return user !== undefined
+}

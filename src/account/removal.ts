@@ -1,9 +1,13 @@
+import { removeFactorUnless } from '../../db/factors/removals.ts'
 import { floorOf } from '../authorization/look.ts'
 import { accountClient } from '../clients/account-client.ts'
 import type { Context } from '../context.ts'
-import { reachableLevels, type Factors } from '../factors/factors.ts'
+import { factorsOf, findFactors, reachableLevels, type Factors } from '../factors/factors.ts'
+import { byOwner } from '../factors/owner.ts'
 import type { Level } from '../protocol/levels.ts'
-import type { Owner } from './owner.ts'
+import { formatUuid } from '../protocol/secrets.ts'
+import { record } from '../record/record.ts'
+import type { Owner } from '../factors/owner.ts'
 
 /** The level that the installation demands of an owner at every client. */
 export function demandedOf({ config }: Pick<Context, 'config'>, { user }: Pick<Owner, 'user'>): Level {
@@ -29,4 +33,39 @@ export function withoutPasskey(factors: Factors, id: Buffer): Factors {
 
 export function withoutTotp(factors: Factors): Factors {
   return { ...factors, totp: undefined }
+}
+
+/**
+ * Removes the authenticator app of an owner, or the passkey of an id, unless it has to stay; and the recovery
+ * codes with the last second factor. It is judged where it is removed: of two that go at the same moment, the
+ * second one stays where both may not.
+ */
+export async function removeFactor(
+  ctx: Context,
+  owner: Owner,
+  which: 'totp' | Buffer,
+): Promise<'removed' | 'unknown' | RemovalProblem> {
+  const { user } = owner
+  const isTotp = which === 'totp'
+  const { passkeys } = await findFactors(ctx, user.id)
+  const name = isTotp ? '' : passkeys.find(({ id }) => id.equals(which))?.name
+  if (name === undefined) return 'unknown'
+  const demanded = demandedOf(ctx, owner)
+  const without = (factors: Factors) => (isTotp ? withoutTotp(factors) : withoutPasskey(factors, which))
+  let outcome: Awaited<ReturnType<typeof removeFactorUnless<RemovalProblem>>>
+  await record(
+    byOwner(ctx, owner, isTotp ? { kind: 'totp_removed' } : { kind: 'passkey_removed', name }),
+    isTotp
+      ? { event: 'totp_removed', userId: user.id }
+      : { event: 'passkey_removed', userId: user.id, detail: { passkey: formatUuid(which) } },
+    async db => {
+      outcome = await removeFactorUnless(db, user.id, which, present => {
+        const factors = factorsOf(ctx, present)
+        return judgeRemoval(factors, without(factors), demanded)
+      })
+      return typeof outcome === 'object'
+    },
+  )
+  if (typeof outcome === 'object') return 'removed'
+  return outcome ?? 'unknown'
 }

@@ -3,7 +3,7 @@ import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { findFactors, hasSecondFactor, type Factors } from '../factors/factors.ts'
+import { findFactors, hasSecondFactor, usablePasskeys, type Factors } from '../factors/factors.ts'
 import { deviceOfUser, newDeviceToken, verifyLogIn, type LogIn } from '../factors/log-in.ts'
 import { passkeysPossible } from '../factors/passkeys.ts'
 import { useRecoveryCode } from '../factors/recovery-codes.ts'
@@ -63,11 +63,10 @@ export async function takeStep(ctx: Context, call: ChallengeCall): Promise<Chall
   const further = mayGoOn ? await proveFurther(ctx, call, { proof, factors }) : undefined
   const shown = further ?? proof
   if (!shown || !factors || isHalf(shown, factors)) {
-    return {
-      kind: 'missing',
-      session: withProof(call.session, shown),
-      missing: missingOf(ctx, shown, factors),
-    }
+    const missing = missingOf(ctx, shown, factors)
+    // Nothing can be asked for: our own page says why.
+    if (missing.length === 0) return { kind: 'web' }
+    return { kind: 'missing', session: withProof(call.session, shown), missing }
   }
   return conclude(ctx, call, shown)
 }
@@ -179,7 +178,7 @@ function missingOf(
       ? [
           factors.totp !== undefined && 'otp',
           factors.recoveryCodesLeft > 0 && 'recovery_code',
-          factors.passkeys.length > 0 && 'passkey',
+          usablePasskeys(factors).length > 0 && 'passkey',
         ]
       : ['password', passkeysPossible(config) && 'passkey']
   return names.filter(name => name !== false)

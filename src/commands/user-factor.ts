@@ -16,8 +16,8 @@ export function userFactorCommands(user: Command, terminal: Terminal): void {
         const { passkeys, totp, recovery_codes_left: left } = json
         const lines = [
           ...passkeys.map(
-            ({ id, name, used_at }) =>
-              `passkey ${id}  ${printable(name)}, last used ${formatTime(used_at) || 'never'}`,
+            ({ id, name, rp_id, used_at }) =>
+              `passkey ${id}  ${printable(name)}, for ${rp_id}, last used ${formatTime(used_at) || 'never'}`,
           ),
           ...(totp
             ? [`totp  since ${formatTime(totp.created_at)}, last used ${formatTime(totp.used_at)}`]

@@ -1,11 +1,6 @@
 import { isIP } from 'node:net'
 import type { PublicKeyCredentialCreationOptionsJSON } from '@simplewebauthn/server'
-import {
-  deletePasskey,
-  insertPasskey,
-  listPasskeys,
-  renamePasskey as renamePasskeyRow,
-} from '../../db/factors/passkeys.ts'
+import { insertPasskey, listPasskeys, renamePasskey as renamePasskeyRow } from '../../db/factors/passkeys.ts'
 import type { PasskeyTable, UserTable } from '../../db/schema.ts'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
@@ -60,7 +55,7 @@ export async function creationOptions(
     challenge: sealChallenge(ctx, { kind: 'add', browser, user, passkeyId }),
     pubKeyCredParams: algorithms.map(alg => ({ type: 'public-key', alg })),
     timeout: challengeSeconds * 1000,
-    excludeCredentials: present.map(descriptorOf),
+    excludeCredentials: present.filter(one => one.rp_id === ctx.config.passkeyRpId).map(descriptorOf),
     authenticatorSelection: {
       residentKey: 'required',
       requireResidentKey: true,
@@ -134,27 +129,6 @@ export async function renamePasskey(ctx: Context, owner: Owner, id: Buffer, name
     { event: 'passkey_renamed', userId: user.id, detail: { passkey: formatUuid(id) } },
     db => renamePasskeyRow(db, { id, user_id: user.id }, nameOf(name)),
   )
-}
-
-/** Removes a passkey. Not the last one of an owner who could not log in without it. */
-export async function removePasskey(
-  ctx: Context,
-  owner: Owner,
-  id: Buffer,
-): Promise<'removed' | 'unknown' | 'last'> {
-  const { user } = owner
-  const present = (await listPasskeys(ctx.db, user.id)).find(one => one.id.equals(id))
-  if (!present) return 'unknown'
-  let outcome = 'unknown' as Awaited<ReturnType<typeof deletePasskey>>
-  await record(
-    byOwner(ctx, owner, { kind: 'passkey_removed', name: present.name }),
-    { event: 'passkey_removed', userId: user.id, detail: { passkey: formatUuid(id) } },
-    async db => {
-      outcome = await deletePasskey(db, { id, user_id: user.id }, user.password_hash !== '')
-      return typeof outcome !== 'string'
-    },
-  )
-  return typeof outcome === 'string' ? outcome : 'removed'
 }
 
 /** A passkey, as lists show it. */

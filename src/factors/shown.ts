@@ -48,7 +48,7 @@ export interface OneFactor {
  * epoch was raised since, the user is disabled, or the second factor is gone: then it begins anew.
  */
 export async function findShownUser(
-  ctx: Pick<Context, 'db' | 'clock'>,
+  ctx: Pick<Context, 'db' | 'clock' | 'config'>,
   shown: Shown,
 ): Promise<OneFactor | undefined> {
   if (Math.abs(ctx.clock.now() - shown.at) >= shownSeconds) return undefined

@@ -1,5 +1,5 @@
 import { Secret, TOTP } from 'otpauth'
-import { deleteTotp, findTotp, insertTotp, spendStep } from '../../db/factors/totps.ts'
+import { findTotp, insertTotp, spendStep } from '../../db/factors/totps.ts'
 import type { TotpTable, UserTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
@@ -138,16 +138,6 @@ async function spend(ctx: Context, user: UserTable, seen: TotpTable, text: strin
   const isOlder = seen.root_key_id !== ctx.rootKeys.currentId
   const sealed = isOlder ? seal(ctx, user, secret) : { secret: seen.secret, root_key_id: seen.root_key_id }
   return spendStep(ctx.db, seen, { ...sealed, last_step, used_at: now })
-}
-
-/** Removes the authenticator app, and the recovery codes where it was the last second factor. */
-export async function removeTotp(ctx: Context, owner: Owner): Promise<boolean> {
-  const { user } = owner
-  return record(
-    byOwner(ctx, owner, { kind: 'totp_removed' }),
-    { event: 'totp_removed', userId: user.id },
-    db => deleteTotp(db, user.id),
-  )
 }
 
 /** The time step of which it is the code; undefined where it is of none within the window. */

@@ -9,6 +9,7 @@ import { formatUuid } from '../protocol/secrets.ts'
 import type { Event, LogInFailure } from '../record/events.ts'
 import { auditEntry, byUser, record } from '../record/record.ts'
 import { askedOf, challengeSeconds, expectedOf, sealChallenge, spentWith } from './challenges.ts'
+import { usablePasskeys } from './factors.ts'
 import { amrOf, descriptorOf } from './passkeys.ts'
 import { verifyAssertion, type Answer } from './webauthn.ts'
 
@@ -38,10 +39,12 @@ export async function requestOptions(
   ctx: Context,
   { browser, userId }: PasskeyRequest,
 ): Promise<PublicKeyCredentialRequestOptionsJSON> {
-  const present = userId === undefined ? [] : await listPasskeys(ctx.db, userId)
+  const rpId = ctx.config.passkeyRpId
+  const passkeys = userId === undefined ? [] : await listPasskeys(ctx.db, userId)
+  const present = usablePasskeys({ passkeys, rpId })
   return {
     challenge: sealChallenge(ctx, { kind: 'use', browser, userId: userId ?? null }),
-    rpId: ctx.config.passkeyRpId,
+    rpId,
     userVerification: 'required',
     ...(present.length > 0 && { allowCredentials: present.map(descriptorOf) }),
   }

@@ -2,7 +2,7 @@ import { lookForNeeds } from '../authorization/look.ts'
 import { sealRequest, withoutProblem, type LogInProblem } from '../authorization/requests.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import { OAuthError } from '../errors.ts'
-import { findFactors, type Factors } from '../factors/factors.ts'
+import { findFactors, usablePasskeys, type Factors } from '../factors/factors.ts'
 import { deviceOfUser } from '../factors/log-in.ts'
 import { passkeysPossible } from '../factors/passkeys.ts'
 import { useRecoveryCode } from '../factors/recovery-codes.ts'
@@ -60,7 +60,7 @@ export async function showSecondFactor(
 ): Promise<void> {
   const { browser, problem, unknownPasskey } = pending
   const byCode = level !== 'phr'
-  const withPasskey = browser !== null && factors.passkeys.length > 0 && passkeysPossible(ctx.config)
+  const withPasskey = browser !== null && usablePasskeys(factors).length > 0 && passkeysPossible(ctx.config)
   const data = {
     request: sealRequest(ctx, withoutProblem(pending)),
     username: user.username,

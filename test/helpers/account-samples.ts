@@ -44,7 +44,10 @@ export function accountSamples(names: Names): readonly (readonly [name: string, 
     wrong: [],
     languages: [['en', 'English'] as const, ['de', 'Deutsch'] as const],
   }
-  const passkey = { id: names.sent, name: names.words, synced: true, created_at: at, used_at: null }
+  const rpId = 'as.example'
+  const made = { synced: true, created_at: at, used_at: null }
+  const passkey = { id: names.sent, name: names.words, rp_id: rpId, ...made }
+  const elsewhere = { ...passkey, rp_id: 'old.example' }
   const setUp = (frame: Frame) =>
     ownForm(frame, '/account/passkeys', [], html`<button type="submit">Add</button>`)
   const app = (client_name: string | null, address: string | null): SessionOfUser => ({
@@ -106,16 +109,22 @@ export function accountSamples(names: Names): readonly (readonly [name: string, 
     ['account-password-wrong', frame => passwordView(frame, failed('password_short'), { username })],
     [
       'account-passkeys',
-      frame => passkeysView(frame, state, { passkeys: [passkey], setUp: setUp(frame), signal: null }),
+      frame =>
+        passkeysView(frame, state, {
+          passkeys: [passkey, elsewhere],
+          rpId,
+          setUp: setUp(frame),
+          signal: null,
+        }),
     ],
     [
       'account-passkeys-off',
-      frame => passkeysView(frame, state, { passkeys: [], setUp: null, signal: null }),
+      frame => passkeysView(frame, state, { passkeys: [], rpId, setUp: null, signal: null }),
     ],
-    ['account-passkey', frame => passkeyChangeView(frame, state, { passkey, typed: names.words })],
+    ['account-passkey', frame => passkeyChangeView(frame, state, { passkey, rpId, typed: names.words })],
     [
       'account-passkey-last',
-      frame => passkeyChangeView(frame, failed('last_way_in'), { passkey, typed: names.words }),
+      frame => passkeyChangeView(frame, failed('last_way_in'), { passkey, rpId, typed: names.words }),
     ],
     ['account-authenticator', frame => authenticatorView(frame, state, { present: null, prepared })],
     [

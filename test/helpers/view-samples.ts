@@ -150,6 +150,16 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
           retryAfter: 240,
         }),
     ],
+    [
+      'second-factor-none',
+      frame =>
+        secondFactorStepView(frame, {
+          ...secondFactor,
+          takesCode: false,
+          takesRecoveryCode: false,
+          passkey: null,
+        }),
+    ],
     ['consent', frame => consentView(frame, { request, client, username, anotherHref, scopes })],
     [
       'consent-bare',

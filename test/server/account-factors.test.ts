@@ -1,6 +1,6 @@
 import { TOTP } from 'otpauth'
 import t from 'tap'
-import { judgeRemoval, withoutPasskey, withoutTotp } from '../../src/account/removal.ts'
+import { judgeRemoval, removeFactor, withoutPasskey, withoutTotp } from '../../src/account/removal.ts'
 import type { PasskeyTable } from '../../db/schema.ts'
 import { findFactors } from '../../src/factors/factors.ts'
 import { auditOf, mailsTo, openAccount, rowOf, verifiedMail, withMail } from '../helpers/account.ts'
@@ -9,6 +9,7 @@ import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { relyingParty, logInWith } from '../helpers/relying-party.ts'
+import { ownerOf, withApp } from '../helpers/second-factors.ts'
 import { startServer, type TestServer } from '../helpers/server.ts'
 
 const app = '/account/authenticator'
@@ -171,9 +172,10 @@ await forEachEngine(t, 'the last factor that lets its owner in stays', async (t,
 })
 
 t.test('what is demanded decides which factors may go', async t => {
-  const passkey = (n: number) => ({ id: Buffer.alloc(16, n) }) as PasskeyTable
+  const rpId = 'as.example'
+  const passkey = (n: number) => ({ id: Buffer.alloc(16, n), rp_id: rpId }) as PasskeyTable
   const totp = { created_at: 1, used_at: null }
-  const all = { hasPassword: true, passkeys: [passkey(1), passkey(2)], totp, recoveryCodesLeft: 3 }
+  const all = { hasPassword: true, passkeys: [passkey(1), passkey(2)], rpId, totp, recoveryCodesLeft: 3 }
   const one = { ...all, passkeys: [passkey(1)] }
   const none = { ...all, passkeys: [] }
   const id = Buffer.alloc(16, 1)
@@ -186,6 +188,10 @@ t.test('what is demanded decides which factors may go', async t => {
   const bare = { ...one, hasPassword: false }
   t.equal(judgeRemoval(bare, withoutPasskey(bare, id), 'pwd'), 'last_way_in')
   t.equal(judgeRemoval(bare, withoutTotp(bare), 'pwd'), undefined)
+  // One of another RP ID does not let its owner in.
+  const elsewhere = { ...bare, passkeys: [passkey(1), { ...passkey(2), rp_id: 'old.example' }] }
+  t.equal(judgeRemoval(elsewhere, withoutPasskey(elsewhere, id), 'pwd'), 'last_way_in')
+  t.equal(judgeRemoval(elsewhere, withoutPasskey(elsewhere, Buffer.alloc(16, 2)), 'phr'), undefined)
 })
 
 t.test('factors are changed after a log-in of just now alone', async t => {
@@ -321,3 +327,29 @@ t.test('what is demanded is not removed', async t => {
   t.match(refused.text, 'A second factor is required here')
   t.ok((await findFactors(server.ctx, ada.id)).totp)
 })
+
+await forEachEngine(
+  t,
+  'of two factors that are removed at once, the one that is demanded stays',
+  async (t, env) => {
+    const server = await startServer(t, { ...env, MINTMARK_REQUIRE_SECOND_FACTOR: 'all' })
+    const { ctx } = server
+    for (let round = 0; round < 10; round++) {
+      const ada = await server.user(`ada ${round}`)
+      const browser = openBrowser(server)
+      const offered = await openAccount(browser, ada, keys)
+      await addPasskey(browser, offered, 'Phone')
+      await withApp(server, ada)
+      const owner = await ownerOf(server, ada)
+      const [passkey] = (await findFactors(ctx, ada.id)).passkeys
+      if (!passkey) throw new Error('it was set up')
+      const outcomes = await Promise.all([
+        removeFactor(ctx, owner, 'totp'),
+        removeFactor(ctx, owner, passkey.id),
+      ])
+      t.strictSame(outcomes.toSorted(), ['factor_demanded', 'removed'])
+      const { totp, passkeys } = await findFactors(ctx, ada.id)
+      t.equal((totp ? 1 : 0) + passkeys.length, 1)
+    }
+  },
+)

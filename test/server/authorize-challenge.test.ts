@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../../db/schema.ts'
 import { renewRecoveryCodes } from '../../src/factors/recovery-codes.ts'
-import { removeTotp } from '../../src/factors/totp.ts'
+import { removeFactor } from '../../src/account/removal.ts'
 import { addPasskey, creationOptions } from '../../src/factors/passkeys.ts'
 import { dpopNonces } from '../../src/keys/proofs/dpop-nonces.ts'
 import { rowOf } from '../helpers/account.ts'
@@ -238,7 +238,7 @@ t.test('a second factor that is gone meanwhile: it begins anew, as at the pages'
   await setUpTotp(server, user)
   const { auth_session } = more(t, await ask({ ...first, ...password }), ['otp'])
   const owner = { user: await rowOf(server, user), caller: { address: '192.0.2.1', requestId: 'x' } }
-  t.ok(await removeTotp(server.ctx, owner))
+  t.equal(await removeFactor(server.ctx, owner, 'totp'), 'removed')
   more(t, await ask({ auth_session }), ['password', 'passkey'])
   t.equal((await ask({ auth_session, ...password })).statusCode, 200)
 })
@@ -274,6 +274,23 @@ t.test('a passkey, in pages of the app', async t => {
     ['password', 'passkey'],
     'it counts once',
   )
+})
+
+t.test('a passkey of another RP ID is not asked for, and the password does not do without', async t => {
+  const { server, user, password, ask } = await world(t)
+  const { ctx } = server
+  const row = await rowOf(server, user)
+  const { response } = softAuthenticator('https://as.example').create(
+    await creationOptions(ctx, row, 'browser'),
+  )
+  const owner = { user: row, caller: { address: '192.0.2.1', requestId: 'x' } }
+  t.notMatch(await addPasskey(ctx, owner, response, 'browser', 'Phone'), { problem: /./ })
+  await ctx.db.sql.updateTable('passkeys').set({ rp_id: 'old.example' }).execute()
+  const stranded = await ask({ ...first, ...password })
+  isOAuthError(t, stranded, 400, 'redirect_to_web', 'where a page says why')
+  const [recovery_code] = await renewRecoveryCodes(ctx, owner)
+  const half = more(t, await ask({ ...first, ...password }), ['recovery_code'])
+  t.equal((await ask({ auth_session: half.auth_session, recovery_code })).statusCode, 200)
 })
 
 t.test('FP-4 what only pages can give leads there', async t => {

@@ -9,7 +9,8 @@ import { openBrowser, type Page } from '../helpers/browser.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { forEachEngine } from '../helpers/engines.ts'
-import { relyingParty } from '../helpers/relying-party.ts'
+import { logInWith, relyingParty } from '../helpers/relying-party.ts'
+import { recoveryCodesOf } from '../helpers/second-factors.ts'
 import { besideEnv, startServer, type TestServer, type TestUser } from '../helpers/server.ts'
 
 const caller = { requestId: 'r1', address: '198.51.100.7' }
@@ -178,3 +179,38 @@ t.test('doctor says what another host of the issuer would break, and what has br
   await server.ctx.db.sql.deleteFrom('passkeys').execute()
   t.strictSame(await doctor(), [])
 })
+
+await forEachEngine(
+  t,
+  'a passkey of another RP ID is asked for nowhere, and makes the password no more than one factor',
+  async (t, env) => {
+    const { server, web, ada, browser } = await world(t, env)
+    const { ctx } = server
+    const strict = await relyingParty(server, 'strict', { acr: 'phr' })
+    const [code = ''] = await recoveryCodesOf(server, ada)
+    await ctx.db.sql.updateTable('passkeys').set({ rp_id: 'old.example' }).execute()
+    const half = await logInWith(browser, web.begin(), ada)
+    t.equal(half.url.pathname, '/log-in', 'the password lets nobody in')
+    t.notMatch(half.response.body, 'data-passkey')
+    t.match(half.text, en.secondStep.recoveryCode)
+    t.equal((await browser.submit(half, { recovery_code: code })).isElsewhere, true)
+
+    const offered = await browser.open(strict.begin().url)
+    t.equal(offered.url.pathname, '/account/second-factor', 'another one can be set up')
+    t.strictSame(askedOn(offered).create.excludeCredentials, [])
+    const listed = await browser.open('/account/passkeys')
+    t.match(listed.text, 'It is for old.example and cannot be used here')
+    t.match(listed.response.body, '&quot;allAcceptedCredentialIds&quot;:[]')
+
+    await ctx.db.sql.deleteFrom('recovery_codes').execute()
+    const stranded = await logInWith(openBrowser(server), web.begin(), ada)
+    t.match(stranded.text, en.secondStep.none)
+    t.notMatch(stranded.response.body, 'data-passkey')
+
+    // A log-in of before that was by password alone sets up nothing without more.
+    await ctx.db.sql.updateTable('sign_ins').set({ amr: 'pwd' }).execute()
+    const refused = await browser.open(strict.begin().url)
+    t.equal(refused.url.pathname, '/log-in')
+    t.match(refused.text, en.secondStep.none)
+  },
+)

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { removeFactor } from '../../src/account/removal.ts'
 import t, { type Test } from 'tap'
 import { latestAuditEntries } from '../../db/installation/audit.ts'
 import { listPasskeys } from '../../db/factors/passkeys.ts'
@@ -8,7 +9,6 @@ import {
   creationOptions,
   passkeyDocuments,
   passkeysPossible,
-  removePasskey,
   renamePasskey,
 } from '../../src/factors/passkeys.ts'
 import { requestOptions, usePasskey } from '../../src/factors/use-passkey.ts'
@@ -341,10 +341,10 @@ await forEachEngine(t, 'passkeys are named, renamed and removed by their owner',
       { name: 'x'.repeat(60), rp_id: 'as.example', synced: false, used_at: null },
     ],
   )
-  t.equal(await removePasskey(ctx, await bob.owner(), row.id), 'unknown', 'not by others')
+  t.equal(await removeFactor(ctx, await bob.owner(), row.id), 'unknown', 'not by others')
   const asked = await ask()
-  t.equal(await removePasskey(ctx, await owner(), row.id), 'removed')
-  t.equal(await removePasskey(ctx, await owner(), row.id), 'unknown')
+  t.equal(await removeFactor(ctx, await owner(), row.id), 'removed')
+  t.equal(await removeFactor(ctx, await owner(), row.id), 'unknown')
   t.match(await use(passkey.use(asked)), {
     problem: 'unknown',
     credentialId: passkey.credentialId.toString('base64url'),
@@ -352,10 +352,10 @@ await forEachEngine(t, 'passkeys are named, renamed and removed by their owner',
   const another = await setUp()
   await ctx.db.sql.updateTable('users').set({ password_hash: '' }).where('id', '=', user.id).execute()
   const ids = (await listPasskeys(ctx.db, user.id)).map(({ id }) => id)
-  const removed = await Promise.all(ids.map(async id => removePasskey(ctx, await owner(), id)))
+  const removed = await Promise.all(ids.map(async id => removeFactor(ctx, await owner(), id)))
   t.strictSame(
     removed.sort(),
-    ['last', 'removed'],
+    ['last_way_in', 'removed'],
     'the last way in stays, also when both are removed at once',
   )
   t.ok(another)

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import { spendStep } from '../../db/factors/totps.ts'
 import { findFactors } from '../../src/factors/factors.ts'
-import { confirmTotp, prepareTotp, removeTotp } from '../../src/factors/totp.ts'
+import { removeFactor } from '../../src/account/removal.ts'
+import { confirmTotp, prepareTotp } from '../../src/factors/totp.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
 import { claimsOf } from '../helpers/codes.ts'
@@ -225,7 +226,7 @@ await forEachEngine(t, 'a factor that is removed while somebody steps up counts 
   await recoveryCodesOf(server, ada)
   const browser = openBrowser(server)
   const page = await half(browser, web.begin(), ada)
-  t.equal(await removeTotp(server.ctx, await ownerOf(server, ada)), true)
+  t.equal(await removeFactor(server.ctx, await ownerOf(server, ada), 'totp'), 'removed')
   const factors = await findFactors(server.ctx, ada.id)
   t.match(factors, { totp: undefined, recoveryCodesLeft: 0 }, 'and its recovery codes are gone with it')
   const over = await browser.submit(page, { code: app.code() })

@@ -25,8 +25,9 @@ export async function checkPasskeys({ db, config }: Admin): Promise<readonly Fin
       verdict: 'problem',
       text: `${have}, none of which works: passkeys are for ${passkeyRpId} now`,
       advice:
-        `set MINTMARK_PASSKEY_RP_ID=${rp_id}, which takes an issuer at ${rp_id} or below it; else their owners set up others ` +
-        'after a log-in with their passwords',
+        `set MINTMARK_PASSKEY_RP_ID=${rp_id}, which takes an issuer at ${rp_id} or below it; else their owners log in with a ` +
+        'password and an authenticator app or a recovery code, and set up others; who has neither needs ' +
+        '`mintmark user factor remove NAME all` first',
     }
   })
 }

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
-import { demandedOf, judgeRemoval, withoutTotp } from '../../account/removal.ts'
+import { removeFactor } from '../../account/removal.ts'
 import type { Context } from '../../context.ts'
 import { findFactors } from '../../factors/factors.ts'
-import { confirmTotp, prepareTotp, prepareTotpAgain, removeTotp } from '../../factors/totp.ts'
+import { confirmTotp, prepareTotp, prepareTotpAgain } from '../../factors/totp.ts'
 import type { Pages } from '../pages.ts'
 import { browserOf } from '../proceed.ts'
 import type { AccountProblem } from '../texts/account-texts.ts'
@@ -34,12 +34,12 @@ async function show(visit: OwnVisit, problem?: AccountProblem, prepared?: Prepar
 
 async function change(visit: Change): Promise<void> {
   const { ctx, owner, form } = visit
-  const before = await findFactors(ctx, owner.user.id)
   if (form.get('decision') === 'remove') {
-    const problem = judgeRemoval(before, withoutTotp(before), demandedOf(ctx, owner))
-    if (problem) return show(visit, problem)
-    return leadToDone(visit, path, (await removeTotp(ctx, owner)) ? 'totp_removed' : 'gone')
+    const outcome = await removeFactor(ctx, owner, 'totp')
+    if (outcome !== 'removed' && outcome !== 'unknown') return show(visit, outcome)
+    return leadToDone(visit, path, outcome === 'removed' ? 'totp_removed' : 'gone')
   }
+  const before = await findFactors(ctx, owner.user.id)
   const tried = await tryTotp(visit)
   if (tried !== 'set') return show(visit, tried.problem, tried.prepared)
   const next = { next: '/account', isAccount: true }

@@ -1,13 +1,12 @@
 import type { FastifyInstance } from 'fastify'
-import { demandedOf, judgeRemoval, withoutPasskey } from '../../account/removal.ts'
+import { removeFactor } from '../../account/removal.ts'
 import type { Context } from '../../context.ts'
-import { findFactors } from '../../factors/factors.ts'
+import { findFactors, usablePasskeys } from '../../factors/factors.ts'
 import {
   addPasskey,
   creationOptions,
   passkeyDocuments,
   passkeysPossible,
-  removePasskey,
   renamePasskey,
   type AddPasskeyProblem,
 } from '../../factors/passkeys.ts'
@@ -42,19 +41,22 @@ export function passkeysPage(app: FastifyInstance, ctx: Context, pages: Pages): 
 async function show(visit: OwnVisit, problem?: AccountProblem): Promise<void> {
   const { ctx, owner } = visit
   const { config } = ctx
-  const { passkeys } = await findFactors(ctx, owner.user.id)
+  const factors = await findFactors(ctx, owner.user.id)
   const isPossible = passkeysPossible(config)
   const options = isPossible ? await creationOptions(ctx, owner.user, browserOf(visit)) : undefined
   const signal = {
     rpId: config.passkeyRpId,
     userId: owner.user.id.toString('base64url'),
-    allAcceptedCredentialIds: passkeys.map(passkey => passkey.credential_id.toString('base64url')),
+    allAcceptedCredentialIds: usablePasskeys(factors).map(passkey =>
+      passkey.credential_id.toString('base64url'),
+    ),
   }
   showOwn(
     visit,
     (frame, state) =>
       passkeysView(frame, state, {
-        passkeys: passkeyDocuments(passkeys),
+        passkeys: passkeyDocuments(factors.passkeys),
+        rpId: factors.rpId,
         setUp: options ? passkeySetUp(frame, { path, hidden: [], options }) : null,
         signal: isPossible ? passkeySignal(signal) : null,
       }),
@@ -98,10 +100,10 @@ async function showChange(
   id: string | undefined,
   { problem, typed }: { readonly problem?: AccountProblem; readonly typed?: string } = {},
 ): Promise<void> {
-  const { passkeys } = await findFactors(visit.ctx, visit.owner.user.id)
+  const { passkeys, rpId } = await findFactors(visit.ctx, visit.owner.user.id)
   const passkey = passkeyDocuments(passkeys).find(one => one.id === id)
   if (!passkey) return leadToDone(visit, path, 'gone')
-  const data = { passkey, typed: typed ?? passkey.name }
+  const data = { passkey, rpId, typed: typed ?? passkey.name }
   const status = problem === undefined ? 200 : 400
   showOwn(visit, (frame, state) => passkeyChangeView(frame, state, data), { problem, status })
 }
@@ -119,11 +121,8 @@ async function change(visit: Change): Promise<void> {
 
 async function remove(visit: Change, id: Buffer): Promise<void> {
   const { ctx, owner, form } = visit
-  const factors = await findFactors(ctx, owner.user.id)
-  const problem = judgeRemoval(factors, withoutPasskey(factors, id), demandedOf(ctx, owner))
-  if (problem) return showChange(visit, form.get('id'), { problem })
-  const outcome = await removePasskey(ctx, owner, id)
-  // Another was removed at the same moment.
-  if (outcome === 'last') return showChange(visit, form.get('id'), { problem: 'last_way_in' })
+  const outcome = await removeFactor(ctx, owner, id)
+  if (outcome !== 'removed' && outcome !== 'unknown')
+    return showChange(visit, form.get('id'), { problem: outcome })
   leadToDone(visit, path, outcome === 'removed' ? 'passkey_removed' : 'gone')
 }

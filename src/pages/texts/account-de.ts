@@ -125,6 +125,8 @@ export const ownAccountInGerman: OwnAccountTexts = {
     made: 'Hinzugefügt',
     used: 'Zuletzt benutzt',
     synced: 'Auf mehreren Ihrer Geräte',
+    elsewhere: rpId =>
+      html`Er ist für ${rpId} und hier nicht zu gebrauchen. Fügen Sie einen anderen hinzu, und entfernen Sie ihn.`,
     change: name => html`${name} umbenennen oder entfernen`,
     add: 'Passkey hinzufügen',
     noneHere: 'Unter dieser Adresse können keine Passkeys benutzt werden.',

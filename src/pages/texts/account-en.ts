@@ -117,6 +117,7 @@ export const ownAccountInEnglish: OwnAccountTexts = {
     made: 'Added',
     used: 'Last used',
     synced: 'On several of your devices',
+    elsewhere: rpId => html`It is for ${rpId} and cannot be used here. Add another one, and remove it.`,
     change: name => html`Rename or remove ${name}`,
     add: 'Add a passkey',
     noneHere: 'Passkeys cannot be used at this address.',

@@ -123,6 +123,8 @@ export interface PasskeysTexts {
   readonly made: string
   readonly used: string
   readonly synced: string
+  /** Of one that was made for another address. */
+  readonly elsewhere: (rpId: Html) => Html
   readonly change: (name: Html) => Html
   readonly add: string
   readonly noneHere: string

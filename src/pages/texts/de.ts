@@ -70,6 +70,7 @@ export const de: Texts = {
     recoveryCode: 'Wiederherstellungscode',
     passkeyAlone:
       'Verwenden Sie Ihren Passkey. Das braucht JavaScript und einen Browser, der Passkeys kennt.',
+    none: 'Nichts von dem, was Sie eingerichtet haben, ist unter dieser Adresse zu gebrauchen. Bitten Sie die um Hilfe, die diese Seite betreiben.',
   },
   consent: {
     title: 'Zugriff erlauben',

@@ -61,6 +61,7 @@ export const en: Texts = {
     lost: 'Use a recovery code',
     recoveryCode: 'Recovery code',
     passkeyAlone: 'Use your passkey. It needs JavaScript, and a browser that knows passkeys.',
+    none: 'None of what you have set up can be used at this address. Ask the people who run this site for help.',
   },
   consent: {
     title: 'Allow access',

@@ -57,6 +57,8 @@ export interface SecondStepTexts {
   readonly recoveryCode: string
   /** Where a passkey is all that would do, and the page may run no scripts. */
   readonly passkeyAlone: string
+  /** Where nothing that the person has would do here. */
+  readonly none: string
 }
 
 export interface PasskeyTexts {

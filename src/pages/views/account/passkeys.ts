@@ -3,10 +3,15 @@ import { html, nameOf, type Html } from '../../html.ts'
 import { ownForm, type Frame } from '../../layout.ts'
 import { accountLayout, factList, faultOf, removal, timeOf, type AccountState } from './parts.ts'
 
-export type ShownPasskey = Pick<PasskeyDocument, 'id' | 'name' | 'synced' | 'created_at' | 'used_at'>
+export type ShownPasskey = Pick<
+  PasskeyDocument,
+  'id' | 'name' | 'rp_id' | 'synced' | 'created_at' | 'used_at'
+>
 
 export interface PasskeysData {
   readonly passkeys: readonly ShownPasskey[]
+  /** The RP ID of those that can be used here. */
+  readonly rpId: string
   /** The form that makes one; null where none can be made. */
   readonly setUp: Html | null
   /** What tells the browser which ones there are. */
@@ -17,11 +22,11 @@ export interface PasskeysData {
 export function passkeysView(
   frame: Frame,
   state: AccountState,
-  { passkeys, setUp, signal }: PasskeysData,
+  { passkeys, rpId, setUp, signal }: PasskeysData,
 ): Html {
   const { passkeys: texts } = frame.language.texts.ownAccount
   const list = html`<p id="list">${texts.list}</p>
-<ul class="rows" aria-labelledby="list">${passkeys.map(passkey => row(frame, state, passkey))}</ul>`
+<ul class="rows" aria-labelledby="list">${passkeys.map(passkey => row(frame, state, { passkey, rpId }))}</ul>`
   return accountLayout(frame, state, {
     title: texts.title,
     main: [
@@ -35,27 +40,35 @@ export function passkeysView(
   })
 }
 
-function row(frame: Frame, state: AccountState, passkey: ShownPasskey): Html {
+interface Row {
+  readonly passkey: ShownPasskey
+  readonly rpId: string
+}
+
+function row(frame: Frame, state: AccountState, one: Row): Html {
+  const { passkey } = one
   const { passkeys: texts } = frame.language.texts.ownAccount
   return html`<li><h2>${nameOf(passkey.name)}</h2>
-${factsOf(frame, state, passkey)}
+${factsOf(frame, state, one)}
 <a class="go" href="${frame.look.base}/account/passkeys/change?id=${passkey.id}">${texts.change(nameOf(passkey.name))}</a></li>`
 }
 
-function factsOf(frame: Frame, state: AccountState, { synced, created_at, used_at }: ShownPasskey): Html {
+function factsOf(frame: Frame, state: AccountState, { passkey, rpId }: Row): Html {
+  const { rp_id, synced, created_at, used_at } = passkey
   const { passkeys: texts, never } = frame.language.texts.ownAccount
   return html`${factList([
     [texts.made, timeOf(frame, state, created_at)],
     [texts.used, used_at === null ? never : timeOf(frame, state, used_at)],
   ])}
-${synced ? html`<p class="quiet">${texts.synced}</p>` : null}`
+${synced ? html`<p class="quiet">${texts.synced}</p>` : null}
+${rp_id === rpId ? null : html`<p>${texts.elsewhere(nameOf(rp_id))}</p>`}`
 }
 
 /** POST /account/passkeys/change with `id` and `name`, or with `id` and `decision` `remove`. */
 export function passkeyChangeView(
   frame: Frame,
   state: AccountState,
-  { passkey, typed }: { readonly passkey: ShownPasskey; readonly typed: string },
+  { passkey, rpId, typed }: Row & { readonly typed: string },
 ): Html {
   const { passkeys: texts } = frame.language.texts.ownAccount
   const path = '/account/passkeys/change'
@@ -69,7 +82,7 @@ export function passkeyChangeView(
     title: texts.changeTitle,
     main: [
       html`<h2>${nameOf(passkey.name)}</h2>`,
-      factsOf(frame, state, passkey),
+      factsOf(frame, state, { passkey, rpId }),
       html`<h2>${texts.rename}</h2>`,
       ownForm(frame, path, hidden, rename),
       removal(texts.remove, ownForm(frame, path, hidden, remove)),
