@@ -1,3 +1,4 @@
+import { countUsersByRpId } from '../../db/factors/passkeys.ts'
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import { endAllOfIssuer, type EndedSessions, type EndOptions } from '../endings/end.ts'
 import { endAllOfCopy } from '../endings/restart.ts'
@@ -5,7 +6,7 @@ import { Refusal } from '../errors.ts'
 import { algsWanted } from '../keys/ring/key-policy.ts'
 import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import type { Admin } from './admin.ts'
-import { countPasswords } from './password-counts.ts'
+import { countPasswords, countTotps, type RootKeyCounts } from './root-key-counts.ts'
 
 /** The issuer that the database has, and the one that it is to get. */
 export interface Issuers {
@@ -47,6 +48,21 @@ export interface AdoptedCopy extends EndedSessions {
    * here.
    */
   readonly passwords: { readonly kept: number; readonly lost: number }
+  /** The same of the authenticator apps. */
+  readonly totps: { readonly kept: number; readonly lost: number }
+}
+
+/** Users whose passkeys are for another domain than those of the new issuer: no browser gives them there. */
+export interface StrandedPasskeys {
+  readonly rp_id: string
+  readonly users: number
+}
+
+export async function findStrandedPasskeys({
+  db,
+  config,
+}: Pick<Admin, 'db' | 'config'>): Promise<readonly StrandedPasskeys[]> {
+  return (await countUsersByRpId(db)).filter(({ rp_id }) => rp_id !== config.passkeyRpId)
 }
 
 /** Makes a copy of an installation one of its own, with a new root key, signing keys and client secrets. */
@@ -65,8 +81,10 @@ export async function adoptCopied(admin: Admin, issuers: Issuers, options: EndOp
   )
   if (!adopted) throw changedMeanwhile()
   const { from, to, at, ended, isDone } = adopted
-  const { current, older, lost } = await countPasswords(admin, to)
-  return { at, ended, isDone, rootKey: { from, to }, secrets, passwords: { kept: current + older, lost } }
+  const checked = ({ current, older, lost }: RootKeyCounts) => ({ kept: current + older, lost })
+  const passwords = checked(await countPasswords(admin, to))
+  const totps = checked(await countTotps(admin, to))
+  return { at, ended, isDone, rootKey: { from, to }, secrets, passwords, totps }
 }
 
 const changedMeanwhile = () =>
@@ -75,7 +93,8 @@ const changedMeanwhile = () =>
 /** The document of a copy that was adopted. */
 export function describeAdoptedCopy(
   { from, to }: Issuers,
-  { rootKey, ended, passwords, secrets }: AdoptedCopy,
+  { rootKey, ended, passwords, totps, secrets }: AdoptedCopy,
+  passkeys: readonly StrandedPasskeys[],
 ) {
   return {
     from,
@@ -84,6 +103,9 @@ export function describeAdoptedCopy(
     sessions_revoked: ended,
     passwords_kept: passwords.kept,
     passwords_lost: passwords.lost,
+    totps_kept: totps.kept,
+    totps_lost: totps.lost,
+    passkeys_unusable: passkeys,
     clients: [...secrets].map(([client_id, client_secret]) => ({ client_id, client_secret })),
   }
 }

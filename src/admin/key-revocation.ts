@@ -9,7 +9,7 @@ import { phaseOf } from '../keys/ring/key-life.ts'
 import { algsWanted, largestMaxAgeOf } from '../keys/ring/key-policy.ts'
 import { followBoundSeconds } from '../protocol/key-lead.ts'
 import type { Admin } from './admin.ts'
-import { countPasswords, type PasswordCounts } from './password-counts.ts'
+import { countPasswords, countTotps, type RootKeyCounts } from './root-key-counts.ts'
 import { readPlannedRing, type PlannedRing } from './planned-ring.ts'
 
 /** The one living key whose kid begins so. Refuses where there is none, or more than one. */
@@ -80,7 +80,8 @@ export interface Restarted extends FinishedWork {
   /** Until when some verifiers may refuse the tokens of the new keys. */
   readonly failUntil: number
   /** Older ones are told only where the root key has changed. */
-  readonly passwords: Pick<PasswordCounts, 'older' | 'lost'>
+  readonly passwords: Pick<RootKeyCounts, 'older' | 'lost'>
+  readonly totps: Pick<RootKeyCounts, 'older' | 'lost'>
 }
 
 /**
@@ -97,7 +98,9 @@ export async function revokeAllKeys(
   const order = { by: admin, rootKeys, file: config, reason, keepsRootKey, algs }
   const done = await endAllWithKeys(order, options)
   const maxAge = largestMaxAgeOf(installation, done.at)
-  const { older, lost } = await countPasswords(admin, done.to)
+  const passwords = await countPasswords(admin, done.to)
+  const totps = await countTotps(admin, done.to)
+  const told = ({ older, lost }: RootKeyCounts) => ({ older: keepsRootKey ? 0 : older, lost })
   return {
     reason,
     ended: done.ended,
@@ -108,7 +111,8 @@ export async function revokeAllKeys(
     rootKey: { from: done.from, to: done.to },
     maxAge,
     failUntil: done.at + followBoundSeconds + maxAge,
-    passwords: { older: keepsRootKey ? 0 : older, lost },
+    passwords: told(passwords),
+    totps: told(totps),
   }
 }
 
@@ -137,6 +141,7 @@ export function describeRestarted({
   rootKey,
   failUntil,
   passwords,
+  totps,
 }: Restarted) {
   return {
     revoked,
@@ -148,5 +153,7 @@ export function describeRestarted({
     verifiers_may_fail_until: failUntil,
     passwords_lost: passwords.lost,
     passwords_under_older_root_keys: passwords.older,
+    totps_lost: totps.lost,
+    totps_under_older_root_keys: totps.older,
   }
 }

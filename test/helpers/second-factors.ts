@@ -1,8 +1,10 @@
 import { Secret, TOTP } from 'otpauth'
 import { findUserById } from '../../db/users/users.ts'
 import type { Owner } from '../../src/factors/owner.ts'
+import { addPasskey, creationOptions } from '../../src/factors/passkeys.ts'
 import { renewRecoveryCodes } from '../../src/factors/recovery-codes.ts'
 import { confirmTotp, prepareTotp } from '../../src/factors/totp.ts'
+import { softAuthenticator } from './authenticator.ts'
 import type { TestServer, TestUser } from './server.ts'
 
 /** The authenticator app of a user. */
@@ -36,4 +38,15 @@ export async function withApp(server: TestServer, user: TestUser): Promise<App> 
 
 export async function recoveryCodesOf(server: TestServer, user: TestUser): Promise<readonly string[]> {
   return renewRecoveryCodes(server.ctx, await ownerOf(server, user))
+}
+
+/** Sets up a passkey of a user, as the account page would. */
+export async function withPasskey(server: TestServer, user: TestUser) {
+  const { ctx } = server
+  const owner = await ownerOf(server, user)
+  const options = await creationOptions(ctx, owner.user, 'account')
+  const { response, passkey } = softAuthenticator(new URL(ctx.config.issuer).origin).create(options)
+  const added = await addPasskey(ctx, owner, response, 'account', 'Phone')
+  if ('problem' in added) throw new Error(added.problem)
+  return passkey
 }

@@ -10,6 +10,9 @@ import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { openPasswords } from '../../src/users/passwords.ts'
 import { commandLine, issuer } from '../helpers/cli.ts'
 import { forEachEngine } from '../helpers/engines.ts'
+import { openBrowser } from '../helpers/browser.ts'
+import { logInWith, relyingParty } from '../helpers/relying-party.ts'
+import { withApp, withPasskey } from '../helpers/second-factors.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 import {
   besideEnv,
@@ -63,7 +66,12 @@ t.test(
       t.equal((await cli.call(`db adopt ${how} --yes`)).code, 1, `the issuer must be another one: ${how}`)
 
     const adopted = await cli.succeed('db adopt --moved --yes --json', { env })
-    t.strictSame(adopted.json(), { from: issuer, to: 'https://new.example', sessions_revoked: 0 })
+    t.strictSame(adopted.json(), {
+      from: issuer,
+      to: 'https://new.example',
+      sessions_revoked: 0,
+      passkeys_unusable: [],
+    })
     t.equal((await cli.call('client list')).code, 1, 'the old name is refused')
 
     const after = await open('https://new.example')
@@ -87,6 +95,9 @@ await forEachEngine(
     const app = await original.client('app', { isPublic: true })
     const user = await original.user()
     const sessions = [await original.logIn(web, user), await original.logIn(app, user)]
+    const careful = await original.user('careful')
+    const authenticator = await withApp(original, careful)
+    await withPasskey(original, careful)
     const copyEnv = { ...besideEnv(original), MINTMARK_ISSUER: 'https://staging.example' }
     const kids = (await listSigningKeys(original.ctx.db)).map(({ kid }) => kid)
     const rootKey = original.ctx.rootKeys.currentId
@@ -95,13 +106,17 @@ await forEachEngine(
     const adopted = await call('db adopt --copied --yes --json', { env: copyEnv })
     t.equal(adopted.code, 0, adopted.stderr)
     t.match(adopted.stderr, /For a copy alone/, 'and says what it is for')
+    t.match(adopted.stderr, /1 user has passkeys for as\.example, which cannot be used at/)
     t.match(adopted.json(), {
       from: 'https://as.example',
       to: 'https://staging.example',
       root_key: { from: rootKey },
       sessions_revoked: 2,
-      passwords_kept: 1,
+      passwords_kept: 2,
       passwords_lost: 0,
+      totps_kept: 1,
+      totps_lost: 0,
+      passkeys_unusable: [{ rp_id: 'as.example', users: 1 }],
       clients: [{ client_id: 'web', client_secret: /^mm_cs_/ }],
     })
 
@@ -112,6 +127,13 @@ await forEachEngine(
       'no key of the original is left in it',
     )
     t.not(copy.ctx.rootKeys.currentId, rootKey)
+    const browser = openBrowser(copy)
+    const half = await logInWith(browser, (await relyingParty(copy, 'party')).begin(), careful)
+    t.match(half.response.body, 'one-time-code')
+    // The code of the set-up was one of this minute.
+    copy.tick(60)
+    const done = await browser.submit(half, { code: authenticator.code() })
+    t.match(done.url.href, /[?&]code=/, 'and so is its authenticator app')
     const [{ client_secret }] = adopted.json().clients
     const renewed = testClient('web', client_secret)
     for (const { form } of [web, testClient('web', kept)]) {

@@ -1,9 +1,12 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { openDatabase } from '../../db/open-database.ts'
 import { findUser } from '../../db/users/users.ts'
 import { newUuid, formatUuid } from '../../src/protocol/secrets.ts'
 import { commandLine } from '../helpers/cli.ts'
+import { withApp } from '../helpers/second-factors.ts'
+import { besideEnv, startServer } from '../helpers/server.ts'
 
 t.test('second factors are listed, and removed where one is lost', async t => {
   const { home, call } = commandLine(t)
@@ -42,7 +45,7 @@ t.test('second factors are listed, and removed where one is lost', async t => {
   t.match(await call('user factor list alice'), { stdout: 'The user alice has no second factor.\n' })
   await add()
   const listed = await call('user factor list alice')
-  t.match(listed.stdout, new RegExp(`passkey ${formatUuid(phone)}  Phone, last used never`))
+  t.match(listed.stdout, new RegExp(`passkey ${formatUuid(phone)}  Phone, for [^,]+, last used never`))
   t.match(listed.stdout, /totp {2}since [^]*recovery-codes {2}2 left/)
   t.notMatch(listed.stdout, /\u001b/)
 
@@ -84,4 +87,21 @@ t.test('second factors are listed, and removed where one is lost', async t => {
       [],
       `${table} go with their user`,
     )
+})
+
+t.test('the end of all keys says what it means for authenticator apps', async t => {
+  const server = await startServer(t)
+  await withApp(server, await server.user('ada'))
+  const { call } = commandLine(t)
+  const env = { MINTMARK_ISSUER: 'https://as.example', ...besideEnv(server) }
+  const kept = await call('key revoke --all --keep-root-key --yes --json', { env })
+  t.match(kept.json(), { totps_lost: 0, totps_under_older_root_keys: 0 })
+  const told = await call('key revoke --all --yes', { env })
+  t.match(told.stdout, 'The secrets of 1 authenticator app are sealed under an older root key')
+  // The older ones are below the first line.
+  const file = server.ctx.config.rootKeyFile
+  const lines = readFileSync(file, 'utf8').split('\n')
+  writeFileSync(file, `${lines.find(line => line !== '' && !line.startsWith('#'))}\n`)
+  const lost = await call('key revoke --all --yes', { env })
+  t.match(lost.stdout, 'The codes of 1 authenticator app cannot be checked')
 })

@@ -1,30 +1,14 @@
 import t, { type Test } from 'tap'
 import { listPasskeys } from '../../db/factors/passkeys.ts'
-import { findUserById } from '../../db/users/users.ts'
 import { challengeSeconds } from '../../src/factors/challenges.ts'
-import { addPasskey, creationOptions } from '../../src/factors/passkeys.ts'
 import { en } from '../../src/pages/texts/en.ts'
-import { softAuthenticator } from '../helpers/authenticator.ts'
 import { openBrowser, type Page } from '../helpers/browser.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { logInWith, relyingParty } from '../helpers/relying-party.ts'
-import { recoveryCodesOf } from '../helpers/second-factors.ts'
-import { besideEnv, startServer, type TestServer, type TestUser } from '../helpers/server.ts'
-
-const caller = { requestId: 'r1', address: '198.51.100.7' }
-
-/** Sets up a passkey of a user, as the account page would. */
-async function setUp({ ctx }: TestServer, { id }: TestUser) {
-  const user = await findUserById(ctx.db, id)
-  if (!user) throw new Error('the user is gone')
-  const options = await creationOptions(ctx, user, 'account')
-  const { response, passkey } = softAuthenticator(new URL(ctx.config.issuer).origin).create(options)
-  const added = await addPasskey(ctx, { user, caller }, response, 'account', 'Phone')
-  if ('problem' in added) throw new Error(added.problem)
-  return passkey
-}
+import { recoveryCodesOf, withPasskey } from '../helpers/second-factors.ts'
+import { besideEnv, startServer } from '../helpers/server.ts'
 
 /** What the script of the page reads. */
 function askedOn(page: Page) {
@@ -38,7 +22,7 @@ async function world(t: Test, env: Record<string, string> = {}) {
   const server = await startServer(t, env)
   const web = await relyingParty(server)
   const ada = await server.user()
-  const passkey = await setUp(server, ada)
+  const passkey = await withPasskey(server, ada)
   const browser = openBrowser(server)
   /** Sends the answer of a passkey with the form of the page, as its script does. */
   const send = (page: Page, passkeyJson: string, more: Record<string, string> = {}, by = browser) =>

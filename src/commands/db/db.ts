@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
-import { adoptMoved, issuersOf } from '../../admin/adoption.ts'
+import { adoptMoved, findStrandedPasskeys, issuersOf } from '../../admin/adoption.ts'
 import { backUp, backupSource, databaseStatus, sizeOf, type DatabaseStatus } from '../../admin/database.ts'
 import { decideNames, nameLateUsers, nothingToDecide, type NameDecisions } from '../../admin/user-names.ts'
 import { describeDatabaseUrl } from '../../config/database-url.ts'
@@ -13,7 +13,7 @@ import { UsageError } from '../shell/failures.ts'
 import { exactNames, renames } from '../shell/options.ts'
 import { facts } from '../shell/output.ts'
 import { confirm } from '../shell/prompt.ts'
-import { adoptAsCopy } from './db-adopt-copy.ts'
+import { adoptAsCopy, passkeySentences } from './db-adopt-copy.ts'
 import { copyCommand } from './db-copy.ts'
 import { restoreCommand } from './db-restore.ts'
 import { reviveCommand } from './db-revive.ts'
@@ -197,12 +197,14 @@ async function adopt(run: Run, yes: true | undefined) {
   const issuers = issuersOf(admin)
   const { from, to } = issuers
   run.note(`Stop all servers of ${from} first: they would go on under the old name.`)
+  const passkeys = await findStrandedPasskeys(admin)
+  for (const sentence of passkeySentences(passkeys, to)) run.note(sentence)
   await confirm(run, `Give the installation the issuer ${to}? Every user has to log in again.`, { yes })
   const { ended: sessions } = await showEnding(run, options => adoptMoved(admin, issuers, options))
   return {
     text:
       `The installation is ${to} from now on. Ended ${formatCount(sessions, 'session')}: refresh and access tokens of ${from} ` +
       'are of no use any more, whatever name it gets later. Tell the resource servers.',
-    json: { from, to, sessions_revoked: sessions },
+    json: { from, to, sessions_revoked: sessions, passkeys_unusable: passkeys },
   }
 }

@@ -102,6 +102,7 @@ async function restart(run: Run, { keepsRootKey, reason, yes }: Order & { readon
     }),
     keepers('the keys'),
     ...passwordAdvice(restarted, admin.config.rootKeyFile),
+    ...appAdvice(restarted, admin.config.rootKeyFile),
   ]
   return { text: told.join('\n'), json: describeRestarted(restarted) }
 }
@@ -114,5 +115,17 @@ function passwordAdvice({ passwords: { older, lost } }: Restarted, file: string)
   const oldOnes =
     `The passwords of ${formatCount(older, 'user')} are hashed under an older root key until they log in, so it stays in ` +
     `${file}. Whoever has it and the database can guess them: have important ones changed with \`mintmark user passwd NAME\`.`
+  return [...(lost > 0 ? [lostOnes] : []), ...(older > 0 ? [oldOnes] : [])]
+}
+
+/** And for authenticator apps. Passkeys need none: their secrets are on the devices of their owners. */
+function appAdvice({ totps: { older, lost } }: Restarted, file: string): string[] {
+  const lostOnes =
+    `The codes of ${formatCount(lost, 'authenticator app')} cannot be checked: their root key is not in ${file}. Put it below ` +
+    'the first line if there is a copy; otherwise `mintmark user factor remove NAME totp` lets their owners set up others.'
+  const oldOnes =
+    `The secrets of ${formatCount(older, 'authenticator app')} are sealed under an older root key until their owners log in. ` +
+    'Whoever has it and the database knows all their codes: have important ones set up anew, after ' +
+    '`mintmark user factor remove NAME totp`.'
   return [...(lost > 0 ? [lostOnes] : []), ...(older > 0 ? [oldOnes] : [])]
 }

@@ -47,12 +47,13 @@ function fields(frame: Frame, { takesCode, takesRecoveryCode, passkey }: SecondF
   const open = takesCode || passkey ? null : html` open`
   const details = html`<details${open}><summary>${texts.lost}</summary>${recovery}</details>`
   const isTyped = takesCode || takesRecoveryCode
+  const cancel = html`<button class="second plain" name="decision" value="deny" formnovalidate>${logIn.cancel}</button>`
   const instead = html`<p>${passkey ? texts.passkeyAlone : texts.none}</p>`
   return html`${takesCode ? code : null}
 ${takesRecoveryCode ? details : null}
 ${isTyped ? html`<button type="submit">${logIn.submit}</button>` : instead}
 ${passkey && passkeyButton(frame, passkey)}
-<button class="second plain" name="decision" value="deny" formnovalidate>${logIn.cancel}</button>`
+${isTyped || passkey ? cancel : html`<button type="submit" name="decision" value="deny">${logIn.cancel}</button>`}`
 }
 
 function problemBox(
