@@ -8,6 +8,7 @@ import {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify'
+import { adminDoor } from './admin-api/door.ts'
 import type { Context } from './context.ts'
 import { openErrorSender } from './endpoints/error-sender.ts'
 import { oauthFace } from './endpoints/face.ts'
@@ -76,6 +77,7 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   app.addHook('preHandler', inStep())
   closeConnectionsInDrain(app, ctx.load.drain)
 
+  adminDoor(app, ctx)
   app.register(oauthFace(ctx, sendError))
   app.register(pagesFace(ctx))
   return app

@@ -11,6 +11,7 @@ const statuses = {
   invalid_target: 400,
   invalid_token: 401,
   insufficient_scope: 403,
+  insufficient_user_authentication: 401,
   invalid_dpop_proof: 400,
   use_dpop_nonce: 400,
   unauthorized_client: 400,
@@ -48,6 +49,8 @@ export interface SentToken {
   readonly scheme: 'Bearer' | 'DPoP' | undefined
   /** The scope that it lacks. */
   readonly scope?: string
+  /** What its log-in lacks (RFC 9470 §3): a level, or to be of the last so many seconds. */
+  readonly authentication?: { readonly acr?: string; readonly maxAge?: number }
 }
 
 /**
@@ -106,10 +109,10 @@ export class ConfigError extends Error {
 }
 
 /**
- * Why an administrator's act cannot be done: there is no such thing, another is in its way, it makes no
- * sense, or not now.
+ * Why an administrator's act cannot be done: there is no such thing, another is in its way, it is not what
+ * was seen any more, it makes no sense, it is not this administrator's to do, or not now.
  */
-export type RefusalCode = 'not_found' | 'conflict' | 'invalid' | 'unavailable'
+export type RefusalCode = 'not_found' | 'conflict' | 'changed' | 'invalid' | 'forbidden' | 'unavailable'
 
 /**
  * An act cannot be done, and has changed nothing unless the text says so. `text` says why, without a capital
@@ -120,11 +123,14 @@ export class Refusal extends Error {
   readonly code: RefusalCode
   readonly text: string
   readonly advice: string | undefined
+  /** The argument that is wrong, where it is one. */
+  readonly field: string | undefined
 
-  constructor(code: RefusalCode, text: string, advice?: string) {
+  constructor(code: RefusalCode, text: string, advice?: string, field?: string) {
     super(text)
     this.code = code
     this.text = text
     this.advice = advice
+    this.field = field
   }
 }

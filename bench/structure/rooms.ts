@@ -10,6 +10,7 @@ export const rooms: readonly string[] = [
   'src/server.ts',
   'src/app.ts',
   'src/context.ts',
+  'src/admin-api',
   'src/endpoints',
   'src/pages',
   'src/jobs',
@@ -44,6 +45,7 @@ export const rooms: readonly string[] = [
  * of those below: these know only what each of their functions needs.
  */
 const passedContext = [
+  'admin-api',
   'endpoints',
   'pages',
   'http',

@@ -34,11 +34,45 @@ export async function findUserById(db: Database, id: Buffer): Promise<UserTable 
   return user
 }
 
+const shownColumns = [
+  'users.id',
+  'users.username',
+  'users.roles',
+  'users.claims',
+  'users.created_at',
+  'users.disabled_at',
+] as const
+
+/**
+ * Users of whom a name begins so, as names are compared, in the order of these names, after `after`: whoever
+ * has two such names is there twice.
+ */
+export async function searchUsers(
+  { sql }: Database,
+  { prefix, after, limit }: { prefix: string; after: string | undefined; limit: number },
+) {
+  const rows = await sql
+    .selectFrom('user_names')
+    .innerJoin('users', 'users.id', 'user_names.user_id')
+    .select(shownColumns)
+    .select('user_names.name')
+    .where('user_names.name', '>=', prefix)
+    .where('user_names.name', '<', `${prefix}\u{10ffff}`)
+    .$if(after !== undefined, query => query.where('user_names.name', '>', after ?? ''))
+    .orderBy('user_names.name')
+    .limit(limit)
+    .execute()
+  return rows.map(({ name, ...user }) => ({ user, key: name }))
+}
+
 /** Users in the order of their names, after `after`. */
-export async function listUsers({ sql }: Database, { after = '', limit }: { after?: string; limit: number }) {
+export async function listUsers(
+  { sql }: Database,
+  { after = '', limit }: { after?: string | undefined; limit: number },
+) {
   return sql
     .selectFrom('users')
-    .select(['id', 'username', 'roles', 'claims', 'created_at', 'disabled_at'])
+    .select(shownColumns)
     .where('username', '>', after)
     .orderBy('username')
     .limit(limit)

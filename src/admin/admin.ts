@@ -22,13 +22,15 @@ import { openPasswords, type Passwords } from '../users/passwords.ts'
 /** All that an act is passed: who does it, where it is told, and what it works with. */
 export interface Admin extends Recorder {
   readonly config: Config
-  /** The row of the installation, as it was when the database was opened. */
+  /** The row of the installation, as it was when the act began. */
   readonly installation: InstallationTable
   readonly rootKeys: RootKeys
   /** Hashes and verifies passwords, in a bounded pool. */
   readonly passwords: Passwords
   /** Makes mails for the outbox; undefined where none can be sent. */
   readonly mail: MailServices | undefined
+  /** The ETag of the object that is changed, as it must still be; whatever it is, if undefined. */
+  readonly precondition?: string | undefined
 }
 
 export interface AdminOptions extends Pick<Admin, 'config' | 'log' | 'actor'> {

@@ -17,7 +17,7 @@ import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { existingClient, listClients } from './clients.ts'
 import { existingResource } from './resources.ts'
-import { existingUserByIdOrName } from './users.ts'
+import { existingUser } from './users.ts'
 
 /** Which sessions; a member that is undefined does not matter. Durations are seconds. */
 export interface SessionChoice {
@@ -48,7 +48,7 @@ export interface ChosenSessions {
 export async function chooseSessions(admin: Admin, choice: SessionChoice): Promise<ChosenSessions> {
   const { client, resource, id, olderThan, idleFor } = choice
   const now = admin.clock.now()
-  const user = choice.user === undefined ? undefined : await existingUserByIdOrName(admin, choice.user)
+  const user = choice.user === undefined ? undefined : await existingUser(admin, choice.user)
   if (client !== undefined) await existingClient(admin, client)
   const clientIds = resource === undefined ? [] : await clientsOf(admin, resource)
   return {

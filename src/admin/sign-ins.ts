@@ -10,7 +10,7 @@ import { Refusal } from '../errors.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
-import { existingUserByIdOrName } from './users.ts'
+import { existingUser } from './users.ts'
 
 /** Which sign-ins; a member that is undefined does not matter. */
 export interface SignInChoice {
@@ -30,7 +30,7 @@ export interface ChosenSignIns {
 /** Finds which sign-ins are meant. Refuses a user that is unknown. */
 export async function chooseSignIns(admin: Admin, choice: SignInChoice): Promise<ChosenSignIns> {
   const { id } = choice
-  const user = choice.user === undefined ? undefined : await existingUserByIdOrName(admin, choice.user)
+  const user = choice.user === undefined ? undefined : await existingUser(admin, choice.user)
   return {
     username: user?.username,
     filter: { ...(user && { userId: user.id }), ...(id && { id }) },

@@ -6,7 +6,9 @@ import {
   findUserById,
   insertUser,
   listUsers as listUserRows,
+  searchUsers,
 } from '../../db/users/users.ts'
+import { comparedName } from '../../db/users/compared-name.ts'
 import { endSessionsOfUser, type EndedSessions, type EndOptions, type UserEnd } from '../endings/end.ts'
 import { Refusal } from '../errors.ts'
 import { formatUuid, newUuid, parseUuid } from '../protocol/secrets.ts'
@@ -23,6 +25,7 @@ import type { PasswordHash } from '../users/passwords.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { differencesOf } from './differences.ts'
+import { heedPrecondition } from './precondition.ts'
 import { keepingNames, nameRefusal, refuseOddName, refuseUsername } from './user-names.ts'
 
 export interface NewUser {
@@ -72,18 +75,18 @@ export async function renameUser(
   return { from, user: after }
 }
 
-/** The user of this name, or of this verified mail address; refuses an unknown one. */
-export async function existingUser({ db }: Pick<Admin, 'db'>, username: string): Promise<UserTable> {
-  const found = await findUser(db, username)
-  if (!found) throw noUser(username)
-  return found
-}
-
-/** The user of this `sub`, or of this name; refuses an unknown one. */
-export async function existingUserByIdOrName({ db }: Pick<Admin, 'db'>, text: string): Promise<UserTable> {
+/**
+ * The user of this `sub`, of this name, or of this verified mail address. Refuses an unknown one, and one
+ * that is not as the precondition says.
+ */
+export async function existingUser(
+  { db, precondition }: Pick<Admin, 'db' | 'precondition'>,
+  text: string,
+): Promise<UserTable> {
   const id = parseUuid(text.toLowerCase())
   const found = id ? await findUserById(db, id) : await findUser(db, text.normalize('NFC'))
   if (!found) throw noUser(text)
+  heedPrecondition({ precondition }, () => describeUser(found))
   return found
 }
 
@@ -127,6 +130,31 @@ function claimDifferences(before: UserClaims, after: UserClaims): Changes {
 }
 
 export type ListedUser = Awaited<ReturnType<typeof listUserRows>>[number]
+
+/** Which users a page has: in the order of their names, after one of them. */
+export interface UserPage {
+  /** The beginning of the user name, or of the verified mail address, however it is spelled. */
+  readonly search?: string | undefined
+  /** `next` of the page before. */
+  readonly after?: string | undefined
+  readonly limit: number
+}
+
+/** One page of users, and where the next one begins; undefined after the last. It costs the same wherever. */
+export async function pageOfUsers(
+  { db }: Pick<Admin, 'db'>,
+  { search, after, limit }: UserPage,
+): Promise<{ readonly users: readonly ListedUser[]; readonly next: string | undefined }> {
+  const rows =
+    search === undefined
+      ? (await listUserRows(db, { after, limit: limit + 1 })).map(user => ({ user, key: user.username }))
+      : await searchUsers(db, { prefix: comparedName(search), after, limit: limit + 1 })
+  const page = rows.slice(0, limit)
+  return {
+    users: page.map(({ user }) => user),
+    next: rows.length > limit ? page.at(-1)?.key : undefined,
+  }
+}
 
 const pageSize = 500
 

@@ -30,7 +30,11 @@ export function openErrorSender(ctx: Context): ErrorSender {
 /**
  * Every 401 has a challenge (RFC 9110 §11.6.1), of the scheme that was tried (RFC 6749 §5.2, RFC 6750 §3).
  */
-function challenge({ config }: Context, error: OAuthError, authorization: string | undefined): string {
+export function challenge(
+  { config }: Pick<Context, 'config'>,
+  error: OAuthError,
+  authorization: string | undefined,
+): string {
   const realm = `realm="${config.issuer}"`
   if (error.sent) return tokenChallenge(realm, error, error.sent)
   const { code } = error
@@ -44,11 +48,17 @@ function challenge({ config }: Context, error: OAuthError, authorization: string
 const proofAlgs = `algs="${clientAlgs.join(' ')}"`
 
 /** RFC 6750 §3 and RFC 9449 §7.1: both ways to send a token, where there was none, and then no error. */
-function tokenChallenge(realm: string, { code, message }: OAuthError, { scheme, scope }: SentToken): string {
+function tokenChallenge(
+  realm: string,
+  { code, message }: OAuthError,
+  { scheme, scope, authentication: { acr, maxAge } = {} }: SentToken,
+): string {
   if (scheme === undefined) return `Bearer ${realm}, DPoP ${realm}, ${proofAlgs}`
   const parameters = [
     `${realm}, error="${code}", error_description="${message}"`,
     ...(scope === undefined ? [] : [`scope="${scope}"`]),
+    ...(acr === undefined ? [] : [`acr_values="${acr}"`]),
+    ...(maxAge === undefined ? [] : [`max_age="${maxAge}"`]),
     ...(scheme === 'DPoP' ? [proofAlgs] : []),
   ]
   return `${scheme} ${parameters.join(', ')}`

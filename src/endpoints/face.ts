@@ -22,6 +22,13 @@ import { statusListEndpoints } from './status-list.ts'
 import { tokenEndpoint } from './token.ts'
 import { userinfoEndpoint } from './userinfo.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What @fastify/cors does at this route. */
+    cors?: FastifyCorsOptions | false
+  }
+}
+
 /** Never in a URL, where proxies and browsers write them down (RFC 6749 §2.3.1, RFC 6750 §5.3). */
 const secretParameters: ReadonlySet<string> = new Set([
   'access_token',

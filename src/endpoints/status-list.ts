@@ -11,7 +11,7 @@ import { statusListUri } from '../protocol/status-list.ts'
  */
 export function statusListEndpoints(app: FastifyInstance, { config, clock, statusLists }: Context): void {
   // Public, without credentials, so that a browser may read it from anywhere (§8.1).
-  const open = { config: { cors: { origin: '*', methods: ['GET'], allowedHeaders: ['*'] } } } as const
+  const open = { config: { cors: { origin: '*', methods: ['GET'], allowedHeaders: ['*'] } } }
 
   app.get('/status-lists', open, async (_request, reply) => {
     reply.header('cache-control', `public, max-age=${statusListTtl(config)}`).removeHeader('pragma')

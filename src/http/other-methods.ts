@@ -13,6 +13,9 @@ export const methodsOfAll = [...methods].join(', ')
  */
 const otherMethod = 'TRACE'
 
+/** All that the router is shown. */
+export const anyMethod: readonly string[] = [...methods, otherMethod]
+
 const hiddenMethods = new WeakMap<IncomingMessage, string>()
 
 /** To be called before the router looks at a request. */
@@ -48,13 +51,17 @@ export function collectRoutes(app: FastifyInstance): Routes {
  * Another method at a known path is 405, and `Allow` says which there are (RFC 9110 §15.5.6); otherwise it
  * would be 404. Throws where a path takes a method that the router is never shown.
  */
-export function refuseOtherMethods(app: FastifyInstance, routes: Routes): void {
+export function refuseOtherMethods(
+  app: FastifyInstance,
+  routes: Routes,
+  shown: readonly string[] = anyMethod,
+): void {
   for (const [url, { methods: taken, config }] of [...routes]) {
     const allow = [...taken].join(', ')
-    if ([...taken].some(method => !methods.has(method)))
-      throw new Error(`${url} takes ${allow}: no address takes more than ${methodsOfAll}`)
+    if ([...taken].some(method => !shown.includes(method)))
+      throw new Error(`${url} takes ${allow}: no address takes more than ${shown.join(', ')}`)
     app.route({
-      method: [...methods, otherMethod].filter(method => !taken.has(method)),
+      method: shown.filter(method => !taken.has(method)),
       url,
       config,
       // Before the body is looked at.

@@ -27,6 +27,7 @@ export interface SessionOfToken {
   /** Separated by spaces. */
   readonly scope: string
   readonly scheme: Scheme
+  readonly claims: Readonly<Record<string, unknown>>
 }
 
 type Scheme = NonNullable<SentToken['scheme']>
@@ -40,7 +41,7 @@ type Scheme = NonNullable<SentToken['scheme']>
 export async function authenticateToken(
   ctx: Context,
   request: TokenBearingRequest,
-  scope: string,
+  scope?: string,
 ): Promise<SessionOfToken> {
   const { scheme, token } = readToken(request)
   const found = await findTokenSession(ctx, token)
@@ -51,12 +52,12 @@ export async function authenticateToken(
     throw invalidToken(scheme, 'the session has ended')
   await confirm(ctx, found, { scheme, token }, request)
   const granted = String(claims['scope'] ?? '')
-  if (!itemsOf(granted).includes(scope)) {
+  if (scope !== undefined && !itemsOf(granted).includes(scope)) {
     throw new OAuthError('insufficient_scope', `the access token does not have the scope ${scope}`, {
       sent: { scheme, scope },
     })
   }
-  return { session, scope: granted, scheme }
+  return { session, scope: granted, scheme, claims }
 }
 
 interface ReadToken {

@@ -1,0 +1,2 @@
+/** Below it is everything of the admin API. */
+export const adminPath = '/admin/v1'

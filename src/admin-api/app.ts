@@ -1,0 +1,62 @@
+import type { IncomingMessage } from 'node:http'
+import swagger from '@fastify/swagger'
+import { fastify, LogController, type FastifyInstance } from 'fastify'
+import type { Context } from '../context.ts'
+import { defaultHeaders } from '../endpoints/default-headers.ts'
+import { notFound, unavailable } from '../errors.ts'
+import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
+import { refuseMessage } from '../http/message.ts'
+import { adminPath } from './admin-path.ts'
+import { openApiDocument } from './open-api.ts'
+import { openProblemSender } from './problems.ts'
+import { compileSchema } from './schemas.ts'
+import { userRoutes } from './users.ts'
+
+export interface AdminAppOptions {
+  /** The id that a request has got already; undefined for none. */
+  readonly idOf: (request: IncomingMessage) => string | undefined
+}
+
+/** A body of the admin API: a key set, or a list of redirect URIs, may be long. */
+const bodyLimitBytes = 256 * 1024
+
+const shownMethods = ['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE', 'OPTIONS']
+
+/**
+ * Makes the face for administrators' programs, an app of its own: JSON in and out, problem documents (RFC
+ * 9457), one line for each noun. Does not listen.
+ */
+export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyInstance {
+  const sendProblem = openProblemSender(ctx)
+  const headers = defaultHeaders(ctx.config.issuer)
+  let count = 0
+  const app = fastify({
+    loggerInstance: ctx.log,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: request => idOf(request) ?? `admin-${(++count).toString(36)}`,
+    trustProxy: ctx.config.trustProxy.length > 0 && [...ctx.config.trustProxy],
+    bodyLimit: bodyLimitBytes,
+    frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
+  })
+  app.setValidatorCompiler(compileSchema)
+  // What a schema does not describe would be left out in silence: a test holds the answers against them.
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.setErrorHandler(sendProblem)
+  app.setNotFoundHandler(() => {
+    throw notFound()
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers({ ...headers, 'x-request-id': request.id })
+    if (ctx.load.drain.isDraining()) reply.header('connection', 'close')
+    const reason = ctx.standing.refusal()
+    done(reason === undefined ? refuseMessage(request.raw) : unavailable(new Error(reason), 30))
+  })
+  app.register(swagger, openApiDocument(ctx.config))
+  app.register(async app => {
+    const routes = collectRoutes(app)
+    userRoutes(app, ctx)
+    refuseOtherMethods(app, routes, shownMethods)
+  })
+  app.get(`${adminPath}/openapi.json`, { schema: { hide: true } }, async () => app.swagger())
+  return app
+}

@@ -1,0 +1,144 @@
+import type { FastifyRequest } from 'fastify'
+import { proofUrls } from '../clients/confirmation.ts'
+import { callerOf, deviceCaller } from '../clients/caller.ts'
+import { isAdmin } from '../clients/registry.ts'
+import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import { findFactors, hasSecondFactor } from '../factors/factors.ts'
+import { levelsOf } from '../protocol/levels.ts'
+import type { Actor } from '../record/actor.ts'
+import { authenticateToken, invalidToken, type SessionOfToken } from '../sessions/sent-token.ts'
+import { itemsOf } from '../values/list.ts'
+
+/** What an act is about, as scopes name it. */
+export type Noun = 'users' | 'sessions' | 'clients' | 'keys' | 'all'
+
+/** What an act needs: to see, or to change, one kind of things. */
+export interface Need {
+  readonly noun: Noun
+  readonly isChange: boolean
+}
+
+/** The scopes of the admin API, as metadata lists them. */
+export const adminScopes: readonly string[] = [
+  'admin:read',
+  'admin:write',
+  ...['users', 'sessions', 'clients', 'keys'].flatMap(noun => [`admin:${noun}`, `admin:${noun}:read`]),
+]
+
+/** Roles of users that may administer, with the scopes that each may use at the most. */
+export const adminRoles: ReadonlyMap<string, readonly string[]> = new Map([
+  ['mintmark:admin', ['admin:write', 'admin:read']],
+  ['mintmark:support', ['admin:users:read', 'admin:sessions']],
+])
+
+/** Who has sent a request that may be done. */
+export interface AdminCaller {
+  readonly actor: Actor
+  /** Whether it may do what the need says, beside what the request was let in for. */
+  readonly may: (need: Need) => boolean
+}
+
+/** How long ago people may have logged in who change something, in seconds. */
+const freshSeconds = 3600
+
+/**
+ * Who is calling, by an access token for this server itself: an administrator's client (RFC 6749 §4.4), or
+ * a person with a role for it, whose token must be bound to a DPoP key. What people change needs a log-in
+ * of the last hour, and a second factor of who has one. Throws `invalid_token`, `insufficient_scope` and
+ * `insufficient_user_authentication` (RFC 9470 §3), before anything is looked up.
+ */
+export async function authenticateCaller(
+  ctx: Context,
+  request: FastifyRequest,
+  need: Need,
+): Promise<AdminCaller> {
+  const { method, headers } = request
+  const urls = proofUrls(ctx.config, new URL(request.url, 'http://x').pathname)
+  const sent = await authenticateToken(ctx, { method, urls, headers, form: undefined })
+  if (sent.claims['aud'] !== ctx.config.issuer)
+    throw invalidToken(sent.scheme, 'the token is for another audience')
+  const { actor, limits } = sent.session.user_id
+    ? await personOf(ctx, request, sent, need)
+    : await machineOf(ctx, request, sent)
+  const granted = itemsOf(sent.scope)
+  const may = (need: Need) => isWithin(granted, need) && isWithin(limits, need)
+  if (!may(need)) throw lacking(sent, scopesFor(need).join(' '))
+  return { actor, may }
+}
+
+interface Known {
+  readonly actor: Actor
+  readonly limits: readonly string[]
+}
+
+async function machineOf(ctx: Context, request: FastifyRequest, sent: SessionOfToken): Promise<Known> {
+  const client = await ctx.clients.registry.findClient(sent.session.client_id)
+  if (!client || client.disabled_at !== null)
+    throw invalidToken(sent.scheme, 'the client is unknown or disabled')
+  if (!isAdmin(client)) throw lacking(sent, 'admin:read')
+  const actor: Actor = { kind: 'client', id: client.id, caller: callerOf(request, client) }
+  return { actor, limits: ['admin:write', 'admin:read'] }
+}
+
+async function personOf(
+  ctx: Context,
+  request: FastifyRequest,
+  sent: SessionOfToken,
+  need: Need,
+): Promise<Known> {
+  const { session, claims } = sent
+  const { user_id: id } = session
+  if (!id) throw new Error('unreachable: it is the session of a person')
+  const limits = itemsOf(session.roles).flatMap(role => adminRoles.get(role) ?? [])
+  if (limits.length === 0) throw lacking(sent, scopesFor(need)[0] ?? '')
+  const { jkt }: Record<string, unknown> = Object(claims['cnf'])
+  if (jkt === undefined)
+    throw new OAuthError('invalid_token', 'the token of a person must be bound to a DPoP key (RFC 9449)', {
+      sent: { scheme: 'DPoP' },
+    })
+  if (need.isChange) await refuseUnlessSure(ctx, sent, id)
+  return { actor: { kind: 'user', id, caller: deviceCaller(request) }, limits }
+}
+
+/** A thief of a browser that was left alone changes nothing. */
+async function refuseUnlessSure(
+  ctx: Context,
+  { session, scheme }: SessionOfToken,
+  id: Buffer,
+): Promise<void> {
+  const isFresh = session.auth_time > ctx.clock.now() - freshSeconds
+  const isStrong =
+    levelsOf(itemsOf(session.amr)).includes('mfa') || !hasSecondFactor(await findFactors(ctx, id))
+  if (isFresh && isStrong) return
+  throw new OAuthError(
+    'insufficient_user_authentication',
+    'whoever changes something logs in again after an hour, with a second factor if there is one',
+    {
+      sent: {
+        scheme,
+        authentication: { ...(!isFresh && { maxAge: freshSeconds }), ...(!isStrong && { acr: 'mfa' }) },
+      },
+    },
+  )
+}
+
+/** Scopes that each suffice, the narrowest first. */
+function scopesFor({ noun, isChange }: Need): readonly string[] {
+  const ofNoun = noun === 'all' ? [] : [...(isChange ? [] : [`admin:${noun}:read`]), `admin:${noun}`]
+  return [...ofNoun, ...(isChange ? [] : ['admin:read']), 'admin:write']
+}
+
+function isWithin(scopes: readonly string[], need: Need): boolean {
+  return scopesFor(need).some(scope => scopes.includes(scope))
+}
+
+function lacking({ scheme }: SessionOfToken, scope: string): OAuthError {
+  return new OAuthError(
+    'insufficient_scope',
+    `the access token does not allow this: it takes the scope ${scope}`,
+    {
+      sent: { scheme, scope },
+    },
+  )
+}

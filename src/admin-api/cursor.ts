@@ -1,0 +1,33 @@
+import { Refusal } from '../errors.ts'
+import { sha256 } from '../values/sha256.ts'
+
+/**
+ * The cursor of a list: where its next page begins, along an index. It is of no use for another list, or with
+ * other filters.
+ */
+export function writeCursor(list: string, filter: object, key: string): string {
+  return Buffer.from(JSON.stringify([nameOf(list, filter), key])).toString('base64url')
+}
+
+/** Where a page begins; undefined for the first. Refuses what is no cursor of this list. */
+export function readCursor(list: string, filter: object, cursor: string | undefined): string | undefined {
+  if (cursor === undefined) return undefined
+  try {
+    const [name, key] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as readonly unknown[]
+    if (name === nameOf(list, filter) && typeof key === 'string' && !key.includes('\0')) return key
+  } catch {
+    // It is nothing that was made here.
+  }
+  throw new Refusal(
+    'invalid',
+    'after is no cursor of this list with these filters: it is `next` of the page before',
+    undefined,
+    'after',
+  )
+}
+
+function nameOf(list: string, filter: object): string {
+  return sha256(JSON.stringify([list, filter]))
+    .toString('base64url')
+    .slice(0, 11)
+}

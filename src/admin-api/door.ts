@@ -1,0 +1,33 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import type { Context } from '../context.ts'
+import { anyMethod } from '../http/other-methods.ts'
+import { adminPath } from './admin-path.ts'
+
+/**
+ * Hands what is below `/admin/v1` to the admin API, which is an app of its own: its schemas and its methods
+ * are loaded when somebody first asks, and cost refreshes nothing.
+ */
+export function adminDoor(app: FastifyInstance, ctx: Context): void {
+  const ids = new WeakMap<IncomingMessage, string>()
+  let opening: Promise<FastifyInstance> | undefined
+  const open = async () => {
+    const { buildAdminApp } = await import('./app.ts')
+    const opened = buildAdminApp(ctx, { idOf: request => ids.get(request) })
+    await opened.ready()
+    return opened
+  }
+  app.addHook('onClose', async () => (await opening)?.close())
+  app.route({
+    method: [...anyMethod],
+    url: `${adminPath}/*`,
+    // Before the body is looked at: that is the other app's.
+    onRequest: async (request, reply) => {
+      const opened = await (opening ??= open())
+      ids.set(request.raw, request.id)
+      reply.hijack()
+      opened.routing(request.raw, reply.raw)
+    },
+    handler: async () => {}, // unreachable
+  })
+}

@@ -1,0 +1,57 @@
+import type { FastifySchemaCompiler } from 'fastify'
+import Type, { type TSchema } from 'typebox'
+import Value from 'typebox/value'
+
+/** Checks what was sent against a schema; a text of the URL becomes the number or truth value that it says. */
+export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const isText = httpPart === 'querystring' || httpPart === 'params' || httpPart === 'headers'
+  return (sent: unknown) => {
+    const value = isText ? Value.Convert(schema, sent) : sent
+    return Value.Check(schema, value) ? { value } : { error: Value.Errors(schema, value) as never }
+  }
+}
+
+/** RFC 3339, in UTC. */
+export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, in UTC' })
+
+export const Uuid = Type.String({
+  pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
+  description: 'a UUID in lower case',
+})
+
+/** A problem document (RFC 9457). */
+export const Problem = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    code: Type.String({ description: 'what went wrong, for programs' }),
+    detail: Type.String({ description: 'what went wrong, for people' }),
+    field: Type.Optional(Type.String({ description: 'the member or parameter that is wrong' })),
+    request_id: Type.String(),
+  },
+  { description: 'RFC 9457' },
+)
+
+/** The parameters of every list. */
+export const pageParameters = {
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 200, description: 'how many at the most; 50 unless told' }),
+  ),
+  after: Type.Optional(Type.String({ maxLength: 512, description: '`next` of the page before' })),
+}
+
+/** One page of a list. */
+export function pageOf<Item extends TSchema>(item: Item) {
+  return Type.Object({
+    items: Type.Array(item),
+    next: Type.Union([Type.String(), Type.Null()], {
+      description: '`after` of the next page; null after the last',
+    }),
+  })
+}
+
+/** Seconds since the epoch as RFC 3339. */
+export function timeText(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
+}

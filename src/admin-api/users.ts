@@ -1,0 +1,162 @@
+import type { FastifyInstance } from 'fastify'
+import Type from 'typebox'
+import {
+  createUser,
+  describeUser,
+  existingUser,
+  pageOfUsers,
+  updateUser,
+  type ListedUser,
+} from '../admin/users.ts'
+import type { Context } from '../context.ts'
+import { Refusal } from '../errors.ts'
+import { itemsOf } from '../values/list.ts'
+import { adminRoles, type AdminCaller } from './caller.ts'
+import { ClaimChanges, toClaimChanges } from './claims.ts'
+import { readCursor, writeCursor } from './cursor.ts'
+import { addRoute } from './route.ts'
+import { pageOf, pageParameters, Time, timeText, Uuid } from './schemas.ts'
+
+const User = Type.Object(
+  {
+    sub: Uuid,
+    username: Type.String(),
+    roles: Type.Array(Type.String()),
+    claims: Type.Record(Type.String(), Type.Unknown(), { description: 'OpenID Connect Core §5.1' }),
+    created_at: Time,
+    disabled_at: Type.Union([Time, Type.Null()]),
+  },
+  { title: 'User' },
+)
+
+const Roles = Type.Array(Type.String({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$', maxLength: 255 }), {
+  maxItems: 100,
+  description: 'visible ASCII without spaces, quotes and backslashes',
+})
+
+const ofUser = { params: Type.Object({ sub: Uuid }) }
+
+const change = { noun: 'users', isChange: true } as const
+const see = { noun: 'users', isChange: false } as const
+
+/** `/users`: the people who log in. */
+export function userRoutes(app: FastifyInstance, ctx: Context): void {
+  addRoute(
+    app,
+    ctx,
+    {
+      method: 'GET',
+      url: '/users',
+      name: 'listUsers',
+      summary: 'Users in the order of their names',
+      need: see,
+      query: Type.Object(
+        {
+          search: Type.Optional(
+            Type.String({
+              minLength: 1,
+              maxLength: 255,
+              description: 'the beginning of a user name, or of a verified mail address',
+            }),
+          ),
+          ...pageParameters,
+        },
+        { additionalProperties: false },
+      ),
+      answer: { status: 200, schema: pageOf(User) },
+    },
+    async (admin, { query: { search, limit = 50, after } }) => {
+      const filter = { search }
+      const page = await pageOfUsers(admin, { search, limit, after: readCursor('users', filter, after) })
+      return {
+        items: page.users.map(documentOf),
+        next: page.next === undefined ? null : writeCursor('users', filter, page.next),
+      }
+    },
+  )
+
+  addRoute(
+    app,
+    ctx,
+    {
+      method: 'GET',
+      url: '/users/:sub',
+      name: 'readUser',
+      summary: 'One user',
+      need: see,
+      ...ofUser,
+      answer: { status: 200, schema: User },
+      hasEtag: true,
+    },
+    async (admin, { params: { sub } }) => documentOf(await existingUser(admin, sub)),
+  )
+
+  addRoute(
+    app,
+    ctx,
+    {
+      method: 'POST',
+      url: '/users',
+      name: 'createUser',
+      summary: 'Add a user with a password',
+      need: change,
+      body: Type.Object(
+        {
+          username: Type.String({ minLength: 1, maxLength: 255 }),
+          password: Type.String({ minLength: 1, maxLength: 1024 }),
+          roles: Type.Optional(Roles),
+          claims: Type.Optional(ClaimChanges),
+        },
+        { additionalProperties: false },
+      ),
+      answer: { status: 201, schema: User },
+      hasEtag: true,
+    },
+    async (admin, { body: { username, password, roles = [], claims }, caller }) => {
+      refuseAdminRoles(caller, roles)
+      const user = { username: username.normalize('NFC'), password, roles, claims: toClaimChanges(claims) }
+      return documentOf(await createUser(admin, user))
+    },
+  )
+
+  addRoute(
+    app,
+    ctx,
+    {
+      method: 'PATCH',
+      url: '/users/:sub',
+      name: 'updateUser',
+      summary: 'Change what apps are told of a user; what is left out stays',
+      need: change,
+      ...ofUser,
+      body: Type.Object(
+        { roles: Type.Optional(Roles), claims: Type.Optional(ClaimChanges) },
+        { additionalProperties: false },
+      ),
+      answer: { status: 200, schema: User },
+      hasEtag: true,
+    },
+    async (admin, { params: { sub }, body: { roles, claims }, caller }) => {
+      const before = await existingUser(admin, sub)
+      refuseAdminRoles(caller, [...itemsOf(before.roles), ...(roles ?? [])])
+      await updateUser(admin, sub, { roles, claims: toClaimChanges(claims) })
+      return documentOf(await existingUser({ db: admin.db }, sub))
+    },
+  )
+}
+
+/** Who may change users alone makes nobody an administrator, and takes over no administrator's account. */
+function refuseAdminRoles({ may }: AdminCaller, roles: readonly string[]): void {
+  if (!roles.some(role => adminRoles.has(role)) || may({ noun: 'all', isChange: true })) return
+  throw new Refusal('forbidden', 'only who has the scope admin:write may change administrators')
+}
+
+/** The document of a user, with times as the admin API has them. */
+function documentOf(user: ListedUser) {
+  const { created_at, disabled_at, ...rest } = describeUser(user)
+  return {
+    ...rest,
+    created_at: timeText(created_at),
+    disabled_at: disabled_at === null ? null : timeText(disabled_at),
+  }
+}

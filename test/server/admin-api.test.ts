@@ -1,0 +1,154 @@
+import t from 'tap'
+import { adminClient, adminPerson } from '../helpers/admin-api.ts'
+import { forEachEngine } from '../helpers/engines.ts'
+import { withApp } from '../helpers/second-factors.ts'
+import { startServer } from '../helpers/server.ts'
+
+t.test('only who is let in learns anything (invariant 23)', async t => {
+  const server = await startServer(t)
+  const user = await server.user()
+  const ask = await adminClient(server, 'admin:sessions')
+  for (const path of [
+    `/users/${user.sub}`,
+    '/users/0a1b2c3d-0000-4000-8000-000000000001',
+    '/users/x',
+    '/users?limit=x',
+  ]) {
+    const refused = await ask('GET', path)
+    t.equal(refused.statusCode, 403, path)
+    t.match(refused.json(), { code: 'insufficient_scope', status: 403 })
+    t.match(
+      refused.headers['www-authenticate'],
+      /error="insufficient_scope".*scope="admin:users:read admin:users admin:read admin:write"/,
+    )
+    const none = await server.request({ method: 'GET', url: `/admin/v1${path}` })
+    t.equal(none.statusCode, 401)
+    t.match(none.headers['www-authenticate'], /^Bearer realm="https:\/\/as.example", DPoP realm=/)
+  }
+  for (const scope of ['admin:users:read', 'admin:users', 'admin:read', 'admin:write']) {
+    const may = await adminClient(server, scope)
+    t.equal((await may('GET', `/users/${user.sub}`)).statusCode, 200, scope)
+  }
+})
+
+t.test('a client needs the scope, and to be an administrator', async t => {
+  const server = await startServer(t)
+  const plain = await adminClient(server, 'admin:read', { is_admin: 0 })
+  t.equal((await plain('GET', '/users')).statusCode, 403, 'a scope of that name gives nobody power')
+  const ask = await adminClient(server)
+  await server.resource('https://api.example', { scope: 'admin:read' })
+  const elsewhere = await adminClient(server, 'admin:read', { resources: 'https://api.example' })
+  t.equal((await elsewhere('GET', '/users')).statusCode, 401, 'a token for an API is none for this one')
+  t.equal((await ask('GET', '/users')).statusCode, 200)
+  await server.ctx.db.sql
+    .updateTable('clients')
+    .set({ disabled_at: 1 })
+    .where('id', 'like', 'ops-%')
+    .execute()
+  await server.ctx.db.sql.updateTable('installation').set({ revision: 1_000_000 }).execute()
+  await server.follow()
+  t.equal((await ask('GET', '/users')).statusCode, 401, 'one that was disabled may do nothing more')
+})
+
+t.test('people need a role, a key and, for a change, a log-in of now', async t => {
+  const server = await startServer(t, { MINTMARK_ACCESS_TOKEN_TTL: '2h' })
+  const { sub } = await server.user('cyd')
+  const nobody = await adminPerson(server, await server.user('dan', 'editor'))
+  t.equal((await nobody('GET', '/users')).statusCode, 403)
+  const ada = await server.user('ada', 'editor mintmark:admin')
+  const bare = await adminPerson(server, ada, { isBound: false })
+  const unbound = await bare('GET', '/users')
+  t.equal(unbound.statusCode, 401, 'a token that a thief could use alone')
+  t.match(unbound.headers['www-authenticate'], /^DPoP /)
+  const admin = await adminPerson(server, ada)
+  t.equal((await admin('GET', '/users')).statusCode, 200)
+  const narrow = await adminPerson(server, ada, { scope: 'admin:sessions:read' })
+  t.equal((await narrow('GET', '/users')).statusCode, 403, 'the scope of the token counts too')
+
+  const support = await adminPerson(server, await server.user('eve', 'mintmark:support'))
+  t.equal((await support('GET', `/users/${sub}`)).statusCode, 200)
+  t.equal((await support('PATCH', `/users/${sub}`, { roles: ['mintmark:admin'] })).statusCode, 403)
+
+  const change = () => admin('PATCH', `/users/${sub}`, { roles: ['reader'] })
+  t.equal((await change()).statusCode, 200)
+  server.tick(3600)
+  const stale = await change()
+  t.equal(stale.statusCode, 401)
+  t.equal(stale.json().code, 'insufficient_user_authentication')
+  t.match(
+    stale.headers['www-authenticate'],
+    /error="insufficient_user_authentication".*max_age="3600"/,
+    'RFC 9470 §3',
+  )
+  t.equal((await admin('GET', '/users')).statusCode, 200, 'looking goes on')
+
+  const again = await adminPerson(server, ada)
+  t.equal((await again('PATCH', `/users/${sub}`, { roles: [] })).statusCode, 200)
+  await withApp(server, ada)
+  const weak = await again('PATCH', `/users/${sub}`, { roles: [] })
+  t.match(weak.headers['www-authenticate'], /acr_values="mfa"/, 'who has a second factor shows it')
+  await server.ctx.db.sql
+    .updateTable('users')
+    .set({ roles: 'editor' })
+    .where('username', '=', 'ada')
+    .execute()
+  t.equal((await again('GET', '/users')).statusCode, 403, 'a role that was taken away is gone at once')
+})
+
+t.test('what is wrong is a problem document that names it (RFC 9457)', async t => {
+  const server = await startServer(t)
+  const ask = await adminClient(server)
+  const problem = async (path: string, status: number, field?: string, detail = /./) => {
+    const answer = await ask('GET', path)
+    t.equal(answer.statusCode, status, path)
+    t.match(answer.headers['content-type'], /^application\/problem\+json/)
+    t.match(answer.json(), {
+      status,
+      detail,
+      request_id: answer.headers['x-request-id'],
+      ...(field && { field }),
+    })
+  }
+  await problem('/users?limit=1000000', 400, 'limit', /200/)
+  await problem('/users?limit=0', 400, 'limit')
+  await problem('/users?limt=3', 400, 'limt', /not known/)
+  await problem('/users?after=x', 400, 'after', /no cursor of this list/)
+  await problem('/users/x', 400, 'sub')
+  await problem('/users/0a1b2c3d-0000-4000-8000-000000000001', 404)
+  await problem('/nothing', 404)
+  const put = await ask('PUT', '/users', {})
+  t.equal(put.statusCode, 405)
+  t.equal(put.headers.allow, 'GET, HEAD, POST')
+  const broken = await ask('POST', '/users', '{"username":')
+  t.equal(broken.statusCode, 400)
+  t.notOk(
+    server.log.some(({ level }) => Number(level) >= 50),
+    'nothing of it is a fault of ours',
+  )
+})
+
+await forEachEngine(t, 'users are read in pages, wherever they begin', async (t, env) => {
+  const server = await startServer(t, env)
+  const ask = await adminClient(server)
+  for (const name of ['Ada', 'adam', 'bob', 'cyd', 'Åse']) await server.user(name)
+  const names = async (path: string) => {
+    const found: string[] = []
+    let after = ''
+    do {
+      const { items, next } = (await ask('GET', `${path}${after}`)).json()
+      found.push(...items.map(({ username }: { username: string }) => username))
+      after = next === null ? '' : `&after=${next}`
+    } while (after !== '')
+    return found
+  }
+  t.equal((await names('/users?limit=2')).length, 5)
+  t.strictSame(await names('/users?limit=1&search=AD'), ['Ada', 'adam'])
+  t.strictSame(await names('/users?search=%C3%A5'), ['Åse'])
+  t.strictSame(await names('/users?search=%25'), [])
+  const { next } = (await ask('GET', '/users?limit=2')).json()
+  t.equal(
+    (await ask('GET', `/users?limit=2&search=a&after=${next}`)).statusCode,
+    400,
+    'a cursor of another list',
+  )
+})
