@@ -12,7 +12,7 @@ export function adminDoor(app: FastifyInstance, ctx: Context): void {
   const ids = new WeakMap<IncomingMessage, string>()
   let opening: Promise<FastifyInstance> | undefined
   const open = async () => {
-    const { buildAdminApp } = await import('./app.ts')
+    const { buildAdminApp } = await import('./face.ts')
     const opened = buildAdminApp(ctx, { idOf: request => ids.get(request) })
     await opened.ready()
     return opened

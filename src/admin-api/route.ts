@@ -42,22 +42,30 @@ export interface Asked<Params extends TObject, Query extends TObject, Body exten
 
 const callers = new WeakMap<FastifyRequest, AdminCaller>()
 
-/** Adds a route. `act` gets who acts and what is asked for, and returns the document of the answer. */
-export function addRoute<
+/** A route whose act is typed by its schemas, among others. */
+export interface AnyRoute {
+  readonly description: Route<any, any, any>
+  readonly act: (admin: Admin, asked: Asked<any, any, any>) => Promise<unknown>
+}
+
+/** Makes a route. `act` gets who acts and what is asked for, and returns the document of the answer. */
+export function route<
   Params extends TObject = typeof none,
   Query extends TObject = typeof none,
   Body extends TSchema = typeof none,
 >(
-  app: FastifyInstance,
-  ctx: Context,
-  route: Route<Params, Query, Body>,
+  description: Route<Params, Query, Body>,
   act: (admin: Admin, asked: Asked<Params, Query, Body>) => Promise<unknown>,
-): void {
-  const { method, url, need, answer, hasEtag = false } = route
+): AnyRoute {
+  return { description, act }
+}
+
+export function addRoute(app: FastifyInstance, ctx: Context, { description, act }: AnyRoute): void {
+  const { method, url, need, answer, hasEtag = false } = description
   app.route({
     method,
     url: adminPath + url,
-    schema: describe(route),
+    schema: describe(description),
     onRequest: async request => {
       callers.set(request, await authenticateCaller(ctx, request, need))
     },
@@ -66,12 +74,9 @@ export function addRoute<
         const caller = callers.get(request)
         if (!caller) throw new Error('unreachable: who is not let in does not come here')
         const admin = await servedAdmin(ctx, caller.actor, request.log)
-        const precondition = hasEtag && method !== 'GET' ? request.headers['if-match'] : undefined
-        const asked = { params: request.params, query: request.query, body: request.body, caller }
-        const document = await act(
-          { ...admin, ...(precondition !== undefined && { precondition }) },
-          asked as Asked<Params, Query, Body>,
-        )
+        const { params, query, body, headers } = request
+        const precondition = hasEtag && method !== 'GET' ? headers['if-match'] : undefined
+        const document = await act({ ...admin, precondition }, { params, query, body, caller })
         return send(request, reply, { document, answer, hasEtag })
       }),
   })

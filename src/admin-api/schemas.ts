@@ -2,7 +2,9 @@ import type { FastifySchemaCompiler } from 'fastify'
 import Type, { type TSchema } from 'typebox'
 import Value from 'typebox/value'
 
-/** Checks what was sent against a schema; a text of the URL becomes the number or truth value that it says. */
+/**
+ * Checks what was sent against a schema; a text of the URL becomes the number or truth value that it says.
+ */
 export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const isText = httpPart === 'querystring' || httpPart === 'params' || httpPart === 'headers'
   return (sent: unknown) => {

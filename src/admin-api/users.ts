@@ -1,4 +1,3 @@
-import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
 import {
   createUser,
@@ -8,13 +7,12 @@ import {
   updateUser,
   type ListedUser,
 } from '../admin/users.ts'
-import type { Context } from '../context.ts'
 import { Refusal } from '../errors.ts'
 import { itemsOf } from '../values/list.ts'
 import { adminRoles, type AdminCaller } from './caller.ts'
 import { ClaimChanges, toClaimChanges } from './claims.ts'
 import { readCursor, writeCursor } from './cursor.ts'
-import { addRoute } from './route.ts'
+import { route, type AnyRoute } from './route.ts'
 import { pageOf, pageParameters, Time, timeText, Uuid } from './schemas.ts'
 
 const User = Type.Object(
@@ -39,111 +37,100 @@ const ofUser = { params: Type.Object({ sub: Uuid }) }
 const change = { noun: 'users', isChange: true } as const
 const see = { noun: 'users', isChange: false } as const
 
-/** `/users`: the people who log in. */
-export function userRoutes(app: FastifyInstance, ctx: Context): void {
-  addRoute(
-    app,
-    ctx,
-    {
-      method: 'GET',
-      url: '/users',
-      name: 'listUsers',
-      summary: 'Users in the order of their names',
-      need: see,
-      query: Type.Object(
-        {
-          search: Type.Optional(
-            Type.String({
-              minLength: 1,
-              maxLength: 255,
-              description: 'the beginning of a user name, or of a verified mail address',
-            }),
-          ),
-          ...pageParameters,
-        },
-        { additionalProperties: false },
-      ),
-      answer: { status: 200, schema: pageOf(User) },
-    },
-    async (admin, { query: { search, limit = 50, after } }) => {
-      const filter = { search }
-      const page = await pageOfUsers(admin, { search, limit, after: readCursor('users', filter, after) })
-      return {
-        items: page.users.map(documentOf),
-        next: page.next === undefined ? null : writeCursor('users', filter, page.next),
-      }
-    },
-  )
+const listUsersRoute = route(
+  {
+    method: 'GET',
+    url: '/users',
+    name: 'listUsers',
+    summary: 'Users in the order of their names',
+    need: see,
+    query: Type.Object(
+      {
+        search: Type.Optional(
+          Type.String({
+            minLength: 1,
+            maxLength: 255,
+            description: 'the beginning of a user name, or of a verified mail address',
+          }),
+        ),
+        ...pageParameters,
+      },
+      { additionalProperties: false },
+    ),
+    answer: { status: 200, schema: pageOf(User) },
+  },
+  async (admin, { query: { search, limit = 50, after } }) => {
+    const filter = { search }
+    const page = await pageOfUsers(admin, { search, limit, after: readCursor('users', filter, after) })
+    return {
+      items: page.users.map(documentOf),
+      next: page.next === undefined ? null : writeCursor('users', filter, page.next),
+    }
+  },
+)
 
-  addRoute(
-    app,
-    ctx,
-    {
-      method: 'GET',
-      url: '/users/:sub',
-      name: 'readUser',
-      summary: 'One user',
-      need: see,
-      ...ofUser,
-      answer: { status: 200, schema: User },
-      hasEtag: true,
-    },
-    async (admin, { params: { sub } }) => documentOf(await existingUser(admin, sub)),
-  )
+const readUserRoute = route(
+  {
+    method: 'GET',
+    url: '/users/:sub',
+    name: 'readUser',
+    summary: 'One user',
+    need: see,
+    ...ofUser,
+    answer: { status: 200, schema: User },
+    hasEtag: true,
+  },
+  async (admin, { params: { sub } }) => documentOf(await existingUser(admin, sub)),
+)
 
-  addRoute(
-    app,
-    ctx,
-    {
-      method: 'POST',
-      url: '/users',
-      name: 'createUser',
-      summary: 'Add a user with a password',
-      need: change,
-      body: Type.Object(
-        {
-          username: Type.String({ minLength: 1, maxLength: 255 }),
-          password: Type.String({ minLength: 1, maxLength: 1024 }),
-          roles: Type.Optional(Roles),
-          claims: Type.Optional(ClaimChanges),
-        },
-        { additionalProperties: false },
-      ),
-      answer: { status: 201, schema: User },
-      hasEtag: true,
-    },
-    async (admin, { body: { username, password, roles = [], claims }, caller }) => {
-      refuseAdminRoles(caller, roles)
-      const user = { username: username.normalize('NFC'), password, roles, claims: toClaimChanges(claims) }
-      return documentOf(await createUser(admin, user))
-    },
-  )
+const createUserRoute = route(
+  {
+    method: 'POST',
+    url: '/users',
+    name: 'createUser',
+    summary: 'Add a user with a password',
+    need: change,
+    body: Type.Object(
+      {
+        username: Type.String({ minLength: 1, maxLength: 255 }),
+        password: Type.String({ minLength: 1, maxLength: 1024 }),
+        roles: Type.Optional(Roles),
+        claims: Type.Optional(ClaimChanges),
+      },
+      { additionalProperties: false },
+    ),
+    answer: { status: 201, schema: User },
+    hasEtag: true,
+  },
+  async (admin, { body: { username, password, roles = [], claims }, caller }) => {
+    refuseAdminRoles(caller, roles)
+    const user = { username: username.normalize('NFC'), password, roles, claims: toClaimChanges(claims) }
+    return documentOf(await createUser(admin, user))
+  },
+)
 
-  addRoute(
-    app,
-    ctx,
-    {
-      method: 'PATCH',
-      url: '/users/:sub',
-      name: 'updateUser',
-      summary: 'Change what apps are told of a user; what is left out stays',
-      need: change,
-      ...ofUser,
-      body: Type.Object(
-        { roles: Type.Optional(Roles), claims: Type.Optional(ClaimChanges) },
-        { additionalProperties: false },
-      ),
-      answer: { status: 200, schema: User },
-      hasEtag: true,
-    },
-    async (admin, { params: { sub }, body: { roles, claims }, caller }) => {
-      const before = await existingUser(admin, sub)
-      refuseAdminRoles(caller, [...itemsOf(before.roles), ...(roles ?? [])])
-      await updateUser(admin, sub, { roles, claims: toClaimChanges(claims) })
-      return documentOf(await existingUser({ db: admin.db }, sub))
-    },
-  )
-}
+const updateUserRoute = route(
+  {
+    method: 'PATCH',
+    url: '/users/:sub',
+    name: 'updateUser',
+    summary: 'Change what apps are told of a user; what is left out stays',
+    need: change,
+    ...ofUser,
+    body: Type.Object(
+      { roles: Type.Optional(Roles), claims: Type.Optional(ClaimChanges) },
+      { additionalProperties: false },
+    ),
+    answer: { status: 200, schema: User },
+    hasEtag: true,
+  },
+  async (admin, { params: { sub }, body: { roles, claims }, caller }) => {
+    const before = await existingUser(admin, sub)
+    refuseAdminRoles(caller, [...itemsOf(before.roles), ...(roles ?? [])])
+    await updateUser(admin, sub, { roles, claims: toClaimChanges(claims) })
+    return documentOf(await existingUser({ db: admin.db }, sub))
+  },
+)
 
 /** Who may change users alone makes nobody an administrator, and takes over no administrator's account. */
 function refuseAdminRoles({ may }: AdminCaller, roles: readonly string[]): void {
@@ -160,3 +147,11 @@ function documentOf(user: ListedUser) {
     disabled_at: disabled_at === null ? null : timeText(disabled_at),
   }
 }
+
+/** `/users`: the people who log in. */
+export const userRoutes: readonly AnyRoute[] = [
+  listUsersRoute,
+  readUserRoute,
+  createUserRoute,
+  updateUserRoute,
+]

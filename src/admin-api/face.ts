@@ -9,6 +9,7 @@ import { refuseMessage } from '../http/message.ts'
 import { adminPath } from './admin-path.ts'
 import { openApiDocument } from './open-api.ts'
 import { openProblemSender } from './problems.ts'
+import { addRoute } from './route.ts'
 import { compileSchema } from './schemas.ts'
 import { userRoutes } from './users.ts'
 
@@ -54,7 +55,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
   app.register(swagger, openApiDocument(ctx.config))
   app.register(async app => {
     const routes = collectRoutes(app)
-    userRoutes(app, ctx)
+    for (const route of [...userRoutes]) addRoute(app, ctx, route)
     refuseOtherMethods(app, routes, shownMethods)
   })
   app.get(`${adminPath}/openapi.json`, { schema: { hide: true } }, async () => app.swagger())
