@@ -55,6 +55,8 @@ export interface LinkMail {
   /** The tag of the language (RFC 5646). */
   readonly locale: string | undefined
   readonly href: string
+  /** That may be typed instead of following the link; undefined for none. */
+  readonly code?: string
   readonly expiresAt?: number
 }
 
@@ -76,9 +78,14 @@ export async function mailLink(
 export function composeLink(
   { mail, config }: { readonly mail: MailServices; readonly config: Pick<Context['config'], 'name'> },
   link: LinkMailKind,
-  { user, to, locale, href, expiresAt }: LinkMail,
+  { user, to, locale, href, code = '', expiresAt }: LinkMail,
 ): OutboxTable {
-  const facts = { href, username: user?.username ?? '', name: config.name }
+  const facts = {
+    href,
+    code: code.replace(/.{4}(?=.)/, '$& '),
+    username: user?.username ?? '',
+    name: config.name,
+  }
   const kind = link === 'have_account' ? 'sign_up' : link
   const { subject, text } = mailTextsOf(locale).links[link](facts)
   return mail.compose({

@@ -1,6 +1,5 @@
 import type { UserTable } from '../../db/schema.ts'
 import { NameTakenError } from '../../db/users/user-names.ts'
-import { findUser } from '../../db/users/users.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { endSessionsOfUser } from '../endings/end.ts'
@@ -10,12 +9,13 @@ import { changedClaims, parseUserClaims } from '../protocol/standard-claims.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byNobody, byUser } from '../record/record.ts'
 import { findLinkOfUser, makeLink, type LinkProblem } from './links.ts'
-import { localeOf, mailLink, mayMail, verifiedAddressOf } from './mailed.ts'
+import { codeOf, factsOf, type Waiting } from './mailed-codes.ts'
+import { localeOf, mailLink, mayMail } from './mailed.ts'
 
 /** Who has forgotten a password, as typed by anybody. */
 export interface ResetAsked {
-  /** A user name, or a mail address. */
-  readonly name: string
+  /** The name is a user name, or a mail address. */
+  readonly waiting: Waiting
   /** The sealed authorization request during which it was asked; null for none. */
   readonly request: string | null
   /** The language of the page on which it was asked, for who has chosen none. */
@@ -27,14 +27,18 @@ export interface ResetAsked {
  * Mails a link that sets a new password, to the verified address of the user who is meant; nothing where
  * there is none, or one was mailed just now. Takes as long as it takes, so it is done after the answer.
  */
-export async function mailReset(ctx: Context, { name, request, locale, caller }: ResetAsked): Promise<void> {
+export async function mailReset(
+  ctx: Context,
+  { waiting, request, locale, caller }: ResetAsked,
+): Promise<void> {
   const { mail } = ctx
-  const user = await findUser(ctx.db, name)
-  const to = user?.disabled_at === null ? verifiedAddressOf(user) : undefined
-  if (!mail || !user || to === undefined || !(await mayMail(ctx, 'reset', to))) return
-  const link = makeLink(ctx, 'reset', { userId: user.id, epochs: user, mail: to, request })
+  const facts = await factsOf(ctx, waiting)
+  if (!mail || !facts?.user || !(await mayMail(ctx, 'reset', facts.mail))) return
+  const { user, mail: to } = facts
+  const link = makeLink(ctx, 'reset', { ...facts, request })
   const by = { ...byNobody(ctx, caller), mail, config: ctx.config }
-  await mailLink(by, 'reset', { user, to, locale: localeOf(user) ?? locale, ...link })
+  const code = codeOf(waiting, facts)
+  await mailLink(by, 'reset', { user, to, locale: localeOf(user) ?? locale, code, ...link })
 }
 
 /** The links that set a password: the first one too. */

@@ -3,19 +3,19 @@ import { comparedName } from '../../db/users/compared-name.ts'
 import { findUser, findUserById, insertUser } from '../../db/users/users.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
-import { newUuid } from '../protocol/secrets.ts'
 import { newUsernameProblem } from '../protocol/username.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byNobody, byUser, record } from '../record/record.ts'
 import { triedNamesLimit, triedNamesSourceLimit } from '../users/guess-limits.ts'
 import type { Allowance } from '../users/throttle.ts'
 import { makeLink, openLink, type LinkProblem, type OpenedLink } from './links.ts'
+import { codeOf, factsOf, type Waiting } from './mailed-codes.ts'
 import { localeOf, mailLink, mayMail } from './mailed.ts'
 
 /** Who wants an account, as typed by anybody. */
 export interface SignUpAsked {
-  /** As `mailAddress` gives it. */
-  readonly address: string
+  /** The name is an address, as `mailAddress` gives it. */
+  readonly waiting: Waiting
   /** The sealed authorization request during which it was asked; null for none. */
   readonly request: string | null
   /** The language of the page on which it was asked. */
@@ -34,17 +34,18 @@ export function signUpIsOpen({ config, mail }: Pick<Context, 'config' | 'mail'>)
  */
 export async function mailSignUp(ctx: Context, asked: SignUpAsked): Promise<void> {
   const { mail, config } = ctx
-  const { address: to, request, locale, caller } = asked
+  const { waiting, request, locale, caller } = asked
+  const to = waiting.name
   if (!mail || !(await mayMail(ctx, 'sign_up', to))) return
   const by = { ...byNobody(ctx, caller), mail, config }
-  const user = await findUser(ctx.db, to)
-  if (user) {
+  const facts = await factsOf(ctx, waiting)
+  if (!facts) {
+    const user = (await findUser(ctx.db, to)) ?? null
     const href = `${config.issuer}/reset`
-    return mailLink(by, 'have_account', { user, to, locale: localeOf(user) ?? locale, href })
+    return mailLink(by, 'have_account', { user, to, locale: (user && localeOf(user)) ?? locale, href })
   }
-  const userId = newUuid(ctx.clock.now())
-  const link = makeLink(ctx, 'sign_up', { userId, epochs: null, mail: to, request })
-  return mailLink(by, 'sign_up', { user: null, to, locale, ...link })
+  const link = makeLink(ctx, 'sign_up', { ...facts, request })
+  return mailLink(by, 'sign_up', { user: null, to, locale, code: codeOf(waiting, facts), ...link })
 }
 
 /** Why a link makes no account. `mail_taken`: its address has one by now. */

@@ -23,6 +23,7 @@ const prefixes = {
   invitation: 'mm_in_',
   'mail verification': 'mm_mv_',
   'sign-up': 'mm_su_',
+  'mailed code': 'mm_mc_',
   // As long as base64url groups: a challenge is base64url of bytes, all of it.
   'passkey challenge': 'mm_pkey_',
   'account draft': 'mm_ad_',

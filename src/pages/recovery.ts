@@ -1,11 +1,13 @@
+import { linkOfCode, sealWaiting, type Waiting } from '../account/mailed-codes.ts'
 import { fresh, openRequest, sealRequest, type OpenedRequest } from '../authorization/requests.ts'
 import { deviceCaller, type Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
+import type { Form } from '../protocol/form.ts'
 import { mailSourceLimit } from '../users/guess-limits.ts'
 import type { PasswordProblem } from '../users/new-passwords.ts'
 import type { Pages } from './pages.ts'
-import { browserOf } from './proceed.ts'
+import { browserOf, knownBrowserOf } from './proceed.ts'
 import type { RecoveryProblem } from './texts/recovery-texts.ts'
 import type { MessageKind } from './texts/texts.ts'
 import { askView, sentView, type AskData } from './views/recovery.ts'
@@ -54,16 +56,48 @@ export function offeredHandler(
   })
 }
 
-/** Says that a mail is on its way. */
+/** Of each, what the view and the links of it are called. */
+const asked = { '/reset': ['reset', 'reset'], '/sign-up': ['signUp', 'sign_up'] } as const
+
+/** Says that a mail is on its way, and takes the code that is in it. */
 export async function showSent(
   visit: Visit,
-  what: AskData['what'],
-  sealed: string | undefined,
+  path: RecoveryPath,
+  { request: sealed, waiting, problem }: WaitingPage,
 ): Promise<void> {
   const pending = await requestOf(visit, sealed)
-  const data = { what, request: pending ? (sealed ?? null) : null }
+  const [what] = asked[path]
+  const data = { what, request: pending ? (sealed ?? null) : null, waiting, problem }
   const uiLocales = pending?.request.uiLocales ?? []
-  void visit.pages.show(visit.request, visit.reply, frame => sentView(frame, data), { uiLocales })
+  const status = problem === null ? 200 : problem === 'codes_throttled' ? 429 : 400
+  void visit.pages.show(visit.request, visit.reply, frame => sentView(frame, data), { status, uiLocales })
+}
+
+interface WaitingPage {
+  /** The sealed authorization request; undefined for none. */
+  readonly request: string | undefined
+  readonly waiting: string
+  readonly problem: RecoveryProblem | null
+}
+
+/** Goes on with the link that a code stands for, in the browser in which the mail was asked for. */
+export async function enterCode(
+  visit: Visit,
+  path: RecoveryPath,
+  { waiting, form }: { readonly waiting: string; readonly form: Form },
+): Promise<void> {
+  const [, kind] = asked[path]
+  const request = form.get('request')
+  const outcome = await linkOfCode(visit.ctx, {
+    kind,
+    sealed: waiting,
+    browser: knownBrowserOf(visit),
+    code: form.get('code') ?? '',
+    request: (await requestOf(visit, request)) ? (request ?? null) : null,
+    source: deviceCaller(visit.request).source,
+  })
+  if (typeof outcome === 'string') return showSent(visit, path, { request, waiting, problem: outcome })
+  redirectTo(visit, outcome.href)
 }
 
 /** Asks where a mail is to go. */
@@ -76,10 +110,15 @@ export function ask(
 }
 
 /** The page on which it is said that a mail is on its way: loading it again sends nothing. */
-export function leadToSent(visit: Visit, path: RecoveryPath, request: string | undefined): void {
+export function leadToSent(
+  visit: Visit,
+  path: RecoveryPath,
+  { request, waiting }: { readonly request: string | undefined; readonly waiting: Waiting },
+): void {
+  const sent = sealWaiting(visit.ctx, waiting, browserOf(visit))
   redirectTo(
     visit,
-    `${visit.ctx.config.issuer}${path}?sent=1${request === undefined ? '' : `&request=${request}`}`,
+    `${visit.ctx.config.issuer}${path}?sent=${sent}${request === undefined ? '' : `&request=${request}`}`,
   )
 }
 

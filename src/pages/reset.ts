@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { newWaiting } from '../account/mailed-codes.ts'
 import { findReset, mailReset, resetPassword } from '../account/reset.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
@@ -9,6 +10,7 @@ import { findStage } from './proceed.ts'
 import {
   ask,
   countMail,
+  enterCode,
   goOnAfterLink,
   leadToSent,
   offeredHandler,
@@ -36,7 +38,8 @@ async function show(visit: Visit): Promise<void> {
   const sealed = queryOf(visit, 'request')
   if (link !== undefined) return showNewPassword(visit, link, null)
   if (queryOf(visit, 'done') !== undefined) return showDone(visit, 'password_set', sealed)
-  if (queryOf(visit, 'sent') !== undefined) return showSent(visit, 'reset', sealed)
+  const waiting = queryOf(visit, 'sent')
+  if (waiting !== undefined) return showSent(visit, '/reset', { request: sealed, waiting, problem: null })
   if (sealed === undefined) return ask(visit, { what: 'reset', request: null, typed: '', problem: null })
   const stage = await findStage(visit, sealed, '/reset')
   if (!stage) return
@@ -57,6 +60,8 @@ async function showNewPassword(visit: Visit, link: string, problem: RecoveryProb
 async function decide(visit: Visit): Promise<void> {
   const form = formOf(visit.request.body)
   const link = form.get('link')
+  const waiting = form.get('waiting')
+  if (waiting !== undefined) return enterCode(visit, '/reset', { waiting, form })
   return link === undefined ? askForLink(visit, form) : setPassword(visit, link, form)
 }
 
@@ -76,10 +81,11 @@ async function askForLink(visit: Visit, form: Form): Promise<void> {
       uiLocales,
     })
   const caller = await countMail(visit)
+  const waiting = newWaiting(ctx, 'reset', name)
   const locale = pages.languageOf(request, uiLocales)
-  const asked = { name, request: pending && sealed !== undefined ? sealed : null, locale, caller }
+  const asked = { waiting, request: pending && sealed !== undefined ? sealed : null, locale, caller }
   ctx.load.afterwards.add(() => mailReset(ctx, asked), caller.source)
-  leadToSent(visit, '/reset', pending && sealed)
+  leadToSent(visit, '/reset', { request: pending && sealed, waiting })
 }
 
 async function setPassword(visit: Visit, link: string, form: Form): Promise<void> {

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { newWaiting } from '../account/mailed-codes.ts'
 import { findSignUp, mailSignUp, signUp, signUpIsOpen, type SignUpLinkProblem } from '../account/sign-up.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
@@ -10,6 +11,7 @@ import { findStage } from './proceed.ts'
 import {
   ask,
   countMail,
+  enterCode,
   goOnAfterLink,
   leadToSent,
   offeredHandler,
@@ -37,7 +39,8 @@ async function show(visit: Visit): Promise<void> {
   const sealed = queryOf(visit, 'request')
   if (link !== undefined) return showNewAccount(visit, link, { problem: null })
   if (queryOf(visit, 'done') !== undefined) return showDone(visit, 'account_made', sealed)
-  if (queryOf(visit, 'sent') !== undefined) return showSent(visit, 'signUp', sealed)
+  const waiting = queryOf(visit, 'sent')
+  if (waiting !== undefined) return showSent(visit, '/sign-up', { request: sealed, waiting, problem: null })
   if (sealed === undefined) return ask(visit, { what: 'signUp', request: null, typed: '', problem: null })
   const stage = await findStage(visit, sealed, '/sign-up')
   if (!stage) return
@@ -72,6 +75,8 @@ function showProblem(visit: Visit, kind: SignUpLinkProblem): void {
 async function decide(visit: Visit): Promise<void> {
   const form = formOf(visit.request.body)
   const link = form.get('link')
+  const waiting = form.get('waiting')
+  if (waiting !== undefined) return enterCode(visit, '/sign-up', { waiting, form })
   return link === undefined ? askForLink(visit, form) : createAccount(visit, link, form)
 }
 
@@ -86,10 +91,11 @@ async function askForLink(visit: Visit, form: Form): Promise<void> {
   if (address === undefined)
     return ask(visit, { what: 'signUp', request: sealed ?? null, typed, problem: 'mail_invalid', uiLocales })
   const caller = await countMail(visit)
+  const waiting = newWaiting(ctx, 'sign_up', address)
   const locale = pages.languageOf(request, uiLocales)
-  const asked = { address, request: pending && sealed !== undefined ? sealed : null, locale, caller }
+  const asked = { waiting, request: pending && sealed !== undefined ? sealed : null, locale, caller }
   ctx.load.afterwards.add(() => mailSignUp(ctx, asked), caller.source)
-  leadToSent(visit, '/sign-up', pending && sealed)
+  leadToSent(visit, '/sign-up', { request: pending && sealed, waiting })
 }
 
 async function createAccount(visit: Visit, link: string, form: Form): Promise<void> {

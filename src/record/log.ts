@@ -123,9 +123,9 @@ export function openDestination(
 const secretNames =
   'authorization|password|client_secret|client_assertion|access_token|refresh_token|device_token|token'
 
-/** A token, code, cookie or request of ours, a JWT, or the text of a member with such a name. */
+/** A token, code, cookie, link or request of ours, a JWT, or the text of a member with such a name. */
 const secrets = new RegExp(
-  `mm_(?:[rd]t|si|pr|ar|ac|lo)_[\\w-]+|eyJ[\\w-]+\\.[\\w-]+\\.[\\w-]*|("(?:${secretNames})":)"(?:[^"\\\\]|\\\\.)*"`,
+  `mm_[a-z]{2,4}_[\\w-]+|eyJ[\\w-]+\\.[\\w-]+\\.[\\w-]*|("(?:${secretNames})":)"(?:[^"\\\\]|\\\\.)*"`,
   'g',
 )
 

@@ -58,7 +58,8 @@ function recoverySamples({ sent: request, username }: Names): readonly (readonly
   return [
     ['reset', frame => askView(frame, { ...reset, request, typed: username })],
     ['reset-missing', frame => askView(frame, { ...reset, problem: 'name_missing' })],
-    ['reset-sent', frame => sentView(frame, { ...reset, request })],
+    ['reset-sent', frame => sentView(frame, { ...reset, request, waiting: request })],
+    ['reset-code', frame => sentView(frame, { ...reset, request, waiting: request, problem: 'code_wrong' })],
     ['reset-password', frame => newPasswordView(frame, password)],
     [
       'reset-refused',
@@ -66,7 +67,7 @@ function recoverySamples({ sent: request, username }: Names): readonly (readonly
     ],
     ['sign-up', frame => askView(frame, { ...signUp, request })],
     ['sign-up-wrong', frame => askView(frame, { ...signUp, typed: username, problem: 'mail_invalid' })],
-    ['sign-up-sent', frame => sentView(frame, signUp)],
+    ['sign-up-sent', frame => sentView(frame, { ...signUp, waiting: request })],
     ['sign-up-account', frame => newAccountView(frame, account)],
     ['sign-up-taken', frame => newAccountView(frame, { ...account, problem: 'username_taken' })],
     ['sign-up-password', frame => newAccountView(frame, { ...account, problem: 'password_missing' })],

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { keepNames } from '../../db/users/user-names.ts'
+import { newWaiting } from '../../src/account/mailed-codes.ts'
 import { makeLink, secondsOfLink, type LinkKind } from '../../src/account/links.ts'
 import { askForVerification, confirmAddress } from '../../src/account/verification.ts'
 import { mailReset, resetPassword } from '../../src/account/reset.ts'
@@ -151,6 +152,13 @@ const ownerOf = (user: Awaited<ReturnType<typeof rowOf>>) => ({
   caller: { address: '198.51.100.7', requestId: 'r-1' },
 })
 
+/** All of an answer but what is drawn or sealed for it: that is as long as what was typed. */
+function answerOf({ statusCode, headers, body }: Awaited<ReturnType<TestServer['post']>>): string {
+  const { date: _, 'x-request-id': __, ...same } = headers
+  const text = JSON.stringify([statusCode, same, body])
+  return text.replace(/mm_mc_[\w-]+/, '').replace(/-browser=[\w-]+/, '')
+}
+
 t.test('invariant 15: whoever is asked for, the answer is the same', async t => {
   const { server, ada, read } = await recoveryWorld(t)
   const { ctx } = server
@@ -164,9 +172,7 @@ t.test('invariant 15: whoever is asked for, the answer is the same', async t => 
   const answers = new Set<string>()
   const names = [ada.username, 'nobody', bob.username, eve.username, cy.username, 'a\0b', 'x'.repeat(9000)]
   for (const username of names) {
-    const { statusCode, headers, body } = await server.post('/reset', { username }, { host: 'as.example' })
-    const { date: _, 'x-request-id': __, ...same } = headers
-    answers.add(JSON.stringify([statusCode, same, body]))
+    answers.add(answerOf(await server.post('/reset', { username }, { host: 'as.example' })))
   }
   t.equal(answers.size, 1)
   t.strictSame(
@@ -177,9 +183,7 @@ t.test('invariant 15: whoever is asked for, the answer is the same', async t => 
 
   answers.clear()
   for (const email of [address, 'stranger@example.com']) {
-    const { statusCode, headers, body } = await server.post('/sign-up', { email }, { host: 'as.example' })
-    const { date: _, 'x-request-id': __, ...same } = headers
-    answers.add(JSON.stringify([statusCode, same, body]))
+    answers.add(answerOf(await server.post('/sign-up', { email }, { host: 'as.example' })))
   }
   t.equal(answers.size, 1)
   t.strictSame(
@@ -567,7 +571,8 @@ t.test('however many ask for one address, a few mails and rows are what comes of
   for (let index = 0; index < 1000; index++) {
     const name = index % 2 === 0 ? ada.username : address
     const caller = { address: '198.51.100.7', requestId: 'r-1' }
-    await mailReset(ctx, { name, request: null, locale: 'en', caller })
+    const waiting = newWaiting(ctx, 'reset', name)
+    await mailReset(ctx, { waiting, request: null, locale: 'en', caller })
   }
   t.equal((await read()).length, 0)
   await runJob(server, 'sharing the counts of wrong guesses')

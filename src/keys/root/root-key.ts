@@ -33,6 +33,7 @@ export const travellingKinds = [
   'invitation',
   'mail verification',
   'sign-up',
+  'mailed code',
   'passkey challenge',
   'account draft',
 ] as const

@@ -9,6 +9,9 @@ const factors = {
   all: 'alle Passkeys, die Authenticator-App und die Wiederherstellungscodes',
 } as const
 
+const typed = (code: string) =>
+  `Oder geben Sie, wenn Sie dies auf einem anderen Gerät lesen, auf der wartenden Seite diesen Code ein: ${code}\nSagen Sie ihn niemandem, was man Ihnen auch erzählt.`
+
 export const de: MailTexts = {
   greeting: name => `Guten Tag ${quoted(name, ['', ''])},`,
   when: time => `Zeit: ${time}`,
@@ -82,9 +85,9 @@ export const de: MailTexts = {
     }),
   },
   links: {
-    reset: ({ href, username }) => ({
+    reset: ({ href, code, username }) => ({
       subject: 'Neues Passwort setzen',
-      text: `Jemand, vielleicht Sie, möchte für das Konto ${quoted(username, marks)} ein neues Passwort. Um es zu setzen, öffnen Sie innerhalb von 15 Minuten diesen Link:\n\n${href}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Ihr Passwort bleibt, wie es ist.`,
+      text: `Jemand, vielleicht Sie, möchte für das Konto ${quoted(username, marks)} ein neues Passwort. Um es zu setzen, öffnen Sie innerhalb von 15 Minuten diesen Link:\n\n${href}\n\n${typed(code)}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Ihr Passwort bleibt, wie es ist.`,
     }),
     invitation: ({ href, username, name }) => ({
       subject: `Ihr Konto bei ${name}`,
@@ -94,9 +97,9 @@ export const de: MailTexts = {
       subject: 'Bestätigen Sie Ihre E-Mail-Adresse',
       text: `Diese Adresse wurde für ein Konto angegeben. Wenn Sie das waren, öffnen Sie innerhalb eines Tages diesen Link, und bestätigen Sie es:\n\n${href}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Die Adresse gilt dann nicht.`,
     }),
-    sign_up: ({ href }) => ({
+    sign_up: ({ href, code }) => ({
       subject: 'Registrierung abschließen',
-      text: `Jemand, vielleicht Sie, möchte sich mit dieser Adresse registrieren. Um Benutzernamen und Passwort zu wählen, öffnen Sie innerhalb eines Tages diesen Link:\n\n${href}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Es wird dann kein Konto angelegt.`,
+      text: `Jemand, vielleicht Sie, möchte sich mit dieser Adresse registrieren. Um Benutzernamen und Passwort zu wählen, öffnen Sie innerhalb eines Tages diesen Link:\n\n${href}\n\n${typed(code)}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Es wird dann kein Konto angelegt.`,
     }),
     have_account: ({ href }) => ({
       subject: 'Sie haben schon ein Konto',

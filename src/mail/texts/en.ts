@@ -9,6 +9,9 @@ const factors = {
   all: 'all passkeys, the authenticator app and the recovery codes',
 } as const
 
+const typed = (code: string) =>
+  `Or, if you read this on another device, enter this code on the page that waits for it: ${code}\nTell it to nobody, whatever they say.`
+
 export const en: MailTexts = {
   greeting: name => `Hello ${quoted(name, ['', ''])},`,
   when: time => `When: ${time}`,
@@ -82,9 +85,9 @@ export const en: MailTexts = {
     }),
   },
   links: {
-    reset: ({ href, username }) => ({
+    reset: ({ href, code, username }) => ({
       subject: 'Set a new password',
-      text: `Somebody, perhaps you, has asked for a new password for the account ${quoted(username, marks)}. To set it, open this link within 15 minutes:\n\n${href}\n\nIf it was not you, do nothing: your password stays as it is.`,
+      text: `Somebody, perhaps you, has asked for a new password for the account ${quoted(username, marks)}. To set it, open this link within 15 minutes:\n\n${href}\n\n${typed(code)}\n\nIf it was not you, do nothing: your password stays as it is.`,
     }),
     invitation: ({ href, username, name }) => ({
       subject: `Your account at ${name}`,
@@ -94,9 +97,9 @@ export const en: MailTexts = {
       subject: 'Confirm your email address',
       text: `This address was entered for an account. If that was you, open this link within a day, and confirm it:\n\n${href}\n\nIf it was not you, do nothing: the address does not count then.`,
     }),
-    sign_up: ({ href }) => ({
+    sign_up: ({ href, code }) => ({
       subject: 'Finish signing up',
-      text: `Somebody, perhaps you, wants to sign up with this address. To choose a user name and a password, open this link within a day:\n\n${href}\n\nIf it was not you, do nothing: there will be no account then.`,
+      text: `Somebody, perhaps you, wants to sign up with this address. To choose a user name and a password, open this link within a day:\n\n${href}\n\n${typed(code)}\n\nIf it was not you, do nothing: there will be no account then.`,
     }),
     have_account: ({ href }) => ({
       subject: 'You have an account already',

@@ -20,6 +20,8 @@ export type LinkMailKind = 'reset' | 'invitation' | 'verification' | 'sign_up' |
 /** Nothing of it was typed by who has asked for the mail. */
 export interface LinkText {
   readonly href: string
+  /** That may be typed where the mail was asked for; empty where there is none. */
+  readonly code: string
   /** The user name of the account; empty where there is none. */
   readonly username: string
   /** The operator's. */

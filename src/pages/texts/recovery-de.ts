@@ -23,6 +23,9 @@ export const recoveryInGerman: RecoveryTexts = {
       'Falls es zu Ihrer Eingabe ein Konto gibt und wir eine E-Mail-Adresse dazu kennen, ist ein Link dorthin unterwegs. Er gilt 15 Minuten.',
     signUp:
       'Eine E-Mail ist zu der Adresse unterwegs, die Sie eingegeben haben. Der Link darin gilt einen Tag.',
+    otherDevice: 'Öffnen Sie den Link, oder geben Sie hier den Code aus der E-Mail ein.',
+    code: 'Code aus der E-Mail',
+    submit: 'Weiter',
     nothing:
       'Ist nach einigen Minuten nichts da? Sehen Sie im Spam-Ordner nach, und prüfen Sie Ihre Eingabe.',
     goOnReset: 'Passwort gesetzt? Anmelden',
@@ -64,6 +67,12 @@ export const recoveryInGerman: RecoveryTexts = {
     username_taken: 'Diesen Benutzernamen hat schon jemand. Wählen Sie einen anderen.',
     throttled:
       'Sie haben viele Namen versucht. Warten Sie einige Minuten, und versuchen Sie es dann noch einmal.',
+    code_wrong:
+      'Dieser Code stimmt nicht. Falls Sie mehr als eine E-Mail angefordert haben, öffnen Sie den Link.',
+    code_expired:
+      'Dieser Code gilt hier nicht mehr. Öffnen Sie den Link in der E-Mail, oder fordern Sie eine neue an.',
+    codes_throttled:
+      'Es gab zu viele Versuche. Öffnen Sie den Link in der E-Mail, oder warten Sie zehn Minuten.',
     wrong_username: 'Das ist nicht der Benutzername des Kontos, für das die Adresse angegeben wurde.',
   },
 }

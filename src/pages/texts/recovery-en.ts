@@ -22,6 +22,9 @@ export const recoveryInEnglish: RecoveryTexts = {
     reset:
       'If there is an account for what you entered, and we know an email address for it, a link is on its way there. It works for 15 minutes.',
     signUp: 'An email is on its way to the address that you entered. Its link works for a day.',
+    otherDevice: 'Open the link, or enter the code from the email here.',
+    code: 'Code from the email',
+    submit: 'Continue',
     nothing: 'Nothing there after a few minutes? Look in your spam folder, and check what you entered.',
     goOnReset: 'I have set my password: log in',
     goOnSignUp: 'I have created my account: log in',
@@ -61,6 +64,9 @@ export const recoveryInEnglish: RecoveryTexts = {
     username_is_address: 'A user name with an @ can only be your own email address.',
     username_taken: 'Somebody has this user name already. Choose another one.',
     throttled: 'You have tried many names. Wait a few minutes, then try again.',
+    code_wrong: 'This code is not right. If you have asked for more than one email, open the link instead.',
+    code_expired: 'This code no longer works here. Use the link in the email, or ask for a new one.',
+    codes_throttled: 'There were too many attempts. Use the link in the email, or wait ten minutes.',
     wrong_username: 'This is not the user name of the account for which the address was entered.',
   },
 }

@@ -27,6 +27,10 @@ export interface SentTexts {
   readonly title: string
   readonly reset: string
   readonly signUp: string
+  /** Why a code is asked for, which is in the mail beside the link. */
+  readonly otherDevice: string
+  readonly code: string
+  readonly submit: string
   /** What to do where no mail comes. */
   readonly nothing: string
   /** For who has come from an app, and has followed the link by now. */
@@ -73,3 +77,6 @@ export type RecoveryProblem =
   | 'username_taken'
   | 'throttled'
   | 'wrong_username'
+  | 'code_wrong'
+  | 'code_expired'
+  | 'codes_throttled'

@@ -39,16 +39,35 @@ ${logInLink(frame, request, recovery.backToLogIn)}`,
   })
 }
 
-/** What is shown when a mail was asked for, to anybody. It needs no script. */
-export function sentView(frame: Frame, { what, request }: Pick<AskData, 'what' | 'request'>): Html {
+export interface SentData extends Pick<AskData, 'what' | 'request' | 'problem'> {
+  /** What the code is made from, sealed, which comes back as `waiting`. */
+  readonly waiting: string
+}
+
+/**
+ * What is shown when a mail was asked for, to anybody. It needs no script. POST /reset or /sign-up with
+ * `waiting`, `code` and `request`.
+ */
+export function sentView(frame: Frame, { what, request, waiting, problem }: SentData): Html {
   const texts = frame.language.texts.recovery.sent
   const goOn = what === 'reset' ? texts.goOnReset : texts.goOnSignUp
   return layout(frame, {
     title: texts.title,
+    isProblem: problem !== null,
     main: html`<h1>${texts.title}</h1>
-<p role="status">${texts[what]}</p>
-<p>${texts.nothing}</p>
-${request === null ? null : html`<a class="act" href="${frame.look.base}/log-in?request=${request}">${goOn}</a>`}`,
+${problemBox(frame, problem) ?? html`<p role="status">${texts[what]}</p>`}
+<p>${texts.otherDevice}</p>
+${ownForm(
+  frame,
+  what === 'reset' ? '/reset' : '/sign-up',
+  [['waiting', waiting], ...withRequest(request)],
+  html`<label for="code">${texts.code}</label>
+<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code"
+maxlength="12" required${fault(problem)}>
+<button type="submit">${texts.submit}</button>`,
+)}
+<p class="quiet note">${texts.nothing}</p>
+${request === null ? null : html`<a class="act second" href="${frame.look.base}/log-in?request=${request}">${goOn}</a>`}`,
   })
 }
 
@@ -127,7 +146,7 @@ export function verifyView(frame: Frame, { link, address, asksName, problem }: V
   const field = html`<p>${texts.why}</p>
 <label for="username">${texts.username}</label>
 <input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false"
- required${fault(problem) ?? html` autofocus`}>`
+required${fault(problem) ?? html` autofocus`}>`
   return layout(frame, {
     title: texts.title,
     isProblem: problem !== null,
