@@ -1,4 +1,5 @@
 import 'reflect-metadata'
+import { hash } from 'node:crypto'
 import {
   cryptoProvider,
   SubjectAlternativeNameExtension,
@@ -27,6 +28,9 @@ export interface CertificateOptions {
   readonly notBefore?: Date
   readonly notAfter?: Date
 }
+
+/** The claim `x5t#S256` of what is bound to it (RFC 8705 §3.1). */
+export const thumbprintOf = ({ der }: TestCertificate) => hash('sha256', der, 'base64url')
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const century = { notBefore: new Date('2000-01-01'), notAfter: new Date('2100-01-01') }

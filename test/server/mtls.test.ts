@@ -3,7 +3,12 @@ import t, { type Test } from 'tap'
 import type { ClientTable } from '../../db/schema.ts'
 import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../../src/keys/proofs/certificate.ts'
 import { readClientJwks } from '../../src/keys/proofs/client-jwks.ts'
-import { testCertificate, type CertificateOptions, type TestCertificate } from '../helpers/certificates.ts'
+import {
+  testCertificate,
+  thumbprintOf,
+  type CertificateOptions,
+  type TestCertificate,
+} from '../helpers/certificates.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { isOAuthError, startedAt, startServer } from '../helpers/server.ts'
 import { proofClaims, proofHeader, signJwt, testKey } from '../helpers/proofs.ts'
@@ -56,7 +61,6 @@ async function world(t: Test, env: Record<string, string> = trusting) {
 }
 
 const claimsOf = (jwt: string) => JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString())
-const thumbprintOf = ({ der }: TestCertificate) => createHash('sha256').update(der).digest('base64url')
 
 t.test('L-3 H-12 a certificate is believed from a proxy that is trusted, and from nobody else', async t => {
   const { known, post, server } = await world(t)
