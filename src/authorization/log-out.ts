@@ -45,18 +45,20 @@ export interface PendingLogOut {
 /** Seals one for a URL or a form. */
 export function sealLogOut(
   { config, rootKeys }: Pick<Context, 'config' | 'rootKeys'>,
-  { request: { hint, ...request }, signIn, madeAt }: PendingLogOut,
+  { request: { hint, hintedSession, ...request }, signIn, madeAt }: PendingLogOut,
 ): string {
   return sealValue(rootKeys, 'log-out request', config.issuer, {
     ...request,
     hint: hint && { sub: hint.sub, sid: formatUuid(hint.sessionId) },
+    hinted: hintedSession && formatUuid(hintedSession),
     sign_in: signIn && formatUuid(signIn),
     at: madeAt,
   })
 }
 
-interface Content extends Omit<LogOutRequest, 'hint'> {
+interface Content extends Omit<LogOutRequest, 'hint' | 'hintedSession'> {
   readonly hint: { readonly sub: string; readonly sid: string } | null
+  readonly hinted: string | null
   readonly sign_in: string | null
   readonly at: number
 }
@@ -68,10 +70,14 @@ export async function openLogOut(
 ): Promise<PendingLogOut | undefined> {
   const content = await openValue(ctx, 'log-out request', ctx.config.issuer, text)
   if (!content) return undefined
-  const { hint, sign_in: signIn, at: madeAt, ...request } = content as unknown as Content
+  const { hint, hinted, sign_in: signIn, at: madeAt, ...request } = content as unknown as Content
   if (Math.abs(ctx.clock.now() - madeAt) >= logOutSeconds) return undefined
   return {
-    request: { ...request, hint: hint && { sub: hint.sub, sessionId: ownUuid(hint.sid) } },
+    request: {
+      ...request,
+      hint: hint && { sub: hint.sub, sessionId: ownUuid(hint.sid) },
+      hintedSession: hinted === null ? null : ownUuid(hinted),
+    },
     signIn: signIn === null ? null : ownUuid(signIn),
     madeAt,
   }
@@ -96,18 +102,24 @@ export async function isMeant(
 
 /**
  * Logs out: ends the sign-ins that the user has in the browser and all sessions that came from them, and the
- * session that the hint names, which is its client's own to end, even if it was to outlive the sign-in.
+ * session that the hint names, which is its client's own to end, even if it was to outlive the sign-in. One
+ * that is named without proof ends where it is of the user who logs out.
  */
-export async function logOut(ctx: Context, { hint, signIn, caller }: LogOut): Promise<void> {
+export async function logOut(ctx: Context, { request, signIn, caller }: LogOut): Promise<void> {
+  const { hint, hintedSession, clientId } = request
   // A hint does not tell who has sent it.
   const by = signIn ? byUser(ctx, signIn.user_id, caller) : byNobody(ctx, caller)
   if (signIn) await endSignIn(by, signIn, 'log-out')
   const session = hint ? await findSession(ctx.db, hint.sessionId) : undefined
   if (session?.user_id) await endSession(by, session, { reason: 'log-out' })
+  const named = hintedSession && signIn ? await findSession(ctx.db, hintedSession) : undefined
+  const isOwn = named?.user_id && signIn && named.user_id.equals(signIn.user_id)
+  if (isOwn && (clientId === null || clientId === named.client_id))
+    await endSession(by, named, { reason: 'log-out' })
 }
 
 export interface LogOut {
-  readonly hint: IdTokenHint | null
+  readonly request: LogOutRequest
   /** Who is logged in in the browser, or was until a backup was restored. */
   readonly signIn: Pick<SignIn, 'id' | 'user_id' | 'user_epoch' | 'browser'> | undefined
   readonly caller: RequestOrigin

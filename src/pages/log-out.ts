@@ -110,7 +110,7 @@ async function finish(
   signIn: SignInToEnd | undefined,
 ): Promise<void> {
   const { ctx, pages, reply } = visit
-  await logOut(ctx, { hint: request.hint, signIn, caller: deviceCaller(visit.request) })
+  await logOut(ctx, { request, signIn, caller: deviceCaller(visit.request) })
   pages.cookies.signIn.clear(reply)
   const client = await clientOf(visit, { request })
   const { redirectUri: uri, state, uiLocales } = request

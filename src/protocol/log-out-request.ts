@@ -2,6 +2,7 @@ import { itemsOf } from '../values/list.ts'
 import type { Form } from './form.ts'
 import { hintOf, type IdTokenHint } from './id-token.ts'
 import { isRegistered } from './redirect-uri.ts'
+import { parseUuid } from './secrets.ts'
 
 /** A request to log out (OpenID Connect RP-Initiated Logout 1.0 §2) that was checked as a whole. */
 export interface LogOutRequest {
@@ -13,6 +14,8 @@ export interface LogOutRequest {
   readonly uiLocales: readonly string[]
   /** Of a genuine ID token: who is to be logged out, and of which session. */
   readonly hint: IdTokenHint | null
+  /** The session that the `logout_hint` names by its `sid`. Anybody can send one: it proves nothing. */
+  readonly hintedSession: Buffer | null
 }
 
 /** What is known beside the parameters. */
@@ -59,6 +62,7 @@ export function judgeLogOutRequest(form: Form, { hintClaims, client }: LogOutFac
       state: form.get('state') ?? null,
       uiLocales: (form.get('ui_locales') ?? '').split(' ').filter(locale => locale !== ''),
       hint: hintOf(hintClaims) ?? null,
+      hintedSession: parseUuid(form.get('logout_hint') ?? '') ?? null,
     },
   }
 }

@@ -24,7 +24,10 @@ t.test('requests to log out, case by case (OpenID Connect RP-Initiated Logout 1.
     state: null,
     uiLocales: [],
     hint: null,
+    hintedSession: null,
   })
+  t.match(accepted(form({ logout_hint: sid }), {}), { hint: null, hintedSession: Buffer }, 'a sid')
+  t.match(accepted(form({ logout_hint: 'ada' }), {}), { hintedSession: null }, 'who is logged in is known')
   t.match(accepted(uri('https://app.example/bye'), {}), { redirectUri: null }, 'of nobody')
   t.match(accepted(uri('https://app.example/bye'), { client }), { redirectUri: 'https://app.example/bye' })
   t.match(

@@ -286,6 +286,31 @@ await forEachEngine(
   },
 )
 
+t.test('LO-8 a logout_hint names a session of who logs out, and proves nothing', async t => {
+  const server = await startServer(t)
+  const [web, shop] = [await relyingParty(server), await relyingParty(server, 'shop')]
+  const [ada, bob] = [await server.user(), await server.user('bob')]
+  const [hers, his] = [openBrowser(server), openBrowser(server)]
+  const offline = { scope: 'openid offline_access' }
+  const ofBob = await enter(his, web, bob, offline)
+  for (const [title, tokens, more, isOver] of [
+    ['her own', await enter(hers, web, ada, offline), { client_id: 'web' }, true],
+    ['her own, of no client that is named', await enter(hers, web, ada, offline), {}, true],
+    ['her own of another client', await enter(hers, shop, ada, offline), { client_id: 'web' }, false],
+    ["somebody else's", ofBob, { client_id: 'web' }, false],
+  ] as const) {
+    const party = title.includes('another') ? shop : web
+    await enter(hers, web, ada)
+    const logout_hint = String(claimsOf(tokens.id_token)['sid'])
+    const question = await hers.open(urlOf({ ...more, logout_hint }))
+    isQuestion(t, question, title)
+    isMessage(t, await hers.submit(question, {}, logOut), 'logged_out', title)
+    t.equal(await isAlive(server, party, tokens), !isOver, title)
+    isMessage(t, await hers.open(urlOf({ ...more, logout_hint })), 'logged_out', 'who is nobody')
+  }
+  t.equal(await isAlive(server, web, ofBob), true, 'nobody ends it without being its user')
+})
+
 t.test('LO-1 what a client posts comes without the cookie: it goes on as a GET', async t => {
   const server = await startServer(t)
   const web = await relyingParty(server)

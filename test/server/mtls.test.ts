@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../../db/schema.ts'
 import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../../src/keys/proofs/certificate.ts'
