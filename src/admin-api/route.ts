@@ -7,7 +7,7 @@ import type { Context } from '../context.ts'
 import { isNamed } from '../protocol/etag.ts'
 import { adminPath } from './admin-path.ts'
 import { authenticateCaller, type AdminCaller, type Need } from './caller.ts'
-import { Problem } from './schemas.ts'
+import { Problem, withTimes } from './schemas.ts'
 
 const none = Type.Object({})
 
@@ -48,7 +48,10 @@ export interface AnyRoute {
   readonly act: (admin: Admin, asked: Asked<any, any, any>) => Promise<unknown>
 }
 
-/** Makes a route. `act` gets who acts and what is asked for, and returns the document of the answer. */
+/**
+ * Makes a route. `act` gets who acts and what is asked for, and returns the document of the answer as the
+ * layer has it: with times in seconds, of which also the ETag is made.
+ */
 export function route<
   Params extends TObject = typeof none,
   Query extends TObject = typeof none,
@@ -97,7 +100,7 @@ function send(
     reply.header('etag', etag)
     if (method === 'GET' && isNamed(etag, headers['if-none-match'])) return reply.code(304).send()
   }
-  return reply.code(answer.status).send(document)
+  return reply.code(answer.status).send(withTimes(document))
 }
 
 const problems = { description: 'a problem', content: { 'application/problem+json': { schema: Problem } } }

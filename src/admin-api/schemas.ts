@@ -1,6 +1,7 @@
 import type { FastifySchemaCompiler } from 'fastify'
 import Type, { type TSchema } from 'typebox'
 import Value from 'typebox/value'
+import { isObject } from '../values/json.ts'
 
 /**
  * Checks what was sent against a schema; a text of the URL becomes the number or truth value that it says.
@@ -53,7 +54,17 @@ export function pageOf<Item extends TSchema>(item: Item) {
   })
 }
 
-/** Seconds since the epoch as RFC 3339. */
-export function timeText(seconds: number): string {
+/** What others have written: a claim, or the facts of an event, is shown as it is. */
+const asWritten = new Set(['claims', 'detail'])
+
+/** A document with its times, which acts have in seconds since the epoch, as RFC 3339. */
+export function withTimes(value: unknown, name = ''): unknown {
+  if (typeof value === 'number' && /^(?:at|auth_time|.*_at)$/.test(name)) return timeText(value)
+  if (Array.isArray(value)) return value.map(item => withTimes(item))
+  if (!isObject(value) || asWritten.has(name)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withTimes(member, name)]))
+}
+
+function timeText(seconds: number): string {
   return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }

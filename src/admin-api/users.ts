@@ -1,19 +1,12 @@
 import Type from 'typebox'
-import {
-  createUser,
-  describeUser,
-  existingUser,
-  pageOfUsers,
-  updateUser,
-  type ListedUser,
-} from '../admin/users.ts'
+import { createUser, describeUser, existingUser, pageOfUsers, updateUser } from '../admin/users.ts'
 import { Refusal } from '../errors.ts'
 import { itemsOf } from '../values/list.ts'
 import { adminRoles, type AdminCaller } from './caller.ts'
 import { ClaimChanges, toClaimChanges } from './claims.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { route, type AnyRoute } from './route.ts'
-import { pageOf, pageParameters, Time, timeText, Uuid } from './schemas.ts'
+import { pageOf, pageParameters, Time, Uuid } from './schemas.ts'
 
 const User = Type.Object(
   {
@@ -63,7 +56,7 @@ const listUsersRoute = route(
     const filter = { search }
     const page = await pageOfUsers(admin, { search, limit, after: readCursor('users', filter, after) })
     return {
-      items: page.users.map(documentOf),
+      items: page.users.map(describeUser),
       next: page.next === undefined ? null : writeCursor('users', filter, page.next),
     }
   },
@@ -80,7 +73,7 @@ const readUserRoute = route(
     answer: { status: 200, schema: User },
     hasEtag: true,
   },
-  async (admin, { params: { sub } }) => documentOf(await existingUser(admin, sub)),
+  async (admin, { params: { sub } }) => describeUser(await existingUser(admin, sub)),
 )
 
 const createUserRoute = route(
@@ -105,7 +98,7 @@ const createUserRoute = route(
   async (admin, { body: { username, password, roles = [], claims }, caller }) => {
     refuseAdminRoles(caller, roles)
     const user = { username: username.normalize('NFC'), password, roles, claims: toClaimChanges(claims) }
-    return documentOf(await createUser(admin, user))
+    return describeUser(await createUser(admin, user))
   },
 )
 
@@ -128,7 +121,7 @@ const updateUserRoute = route(
     const before = await existingUser(admin, sub)
     refuseAdminRoles(caller, [...itemsOf(before.roles), ...(roles ?? [])])
     await updateUser(admin, sub, { roles, claims: toClaimChanges(claims) })
-    return documentOf(await existingUser({ db: admin.db }, sub))
+    return describeUser(await existingUser({ db: admin.db }, sub))
   },
 )
 
@@ -136,16 +129,6 @@ const updateUserRoute = route(
 function refuseAdminRoles({ may }: AdminCaller, roles: readonly string[]): void {
   if (!roles.some(role => adminRoles.has(role)) || may({ noun: 'all', isChange: true })) return
   throw new Refusal('forbidden', 'only who has the scope admin:write may change administrators')
-}
-
-/** The document of a user, with times as the admin API has them. */
-function documentOf(user: ListedUser) {
-  const { created_at, disabled_at, ...rest } = describeUser(user)
-  return {
-    ...rest,
-    created_at: timeText(created_at),
-    disabled_at: disabled_at === null ? null : timeText(disabled_at),
-  }
 }
 
 /** `/users`: the people who log in. */

@@ -71,7 +71,7 @@ export async function renameUser(
   refuseOddName(after.username)
   const renamed = { event: 'user_renamed', userId: user.id, detail: { from, to: after.username } } as const
   const change = () => record(admin, renamed, db => changeUser(db, user, { username: after.username }))
-  if (after.username !== from && !(await keepingNames(admin, after, change))) throw movedOn(username)
+  if (after.username !== from && !(await keepingNames(admin, after, change))) throw movedOn(admin, username)
   return { from, user: after }
 }
 
@@ -118,7 +118,7 @@ export async function updateUser(
     const changed = { event: 'user_changed', userId: found.id, detail } as const
     const columns = { roles: after.roles.join(' '), claims: JSON.stringify(after.claims) }
     const change = () => record(admin, changed, db => changeUser(db, found, columns))
-    if (!(await keepingNames(admin, { ...found, ...columns }, change))) throw movedOn(username)
+    if (!(await keepingNames(admin, { ...found, ...columns }, change))) throw movedOn(admin, username)
   }
   return differences
 }
@@ -243,9 +243,9 @@ async function endUser(
   return ended
 }
 
-const movedOn = (username: string) =>
+const movedOn = ({ precondition }: Pick<Admin, 'precondition'>, username: string) =>
   new Refusal(
-    'conflict',
+    precondition === undefined ? 'conflict' : 'changed',
     `somebody else has changed the user ${username} meanwhile`,
     'nothing was changed, run it again',
   )

@@ -152,3 +152,23 @@ await forEachEngine(t, 'users are read in pages, wherever they begin', async (t,
     'a cursor of another list',
   )
 })
+
+await forEachEngine(t, 'of two who change one user at once, one is told so (412)', async (t, env) => {
+  const server = await startServer(t, env)
+  const ask = await adminClient(server)
+  const { sub } = await server.user()
+  const read = await ask('GET', `/users/${sub}`)
+  t.match(read.json(), { sub, created_at: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/ })
+  const etag = String(read.headers.etag)
+  t.equal((await ask('GET', `/users/${sub}`, undefined, { 'if-none-match': etag })).statusCode, 304)
+  const change = (role: string) => ask('PATCH', `/users/${sub}`, { roles: [role] }, { 'if-match': etag })
+  const both = await Promise.all([change('reader'), change('editor')])
+  const statuses = both.map(({ statusCode }) => statusCode).toSorted()
+  t.strictSame(statuses, [200, 412])
+  const changed = both.find(({ statusCode }) => statusCode === 200)
+  const now = await ask('GET', `/users/${sub}`)
+  t.strictSame(now.json(), changed?.json())
+  t.equal(now.headers.etag, changed?.headers.etag)
+  t.not(now.headers.etag, etag)
+  t.equal((await change('reader')).statusCode, 412)
+})
