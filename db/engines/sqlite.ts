@@ -115,7 +115,7 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
       createAdapter: () => new OurAdapter(),
       createDriver: () => driver,
       createIntrospector: db => new SqliteIntrospector(db),
-      createQueryCompiler: () => new SqliteQueryCompiler(),
+      createQueryCompiler: () => new OurCompiler(),
     },
     readAtOnce: <Row>({ sql, parameters }: CompiledQuery<Row>) => {
       if (mutex.isHeld()) return undefined
@@ -170,6 +170,16 @@ class OurAdapter extends SqliteAdapter {
   /** Our driver hands the one connection out in turn. */
   override get supportsMultipleConnections() {
     return true
+  }
+}
+
+class OurCompiler extends SqliteQueryCompiler {
+  /**
+   * Not a bare `?`: with one in a join SQLite would look whether its new value calls for another plan, and
+   * plan anew each time, which takes several times as long as the join itself.
+   */
+  override getCurrentParameterPlaceholder() {
+    return '+?'
   }
 }
 

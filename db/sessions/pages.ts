@@ -3,6 +3,7 @@ import type { SessionTable } from '../schema.ts'
 import type { Writer } from '../writer.ts'
 import type { ToldEnd } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
+import { isOfThisEpoch } from './sessions.ts'
 
 /** The sessions to read; a member left out does not matter. */
 export interface SessionFilter {
@@ -67,10 +68,10 @@ async function sessionPage(db: Database, filter: SessionFilter, after: Buffer): 
     .orderBy('sessions.id')
     .limit(pageSize)
     .execute()
-  return rows.map(({ user_epoch, client_epoch, users_epoch, clients_epoch, ...session }) => ({
-    ...session,
-    isOfThisEpoch: clients_epoch === client_epoch && (session.user_id === null || users_epoch === user_epoch),
-  }))
+  return rows.map(row => {
+    const { user_epoch, client_epoch, users_epoch, clients_epoch, ...session } = row
+    return { ...session, isOfThisEpoch: isOfThisEpoch(row) }
+  })
 }
 
 /** How many there are. */

@@ -1,4 +1,5 @@
 import type { Database } from '../database.ts'
+import { isOfThisEpoch } from './sessions.ts'
 
 /** How many sessions of a client there are in each state. */
 export interface SessionCounts {
@@ -47,8 +48,6 @@ export async function summarizeSessions(
   return [...counts.values()].sort((a, b) => (a.client_id < b.client_id ? -1 : 1))
 }
 
-type Row = Awaited<ReturnType<typeof readPage>>[0]
-
 function readPage({ sql }: Database, after: Buffer) {
   return sql
     .selectFrom('sessions')
@@ -60,8 +59,4 @@ function readPage({ sql }: Database, after: Buffer) {
     .orderBy('sessions.id')
     .limit(rowsAtOnce)
     .execute()
-}
-
-function isOfThisEpoch({ user_id, user_epoch, users_epoch, client_epoch, clients_epoch }: Row): boolean {
-  return clients_epoch === client_epoch && (user_id === null || users_epoch === user_epoch)
 }
