@@ -80,6 +80,7 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
   const opened = identityOf(file)
   const prepare = statementCache(database)
   const patienceMs = isPatient ? commandPatienceMs : requestPatienceMs
+  const joinReads = readTogether(database, prepare)
   const mutex = fifoMutex()
   const writeFault = openWriteFault(/^SQLITE_(FULL|IOERR|READONLY|CANTOPEN)/)
   const patiently = <T>(attempt: () => T) => retryWhileBusy(patienceMs, attempt, writeFault.note)
@@ -120,6 +121,7 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
     readAtOnce: <Row>({ sql, parameters }: CompiledQuery<Row>) => {
       if (mutex.isHeld()) return undefined
       try {
+        joinReads()
         return run<Row>(prepare(sql), parameters).rows
       } catch (error) {
         if (isBusy(error)) return undefined
@@ -148,6 +150,26 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
         mutex.release()
       }
     },
+  }
+}
+
+/**
+ * Has reads that follow one another at once be of one moment: a read by itself locks the file and unlocks it,
+ * which takes the system longer than the read. Makes what is called before each read, while the turn is free.
+ */
+function readTogether(database: File, prepare: Prepare): () => void {
+  let count = 0
+  const end = () => {
+    if (count > 1 && database.inTransaction) prepare('commit').run()
+    count = 0
+  }
+  return () => {
+    count++
+    // A microtask: it is over before anything arrives that could know of a later moment, and before whoever
+    // takes the turn from now on has it.
+    if (count === 1) queueMicrotask(end)
+    // A single one would only be the slower for it.
+    else if (count === 2) prepare('begin').run()
   }
 }
 
