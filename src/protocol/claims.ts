@@ -85,11 +85,13 @@ export function claimsFor(
     for (const name of given ?? []) asked.add(name)
   }
   const known: UserClaims = { preferred_username: username, ...parseUserClaims(claims) }
-  const given = standardClaims.filter(name => asked.has(name) && known[name] !== undefined)
-  return {
-    ...Object.fromEntries(given.map(name => [name, known[name]])),
-    ...(asked.has('roles') && { roles: roles === '' ? [] : roles.split(' ') }),
+  const given: Record<string, unknown> = {}
+  for (const name of standardClaims) {
+    const value = asked.has(name) ? known[name] : undefined
+    if (value !== undefined) given[name] = value
   }
+  if (asked.has('roles')) given['roles'] = itemsOf(roles)
+  return given
 }
 
 /**
