@@ -18,15 +18,12 @@ export interface Language {
 
 /**
  * The language of a page: the first of `ui_locales` that there is (OpenID Connect Core §3.1.2.1), else the
- * one that the browser accepts most (RFC 9110 §12.5.4), which `accepted` finds among tags.
+ * one that the browser accepts most (RFC 9110 §12.5.4), which `accepted` finds among `languageTags`.
  */
-export function languageOf(
-  uiLocales: readonly string[],
-  accepted: (tags: readonly string[]) => string | undefined,
-): Language {
+export function languageOf(uiLocales: readonly string[], accepted: () => string | undefined): Language {
   const wanted = uiLocales
     .map(locale => locale.toLowerCase().split('-')[0] ?? '')
     .find(tag => languages.has(tag))
-  const tag = wanted ?? accepted(languageTags) ?? 'en'
+  const tag = wanted ?? accepted() ?? 'en'
   return { tag, texts: languages.get(tag) ?? en }
 }

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { cookiesOf, type Cookies } from './cookies.ts'
 import type { Html } from './html.ts'
-import { languageOf } from './language.ts'
+import { languageOf, languageTags } from './language.ts'
 import type { Frame } from './layout.ts'
 import type { Look } from './look.ts'
 import { pagePolicy } from './page-headers.ts'
@@ -37,8 +37,9 @@ export interface ShowOptions {
 
 export function openPages(look: Look, issuer: string): Pages {
   const withPasskeys = pagePolicy(look, passkeyScriptSource)
+  const accepted = acceptedTags()
   const languageFor = (request: FastifyRequest, uiLocales: readonly string[]) =>
-    languageOf(uiLocales, tags => request.languages([...tags]) || undefined)
+    languageOf(uiLocales, () => accepted(request))
   const show: Pages['show'] = (request, reply, view, { status = 200, uiLocales = [], script } = {}) => {
     if (script !== undefined) reply.header('content-security-policy', withPasskeys)
     const language = languageFor(request, uiLocales)
@@ -53,5 +54,24 @@ export function openPages(look: Look, issuer: string): Pages {
       reply.header('content-security-policy', pagePolicy(look, formPostScriptSource))
       return show(request, reply, frame => formPostView(frame, data), options)
     },
+  }
+}
+
+/** So many headers are kept, and none that is longer. */
+const [headersMax, headerLengthMax] = [1000, 100]
+
+/**
+ * Makes what finds the tag of ours that a browser accepts most. Browsers of one kind send the same header,
+ * which is read once.
+ */
+function acceptedTags(): (request: FastifyRequest) => string | undefined {
+  const known = new Map<string, string | undefined>()
+  return request => {
+    const { 'accept-language': header = '' } = request.headers
+    if (known.has(header)) return known.get(header)
+    const tag = request.languages([...languageTags]) || undefined
+    if (known.size >= headersMax) known.clear()
+    if (header.length <= headerLengthMax) known.set(header, tag)
+    return tag
   }
 }
