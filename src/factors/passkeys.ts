@@ -33,9 +33,17 @@ const passkeysMax = 50
 /** So much of a name is kept. */
 const nameMax = 60
 
+/** By the issuer, which stays the same: each page asks, and reading a URL takes longer than the answer. */
+const possible = new Map<string, boolean>()
+
 /** Whether passkeys can be had here: browsers make none for an address without a name. */
 export function passkeysPossible({ issuer }: Pick<Config, 'issuer'>): boolean {
-  return isIP(new URL(issuer).hostname.replace(/^\[|\]$/g, '')) === 0
+  let answer = possible.get(issuer)
+  if (answer === undefined) {
+    answer = isIP(new URL(issuer).hostname.replace(/^\[|\]$/g, '')) === 0
+    possible.set(issuer, answer)
+  }
+  return answer
 }
 
 /**

@@ -265,7 +265,10 @@ function decrypt(key: Buffer, sealed: Buffer, additional: Buffer): Buffer | unde
   const decipher = createDecipheriv('aes-256-gcm', cipherKeyOf(key), sealed.subarray(0, nonceBytes))
   decipher.setAAD(additional).setAuthTag(sealed.subarray(-tagBytes))
   try {
-    return Buffer.concat([decipher.update(sealed.subarray(nonceBytes, -tagBytes)), decipher.final()])
+    const opened = decipher.update(sealed.subarray(nonceBytes, -tagBytes))
+    // It counts only now. Nothing follows: the mode is one of a stream.
+    decipher.final()
+    return opened
   } catch {
     return undefined // it was changed, or sealed for something else
   }
