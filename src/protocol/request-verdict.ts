@@ -91,6 +91,7 @@ export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): Requ
     refuseKey(form, facts)
   if (refusal) return { kind: 'refused', ...recipient, ...refusal }
 
+  const claims = form.get('claims')
   const request: AuthorizationRequest = {
     ...recipient,
     sessionId: facts.sessionId,
@@ -107,7 +108,7 @@ export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): Requ
     hintedSub: facts.hintedSub,
     acrValues: wordsOf(form, 'acr_values'),
     uiLocales: wordsOf(form, 'ui_locales'),
-    claims: parseRequestedClaims(form.get('claims') ?? '') ?? null,
+    claims: claims === undefined ? null : (parseRequestedClaims(claims) ?? null),
     dpopJkt: form.get('dpop_jkt') ?? facts.proofJkt,
     madeAt: facts.now,
   }
