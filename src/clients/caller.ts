@@ -49,9 +49,11 @@ export function deviceCaller({ id: requestId, ip }: Pick<IncomingRequest, 'id' |
  * it and here, which may have added it. Undefined when that is no address, or the header is malformed.
  */
 function forwardedAddress({ ip, ips = [], headers }: IncomingRequest): string | undefined {
+  const { forwarded } = headers
+  if (forwarded === undefined) return undefined
   const between = new Set([ip, ...ips].map(normalAddress))
   try {
-    return parseForwarded(headers.forwarded ?? '')
+    return parseForwarded(forwarded)
       .map(element => addressOf(element['for'] ?? ''))
       .findLast(address => address === undefined || !between.has(address))
   } catch {
