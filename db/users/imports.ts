@@ -79,20 +79,29 @@ export async function importPart(
   })
 }
 
+/** Whose names or ids are not free, and changes nothing. `earlier` remembers what entries before them want. */
+export async function findTaken(
+  { sql }: Database,
+  users: readonly ImportedUser[],
+  earlier: Set<string>,
+): Promise<readonly TakenEntry[]> {
+  return (await sortOut(sql, users, earlier)).taken
+}
+
 /** Which of the users can be added; of two that want the same, the first. */
-async function sortOut(transaction: Transaction<Tables>, users: readonly ImportedUser[]) {
+async function sortOut(sql: Kysely<Tables>, users: readonly ImportedUser[], earlier = new Set<string>()) {
   const named = users.map(user => ({ ...user, names: comparedNamesOf(user.row) }))
   const wanted = named.flatMap(({ names }) => names.map(({ name }) => name))
-  const held = new Set(await heldNames(transaction, wanted))
+  const held = new Set(await heldNames(sql, wanted))
   const usernames = new Set(
     await heldUsernames(
-      transaction,
+      sql,
       users.map(({ row }) => row.username),
     ),
   )
   const ids = new Set(
     await heldIds(
-      transaction,
+      sql,
       users.map(({ row }) => row.id),
     ),
   )
@@ -100,13 +109,13 @@ async function sortOut(transaction: Transaction<Tables>, users: readonly Importe
   const taken: TakenEntry[] = []
   for (const { entry, row, names } of named) {
     const id = row.id.toString('hex')
-    const takenName = names.find(({ name }) => held.has(name))
-    if (ids.has(id)) taken.push({ entry, what: 'sub' })
+    const takenName = names.find(({ name }) => held.has(name) || earlier.has(name))
+    if (ids.has(id) || earlier.has(id)) taken.push({ entry, what: 'sub' })
     else if (usernames.has(row.username)) taken.push({ entry, what: 'username' })
     else if (takenName) taken.push({ entry, what: takenName.kind })
     else {
-      ids.add(id)
-      for (const { name } of names) held.add(name)
+      earlier.add(id)
+      for (const { name } of names) earlier.add(name)
       free.push({ entry, row })
     }
   }

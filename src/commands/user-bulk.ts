@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import { exportUsers } from '../admin/bulk/export.ts'
-import { importUsers, type RefusedEntry } from '../admin/bulk/import.ts'
+import { importUsers, tryImport, type RefusedEntry } from '../admin/bulk/import.ts'
 import { formatCount } from '../values/formats.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
 import { CommandError } from './shell/failures.ts'
@@ -13,34 +13,44 @@ export function userBulkCommands(user: CommandUnknownOpts, terminal: Terminal): 
   verb(user, 'import', 'add the users of a file, with the password hashes that they have', [
     'mintmark user import users.jsonl',
     'mintmark user import users.csv',
-    'mintmark user import realm-users-0.json',
+    'mintmark user import realm-users-0.json --dry-run',
   ])
     .argument(
       '<file>',
       'one JSON object a line; or .csv with a header; or .json, also as Keycloak exports it',
     )
+    .option('--dry-run', 'only say what would be refused')
     .addHelpText('after', howItIsRead)
     .action(
-      command(terminal, async (run, file) => {
+      command(terminal, async (run, file, { dryRun = false }) => {
         const admin = await run.open()
         const path = resolve(run.workingDirectory, file)
         const stopping = new AbortController()
         const giveBack = run.onSignal(() => stopping.abort())
-        const { created, refused, resumedAfter, isDone } = await importUsers(admin, path, {
-          onRefused: entry => run.note(describeRefused(entry)),
-          showProgress: (noun, total) => openProgress(run, noun, total),
-          signal: stopping.signal,
-        }).finally(giveBack)
+        const { created, refused, resumedAfter, isDone } = await (dryRun ? tryImport : importUsers)(
+          admin,
+          path,
+          {
+            onRefused: entry => run.note(describeRefused(entry)),
+            showProgress: (noun, total) => openProgress(run, noun, total),
+            signal: stopping.signal,
+          },
+        ).finally(giveBack)
         const counts = `${formatCount(created, 'user')} added, ${refused.toLocaleString('en-US')} refused`
         if (!isDone) throw new CommandError(`stopped: ${counts} so far; run it again for the rest`)
         if (refused > 0) run.fail(1)
-        const resumed =
+        const earlier =
           resumedAfter === 0
             ? ''
             : `, ${resumedAfter.toLocaleString('en-US')} entries of it by an earlier run`
         return {
-          text: `Imported ${path}: ${counts}${resumed}.`,
-          json: { users_created: created, entries_refused: refused, resumed_after: resumedAfter },
+          text: `${dryRun ? 'Nothing was changed. An import would be of' : 'Imported'} ${path}: ${counts}${earlier}.`,
+          json: {
+            users_created: dryRun ? 0 : created,
+            ...(dryRun && { users_to_create: created }),
+            entries_refused: refused,
+            resumed_after: resumedAfter,
+          },
         }
       }),
     )

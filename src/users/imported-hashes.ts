@@ -14,6 +14,7 @@ import { verify as verifyBcrypt } from '@node-rs/bcrypt'
  *   PBKDF2      $pbkdf2-sha256$i=600000$salt$hash, passlib's $pbkdf2-sha256$600000$…, Django's
  *               pbkdf2_sha256$600000$salt$hash
  *   LDAP        {SSHA}…, {SSHA256}…, {SSHA384}…, {SSHA512}…
+ *   ASP.NET     what its Identity, version 3, keeps: base64 of a header, salt and PBKDF2
  */
 
 /** A hash that was read, and may be verified. */
@@ -39,7 +40,7 @@ export function readImportedHash(text: string): ImportedHash {
     if (found) return read(found.slice(1).map(part => part ?? ''))
   }
   throw new ImportedHashError(
-    'the form of the hash is not known: argon2, bcrypt, scrypt, Firebase’s scrypt, PBKDF2 and SSHA are',
+    'the form of the hash is not known: argon2, bcrypt, scrypt, Firebase’s scrypt, PBKDF2, ASP.NET’s and SSHA are',
   )
 }
 
@@ -78,6 +79,8 @@ const readers: readonly (readonly [RegExp, (parts: readonly string[]) => Importe
     /^\{SSHA(256|384|512)?\}([^{}]*)$/,
     ([bits, content = '']) => readSaltedSha(bits === '' ? 'sha1' : `sha${bits}`, base64(content)),
   ],
+  // Its first byte is 1.
+  [/^(AQ[\w+/]{50,}=*)$/, ([content = '']) => readAspNet(base64(content))],
 ]
 
 function readArgon2(phc: string): ImportedHash {
@@ -192,6 +195,15 @@ function readPbkdf2(
     verify: async password =>
       isSame(await derivePbkdf2(password, salt, Number(rounds), hash.length, name), hash),
   }
+}
+
+/** 1, the digest (0 to 2), the rounds and the length of the salt (four bytes each), the salt, the hash. */
+function readAspNet(content: Buffer): ImportedHash {
+  const digest = ['sha1', 'sha256', 'sha512'][content.readUInt32BE(1)]
+  const saltEnd = 13 + content.readUInt32BE(9)
+  refuseUnless(digest !== undefined && saltEnd < content.length, 'ASP.NET')
+  const rounds = String(content.readUInt32BE(5))
+  return readPbkdf2(digest, rounds, content.subarray(13, saltEnd), content.subarray(saltEnd))
 }
 
 function readSaltedSha(digest: string, content: Buffer): ImportedHash {

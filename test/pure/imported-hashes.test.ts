@@ -6,7 +6,8 @@ import { ImportedHashError, readImportedHash } from '../../src/users/imported-ha
 
 /**
  * Made by the programs themselves: argon2-cffi 25.1, bcrypt 4.0, passlib 1.7 and Django 5.2 (each hasher's
- * `hash` or `encode`, with small costs), and the sample of Firebase's own scrypt.
+ * `hash` or `encode`, with small costs), and the sample of Firebase's own scrypt. That of ASP.NET is laid out
+ * as its PasswordHasher documents it, with PBKDF2 of Python's hashlib.
  */
 const hashes: Readonly<Record<string, string>> = JSON.parse(
   readFileSync(join(import.meta.dirname, '../data/password-hashes.json'), 'utf8'),
@@ -42,6 +43,8 @@ t.test('a hash that would take too long, or that many passwords have, is refused
     [`$pbkdf2-sha256$1000$${salt}$?${hash}`, /not base64/],
     ['5f4dcc3b5aa765d61d8327deb882cf99', /not known/],
     ['secret', /not known/],
+    [`AQAAAAIAAAPo/////w${'A'.repeat(64)}`, /damaged/],
+    [`AQAAAAl/////wAAABA${'A'.repeat(66)}`, /damaged/],
     ['$'.repeat(2000), /too long/],
   ] as const) {
     t.throws(() => readImportedHash(text), { name: 'ImportedHashError', message: reason }, text)

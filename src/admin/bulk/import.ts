@@ -2,6 +2,7 @@ import {
   beginImport,
   endImport,
   findImport,
+  findTaken,
   importPart,
   type ImportedPart,
   type ImportedUser,
@@ -14,8 +15,8 @@ import { record } from '../../record/record.ts'
 import { usernameMaxLength } from '../../protocol/username.ts'
 import { printable } from '../../values/formats.ts'
 import type { Admin } from '../admin.ts'
-import type { ShowProgress } from '../progress.ts'
-import { entriesOf, openUsersFile } from './entries.ts'
+import type { Progress, ShowProgress } from '../progress.ts'
+import { entriesOf, openUsersFile, type FileEntry } from './entries.ts'
 import { readUser } from './imported-user.ts'
 
 /** An entry of the file, counted from 1, that is no user now, and why. */
@@ -53,56 +54,88 @@ const entriesAtOnce = 250
  * already.
  */
 export async function importUsers(admin: Admin, path: string, options: ImportOptions): Promise<Imported> {
-  const file = await openUsersFile(path)
-  const before = await findImport(admin.db, file.digest)
+  const { db, clock } = admin
+  const { digest, lines } = await openUsersFile(path)
+  const before = await findImport(db, digest)
   const resumedAfter = before && before.ended_at === null ? before.lines : 0
-  if (resumedAfter === 0) await beginImport(admin.db, file.digest, admin.clock.now())
+  if (resumedAfter === 0) await beginImport(db, digest, clock.now())
+  const progress = options.showProgress('user', lines)
+  let isDone = true
+  for await (const part of partsOf(admin, path, resumedAfter)) {
+    const taken = await addPart(admin, { ...part, digest, refused: part.refused.length })
+    tellRefused(part, taken, { progress, ...options })
+    isDone = !options.signal.aborted
+    if (!isDone) break
+  }
+  progress.end()
+  if (isDone) await endImport(db, digest, clock.now())
+  const { created = 0, refused = 0 } = (await findImport(db, digest)) ?? {}
+  return { created, refused, resumedAfter, isDone }
+}
 
-  const progress = options.showProgress('user', file.lines)
-  const tell = (refused: RefusedEntry) => {
-    progress.end()
-    options.onRefused(refused)
+/** Tells what an import of the file would refuse, and of how many users. Changes nothing. */
+export async function tryImport(admin: Admin, path: string, options: ImportOptions): Promise<Imported> {
+  const progress = options.showProgress('user', (await openUsersFile(path)).lines)
+  const earlier = new Set<string>()
+  const counts = { created: 0, refused: 0, resumedAfter: 0 }
+  for await (const part of partsOf(admin, path, 0)) {
+    const taken = await findTaken(admin.db, part.users, earlier)
+    tellRefused(part, taken, { progress, ...options })
+    counts.created += part.users.length - taken.length
+    counts.refused += part.refused.length + taken.length
+    if (options.signal.aborted) break
   }
+  progress.end()
+  return { ...counts, isDone: !options.signal.aborted }
+}
+
+/** Some entries in a row: those that are users, and the others. */
+interface FilePart extends Pick<ImportedPart, 'from' | 'to'> {
+  readonly users: ImportedUser[]
+  readonly refused: RefusedEntry[]
+}
+
+async function* partsOf(
+  { passwords, clock }: Pick<Admin, 'passwords' | 'clock'>,
+  path: string,
+  from: number,
+): AsyncGenerator<FilePart> {
   let entry = 0
-  let part = emptyPart(file.digest, resumedAfter)
-  const nameOf = new Map<number, string>()
-  const flush = async () => {
-    const taken = await addPart(admin, { ...part, to: entry })
-    for (const { entry, what } of taken) {
-      tell({ entry, username: nameOf.get(entry), problem: takenProblems[what] })
-    }
-    part = emptyPart(file.digest, entry)
-    nameOf.clear()
-    progress.at(entry)
-  }
+  let part: FilePart = { from, to: from, users: [], refused: [] }
   for await (const written of entriesOf(path)) {
     entry++
-    if (entry <= resumedAfter) continue
-    const username = 'members' in written ? shownName(written.members['username']) : undefined
-    const read =
-      'members' in written
-        ? readUser(written.members, { passwords: admin.passwords, now: admin.clock.now() })
-        : written
-    if ('row' in read) {
-      part.users.push({ entry, row: read.row })
-      nameOf.set(entry, read.row.username)
-    } else {
-      part.refused++
-      tell({ entry, username, problem: read.problem })
-    }
+    if (entry <= from) continue
+    const read = 'members' in written ? readUser(written.members, { passwords, now: clock.now() }) : written
+    if ('row' in read) part.users.push({ entry, row: read.row })
+    else part.refused.push({ entry, username: shownName(written), problem: read.problem })
     if (entry - part.from < entriesAtOnce) continue
-    await flush()
-    if (options.signal.aborted)
-      return { ...(await countsOf(admin, file.digest)), resumedAfter, isDone: false }
+    yield { ...part, to: entry }
+    part = { from: entry, to: entry, users: [], refused: [] }
   }
-  if (entry > part.from) await flush()
-  progress.end()
-  await endImport(admin.db, file.digest, admin.clock.now())
-  return { ...(await countsOf(admin, file.digest)), resumedAfter, isDone: true }
+  if (entry > part.from) yield { ...part, to: entry }
+}
+
+/** In the order of the file. */
+function tellRefused(
+  { users, refused, to }: FilePart,
+  taken: readonly TakenEntry[],
+  { progress, onRefused }: Pick<ImportOptions, 'onRefused'> & { readonly progress: Progress },
+): void {
+  const nameOf = new Map(users.map(({ entry, row }) => [entry, row.username]))
+  const ofTaken = taken.map(({ entry, what }) => ({
+    entry,
+    username: nameOf.get(entry),
+    problem: takenProblems[what],
+  }))
+  const all = [...refused, ...ofTaken].toSorted((a, b) => a.entry - b.entry)
+  if (all.length > 0) progress.end()
+  for (const one of all) onRefused(one)
+  progress.at(to)
 }
 
 /** Nothing else of an entry is shown: it may hold a hash in the wrong place. */
-function shownName(username: unknown): string | undefined {
+function shownName(written: FileEntry): string | undefined {
+  const username = 'members' in written ? written.members['username'] : undefined
   return typeof username === 'string' ? printable(username.slice(0, usernameMaxLength)) : undefined
 }
 
@@ -110,15 +143,6 @@ const takenProblems: Readonly<Record<TakenEntry['what'], string>> = {
   sub: 'there is a user of this sub already',
   username: 'there is a user of this name already',
   mail: 'the verified mail address is a name of another user already',
-}
-
-interface Part extends ImportedPart {
-  readonly users: ImportedUser[]
-  refused: number
-}
-
-function emptyPart(digest: string, from: number): Part {
-  return { digest, from, to: from, users: [], refused: 0 }
 }
 
 /** Again, where somebody else has taken a name at the same moment: then it is seen. */
@@ -146,8 +170,3 @@ const movedOn = () =>
     'another process imports the same file',
     'let it finish, or stop it; what it has added is there, and nothing was added twice',
   )
-
-async function countsOf({ db }: Admin, digest: string): Promise<Pick<Imported, 'created' | 'refused'>> {
-  const { created = 0, refused = 0 } = (await findImport(db, digest)) ?? {}
-  return { created, refused }
-}
