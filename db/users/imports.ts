@@ -79,7 +79,9 @@ export async function importPart(
   })
 }
 
-/** Whose names or ids are not free, and changes nothing. `earlier` remembers what entries before them want. */
+/**
+ * Finds whose names or ids are not free, and changes nothing. `earlier` remembers what entries before want.
+ */
 export async function findTaken(
   { sql }: Database,
   users: readonly ImportedUser[],

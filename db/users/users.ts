@@ -44,8 +44,8 @@ const shownColumns = [
 ] as const
 
 /**
- * Users of whom a name begins so, as names are compared, in the order of these names, after `after`: whoever
- * has two such names is there twice.
+ * Users with a name that begins so, as names are compared, in the order of these names, after `after`. A user
+ * with two such names is there twice.
  */
 export async function searchUsers(
   { sql }: Database,

@@ -40,7 +40,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
     frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
   })
   app.setValidatorCompiler(compileSchema)
-  // What a schema does not describe would be left out in silence: a test holds the answers against them.
+  // By its schema, an answer would lose in silence all that this does not describe: a test compares both.
   app.setSerializerCompiler(() => JSON.stringify)
   app.setErrorHandler(sendProblem)
   app.setNotFoundHandler(() => {

@@ -125,7 +125,7 @@ const updateUserRoute = route(
   },
 )
 
-/** Who may change users alone makes nobody an administrator, and takes over no administrator's account. */
+/** The scope for users alone makes no administrators, and takes over no administrator's account. */
 function refuseAdminRoles({ may }: AdminCaller, roles: readonly string[]): void {
   if (!roles.some(role => adminRoles.has(role)) || may({ noun: 'all', isChange: true })) return
   throw new Refusal('forbidden', 'only who has the scope admin:write may change administrators')
