@@ -8,6 +8,7 @@ import { accountChoiceView } from '../../src/pages/views/account-choice.ts'
 import { formPostView } from '../../src/pages/views/form-post.ts'
 import { messageView } from '../../src/pages/views/message.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { anyCharacter } from '../helpers/any-character.ts'
 import { longNames, plainNames, viewSamples, type Names } from '../helpers/view-samples.ts'
 
 const languages = languageTags.map(tag => languageOf([tag], () => undefined))
@@ -24,7 +25,7 @@ const escaped = (text: string) =>
 
 /** Letters, and what ends a text, an attribute, an element or a comment. */
 const anyText = fc.oneof(
-  fc.string({ unit: 'binary', maxLength: 60 }),
+  fc.string({ unit: anyCharacter, maxLength: 60 }),
   fc
     .array(
       fc.constantFrom(

@@ -15,6 +15,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { newUsernameProblem } from '../../src/protocol/username.ts'
 import { strangersLimit } from '../../src/users/guess-limits.ts'
+import { anyCharacter } from '../helpers/any-character.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { forEachEngine, postgresEnv, type EngineEnv } from '../helpers/engines.ts'
 import { scratchFolder } from '../helpers/scratch.ts'
@@ -52,16 +53,14 @@ t.test('what is compared once is as it is compared', async t => {
   )
   const text = fc.oneof(
     fc.array(odd, { maxLength: 40 }).map(parts => parts.join('')),
-    fc.string({ unit: 'binary', maxLength: 60 }),
+    fc.string({ unit: anyCharacter, maxLength: 60 }),
     fc.tuple(fc.array(odd), fc.domain()).map(([parts, domain]) => `${parts.join('')}@${domain}`),
   )
-  fc.assert(
-    fc.property(text, name => {
-      t.equal(comparedName(comparedName(name)), comparedName(name))
-      t.ok(comparedName(name).length <= 800)
-    }),
-    { numRuns: 2000 },
-  )
+  const isKept = fc.property(text, name => {
+    const once = comparedName(name)
+    return comparedName(once) === once && once.length <= 800
+  })
+  t.doesNotThrow(() => fc.assert(isKept, { numRuns: 2000 }), 'and is not too long for an index')
 })
 
 t.test('a mail address is a name once it is verified', async t => {
