@@ -2,12 +2,13 @@ import t from 'tap'
 import { verifiedMail } from '../helpers/account.ts'
 import { openMailbox } from '../helpers/mailbox.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { runsOf } from '../helpers/runs.ts'
 import { startServer } from '../helpers/server.ts'
 
 const known = 'ada@mail.example'
 
 /** How many answers of each kind are measured. */
-const count = 500
+const count = runsOf(500)
 
 /**
  * By how many standard deviations the ranks of some durations are above or below what chance gives, where
@@ -22,7 +23,10 @@ function deviation(some: readonly number[], others: readonly number[]): number {
   return (u - (m * n) / 2) / Math.sqrt((m * n * (m + n + 1)) / 12)
 }
 
-/** By chance it is more once in fifteen thousand times. What is done before an answer makes it twenty. */
+/**
+ * By chance it is more once in fifteen thousand times. What is done before an answer makes it twenty; ten
+ * where a quarter is measured.
+ */
 const deviationMax = 4
 
 const asked = [
