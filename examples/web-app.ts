@@ -10,6 +10,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import process from 'node:process'
 import cookies from '@fastify/cookie'
 import forms from '@fastify/formbody'
@@ -23,7 +24,7 @@ const api = process.env['API'] ?? 'http://127.0.0.1:8080'
 const issuer = new URL(process.env['ISSUER'] ?? 'http://127.0.0.1:9000')
 
 // It proves who it is with a key (private_key_jwt): all that the server has, and could lose, is the public half.
-const keyFile = process.env['CLIENT_KEY'] ?? 'keys/demo-web.jwk'
+const keyFile = process.env['CLIENT_KEY'] ?? join(process.env['MINTMARK_HOME'] ?? '', 'keys/demo-web.jwk')
 if (!existsSync(keyFile)) {
   console.error(`There is no ${keyFile}: start the server first (npm start), which makes it.`)
   process.exit(1)
@@ -35,7 +36,7 @@ const auth = client.PrivateKeyJwt({ key, kid: jwk.kid })
 const config = await client
   .discovery(issuer, 'demo-web', undefined, auth, {
     // For a server on this machine alone: any other has https.
-    execute: issuer.hostname === '127.0.0.1' ? [client.allowInsecureRequests] : [],
+    execute: ['127.0.0.1', 'localhost'].includes(issuer.hostname) ? [client.allowInsecureRequests] : [],
   })
   .catch(error => {
     throw new Error(`${issuer.href} does not answer: start it with npm start`, { cause: error })

@@ -8,7 +8,9 @@ const { issuer } = await (await fetch('/config.json')).json()
 const client = { client_id: 'demo-spa' }
 const redirectUri = `${location.origin}/callback`
 // For a server on this machine alone: any other has https.
-const insecure = { [oauth.allowInsecureRequests]: new URL(issuer).hostname === '127.0.0.1' }
+const insecure = {
+  [oauth.allowInsecureRequests]: ['127.0.0.1', 'localhost'].includes(new URL(issuer).hostname),
+}
 
 const server = await oauth
   .discoveryRequest(new URL(issuer), insecure)

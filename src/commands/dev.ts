@@ -27,6 +27,7 @@ export function devCommand(program: Command, terminal: Terminal): void {
       const lines = [
         `Issuer   ${issuer}`,
         `JWKS     ${issuer}/.well-known/jwks.json`,
+        ...logInLines(issuer),
         ...(demo ? firstSteps(server.url, demo) : laterSteps(settings.home)),
         '',
         'Ctrl-C ends the server.',
@@ -41,13 +42,18 @@ export function devCommand(program: Command, terminal: Terminal): void {
   )
 }
 
-/** Where the examples run: they are in a checkout. */
-const logInLine = `Log in   ${demoWeb.origin} as ${demoName}, once \`npm run example:web\` runs in another terminal`
+/** Where people log in: at their own accounts, and at an example, which is in a checkout. */
+function logInLines(issuer: string): string[] {
+  const at = issuer === 'http://127.0.0.1:9000' ? '' : `ISSUER=${issuer} `
+  return [
+    `Account  ${issuer}/account, to log in as ${demoName} without an app`,
+    `App      ${demoWeb.origin}, once \`${at}npm run example:web\` runs in another terminal`,
+  ]
+}
 
 function firstSteps(url: string, demo: Demo): string[] {
   return [
-    logInLine,
-    `         with the password ${demo.password} (shown this once; only hashes are stored)`,
+    `User     ${demoName} with the password ${demo.password} (shown this once; only hashes are stored)`,
     '',
     'A first token without a browser:',
     '',
@@ -78,9 +84,8 @@ function describeDemo(url: string, demo: Demo) {
 
 function laterSteps(home: string): string[] {
   return [
-    logInLine,
     '',
-    `The database in ${home} has clients already. Their secrets are not stored; for new ones of the demo:`,
+    `The database in ${home} has clients already. Their secrets and passwords are not stored; for new ones of the demo:`,
     `  ${program} client rotate-secret ${demoName}`,
     `  ${program} user passwd ${demoName}`,
   ]
