@@ -29,7 +29,8 @@ app.post('/orders', { onRequest: app.requireScope('read', 'write') }, async (_re
   reply.code(201).send(),
 )
 
-// Money needs two factors, shown in the last five minutes: any other log-in is told so, and what to ask for (RFC 9470).
+// Money needs two factors, shown in the last five minutes: any other log-in is told so, and what to ask for
+// (RFC 9470).
 const sure = app.requireAuthentication({ acr: 'mfa', maxAge: 300 })
 app.post('/payments', { onRequest: [app.requireScope('read'), sure] }, async ({ accessToken }) => ({
   paidBy: accessToken.sub,

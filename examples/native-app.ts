@@ -1,5 +1,6 @@
 /*
- * An app with log-in pages of its own, as one on a phone may have them: here they are questions in a terminal.
+ * An app with log-in pages of its own, as one on a phone may have them: here they are questions in a
+ * terminal.
  *
  *   npm start                   in one terminal: a server, and what to log in with
  *   npm run example:native      in another one: this app
@@ -117,7 +118,8 @@ async function logIn(): Promise<Answer> {
 
 let tokens = await logIn()
 if (tokens.id_token === undefined) throw new Error(tokens.error_description ?? tokens.error ?? 'no ID token')
-// It came from the server itself over a connection of our own (OpenID Connect Core §3.1.3.7), so it is only read.
+// It came from the server itself over a connection of our own (OpenID Connect Core §3.1.3.7), so it is only
+// read.
 const claims = JSON.parse(Buffer.from(tokens.id_token.split('.')[1] ?? '', 'base64url').toString())
 console.log(`Hello ${claims.name ?? claims.sub}. You have logged in with ${claims.amr.join(', ')}.`)
 

@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 
 /*
- * Checks types, promises and format side by side: the last one takes one core longer than the others take two.
- * npm has put the commands into the path. Tells what each has to say when all of it is there.
+ * Checks types, promises and format side by side: the last one takes one core longer than the others take
+ * two. npm has put the commands into the path. Tells what each has to say when all of it is there.
  */
 const checks = [
   'tsc',

@@ -1,8 +1,8 @@
 import { fastify } from 'fastify'
 
 /**
- * A bare Fastify POST that answers as many bytes as /token does, and a GET that answers as many as it is asked
- * for: what the framework costs by itself.
+ * A bare Fastify POST that answers as many bytes as /token does, and a GET that answers as many as it is
+ * asked for: what the framework costs by itself.
  */
 const app = fastify()
 app.removeAllContentTypeParsers()

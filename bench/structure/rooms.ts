@@ -41,8 +41,8 @@ export const rooms: readonly string[] = [
 ]
 
 /**
- * Rooms that are passed the context, and so know its type, although it stands above them. It names the services
- * of those below: these know only what each of their functions needs.
+ * Rooms that are passed the context, and so know its type, although it stands above them. It names the
+ * services of those below: these know only what each of their functions needs.
  */
 const passedContext = [
   'admin-api',

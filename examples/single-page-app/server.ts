@@ -1,6 +1,6 @@
 /*
- * A single-page app whose users log in with Mintmark. What matters is in app.js, which runs in the browser; this
- * file serves it, and the API that it calls.
+ * A single-page app whose users log in with Mintmark. What matters is in app.js, which runs in the browser;
+ * this file serves it, and the API that it calls.
  *
  *   npm start                   in one terminal: a server, and what to log in with
  *   npm run example:spa         in another one: this app, at http://127.0.0.1:3001

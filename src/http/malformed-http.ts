@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { OAuthError, unavailable } from '../errors.ts'
@@ -49,11 +48,6 @@ export function refuseConnect(_request: unknown, connection: Duplex): void {
     methodsOfAll,
   )
   socket.destroySoon()
-}
-
-/** RFC 9110 §9.3.7: whether a request asks what the server as a whole can do. */
-export function isAboutServer({ method, url }: IncomingMessage): boolean {
-  return url === '*' && method === 'OPTIONS'
 }
 
 function refusalOf(code = ''): OAuthError {

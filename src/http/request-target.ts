@@ -26,3 +26,8 @@ export function pathOf({ method, url = '/' }: Target): string {
   // RFC 9112 §3.2.4: a server without its path is the server as a whole.
   return rest === '' && method === 'OPTIONS' ? '*' : `/${rest}`
 }
+
+/** RFC 9110 §9.3.7: whether a request asks what the server as a whole can do. */
+export function isAboutServer({ method, url }: Target): boolean {
+  return url === '*' && method === 'OPTIONS'
+}

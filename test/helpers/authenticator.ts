@@ -4,7 +4,9 @@ import type {
   PublicKeyCredentialRequestOptionsJSON,
 } from '@simplewebauthn/server'
 
-/** What may be wrong with an answer: each member stands in for what an authenticator and a browser would say. */
+/**
+ * What may be wrong with an answer: each member stands in for what an authenticator and a browser would say.
+ */
 export interface AnswerChanges {
   /** Of the client data, which is what the browser says. `undefined` leaves a member out. */
   readonly clientData?: Readonly<Record<string, unknown>>

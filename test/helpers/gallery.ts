@@ -16,7 +16,10 @@ export interface Gallery {
   readonly names: readonly string[]
 }
 
-/** Shows the samples in the operator's look that the settings of `env` give. `?ui_locales=` chooses a language. */
+/**
+ * Shows the samples in the operator's look that the settings of `env` give. `?ui_locales=` chooses a
+ * language.
+ */
 export async function startGallery(t: Test, env: Record<string, string> = {}): Promise<Gallery> {
   const { ctx } = await startServer(t, env)
   const pages = openPages(openLook(ctx.config), ctx.config.issuer)

@@ -12,8 +12,8 @@ import { besideEnv, startServer } from './server.ts'
 export const claims = { name: 'Ada Lovelace', email: 'ada@example.com', email_verified: true }
 
 /**
- * A server as its users meet it: at an address of its own, whose issuer may have a path, with clients that its
- * commands have made, and with somebody to log in.
+ * A server as its users meet it: at an address of its own, whose issuer may have a path, with clients that
+ * its commands have made, and with somebody to log in.
  */
 export async function logInWorld(t: Test, path = '') {
   const port = await freePort()

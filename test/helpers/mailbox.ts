@@ -27,7 +27,10 @@ export interface Mailbox {
   readonly env: { readonly MINTMARK_SMTP_URL: string; readonly MINTMARK_MAIL_FROM: string }
   /** All that has come. */
   readonly mails: readonly ReceivedMail[]
-  /** Has a server, whose jobs are run by hand, send what is due, and returns what has come since the last time. */
+  /**
+   * Has a server, whose jobs are run by hand, send what is due, and returns what has come since the last
+   * time.
+   */
   read(server: { readonly jobs: readonly Job[] }): Promise<readonly ReceivedMail[]>
 }
 

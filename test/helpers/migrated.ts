@@ -7,7 +7,9 @@ import { scratchFolder } from './scratch.ts'
 
 let template: Promise<Buffer> | undefined
 
-/** Puts a database there that has all tables and no rows, unless one is there. On PostgreSQL, does nothing. */
+/**
+ * Puts a database there that has all tables and no rows, unless one is there. On PostgreSQL, does nothing.
+ */
 export async function makeMigrated(location: DatabaseLocation): Promise<void> {
   if (location.engine !== 'sqlite' || existsSync(location.file)) return
   const bytes = await (template ??= migratedFile())

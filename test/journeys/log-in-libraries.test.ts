@@ -24,7 +24,9 @@ const chromium = await startChromium(t)
 /** What those clients have in common that are not in the documentation. */
 const common = '--grant authorization_code refresh_token --resource https://api.example --scope read'
 
-/** The answer that has arrived at a client by a form which sends itself (OAuth 2.0 Form Post Response Mode). */
+/**
+ * The answer that has arrived at a client by a form which sends itself (OAuth 2.0 Form Post Response Mode).
+ */
 function postedAnswer({ forms }: HtmlPage): Request {
   const [form] = forms
   if (!form) throw new Error('there is no form')

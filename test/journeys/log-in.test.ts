@@ -31,8 +31,8 @@ interface Visitor {
 }
 
 /**
- * Somebody with a small screen and cookies of their own. When the test is over, the console was silent, and no
- * page of ours has asked for anything of another origin.
+ * Somebody with a small screen and cookies of their own. When the test is over, the console was silent, and
+ * no page of ours has asked for anything of another origin.
  */
 async function visitor(t: Test, options: Parameters<Browser['newContext']>[0] = {}): Promise<Visitor> {
   const context = await browser.newContext({ viewport: { width: 320, height: 640 }, ...options })

@@ -176,8 +176,9 @@ t.test('a migration imports nothing but types', async t => {
 
 t.test('comments say it in plain sentences', async t => {
   const others = sourcesOf(root, ['test', 'bench', 'examples'])
-  const { lines, clauses, bookish } = commentFigures([...sources, ...others])
+  const { lines, clauses, bookish, long } = commentFigures([...sources, ...others])
   t.ok(lines > 5000, 'they are found')
+  t.equal(long, 0, 'they end where the code does')
   t.strictSame(clauses, [], 'no subject is a clause itself: not “what is typed is sealed”')
   t.strictSame(bookish, [], 'a plain word stands for nobody, whoever, lest, hence, likewise, meanwhile')
   for (const clause of [
