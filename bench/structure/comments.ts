@@ -20,7 +20,8 @@ export function commentFigures(sources: readonly Source[]): CommentFigures {
     lines: lines.length,
     clauses: comments.filter(({ lines }) => hasClauseSubject(lines.map(bare).join(' '))).map(placeOf),
     bookish: lines.filter(({ text }) => bookish.test(bare(text))).map(placeOf),
-    long: lines.filter(({ text }) => text.length > 110).length,
+    // A form that is shown on a line of its own is not cut.
+    long: lines.filter(({ text }) => text.length > 110 && !/^ \*   `/.test(text)).length,
   }
 }
 

@@ -96,7 +96,7 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
     refetched: async ({ jwks_uri: uri }) => {
       if (uri === null) return undefined
       const { attemptedAt, fetchedAt, keys } = sets.get(uri) ?? never
-      if (fetchedAt === present()) return keys // as new as it can be: perhaps it was fetched for this very request
+      if (fetchedAt === present()) return keys // perhaps it was fetched for this very request
       if (present() - attemptedAt < pauseSeconds && !fetching.has(uri)) {
         throw unavailable(`the key set at ${uri} was fetched a moment ago`, pauseSeconds)
       }
