@@ -165,8 +165,8 @@ function readTogether(database: File, prepare: Prepare): () => void {
   }
   return () => {
     count++
-    // A microtask: it is over before anything arrives that could know of a later moment, and before the next one
-    // to take the turn has it.
+    // A microtask: it is over before anything arrives that could know of a later moment, and before the next
+    // one to take the turn has it.
     if (count === 1) queueMicrotask(end)
     // A single one would only be the slower for it.
     else if (count === 2) prepare('begin').run()
