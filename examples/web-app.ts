@@ -23,7 +23,8 @@ const home = new URL(`http://127.0.0.1:${port}/`)
 const api = process.env['API'] ?? 'http://127.0.0.1:8080'
 const issuer = new URL(process.env['ISSUER'] ?? 'http://127.0.0.1:9000')
 
-// It proves who it is with a key (private_key_jwt): all that the server has, and could lose, is the public half.
+// It proves who it is with a key (private_key_jwt): all that the server has, and could lose, is the public
+// half.
 const keyFile = process.env['CLIENT_KEY'] ?? join(process.env['MINTMARK_HOME'] ?? '', 'keys/demo-web.jwk')
 if (!existsSync(keyFile)) {
   console.error(`There is no ${keyFile}: start the server first (npm start), which makes it.`)
@@ -135,7 +136,10 @@ app.post('/pay', async (request, reply) => {
   }
 })
 
-/** What the API demands of the log-in (RFC 9470 §3), as parameters of an authorization request; undefined for nothing. */
+/**
+ * What the API demands of the log-in (RFC 9470 §3), as parameters of an authorization request; undefined for
+ * nothing.
+ */
 function demandOf(error: unknown): Readonly<Record<string, string>> | undefined {
   if (!(error instanceof client.WWWAuthenticateChallengeError)) return undefined
   const challenge = error.cause.find(
