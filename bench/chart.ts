@@ -6,7 +6,7 @@ const left = 330
 const right = 900
 
 /**
- * The rate of each scenario as a share of a bare Fastify POST's in the same run, with the goals as marks. An
+ * The rate of each scenario as a share of a bare Fastify request's in the same run, with the goals as marks. An
  * SVG file.
  */
 export function drawRatios(results: Readonly<Record<string, Result>>): string {
@@ -17,9 +17,9 @@ export function drawRatios(results: Readonly<Record<string, Result>>): string {
   const x = (ratio: number) => Math.round(left + Math.min(ratio, 1) * (right - left))
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="13">`,
-    '<title>Requests a second on one core, as a share of a bare Fastify POST</title>',
+    '<title>Requests a second on one core, as a share of a bare Fastify request</title>',
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
-    '<text x="20" y="28" font-weight="600">Requests a second on one core, as a share of a bare Fastify POST in the same run</text>',
+    '<text x="20" y="28" font-weight="600">Requests a second on one core, as a share of a bare Fastify request in the same run</text>',
     ...[0, 0.25, 0.5, 0.75, 1].flatMap(ratio => [
       `<line x1="${x(ratio)}" y1="46" x2="${x(ratio)}" y2="${height - 34}" stroke="#ddd"/>`,
       `<text x="${x(ratio)}" y="${height - 14}" text-anchor="middle" fill="#555">${ratio}</text>`,

@@ -33,6 +33,8 @@ export interface Servers {
 
 export interface Scenario {
   readonly title: string
+  /** Whether it is a part of people logging in, which docs/performance.md has in a table of its own. */
+  readonly isLogIn?: boolean
   /** Prepares a round, whose runs take so many seconds. */
   readonly prepare?: (servers: Servers, seconds: number) => Promise<void>
   /**
@@ -249,6 +251,7 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
   [
     'redeem',
     {
+      isLogIn: true,
       title: 'POST /token, authorization_code: durable, audited, with an ID token, both ES256',
       prepare: mintCodes,
       callers: { mintmark: redeeming, bare: bareCallers },
@@ -258,7 +261,8 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
   [
     'userinfo',
     {
-      title: 'GET /userinfo, to a bare GET',
+      isLogIn: true,
+      title: 'GET /userinfo: to a bare GET',
       callers: {
         mintmark: async servers => {
           const withHeaders = await userinfoHeaders(servers)
@@ -272,7 +276,8 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
   [
     'log-in-page',
     {
-      title: 'GET /log-in, the page on which people log in, to a bare GET of as many bytes',
+      isLogIn: true,
+      title: 'GET /log-in: the page on which people log in, to a bare GET of as many bytes',
       callers: {
         mintmark: async ({ mintmark }) => {
           const { path, cookie } = await logInPage(mintmark)
