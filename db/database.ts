@@ -4,6 +4,7 @@ import type { DatabaseLoad } from './engines/latency.ts'
 import type { Watch } from './engines/postgres-watch.ts'
 import type { WriteFault } from './engines/write-fault.ts'
 import type { Tables } from './schema.ts'
+import type { WorkInSteps } from './steps.ts'
 
 /** An open database, whichever engine it has. */
 export interface Database {
@@ -16,6 +17,8 @@ export interface Database {
    * one.
    */
   transact<T>(work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T>
+  /** The same for work in steps, which SQLite does in one turn of the event loop. */
+  transactAtOnce<T>(work: WorkInSteps<T>): Promise<T>
   /** Writes of many requests at the same moment, in commits that they share. */
   readonly batches: Batches
   /**

@@ -1,6 +1,7 @@
 import type { Compilable, CompiledQuery, DialectAdapter, Kysely, QueryResult } from 'kysely'
 import type { Database } from './database.ts'
 import type { Tables } from './schema.ts'
+import { step, type Steps } from './steps.ts'
 
 /**
  * A query that changes nothing and is built once for each database, for where requests are answered: building
@@ -14,12 +15,12 @@ export function keptQuery<Values extends readonly unknown[], Row>(
   return (db, ...values) => db.read(fill(db.sql, values))
 }
 
-/** The same for a statement of a transaction, whose values have names. */
+/** The same for a step of a transaction, whose values have names. */
 export function keptStatement<Values extends object, Row>(
   build: (sql: Kysely<Tables>, values: Values) => Compilable<Row>,
-): (transaction: Kysely<Tables>, values: Values) => Promise<QueryResult<Row>> {
+): (sql: Kysely<Tables>, values: Values) => Steps<QueryResult<Row>> {
   const fill = keep(build)
-  return (transaction, values) => transaction.executeQuery(fill(transaction, values))
+  return (sql, values) => step(fill(sql, values))
 }
 
 interface Kept<Row> {

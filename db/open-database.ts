@@ -8,6 +8,7 @@ import { openSqlite } from './engines/sqlite.ts'
 import { postgresReplays, sqliteReplays } from './grants/replays.ts'
 import type { Tables } from './schema.ts'
 import { postgresRotations, sqliteRotations } from './sessions/rotations.ts'
+import { take } from './steps.ts'
 
 export type DatabaseLocation =
   { readonly engine: 'sqlite'; readonly file: string } | { readonly engine: 'postgres'; readonly url: string }
@@ -37,13 +38,14 @@ function openEmbedded(file: string, { isPatient = false }: DatabaseOptions): Dat
   const sql = new Kysely<Tables>({ dialect: sqlite.dialect })
   const commits = openStopwatch()
   const rotations = sqliteRotations(sql, sqlite, commits)
-  const transactions = sqliteTransactions(sql)
+  const transactions = sqliteTransactions(sql, sqlite)
   return {
     engine: 'sqlite',
     sql,
     // At once where it can be: waiting for a turn would cost more than the read does.
     read: async query => sqlite.readAtOnce(query) ?? (await sql.executeQuery(query)).rows,
     transact: transactions.transact,
+    transactAtOnce: transactions.transactAtOnce,
     batches: { rotations, uses: sqliteReplays(sqlite) },
     load: {
       commits,
@@ -70,11 +72,13 @@ function openServer(
   const sql = new Kysely<Tables>({ dialect: postgres.dialect })
   const commits = openStopwatch()
   const rotations = postgresRotations(postgres, commits)
+  const transact: Database['transact'] = work => retryingConflicts(() => sql.transaction().execute(work))
   return {
     engine: 'postgres',
     sql,
     read: async query => (await sql.executeQuery(query)).rows,
-    transact: work => retryingConflicts(() => sql.transaction().execute(work)),
+    transact,
+    transactAtOnce: work => transact(transaction => take(transaction, work(transaction))),
     batches: { rotations, uses: postgresReplays(postgres) },
     load: {
       commits,

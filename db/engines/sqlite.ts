@@ -17,7 +17,7 @@ import { openWriteFault, type WriteFault } from './write-fault.ts'
 export interface Sqlite {
   readonly dialect: Dialect
   /** Runs `work` in one transaction that takes no turn of the event loop, when no other is open. */
-  transact<T>(work: (prepare: Prepare) => T): Promise<T>
+  transact<T>(work: (prepare: Prepare, run: Run) => T): Promise<T>
   /**
    * Reads without a turn while the turn is free: then no transaction is open either. Undefined while it is
    * taken.
@@ -33,6 +33,9 @@ export interface Sqlite {
 
 /** A statement that is kept for the next time. */
 export type Prepare = (sql: string) => Statement<unknown[]>
+
+/** Runs a statement that Kysely has compiled. */
+export type Run = <R>(query: CompiledQuery<R>) => QueryResult<R>
 
 /** How long a query waits for another process's lock, before the caller is told to come back. */
 const requestPatienceMs = 2000
@@ -83,13 +86,11 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
   const joinReads = readTogether(database, prepare)
   const mutex = fifoMutex()
   const writeFault = openWriteFault(/^SQLITE_(FULL|IOERR|READONLY|CANTOPEN)/)
+  const runQuery: Run = ({ sql, parameters }) => run(prepare(sql), parameters)
   const patiently = <T>(attempt: () => T) => retryWhileBusy(patienceMs, attempt, writeFault.note)
 
   const connection: DatabaseConnection = {
-    executeQuery: async <R>({ sql, parameters }: CompiledQuery) => {
-      const statement = prepare(sql)
-      return patiently(() => run<R>(statement, parameters))
-    },
+    executeQuery: async <R>(query: CompiledQuery) => patiently(() => runQuery(query as CompiledQuery<R>)),
     streamQuery: () => {
       throw new Error('unreachable: no query of ours is streamed')
     },
@@ -118,11 +119,11 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
       createIntrospector: db => new SqliteIntrospector(db),
       createQueryCompiler: () => new OurCompiler(),
     },
-    readAtOnce: <Row>({ sql, parameters }: CompiledQuery<Row>) => {
+    readAtOnce: query => {
       if (mutex.isHeld()) return undefined
       try {
         joinReads()
-        return run<Row>(prepare(sql), parameters).rows
+        return runQuery(query).rows
       } catch (error) {
         if (isBusy(error)) return undefined
         throw error
@@ -138,7 +139,7 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
         return await patiently(() => {
           prepare('begin immediate').run()
           try {
-            const result = work(prepare)
+            const result = work(prepare, runQuery)
             prepare('commit').run()
             return result
           } catch (error) {

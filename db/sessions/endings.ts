@@ -2,6 +2,7 @@ import type { ExpressionBuilder, Selectable, Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { ClientTable, EndingTable, Tables } from '../schema.ts'
 import type { ToldEnd } from './end-reasons.ts'
+import { take } from '../steps.ts'
 import { endEverySignIn } from '../users/sign-ins.ts'
 import { writeEnds } from './revocations.ts'
 
@@ -128,7 +129,7 @@ export async function endNextSessions(
         .execute()
     }
     const end = { now: ending.ended_at, reason: ending.reason }
-    return (await writeEnds(transaction, ids, end)).length
+    return (await take(transaction, writeEnds(transaction, ids, end))).length
   })
   return { ended, rest: isDone ? undefined : { ...ending, cursor, claimed_until } }
 }

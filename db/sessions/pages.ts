@@ -125,9 +125,9 @@ export async function latestSessionId({ sql }: Database): Promise<Buffer | undef
  * already.
  */
 export async function revokeSessions(
-  { transact }: Writer,
+  { transactAtOnce }: Writer,
   ids: readonly Buffer[],
   end: ToldEnd,
 ): Promise<readonly Buffer[]> {
-  return transact(transaction => writeEnds(transaction, ids, end))
+  return transactAtOnce(sql => writeEnds(sql, ids, end))
 }

@@ -1,7 +1,8 @@
-import type { Selectable, Transaction } from 'kysely'
+import type { Kysely, Selectable } from 'kysely'
 import type { Database } from '../database.ts'
 import type { RevocationTable, Tables } from '../schema.ts'
 import { someAtOnce } from '../some-at-once.ts'
+import { step, type Steps } from '../steps.ts'
 import type { ToldEnd } from './end-reasons.ts'
 
 /** One entry of the feed that tells every instance what was revoked. */
@@ -11,36 +12,32 @@ export type Revocation = Selectable<RevocationTable>
  * Part of the transaction that ends sessions: writes their end and tells the feed. Returns those that had not
  * ended before.
  */
-export async function writeEnds(
-  transaction: Transaction<Tables>,
+export function* writeEnds(
+  sql: Kysely<Tables>,
   ids: readonly Buffer[],
   end: ToldEnd,
-): Promise<readonly Buffer[]> {
+): Steps<readonly Buffer[]> {
   const ended: Buffer[] = []
   // A log may name any number of sessions in one line.
-  for (const some of someAtOnce(ids)) ended.push(...(await writeSomeEnds(transaction, some, end)))
+  for (const some of someAtOnce(ids)) ended.push(...(yield* writeSomeEnds(sql, some, end)))
   return ended
 }
 
-async function writeSomeEnds(
-  transaction: Transaction<Tables>,
+function* writeSomeEnds(
+  sql: Kysely<Tables>,
   ids: readonly Buffer[],
   { now, reason }: ToldEnd,
-): Promise<readonly Buffer[]> {
-  const ended = await transaction
+): Steps<readonly Buffer[]> {
+  const end = sql
     .updateTable('sessions')
     .set({ revoked_at: now, revoke_reason: reason })
     .where('id', 'in', ids)
     .where('revoked_at', 'is', null)
     .returning(['id', 'status_position'])
-    .execute()
-  if (ended.length > 0) {
-    await transaction
-      .insertInto('revocations')
-      .values(ended.map(({ id, status_position }) => ({ session_id: id, status_position, revoked_at: now })))
-      .execute()
-  }
-  return ended.map(({ id }) => id)
+  const { rows } = yield* step(end.compile())
+  const told = rows.map(({ id, status_position }) => ({ session_id: id, status_position, revoked_at: now }))
+  if (told.length > 0) yield* step(sql.insertInto('revocations').values(told).compile())
+  return rows.map(({ id }) => id)
 }
 
 /** Entries in the order of their numbers, from `seq` on. */

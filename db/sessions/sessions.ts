@@ -2,6 +2,7 @@ import { sql as fragment, type Kysely } from 'kysely'
 import type { Database } from '../database.ts'
 import { keptQuery, keptStatement } from '../kept-query.ts'
 import type { SessionTable, SignInSessionTable, Tables } from '../schema.ts'
+import type { Steps } from '../steps.ts'
 import { setKnownSources } from '../users/known-sources.ts'
 import type { Writer } from '../writer.ts'
 import type { EndReason } from './end-reasons.ts'
@@ -77,8 +78,11 @@ export type NewSession = Pick<
  * that began before a password change, a disable or a revoke-all never yields a session. Whether it did is
  * the answer.
  */
-export async function insertSession({ engine, transact }: Writer, session: NewSession): Promise<boolean> {
-  return transact(transaction => addSession(transaction, session, engine))
+export async function insertSession(
+  { engine, transactAtOnce }: Writer,
+  session: NewSession,
+): Promise<boolean> {
+  return transactAtOnce(sql => addSession(sql, session, engine))
 }
 
 /** A session of a user, and what goes with it. */
@@ -100,15 +104,15 @@ export interface NewLogIn {
  * not see each other, so that there may be as many more until the next one.
  */
 export async function insertLogIn(
-  { engine, transact }: Writer,
+  { engine, transactAtOnce }: Writer,
   { session, signInId = null, consentId = null, knownSources, bound }: NewLogIn,
 ): Promise<readonly Buffer[] | undefined> {
-  return transact(async transaction => {
-    if (!(await addSession(transaction, session, engine, { signInId, consentId }))) return undefined
-    if (signInId) await endWithSignIn(transaction, { session_id: session.id, sign_in_id: signInId })
-    if (knownSources) await setKnownSources(transaction, session.user_id, knownSources)
-    const surplus = await surplusSessions(transaction, session, bound.sessionsMax)
-    return writeEnds(transaction, surplus, { now: session.started_at, reason: bound.reason })
+  return transactAtOnce(function* (sql) {
+    if (!(yield* addSession(sql, session, engine, { signInId, consentId }))) return undefined
+    if (signInId) yield* endWithSignIn(sql, { session_id: session.id, sign_in_id: signInId })
+    if (knownSources) yield* setKnownSources(sql, { user_id: session.user_id, sources: knownSources })
+    const surplus = yield* surplusSessions(sql, session, bound.sessionsMax)
+    return yield* writeEnds(sql, surplus, { now: session.started_at, reason: bound.reason })
   })
 }
 
@@ -123,13 +127,13 @@ interface Grounds {
   readonly consentId: Buffer | null
 }
 
-async function addSession(
-  transaction: Kysely<Tables>,
+function* addSession(
+  sql: Kysely<Tables>,
   session: NewSession,
   engine: Database['engine'],
   { signInId, consentId }: Grounds = { signInId: null, consentId: null },
-): Promise<boolean> {
-  const { numAffectedRows } = await startingStatements[engine](transaction, {
+): Steps<boolean> {
+  const { numAffectedRows } = yield* startingStatements[engine](sql, {
     key_thumbprint: null,
     started_at: session.auth_time,
     claims: null,
@@ -282,10 +286,12 @@ export async function extendSession(
 
 /** Ends a session for good; false when it was revoked already or is not there. Durable when it returns. */
 export async function revokeSession(
-  { transact }: Writer,
+  { transactAtOnce }: Writer,
   id: Buffer,
   now: number,
   reason: EndReason,
 ): Promise<boolean> {
-  return transact(async transaction => (await writeEnds(transaction, [id], { now, reason })).length === 1)
+  return transactAtOnce(function* (sql) {
+    return (yield* writeEnds(sql, [id], { now, reason })).length === 1
+  })
 }

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { keptStatement } from '../kept-query.ts'
 import type { SessionTable, Tables } from '../schema.ts'
+import { step, type Steps } from '../steps.ts'
 import { lookedAtMore, unusedForLongest } from '../unused.ts'
 
 /**
@@ -31,14 +32,14 @@ const oneBeyond = keptStatement(
  * Living sessions of the user through this client beyond the bound, those that were unused for longest: part
  * of the transaction that starts one more.
  */
-export async function surplusSessions(
-  transaction: Kysely<Tables>,
+export function* surplusSessions(
+  sql: Kysely<Tables>,
   { id, user_id, client_id, user_epoch, client_epoch, started_at: now }: StartedSession,
   sessionsMax: number,
-): Promise<readonly Buffer[]> {
-  const beyond = await oneBeyond(transaction, { user_id, sessionsMax })
+): Steps<readonly Buffer[]> {
+  const beyond = yield* oneBeyond(sql, { user_id, sessionsMax })
   if (beyond.rows.length === 0) return []
-  const rows = await transaction
+  const living = sql
     .selectFrom('sessions')
     .select(['id', 'rotated_at as used_at', 'expires_at'])
     .where('user_id', '=', user_id)
@@ -48,6 +49,6 @@ export async function surplusSessions(
     .where('client_epoch', '=', client_epoch)
     .orderBy('id', 'desc')
     .limit(sessionsMax + lookedAtMore)
-    .execute()
+  const { rows } = yield* step(living.compile())
   return unusedForLongest(rows, { id, now, max: sessionsMax, endedMax })
 }

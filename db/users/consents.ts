@@ -3,6 +3,7 @@ import type { Database } from '../database.ts'
 import type { ClientTable, ConsentTable, Tables, UserTable } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
 import { writeEnds } from '../sessions/revocations.ts'
+import { take } from '../steps.ts'
 import type { Writer } from '../writer.ts'
 import { withClients, type EndedSessionRow } from './sign-in-ends.ts'
 
@@ -132,11 +133,8 @@ export async function withdrawConsent(
       .where('client_id', '=', clientId)
       .where('revoked_at', 'is', null)
       .execute()
-    const ended = await writeEnds(
-      transaction,
-      living.map(({ id }) => id),
-      end,
-    )
+    const ids = living.map(session => session.id)
+    const ended = await take(transaction, writeEnds(transaction, ids, end))
     return withClients(living, ended)
   })
 }

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database.ts'
-import { keptQuery } from '../kept-query.ts'
-import type { Tables } from '../schema.ts'
+import { keptQuery, keptStatement } from '../kept-query.ts'
+import type { KnownSourcesTable, Tables } from '../schema.ts'
 import { comparedName } from './compared-name.ts'
 import { idOfName } from './user-names.ts'
 
@@ -21,17 +21,12 @@ export async function findKnownSources(db: Database, name: string): Promise<Buff
 }
 
 /** Part of the transaction that starts a session. Of two log-ins at once, the later one's sources stay. */
-export async function setKnownSources(
-  transaction: Kysely<Tables>,
-  userId: Buffer,
-  sources: Buffer,
-): Promise<void> {
-  await transaction
+export const setKnownSources = keptStatement((sql, known: KnownSourcesTable) =>
+  sql
     .insertInto('known_sources')
-    .values({ user_id: userId, sources })
-    .onConflict(conflict => conflict.column('user_id').doUpdateSet({ sources }))
-    .execute()
-}
+    .values(known)
+    .onConflict(conflict => conflict.column('user_id').doUpdateSet({ sources: known.sources })),
+)
 
 /**
  * In the transaction that changes a password or deletes the user: others who knew the old one have sources

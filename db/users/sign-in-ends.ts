@@ -2,6 +2,7 @@ import type { Transaction } from 'kysely'
 import type { SignInTable, Tables } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
 import { writeEnds } from '../sessions/revocations.ts'
+import { take } from '../steps.ts'
 import type { Writer } from '../writer.ts'
 
 /** What tells which other sign-ins the same user has in the same browser. */
@@ -103,11 +104,8 @@ async function removeSignIn(
     .where('sign_in_sessions.sign_in_id', '=', id)
     .where('sessions.revoked_at', 'is', null)
     .execute()
-  const ended = await writeEnds(
-    transaction,
-    living.map(session => session.id),
-    end,
-  )
+  const ids = living.map(session => session.id)
+  const ended = await take(transaction, writeEnds(transaction, ids, end))
   await transaction.deleteFrom('sign_in_sessions').where('sign_in_id', '=', id).execute()
   return { id, userId: removed.user_id, sessions: withClients(living, ended) }
 }

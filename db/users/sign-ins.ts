@@ -3,6 +3,7 @@ import type { Database } from '../database.ts'
 import { keptQuery } from '../kept-query.ts'
 import type { SignInTable, Tables, UserTable } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
+import { take } from '../steps.ts'
 import type { Writer } from '../writer.ts'
 import { isStillOfEpoch } from './epochs.ts'
 import { setKnownSources } from './known-sources.ts'
@@ -140,7 +141,8 @@ export async function insertSignIn(
       })
       .returningAll()
       .executeTakeFirstOrThrow()
-    if (knownSources) await setKnownSources(transaction, user.id, knownSources)
+    if (knownSources)
+      await take(transaction, setKnownSources(transaction, { user_id: user.id, sources: knownSources }))
     const removed = replaced ? await removeSignInsOfBrowser(transaction, replaced.signIn, replaced.end) : []
     const surplus = await surplusSignIns(transaction, added, bound.signInsMax)
     return { signIn: added, replaced: removed, surplus: await removeSignIns(transaction, surplus, bound.end) }
@@ -174,7 +176,8 @@ export async function renewSignIn(
       .where('user_epoch', '=', user.epoch)
       .returningAll()
       .executeTakeFirst()
-    if (renewed && knownSources) await setKnownSources(transaction, user.id, knownSources)
+    if (renewed && knownSources)
+      await take(transaction, setKnownSources(transaction, { user_id: user.id, sources: knownSources }))
     return renewed
   })
 }

@@ -33,6 +33,7 @@ import {
   raiseUserEpoch,
   raiseUserEpochTo,
 } from '../../db/users/users.ts'
+import { take } from '../../db/steps.ts'
 import { type NewAuditEntry, withAuditEntries } from '../../db/writer.ts'
 import { plainClientRow } from '../../src/clients/registration.ts'
 import { loadConfig } from '../../src/config/load.ts'
@@ -258,7 +259,8 @@ await forEachEngine(t, 'sessions are read in pages and revoked in batches, each 
   const ids: Buffer[] = []
   t.equal(await latestSessionId(db), undefined)
   await db.sql.transaction().execute(async sql => {
-    const inOne = { ...db, sql, transact: <T>(work: (transaction: typeof sql) => Promise<T>) => work(sql) }
+    const transactAtOnce: typeof db.transactAtOnce = work => take(sql, work(sql))
+    const inOne = { ...db, sql, transactAtOnce }
     for (let i = 0; i < 1101; i++) {
       ids.push((await addSession(inOne, user, 'web', { id: newUuid(now + i), status_position: i })).id)
     }

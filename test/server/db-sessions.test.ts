@@ -32,13 +32,13 @@ import {
   findUserById,
   raiseUserEpoch,
 } from '../../db/users/users.ts'
-import type { Writer } from '../../db/writer.ts'
 import { finishOldEndings } from '../../src/endings/finish.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
 import { waitingHere } from '../helpers/postgres.ts'
 import { beginSession, madeAt, openSeeded, rotationOf, secretHash } from '../helpers/records.ts'
+import { slowWriter } from '../helpers/slow-writer.ts'
 
 interface Opened {
   readonly db: Database
@@ -204,19 +204,9 @@ for (const [name, end] of ends) {
     const opened = await open(t, env)
     const { db } = opened
     const late = await newSession(opened)
-    const [inserted, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-    const slow: Writer = {
-      ...db,
-      transact: work =>
-        db.transact(async transaction => {
-          const result = await work(transaction)
-          inserted.resolve()
-          await committed.promise
-          return result
-        }),
-    }
+    const { slow, isDone, commit } = slowWriter(db)
     const logIn = insertSession(slow, late)
-    await inserted.promise
+    await isDone
     let hasEnded = false
     const ended = (async () => {
       await end(opened)
@@ -227,7 +217,7 @@ for (const [name, end] of ends) {
     while (!hasEnded && (await waiting.execute(db.sql)).rows.length === 0) await sleep(5)
     t.notOk(hasEnded)
     if (hasEnded) await ended
-    committed.resolve()
+    commit()
     t.equal(await logIn, true)
     await ended
     t.type(

@@ -21,13 +21,13 @@ import {
   type NewSignIn,
 } from '../../db/users/sign-ins.ts'
 import { changePassword, deleteUser, disableUser, insertUser, raiseUserEpoch } from '../../db/users/users.ts'
-import type { Writer } from '../../db/writer.ts'
 import { plainClientRow } from '../../src/clients/registration.ts'
 import { hashSecret, newUuid } from '../../src/protocol/secrets.ts'
 import { forEachEngine, onPostgres } from '../helpers/engines.ts'
 import { waitingHere } from '../helpers/postgres.ts'
 import { madeAt, openSeeded, secretHash } from '../helpers/records.ts'
 import { beginSignIn, endsOf, newSignIn, renewalOf, userOf } from '../helpers/sign-ins.ts'
+import { slowWriter } from '../helpers/slow-writer.ts'
 
 const now = madeAt + 10
 const logOut = { now, reason: 'log-out' } as const
@@ -156,20 +156,10 @@ for (const [name, end] of ends) {
 
   await onPostgres(t, `${name} waits for a sign-in that is about to commit, and ends it`, async (t, env) => {
     const { db, userId } = await openSeeded(t, env)
-    const [inserted, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-    const slow: Writer = {
-      ...db,
-      transact: work =>
-        db.transact(async transaction => {
-          const result = await work(transaction)
-          inserted.resolve()
-          await committed.promise
-          return result
-        }),
-    }
+    const { slow, isDone, commit } = slowWriter(db)
     const user = await userOf(db, userId)
     const late = insertSignIn(slow, newSignIn('late'), { user, knownSources: undefined }, endsOf())
-    await inserted.promise
+    await isDone
     let hasEnded = false
     const ended = end(db, userId).then(() => {
       hasEnded = true
@@ -177,7 +167,7 @@ for (const [name, end] of ends) {
     const waiting = sql.raw(waitingHere)
     while (!hasEnded && (await waiting.execute(db.sql)).rows.length === 0) await sleep(5)
     t.notOk(hasEnded)
-    committed.resolve()
+    commit()
     const added = await late
     await ended
     t.ok(added)
@@ -260,19 +250,9 @@ await onPostgres(
     const { db, userId } = await openSeeded(t, env)
     const signIn = await beginSignIn(db, userId)
     const logIn = await logInOf(db, userId, signIn.id)
-    const [inserted, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-    const slow: Writer = {
-      ...db,
-      transact: work =>
-        db.transact(async transaction => {
-          const result = await work(transaction)
-          inserted.resolve()
-          await committed.promise
-          return result
-        }),
-    }
+    const { slow, isDone, commit } = slowWriter(db)
     const late = insertLogIn(slow, logIn)
-    await inserted.promise
+    await isDone
     let hasEnded = false
     const ended = endSignIns(db, [signIn.id], logOut).then(result => {
       hasEnded = true
@@ -281,7 +261,7 @@ await onPostgres(
     const waiting = sql.raw(waitingHere)
     while (!hasEnded && (await waiting.execute(db.sql)).rows.length === 0) await sleep(5)
     t.notOk(hasEnded)
-    committed.resolve()
+    commit()
     t.strictSame(await late, [])
     t.match(await ended, [{ sessions: [{ id: logIn.session.id }] }])
     t.match(await findSession(db, logIn.session.id), { revoke_reason: 'log-out' })
@@ -529,19 +509,9 @@ await onPostgres(t, 'a withdrawal waits for a session that is about to commit', 
   const consent = await rememberConsent(db, (await askedOf(t, db, userId))(['read']))
   if (!consent) throw new Error('it was not remembered')
   const logIn = await logInOf(db, userId, null)
-  const [inserted, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  const slow: Writer = {
-    ...db,
-    transact: work =>
-      db.transact(async transaction => {
-        const result = await work(transaction)
-        inserted.resolve()
-        await committed.promise
-        return result
-      }),
-  }
+  const { slow, isDone, commit } = slowWriter(db)
   const late = insertLogIn(slow, { ...logIn, consentId: consent.id })
-  await inserted.promise
+  await isDone
   let hasEnded = false
   const end = { now, reason: 'consent withdrawn' } as const
   const ended = withdrawConsent(db, { userId, clientId: 'web' }, end).then(result => {
@@ -551,7 +521,7 @@ await onPostgres(t, 'a withdrawal waits for a session that is about to commit', 
   const waiting = sql.raw(waitingHere)
   while (!hasEnded && (await waiting.execute(db.sql)).rows.length === 0) await sleep(5)
   t.notOk(hasEnded)
-  committed.resolve()
+  commit()
   t.strictSame(await late, [])
   t.strictSame(await ended, [{ id: logIn.session.id, clientId: 'web' }])
 })

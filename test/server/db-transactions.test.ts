@@ -1,15 +1,16 @@
 import { join } from 'node:path'
-import { sql, type Transaction } from 'kysely'
+import { sql as fragment, type Kysely } from 'kysely'
 import t from 'tap'
 import type { Database } from '../../db/database.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import type { Tables } from '../../db/schema.ts'
+import { step, take, type Steps, type WorkInSteps } from '../../db/steps.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { makeMigrated } from '../helpers/migrated.ts'
 import { madeAt, openSeeded } from '../helpers/records.ts'
 import { scratchFolder } from '../helpers/scratch.ts'
 
-const addResource = async (transaction: Transaction<Tables>, uri: string) => {
+function* addResource(sql: Kysely<Tables>, uri: string): Steps<string> {
   const settings = {
     scope: '',
     scope_words: '{}',
@@ -18,12 +19,27 @@ const addResource = async (transaction: Transaction<Tables>, uri: string) => {
     access_token_seconds: null,
     has_status: 1,
   }
-  await transaction
-    .insertInto('resources')
-    .values({ uri, ...settings, created_at: madeAt })
-    .execute()
+  yield* step(
+    sql
+      .insertInto('resources')
+      .values({ uri, ...settings, created_at: madeAt })
+      .compile(),
+  )
   return uri
 }
+
+type Transact = (work: WorkInSteps<string>) => Promise<string>
+
+const inTurns =
+  (db: Database): Transact =>
+  work =>
+    db.transact(transaction => take(transaction, work(transaction)))
+
+/** Work in steps can be done in two ways. */
+const waysOf = (db: Database): readonly [way: string, transact: Transact][] => [
+  ['in turns', inTurns(db)],
+  ['at once', work => db.transactAtOnce(work)],
+]
 
 async function storedUris({ sql: reader }: Pick<Database, 'sql'>): Promise<readonly string[]> {
   const rows = await reader.selectFrom('resources').select('uri').orderBy('uri').execute()
@@ -37,24 +53,29 @@ await forEachEngine(
   'of transactions that arrive together, one that fails leaves nothing behind and takes no other with it',
   async (t, env) => {
     const { db } = await openSeeded(t, env)
-    const before = await storedUris(db)
-    const failing = async (transaction: Transaction<Tables>) => {
-      await addResource(transaction, 'https://b.example')
-      throw broken
+    for (const [way, transact] of waysOf(db)) {
+      await t.test(way, async t => {
+        const before = await storedUris(db)
+        const [a, b, c] = [`https://a.example/${way}`, `https://b.example/${way}`, `https://c.example/${way}`]
+        const failing = function* (sql: Kysely<Tables>): Steps<string> {
+          yield* addResource(sql, b)
+          throw broken
+        }
+        const settled = await Promise.allSettled([
+          transact(sql => addResource(sql, a)),
+          transact(failing),
+          transact(sql => addResource(sql, a)),
+          transact(sql => addResource(sql, c)),
+        ])
+        const added = settled.filter(({ status }) => status === 'fulfilled')
+        t.equal(added.length, 2, 'one of two that are the same, and the last one')
+        t.match(settled[1], { status: 'rejected', reason: broken })
+        t.match(settled[3], { status: 'fulfilled', value: c })
+        t.strictSame(await storedUris(db), [...before, a, c].toSorted())
+        await t.rejects(transact(failing), broken, 'alone too')
+        t.notOk((await storedUris(db)).includes(b))
+      })
     }
-    const settled = await Promise.allSettled([
-      db.transact(transaction => addResource(transaction, 'https://a.example')),
-      db.transact(failing),
-      db.transact(transaction => addResource(transaction, 'https://a.example')),
-      db.transact(transaction => addResource(transaction, 'https://c.example')),
-    ])
-    const added = settled.filter(({ status }) => status === 'fulfilled')
-    t.equal(added.length, 2, 'one of two that are the same, and the last one')
-    t.match(settled[1], { status: 'rejected', reason: broken })
-    t.match(settled[3], { status: 'fulfilled', value: 'https://c.example' })
-    t.strictSame(await storedUris(db), [...before, 'https://a.example', 'https://c.example'].toSorted())
-    await t.rejects(db.transact(failing), broken, 'alone too')
-    t.notOk((await storedUris(db)).includes('https://b.example'))
   },
 )
 
@@ -64,7 +85,7 @@ t.test('nobody is answered before the commit that transactions share', async t =
   const note = (name: string) => () => void answered.push(name)
   let seen: readonly string[] = []
   await Promise.all([
-    db.transact(transaction => addResource(transaction, 'https://a.example')).then(note('a')),
+    inTurns(db)(sql => addResource(sql, 'https://a.example')).then(note('a')),
     t.rejects(
       db
         .transact(async () => {
@@ -74,7 +95,7 @@ t.test('nobody is answered before the commit that transactions share', async t =
       broken,
     ),
     db.transact(async transaction => {
-      await addResource(transaction, 'https://c.example')
+      await take(transaction, addResource(transaction, 'https://c.example'))
       seen = [...answered]
     }),
   ])
@@ -82,24 +103,43 @@ t.test('nobody is answered before the commit that transactions share', async t =
   t.strictSame(answered.toSorted(), ['a', 'b'])
 })
 
+t.test('work in steps that arrives together is done in one commit, in one turn', async t => {
+  const { db } = await openSeeded(t, {})
+  const seen: string[] = []
+  const work = (name: string): WorkInSteps<string> =>
+    function* (sql) {
+      seen.push(`${name} begins`)
+      yield* addResource(sql, `https://${name}.example`)
+      seen.push(`${name} ends`)
+      return name
+    }
+  await Promise.all(
+    ['a', 'b'].map(async name => {
+      await db.transactAtOnce(work(name))
+      seen.push(`${name} is answered`)
+    }),
+  )
+  t.strictSame(seen, ['a begins', 'a ends', 'b begins', 'b ends', 'a is answered', 'b is answered'])
+})
+
 t.test('where the shared commit cannot be, nothing was done, and all are told', async t => {
   const { db } = await openSeeded(t, {})
   const before = await storedUris(db)
   const settled = await Promise.allSettled([
-    db.transact(transaction => addResource(transaction, 'https://a.example')),
+    inTurns(db)(sql => addResource(sql, 'https://a.example')),
     // As a full disk does, it ends the transaction of all of them.
     db.transact(async transaction => {
-      await sql`rollback`.execute(transaction)
+      await fragment`rollback`.execute(transaction)
       throw broken
     }),
-    db.transact(transaction => addResource(transaction, 'https://c.example')),
+    inTurns(db)(sql => addResource(sql, 'https://c.example')),
   ])
   t.strictSame(
     settled.map(({ status }) => status),
     ['rejected', 'rejected', 'rejected'],
   )
   t.strictSame(await storedUris(db), before)
-  await db.transact(transaction => addResource(transaction, 'https://d.example'))
+  await inTurns(db)(sql => addResource(sql, 'https://d.example'))
   t.ok((await storedUris(db)).includes('https://d.example'), 'the next one finds nothing of it')
 })
 
@@ -121,9 +161,11 @@ await forEachEngine(
       for (let i = 0; i < 2000 && !isDone; i++) await Promise.all([readUris(db), readUris(db), readUris(db)])
     }
     const writing = async () => {
-      await db.sql.transaction().execute(transaction => addResource(transaction, 'https://a.example'))
+      await db.sql
+        .transaction()
+        .execute(transaction => take(transaction, addResource(transaction, 'https://a.example')))
       const failing = db.sql.transaction().execute(async transaction => {
-        await addResource(transaction, 'https://b.example')
+        await take(transaction, addResource(transaction, 'https://b.example'))
         throw broken
       })
       await t.rejects(failing, broken)
@@ -142,6 +184,6 @@ t.test('of two servers with one file, each reads what the other has committed be
   t.teardown(() => Promise.all([one.close(), other.close()]))
   const readAll = () => Promise.all([readUris(one), readUris(one), readUris(one)])
   t.strictSame(await readAll(), Array(3).fill([]))
-  await other.transact(transaction => addResource(transaction, 'https://a.example'))
+  await inTurns(other)(sql => addResource(sql, 'https://a.example'))
   t.strictSame(await readAll(), Array(3).fill(['https://a.example']))
 })

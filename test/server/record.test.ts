@@ -510,6 +510,12 @@ t.test('what has not happened is told nowhere', async t => {
   const refuse = (result: false | undefined) => (writer: Writer) => writer.transact(async () => result)
   t.equal(await record(by, theft, refuse(false)), false)
   t.equal(await record(by, theft, refuse(undefined)), undefined)
+  const refuseAtOnce = (result: false | undefined) => (writer: Writer) =>
+    writer.transactAtOnce(function* () {
+      return result
+    })
+  t.equal(await record(by, theft, refuseAtOnce(false)), false)
+  t.equal(await record(by, theft, refuseAtOnce(undefined)), undefined)
   const broken = (writer: Writer) =>
     writer.transact(async () => {
       throw new Error('broken')

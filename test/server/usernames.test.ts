@@ -155,7 +155,7 @@ await forEachEngine(t, 'a user is found by each spelling of each of its names', 
     t.equal(await found(name), 'Alice', name)
   }
   t.equal(await found('alice\0'), undefined)
-  await db.transact(transaction => setKnownSources(transaction, alice.id, Buffer.of(1)))
+  await db.transactAtOnce(sql => setKnownSources(sql, { user_id: alice.id, sources: Buffer.of(1) }))
   t.strictSame(await findKnownSources(db, 'ALICE@bücher.example'), Buffer.of(1))
   t.equal(await findKnownSources(db, 'bob\0'), null)
 
@@ -204,7 +204,7 @@ await forEachEngine(t, 'an older program adds and deletes users beside this one'
   await addWithoutNames(db, old)
   t.equal((await findUser(db, 'Old'))?.username, 'Old')
   t.equal(await findUser(db, 'old'), undefined, 'by exactly its name')
-  await db.transact(transaction => setKnownSources(transaction, old.id, Buffer.of(1)))
+  await db.transactAtOnce(sql => setKnownSources(sql, { user_id: old.id, sources: Buffer.of(1) }))
   t.strictSame(await findKnownSources(db, 'Old'), Buffer.of(1))
 
   t.ok(await insertUser(db, userRow('OLD')))
