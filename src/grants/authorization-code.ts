@@ -32,17 +32,18 @@ export const authorizationCode: Grant = {
     const code = await openCode(ctx, requireParameter(request.form, 'code'))
     if (!code) throw refusal('it is no code of this server')
 
-    // First, whatever else is wrong with the request: who presents a used code again is to have no use of it.
+    const granted = await redeem(ctx, request, code).catch(refusalOf)
+    if (!(granted instanceof OAuthError)) return granted
+    // Whatever else is wrong with the request: who presents a used code again is to have no use of it.
     await refuseSecondUse(ctx, request, code)
-    checkCode(code, request, ctx.clock.now())
-    const granted = await redeem(ctx, request, code)
-    if (granted) return granted
-    // Another request may have been faster.
-    await refuseSecondUse(ctx, request, code)
-    throw refusal(
-      "the user's or client's epoch was raised since the log-in, its sign-in has ended, or its consent was withdrawn",
-    )
+    throw granted
   },
+}
+
+/** Why a request is refused; where the database has failed, it may be that nothing is wrong with it. */
+function refusalOf(error: unknown): OAuthError {
+  if (error instanceof OAuthError) return error
+  throw error
 }
 
 /** Refuses a code whose session is there, and ends it unless its own client has only sent it twice. */
@@ -121,22 +122,20 @@ function isKeyOf(jkt: string, confirmation: Confirmation | undefined): boolean {
   return confirmation?.proof !== undefined && confirmation.thumbprint.toString('base64url') === jkt
 }
 
-/** Starts the session; undefined when it cannot, or another request has. */
-async function redeem(
-  ctx: Context,
-  { client, form, caller, confirmation }: TokenRequest,
-  code: AuthorizationCode,
-): Promise<Granted | undefined> {
+/** Starts the session. Throws `invalid_grant` when it cannot, or has started before. */
+async function redeem(ctx: Context, request: TokenRequest, code: AuthorizationCode): Promise<Granted> {
+  const { client, form, caller, confirmation } = request
   const { scope, resource, signIn, consentId, nonce } = code
-  if (signIn && signIn.expiresAt <= ctx.clock.now()) return undefined
+  checkCode(code, request, ctx.clock.now())
+  if (signIn && signIn.expiresAt <= ctx.clock.now()) throw refusal('its sign-in has expired')
   const user = await findUserById(ctx.db, code.userId)
-  if (!user) return undefined
+  if (!user) throw refusal('its user was deleted')
   const resources = await resourcesOf(ctx, client)
   // A scope is no parameter of this request: the code has it already.
   const target = targetOf(ctx, { client, resources }, withoutScope(form), { scope, resource })
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
 
-  return startSession(ctx, {
+  const granted = await startSession(ctx, {
     client: { ...client, epoch: code.clientEpoch },
     user: { ...user, epoch: code.userEpoch },
     caller,
@@ -154,6 +153,10 @@ async function redeem(
       claims: keptClaims(code.claims),
     },
   })
+  if (granted) return granted
+  throw refusal(
+    "the user's or client's epoch was raised since the log-in, its sign-in has ended, or its consent was withdrawn",
+  )
 }
 
 function withoutScope(form: Form): Form {

@@ -114,6 +114,12 @@ await forEachEngine(
       ['after six seconds', false, 6, ({ form }) => refused('after six seconds', form)],
       ['when it has expired', false, 100_000, ({ form }) => refused('when it has expired', form)],
       [
+        'for a resource that there is not',
+        false,
+        6,
+        ({ form }) => refused('for no resource', { ...form, resource: 'https://none.example' }),
+      ],
+      [
         'with another verifier',
         false,
         0,
