@@ -1,7 +1,7 @@
 import type { Database } from '../../db/database.ts'
 import { keepStatusList } from '../../db/installation/status-lists.ts'
 import { leaseStatusPositions } from '../../db/installation/status-positions.ts'
-import { permutedPosition, statusListSize } from '../protocol/status-list.ts'
+import { positionsOf, statusListSize } from '../protocol/status-list.ts'
 
 /**
  * Hands out a position in the status lists for a new session that ends, whatever happens, at `endsAt` (epoch
@@ -19,14 +19,14 @@ export function openStatusPositions(db: Database): NextStatusPosition {
   const nextNumber = leasedNumbers(db)
   const listsLiveUntil = new Map<number, number>()
   return async endsAt => {
-    const { number, permutationKey } = await nextNumber()
+    const { number, positionOf } = await nextNumber()
     const list = Math.floor(number / statusListSize)
     if ((listsLiveUntil.get(list) ?? 0) < endsAt) {
       const liveUntil = Math.ceil(endsAt / stepSeconds) * stepSeconds
       await keepStatusList(db, list, liveUntil)
       listsLiveUntil.set(list, liveUntil)
     }
-    return permutedPosition(permutationKey, number)
+    return positionOf(number)
   }
 }
 
@@ -38,7 +38,7 @@ const leftOut = 4096
 interface Lease {
   next: number
   readonly end: number
-  readonly permutationKey: Buffer
+  readonly positionOf: (number: number) => number
   /** Of the PostgreSQL that has given it. */
   readonly timeline: number
 }
@@ -46,21 +46,24 @@ interface Lease {
 function leasedNumbers(db: Database) {
   let lease: Promise<Lease> | undefined
   let timeline: number | undefined
+  // The key stays the same.
+  let positionOf: ((number: number) => number) | undefined
   /** On a new timeline the database may have forgotten leases, and would give the same numbers to others. */
   const take = async (): Promise<Lease> => {
     const seen = db.timeline()
     const skipped = timeline !== undefined && seen !== undefined && seen > timeline ? leftOut : 0
     const { first, permutationKey } = await leaseStatusPositions(db, skipped + leaseSize)
     timeline = seen ?? db.timeline()
+    positionOf ??= positionsOf(permutationKey)
     const next = first + skipped
-    return { next, end: next + leaseSize, permutationKey, timeline: timeline ?? 0 }
+    return { next, end: next + leaseSize, positionOf, timeline: timeline ?? 0 }
   }
-  const next = async (): Promise<{ number: number; permutationKey: Buffer }> => {
+  const next = async (): Promise<Pick<Lease, 'positionOf'> & { readonly number: number }> => {
     const mine = (lease ??= take())
     try {
       const leased = await mine
       const isGood = leased.next < leased.end && (db.timeline() ?? 0) <= leased.timeline
-      if (isGood) return { number: leased.next++, permutationKey: leased.permutationKey }
+      if (isGood) return { number: leased.next++, positionOf: leased.positionOf }
     } catch (error) {
       if (lease === mine) lease = undefined
       throw error

@@ -29,11 +29,15 @@ export function statusListUri(issuer: string, list: number): string {
 
 /**
  * The position that a number from the counter becomes: in the same list, but nothing there shows which came
- * first.
+ * first. It remembers the values of its rounds, which numbers of one list share.
  */
-export function permutedPosition(key: Buffer, number: number): number {
-  const list = Math.floor(number / statusListSize)
-  return list * statusListSize + permuteIndex(key, list, number % statusListSize)
+export function positionsOf(key: Buffer): (number: number) => number {
+  let known: { readonly list: number; readonly mixed: Int16Array } | undefined
+  return number => {
+    const list = Math.floor(number / statusListSize)
+    if (known?.list !== list) known = { list, mixed: new Int16Array(rounds * 2 ** halfBits).fill(-1) }
+    return list * statusListSize + permuteIndex(key, list, number % statusListSize, known.mixed)
+  }
 }
 
 const halfBits = 10
@@ -44,12 +48,17 @@ const rounds = 8
  * A keyed permutation of the indexes of a list: a Feistel network over two halves of 10 bits (NIST SP
  * 800-38G's way, for a domain that is a power of two). It hides only an order, and no secret hangs on it.
  */
-function permuteIndex(key: Buffer, list: number, index: number): number {
+function permuteIndex(key: Buffer, list: number, index: number, known: Int16Array): number {
   let left = index >>> halfBits
   let right = index & halfMask
   for (let round = 0; round < rounds; round++) {
-    const mixed = hmacSha256(key, `${list} ${round} ${right}`).readUInt16BE()
-    ;[left, right] = [right, left ^ (mixed & halfMask)]
+    const place = (round << halfBits) | right
+    let mixed = known[place] ?? -1
+    if (mixed < 0) {
+      mixed = hmacSha256(key, `${list} ${round} ${right}`).readUInt16BE() & halfMask
+      known[place] = mixed
+    }
+    ;[left, right] = [right, left ^ mixed]
   }
   return (left << halfBits) | right
 }
