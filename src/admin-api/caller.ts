@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { proofUrls } from '../clients/confirmation.ts'
+import { adminRoles } from '../admin/administrators.ts'
 import { callerOf, deviceCaller } from '../clients/caller.ts'
 import { isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
@@ -26,17 +27,11 @@ export const adminScopes: readonly string[] = [
   ...['users', 'sessions', 'clients', 'keys'].flatMap(noun => [`admin:${noun}`, `admin:${noun}:read`]),
 ]
 
-/** Roles of users that may administer, with the scopes that each may use at the most. */
-export const adminRoles: ReadonlyMap<string, readonly string[]> = new Map([
-  ['mintmark:admin', ['admin:write', 'admin:read']],
-  ['mintmark:support', ['admin:users:read', 'admin:sessions']],
-])
-
 /** Who has sent a request that may be done. */
 export interface AdminCaller {
   readonly actor: Actor
-  /** Whether it may do what the need says, beside what the request was let in for. */
-  readonly may: (need: Need) => boolean
+  /** Whether it may do less than everything. */
+  readonly isLimited: boolean
 }
 
 /** How long ago people may have logged in who change something, in seconds. */
@@ -64,7 +59,7 @@ export async function authenticateCaller(
   const granted = itemsOf(sent.scope)
   const may = (need: Need) => isWithin(granted, need) && isWithin(limits, need)
   if (!may(need)) throw lacking(sent, scopesFor(need).join(' '))
-  return { actor, may }
+  return { actor, isLimited: !may({ noun: 'all', isChange: true }) }
 }
 
 interface Known {

@@ -76,7 +76,7 @@ export function addRoute(app: FastifyInstance, ctx: Context, { description, act 
       ctx.load.admission.admit('other', async () => {
         const caller = callers.get(request)
         if (!caller) throw new Error('unreachable: who is not let in does not come here')
-        const admin = await servedAdmin(ctx, caller.actor, request.log)
+        const admin = await servedAdmin(ctx, caller, request.log)
         const { params, query, body, headers } = request
         const precondition = hasEtag && method !== 'GET' ? headers['if-match'] : undefined
         const document = await act({ ...admin, precondition }, { params, query, body, caller })

@@ -1,8 +1,18 @@
 import Type from 'typebox'
-import { createUser, describeUser, existingUser, pageOfUsers, updateUser } from '../admin/users.ts'
-import { Refusal } from '../errors.ts'
-import { itemsOf } from '../values/list.ts'
-import { adminRoles, type AdminCaller } from './caller.ts'
+import { describeFactors, listFactors, removeFactor } from '../admin/factors.ts'
+import { inviteUser } from '../admin/invitation.ts'
+import {
+  createUser,
+  deleteUser,
+  describeUser,
+  disableUser,
+  enableUser,
+  existingUser,
+  pageOfUsers,
+  renameUser,
+  setPassword,
+  updateUser,
+} from '../admin/users.ts'
 import { ClaimChanges, toClaimChanges } from './claims.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { route, type AnyRoute } from './route.ts'
@@ -24,6 +34,13 @@ const Roles = Type.Array(Type.String({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]+
   maxItems: 100,
   description: 'visible ASCII without spaces, quotes and backslashes',
 })
+
+const Username = Type.String({ minLength: 1, maxLength: 255, description: 'the name to log in with' })
+
+const Password = Type.String({ minLength: 1, maxLength: 1024 })
+
+/** So many sessions get their end before the answer; a server sees to the rest. */
+const beforeAnswer = { stepsMax: 5 }
 
 const ofUser = { params: Type.Object({ sub: Uuid }) }
 
@@ -85,8 +102,8 @@ const createUserRoute = route(
     need: change,
     body: Type.Object(
       {
-        username: Type.String({ minLength: 1, maxLength: 255 }),
-        password: Type.String({ minLength: 1, maxLength: 1024 }),
+        username: Username,
+        password: Password,
         roles: Type.Optional(Roles),
         claims: Type.Optional(ClaimChanges),
       },
@@ -95,8 +112,7 @@ const createUserRoute = route(
     answer: { status: 201, schema: User },
     hasEtag: true,
   },
-  async (admin, { body: { username, password, roles = [], claims }, caller }) => {
-    refuseAdminRoles(caller, roles)
+  async (admin, { body: { username, password, roles = [], claims } }) => {
     const user = { username: username.normalize('NFC'), password, roles, claims: toClaimChanges(claims) }
     return describeUser(await createUser(admin, user))
   },
@@ -117,19 +133,151 @@ const updateUserRoute = route(
     answer: { status: 200, schema: User },
     hasEtag: true,
   },
-  async (admin, { params: { sub }, body: { roles, claims }, caller }) => {
-    const before = await existingUser(admin, sub)
-    refuseAdminRoles(caller, [...itemsOf(before.roles), ...(roles ?? [])])
+  async (admin, { params: { sub }, body: { roles, claims } }) => {
     await updateUser(admin, sub, { roles, claims: toClaimChanges(claims) })
     return describeUser(await existingUser({ db: admin.db }, sub))
   },
 )
 
-/** The scope for users alone makes no administrators, and takes over no administrator's account. */
-function refuseAdminRoles({ may }: AdminCaller, roles: readonly string[]): void {
-  if (!roles.some(role => adminRoles.has(role)) || may({ noun: 'all', isChange: true })) return
-  throw new Refusal('forbidden', 'only who has the scope admin:write may change administrators')
-}
+const ended = { status: 200, schema: User } as const
+
+const renameUserRoute = route(
+  {
+    method: 'POST',
+    url: '/users/:sub/rename',
+    name: 'renameUser',
+    summary: 'Give a user another name to log in with; sessions go on',
+    need: change,
+    ...ofUser,
+    body: Type.Object({ username: Username }, { additionalProperties: false }),
+    answer: { status: 200, schema: User },
+    hasEtag: true,
+  },
+  async (admin, { params: { sub }, body: { username } }) =>
+    describeUser((await renameUser(admin, sub, username)).user),
+)
+
+const setPasswordRoute = route(
+  {
+    method: 'POST',
+    url: '/users/:sub/password',
+    name: 'setPassword',
+    summary: 'Set a new password, which ends all sessions of the user',
+    need: change,
+    ...ofUser,
+    body: Type.Object({ password: Password }, { additionalProperties: false }),
+    answer: ended,
+    hasEtag: true,
+  },
+  async (admin, { params: { sub }, body: { password } }) =>
+    describeUser((await setPassword(admin, sub, password, beforeAnswer)).user),
+)
+
+const disableUserRoute = route(
+  {
+    method: 'POST',
+    url: '/users/:sub/disable',
+    name: 'disableUser',
+    summary: 'Refuse the user from now on, and end all sessions',
+    need: change,
+    ...ofUser,
+    answer: ended,
+    hasEtag: true,
+  },
+  async (admin, { params: { sub } }) => describeUser((await disableUser(admin, sub, beforeAnswer)).user),
+)
+
+const enableUserRoute = route(
+  {
+    method: 'POST',
+    url: '/users/:sub/enable',
+    name: 'enableUser',
+    summary: 'Let a disabled user log in again',
+    need: change,
+    ...ofUser,
+    answer: { status: 200, schema: User },
+    hasEtag: true,
+  },
+  async (admin, { params: { sub } }) => describeUser(await enableUser(admin, sub)),
+)
+
+const deleteUserRoute = route(
+  {
+    method: 'DELETE',
+    url: '/users/:sub',
+    name: 'deleteUser',
+    summary: 'Remove a user for good, and end all sessions',
+    need: change,
+    ...ofUser,
+    answer: { status: 204 },
+    hasEtag: true,
+  },
+  async (admin, { params: { sub } }) => deleteUser(admin, sub, beforeAnswer),
+)
+
+const inviteUserRoute = route(
+  {
+    method: 'POST',
+    url: '/users/invitations',
+    name: 'inviteUser',
+    summary: 'Add a user, and mail a link that sets the first password; again, if it was not followed',
+    need: change,
+    body: Type.Object(
+      {
+        username: Username,
+        email: Type.String({ minLength: 3, maxLength: 254 }),
+        roles: Type.Optional(Roles),
+        claims: Type.Optional(ClaimChanges),
+      },
+      { additionalProperties: false },
+    ),
+    answer: { status: 201, schema: Type.Object({ user: User, expires_at: Time }) },
+  },
+  async (admin, { body: { username, email, roles = [], claims } }) => {
+    const invitation = { username: username.normalize('NFC'), email, roles, claims: toClaimChanges(claims) }
+    const { user, expiresAt } = await inviteUser(admin, invitation)
+    return { user: describeUser(user), expires_at: expiresAt }
+  },
+)
+
+const Factors = Type.Object(
+  {
+    password: Type.Boolean(),
+    passkeys: Type.Array(Type.Object({ id: Uuid, name: Type.String() }, { additionalProperties: true })),
+    totp: Type.Union([Type.Object({}, { additionalProperties: true }), Type.Null()]),
+    recovery_codes_left: Type.Integer(),
+  },
+  { title: 'Factors' },
+)
+
+const listFactorsRoute = route(
+  {
+    method: 'GET',
+    url: '/users/:sub/factors',
+    name: 'listFactors',
+    summary: 'What a user proves who it is with; no secret of it',
+    need: see,
+    ...ofUser,
+    answer: { status: 200, schema: Factors },
+  },
+  async (admin, { params: { sub } }) => describeFactors(await listFactors(admin, sub)),
+)
+
+const removeFactorRoute = route(
+  {
+    method: 'DELETE',
+    url: '/users/:sub/factors/:factor',
+    name: 'removeFactor',
+    summary: 'Remove a factor that its owner has lost, who is told by mail',
+    need: change,
+    params: Type.Object({
+      sub: Uuid,
+      factor: Type.String({ description: 'totp, recovery-codes, all, or the id of a passkey' }),
+    }),
+    answer: { status: 204 },
+  },
+  async (admin, { params: { sub, factor } }) => removeFactor(admin, sub, factor),
+)
 
 /** `/users`: the people who log in. */
 export const userRoutes: readonly AnyRoute[] = [
@@ -137,4 +285,12 @@ export const userRoutes: readonly AnyRoute[] = [
   readUserRoute,
   createUserRoute,
   updateUserRoute,
+  renameUserRoute,
+  setPasswordRoute,
+  disableUserRoute,
+  enableUserRoute,
+  deleteUserRoute,
+  inviteUserRoute,
+  listFactorsRoute,
+  removeFactorRoute,
 ]

@@ -29,6 +29,8 @@ export interface Admin extends Recorder {
   readonly passwords: Passwords
   /** Makes mails for the outbox; undefined where none can be sent. */
   readonly mail: MailServices | undefined
+  /** Whether it may change nothing of administrators. */
+  readonly isLimited?: boolean
   /** The ETag of the object that is changed, as it must still be; whatever it is, if undefined. */
   readonly precondition?: string | undefined
 }

@@ -12,7 +12,7 @@ import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 import type { Event } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
-import { existingUser } from './users.ts'
+import { existingUser, userToChange } from './users.ts'
 
 /** The factors of a user beside the password. */
 export async function listFactors(admin: Admin, username: string): Promise<Factors> {
@@ -34,7 +34,7 @@ export function describeFactors({ hasPassword, passkeys, totp, recoveryCodesLeft
  * owner is told by mail. Sessions and sign-ins go on.
  */
 export async function removeFactor(admin: Admin, username: string, which: string): Promise<UserTable> {
-  const user = await existingUser(admin, username)
+  const user = await userToChange(admin, username)
   const choice = choiceOf(which)
   const factor =
     typeof choice.passkeys === 'object' ? 'passkey' : factorNames[which as keyof typeof factorNames]

@@ -10,7 +10,9 @@ import { newUuid } from '../protocol/secrets.ts'
 import { changedClaims, parseUserClaims, type ClaimChange } from '../protocol/standard-claims.ts'
 import type { Event } from '../record/events.ts'
 import { record } from '../record/record.ts'
+import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
+import { refuseUnlessUnlimited } from './administrators.ts'
 import { nameRefusal, refuseOddName } from './user-names.ts'
 
 export interface Invitation {
@@ -35,6 +37,7 @@ export interface Invited {
  */
 export async function inviteUser(admin: Admin, invitation: Invitation): Promise<Invited> {
   const { mail } = admin
+  refuseUnlessUnlimited(admin, invitation.roles)
   if (!mail) {
     throw new Refusal(
       'unavailable',
@@ -88,6 +91,7 @@ async function inviteFirst(admin: Admin, invitation: Invitation, sending: Sendin
 
 /** The epoch that is raised ends the link of before. */
 async function inviteAgain(admin: Admin, found: UserTable, sending: Sending): Promise<Invited> {
+  refuseUnlessUnlimited(admin, itemsOf(found.roles))
   const { email } = parseUserClaims(found.claims)
   if (found.password_hash !== '' || typeof email !== 'string' || mailAddress(email) !== sending.to) {
     throw new Refusal(

@@ -24,6 +24,7 @@ import { judgeNewPassword, type PasswordOwner } from '../users/new-passwords.ts'
 import type { PasswordHash } from '../users/passwords.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
+import { adminRoles, refuseOwnEnd, refuseUnlessUnlimited } from './administrators.ts'
 import { differencesOf } from './differences.ts'
 import { heedPrecondition } from './precondition.ts'
 import { keepingNames, nameRefusal, refuseOddName, refuseUsername } from './user-names.ts'
@@ -38,9 +39,10 @@ export interface NewUser {
 
 /** Adds a user. Refuses a name that is taken, and a password that no user should have. */
 export async function createUser(
-  admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords' | 'config'>,
+  admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords' | 'config' | 'isLimited'>,
   { username, password, roles, claims = [] }: NewUser,
 ): Promise<UserTable> {
+  refuseUnlessUnlimited(admin, roles)
   await refuseUsername(admin, username)
   const called = { username, claims: JSON.stringify(changedClaims({}, claims)) }
   const hash = await hashNew(admin, password, called)
@@ -66,7 +68,7 @@ export async function renameUser(
   username: string,
   to: string,
 ): Promise<{ readonly from: string; readonly user: UserTable }> {
-  const user = await existingUser(admin, username)
+  const user = await userToChange(admin, username)
   const [from, after] = [user.username, { ...user, username: to.normalize('NFC') }]
   refuseOddName(after.username)
   const renamed = { event: 'user_renamed', userId: user.id, detail: { from, to: after.username } } as const
@@ -90,6 +92,16 @@ export async function existingUser(
   return found
 }
 
+/** The same, for an act that only some administrators may do to some users. */
+export async function userToChange(
+  admin: Pick<Admin, 'db' | 'precondition' | 'isLimited'>,
+  text: string,
+): Promise<UserTable> {
+  const found = await existingUser(admin, text)
+  refuseUnlessUnlimited(admin, itemsOf(found.roles))
+  return found
+}
+
 export interface UserChanges {
   /** Null for none; undefined leaves them as they are. */
   readonly roles: readonly string[] | null | undefined
@@ -103,7 +115,7 @@ export async function updateUser(
   username: string,
   { roles, claims = [] }: UserChanges,
 ): Promise<Changes> {
-  const found = await existingUser(admin, username)
+  const found = await userToChange(admin, username)
   const before = { roles: itemsOf(found.roles), claims: parseUserClaims(found.claims) }
   const after = {
     roles: roles === undefined ? before.roles : (roles ?? []),
@@ -113,6 +125,8 @@ export async function updateUser(
   const ofClaims = claimDifferences(before.claims, after.claims)
   const names = Object.keys(ofClaims)
   const differences = { ...ofRoles, ...ofClaims }
+  refuseUnlessUnlimited(admin, after.roles)
+  if (!after.roles.some(role => adminRoles.has(role))) refuseOwnEnd(admin, found)
   if (Object.keys(differences).length > 0) {
     const detail = { ...ofRoles, ...(names.length > 0 && { claims: names }) }
     const changed = { event: 'user_changed', userId: found.id, detail } as const
@@ -182,7 +196,7 @@ export async function setPassword(
   password: string,
   options?: EndOptions,
 ): Promise<EndedUser> {
-  const user = await existingUser(admin, username)
+  const user = await userToChange(admin, username)
   const hash = await hashNew(admin, password, user)
   const ended = await endUser(admin, user, { reason: 'password changed', password: hash }, options)
   return { ...ended, user: { ...user, ...hash } }
@@ -190,14 +204,15 @@ export async function setPassword(
 
 /** Refuses the user from now on, and ends all sessions. */
 export async function disableUser(admin: Admin, username: string, options?: EndOptions): Promise<EndedUser> {
-  const user = await existingUser(admin, username)
+  const user = await userToChange(admin, username)
+  refuseOwnEnd(admin, user)
   const ended = await endUser(admin, user, { reason: 'user disabled' }, options)
   return { ...ended, user: { ...user, disabled_at: ended.at } }
 }
 
 /** Lets a disabled user log in again. */
 export async function enableUser(admin: Admin, username: string): Promise<UserTable> {
-  const user = await existingUser(admin, username)
+  const user = await userToChange(admin, username)
   const enabled = { event: 'user_enabled', userId: user.id } as const
   if (!(await record(admin, enabled, db => enableUserRow(db, user.id)))) throw noUser(username)
   return { ...user, disabled_at: null }
@@ -205,7 +220,8 @@ export async function enableUser(admin: Admin, username: string): Promise<UserTa
 
 /** Removes a user for good, and ends all sessions. */
 export async function deleteUser(admin: Admin, username: string, options?: EndOptions): Promise<EndedUser> {
-  const user = await existingUser(admin, username)
+  const user = await userToChange(admin, username)
+  refuseOwnEnd(admin, user)
   const ended = await endUser(admin, user, { reason: 'user deleted', username }, options)
   return { ...ended, user }
 }

@@ -172,3 +172,118 @@ await forEachEngine(t, 'of two who change one user at once, one is told so (412)
   t.not(now.headers.etag, etag)
   t.equal((await change('reader')).statusCode, 412)
 })
+
+await forEachEngine(t, 'users are made, changed and ended, as by the command line', async (t, env) => {
+  const server = await startServer(t, env)
+  const ask = await adminClient(server)
+  const client = await server.client('web')
+  const made = await ask('POST', '/users', {
+    username: 'ada',
+    password: 'a wholly new one',
+    roles: ['reader'],
+    claims: { given_name: 'Ada', email: 'ada@example.com', email_verified: true },
+  })
+  t.equal(made.statusCode, 201, made.body)
+  const { sub } = made.json()
+  t.match(made.json(), { username: 'ada', claims: { given_name: 'Ada', email_verified: true } })
+  t.notMatch(made.body, /password|hash/)
+  const ada = { username: 'ada', password: 'a wholly new one' }
+  await server.logIn(client, ada)
+
+  t.match((await ask('POST', '/users', { username: 'ADA', password: 'a wholly new one' })).json(), {
+    status: 409,
+    code: 'conflict',
+    detail:
+      'the user ada has the name ADA already: names are compared without case and width, and a verified mail address is a name too',
+  })
+  t.match((await ask('POST', '/users', { username: 'bob', password: 'short' })).json(), {
+    status: 400,
+    detail: /too short/,
+  })
+  t.match((await ask('PATCH', `/users/${sub}`, { claims: { birthdate: 'x' } })).json(), {
+    status: 400,
+    field: 'claims.birthdate',
+  })
+  t.match((await ask('PATCH', `/users/${sub}`, { claims: { given_name: null }, roles: [] })).json(), {
+    roles: [],
+    claims: { email: 'ada@example.com' },
+  })
+  t.equal((await ask('POST', `/users/${sub}/rename`, { username: 'ada.l' })).json().username, 'ada.l')
+  const { refresh_token } = await server.logIn(client, { ...ada, username: 'ada.l' })
+  t.equal((await ask('POST', `/users/${sub}/password`, { password: 'yet another one' })).statusCode, 200)
+  t.equal(
+    (await server.post('/token', { grant_type: 'refresh_token', refresh_token, ...client.form })).statusCode,
+    400,
+  )
+  t.type((await ask('POST', `/users/${sub}/disable`)).json().disabled_at, 'string')
+  t.equal((await ask('POST', `/users/${sub}/enable`)).json().disabled_at, null)
+  t.match((await ask('GET', `/users/${sub}/factors`)).json(), { password: true, passkeys: [], totp: null })
+  t.equal((await ask('DELETE', `/users/${sub}/factors/totp`)).statusCode, 404)
+  t.equal(
+    (await ask('POST', '/users/invitations', { username: 'bob', email: 'bob@example.com' })).statusCode,
+    503,
+    'no mail can be sent',
+  )
+  t.equal((await ask('DELETE', `/users/${sub}`)).statusCode, 204)
+  t.equal((await ask('GET', `/users/${sub}`)).statusCode, 404)
+  const acts = await server.ctx.db.sql
+    .selectFrom('audit')
+    .select(['event', 'address', 'request_id'])
+    .where('actor', 'like', 'client ops-%')
+    .where('event', 'like', 'user_%')
+    .orderBy('id')
+    .execute()
+  t.strictSame(
+    acts.map(({ event }) => event),
+    [
+      'user_created',
+      'user_changed',
+      'user_renamed',
+      'user_password_changed',
+      'user_disabled',
+      'user_enabled',
+      'user_deleted',
+    ],
+    'invariant 21: each act has its entry',
+  )
+  t.ok(acts.every(({ address, request_id }) => address !== null && request_id !== null))
+})
+
+t.test('a scope for users makes no administrators, and nobody ends the own way in', async t => {
+  const server = await startServer(t)
+  const narrow = await adminClient(server, 'admin:users')
+  const root = await server.user('root', 'mintmark:admin')
+  const { sub } = await server.user('ada')
+  const attempts = [
+    ['PATCH', `/users/${sub}`, { roles: ['mintmark:admin'] }],
+    ['POST', '/users', { username: 'bob', password: 'a wholly new one', roles: ['mintmark:support'] }],
+    ['POST', '/users/invitations', { username: 'bob', email: 'b@example.com', roles: ['mintmark:admin'] }],
+    ['POST', `/users/${root.sub}/password`, { password: 'a wholly new one' }],
+    ['POST', `/users/${root.sub}/rename`, { username: 'x' }],
+    ['PATCH', `/users/${root.sub}`, { claims: { email: 'thief@example.com', email_verified: true } }],
+    ['POST', `/users/${root.sub}/disable`, undefined],
+    ['DELETE', `/users/${root.sub}/factors/all`, undefined],
+    ['DELETE', `/users/${root.sub}`, undefined],
+  ] as const
+  for (const [method, path, body] of attempts) {
+    t.match(
+      (await narrow(method, path, body)).json(),
+      { status: 403, code: 'forbidden' },
+      `${method} ${path}`,
+    )
+  }
+  const own = await adminPerson(server, root)
+  for (const [method, path, body] of [
+    ['PATCH', `/users/${root.sub}`, { roles: ['reader'] }],
+    ['POST', `/users/${root.sub}/disable`, undefined],
+    ['DELETE', `/users/${root.sub}`, undefined],
+  ] as const) {
+    t.match(
+      (await own(method, path, body)).json(),
+      { status: 409, detail: /your own way in/ },
+      `${method} ${path}`,
+    )
+  }
+  t.equal((await own('PATCH', `/users/${sub}`, { roles: ['mintmark:admin'] })).statusCode, 200)
+  t.equal((await own('DELETE', `/users/${sub}`)).statusCode, 204)
+})
