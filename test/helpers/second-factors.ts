@@ -20,9 +20,9 @@ export async function ownerOf({ ctx }: TestServer, { id }: TestUser): Promise<Ow
   return { user, caller: { requestId: 'request', address: '198.51.100.7' } }
 }
 
-export function appOf({ ctx }: TestServer, secret: string): App {
+export function appOf(server: TestServer, secret: string): App {
   const totp = new TOTP({ secret: Secret.fromBase32(secret) })
-  return { code: (steps = 0) => totp.generate({ timestamp: (ctx.clock.now() + 30 * steps) * 1000 }) }
+  return { code: (steps = 0) => totp.generate({ timestamp: (server.ctx.clock.now() + 30 * steps) * 1000 }) }
 }
 
 /** Sets an authenticator app up; the code of now is used with it. */

@@ -22,6 +22,8 @@ export interface WebApp {
 export interface Answer {
   readonly method: string | undefined
   readonly parameters: Readonly<Record<string, string>>
+  /** Whether the app has begun such a log-in, and not another app. */
+  readonly isAsked: boolean
   /** What the token endpoint has answered; null where there was no code. */
   readonly tokens: Readonly<Record<string, unknown>> | null
 }
@@ -44,6 +46,7 @@ export async function startWebApp(
   const { issuer } = server.ctx.config
   const answers: Answer[] = []
   const begun = new Map<string, Pending>()
+  const asked = new Set<string>()
   let idToken: string | undefined
 
   const begin = (more: URLSearchParams): string => {
@@ -59,6 +62,7 @@ export async function startWebApp(
       ...Object.fromEntries(more),
     })
     begun.set(state, { verifier, redirectUri })
+    asked.add(state)
     return `${issuer}/authorize?${query}`
   }
   const finish = async (method: string | undefined, parameters: Record<string, string>): Promise<void> => {
@@ -71,7 +75,7 @@ export async function startWebApp(
       tokens = (await server.post('/token', { ...form, redirect_uri: pending.redirectUri })).json()
       idToken = String(tokens?.['id_token'])
     }
-    answers.push({ method, parameters, tokens })
+    answers.push({ method, parameters, isAsked: asked.has(state), tokens })
   }
   /** Where the browser is sent, or the page that it is shown. */
   const answer = async (request: IncomingMessage): Promise<{ location: string } | { page: string }> => {

@@ -13,6 +13,6 @@ t.test(
   },
 )
 
-t.test('invariant 18: and so it is in Chromium, with scripts and without', async t =>
-  walkInChromium(t, browser, { walks: 10 }),
-)
+t.test('invariant 18: and so it is in Chromium, with scripts and without', async t => {
+  await walkInChromium(t, browser, { walks: 10 })
+})

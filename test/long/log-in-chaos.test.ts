@@ -1,4 +1,5 @@
 import t from 'tap'
+import { en } from '../../src/pages/texts/en.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { walkInChromium } from '../helpers/chromium-chaos.ts'
 import { walkThroughLogIns } from '../helpers/log-in-chaos.ts'
@@ -25,6 +26,15 @@ t.test(
   },
 )
 
-t.test('invariant 18: and so it is in Chromium, with scripts and without', async t =>
-  walkInChromium(t, browser, { walks: 40 }),
-)
+t.test('invariant 18: and so it is in Chromium, with scripts and without', async t => {
+  const seen = await walkInChromium(t, browser, { walks: 200 })
+  for (const heading of [
+    en.secondStep.title,
+    en.recovery.askReset.title,
+    en.recovery.sent.title,
+    en.recovery.newPassword.title,
+    en.messages.request_expired.heading,
+    en.logOut.heading,
+  ])
+    t.ok(seen.has(heading), `was seen: ${heading}`)
+})
