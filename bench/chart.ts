@@ -6,8 +6,8 @@ const left = 330
 const right = 900
 
 /**
- * The rate of each scenario as a share of a bare Fastify request's in the same run, with the goals as marks. An
- * SVG file.
+ * The rate of each scenario as a share of a bare Fastify request's in the same run, with the goals as marks.
+ * An SVG file.
  */
 export function drawRatios(results: Readonly<Record<string, Result>>): string {
   const rows = Object.values(results).flatMap(({ title, ratios }) =>
