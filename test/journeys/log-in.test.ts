@@ -11,6 +11,7 @@ import type { MessageKind, Texts } from '../../src/pages/texts/texts.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { startServer, type TestServer, type TestUser } from '../helpers/server.ts'
+import { recoveryCodesOf, withApp } from '../helpers/second-factors.ts'
 import { startWebApp, type WebApp } from '../helpers/web-app.ts'
 
 const browser = await startChromium(t)
@@ -188,6 +189,40 @@ t.test('invariant 18: without JavaScript, to the end', async t => {
   await page.goto(`${server.ctx.config.issuer}/log-out`)
   await page.locator(submit).first().click()
   await isMessage(t, page, 'logged_out', 'logged out')
+})
+
+t.test('the second factor is asked for on a page that everybody can use', async t => {
+  for (const [name, javaScriptEnabled] of [
+    ['emmy', true],
+    ['kurt', false],
+  ] as const) {
+    const { page } = await visitor(t, { javaScriptEnabled, colorScheme: 'dark' })
+    const user = await server.user(name)
+    const app = await withApp(server, user)
+    const [, recoveryCode = ''] = await recoveryCodesOf(server, user)
+    await page.goto(web.start())
+    await fillIn(page, user)
+    await page.getByRole('heading', { name: en.secondStep.title }).waitFor()
+    if (javaScriptEnabled) await isGood(t, page, 'one more step')
+    t.equal(await page.getByLabel(en.secondStep.code).getAttribute('autocomplete'), 'one-time-code')
+    await page.locator('input[name=code]:focus').waitFor()
+    await page.keyboard.type('000000')
+    await page.keyboard.press('Enter')
+    await page.getByRole('alert').getByText(en.logIn.problems.wrong_code).waitFor()
+    await page.reload()
+    await page.getByText(en.secondStep.lost).click()
+    if (javaScriptEnabled) await isGood(t, page, 'a wrong code, and the field for another one')
+    await page.getByLabel(en.secondStep.recoveryCode).fill(recoveryCode.toLowerCase())
+    await page.keyboard.press('Enter')
+    await isBack(t, page, web, 'by a recovery code')
+
+    await page.goto(web.start({ prompt: 'login' }))
+    await page.getByLabel(en.logIn.password).fill(user.password)
+    await page.keyboard.press('Enter')
+    await page.getByLabel(en.secondStep.code).fill(app.code())
+    await page.keyboard.press('Enter')
+    await isBack(t, page, web, 'by the app')
+  }
 })
 
 t.test('an answer by form sends itself, to another site too', async t => {

@@ -224,9 +224,16 @@ t.test('after the password, a passkey is the second factor', async t => {
   await page.getByLabel(en.logIn.username).fill(user.username)
   await page.getByLabel(en.logIn.password).fill(user.password)
   await page.locator('main button[type=submit]').click()
-  await page.getByLabel(en.logIn.password).waitFor({ state: 'detached' })
+  await page.getByRole('heading', { name: en.secondStep.title }).waitFor()
+  await button(page).waitFor()
+  const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze()
+  t.strictSame(
+    violations.map(({ id }) => id),
+    [],
+    'axe finds nothing',
+  )
   await authenticator.touch(true)
-  await page.locator('[data-passkey]').click()
+  await button(page).click()
   await page.waitForURL(`${web.origin}/`)
   const { tokens } = web.answers.at(-1) ?? {}
   t.match(claimsOf(String(tokens?.['id_token'])), { sub: user.sub, acr: 'phr' })

@@ -12,9 +12,18 @@ import { moveInstallation } from '../../db/copy/finish.ts'
 import { copiedTables, copyPlan, rowDigest, type Row } from '../../db/copy/tables.ts'
 import { copyLarge, verifyLarge } from '../../db/copy/walk.ts'
 import type { Database } from '../../db/database.ts'
+import { findPasskey, insertPasskey, notePasskeyUse } from '../../db/factors/passkeys.ts'
+import {
+  listRecoveryCodes,
+  replaceRecoveryCodes,
+  spendRecoveryCode,
+} from '../../db/factors/recovery-codes.ts'
+import { removeFactors } from '../../db/factors/removals.ts'
+import { findTotp, insertTotp, spendStep } from '../../db/factors/totps.ts'
 import { latestAuditEntries } from '../../db/installation/audit.ts'
 import { migrate } from '../../db/installation/migrate.ts'
 import { openDatabase, type DatabaseLocation } from '../../db/open-database.ts'
+import type { PasskeyTable } from '../../db/schema.ts'
 import { rotateSession } from '../../db/sessions/rotations.ts'
 import { findSession, revokeSession } from '../../db/sessions/sessions.ts'
 import { findConsent, rememberConsent } from '../../db/users/consents.ts'
@@ -316,6 +325,22 @@ async function fillEmptyTables({ sql: on }: Database): Promise<void> {
   }
 }
 
+const passkeyOf = (userId: Buffer): PasskeyTable => ({
+  id: newUuid(madeAt),
+  user_id: userId,
+  credential_id: newUuid(madeAt),
+  public_key: Buffer.alloc(77),
+  counter: 1,
+  transports: 'internal',
+  rp_id: 'as.example',
+  aaguid: '',
+  is_synced: 0,
+  name: 'Phone',
+  spent: '',
+  created_at: madeAt,
+  used_at: null,
+})
+
 async function copyAll(copy: Copy): Promise<void> {
   await copyLarge(copy, () => {})
   await verifyLarge(copy, () => {})
@@ -353,6 +378,14 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     const signIns: Buffer[] = []
     for (let i = 0; i < 4; i++) signIns.push((await beginSignIn(source, userId)).id)
     const [renewed, ended, touched] = signIns as [Buffer, Buffer, Buffer]
+    const [used, removed] = [passkeyOf(userId), passkeyOf(userId)]
+    for (const passkey of [used, removed])
+      t.equal(await insertPasskey(source, passkey, { user: ada, passkeysMax: 2 }), 'added')
+    const totp = { user_id: userId, secret: Buffer.from('secret'), root_key_id: 'none' }
+    await insertTotp(source, { ...totp, last_step: 1, created_at: madeAt, used_at: null }, ada)
+    const code = { user_id: userId, salt: Buffer.alloc(16), hash: Buffer.alloc(32) }
+    const codes = [1, 2].map(() => ({ ...code, id: newUuid(madeAt), created_at: madeAt, used_at: null }))
+    await replaceRecoveryCodes(source, codes, ada)
     await fillEmptyTables(source)
 
     const copy = await beginCopy(source, target, madeAt)
@@ -372,6 +405,11 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     const consent = { user: ada, client: { id: client, epoch }, resource: null, scope: ['read'], now: madeAt }
     await rememberConsent(source, { ...consent, id: newUuid(madeAt) })
     await rememberConsent(source, { ...consent, id: newUuid(madeAt), scope: ['write'] })
+    t.ok(await notePasskeyUse(source, used, { spent: 'x', counter: 7, used_at: madeAt + 1 }))
+    const choice = { totp: false, passkeys: removed.id, recoveryCodes: false }
+    t.match(await removeFactors(source, userId, choice), { passkeys: [{ id: removed.id }] })
+    t.ok(await spendStep(source, totp, { ...totp, last_step: 2, used_at: madeAt + 1 }))
+    t.ok(await spendRecoveryCode(source, codes[0]?.id ?? carol, madeAt + 1))
     // Another user takes the name of one that is gone.
     await deleteUser(source, carol, madeAt)
     await insertUser(source, { ...ada, id: successor, username: 'carol' })
@@ -407,6 +445,10 @@ for (const engine of ['sqlite', 'postgres'] as const) {
     t.match(await findSignIn(target, touched), { last_address: '192.0.2.9' })
     const consented = { userId, clientId: 'web', resource: null }
     t.match(await findConsent(target, consented), { scope: 'read write' })
+    t.match(await findPasskey(target, used.credential_id), { counter: 7, spent: 'x' })
+    t.equal(await findPasskey(target, removed.credential_id), undefined)
+    t.match(await findTotp(target, userId), { last_step: 2, secret: totp.secret })
+    t.equal((await listRecoveryCodes(target, userId)).length, 1)
     const found = await target.sql.selectFrom('users').select('id').where('username', '=', 'carol').execute()
     t.strictSame(found, [{ id: successor }])
     const seqs = (db: Database) => db.sql.selectFrom('revocations').selectAll().orderBy('seq').execute()

@@ -7,7 +7,7 @@ import { commandLine } from '../helpers/cli.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { logInWith, relyingParty } from '../helpers/relying-party.ts'
-import { recoveryCodesOf, withPasskey } from '../helpers/second-factors.ts'
+import { recoveryCodesOf, withApp, withPasskey } from '../helpers/second-factors.ts'
 import { besideEnv, startServer } from '../helpers/server.ts'
 
 /** What the script of the page reads. */
@@ -119,6 +119,70 @@ await forEachEngine(
     t.equal(problemOn(shown), en.logIn.problems.passkey_refused, 'nobody is told that the user is disabled')
   },
 )
+
+await forEachEngine(
+  t,
+  'after the password a passkey is the second step, of its user alone',
+  async (t, env) => {
+    const { server, web, ada, passkey, browser, send } = await world(t, env)
+    const bob = await withPasskey(server, await server.user('bob'))
+    const begun = web.begin()
+    const half = (by = browser) => logInWith(by, begun, ada)
+    const page = await half()
+    t.match(page.text, en.secondStep.title)
+    const { get } = askedOn(page)
+    t.match(get, {
+      userVerification: 'required',
+      allowCredentials: [{ id: passkey.credentialId.toString('base64url') }],
+    })
+    const tried = async (title: string, problem: string, answer: string) => {
+      const shown = await send(page, answer)
+      t.equal(problemOn(shown), problem, title)
+      t.match(shown.text, en.secondStep.title, `${title}: the password is not asked for again`)
+    }
+    const { problems } = en.logIn
+    await tried('the passkey of somebody else', problems.passkey_refused, bob.use(get))
+    await tried('the answer to a question of before', problems.passkey_expired, passkey.use(await anybody()))
+    await tried('no user verification', problems.passkey_unverified, passkey.use(get, { flags: 1 }))
+    const stranger = openBrowser(server)
+    const elsewhere = await half(stranger)
+    t.equal(problemOn(await send(elsewhere, passkey.use(get), {}, stranger)), problems.passkey_expired)
+    t.strictSame(
+      await server.ctx.db.sql.selectFrom('sign_ins').selectAll().execute(),
+      [],
+      'nobody is logged in',
+    )
+
+    const back = await send(page, passkey.use(get))
+    t.equal(back.isElsewhere, true)
+    const { id_token } = await web.redeem(begun, back)
+    t.match(claimsOf(id_token), { sub: ada.sub, acr: 'phr', amr: ['pwd', 'hwk', 'user', 'mfa'] })
+
+    /** The options of the log-in page, which asks for any passkey. */
+    async function anybody() {
+      return askedOn(await openBrowser(server).open(web.begin().url)).get
+    }
+  },
+)
+
+t.test('where a passkey is demanded, the code of an app is not asked for and does not do', async t => {
+  const { server, ada, passkey, browser, send } = await world(t)
+  const app = await withApp(server, ada)
+  await recoveryCodesOf(server, ada)
+  const strict = await relyingParty(server, 'strict', { acr: 'phr' })
+  const first = await logInWith(browser, strict.begin(), ada)
+  // The password is one factor, and any second one does for the log-in itself.
+  const page = await browser.submit(first, { code: app.code() })
+  t.equal(page.isElsewhere, false)
+  t.match(page.text, en.secondStep.title, 'then the passkey is asked for')
+  t.notMatch(page.response.body, /name="(?:code|recovery_code)"/)
+  server.tick(30)
+  const request = page.forms[0]?.fields.get('request') ?? ''
+  const again = await browser.post('/log-in', { request, code: app.code() })
+  t.equal(again.isElsewhere, false, 'a code that is sent all the same')
+  t.match(again.text, en.secondStep.title)
+  t.equal((await send(again, passkey.use(askedOn(again).get))).isElsewhere, true)
+})
 
 t.test('a form of another site brings no passkey in', async t => {
   const { web, passkey, browser } = await world(t)

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { setMailByLink, setPasswordByLink } from '../../db/users/mailed-links.ts'
 import { keepNames } from '../../db/users/user-names.ts'
 import { newWaiting } from '../../src/account/mailed-codes.ts'
 import { makeLink, secondsOfLink, type LinkKind } from '../../src/account/links.ts'
@@ -577,4 +578,44 @@ t.test('however many ask for one address, a few mails and rows are what comes of
   t.equal((await read()).length, 0)
   await runJob(server, 'sharing the counts of wrong guesses')
   t.ok((await rows()) - before <= 20, `${(await rows()) - before} rows: one for each source, and a few`)
+})
+
+await forEachEngine(
+  t,
+  'invariant 17: what is read of a link counts while its user is as it was, at the moment of the change',
+  async (t, env) => {
+    const { server } = await recoveryWorld(t, env)
+    const { db, clock, users } = server.ctx
+    const password = await users.passwords.hash(newPassword)
+    const claims = JSON.stringify({ email: 'new@mail.example', email_verified: true })
+    const changes = [
+      { epoch: 1 },
+      { mail_epoch: 1 },
+      { disabled_at: 1 },
+      { claims: '{"nickname":"Ada"}' },
+      {},
+    ] as const
+    for (const [index, change] of changes.entries()) {
+      const user = await server.user(`user ${index}`)
+      const seen = await rowOf(server, user)
+      if (Object.keys(change).length > 0)
+        await db.sql.updateTable('users').set(change).where('id', '=', user.id).execute()
+      const before = await rowOf(server, user)
+      const isSame = Object.keys(change).length === 0
+      const title = JSON.stringify(change)
+      t.equal(await setMailByLink(db, seen, claims), isSame, `an address: ${title}`)
+      if (isSame) continue
+      const isOfAddress = 'claims' in change
+      const set = await setPasswordByLink(db, { user: seen }, password, clock.now())
+      t.equal(set !== undefined, isOfAddress, `a password: ${title}`)
+      if (!isOfAddress) t.strictSame(await rowOf(server, user), before, 'and nothing is changed')
+    }
+  },
+)
+
+t.test('an address has one limit, however it is spelled', async t => {
+  const { server, read } = await recoveryWorld(t)
+  const browser = openBrowser(server)
+  for (const email of ['bob@example.com', 'Bob@EXAMPLE.com']) await browser.post('/sign-up', { email })
+  t.equal((await read()).length, 1)
 })
