@@ -38,9 +38,9 @@ export interface LogIn {
 export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
   const { username, password, caller } = logIn
   ctx.users.passwords.refuseIfQueueFull(caller.source)
-  const device = await deviceOf(ctx, logIn)
+  const own = await ownDevice(ctx, logIn)
   const name = comparedName(username)
-  const guess = { username: name, source: caller.source, device }
+  const guess = { username: own?.username ?? name, source: caller.source, device: own?.device }
   const attempt = await ctx.users.throttle.take(guess, () => comesFromKnownSource(ctx, logIn))
   if (attempt.kind === 'refused') throw throttled(ctx, logIn, attempt)
   try {
@@ -129,14 +129,22 @@ function placeName({ config }: Context, { place, client }: Pick<LogIn, 'place' |
   return place === 'client' ? client.id : `pages of ${config.issuer}`
 }
 
-/** Tells the device apart, if it has a token of this user. Looks the user up only for a token made here. */
-async function deviceOf(ctx: Context, logIn: LogIn): Promise<string | undefined> {
+/**
+ * Tells the device apart, if it has a token of this user, and by which name its guesses count: the same,
+ * whichever of the user's own was typed. Looks the user up only for a token made here.
+ */
+async function ownDevice(
+  ctx: Context,
+  logIn: LogIn,
+): Promise<{ readonly device: string; readonly username: string } | undefined> {
   const token = deviceTokenOf(ctx, logIn)
   const user = token && (await findUser(ctx.db, logIn.username))
-  return user && deviceOfUser(ctx, logIn, user)
+  if (!user) return undefined
+  const device = deviceOfUser(ctx, logIn, user)
+  return device === undefined ? undefined : { device, username: comparedName(user.username) }
 }
 
-/** The same for a user who is known. */
+/** Tells the device of a user apart who is known. */
 export function deviceOfUser(ctx: Context, at: DevicePlace, user: DeviceOwner): string | undefined {
   const token = deviceTokenOf(ctx, at)
   return token && isOwner(user, token) ? token.device : undefined

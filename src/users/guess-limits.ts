@@ -1,18 +1,23 @@
 import type { BucketLimit } from '../load/buckets.ts'
 
-/** The points that the bucket of an account holds. With that of its devices it is 100. */
-const accountPoints = 80
+/**
+ * The points that the bucket of a name holds. A user has two names at the most, the mail address being one,
+ * and a bucket that both shared would tell strangers that they belong together. With that of the devices, of
+ * which a user has one, it is 100.
+ */
+const accountPoints = 40
 
 /**
- * Of one account, by all who have not logged in to it before. At its steady rate that is 144 guesses a day,
+ * Of one name, by all who have not logged in with it before. At its steady rate that is 144 guesses a day,
  * however many attackers and addresses there are.
  */
 export const strangersLimit: BucketLimit = { points: 20, everySeconds: 600, holds: accountPoints }
 
 /**
- * Of one account in all: the same bucket, which from addresses of earlier log-ins may be filled higher. So
- * strangers, who fill it to 20 at the most, leave room for the owner, and all guesses together stay within
- * what NIST SP 800-63B-4 §3.2.2 allows at once, those with device tokens included.
+ * Of one name in all: the same bucket, which from addresses of earlier log-ins may be filled higher. So
+ * strangers, who fill it to 20 at the most, leave room for the owner. By both names, and with device tokens,
+ * 100 guesses at a user are looked at, which is what NIST SP 800-63B-4 §3.2.2 allows in a row; then some a
+ * day, where that document would lock the owner out.
  */
 export const accountLimit: BucketLimit = { points: accountPoints, everySeconds: strangersLimit.everySeconds }
 
@@ -28,7 +33,10 @@ export const sourceLimit: BucketLimit = { points: 200, everySeconds: 20 }
 /** With one device token, which only a log-in of that account hands out. */
 export const deviceLimit: BucketLimit = { points: 10, everySeconds: 300 }
 
-/** With all device tokens of one account: more tokens are no more guesses, and these count only here. */
+/**
+ * With all device tokens of one user, by whichever name: more tokens are no more guesses, and these count
+ * only here.
+ */
 export const devicesLimit: BucketLimit = { points: 20, everySeconds: 300 }
 
 /**

@@ -1,6 +1,6 @@
 import type { InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { changePassword } from '../../db/users/users.ts'
+import { changePassword, changeUser, findUser } from '../../db/users/users.ts'
 import { buildApp } from '../../src/app.ts'
 import { openDeviceToken } from '../../src/users/device-token.ts'
 import {
@@ -293,6 +293,29 @@ await forEachEngine(t, 'a second server on the same database knows within a seco
   t.strictSame(await guess(2, attempt(two)), [429, 429])
   const again = await startServer(t, besideEnv(one))
   t.strictSame(await guess(2, attempt(again)), [429, 429], 'and so does one that was started again')
+})
+
+t.test('by another name of the user, device tokens have no more guesses', async t => {
+  const server = await startServer(t)
+  const app = await server.client('app', { isPublic: true })
+  const { username, password } = await server.user()
+  const user = await findUser(server.ctx.db, username)
+  if (!user) throw new Error('the user is there')
+  const claims = JSON.stringify({ email: 'ada@mail.example', email_verified: true })
+  await changeUser(server.ctx.db, user, { claims })
+  const tokens: string[] = []
+  for (let i = 0; i < 4; i++)
+    tokens.push((await logInFrom(server, app, { username, password }, `203.0.113.${i}`)).json().device_token)
+  const names = [username, 'ada@mail.example', 'ADA@mail.example']
+  const statuses = await guess(2 * devicesLimit.points, i =>
+    logInFrom(
+      server,
+      app,
+      { username: names[i % 3] ?? '', ...wrong, device_token: tokens[i % 4] ?? '' },
+      `203.0.113.${100 + i}`,
+    ),
+  )
+  t.equal(statuses.filter(status => status === 400).length, devicesLimit.points)
 })
 
 await forEachEngine(

@@ -1,7 +1,9 @@
 import t, { type Test } from 'tap'
 import { spendStep } from '../../db/factors/totps.ts'
+import { changePassword } from '../../db/users/users.ts'
 import { findFactors } from '../../src/factors/factors.ts'
 import { removeFactor } from '../../src/account/removal.ts'
+import { renewRecoveryCodes } from '../../src/factors/recovery-codes.ts'
 import { confirmTotp, prepareTotp } from '../../src/factors/totp.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
@@ -350,5 +352,29 @@ t.test(
     const browser = openBrowser(server)
     const refused = await browser.submit(await half(browser, web.begin(), ada), { code: app.code(1) })
     t.equal(refused.response.statusCode, 503, 'without its root key nobody says that a code is wrong')
+  },
+)
+
+await forEachEngine(
+  t,
+  'invariant 17: who was at a set-up when the password was reset sets nothing up',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const { ctx } = server
+    const ada = await server.user()
+    const thief = await ownerOf(server, ada)
+    const { secret, sealed } = prepareTotp(ctx, thief.user, 'browser')
+    const shown = { sealed, code: appOf(server, secret).code(), browser: 'browser' }
+    await changePassword(
+      ctx.db,
+      ada.id,
+      await ctx.users.passwords.hash('a wholly other one'),
+      ctx.clock.now(),
+    )
+    t.equal(await confirmTotp(ctx, thief, shown), 'expired')
+    await t.rejects(renewRecoveryCodes(ctx, thief), { code: 'temporarily_unavailable' })
+    t.match(await findFactors(ctx, ada.id), { totp: undefined, recoveryCodesLeft: 0 })
+    const owner = await ownerOf(server, ada)
+    t.equal(await confirmTotp(ctx, owner, shown), 'expired', 'nor by what was scanned before')
   },
 )
