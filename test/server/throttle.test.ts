@@ -170,7 +170,7 @@ t.test(
     const { clock, open } = await openTest(t)
     const throttle = open()
     const known = async () => true
-    /** Strangers, by both names; from where the owner has been; and with device tokens that were stolen. */
+    /** Strangers by both names, from where the owner has been, and with stolen device tokens. */
     const everybody = async () => {
       const counts = [
         await exhaust(throttle, () => guessAt('ada')),
