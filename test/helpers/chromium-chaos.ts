@@ -126,8 +126,8 @@ const anyMove: fc.Arbitrary<MoveName> = fc.constantFrom(
 
 /**
  * Walks at random through log-ins in Chromium, every second time without scripts and by somebody who has a
- * second factor, and tells the seed that walks the same again. Each walk ends with a fresh log-in. Throws where
- * somebody is led astray, or is stuck. Returns what was seen how often.
+ * second factor, and tells the seed that walks the same again. Each walk ends with a fresh log-in. Throws
+ * where somebody is led astray, or is stuck. Returns what was seen how often.
  */
 export async function walkInChromium(
   t: Test,

@@ -273,9 +273,9 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     },
     { row: ofNone, ...ofClientEpochs('restored', clients) },
   ],
-  users_imported: [{ event: 'users_imported', detail: { file: '00ff', users: 3 } }, { row: {} }],
-  users_exported: [{ event: 'users_exported', detail: { with_hashes: false } }, { row: {} }],
   user_created: [{ event: 'user_created', userId: user, detail: { username: 'ada' } }, { row: ofUser }],
+  users_imported: [{ event: 'users_imported', detail: { file: '00ff', users: 3 } }, { row: ofNone }],
+  users_exported: [{ event: 'users_exported', detail: { with_hashes: false } }, { row: ofNone }],
   user_changed: [
     {
       event: 'user_changed',
