@@ -1,9 +1,10 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { fewRandomBytes } from '../values/random.ts'
 import { sha256 } from '../values/sha256.ts'
 
 /** 128 random bits: a session's part of each of its refresh tokens. */
 export function newSessionSecret(): Buffer {
-  return randomBytes(16)
+  return fewRandomBytes(16)
 }
 
 /**
@@ -26,7 +27,7 @@ export function isSameHash(a: Buffer, b: Buffer): boolean {
 
 /** A UUIDv7 (RFC 9562 §5.7) as 16 bytes: ordered by the second, otherwise random. */
 export function newUuid(now: number): Buffer {
-  const uuid = randomBytes(16)
+  const uuid = fewRandomBytes(16)
   uuid.writeUIntBE(now * 1000, 0, 6)
   uuid.writeUInt8((uuid.readUInt8(6) & 0x0f) | 0x70, 6)
   uuid.writeUInt8((uuid.readUInt8(8) & 0x3f) | 0x80, 8)

@@ -45,7 +45,7 @@ export interface Imported {
 }
 
 /** So many entries are one transaction: refreshes wait for no longer. */
-const entriesAtOnce = 250
+const entriesAtOnce = 500
 
 /**
  * Adds the users of a file; see `entriesOf` for its forms, and `readUser` for what an entry has. Entries that

@@ -3,11 +3,11 @@ import {
   createDecipheriv,
   createSecretKey,
   hkdfSync,
-  randomBytes,
   type KeyObject,
 } from 'node:crypto'
 import { ConfigError } from '../../errors.ts'
 import type { Log } from '../../record/log.ts'
+import { fewRandomBytes } from '../../values/random.ts'
 import {
   addRootKey,
   newRootKey,
@@ -154,7 +154,7 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
       const rootKeyId = file.currentId()
       const key = derive(purpose, rootKeyId)
       if (!key) throw new Error(`unreachable: the current root key ${rootKeyId} is always kept`)
-      const nonce = randomBytes(nonceBytes)
+      const nonce = fewRandomBytes(nonceBytes)
       const cipher = createCipheriv('aes-256-gcm', cipherKeyOf(key), nonce).setAAD(
         additionalData(purpose, name),
       )
