@@ -9,7 +9,7 @@ let pool = Buffer.alloc(0)
 export function fewRandomBytes(count: number): Buffer {
   if (pool.length < count) pool = randomFillSync(Buffer.allocUnsafeSlow(poolBytes))
   const bytes = Buffer.from(pool.subarray(0, count))
-  // What was handed out stays nowhere else.
+  // They stay nowhere else.
   pool.fill(0, 0, count)
   pool = pool.subarray(count)
   return bytes
