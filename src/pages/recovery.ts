@@ -43,15 +43,15 @@ export async function requestOf(
   return pending?.isExpired === false ? pending : undefined
 }
 
-/** Makes the handler of a page that is there where `isOffered`. */
+/** Makes the handler of a page that is there for the requests that are `isOffered` it. */
 export function offeredHandler(
   ctx: Context,
   pages: Pages,
-  isOffered: boolean,
+  isOffered: (visit: Visit) => boolean,
   work: (visit: Visit) => Promise<void>,
 ): ReturnType<typeof pageHandler> {
   return pageHandler(ctx, pages, async visit => {
-    if (!isOffered) return showMessage(visit, { kind: 'not_offered', status: 404 })
+    if (!isOffered(visit)) return showMessage(visit, { kind: 'not_offered', status: 404 })
     await work(visit)
   })
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { newWaiting } from '../account/mailed-codes.ts'
 import { findReset, mailReset, resetPassword } from '../account/reset.ts'
+import type { LinkProblem } from '../account/links.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { formOf, type Form } from '../protocol/form.ts'
@@ -28,7 +29,11 @@ import { queryOf, showMessage, type Visit } from './visit.ts'
  * changes nothing: programs that look through mails follow links too.
  */
 export function resetPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
-  const isOffered = ctx.mail !== undefined
+  // A link that an administrator has made on the host needs no mail.
+  const isOffered = (visit: Visit) =>
+    ctx.mail !== undefined ||
+    formOf(visit.request.body).get('link') !== undefined ||
+    ['link', 'done'].some(name => queryOf(visit, name) !== undefined)
   app.get('/reset', offeredHandler(ctx, pages, isOffered, show))
   app.post('/reset', offeredHandler(ctx, pages, isOffered, decide))
 }
@@ -50,11 +55,15 @@ async function show(visit: Visit): Promise<void> {
 
 async function showNewPassword(visit: Visit, link: string, problem: RecoveryProblem | null): Promise<void> {
   const found = await findReset(visit.ctx, link)
-  if (typeof found === 'string') return showMessage(visit, { kind: found, status: 400, againHref: '/reset' })
+  if (typeof found === 'string') return refuseLink(visit, found)
   const isFirst = found.link.kind === 'invitation'
   const data = { link, username: found.user.username, isFirst, problem }
   const status = problem === null ? 200 : 400
   void visit.pages.show(visit.request, visit.reply, frame => newPasswordView(frame, data), { status })
+}
+
+function refuseLink(visit: Visit, kind: LinkProblem): void {
+  showMessage(visit, { kind, status: 400, ...(visit.ctx.mail && { againHref: '/reset' }) })
 }
 
 async function decide(visit: Visit): Promise<void> {
@@ -97,7 +106,6 @@ async function setPassword(visit: Visit, link: string, form: Form): Promise<void
   const problem = await judgeNewPassword(password, { user, operator: ctx.config.name })
   if (problem) return showNewPassword(visit, link, passwordProblemOf(problem))
   const outcome = await resetPassword(ctx, link, password, deviceCaller(visit.request))
-  if (outcome.kind === 'refused')
-    return showMessage(visit, { kind: outcome.problem, status: 400, againHref: '/reset' })
+  if (outcome.kind === 'refused') return refuseLink(visit, outcome.problem)
   await goOnAfterLink(visit, '/reset', { request: outcome.request, username: outcome.user.username })
 }

@@ -30,8 +30,14 @@ import { queryOf, showMessage, type Visit } from './visit.ts'
  */
 export function signUpPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
   const isOffered = signUpIsOpen(ctx)
-  app.get('/sign-up', offeredHandler(ctx, pages, isOffered, show))
-  app.post('/sign-up', offeredHandler(ctx, pages, isOffered, decide))
+  app.get(
+    '/sign-up',
+    offeredHandler(ctx, pages, () => isOffered, show),
+  )
+  app.post(
+    '/sign-up',
+    offeredHandler(ctx, pages, () => isOffered, decide),
+  )
 }
 
 async function show(visit: Visit): Promise<void> {

@@ -42,6 +42,7 @@ export const eventNames = [
   'user_enabled',
   'link_mailed',
   'user_deleted',
+  'admin_recovered',
   'client_created',
   'client_changed',
   'client_secret_rotated',
@@ -159,6 +160,8 @@ interface FactsOf {
     }
   }
   user_deleted: OfUser & Named & { readonly ended: EndedEpoch }
+  /** A link was made on the host that lets an administrator in. */
+  admin_recovered: OfUser & { readonly detail: { readonly factors_removed: boolean } }
   totp_added: OfUser
   totp_removed: OfUser
   recovery_codes_renewed: OfUser

@@ -318,6 +318,10 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     },
     { row: ofUser, ...ofUserEpoch('user deleted') },
   ],
+  admin_recovered: [
+    { event: 'admin_recovered', userId: user, detail: { factors_removed: true } },
+    { row: ofUser },
+  ],
   client_created: [{ event: 'client_created', clientId: 'web', detail: { scope: [] } }, { row: ofClient }],
   client_changed: [{ event: 'client_changed', clientId: 'web', detail: changes }, { row: ofClient }],
   client_secret_rotated: [

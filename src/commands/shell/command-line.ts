@@ -8,6 +8,7 @@ import { dbCommands } from '../db/db.ts'
 import { devCommand } from '../dev.ts'
 import { doctorCommand } from '../doctor.ts'
 import { keyCommands } from '../key/key.ts'
+import { adminCommands } from '../admin.ts'
 import { mailCommands } from '../mail.ts'
 import { resourceCommands } from '../resource.ts'
 import { serveCommand } from '../serve.ts'
@@ -70,6 +71,7 @@ export function commandsOf(terminal: Terminal): Command {
   userCommands(program, terminal)
   sessionCommands(program, terminal)
   signInCommands(program, terminal)
+  adminCommands(program, terminal)
   mailCommands(program, terminal)
   auditCommands(program, terminal)
   keyCommands(program, terminal)

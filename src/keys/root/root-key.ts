@@ -1,10 +1,4 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createSecretKey,
-  hkdfSync,
-  type KeyObject,
-} from 'node:crypto'
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 import { ConfigError } from '../../errors.ts'
 import type { Log } from '../../record/log.ts'
 import { fewRandomBytes } from '../../values/random.ts'
