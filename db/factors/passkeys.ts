@@ -4,6 +4,7 @@ import { keptQuery } from '../kept-query.ts'
 import type { PasskeyTable, Tables, UserTable } from '../schema.ts'
 import { lockUser } from '../users/epochs.ts'
 import type { Writer } from '../writer.ts'
+import { forgetCodesWithoutFactor } from './recovery-codes.ts'
 
 const passkeyByCredential = keptQuery((sql, credentialId: Buffer) =>
   sql.selectFrom('passkeys').selectAll().where('credential_id', '=', credentialId),
@@ -44,6 +45,7 @@ export async function insertPasskey(
       outcome = 'too_many'
       return false
     }
+    await forgetCodesWithoutFactor(transaction, user.id)
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('passkeys')
       .values(passkey)

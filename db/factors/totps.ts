@@ -1,8 +1,9 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database.ts'
 import type { Tables, TotpTable, UserTable } from '../schema.ts'
-import { isStillOfEpoch } from '../users/epochs.ts'
+import { lockUser } from '../users/epochs.ts'
 import type { Writer } from '../writer.ts'
+import { forgetCodesWithoutFactor } from './recovery-codes.ts'
 
 /** The authenticator app of a user; undefined for none. */
 export async function findTotp({ sql }: Database, userId: Buffer): Promise<TotpTable | undefined> {
@@ -19,7 +20,8 @@ export async function insertTotp(
   user: Pick<UserTable, 'id' | 'epoch'>,
 ): Promise<boolean> {
   return transact(async transaction => {
-    if (!(await isStillOfEpoch(transaction, user, engine))) return false
+    if (!(await lockUser(transaction, user, engine))) return false
+    await forgetCodesWithoutFactor(transaction, user.id)
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('totps')
       .values(totp)

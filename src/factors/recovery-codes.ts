@@ -23,6 +23,24 @@ const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 
 /** Ten new ones in place of all before, to be shown once: three groups of four characters. */
 export async function renewRecoveryCodes(ctx: Context, owner: Owner): Promise<readonly string[]> {
+  const codes = await makeRecoveryCodes(ctx, owner, {})
+  if (!codes) throw new Error('unreachable: all before are replaced')
+  return codes
+}
+
+/**
+ * Those that come with the first second factor; undefined where there are some: of two factors that are set
+ * up at once, each as the first one, one comes with codes, and those that are shown are good.
+ */
+export async function firstRecoveryCodes(ctx: Context, owner: Owner): Promise<readonly string[] | undefined> {
+  return makeRecoveryCodes(ctx, owner, { unlessPresent: true })
+}
+
+async function makeRecoveryCodes(
+  ctx: Context,
+  owner: Owner,
+  options: { readonly unlessPresent?: boolean },
+): Promise<readonly string[] | undefined> {
   const { user } = owner
   const now = ctx.clock.now()
   const salt = randomBytes(16)
@@ -33,12 +51,18 @@ export async function renewRecoveryCodes(ctx: Context, owner: Owner): Promise<re
     const hash = await ctx.users.passwords.hashCode(code, salt, owner.caller.source)
     rows.push({ id: newUuid(now), user_id: user.id, salt, hash, created_at: now, used_at: null })
   }
-  const isRenewed = await record(
+  let outcome = 'epoch_raised' as Awaited<ReturnType<typeof replaceRecoveryCodes>>
+  await record(
     byOwner(ctx, owner, { kind: 'recovery_codes_renewed' }),
     { event: 'recovery_codes_renewed', userId: user.id },
-    db => replaceRecoveryCodes(db, rows, user),
+    async db => {
+      outcome = await replaceRecoveryCodes(db, rows, user, options)
+      return outcome === 'replaced'
+    },
   )
-  if (!isRenewed) throw unavailable(new Error("the user's epoch was raised while codes were made"))
+  if (outcome === 'present') return undefined
+  if (outcome === 'epoch_raised')
+    throw unavailable(new Error("the user's epoch was raised while codes were made"))
   return codes.map(code => code.replace(/.{4}(?=.)/g, '$&-'))
 }
 

@@ -1,16 +1,21 @@
+import { randomBytes } from 'node:crypto'
 import { TOTP } from 'otpauth'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { judgeRemoval, removeFactor, withoutPasskey, withoutTotp } from '../../src/account/removal.ts'
+import { replaceRecoveryCodes } from '../../db/factors/recovery-codes.ts'
 import type { PasskeyTable } from '../../db/schema.ts'
+import { accountClient } from '../../src/clients/account-client.ts'
 import { findFactors } from '../../src/factors/factors.ts'
+import { renewRecoveryCodes, useRecoveryCode } from '../../src/factors/recovery-codes.ts'
+import { newUuid } from '../../src/protocol/secrets.ts'
 import { auditOf, mailsTo, openAccount, rowOf, verifiedMail, withMail } from '../helpers/account.ts'
 import { softAuthenticator } from '../helpers/authenticator.ts'
 import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
 import { claimsOf } from '../helpers/codes.ts'
-import { forEachEngine } from '../helpers/engines.ts'
+import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
 import { relyingParty, logInWith } from '../helpers/relying-party.ts'
 import { ownerOf, withApp } from '../helpers/second-factors.ts'
-import { startServer, type TestServer } from '../helpers/server.ts'
+import { besideEnv, startServer, type TestServer } from '../helpers/server.ts'
 
 const app = '/account/authenticator'
 const keys = '/account/passkeys'
@@ -90,6 +95,15 @@ t.test('who has no second factor gets no recovery codes', async t => {
   const asked = await browser.post(codesPath, { decision: 'make' })
   t.strictSame(codesOn(asked), [])
   t.equal((await findFactors(server.ctx, ada.id)).recoveryCodesLeft, 0)
+
+  // As when the last factor was removed meanwhile.
+  await renewRecoveryCodes(server.ctx, await ownerOf(server, ada))
+  const page = await browser.open(app)
+  t.equal(
+    codesOn(await browser.submit(page, { code: codeOf(server, page) })).length,
+    10,
+    'the first one has new ones',
+  )
 })
 
 /** Makes a passkey by the options of the page, and sends it as the script would. */
@@ -353,3 +367,57 @@ await forEachEngine(
     }
   },
 )
+
+/** One user, at two instances on one database, in a browser each. */
+async function twoInstances(t: Test, env: EngineEnv) {
+  const server = await startServer(t, env)
+  const beside = await startServer(t, { ...env, ...besideEnv(server) })
+  const ada = await server.user()
+  const browsers = [server, beside].map(instance => openBrowser(instance))
+  /** Whether each of these codes is good: they are used with it. */
+  const areGood = async (codes: readonly string[]) => {
+    const { ctx } = server
+    const client = accountClient(ctx.config)
+    const { user, caller } = await ownerOf(server, ada)
+    const at = { place: 'page', client, caller: { ...caller, source: undefined }, device: undefined } as const
+    for (const code of codes) await useRecoveryCode(ctx, { user, ...at }, code)
+  }
+  return { server, ada, browsers, areGood }
+}
+
+await forEachEngine(
+  t,
+  'of two first factors that are set up at once, one comes with codes, and all codes that are shown are good',
+  async (t, env) => {
+    const { server, ada, browsers, areGood } = await twoInstances(t, env)
+    const [one, other] = browsers as [Browser, Browser]
+    const [byApp, byKey] = [await openAccount(one, ada, app), await openAccount(other, ada, keys)]
+    const added = await Promise.all([
+      one.submit(byApp, { code: codeOf(server, byApp) }),
+      addPasskey(other, byKey, 'Phone'),
+    ])
+    t.match(await findFactors(server.ctx, ada.id), { totp: { used_at: Number }, recoveryCodesLeft: 10 })
+    const shown = added.flatMap(codesOn)
+    t.equal(shown.length, 10)
+    await t.resolves(areGood(shown))
+  },
+)
+
+await forEachEngine(t, 'of several who renew the codes at once, one has those that count', async (t, env) => {
+  const { ctx, user: newUser } = await startServer(t, env)
+  const { id: user_id } = await newUser()
+  const codesOf = (salt: Buffer) =>
+    Array.from({ length: 10 }, () => {
+      const id = newUuid(ctx.clock.now())
+      return { id, user_id, salt, hash: randomBytes(32), created_at: ctx.clock.now(), used_at: null }
+    })
+  for (let round = 0; round < 5; round++) {
+    const sets = Array.from({ length: 5 }, () => codesOf(randomBytes(16)))
+    const user = { id: user_id, epoch: 0 }
+    const renewed = await Promise.all(sets.map(codes => replaceRecoveryCodes(ctx.db, codes, user)))
+    t.strictSame(new Set(renewed), new Set(['replaced']))
+    const left = await ctx.db.sql.selectFrom('recovery_codes').select('salt').execute()
+    t.equal(left.length, 10)
+    t.equal(new Set(left.map(({ salt }) => salt.toString('hex'))).size, 1)
+  }
+})

@@ -1,7 +1,6 @@
-import type { Owner } from '../../account/owner.ts'
 import { accountClient } from '../../clients/account-client.ts'
 import { hasSecondFactor, type Factors } from '../../factors/factors.ts'
-import { renewRecoveryCodes } from '../../factors/recovery-codes.ts'
+import { firstRecoveryCodes } from '../../factors/recovery-codes.ts'
 import { stepUp } from '../enter.ts'
 import { browserOf } from '../proceed.ts'
 import { newRecoveryCodesView } from '../views/account/recovery-codes.ts'
@@ -30,15 +29,18 @@ export async function afterNewFactor(visit: OwnVisit, factor: NewFactor): Promis
   const { ctx, owner } = visit
   const { notice, amr, before, next } = factor
   await stepUp(visit, owner.signIn, { amr, client: accountClient(ctx.config), browser: browserOf(visit) })
-  if (!hasSecondFactor(before)) return showNewCodes(visit, { nextHref: next, notice })
+  const codes = hasSecondFactor(before) ? undefined : await firstRecoveryCodes(ctx, owner)
+  if (codes) return showNewCodes(visit, { codes, nextHref: next, notice })
   return factor.isAccount ? leadToDone(visit, next, notice) : redirectTo(visit, `${ctx.config.issuer}${next}`)
 }
 
-/** Makes recovery codes in place of any before, and shows them. */
-export async function showNewCodes(
-  visit: OwnVisit,
-  { nextHref, notice }: { readonly nextHref: string; readonly notice?: AccountNotice },
-): Promise<void> {
-  const codes = await renewRecoveryCodes(visit.ctx, visit.owner satisfies Owner)
+interface NewCodes {
+  readonly codes: readonly string[]
+  readonly nextHref: string
+  readonly notice?: AccountNotice
+}
+
+/** Shows recovery codes that were just made. */
+export function showNewCodes(visit: OwnVisit, { codes, nextHref, notice }: NewCodes): void {
   showOwn(visit, (frame, state) => newRecoveryCodesView(frame, state, { codes, nextHref }), { notice })
 }

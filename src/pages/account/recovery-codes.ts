@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Context } from '../../context.ts'
 import { findFactors, hasSecondFactor } from '../../factors/factors.ts'
+import { renewRecoveryCodes } from '../../factors/recovery-codes.ts'
 import type { Pages } from '../pages.ts'
 import { recoveryCodesView } from '../views/account/recovery-codes.ts'
 import { showNewCodes } from './new-factor.ts'
@@ -24,5 +25,6 @@ async function renew(visit: Change): Promise<void> {
   // Without a second factor they would open nothing.
   if (!hasSecondFactor(await findFactors(visit.ctx, visit.owner.user.id)))
     return leadToDone(visit, path, 'nothing_changed')
-  return showNewCodes(visit, { nextHref: '/account' })
+  const codes = await renewRecoveryCodes(visit.ctx, visit.owner)
+  return showNewCodes(visit, { codes, nextHref: '/account' })
 }

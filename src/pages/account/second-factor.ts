@@ -5,6 +5,7 @@ import { deviceCaller } from '../../clients/caller.ts'
 import type { Context } from '../../context.ts'
 import { findFactors, hasSecondFactor } from '../../factors/factors.ts'
 import { addPasskey, creationOptions, passkeysPossible } from '../../factors/passkeys.ts'
+import { firstRecoveryCodes } from '../../factors/recovery-codes.ts'
 import { prepareTotp } from '../../factors/totp.ts'
 import { formOf } from '../../protocol/form.ts'
 import { stepUp } from '../enter.ts'
@@ -126,6 +127,7 @@ async function goOn(
   const signIn = await stepUp(visit, owner.signIn, { amr, client, browser: browserOf(visit) })
   const raised = fresh(pending.request, { browser: pending.browser, signIn: signIn.id })
   const next = `/log-in?request=${sealRequest(ctx, raised)}`
-  if (isFirst) return showNewCodes(visit, { nextHref: next })
+  const codes = isFirst ? await firstRecoveryCodes(ctx, owner) : undefined
+  if (codes) return showNewCodes(visit, { codes, nextHref: next })
   redirectTo(visit, ctx.config.issuer + next)
 }
