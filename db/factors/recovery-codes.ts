@@ -15,9 +15,9 @@ export async function listRecoveryCodes({ sql }: Database, userId: Buffer): Prom
 }
 
 /**
- * Puts new ones in place of all of a user's, if the epoch is still the one that was read; with `unlessPresent`
- * only where there are none, used ones included. The user is locked: of two who replace them at once, the
- * second one sees those of the first one.
+ * Puts new ones in place of all of a user's, if the epoch is still the one that was read; with
+ * `unlessPresent` only where there are none, used ones included. The user is locked: of two who replace them
+ * at once, the second one sees those of the first one.
  */
 export async function replaceRecoveryCodes(
   { engine, transact }: Writer,
@@ -62,8 +62,8 @@ export async function spendRecoveryCode({ transact }: Writer, id: Buffer, now: n
 }
 
 /**
- * Forgets the codes of a user who has no second factor, for which they would stand in: in the transaction that
- * removes one, and in that which adds one, so that the first one finds none of before.
+ * Forgets the codes of a user who has no second factor, for which they would stand in: in the transaction
+ * that removes one, and in that which adds one, so that the first one finds none of before.
  */
 export async function forgetCodesWithoutFactor(transaction: Kysely<Tables>, userId: Buffer): Promise<void> {
   await transaction

@@ -96,7 +96,7 @@ t.test('who has no second factor gets no recovery codes', async t => {
   t.strictSame(codesOn(asked), [])
   t.equal((await findFactors(server.ctx, ada.id)).recoveryCodesLeft, 0)
 
-  // As when the last factor was removed meanwhile.
+  // As when the last factor was removed at the same moment.
   await renewRecoveryCodes(server.ctx, await ownerOf(server, ada))
   const page = await browser.open(app)
   t.equal(
