@@ -19,8 +19,18 @@ export async function findClient({ sql }: Database, id: string): Promise<ClientT
   return sql.selectFrom('clients').selectAll().where('id', '=', id).executeTakeFirst()
 }
 
-export async function listClients({ sql }: Database): Promise<ClientTable[]> {
-  return sql.selectFrom('clients').selectAll().orderBy('id').execute()
+/** Clients in the order of their ids: all, or so many after an id. */
+export async function listClients(
+  { sql }: Database,
+  { after = '', limit }: { readonly after?: string | undefined; readonly limit?: number } = {},
+): Promise<ClientTable[]> {
+  return sql
+    .selectFrom('clients')
+    .selectAll()
+    .where('id', '>', after)
+    .orderBy('id')
+    .$if(limit !== undefined, query => query.limit(limit ?? 0))
+    .execute()
 }
 
 /** The ids of all clients, or of so many. */
@@ -84,95 +94,41 @@ function rowOf(client: NewClient): ClientTable {
 
 export type ClientSettings = Omit<ClientTable, 'id' | 'epoch' | 'created_at' | 'disabled_at'>
 
-/** Changes a client's settings or secrets; false when there is none. Its sessions live on. */
-export async function changeClient(
-  db: Writer,
-  id: string,
-  settings: Partial<ClientSettings>,
-): Promise<boolean> {
-  return changeColumns(db, id, settings)
-}
+/** A client as somebody has read it. Its epoch is of no account: sessions end at any time. */
+export type SeenClient = Partial<Omit<ClientTable, 'id'>>
 
-/** `from` is how the client must authenticate until now; undefined where that is of no account. */
-async function changeColumns(
+/**
+ * Changes a client's settings or secrets; false when there is none, or it is not as it was `seen`. Its
+ * sessions live on.
+ */
+export async function changeClient(
   { transact }: Writer,
   id: string,
   columns: UpdateObject<Tables, 'clients'>,
-  from?: ClientTable['auth_method'],
+  seen: SeenClient = {},
 ): Promise<boolean> {
   return transact(async transaction => {
-    const { numUpdatedRows } = await transaction
-      .updateTable('clients')
-      .set(columns)
-      .where('id', '=', id)
-      .$if(from !== undefined, query => query.where('auth_method', '=', from ?? 'none'))
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return false
+    if (!(await updateClient(transaction, id, columns, seen))) return false
     await raiseRevision(transaction)
     return true
   })
 }
 
-/**
- * Gives a client another secret, instead of its secret or of its keys, whichever it has: false when it
- * authenticates in another way than `from`. Its present ones stay good until `oldExpiresAt`, or with null
- * end now; older ones that were still kept end in any case.
- */
-export async function rotateClientSecret(
-  db: Writer,
+/** A part of a larger transaction, which raises the revision. */
+export async function updateClient(
+  transaction: Kysely<Tables>,
   id: string,
-  {
-    from,
-    secretHash,
-    oldExpiresAt,
-  }: {
-    readonly from: 'client_secret' | 'private_key_jwt'
-    readonly secretHash: Buffer
-    readonly oldExpiresAt: number | null
-  },
+  columns: UpdateObject<Tables, 'clients'>,
+  { epoch: _, ...seen }: SeenClient,
 ): Promise<boolean> {
-  const keepsKeys = from === 'private_key_jwt' && oldExpiresAt !== null
-  const columns = {
-    auth_method: 'client_secret',
-    secret_hash: secretHash,
-    ...(keepsKeys ? { keys_expire_at: oldExpiresAt } : { jwks: null, jwks_uri: null, keys_expire_at: null }),
-    ...secretOfBefore(oldExpiresAt),
-  } as const
-  return changeColumns(db, id, columns, from)
+  const { numUpdatedRows } = await transaction
+    .updateTable('clients')
+    .set(columns)
+    .where('id', '=', id)
+    .where(eb => eb.and(seen))
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
 }
-
-/**
- * Gives a client keys instead of its secret or of the keys that it has: false when it authenticates in
- * another way than `from`. A secret stays good until `oldExpiresAt`, or with null ends now; keys end now.
- */
-export async function setClientKeys(
-  db: Writer,
-  id: string,
-  {
-    from,
-    keys,
-    oldExpiresAt,
-  }: {
-    readonly from: 'client_secret' | 'private_key_jwt' | 'self_signed_tls_client_auth'
-    readonly keys: Pick<ClientTable, 'jwks' | 'jwks_uri'>
-    readonly oldExpiresAt: number | null
-  },
-): Promise<boolean> {
-  const columns = {
-    auth_method: from === 'client_secret' ? 'private_key_jwt' : from,
-    ...keys,
-    keys_expire_at: null,
-    secret_hash: null,
-    ...secretOfBefore(oldExpiresAt),
-  } as const
-  return changeColumns(db, id, columns, from)
-}
-
-/** The secret that was current until now stays good until then; with null it ends. */
-const secretOfBefore = (oldExpiresAt: number | null) => ({
-  old_secret_hash: oldExpiresAt === null ? null : fragment.ref<Buffer | null>('secret_hash'),
-  old_secret_expires_at: oldExpiresAt,
-})
 
 /** Ends all sessions of a client, or of every client, by raising the epochs. */
 export async function raiseClientEpochs(
@@ -219,7 +175,7 @@ export async function disableClient(
 
 /** Takes a disabled client's requests again; false when there is no such client. */
 export async function enableClient(db: Writer, id: string): Promise<boolean> {
-  return changeColumns(db, id, { disabled_at: null })
+  return changeClient(db, id, { disabled_at: null })
 }
 
 /**

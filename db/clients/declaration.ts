@@ -1,14 +1,26 @@
 import { raiseRevision } from '../installation/installation.ts'
 import type { Writer } from '../writer.ts'
-import { addClients, type ClientSettings, type NewClient } from './clients.ts'
-import { addResources, updateResource, type NewResource, type ResourceSettings } from './resources.ts'
+import { addClients, updateClient, type ClientSettings, type NewClient, type SeenClient } from './clients.ts'
+import {
+  addResources,
+  updateResource,
+  type NewResource,
+  type ResourceSettings,
+  type SeenResource,
+} from './resources.ts'
+
+/** A change of a row that is as it was read. */
+export interface RowChange<Settings, Seen> {
+  readonly seen: Seen
+  readonly settings: Partial<Settings>
+}
 
 /** The additions and changes of a plan. */
 export interface Changes {
   readonly newResources: readonly NewResource[]
   readonly newClients: readonly NewClient[]
-  readonly resources: ReadonlyMap<string, Partial<ResourceSettings>>
-  readonly clients: ReadonlyMap<string, Partial<ClientSettings>>
+  readonly resources: ReadonlyMap<string, RowChange<ResourceSettings, SeenResource>>
+  readonly clients: ReadonlyMap<string, RowChange<ClientSettings, SeenClient>>
 }
 
 /**
@@ -27,19 +39,14 @@ export async function applyChanges(
       const after = (count: number) => onProgress(made + count)
       if (!(await addResources(transaction, changes.newResources, after))) throw new LostGround()
       made += changes.newResources.length
-      for (const [uri, settings] of changes.resources) {
-        if (!(await updateResource(transaction, uri, settings))) throw new LostGround()
+      for (const [uri, { settings, seen }] of changes.resources) {
+        if (!(await updateResource(transaction, uri, settings, seen))) throw new LostGround()
         onProgress(++made)
       }
       if (!(await addClients(transaction, changes.newClients, after))) throw new LostGround()
       made += changes.newClients.length
-      for (const [id, settings] of changes.clients) {
-        const { numUpdatedRows } = await transaction
-          .updateTable('clients')
-          .set(settings)
-          .where('id', '=', id)
-          .executeTakeFirstOrThrow()
-        if (numUpdatedRows !== 1n) throw new LostGround()
+      for (const [id, { settings, seen }] of changes.clients) {
+        if (!(await updateClient(transaction, id, settings, seen))) throw new LostGround()
         onProgress(++made)
       }
       return true

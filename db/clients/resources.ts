@@ -15,8 +15,18 @@ export async function findResource({ sql }: Database, uri: string): Promise<Reso
   return sql.selectFrom('resources').selectAll().where('uri', '=', uri).executeTakeFirst()
 }
 
-export async function listResources({ sql }: Database): Promise<ResourceTable[]> {
-  return sql.selectFrom('resources').selectAll().orderBy('uri').execute()
+/** Resources in the order of their URIs: all, or so many after one of them. */
+export async function listResources(
+  { sql }: Database,
+  { after = '', limit }: { readonly after?: string | undefined; readonly limit?: number } = {},
+): Promise<ResourceTable[]> {
+  return sql
+    .selectFrom('resources')
+    .selectAll()
+    .where('uri', '>', after)
+    .orderBy('uri')
+    .$if(limit !== undefined, query => query.limit(limit ?? 0))
+    .execute()
 }
 
 /** Adds a resource; false when one with its URI is there already. */
@@ -56,15 +66,19 @@ export async function addResources(
 
 export type ResourceSettings = Omit<ResourceTable, 'uri' | 'previous_alg' | 'created_at'>
 
-/** Changes a resource's settings; false when there is none. */
+/** A resource as somebody has read it. Its `previous_alg` is of no account: that changes by itself. */
+export type SeenResource = Partial<Omit<ResourceTable, 'uri'>>
+
+/** Changes a resource's settings; false when there is none, or it is not as it was `seen`. */
 export async function changeResource(
   { transact }: Writer,
   uri: string,
   settings: Partial<ResourceSettings>,
+  seen: SeenResource = {},
 ): Promise<boolean> {
   return transact(async transaction => {
     await raiseRevision(transaction)
-    return updateResource(transaction, uri, settings)
+    return updateResource(transaction, uri, settings, seen)
   })
 }
 
@@ -73,6 +87,7 @@ export async function updateResource(
   transaction: Transaction<Tables>,
   uri: string,
   settings: Partial<ResourceSettings>,
+  { previous_alg: _, ...seen }: SeenResource,
 ): Promise<boolean> {
   const before = await transaction
     .selectFrom('resources')
@@ -83,12 +98,13 @@ export async function updateResource(
   const alg = settings.alg ?? before.alg
   const signing = await listSigningAlgs(transaction)
   const mayHaveAlg = signing.length === 0 || signing.includes(alg)
-  await transaction
+  const { numUpdatedRows } = await transaction
     .updateTable('resources')
     .set({ ...settings, previous_alg: mayHaveAlg ? null : (before.previous_alg ?? before.alg) })
     .where('uri', '=', uri)
-    .execute()
-  return true
+    .where(eb => eb.and(seen))
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
 }
 
 async function listSigningAlgs(transaction: Transaction<Tables>): Promise<readonly string[]> {

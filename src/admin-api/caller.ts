@@ -20,13 +20,6 @@ export interface Need {
   readonly isChange: boolean
 }
 
-/** The scopes of the admin API, as metadata lists them. */
-export const adminScopes: readonly string[] = [
-  'admin:read',
-  'admin:write',
-  ...['users', 'sessions', 'clients', 'keys'].flatMap(noun => [`admin:${noun}`, `admin:${noun}:read`]),
-]
-
 /** Who has sent a request that may be done. */
 export interface AdminCaller {
   readonly actor: Actor

@@ -1,6 +1,6 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { adminScopes } from '../admin/administrators.ts'
 import type { Config } from '../config/load.ts'
-import { adminScopes } from './caller.ts'
 
 /** What the description says beside the routes, from whose schemas the rest is made (OpenAPI 3.1). */
 export function openApiDocument({ issuer }: Pick<Config, 'issuer'>): FastifyDynamicSwaggerOptions {

@@ -1,7 +1,15 @@
 import type { UserTable } from '../../db/schema.ts'
+import type { ClientMetadata } from '../clients/properties.ts'
 import { Refusal } from '../errors.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
+
+/** The scopes of those who administer by HTTP, as metadata lists them. */
+export const adminScopes: readonly string[] = [
+  'admin:read',
+  'admin:write',
+  ...['users', 'sessions', 'clients', 'keys'].flatMap(noun => [`admin:${noun}`, `admin:${noun}:read`]),
+]
 
 /** Roles of users that may administer, with the scopes that each may use at the most. */
 export const adminRoles: ReadonlyMap<string, readonly string[]> = new Map([
@@ -17,14 +25,26 @@ export function refuseUnlessUnlimited(
   { isLimited }: Pick<Admin, 'isLimited'>,
   roles: readonly string[],
 ): void {
-  if (!isLimited || !roles.some(role => adminRoles.has(role))) return
-  throw new Refusal(
-    'forbidden',
-    'who administers is changed with the scope admin:write alone',
-    undefined,
-    'roles',
-  )
+  if (isLimited && roles.some(role => adminRoles.has(role))) throw tooLimited('roles')
 }
+
+/**
+ * Refuses the same for a client that administers, or gets tokens with which people do: who sets its keys, or
+ * where it leads them, has all that they may.
+ */
+export function refuseClientUnlessUnlimited(
+  { isLimited }: Pick<Admin, 'isLimited'>,
+  { admin, scope }: Pick<ClientMetadata, 'admin' | 'scope'>,
+): void {
+  if (!isLimited) return
+  if (admin) throw tooLimited('admin')
+  if (scope.some(isAdminScope)) throw tooLimited('scope')
+}
+
+const isAdminScope = (scope: string) => adminScopes.includes(scope)
+
+const tooLimited = (field: string) =>
+  new Refusal('forbidden', 'who administers is changed with the scope admin:write alone', undefined, field)
 
 /** Refuses what would leave administrators without a way in: to end themselves, or their own role. */
 export function refuseOwnEnd(
@@ -32,9 +52,27 @@ export function refuseOwnEnd(
   { id, roles }: Pick<UserTable, 'id' | 'roles'>,
 ): void {
   if (actor.kind !== 'user' || !actor.id.equals(id)) return
-  if (!itemsOf(roles).some(role => adminRoles.has(role))) return
-  throw new Refusal(
+  if (itemsOf(roles).some(role => adminRoles.has(role))) throw ownEnd()
+}
+
+/** The same for a client that acts: to end itself, or to become one that may not (`after`). */
+export function refuseOwnEndOfClient(
+  { actor }: Pick<Admin, 'actor'>,
+  id: string,
+  after?: Pick<ClientMetadata, 'admin' | 'scope' | 'grant_types' | 'resources'>,
+): void {
+  if (actor.kind !== 'client' || actor.id !== id) return
+  const isLeft =
+    after?.admin &&
+    after.scope.some(isAdminScope) &&
+    after.grant_types.includes('client_credentials') &&
+    // With a resource, all its tokens are for that.
+    after.resources.length === 0
+  if (!isLeft) throw ownEnd()
+}
+
+const ownEnd = () =>
+  new Refusal(
     'conflict',
     'this would end your own way in: another administrator does it, or `mintmark` on the host',
   )
-}

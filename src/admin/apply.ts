@@ -2,6 +2,7 @@ import { listClients } from '../../db/clients/clients.ts'
 import { applyChanges } from '../../db/clients/declaration.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
+import type { ClientTable, ResourceTable } from '../../db/schema.ts'
 import { authMethodOf, resourceFinder } from '../clients/judge-client.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { clientMetadata, clientSettings, judgeRegistration, newClientRow } from '../clients/registration.ts'
@@ -16,12 +17,14 @@ import { algsOf, newAlgWarning, pendingAlgs, pendingClientAlgs, type AlgChange }
 import { newResourceRow, resourceMetadata, resourceSettings, type ResourceMetadata } from './resources.ts'
 
 /** One thing that is declared, and what has to be done for it. */
-export interface Step<Declared = unknown> {
+export interface Step<Declared = unknown, Row = unknown> {
   readonly kind: 'resource' | 'client'
   /** The URI of a resource, the id of a client. */
   readonly name: string
   readonly declared: Declared
   readonly action: 'create' | 'change' | 'none'
+  /** As it was when this was planned; undefined for what was not there. */
+  readonly found: Row | undefined
   readonly differences: Changes
   /** Sentences about what to know of it. */
   readonly warnings: readonly string[]
@@ -29,8 +32,8 @@ export interface Step<Declared = unknown> {
 
 /** In the order of the declaration. */
 export interface Plan {
-  readonly resources: readonly Step<ResourceMetadata>[]
-  readonly clients: readonly Step<ClientMetadata>[]
+  readonly resources: readonly Step<ResourceMetadata, ResourceTable>[]
+  readonly clients: readonly Step<ClientMetadata, ClientTable>[]
 }
 
 /** All steps of a plan. */
@@ -52,12 +55,12 @@ export function describeStep({ action, kind, name, differences }: Step) {
 export async function planDeclaration(admin: Admin, declaration: Declaration): Promise<Plan> {
   const { resources, clients } = declaration
   const { db, config } = admin
-  const foundResources = new Map((await listResources(db)).map(row => [row.uri, resourceMetadata(row)]))
-  const findResource = resourceFinder([...foundResources.values(), ...resources])
+  const foundResources = new Map((await listResources(db)).map(row => [row.uri, row]))
+  const findResource = resourceFinder([...[...foundResources.values()].map(resourceMetadata), ...resources])
   const used = await listUsedAlgs(db)
   const aboutAlgs = (algs: readonly string[]) =>
     algs.map(alg => newAlgWarning(alg, used)).filter(words => words !== undefined)
-  const foundClients = new Map((await listClients(db)).map(row => [row.id, clientMetadata(row)]))
+  const foundClients = new Map((await listClients(db)).map(row => [row.id, row]))
 
   const refusals: string[] = []
   const plan = {
@@ -68,7 +71,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
       return {
         kind: 'resource' as const,
         name: uri,
-        ...compare(declared, foundResources.get(uri)),
+        ...compare(declared, foundResources.get(uri), resourceMetadata),
         warnings: aboutAlgs([declared.alg]),
       }
     }),
@@ -77,9 +80,9 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
       const found = foundClients.get(id)
       const verdict = judgeRegistration(declared, findResource)
       refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))
-      if (found) refusals.push(...judgeChange(found, declared))
+      if (found) refusals.push(...judgeChange(clientMetadata(found), declared))
       const warnings = [...verdict.warnings, ...aboutAlgs(algsOf(declared))]
-      return { kind: 'client' as const, name: id, ...compare(declared, found), warnings }
+      return { kind: 'client' as const, name: id, ...compare(declared, found, clientMetadata), warnings }
     }),
   }
   if (refusals.length > 0) {
@@ -104,10 +107,14 @@ function judgeChange(found: ClientMetadata, declared: ClientMetadata): readonly 
   ]
 }
 
-function compare<Declared extends object>(declared: Declared, found: Declared | undefined) {
-  const differences = differencesOf(found, declared)
+function compare<Declared extends object, Row>(
+  declared: Declared,
+  found: Row | undefined,
+  declaredBy: (row: Row) => Declared,
+) {
+  const differences = differencesOf(found && declaredBy(found), declared)
   const isChanged = Object.keys(differences).length > 0
-  return { declared, differences, action: !found ? 'create' : isChanged ? 'change' : 'none' } as const
+  return { declared, found, differences, action: !found ? 'create' : isChanged ? 'change' : 'none' } as const
 }
 
 export interface Applied {
@@ -147,8 +154,8 @@ export async function applyPlan(
     newClients: newClients.map(({ name, declared }) =>
       newClientRow(declared, { secretHash: secretHashOf(name), now }),
     ),
-    resources: new Map(changedResources.map(({ name, declared }) => [name, resourceSettings(declared)])),
-    clients: new Map(changedClients.map(({ name, declared }) => [name, clientSettings(declared)])),
+    resources: changesOf(changedResources, resourceSettings),
+    clients: changesOf(changedClients, clientSettings),
   }
   const events = () => dueSteps(plan).map(eventOf)
   if (!(await record(admin, events, db => applyChanges(db, changes, onProgress)))) {
@@ -159,6 +166,18 @@ export async function applyPlan(
     )
   }
   return { secrets, algChanges: await algChangesOf(admin, plan) }
+}
+
+/** By their names, the settings of what is changed, with the rows on which the plan was made. */
+function changesOf<Declared, Row extends object, Settings>(
+  steps: readonly Step<Declared, Row>[],
+  settingsOf: (declared: Declared) => Settings,
+) {
+  return new Map(
+    steps.flatMap(({ name, declared, found: seen }) =>
+      seen ? [[name, { seen, settings: settingsOf(declared) }] as const] : [],
+    ),
+  )
 }
 
 async function algChangesOf(admin: Admin, plan: Plan): Promise<ReadonlyMap<string, AlgChange>> {

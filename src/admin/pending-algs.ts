@@ -2,6 +2,7 @@ import { listClients } from '../../db/clients/clients.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import type { Database } from '../../db/database.ts'
 import { listUsedAlgs, type UsedAlg } from '../../db/keys/used-algs.ts'
+import type { ClientTable } from '../../db/schema.ts'
 import { usualAlg } from '../clients/fapi.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { phaseOf } from '../keys/ring/key-life.ts'
@@ -32,14 +33,17 @@ export async function pendingAlgs(admin: RingReader): Promise<ReadonlyMap<string
   )
 }
 
-/** The clients for which their algorithm does not sign yet, by their ids. */
-export async function pendingClientAlgs(admin: RingReader): Promise<ReadonlyMap<string, AlgChange>> {
+/** The clients for which their algorithm does not sign yet, by their ids; among all, unless told. */
+export async function pendingClientAlgs(
+  admin: RingReader,
+  among?: readonly Pick<ClientTable, 'id' | 'id_token_alg' | 'userinfo_alg' | 'profile'>[],
+): Promise<ReadonlyMap<string, AlgChange>> {
   const ring = await readPlannedRing(admin)
   const signs = (alg: string) => ring.rows.some(row => row.alg === alg && phaseOf(row) === 'active')
   const changes = new Map<string, AlgChange>()
   // The first keys sign at once.
   if (ring.rows.length === 0) return changes
-  for (const client of await listClients(admin.db)) {
+  for (const client of among ?? (await listClients(admin.db))) {
     const { id, id_token_alg: ofIdTokens, userinfo_alg: ofUserinfo } = client
     const about = (what: AlgChange['what'], alg: string) =>
       changes.set(id, { what, alg, previousAlg: usualAlg(client), at: signsFrom(ring, alg) })

@@ -25,3 +25,12 @@ export function heedPrecondition(
     'read it again, and repeat the change',
   )
 }
+
+/** The refusal of a change that somebody else was ahead of. */
+export function movedOn({ precondition }: Pick<Admin, 'precondition'>, what: string): Refusal {
+  return new Refusal(
+    precondition === undefined ? 'conflict' : 'changed',
+    `somebody else has changed ${what} meanwhile`,
+    'nothing was changed, run it again',
+  )
+}

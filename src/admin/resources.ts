@@ -19,6 +19,7 @@ import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { changedColumns, differencesOf } from './differences.ts'
 import { describeAlgChange, newAlgWarning, pendingAlgs, type AlgChange } from './pending-algs.ts'
+import { heedPrecondition, movedOn } from './precondition.ts'
 
 /** A resource as it is declared. */
 export interface ResourceMetadata {
@@ -76,16 +77,19 @@ export type ResourceChanges = {
 }
 
 export interface UpdatedResource extends ResourceOutcome {
+  /** As it is now. */
+  readonly resource: DescribedResource
   readonly differences: Changes
 }
 
-/** Changes the settings of a resource. */
+/** Changes the settings of a resource. Refuses one that somebody else has just changed. */
 export async function updateResource(
   admin: Admin,
   uri: string,
   { scope, scope_words, alg, access_token_ttl, status }: ResourceChanges,
 ): Promise<UpdatedResource> {
-  const before = resourceMetadata(await existingResource(admin, uri))
+  const found = await existingResource(admin, uri)
+  const before = resourceMetadata(found)
   const after: ResourceMetadata = {
     uri,
     scope: scope ?? before.scope,
@@ -99,9 +103,11 @@ export async function updateResource(
   const differences = differencesOf(before, after)
   if (Object.keys(settings).length > 0) {
     const changed = { event: 'resource_changed', detail: { uri, ...differences } } as const
-    if (!(await record(admin, changed, db => changeResource(db, uri, settings)))) throw noResource(uri)
+    const isChanged = await record(admin, changed, db => changeResource(db, uri, settings, found))
+    if (!isChanged) throw (await findResource(admin.db, uri)) ? movedOn(admin, uri) : noResource(uri)
   }
-  return { differences, warning, algChange: (await pendingAlgs(admin)).get(uri) }
+  const resource = await existingResource({ db: admin.db }, uri)
+  return { resource, differences, warning, algChange: (await pendingAlgs(admin)).get(uri) }
 }
 
 function changedWords(scope: readonly string[], words: ScopeWords): ScopeWords {
@@ -114,6 +120,16 @@ function changedWords(scope: readonly string[], words: ScopeWords): ScopeWords {
 /** All resources, in the order of their URIs. */
 export async function listResources({ db }: Admin): Promise<readonly ResourceTable[]> {
   return listResourceRows(db)
+}
+
+/** One page of resources, and the URI after which the next one begins; undefined after the last. */
+export async function pageOfResources(
+  { db }: Pick<Admin, 'db'>,
+  { after, limit }: { readonly after?: string | undefined; readonly limit: number },
+): Promise<{ readonly resources: readonly ResourceTable[]; readonly next: string | undefined }> {
+  const rows = await listResourceRows(db, { after, limit: limit + 1 })
+  const resources = rows.slice(0, limit)
+  return { resources, next: rows.length > limit ? resources.at(-1)?.uri : undefined }
 }
 
 export interface DeletedResource {
@@ -151,14 +167,16 @@ export async function deleteResource(
 }
 
 /** The columns that a document shows; in a list, also the algorithm that signs in the meantime. */
-type DescribedResource = Omit<ResourceTable, 'previous_alg'>
+type DescribedResource = Omit<ResourceTable, 'previous_alg'> & Partial<Pick<ResourceTable, 'previous_alg'>>
 
 /** The document of a resource, with its change of algorithms if one is under way. */
 export function describeResource(
-  { scope_words, access_token_seconds, has_status, ...resource }: DescribedResource,
+  { uri, scope, scope_words, access_token_seconds, has_status, ...resource }: DescribedResource,
   algChange?: AlgChange,
 ) {
   return {
+    uri,
+    scope: itemsOf(scope),
     ...resource,
     access_token_ttl: access_token_seconds,
     status: has_status === 1,
@@ -195,10 +213,14 @@ export function resourceMetadata(row: ResourceTable): ResourceMetadata {
   }
 }
 
-/** The resource of this URI; refuses an unknown one. */
-export async function existingResource({ db }: Pick<Admin, 'db'>, uri: string): Promise<ResourceTable> {
+/** The resource of this URI. Refuses an unknown one, and one that is not as the precondition says. */
+export async function existingResource(
+  { db, precondition }: Pick<Admin, 'db' | 'precondition'>,
+  uri: string,
+): Promise<ResourceTable> {
   const found = await findResource(db, uri)
   if (!found) throw noResource(uri)
+  heedPrecondition({ precondition }, () => describeResource(found))
   return found
 }
 

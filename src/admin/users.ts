@@ -26,7 +26,7 @@ import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { adminRoles, refuseOwnEnd, refuseUnlessUnlimited } from './administrators.ts'
 import { differencesOf } from './differences.ts'
-import { heedPrecondition } from './precondition.ts'
+import { heedPrecondition, movedOn } from './precondition.ts'
 import { keepingNames, nameRefusal, refuseOddName, refuseUsername } from './user-names.ts'
 
 export interface NewUser {
@@ -73,7 +73,8 @@ export async function renameUser(
   refuseOddName(after.username)
   const renamed = { event: 'user_renamed', userId: user.id, detail: { from, to: after.username } } as const
   const change = () => record(admin, renamed, db => changeUser(db, user, { username: after.username }))
-  if (after.username !== from && !(await keepingNames(admin, after, change))) throw movedOn(admin, username)
+  if (after.username !== from && !(await keepingNames(admin, after, change)))
+    throw movedOn(admin, `the user ${username}`)
   return { from, user: after }
 }
 
@@ -132,7 +133,8 @@ export async function updateUser(
     const changed = { event: 'user_changed', userId: found.id, detail } as const
     const columns = { roles: after.roles.join(' '), claims: JSON.stringify(after.claims) }
     const change = () => record(admin, changed, db => changeUser(db, found, columns))
-    if (!(await keepingNames(admin, { ...found, ...columns }, change))) throw movedOn(admin, username)
+    if (!(await keepingNames(admin, { ...found, ...columns }, change)))
+      throw movedOn(admin, `the user ${username}`)
   }
   return differences
 }
@@ -258,13 +260,6 @@ async function endUser(
   if (!ended) throw noUser(username)
   return ended
 }
-
-const movedOn = ({ precondition }: Pick<Admin, 'precondition'>, username: string) =>
-  new Refusal(
-    precondition === undefined ? 'conflict' : 'changed',
-    `somebody else has changed the user ${username} meanwhile`,
-    'nothing was changed, run it again',
-  )
 
 const noUser = (username: string) =>
   new Refusal('not_found', `there is no user ${username}`, '`mintmark user list` shows all')

@@ -8,7 +8,6 @@ import {
   updateResource,
 } from '../admin/resources.ts'
 import { formatDuration } from '../values/duration.ts'
-import { itemsOf } from '../values/list.ts'
 import { describeAlgChange } from '../admin/pending-algs.ts'
 import { drawAlgChange } from './alg-change.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
@@ -132,7 +131,5 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
 /** `read (Read your orders) write` */
 function drawScopes(resource: Parameters<typeof describeResource>[0]): string {
   const { scope, scope_words: words } = describeResource(resource)
-  return itemsOf(scope)
-    .map(name => (Object.hasOwn(words, name) ? `${name} (${words[name]})` : name))
-    .join(' ')
+  return scope.map(name => (Object.hasOwn(words, name) ? `${name} (${words[name]})` : name)).join(' ')
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ClientTable } from '../../db/schema.ts'
-import { adminScopes } from '../../src/admin-api/caller.ts'
+import { adminScopes } from '../../src/admin/administrators.ts'
 import { proofClaims, proofHeader, signJwt, testKey } from './proofs.ts'
 import type { TestServer, TestUser } from './server.ts'
 

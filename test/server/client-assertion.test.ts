@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { changeClient, rotateClientSecret, setClientKeys } from '../../db/clients/clients.ts'
+import { changeClient } from '../../db/clients/clients.ts'
+import { rotateClientSecret, setClientKeys } from '../../db/clients/credentials.ts'
 import { forgetUses } from '../../db/grants/replays.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { hashSecret } from '../../src/protocol/secrets.ts'

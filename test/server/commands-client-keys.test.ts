@@ -199,7 +199,7 @@ t.test('clients that have keys or certificates instead of a secret', async t => 
 
     const cases: [command: string, code: number, reason: RegExp][] = [
       ['set-keys mover', 2, /which keys\? Give --jwks, --jwks-uri or --new-key/],
-      [`set-keys new --jwks ${set} --keep-old 1h`, 2, /new has keys, not a secret/],
+      [`set-keys new --jwks ${set} --keep-old 1h`, 1, /new has keys, not a secret/],
       [`set-keys mover --jwks ${join(home, 'private.json')}`, 1, /holds a private or a shared key/],
       [`set-keys reuse --jwks ${set}`, 1, /reuse \(none\) is not known by keys/],
       [`set-keys dns --jwks ${set}`, 1, /dns \(tls_client_auth\) is not known by keys/],

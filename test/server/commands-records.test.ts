@@ -283,7 +283,7 @@ t.test('resources', async t => {
   const other = 'https://other.example'
   t.match((await call(`resource create ${api} --scope read --scope read --json`)).json(), {
     uri: api,
-    scope: 'read',
+    scope: ['read'],
     alg: 'ES256',
     access_token_ttl: null,
     status: true,
@@ -319,7 +319,7 @@ t.test('resources', async t => {
       ...['resource', 'create', url, '--json', '--scope', 'read:x=See your orders', 'a b'],
       ...['--scope', 'write=Ändern = löschen', 'a'],
     ])
-    t.match(created.json(), { scope: 'read:x a b write', scope_words: words })
+    t.match(created.json(), { scope: ['read:x', 'a', 'b', 'write'], scope_words: words })
     t.match((await call('resource list')).stdout, 'read:x (See your orders) a b write (Ändern = löschen)')
     const change = async (...scope: string[]) =>
       (await call(['resource', 'update', url, '--json', '--scope', ...scope])).json().differences.scope_words
@@ -364,7 +364,7 @@ t.test('resources', async t => {
 
   t.match((await call('resource list --json')).json()[1], {
     uri: other,
-    scope: 'a c',
+    scope: ['a', 'c'],
     alg: 'ES256',
     access_token_ttl: 120,
   })

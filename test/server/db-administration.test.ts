@@ -12,9 +12,9 @@ import {
   insertClient,
   raiseClientEpochs,
   raiseClientEpochTo,
-  rotateClientSecret,
   type NewClient,
 } from '../../db/clients/clients.ts'
+import { rotateClientSecret } from '../../db/clients/credentials.ts'
 import { applyChanges, type Changes } from '../../db/clients/declaration.ts'
 import { deleteResource, findResource, insertResource } from '../../db/clients/resources.ts'
 import { requireNotes } from '../../db/copy/drain.ts'
@@ -331,18 +331,21 @@ await forEachEngine(t, 'changes are applied together or not at all', async (t, e
   const db = await emptyDatabase(t, env)
   await insertClient(db, clientRow('old'))
   await insertResource(db, resourceRow('https://old.example'))
+  const change = (seen: object = {}) => ({ seen, settings: { scope: 'changed' } })
   const changes = (more: Partial<Changes>): Changes => ({
     newResources: [resourceRow('https://new.example')],
     newClients: [clientRow('new')],
-    resources: new Map([['https://old.example', { scope: 'changed' }]]),
-    clients: new Map([['old', { scope: 'changed' }]]),
+    resources: new Map([['https://old.example', change()]]),
+    clients: new Map([['old', change()]]),
     ...more,
   })
   const lost: readonly Partial<Changes>[] = [
     { newResources: [resourceRow('https://new.example'), resourceRow('https://old.example')] },
     { newClients: [clientRow('new'), clientRow('old')] },
-    { resources: new Map([['https://missing.example', { scope: 'changed' }]]) },
-    { clients: new Map([['missing', { scope: 'changed' }]]) },
+    { resources: new Map([['https://missing.example', change()]]) },
+    { clients: new Map([['missing', change()]]) },
+    { resources: new Map([['https://old.example', change({ scope: 'another' })]]) },
+    { clients: new Map([['old', change({ client_name: 'another' })]]) },
   ]
   const revision = await readRevision(db)
   for (const more of lost) {

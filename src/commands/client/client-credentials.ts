@@ -1,6 +1,6 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import { clientForKeys, rotateSecret, setKeys } from '../../admin/clients.ts'
-import { day, formatDuration } from '../../values/duration.ts'
+import { clientForKeys, keepLimits, rotateSecret, setKeys } from '../../admin/client-credentials.ts'
+import { formatDuration } from '../../values/duration.ts'
 import { formatTime } from '../../values/formats.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
 import { UsageError } from '../shell/failures.ts'
@@ -19,7 +19,7 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
     .option(
       '--keep-old <duration>',
       'how long the old secret, or the keys it had instead, still work; without it they end now',
-      duration(1, 90 * day),
+      duration(...keepLimits),
     )
     .option('--secret-file <file>', 'write the secret there (mode 0600) instead of showing it')
     .action(
@@ -52,17 +52,12 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
     .option(
       '--keep-old <duration>',
       'how long its secret still works; without it, the secret ends now',
-      duration(1, 90 * day),
+      duration(...keepLimits),
     )
     .action(
       command(terminal, async (run, id, { keepOld, ...options }) => {
         const admin = await run.open()
         const client = await clientForKeys(admin, id)
-        if (keepOld !== undefined && client.auth_method !== 'client_secret') {
-          throw new UsageError(
-            `${id} has keys, not a secret: to keep an old key, put it into the new set too`,
-          )
-        }
         const { given, from, oldExpiresAt } = await withKeys(run, options, async given => {
           if (given.jwks === null && given.jwks_uri === null) {
             throw new UsageError('which keys? Give --jwks, --jwks-uri or --new-key')

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Admin } from '../../admin/admin.ts'
-import { findingsAt } from '../../admin/clients.ts'
+import { findingsAt } from '../../admin/client-credentials.ts'
 import { withNewFile } from '../../admin/secret-file.ts'
 import { newClientKey } from '../../keys/proofs/client-jwks.ts'
 import { isObject } from '../../values/json.ts'

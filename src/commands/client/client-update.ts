@@ -1,7 +1,6 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
-import { existingClient, updateClient } from '../../admin/clients.ts'
+import { updateClient } from '../../admin/clients.ts'
 import { describeAlgChange } from '../../admin/pending-algs.ts'
-import { clientMetadata } from '../../clients/registration.ts'
 import { drawAlgChange } from '../alg-change.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
 import { answerUpdate } from '../shell/differences.ts'
@@ -18,9 +17,7 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
   update.action(
     command(terminal, async (run, id, _, self) => {
       const admin = await run.open()
-      const before = clientMetadata(await existingClient(admin, id))
-      const after = { ...before, ...givenProperties(self) }
-      const { differences, warnings, algChange } = await updateClient(admin, before, after)
+      const { differences, warnings, algChange } = await updateClient(admin, id, givenProperties(self))
       for (const warning of warnings) run.note(`note: ${warning}`)
       const { text, json } = answerUpdate('client', id, differences)
       return {

@@ -129,7 +129,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
 
 function answerCreated(
   metadata: ClientMetadata,
-  { secret, createdAt, algChange }: CreatedClient,
+  { secret, client: { created_at }, algChange }: CreatedClient,
   keyFile: string | undefined,
 ) {
   const { client_id: id, ...settings } = metadata
@@ -161,7 +161,7 @@ function answerCreated(
       ...(keyFile !== undefined && { private_key_file: keyFile }),
       ...settings,
       token_endpoint_auth_method: methodName(authMethodOf(metadata)),
-      created_at: createdAt,
+      created_at,
       disabled_at: null,
       ...describeAlgChange(algChange),
     },
