@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { TOTP } from 'otpauth'
 import t from 'tap'
 import type { Page } from 'playwright-core'
 import { bareEnv } from '../helpers/bare-env.ts'
@@ -162,6 +163,22 @@ t.test('the walk of the README: a log-in in the browser, an API, refreshes, and 
   await page.getByRole('button', { name: 'Refresh' }).click()
   await page.getByText('Hello Ada Demo.').waitFor()
   t.match(await sessions(), [{ client_id: 'demo-web', state: 'living', generation: 1 }])
+
+  // Pay: the API demands more than a password (RFC 9470), and there is nothing more yet.
+  await page.getByRole('button', { name: 'Pay' }).click()
+  await page.waitForURL(`${issuer}/log-in?*`)
+  await logInAs(page, password)
+  await page.waitForURL(`${issuer}/account/second-factor?*`)
+  const key = (await page.locator('.key').textContent()) ?? ''
+  const totp = new TOTP({ secret: key.replaceAll(' ', ''), digits: 6, period: 30, algorithm: 'SHA1' })
+  await page.locator('input[name=code]').fill(totp.generate())
+  await page.keyboard.press('Enter')
+  await page.getByRole('link', { name: 'I have kept them' }).click()
+  await page.waitForURL(`${url('web')}/`)
+  t.match(await jsonOf(page, 0), { acr: 'mfa', amr: ['pwd', 'otp', 'mfa'], sub: claims.sub })
+  await page.getByRole('button', { name: 'Pay' }).click()
+  await page.waitForURL(`${url('web')}/pay`)
+  t.strictSame(await jsonOf(page, 0), { paidBy: claims.sub }, 'then it goes through')
 })
 
 async function logInAs(page: Page, password: string): Promise<void> {
