@@ -34,6 +34,7 @@ export interface Tables {
   audit: AuditTable
   replays: ReplayTable
   imports: ImportTable
+  idempotency_keys: IdempotencyKeyTable
 }
 
 /** One row: the identity of this database, and the policy that all instances share. */
@@ -108,6 +109,22 @@ export interface ImportTable {
   refused: number
   began_at: number
   ended_at: number | null
+}
+
+/** A request to the admin API that is done once however often it is sent, and its answer. */
+export interface IdempotencyKeyTable {
+  /** SHA-256 of the caller and its key. */
+  id: Buffer
+  /** As in the audit trail. */
+  caller: string
+  /** Of the answer; null while the request is under way. */
+  status: number | null
+  /** What was asked for, and the answer: either may hold a secret. */
+  sealed: Buffer
+  root_key_id: string
+  /** A request that is under way then has no process any more. */
+  leased_until: number
+  created_at: number
 }
 
 /** By what a user is found: each name belongs to one user. */

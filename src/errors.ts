@@ -110,9 +110,18 @@ export class ConfigError extends Error {
 
 /**
  * Why an administrator's act cannot be done: there is no such thing, another is in its way, it is not what
- * was seen any more, it makes no sense, it is not this administrator's to do, or not now.
+ * was seen any more, it makes no sense, it is not this administrator's to do, or not now. Of a request that
+ * is done once: it is under way, or was another one.
  */
-export type RefusalCode = 'not_found' | 'conflict' | 'changed' | 'invalid' | 'forbidden' | 'unavailable'
+export type RefusalCode =
+  | 'not_found'
+  | 'conflict'
+  | 'changed'
+  | 'invalid'
+  | 'forbidden'
+  | 'unavailable'
+  | 'under_way'
+  | 'another_request'
 
 /**
  * An act cannot be done, and has changed nothing unless the text says so. `text` says why, without a capital

@@ -76,6 +76,8 @@ export async function beginAsCopy(
     await transaction.deleteFrom('token_promises').execute()
     // The original sends them, if they were not sent yet.
     await transaction.deleteFrom('outbox').execute()
+    // They may hold secrets of its clients.
+    await transaction.deleteFrom('idempotency_keys').execute()
     const withSecret = await transaction
       .selectFrom('clients')
       .select('id')

@@ -7,6 +7,7 @@ import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { findFactors, hasSecondFactor } from '../factors/factors.ts'
 import { levelsOf } from '../protocol/levels.ts'
+import { normalUrl } from '../protocol/normal-url.ts'
 import type { Actor } from '../record/actor.ts'
 import { authenticateToken, invalidToken, type SessionOfToken } from '../sessions/sent-token.ts'
 import { itemsOf } from '../values/list.ts'
@@ -42,7 +43,8 @@ export async function authenticateCaller(
   need: Need,
 ): Promise<AdminCaller> {
   const { method, headers } = request
-  const urls = proofUrls(ctx.config, new URL(request.url, 'http://x').pathname)
+  const path = new URL(request.url, 'http://x').pathname
+  const urls = [...proofUrls(ctx.config, path), normalUrl(ctx.config.adminUrl + path) ?? '']
   const sent = await authenticateToken(ctx, { method, urls, headers, form: undefined })
   if (sent.claims['aud'] !== ctx.config.issuer)
     throw invalidToken(sent.scheme, 'the token is for another audience')
@@ -112,7 +114,7 @@ async function refuseUnlessSure(
 }
 
 /** Scopes that each suffice, the narrowest first. */
-function scopesFor({ noun, isChange }: Need): readonly string[] {
+export function scopesFor({ noun, isChange }: Need): readonly string[] {
   const ofNoun = noun === 'all' ? [] : [...(isChange ? [] : [`admin:${noun}:read`]), `admin:${noun}`]
   return [...ofNoun, ...(isChange ? [] : ['admin:read']), 'admin:write']
 }

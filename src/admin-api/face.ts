@@ -6,9 +6,10 @@ import { defaultHeaders } from '../endpoints/default-headers.ts'
 import { notFound, unavailable } from '../errors.ts'
 import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { refuseMessage } from '../http/message.ts'
+import { countOne } from '../record/counts.ts'
 import { adminPath } from './admin-path.ts'
 import { openApiDocument } from './open-api.ts'
-import { openProblemSender } from './problems.ts'
+import { bodyLimitBytes, openProblems, operationOf } from './problems.ts'
 import { addRoute } from './route.ts'
 import { compileSchema } from './schemas.ts'
 import { userRoutes } from './users.ts'
@@ -18,9 +19,6 @@ export interface AdminAppOptions {
   readonly idOf: (request: IncomingMessage) => string | undefined
 }
 
-/** A body of the admin API: a key set, or a list of redirect URIs, may be long. */
-const bodyLimitBytes = 256 * 1024
-
 const shownMethods = ['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE', 'OPTIONS']
 
 /**
@@ -28,7 +26,7 @@ const shownMethods = ['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE', 'OPTIONS'
  * 9457), one line for each noun. Does not listen.
  */
 export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyInstance {
-  const sendProblem = openProblemSender(ctx)
+  const problems = openProblems(ctx)
   const headers = defaultHeaders(ctx.config.issuer)
   let count = 0
   const app = fastify({
@@ -37,12 +35,14 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
     genReqId: request => idOf(request) ?? `admin-${(++count).toString(36)}`,
     trustProxy: ctx.config.trustProxy.length > 0 && [...ctx.config.trustProxy],
     bodyLimit: bodyLimitBytes,
-    frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
+    frameworkErrors: (error, request, reply) => void problems.send(error, request, reply),
   })
+  // It is no JSON, and is refused as such.
+  app.removeContentTypeParser('text/plain')
   app.setValidatorCompiler(compileSchema)
   // By its schema, an answer would lose in silence all that this does not describe: a test compares both.
   app.setSerializerCompiler(() => JSON.stringify)
-  app.setErrorHandler(sendProblem)
+  app.setErrorHandler(problems.send)
   app.setNotFoundHandler(() => {
     throw notFound()
   })
@@ -52,10 +52,13 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
     const reason = ctx.standing.refusal()
     done(reason === undefined ? refuseMessage(request.raw) : unavailable(new Error(reason), 30))
   })
+  app.addHook('onResponse', async (request, { statusCode }) =>
+    countOne(ctx.counts.adminRequests, `${operationOf(request) ?? '(none)'} ${statusCode}`),
+  )
   app.register(swagger, openApiDocument(ctx.config))
   app.register(async app => {
     const routes = collectRoutes(app)
-    for (const route of [...userRoutes]) addRoute(app, ctx, route)
+    for (const route of [...userRoutes]) addRoute(app, { ctx, problems }, route)
     refuseOtherMethods(app, routes, shownMethods)
   })
   app.get(`${adminPath}/openapi.json`, { schema: { hide: true } }, async () => app.swagger())

@@ -1,13 +1,17 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import Type, { type Static, type TObject, type TSchema } from 'typebox'
 import type { Admin } from '../admin/admin.ts'
+import { doOnce, type KeptAnswer, type Outcome } from '../admin/kept-answers.ts'
 import { etagOf } from '../admin/precondition.ts'
 import { servedAdmin } from '../admin/served.ts'
 import type { Context } from '../context.ts'
+import { Refusal } from '../errors.ts'
 import { isNamed } from '../protocol/etag.ts'
+import { nameOf } from '../record/actor.ts'
 import { adminPath } from './admin-path.ts'
-import { authenticateCaller, type AdminCaller, type Need } from './caller.ts'
-import { Problem, withTimes } from './schemas.ts'
+import { authenticateCaller, scopesFor, type AdminCaller, type Need } from './caller.ts'
+import type { Problems } from './problems.ts'
+import { withTimes } from './schemas.ts'
 
 const none = Type.Object({})
 
@@ -63,7 +67,17 @@ export function route<
   return { description, act }
 }
 
-export function addRoute(app: FastifyInstance, ctx: Context, { description, act }: AnyRoute): void {
+export interface RouteServices {
+  readonly ctx: Context
+  readonly problems: Problems
+}
+
+export function addRoute(
+  app: FastifyInstance,
+  services: RouteServices,
+  { description, act }: AnyRoute,
+): void {
+  const { ctx } = services
   const { method, url, need, answer, hasEtag = false } = description
   app.route({
     method,
@@ -72,53 +86,97 @@ export function addRoute(app: FastifyInstance, ctx: Context, { description, act 
     onRequest: async request => {
       callers.set(request, await authenticateCaller(ctx, request, need))
     },
-    handler: (request, reply) =>
-      ctx.load.admission.admit('other', async () => {
-        const caller = callers.get(request)
-        if (!caller) throw new Error('unreachable: who is not let in does not come here')
+    handler: async (request, reply) => {
+      const caller = callers.get(request)
+      if (!caller) throw new Error('unreachable: who is not let in does not come here')
+      const perform = async (): Promise<KeptAnswer> => {
         const admin = await servedAdmin(ctx, caller, request.log)
         const { params, query, body, headers } = request
         const precondition = hasEtag && method !== 'GET' ? headers['if-match'] : undefined
         const document = await act({ ...admin, precondition }, { params, query, body, caller })
-        return send(request, reply, { document, answer, hasEtag })
-      }),
+        if (answer.status === 204) return { status: 204 }
+        const etag = hasEtag ? etagOf(document) : undefined
+        return { status: answer.status, etag, text: JSON.stringify(withTimes(document)) }
+      }
+      // Shed after log-ins, since who ends what goes wrong must get through; and no program takes all places.
+      const source = nameOf(caller.actor)
+      const outcome = await ctx.load.admission.admit(
+        'other',
+        () => performOnce(services, { request, caller: source }, perform),
+        source,
+      )
+      return send(request, reply, outcome)
+    },
+  })
+}
+
+/** Of a POST with a key, the first answer counts, also where it is a refusal of the act. */
+async function performOnce(
+  { ctx, problems }: RouteServices,
+  { request, caller }: { readonly request: FastifyRequest; readonly caller: string },
+  perform: () => Promise<KeptAnswer>,
+): Promise<Outcome> {
+  const { method, url, body, headers } = request
+  const header = method === 'POST' ? headers['idempotency-key'] : undefined
+  if (header === undefined) return { answer: await perform(), isRepeated: false }
+  // Many clients send it without the quotes of a string (RFC 9651 §3.3.3).
+  const key = String(header).replace(/^"(.*)"$/, '$1')
+  const content = JSON.stringify([method, url, body, headers['if-match'], callers.get(request)?.isLimited])
+  return doOnce({ ...ctx, log: request.log }, { caller, key, content }, async () => {
+    try {
+      return await perform()
+    } catch (error) {
+      const refused = error instanceof Refusal && problems.answerOf(error, request)
+      if (refused && refused.status < 500) return refused
+      throw error
+    }
   })
 }
 
 function send(
   { method, headers }: FastifyRequest,
   reply: FastifyReply,
-  {
-    document,
-    answer,
-    hasEtag,
-  }: { document: unknown; answer: Route<any, any, any>['answer']; hasEtag: boolean },
+  { answer: { status, etag, text }, isRepeated }: Outcome,
 ): FastifyReply {
-  if (answer.status === 204) return reply.code(204).send()
-  if (hasEtag) {
-    const etag = etagOf(document)
+  if (isRepeated) reply.header('idempotency-replayed', 'true')
+  if (etag !== undefined) {
     reply.header('etag', etag)
-    if (method === 'GET' && isNamed(etag, headers['if-none-match'])) return reply.code(304).send()
+    const isRead = method === 'GET' || method === 'HEAD'
+    if (isRead && isNamed(etag, headers['if-none-match'])) return reply.code(304).send()
   }
-  return reply.code(answer.status).send(withTimes(document))
+  if (text === undefined) return reply.code(status).send()
+  const type = status < 400 ? 'application/json; charset=utf-8' : 'application/problem+json'
+  return reply.code(status).type(type).send(text)
 }
 
-const problems = { description: 'a problem', content: { 'application/problem+json': { schema: Problem } } }
+const IfMatch = Type.String({
+  description: 'the `ETag` of the state that is to be changed: another one is 412',
+})
 
+/** draft-ietf-httpapi-idempotency-key-header §2.1 */
+const IdempotencyKey = Type.String({
+  pattern: '^(?:[!#-[\\]-~]{1,255}|"[!#-[\\]-~]{1,255}")$',
+  description:
+    'a name of your own for this request, such as a new UUID: repeated within a day, it has the first answer',
+})
+
+/** The answers that are problems are the same everywhere: open-api.ts adds them. */
 function describe({
   name,
   summary,
   need,
   params,
-  query,
+  query = Type.Object({}, { additionalProperties: false }),
   body,
   answer,
   hasEtag,
   method,
 }: Route<any, any, any>) {
   const etag = { etag: { type: 'string', description: 'of this state of the object' } }
-  const headers =
-    hasEtag && method !== 'GET' ? Type.Object({ 'if-match': Type.Optional(Type.String()) }) : undefined
+  const headers = Type.Object({
+    ...(hasEtag && method !== 'GET' && { 'if-match': Type.Optional(IfMatch) }),
+    ...(method === 'POST' && { 'idempotency-key': Type.Optional(IdempotencyKey) }),
+  })
   const answers =
     answer.status === 204
       ? { 204: { description: 'done', type: 'null' } }
@@ -134,10 +192,12 @@ function describe({
     operationId: name,
     summary,
     tags: [need.noun],
+    // Each of them is enough.
+    security: scopesFor(need).map(scope => ({ token: [scope] })),
     ...(params && { params }),
-    ...(query && { querystring: query }),
+    querystring: query,
     ...(body && { body }),
-    ...(headers && { headers }),
-    response: { ...answers, '4xx': problems, '5xx': problems },
+    headers,
+    response: answers,
   }
 }

@@ -70,22 +70,38 @@ export function countMetrics(counts: Counts): readonly Metric[] {
       'Lines of the log that could not be written, since the disk is full or nobody reads them',
       counts.logLinesLost,
     ),
-    {
-      kind: 'counter',
-      name: 'mintmark_errors_total',
-      help: 'Errors answered',
-      labels: ['error', 'status'],
-      samples: function* () {
-        for (const [key, count] of counts.errors) {
-          const [error = '', status = ''] = key.split(' ')
-          yield [{ error, status }, count]
-        }
-      },
-    },
+    two('mintmark_errors_total', 'Errors answered', ['error', 'status'], counts.errors),
+    two(
+      'mintmark_admin_requests_total',
+      'Answers of the admin API, by operation and status',
+      ['operation', 'status'],
+      counts.adminRequests,
+    ),
   ]
 }
 
 /** A counter without labels. */
 function one(name: string, help: string, count: () => number): Metric {
   return { kind: 'counter', name, help, labels: [], samples: () => [[{}, count()]] }
+}
+
+/** A counter whose keys are the values of two labels, with a space between them. */
+function two<Label extends string>(
+  name: string,
+  help: string,
+  labels: readonly [Label, Label],
+  counts: ReadonlyMap<string, number>,
+): Metric {
+  return {
+    kind: 'counter',
+    name,
+    help,
+    labels,
+    samples: function* () {
+      for (const [key, count] of counts) {
+        const [first = '', second = ''] = key.split(' ')
+        yield [{ [labels[0]]: first, [labels[1]]: second }, count]
+      }
+    },
+  }
 }

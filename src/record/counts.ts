@@ -25,6 +25,8 @@ export interface Counts {
   mailsWithheld: number
   /** Errors answered, by code and status, as in `invalid_client 401`. */
   readonly errors: Map<string, number>
+  /** Answers of the admin API, by operation and status, as in `readUser 200`. */
+  readonly adminRequests: Map<string, number>
   /** The answers of `/token`, by client. */
   readonly tokens: ReadonlyMap<string, ReadonlyMap<string, GrantCounts>>
   /** How many lines of the log could not be written. */
@@ -66,6 +68,7 @@ export function openCounts(logLinesLost = () => 0): Counts {
     signIns: { started: 0, renewed: 0, failed: 0, throttled: 0, ended: 0 },
     mailsWithheld: 0,
     errors: new Map(),
+    adminRequests: new Map(),
     logLinesLost,
     tokens,
     ofGrant: (clientId, grant) => {

@@ -4,12 +4,16 @@ import { adminScopes } from '../../src/admin/administrators.ts'
 import { proofClaims, proofHeader, signJwt, testKey } from './proofs.ts'
 import type { TestServer, TestUser } from './server.ts'
 
-export type Ask = (
-  method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
-  path: string,
-  payload?: object | string,
-  headers?: Readonly<Record<string, string>>,
-) => ReturnType<TestServer['request']>
+export interface Ask {
+  (
+    method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
+    path: string,
+    payload?: object | string,
+    headers?: Readonly<Record<string, string>>,
+  ): ReturnType<TestServer['request']>
+  /** The same caller at another instance. */
+  at(server: TestServer): Ask
+}
 
 const allScopes = adminScopes.join(' ')
 
@@ -37,7 +41,7 @@ let count = 0
 export async function adminPerson(
   server: TestServer,
   user: TestUser,
-  { scope = allScopes, isBound = true } = {},
+  { scope = allScopes, isBound = true, base = 'https://as.example' } = {},
 ): Promise<Ask> {
   const key = await testKey()
   const client = await server.client(`console-${++count}`, { isPublic: true, scope: allScopes })
@@ -61,7 +65,7 @@ export async function adminPerson(
     isBound
       ? {
           authorization: `DPoP ${access_token}`,
-          dpop: await proof({ htm, htu: `https://as.example/admin/v1${path.split('?')[0]}`, ath }),
+          dpop: await proof({ htm, htu: `${base}/admin/v1${path.split('?')[0]}`, ath }),
         }
       : { authorization: `Bearer ${access_token}` },
   )
@@ -71,7 +75,7 @@ function asking(
   server: TestServer,
   credentials: (method: string, path: string) => object | Promise<object>,
 ): Ask {
-  return async (method, path, payload, headers = {}) =>
+  const ask = async (...[method, path, payload, headers = {}]: Parameters<Ask>) =>
     server.request({
       method,
       url: `/admin/v1${path}`,
@@ -82,4 +86,5 @@ function asking(
       },
       ...(payload !== undefined && { payload }),
     })
+  return Object.assign(ask, { at: (server: TestServer) => asking(server, credentials) })
 }
