@@ -10,9 +10,10 @@ import {
 } from 'fastify'
 import { adminDoor } from './admin-api/door.ts'
 import type { Context } from './context.ts'
-import { openErrorSender } from './endpoints/error-sender.ts'
+import { openErrorSender, type ErrorSender } from './endpoints/error-sender.ts'
 import { oauthFace } from './endpoints/face.ts'
-import { refuseExcessConnections } from './http/connections.ts'
+import { notFound } from './errors.ts'
+import { adminConnectionsMax, refuseExcessConnections } from './http/connections.ts'
 import { inStep } from './http/in-step.ts'
 import { bodyLimitBytes, malformedHttpAnswerer, refuseConnect } from './http/malformed-http.ts'
 import { noSchemas } from './http/no-schemas.ts'
@@ -24,11 +25,24 @@ import type { Drain } from './load/drain.ts'
 import { pagesFace } from './pages/face.ts'
 import { normalAddress } from './values/addresses.ts'
 
+/** What one listener is for: all, or for one of two the admin API alone, and all the rest. */
+export type Faces = 'all' | 'admin API' | 'all but the admin API'
+
+/** The listeners that the settings ask for. */
+export function facesOf({ adminApi, adminPort }: Context['config']): readonly Faces[] {
+  if (adminApi === 'off') return ['all but the admin API']
+  return adminPort === undefined ? ['all'] : ['all but the admin API', 'admin API']
+}
+
 /**
  * The HTTP server: limits, connections and ids, which hold for every request whatever it asks for, and one
  * line for each face. A face has its own parsers, headers, refusals and errors. Does not listen.
  */
-export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Server>> = {}): FastifyInstance {
+export function buildApp(
+  ctx: Context,
+  options: Partial<FastifyHttpOptions<Server>> = {},
+  faces: Faces = 'all',
+): FastifyInstance {
   const { config } = ctx
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
   const targetOf = readTarget(issuerPath)
@@ -61,7 +75,8 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
     ...options,
   })
 
-  refuseExcessConnections(app.server, ctx)
+  const isForFew = faces === 'admin API'
+  refuseExcessConnections(app.server, ctx, isForFew ? adminConnectionsMax : undefined)
   // An unknown `Expect` may be ignored (RFC 9110 §10.1.1); Node would refuse it without a body.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response))
   app.server.on('connect', refuseConnect)
@@ -77,10 +92,18 @@ export function buildApp(ctx: Context, options: Partial<FastifyHttpOptions<Serve
   app.addHook('preHandler', inStep())
   closeConnectionsInDrain(app, ctx.load.drain)
 
-  adminDoor(app, ctx)
+  if (faces !== 'all but the admin API') adminDoor(app, ctx)
+  if (isForFew) return refuseAllElse(app, sendError)
   app.register(oauthFace(ctx, sendError))
   app.register(pagesFace(ctx))
   return app
+}
+
+function refuseAllElse(app: FastifyInstance, sendError: ErrorSender): FastifyInstance {
+  app.setErrorHandler(sendError)
+  return app.setNotFoundHandler(() => {
+    throw notFound()
+  })
 }
 
 /** Shows each request as it came, but for what may not be believed, and gives each answer its id. */

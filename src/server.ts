@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Database } from '../db/database.ts'
-import { buildApp } from './app.ts'
+import { keptAnswers } from './admin/kept-answers.ts'
+import { buildApp, facesOf } from './app.ts'
 import { openClientKeys } from './clients/client-keys.ts'
 import { openRegistry } from './clients/registry.ts'
 import { usedProofs } from './clients/used-proofs.ts'
@@ -59,6 +60,8 @@ export interface ServerOptions {
 export interface OpenServer {
   readonly ctx: Context
   readonly app: FastifyInstance
+  /** Has the admin API, where that is on a listener of its own. */
+  readonly adminApp: FastifyInstance | undefined
   readonly jobs: readonly Job[]
   readonly metrics: readonly Metric[]
   /**
@@ -82,17 +85,19 @@ export async function startServer(
 ): Promise<Server> {
   await refuseTakenAddress(config)
   const server = await openServer(config, { clock, log, jobs: 'by themselves', ...more })
-  const { app } = server
+  const { app, adminApp } = server
   try {
     // A start is done in few turns of the event loop: a signal of that time is obeyed before anything is
     // served.
     await clock.pause(0)
     await app.listen({ host: config.host, port: config.port })
+    await adminApp?.listen({ host: config.adminHost, port: config.adminPort ?? 0 })
   } catch (error) {
     await server.close()
     throw error
   }
   log.info({ issuer: config.issuer, ...(app.server.address() as AddressInfo) }, 'serving')
+  if (adminApp) log.info({ ...(adminApp.server.address() as AddressInfo) }, 'serving the admin API')
   return { ...server, url: urlOf(app.server.address() as AddressInfo) }
 }
 
@@ -111,11 +116,13 @@ export async function openServer(config: Config, options: ServerOptions): Promis
     if (unheeded) log.warn(`${unheeded.text}: ${unheeded.advice}`)
     const { ctx, jobs, metrics } = await openContext(config, installation, standing, options)
     const adapted = adapt(ctx)
-    const app = buildApp(adapted)
+    const [app, adminApp] = facesOf(config).map(faces => buildApp(adapted, {}, faces))
+    if (!app) throw new Error('unreachable: there is always one')
     const stop = how === 'by hand' ? async () => {} : startAll({ config, db, log, jobs, metrics })
     return {
       ctx: adapted,
       app,
+      adminApp,
       jobs,
       metrics,
       close: async () => {
@@ -123,7 +130,7 @@ export async function openServer(config: Config, options: ServerOptions): Promis
           ctx.load.drain.begin()
           await clock.pause(config.drainSeconds)
         }
-        await closeInTime(app, clock)
+        await Promise.all([app, adminApp].map(async app => app && closeInTime(app, clock)))
         await stop()
         await db.close()
       },
@@ -155,11 +162,14 @@ function startAll({ config, db, log, jobs, metrics }: Parts): () => Promise<void
 /**
  * Before anything is made: a new installation has the issuer of its port, and is refused under another one.
  */
-async function refuseTakenAddress({ host, port }: Config): Promise<void> {
-  const holder = createServer().listen(port, host)
-  await once(holder, 'listening')
-  holder.close()
-  await once(holder, 'close')
+async function refuseTakenAddress({ host, port, adminHost, adminPort }: Config): Promise<void> {
+  const own = adminPort === undefined ? [] : [{ host: adminHost, port: adminPort }]
+  for (const address of [{ host, port }, ...own]) {
+    const holder = createServer().listen(address)
+    await once(holder, 'listening')
+    holder.close()
+    await once(holder, 'close')
+  }
 }
 
 /** Seconds that the server, when it closes, leaves to requests under way and to idle connections. */
@@ -229,6 +239,7 @@ async function openContext(
   )
   add(oldEndings(db, clock))
   add(usedProofs(db, clock))
+  add(keptAnswers({ db, rootKeys, clock }))
   add(openSweeper({ db, clock, log }))
   add(databaseUpkeep(db))
   add(logUpkeep(log))

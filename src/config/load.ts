@@ -54,10 +54,19 @@ function configOf(
     keyPolicySet,
     statusListDelaySeconds: values.statusListDelaySeconds ?? Math.min(60, Math.floor(accessTokenSeconds / 2)),
     mtlsUrl: values.mtlsUrl ?? issuer,
+    adminUrl: values.adminUrl ?? ownAdminUrl(values) ?? issuer,
     passkeyRpId: values.passkeyRpId ?? URL.parse(issuer)?.hostname ?? issuer,
     name: values.name ?? hostOf(issuer),
     logoFile: logoFile === undefined ? undefined : resolve(home, logoFile),
   }
+}
+
+/** Of a listener for the admin API; undefined where that has none. */
+function ownAdminUrl({
+  adminHost: host,
+  adminPort: port,
+}: Pick<SettingValues, 'adminHost' | 'adminPort'>): string | undefined {
+  return port === undefined ? undefined : `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 /** Of an issuer, which need not be one yet. */
@@ -94,6 +103,16 @@ function contradictions(config: Config): string[] {
     problems.push(
       `${prefix}METRICS_PORT is ${config.metricsPort}, the same as ${prefix}PORT: choose another, or 0 for no metrics`,
     )
+  }
+  const { adminPort } = config
+  if (adminPort && [config.port, config.metricsPort].includes(adminPort)) {
+    problems.push(
+      `${prefix}ADMIN_PORT is ${adminPort}, the same as ${prefix}${adminPort === config.port ? 'PORT' : 'METRICS_PORT'}: ` +
+        'choose another, or leave it out, and the admin API is beside all else',
+    )
+  }
+  if (adminPort === undefined && config.adminUrl !== config.issuer) {
+    problems.push(`${prefix}ADMIN_URL counts only with ${prefix}ADMIN_PORT`)
   }
   for (const problem of policyProblems(
     { key_rotation_seconds: config.keyRotationSeconds },

@@ -71,6 +71,19 @@ export const settings = {
   rootKeyFile: following('ROOT_KEY_FILE', path, 'the root key; made at first start, mode 0600'),
   metricsHost: setting('METRICS_HOST', host, '127.0.0.1', 'the address where `GET /metrics` is'),
   metricsPort: setting('METRICS_PORT', integer(0, 65_535), 9001, 'its port; `0` for no metrics'),
+  adminApi: setting(
+    'ADMIN_API',
+    choice(['on', 'off']),
+    'on',
+    'whether there is the admin API: `on` or `off`',
+  ),
+  adminPort: following(
+    'ADMIN_PORT',
+    integer(0, 65_535),
+    'a port for the admin API alone; without it, the admin API is beside all else',
+  ),
+  adminHost: setting('ADMIN_HOST', host, '127.0.0.1', 'the address of that port'),
+  adminUrl: following('ADMIN_URL', issuerUrl, 'where administrators connect to that port, if not directly'),
   accessTokenSeconds: setting(
     'ACCESS_TOKEN_TTL',
     duration(10, longestTokenSeconds),

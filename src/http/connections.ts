@@ -23,6 +23,9 @@ const otherFiles = 92
 /** With fewer, a proxy or two would have them all. */
 const connectionsMin = 100
 
+/** Of a listener for the admin API alone. */
+export const adminConnectionsMax = 100
+
 /**
  * Bounds how many connections there are, so that there are always files left for the database, and how many
  * of them one source has: until half are taken no source is limited, from then on each to a tenth. Proxies
@@ -70,9 +73,9 @@ export function refuseExcessConnections(
 }
 
 /** How many connections there may be; throws a `ConfigError` where the system allows for too few. */
-function connectionsOf({ databasePoolSize }: Config): number {
+function connectionsOf({ databasePoolSize, adminPort }: Config): number {
   const files = filesMax()
-  const others = otherFiles + databasePoolSize
+  const others = otherFiles + databasePoolSize + (adminPort === undefined ? 0 : adminConnectionsMax)
   if (files - others >= connectionsMin) return Math.min(connectionsMax, files - others)
   throw new ConfigError(
     `this process may open ${files} files, but needs ${others + connectionsMin} for ${connectionsMin} connections: ` +

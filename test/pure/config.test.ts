@@ -54,6 +54,10 @@ t.test('without any setting the defaults of the README count', async t => {
     trustProxy: [],
     clientCert: 'off',
     mtlsUrl: 'http://127.0.0.1:9000',
+    adminApi: 'on',
+    adminPort: undefined,
+    adminHost: '127.0.0.1',
+    adminUrl: 'http://127.0.0.1:9000',
     jwksUriNetworks: [],
     corsOrigins: [],
     logLevel: 'info',
@@ -302,6 +306,10 @@ t.test('settings that contradict each other are refused', async t => {
   t.same(problemsOf({ ACCESS_TOKEN_TTL: '10' }), [], 'the default of the one follows the other')
   t.match(problemsOf({ PORT: '9001' }), [/^MINTMARK_METRICS_PORT is 9001, the same as MINTMARK_PORT/])
   t.same(problemsOf({ PORT: '9001', METRICS_HOST: '127.0.0.2' }), [])
+  t.match(problemsOf({ ADMIN_PORT: '9000' }), [/^MINTMARK_ADMIN_PORT is 9000, the same as MINTMARK_PORT/])
+  t.match(problemsOf({ ADMIN_PORT: '9001' }), [/^MINTMARK_ADMIN_PORT is 9001, the same as MINTMARK_METRICS/])
+  t.same(problemsOf({ ADMIN_PORT: '9002', ADMIN_URL: 'https://admin.example' }), [])
+  t.match(problemsOf({ ADMIN_URL: 'https://admin.example' }), [/^MINTMARK_ADMIN_URL counts only with/])
 })
 
 t.test('passkeys are for the host of the issuer, or a domain above it (WebAuthn Level 3 §5.1.3)', async t => {
