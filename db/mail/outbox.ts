@@ -65,8 +65,8 @@ export async function giveMailUp({ transact }: Writer, { id, tries }: TakenMail)
   })
 }
 
-/** Removes a mail that was sent, even if another sender has taken it since. */
-export async function deleteSentMail({ sql }: Database, id: Buffer): Promise<void> {
+/** Removes a mail that was sent, or is not to be sent any more, even if another sender has taken it since. */
+export async function deleteMail({ sql }: Database, id: Buffer): Promise<void> {
   await sql.deleteFrom('outbox').where('id', '=', id).execute()
 }
 

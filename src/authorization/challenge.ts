@@ -4,6 +4,7 @@ import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { findFactors, hasSecondFactor, usablePasskeys, type Factors } from '../factors/factors.ts'
+import { mailUnlessMore, withdrawMail } from '../factors/half-log-in.ts'
 import { deviceOfUser, newDeviceToken, verifyLogIn, type LogIn } from '../factors/log-in.ts'
 import { passkeysPossible } from '../factors/passkeys.ts'
 import { useRecoveryCode } from '../factors/recovery-codes.ts'
@@ -72,7 +73,7 @@ export async function takeStep(ctx: Context, call: ChallengeCall): Promise<Chall
 }
 
 /** What a user has shown, with the user. */
-interface Proof extends Pick<Shown, 'amr' | 'at'> {
+interface Proof extends Pick<Shown, 'amr' | 'at' | 'mail'> {
   readonly user: UserTable
 }
 
@@ -106,7 +107,9 @@ async function proveFirst(
     }
     const none: AuthSession = { ...session, shown: null }
     const user = await refusing(() => verifyLogIn(ctx, logIn), none, missingOf(ctx, undefined, undefined))
-    return { user, amr: 'pwd', at: ctx.clock.now() }
+    const isMore = hasSecondFactor(await findFactors(ctx, user.id))
+    const mail = isMore ? await mailUnlessMore(ctx, user, logIn) : null
+    return { user, amr: 'pwd', at: ctx.clock.now(), mail }
   }
   const passkey = form.get('passkey')
   if (passkey === undefined || before) return undefined
@@ -130,7 +133,8 @@ async function proveFurther(
     await refusing(() => useRecoveryCode(ctx, step, recoveryCode), ...again)
   else if (passkey !== undefined) return provePasskey(ctx, call, passkey, { proof, factors })
   else return undefined
-  return { ...proof, amr: 'pwd otp mfa', at: ctx.clock.now() }
+  await withdrawMail(ctx, proof)
+  return { ...proof, amr: 'pwd otp mfa', at: ctx.clock.now(), mail: null }
 }
 
 async function provePasskey(
@@ -155,7 +159,8 @@ async function provePasskey(
     )
   }
   const methods = new Set([...(after?.proof.amr.split(' ') ?? []), ...used.amr.split(' ')])
-  return { user: used.user, amr: [...methods].join(' '), at: ctx.clock.now() }
+  if (after) await withdrawMail(ctx, after.proof)
+  return { user: used.user, amr: [...methods].join(' '), at: ctx.clock.now(), mail: null }
 }
 
 /** What passkeys of an app's own pages answer: its session, since it has no browser of ours. */

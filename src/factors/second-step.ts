@@ -1,6 +1,7 @@
 import type { UserTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
 import type { CodeKind } from '../users/throttle.ts'
+import { mailOfWrongCodes } from './half-log-in.ts'
 import { failed, throttled, type ProofPlace } from './log-in.ts'
 
 /** Somebody who has shown one factor shows another. */
@@ -23,7 +24,10 @@ export async function tryCode(
 ): Promise<void> {
   const userId = step.user.id
   const attempt = await ctx.users.throttle.takeCode(kind, userId, step.device)
-  if (attempt.kind === 'refused') throw throttled(ctx, step, { ...attempt, userId })
+  if (attempt.kind === 'refused') {
+    await mailOfWrongCodes(ctx, step)
+    throw throttled(ctx, step, { ...attempt, userId })
+  }
   try {
     if (await isRight()) return
     attempt.fail()

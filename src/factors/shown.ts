@@ -12,17 +12,19 @@ export interface Shown {
   /** Authentication methods (RFC 8176), separated by spaces. */
   readonly amr: string
   readonly at: number
+  /** Of the mail that tells the owner, unless one more factor is shown; a UUID, null for none. */
+  readonly mail: string | null
 }
 
 /** How long one factor waits for another one, in seconds. */
-const shownSeconds = 600
+export const shownSeconds = 600
 
 /** What this user has shown. */
 export function shownBy(
   user: Pick<UserTable, 'id' | 'epoch'>,
-  { amr, at }: Pick<Shown, 'amr' | 'at'>,
+  { amr, at, mail }: Pick<Shown, 'amr' | 'at' | 'mail'>,
 ): Shown {
-  return { user: user.id, epoch: user.epoch, amr, at }
+  return { user: user.id, epoch: user.epoch, amr, at, mail }
 }
 
 /** As JSON. */

@@ -2,6 +2,7 @@ import { floorOf } from '../authorization/look.ts'
 import { spendProof } from '../clients/confirmation.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { findFactors, hasSecondFactor } from '../factors/factors.ts'
+import { mailUnlessMore } from '../factors/half-log-in.ts'
 import { newDeviceToken, sourcesAfter, verifyLogIn, type LogIn } from '../factors/log-in.ts'
 import { requireParameter } from '../protocol/form.ts'
 import { startSession } from '../sessions/start.ts'
@@ -24,7 +25,9 @@ export const password: Grant = {
     const user = await verifyLogIn(ctx, attempt)
     const floor = floorOf(ctx.config, client, user)
     // One factor is not enough for a user who has, or needs, two.
-    if (floor !== 'pwd' || hasSecondFactor(await findFactors(ctx, user.id)))
+    const hasMore = hasSecondFactor(await findFactors(ctx, user.id))
+    if (hasMore) await mailUnlessMore(ctx, user, attempt)
+    if (floor !== 'pwd' || hasMore)
       throw new OAuthError('invalid_grant', 'a second factor is needed: log in by an authorization code')
     if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
 

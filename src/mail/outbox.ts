@@ -1,6 +1,6 @@
 import type { Database } from '../../db/database.ts'
 import {
-  deleteSentMail,
+  deleteMail,
   giveMailUp,
   listDueMails,
   listMailsUnderOlderKeys,
@@ -154,7 +154,7 @@ async function bring(
   const { to, subject, text }: Mail = mail
   const delivery = await transport.send({ id: row.id, at: row.created_at, to, subject, text }, signal)
   if (delivery.kind === 'sent') {
-    await deleteSentMail(db, row.id)
+    await deleteMail(db, row.id)
     return { kind: 'sent' }
   }
   const { stage, code, answer } = delivery

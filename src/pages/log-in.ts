@@ -1,10 +1,17 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { lookForNeeds } from '../authorization/look.ts'
-import { fresh, openRequest, type LogInProblem, type PendingRequest } from '../authorization/requests.ts'
+import {
+  fresh,
+  openRequest,
+  type LogInProblem,
+  type PendingRequest,
+  type ShownInBrowser,
+} from '../authorization/requests.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { isRefusedUnheard, OAuthError } from '../errors.ts'
 import { findFactors, hasSecondFactor } from '../factors/factors.ts'
+import { mailUnlessMore, withdrawMail } from '../factors/half-log-in.ts'
 import { verifyLogIn, type LogIn } from '../factors/log-in.ts'
 import { shownBy } from '../factors/shown.ts'
 import { usePasskey } from '../factors/use-passkey.ts'
@@ -158,13 +165,21 @@ async function logIn(visit: Visit, stage: Stage, form: Form, readError: ErrorRea
   const user = await verify(visit, attempt, readError)
   if (!user) return again('wrong_credentials')
   const isPersistent = staysLoggedIn(stage, user, form)
-  if (hasSecondFactor(await findFactors(visit.ctx, user.id))) return askMore(visit, stage, user, isPersistent)
+  if (hasSecondFactor(await findFactors(visit.ctx, user.id))) {
+    const mail = await mailUnlessMore(visit.ctx, user, attempt)
+    return askMore(visit, stage, user, { mail, stays: isPersistent })
+  }
   await letIn(visit, stage, { user, amr: 'pwd', isPersistent })
 }
 
 /** The password is not enough for a user who has more than that: the page goes on with it. */
-function askMore(visit: Visit, { pending }: Stage, user: User, stays: boolean): void {
-  const shown = { ...shownBy(user, { amr: 'pwd', at: visit.ctx.clock.now() }), stays }
+function askMore(
+  visit: Visit,
+  { pending }: Stage,
+  user: User,
+  { mail, stays }: Pick<ShownInBrowser, 'mail' | 'stays'>,
+): void {
+  const shown = { ...shownBy(user, { amr: 'pwd', at: visit.ctx.clock.now(), mail }), stays }
   leadTo(visit, '/log-in', { ...pending, username: null, stays: false, problem: null, shown })
 }
 
@@ -172,6 +187,7 @@ function askMore(visit: Visit, { pending }: Stage, user: User, stays: boolean): 
 async function takeStep(visit: Visit, stage: Stage, asked: Asked, readError: ErrorReader): Promise<void> {
   const taken = await takeSecondFactor(visit, stage, asked, readError)
   if ('problem' in taken) return leadTo(visit, '/log-in', { ...stage.pending, ...taken })
+  if (stage.pending.shown) await withdrawMail(visit.ctx, stage.pending.shown)
   await letIn(visit, stage, { user: asked.user, amr: taken.amr, isPersistent: asked.stays })
 }
 

@@ -45,6 +45,15 @@ export const devicesLimit: BucketLimit = { points: 20, everySeconds: 300 }
  */
 export const codeLimit: BucketLimit = { points: 5, everySeconds: 600 }
 
+/**
+ * Of mails that say that somebody has shown a user's password, and no second factor: one a day for each
+ * source, so that a place where the owner gave up hides no other.
+ */
+export const halfLogInLimit: BucketLimit = { points: 1, everySeconds: 86_400 }
+
+/** And of one user, whatever the sources. */
+export const halfLogInsLimit: BucketLimit = { points: 3, everySeconds: 86_400 }
+
 /** Of one client's secret. A right one always passes: it has 256 random bits. So no client is locked out. */
 export const clientSecretLimit: BucketLimit = { points: 50, everySeconds: 10 }
 

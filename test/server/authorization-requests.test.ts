@@ -59,7 +59,7 @@ const met: PendingRequest = {
   signIn: newUuid(startedAt),
   user: newUuid(startedAt),
   wantsAnother: true,
-  shown: { user: newUuid(startedAt), epoch: 3, amr: 'pwd', at: startedAt, stays: true },
+  shown: { user: newUuid(startedAt), epoch: 3, amr: 'pwd', at: startedAt, mail: 'a UUID', stays: true },
   stays: true,
   username: 'Ada Lovelace',
   problem: 'passkey_unknown',

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import {
   countUndelivered,
-  deleteSentMail,
+  deleteMail,
   giveMailUp,
   listDueMails,
   listMailsUnderOlderKeys,
@@ -106,7 +106,7 @@ await forEachEngine(t, 'MA-9 one instance at a time has a mail', async (t, env) 
   t.equal(await postponeMail(db, taken, { nextTryAt: now, lastError: 'late' }), false)
   t.equal(await giveMailUp(db, taken), false, 'who had it before has no say any more')
   t.equal((await waiting(first)).length, 1)
-  await deleteSentMail(db, row.id)
+  await deleteMail(db, row.id)
   t.strictSame(await waiting(first), [], 'but that it was sent')
 })
 

@@ -79,6 +79,10 @@ export const de: MailTexts = {
       subject: 'Eine App hat keinen Zugriff mehr',
       text: `Die App ${quoted(client, marks)} hat keinen Zugriff mehr auf Ihr Konto.`,
     }),
+    second_factor_missing: () => ({
+      subject: 'Jemand kennt Ihr Passwort',
+      text: 'Jemand hat das richtige Passwort Ihres Kontos eingegeben, aber keinen zweiten Faktor gezeigt, etwa einen Passkey oder einen Code Ihrer Authenticator-App. Angemeldet wurde dadurch niemand.',
+    }),
     factor_removed_by_admin: ({ factor }) => ({
       subject: 'Der Administrator hat geändert, wie Sie sich anmelden',
       text: `Der Administrator hat aus Ihrem Konto entfernt: ${factors[factor]}.`,

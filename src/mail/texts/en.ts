@@ -79,6 +79,10 @@ export const en: MailTexts = {
       subject: 'An app has no access any more',
       text: `The app ${quoted(client, marks)} has no access to your account any more.`,
     }),
+    second_factor_missing: () => ({
+      subject: 'Somebody knows your password',
+      text: 'Somebody has entered the right password of your account, but has not shown a second factor, such as a passkey or a code of your authenticator app. Nobody was logged in by it.',
+    }),
     factor_removed_by_admin: ({ factor }) => ({
       subject: 'The administrator has changed how you log in',
       text: `The administrator has removed from your account: ${factors[factor]}.`,
