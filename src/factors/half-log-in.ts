@@ -7,7 +7,6 @@ import { formatUuid, ownUuid } from '../protocol/secrets.ts'
 import { byNobody, record } from '../record/record.ts'
 import { halfLogInLimit, halfLogInsLimit } from '../users/guess-limits.ts'
 import { deviceOfUser, type LogIn } from './log-in.ts'
-import type { SecondStep } from './second-step.ts'
 import { shownSeconds, type Shown } from './shown.ts'
 
 /*
@@ -34,7 +33,10 @@ export async function withdrawMail(
 }
 
 /** Mails the owner at once where too many codes are wrong on a device that is known. */
-export async function mailOfWrongCodes(ctx: Context, { user, device, caller }: SecondStep): Promise<void> {
+export async function mailOfWrongCodes(
+  ctx: Context,
+  { user, device, caller }: { user: UserTable; device: string | undefined; caller: Caller },
+): Promise<void> {
   if (device !== undefined) await mailOwner(ctx, user, { caller, isKnown: true, seconds: 0 })
 }
 
