@@ -21,8 +21,9 @@ const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value)
 const isText = (value: unknown) => typeof value === 'string'
 const orNull = (isFine: (value: unknown) => boolean) => (value: unknown) => value === null || isFine(value)
 const isOneOf = (values: readonly unknown[]) => (value: unknown) => values.includes(value)
+/** Our own, a sealed one of another system, or none yet. */
 const isPasswordHash = (value: unknown) =>
-  isText(value) && /^\$argon2id\$v=19\$[\w=,]+\$[\w+/]+\$[\w+/]+$/.test(String(value))
+  isText(value) && /^(\$argon2id\$v=19\$[\w=,]+\$[\w+/]+\$[\w+/]+|\$imported\$[\w-]+|)$/.test(String(value))
 /** A text that is JSON of an object. */
 function isJsonObject(value: unknown): boolean {
   try {
