@@ -83,6 +83,7 @@ label{display:block;margin-bottom:.375rem;font-weight:600;font-size:.9375rem}
 input:not([type=checkbox],[type=hidden]),select,textarea{
 display:block;width:100%;min-height:2.75rem;margin-bottom:1.125rem;padding:.5rem .75rem;
 border:1px solid var(--fieldLine);border-radius:.5rem;background:var(--field);color:inherit;font:inherit}
+input[autocomplete=one-time-code]{font-size:1.125rem;font-variant-numeric:tabular-nums;letter-spacing:.12em}
 input[readonly]{border-color:var(--line);background:var(--page);color:var(--quiet)}
 .check{display:flex;align-items:center;gap:.625rem;min-height:2.75rem;margin:-.375rem 0 .75rem;font-weight:400}
 .check input{flex:none;width:1.25rem;height:1.25rem;margin:0;accent-color:var(--accent)}

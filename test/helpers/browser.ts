@@ -217,10 +217,18 @@ function pageOf(url: URL, response: Response): Page {
     ),
     links: [...html.matchAll(/<a\b([^>]*)>(.*?)<\/a>/gs)].map(([, head = '', body = '']) => ({
       href: attributeOf(head, 'href') ?? '',
-      text: textOf(body),
+      text: accessibleName(html, head) ?? textOf(body),
     })),
     text: textOf(html.replace(/<(style|script|title)\b.*?<\/\1>/gs, ' ')),
   }
+}
+
+/** What a link is called that other elements name, itself among them; undefined for any other. */
+function accessibleName(html: string, head: string): string | undefined {
+  return attributeOf(head, 'aria-labelledby')
+    ?.split(' ')
+    .map(id => textOf(new RegExp(` id="${id}"[^>]*>(.*?)</(?:a|h\\d)>`, 's').exec(html)?.[1] ?? ''))
+    .join(' ')
 }
 
 function formOf(head: string, body: string): HtmlForm {

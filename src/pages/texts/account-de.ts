@@ -127,7 +127,7 @@ export const ownAccountInGerman: OwnAccountTexts = {
     synced: 'Auf mehreren Ihrer Geräte',
     elsewhere: rpId =>
       html`Er ist für ${rpId} und hier nicht zu gebrauchen. Fügen Sie einen anderen hinzu, und entfernen Sie ihn.`,
-    change: name => html`${name} umbenennen oder entfernen`,
+    change: 'Umbenennen oder entfernen',
     add: 'Passkey hinzufügen',
     noneHere: 'Unter dieser Adresse können keine Passkeys benutzt werden.',
     second:
@@ -141,7 +141,7 @@ export const ownAccountInGerman: OwnAccountTexts = {
   authenticator: {
     title: 'Authenticator-App',
     what: 'Eine App auf Ihrem Telefon zeigt einen Code, den Sie nach Ihrem Passwort eingeben.',
-    scan: 'Scannen Sie diesen Code mit der App:',
+    scan: 'Scannen Sie diesen Code mit einer Authenticator-App oder Ihrem Passwortmanager:',
     picture: 'QR-Code für die Authenticator-App',
     type: 'Oder geben Sie diesen Schlüssel in der App ein:',
     secret: 'Der Schlüssel für die App',
@@ -170,7 +170,7 @@ export const ownAccountInGerman: OwnAccountTexts = {
   secondFactor: {
     title: 'Zweiten Faktor einrichten',
     what: client =>
-      html`${client} verlangt mehr als ein Passwort. Richten Sie eines davon ein, dann geht es weiter.`,
+      html`${client} verlangt mehr als ein Passwort. Richten Sie einen zweiten Weg ein, auf dem Sie zeigen, dass Sie es sind. Dann geht es weiter.`,
     byPasskey: 'Mit einem Passkey',
     byApp: 'Mit einer App auf Ihrem Telefon',
     appWhat: 'Authenticator-App einrichten',
@@ -188,8 +188,7 @@ export const ownAccountInGerman: OwnAccountTexts = {
     appsOf: 'Damit geöffnete Apps:',
     otherApps: 'Andere Apps',
     otherAppsWhat: 'Diese bleiben angemeldet, auch wenn Sie sich im Browser abmelden.',
-    endPlace: place => html`${place} abmelden`,
-    endApp: client => html`${client} abmelden`,
+    end: 'Abmelden',
     endOthers: 'Überall sonst abmelden',
     endOthersWhat: 'Damit melden Sie alles ab außer diesem Browser und den damit geöffneten Apps.',
     noOthers: 'Sie sind nirgends sonst angemeldet.',

@@ -118,7 +118,7 @@ export const ownAccountInEnglish: OwnAccountTexts = {
     used: 'Last used',
     synced: 'On several of your devices',
     elsewhere: rpId => html`It is for ${rpId} and cannot be used here. Add another one, and remove it.`,
-    change: name => html`Rename or remove ${name}`,
+    change: 'Rename or remove',
     add: 'Add a passkey',
     noneHere: 'Passkeys cannot be used at this address.',
     second: 'Add a second one on another device, so that you still get in if you lose the first.',
@@ -131,7 +131,7 @@ export const ownAccountInEnglish: OwnAccountTexts = {
   authenticator: {
     title: 'Authenticator app',
     what: 'An app on your phone shows a code that you enter after your password.',
-    scan: 'Scan this code with the app:',
+    scan: 'Scan this code with an authenticator app or your password manager:',
     picture: 'QR code for the authenticator app',
     type: 'Or enter this key in the app:',
     secret: 'The key for the app',
@@ -160,7 +160,7 @@ export const ownAccountInEnglish: OwnAccountTexts = {
   secondFactor: {
     title: 'Set up a second factor',
     what: client =>
-      html`${client} asks for more than a password. Set up one of these, and you go on from there.`,
+      html`${client} asks for more than a password. Set up a second way to prove that it is you, and you go on from there.`,
     byPasskey: 'With a passkey',
     byApp: 'With an app on your phone',
     appWhat: 'Set up an authenticator app',
@@ -178,8 +178,7 @@ export const ownAccountInEnglish: OwnAccountTexts = {
     appsOf: 'Apps opened in it:',
     otherApps: 'Other apps',
     otherAppsWhat: 'These stay logged in after you log out of the browser.',
-    endPlace: place => html`Log out ${place}`,
-    endApp: client => html`Log out ${client}`,
+    end: 'Log out',
     endOthers: 'Log out everywhere else',
     endOthersWhat: 'Logs out all but this browser and the apps opened in it.',
     noOthers: 'You are not logged in anywhere else.',

@@ -125,7 +125,8 @@ export interface PasskeysTexts {
   readonly synced: string
   /** Of one that was made for another address. */
   readonly elsewhere: (rpId: Html) => Html
-  readonly change: (name: Html) => Html
+  /** Below the name of a passkey. */
+  readonly change: string
   readonly add: string
   readonly noneHere: string
   readonly second: string
@@ -188,8 +189,8 @@ export interface PlacesTexts {
   readonly appsOf: string
   readonly otherApps: string
   readonly otherAppsWhat: string
-  readonly endPlace: (place: Html) => Html
-  readonly endApp: (client: Html) => Html
+  /** Below the name of a browser or an app. */
+  readonly end: string
   readonly endOthers: string
   readonly endOthersWhat: string
   readonly noOthers: string

@@ -46,6 +46,14 @@ export function problemBox({ texts }: Frame['language'], problem: AccountProblem
   return html`<p id="problem" role="alert">${texts.ownAccount.problems[problem]}</p>`
 }
 
+/**
+ * The attributes of a button or link that has a short text, since it stands below the heading of its row: who
+ * goes from button to button hears both.
+ */
+export function ofRow(headingId: string): Html {
+  return html` id="do-${headingId}" aria-labelledby="do-${headingId} ${headingId}"`
+}
+
 /** What cannot be undone, which takes a second press. */
 export function removal(summary: Piece, content: Html): Html {
   return html`<details class="removal"><summary>${summary}</summary>${content}</details>`

@@ -1,7 +1,7 @@
 import type { PasskeyDocument } from '../../../factors/passkeys.ts'
 import { html, nameOf, type Html } from '../../html.ts'
 import { ownForm, type Frame } from '../../layout.ts'
-import { accountLayout, factList, faultOf, removal, timeOf, type AccountState } from './parts.ts'
+import { accountLayout, factList, faultOf, ofRow, removal, timeOf, type AccountState } from './parts.ts'
 
 export type ShownPasskey = Pick<
   PasskeyDocument,
@@ -48,9 +48,9 @@ interface Row {
 function row(frame: Frame, state: AccountState, one: Row): Html {
   const { passkey } = one
   const { passkeys: texts } = frame.language.texts.ownAccount
-  return html`<li><h2>${nameOf(passkey.name)}</h2>
+  return html`<li><h2 id="${passkey.id}">${nameOf(passkey.name)}</h2>
 ${factsOf(frame, state, one)}
-<a class="go" href="${frame.look.base}/account/passkeys/change?id=${passkey.id}">${texts.change(nameOf(passkey.name))}</a></li>`
+<a class="go" href="${frame.look.base}/account/passkeys/change?id=${passkey.id}"${ofRow(passkey.id)}>${texts.change}</a></li>`
 }
 
 function factsOf(frame: Frame, state: AccountState, { passkey, rpId }: Row): Html {

@@ -3,7 +3,7 @@ import { formatUuid } from '../../../protocol/secrets.ts'
 import { readUserAgent } from '../../../values/user-agent.ts'
 import { html, nameOf, type Html } from '../../html.ts'
 import { ownForm, type Frame } from '../../layout.ts'
-import { accountLayout, factList, timeOf, type AccountState } from './parts.ts'
+import { accountLayout, factList, ofRow, timeOf, type AccountState } from './parts.ts'
 
 type App = Places['apps'][number]
 
@@ -39,11 +39,12 @@ function placeRow(frame: Frame, state: AccountState, { signIn, isHere, apps }: P
     [texts.address, last],
     [texts.firstAddress, first === last ? null : first],
   ])
-  const end = html`<button class="second">${texts.endPlace(html`${name}`)}</button>`
-  return html`<li><h2>${isHere ? html`${texts.here}: ` : null}${name}</h2>
+  const id = formatUuid(signIn.id)
+  const end = html`<button class="second"${ofRow(id)}>${texts.end}</button>`
+  return html`<li><h2 id="${id}">${isHere ? html`${texts.here}: ` : null}${name}</h2>
 ${facts}
 ${apps.length === 0 ? null : html`<p class="quiet">${texts.appsOf}</p><ul class="rows">${apps.map(app => appRow(frame, state, app))}</ul>`}
-${isHere ? null : ownForm(frame, path, [['sign_in', formatUuid(signIn.id)]], end)}</li>`
+${isHere ? null : ownForm(frame, path, [['sign_in', id]], end)}</li>`
 }
 
 function appRow(frame: Frame, state: AccountState, app: App): Html {
@@ -54,10 +55,11 @@ function appRow(frame: Frame, state: AccountState, app: App): Html {
     [texts.used, timeOf(frame, state, app.rotated_at)],
     [texts.address, app.address],
   ])
-  const end = html`<button class="second">${texts.endApp(name)}</button>`
-  return html`<li><h3>${name}</h3>
+  const id = formatUuid(app.id)
+  const end = html`<button class="second"${ofRow(id)}>${texts.end}</button>`
+  return html`<li><h3 id="${id}">${name}</h3>
 ${facts}
-${ownForm(frame, path, [['session', formatUuid(app.id)]], end)}</li>`
+${ownForm(frame, path, [['session', id]], end)}</li>`
 }
 
 /** What a browser is called, as far as it says so. */
