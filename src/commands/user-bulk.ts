@@ -44,7 +44,7 @@ export function userBulkCommands(user: CommandUnknownOpts, terminal: Terminal): 
             ? ''
             : `, ${resumedAfter.toLocaleString('en-US')} entries of it by an earlier run`
         return {
-          text: `${dryRun ? 'Nothing was changed. An import would be of' : 'Imported'} ${path}: ${counts}${earlier}.`,
+          text: `${dryRun ? 'Nothing was changed. An import would come to this:' : 'Imported'} ${path}: ${counts}${earlier}.`,
           json: {
             users_created: dryRun ? 0 : created,
             ...(dryRun && { users_to_create: created }),
