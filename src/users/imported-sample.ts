@@ -3,8 +3,7 @@ import { countUsers, sampleImportedHashes } from '../../db/users/imports.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import type { Job } from '../upkeep/job.ts'
 import { hmacSha256 } from '../values/sha256.ts'
-import { openWrapped } from './wrapped-hash.ts'
-import { readImportedHash, type ImportedHash } from './imported-hashes.ts'
+import type { PasswordHash } from './passwords.ts'
 
 /**
  * A password that another system has hashed is known by the time that a wrong guess takes. So an unknown name
@@ -12,8 +11,11 @@ import { readImportedHash, type ImportedHash } from './imported-hashes.ts'
  * name is always of the same kind.
  */
 export interface ImportedSample {
-  /** The hash whose time a guess at an unknown name takes, as names are compared; undefined for our own. */
-  readonly likenessOf: (name: string) => ImportedHash | undefined
+  /**
+   * The hash that is verified for a guess at an unknown name, as names are compared: as it is stored, so that
+   * it is opened and read as often. Undefined for one of our own.
+   */
+  readonly likenessOf: (name: string) => PasswordHash | undefined
 }
 
 /** How often the users are looked at: a change of their kinds takes many log-ins. */
@@ -24,13 +26,13 @@ export function openImportedSample({
   rootKeys,
 }: {
   readonly db: Database
-  readonly rootKeys: Pick<RootKeys, 'open' | 'pepperOf' | 'currentId'>
+  readonly rootKeys: Pick<RootKeys, 'has' | 'pepperOf' | 'currentId'>
 }): { readonly sample: ImportedSample; readonly jobs: readonly Job[] } {
   let share = 0
-  let hashes: readonly ImportedHash[] = []
+  let hashes: readonly PasswordHash[] = []
   const run = async () => {
     const found = await sampleImportedHashes(db)
-    hashes = found.sample.map(user => readImportedHash(openWrapped(rootKeys, user)))
+    hashes = found.sample.filter(user => rootKeys.has(user.root_key_id))
     share = hashes.length === 0 ? 0 : found.imported / (await countUsers(db))
   }
   const likenessOf = (name: string) => {

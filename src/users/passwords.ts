@@ -60,7 +60,7 @@ export interface PasswordOptions {
   /** How many may wait for that. */
   readonly waitingMax?: number
   /** The hash whose time a guess at an unknown name takes; see `ImportedSample`. */
-  readonly likenessOf?: (name: string) => ImportedHash | undefined
+  readonly likenessOf?: (name: string) => PasswordHash | undefined
   /** What a new hash costs, if not what is due to people's passwords. */
   readonly cost?: PasswordCost
 }
@@ -123,6 +123,18 @@ export function openPasswords(options: PasswordOptions): {
     return { password_hash, root_key_id }
   }
 
+  // So that an unknown user costs what a known one costs.
+  const hashOfNobody = hashOfNothing(cost)
+
+  const verifier = (stored: PasswordHash, password: string): (() => Promise<boolean>) => {
+    if (isWrapped(stored)) {
+      const imported = readImportedHash(openWrapped(rootKeys, stored))
+      return () => verifyImported(imported, password)
+    }
+    const secret = pepper(stored.root_key_id)
+    return () => verify(stored.password_hash, prepare(password), { secret })
+  }
+
   const passwords: Passwords = {
     hash: async (password, source) => {
       const problem = passwordProblem(password)
@@ -137,18 +149,10 @@ export function openPasswords(options: PasswordOptions): {
       if (passwordProblem(password)) return false
       // A user without a password, as before an invitation is followed, is like an unknown one.
       const held = user?.password_hash ? user : undefined
-      const likeness = held || name === undefined ? undefined : options.likenessOf?.(name)
-      if (likeness) return queue.run(async () => (await verifyImported(likeness, password)) && false, source)
-      if (held && isWrapped(held)) {
-        const imported = readImportedHash(openWrapped(rootKeys, held))
-        return queue.run(() => verifyImported(imported, password), source)
-      }
-      const { password_hash, root_key_id } = held ?? {
-        password_hash: nobodysHash(cost),
-        root_key_id: rootKeys.currentId,
-      }
-      const secret = pepper(root_key_id)
-      return queue.run(() => verify(password_hash, prepare(password), { secret }), source)
+      const likeness = name === undefined ? undefined : options.likenessOf?.(name)
+      const own = { password_hash: hashOfNobody, root_key_id: rootKeys.currentId }
+      const isRight = await queue.run(verifier(held ?? likeness ?? own, password), source)
+      return isRight && held !== undefined
     },
     hashCode: (code, salt, source) =>
       queue.run(() => hashRaw(code, { algorithm, ...codeCost, salt }), source),
@@ -243,8 +247,8 @@ function passwordProblem(password: string): string | undefined {
   return undefined
 }
 
-/** A well-formed hash of nothing, so that an unknown user costs what a known one costs. */
-function nobodysHash({ memoryCost, timeCost, parallelism }: PasswordCost): string {
+/** Well-formed. */
+function hashOfNothing({ memoryCost, timeCost, parallelism }: PasswordCost): string {
   const base64 = (bytes: number) => randomBytes(bytes).toString('base64').replace(/=+$/, '')
   return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${base64(16)}$${base64(32)}`
 }
