@@ -8,8 +8,10 @@ import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { refuseMessage } from '../http/message.ts'
 import { countOne } from '../record/counts.ts'
 import { adminPath } from './admin-path.ts'
+import { clientRoutes } from './clients.ts'
 import { openApiDocument } from './open-api.ts'
 import { bodyLimitBytes, openProblems, operationOf } from './problems.ts'
+import { resourceRoutes } from './resources.ts'
 import { addRoute } from './route.ts'
 import { compileSchema } from './schemas.ts'
 import { userRoutes } from './users.ts'
@@ -18,6 +20,9 @@ export interface AdminAppOptions {
   /** The id that a request has got already; undefined for none. */
   readonly idOf: (request: IncomingMessage) => string | undefined
 }
+
+/** The URI of a resource, percent-encoded in the path. */
+const paramLengthMax = 3 * 1024
 
 const shownMethods = ['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE', 'OPTIONS']
 
@@ -35,6 +40,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
     genReqId: request => idOf(request) ?? `admin-${(++count).toString(36)}`,
     trustProxy: ctx.config.trustProxy.length > 0 && [...ctx.config.trustProxy],
     bodyLimit: bodyLimitBytes,
+    routerOptions: { maxParamLength: paramLengthMax },
     frameworkErrors: (error, request, reply) => void problems.send(error, request, reply),
   })
   // It is no JSON, and is refused as such.
@@ -58,7 +64,8 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
   app.register(swagger, openApiDocument(ctx.config))
   app.register(async app => {
     const routes = collectRoutes(app)
-    for (const route of [...userRoutes]) addRoute(app, { ctx, problems }, route)
+    const nouns = [...userRoutes, ...clientRoutes, ...resourceRoutes]
+    for (const route of nouns) addRoute(app, { ctx, problems }, route)
     refuseOtherMethods(app, routes, shownMethods)
   })
   app.get(`${adminPath}/openapi.json`, { schema: { hide: true } }, async () => app.swagger())

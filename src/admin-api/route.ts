@@ -8,6 +8,7 @@ import type { Context } from '../context.ts'
 import { Refusal } from '../errors.ts'
 import { isNamed } from '../protocol/etag.ts'
 import { nameOf } from '../record/actor.ts'
+import { isObject } from '../values/json.ts'
 import { adminPath } from './admin-path.ts'
 import { authenticateCaller, scopesFor, type AdminCaller, type Need } from './caller.ts'
 import type { Problems } from './problems.ts'
@@ -33,7 +34,9 @@ export interface Route<Params extends TObject, Query extends TObject, Body exten
    * Whether it is about one object that has an ETag: `If-Match` is heeded by its act, or `If-None-Match`
    * answered with 304.
    */
-  readonly hasEtag?: true
+  readonly hasEtag?: boolean
+  /** Members of the answer that are not of that object, but say more: its ETag is made without them. */
+  readonly beside?: readonly string[]
 }
 
 /** A request that has been let in and checked. */
@@ -78,7 +81,7 @@ export function addRoute(
   { description, act }: AnyRoute,
 ): void {
   const { ctx } = services
-  const { method, url, need, answer, hasEtag = false } = description
+  const { method, url, need, answer, hasEtag = false, beside = [] } = description
   app.route({
     method,
     url: adminPath + url,
@@ -95,7 +98,7 @@ export function addRoute(
         const precondition = hasEtag && method !== 'GET' ? headers['if-match'] : undefined
         const document = await act({ ...admin, precondition }, { params, query, body, caller })
         if (answer.status === 204) return { status: 204 }
-        const etag = hasEtag ? etagOf(document) : undefined
+        const etag = hasEtag && method !== 'DELETE' ? etagOf(without(document, beside)) : undefined
         return { status: answer.status, etag, text: JSON.stringify(withTimes(document)) }
       }
       // Shed after log-ins, since who ends what goes wrong must get through; and no program takes all places.
@@ -149,6 +152,11 @@ function send(
   return reply.code(status).type(type).send(text)
 }
 
+function without(document: unknown, names: readonly string[]): unknown {
+  if (names.length === 0 || !isObject(document)) return document
+  return Object.fromEntries(Object.entries(document).filter(([name]) => !names.includes(name)))
+}
+
 const IfMatch = Type.String({
   description: 'the `ETag` of the state that is to be changed: another one is 412',
 })
@@ -183,7 +191,7 @@ function describe({
       : {
           [answer.status]: {
             description: 'done',
-            ...(hasEtag && { headers: etag }),
+            ...(hasEtag && method !== 'DELETE' && { headers: etag }),
             content: { 'application/json': { schema: answer.schema } },
           },
           ...(hasEtag && method === 'GET' && { 304: { description: 'it is as it was', type: 'null' } }),

@@ -9,7 +9,8 @@ import { isObject } from '../values/json.ts'
 export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const isText = httpPart === 'querystring' || httpPart === 'params' || httpPart === 'headers'
   return (sent: unknown) => {
-    const value = isText ? Value.Convert(schema, sent) : sent
+    // Without a body there is nothing that it says.
+    const value = isText ? Value.Convert(schema, sent) : (sent ?? {})
     return Value.Check(schema, value) ? { value } : { error: Value.Errors(schema, value) as never }
   }
 }
@@ -21,6 +22,17 @@ export const Uuid = Type.String({
   pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
   description: 'a UUID in lower case',
 })
+
+export const TimeOrNull = Type.Union([Time, Type.Null()])
+
+/** Sentences about what to know of an object that was made or changed. */
+export const Warnings = Type.Array(Type.String(), { description: 'what to know of it' })
+
+/** A change of algorithms that is under way: members of an answer that are there only then. */
+export const algChangeMembers = {
+  signs_with: Type.Optional(Type.String({ description: 'the algorithm that signs until then' })),
+  alg_signs_from: Type.Optional(Time),
+}
 
 /** A problem document (RFC 9457). */
 export const Problem = Type.Object(
@@ -46,20 +58,25 @@ export const pageParameters = {
 
 /** One page of a list. */
 export function pageOf<Item extends TSchema>(item: Item) {
-  return Type.Object({
-    items: Type.Array(item),
-    next: Type.Union([Type.String(), Type.Null()], {
-      description: '`after` of the next page; null after the last',
-    }),
-  })
+  const { title }: { readonly title?: string } = item
+  return Type.Object(
+    {
+      items: Type.Array(item),
+      next: Type.Union([Type.String(), Type.Null()], {
+        description: '`after` of the next page; null after the last',
+      }),
+    },
+    title === undefined ? {} : { title: `${title}Page` },
+  )
 }
 
-/** What others have written: a claim, or the facts of an event, is shown as it is. */
-const asWritten = new Set(['claims', 'detail'])
+/** What others have written: a claim, a key, or the facts of an event, is shown as it is. */
+const asWritten = new Set(['claims', 'detail', 'jwks'])
 
 /** A document with its times, which acts have in seconds since the epoch, as RFC 3339. */
 export function withTimes(value: unknown, name = ''): unknown {
-  if (typeof value === 'number' && /^(?:at|auth_time|.*_at)$/.test(name)) return timeText(value)
+  if (typeof value === 'number' && /^(?:at|auth_time|.*_(?:at|from|until))$/.test(name))
+    return timeText(value)
   if (Array.isArray(value)) return value.map(item => withTimes(item))
   if (!isObject(value) || asWritten.has(name)) return value
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withTimes(member, name)]))

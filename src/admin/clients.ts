@@ -13,6 +13,7 @@ import { endSessionsOfClient, type ClientEnd, type EndedSessions, type EndOption
 import { Refusal } from '../errors.ts'
 import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
+import { sha256 } from '../values/sha256.ts'
 import type { Admin } from './admin.ts'
 import { refuseClientUnlessUnlimited, refuseOwnEndOfClient } from './administrators.ts'
 import { changedColumns, differencesOf } from './differences.ts'
@@ -46,16 +47,15 @@ export async function createClient(
   if (refusals.length > 0) throw new Refusal('invalid', refusals.join('\n'))
   if (await findClient(admin.db, id)) throw idTaken(id)
 
-  const now = admin.clock.now()
+  let client = newClientRow(metadata, { secretHash: null, now: admin.clock.now() })
   const insert = async (secretHash: Buffer | null) => {
-    const row = newClientRow(metadata, { secretHash, now })
+    client = { ...client, secret_hash: secretHash }
     const created = { event: 'client_created', clientId: id, detail: settings } as const
-    if (!(await record(admin, created, db => insertClient(db, row)))) throw idTaken(id)
+    if (!(await record(admin, created, db => insertClient(db, client)))) throw idTaken(id)
   }
   const hasSecret = authMethodOf(metadata) === 'client_secret'
   const secret = hasSecret ? await handOutSecret(secretFile, insert) : undefined
   if (!secret) await insert(null)
-  const client = newClientRow(metadata, { secretHash: null, now })
   const algChange = (await pendingClientAlgs(admin, [client])).get(id)
   return { client, secret, warnings: [...warnings, ...aboutAlgs], algChange }
 }
@@ -192,15 +192,24 @@ type DescribedClient = Omit<ClientTable, 'epoch'>
 
 /** The document of a client (RFC 7591 §2). */
 export function describeClient(row: DescribedClient) {
-  const { auth_method, created_at, disabled_at, old_secret_expires_at, keys_expire_at } = row
+  const { auth_method, secret_hash, created_at, disabled_at, old_secret_expires_at, keys_expire_at } = row
   return {
     ...clientMetadata(row),
     token_endpoint_auth_method: methodName(auth_method),
+    client_secret_id: secret_hash && nameOfSecret(secret_hash),
     created_at,
     disabled_at,
     old_secret_expires_at,
     keys_expire_at,
   }
+}
+
+/**
+ * Tells two secrets of a client apart, and nothing of them: they are random. So the ETag of a client that
+ * has got another secret is another one.
+ */
+function nameOfSecret(hash: Buffer): string {
+  return sha256(hash).toString('base64url').slice(0, 8)
 }
 
 /** RFC 7591 §2 has two names for what is one here. */

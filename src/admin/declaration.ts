@@ -1,14 +1,12 @@
 import { withDefaults } from '../clients/client-defaults.ts'
 import { propertyNames, someProperties, type ClientMetadata } from '../clients/properties.ts'
-import { choice, duration, flag, list, type Kind } from '../clients/property-kinds.ts'
+import type { JsonKind } from '../clients/property-kinds.ts'
 import { scopeWords, wordsAmong } from '../clients/scope-words.ts'
 import { Refusal } from '../errors.ts'
-import { longestTokenSeconds } from '../protocol/access-token.ts'
-import { isResourceUri } from '../protocol/resource.ts'
-import { isScopeToken, scopeSentence } from '../protocol/scope.ts'
+import { isResourceUri, takesResourceUri } from '../protocol/resource.ts'
 import { isObject } from '../values/json.ts'
 import { nearestName } from '../values/suggestion.ts'
-import { algs, type ResourceMetadata } from './resources.ts'
+import { resourceKinds, strayWords, type ResourceMetadata } from './resources.ts'
 
 /** The content of a file for `mintmark apply`. */
 export interface Declaration {
@@ -56,26 +54,14 @@ function readDeclaration(value: unknown): {
   return { declaration, problems }
 }
 
-const resourceKinds = {
-  scope: list(isScopeToken, {
-    takes: 'scopes: visible ASCII without quotes and backslashes',
-    sentence: scopeSentence,
-  }),
-  alg: choice(algs, 'ES256'),
-  access_token_ttl: duration(10, longestTokenSeconds),
-  status: { ...flag, fallback: true },
-  scope_words: scopeWords,
-}
-
 function readResource(value: unknown, path: string, problems: string[]): ResourceMetadata {
   const { alg, access_token_ttl, status } = resourceKinds
   const fields = fieldsOf(value, path, ['uri', ...Object.keys(resourceKinds)], problems)
-  const uri = fields.text('uri', isResourceUri, 'an absolute URI without a fragment (RFC 8707)')
+  const uri = fields.text('uri', isResourceUri, takesResourceUri)
   const scope = fields.optional('scope', resourceKinds.scope)
   const words = fields.optional('scope_words', scopeWords)
-  const unknown = Object.keys(words).filter(name => !scope.includes(name))
-  if (unknown.length > 0)
-    problems.push(`${path}.scope_words has words for ${unknown.join(', ')}, which its scope has not`)
+  const stray = strayWords({ scope, scope_words: words })
+  if (stray !== undefined) problems.push(`${path}.${stray}`)
   return {
     uri,
     scope,
@@ -95,8 +81,6 @@ function readClient(value: unknown, path: string, problems: string[]): ClientMet
   }
 }
 
-type FileKind<Value> = Pick<Kind<Value, unknown>, 'fallback' | 'takes' | 'fromFile'>
-
 /** Reads the fields of one object, and notes what is wrong with them under their path. */
 function fieldsOf(value: unknown, path: string, keys: readonly string[], problems: string[]) {
   const isRead = isObject(value)
@@ -115,7 +99,7 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
   /** A value of this kind; undefined where it is not there. */
   const declared = <Value>(
     key: string,
-    { fallback, takes, fromFile }: FileKind<Value>,
+    { fallback, takes, fromFile }: JsonKind<Value>,
   ): Value | undefined => {
     const value = fields.get(key)
     if (value === undefined) return undefined
@@ -138,7 +122,7 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
       return ''
     },
     /** A value of this kind; what counts without it, where it is not there. */
-    optional: <Value>(key: string, kind: FileKind<Value>): Value => declared(key, kind) ?? kind.fallback,
+    optional: <Value>(key: string, kind: JsonKind<Value>): Value => declared(key, kind) ?? kind.fallback,
   }
 }
 

@@ -10,9 +10,13 @@ import {
 } from '../../db/clients/resources.ts'
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { ResourceTable } from '../../db/schema.ts'
+import { choice, duration, flag, list } from '../clients/property-kinds.ts'
 import { scopeWords, wordsAmong, type ScopeWords } from '../clients/scope-words.ts'
 import { Refusal } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
+import { longestTokenSeconds } from '../protocol/access-token.ts'
+import { isResourceUri, takesResourceUri } from '../protocol/resource.ts'
+import { isScopeToken, scopeSentence } from '../protocol/scope.ts'
 import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import { itemsOf } from '../values/list.ts'
@@ -37,6 +41,26 @@ export interface ResourceMetadata {
 /** The JWS algorithms that a resource may choose from. */
 export const algs = ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA'] as const
 
+/** The forms of all that is declared of a resource beside its URI. */
+export const resourceKinds = {
+  scope: list(isScopeToken, {
+    takes: 'scopes: visible ASCII without quotes and backslashes',
+    sentence: scopeSentence,
+  }),
+  alg: choice(algs, 'ES256'),
+  access_token_ttl: duration(10, longestTokenSeconds),
+  status: { ...flag, fallback: true },
+  scope_words: scopeWords,
+}
+
+/** Refuses words for what is no scope of it; undefined where all are. */
+export function strayWords({ scope, scope_words: words }: Pick<ResourceMetadata, 'scope' | 'scope_words'>) {
+  const unknown = Object.keys(words).filter(name => words[name] !== '' && !scope.includes(name))
+  return unknown.length === 0
+    ? undefined
+    : `scope_words has words for ${unknown.join(', ')}, which its scope has not`
+}
+
 export interface ResourceOutcome {
   /** A sentence about the algorithm, where the key set gets a new one. */
   readonly warning: string | undefined
@@ -51,6 +75,8 @@ export interface CreatedResource extends ResourceOutcome {
 /** Adds a resource. Refuses the issuer's own URI, and one that is there already. */
 export async function createResource(admin: Admin, declared: ResourceMetadata): Promise<CreatedResource> {
   const { uri, alg } = declared
+  if (!isResourceUri(uri)) throw new Refusal('invalid', `uri takes ${takesResourceUri}`, undefined, 'uri')
+  refuseStrayWords(declared)
   const warning = newAlgWarning(alg, await listUsedAlgs(admin.db))
   if (uri === admin.config.issuer) {
     throw new Refusal(
@@ -90,6 +116,7 @@ export async function updateResource(
 ): Promise<UpdatedResource> {
   const found = await existingResource(admin, uri)
   const before = resourceMetadata(found)
+  refuseStrayWords({ scope: scope ?? before.scope, scope_words: scope_words ?? {} })
   const after: ResourceMetadata = {
     uri,
     scope: scope ?? before.scope,
@@ -108,6 +135,11 @@ export async function updateResource(
   }
   const resource = await existingResource({ db: admin.db }, uri)
   return { resource, differences, warning, algChange: (await pendingAlgs(admin)).get(uri) }
+}
+
+function refuseStrayWords(resource: Pick<ResourceMetadata, 'scope' | 'scope_words'>): void {
+  const stray = strayWords(resource)
+  if (stray !== undefined) throw new Refusal('invalid', stray, undefined, 'scope_words')
 }
 
 function changedWords(scope: readonly string[], words: ScopeWords): ScopeWords {

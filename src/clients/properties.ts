@@ -11,8 +11,8 @@ import { property, type Group, type PropertyOption } from './property.ts'
 /*
  * The properties of a client. One more is a row here, its column (db/schema.ts and a migration), and its rule
  * in judge-client.ts. From the table follow the type ClientMetadata, the row of the database
- * (registration.ts), the options of `client create` and `client update`, the keys of a file for `apply`, and
- * the JSON document of a client.
+ * (registration.ts), the options of `client create` and `client update`, the keys of a file for `apply`, the
+ * JSON document of a client, and the schemas of the admin API.
  */
 
 /** `strict`: no retry. `reuse`: no rotation. */
@@ -224,7 +224,19 @@ export interface AnyProperty {
   readonly option: PropertyOption | null
 }
 
+/** Whether it can be changed by itself: how a client authenticates is changed in other ways. */
+export function isChangeable({ option }: AnyProperty): boolean {
+  return option !== null && option.updateHelp !== null
+}
+
 export const propertyNames = Object.keys(properties) as readonly PropertyName[]
+
+type PropertyKinds = { readonly [Name in PropertyName]: Properties[Name]['kind'] }
+
+/** The kind of each property. */
+export const propertyKinds = Object.fromEntries(
+  propertyNames.map(name => [name, properties[name].kind]),
+) as PropertyKinds
 
 /** One value for each property; `valueOf` returns one of the kind of that row. */
 export function eachProperty(

@@ -2,9 +2,12 @@ import { parseDuration } from '../values/duration.ts'
 import { isObject } from '../values/json.ts'
 import { itemsOf } from '../values/list.ts'
 
+/** A JSON Schema (of OpenAPI 3.1). */
+export type JsonSchema = Readonly<Record<string, unknown>>
+
 /**
- * A form that the value of a property may have: in the code, in a column (`Stored`), in a file for `apply`
- * and as an option of the command line.
+ * A form that the value of a property may have: in the code, in a column (`Stored`), in a file for `apply`,
+ * in the JSON of the admin API, and as an option of the command line.
  */
 export interface Kind<Value, Stored> {
   /** The value of a property of which nothing is said. */
@@ -12,6 +15,8 @@ export interface Kind<Value, Stored> {
   /** For the sentence that refuses another value in a file: `true or false`. */
   readonly takes: string
   readonly argument: Argument
+  /** Of its form in JSON; `fromFile` looks closer. */
+  readonly schema: JsonSchema
   /** The value that a file declares; undefined where it is of another kind. */
   fromFile(declared: unknown): Value | undefined
   /** The value that an option gives, as its reader has read it; false is `--no-…`. */
@@ -32,6 +37,7 @@ export const flag: Kind<boolean, number> = {
   fallback: false,
   takes: 'true or false',
   argument: { form: 'none' },
+  schema: { type: 'boolean' },
   fromFile: declared => (typeof declared === 'boolean' ? declared : undefined),
   fromOption: given => given === true,
   toColumn: value => (value ? 1 : 0),
@@ -54,6 +60,7 @@ export function choice<const Choice extends string>(
     fallback,
     takes: `one of ${choices.join(', ')}`,
     argument: { form: 'choice', choices, fallback },
+    schema: { type: 'string', enum: choices },
     fromFile: find,
     fromOption: given => find(given) ?? fallback,
     toColumn: value => value,
@@ -81,6 +88,7 @@ export function list(
     fallback: [],
     takes: `a list of ${takes}`,
     argument: { form: 'items', isItem, sentence },
+    schema: { type: 'array', items: { type: 'string' } },
     fromFile: declared => {
       const items: unknown = typeof declared === 'string' ? declared.split(/\s+/).filter(Boolean) : declared
       return areTexts(items) && items.every(isDeclarable) ? [...new Set(items)] : undefined
@@ -97,6 +105,7 @@ export function duration(min: number, max: number): Kind<number | null, number |
     fallback: null,
     takes: `a duration from ${min} to ${max} seconds, like 300, 90s, 5m, 12h or 30d`,
     argument: { form: 'duration', min, max },
+    schema: { type: ['integer', 'null'], minimum: min, maximum: max },
     fromFile: declared => {
       if (declared === null) return null
       const seconds = typeof declared === 'number' ? declared : parseDuration(String(declared))
@@ -116,6 +125,7 @@ export function text(takes: string): Kind<string | null, string | null> {
     fallback: null,
     takes,
     argument: { form: 'text' },
+    schema: { type: ['string', 'null'] },
     fromFile: declared => (declared === null || typeof declared === 'string' ? declared : undefined),
     fromOption: given => (typeof given === 'string' ? given : null),
     toColumn: value => value,
@@ -128,6 +138,7 @@ export const object: Kind<object | null, string | null> = {
   fallback: null,
   takes: 'an object',
   argument: { form: 'text' },
+  schema: { type: ['object', 'null'] },
   fromFile: declared => (declared === null || isObject(declared) ? declared : undefined),
   fromOption: given => (isObject(given) ? given : null),
   toColumn: value => value && JSON.stringify(value),
@@ -136,6 +147,9 @@ export const object: Kind<object | null, string | null> = {
     return isObject(value) ? value : null
   },
 }
+
+/** The part of a kind that reads JSON. */
+export type JsonKind<Value> = Pick<Kind<Value, unknown>, 'fallback' | 'takes' | 'schema' | 'fromFile'>
 
 function areTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every(item => typeof item === 'string')

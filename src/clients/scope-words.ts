@@ -2,7 +2,7 @@ import { isScopeToken } from '../protocol/scope.ts'
 import { isObject } from '../values/json.ts'
 import { itemsOf } from '../values/list.ts'
 import { isShownText } from '../values/shown-text.ts'
-import type { Kind } from './property-kinds.ts'
+import type { JsonKind, Kind } from './property-kinds.ts'
 import type { Resource } from './registry.ts'
 
 /** What the page that asks for consent says for a scope of a resource, by its name. */
@@ -18,16 +18,29 @@ export function areWords(text: string): boolean {
 }
 
 /** The words of scopes; in a column JSON. */
-export const scopeWords: Pick<
-  Kind<ScopeWords, string>,
-  'fallback' | 'takes' | 'fromFile' | 'toColumn' | 'fromColumn'
-> = {
+export const scopeWords: JsonKind<ScopeWords> & Pick<Kind<ScopeWords, string>, 'toColumn' | 'fromColumn'> = {
   fallback: {},
   takes: `scopes with words for each: up to ${lengthMax} characters, none of them invisible, no space at the ends`,
+  schema: { type: 'object', additionalProperties: { type: 'string', maxLength: lengthMax } },
   fromFile: declared => (isScopeWords(declared) ? declared : undefined),
   toColumn: words => JSON.stringify(words),
   // Without the words of a damaged row its scopes are shown by their names.
   fromColumn: stored => readWords(stored) ?? {},
+}
+
+/** Changes of the words of scopes: null, which is here an empty text, takes those of one away. */
+export const scopeWordChanges: JsonKind<ScopeWords> = {
+  fallback: {},
+  takes: `${scopeWords.takes}, or null for none`,
+  schema: { type: 'object', additionalProperties: { type: ['string', 'null'], maxLength: lengthMax } },
+  fromFile: declared => {
+    if (!isObject(declared)) return undefined
+    const entries = Object.entries(declared)
+    const isGood = isScopeWords(Object.fromEntries(entries.filter(([, words]) => words !== null)))
+    return isGood && entries.every(([name]) => isScopeToken(name))
+      ? Object.fromEntries(entries.map(([name, words]) => [name, String(words ?? '')]))
+      : undefined
+  },
 }
 
 /** Whether a column holds what `scopeWords` reads. */

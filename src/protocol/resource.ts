@@ -14,6 +14,9 @@ export function isResourceUri(text: string): boolean {
   return !/^https?:/i.test(text) || (/^https?:\/\/[^/?]/i.test(text) && URL.canParse(text))
 }
 
+/** What names one, for a sentence that refuses another text. */
+export const takesResourceUri = 'an absolute URI without a fragment (RFC 8707)'
+
 /** The answer to another text. */
 export const resourceSentence =
   'A resource is an absolute URI without a fragment, like https://api.example (RFC 8707).'
