@@ -15,6 +15,7 @@ import type { MailServices } from './mail/mail.ts'
 import type { AuditTrail } from './record/audit-trail.ts'
 import type { Counts } from './record/counts.ts'
 import type { Log } from './record/log.ts'
+import type { PasswordHook } from './users/password-hook.ts'
 import type { Passwords } from './users/passwords.ts'
 import type { Throttle } from './users/throttle.ts'
 
@@ -50,6 +51,8 @@ export interface UserServices {
   readonly passwords: Passwords
   /** How often an unauthenticated caller may try. */
   readonly throttle: Throttle
+  /** The old system, which knows users who are unknown here; undefined for none. */
+  readonly passwordHook: PasswordHook | undefined
 }
 
 export interface SessionServices {

@@ -38,6 +38,7 @@ import type { OnSignal } from './signals.ts'
 import type { Job } from './upkeep/job.ts'
 import type { Metric } from './upkeep/metric.ts'
 import { openImportedSample } from './users/imported-sample.ts'
+import { openPasswordHook } from './users/password-hook.ts'
 import { openPasswords, type PasswordCost } from './users/passwords.ts'
 import { openThrottle } from './users/throttle.ts'
 import { networks } from './values/networks.ts'
@@ -237,6 +238,8 @@ async function openContext(
   const { passwords } = add(
     openPasswords({ rootKeys, likenessOf, ...(passwordCost && { cost: passwordCost }) }),
   )
+  const address = config.passwordHook
+  const passwordHook = address && add(openPasswordHook({ address, clock, log })).passwordHook
   add(oldEndings(db, clock))
   add(usedProofs(db, clock))
   add(keptAnswers({ db, rootKeys, clock }))
@@ -253,7 +256,7 @@ async function openContext(
     rootKeys,
     keys,
     clients: { registry, keys: openClientKeys(reach, clock, log) },
-    users: { passwords, throttle },
+    users: { passwords, throttle, passwordHook },
     sessions: { lateness, nextStatusPosition: openStatusPositions(db) },
     load: { admission, delayRefusal: openRefusalDelay(clock), drain: openDrain(), afterwards },
     mail,

@@ -1,7 +1,7 @@
 import { Resolver } from 'node:dns/promises'
 import type { IncomingMessage } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
-import { isLoopback } from '../protocol/issuer.ts'
+import { isFetchable } from '../protocol/fetched-url.ts'
 import { isPublicAddress, type IsIn } from '../values/networks.ts'
 
 const bytesMax = 64 * 1024
@@ -17,17 +17,6 @@ export interface Reach {
   readonly nameServers?: readonly string[]
 }
 
-/** Whether a URL may be a `jwks_uri`: https, or http on this machine itself; no credentials, no fragment. */
-export function isJwksUri(text: string): boolean {
-  const url = URL.parse(text)
-  return url !== null && !/[\s#]/.test(text) && isKeyUrl(url)
-}
-
-function isKeyUrl({ protocol, hostname, username, password }: URL): boolean {
-  const isSafe = protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
-  return isSafe && username === '' && password === ''
-}
-
 /**
  * Fetches a client's key set (RFC 7517 §5) and parses its JSON. A client's owner chooses the URL, so nothing
  * about it is trusted: every address it leads to must be public or allowed, the names' answers and all
@@ -41,7 +30,7 @@ export async function fetchJwks(uri: string, reach: Reach): Promise<unknown> {
   const signal = AbortSignal.timeout(reach.seconds * 1000)
   let url = new URL(uri)
   for (let redirects = 0; redirects <= redirectsMax; redirects++) {
-    if (!isKeyUrl(url)) throw new Error(`${url.origin} is not https, or the URL has credentials`)
+    if (!isFetchable(url)) throw new Error(`${url.origin} is not https, or the URL has credentials`)
     const response = await get(url, await addressesOf(url, reach, signal), signal)
     const next = redirectOf(response, url)
     if (!next) return JSON.parse(await bodyOf(response))
@@ -110,7 +99,8 @@ function redirectOf({ statusCode, headers }: IncomingMessage, url: URL): URL | u
   return next
 }
 
-async function bodyOf(response: IncomingMessage): Promise<string> {
+/** The whole of an answer of 200 that is not compressed and not large. The errors show nothing of it. */
+export async function bodyOf(response: IncomingMessage): Promise<string> {
   try {
     if (response.statusCode !== 200) throw new Error(`the answer has the status ${response.statusCode}`)
     if (response.headers['content-encoding'] !== undefined) throw new Error('the answer is compressed')

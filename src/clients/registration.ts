@@ -4,8 +4,8 @@ import type { Database } from '../../db/database.ts'
 import type { ClientTable, ResourceTable } from '../../db/schema.ts'
 import { isSubject, subjectKinds } from '../keys/proofs/certificate.ts'
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
+import { isFetchedUrl } from '../protocol/fetched-url.ts'
 import { itemsOf } from '../values/list.ts'
-import { isJwksUri } from './fetch-jwks.ts'
 import {
   authMethodOf,
   judgeClient,
@@ -123,7 +123,7 @@ export function judgeKeys({ jwks, jwks_uri, tls_subject }: DeclaredKeys): Client
       refusals.push(['the jwks holds no key that can be used', ...read.problems].join('; '))
     } else warnings.push(...read.problems.map(problem => `of the jwks, ${problem}`))
   }
-  if (jwks_uri !== null && !isJwksUri(jwks_uri)) {
+  if (jwks_uri !== null && !isFetchedUrl(jwks_uri)) {
     refusals.push('the jwks_uri takes an https URL without credentials (http only for a loopback host)')
   }
   if (tls_subject !== null && !isSubject(tls_subject)) {

@@ -6,6 +6,7 @@ import { isRpIdOf } from '../protocol/rp-id.ts'
 import { formatDuration } from '../values/duration.ts'
 import { nearestName } from '../values/suggestion.ts'
 import { databaseUrlOf } from './database-url.ts'
+import { passwordHookOf } from './password-hook.ts'
 import { prefix, readSettings, settings, textOf, type Setting, type SettingValues } from './settings.ts'
 import { parseSmtpUrl } from './smtp-url.ts'
 import { urlOf } from './url-setting.ts'
@@ -29,11 +30,12 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDirectory: string): Co
 
 /** The settings, and what follows from several of them. */
 function configOf(
-  { databaseUrl, databaseUrlFile, smtpUrl, smtpUrlFile, ...values }: SettingValues,
+  { databaseUrl, databaseUrlFile, smtpUrl, smtpUrlFile, ...others }: SettingValues,
   home: string,
   keyPolicySet: Partial<KeyPolicy>,
   problems: string[],
 ) {
+  const { passwordHookUrl, passwordHookSecret, passwordHookSecretFile, ...values } = others
   const { rootKeyFile, port, accessTokenSeconds, logoFile } = values
   const issuer = values.issuer ?? `http://127.0.0.1:${port}`
   return {
@@ -45,6 +47,12 @@ function configOf(
     smtp: urlOf(
       { text: smtpUrl, file: smtpUrlFile },
       { settings: [settings.smtpUrl, settings.smtpUrlFile], home, parse: parseSmtpUrl },
+      problems,
+    ),
+    /** Undefined where there is no old system to be asked. */
+    passwordHook: passwordHookOf(
+      { url: passwordHookUrl, secret: passwordHookSecret, file: passwordHookSecretFile },
+      home,
       problems,
     ),
     rootKeyFile: resolve(home, rootKeyFile ?? 'keys/root.key'),

@@ -209,6 +209,21 @@ export const settings = {
   ),
   smtpUrlFile: following('SMTP_URL_FILE', path, 'a file that holds that URL, instead of it'),
   mailFrom: following('MAIL_FROM', mailbox, 'who sends the mails: `Example <no-reply@example.com>`'),
+  passwordHookUrl: following(
+    'PASSWORD_HOOK_URL',
+    secret,
+    'where an old system is asked about user names that are unknown here (https; http only for a loopback host)',
+  ),
+  passwordHookSecret: following(
+    'PASSWORD_HOOK_SECRET',
+    secret,
+    'what those requests are signed with: `whsec_` and base64 of 24 to 64 random bytes',
+  ),
+  passwordHookSecretFile: following(
+    'PASSWORD_HOOK_SECRET_FILE',
+    path,
+    'a file that holds that secret, instead of it',
+  ),
   signUp: setting(
     'SIGN_UP',
     choice(['off', 'open']),

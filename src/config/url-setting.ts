@@ -9,6 +9,8 @@ export interface Problem {
 }
 
 export interface UrlSetting<Url extends object> {
+  /** What it is, for people: a URL unless told. */
+  readonly what?: string
   /** The setting for the URL itself, and the one for a file that holds it. */
   readonly settings: readonly [url: Pick<Setting<unknown>, 'name'>, file: Pick<Setting<unknown>, 'name'>]
   readonly home: string
@@ -16,13 +18,13 @@ export interface UrlSetting<Url extends object> {
 }
 
 /**
- * The URL of a server, which may hold a password: by one setting, or by another that names a file. Undefined
- * where neither is set, or where it is wrong: faults go to `problems`, which never show the URL or the file's
- * text.
+ * The URL of a server, which may hold a password, or another secret: by one setting, or by another that names
+ * a file. Undefined where neither is set, or where it is wrong: faults go to `problems`, which never show the
+ * text of either.
  */
 export function urlOf<Url extends object>(
   { text, file }: { readonly text: string | undefined; readonly file: string | undefined },
-  { settings, home, parse }: UrlSetting<Url>,
+  { what = 'URL', settings, home, parse }: UrlSetting<Url>,
   problems: string[],
 ): Url | undefined {
   const [urlName, fileName] = settings.map(({ name }) => prefix + name)
@@ -37,8 +39,10 @@ export function urlOf<Url extends object>(
     return 'problem' in url ? complain(`${urlName} ${url.problem}`) : url
   }
   if (file === undefined) return undefined
-  if (/:\/\/|^sqlite:/.test(file))
-    return complain(`${fileName} takes the path of a file that holds the URL; the URL itself is ${urlName}`)
+  if (/:\/\/|^sqlite:|^whsec_/.test(file))
+    return complain(
+      `${fileName} takes the path of a file that holds the ${what}; the ${what} itself is ${urlName}`,
+    )
   const url = readUrlFile(resolve(home, file), parse)
   return 'problem' in url ? complain(`${fileName} is ${url.problem}`) : url
 }

@@ -17,6 +17,7 @@ import {
 } from '../users/device-token.ts'
 import { isKnownSource, learnSource } from '../users/known-sources.ts'
 import type { Refused as RefusedAttempt } from '../users/throttle.ts'
+import { takeOver } from './take-over.ts'
 
 export interface LogIn {
   /** As it was typed. */
@@ -31,9 +32,9 @@ export interface LogIn {
 }
 
 /**
- * The user whose password it is. `invalid_grant` if there is none, in a time that does not tell why; 503 at
- * once when too many wait; and 429 when there were too many wrong guesses (RFC 6749 §4.3.2): then the
- * password is not looked at.
+ * The user whose password it is, perhaps taken over from an old system just now. `invalid_grant` if there is
+ * none, in a time that does not tell why; 503 at once when too many wait; and 429 when there were too many
+ * wrong guesses (RFC 6749 §4.3.2): then the password is not looked at.
  */
 export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable> {
   const { username, password, caller } = logIn
@@ -52,6 +53,9 @@ export async function verifyLogIn(ctx: Context, logIn: LogIn): Promise<UserTable
       await renewHash(ctx, known, password)
       return known
     }
+    const asker = askerOf(ctx, logIn)
+    const moved = await takeOver(ctx, { username, password, source: caller.source, user, asker })
+    if (moved) return moved
     attempt.fail()
     const reason = !user ? 'there is no such user' : known ? 'the password is wrong' : 'the user is disabled'
     throw failed(ctx, logIn, { userId: user?.id ?? null, reason })

@@ -136,7 +136,12 @@ interface FactsOf {
       }
     | { readonly detail: Replay }
   )
-  user_created: OfUser & Named
+  user_created: OfUser & {
+    readonly detail: Named['detail'] & {
+      /** Of an old system that has said yes: where it was asked. */
+      readonly from?: string
+    }
+  }
   /** The file by its SHA-256, and how many of its users one transaction has added. */
   users_imported: { readonly detail: { readonly file: string; readonly users: number } }
   users_exported: { readonly detail: { readonly with_hashes: boolean } }

@@ -235,7 +235,7 @@ export function newPasswordProblem(password: string): string | undefined {
 }
 
 /** Why no request can carry this password, as a sentence; undefined when it is fine. */
-function passwordProblem(password: string): string | undefined {
+export function passwordProblem(password: string): string | undefined {
   if (password === '') return 'the password is empty'
   if (Buffer.byteLength(prepare(password)) > passwordMaxBytes) {
     return `the password is longer than ${passwordMaxBytes} bytes`

@@ -69,6 +69,7 @@ t.test('without any setting the defaults of the README count', async t => {
     logoFile: undefined,
     color: '#0f766e',
     smtp: undefined,
+    passwordHook: undefined,
     mailFrom: undefined,
     mailsPerHour: 900,
     signUp: 'off',
@@ -404,6 +405,53 @@ t.test('the database URL can come from a file, and is never shown', async t => {
     const problems = problemsOf(settings)
     t.match(problems, [problem])
     t.notMatch(problems.join(), /hunter2/)
+  }
+})
+
+t.test('a password hook has an address and a secret, and neither is ever shown', async t => {
+  const bytes = (count: number) => Buffer.alloc(count, 7)
+  const secretOf = (count: number) => `whsec_${bytes(count).toString('base64')}`
+  const url = 'https://old.example/check?key=hunter2'
+  const dir = t.testdir({ secret: `${secretOf(32)}\n`, wrong: 'hunter2\n' })
+  const set = (settings: Record<string, string>) =>
+    Object.fromEntries(Object.entries(settings).map(([name, value]) => [`PASSWORD_HOOK_${name}`, value]))
+  for (const address of [url, 'http://127.0.0.1:8080/', 'https://10.0.0.1/'])
+    for (const secret of [{ SECRET: secretOf(32) }, { SECRET_FILE: join(dir, 'secret') }])
+      t.strictSame(load(set({ URL: address, ...secret })).passwordHook, { url: address, key: bytes(32) })
+  for (const count of [24, 64])
+    t.equal(load(set({ URL: url, SECRET: secretOf(count) })).passwordHook?.key.length, count)
+  const refused: readonly (readonly [Record<string, string>, RegExp])[] = [
+    [{ URL: url }, /^MINTMARK_PASSWORD_HOOK_URL is set, but not .*: set MINTMARK_PASSWORD_HOOK_SECRET$/],
+    [{ SECRET: secretOf(32) }, /^MINTMARK_PASSWORD_HOOK_SECRET counts only with MINTMARK_PASSWORD_HOOK_URL/],
+    [{ SECRET_FILE: join(dir, 'secret') }, /counts only with MINTMARK_PASSWORD_HOOK_URL/],
+    [
+      { URL: url, SECRET: secretOf(23) },
+      /^MINTMARK_PASSWORD_HOOK_SECRET takes whsec_ and base64 of 24 to 64/,
+    ],
+    [{ URL: url, SECRET: secretOf(65) }, /takes whsec_/],
+    [{ URL: url, SECRET: bytes(32).toString('base64') }, /takes whsec_/],
+    [{ URL: url, SECRET: 'whsec_hunter2' }, /takes whsec_/],
+    [{ URL: url, SECRET_FILE: join(dir, 'wrong') }, /wrong", whose one line takes whsec_/],
+    [
+      { URL: url, SECRET_FILE: 'whsec_hunter2' },
+      /holds the secret; the secret itself is MINTMARK_PASSWORD_HOOK_SECRET$/,
+    ],
+    [{ URL: url, SECRET: secretOf(32), SECRET_FILE: join(dir, 'secret') }, /both set, but only one may be$/],
+    ...[
+      'http://old.example/',
+      'https://u:hunter2@old.example/',
+      'https://old.example/#hunter2',
+      'hunter2',
+    ].map(
+      other =>
+        [{ URL: other, SECRET: secretOf(32) }, /^MINTMARK_PASSWORD_HOOK_URL takes an https URL/] as const,
+    ),
+  ]
+  for (const [settings, problem] of refused) {
+    const problems = problemsOf(set(settings))
+    t.equal(problems.length, 1, String(problem))
+    t.match(problems, [problem])
+    t.notMatch(problems.join(), /hunter2|BwcHBw/)
   }
 })
 

@@ -5,7 +5,8 @@ import { createServer as createTlsServer } from 'node:https'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { fetchJwks, isJwksUri } from '../../src/clients/fetch-jwks.ts'
+import { fetchJwks } from '../../src/clients/fetch-jwks.ts'
+import { isFetchedUrl } from '../../src/protocol/fetched-url.ts'
 import { isPublicAddress, networks } from '../../src/values/networks.ts'
 import { testCertificate } from '../helpers/certificates.ts'
 import { isOAuthError, startServer, until } from '../helpers/server.ts'
@@ -294,7 +295,7 @@ t.test('a jwks_uri is https, or on this machine, and holds no credentials', asyn
     ['web.example', false],
     ['', false],
   ]
-  for (const [uri, isOne] of uris) t.equal(isJwksUri(uri), isOne, uri)
+  for (const [uri, isOne] of uris) t.equal(isFetchedUrl(uri), isOne, uri)
 })
 
 function nameOf(query: Buffer): string {

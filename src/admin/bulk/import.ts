@@ -13,11 +13,12 @@ import { Refusal } from '../../errors.ts'
 import type { Event } from '../../record/events.ts'
 import { record } from '../../record/record.ts'
 import { usernameMaxLength } from '../../protocol/username.ts'
+import { readUser } from '../../users/imported-user.ts'
 import { printable } from '../../values/formats.ts'
 import type { Admin } from '../admin.ts'
 import type { Progress, ShowProgress } from '../progress.ts'
 import { entriesOf, openUsersFile, type FileEntry } from './entries.ts'
-import { readUser } from './imported-user.ts'
+import { fromKeycloak, isKeycloakUser } from './keycloak.ts'
 
 /** An entry of the file, counted from 1, that is no user now, and why. */
 export interface RefusedEntry {
@@ -105,7 +106,8 @@ async function* partsOf(
   for await (const written of entriesOf(path)) {
     entry++
     if (entry <= from) continue
-    const read = 'members' in written ? readUser(written.members, { passwords, now: clock.now() }) : written
+    const read =
+      'members' in written ? readUser(membersOf(written), { passwords, now: clock.now() }) : written
     if ('row' in read) part.users.push({ entry, row: read.row })
     else part.refused.push({ entry, username: shownName(written), problem: read.problem })
     if (entry - part.from < entriesAtOnce) continue
@@ -113,6 +115,11 @@ async function* partsOf(
     part = { from: entry, to: entry, users: [], refused: [] }
   }
   if (entry > part.from) yield { ...part, to: entry }
+}
+
+/** Whatever program has written it. */
+function membersOf({ members }: Extract<FileEntry, { members: unknown }>) {
+  return isKeycloakUser(members) ? fromKeycloak(members) : members
 }
 
 /** In the order of the file. */

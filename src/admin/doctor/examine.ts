@@ -9,6 +9,7 @@ import type { Examination, Finding } from './finding.ts'
 import { checkKeys, checkPolicy } from './keys.ts'
 import { checkMail } from './mail.ts'
 import { checkPasskeys } from './passkeys.ts'
+import { checkPasswordHook } from './password-hook.ts'
 import { checkRootKeys } from './root-keys.ts'
 import { checkRows } from './rows.ts'
 import { checkDisk, checkFiles, checkIssuer } from './surroundings.ts'
@@ -46,6 +47,7 @@ const innerChecks: readonly Check<Admin>[] = [
   { name: 'passkeys', run: checkPasskeys },
   { name: 'clients', run: checkClients },
   { name: 'mail', run: checkMail },
+  { name: 'password hook', run: checkPasswordHook },
   { name: 'clock', run: checkClock },
 ]
 

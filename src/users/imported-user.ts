@@ -1,21 +1,20 @@
-import type { UserTable } from '../../../db/schema.ts'
-import { newUuid, parseUuid } from '../../protocol/secrets.ts'
-import { isScopeToken } from '../../protocol/scope.ts'
+import type { UserTable } from '../../db/schema.ts'
+import { newUuid, parseUuid } from '../protocol/secrets.ts'
+import { isScopeToken } from '../protocol/scope.ts'
 import {
   changedClaims,
   isStandardClaim,
   readClaimValue,
   standardClaims,
   type ClaimChange,
-} from '../../protocol/standard-claims.ts'
-import { newUsernameProblem } from '../../protocol/username.ts'
-import type { PasswordHash, Passwords } from '../../users/passwords.ts'
-import { ImportedHashError } from '../../users/imported-hashes.ts'
-import { isObject } from '../../values/json.ts'
-import { nearestName } from '../../values/suggestion.ts'
-import { fromKeycloak, isKeycloakUser } from './keycloak.ts'
+} from '../protocol/standard-claims.ts'
+import { newUsernameProblem } from '../protocol/username.ts'
+import { isObject } from '../values/json.ts'
+import { nearestName } from '../values/suggestion.ts'
+import { ImportedHashError } from './imported-hashes.ts'
+import type { PasswordHash, Passwords } from './passwords.ts'
 
-/** What an entry may have, beside the standard claims. */
+/** What it may have, beside the standard claims. */
 const memberNames = [
   'sub',
   'username',
@@ -28,7 +27,7 @@ const memberNames = [
   'created_at',
 ]
 
-/** Why an entry is no user: a sentence without a capital and a full stop. */
+/** Why it is no user: a sentence without a capital and a full stop. */
 class EntryError extends Error {
   override readonly name = 'EntryError'
 }
@@ -36,15 +35,15 @@ class EntryError extends Error {
 export type ReadUser = { readonly row: UserTable } | { readonly problem: string }
 
 /**
- * Makes a row of one entry of a file, whatever program has written it. `now` is in seconds since the epoch.
- * The hash is wrapped under the pepper; a user without one has no password.
+ * Makes a row of a user of another system. `now` is in seconds since the epoch. The hash is wrapped under the
+ * pepper; a user without one has no password.
  */
 export function readUser(
-  written: Readonly<Record<string, unknown>>,
+  members: Readonly<Record<string, unknown>>,
   { passwords, now }: { readonly passwords: Pick<Passwords, 'wrap'>; readonly now: number },
 ): ReadUser {
   try {
-    return { row: rowOf(isKeycloakUser(written) ? fromKeycloak(written) : written, passwords, now) }
+    return { row: rowOf(members, passwords, now) }
   } catch (error) {
     if (error instanceof EntryError || error instanceof ImportedHashError) return { problem: error.message }
     throw error
