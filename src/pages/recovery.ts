@@ -146,9 +146,12 @@ export function passwordProblemOf({ kind }: PasswordProblem): RecoveryProblem {
   return kind === 'form' ? 'password_refused' : 'password_common'
 }
 
-/** Says that it is done, and offers to begin the log-in here that was begun elsewhere. */
+/**
+ * Says that it is done, and offers to begin the log-in here that was begun elsewhere; or where none goes on
+ * any more, as after an invitation, to log in to one's own account.
+ */
 export async function showDone(visit: Visit, kind: MessageKind, sealed: string | undefined): Promise<void> {
   const pending = await requestOf(visit, sealed)
-  const againHref = pending ? `/log-in?request=${sealRequest(visit.ctx, pending)}` : null
+  const againHref = pending ? `/log-in?request=${sealRequest(visit.ctx, pending)}` : '/account'
   showMessage(visit, { kind, status: 200, againHref, uiLocales: pending?.request.uiLocales })
 }

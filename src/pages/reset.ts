@@ -31,15 +31,18 @@ import { queryOf, showMessage, type Visit } from './visit.ts'
 export function resetPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
   // A link that an administrator has made on the host needs no mail.
   const isOffered = (visit: Visit) =>
-    ctx.mail !== undefined ||
-    formOf(visit.request.body).get('link') !== undefined ||
-    ['link', 'done'].some(name => queryOf(visit, name) !== undefined)
+    ctx.mail !== undefined || linkOf(visit) !== undefined || queryOf(visit, 'done') !== undefined
   app.get('/reset', offeredHandler(ctx, pages, isOffered, show))
   app.post('/reset', offeredHandler(ctx, pages, isOffered, decide))
 }
 
+function linkOf(visit: Visit): string | undefined {
+  const isSent = visit.request.method === 'POST'
+  return isSent ? formOf(visit.request.body).get('link') : queryOf(visit, 'link')
+}
+
 async function show(visit: Visit): Promise<void> {
-  const link = queryOf(visit, 'link')
+  const link = linkOf(visit)
   const sealed = queryOf(visit, 'request')
   if (link !== undefined) return showNewPassword(visit, link, null)
   if (queryOf(visit, 'done') !== undefined) return showDone(visit, 'password_set', sealed)

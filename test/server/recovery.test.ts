@@ -487,6 +487,8 @@ await forEachEngine(
     const browser = openBrowser(server)
     const done = await browser.submit(await browser.open(link), { password: newPassword })
     isMessage(t, done, 'password_set', 200, 'it is set')
+    const account = await browser.follow(done, en.logIn.submit)
+    t.equal(account.url.pathname, '/log-in', 'invariant 18: nothing was begun, so it leads to the account')
     const row = await rowOf(server, bob)
     t.strictSame([row.epoch, JSON.parse(row.claims)], [1, { email: address, nickname: 'Bob' }], 'unverified')
     const web = await relyingParty(server)
