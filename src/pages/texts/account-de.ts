@@ -13,7 +13,7 @@ export const ownAccountInGerman: OwnAccountTexts = {
     profile_changed: 'Ihre Angaben sind gespeichert.',
     nothing_changed: 'Es wurde nichts geändert.',
     mail_asked:
-      'Wir haben Ihnen eine E-Mail geschickt. Ihre neue Adresse gilt, sobald Sie sie dort bestätigen; bis dahin gilt die alte.',
+      'Wir haben Ihnen eine E-Mail geschickt. Ihre neue Adresse gilt, sobald Sie sie dort bestätigen.',
     password_changed: 'Ihr Passwort ist geändert, und Sie wurden überall sonst abgemeldet.',
     passkey_added: 'Ihr Passkey wurde hinzugefügt.',
     passkey_renamed: 'Ihr Passkey wurde umbenannt.',
@@ -104,9 +104,10 @@ export const ownAccountInGerman: OwnAccountTexts = {
   },
   mail: {
     title: 'E-Mail-Adresse',
-    present: address => html`Ihre E-Mail-Adresse ist ${address}.`,
+    present: address =>
+      html`Ihre E-Mail-Adresse ist ${address}. Wenn Sie sie ändern, sagen wir es auch dieser.`,
     noneYet: 'Sie haben noch keine E-Mail-Adresse bestätigt.',
-    what: 'Wir schicken eine E-Mail an die neue Adresse. Sie gilt, sobald Sie sie dort bestätigen. Der alten sagen wir es auch.',
+    what: 'Wir schicken eine E-Mail an die neue Adresse. Sie gilt, sobald Sie sie dort bestätigen.',
     label: 'Neue E-Mail-Adresse',
     submit: 'E-Mail schicken',
   },

@@ -12,8 +12,7 @@ export const ownAccountInEnglish: OwnAccountTexts = {
   notices: {
     profile_changed: 'Your details were saved.',
     nothing_changed: 'Nothing was changed.',
-    mail_asked:
-      'We have sent you an email. Your new address counts as soon as you confirm it there; until then the old one does.',
+    mail_asked: 'We have sent you an email. Your new address counts as soon as you confirm it there.',
     password_changed: 'Your password was changed, and you were logged out everywhere else.',
     passkey_added: 'Your passkey was added.',
     passkey_renamed: 'Your passkey was renamed.',
@@ -96,9 +95,9 @@ export const ownAccountInEnglish: OwnAccountTexts = {
   },
   mail: {
     title: 'Email address',
-    present: address => html`Your email address is ${address}.`,
+    present: address => html`Your email address is ${address}. If you change it, we tell this address too.`,
     noneYet: 'You have not confirmed an email address yet.',
-    what: 'We send an email to the new address, which counts as soon as you confirm it there. We tell the old one too.',
+    what: 'We send an email to the new address, which counts as soon as you confirm it there.',
     label: 'New email address',
     submit: 'Send the email',
   },
