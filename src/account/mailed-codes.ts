@@ -2,9 +2,12 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { comparedName } from '../../db/users/compared-name.ts'
 import type { UserTable } from '../../db/schema.ts'
 import { findUser } from '../../db/users/users.ts'
+import type { Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
 import { formatUuid, newUuid, ownUuid } from '../protocol/secrets.ts'
+import type { Event } from '../record/events.ts'
+import { auditEntry } from '../record/record.ts'
 import { codeLimit, triedNamesSourceLimit } from '../users/guess-limits.ts'
 import type { Allowance } from '../users/throttle.ts'
 import { hmacSha256 } from '../values/sha256.ts'
@@ -97,28 +100,46 @@ export interface TypedCode {
   readonly code: string
   /** The sealed authorization request that goes on; null for none. */
   readonly request: string | null
-  readonly source: string | undefined
+  readonly caller: Caller
 }
 
 /** The link that a code stands for, or why it stands for none. Guesses count for any name. */
 export async function linkOfCode(
   ctx: Context,
-  { kind, sealed, browser, code, request, source }: TypedCode,
+  { kind, sealed, browser, code, request, caller }: TypedCode,
 ): Promise<{ readonly href: string } | CodeProblem> {
   const content = await openValue(ctx, 'mailed code', ctx.config.issuer, sealed)
   if (!content || content['browser'] !== browser || content['kind'] !== kind) return 'code_expired'
   // Only this installation can have sealed it, so it is what `sealWaiting` has made.
   const { name, secret, user, at } = content as unknown as SealedWaiting
   if (Math.abs(ctx.clock.now() - at) >= secondsOfLink(kind)) return 'code_expired'
+  const { source } = caller
   const ofName: Allowance = { of: ['mailed code', kind, comparedName(name)], limit: codeLimit }
   const ofSource: Allowance = { of: ['mailed codes of a source', source ?? ''], limit: triedNamesSourceLimit }
   const tried = source === undefined ? [ofName] : [ofName, ofSource]
-  if ((await ctx.users.throttle.count(tried)) > 0) return 'codes_throttled'
+  if ((await ctx.users.throttle.count(tried)) > 0) {
+    noteRefused(ctx, caller, { event: 'mailed_code_throttled', userId: null, detail: { link: kind } })
+    return 'codes_throttled'
+  }
   const waiting = { kind, name, secret: Buffer.from(secret, 'base64url'), userId: ownUuid(user) }
   const facts = await factsOf(ctx, waiting)
   const typed = Buffer.from(code.replace(/[\s-]/g, ''))
   // Of a name for which no mail is sent no code is right; it is made all the same.
   const right = Buffer.from(codeOf(waiting, facts ?? { userId: waiting.userId, epochs: null, mail: name }))
   const isRight = typed.length === right.length && timingSafeEqual(typed, right)
-  return facts && isRight ? makeLink(ctx, kind, { ...facts, request }) : 'code_wrong'
+  if (facts && isRight) return makeLink(ctx, kind, { ...facts, request })
+  const userId = facts?.user?.id ?? null
+  noteRefused(ctx, caller, { event: 'mailed_code_failed', userId, detail: { link: kind } })
+  return 'code_wrong'
+}
+
+/** Told to the log and, with others of its kind, to the audit trail. */
+function noteRefused(
+  { audit, clock, log }: Pick<Context, 'audit' | 'clock' | 'log'>,
+  { address, requestId, source }: Caller,
+  event: Event<'mailed_code_failed' | 'mailed_code_throttled'>,
+): void {
+  const actor = { kind: 'nobody', caller: { address, requestId } } as const
+  log.info({ event: event.event, address }, 'a mailed code was refused')
+  audit.note(auditEntry({ clock, actor }, event), source)
 }

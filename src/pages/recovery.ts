@@ -94,7 +94,7 @@ export async function enterCode(
     browser: knownBrowserOf(visit),
     code: form.get('code') ?? '',
     request: (await requestOf(visit, request)) ? (request ?? null) : null,
-    source: deviceCaller(visit.request).source,
+    caller: deviceCaller(visit.request),
   })
   if (typeof outcome === 'string') return showSent(visit, path, { request, waiting, problem: outcome })
   redirectTo(visit, outcome.href)

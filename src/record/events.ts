@@ -41,6 +41,8 @@ export const eventNames = [
   'recovery_code_used',
   'user_enabled',
   'link_mailed',
+  'mailed_code_failed',
+  'mailed_code_throttled',
   'user_deleted',
   'admin_recovered',
   'client_created',
@@ -164,6 +166,9 @@ interface FactsOf {
       readonly link: 'reset' | 'invitation' | 'verification' | 'sign_up' | 'have_account'
     }
   }
+  mailed_code_failed: OfMailedCode
+  /** Whose it was is not looked at any more. */
+  mailed_code_throttled: OfMailedCode
   user_deleted: OfUser & Named & { readonly ended: EndedEpoch }
   /** A link was made on the host that lets an administrator in. */
   admin_recovered: OfUser & { readonly detail: { readonly factors_removed: boolean } }
@@ -280,6 +285,12 @@ export type LogInFailure =
   | 'the passkey is refused'
   | 'the code is wrong'
   | 'the recovery code is wrong'
+
+interface OfMailedCode {
+  /** Null where no mail has gone out, and for a sign-up. */
+  readonly userId: Buffer | null
+  readonly detail: { readonly link: 'reset' | 'sign_up' }
+}
 
 interface RefusedClient {
   /** Null where there is no such client: what was sent as its id may be a password. */

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { codeOf, factsOf, newWaiting, sealWaiting } from '../../src/account/mailed-codes.ts'
 import { en } from '../../src/pages/texts/en.ts'
-import { verifiedMail } from '../helpers/account.ts'
+import { auditOf, verifiedMail } from '../helpers/account.ts'
 import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { openMailbox } from '../helpers/mailbox.ts'
@@ -114,6 +114,16 @@ t.test('invariant 15: five guesses count for each name, whether there is an acco
   const { code } = await read()
   const answers = await guess(browser, waiting, code)
   t.match(answers, `429,"A as.example ${en.recovery.sent.title} ${problems.codes_throttled}`)
+  await runJob(server, 'writing the audit trail')
+  t.match(await auditOf(server, ada), [
+    { event: 'link_mailed' },
+    { event: 'mailed_code_failed', actor: 'nobody', detail: { link: 'reset' } },
+  ])
+  const told = server.log.filter(({ event }) => /^mailed_code/.test(String(event)))
+  t.match(
+    told.map(({ event, address }) => [event, typeof address]),
+    [...Array(5).fill(['mailed_code_failed', 'string']), ['mailed_code_throttled', 'string']],
+  )
   const again = await browser.post('/reset', { username: ada.username.toUpperCase() })
   isRefused(t, await browser.submit(again, { code }), problems.codes_throttled, 429)
   t.equal(await guess(browser, await browser.post('/reset', { username: 'nobody' }), code), answers)

@@ -309,6 +309,14 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { event: 'link_mailed', userId: user, detail: { link: 'reset' } },
     { row: { ...ofUser, detail: { link: 'reset' } } },
   ],
+  mailed_code_failed: [
+    { event: 'mailed_code_failed', userId: user, detail: { link: 'reset' } },
+    { row: { ...ofUser, detail: { link: 'reset' } } },
+  ],
+  mailed_code_throttled: [
+    { event: 'mailed_code_throttled', userId: null, detail: { link: 'sign_up' } },
+    { row: { ...ofNone, detail: { link: 'sign_up' } } },
+  ],
   user_deleted: [
     {
       event: 'user_deleted',
