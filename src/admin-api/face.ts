@@ -24,7 +24,9 @@ export interface AdminAppOptions {
 /** The URI of a resource, percent-encoded in the path. */
 const paramLengthMax = 3 * 1024
 
-const shownMethods = ['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE', 'OPTIONS']
+/** What the router is shown for every method that no address takes. */
+const otherMethod = 'TRACE'
+const shownMethods = ['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE', 'OPTIONS', otherMethod]
 
 /**
  * Makes the face for administrators' programs, an app of its own: JSON in and out, problem documents (RFC
@@ -41,6 +43,11 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
     trustProxy: ctx.config.trustProxy.length > 0 && [...ctx.config.trustProxy],
     bodyLimit: bodyLimitBytes,
     routerOptions: { maxParamLength: paramLengthMax },
+    rewriteUrl: request => {
+      const { method = '', url = '/' } = request
+      if (!shownMethods.includes(method)) request.method = otherMethod
+      return url
+    },
     frameworkErrors: (error, request, reply) => void problems.send(error, request, reply),
   })
   // It is no JSON, and is refused as such.

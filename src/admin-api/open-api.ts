@@ -37,6 +37,11 @@ export function openApiDocument({
         },
       },
     },
+    // Not the other methods of an address, which are refused.
+    transform: ({ schema, url }) => ({
+      schema: schema !== undefined && 'operationId' in schema ? schema : { hide: true },
+      url,
+    }),
     transformObject: found => withSharedParts('openapiObject' in found ? found.openapiObject : {}),
   }
 }

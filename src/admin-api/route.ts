@@ -161,6 +161,8 @@ const IfMatch = Type.String({
   description: 'the `ETag` of the state that is to be changed: another one is 412',
 })
 
+const IfNoneMatch = Type.String({ description: 'the `ETag` of the state that is known: the same one is 304' })
+
 /** draft-ietf-httpapi-idempotency-key-header §2.1 */
 const IdempotencyKey = Type.String({
   pattern: '^(?:[!#-[\\]-~]{1,255}|"[!#-[\\]-~]{1,255}")$',
@@ -182,7 +184,8 @@ function describe({
 }: Route<any, any, any>) {
   const etag = { etag: { type: 'string', description: 'of this state of the object' } }
   const headers = Type.Object({
-    ...(hasEtag && method !== 'GET' && { 'if-match': Type.Optional(IfMatch) }),
+    ...(hasEtag && method !== 'GET' && answer.status !== 201 && { 'if-match': Type.Optional(IfMatch) }),
+    ...(hasEtag && method === 'GET' && { 'if-none-match': Type.Optional(IfNoneMatch) }),
     ...(method === 'POST' && { 'idempotency-key': Type.Optional(IdempotencyKey) }),
   })
   const answers =

@@ -109,6 +109,8 @@ t.test('HEAD, conditional requests and other methods', async t => {
   const other = await ask('POST', `/users/${sub}`, {})
   t.match(other.json(), { status: 405, code: 'method_not_allowed' })
   t.equal(other.headers.allow, 'GET, HEAD, PATCH, DELETE')
+  for (const method of ['TRACE', 'QUERY', 'PROPFIND'] as const)
+    t.equal((await ask(method as 'GET', `/users/${sub}`)).statusCode, 405, method)
 })
 
 t.test('each refusal is in the log under its id, and counted; so is each answer', async t => {
