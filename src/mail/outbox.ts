@@ -159,7 +159,8 @@ async function bring(
   }
   const { stage, code, answer } = delivery
   if (delivery.kind !== 'refused') {
-    return postpone(options, row, { expiresAt, lastError: `${stage}: ${answer}`, failure: delivery })
+    const lastError = `${stage}: ${withoutAddresses(answer)}`
+    return postpone(options, row, { expiresAt, lastError, failure: delivery })
   }
   const detail = { kind: row.kind, stage, code }
   if (!(await drop(options, row, { event: 'mail_refused', userId: row.user_id, detail }))) return undefined
@@ -168,6 +169,11 @@ async function bring(
     'the SMTP server has refused a mail, which is not tried again',
   )
   return { kind: 'refused', failure: delivery }
+}
+
+/** SMTP servers repeat the recipient, who is sealed: the row has nobody's address in clear. */
+function withoutAddresses(answer: string): string {
+  return answer.replace(/\S+@\S+/g, '…')
 }
 
 async function postpone(

@@ -100,6 +100,15 @@ t.test('the same holds where an app asks its user by itself', async t => {
   t.strictSame(await read(), [])
 
   server.tick(day)
+  const passkey = await withPasskey(server, ada)
+  await read()
+  const half = (await ask(first)).json()
+  const answer = passkey.use(half.passkey_options)
+  t.equal((await ask({ auth_session: half.auth_session, passkey: answer })).statusCode, 200)
+  server.tick(halfSeconds)
+  t.strictSame(await read(), [], 'nor by a passkey')
+
+  server.tick(day)
   await ask(first)
   server.tick(halfSeconds)
   t.strictSame(await read(), told)
