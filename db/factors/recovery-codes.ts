@@ -16,8 +16,8 @@ export async function listRecoveryCodes({ sql }: Database, userId: Buffer): Prom
 
 /**
  * Puts new ones in place of all of a user's, if the epoch is still the one that was read; with
- * `unlessPresent` only where there are none, used ones included. The user is locked: of two who replace them
- * at once, the second one sees those of the first one.
+ * `unlessPresent` only where none is left. The user is locked: of two who replace them at once, the second
+ * one sees those of the first one.
  */
 export async function replaceRecoveryCodes(
   { engine, transact }: Writer,
@@ -44,6 +44,7 @@ async function hasRecoveryCodes(transaction: Kysely<Tables>, userId: Buffer): Pr
     .selectFrom('recovery_codes')
     .select('id')
     .where('user_id', '=', userId)
+    .where('used_at', 'is', null)
     .executeTakeFirst()
   return one !== undefined
 }

@@ -9,6 +9,7 @@ import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import { record } from '../record/record.ts'
+import { findFactors } from './factors.ts'
 import { byOwner, type Owner } from './owner.ts'
 import { tryCode, type SecondStep } from './second-step.ts'
 
@@ -29,10 +30,12 @@ export async function renewRecoveryCodes(ctx: Context, owner: Owner): Promise<re
 }
 
 /**
- * Those that come with the first second factor; undefined where there are some: of two factors that are set
+ * Those that come with a second factor, where its owner has none; else undefined. Of two factors that are set
  * up at once, each as the first one, one comes with codes, and those that are shown are good.
  */
 export async function firstRecoveryCodes(ctx: Context, owner: Owner): Promise<readonly string[] | undefined> {
+  const { recoveryCodesLeft } = await findFactors(ctx, owner.user.id)
+  if (recoveryCodesLeft > 0) return undefined
   return makeRecoveryCodes(ctx, owner, { unlessPresent: true })
 }
 

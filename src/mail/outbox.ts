@@ -171,7 +171,7 @@ async function bring(
   return { kind: 'refused', failure: delivery }
 }
 
-/** SMTP servers repeat the recipient, who is sealed: the row has nobody's address in clear. */
+/** SMTP servers repeat the recipient, who is sealed: the row has no address in clear. */
 function withoutAddresses(answer: string): string {
   return answer.replace(/\S+@\S+/g, '…')
 }

@@ -118,6 +118,19 @@ async function addPasskey(browser: Browser, page: Page, name: string): Promise<P
   return browser.post(form.action, { ...Object.fromEntries(form.fields), name, passkey: response })
 }
 
+t.test('who has no recovery code left gets some with the next factor', async t => {
+  const server = await startServer(t)
+  const ada = await server.user()
+  const shown = await withApp(server, ada)
+  await renewRecoveryCodes(server.ctx, await ownerOf(server, ada))
+  await server.ctx.db.sql.updateTable('recovery_codes').set({ used_at: 1 }).execute()
+  const browser = openBrowser(server)
+  const half = await openAccount(browser, ada, keys)
+  const page = await browser.submit(half, { code: shown.code() })
+  t.equal(codesOn(await addPasskey(browser, page, 'Phone')).length, 10)
+  t.strictSame(codesOn(await addPasskey(browser, await browser.open(keys), 'Laptop')), [])
+})
+
 await forEachEngine(t, 'passkeys are added, renamed and removed by their owner alone', async (t, env) => {
   const server = await startServer(t, { ...env, ...withMail })
   const { ctx } = server

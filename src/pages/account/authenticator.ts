@@ -39,11 +39,10 @@ async function change(visit: Change): Promise<void> {
     if (outcome !== 'removed' && outcome !== 'unknown') return show(visit, outcome)
     return leadToDone(visit, path, outcome === 'removed' ? 'totp_removed' : 'gone')
   }
-  const before = await findFactors(ctx, owner.user.id)
   const tried = await tryTotp(visit)
   if (tried !== 'set') return show(visit, tried.problem, tried.prepared)
   const next = { next: '/account', isAccount: true }
-  return afterNewFactor(visit, { notice: 'totp_added', amr: totpAmr, before, ...next })
+  return afterNewFactor(visit, { notice: 'totp_added', amr: totpAmr, ...next })
 }
 
 /** What a code shows beside a password (RFC 8176). */

@@ -1,5 +1,4 @@
 import { accountClient } from '../../clients/account-client.ts'
-import { hasSecondFactor, type Factors } from '../../factors/factors.ts'
 import { firstRecoveryCodes } from '../../factors/recovery-codes.ts'
 import { stepUp } from '../enter.ts'
 import { browserOf } from '../proceed.ts'
@@ -13,8 +12,6 @@ export interface NewFactor {
   readonly notice: AccountNotice
   /** What was proved by it (RFC 8176), separated by spaces. */
   readonly amr: string
-  /** The factors that there were before. */
-  readonly before: Factors
   /** Where its owner goes on: a path of ours. */
   readonly next: string
   /** Whether that is a page of the account, which tells what was done. */
@@ -22,14 +19,14 @@ export interface NewFactor {
 }
 
 /**
- * Goes on after a factor was set up: its owner has just shown it, which raises the log-in. The first second
- * factor comes with recovery codes, which are shown this once, and so with the answer to the form.
+ * Goes on after a factor was set up: its owner has just shown it, which raises the log-in. It comes
+ * with recovery codes for who has none: they are shown this once, and so with the answer to the form.
  */
 export async function afterNewFactor(visit: OwnVisit, factor: NewFactor): Promise<void> {
   const { ctx, owner } = visit
-  const { notice, amr, before, next } = factor
+  const { notice, amr, next } = factor
   await stepUp(visit, owner.signIn, { amr, client: accountClient(ctx.config), browser: browserOf(visit) })
-  const codes = hasSecondFactor(before) ? undefined : await firstRecoveryCodes(ctx, owner)
+  const codes = await firstRecoveryCodes(ctx, owner)
   if (codes) return showNewCodes(visit, { codes, nextHref: next, notice })
   return factor.isAccount ? leadToDone(visit, next, notice) : redirectTo(visit, `${ctx.config.issuer}${next}`)
 }

@@ -76,13 +76,11 @@ async function add(visit: Change): Promise<void> {
   const { ctx, owner, form } = visit
   const [answer, name = ''] = [form.get('passkey'), form.get('name')]
   if (answer === undefined) return show(visit, 'passkey_invalid')
-  const before = await findFactors(ctx, owner.user.id)
   const added = await addPasskey(ctx, owner, answer, browserOf(visit), name)
   if (!('problem' in added))
     return afterNewFactor(visit, {
       notice: 'passkey_added',
       amr: added.amr,
-      before,
       next: path,
       isAccount: true,
     })

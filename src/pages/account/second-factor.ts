@@ -3,7 +3,7 @@ import { lookForNeeds, type Look } from '../../authorization/look.ts'
 import { fresh, sealRequest } from '../../authorization/requests.ts'
 import { deviceCaller } from '../../clients/caller.ts'
 import type { Context } from '../../context.ts'
-import { findFactors, hasSecondFactor } from '../../factors/factors.ts'
+import { findFactors } from '../../factors/factors.ts'
 import { addPasskey, creationOptions, passkeysPossible } from '../../factors/passkeys.ts'
 import { firstRecoveryCodes } from '../../factors/recovery-codes.ts'
 import { prepareTotp } from '../../factors/totp.ts'
@@ -103,31 +103,27 @@ async function setUp(visit: Enrolment): Promise<void> {
   const { ctx, owner, needsPasskey } = visit
   const form = formOf(visit.request.body)
   const answer = form.get('passkey')
-  const before = await findFactors(ctx, owner.user.id)
   if (answer === undefined) {
     if (needsPasskey || !form.has('totp')) return show(visit, { byApp: false, problem: 'passkey_invalid' })
     const tried = await tryTotp({ ...visit, form })
     if (tried !== 'set') return show(visit, { byApp: true, ...tried })
-    return goOn(visit, { amr: totpAmr, isFirst: !hasSecondFactor(before) })
+    return goOn(visit, totpAmr)
   }
   const added = await addPasskey(ctx, owner, answer, browserOf(visit), form.get('name') ?? '')
-  if ('passkey' in added) return goOn(visit, { amr: added.amr, isFirst: !hasSecondFactor(before) })
+  if ('passkey' in added) return goOn(visit, added.amr)
   // Sent twice: the first time it was added.
   const problem = added.problem === 'used' ? 'passkey_exists' : passkeyProblems[added.problem]
   return show(visit, { byApp: false, problem })
 }
 
 /** The log-in is raised by what was just shown; then the request goes on from the page that has led here. */
-async function goOn(
-  visit: Enrolment,
-  { amr, isFirst }: { readonly amr: string; readonly isFirst: boolean },
-): Promise<void> {
+async function goOn(visit: Enrolment, amr: string): Promise<void> {
   const { ctx, owner, stage } = visit
   const { client, pending } = stage
   const signIn = await stepUp(visit, owner.signIn, { amr, client, browser: browserOf(visit) })
   const raised = fresh(pending.request, { browser: pending.browser, signIn: signIn.id })
   const next = `/log-in?request=${sealRequest(ctx, raised)}`
-  const codes = isFirst ? await firstRecoveryCodes(ctx, owner) : undefined
+  const codes = await firstRecoveryCodes(ctx, owner)
   if (codes) return showNewCodes(visit, { codes, nextHref: next })
   redirectTo(visit, ctx.config.issuer + next)
 }
