@@ -67,8 +67,9 @@ function rowOf(
     ...hashOf(members, passwords),
     roles: rolesOf(members['roles']).join(' '),
     claims: JSON.stringify(changedClaims({}, claims)),
-    epoch: 0,
-    mail_epoch: 0,
+    // A user who was deleted here may come back with the same id: what began before must not be of the new one.
+    epoch: now,
+    mail_epoch: now,
     created_at: timeOf('created_at', members['created_at']) ?? now,
     disabled_at:
       timeOf('disabled_at', members['disabled_at']) ?? (isDisabled(members['disabled']) ? now : null),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openAdmin } from '../../src/admin/admin.ts'
 import { importUsers, type RefusedEntry } from '../../src/admin/bulk/import.ts'
+import { deleteUser } from '../../src/admin/users.ts'
 import { databaseClock } from '../../src/clock.ts'
 import { readImportedHash } from '../../src/users/imported-hashes.ts'
 import { openImportedSample } from '../../src/users/imported-sample.ts'
@@ -340,3 +341,27 @@ t.test('invariant 15: an unknown name takes the time of a user, imported or not'
 
   t.equal(await passwords.verify(undefined, password, undefined, 'nobody-1'), false)
 })
+
+await forEachEngine(
+  t,
+  'sessions of a user who was deleted, and comes back by an import, stay ended',
+  async (t, env) => {
+    const { server, file } = await beside(t, env)
+    const client = await server.client('web')
+    const ada = await server.user()
+    const { refresh_token } = await server.logIn(client, ada)
+    const { admin } = await openImporter(t, server)
+    await deleteUser(admin, 'ada', { stepsMax: 0 })
+    const showProgress = () => ({ at: () => {}, end: () => {} })
+    const path = file('users.jsonl', lines({ username: 'ada', sub: ada.sub }))
+    const signal = new AbortController().signal
+    t.match(await importUsers(admin, path, { onRefused: () => {}, signal, showProgress }), { created: 1 })
+    const refreshed = await server.post('/token', {
+      grant_type: 'refresh_token',
+      refresh_token,
+      ...client.form,
+    })
+    t.equal(refreshed.statusCode, 400, 'whose end no row tells yet')
+    t.equal(refreshed.json().error, 'invalid_grant')
+  },
+)
