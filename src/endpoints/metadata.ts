@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { signUpIsOpen } from '../account/sign-up.ts'
+import { adminScopes } from '../admin/administrators.ts'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { notFound } from '../errors.ts'
@@ -62,7 +63,9 @@ async function metadata(ctx: Context) {
     token_endpoint_auth_methods_supported: [...authMethods, 'none'],
     token_endpoint_auth_signing_alg_values_supported: clientAlgs,
     grant_types_supported: grantTypes,
-    scopes_supported: [...new Set([...openidScopes, ...scopes])],
+    scopes_supported: [
+      ...new Set([...openidScopes, ...(config.adminApi === 'on' ? adminScopes : []), ...scopes]),
+    ],
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     ...authorizationMetadata(issuer),
     ...openidMetadata(ctx),

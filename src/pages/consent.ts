@@ -47,7 +47,8 @@ export async function describeScopes(
   scopes: readonly string[],
 ): Promise<ConsentData['scopes']> {
   const known = await clients.registry.findResources(resource ?? resources)
-  return scopes.flatMap(name => wordsOf(known, name).map(words => ({ name, words })))
+  const isOfServer = known.length === 0
+  return scopes.flatMap(name => wordsOf(known, name).map(words => ({ name, isOfServer, words })))
 }
 
 async function decide(visit: Visit): Promise<void> {

@@ -3,6 +3,8 @@ import { findConsent } from '../../db/users/consents.ts'
 import { raiseRevision } from '../../db/installation/installation.ts'
 import { raiseUserEpoch } from '../../db/users/users.ts'
 import { withdrawConsent } from '../../src/endings/end-sign-ins.ts'
+import { adminScopes } from '../../src/admin/administrators.ts'
+import { de } from '../../src/pages/texts/de.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import { byUser } from '../../src/record/record.ts'
 import { openBrowser, type Page } from '../helpers/browser.ts'
@@ -250,3 +252,36 @@ t.test('a form of another site allows nothing', async t => {
     t.ok(page.text.includes(en.messages.cross_site.heading))
   }
 })
+
+t.test(
+  'scopes of the admin API have words where they are for this server, and give who has no role none',
+  async t => {
+    t.strictSame(Object.keys(en.consent.adminScopes).toSorted(), adminScopes.toSorted())
+    t.strictSame(Object.keys(de.consent.adminScopes).toSorted(), adminScopes.toSorted())
+    const server = await startServer(t)
+    const scope = 'admin:users:read'
+    const tool = await relyingParty(server, 'tool', { consent: 'always', scope })
+    const ada = await server.user()
+    const browser = openBrowser(server)
+    const begun = tool.begin({ scope })
+    const asked = await logInWith(browser, begun, ada)
+    t.ok(asked.text.includes(en.consent.adminScopes[scope] ?? ''), 'in words')
+    const { access_token } = await tool.redeem(begun, await browser.submit(asked, {}, allow))
+    const claims = claimsOf(access_token)
+    t.match(claims, { aud: 'https://as.example', scope }, 'the token is for the server itself')
+    const answer = await server.request({
+      url: '/admin/v1/users',
+      headers: { authorization: `Bearer ${access_token}` },
+    })
+    t.match(answer.json(), { status: 403, code: 'insufficient_scope' }, 'and lets nobody in without a role')
+
+    await server.resource('https://api.example', { scope })
+    const other = await relyingParty(server, 'other', {
+      consent: 'always',
+      scope,
+      resources: 'https://api.example',
+    })
+    const page = await browser.open(other.begin({ scope }).url)
+    t.match(page.response.body, `<code>${scope}</code>`, 'a resource may have a scope of the same name')
+  },
+)

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
+import { adminScopes } from '../../src/admin/administrators.ts'
 import { isNamed } from '../../src/protocol/etag.ts'
 import { isOAuthError, startServer } from '../helpers/server.ts'
 
@@ -47,7 +48,7 @@ t.test(
       token_endpoint_auth_methods_supported: [...methods, 'none'],
       token_endpoint_auth_signing_alg_values_supported: algs,
       grant_types_supported: ['authorization_code', 'password', 'refresh_token', 'client_credentials'],
-      scopes_supported: openidScopes,
+      scopes_supported: [...openidScopes, ...adminScopes],
       jwks_uri: 'https://as.example/.well-known/jwks.json',
       authorization_endpoint: 'https://as.example/authorize',
       response_types_supported: ['code'],
@@ -86,7 +87,7 @@ t.test(
     await server.resource('https://b.example', { scope: 'read admin' })
     await server.resource('https://c.example', { scope: '' })
     const { scopes_supported } = (await server.request({ url: oauth })).json()
-    const all = [...openidScopes, 'admin', 'read', 'write']
+    const all = [...openidScopes, ...adminScopes, 'admin', 'read', 'write']
     t.strictSame(scopes_supported, all, 'M-7 the scopes of all resources, once')
     t.equal((await server.request({ url: openid })).body, (await server.request({ url: oauth })).body, 'M-8')
   },

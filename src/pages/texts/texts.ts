@@ -86,6 +86,8 @@ export interface ConsentTexts {
   /** Where the scope gives nothing that is worth a line. */
   readonly nothing: string
   readonly scopes: Readonly<Record<DescribedScope, string>>
+  /** Those of the admin API, where a token for it is asked for. */
+  readonly adminScopes: Readonly<Record<string, string>>
   readonly advice: string
   readonly allow: string
   readonly deny: string

@@ -19,6 +19,8 @@ export interface ConsentData {
 
 export interface ScopeInWords {
   readonly name: string
+  /** Whether it is for no resource, so that it may be one of the admin API. */
+  readonly isOfServer?: boolean
   readonly words: string | null
 }
 
@@ -54,10 +56,15 @@ function whoseOf(texts: ConsentTexts, { operator, homeUri }: ConsentData['client
 export function scopeLines(texts: ConsentTexts, scopes: readonly ScopeInWords[]): readonly Html[] {
   if (scopes.length === 0) return [html`<li>${texts.nothing}</li>`]
   return scopes.map(
-    ({ name, words }) => html`<li>${wordsOf(texts, name) ?? words ?? html`<code>${name}</code>`}</li>`,
+    ({ words, ...scope }) =>
+      html`<li>${wordsOf(texts, scope) ?? words ?? html`<code>${scope.name}</code>`}</li>`,
   )
 }
 
-function wordsOf({ scopes }: ConsentTexts, name: string): string | undefined {
-  return Object.hasOwn(scopes, name) ? scopes[name as DescribedScope] : undefined
+function wordsOf(
+  { scopes, adminScopes }: ConsentTexts,
+  { name, isOfServer }: Omit<ScopeInWords, 'words'>,
+): string | undefined {
+  if (Object.hasOwn(scopes, name)) return scopes[name as DescribedScope]
+  return isOfServer && Object.hasOwn(adminScopes, name) ? adminScopes[name] : undefined
 }
