@@ -29,8 +29,10 @@ interface Walker {
   readonly world: World
   readonly context: BrowserContext
   user: TestUser
-  /** Its authenticator app; null for none. */
-  totp: App | null
+  /** The authenticator apps of the users that this person has been, by their names. */
+  readonly totps: Map<string, App>
+  /** Where mails reach this person: those of others are not followed. */
+  readonly addresses: Set<string>
   page: Page
 }
 
@@ -74,9 +76,11 @@ const moves = {
     await click(page, 'a.go[href*="/reset"]')
     await typeInto(page, 'form[action$="/reset"] input[name=username]', user.username)
   },
-  'sign up': async ({ page }: Walker) => {
+  'sign up': async ({ page, addresses }: Walker) => {
     await click(page, 'a.go[href*="/sign-up"]')
-    await typeInto(page, 'input[name=email]', `new-${randomInt(2 ** 40)}@mail.example`)
+    const address = `new-${randomInt(2 ** 40)}@mail.example`
+    addresses.add(address)
+    await typeInto(page, 'input[name=email]', address)
   },
   'follow a mail': async (walker: Walker) => followMail(walker),
   'type what was mailed': async (walker: Walker) => {
@@ -140,11 +144,14 @@ export async function walkInChromium(
   let count = 0
   const walk = async (names: readonly MoveName[], javaScriptEnabled: boolean, hasTotp: boolean) => {
     const user = await world.server.user(`ada-${++count}`)
-    await verifiedMail(world.server, user, `ada-${count}@mail.example`)
-    const totp = hasTotp ? await withApp(world.server, user) : null
+    const address = `ada-${count}@mail.example`
+    await verifiedMail(world.server, user, address)
+    const totps = new Map<string, App>()
+    if (hasTotp) totps.set(user.username, await withApp(world.server, user))
+    const addresses = new Set([address])
     const context = await browser.newContext({ javaScriptEnabled })
     context.setDefaultTimeout(0) // a slow machine is no fault
-    const walker: Walker = { world, context, user, totp, page: await context.newPage() }
+    const walker: Walker = { world, context, user, totps, addresses, page: await context.newPage() }
     try {
       for (const [place, name] of names.entries()) {
         try {
@@ -238,22 +245,22 @@ async function fillIn({ page, user }: Walker, text: string, clicks = 1): Promise
 
 /** The code of now, of the app that the person has, or of one that is being set up. */
 async function typeCode(walker: Walker, clicks = 1): Promise<void> {
-  const { page, world, totp } = walker
+  const { page, world, user, totps } = walker
   const shown = page.locator('code.key')
   const secret = (await shown.count()) === 0 ? undefined : await shown.first().textContent()
-  const app = secret ? appOf(world.server, secret.replaceAll(' ', '')) : totp
+  const app = secret ? appOf(world.server, secret.replaceAll(' ', '')) : totps.get(user.username)
   if (!app) return
   // The code of before has been used.
   world.server.tick(30)
   await typeInto(page, 'input[name=code]', app.code(), clicks)
   if (secret && (await shown.count()) === 0 && page.url().startsWith(world.server.ctx.config.issuer))
-    walker.totp = app
+    totps.set(user.username, app)
 }
 
-async function lastMail({ world }: Walker) {
+async function lastMail({ world, addresses }: Walker) {
   await runJob(world.server, 'doing what was asked for')
   await world.mailbox.read(world.server)
-  return world.mailbox.mails.at(-1)
+  return world.mailbox.mails.findLast(({ to }) => addresses.has(to))
 }
 
 async function followMail(walker: Walker): Promise<void> {
@@ -273,7 +280,6 @@ async function choosePassword(walker: Walker): Promise<void> {
   await page.waitForLoadState('load')
   const isTaken = (await field.count()) === 0
   if (!isTaken) return
-  walker.totp = username === walker.user.username ? walker.totp : null
   walker.user = { ...walker.user, username, password: chosen }
 }
 
@@ -325,7 +331,9 @@ async function logInAfresh(walker: Walker): Promise<void> {
   await fillIn(walker, walker.user.password)
   await walker.page.waitForLoadState('load')
   await typeCode(walker)
-  await walker.page.waitForURL(`${app.origin}/`)
+  await walker.page.waitForLoadState('load')
+  if (walker.page.url() !== `${app.origin}/`)
+    throw new Error(`a fresh log-in ends at ${await walker.page.locator('main').innerText()}`)
   const tokens = app.answers[before]?.tokens
   if (typeof tokens?.['id_token'] !== 'string') throw new Error('a fresh log-in has failed')
 }
