@@ -9,6 +9,7 @@ import { refuseMessage } from '../http/message.ts'
 import { countOne } from '../record/counts.ts'
 import { adminPath } from './admin-path.ts'
 import { clientRoutes } from './clients.ts'
+import { keyRoutes } from './keys.ts'
 import { openApiDocument } from './open-api.ts'
 import { bodyLimitBytes, openProblems, operationOf } from './problems.ts'
 import { resourceRoutes } from './resources.ts'
@@ -71,7 +72,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
   app.register(swagger, openApiDocument(ctx.config))
   app.register(async app => {
     const routes = collectRoutes(app)
-    const nouns = [...userRoutes, ...clientRoutes, ...resourceRoutes]
+    const nouns = [...userRoutes, ...clientRoutes, ...resourceRoutes, ...keyRoutes]
     for (const route of nouns) addRoute(app, { ctx, problems }, route)
     refuseOtherMethods(app, routes, shownMethods)
   })

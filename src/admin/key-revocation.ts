@@ -8,6 +8,7 @@ import { revokeKey as revokeOfRing, type KeyRevocation } from '../keys/ring/emer
 import { phaseOf } from '../keys/ring/key-life.ts'
 import { algsWanted, largestMaxAgeOf } from '../keys/ring/key-policy.ts'
 import { followBoundSeconds } from '../protocol/key-lead.ts'
+import { isShownText } from '../values/shown-text.ts'
 import type { Admin } from './admin.ts'
 import { countPasswords, countTotps, type RootKeyCounts } from './root-key-counts.ts'
 import { readPlannedRing, type PlannedRing } from './planned-ring.ts'
@@ -22,8 +23,11 @@ export async function findKey(admin: Admin, prefix: string): Promise<Pick<Signin
   if (found.length > 1) {
     throw new Refusal('invalid', `${found.length} keys begin like that`, 'give more of the kid')
   }
-  const isRevoked = rows.some(row => row.kid.startsWith(prefix))
-  throw isRevoked
+  throw noLivingKey(rows.some(row => row.kid.startsWith(prefix)))
+}
+
+function noLivingKey(wasRevoked: boolean): Refusal {
+  return wasRevoked
     ? new Refusal('conflict', 'that key was revoked before', '`mintmark key list` shows when it is forgotten')
     : new Refusal(
         'not_found',
@@ -31,6 +35,9 @@ export async function findKey(admin: Admin, prefix: string): Promise<Pick<Signin
         '`mintmark key list` shows all. One that is gone verifies nothing any more',
       )
 }
+
+/** The greatest length of a reason, in characters. */
+export const reasonLengthMax = 200
 
 /** A key that was revoked, and what follows for verifiers. Times are seconds since the epoch. */
 export interface RevokedKey extends KeyRevocation {
@@ -45,7 +52,13 @@ export interface RevokedKey extends KeyRevocation {
 
 /** Revokes one key at once; the next one signs. Sessions live on. `kid` is whole. */
 export async function revokeKey(admin: Admin, kid: string, reason: string): Promise<RevokedKey> {
+  if (!isShownText(reason, reasonLengthMax)) {
+    const takes = `up to ${reasonLengthMax} characters, none of them invisible, and no space at the ends`
+    throw new Refusal('invalid', `a reason has ${takes}`, undefined, 'reason')
+  }
   const ring = await readPlannedRing(admin)
+  const row = ring.rows.find(other => other.kid === kid)
+  if (!row || phaseOf(row) === 'revoked') throw noLivingKey(row !== undefined)
   const revoked = await revokeOfRing({ by: admin, rootKeys: admin.rootKeys, reason }, kid)
   if (!revoked) throw new Refusal('conflict', `another process has just revoked ${kid}`)
   const now = admin.clock.now()

@@ -82,5 +82,5 @@ export async function rotateKeys(admin: Admin, alg?: string): Promise<readonly R
 function noActiveKey(alg: string | undefined): Refusal {
   return alg === undefined
     ? new Refusal('conflict', 'there is no signing key to rotate', '`mintmark serve` makes the first ones')
-    : new Refusal('not_found', `there is no key that signs ${alg}`, '`mintmark key list` shows the keys')
+    : new Refusal('conflict', `there is no key that signs ${alg}`, '`mintmark key list` shows the keys')
 }

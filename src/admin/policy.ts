@@ -19,6 +19,7 @@ import { shortNameOf } from '../record/actor.ts'
 import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 import { readPlannedRing } from './planned-ring.ts'
+import { heedPrecondition, movedOn } from './precondition.ts'
 
 /** A policy of the key ring, and what follows from it at this moment. */
 export interface PolicyOutlook {
@@ -34,15 +35,19 @@ export interface PolicyOutlook {
   readonly rotations: readonly { kid: string; alg: string; retires_at: number | null }[]
 }
 
-/** As `--json` shows it. */
-export function describePolicy({ policy, leadSeconds, warning, note, rotations }: PolicyOutlook) {
+/** The document of a policy. */
+export function describeSettings({ policy, leadSeconds, warning, note }: PolicyOutlook) {
   return {
     ...policy,
     lead_seconds: leadSeconds,
     warning: warning?.text ?? null,
     note: note ?? null,
-    rotations,
   }
+}
+
+/** The same, with what it means for the keys, as `--json` shows it. */
+export function describePolicy(outlook: PolicyOutlook) {
+  return { ...describeSettings(outlook), rotations: outlook.rotations }
 }
 
 /** The policy that all servers keep to. */
@@ -78,9 +83,14 @@ export interface PolicyChange {
 /** Some settings of a policy. */
 export type PolicySettings = { readonly [Name in keyof KeyPolicy]?: KeyPolicy[Name] | undefined }
 
-/** The effects of another policy. Undefined for the present one; throws `Refusal` if it cannot work. */
+/**
+ * The effects of another policy. Undefined for the present one. Refuses one that cannot work, and where the
+ * present one is not as the precondition says.
+ */
 export async function planPolicy(admin: Admin, settings: PolicySettings): Promise<PolicyChange | undefined> {
   const { installation } = admin
+  const from = await readPolicy(admin)
+  heedPrecondition(admin, () => describeSettings(from))
   const before = policyOf(installation)
   const to: KeyPolicy = {
     key_rotation_seconds: settings.key_rotation_seconds ?? before.key_rotation_seconds,
@@ -92,7 +102,7 @@ export async function planPolicy(admin: Admin, settings: PolicySettings): Promis
   const after = changedInstallation(installation, to, now)
   const problems = policyProblems(to, largestMaxAgeOf(after, now))
   if (problems.length > 0) throw new Refusal('invalid', `this policy cannot work: ${problems.join('; ')}`)
-  return { from: await readPolicy(admin), to: await readPolicy({ ...admin, installation: after }) }
+  return { from, to: await readPolicy({ ...admin, installation: after }) }
 }
 
 /** Changes the policy as planned, if it has not changed since; returns the policy that holds now. */
@@ -103,11 +113,7 @@ export async function changePolicy(admin: Admin, change: PolicyChange): Promise<
     changeKeyPolicy(writer, { from, to, now: clock.now() }),
   )
   if (!isChanged) {
-    throw new Refusal(
-      'conflict',
-      'somebody else has changed the policy meanwhile',
-      'nothing was changed, look again',
-    )
+    throw movedOn(admin, 'the policy')
   }
   log.info(
     { event: 'key_policy_changed', from, to, by: shortNameOf(actor) },

@@ -67,7 +67,7 @@ function rowOf(
     ...hashOf(members, passwords),
     roles: rolesOf(members['roles']).join(' '),
     claims: JSON.stringify(changedClaims({}, claims)),
-    // A user who was deleted here may come back with the same id: what began before must not be of the new one.
+    // A user who was deleted here may come back with the same id: what began before is not of the new one.
     epoch: now,
     mail_epoch: now,
     created_at: timeOf('created_at', members['created_at']) ?? now,
