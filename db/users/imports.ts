@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { sql as fragment, type Kysely, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { ImportTable, Tables, UserTable } from '../schema.ts'
@@ -191,29 +192,32 @@ export async function* listWholeUsers({ sql }: Database): AsyncGenerator<UserTab
   }
 }
 
-const isImported = fragment<boolean>`substr(password_hash, 1, 10) = '$imported$'`
+const letters = '0123456789abcdefghijklmnopqrstuvwxyz'
 
-/** How many of the imported users come from each end of their time. */
-const sampleSize = 32
+/** Of no more users all are looked at; of more, so many are taken by chance. */
+const sampleMax = 500
 
-/** How many users have a hash of another system, and some of these hashes: of the oldest and newest users. */
-export async function sampleImportedHashes({ sql }: Database) {
-  const { imported } = await sql
-    .selectFrom('users')
-    .select(({ fn }) => fn.countAll<number>().as('imported'))
-    .where(isImported)
-    .executeTakeFirstOrThrow()
-  if (Number(imported) === 0) return { imported: 0, sample: [] }
-  const hashes = sql.selectFrom('users').select(['password_hash', 'root_key_id']).where(isImported)
-  const oldest = await hashes.orderBy('id').limit(sampleSize).execute()
-  const newest = await hashes.orderBy('id', 'desc').limit(sampleSize).execute()
-  return { imported: Number(imported), sample: [...oldest, ...newest] }
-}
-
-export async function countUsers({ sql }: Database): Promise<number> {
-  const { count } = await sql
-    .selectFrom('users')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
-    .executeTakeFirstOrThrow()
-  return Number(count)
+/**
+ * The password hashes of some users, as they are mixed among all; none where nobody was imported. They are
+ * found by letters with which user names begin, so it costs the same however many users there are.
+ */
+export async function sampleHashes({
+  sql,
+}: Database): Promise<readonly Pick<UserTable, 'password_hash' | 'root_key_id'>[]> {
+  const imported = await sql
+    .selectFrom('imports')
+    .select('digest')
+    .where('created', '>', 0)
+    .executeTakeFirst()
+  if (!imported) return []
+  const hashes = sql.selectFrom('users').select(['password_hash', 'root_key_id'])
+  const first = await hashes.orderBy('username').limit(sampleMax).execute()
+  if (first.length < sampleMax) return first
+  const sample: (typeof first)[number][] = []
+  for (let i = 0; i < sampleMax; i++) {
+    const start = Array.from({ length: 3 }, () => letters[randomInt(letters.length)]).join('')
+    const user = await hashes.where('username', '>=', start).orderBy('username').limit(1).executeTakeFirst()
+    if (user) sample.push(user)
+  }
+  return sample
 }

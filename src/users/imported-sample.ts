@@ -1,8 +1,9 @@
 import type { Database } from '../../db/database.ts'
-import { countUsers, sampleImportedHashes } from '../../db/users/imports.ts'
+import { sampleHashes } from '../../db/users/imports.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import type { Job } from '../upkeep/job.ts'
 import { hmacSha256 } from '../values/sha256.ts'
+import { isWrapped } from './wrapped-hash.ts'
 import type { PasswordHash } from './passwords.ts'
 
 /**
@@ -28,19 +29,15 @@ export function openImportedSample({
   readonly db: Database
   readonly rootKeys: Pick<RootKeys, 'has' | 'pepperOf' | 'currentId'>
 }): { readonly sample: ImportedSample; readonly jobs: readonly Job[] } {
-  let share = 0
   let hashes: readonly PasswordHash[] = []
   const run = async () => {
-    const found = await sampleImportedHashes(db)
-    hashes = found.sample.filter(user => rootKeys.has(user.root_key_id))
-    share = hashes.length === 0 ? 0 : found.imported / (await countUsers(db))
+    hashes = (await sampleHashes(db)).filter(user => rootKeys.has(user.root_key_id))
   }
   const likenessOf = (name: string) => {
     const pepper = rootKeys.pepperOf(rootKeys.currentId)
     if (hashes.length === 0 || !pepper) return undefined
-    const lot = hmacSha256(pepper, name)
-    if (lot.readUInt32BE(0) >= share * 2 ** 32) return undefined
-    return hashes[lot.readUInt32BE(4) % hashes.length]
+    const hash = hashes[hmacSha256(pepper, name).readUInt32BE(0) % hashes.length]
+    return hash && isWrapped(hash) ? hash : undefined
   }
   return { sample: { likenessOf }, jobs: [{ name: 'looking at imported passwords', everySeconds, run }] }
 }
