@@ -198,7 +198,7 @@ const letters = '0123456789abcdefghijklmnopqrstuvwxyz'
 const sampleMax = 500
 
 /**
- * The password hashes of some users, as they are mixed among all; none where nobody was imported. They are
+ * The password hashes of some users, as they are mixed among all; none where no file was imported. They are
  * found by letters with which user names begin, so it costs the same however many users there are.
  */
 export async function sampleHashes({
