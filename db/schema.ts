@@ -35,6 +35,7 @@ export interface Tables {
   replays: ReplayTable
   imports: ImportTable
   idempotency_keys: IdempotencyKeyTable
+  jobs: JobTable
 }
 
 /** One row: the identity of this database, and the policy that all instances share. */
@@ -125,6 +126,32 @@ export interface IdempotencyKeyTable {
   /** A request that is under way then has no process any more. */
   leased_until: number
   created_at: number
+}
+
+/** A long work that an administrator has asked for: any server does it, step by step. */
+export interface JobTable {
+  id: Buffer
+  act: 'end_sessions'
+  /** JSON of what was asked for, as it is shown. */
+  choice: string
+  /** JSON of what is read, step by step; null where an ending is the work. */
+  filter: string | null
+  /** The ending that it waits for. The number is given out again, once the job has ended. */
+  ending_id: number | null
+  /** Who has asked, as the audit trail names the actor, and where from. */
+  actor: string
+  address: string | null
+  request_id: string | null
+  created_at: number
+  state: 'running' | 'done' | 'stopped'
+  /** The last session that was looked at. */
+  cursor: Buffer | null
+  done: number
+  /** Null where it is not known. */
+  total: number | null
+  /** Until then, the process at work on it is believed to be alive. */
+  claimed_until: number
+  ended_at: number | null
 }
 
 /** By what a user is found: each name belongs to one user. */

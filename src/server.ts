@@ -12,6 +12,7 @@ import type { Config } from './config/load.ts'
 import type { Context } from './context.ts'
 import { oldEndings } from './endings/finish.ts'
 import { openLateness } from './endings/lateness.ts'
+import { sessionJobs } from './endings/session-jobs.ts'
 import { reviveByHand } from './endings/restored.ts'
 import { openStatusLists } from './endings/status-lists.ts'
 import { openStatusPositions } from './endings/status-positions.ts'
@@ -224,7 +225,7 @@ async function openContext(
   }
   const { standing } = add(opened)
   const { clock } = standing
-  const counts = openCounts(log.linesLost)
+  const counts = openCounts(log.linesLost, clock.now())
   add({ metrics: countMetrics(counts) })
   const { registry } = add(openRegistry(db))
   const { keys } = add(await openKeyRing({ db, rootKeys, clock, log }))
@@ -241,6 +242,7 @@ async function openContext(
   const address = config.passwordHook
   const passwordHook = address && add(openPasswordHook({ address, clock, log })).passwordHook
   add(oldEndings(db, clock))
+  add(sessionJobs({ db, clock, log, counts }))
   add(usedProofs(db, clock))
   add(keptAnswers({ db, rootKeys, clock }))
   add(openSweeper({ db, clock, log }))

@@ -56,6 +56,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   throttles: { key: ['key'], isLarge: false },
   replays: { key: ['id'], isLarge: false },
   imports: { key: ['digest'], isLarge: false },
+  jobs: { key: ['id'], isLarge: false },
   idempotency_keys: { key: ['id'], isLarge: false },
   copies: { isLeftOutBecause: 'it says which part each of the two databases has in the copy' },
   copy_progress: { isLeftOutBecause: 'it says how far the copy has come' },

@@ -8,6 +8,7 @@ import { nameMapping, type NameMapping } from './names-alike.ts'
 import * as start from './migrations/0001-start.ts'
 import * as factors from './migrations/0003-factors.ts'
 import * as imports from './migrations/0004-imports.ts'
+import * as jobs from './migrations/0005-jobs.ts'
 import * as idempotencyKeys from './migrations/0006-idempotency-keys.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
@@ -32,6 +33,7 @@ export const thisProgram: Program = {
     ['0002-sign-ins', signIns],
     ['0003-factors', factors],
     ['0004-imports', imports],
+    ['0005-jobs', jobs],
     ['0006-idempotency-keys', idempotencyKeys],
   ]),
   oldestProgram: 1,

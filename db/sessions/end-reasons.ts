@@ -1,3 +1,5 @@
+import type { JobTable } from '../schema.ts'
+
 /** Why sessions have ended: their rows and the log say it in these words. */
 export const endReasons = [
   'client',
@@ -27,10 +29,11 @@ export type EndReason = (typeof endReasons)[number]
 export interface End {
   readonly now: number
   readonly reason: EndReason
+  /** Shows how far the ends are written, where an epoch ends many. */
+  readonly job?: JobTable | undefined
 }
 
 /** The same as a log tells it, or with a reason that was typed. */
-export interface ToldEnd {
-  readonly now: number
+export interface ToldEnd extends Omit<End, 'reason'> {
   readonly reason: string
 }

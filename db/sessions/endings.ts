@@ -4,6 +4,7 @@ import type { ClientTable, EndingTable, Tables } from '../schema.ts'
 import type { ToldEnd } from './end-reasons.ts'
 import { take } from '../steps.ts'
 import { endEverySignIn } from '../users/sign-ins.ts'
+import { insertJob, tellJobOf } from './jobs.ts'
 import { writeEnds } from './revocations.ts'
 
 /**
@@ -29,13 +30,15 @@ const claimSeconds = 10
 export async function insertEnding(
   transaction: Transaction<Tables>,
   { user_id = null, client_id = null }: EndingScope,
-  { reason, now }: ToldEnd,
+  { reason, now, job }: ToldEnd,
 ): Promise<Ending> {
-  return transaction
+  const ending = await transaction
     .insertInto('endings')
     .values({ user_id, client_id, reason, ended_at: now, cursor: null, claimed_until: now + claimSeconds })
     .returningAll()
     .executeTakeFirstOrThrow()
+  if (job) await insertJob(transaction, { ...job, ending_id: ending.id })
+  return ending
 }
 
 /** A client, and the epoch from which on its sessions live. */
@@ -129,7 +132,9 @@ export async function endNextSessions(
         .execute()
     }
     const end = { now: ending.ended_at, reason: ending.reason }
-    return (await take(transaction, writeEnds(transaction, ids, end))).length
+    const ended = (await take(transaction, writeEnds(transaction, ids, end))).length
+    await tellJobOf(transaction, ending.id, { ended, endedAt: isDone ? now : undefined })
+    return ended
   })
   return { ended, rest: isDone ? undefined : { ...ending, cursor, claimed_until } }
 }

@@ -14,6 +14,8 @@ export interface SessionFilter {
    * Whose tokens are for this API: bound to it, or to none and of one of these clients, which may ask for it.
    */
   readonly resource?: { readonly uri: string; readonly clientIds: readonly string[] }
+  /** Up to this one, in the order in which they began. */
+  readonly upTo?: Buffer
   /** That began at this time or earlier. */
   readonly beganBy?: number
   /** That were not used after this time. */
@@ -58,7 +60,46 @@ export async function* listSessions(db: Database, filter: SessionFilter): AsyncG
   }
 }
 
-async function sessionPage(db: Database, filter: SessionFilter, after: Buffer): Promise<ListedSession[]> {
+/** So many rows are looked at for one page, however few of them count: then the page is a short one. */
+const rowsMax = 1000
+
+export interface SessionPage {
+  readonly sessions: readonly ListedSession[]
+  /** The session after which the next page begins; undefined once all were looked at. */
+  readonly next: Buffer | undefined
+}
+
+/** One page of sessions in the order in which they began. It costs the same wherever it begins. */
+export async function pageOfSessions(
+  db: Database,
+  filter: SessionFilter,
+  { after, limit }: { readonly after: Buffer | undefined; readonly limit: number },
+): Promise<SessionPage> {
+  const from = after ?? Buffer.alloc(16)
+  const { id, userId, upTo, livingAt } = filter
+  // Along the index: by user, or all.
+  let rows = db.sql.selectFrom('sessions').where('id', '>', from)
+  if (id !== undefined) rows = rows.where('id', '=', id)
+  if (userId !== undefined) rows = rows.where('user_id', '=', userId)
+  if (userId !== undefined && livingAt !== undefined) rows = rows.where('revoked_at', 'is', null)
+  if (upTo !== undefined) rows = rows.where('id', '<=', upTo)
+  const last = await rows
+    .select('id')
+    .orderBy('id')
+    .offset(rowsMax - 1)
+    .limit(1)
+    .executeTakeFirst()
+  const found = await sessionPage(db, last ? { ...filter, upTo: last.id } : filter, from, limit + 1)
+  const sessions = found.slice(0, limit)
+  return { sessions, next: found.length > limit ? sessions.at(-1)?.id : last?.id }
+}
+
+async function sessionPage(
+  db: Database,
+  filter: SessionFilter,
+  after: Buffer,
+  limit = pageSize,
+): Promise<ListedSession[]> {
   const rows = await selectMatching(db, filter)
     .select(['sessions.id', 'sessions.user_id', 'sessions.client_id', 'sessions.scope', 'sessions.resource'])
     .select(['generation', 'auth_time', 'rotated_at', 'expires_at', 'absolute_expires_at'])
@@ -66,7 +107,7 @@ async function sessionPage(db: Database, filter: SessionFilter, after: Buffer): 
     .select(['users.username', 'users.epoch as users_epoch', 'clients.epoch as clients_epoch'])
     .where('sessions.id', '>', after)
     .orderBy('sessions.id')
-    .limit(pageSize)
+    .limit(limit)
     .execute()
   return rows.map(row => {
     const { user_epoch, client_epoch, users_epoch, clients_epoch, ...session } = row
@@ -83,13 +124,14 @@ export async function countSessions(db: Database, filter: SessionFilter): Promis
 }
 
 function selectMatching({ sql }: Database, filter: SessionFilter) {
-  const { id, userId, clientId, resource, beganBy, unusedSince, livingAt } = filter
+  const { id, userId, clientId, resource, upTo, beganBy, unusedSince, livingAt } = filter
   let query = sql
     .selectFrom('sessions')
     .leftJoin('users', 'users.id', 'sessions.user_id')
     .leftJoin('clients', 'clients.id', 'sessions.client_id')
   if (id !== undefined) query = query.where('sessions.id', '=', id)
   if (userId !== undefined) query = query.where('sessions.user_id', '=', userId)
+  if (upTo !== undefined) query = query.where('sessions.id', '<=', upTo)
   if (clientId !== undefined) query = query.where('sessions.client_id', '=', clientId)
   if (beganBy !== undefined) query = query.where('auth_time', '<=', beganBy)
   if (unusedSince !== undefined) query = query.where('rotated_at', '<=', unusedSince)

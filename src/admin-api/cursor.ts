@@ -1,4 +1,5 @@
 import { Refusal } from '../errors.ts'
+import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 import { sha256 } from '../values/sha256.ts'
 
 /**
@@ -18,13 +19,30 @@ export function readCursor(list: string, filter: object, cursor: string | undefi
   } catch {
     // It is nothing that was made here.
   }
-  throw new Refusal(
+  throw noCursor()
+}
+
+/** The cursor of a list along ids; null after the last. */
+export function writeIdCursor(list: string, filter: object, id: Buffer | undefined): string | null {
+  return id === undefined ? null : writeCursor(list, filter, formatUuid(id))
+}
+
+/** The id after which a page begins; undefined for the first. */
+export function readIdCursor(list: string, filter: object, cursor: string | undefined): Buffer | undefined {
+  const key = readCursor(list, filter, cursor)
+  if (key === undefined) return undefined
+  const id = parseUuid(key)
+  if (!id) throw noCursor()
+  return id
+}
+
+export const noCursor = () =>
+  new Refusal(
     'invalid',
     'after is no cursor of this list with these filters: it is `next` of the page before',
     undefined,
     'after',
   )
-}
 
 function nameOf(list: string, filter: object): string {
   return sha256(JSON.stringify([list, filter]))

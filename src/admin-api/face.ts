@@ -9,12 +9,15 @@ import { refuseMessage } from '../http/message.ts'
 import { countOne } from '../record/counts.ts'
 import { adminPath } from './admin-path.ts'
 import { clientRoutes } from './clients.ts'
+import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
 import { openApiDocument } from './open-api.ts'
 import { bodyLimitBytes, openProblems, operationOf } from './problems.ts'
 import { resourceRoutes } from './resources.ts'
 import { addRoute } from './route.ts'
 import { compileSchema } from './schemas.ts'
+import { sessionRoutes } from './sessions.ts'
+import { signInRoutes } from './sign-ins.ts'
 import { userRoutes } from './users.ts'
 
 export interface AdminAppOptions {
@@ -72,7 +75,15 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
   app.register(swagger, openApiDocument(ctx.config))
   app.register(async app => {
     const routes = collectRoutes(app)
-    const nouns = [...userRoutes, ...clientRoutes, ...resourceRoutes, ...keyRoutes]
+    const nouns = [
+      ...userRoutes,
+      ...clientRoutes,
+      ...resourceRoutes,
+      ...keyRoutes,
+      ...sessionRoutes,
+      ...signInRoutes,
+      ...jobRoutes,
+    ]
     for (const route of nouns) addRoute(app, { ctx, problems }, route)
     refuseOtherMethods(app, routes, shownMethods)
   })

@@ -37,6 +37,8 @@ export interface Route<Params extends TObject, Query extends TObject, Body exten
   readonly hasEtag?: boolean
   /** Members of the answer that are not of that object, but say more: its ETag is made without them. */
   readonly beside?: readonly string[]
+  /** Where the object of the answer is, below `/admin/v1`. */
+  readonly location?: (document: { readonly id: string }) => string
 }
 
 /** A request that has been let in and checked. */
@@ -81,7 +83,7 @@ export function addRoute(
   { description, act }: AnyRoute,
 ): void {
   const { ctx } = services
-  const { method, url, need, answer, hasEtag = false, beside = [] } = description
+  const { method, url, need, answer, hasEtag = false, beside = [], location } = description
   app.route({
     method,
     url: adminPath + url,
@@ -108,6 +110,8 @@ export function addRoute(
         () => performOnce(services, { request, caller: source }, perform),
         source,
       )
+      if (location && outcome.answer.text !== undefined && outcome.answer.status < 400)
+        reply.header('location', adminPath + location(JSON.parse(outcome.answer.text)))
       return send(request, reply, outcome)
     },
   })

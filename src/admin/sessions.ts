@@ -2,13 +2,14 @@ import type { SweeperTable } from '../../db/schema.ts'
 import {
   countSessions as countSessionRows,
   listSessions as listSessionRows,
+  pageOfSessions as pageOfSessionRows,
   type ListedSession,
   type SessionFilter,
 } from '../../db/sessions/pages.ts'
 import { summarizeSessions as summarizeRows, type SessionCounts } from '../../db/sessions/summary.ts'
 import { countPages, readSweeper } from '../../db/sessions/sweeper.ts'
 import { endChosenSessions, type ChosenEndOptions } from '../endings/end-chosen.ts'
-import { endAllSessions, endSessionsOfClient, endSessionsOfUser } from '../endings/end.ts'
+import { endAllSessions, endSessionsOfClient, endSessionsOfUser, type EndOptions } from '../endings/end.ts'
 import type { FinishedWork } from '../endings/finish.ts'
 import { Refusal } from '../errors.ts'
 import { formatUuid } from '../protocol/secrets.ts'
@@ -91,6 +92,51 @@ export async function* listSessions(
   for await (const session of sessions) yield describeSession(session, now)
 }
 
+/** Which page of a list. */
+export interface PageChoice {
+  /** The id with which the page before has ended. */
+  readonly after: Buffer | undefined
+  readonly limit: number
+}
+
+export interface SessionPage {
+  readonly sessions: readonly DescribedSession[]
+  readonly next: Buffer | undefined
+}
+
+/**
+ * One page of the chosen sessions, the oldest first. It costs the same wherever it begins, and may be shorter
+ * than its limit. Refuses what no index serves.
+ */
+export async function pageOfSessions(
+  { db, clock }: Admin,
+  { filter }: ChosenSessions,
+  { ended, ...page }: PageChoice & { readonly ended: boolean },
+): Promise<SessionPage> {
+  refuseUnindexed(filter)
+  const now = clock.now()
+  const { sessions, next } = await pageOfSessionRows(db, ended ? filter : { ...filter, livingAt: now }, page)
+  return { sessions: sessions.map(session => describeSession(session, now)), next }
+}
+
+function refuseUnindexed({ userId, clientId, resource, beganBy, unusedSince }: SessionFilter): void {
+  if (userId !== undefined) return
+  const filters = { client_id: clientId, resource, older_than: beganBy, idle_for: unusedSince }
+  for (const [field, value] of Object.entries(filters)) {
+    if (value === undefined) continue
+    const text = `no index serves ${field} alone: it goes together with sub; without a filter all are listed`
+    throw new Refusal('invalid', text, undefined, field)
+  }
+}
+
+/** One session as its document, whether it lives or not. */
+export async function existingSession({ db, clock }: Admin, id: Buffer): Promise<DescribedSession> {
+  const { sessions } = await pageOfSessionRows(db, { id }, { after: undefined, limit: 1 })
+  const [session] = sessions
+  if (!session) throw new Refusal('not_found', `there is no session ${formatUuid(id)}`)
+  return describeSession(session, clock.now())
+}
+
 export type DescribedSession = ReturnType<typeof describeSession>
 
 /** The document of a session. */
@@ -142,16 +188,28 @@ export async function revokeSessions(
   { filter }: ChosenSessions,
   options: ChosenEndOptions,
 ): Promise<RevokedSessions> {
-  const { userId, clientId, ...more } = filter
-  const isMore = Object.keys(more).length > 0 || (userId !== undefined && clientId !== undefined)
-  if (isMore) return { ...(await endChosenSessions(admin, filter, options)), isAtOnce: false }
+  if (!isWhole(filter)) return { ...(await endChosenSessions(admin, filter, options)), isAtOnce: false }
+  return { ...(await revokeWhole(admin, filter, options)), isAtOnce: true }
+}
+
+/** Whether they are all of a user, of a client, or all there are: then they end at once. */
+export function isWhole({ userId, clientId, ...more }: SessionFilter): boolean {
+  return Object.keys(more).length === 0 && (userId === undefined || clientId === undefined)
+}
+
+/** Ends all of a user, of a client, or all there are. Refuses a user that was deleted since the choice. */
+export async function revokeWhole(
+  admin: Admin,
+  { userId, clientId }: SessionFilter,
+  options: EndOptions,
+): Promise<FinishedWork> {
   const ended =
     userId !== undefined
       ? await endSessionsOfUser(admin, userId, { reason: 'command' }, options)
       : clientId !== undefined
         ? await endSessionsOfClient(admin, clientId, 'command', options)
         : await endAllSessions(admin, 'command', options)
-  if (ended) return { ...ended, isAtOnce: true }
+  if (ended) return ended
   throw new Refusal('conflict', 'the user has just been deleted, which has ended all sessions')
 }
 

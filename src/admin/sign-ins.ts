@@ -1,6 +1,7 @@
 import {
   countSignIns,
   listSignIns as listSignInRows,
+  pageOfSignIns as pageOfSignInRows,
   type ListedSignIn,
   type SignInFilter,
 } from '../../db/users/sign-in-pages.ts'
@@ -10,6 +11,7 @@ import { Refusal } from '../errors.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
+import type { PageChoice } from './sessions.ts'
 import { existingUser } from './users.ts'
 
 /** Which sign-ins; a member that is undefined does not matter. */
@@ -45,6 +47,16 @@ export async function* listSignIns(
 ): AsyncGenerator<DescribedSignIn> {
   for await (const signIn of listSignInRows(db, { ...filter, livingAt: clock.now() }))
     yield describeSignIn(signIn)
+}
+
+/** One page of the chosen sign-ins that live, the oldest first; it may be shorter than its limit. */
+export async function pageOfSignIns(
+  { db, clock }: Admin,
+  { filter }: ChosenSignIns,
+  page: PageChoice,
+): Promise<{ readonly signIns: readonly DescribedSignIn[]; readonly next: Buffer | undefined }> {
+  const { signIns, next } = await pageOfSignInRows(db, { ...filter, livingAt: clock.now() }, page)
+  return { signIns: signIns.map(describeSignIn), next }
 }
 
 export type DescribedSignIn = ReturnType<typeof describeSignIn>

@@ -96,7 +96,8 @@ async function endInBatches<T>(
   return { ended, isDone: true }
 }
 
-function factsOf(batch: readonly ListedSession[], revoked: readonly Buffer[]) {
+/** Those of the sessions that were revoked. */
+export function factsOf(batch: readonly ListedSession[], revoked: readonly Buffer[]) {
   return batch
     .filter(({ id }) => revoked.some(other => other.equals(id)))
     .map(({ id: sessionId, user_id: userId, client_id: clientId }) => ({ sessionId, userId, clientId }))

@@ -1,6 +1,6 @@
 import { deleteClient, disableClient, raiseClientEpochs } from '../../db/clients/clients.ts'
 import { changeIssuer } from '../../db/installation/installation.ts'
-import type { SessionTable, UserTable } from '../../db/schema.ts'
+import type { JobTable, SessionTable, UserTable } from '../../db/schema.ts'
 import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import type { Ending, EpochEnding, EveryEnding } from '../../db/sessions/endings.ts'
 import { revokeSession } from '../../db/sessions/sessions.ts'
@@ -21,7 +21,10 @@ import { finishEnding, type FinishedWork, type FinishOptions } from './finish.ts
  */
 
 /** How each session gets its end, where an epoch has ended many. */
-export type EndOptions = Omit<FinishOptions, 'clock'>
+export interface EndOptions extends Omit<FinishOptions, 'clock'> {
+  /** Where an administrator ends all of a user or client: it shows how far that has come. */
+  readonly job?: JobTable | undefined
+}
 
 export interface EndedSessions extends FinishedWork {
   /** When they have ended, in seconds since the epoch. */
@@ -101,12 +104,17 @@ export async function endSessionsOfUser(
   const ending = await record(
     by,
     (ending: EpochEnding) => [eventOfUser(userId, end, ending)],
-    db => endUser(db, userId, end, now),
+    db => endUser(db, userId, end, { now, job: options?.job }),
   )
   return ending && finish(by, ending, options)
 }
 
-function endUser(db: Writer, userId: Buffer, end: UserEnd, now: number): Promise<EpochEnding | undefined> {
+function endUser(
+  db: Writer,
+  userId: Buffer,
+  end: UserEnd,
+  { now, job }: { readonly now: number; readonly job: JobTable | undefined },
+): Promise<EpochEnding | undefined> {
   switch (end.reason) {
     case 'password changed':
       if (end.link) return setPasswordByLink(db, end.link, end.password, now)
@@ -118,7 +126,7 @@ function endUser(db: Writer, userId: Buffer, end: UserEnd, now: number): Promise
     case 'ended by its user':
       return raiseUserEpoch(db, userId, { reason: end.reason, now }, end.kept)
     default:
-      return raiseUserEpoch(db, userId, { reason: end.reason, now })
+      return raiseUserEpoch(db, userId, { reason: end.reason, now, job })
   }
 }
 
@@ -188,7 +196,7 @@ async function endByClients(
     ({ clients }: EveryEnding) => [
       { event: 'client_revoked', clientId, ended: { clients, reason, at: now }, detail },
     ],
-    db => raiseClientEpochs(db, clientId ?? undefined, { reason, now }),
+    db => raiseClientEpochs(db, clientId ?? undefined, { reason, now, job: options?.job }),
   )
   return finish(by, ending, options)
 }

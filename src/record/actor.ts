@@ -1,4 +1,4 @@
-import { formatUuid } from '../protocol/secrets.ts'
+import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 
 /** Where a request has come from. */
 export interface RequestOrigin {
@@ -29,6 +29,16 @@ export function nameOf(actor: Actor): string {
     default:
       return actor.kind
   }
+}
+
+/** Who has asked for something, by the name that `nameOf` gave, and where from. */
+export function actorNamed(name: string, caller: RequestOrigin): Actor {
+  const [kind, id = ''] = name.split(' ', 2)
+  const userId = kind === 'user' ? parseUuid(id) : undefined
+  if (userId) return { kind: 'user', id: userId, caller }
+  if (kind === 'client') return { kind: 'client', id, caller }
+  if (kind === 'command') return { kind: 'command', user: name.slice('command '.length) }
+  return { kind: 'server' }
 }
 
 /** As the log names the actor: the id of a client, or the kind. */

@@ -8,6 +8,8 @@ import type { Event } from './events.ts'
  * statistics.
  */
 export interface Counts {
+  /** When they began. */
+  readonly startedAt: number
   /** Refreshes, by what was done with the token. */
   readonly verdicts: Record<RefreshVerdict['kind'], number>
   /**
@@ -52,7 +54,7 @@ const clientsMax = 500
 export const otherClients = '(others)'
 
 /** Begins to count. */
-export function openCounts(logLinesLost = () => 0): Counts {
+export function openCounts(logLinesLost = () => 0, startedAt = 0): Counts {
   const tokens = new Map<string, Map<string, GrantCounts>>()
   const ofClient = (id: string): Map<string, GrantCounts> => {
     const found = tokens.get(id)
@@ -63,6 +65,7 @@ export function openCounts(logLinesLost = () => 0): Counts {
     return grants
   }
   return {
+    startedAt,
     verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
     revocations: { client: 0, admin: 0, user: 0, limit: 0, command: 0 },
     signIns: { started: 0, renewed: 0, failed: 0, throttled: 0, ended: 0 },

@@ -27,6 +27,8 @@ export const eventNames = [
   'session_revoked',
   'user_revoked',
   'client_revoked',
+  'job_created',
+  'job_stopped',
   'user_created',
   'users_imported',
   'users_exported',
@@ -138,6 +140,13 @@ interface FactsOf {
       }
     | { readonly detail: Replay }
   )
+  /** Sessions that a filter has chosen are to be ended, one after the other. */
+  job_created: {
+    readonly userId: Buffer | null
+    readonly clientId: string | null
+    readonly detail: { readonly job: string; readonly act: string; readonly choice: object }
+  }
+  job_stopped: { readonly detail: { readonly job: string } }
   user_created: OfUser & {
     readonly detail: Named['detail'] & {
       /** Of an old system that has said yes: where it was asked. */

@@ -273,6 +273,16 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     },
     { row: ofNone, ...ofClientEpochs('restored', clients) },
   ],
+  job_created: [
+    {
+      event: 'job_created',
+      userId: user,
+      clientId: null,
+      detail: { job: 'x', act: 'end_sessions', choice: { idle_for: 60 } },
+    },
+    { row: ofUser },
+  ],
+  job_stopped: [{ event: 'job_stopped', detail: { job: 'x' } }, { row: ofNone }],
   user_created: [{ event: 'user_created', userId: user, detail: { username: 'ada' } }, { row: ofUser }],
   users_imported: [{ event: 'users_imported', detail: { file: '00ff', users: 3 } }, { row: ofNone }],
   users_exported: [{ event: 'users_exported', detail: { with_hashes: false } }, { row: ofNone }],

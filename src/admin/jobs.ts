@@ -1,0 +1,110 @@
+import { latestSessionId } from '../../db/sessions/pages.ts'
+import { addJob, findJob, listJobs, stopJob as stopJobRow } from '../../db/sessions/jobs.ts'
+import type { JobTable } from '../../db/schema.ts'
+import { writeFilter } from '../endings/session-jobs.ts'
+import { Refusal } from '../errors.ts'
+import { formatUuid, newUuid } from '../protocol/secrets.ts'
+import { nameOf, originOf } from '../record/actor.ts'
+import { record } from '../record/record.ts'
+import type { Admin } from './admin.ts'
+import { isWhole, revokeWhole, type ChosenSessions, type PageChoice } from './sessions.ts'
+
+/** So many sessions get their end before the answer; a server sees to the rest. */
+const stepsBefore = 5
+
+/**
+ * Ends the chosen sessions, and returns the job that tells how far that has come. All of a user, of a client,
+ * or all there are have ended when it returns; of any others those that have begun by now end one after the
+ * other. Refuses a user that was deleted since the choice.
+ */
+export async function startEnding(admin: Admin, chosen: ChosenSessions): Promise<JobTable> {
+  const { filter } = chosen
+  const job = await newJob(admin, chosen)
+  if (isWhole(filter)) await revokeWhole(admin, filter, { stepsMax: stepsBefore, job })
+  else {
+    const { userId = null, clientId = null } = filter
+    const detail = { job: formatUuid(job.id), act: job.act, choice: JSON.parse(job.choice) as object }
+    const created = { event: 'job_created', userId, clientId, detail } as const
+    await record(admin, created, writer => addJob(writer, job))
+  }
+  return existingJob(admin, job.id)
+}
+
+async function newJob(
+  { db, clock, actor }: Admin,
+  { choice: { olderThan, idleFor }, filter, document }: ChosenSessions,
+): Promise<JobTable> {
+  const now = clock.now()
+  const origin = originOf(actor)
+  const choice = {
+    ...document,
+    ...(olderThan !== undefined && { older_than: olderThan }),
+    ...(idleFor !== undefined && { idle_for: idleFor }),
+  }
+  const upTo = isWhole(filter) ? undefined : await latestSessionId(db)
+  return {
+    id: newUuid(now),
+    act: 'end_sessions',
+    choice: JSON.stringify(choice),
+    filter: isWhole(filter) ? null : writeFilter({ ...filter, ...(upTo && { upTo }) }),
+    ending_id: null,
+    actor: nameOf(actor),
+    address: origin?.address ?? null,
+    request_id: origin?.requestId ?? null,
+    created_at: now,
+    state: 'running',
+    cursor: null,
+    done: 0,
+    total: null,
+    claimed_until: 0,
+    ended_at: null,
+  }
+}
+
+export async function existingJob({ db }: Pick<Admin, 'db'>, id: Buffer): Promise<JobTable> {
+  const job = await findJob(db, id)
+  if (job) return job
+  throw new Refusal('not_found', `there is no job ${formatUuid(id)}`, 'it is deleted 7 days after its end')
+}
+
+export interface JobPage {
+  readonly jobs: readonly JobTable[]
+  readonly next: Buffer | undefined
+}
+
+/** One page of jobs, the newest first. */
+export async function pageOfJobs({ db }: Pick<Admin, 'db'>, { after, limit }: PageChoice): Promise<JobPage> {
+  const rows = await listJobs(db, { before: after, limit: limit + 1 })
+  const jobs = rows.slice(0, limit)
+  return { jobs, next: rows.length > limit ? jobs.at(-1)?.id : undefined }
+}
+
+/** Stops a job after the step that is under way. Refuses one that has ended, and one that ends at once. */
+export async function stopJob(admin: Admin, id: Buffer): Promise<JobTable> {
+  const job = await existingJob(admin, id)
+  const stopped = { event: 'job_stopped', detail: { job: formatUuid(id) } } as const
+  const isStopped = await record(admin, stopped, writer => stopJobRow(writer, id, admin.clock.now()))
+  if (isStopped) return existingJob(admin, id)
+  throw new Refusal(
+    'conflict',
+    job.ending_id === null
+      ? 'the job has ended'
+      : 'these sessions have ended already: only the status lists have to learn of each',
+  )
+}
+
+/** The document of a job. */
+export function describeJob({ id, act, choice, actor, state, done, total, created_at, ended_at }: JobTable) {
+  return {
+    id: formatUuid(id),
+    act,
+    choice: JSON.parse(choice) as object,
+    actor,
+    state,
+    done,
+    total,
+    result: ended_at === null ? null : { sessions_revoked: done },
+    created_at,
+    ended_at,
+  }
+}
