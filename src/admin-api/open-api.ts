@@ -79,7 +79,7 @@ function withSharedParts(document: Part): Part {
     Object.entries(membersOf(document['paths'])).map(([path, item]) => {
       const operations = Object.entries(membersOf(item)).map(([method, operation]) => {
         const shared = membersOf(share(operation, schemas))
-        return [method, { ...shared, responses: responsesOf(path, method, shared) }]
+        return [method, { ...shared, responses: responsesOf(method, shared) }]
       })
       return [path, Object.fromEntries(operations)]
     }),
@@ -98,13 +98,14 @@ function withSharedParts(document: Part): Part {
 }
 
 /** The answers of an operation, with the problems that it may meet. */
-function responsesOf(path: string, method: string, { responses }: Part): Part {
+function responsesOf(method: string, { responses }: Part): Part {
   const isChange = method !== 'get'
   const statuses = [
     400,
     401,
     403,
-    ...(path.includes('{') ? [404] : []),
+    // A parameter may name another object too.
+    404,
     ...(isChange ? [409, 412, 413, 415] : []),
     ...(method === 'post' ? [422] : []),
     503,
