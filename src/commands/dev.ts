@@ -21,6 +21,8 @@ export function devCommand(program: Command, terminal: Terminal): void {
         // Not by the log, which cuts out the secrets of links.
         showMail: mail => void stderr.write(`\n${mail}\n`),
       })
+      // It serves from now on: a signal while the demo is made ends it as at any other time.
+      const ended = untilSignal(server, onSignal)
       const { issuer } = settings
       const { passwords } = server.ctx.users
       const demo = await addDemo({ ...server.ctx, passwords, actor: { kind: 'server' } }, settings.home)
@@ -37,7 +39,7 @@ export function devCommand(program: Command, terminal: Terminal): void {
         demo: demo ? describeDemo(server.url, demo) : null,
       }
       stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${lines.join('\n')}\n`)
-      await untilSignal(server, onSignal)
+      await ended
     }),
   )
 }
