@@ -83,7 +83,8 @@ const readers: readonly (readonly [RegExp, (parts: readonly string[]) => Importe
   [/^(AQ[\w+/]{50,}=*)$/, ([content = '']) => readAspNet(base64(content))],
 ]
 
-function readArgon2(phc: string): ImportedHash {
+/** Reads an argon2 hash. Throws `ImportedHashError` for any other text, and for one that is too dear. */
+export function readArgon2(phc: string): ImportedHash {
   const { memoryCost, timeCost, parallelism, outputLen } = parsedArgon2(phc)
   refuseCostUnless(
     memoryCost <= 256 * 1024 && memoryCost * timeCost <= 1024 * 1024,
@@ -97,7 +98,7 @@ function readArgon2(phc: string): ImportedHash {
 }
 
 /** The parameters of an argon2 hash. Throws `ImportedHashError` for any other text. */
-export function parsedArgon2(phc: string) {
+function parsedArgon2(phc: string) {
   try {
     return parseOptions(phc)
   } catch {

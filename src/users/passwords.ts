@@ -7,7 +7,7 @@ import type { RootKeys } from '../keys/root/root-key.ts'
 import { boundedQueue } from '../load/bounded-queue.ts'
 import { gauge, queueLength, type Metric } from '../upkeep/metric.ts'
 import { isWrapped, openWrapped, wrap } from './wrapped-hash.ts'
-import { ImportedHashError, parsedArgon2, readImportedHash, type ImportedHash } from './imported-hashes.ts'
+import { ImportedHashError, readArgon2, readImportedHash, type ImportedHash } from './imported-hashes.ts'
 
 export type PasswordHash = Pick<UserTable, 'password_hash' | 'root_key_id'>
 
@@ -119,7 +119,7 @@ export function openPasswords(options: PasswordOptions): {
   const ownHash = (password_hash: string, root_key_id: string): PasswordHash => {
     if (!rootKeys.has(root_key_id))
       throw new ImportedHashError('its password_hash needs a root key that is not in the file of root keys')
-    parsedArgon2(password_hash)
+    readArgon2(password_hash)
     return { password_hash, root_key_id }
   }
 

@@ -217,6 +217,16 @@ await forEachEngine(
     await server.logIn(client, ada)
     await server.logIn(client, { username: 'bob', password })
 
+    const [, rootKeyId] = /"root_key_id":"(\w+)"/.exec(stdout) ?? []
+    const [salt, rest] = ['c29tZXNhbHQxMjM0NTY', 'A'.repeat(43)]
+    const dear = `$argon2id$v=19$m=67108864,t=1,p=1$${salt}$${rest}`
+    const eve = { username: 'eve', password_hash: dear, root_key_id: rootKeyId }
+    t.match(
+      (await mintmark('user', 'import', file('dear.jsonl', lines(eve)))).stderr,
+      /\(eve\): argon2 with more than 256 MiB.* would take too long/,
+      'one of our own has the same bounds',
+    )
+
     const foreign = stdout.replaceAll(/"root_key_id":"\w+"/g, '"root_key_id":"00000000"')
     await mintmark('user', 'delete', 'ada')
     const refused = await mintmark('user', 'import', file('foreign.jsonl', foreign))
