@@ -92,7 +92,7 @@ export function buildApp(
   app.addHook('preHandler', inStep())
   closeConnectionsInDrain(app, ctx.load.drain)
 
-  if (faces !== 'all but the admin API') adminDoor(app, ctx)
+  if (faces !== 'all but the admin API') adminDoor(app, ctx, sendError)
   if (isForFew) return refuseAllElse(app, sendError)
   app.register(oauthFace(ctx, sendError))
   app.register(pagesFace(ctx))

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import type { Context } from '../context.ts'
+import type { ErrorSender } from '../endpoints/error-sender.ts'
 import { anyMethod } from '../http/other-methods.ts'
 import { adminPath } from './admin-path.ts'
 
@@ -8,7 +9,7 @@ import { adminPath } from './admin-path.ts'
  * Hands what is below `/admin/v1` to the admin API, which is an app of its own: its schemas and its methods
  * are loaded when somebody first asks, and cost refreshes nothing.
  */
-export function adminDoor(app: FastifyInstance, ctx: Context): void {
+export function adminDoor(app: FastifyInstance, ctx: Context, sendError: ErrorSender): void {
   const ids = new WeakMap<IncomingMessage, string>()
   let opening: Promise<FastifyInstance> | undefined
   const open = async () => {
@@ -17,17 +18,25 @@ export function adminDoor(app: FastifyInstance, ctx: Context): void {
     await opened.ready()
     return opened
   }
+  /** Once for all requests; anew where it has failed. */
+  const openOnce = () =>
+    (opening ??= open().catch((error: unknown) => {
+      opening = undefined
+      throw error
+    }))
   app.addHook('onClose', async () => (await opening)?.close())
   app.route({
     method: [...anyMethod],
     url: `${adminPath}/*`,
     // Before the body is looked at: that is the other app's.
     onRequest: async (request, reply) => {
-      const opened = await (opening ??= open())
+      const opened = await openOnce()
       ids.set(request.raw, request.id)
       reply.hijack()
       opened.routing(request.raw, reply.raw)
     },
+    // Where the other app cannot be opened.
+    errorHandler: (error, request, reply) => void sendError(error, request, reply),
     handler: async () => {}, // unreachable
   })
 }

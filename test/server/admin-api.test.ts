@@ -1,4 +1,5 @@
 import t from 'tap'
+import { buildApp } from '../../src/app.ts'
 import { adminClient, adminPerson } from '../helpers/admin-api.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { withApp } from '../helpers/second-factors.ts'
@@ -286,4 +287,22 @@ t.test('a scope for users makes no administrators, and nobody ends the own way i
   }
   t.equal((await own('PATCH', `/users/${sub}`, { roles: ['mintmark:admin'] })).statusCode, 200)
   t.equal((await own('DELETE', `/users/${sub}`)).statusCode, 204)
+})
+
+t.test('an admin API that could not be opened is opened for the next request', async t => {
+  const { ctx } = await startServer(t)
+  let isBroken = false
+  const breakable = new Proxy(ctx, {
+    get: (of, name: keyof typeof ctx) => {
+      if (name !== 'counts' || !isBroken) return of[name]
+      isBroken = false
+      throw new Error('a fault of ours')
+    },
+  })
+  const app = buildApp(breakable)
+  t.teardown(() => app.close())
+  await app.ready()
+  isBroken = true
+  t.equal((await app.inject('/admin/v1/users')).statusCode, 503)
+  t.equal((await app.inject('/admin/v1/users')).statusCode, 401)
 })
