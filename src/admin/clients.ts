@@ -14,6 +14,7 @@ import { Refusal } from '../errors.ts'
 import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import { sha256 } from '../values/sha256.ts'
+import { pageOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { refuseClientUnlessUnlimited, refuseOwnEndOfClient } from './administrators.ts'
 import { changedColumns, differencesOf } from './differences.ts'
@@ -135,9 +136,8 @@ export async function pageOfClients(
   { db }: Pick<Admin, 'db'>,
   { after, limit }: { readonly after?: string | undefined; readonly limit: number },
 ): Promise<{ readonly clients: readonly ListedClient[]; readonly next: string | undefined }> {
-  const rows = await listClientRows(db, { after, limit: limit + 1 })
-  const clients = rows.slice(0, limit)
-  return { clients, next: rows.length > limit ? clients.at(-1)?.id : undefined }
+  const { page, last } = pageOf(await listClientRows(db, { after, limit: limit + 1 }), limit)
+  return { clients: page, next: last?.id }
 }
 
 /** The end of all sessions of a client. */

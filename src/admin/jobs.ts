@@ -6,6 +6,7 @@ import { Refusal } from '../errors.ts'
 import { formatUuid, newUuid } from '../protocol/secrets.ts'
 import { nameOf, originOf } from '../record/actor.ts'
 import { record } from '../record/record.ts'
+import { pageOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { isWhole, revokeWhole, type ChosenSessions, type PageChoice } from './sessions.ts'
 
@@ -74,9 +75,8 @@ export interface JobPage {
 
 /** One page of jobs, the newest first. */
 export async function pageOfJobs({ db }: Pick<Admin, 'db'>, { after, limit }: PageChoice): Promise<JobPage> {
-  const rows = await listJobs(db, { before: after, limit: limit + 1 })
-  const jobs = rows.slice(0, limit)
-  return { jobs, next: rows.length > limit ? jobs.at(-1)?.id : undefined }
+  const { page, last } = pageOf(await listJobs(db, { before: after, limit: limit + 1 }), limit)
+  return { jobs: page, next: last?.id }
 }
 
 /** Stops a job after the step that is under way. Refuses one that has ended, and one that ends at once. */
