@@ -6,7 +6,7 @@ import type { LinkMailKind } from '../mail/texts/texts.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
 import type { MailServices } from '../mail/mail.ts'
-import { record, type Recorder } from '../record/record.ts'
+import { recordAlone, type Recorder } from '../record/record.ts'
 import { allMailsLimit, mailsLimit, newMailLimit, tellOfMailsLimit } from '../users/guess-limits.ts'
 
 /** The address of a user that was verified, as SMTP takes it; undefined for none. */
@@ -66,12 +66,9 @@ export async function mailLink(
   link: LinkMailKind,
   mail: LinkMail,
 ): Promise<void> {
-  await record(
-    { ...by, mails: [...(by.mails ?? []), composeLink(by, link, mail)] },
-    { event: 'link_mailed', userId: mail.user?.id ?? null, detail: { link } },
-    // The mail is all that changes.
-    db => db.transact(async () => true),
-  )
+  const mails = [...(by.mails ?? []), composeLink(by, link, mail)]
+  const mailed = { event: 'link_mailed', userId: mail.user?.id ?? null, detail: { link } } as const
+  await recordAlone({ ...by, mails }, mailed)
 }
 
 /** The row of a mail with a link, for the outbox. */

@@ -9,7 +9,7 @@ import { mailAddress } from '../protocol/mail-address.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import { changedClaims, parseUserClaims, type ClaimChange } from '../protocol/standard-claims.ts'
 import type { Event } from '../record/events.ts'
-import { record } from '../record/record.ts'
+import { record, recordAlone } from '../record/record.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { refuseUnlessUnlimited } from './administrators.ts'
@@ -105,7 +105,7 @@ async function inviteAgain(admin: Admin, found: UserTable, sending: Sending): Pr
   if (!user) throw new Refusal('not_found', `the user ${found.username} was deleted meanwhile`)
   const { row, expiresAt } = letterTo(admin, user, sending)
   const mailed = { event: 'link_mailed', userId: user.id, detail: { link: 'invitation' } } as const
-  await record({ ...admin, mails: [row] }, mailed, db => db.transact(async () => true))
+  await recordAlone({ ...admin, mails: [row] }, mailed)
   return { user, isAgain: true, expiresAt }
 }
 

@@ -2,7 +2,7 @@ import type { UserTable } from '../../db/schema.ts'
 import { makeLink } from '../account/links.ts'
 import { Refusal } from '../errors.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
-import { record } from '../record/record.ts'
+import { recordAlone } from '../record/record.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { adminRoles } from './administrators.ts'
@@ -41,7 +41,7 @@ export async function recoverAdmin(
     userId: found.id,
     detail: { factors_removed: withoutFactors },
   } as const
-  await record(admin, recovered, db => db.transact(async () => true))
+  await recordAlone(admin, recovered)
   const user = await existingUser(admin, username)
   const { email } = parseUserClaims(user.claims)
   const mail = typeof email === 'string' ? email : ''

@@ -4,7 +4,7 @@ import type { Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { mailsOf } from '../mail/notices.ts'
 import { formatUuid, ownUuid } from '../protocol/secrets.ts'
-import { byNobody, record } from '../record/record.ts'
+import { byNobody, recordAlone } from '../record/record.ts'
 import { halfLogInLimit, halfLogInsLimit } from '../users/guess-limits.ts'
 import { deviceOfUser, type LogIn } from './log-in.ts'
 import { shownSeconds, type Shown } from './shown.ts'
@@ -65,10 +65,6 @@ async function mailOwner(
   // It counts as written when it may be sent, so that none seems to wait for too long.
   const dueAt = ctx.clock.now() + seconds
   const mails = [{ ...row, created_at: dueAt, next_try_at: dueAt }]
-  await record(
-    { ...byNobody(ctx, caller), mails },
-    () => [],
-    db => db.transact(async () => true),
-  )
+  await recordAlone({ ...byNobody(ctx, caller), mails })
   return formatUuid(row.id)
 }

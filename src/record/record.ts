@@ -42,6 +42,15 @@ export async function record<T>(
   return result
 }
 
+/** Records what changes nothing but the trail, and the mails that tell of it. */
+export async function recordAlone(by: Recorder, ...events: readonly Event[]): Promise<void> {
+  await record(
+    by,
+    () => events,
+    db => db.transact(async () => true),
+  )
+}
+
 /** Records what an authenticated client asks for. */
 export function byClient(
   on: Required<Omit<Recorder, 'actor' | 'mails'>>,

@@ -1,6 +1,6 @@
 import { listWholeUsers } from '../../../db/users/imports.ts'
 import type { UserTable } from '../../../db/schema.ts'
-import { record } from '../../record/record.ts'
+import { recordAlone } from '../../record/record.ts'
 import type { Admin } from '../admin.ts'
 import { describeUser } from '../users.ts'
 
@@ -18,7 +18,7 @@ export async function* exportUsers(
   { withHashes }: ExportOptions,
 ): AsyncGenerator<ReturnType<typeof exportedUser>> {
   const exported = { event: 'users_exported', detail: { with_hashes: withHashes } } as const
-  await record(admin, exported, db => db.transact(async () => true))
+  await recordAlone(admin, exported)
   for await (const user of listWholeUsers(admin.db)) yield exportedUser(admin, user, withHashes)
 }
 
