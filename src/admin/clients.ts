@@ -14,7 +14,7 @@ import { Refusal } from '../errors.ts'
 import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import { sha256 } from '../values/sha256.ts'
-import { pageOf } from '../values/list.ts'
+import { cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { refuseClientUnlessUnlimited, refuseOwnEndOfClient } from './administrators.ts'
 import { changedColumns, differencesOf } from './differences.ts'
@@ -136,7 +136,7 @@ export async function pageOfClients(
   { db }: Pick<Admin, 'db'>,
   { after, limit }: { readonly after?: string | undefined; readonly limit: number },
 ): Promise<{ readonly clients: readonly ListedClient[]; readonly next: string | undefined }> {
-  const { page, last } = pageOf(await listClientRows(db, { after, limit: limit + 1 }), limit)
+  const { page, last } = cutPage(await listClientRows(db, { after, limit: limit + 1 }), limit)
   return { clients: page, next: last?.id }
 }
 

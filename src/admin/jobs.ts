@@ -6,7 +6,7 @@ import { Refusal } from '../errors.ts'
 import { formatUuid, newUuid } from '../protocol/secrets.ts'
 import { nameOf, originOf } from '../record/actor.ts'
 import { record } from '../record/record.ts'
-import { pageOf } from '../values/list.ts'
+import { cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { isWhole, revokeWhole, type ChosenSessions, type PageChoice } from './sessions.ts'
 
@@ -75,7 +75,7 @@ export interface JobPage {
 
 /** One page of jobs, the newest first. */
 export async function pageOfJobs({ db }: Pick<Admin, 'db'>, { after, limit }: PageChoice): Promise<JobPage> {
-  const { page, last } = pageOf(await listJobs(db, { before: after, limit: limit + 1 }), limit)
+  const { page, last } = cutPage(await listJobs(db, { before: after, limit: limit + 1 }), limit)
   return { jobs: page, next: last?.id }
 }
 

@@ -19,7 +19,7 @@ import { isResourceUri, takesResourceUri } from '../protocol/resource.ts'
 import { isScopeToken, scopeSentence } from '../protocol/scope.ts'
 import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
-import { itemsOf, pageOf } from '../values/list.ts'
+import { itemsOf, cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { changedColumns, differencesOf } from './differences.ts'
 import { describeAlgChange, newAlgWarning, pendingAlgs, type AlgChange } from './pending-algs.ts'
@@ -159,7 +159,7 @@ export async function pageOfResources(
   { db }: Pick<Admin, 'db'>,
   { after, limit }: { readonly after?: string | undefined; readonly limit: number },
 ): Promise<{ readonly resources: readonly ResourceTable[]; readonly next: string | undefined }> {
-  const { page, last } = pageOf(await listResourceRows(db, { after, limit: limit + 1 }), limit)
+  const { page, last } = cutPage(await listResourceRows(db, { after, limit: limit + 1 }), limit)
   return { resources: page, next: last?.uri }
 }
 

@@ -22,7 +22,7 @@ import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import { judgeNewPassword, type PasswordOwner } from '../users/new-passwords.ts'
 import type { PasswordHash } from '../users/passwords.ts'
-import { itemsOf, pageOf } from '../values/list.ts'
+import { itemsOf, cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { adminRoles, refuseOwnEnd, refuseUnlessUnlimited } from './administrators.ts'
 import { differencesOf } from './differences.ts'
@@ -165,7 +165,7 @@ export async function pageOfUsers(
     search === undefined
       ? (await listUserRows(db, { after, limit: limit + 1 })).map(user => ({ user, key: user.username }))
       : await searchUsers(db, { prefix: comparedName(search), after, limit: limit + 1 })
-  const { page, last } = pageOf(rows, limit)
+  const { page, last } = cutPage(rows, limit)
   return { users: page.map(({ user }) => user), next: last?.key }
 }
 

@@ -7,7 +7,7 @@ export function itemsOf(text: string): readonly string[] {
  * One page of rows, of which one more was read than it holds, and its last one; undefined for that, where no
  * other page follows.
  */
-export function pageOf<Row>(
+export function cutPage<Row>(
   rows: readonly Row[],
   limit: number,
 ): { readonly page: readonly Row[]; readonly last: Row | undefined } {
