@@ -66,7 +66,7 @@ async function machineOf(ctx: Context, request: FastifyRequest, sent: SessionOfT
   const client = await ctx.clients.registry.findClient(sent.session.client_id)
   if (!client || client.disabled_at !== null)
     throw invalidToken(sent.scheme, 'the client is unknown or disabled')
-  if (!isAdmin(client)) throw lacking(sent, 'admin:read')
+  if (!isAdmin(client)) throw noAdministrator(sent)
   const actor: Actor = { kind: 'client', id: client.id, caller: callerOf(request, client) }
   return { actor, limits: ['admin:write', 'admin:read'] }
 }
@@ -81,7 +81,7 @@ async function personOf(
   const { user_id: id } = session
   if (!id) throw new Error('unreachable: it is the session of a person')
   const limits = itemsOf(session.roles).flatMap(role => adminRoles.get(role) ?? [])
-  if (limits.length === 0) throw lacking(sent, scopesFor(need)[0] ?? '')
+  if (limits.length === 0) throw noAdministrator(sent)
   const { jkt }: Record<string, unknown> = Object(claims['cnf'])
   if (jkt === undefined)
     throw new OAuthError('invalid_token', 'the token of a person must be bound to a DPoP key (RFC 9449)', {
@@ -121,6 +121,15 @@ export function scopesFor({ noun, isChange }: Need): readonly string[] {
 
 function isWithin(scopes: readonly string[], need: Need): boolean {
   return scopesFor(need).some(scope => scopes.includes(scope))
+}
+
+/** No scope would be enough. */
+function noAdministrator({ scheme }: SessionOfToken): OAuthError {
+  return new OAuthError(
+    'insufficient_scope',
+    'only an administrator may do this: a client made with --admin, or a user with a role for it',
+    { sent: { scheme } },
+  )
 }
 
 function lacking({ scheme }: SessionOfToken, scope: string): OAuthError {

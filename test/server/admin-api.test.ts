@@ -35,6 +35,7 @@ t.test('only who is let in learns anything (invariant 23)', async t => {
 t.test('a client needs the scope, and to be an administrator', async t => {
   const server = await startServer(t)
   const plain = await adminClient(server, 'admin:read', { is_admin: 0 })
+  t.match((await plain('GET', '/users')).json(), { detail: /only an administrator/ }, 'no scope would do')
   t.equal((await plain('GET', '/users')).statusCode, 403, 'a scope of that name gives nobody power')
   const ask = await adminClient(server)
   await server.resource('https://api.example', { scope: 'admin:read' })
