@@ -1,7 +1,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { comparedName } from '../../db/users/compared-name.ts'
 import type { UserTable } from '../../db/schema.ts'
-import { findUser } from '../../db/users/users.ts'
+import { findUser, findUserById } from '../../db/users/users.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
@@ -21,12 +21,15 @@ import { verifiedAddressOf } from './mailed.ts'
  * link is: one that was followed ends the code too.
  */
 export interface Waiting {
-  readonly kind: 'reset' | 'sign_up'
+  readonly kind: 'reset' | 'sign_up' | 'verification'
   /** A user name or a mail address, as typed by anybody. */
   readonly name: string
   /** From which the code is made. It is shown to no one. */
   readonly secret: Buffer
-  /** Of a sign-up: the user who is not there yet, and would be the same by the link. */
+  /**
+   * Of a sign-up: the user who is not there yet, and would be the same by the link. Of a verification: the
+   * user who has typed the address, and alone may type its code.
+   */
   readonly userId: Buffer
 }
 
@@ -44,8 +47,13 @@ interface SealedWaiting {
 const nameLengthMax = 320
 
 /** Waits for a mail that is about to be asked for, whether one will be sent or not. */
-export function newWaiting({ clock }: Pick<Context, 'clock'>, kind: Waiting['kind'], name: string): Waiting {
-  return { kind, name, secret: randomBytes(16), userId: newUuid(clock.now()) }
+export function newWaiting(
+  { clock }: Pick<Context, 'clock'>,
+  kind: Waiting['kind'],
+  name: string,
+  userId = newUuid(clock.now()),
+): Waiting {
+  return { kind, name, secret: randomBytes(16), userId }
 }
 
 /** For the page that waits. `browser`: SHA-256 of its cookie, in base64url; elsewhere it is of no use. */
@@ -75,6 +83,10 @@ export async function factsOf(
   { db }: Pick<Context, 'db'>,
   { kind, name, userId }: Waiting,
 ): Promise<Facts | undefined> {
+  if (kind === 'verification') {
+    const owner = await findUserById(db, userId)
+    return owner?.disabled_at === null ? { user: owner, userId, epochs: owner, mail: name } : undefined
+  }
   const user = await findUser(db, name)
   if (kind === 'sign_up') return user ? undefined : { user: null, userId, epochs: null, mail: name }
   const mail = user?.disabled_at === null ? verifiedAddressOf(user) : undefined
@@ -93,28 +105,41 @@ export type CodeProblem = 'code_wrong' | 'code_expired' | 'codes_throttled'
 
 export interface TypedCode {
   readonly kind: Waiting['kind']
+  /** Who is logged in, where that matters: the code of another account is none. */
+  readonly userId?: Buffer
   /** The sealed text of the page that waits. */
   readonly sealed: string
   /** Of the browser in which it is typed; undefined where that has shown none. */
   readonly browser: string | undefined
   readonly code: string
-  /** The sealed authorization request that goes on; null for none. */
-  readonly request: string | null
   readonly caller: Caller
 }
 
-/** The link that a code stands for, or why it stands for none. Guesses count for any name. */
+/** The link that a code stands for, or why it stands for none. `request`: the one that goes on. */
 export async function linkOfCode(
   ctx: Context,
-  { kind, sealed, browser, code, request, caller }: TypedCode,
+  typed: TypedCode,
+  request: string | null,
 ): Promise<{ readonly href: string } | CodeProblem> {
+  const facts = await factsOfCode(ctx, typed)
+  return typeof facts === 'string' ? facts : makeLink(ctx, typed.kind, { ...facts, request })
+}
+
+/** What the mail was about whose code was typed, or why it is none. Guesses count for any name. */
+export async function factsOfCode(
+  ctx: Context,
+  { kind, userId: loggedIn, sealed, browser, code, caller }: TypedCode,
+): Promise<Facts | CodeProblem> {
   const content = await openValue(ctx, 'mailed code', ctx.config.issuer, sealed)
   if (!content || content['browser'] !== browser || content['kind'] !== kind) return 'code_expired'
   // Only this installation can have sealed it, so it is what `sealWaiting` has made.
   const { name, secret, user, at } = content as unknown as SealedWaiting
   if (Math.abs(ctx.clock.now() - at) >= secondsOfLink(kind)) return 'code_expired'
   const { source } = caller
-  const ofName: Allowance = { of: ['mailed code', kind, comparedName(name)], limit: codeLimit }
+  if (loggedIn && user !== formatUuid(loggedIn)) return 'code_expired'
+  // An address may be typed by many who are logged in: those who guess keep no other from it.
+  const counted = kind === 'verification' ? user : comparedName(name)
+  const ofName: Allowance = { of: ['mailed code', kind, counted], limit: codeLimit }
   const ofSource: Allowance = { of: ['mailed codes of a source', source ?? ''], limit: triedNamesSourceLimit }
   const tried = source === undefined ? [ofName] : [ofName, ofSource]
   if ((await ctx.users.throttle.count(tried)) > 0) {
@@ -127,7 +152,7 @@ export async function linkOfCode(
   // Of a name for which no mail is sent no code is right; it is made all the same.
   const right = Buffer.from(codeOf(waiting, facts ?? { userId: waiting.userId, epochs: null, mail: name }))
   const isRight = typed.length === right.length && timingSafeEqual(typed, right)
-  if (facts && isRight) return makeLink(ctx, kind, { ...facts, request })
+  if (facts && isRight) return facts
   const userId = facts?.user?.id ?? null
   noteRefused(ctx, caller, { event: 'mailed_code_failed', userId, detail: { link: kind } })
   return 'code_wrong'

@@ -2,6 +2,7 @@ import type { UserTable } from '../../db/schema.ts'
 import { comparedName } from '../../db/users/compared-name.ts'
 import { setMailByLink } from '../../db/users/mailed-links.ts'
 import { NameTakenError } from '../../db/users/user-names.ts'
+import type { Caller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { mailsOf } from '../mail/notices.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
@@ -9,14 +10,22 @@ import { changedClaims, parseUserClaims } from '../protocol/standard-claims.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byUser, record } from '../record/record.ts'
 import { findLinkOfUser, makeLink, type LinkProblem } from './links.ts'
+import {
+  codeOf,
+  factsOfCode,
+  newWaiting,
+  type CodeProblem,
+  type TypedCode,
+  type Waiting,
+} from './mailed-codes.ts'
 import { localeOf, mailLink, mayMail, verifiedAddressOf } from './mailed.ts'
 
-/** What becomes of the wish for another mail address. */
-export type VerificationAsked = 'asked' | 'wrong' | 'same' | 'unavailable' | 'throttled'
+/** What becomes of the wish for another mail address: a code of it is waited for, or why not. */
+export type VerificationAsked = Waiting | 'wrong' | 'same' | 'unavailable' | 'throttled'
 
 /**
- * Mails a link to an address that its owner has typed at the account page: until that is followed, the
- * address of before counts, and is told. Whose account it is has been checked.
+ * Mails a link, and a code, to an address that its owner has typed at the account page: until one of them has
+ * come back, the address of before counts, and is told. Whose account it is has been checked.
  */
 export async function askForVerification(
   ctx: Context,
@@ -30,11 +39,14 @@ export async function askForVerification(
   if (to === undefined) return 'wrong'
   if (verifiedAddressOf(user) === to) return 'same'
   if (!(await mayMail(ctx, 'verification', to))) return 'throttled'
-  const link = makeLink(ctx, 'verification', { userId: user.id, epochs: user, mail: to, request: null })
+  const facts = { userId: user.id, epochs: user, mail: to }
+  const link = makeLink(ctx, 'verification', { ...facts, request: null })
+  const waiting = newWaiting(ctx, 'verification', to, user.id)
   const mails = mailsOf(ctx, user, { kind: 'mail_change_asked' })
   const by = { ...byUser(ctx, user.id, caller), mails, mail, config: ctx.config }
-  await mailLink(by, 'verification', { user, to, locale: localeOf(user) ?? locale, ...link })
-  return 'asked'
+  const code = codeOf(waiting, facts)
+  await mailLink(by, 'verification', { user, to, locale: localeOf(user) ?? locale, code, ...link })
+  return waiting
 }
 
 /** A link that verifies an address, and its user; or why it is good no more. Changes nothing. */
@@ -51,9 +63,8 @@ export interface Confirmation {
   readonly caller: RequestOrigin
 }
 
-export type Confirmed =
-  | { readonly kind: 'confirmed' }
-  | { readonly kind: 'refused'; readonly problem: LinkProblem | 'wrong_username' | 'mail_taken' }
+export type Confirmed<Problem = LinkProblem | 'wrong_username'> =
+  { readonly kind: 'confirmed' } | { readonly kind: 'refused'; readonly problem: Problem | 'mail_taken' }
 
 /**
  * Gives the user the address, once. A link alone does not do: programs that look through mails press buttons,
@@ -70,9 +81,31 @@ export async function confirmAddress(
   const { link, user } = found
   const isNamed = comparedName(username.trim()) === comparedName(user.username)
   if (loggedIn?.id.equals(user.id) !== true && !isNamed) return { kind: 'refused', problem: 'wrong_username' }
+  return setAddress(ctx, user, link.mail, caller)
+}
+
+/** The same by the code that is in the mail, typed by who is logged in where the address was entered. */
+export async function confirmByCode(
+  ctx: Context,
+  { user, caller }: { readonly user: UserTable; readonly caller: Caller },
+  typed: Pick<TypedCode, 'sealed' | 'browser' | 'code'>,
+): Promise<Confirmed<CodeProblem>> {
+  const facts = await factsOfCode(ctx, { ...typed, kind: 'verification', userId: user.id, caller })
+  if (typeof facts === 'string') return { kind: 'refused', problem: facts }
+  const outcome = await setAddress(ctx, facts.user ?? user, facts.mail, caller)
+  if (outcome.kind === 'confirmed') return outcome
+  return { kind: 'refused', problem: outcome.problem === 'link_used' ? 'code_expired' : outcome.problem }
+}
+
+async function setAddress(
+  ctx: Context,
+  user: UserTable,
+  address: string,
+  caller: RequestOrigin,
+): Promise<Confirmed<'link_used'>> {
   const claims = JSON.stringify(
     changedClaims(parseUserClaims(user.claims), [
-      { kind: 'set', name: 'email', value: link.mail },
+      { kind: 'set', name: 'email', value: address },
       { kind: 'set', name: 'email_verified', value: true },
     ]),
   )

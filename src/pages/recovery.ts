@@ -88,14 +88,15 @@ export async function enterCode(
 ): Promise<void> {
   const [, kind] = asked[path]
   const request = form.get('request')
-  const outcome = await linkOfCode(visit.ctx, {
+  const typed = {
     kind,
     sealed: waiting,
     browser: knownBrowserOf(visit),
     code: form.get('code') ?? '',
-    request: (await requestOf(visit, request)) ? (request ?? null) : null,
     caller: deviceCaller(visit.request),
-  })
+  }
+  const goesOn = (await requestOf(visit, request)) ? (request ?? null) : null
+  const outcome = await linkOfCode(visit.ctx, typed, goesOn)
   if (typeof outcome === 'string') return showSent(visit, path, { request, waiting, problem: outcome })
   redirectTo(visit, outcome.href)
 }

@@ -298,7 +298,7 @@ export type LogInFailure =
 interface OfMailedCode {
   /** Null where no mail has gone out, and for a sign-up. */
   readonly userId: Buffer | null
-  readonly detail: { readonly link: 'reset' | 'sign_up' }
+  readonly detail: { readonly link: 'reset' | 'sign_up' | 'verification' }
 }
 
 interface RefusedClient {

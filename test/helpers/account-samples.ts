@@ -5,7 +5,7 @@ import { ownForm, type Frame } from '../../src/pages/layout.ts'
 import type { View } from '../../src/pages/pages.ts'
 import { appsView } from '../../src/pages/views/account/apps.ts'
 import { authenticatorView } from '../../src/pages/views/account/authenticator.ts'
-import { mailView } from '../../src/pages/views/account/mail.ts'
+import { mailSentView, mailView } from '../../src/pages/views/account/mail.ts'
 import { overviewView } from '../../src/pages/views/account/overview.ts'
 import type { AccountState } from '../../src/pages/views/account/parts.ts'
 import { passkeyChangeView, passkeysView } from '../../src/pages/views/account/passkeys.ts'
@@ -103,6 +103,11 @@ export function accountSamples(names: Names): readonly (readonly [name: string, 
     [
       'account-mail-wrong',
       frame => mailView(frame, failed('mail_wrong'), { present: null, typed: names.sent, isPossible: true }),
+    ],
+    ['account-mail-sent', frame => mailSentView(frame, state, { waiting: names.sent })],
+    [
+      'account-mail-code-wrong',
+      frame => mailSentView(frame, failed('mailed_code_wrong'), { waiting: names.sent }),
     ],
     ['account-mail-off', frame => mailView(frame, state, { present: null, typed: '', isPossible: false })],
     ['account-password', frame => passwordView(frame, state, { username })],

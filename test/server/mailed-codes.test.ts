@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
+import { keepNames } from '../../db/users/user-names.ts'
 import { codeOf, factsOf, newWaiting, sealWaiting } from '../../src/account/mailed-codes.ts'
 import { en } from '../../src/pages/texts/en.ts'
-import { auditOf, verifiedMail } from '../helpers/account.ts'
+import { auditOf, openAccount, rowOf, verifiedMail } from '../helpers/account.ts'
 import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { openMailbox } from '../helpers/mailbox.ts'
@@ -19,10 +20,10 @@ async function mailWorld(t: Test, env: Record<string, string> = {}) {
   const server = await startServer(t, { ...env, ...mailbox.env, MINTMARK_SIGN_UP: 'open' })
   const ada = await server.user()
   await verifiedMail(server, ada, address)
-  /** The code and the link of the one mail that has come. */
-  const read = async () => {
+  /** The code and the link of the one mail that has come, or that has come to an address. */
+  const read = async (reader?: string) => {
     await runJob(server, 'doing what was asked for')
-    const [mail] = await mailbox.read(server)
+    const mail = (await mailbox.read(server)).find(({ to }) => reader === undefined || to === reader)
     const { pathname, search } = new URL(mail?.link ?? 'https://as.example/no-mail')
     return { code: /\b\d{4} \d{4}\b/.exec(mail?.text ?? '')?.[0] ?? 'no code', link: pathname + search }
   }
@@ -129,6 +130,101 @@ t.test('invariant 15: five guesses count for each name, whether there is an acco
   t.equal(await guess(browser, await browser.post('/reset', { username: 'nobody' }), code), answers)
   server.tick(600)
   t.equal((await browser.submit(waiting, { code })).url.search.slice(0, 6), '?link=', 'and the owner goes on')
+})
+
+const fresh = 'lovelace@new.example'
+
+/** The page that waits for the code of a new address, and the code. */
+async function askForAddress(
+  { server, ada, read }: Awaited<ReturnType<typeof mailWorld>>,
+  browser: Browser,
+  to = fresh,
+) {
+  server.tick(120)
+  const page = await openAccount(browser, ada, '/account/mail')
+  return { waiting: await browser.submit(page, { email: to }), ...(await read(to)) }
+}
+
+await forEachEngine(
+  t,
+  'a new mail address is confirmed by its code, where it was entered',
+  async (t, env) => {
+    const world = await mailWorld(t, env)
+    const { server, ada } = world
+    const browser = openBrowser(server)
+    const { waiting, code, link } = await askForAddress(world, browser)
+    t.match(waiting.url.search, /^\?sent=mm_mc_/)
+    const claims = async () => JSON.parse((await rowOf(server, ada)).claims)
+    isRefused(t, await browser.submit(waiting, { code: '0000 0000' }), problems.code_wrong)
+    server.tick(901)
+    const stale = await browser.submit(waiting, { code })
+    t.equal(stale.url.pathname, '/log-in', 'whoever sits there now is not asked for the code alone')
+    const back = await browser.submit(stale, { password: ada.password })
+    t.equal(back.url.href, waiting.url.href, 'and the page still waits')
+    t.strictSame(await claims(), { email: address, email_verified: true })
+    const done = await browser.submit(back, { code })
+    t.match(done.text, en.ownAccount.notices.mail_changed)
+    t.strictSame(await claims(), { email: fresh, email_verified: true })
+    t.match((await auditOf(server, ada)).at(-1), {
+      event: 'user_changed',
+      actor: `user ${ada.sub}`,
+      detail: { claims: ['email', 'email_verified'] },
+    })
+    t.equal((await rowOf(server, ada)).mail_epoch, 1)
+    isRefused(t, await browser.submit(waiting, { code }), problems.code_wrong)
+    isRefused(t, await browser.open(link), en.messages.link_used.heading)
+  },
+)
+
+t.test('invariant 16: the code of a new address counts for who has entered it, there', async t => {
+  const world = await mailWorld(t)
+  const { server, ada } = world
+  const browser = openBrowser(server)
+  const { waiting, code } = await askForAddress(world, browser)
+  const fields = { waiting: waiting.forms[0]?.fields.get('waiting') ?? '', code }
+  const post = (of: Browser) => of.post('/account/mail', fields)
+  const elsewhere = openBrowser(server)
+  await openAccount(elsewhere, ada)
+  isRefused(t, await post(elsewhere), problems.code_expired)
+  t.equal((await post(openBrowser(server))).url.pathname, '/log-in', 'nor does it for nobody')
+  isRefused(t, await browser.post('/reset', fields), problems.code_expired)
+  await browser.submit(await browser.open('/log-out'))
+  const eve = await server.user('eve')
+  await openAccount(browser, eve)
+  isRefused(t, await post(browser), problems.code_expired)
+  t.notMatch((await rowOf(server, eve)).claims, fresh)
+  await browser.submit(await browser.open('/log-out'))
+  await openAccount(browser, ada)
+  const other = await askForAddress(world, browser, 'other@new.example')
+  isRefused(t, await browser.submit(other.waiting, { code }), problems.code_wrong)
+  await verifiedMail(server, eve, fresh)
+  const named = await rowOf(server, eve)
+  await server.ctx.db.transact(sql => keepNames(sql, named))
+  isRefused(t, await post(browser), en.ownAccount.problems.mail_taken)
+  t.notMatch((await rowOf(server, ada)).claims, fresh)
+})
+
+t.test('guesses at the code of an address count for who guesses, and keep no other from it', async t => {
+  const world = await mailWorld(t)
+  const { server, ada } = world
+  const eve = await server.user('eve')
+  const [browser, other] = [openBrowser(server), openBrowser(server)]
+  const guessed = await askForAddress({ ...world, ada: eve }, other)
+  for (let count = 0; count < 5; count++)
+    isRefused(t, await other.submit(guessed.waiting, { code: '1' }), problems.code_wrong)
+  isRefused(t, await other.submit(guessed.waiting, { code: guessed.code }), problems.codes_throttled, 429)
+  const again = await askForAddress({ ...world, ada: eve }, other, 'eve@new.example')
+  isRefused(t, await other.submit(again.waiting, { code: again.code }), problems.codes_throttled, 429)
+  const { waiting, code } = await askForAddress(world, browser)
+  t.match((await browser.submit(waiting, { code })).text, en.ownAccount.notices.mail_changed)
+  t.match((await rowOf(server, ada)).claims, fresh)
+  await runJob(server, 'writing the audit trail')
+  t.match(
+    (await auditOf(server, eve)).find(({ event }) => event === 'mailed_code_failed'),
+    {
+      detail: { link: 'verification' },
+    },
+  )
 })
 
 t.test('of a name to which no mail goes no code is right', async t => {

@@ -97,9 +97,9 @@ export const de: MailTexts = {
       subject: `Ihr Konto bei ${name}`,
       text: `Für Sie wurde ein Konto angelegt. Ihr Benutzername ist ${quoted(username, marks)}. Um Ihr Passwort zu wählen, öffnen Sie innerhalb von 7 Tagen diesen Link:\n\n${href}`,
     }),
-    verification: ({ href }) => ({
+    verification: ({ href, code }) => ({
       subject: 'Bestätigen Sie Ihre E-Mail-Adresse',
-      text: `Diese Adresse wurde für ein Konto angegeben. Wenn Sie das waren, öffnen Sie innerhalb eines Tages diesen Link, und bestätigen Sie es:\n\n${href}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Die Adresse gilt dann nicht.`,
+      text: `Diese Adresse wurde für ein Konto angegeben. Wenn Sie das waren, öffnen Sie innerhalb eines Tages diesen Link, und bestätigen Sie es:\n\n${href}\n\n${typed(code)}\n\nWenn Sie das nicht waren, müssen Sie nichts tun: Die Adresse gilt dann nicht.`,
     }),
     sign_up: ({ href, code }) => ({
       subject: 'Registrierung abschließen',

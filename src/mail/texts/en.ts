@@ -97,9 +97,9 @@ export const en: MailTexts = {
       subject: `Your account at ${name}`,
       text: `An account was made for you. Your user name is ${quoted(username, marks)}. To choose your password, open this link within 7 days:\n\n${href}`,
     }),
-    verification: ({ href }) => ({
+    verification: ({ href, code }) => ({
       subject: 'Confirm your email address',
-      text: `This address was entered for an account. If that was you, open this link within a day, and confirm it:\n\n${href}\n\nIf it was not you, do nothing: the address does not count then.`,
+      text: `This address was entered for an account. If that was you, open this link within a day, and confirm it:\n\n${href}\n\n${typed(code)}\n\nIf it was not you, do nothing: the address does not count then.`,
     }),
     sign_up: ({ href, code }) => ({
       subject: 'Finish signing up',

@@ -1,5 +1,6 @@
 import { html } from '../html.ts'
 import type { OwnAccountTexts } from './account-texts.ts'
+import { recoveryInGerman } from './recovery-de.ts'
 
 export const ownAccountInGerman: OwnAccountTexts = {
   heading: 'Ihr Konto',
@@ -12,8 +13,7 @@ export const ownAccountInGerman: OwnAccountTexts = {
   notices: {
     profile_changed: 'Ihre Angaben sind gespeichert.',
     nothing_changed: 'Es wurde nichts geändert.',
-    mail_asked:
-      'Wir haben Ihnen eine E-Mail geschickt. Ihre neue Adresse gilt, sobald Sie sie dort bestätigen.',
+    mail_changed: 'Ihre E-Mail-Adresse ist bestätigt.',
     password_changed: 'Ihr Passwort ist geändert, und Sie wurden überall sonst abgemeldet.',
     passkey_added: 'Ihr Passkey wurde hinzugefügt.',
     passkey_renamed: 'Ihr Passkey wurde umbenannt.',
@@ -35,6 +35,11 @@ export const ownAccountInGerman: OwnAccountTexts = {
     mail_unavailable:
       'Dieser Dienst verschickt keine E-Mails. Deshalb können Sie Ihre Adresse hier nicht ändern.',
     mail_throttled: 'Es wurden zu viele E-Mails geschickt. Versuchen Sie es später noch einmal.',
+    mail_taken:
+      'Zu dieser Adresse gibt es schon ein eigenes Konto. Melden Sie sich dort an, oder nehmen Sie eine andere.',
+    mailed_code_wrong: recoveryInGerman.problems.code_wrong,
+    mailed_code_expired: recoveryInGerman.problems.code_expired,
+    mailed_codes_throttled: recoveryInGerman.problems.codes_throttled,
     password_missing: 'Geben Sie Ihr neues Passwort zweimal ein.',
     password_repeat: 'Die beiden Passwörter sind nicht gleich. Geben Sie sie noch einmal ein.',
     password_short: 'Dieses Passwort ist zu kurz. Nehmen Sie mindestens 8 Zeichen.',
@@ -110,6 +115,8 @@ export const ownAccountInGerman: OwnAccountTexts = {
     what: 'Wir schicken eine E-Mail an die neue Adresse. Sie gilt, sobald Sie sie dort bestätigen.',
     label: 'Neue E-Mail-Adresse',
     submit: 'E-Mail schicken',
+    sent: 'Eine E-Mail ist zu Ihrer neuen Adresse unterwegs. Die gilt, sobald Sie sie bestätigen; das geht einen Tag lang.',
+    another: 'Andere Adresse eingeben',
   },
   password: {
     title: 'Passwort',

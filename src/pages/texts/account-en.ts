@@ -1,5 +1,6 @@
 import { html } from '../html.ts'
 import type { OwnAccountTexts } from './account-texts.ts'
+import { recoveryInEnglish } from './recovery-en.ts'
 
 export const ownAccountInEnglish: OwnAccountTexts = {
   heading: 'Your account',
@@ -12,7 +13,7 @@ export const ownAccountInEnglish: OwnAccountTexts = {
   notices: {
     profile_changed: 'Your details were saved.',
     nothing_changed: 'Nothing was changed.',
-    mail_asked: 'We have sent you an email. Your new address counts as soon as you confirm it there.',
+    mail_changed: 'Your email address is confirmed.',
     password_changed: 'Your password was changed, and you were logged out everywhere else.',
     passkey_added: 'Your passkey was added.',
     passkey_renamed: 'Your passkey was renamed.',
@@ -32,6 +33,11 @@ export const ownAccountInEnglish: OwnAccountTexts = {
     mail_same: 'This is your email address already.',
     mail_unavailable: 'No email can be sent from here, so your address cannot be changed here.',
     mail_throttled: 'Too many emails were sent. Try again later.',
+    mail_taken:
+      'This address has an account of its own already. Log in with it there, or use another address.',
+    mailed_code_wrong: recoveryInEnglish.problems.code_wrong,
+    mailed_code_expired: recoveryInEnglish.problems.code_expired,
+    mailed_codes_throttled: recoveryInEnglish.problems.codes_throttled,
     password_missing: 'Enter your new password twice.',
     password_repeat: 'The two passwords are not the same. Enter them again.',
     password_short: 'This password is too short. Use at least 8 characters.',
@@ -100,6 +106,8 @@ export const ownAccountInEnglish: OwnAccountTexts = {
     what: 'We send an email to the new address, which counts as soon as you confirm it there.',
     label: 'New email address',
     submit: 'Send the email',
+    sent: 'An email is on its way to your new address, which counts as soon as you confirm it. That works for a day.',
+    another: 'Enter another address',
   },
   password: {
     title: 'Password',

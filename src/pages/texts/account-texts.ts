@@ -30,7 +30,7 @@ export interface OwnAccountTexts {
 export const accountNotices = [
   'profile_changed',
   'nothing_changed',
-  'mail_asked',
+  'mail_changed',
   'password_changed',
   'passkey_added',
   'passkey_renamed',
@@ -54,6 +54,10 @@ export type AccountProblem =
   | 'mail_same'
   | 'mail_unavailable'
   | 'mail_throttled'
+  | 'mail_taken'
+  | 'mailed_code_wrong'
+  | 'mailed_code_expired'
+  | 'mailed_codes_throttled'
   | 'password_missing'
   | 'password_repeat'
   | 'password_short'
@@ -105,6 +109,10 @@ export interface MailChangeTexts {
   readonly what: string
   readonly label: string
   readonly submit: string
+  /** Until when the address of before counts. */
+  readonly sent: string
+  /** Leads back to where an address is entered. */
+  readonly another: string
 }
 
 export interface PasswordTexts {

@@ -11,6 +11,31 @@ export interface MailData {
   readonly isPossible: boolean
 }
 
+export interface MailSentData {
+  /** What the code is made from, sealed, which comes back as `waiting`. */
+  readonly waiting: string
+}
+
+/** What is shown when a mail was asked for. POST /account/mail with `waiting` and `code`. */
+export function mailSentView(frame: Frame, state: AccountState, { waiting }: MailSentData): Html {
+  const { ownAccount, recovery } = frame.language.texts
+  const { sent, verify } = recovery
+  const form = html`<label for="code">${sent.code}</label>
+<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code"
+maxlength="12" required${faultOf(state.problem !== null)}>
+<button type="submit">${verify.submit}</button>`
+  return accountLayout(frame, state, {
+    title: sent.title,
+    main: [
+      state.problem === null ? html`<p role="status">${ownAccount.mail.sent}</p>` : null,
+      html`<p>${sent.otherDevice}</p>`,
+      ownForm(frame, '/account/mail', [['waiting', waiting]], form),
+      html`<p class="quiet note">${sent.nothing}</p>`,
+      html`<p class="other"><a class="go" href="${frame.look.base}/account/mail">${ownAccount.mail.another}</a></p>`,
+    ],
+  })
+}
+
 /** POST /account/mail with `email`. */
 export function mailView(frame: Frame, state: AccountState, { present, typed, isPossible }: MailData): Html {
   const { mail: texts, problems } = frame.language.texts.ownAccount
