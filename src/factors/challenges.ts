@@ -4,7 +4,7 @@ import { openValue, sealValue } from '../keys/sealed.ts'
 import { formatUuid, ownUuid } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
 import { sha256 } from '../values/sha256.ts'
-import { readAnswer, type Answer } from './webauthn.ts'
+import { readAnswer, type Answer, type Expected } from './webauthn.ts'
 
 /** How long a challenge may be answered, in seconds. */
 export const challengeSeconds = 300
@@ -84,13 +84,13 @@ export async function askedOf(
   { readonly answer: Answer; readonly challenge: Challenge } | { readonly problem: 'invalid' | 'expired' }
 > {
   const answer = readAnswer(responseJson)
-  const challenge = answer && (await openChallenge(ctx, answer.challenge))
+  const challenge = answer && (await openChallenge(ctx, answer.clientData.challenge))
   if (!challenge) return { problem: 'invalid' }
   if (challenge.isExpired || challenge.browser !== browser) return { problem: 'expired' }
   return { answer, challenge }
 }
 
 /** Where an answer has to come from. */
-export function expectedOf({ config }: Context, { challenge }: Answer) {
-  return { challenge, origin: new URL(config.issuer).origin, rpId: config.passkeyRpId }
+export function expectedOf({ config }: Context): Expected {
+  return { origin: new URL(config.issuer).origin, rpId: config.passkeyRpId }
 }

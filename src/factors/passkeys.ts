@@ -10,7 +10,7 @@ import { isObject } from '../values/json.ts'
 import { itemsOf } from '../values/list.ts'
 import { askedOf, challengeSeconds, expectedOf, sealChallenge } from './challenges.ts'
 import { byOwner, type Owner } from './owner.ts'
-import { algorithms, verifyRegistration } from './webauthn.ts'
+import { algorithms, verifyRegistration } from './registration.ts'
 
 /** Why a passkey was not set up. */
 export type AddPasskeyProblem =
@@ -95,7 +95,7 @@ export async function addPasskey(
   const { answer, challenge } = asked
   if (challenge.kind !== 'add' || !challenge.user.id.equals(user.id) || challenge.user.epoch !== user.epoch)
     return { problem: 'expired' }
-  const made = await verifyRegistration(answer, expectedOf(ctx, answer))
+  const made = await verifyRegistration(answer, expectedOf(ctx))
   if (made === undefined) return { problem: 'invalid' }
   if (made === 'unverified') return { problem: 'unverified' }
 

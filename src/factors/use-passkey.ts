@@ -8,10 +8,11 @@ import { OAuthError, unavailable } from '../errors.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { Event, LogInFailure } from '../record/events.ts'
 import { auditEntry, byUser, record } from '../record/record.ts'
+import { verifyAssertion } from './assertion.ts'
 import { askedOf, challengeSeconds, expectedOf, sealChallenge, spentWith } from './challenges.ts'
 import { usablePasskeys } from './factors.ts'
 import { amrOf, descriptorOf } from './passkeys.ts'
-import { verifyAssertion, type Answer } from './webauthn.ts'
+import type { Answer } from './webauthn.ts'
 
 /** Why an answer of a passkey does not count. */
 export type UsePasskeyProblem =
@@ -95,7 +96,7 @@ async function judgeUse(
   const user = await findUserById(ctx.db, passkey.user_id)
   if (!user || user.disabled_at !== null || !isOf(passkey, answer, userId))
     return { problem: 'invalid', of: passkey }
-  const shown = await verifyAssertion(answer, expectedOf(ctx, answer), passkey.public_key)
+  const shown = verifyAssertion(answer, expectedOf(ctx), passkey.public_key)
   if (shown === undefined) return { problem: 'invalid', of: passkey }
   if (shown === 'unverified') return { problem: 'unverified', of: passkey }
   // This never changes in a passkey (WebAuthn Level 3 §6.1.3).
@@ -128,7 +129,7 @@ async function noteUse(
   let passkey: PasskeyTable | undefined = found
   for (let tries = 0; tries < triesMax; tries++) {
     const now = ctx.clock.now()
-    const spent = spentWith(passkey.spent, answer.challenge, now)
+    const spent = spentWith(passkey.spent, answer.clientData.challenge, now)
     if (spent === undefined) return 'used'
     if (spent.length > spentMax) throw tooMany
     const seen = passkey

@@ -20,14 +20,18 @@ export interface AnswerChanges {
   readonly attStmt?: Buffer
   /** Put after the authenticator data. */
   readonly leftover?: Buffer
-  /** Of the whole answer. */
+  /** Of the whole answer. `rawId` is the same as `id` unless told. */
   readonly id?: string
+  readonly rawId?: string
   readonly type?: string
   /** Changes the signature. */
   readonly tamper?: boolean
 }
 
 export type KeyKind = 'ES256' | 'EdDSA' | 'RS256' | 'ES384'
+
+/** Members of a COSE_Key (RFC 9052 §7.1) by their labels, each a number or bytes. */
+export type CoseMembers = Readonly<Record<string, number | Buffer>>
 
 /** Members that are present, verified, and for an authenticator of this kind. */
 const [present, verified, eligible, backedUp, attested] = [1, 4, 8, 16, 64] as const
@@ -71,7 +75,7 @@ export function softAuthenticator(
 
   const create = (
     options: PublicKeyCredentialCreationOptionsJSON,
-    changes: AnswerChanges & { readonly credentialId?: Buffer } = {},
+    changes: AnswerChanges & { readonly credentialId?: Buffer; readonly cose?: Buffer } = {},
   ): MadePasskey => {
     const credentialId = changes.credentialId ?? randomBytes(32)
     const { privateKey, cose } = keyOf(kind)
@@ -99,7 +103,7 @@ export function softAuthenticator(
     }
     const idLength = Buffer.alloc(2)
     idLength.writeUInt16BE(credentialId.length)
-    const attestedData = Buffer.concat([Buffer.alloc(16), idLength, credentialId, cose])
+    const attestedData = Buffer.concat([Buffer.alloc(16), idLength, credentialId, changes.cose ?? cose])
     const authData = dataOf(options.rp.id ?? '', passkey.counter, changes, attestedData)
     const attestationObject = Buffer.concat([
       Buffer.of(0xa3),
@@ -118,7 +122,7 @@ export function softAuthenticator(
 
 function answer(
   credentialId: Buffer,
-  { id, type = 'public-key' }: AnswerChanges,
+  { id, rawId, type = 'public-key' }: AnswerChanges,
   response: Readonly<Record<string, Buffer | string>>,
 ): string {
   const members = Object.entries(response).map(([name, value]) => [
@@ -128,7 +132,7 @@ function answer(
   const shown = id ?? credentialId.toString('base64url')
   return JSON.stringify({
     id: shown,
-    rawId: shown,
+    rawId: rawId ?? shown,
     type,
     response: { ...Object.fromEntries(members), transports: ['internal', 'hybrid'] },
     clientExtensionResults: {},
@@ -151,6 +155,14 @@ function keyOf(kind: KeyKind): { readonly privateKey: KeyObject; readonly cose: 
     namedCurve: kind === 'ES256' ? 'P-256' : 'P-384',
   })
   return { privateKey, cose: coseOf(publicKey) }
+}
+
+/** A COSE_Key of these members, whether they make a key or not. */
+export function coseWith(members: CoseMembers): Buffer {
+  const pairs = Object.entries(members).map(
+    ([label, value]) => [Number(label), typeof value === 'number' ? int(value) : bytes(value)] as const,
+  )
+  return map(...pairs)
 }
 
 /** A public key of ECDSA as COSE_Key (RFC 9053 §7.1). */

@@ -63,6 +63,11 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     /^src\/(admin-api|admin)\//,
     'what a start loads has no time for it',
   ],
+  [
+    /(^import (?!type )[^']*from |\bimport\()'(@simplewebauthn\/|.*registration-thread\.ts)/m,
+    /^src\/factors\/registration-thread\.ts$/,
+    'reading it takes a fifth of a second, for which a registration has a thread of its own',
+  ],
   [/\bfinishEnding\(/, /^src\/endings\//, 'who ends sessions need not know that work may be left'],
   [/process\.(env|argv|cwd)/, /^src\/main\.ts$/, 'the environment is read once'],
   [/Date\.now|new Date\(\)|performance\.now/, /^(src\/clock\.ts$|db\/engines\/)/, 'time comes from a clock'],

@@ -1,9 +1,10 @@
-import { randomBytes } from 'node:crypto'
-import { removeFactor } from '../../src/account/removal.ts'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { latestAuditEntries } from '../../db/installation/audit.ts'
 import { listPasskeys } from '../../db/factors/passkeys.ts'
 import { findUserById } from '../../db/users/users.ts'
+import { removeFactor } from '../../src/account/removal.ts'
 import {
   addPasskey,
   creationOptions,
@@ -11,9 +12,16 @@ import {
   passkeysPossible,
   renamePasskey,
 } from '../../src/factors/passkeys.ts'
+import { readAnswer } from '../../src/factors/webauthn.ts'
 import { requestOptions, usePasskey } from '../../src/factors/use-passkey.ts'
 import { challengeSeconds } from '../../src/factors/challenges.ts'
-import { softAuthenticator, type AnswerChanges, type KeyKind } from '../helpers/authenticator.ts'
+import {
+  coseWith,
+  softAuthenticator,
+  type AnswerChanges,
+  type CoseMembers,
+  type KeyKind,
+} from '../helpers/authenticator.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { besideEnv, startServer, type TestServer, type TestUser } from '../helpers/server.ts'
 
@@ -115,6 +123,32 @@ t.test('WR-9 keys of each kind that is asked for are taken', async t => {
   }
   const { response } = softAuthenticator(origin, { kind: 'ES384' satisfies KeyKind }).create(await options())
   t.equal(problemOf(await add(response)), 'invalid', 'and no others')
+
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const { x = '', y = '' } = publicKey.export({ format: 'jwk' })
+  const [atX, atY] = [Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]
+  const small = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ format: 'jwk' })
+  const n = Buffer.from(small.n ?? '', 'base64url')
+  const e = Buffer.of(1, 0, 1)
+  const keys: readonly (readonly [string, CoseMembers, string?])[] = [
+    ['one that is a key', { 1: 2, 3: -7, '-1': 1, '-2': atX, '-3': atY }, 'none'],
+    ['one of another type', { 1: 1, 3: -7, '-1': 1, '-2': atX, '-3': atY }],
+    ['one on another curve', { 1: 2, 3: -7, '-1': 2, '-2': atX, '-3': atY }],
+    ['one that is no point of the curve', { 1: 2, 3: -7, '-1': 1, '-2': atX, '-3': atX }],
+    ['one that lacks a half', { 1: 2, 3: -7, '-1': 1, '-2': atX, '-3': 1 }],
+    ['Ed25519 of another type', { 1: 2, 3: -8, '-1': 6, '-2': atX }],
+    ['Ed25519 on another curve', { 1: 1, 3: -8, '-1': 7, '-2': atX }],
+    ['RSA of another type', { 1: 2, 3: -257, '-1': Buffer.alloc(256, 255), '-2': e }],
+    ['RSA that is too small', { 1: 3, 3: -257, '-1': n, '-2': e }],
+  ]
+  for (const [title, members, problem = 'invalid'] of keys) {
+    const made = softAuthenticator(origin).create(await options(), { cose: coseWith(members) })
+    t.equal(problemOf(await add(made.response)), problem, title)
+  }
+  for (const cose of [Buffer.of(0x83, 1, 2, 3), Buffer.of(0xa5, 1)]) {
+    const made = softAuthenticator(origin).create(await options(), { cose })
+    t.equal(problemOf(await add(made.response)), 'invalid', cose.toString('hex'))
+  }
 })
 
 /** What may be wrong with client data and authenticator data alike, and what is answered. */
@@ -138,6 +172,7 @@ const wrongAlike: readonly (readonly [string, AnswerChanges, string])[] = [
   ['WR-8 WA-9 backed up, which it cannot be', { flags: 1 | 4 | 16 }, 'invalid'],
   ['bytes after its data', { leftover: Buffer.of(0) }, 'invalid'],
   ['another type', { type: 'password' }, 'invalid'],
+  ['another raw id', { rawId: 'AAAA' }, 'invalid'],
   ['an id that is longer than any', { id: 'A'.repeat(1368) }, 'invalid'],
   ['an id that is no base64url', { id: 'a+b=' }, 'invalid'],
 ]
@@ -167,6 +202,21 @@ t.test('what is wrong with a registration is refused', async t => {
     t.equal(problemOf(await add(text)), 'invalid', text)
 })
 
+t.test('a registration whose thread ends is a fault of ours, and the next one has another', async t => {
+  const { options } = await world(t)
+  const { response } = softAuthenticator(origin).create(await options())
+  const answer = readAnswer(response)
+  if (!answer) throw new Error('it is an answer')
+  // A copy of the module, which has begun no thread yet.
+  const again = '../../src/factors/registration.ts?again'
+  const { verifyRegistration }: typeof import('../../src/factors/registration.ts') = await import(again)
+  const expected = { origin, rpId: 'as.example' }
+  process.once('worker', (worker: Worker) => void worker.terminate())
+  const both = await Promise.allSettled([0, 1].map(() => verifyRegistration(answer, expected)))
+  t.match(both, Array(2).fill({ status: 'rejected', reason: { status: 503 } }))
+  t.match(await verifyRegistration(answer, expected), { counter: 1, isSynced: false })
+})
+
 t.test('WR-13 WA-13 what extensions say, of which none is asked for, changes nothing', async t => {
   const { options, add, ask, use } = await world(t)
   const said = (text: string) =>
@@ -188,6 +238,10 @@ t.test('what is wrong with an assertion is refused', async t => {
   for (const [title, changes, problem] of wrongAlike) await refused(title, changes, problem)
   await refused('WA-2 the type of a registration', { clientData: { type: 'webauthn.create' } })
   await refused('WA-11 another signature', { tamper: true })
+  await refused('the new credential of a registration', { flags: 1 | 4 | 64 })
+  await refused('extensions, of which there are none', { flags: 1 | 4 | 128 })
+  await refused('extensions that are no map', { flags: 1 | 4 | 128, leftover: Buffer.of(1) })
+  await refused('bytes after its extensions', { flags: 1 | 4 | 128, leftover: Buffer.of(0xa0, 0) })
   await refused('WA-10 one that may be on several devices, and could not before', { flags: 1 | 4 | 8 })
   await refused('WA-1 no user handle, where nobody is known', { userHandle: null })
   await refused('WA-1 the user handle of somebody else', {
@@ -225,6 +279,18 @@ t.test('what is wrong with an assertion is refused', async t => {
   t.equal(problemOf(await use(passkey.use(await ask()))), 'invalid', 'WA-11 by the key of another one')
   for (const text of ['', '{}', 'null', '{"id":"AA","response":{"clientDataJSON":"AA"}}'])
     t.equal(problemOf(await use(text)), 'invalid', text)
+  for (const [name, value] of [
+    ['authenticatorData', undefined],
+    ['authenticatorData', 'AAAA'],
+    ['authenticatorData', 'a+b='],
+    ['signature', undefined],
+    ['signature', 'a+b='],
+  ] as const) {
+    const answer = JSON.parse(passkey.use(await ask()))
+    const response = { ...answer.response, [name]: value }
+    const problem = problemOf(await use(JSON.stringify({ ...answer, response })))
+    t.equal(problem, 'invalid', `${name} ${value}`)
+  }
 })
 
 await forEachEngine(t, 'invariant 16: a challenge counts once, here and now', async (t, env) => {
