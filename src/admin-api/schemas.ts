@@ -11,8 +11,22 @@ export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart
   return (sent: unknown) => {
     // Without a body there is nothing that it says.
     const value = isText ? Value.Convert(schema, sent) : (sent ?? {})
-    return Value.Check(schema, value) ? { value } : { error: Value.Errors(schema, value) as never }
+    if (!Value.Check(schema, value)) return { error: Value.Errors(schema, value) as never }
+    const instancePath = pathOfNul(value)
+    if (instancePath === undefined) return { value }
+    return { error: [{ instancePath, message: 'no text may hold the character U+0000' }] as never }
   }
+}
+
+/** Where a text has a character that PostgreSQL stores in none, as a JSON Pointer (RFC 6901). */
+function pathOfNul(value: unknown, path = ''): string | undefined {
+  if (typeof value === 'string') return value.includes('\0') ? path : undefined
+  if (typeof value !== 'object' || value === null) return undefined
+  for (const [name, member] of Object.entries(value)) {
+    const found = pathOfNul(member, `${path}/${name}`)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 /** RFC 3339, in UTC. */

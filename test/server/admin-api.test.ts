@@ -32,6 +32,22 @@ t.test('only who is let in learns anything (invariant 23)', async t => {
   }
 })
 
+await forEachEngine(t, 'no text holds a character that no database stores', async (t, env) => {
+  const server = await startServer(t, env)
+  const ask = await adminClient(server)
+  const { sub } = await server.user()
+  for (const path of [`/sessions?client_id=%00&sub=${sub}`, '/users?search=a%00']) {
+    const field = /(client_id|search)/.exec(path)?.[0]
+    t.match((await ask('GET', path)).json(), { status: 400, code: 'invalid', field, detail: /U\+0000/ })
+  }
+  const deep = { username: 'bob', password: 'a wholly new one', claims: { name: 'a\0b' } }
+  t.match((await ask('POST', '/users', deep)).json(), { status: 400, field: 'claims.name' })
+  t.match((await ask('POST', '/sessions/end', { client_id: 'a\0' })).json(), {
+    status: 400,
+    field: 'client_id',
+  })
+})
+
 t.test('a client needs the scope, and to be an administrator', async t => {
   const server = await startServer(t)
   const plain = await adminClient(server, 'admin:read', { is_admin: 0 })
