@@ -26,6 +26,9 @@ export interface AuditFilter {
   readonly clientId?: string
   readonly sessionId?: Buffer
   readonly events?: readonly string[]
+  /** As the trail names it. */
+  readonly actor?: string
+  readonly requestId?: string
 }
 
 /** With the name of its user, unless there is none any more. */
@@ -64,9 +67,61 @@ export async function latestAuditEntries(
   return newestFirst.reverse()
 }
 
+/** Where an entry has its place in the order of their times. */
+export type AuditPlace = Pick<AuditEntry, 'at' | 'id'>
+
+/** So many rows are looked at for one page, however few of them count: then the page is a short one. */
+const rowsMax = 2000
+
+export interface AuditPage {
+  readonly entries: readonly ListedAuditEntry[]
+  /** The next page is before this one; undefined once all were looked at. */
+  readonly next: AuditPlace | undefined
+}
+
+/** One page of the entries, the newest first. It costs the same wherever it begins. */
+export async function pageOfAuditEntries(
+  db: Database,
+  filter: AuditFilter,
+  { before, limit }: { readonly before: AuditPlace | undefined; readonly limit: number },
+): Promise<AuditPage> {
+  const { since, until, userId, ...others } = filter
+  let [walk, query] = [db.sql.selectFrom('audit'), selectMatching(db, filter)]
+  if (since !== undefined) walk = walk.where('at', '>=', since)
+  if (until !== undefined) walk = walk.where('at', '<', until)
+  if (userId !== undefined) walk = walk.where('user_id', '=', userId)
+  if (before) {
+    const { at, id } = before
+    walk = walk.where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '<', tuple(at, id)))
+    query = query.where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '<', tuple(at, id)))
+  }
+  // Along the index, by user or all: how far this page goes at the most.
+  const last =
+    Object.keys(others).length === 0
+      ? undefined
+      : await walk
+          .select(['at', 'id'])
+          .orderBy('at', 'desc')
+          .orderBy('id', 'desc')
+          .offset(rowsMax - 1)
+          .limit(1)
+          .executeTakeFirst()
+  if (last) {
+    const { at, id } = last
+    query = query.where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '>=', tuple(at, id)))
+  }
+  const found = await query
+    .orderBy('at', 'desc')
+    .orderBy('audit.id', 'desc')
+    .limit(limit + 1)
+    .execute()
+  const entries = found.slice(0, limit)
+  return { entries, next: found.length > limit ? entries.at(-1) : last }
+}
+
 function selectMatching(
   { sql }: Database,
-  { since, until, userId, clientId, sessionId, events }: AuditFilter,
+  { since, until, userId, clientId, sessionId, events, actor, requestId }: AuditFilter,
 ) {
   let query = sql
     .selectFrom('audit')
@@ -79,6 +134,8 @@ function selectMatching(
   if (clientId !== undefined) query = query.where('client_id', '=', clientId)
   if (sessionId !== undefined) query = query.where('session_id', '=', sessionId)
   if (events !== undefined) query = query.where('event', 'in', events)
+  if (actor !== undefined) query = query.where('actor', '=', actor)
+  if (requestId !== undefined) query = query.where('request_id', '=', requestId)
   return query
 }
 

@@ -8,7 +8,9 @@ import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { refuseMessage } from '../http/message.ts'
 import { countOne } from '../record/counts.ts'
 import { adminPath } from './admin-path.ts'
+import { auditRoutes } from './audit.ts'
 import { clientRoutes } from './clients.ts'
+import { healthRoutes } from './health.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
 import { openApiDocument } from './open-api.ts'
@@ -83,6 +85,8 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
       ...sessionRoutes,
       ...signInRoutes,
       ...jobRoutes,
+      ...auditRoutes,
+      ...healthRoutes,
     ]
     for (const route of nouns) addRoute(app, { ctx, problems }, route)
     refuseOtherMethods(app, routes, shownMethods)

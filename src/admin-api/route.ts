@@ -206,7 +206,7 @@ function describe({
   return {
     operationId: name,
     summary,
-    tags: [need.noun],
+    tags: [need.noun === 'all' ? 'server' : need.noun],
     // Each of them is enough.
     security: scopesFor(need).map(scope => ({ token: [scope] })),
     ...(params && { params }),

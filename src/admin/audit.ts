@@ -1,12 +1,15 @@
 import {
   latestAuditEntries,
   listAuditEntries,
+  pageOfAuditEntries,
   type AuditFilter,
+  type AuditPlace,
   type ListedAuditEntry,
 } from '../../db/installation/audit.ts'
 import { findUser } from '../../db/users/users.ts'
 import { Refusal } from '../errors.ts'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
+import { eventNames } from '../record/events.ts'
 import type { Admin } from './admin.ts'
 
 /** Which entries; a member that is undefined does not matter. Times are seconds since the epoch. */
@@ -18,6 +21,9 @@ export interface AuditChoice {
   readonly client?: string | undefined
   readonly session?: Buffer | undefined
   readonly events?: readonly string[] | undefined
+  /** Who has done it, as the trail names him: `client ID`, `command USER`, `user SUB`, `server`, `nobody`. */
+  readonly actor?: string | undefined
+  readonly requestId?: string | undefined
 }
 
 /**
@@ -29,6 +35,49 @@ export async function listAudit(
   choice: AuditChoice,
 ): Promise<AsyncIterable<ListedAuditEntry>> {
   return listAuditEntries(db, await filterOf(db, choice))
+}
+
+export interface AuditPage {
+  readonly entries: readonly DescribedAuditEntry[]
+  /** The next page is before this one. */
+  readonly next: AuditPlace | undefined
+}
+
+/**
+ * One page of the entries, the newest first. It costs the same wherever it begins, and may be shorter than
+ * its limit, even empty. Refuses an unknown event, and a filter that no index serves.
+ */
+export async function pageOfAudit(
+  { db }: Pick<Admin, 'db'>,
+  choice: AuditChoice,
+  page: { readonly before: AuditPlace | undefined; readonly limit: number },
+): Promise<AuditPage> {
+  refuseUnknownEvents(choice)
+  refuseUnindexed(choice)
+  const { entries, next } = await pageOfAuditEntries(db, await filterOf(db, choice), page)
+  return { entries: entries.map(describeAuditEntry), next }
+}
+
+function refuseUnknownEvents({ events = [] }: AuditChoice): void {
+  const unknown = events.find(event => !eventNames.some(name => name === event))
+  if (unknown === undefined) return
+  throw new Refusal(
+    'invalid',
+    `there is no event ${unknown}: they are ${eventNames.join(', ')}`,
+    undefined,
+    'event',
+  )
+}
+
+/** These narrow a walk along an index: through the entries of a user, or of some time. */
+function refuseUnindexed({ user, since, client, session, events, actor, requestId }: AuditChoice): void {
+  if (user !== undefined || since !== undefined) return
+  const filters = { client_id: client, sid: session, event: events, actor, request_id: requestId }
+  for (const [field, value] of Object.entries(filters)) {
+    if (value === undefined) continue
+    const text = `no index serves ${field} alone: it goes together with sub or since; without a filter all are listed`
+    throw new Refusal('invalid', text, undefined, field)
+  }
 }
 
 /**
@@ -43,11 +92,14 @@ export async function followAudit(
   return follow({ db, clock }, await filterOf(db, choice), options)
 }
 
+export type DescribedAuditEntry = ReturnType<typeof describeAuditEntry>
+
 /** The document of an entry. */
 export function describeAuditEntry(entry: ListedAuditEntry) {
-  const { at, event, actor, user_id, username, client_id, session_id, address, request_id, count } = entry
+  const { id, at, event, actor, user_id, username, client_id, session_id, address, request_id, count } = entry
   const detail: unknown = entry.detail === null ? {} : JSON.parse(entry.detail)
   return {
+    id: `${at}-${id}`,
     at,
     event,
     actor,
@@ -65,7 +117,7 @@ export function describeAuditEntry(entry: ListedAuditEntry) {
 /** A client or a user with a `sub` may be gone by now: entries about them are found all the same. */
 async function filterOf(
   db: Admin['db'],
-  { since, until, user, client, session, events }: AuditChoice,
+  { since, until, user, client, session, events, actor, requestId }: AuditChoice,
 ): Promise<AuditFilter> {
   const userId = user === undefined ? undefined : await userIdOf(db, user)
   return {
@@ -75,6 +127,8 @@ async function filterOf(
     ...(client !== undefined && { clientId: client }),
     ...(session !== undefined && { sessionId: session }),
     ...(events !== undefined && { events }),
+    ...(actor !== undefined && { actor }),
+    ...(requestId !== undefined && { requestId }),
   }
 }
 

@@ -25,9 +25,11 @@ export function auditCommands(program: Command, terminal: Terminal): void {
     .option('--client <client_id>', 'about this client')
     .option('--session <sid>', 'about this session', sessionId)
     .option('--event <event...>', 'of these kinds', events)
+    .option('--actor <name>', 'by this one, as the column BY has it')
+    .option('--request <id>', 'of the request with this id')
     .action(
-      command(terminal, async ({ open }, { event, ...choice }) => {
-        const entries = await listAudit(await open(), { ...choice, events: event })
+      command(terminal, async ({ open }, { event, request, ...choice }) => {
+        const entries = await listAudit(await open(), { ...choice, events: event, requestId: request })
         return {
           columns: ['TIME', 'EVENT', 'USER', 'CLIENT_ID', 'FROM', 'BY', 'MORE'],
           rows: rowsOf(entries),

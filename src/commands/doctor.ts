@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 import type { Command } from '@commander-js/extra-typings'
-import { examine, type NamedFinding } from '../admin/doctor/examine.ts'
+import { describeFindings, examine, type NamedFinding } from '../admin/doctor/examine.ts'
 import { formatCount } from '../values/formats.ts'
 import { command, verb, type Run, type Terminal } from './shell/command.ts'
 import { openProgress } from './shell/progress.ts'
@@ -18,9 +18,8 @@ export function doctorCommand(program: Command, terminal: Terminal): void {
         clock: run.clock,
         showProgress: (noun, total) => openProgress(run, noun, total),
       })
-      const count = (wanted: NamedFinding['verdict']) =>
-        findings.filter(({ verdict }) => verdict === wanted).length
-      const [problems, warnings] = [count('problem'), count('warning')]
+      const described = describeFindings(findings)
+      const { problems, warnings } = described
       if (problems > 0) run.fail(1)
       const summary =
         problems + warnings === 0
@@ -28,7 +27,7 @@ export function doctorCommand(program: Command, terminal: Terminal): void {
           : `${formatCount(problems, 'problem')}, ${formatCount(warnings, 'warning')}.`
       return {
         text: [...findings.map(finding => draw(finding, run)), '', summary].join('\n'),
-        json: { problems, warnings, findings },
+        json: described,
       }
     }),
   )

@@ -7,7 +7,7 @@ import { checkClock } from './clock.ts'
 import { checkDatabase } from './database.ts'
 import type { Examination, Finding } from './finding.ts'
 import { checkKeys, checkPolicy } from './keys.ts'
-import { checkMail } from './mail.ts'
+import { checkMail, checkUndelivered } from './mail.ts'
 import { checkPasskeys } from './passkeys.ts'
 import { checkPasswordHook } from './password-hook.ts'
 import { checkRootKeys } from './root-keys.ts'
@@ -22,6 +22,8 @@ interface Check<Subject> {
     subject: Subject,
     examination: Examination,
   ) => Promise<readonly Finding[]> | readonly Finding[]
+  /** Reads whole tables, or asks another system as a user would: the command line alone does that. */
+  readonly isLong?: true
 }
 
 /** Need the settings alone. */
@@ -37,17 +39,18 @@ const checksBefore: readonly Check<Config>[] = [{ name: 'user names', run: check
 /** Need the installation. */
 const innerChecks: readonly Check<Admin>[] = [
   { name: 'database', run: checkDatabase },
-  { name: 'rows', run: checkRows },
+  { name: 'rows', isLong: true, run: checkRows },
   { name: 'keys', run: checkKeys },
   { name: 'key policy', run: checkPolicy },
-  { name: 'root key', run: checkRootKeys },
+  { name: 'root key', isLong: true, run: checkRootKeys },
   { name: 'sweeper', run: checkSweeper },
-  { name: 'addresses', run: checkAddresses },
-  { name: 'user names', run: checkUsernames },
-  { name: 'passkeys', run: checkPasskeys },
+  { name: 'addresses', isLong: true, run: checkAddresses },
+  { name: 'user names', isLong: true, run: checkUsernames },
+  { name: 'passkeys', isLong: true, run: checkPasskeys },
   { name: 'clients', run: checkClients },
   { name: 'mail', run: checkMail },
-  { name: 'password hook', run: checkPasswordHook },
+  { name: 'mail', isLong: true, run: checkUndelivered },
+  { name: 'password hook', isLong: true, run: checkPasswordHook },
   { name: 'clock', run: checkClock },
 ]
 
@@ -62,35 +65,61 @@ export interface Patient extends Omit<Examination, 'config'> {
 /** Looks at everything that can be looked at: settings, files, issuer, then the database and its rows. */
 export async function examine(patient: Patient): Promise<readonly NamedFinding[]> {
   const findings: NamedFinding[] = []
-  const look = async <Subject>(
-    name: string,
-    work: () => Promise<Subject> | Subject,
-  ): Promise<Subject | undefined> => {
-    try {
-      return await work()
-    } catch (error) {
-      findings.push({ check: name, verdict: 'problem', text: describeFault(error) })
-      return undefined
-    }
-  }
-
-  const config = await look('configuration', patient.config)
+  const config = await look(findings, 'configuration', patient.config)
   if (!config) return findings
   const examination = { ...patient, config }
-  const runAll = async <Subject>(checks: readonly Check<Subject>[], subject: Subject) => {
-    for (const check of checks) {
-      const found = (await look(check.name, () => check.run(subject, examination))) ?? []
-      findings.push(...found.map(finding => ({ check: check.name, ...finding })))
-    }
-  }
   findings.push({
     check: 'configuration',
     verdict: 'ok',
     text: `all settings are valid; home is ${config.home}`,
   })
-  await runAll(outerChecks, config)
-  const admin = await look('database', patient.open)
-  if (admin) await runAll(innerChecks, admin)
-  else await runAll(checksBefore, config)
+  findings.push(...(await runAll(outerChecks, config, examination)))
+  const admin = await look(findings, 'database', patient.open)
+  const inner = admin ? runAll(innerChecks, admin, examination) : runAll(checksBefore, config, examination)
+  return [...findings, ...(await inner)]
+}
+
+const isShort = ({ isLong = false }: { readonly isLong?: boolean }) => !isLong
+
+/** Looks at all that a server that runs can look at beside its work. */
+export async function examineServed(admin: Admin): Promise<readonly NamedFinding[]> {
+  const { config, clock } = admin
+  const examination = { config, clock, showProgress: () => ({ at: () => {}, end: () => {} }) }
+  return [
+    ...(await runAll(outerChecks, config, examination)),
+    ...(await runAll(innerChecks.filter(isShort), admin, examination)),
+  ]
+}
+
+/** The document of an examination. */
+export function describeFindings(findings: readonly NamedFinding[]) {
+  const count = (wanted: Finding['verdict']) => findings.filter(({ verdict }) => verdict === wanted).length
+  return { problems: count('problem'), warnings: count('warning'), findings }
+}
+
+async function runAll<Subject>(
+  checks: readonly Check<Subject>[],
+  subject: Subject,
+  examination: Examination,
+): Promise<readonly NamedFinding[]> {
+  const findings: NamedFinding[] = []
+  for (const check of checks) {
+    const found = (await look(findings, check.name, () => check.run(subject, examination))) ?? []
+    findings.push(...found.map(finding => ({ check: check.name, ...finding })))
+  }
   return findings
+}
+
+/** Does a work whose failure is a finding too. */
+async function look<Subject>(
+  findings: NamedFinding[],
+  name: string,
+  work: () => Promise<Subject> | Subject,
+): Promise<Subject | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    findings.push({ check: name, verdict: 'problem', text: describeFault(error) })
+    return undefined
+  }
 }

@@ -9,7 +9,7 @@ const overdueSeconds = 600
 
 const undeliveredSeconds = 7 * 86_400
 
-/** Whether mails can be sent, and have been. */
+/** Whether mails can be sent, and are. */
 export async function checkMail({ db, config }: Admin, { clock }: Examination): Promise<readonly Finding[]> {
   const { waiting, oldestAt, lastError } = await readOutbox(db)
   const findings: Finding[] = []
@@ -34,13 +34,18 @@ export async function checkMail({ db, config }: Admin, { clock }: Examination): 
       advice: '`mintmark mail test ADDRESS` says what fails; without a server that runs, nothing is sent',
     })
   }
+  return findings
+}
+
+/** How many mails came back, by the audit trail. */
+export async function checkUndelivered({ db }: Admin, { clock }: Examination): Promise<readonly Finding[]> {
   const undelivered = await countUndelivered(db, clock.now() - undeliveredSeconds)
-  if (undelivered > 0) {
-    findings.push({
+  if (undelivered === 0) return []
+  return [
+    {
       verdict: 'warning',
       text: `${formatCount(undelivered, 'mail')} did not reach anybody in the last 7 days`,
       advice: '`mintmark audit list --event mail_refused mail_failed --since 7d` says which, and why',
-    })
-  }
-  return findings
+    },
+  ]
 }
