@@ -92,21 +92,30 @@ async function inviteFirst(admin: Admin, invitation: Invitation, sending: Sendin
 /** The epoch that is raised ends the link of before. */
 async function inviteAgain(admin: Admin, found: UserTable, sending: Sending): Promise<Invited> {
   refuseUnlessUnlimited(admin, itemsOf(found.roles))
-  const { email } = parseUserClaims(found.claims)
-  if (found.password_hash !== '' || typeof email !== 'string' || mailAddress(email) !== sending.to) {
-    throw new Refusal(
-      'conflict',
-      `there is a user ${found.username} already, ${found.password_hash === '' ? 'invited to another address' : 'with a password'}`,
-      `\`mintmark user passwd ${found.username}\` sets another password`,
-    )
-  }
+  refuseUnlessInvited(found, sending)
   await endSessionsOfUser(admin, found.id, { reason: 'command' })
   const user = await findUserById(admin.db, found.id)
   if (!user) throw new Refusal('not_found', `the user ${found.username} was deleted meanwhile`)
+  // The link of before was good until the epoch was raised.
+  refuseUnlessInvited(user, sending)
   const { row, expiresAt } = letterTo(admin, user, sending)
   const mailed = { event: 'link_mailed', userId: user.id, detail: { link: 'invitation' } } as const
   await recordAlone({ ...admin, mails: [row] }, mailed)
   return { user, isAgain: true, expiresAt }
+}
+
+/** Refuses a user who has a password, or is invited to another address. */
+function refuseUnlessInvited(
+  { username, password_hash: hash, claims }: UserTable,
+  { to }: Pick<Sending, 'to'>,
+): void {
+  const { email } = parseUserClaims(claims)
+  if (hash === '' && typeof email === 'string' && mailAddress(email) === to) return
+  throw new Refusal(
+    'conflict',
+    `there is a user ${username} already, ${hash === '' ? 'invited to another address' : 'with a password'}`,
+    `\`mintmark user passwd ${username}\` sets another password`,
+  )
 }
 
 function letterTo(admin: Admin, user: UserTable, { mail, to }: Sending) {

@@ -89,8 +89,8 @@ const moves = {
     if (code !== undefined) await typeInto(walker.page, 'form:has([name=waiting]) [name=code]', code)
   },
   'choose a password': async (walker: Walker) => choosePassword(walker),
-  back: async ({ page }: Walker) => past(() => page.goBack()),
-  forward: async ({ page }: Walker) => past(() => page.goForward()),
+  back: async ({ page }: Walker) => past(page, () => page.goBack()),
+  forward: async ({ page }: Walker) => past(page, () => page.goForward()),
   reload: async ({ page }: Walker) => void (await page.reload()),
   'sleep for a code': sleep(61),
   'sleep for a request_uri': sleep(91),
@@ -234,12 +234,13 @@ async function startWorld(t: Test, see: World['see']): Promise<World> {
 }
 
 /** Goes on past a page that has answered a form: the browser asks before it sends that once more. */
-async function past(go: () => Promise<unknown>): Promise<void> {
+async function past(page: Page, go: () => Promise<unknown>): Promise<void> {
   try {
     await go()
   } catch (error) {
     if (!/ERR_CACHE_MISS/.test(String(error))) throw error
-    await past(go)
+    await page.waitForURL(/^chrome-error:/)
+    await past(page, go)
   }
 }
 
