@@ -84,7 +84,7 @@ const ways: Readonly<Record<string, Way>> = {
   },
 }
 
-/** What is told to who comes too late, in each way. */
+/** The answers to somebody who comes too late, of all ways. */
 const refusals = ['mail_taken', 'username_taken', 'set, and not verified', 'conflict']
 
 await forEachEngine(
