@@ -1,6 +1,6 @@
 import type { Transaction } from 'kysely'
 import type { Database } from '../database.ts'
-import { keptQuery } from '../kept-query.ts'
+import { keptQuery, keptStatement } from '../kept-query.ts'
 import type { PasskeyTable, Tables, UserTable } from '../schema.ts'
 import { lockUser } from '../users/epochs.ts'
 import type { Writer } from '../writer.ts'
@@ -66,20 +66,24 @@ export type PasskeyUse = Pick<PasskeyTable, 'spent' | 'counter' | 'used_at'>
  * them changes what is spent.
  */
 export async function notePasskeyUse(
-  { transact }: Writer,
-  seen: Pick<PasskeyTable, 'id' | 'spent'>,
+  { transactAtOnce }: Writer,
+  { id, spent: seen }: Pick<PasskeyTable, 'id' | 'spent'>,
   use: PasskeyUse,
 ): Promise<boolean> {
-  return transact(async transaction => {
-    const { numUpdatedRows } = await transaction
-      .updateTable('passkeys')
-      .set(use)
-      .where('id', '=', seen.id)
-      .where('spent', '=', seen.spent)
-      .executeTakeFirstOrThrow()
-    return numUpdatedRows === 1n
+  return transactAtOnce(function* (sql) {
+    const { numAffectedRows } = yield* noteUse(sql, { id, seen, ...use })
+    return numAffectedRows === 1n
   })
 }
+
+const noteUse = keptStatement(
+  (sql, { id, seen, spent, counter, used_at }: PasskeyUse & { readonly id: Buffer; readonly seen: string }) =>
+    sql
+      .updateTable('passkeys')
+      .set({ spent, counter, used_at })
+      .where('id', '=', id)
+      .where('spent', '=', seen),
+)
 
 /** Gives a passkey of the user another name; false where there is no such passkey. */
 export async function renamePasskey(

@@ -1,8 +1,8 @@
-import type { Transaction } from 'kysely'
+import type { Kysely } from 'kysely'
 import type { SignInTable, Tables } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
 import { writeEnds } from '../sessions/revocations.ts'
-import { take } from '../steps.ts'
+import { step, type Steps } from '../steps.ts'
 import type { Writer } from '../writer.ts'
 
 /** What tells which other sign-ins the same user has in the same browser. */
@@ -25,24 +25,24 @@ export interface EndedSessionRow {
  * before; undefined for none. Durable when it returns.
  */
 export async function endSignIns(
-  { transact }: Writer,
+  { transactAtOnce }: Writer,
   ids: readonly Buffer[],
   end: End,
 ): Promise<readonly EndedSignIn[] | undefined> {
-  return transact(async transaction => {
-    const ended = await removeSignIns(transaction, ids, end)
+  return transactAtOnce(function* (sql) {
+    const ended = yield* removeSignIns(sql, ids, end)
     return ended.length > 0 ? ended : undefined
   })
 }
 
 /** Does the same with one as it was seen, and with all others that its user has in the same browser. */
 export async function endSignInsOfBrowser(
-  { transact }: Writer,
+  { transactAtOnce }: Writer,
   seen: SeenSignIn,
   end: End,
 ): Promise<readonly EndedSignIn[] | undefined> {
-  return transact(async transaction => {
-    const ended = await removeSignInsOfBrowser(transaction, seen, end)
+  return transactAtOnce(function* (sql) {
+    const ended = yield* removeSignInsOfBrowser(sql, seen, end)
     return ended.length > 0 ? ended : undefined
   })
 }
@@ -51,12 +51,12 @@ export async function endSignInsOfBrowser(
  * Part of a transaction. Tabs in which the same user logs in at once make a sign-in each, and the browser
  * keeps the cookie of one.
  */
-export async function removeSignInsOfBrowser(
-  transaction: Transaction<Tables>,
+export function* removeSignInsOfBrowser(
+  sql: Kysely<Tables>,
   { id, user_id, user_epoch, browser }: SeenSignIn,
   end: End,
-): Promise<readonly EndedSignIn[]> {
-  const living = await transaction
+): Steps<readonly EndedSignIn[]> {
+  const living = sql
     .selectFrom('sign_ins')
     .select('id')
     .where('user_id', '=', user_id)
@@ -66,47 +66,40 @@ export async function removeSignInsOfBrowser(
     )
     // Always in the same order: two transactions at once do not wait for each other.
     .orderBy('id')
-    .execute()
-  const ids = living.map(row => row.id)
-  return removeSignIns(transaction, ids, end)
+  const { rows } = yield* step(living.compile())
+  const ids = rows.map(row => row.id)
+  return yield* removeSignIns(sql, ids, end)
 }
 
 /** Part of a transaction. */
-export async function removeSignIns(
-  transaction: Transaction<Tables>,
+export function* removeSignIns(
+  sql: Kysely<Tables>,
   ids: readonly Buffer[],
   end: End,
-): Promise<readonly EndedSignIn[]> {
+): Steps<readonly EndedSignIn[]> {
   const ended: EndedSignIn[] = []
   for (const id of ids) {
-    const removed = await removeSignIn(transaction, id, end)
+    const removed = yield* removeSignIn(sql, id, end)
     if (removed) ended.push(removed)
   }
   return ended
 }
 
 /** The row goes first: on PostgreSQL that waits for sessions that start, and none starts after it. */
-async function removeSignIn(
-  transaction: Transaction<Tables>,
-  id: Buffer,
-  end: End,
-): Promise<EndedSignIn | undefined> {
-  const removed = await transaction
-    .deleteFrom('sign_ins')
-    .where('id', '=', id)
-    .returning('user_id')
-    .executeTakeFirst()
+function* removeSignIn(sql: Kysely<Tables>, id: Buffer, end: End): Steps<EndedSignIn | undefined> {
+  const row = sql.deleteFrom('sign_ins').where('id', '=', id).returning('user_id')
+  const [removed] = (yield* step(row.compile())).rows
   if (!removed) return undefined
-  const living = await transaction
+  const sessions = sql
     .selectFrom('sign_in_sessions')
     .innerJoin('sessions', 'sessions.id', 'sign_in_sessions.session_id')
     .select(['sessions.id', 'sessions.client_id'])
     .where('sign_in_sessions.sign_in_id', '=', id)
     .where('sessions.revoked_at', 'is', null)
-    .execute()
+  const { rows: living } = yield* step(sessions.compile())
   const ids = living.map(session => session.id)
-  const ended = await take(transaction, writeEnds(transaction, ids, end))
-  await transaction.deleteFrom('sign_in_sessions').where('sign_in_id', '=', id).execute()
+  const ended = yield* writeEnds(sql, ids, end)
+  yield* step(sql.deleteFrom('sign_in_sessions').where('sign_in_id', '=', id).compile())
   return { id, userId: removed.user_id, sessions: withClients(living, ended) }
 }
 

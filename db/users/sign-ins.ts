@@ -1,9 +1,9 @@
 import { sql as fragment, type ExpressionBuilder, type Kysely, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
-import { keptQuery } from '../kept-query.ts'
+import { keptQuery, keptStatement } from '../kept-query.ts'
 import type { SignInTable, Tables, UserTable } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
-import { take } from '../steps.ts'
+import { step } from '../steps.ts'
 import type { Writer } from '../writer.ts'
 import { isStillOfEpoch } from './epochs.ts'
 import { setKnownSources } from './known-sources.ts'
@@ -124,30 +124,32 @@ export interface EndsOfOthers {
  * next one.
  */
 export async function insertSignIn(
-  { engine, transact }: Writer,
+  { engine, transactAtOnce }: Writer,
   signIn: NewSignIn,
   { user, knownSources }: SignInUser,
   { replaced, bound }: EndsOfOthers,
 ): Promise<AddedSignIn | undefined> {
-  return transact(async transaction => {
-    if (!(await isStillOfEpoch(transaction, user, engine))) return undefined
-    const added = await transaction
-      .insertInto('sign_ins')
-      .values({
-        ...signIn,
-        user_id: user.id,
-        user_epoch: user.epoch,
-        sign_in_epoch: ({ selectFrom }) => selectFrom('installation').select('sign_in_epoch'),
-      })
-      .returningAll()
-      .executeTakeFirstOrThrow()
-    if (knownSources)
-      await take(transaction, setKnownSources(transaction, { user_id: user.id, sources: knownSources }))
-    const removed = replaced ? await removeSignInsOfBrowser(transaction, replaced.signIn, replaced.end) : []
-    const surplus = await surplusSignIns(transaction, added, bound.signInsMax)
-    return { signIn: added, replaced: removed, surplus: await removeSignIns(transaction, surplus, bound.end) }
+  return transactAtOnce(function* (sql) {
+    if (!(yield* isStillOfEpoch(sql, user, engine))) return undefined
+    const row = { ...signIn, user_id: user.id, user_epoch: user.epoch }
+    const [added] = (yield* addSignIn(sql, row)).rows
+    if (!added) throw new Error('unreachable: a row that was inserted is returned')
+    if (knownSources) yield* setKnownSources(sql, { user_id: user.id, sources: knownSources })
+    const removed = replaced ? yield* removeSignInsOfBrowser(sql, replaced.signIn, replaced.end) : []
+    const surplus = yield* surplusSignIns(sql, added, bound.signInsMax)
+    return { signIn: added, replaced: removed, surplus: yield* removeSignIns(sql, surplus, bound.end) }
   })
 }
+
+const addSignIn = keptStatement((sql, row: Omit<SignInTable, 'sign_in_epoch'>) =>
+  sql
+    .insertInto('sign_ins')
+    .values({
+      ...row,
+      sign_in_epoch: ({ selectFrom }) => selectFrom('installation').select('sign_in_epoch'),
+    })
+    .returningAll(),
+)
 
 /** What a step up gives a sign-in. */
 export type SignInRenewal = Omit<NewSignIn, 'id' | 'created_at' | 'first_address'>
@@ -157,14 +159,14 @@ export type SignInRenewal = Omit<NewSignIn, 'id' | 'created_at' | 'first_address
  * user has ended it; undefined otherwise. One that was left by a restored backup is whole again.
  */
 export async function renewSignIn(
-  { engine, transact }: Writer,
+  { engine, transactAtOnce }: Writer,
   seen: Pick<SignInTable, 'id' | 'secret_hash'>,
   renewal: SignInRenewal,
   { user, knownSources }: SignInUser,
 ): Promise<SignInTable | undefined> {
-  return transact(async transaction => {
-    if (!(await isStillOfEpoch(transaction, user, engine))) return undefined
-    const renewed = await transaction
+  return transactAtOnce(function* (sql) {
+    if (!(yield* isStillOfEpoch(sql, user, engine))) return undefined
+    const renewedRow = sql
       .updateTable('sign_ins')
       .set(renewal)
       .set({
@@ -175,9 +177,8 @@ export async function renewSignIn(
       .where('user_id', '=', user.id)
       .where('user_epoch', '=', user.epoch)
       .returningAll()
-      .executeTakeFirst()
-    if (renewed && knownSources)
-      await take(transaction, setKnownSources(transaction, { user_id: user.id, sources: knownSources }))
+    const [renewed] = (yield* step(renewedRow.compile())).rows
+    if (renewed && knownSources) yield* setKnownSources(sql, { user_id: user.id, sources: knownSources })
     return renewed
   })
 }
