@@ -36,6 +36,7 @@ export interface Tables {
   imports: ImportTable
   idempotency_keys: IdempotencyKeyTable
   jobs: JobTable
+  counts: CountTable
 }
 
 /** One row: the identity of this database, and the policy that all instances share. */
@@ -536,6 +537,8 @@ export interface SweeperTable {
   swept: number
   /** All that was ever deleted. */
   swept_ever: number
+  /** The sessions of people that lived when the present pass looked at them. */
+  living: number
 }
 
 /** At most one row: the part that this database has in a copy of the installation to another database. */
@@ -604,4 +607,16 @@ export interface AuditTable {
 export interface ReplayTable {
   id: Buffer
   expires_at: number
+}
+
+/** How often things have happened, for charts: in a minute, each server has a row of its own. */
+export interface CountTable {
+  /** How long the span is: 60, 600 or 3600; 0 for how many there were of something at a moment. */
+  seconds: number
+  /** When it began. */
+  at: number
+  /** At random. */
+  id: Buffer
+  /** JSON of an object: the counts by their names. */
+  counted: string
 }

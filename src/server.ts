@@ -32,6 +32,7 @@ import { openOutbox } from './mail/outbox.ts'
 import { transportOf } from './mail/transport.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { countMetrics } from './record/count-metrics.ts'
+import { openCountRows } from './record/count-rows.ts'
 import { openCounts } from './record/counts.ts'
 import { logUpkeep, type Log, type ProcessLog } from './record/log.ts'
 import { openSweeper } from './sessions/sweeper.ts'
@@ -227,6 +228,7 @@ async function openContext(
   const { clock } = standing
   const counts = openCounts(log.linesLost, clock.now())
   add({ metrics: countMetrics(counts) })
+  add(openCountRows({ db, clock, counts }))
   const { registry } = add(openRegistry(db))
   const { keys } = add(await openKeyRing({ db, rootKeys, clock, log }))
   const { statusLists } = add(openStatusLists({ config, db, keys, registry, counts, clock }))

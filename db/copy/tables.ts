@@ -58,6 +58,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   imports: { key: ['digest'], isLarge: false },
   jobs: { key: ['id'], isLarge: false },
   idempotency_keys: { key: ['id'], isLarge: false },
+  counts: { key: ['seconds', 'at', 'id'], isLarge: false },
   copies: { isLeftOutBecause: 'it says which part each of the two databases has in the copy' },
   copy_progress: { isLeftOutBecause: 'it says how far the copy has come' },
   copy_changes: { isLeftOutBecause: 'it says what is still to be copied' },

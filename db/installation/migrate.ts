@@ -10,6 +10,7 @@ import * as factors from './migrations/0003-factors.ts'
 import * as imports from './migrations/0004-imports.ts'
 import * as jobs from './migrations/0005-jobs.ts'
 import * as idempotencyKeys from './migrations/0006-idempotency-keys.ts'
+import * as counts from './migrations/0007-counts.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -35,6 +36,7 @@ export const thisProgram: Program = {
     ['0004-imports', imports],
     ['0005-jobs', jobs],
     ['0006-idempotency-keys', idempotencyKeys],
+    ['0007-counts', counts],
   ]),
   oldestProgram: 1,
 }

@@ -1,5 +1,6 @@
 import { sql as fragment, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
+import { insertCounts, newCounts } from '../installation/counts.ts'
 import type { SweeperTable, Tables } from '../schema.ts'
 import { sweepSignIns, type Sweep } from '../users/sign-in-sweep.ts'
 
@@ -87,9 +88,9 @@ async function step(
   const walk = { ...limits, endedBy }
   const isBeginning = sweeper.cursor === null && sweeper.sign_in_cursor === null
   const hasSeenSessions = sweeper.sign_in_cursor !== null
-  const { cursor, examined, swept } = hasSeenSessions
-    ? { cursor: null, examined: 0, swept: 0 }
-    : await walkSessions(transaction, { ...walk, cursor: sweeper.cursor })
+  const { cursor, examined, swept, living } = hasSeenSessions
+    ? { cursor: null, examined: 0, swept: 0, living: 0 }
+    : await walkSessions(transaction, { ...walk, cursor: sweeper.cursor }, now)
   const signInCursor =
     cursor === null ? await sweepSignIns(transaction, { ...walk, cursor: sweeper.sign_in_cursor }) : null
   const isPassed = cursor === null && signInCursor === null
@@ -97,7 +98,11 @@ async function step(
     began_at: isBeginning ? now : (sweeper.began_at ?? now),
     examined: (isBeginning ? 0 : sweeper.examined) + examined,
     swept: (isBeginning ? 0 : sweeper.swept) + swept,
+    living: (isBeginning ? 0 : sweeper.living) + living,
   }
+  // It has looked at all of them: so they are counted, at no other cost.
+  if (cursor === null && !hasSeenSessions)
+    await insertCounts(transaction, [newCounts(0, now, { sessions: progress.living })])
   await transaction
     .updateTable('sweeper')
     .set({ ...progress, swept_ever: sweeper.swept_ever + swept, cursor, sign_in_cursor: signInCursor })
@@ -106,14 +111,23 @@ async function step(
   return { examined: progress.examined, swept: progress.swept, beganAt: progress.began_at, isPassed }
 }
 
-/** Where it has come to; null once it has seen all sessions. */
+interface Walked {
+  /** Where it has come to; null once it has seen all sessions. */
+  readonly cursor: Buffer | null
+  readonly examined: number
+  readonly swept: number
+  /** The sessions of people that live at the time `now`, of those that it has looked at. */
+  readonly living: number
+}
+
 async function walkSessions(
   transaction: Transaction<Tables>,
   { cursor, endedBy, rowsMax, deletedMax }: Sweep,
-): Promise<{ readonly cursor: Buffer | null; readonly examined: number; readonly swept: number }> {
+  now: number,
+): Promise<Walked> {
   const rows = await transaction
     .selectFrom('sessions')
-    .select(['id', 'expires_at', 'revoked_at'])
+    .select(['id', 'user_id', 'expires_at', 'revoked_at'])
     .where('id', '>', cursor ?? Buffer.alloc(16))
     .orderBy('id')
     .limit(rowsMax)
@@ -125,7 +139,10 @@ async function walkSessions(
   const examined = isCut ? rows.findIndex(row => row.id === ids.at(-1)) + 1 : rows.length
   const swept = ids.length === 0 ? 0 : await deleteEnded(transaction, ids, endedBy)
   const isLast = !isCut && rows.length < rowsMax
-  return { cursor: isLast ? null : (rows[examined - 1]?.id ?? null), examined, swept }
+  const living = rows
+    .slice(0, examined)
+    .filter(row => row.user_id !== null && row.revoked_at === null && row.expires_at > now).length
+  return { cursor: isLast ? null : (rows[examined - 1]?.id ?? null), examined, swept, living }
 }
 
 /** One that was refreshed since it was looked at stays. */

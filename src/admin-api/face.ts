@@ -10,6 +10,7 @@ import { countOne } from '../record/counts.ts'
 import { adminPath } from './admin-path.ts'
 import { auditRoutes } from './audit.ts'
 import { clientRoutes } from './clients.ts'
+import { countRoutes } from './counts.ts'
 import { healthRoutes } from './health.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
@@ -87,6 +88,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
       ...jobRoutes,
       ...auditRoutes,
       ...healthRoutes,
+      ...countRoutes,
     ]
     for (const route of nouns) addRoute(app, { ctx, problems }, route)
     refuseOtherMethods(app, routes, shownMethods)

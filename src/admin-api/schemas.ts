@@ -89,7 +89,7 @@ const asWritten = new Set(['claims', 'detail', 'jwks'])
 
 /** A document with its times, which acts have in seconds since the epoch, as RFC 3339. */
 export function withTimes(value: unknown, name = ''): unknown {
-  if (typeof value === 'number' && /^(?:at|auth_time|.*_(?:at|from|until))$/.test(name))
+  if (typeof value === 'number' && /^(?:at|from|until|auth_time|.*_(?:at|from|until))$/.test(name))
     return timeText(value)
   if (Array.isArray(value)) return value.map(item => withTimes(item))
   if (!isObject(value) || asWritten.has(name)) return value
