@@ -63,7 +63,7 @@ function refusalsOf(series: ReadonlyMap<string, readonly number[]>) {
     .sort((a, b) => sum(b.counts) - sum(a.counts))
 }
 
-/** The sessions of people that the sweeper found alive, as it had last counted them at the end of each step. */
+/** The sessions of people that lived when the sweeper had last counted them, at the end of each step. */
 async function livingSessions(
   db: Admin['db'],
   {

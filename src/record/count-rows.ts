@@ -13,9 +13,9 @@ import { forgetSeconds, tellSeconds, type Job } from '../upkeep/job.ts'
 import type { Counts } from './counts.ts'
 
 /**
- * Charts need counts of all servers together, over a month and over restarts: so each server writes a row of
- * what it has counted, whenever a minute is over. They are the counts that the metrics show. A process that is
- * killed takes those of its last minute with it.
+ * Charts need counts of all servers together, over a month and over restarts: so each server writes a row
+ * of what it has counted, whenever a minute is over. They are the counts that the metrics show. A process
+ * that is killed takes those of its last minute with it.
  */
 
 /** The lengths of spans, each with the age at which its rows are made part of longer ones, in seconds. */
