@@ -33,12 +33,11 @@ export async function takesSameTime(
   const durations = new Map(names.map(name => [name, [] as number[]]))
   // Until all that runs was compiled.
   for (let n = 0; n < Math.min(50, count); n++) for (const name of names) await measure(name, count + n)
-  // By turns, and each in each place as often as the others.
+  // By turns, and each in each place as often as the others, and before and after each other one.
   for (let n = 0; n < count; n++) {
-    for (const i of names.keys()) {
-      const name = names[(i + n) % names.length] ?? first
+    const turn = names.map((_, i) => names[(i + (n >> 1)) % names.length] ?? first)
+    for (const name of n % 2 === 0 ? turn : turn.toReversed())
       durations.get(name)?.push(await measure(name, n))
-    }
   }
   for (const other of others) {
     const z = deviation(durations.get(first) ?? [], durations.get(other) ?? [])
