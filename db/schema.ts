@@ -37,6 +37,7 @@ export interface Tables {
   idempotency_keys: IdempotencyKeyTable
   jobs: JobTable
   counts: CountTable
+  job_pieces: JobPieceTable
 }
 
 /** One row: the identity of this database, and the policy that all instances share. */
@@ -132,10 +133,10 @@ export interface IdempotencyKeyTable {
 /** A long work that an administrator has asked for: any server does it, step by step. */
 export interface JobTable {
   id: Buffer
-  act: 'end_sessions'
+  act: 'end_sessions' | 'import_users'
   /** JSON of what was asked for, as it is shown. */
   choice: string
-  /** JSON of what is read, step by step; null where an ending is the work. */
+  /** JSON of what is read, step by step, and how; null where an ending is the work. */
   filter: string | null
   /** The ending that it waits for. The number is given out again, once the job has ended. */
   ending_id: number | null
@@ -144,15 +145,32 @@ export interface JobTable {
   address: string | null
   request_id: string | null
   created_at: number
-  state: 'running' | 'done' | 'stopped'
+  /** `receiving`: its file arrives; `failed`: it cannot go on. */
+  state: 'receiving' | 'running' | 'done' | 'stopped' | 'failed'
   /** The last session that was looked at. */
   cursor: Buffer | null
   done: number
+  /** How many of these were refused; null where none can be. */
+  refused: number | null
   /** Null where it is not known. */
   total: number | null
   /** Until then, the process at work on it is believed to be alive. */
   claimed_until: number
   ended_at: number | null
+  /** Why it has failed: a sentence without a capital and a full stop. */
+  problem: string | null
+}
+
+/** A piece of a file that a job reads, or of what it has refused. */
+export interface JobPieceTable {
+  id: Buffer
+  job_id: Buffer
+  kind: 'upload' | 'refused'
+  /** In the order of the file. */
+  number: number
+  root_key_id: string
+  /** There are password hashes and user names in it. */
+  sealed: Buffer
 }
 
 /** By what a user is found: each name belongs to one user. */

@@ -110,14 +110,16 @@ export class ConfigError extends Error {
 
 /**
  * Why an administrator's act cannot be done: there is no such thing, another is in its way, it is not what
- * was seen any more, it makes no sense, it is not this administrator's to do, or not now. Of a request that
- * is done once: it is under way, or was another one.
+ * was seen any more, it makes no sense or is too large, it is not this administrator's to do, or not now.
+ * Of a request that is done once: it is under way, or was another one.
  */
 export type RefusalCode =
   | 'not_found'
   | 'conflict'
   | 'changed'
   | 'invalid'
+  | 'too_large'
+  | 'unsupported_media_type'
   | 'forbidden'
   | 'unavailable'
   | 'under_way'

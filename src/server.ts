@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Database } from '../db/database.ts'
+import { importJobs } from './admin/bulk/import-job.ts'
 import { keptAnswers } from './admin/kept-answers.ts'
 import { buildApp, facesOf } from './app.ts'
 import { openClientKeys } from './clients/client-keys.ts'
@@ -245,6 +246,7 @@ async function openContext(
   const passwordHook = address && add(openPasswordHook({ address, clock, log })).passwordHook
   add(oldEndings(db, clock))
   add(sessionJobs({ db, clock, log, counts }))
+  add(importJobs({ db, clock, log, counts, rootKeys, passwords }))
   add(usedProofs(db, clock))
   add(keptAnswers({ db, rootKeys, clock }))
   add(openSweeper({ db, clock, log }))

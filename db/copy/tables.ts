@@ -57,6 +57,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   replays: { key: ['id'], isLarge: false },
   imports: { key: ['digest'], isLarge: false },
   jobs: { key: ['id'], isLarge: false },
+  job_pieces: { key: ['id'], isLarge: true },
   idempotency_keys: { key: ['id'], isLarge: false },
   counts: { key: ['seconds', 'at', 'id'], isLarge: false },
   copies: { isLeftOutBecause: 'it says which part each of the two databases has in the copy' },

@@ -11,6 +11,7 @@ import * as imports from './migrations/0004-imports.ts'
 import * as jobs from './migrations/0005-jobs.ts'
 import * as idempotencyKeys from './migrations/0006-idempotency-keys.ts'
 import * as counts from './migrations/0007-counts.ts'
+import * as jobPieces from './migrations/0008-job-pieces.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -37,6 +38,7 @@ export const thisProgram: Program = {
     ['0005-jobs', jobs],
     ['0006-idempotency-keys', idempotencyKeys],
     ['0007-counts', counts],
+    ['0008-job-pieces', jobPieces],
   ]),
   oldestProgram: 1,
 }

@@ -78,6 +78,8 @@ export async function beginAsCopy(
     await transaction.deleteFrom('outbox').execute()
     // They may hold secrets of its clients.
     await transaction.deleteFrom('idempotency_keys').execute()
+    // Under a root key that the copy loses. The original goes on with them.
+    await transaction.deleteFrom('job_pieces').execute()
     const withSecret = await transaction
       .selectFrom('clients')
       .select('id')

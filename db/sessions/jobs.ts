@@ -7,7 +7,7 @@ import type { ToldEnd } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
 
 /** So long after its last sign of life somebody else takes a job over, in seconds. */
-const claimSeconds = 10
+export const claimSeconds = 10
 
 /** Part of a transaction, or a statement of its own. */
 export async function insertJob(sql: Kysely<Tables>, job: JobTable): Promise<void> {
@@ -26,14 +26,23 @@ export async function findJob({ sql }: Database, id: Buffer): Promise<JobTable |
   return sql.selectFrom('jobs').selectAll().where('id', '=', id).executeTakeFirst()
 }
 
-/** The newest first. */
+/** Those of these kinds, the newest first. */
 export async function listJobs(
   { sql }: Database,
-  { before, limit }: { readonly before: Buffer | undefined; readonly limit: number },
+  {
+    acts,
+    before,
+    limit,
+  }: {
+    readonly acts: readonly JobTable['act'][]
+    readonly before: Buffer | undefined
+    readonly limit: number
+  },
 ): Promise<readonly JobTable[]> {
   return sql
     .selectFrom('jobs')
     .selectAll()
+    .where('act', 'in', acts)
     .$if(before !== undefined, query => query.where('id', '<', before ?? Buffer.alloc(16)))
     .orderBy('id', 'desc')
     .limit(limit)
@@ -41,14 +50,20 @@ export async function listJobs(
 }
 
 /**
- * Takes over the oldest job that is not claimed, and that no ending does; undefined when there is none. Of
- * several callers one gets it.
+ * Takes over the oldest job of this kind that is not claimed, and that no ending does; undefined when there
+ * is none. Of several callers one gets it.
  */
-export async function claimJob({ sql }: Database, now: number): Promise<JobTable | undefined> {
+export async function claimJob(
+  { sql }: Database,
+  act: JobTable['act'],
+  now: number,
+): Promise<JobTable | undefined> {
   // No claim lasts longer: then a clock was ahead.
   const isFree = (eb: ExpressionBuilder<Tables, 'jobs'>) =>
     eb.and([
+      eb('act', '=', act),
       eb('ended_at', 'is', null),
+      eb('state', '=', 'running'),
       eb('ending_id', 'is', null),
       eb.or([eb('claimed_until', '<=', now), eb('claimed_until', '>', now + claimSeconds)]),
     ])

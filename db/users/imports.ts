@@ -55,29 +55,37 @@ export interface ImportedPart {
  * Adds the users of one part whose names and ids are free, and notes how far the file has come, in one
  * transaction; undefined, and nothing is done, when another process has come further.
  */
-export async function importPart(
-  { transact }: Writer,
+export async function importPart({ transact }: Writer, part: ImportedPart): Promise<AddedPart | undefined> {
+  return transact(transaction => addPart(transaction, part))
+}
+
+export interface AddedPart {
+  readonly created: number
+  readonly taken: readonly TakenEntry[]
+}
+
+/** The same as part of a transaction. */
+export async function addPart(
+  transaction: Transaction<Tables>,
   { digest, from, to, users, refused }: ImportedPart,
-): Promise<{ readonly created: number; readonly taken: readonly TakenEntry[] } | undefined> {
-  return transact(async transaction => {
-    const { free, taken } = await sortOut(transaction, users)
-    const { numUpdatedRows } = await transaction
-      .updateTable('imports')
-      .set({
-        lines: to,
-        created: fragment`created + ${free.length}`,
-        refused: fragment`refused + ${refused + taken.length}`,
-      })
-      .where('digest', '=', digest)
-      .where('lines', '=', from)
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return undefined
-    await addUsers(
-      transaction,
-      free.map(({ row }) => row),
-    )
-    return { created: free.length, taken }
-  })
+): Promise<AddedPart | undefined> {
+  const { free, taken } = await sortOut(transaction, users)
+  const { numUpdatedRows } = await transaction
+    .updateTable('imports')
+    .set({
+      lines: to,
+      created: fragment`created + ${free.length}`,
+      refused: fragment`refused + ${refused + taken.length}`,
+    })
+    .where('digest', '=', digest)
+    .where('lines', '=', from)
+    .executeTakeFirstOrThrow()
+  if (numUpdatedRows !== 1n) return undefined
+  await addUsers(
+    transaction,
+    free.map(({ row }) => row),
+  )
+  return { created: free.length, taken }
 }
 
 /**

@@ -18,6 +18,8 @@ export type Noun = 'users' | 'sessions' | 'clients' | 'keys' | 'all'
 /** What an act needs: to see, or to change, one kind of things. */
 export interface Need {
   readonly noun: Noun
+  /** Another kind, for who may see or change that alone: the act shows it nothing else. */
+  readonly orNoun?: Noun
   readonly isChange: boolean
 }
 
@@ -26,6 +28,7 @@ export interface AdminCaller {
   readonly actor: Actor
   /** Whether it may do less than everything. */
   readonly isLimited: boolean
+  readonly may: (need: Need) => boolean
 }
 
 /** How long ago people may have logged in who change something, in seconds. */
@@ -54,7 +57,7 @@ export async function authenticateCaller(
   const granted = itemsOf(sent.scope)
   const may = (need: Need) => isWithin(granted, need) && isWithin(limits, need)
   if (!may(need)) throw lacking(sent, scopesFor(need).join(' '))
-  return { actor, isLimited: !may({ noun: 'all', isChange: true }) }
+  return { actor, isLimited: !may({ noun: 'all', isChange: true }), may }
 }
 
 interface Known {
@@ -114,8 +117,10 @@ async function refuseUnlessSure(
 }
 
 /** Scopes that each suffice, the narrowest first. */
-export function scopesFor({ noun, isChange }: Need): readonly string[] {
-  const ofNoun = noun === 'all' ? [] : [...(isChange ? [] : [`admin:${noun}:read`]), `admin:${noun}`]
+export function scopesFor({ noun, orNoun, isChange }: Need): readonly string[] {
+  const ofNoun = [noun, orNoun]
+    .filter(one => one !== undefined && one !== 'all')
+    .flatMap(one => [...(isChange ? [] : [`admin:${one}:read`]), `admin:${one}`])
   return [...ofNoun, ...(isChange ? [] : ['admin:read']), 'admin:write']
 }
 

@@ -12,6 +12,7 @@ import { auditRoutes } from './audit.ts'
 import { clientRoutes } from './clients.ts'
 import { countRoutes } from './counts.ts'
 import { healthRoutes } from './health.ts'
+import { importRoutes } from './imports.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
 import { openApiDocument } from './open-api.ts'
@@ -21,6 +22,7 @@ import { addRoute } from './route.ts'
 import { compileSchema } from './schemas.ts'
 import { sessionRoutes } from './sessions.ts'
 import { signInRoutes } from './sign-ins.ts'
+import { takeUploads } from './upload.ts'
 import { userRoutes } from './users.ts'
 
 export interface AdminAppOptions {
@@ -91,6 +93,10 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
       ...countRoutes,
     ]
     for (const route of nouns) addRoute(app, { ctx, problems }, route)
+    await app.register(async app => {
+      takeUploads(app)
+      for (const route of importRoutes) addRoute(app, { ctx, problems }, route)
+    })
     refuseOtherMethods(app, routes, shownMethods)
   })
   app.get(`${adminPath}/openapi.json`, { schema: { hide: true } }, async () => app.swagger())

@@ -1,23 +1,36 @@
 import Type from 'typebox'
-import { describeJob, existingJob, pageOfJobs, stopJob } from '../admin/jobs.ts'
+import { describeJob, existingJob, jobActs, pageOfJobs, stopJob, type JobAct } from '../admin/jobs.ts'
 import { ownUuid } from '../protocol/secrets.ts'
+import type { AdminCaller, Need, Noun } from './caller.ts'
 import { readIdCursor, writeIdCursor } from './cursor.ts'
 import { route, type AnyRoute } from './route.ts'
-import { pageOf, pageParameters, Time, Uuid } from './schemas.ts'
+import { pageOf, pageParameters, Time, TimeOrNull, Uuid } from './schemas.ts'
 
 /** A long work, which goes on without its caller. */
 export const Job = Type.Object(
   {
     id: Uuid,
-    act: Type.Literal('end_sessions'),
+    act: Type.Union([Type.Literal('end_sessions'), Type.Literal('import_users')]),
     choice: Type.Record(Type.String(), Type.Unknown(), { description: 'what was asked for' }),
     actor: Type.String({ description: 'who has asked, as the audit trail has it' }),
-    state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('stopped')]),
-    done: Type.Integer(),
+    state: Type.Union(
+      ['receiving', 'running', 'done', 'stopped', 'failed'].map(state => Type.Literal(state)),
+      { description: '`receiving`: its file arrives; `failed`: it cannot go on, and `problem` says why' },
+    ),
+    done: Type.Integer({ description: 'sessions that have ended, or entries of the file' }),
+    refused: Type.Union([Type.Integer(), Type.Null()], {
+      description:
+        'of an import: entries that are no user now, which are listed at `/users/imports/{id}/refused`',
+    }),
     total: Type.Union([Type.Integer(), Type.Null()], { description: 'null where it is not known' }),
-    result: Type.Union([Type.Object({ sessions_revoked: Type.Integer() }), Type.Null()]),
+    result: Type.Union([
+      Type.Object({ sessions_revoked: Type.Integer() }),
+      Type.Object({ users_created: Type.Integer(), entries_refused: Type.Integer() }),
+      Type.Null(),
+    ]),
+    problem: Type.Union([Type.String(), Type.Null()], { description: 'why it has failed' }),
     created_at: Time,
-    ended_at: Type.Union([Time, Type.Null()]),
+    ended_at: TimeOrNull,
   },
   { title: 'Job' },
 )
@@ -30,9 +43,15 @@ export const accepted = {
 
 const ofJob = { params: Type.Object({ id: Uuid }) }
 
-/** All that jobs do so far is to end sessions. */
-const see = { noun: 'sessions', isChange: false } as const
-const change = { noun: 'sessions', isChange: true } as const
+const see = { noun: 'sessions', orNoun: 'users', isChange: false } as const
+const change = { noun: 'sessions', orNoun: 'users', isChange: true } as const
+
+const nouns: Readonly<Record<JobAct, Noun>> = { end_sessions: 'sessions', import_users: 'users' }
+
+/** What the jobs do that this caller is shown, or may stop. */
+function actsFor({ may }: AdminCaller, { isChange }: Need): readonly JobAct[] {
+  return jobActs.filter(act => may({ noun: nouns[act], isChange }))
+}
 
 const listJobsRoute = route(
   {
@@ -44,8 +63,9 @@ const listJobsRoute = route(
     query: Type.Object(pageParameters, { additionalProperties: false }),
     answer: { status: 200, schema: pageOf(Job) },
   },
-  async (admin, { query: { limit = 50, after } }) => {
-    const { jobs, next } = await pageOfJobs(admin, { after: readIdCursor('jobs', {}, after), limit })
+  async (admin, { query: { limit = 50, after }, caller }) => {
+    const page = { acts: actsFor(caller, see), after: readIdCursor('jobs', {}, after), limit }
+    const { jobs, next } = await pageOfJobs(admin, page)
     return { items: jobs.map(describeJob), next: writeIdCursor('jobs', {}, next) }
   },
 )
@@ -61,7 +81,8 @@ const readJobRoute = route(
     answer: { status: 200, schema: Job },
     hasEtag: true,
   },
-  async (admin, { params: { id } }) => describeJob(await existingJob(admin, ownUuid(id))),
+  async (admin, { params: { id }, caller }) =>
+    describeJob(await existingJob(admin, ownUuid(id), actsFor(caller, see))),
 )
 
 const stopJobRoute = route(
@@ -74,7 +95,8 @@ const stopJobRoute = route(
     ...ofJob,
     answer: { status: 200, schema: Job },
   },
-  async (admin, { params: { id } }) => describeJob(await stopJob(admin, ownUuid(id))),
+  async (admin, { params: { id }, caller }) =>
+    describeJob(await stopJob(admin, ownUuid(id), actsFor(caller, change))),
 )
 
 /** `/jobs`: long works. */

@@ -9,6 +9,8 @@ import { normalAddress } from '../values/addresses.ts'
 
 const statuses: Readonly<Record<RefusalCode, number>> = {
   invalid: 400,
+  too_large: 413,
+  unsupported_media_type: 415,
   forbidden: 403,
   not_found: 404,
   conflict: 409,

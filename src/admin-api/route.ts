@@ -13,6 +13,7 @@ import { adminPath } from './admin-path.ts'
 import { authenticateCaller, scopesFor, type AdminCaller, type Need } from './caller.ts'
 import type { Problems } from './problems.ts'
 import { withTimes } from './schemas.ts'
+import { withUpload, type Received, type Upload } from './upload.ts'
 
 const none = Type.Object({})
 
@@ -28,6 +29,7 @@ export interface Route<Params extends TObject, Query extends TObject, Body exten
   readonly params?: Params
   readonly query?: Query
   readonly body?: Body
+  readonly upload?: Upload
   /** What is answered, by status: one of 200, 201, 202; an answer of 204 has no schema. */
   readonly answer: { readonly status: 200 | 201 | 202; readonly schema: TSchema } | { readonly status: 204 }
   /**
@@ -46,6 +48,8 @@ export interface Asked<Params extends TObject, Query extends TObject, Body exten
   readonly params: Static<Params>
   readonly query: Static<Query>
   readonly body: Static<Body>
+  /** The file, where one is sent. */
+  readonly received: Received | undefined
   readonly caller: AdminCaller
 }
 
@@ -83,7 +87,7 @@ export function addRoute(
   { description, act }: AnyRoute,
 ): void {
   const { ctx } = services
-  const { method, url, need, answer, hasEtag = false, beside = [], location } = description
+  const { method, url, need, upload, answer, hasEtag = false, beside = [], location } = description
   app.route({
     method,
     url: adminPath + url,
@@ -94,22 +98,28 @@ export function addRoute(
     handler: async (request, reply) => {
       const caller = callers.get(request)
       if (!caller) throw new Error('unreachable: who is not let in does not come here')
-      const perform = async (): Promise<KeptAnswer> => {
+      const perform = async (received?: Received): Promise<KeptAnswer> => {
         const admin = await servedAdmin(ctx, caller, request.log)
         const { params, query, body, headers } = request
         const precondition = hasEtag && method !== 'GET' ? headers['if-match'] : undefined
-        const document = await act({ ...admin, precondition }, { params, query, body, caller })
+        const document = await act({ ...admin, precondition }, { params, query, body, received, caller })
         if (answer.status === 204) return { status: 204 }
         const etag = hasEtag && method !== 'DELETE' ? etagOf(without(document, beside)) : undefined
         return { status: answer.status, etag, text: JSON.stringify(withTimes(document)) }
       }
       // Shed after log-ins, since who ends what goes wrong must get through; and no program takes all places.
       const source = nameOf(caller.actor)
-      const outcome = await ctx.load.admission.admit(
-        'other',
-        () => performOnce(services, { request, caller: source }, perform),
-        source,
-      )
+      const admit = (received?: Received) => {
+        const content = { request, caller: source, body: received?.digest ?? request.body }
+        const work = () => performOnce(services, content, () => perform(received))
+        return ctx.load.admission.admit('other', work, source)
+      }
+      const outcome = upload
+        ? await withUpload(upload, request, await servedAdmin(ctx, caller, request.log), async received => {
+            const answer = await admit(received)
+            return { answer, isDone: !answer.isRepeated && answer.answer.status < 400 }
+          })
+        : await admit()
       if (location && outcome.answer.text !== undefined && outcome.answer.status < 400)
         reply.header('location', adminPath + location(JSON.parse(outcome.answer.text)))
       return send(request, reply, outcome)
@@ -120,10 +130,10 @@ export function addRoute(
 /** Of a POST with a key, the first answer counts, also where it is a refusal of the act. */
 async function performOnce(
   { ctx, problems }: RouteServices,
-  { request, caller }: { readonly request: FastifyRequest; readonly caller: string },
+  { request, caller, body }: { request: FastifyRequest; readonly caller: string; readonly body: unknown },
   perform: () => Promise<KeptAnswer>,
 ): Promise<Outcome> {
-  const { method, url, body, headers } = request
+  const { method, url, headers } = request
   const header = method === 'POST' ? headers['idempotency-key'] : undefined
   if (header === undefined) return { answer: await perform(), isRepeated: false }
   // Many clients send it without the quotes of a string (RFC 9651 §3.3.3).
@@ -182,6 +192,7 @@ function describe({
   params,
   query = Type.Object({}, { additionalProperties: false }),
   body,
+  upload,
   answer,
   hasEtag,
   method,
@@ -212,6 +223,8 @@ function describe({
     ...(params && { params }),
     querystring: query,
     ...(body && { body }),
+    // It is looked at as it arrives.
+    ...(upload && { body: {}, consumes: [...upload.types] }),
     headers,
     response: answers,
   }

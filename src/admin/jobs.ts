@@ -32,22 +32,34 @@ export async function startEnding(admin: Admin, chosen: ChosenSessions): Promise
 }
 
 async function newJob(
-  { db, clock, actor }: Admin,
+  admin: Admin,
   { choice: { olderThan, idleFor }, filter, document }: ChosenSessions,
 ): Promise<JobTable> {
-  const now = clock.now()
-  const origin = originOf(actor)
   const choice = {
     ...document,
     ...(olderThan !== undefined && { older_than: olderThan }),
     ...(idleFor !== undefined && { idle_for: idleFor }),
   }
-  const upTo = isWhole(filter) ? undefined : await latestSessionId(db)
+  const upTo = isWhole(filter) ? undefined : await latestSessionId(admin.db)
+  return newJobRow(admin, {
+    act: 'end_sessions',
+    choice,
+    filter: isWhole(filter) ? null : writeFilter({ ...filter, ...(upTo && { upTo }) }),
+  })
+}
+
+/** The row of a job that is not begun. */
+export function newJobRow(
+  { clock, actor }: Pick<Admin, 'clock' | 'actor'>,
+  { act, choice, filter }: Pick<JobTable, 'act' | 'filter'> & { readonly choice: object },
+): JobTable {
+  const now = clock.now()
+  const origin = originOf(actor)
   return {
     id: newUuid(now),
-    act: 'end_sessions',
+    act,
     choice: JSON.stringify(choice),
-    filter: isWhole(filter) ? null : writeFilter({ ...filter, ...(upTo && { upTo }) }),
+    filter,
     ending_id: null,
     actor: nameOf(actor),
     address: origin?.address ?? null,
@@ -56,15 +68,27 @@ async function newJob(
     state: 'running',
     cursor: null,
     done: 0,
+    refused: act === 'import_users' ? 0 : null,
     total: null,
     claimed_until: 0,
     ended_at: null,
+    problem: null,
   }
 }
 
-export async function existingJob({ db }: Pick<Admin, 'db'>, id: Buffer): Promise<JobTable> {
+/** What jobs may do. */
+export type JobAct = JobTable['act']
+
+export const jobActs: readonly JobAct[] = ['end_sessions', 'import_users']
+
+/** Refuses one that does something else as if it were not there. */
+export async function existingJob(
+  { db }: Pick<Admin, 'db'>,
+  id: Buffer,
+  acts: readonly JobAct[] = jobActs,
+): Promise<JobTable> {
   const job = await findJob(db, id)
-  if (job) return job
+  if (job && acts.includes(job.act)) return job
   throw new Refusal('not_found', `there is no job ${formatUuid(id)}`, 'it is deleted 7 days after its end')
 }
 
@@ -73,15 +97,18 @@ export interface JobPage {
   readonly next: Buffer | undefined
 }
 
-/** One page of jobs, the newest first. */
-export async function pageOfJobs({ db }: Pick<Admin, 'db'>, { after, limit }: PageChoice): Promise<JobPage> {
-  const { page, last } = cutPage(await listJobs(db, { before: after, limit: limit + 1 }), limit)
+/** One page of the jobs that do one of these, the newest first. */
+export async function pageOfJobs(
+  { db }: Pick<Admin, 'db'>,
+  { acts, after, limit }: PageChoice & { readonly acts: readonly JobAct[] },
+): Promise<JobPage> {
+  const { page, last } = cutPage(await listJobs(db, { acts, before: after, limit: limit + 1 }), limit)
   return { jobs: page, next: last?.id }
 }
 
 /** Stops a job after the step that is under way. Refuses one that has ended, and one that ends at once. */
-export async function stopJob(admin: Admin, id: Buffer): Promise<JobTable> {
-  const job = await existingJob(admin, id)
+export async function stopJob(admin: Admin, id: Buffer, acts: readonly JobAct[]): Promise<JobTable> {
+  const job = await existingJob(admin, id, acts)
   const stopped = { event: 'job_stopped', detail: { job: formatUuid(id) } } as const
   const isStopped = await record(admin, stopped, writer => stopJobRow(writer, id, admin.clock.now()))
   if (isStopped) return existingJob(admin, id)
@@ -94,7 +121,8 @@ export async function stopJob(admin: Admin, id: Buffer): Promise<JobTable> {
 }
 
 /** The document of a job. */
-export function describeJob({ id, act, choice, actor, state, done, total, created_at, ended_at }: JobTable) {
+export function describeJob(job: JobTable) {
+  const { id, act, choice, actor, state, done, refused, total, problem, created_at, ended_at } = job
   return {
     id: formatUuid(id),
     act,
@@ -102,9 +130,16 @@ export function describeJob({ id, act, choice, actor, state, done, total, create
     actor,
     state,
     done,
+    refused,
     total,
-    result: ended_at === null ? null : { sessions_revoked: done },
+    result: ended_at === null ? null : resultOf(job),
+    problem,
     created_at,
     ended_at,
   }
+}
+
+function resultOf({ act, done, refused }: JobTable) {
+  if (act === 'end_sessions') return { sessions_revoked: done }
+  return { users_created: done - (refused ?? 0), entries_refused: refused ?? 0 }
 }

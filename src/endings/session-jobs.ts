@@ -37,7 +37,7 @@ export function sessionJobs(on: Omit<Recorder, 'actor'>): { readonly jobs: reado
 
 async function workOnJobs(on: Omit<Recorder, 'actor'>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const job = await claimJob(on.db, on.clock.now())
+    const job = await claimJob(on.db, 'end_sessions', on.clock.now())
     if (!job) return
     await workOn(on, job, signal)
   }

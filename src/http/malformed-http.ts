@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { OAuthError, unavailable } from '../errors.ts'
+import { mayTakeLong } from './long-requests.ts'
 import { methodsOfAll } from './other-methods.ts'
 
 /** Far more than any request has. */
@@ -30,7 +31,9 @@ export function malformedHttpAnswerer(stalled: () => number) {
     const { _httpMessage: answer }: { _httpMessage?: { readonly headersSent: boolean } | null } =
       Object(socket)
     if (answer?.headersSent) return socket.destroySoon()
-    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && stalled() >= stallSeconds
+    const isSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+    if (isSlow && mayTakeLong(socket)) return
+    const isLate = isSlow && stalled() >= stallSeconds
     sendRefusal(socket, isLate ? unavailable('the event loop was blocked') : refusalOf(error.code))
   }
 }

@@ -148,7 +148,8 @@ t.test('every route answers as it is described (OpenAPI 3.1)', async t => {
       const none = await server.request({ method: verb, url: first.path })
       holds(t, document, operation, none, `${operationId}, without a token`)
       t.equal(none.statusCode, 401)
-      if (requestBody?.content['application/json']) {
+      // A file may be of other types too, and hold anything.
+      if (Object.keys(requestBody?.content ?? {}).join(' ') === 'application/json') {
         for (const body of [{ unknown: 1 }, [], '', '{"a":', '1'])
           t.equal(await send(ask, { path: first.path, body }, `${JSON.stringify(body)}`), 400)
         const headers = { 'content-type': 'text/plain' }

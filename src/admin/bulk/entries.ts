@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { open, readFile } from 'node:fs/promises'
+import { pipeline, Readable } from 'node:stream'
 import { parse as csvParser } from 'csv-parse'
 import { Refusal } from '../../errors.ts'
 import { isObject } from '../../values/json.ts'
@@ -9,9 +9,21 @@ import { isObject } from '../../values/json.ts'
 /** One user as a file has it: what another program has written, or why that cannot be read. */
 export type FileEntry = { readonly members: Readonly<Record<string, unknown>> } | { readonly problem: string }
 
+/** How a file has its users: one JSON object in each line, CSV with a header, or one JSON document. */
+export type UsersForm = 'lines' | 'csv' | 'document'
+
 /** A file of users that is read from the beginning each time. */
-export interface UsersFile {
-  readonly path: string
+export interface UsersSource {
+  /** As refusals call it. */
+  readonly name: string
+  readonly form: UsersForm
+  readonly chunks: () => AsyncIterable<Buffer>
+  /** A document is read as a whole: it has so many bytes at the most. */
+  readonly documentMax: number
+}
+
+/** The same, where it lies on this machine. */
+export interface UsersFile extends UsersSource {
   /** SHA-256, in hexadecimal digits: so a file that is imported again is known, wherever it lies. */
   readonly digest: string
   /** How many line feeds it has, for who wants to see how far the work has come. */
@@ -26,26 +38,28 @@ export async function openUsersFile(path: string): Promise<UsersFile> {
     hash.update(chunk)
     for (let i = chunk.indexOf(lineFeed); i >= 0; i = chunk.indexOf(lineFeed, i + 1)) lines++
   }
-  return { path, digest: hash.digest('hex'), lines }
+  const form = path.endsWith('.csv') ? 'csv' : path.endsWith('.json') ? 'document' : 'lines'
+  const chunks = () => chunksOf(path)
+  return { name: path, form, chunks, documentMax: longestDocument, digest: hash.digest('hex'), lines }
 }
 
 /**
- * The users in the file, in its order: by its name CSV with a header (`.csv`), one JSON document (`.json`: an
- * array of users, or an object that has it as `users`, as Keycloak exports a realm), or a JSON object in each
- * line. Refuses a file that is nothing of the kind as a whole; one entry that cannot be read is an entry.
+ * The users in the file, in its order. A document is an array of users, or an object that has it as `users`,
+ * as Keycloak exports a realm. Refuses a file that is nothing of the kind as a whole; one entry that cannot
+ * be read is an entry.
  */
-export function entriesOf(path: string): AsyncIterable<FileEntry> {
-  if (path.endsWith('.csv')) return csvEntries(path)
-  return path.endsWith('.json') ? documentEntries(path) : lineEntries(path)
+export function entriesOf(source: UsersSource): AsyncIterable<FileEntry> {
+  if (source.form === 'csv') return csvEntries(source)
+  return source.form === 'document' ? documentEntries(source) : lineEntries(source)
 }
 
-const lineFeed = 10
+export const lineFeed = 10
 
 /** A line that is longer is no user. */
 const longestLine = 65_536
 
-async function* lineEntries(path: string): AsyncGenerator<FileEntry> {
-  for await (const line of linesOf(path)) {
+async function* lineEntries({ chunks }: UsersSource): AsyncGenerator<FileEntry> {
+  for await (const line of linesOf(chunks())) {
     if (line === undefined) yield { problem: `the line is longer than ${longestLine} bytes` }
     else if (line.length > 0) yield readLine(line)
   }
@@ -65,11 +79,11 @@ function readValue(value: unknown): FileEntry {
 }
 
 /** The lines without their ends; undefined for one that is too long, of which no more is kept. */
-async function* linesOf(path: string): AsyncGenerator<Buffer | undefined> {
+async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer | undefined> {
   let rest: Buffer = Buffer.alloc(0)
   let isTooLong = false
   let isFirst = true
-  for await (const chunk of chunksOf(path)) {
+  for await (const chunk of chunks) {
     let from = isFirst && chunk.subarray(0, 3).equals(byteOrderMark) ? 3 : 0
     isFirst = false
     for (let end = chunk.indexOf(lineFeed, from); end >= 0; end = chunk.indexOf(lineFeed, from)) {
@@ -93,63 +107,73 @@ function withoutReturn(line: Buffer): Buffer {
   return line.at(-1) === 13 ? line.subarray(0, -1) : line
 }
 
-/** A document is read as a whole. */
+/** What one text can hold. */
 const longestDocument = 512 * 1024 * 1024
 
-async function* documentEntries(path: string): AsyncGenerator<FileEntry> {
-  const file = await open(path)
-  const { size } = await file.stat()
-  await file.close()
-  if (size > longestDocument) {
+async function* documentEntries({ name, chunks, documentMax }: UsersSource): AsyncGenerator<FileEntry> {
+  const parts: Buffer[] = []
+  let size = 0
+  for await (const chunk of chunks()) {
+    size += chunk.length
+    parts.push(chunk)
+    if (size <= documentMax) continue
     throw new Refusal(
       'invalid',
-      `${path} is one JSON document of more than 512 MiB, which is read as a whole`,
-      'write one user in each line, and call it .jsonl; Keycloak exports several files with `--users different_files`',
+      `${name} is one JSON document of more than ${documentMax / 1024 / 1024} MiB, which is read as a whole: ` +
+        'write one user in each line',
+      'such a file is called .jsonl; Keycloak exports several files with `--users different_files`',
     )
   }
-  const value = parseDocument(path, (await readFile(path, 'utf8')).replace(/^\ufeff/, ''))
+  const value = parseDocument(
+    name,
+    Buffer.concat(parts)
+      .toString()
+      .replace(/^\ufeff/, ''),
+  )
   const users = Array.isArray(value) ? value : isObject(value) ? value['users'] : undefined
   if (!Array.isArray(users)) {
     throw new Refusal(
       'invalid',
-      `${path} has neither an array of users nor an object with \`users\``,
+      `${name} has neither an array of users nor an object with \`users\``,
       'a file with one user in each line is called .jsonl',
     )
   }
   for (const user of users) yield readValue(user)
 }
 
-function parseDocument(path: string, text: string): unknown {
+function parseDocument(name: string, text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
     const reason = error instanceof Error ? error.message.replaceAll(/"[^"]*"\.*/g, '…') : ''
     throw new Refusal(
       'invalid',
-      `${path} is no JSON document (${reason})`,
+      `${name} is no JSON document (${reason})`,
       'a file with one user in each line is called .jsonl',
     )
   }
 }
 
 /** Empty cells are left out, as what is not told. */
-async function* csvEntries(path: string): AsyncGenerator<FileEntry> {
-  const records = createReadStream(path).pipe(
-    csvParser({
-      bom: true,
-      columns: (header: string[]) => header.map(name => name.trim()),
-      max_record_size: longestLine,
-      relax_column_count: true,
-      skip_empty_lines: true,
-    }),
-  ) as AsyncIterable<Readonly<Record<string, string | readonly string[]>>>
+async function* csvEntries({ name, chunks }: UsersSource): AsyncGenerator<FileEntry> {
+  const parser = csvParser({
+    bom: true,
+    columns: (header: string[]) => header.map(name => name.trim()),
+    max_record_size: longestLine,
+    relax_column_count: true,
+    skip_empty_lines: true,
+  })
+  // A failure is thrown below, where the records are read.
+  const records = pipeline(Readable.from(chunks()), parser, () => {}) as AsyncIterable<
+    Readonly<Record<string, string | readonly string[]>>
+  >
   try {
     for await (const record of records) {
       yield { members: Object.fromEntries(Object.entries(record).filter(([, cell]) => cell !== '')) }
     }
   } catch (error) {
     if (!isCsvError(error)) throw error
-    throw new Refusal('invalid', `${path}, line ${error.lines}: ${csvProblem(error.code)}`)
+    throw new Refusal('invalid', `${name}, line ${error.lines}: ${csvProblem(error.code)}`)
   }
 }
 

@@ -1,0 +1,242 @@
+import { sql as fragment, type ExpressionBuilder } from 'kysely'
+import type { Database } from '../database.ts'
+import type { JobPieceTable, JobTable, Tables } from '../schema.ts'
+import { claimSeconds, insertJob } from '../sessions/jobs.ts'
+import type { Writer } from '../writer.ts'
+import { addPart, type AddedPart, type ImportedPart } from './imports.ts'
+
+/** A file of which nothing has arrived for so long, in seconds, arrives no more. */
+const arrivalSeconds = 60
+
+/**
+ * Notes a file that begins to arrive, unless so many others are under way already: then false, and nothing is
+ * done.
+ */
+export async function addUpload(
+  { transact }: Writer,
+  job: JobTable,
+  { now, max }: { readonly now: number; readonly max: number },
+): Promise<boolean> {
+  return transact(async transaction => {
+    const { count } = await transaction
+      .selectFrom('jobs')
+      .select(({ fn }) => fn.countAll<number>().as('count'))
+      .where('ended_at', 'is', null)
+      .where('act', '=', job.act)
+      .executeTakeFirstOrThrow()
+    if (Number(count) >= max) return false
+    await insertJob(transaction, { ...job, state: 'receiving', claimed_until: now + arrivalSeconds })
+    return true
+  })
+}
+
+/** Keeps a piece of a file that arrives; false where it was stopped, or has taken too long. */
+export async function addUploadPiece(
+  { transact }: Pick<Database, 'transact'>,
+  piece: JobPieceTable,
+  now: number,
+): Promise<boolean> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('jobs')
+      .set({ claimed_until: now + arrivalSeconds })
+      .where('id', '=', piece.job_id)
+      .where('state', '=', 'receiving')
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    await transaction.insertInto('job_pieces').values(piece).execute()
+    return true
+  })
+}
+
+/** Begins the import of a file that has arrived; false where it was stopped since. */
+export async function beginImportJob(
+  { transact }: Writer,
+  job: Pick<JobTable, 'id' | 'choice' | 'filter' | 'total'>,
+  progress: { readonly digest: string; readonly now: number },
+): Promise<boolean> {
+  return transact(async transaction => {
+    const { id, ...begun } = job
+    const { numUpdatedRows } = await transaction
+      .updateTable('jobs')
+      .set({ ...begun, state: 'running', claimed_until: 0 })
+      .where('id', '=', id)
+      .where('state', '=', 'receiving')
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return false
+    const { digest, now } = progress
+    const fresh = { lines: 0, created: 0, refused: 0, began_at: now, ended_at: null }
+    await transaction
+      .insertInto('imports')
+      .values({ digest, ...fresh })
+      .execute()
+    return true
+  })
+}
+
+/** Forgets a file that was not wanted. Its pieces go with those of others. */
+export async function dropUpload({ sql }: Database, id: Buffer): Promise<void> {
+  await sql.deleteFrom('jobs').where('id', '=', id).where('state', '=', 'receiving').execute()
+}
+
+/** A piece of a file that is imported, while its job is under way, which is claimed anew with it. */
+export async function readUploadPiece(
+  { transact }: Database,
+  { id: job_id, number }: { readonly id: Buffer; readonly number: number },
+  now: number,
+): Promise<JobPieceTable | 'stopped' | undefined> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('jobs')
+      .set({ claimed_until: now + claimSeconds })
+      .where('id', '=', job_id)
+      .where('ended_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return 'stopped'
+    return transaction
+      .selectFrom('job_pieces')
+      .selectAll()
+      .where('job_id', '=', job_id)
+      .where('kind', '=', 'upload')
+      .where('number', '=', number)
+      .executeTakeFirst()
+  })
+}
+
+/**
+ * Adds the users of one part of the file, and keeps what `refusedOf` makes of those that are not added, in
+ * one transaction. Undefined, and nothing is done, where the job was stopped, or another process has come
+ * further.
+ */
+export async function stepImportJob(
+  { transact }: Writer,
+  { id }: JobTable,
+  part: ImportedPart,
+  refusedOf: (added: AddedPart) => { readonly count: number; readonly piece: JobPieceTable | undefined },
+  now: number,
+): Promise<AddedPart | undefined> {
+  return transact(async transaction => {
+    // The row is locked from here on: a stop comes before the step, or after it.
+    const { numUpdatedRows } = await transaction
+      .updateTable('jobs')
+      .set({ claimed_until: now + claimSeconds, done: part.to })
+      .where('id', '=', id)
+      .where('ended_at', 'is', null)
+      .where('done', '=', part.from)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows !== 1n) return undefined
+    const added = await addPart(transaction, part)
+    if (!added) throw new Error('unreachable: both tell the same progress')
+    const { count, piece } = refusedOf(added)
+    if (piece) await transaction.insertInto('job_pieces').values(piece).execute()
+    if (count > 0) {
+      await transaction
+        .updateTable('jobs')
+        .set({ refused: fragment`refused + ${count}` })
+        .where('id', '=', id)
+        .execute()
+    }
+    return added
+  })
+}
+
+/** Ends an import, where it has not ended yet: with a problem, as failed. */
+export async function endImportJob(
+  { transact }: Pick<Database, 'transact'>,
+  { id, digest }: { readonly id: Buffer; readonly digest: string },
+  { now, problem }: { readonly now: number; readonly problem: string | undefined },
+): Promise<void> {
+  await transact(async transaction => {
+    const state = problem === undefined ? 'done' : 'failed'
+    await transaction
+      .updateTable('jobs')
+      .set({ state, problem: problem ?? null, ended_at: now })
+      .where('id', '=', id)
+      .where('ended_at', 'is', null)
+      .execute()
+    await transaction.updateTable('imports').set({ ended_at: now }).where('digest', '=', digest).execute()
+  })
+}
+
+/** Gives up files that have stopped to arrive. */
+export async function failLostUploads({ sql }: Database, now: number, problem: string): Promise<void> {
+  await sql
+    .updateTable('jobs')
+    .set({ state: 'failed', problem, ended_at: now })
+    .where('ended_at', 'is', null)
+    .where('state', '=', 'receiving')
+    .where('claimed_until', '<=', now)
+    .execute()
+}
+
+/** Deletes the pieces that no job needs any more, at most `limit`; how many it were. */
+export async function deleteUnneededPieces({ sql }: Database, limit: number): Promise<number> {
+  const job = (eb: ExpressionBuilder<Tables, 'job_pieces'>) =>
+    eb.selectFrom('jobs').select('jobs.id').whereRef('jobs.id', '=', 'job_pieces.job_id')
+  const { numDeletedRows } = await sql
+    .deleteFrom('job_pieces')
+    .where('id', 'in', query =>
+      query
+        .selectFrom('job_pieces')
+        .select('id')
+        .where(eb =>
+          eb.or([
+            eb.not(eb.exists(job(eb))),
+            eb.and([
+              eb('kind', '=', 'upload'),
+              eb.not(eb.exists(job(eb).where('jobs.ended_at', 'is', null))),
+            ]),
+          ]),
+        )
+        .limit(limit),
+    )
+    .executeTakeFirstOrThrow()
+  return Number(numDeletedRows)
+}
+
+/**
+ * The pieces of what a job has refused, in the order of the file: from the one on that may have an entry
+ * after this one.
+ */
+export async function listRefusedPieces(
+  { sql }: Database,
+  id: Buffer,
+  { after, limit }: { readonly after: number; readonly limit: number },
+): Promise<readonly JobPieceTable[]> {
+  const pieces = sql.selectFrom('job_pieces').where('job_id', '=', id).where('kind', '=', 'refused')
+  const first = await pieces
+    .select('number')
+    .where('number', '<=', after)
+    .orderBy('number', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return pieces
+    .selectAll()
+    .where('number', '>=', first?.number ?? 0)
+    .orderBy('number')
+    .limit(limit)
+    .execute()
+}
+
+/** Those that are sealed under another root key than this one. */
+export async function listPiecesUnderOlderKeys(
+  { sql }: Database,
+  rootKeyId: string,
+  limit: number,
+): Promise<readonly JobPieceTable[]> {
+  return sql.selectFrom('job_pieces').selectAll().where('root_key_id', '!=', rootKeyId).limit(limit).execute()
+}
+
+/** Seals one anew; nothing happens where another instance has done so. */
+export async function resealPiece(
+  { sql }: Database,
+  { id, root_key_id }: Pick<JobPieceTable, 'id' | 'root_key_id'>,
+  sealed: Pick<JobPieceTable, 'sealed' | 'root_key_id'>,
+): Promise<void> {
+  await sql
+    .updateTable('job_pieces')
+    .set(sealed)
+    .where('id', '=', id)
+    .where('root_key_id', '=', root_key_id)
+    .execute()
+}
