@@ -12,6 +12,7 @@ import type { Changes, Event } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 import type { Declaration } from './declaration.ts'
+import { refuseConsoleClient } from './console-client.ts'
 import { differencesOf } from './differences.ts'
 import { algsOf, newAlgWarning, pendingAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
 import { newResourceRow, resourceMetadata, resourceSettings, type ResourceMetadata } from './resources.ts'
@@ -77,6 +78,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
     }),
     clients: clients.map(declared => {
       const { client_id: id } = declared
+      refuseConsoleClient(id)
       const found = foundClients.get(id)
       const verdict = judgeRegistration(declared, findResource)
       refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))

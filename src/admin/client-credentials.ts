@@ -11,6 +11,7 @@ import { day } from '../values/duration.ts'
 import { networks } from '../values/networks.ts'
 import type { Admin } from './admin.ts'
 import { clientToChange, whyLost } from './clients.ts'
+import { refuseConsoleClient } from './console-client.ts'
 import { handOutSecret, type NewSecret } from './secret-file.ts'
 
 /** How long what a client had before may work beside the new, in seconds: the least and the most. */
@@ -36,6 +37,7 @@ export async function rotateSecret(
     secretFile,
   }: { readonly keepSeconds?: number | undefined; readonly secretFile?: string | undefined },
 ): Promise<NewCredentials & { readonly secret: NewSecret }> {
+  refuseConsoleClient(id)
   const found = await clientToChange(admin, id)
   const { auth_method: from, profile } = found
   if (from === 'none') throw new Refusal('invalid', `the client ${id} is public, so it has no secret`)
@@ -70,6 +72,7 @@ export type ClientForKeys = ClientTable & {
 
 /** Finds a client that may be given keys. Refuses any other. */
 export async function clientForKeys(admin: Admin, id: string): Promise<ClientForKeys> {
+  refuseConsoleClient(id)
   const found = await clientToChange(admin, id)
   const { auth_method: method } = found
   if (method === 'none' || method === 'tls_client_auth') {

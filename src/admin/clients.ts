@@ -17,6 +17,7 @@ import { sha256 } from '../values/sha256.ts'
 import { cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { refuseClientUnlessUnlimited, refuseOwnEndOfClient } from './administrators.ts'
+import { refuseConsoleClient } from './console-client.ts'
 import { changedColumns, differencesOf } from './differences.ts'
 import { aboutNewAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
 import { heedPrecondition, movedOn } from './precondition.ts'
@@ -42,6 +43,7 @@ export async function createClient(
   { secretFile }: { readonly secretFile?: string | undefined } = {},
 ): Promise<CreatedClient> {
   const { client_id: id, ...settings } = metadata
+  refuseConsoleClient(id)
   refuseClientUnlessUnlimited(admin, metadata)
   const { refusals, warnings } = await judgeNewClient(admin.db, metadata)
   const aboutAlgs = await aboutNewAlgs(admin.db, metadata)
@@ -101,6 +103,7 @@ export async function updateClient(
   id: string,
   changes: Partial<PropertyValues>,
 ): Promise<ChangedClient> {
+  refuseConsoleClient(id)
   const found = await clientToChange(admin, id)
   const before = clientMetadata(found)
   const after = { ...before, ...changes }

@@ -1,5 +1,6 @@
 import type { UserTable } from '../../db/schema.ts'
 import { accountClientId } from '../clients/account-client.ts'
+import { consoleClientId, isConsoleAtIssuer } from '../clients/console-client.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
@@ -60,7 +61,7 @@ export async function lookForNeeds(
     isForThisRequest: isSame(signIn?.id, pending.signIn),
     isChosen: isSame(signIn?.user_id, pending.user),
     wantsAnother,
-    isClientSure: isSure(client, request),
+    isClientSure: isSure(ctx.config, client, request),
     policy: client.consent,
     allowedScope: allowed?.scope,
     hasConsented,
@@ -76,8 +77,13 @@ export async function lookForNeeds(
  * Whether no other app can pass for the client: it authenticates, or its answer goes to a site that is its
  * own, and not to whichever program on the person's device has the address or the scheme (RFC 8252 §8.6).
  */
-function isSure({ id, auth_method }: Client, { redirectUri }: AuthorizationRequest): boolean {
-  return id === accountClientId || auth_method !== 'none' || redirectUri.startsWith('https:')
+function isSure(
+  config: Pick<Config, 'issuer'>,
+  { id, auth_method }: Client,
+  { redirectUri }: AuthorizationRequest,
+): boolean {
+  if (id === accountClientId || auth_method !== 'none' || redirectUri.startsWith('https:')) return true
+  return id === consoleClientId && isConsoleAtIssuer(config, redirectUri)
 }
 
 /** Its holders administer the installation by its own pages. */

@@ -84,6 +84,12 @@ export const settings = {
   ),
   adminHost: setting('ADMIN_HOST', host, '127.0.0.1', 'the address of that port'),
   adminUrl: following('ADMIN_URL', issuerUrl, 'where administrators connect to that port, if not directly'),
+  console: setting(
+    'CONSOLE',
+    choice(['on', 'off']),
+    'on',
+    'whether the admin console is beside the admin API, at `/console`: `on` or `off`',
+  ),
   accessTokenSeconds: setting(
     'ACCESS_TOKEN_TTL',
     duration(10, longestTokenSeconds),

@@ -56,6 +56,7 @@ t.test('without any setting the defaults of the README count', async t => {
     mtlsUrl: 'http://127.0.0.1:9000',
     adminApi: 'on',
     adminPort: undefined,
+    console: 'on',
     adminHost: '127.0.0.1',
     adminUrl: 'http://127.0.0.1:9000',
     jwksUriNetworks: [],
