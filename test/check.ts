@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers'
 const checks = [
   'tsc',
   'tsc -p examples',
+  'node test/console-types.ts && tsc -p src/console/app',
   'oxlint --type-aware',
   'prettier --check --cache --cache-strategy content .',
 ]

@@ -11,6 +11,7 @@ export const rooms: readonly string[] = [
   'src/app.ts',
   'src/context.ts',
   'src/admin-api',
+  'src/console',
   'src/endpoints',
   'src/pages',
   'src/jobs',
@@ -46,6 +47,7 @@ export const rooms: readonly string[] = [
  */
 const passedContext = [
   'admin-api',
+  'console',
   'endpoints',
   'pages',
   'http',

@@ -12,7 +12,7 @@ export interface Source {
 export function sourcesOf(checkout: string, folders: readonly string[]): readonly Source[] {
   return folders.flatMap(folder =>
     readdirSync(join(checkout, folder), { recursive: true, encoding: 'utf8' })
-      .filter(file => file.endsWith('.ts') && !file.includes('node_modules'))
+      .filter(file => /\.tsx?$/.test(file) && !/node_modules|(^|\/)generated\//.test(file))
       .map(file => {
         const path = join(folder, file).replaceAll('\\', '/')
         return { path, text: readFileSync(join(checkout, path), 'utf8') }

@@ -1,13 +1,14 @@
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { consolePath } from '../clients/console-client.ts'
 import type { Context } from '../context.ts'
 import type { ErrorSender } from '../endpoints/error-sender.ts'
 import { anyMethod } from '../http/other-methods.ts'
 import { adminPath } from './admin-path.ts'
 
 /**
- * Hands what is below `/admin/v1` to the admin API, which is an app of its own: its schemas and its methods
- * are loaded when somebody first asks, and cost refreshes nothing.
+ * Hands what is below `/admin/v1` to the admin API, which is an app of its own, and so the console beside it:
+ * its schemas and its methods are loaded when somebody first asks, and cost refreshes nothing.
  */
 export function adminDoor(app: FastifyInstance, ctx: Context, sendError: ErrorSender): void {
   const ids = new WeakMap<IncomingMessage, string>()
@@ -25,18 +26,22 @@ export function adminDoor(app: FastifyInstance, ctx: Context, sendError: ErrorSe
       throw error
     }))
   app.addHook('onClose', async () => (await opening)?.close())
-  app.route({
+  const hasConsole = ctx.config.console === 'on'
+  const paths = [`${adminPath}/*`, ...(hasConsole ? [consolePath, `${consolePath}/*`] : [])]
+  const route = (url: string) => ({
     method: [...anyMethod],
-    url: `${adminPath}/*`,
+    url,
     // Before the body is looked at: that is the other app's.
-    onRequest: async (request, reply) => {
+    onRequest: async (request: FastifyRequest, reply: FastifyReply) => {
       const opened = await openOnce()
       ids.set(request.raw, request.id)
       reply.hijack()
       opened.routing(request.raw, reply.raw)
     },
     // Where the other app cannot be opened.
-    errorHandler: (error, request, reply) => void sendError(error, request, reply),
+    errorHandler: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+      void sendError(error, request, reply),
     handler: async () => {}, // unreachable
   })
+  for (const path of paths) app.route(route(path))
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import swagger from '@fastify/swagger'
 import { fastify, LogController, type FastifyInstance } from 'fastify'
+import { consoleFace } from '../console/face.ts'
 import type { Context } from '../context.ts'
 import { defaultHeaders } from '../endpoints/default-headers.ts'
 import { notFound, unavailable } from '../errors.ts'
@@ -99,6 +100,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
     })
     refuseOtherMethods(app, routes, shownMethods)
   })
+  if (ctx.config.console === 'on') app.register(consoleFace(ctx))
   app.get(`${adminPath}/openapi.json`, { schema: { hide: true } }, async () => app.swagger())
   return app
 }

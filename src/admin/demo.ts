@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { listClients, type NewClient } from '../../db/clients/clients.ts'
 import { applyChanges } from '../../db/clients/declaration.ts'
 import { findUser } from '../../db/users/users.ts'
+import { consoleClientId } from '../clients/console-client.ts'
 import { plainClientRow } from '../clients/registration.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import { newClientKey } from '../keys/proofs/client-jwks.ts'
@@ -21,6 +22,9 @@ const words = { read: 'See your orders', write: 'Change your orders' }
 /** The id of the client, and the name of the user. */
 export const demoName = 'demo'
 
+/** The user who administers. */
+export const demoAdminName = 'admin'
+
 /** The web app of examples/, with a key; and the single-page app, which can keep none secret. */
 export const demoWeb = { id: 'demo-web', origin: 'http://127.0.0.1:3000' } as const
 export const demoSpa = { id: 'demo-spa', origin: 'http://127.0.0.1:3001' } as const
@@ -36,6 +40,7 @@ const demoClaims = [
 export interface Demo {
   readonly clientSecret: string
   readonly password: string
+  readonly adminPassword: string
   /** Where the private key of the web app lies. */
   readonly webKeyFile: string
 }
@@ -50,10 +55,13 @@ export async function addDemo(
   home: string,
 ): Promise<Demo | undefined> {
   const { db, clock } = admin
-  if ((await listClients(db)).length > 0 || (await findUser(db, demoName))) return undefined
+  const clients = (await listClients(db)).filter(({ id }) => id !== consoleClientId)
+  if (clients.length > 0 || (await findUser(db, demoName))) return undefined
   const clientSecret = newClientSecret()
-  const password = newSessionSecret().toString('base64url')
+  const [password, adminPassword] = [newPassword(), newPassword()]
   await createUser(admin, { username: demoName, password, roles: [], claims: demoClaims })
+  if (!(await findUser(db, demoAdminName)))
+    await createUser(admin, { username: demoAdminName, password: adminPassword, roles: ['mintmark:admin'] })
 
   const declared = {
     uri,
@@ -78,8 +86,10 @@ export async function addDemo(
   const isAdded = await withNewFile(webKeyFile, `${JSON.stringify(privateJwk, null, 2)}\n`, () =>
     record(admin, events, db => applyChanges(db, changes)),
   )
-  return isAdded ? { clientSecret, password, webKeyFile } : undefined
+  return isAdded ? { clientSecret, password, adminPassword, webKeyFile } : undefined
 }
+
+const newPassword = () => newSessionSecret().toString('base64url')
 
 type Common = Pick<NewClient, 'scope' | 'resources' | 'created_at'>
 

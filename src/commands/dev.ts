@@ -1,5 +1,6 @@
 import type { Command } from '@commander-js/extra-typings'
-import { addDemo, demoName, demoNative, demoSpa, demoWeb, type Demo } from '../admin/demo.ts'
+import { addDemo, demoAdminName, demoName, demoNative, demoSpa, demoWeb, type Demo } from '../admin/demo.ts'
+import { consoleUrl } from '../clients/console-client.ts'
 import { loadConfig } from '../config/load.ts'
 import { openLog } from '../record/log.ts'
 import { describeServer } from './serve.ts'
@@ -24,18 +25,21 @@ export function devCommand(program: Command, terminal: Terminal): void {
       // It serves from now on: a signal while the demo is made ends it as at any other time.
       const ended = untilSignal(server, onSignal)
       const { issuer } = settings
+      const admins = consoleUrl(settings)
       const { passwords } = server.ctx.users
       const demo = await addDemo({ ...server.ctx, passwords, actor: { kind: 'server' } }, settings.home)
       const lines = [
         `Issuer   ${issuer}`,
         `JWKS     ${issuer}/.well-known/jwks.json`,
         ...logInLines(issuer),
+        ...(admins === undefined ? [] : [`Console  ${admins}, to log in as ${demoAdminName}`]),
         ...(demo ? firstSteps(server.url, demo) : laterSteps(settings.home)),
         '',
         'Ctrl-C ends the server.',
       ]
       const document = {
         ...describeServer(server, settings),
+        console_url: admins ?? null,
         demo: demo ? describeDemo(server.url, demo) : null,
       }
       stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${lines.join('\n')}\n`)
@@ -55,7 +59,9 @@ function logInLines(issuer: string): string[] {
 
 function firstSteps(url: string, demo: Demo): string[] {
   return [
-    `User     ${demoName} with the password ${demo.password} (shown this once; only hashes are stored)`,
+    `User     ${demoName} with the password ${demo.password}`,
+    `Admin    ${demoAdminName} with the password ${demo.adminPassword}`,
+    '         (both shown this once; only hashes are stored)',
     '',
     'A first token without a browser:',
     '',
@@ -68,12 +74,13 @@ function curlOf(url: string, { clientSecret, password }: Demo): string {
 }
 
 function describeDemo(url: string, demo: Demo) {
-  const { clientSecret: client_secret, password, webKeyFile: private_key_file } = demo
+  const { clientSecret: client_secret, password, adminPassword, webKeyFile: private_key_file } = demo
   return {
     client_id: demoName,
     client_secret,
     username: demoName,
     password,
+    admin: { username: demoAdminName, password: adminPassword },
     curl: curlOf(url, demo),
     log_in_url: demoWeb.origin,
     apps: [
@@ -90,5 +97,6 @@ function laterSteps(home: string): string[] {
     `The database in ${home} has clients already. Their secrets and passwords are not stored; for new ones of the demo:`,
     `  ${program} client rotate-secret ${demoName}`,
     `  ${program} user passwd ${demoName}`,
+    `  ${program} user passwd ${demoAdminName}`,
   ]
 }

@@ -5,9 +5,9 @@ import { logoPath, type Look } from './look.ts'
  * GET /logo: the operator's logo. Its address has its version in it, so that it is kept for good; an instance
  * that has another one, as while a new logo is rolled out, answers with what it has, and that is not kept.
  */
-export function logoFile(app: FastifyInstance, { picture }: Look): void {
+export function logoFile(app: FastifyInstance, { picture }: Pick<Look, 'picture'>, path = logoPath): void {
   const { bytes, type, version } = picture
-  app.get<{ Querystring: { v?: unknown } }>(logoPath, async (request, reply) => {
+  app.get<{ Querystring: { v?: unknown } }>(path, async (request, reply) => {
     const isLatest = request.query.v === version
     return (
       reply

@@ -32,12 +32,17 @@ const dark: typeof light = {
 
 /** The style sheet of all pages, with the operator's colour in it. */
 export function styleOf(accent: string): string {
-  const sheet = `
-:root{color-scheme:light dark;${variables(light, accent)}}
-@media(prefers-color-scheme:dark){:root{${variables(dark, accent)}}}
-${rules}`
-  return sheet.replace(/\s*\n\s*/g, '')
+  return joined(`${paletteOf(accent)}\n${rules}`)
 }
+
+/** The colours alone, in light and in dark, as variables. */
+export function paletteOf(accent: string): string {
+  return joined(`
+:root{color-scheme:light dark;${variables(light, accent)}}
+@media(prefers-color-scheme:dark){:root{${variables(dark, accent)}}}`)
+}
+
+const joined = (sheet: string) => sheet.replace(/\s*\n\s*/g, '')
 
 function variables(palette: typeof light, accent: string): string {
   const [onAccent, isDark] = [readableOn(accent), palette === dark]

@@ -13,10 +13,16 @@ interface Source extends SourceText {
   readonly code: string
 }
 
-const sources: readonly Source[] = sourcesOf(root, ['src', 'db']).map(source => ({
+const all: readonly Source[] = sourcesOf(root, ['src', 'db']).map(source => ({
   ...source,
   code: withoutStrings(withoutComments(source.text)),
 }))
+
+/** Runs in browsers, and has rules of its own. */
+const consoleApp = /^src\/console\/app\//
+
+/** The server. */
+const sources = all.filter(({ path }) => !consoleApp.test(path))
 
 function withoutStrings(text: string): string {
   return text.replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g, "''")
@@ -39,7 +45,7 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
   [/\bcreateHmac\b/, /^$/, 'hmacSha256 is ten times as fast with a key that is used again'],
   [
     /from '(fastify|@fastify\/.*)'/,
-    /^src\/(app|server|context|record\/log|jobs\/metrics)\.ts$|^src\/(http|endpoints|pages|admin-api|commands)\//,
+    /^src\/(app|server|context|record\/log|jobs\/metrics)\.ts$|^src\/(http|endpoints|pages|admin-api|console|commands)\//,
     'only an endpoint knows HTTP',
   ],
   [
@@ -168,6 +174,31 @@ t.test('the kit for resource servers needs jose alone, and the server does not n
   }
 })
 
+t.test(
+  'the console takes nothing of the server but pure values, and asks it by the admin API alone',
+  async t => {
+    const app = all.filter(({ path }) => consoleApp.test(path) && !path.endsWith('vite.config.ts'))
+    t.ok(app.length > 20, 'it is found')
+    for (const { path, text } of app) {
+      const imports = [...text.matchAll(/from '([^']*)'/g)].map(match => match[1] ?? '')
+      const allowed =
+        /^(preact(\/hooks)?|@preact\/signals|openapi-fetch|uplot|(\.\.\/)+values\/[\w-]+\.ts|\.[^']*)$/
+      t.strictSame(
+        imports.filter(name => !allowed.test(name) || /(\.\.\/){3}(?!values\/)/.test(name)),
+        [],
+        path,
+      )
+      t.notMatch(
+        text,
+        /\b(innerHTML|dangerouslySetInnerHTML|eval|localStorage)\b/,
+        `${path} makes no markup of texts`,
+      )
+      if (!/^src\/console\/app\/(api\/(send|schemas)|auth\/tokens)\.ts$/.test(path))
+        t.notMatch(text, /\bfetch\(/, `${path} asks by the client of the API`)
+    }
+  },
+)
+
 t.test('a migration imports nothing but types', async t => {
   for (const { path, text } of sources.filter(({ path }) => path.startsWith('db/installation/migrations/'))) {
     const imports = [...text.matchAll(/^import (.*) from '([^']*)'/gm)]
@@ -181,7 +212,7 @@ t.test('a migration imports nothing but types', async t => {
 
 t.test('comments say it in plain sentences', async t => {
   const others = sourcesOf(root, ['test', 'bench', 'examples'])
-  const { lines, clauses, bookish, long } = commentFigures([...sources, ...others])
+  const { lines, clauses, bookish, long } = commentFigures([...all, ...others])
   t.ok(lines > 5000, 'they are found')
   t.equal(long, 0, 'they end where the code does')
   t.strictSame(clauses, [], 'no subject is a clause itself: not “what is typed is sealed”')
@@ -202,7 +233,7 @@ t.test('comments say it in plain sentences', async t => {
 })
 
 t.test('files and functions stay small, and names mean something', async t => {
-  for (const { path, text } of sources) {
+  for (const { path, text } of all) {
     const lines = text.split('\n')
     // Lists, read one row at a time.
     const isList = path === 'db/schema.ts' || path === 'src/record/events.ts'

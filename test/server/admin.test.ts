@@ -259,7 +259,10 @@ t.test('a demo is added where there is no client', async t => {
   t.ok(await admin.passwords.verify(await existingUser(admin, 'demo'), demo?.password ?? ''))
   t.equal(await addDemo(admin, home), undefined)
   const created = Array<string>(4).fill('client_created')
-  t.strictSame(await eventsOf(admin), ['user_created', 'resource_created', ...created])
+  t.strictSame(await eventsOf(admin), ['user_created', 'user_created', 'resource_created', ...created])
+  const administrator = await existingUser(admin, 'admin')
+  t.equal(administrator.roles, 'mintmark:admin')
+  t.ok(await admin.passwords.verify(administrator, demo?.adminPassword ?? ''))
   for (const client of await listClients(admin)) {
     const { refusals } = await judgeNewClient(admin.db, clientMetadata(client))
     t.strictSame(refusals, [], `${client.id} could be made by a command`)

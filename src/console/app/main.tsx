@@ -1,0 +1,16 @@
+import { render } from 'preact'
+import { begin, LogInError, logInProblem } from './auth/tokens.ts'
+import { Console } from './console.tsx'
+import { startRouter } from './router.ts'
+
+const root = document.getElementById('console')
+if (!root) throw new Error('unreachable: the page has it')
+
+try {
+  await begin()
+} catch (error) {
+  logInProblem.value =
+    error instanceof LogInError ? error.message : 'The server could not be reached. Is it running?'
+}
+startRouter()
+render(<Console />, root)

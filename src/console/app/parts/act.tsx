@@ -1,0 +1,125 @@
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Job } from '../api/api.ts'
+import type { Problem } from '../api/problem.ts'
+import { asProblem } from '../api/use-answer.ts'
+import { takeDraft } from '../auth/log-in.ts'
+import { query, setQuery } from '../router.ts'
+import { JobProgress } from './job-progress.tsx'
+import { ProblemNote } from './problem-note.tsx'
+import { speak } from './speak.ts'
+
+/** Opens a dialog of this view. It is in the address, so that it is open again after a log-in. */
+export function ActButton({ act, children, isDanger = false }: ActButtonProps) {
+  return (
+    <button class={isDanger ? 'second danger' : 'second'} onClick={() => setQuery({ act })}>
+      {children}
+    </button>
+  )
+}
+
+interface ActButtonProps {
+  readonly act: string
+  readonly children: ComponentChildren
+  readonly isDanger?: boolean
+}
+
+interface ActProps {
+  /** Its name in the address. */
+  readonly act: string
+  readonly title: string
+  /** What will happen, and the fields of the form. */
+  readonly children?: ComponentChildren
+  /** The words of the button that does it. */
+  readonly does: string
+  readonly isDanger?: boolean
+  /** Does it. Its answer is told, and a job that goes on is shown; markup stays until it is closed. */
+  readonly run: (form: FormData) => Promise<string | Job | ActResult>
+  /** When it is done, or something was found to have changed. */
+  readonly onDone?: () => void
+}
+
+/** Something that has to be seen before the dialog closes, such as a secret. */
+export interface ActResult {
+  readonly shown: ComponentChildren
+}
+
+/** A dialog that says what will happen before it does. */
+export function Act(props: ActProps) {
+  return query.value.get('act') === props.act ? <OpenAct {...props} /> : null
+}
+
+function OpenAct({ title, children, does, isDanger = false, run, onDone = () => {} }: ActProps) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const cancel = useRef<HTMLButtonElement>(null)
+  const [isBusy, setBusy] = useState(false)
+  const [problem, setProblem] = useState<Problem>()
+  const [job, setJob] = useState<Job>()
+  const [result, setResult] = useState<ActResult>()
+  const close = () => setQuery({ act: '' }, { replace: true })
+  useEffect(() => {
+    const { current } = dialog
+    current?.showModal()
+    // Enter alone does nothing that cannot be taken back.
+    if (isDanger && !current?.querySelector('input, textarea, select')) cancel.current?.focus()
+    fillIn(current)
+  }, [])
+
+  const perform = async (event: SubmitEvent) => {
+    event.preventDefault()
+    if (isBusy) return
+    const form = new FormData(event.currentTarget as HTMLFormElement)
+    setBusy(true)
+    setProblem(undefined)
+    try {
+      const outcome = await run(form)
+      onDone()
+      if (typeof outcome === 'string') {
+        close()
+        speak(outcome)
+      } else if ('shown' in outcome) setResult(outcome)
+      else setJob(outcome)
+    } catch (error) {
+      setProblem(asProblem(error))
+    }
+    setBusy(false)
+  }
+  const isChanged = problem?.code === 'changed'
+  return (
+    <dialog ref={dialog} aria-labelledby="act-title" onClose={close}>
+      <form onSubmit={event => void perform(event)}>
+        <h2 id="act-title">{title}</h2>
+        {problem && <ProblemNote problem={problem} />}
+        {result ? result.shown : job ? <JobProgress job={job} onEnd={onDone} /> : children}
+        <div class="acts">
+          {!job && !result && !isChanged && (
+            <button class={isDanger ? 'danger' : ''} disabled={isBusy}>
+              {isBusy ? 'Working…' : does}
+            </button>
+          )}
+          {isChanged && (
+            <button type="button" onClick={() => (onDone(), close())}>
+              Look at it
+            </button>
+          )}
+          <button type="button" class="second" ref={cancel} onClick={close}>
+            {job || result ? 'Close' : 'Cancel'}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  )
+}
+
+/** Puts back what was in the form before its sender had to log in again. */
+function fillIn(dialog: HTMLDialogElement | null): void {
+  const draft = takeDraft()
+  if (!dialog || !draft) return
+  for (const field of dialog.querySelectorAll<HTMLInputElement>('[name]')) {
+    const value = draft[field.name]
+    if (value === undefined) continue
+    if (field.type === 'checkbox') field.checked = value === 'true'
+    else field.value = value
+  }
+  speak('You have logged in again. Nothing was done yet: look at it, and confirm.')
+}

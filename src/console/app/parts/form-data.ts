@@ -1,0 +1,15 @@
+/** What is in a field. */
+export function textOf(form: FormData, name: string): string {
+  const value = form.get(name)
+  return typeof value === 'string' ? value.trim() : ''
+}
+
+/** What is in a field, separated by spaces or on lines of their own, each once. */
+export function itemsIn(form: FormData, name: string): string[] {
+  return [...new Set(textOf(form, name).split(/\s+/).filter(Boolean))]
+}
+
+/** A pattern that this text alone has. */
+export function patternOf(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/&~!#%,:;<=>@`-]/g, character => `\\${character}`)
+}

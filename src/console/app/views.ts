@@ -1,0 +1,34 @@
+import type { ComponentType } from 'preact'
+import { ClientsView } from './views/clients.tsx'
+import { ClientView } from './views/client.tsx'
+import { KeysView } from './views/keys.tsx'
+import { OverviewView } from './views/overview.tsx'
+import { ResourcesView } from './views/resources.tsx'
+import { ResourceView } from './views/resource.tsx'
+import { SessionsView } from './views/sessions.tsx'
+import { SessionView } from './views/session.tsx'
+import { UsersView } from './views/users.tsx'
+import { UserView } from './views/user.tsx'
+
+/** One thing to look at. */
+export interface View {
+  /** Below the console; `:name` stands for a parameter, which the component is given. */
+  readonly pattern: string
+  readonly component: ComponentType<any>
+  /** In the navigation; one without a title is of the one before it that has. */
+  readonly title?: string
+}
+
+/** All views, in the order of the navigation. */
+export const views: readonly View[] = [
+  { pattern: '/', title: 'Overview', component: OverviewView },
+  { pattern: '/users', title: 'Users', component: UsersView },
+  { pattern: '/users/:sub', component: UserView },
+  { pattern: '/clients', title: 'Clients', component: ClientsView },
+  { pattern: '/clients/:id', component: ClientView },
+  { pattern: '/resources', title: 'Resources', component: ResourcesView },
+  { pattern: '/resources/:uri', component: ResourceView },
+  { pattern: '/keys', title: 'Keys', component: KeysView },
+  { pattern: '/sessions', title: 'Sessions', component: SessionsView },
+  { pattern: '/sessions/:sid', component: SessionView },
+]

@@ -1,0 +1,65 @@
+import { api, documentOf, type Client } from '../api/api.ts'
+import { ActButton } from '../parts/act.tsx'
+import { Page } from '../parts/page.tsx'
+import { Pages } from '../parts/pages.tsx'
+import { href } from '../router.ts'
+import { NewClient } from './new-client.tsx'
+
+/** The apps that ask for tokens, and the APIs that look at them. */
+export function ClientsView() {
+  return (
+    <Page title="Clients" acts={<ActButton act="create">Add a client</ActButton>}>
+      <Pages<Client>
+        label="Clients"
+        by=""
+        read={(after, signal) =>
+          documentOf(
+            api.GET('/admin/v1/clients', {
+              params: { query: after === undefined ? {} : { after } },
+              signal,
+            }),
+          )
+        }
+        keyOf={client => client.client_id}
+        row={client => <ClientRow client={client} />}
+        empty={
+          <>
+            <p>There are no clients yet. Add one for each app that logs people in. On the host:</p>
+            <pre>
+              <code>mintmark client create --help</code>
+            </pre>
+          </>
+        }
+      />
+      <NewClient />
+    </Page>
+  )
+}
+
+function ClientRow({ client }: { readonly client: Client }) {
+  const { client_id: id, client_name, grant_types, disabled_at, public: isPublic, admin } = client
+  return (
+    <>
+      <a class="row" href={href(`/clients/${id}`)}>
+        <bdi>{id}</bdi>
+      </a>
+      <span>
+        {client_name !== null && (
+          <>
+            <bdi>{client_name}</bdi>,{' '}
+          </>
+        )}
+        {isPublic ? 'public' : 'confidential'}
+      </span>
+      <span>
+        {disabled_at !== null && <span class="tag bad">disabled</span>}{' '}
+        {admin && <span class="tag">administers</span>}{' '}
+        {grant_types.map(grant => (
+          <span class="tag" key={grant}>
+            {grant}
+          </span>
+        ))}
+      </span>
+    </>
+  )
+}

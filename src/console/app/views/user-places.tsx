@@ -1,0 +1,133 @@
+import { api, documentOf, type Session, type SignIn } from '../api/api.ts'
+import { Act, ActButton } from '../parts/act.tsx'
+import { Section } from '../parts/page.tsx'
+import { Pages } from '../parts/pages.tsx'
+import { Time } from '../parts/time.tsx'
+import { browserText, methodsText } from '../parts/words.ts'
+import { href, query } from '../router.ts'
+import { useState } from 'preact/hooks'
+
+/** Where somebody is logged in: browsers, and apps. */
+export function UserPlaces({ sub }: { readonly sub: string }) {
+  const [times, setTimes] = useState(0)
+  const again = () => setTimes(times + 1)
+  const by = `${sub} ${times}`
+  const chosen = /^end-(sign-in|session)-(.+)$/.exec(query.value.get('act') ?? '')
+  return (
+    <>
+      <Section title="Browsers">
+        <Pages<SignIn>
+          label="Browsers"
+          by={by}
+          read={(after, signal) =>
+            documentOf(
+              api.GET('/admin/v1/sign-ins', {
+                params: { query: { sub, ...(after !== undefined && { after }) } },
+                signal,
+              }),
+            )
+          }
+          keyOf={signIn => signIn.sign_in}
+          row={signIn => <SignInRow signIn={signIn} />}
+          empty={<p>No browser is logged in.</p>}
+        />
+      </Section>
+      <Section title="Apps">
+        <Pages<Session>
+          label="Sessions in apps"
+          by={by}
+          read={(after, signal) =>
+            documentOf(
+              api.GET('/admin/v1/sessions', {
+                params: { query: { sub, ...(after !== undefined && { after }) } },
+                signal,
+              }),
+            )
+          }
+          keyOf={session => session.sid}
+          row={session => <SessionOfUser session={session} />}
+          empty={<p>No app has a session of this user.</p>}
+        />
+      </Section>
+      {chosen?.[1] === 'sign-in' && <EndSignIn id={chosen[2] ?? ''} again={again} />}
+      {chosen?.[1] === 'session' && <EndSession sid={chosen[2] ?? ''} again={again} />}
+    </>
+  )
+}
+
+function SignInRow({ signIn }: { readonly signIn: SignIn }) {
+  const { sign_in: id, user_agent, last_address, first_address, used_at, auth_time, amr } = signIn
+  return (
+    <>
+      <span class="row">{browserText(user_agent)}</span>
+      <span>
+        From {last_address}
+        {first_address !== last_address && `, first from ${first_address}`}. Used <Time at={used_at} />;
+        logged in <Time at={auth_time} /> by {methodsText(amr)}.
+      </span>
+      <ActButton act={`end-sign-in-${id}`} isDanger>
+        End
+      </ActButton>
+    </>
+  )
+}
+
+function SessionOfUser({
+  session: { sid, client_id, auth_time, rotated_at },
+}: {
+  readonly session: Session
+}) {
+  return (
+    <>
+      <a class="row" href={href(`/sessions/${sid}`)}>
+        <bdi>{client_id}</bdi>
+      </a>
+      <span>
+        Used <Time at={rotated_at} />; logged in <Time at={auth_time} />.
+      </span>
+      <ActButton act={`end-session-${sid}`} isDanger>
+        End
+      </ActButton>
+    </>
+  )
+}
+
+function EndSignIn({ id, again }: { readonly id: string; readonly again: () => void }) {
+  return (
+    <Act
+      act={`end-sign-in-${id}`}
+      title="End this sign-in"
+      does="End it"
+      isDanger
+      onDone={again}
+      run={async () => {
+        await documentOf(api.DELETE('/admin/v1/sign-ins/{sign_in}', { params: { path: { sign_in: id } } }))
+        return 'The sign-in has ended.'
+      }}
+    >
+      <p>The browser is logged out, and every session in apps that was begun from it ends too.</p>
+    </Act>
+  )
+}
+
+/** Also in the view of a session. */
+export function EndSession({ sid, again }: { readonly sid: string; readonly again: () => void }) {
+  return (
+    <Act
+      act={`end-session-${sid}`}
+      title="End this session"
+      does="End it"
+      isDanger
+      onDone={again}
+      run={async () => {
+        await documentOf(api.DELETE('/admin/v1/sessions/{sid}', { params: { path: { sid } } }))
+        return 'The session has ended.'
+      }}
+    >
+      <p>
+        Its one app cannot refresh any more: it has to have its user log in again. An access token that it has
+        is good for some minutes more where an API does not look at its status.
+      </p>
+    </Act>
+  )
+}

@@ -1,0 +1,82 @@
+import { join } from 'node:path'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { Test } from 'tap'
+import { build } from 'vite'
+import { freePort } from './free-port.ts'
+import { startServer, type TestUser } from './server.ts'
+
+/**
+ * Builds the console from its sources as they are, into the folder from which a checkout serves it. Returns
+ * the folder.
+ */
+export async function buildConsole(): Promise<string> {
+  const root = join(import.meta.dirname, '../..')
+  await build({ configFile: join(root, 'src/console/app/vite.config.ts') })
+  return join(root, 'dist/console')
+}
+
+/**
+ * A server with its console as administrators meet it. It heeds the real clock, as browsers do, and what has
+ * changed is seen at once.
+ */
+export async function consoleWorld(t: Test, env: Record<string, string> = {}) {
+  const port = await freePort()
+  const issuer = `http://127.0.0.1:${port}`
+  const now = () => Math.floor(Date.now() / 1000)
+  const server = await startServer(t, { MINTMARK_ISSUER: issuer, ...env }, now())
+  await server.app.listen({ host: '127.0.0.1', port })
+  server.app.server.prependListener('request', () => server.setClock(now()))
+  const follow = setInterval(() => void server.follow(), 200)
+  t.teardown(() => clearInterval(follow))
+  const root = await server.user('root', 'mintmark:admin')
+  return {
+    server,
+    issuer,
+    root,
+    home: `${issuer}/console`,
+  }
+}
+
+export type ConsoleWorld = Awaited<ReturnType<typeof consoleWorld>>
+
+/**
+ * A window in which the console is open: with the test it fails where the page breaks its own policy, says
+ * anything on the browser's console, or asks another origin for anything.
+ */
+export async function openConsole(
+  t: Test,
+  browser: Browser,
+  { issuer, home, root }: ConsoleWorld,
+  { path = '', user = root, ...options }: { path?: string; user?: TestUser } & BrowserContextOptions = {},
+): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1024, height: 800 }, ...options })
+  context.setDefaultTimeout(15_000)
+  const faults: string[] = []
+  context.on('console', message => {
+    // The browser's own words for an answer with such a status.
+    if (!/^Failed to load resource: /.test(message.text())) faults.push(message.text())
+  })
+  context.on('weberror', error => faults.push(String(error.error())))
+  context.on('request', request => {
+    if (new URL(request.url()).origin !== issuer) faults.push(`a request to ${request.url()}`)
+  })
+  t.teardown(async () => {
+    await context.close()
+    // Too late for an assertion, but this fails the test too.
+    if (faults.length > 0) throw new Error(faults.join('\n'))
+  })
+  const page = await context.newPage()
+  await page.goto(home + path)
+  await logIn(page, user)
+  return page
+}
+
+/** At the log-in page to which the console has led. */
+export async function logIn(page: Page, user: TestUser): Promise<void> {
+  await page.waitForURL('**/log-in?*')
+  await page.getByLabel('User name').fill(user.username)
+  await page.getByLabel('Password').fill(user.password)
+  await page.keyboard.press('Enter')
+  await page.waitForURL('**/console*')
+  await page.locator('main h1').waitFor()
+}
