@@ -5,6 +5,7 @@ import { openInstallation, type OpenOptions } from '../installation/open.ts'
 import { askPulse } from '../installation/pulse.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import { openMailServices, type MailServices } from '../mail/mail.ts'
+import { mailsAreShown } from '../mail/shown.ts'
 import type { Recorder } from '../record/record.ts'
 import { openPasswords, type Passwords } from '../users/passwords.ts'
 
@@ -64,6 +65,7 @@ export async function openAdmin(
   }
   const { passwords } = openPasswords({ rootKeys })
   const { config } = options
-  const mail = config.smtp && openMailServices({ config, rootKeys, clock })
+  const isRead = config.smtp !== undefined || mailsAreShown(config)
+  const mail = isRead ? openMailServices({ config, rootKeys, clock }) : undefined
   return { ...options, db, rootKeys, clock, installation, passwords, mail, migrated }
 }

@@ -35,6 +35,8 @@ export const demoNative = { id: 'demo-native' } as const
 const demoClaims = [
   { kind: 'set', name: 'name', value: 'Ada Demo' },
   { kind: 'set', name: 'email', value: 'ada@example.org' },
+  // So that what is mailed to it is shown.
+  { kind: 'set', name: 'email_verified', value: true },
 ] as const
 
 export interface Demo {

@@ -42,7 +42,7 @@ export async function inviteUser(admin: Admin, invitation: Invitation): Promise<
     throw new Refusal(
       'unavailable',
       'no mail can be sent',
-      'set MINTMARK_SMTP_URL and MINTMARK_MAIL_FROM, or use `mintmark user create`',
+      'set MINTMARK_SMTP_URL and MINTMARK_MAIL_FROM, or use `mintmark user create`; beside `mintmark dev` mails are shown in its terminal',
     )
   }
   const to = mailAddress(invitation.email)

@@ -2,6 +2,7 @@ import type { Command } from '@commander-js/extra-typings'
 import { addDemo, demoAdminName, demoName, demoNative, demoSpa, demoWeb, type Demo } from '../admin/demo.ts'
 import { consoleUrl } from '../clients/console-client.ts'
 import { loadConfig } from '../config/load.ts'
+import { noteShownMails } from '../mail/shown.ts'
 import { openLog } from '../record/log.ts'
 import { describeServer } from './serve.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
@@ -24,6 +25,7 @@ export function devCommand(program: Command, terminal: Terminal): void {
       })
       // It serves from now on: a signal while the demo is made ends it as at any other time.
       const ended = untilSignal(server, onSignal)
+      const forgetShownMails = settings.smtp ? undefined : noteShownMails(settings)
       const { issuer } = settings
       const admins = consoleUrl(settings)
       const { passwords } = server.ctx.users
@@ -43,7 +45,11 @@ export function devCommand(program: Command, terminal: Terminal): void {
         demo: demo ? describeDemo(server.url, demo) : null,
       }
       stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${lines.join('\n')}\n`)
-      await ended
+      try {
+        await ended
+      } finally {
+        forgetShownMails?.()
+      }
     }),
   )
 }

@@ -70,10 +70,11 @@ export function userCommands(program: Command, terminal: Terminal): void {
     .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
     .option('--claim <name=value...>', 'standard claims, which apps learn by the scopes for them', claims)
     .action(
-      command(terminal, async ({ open }, name, { email, role = [], claim }) => {
+      command(terminal, async ({ open, config }, name, { email, role = [], claim }) => {
         const invitation = { username: name, email, roles: role, claims: toClaimChanges(claim) }
         const { user, isAgain, expiresAt } = await inviteUser(await open(), invitation)
-        const told = `Invited the user ${name}: a mail to ${email} waits to be sent.`
+        const where = config().smtp ? 'waits to be sent' : 'is shown where `mintmark dev` runs'
+        const told = `Invited the user ${name}: a mail to ${email} ${where}.`
         const link = `Its link is good until ${formatTime(expiresAt)}.`
         return {
           text: `${told} ${link}${isAgain ? ' The link of before is good no more.' : ''}`,

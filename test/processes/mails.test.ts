@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
@@ -71,8 +74,9 @@ t.test('MA-9 no mail is lost with a server that is killed, and two that live sen
 })
 
 t.test('dev shows mails in its terminal, with links that lead on, which no line of its log has', async t => {
-  const { child, issuer } = await startDev(t, {
-    home: scratchFolder(t),
+  const home = scratchFolder(t)
+  const { child, issuer, env } = await startDev(t, {
+    home,
     env: { MINTMARK_SIGN_UP: 'open' },
   })
   let said = ''
@@ -95,4 +99,16 @@ t.test('dev shows mails in its terminal, with links that lead on, which no line 
   const made = await post({ link: sealed, username: 'bob', password: 'a wholly other one' })
   t.match([made.status, made.headers.get('location')], [303, `${issuer}/sign-up?done=1`])
   t.equal(said.split(sealed).length, 2, 'it is in the mail alone')
+
+  const { call } = commandLine(t, home)
+  const invite = (name: string) => call(`user invite ${name} --email ${name}@example.com`, { env })
+  const invited = await invite('eve')
+  t.match(invited, { code: 0, stdout: /a mail to eve@example\.com is shown where `mintmark dev` runs/ })
+  await until(async () => said.includes('To: eve@example.com'))
+  t.match(said, /^http\S+\/reset\?link=\S+$/m, 'and what commands beside it mail is shown too')
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+  t.match(await invite('late'), { code: 1, stderr: /no mail can be sent/ }, 'while it runs')
+  writeFileSync(join(home, 'db/dev.pid'), String(child.pid))
+  t.equal((await invite('late')).code, 1, 'and not after it was killed')
 })
