@@ -11,6 +11,7 @@ export interface Tables {
   resources: ResourceTable
   sessions: SessionTable
   revocations: RevocationTable
+  events: EventTable
   endings: EndingTable
   signing_keys: SigningKeyTable
   token_promises: TokenPromiseTable
@@ -460,6 +461,23 @@ export interface RevocationTable {
   session_id: Buffer
   status_position: number
   revoked_at: number
+}
+
+/** One announcement: what those are told who follow, in the order of the numbers. */
+export interface EventTable {
+  seq: Generated<number>
+  /** Random: another event may get the same number, once the database has gone back in time. */
+  id: Buffer
+  at: number
+  kind: 'session' | 'sessions' | 'sign_in' | 'user' | 'client' | 'all' | 'credential'
+  reason: string
+  /** The resources whose APIs may be told, separated by spaces; null for all. */
+  audiences: string | null
+  user_id: Buffer | null
+  client_id: string | null
+  session_id: Buffer | null
+  /** JSON of what belongs to the kind. */
+  detail: string | null
 }
 
 /**

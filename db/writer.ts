@@ -1,6 +1,7 @@
 import type { Insertable, Kysely, Transaction } from 'kysely'
 import type { Database } from './database.ts'
 import { keptStatement } from './kept-query.ts'
+import { addAnnouncements, type Announcement } from './push/announcements.ts'
 import type { AuditTable, OutboxTable, Tables } from './schema.ts'
 import { someRowsAtOnce } from './some-at-once.ts'
 import { step, take, type Steps, type WorkInSteps } from './steps.ts'
@@ -18,20 +19,29 @@ export interface Writer {
 
 type Change = object | number | boolean | undefined
 
+/** What is written of a change, with it. */
+export interface Told {
+  readonly entries: readonly NewAuditEntry[]
+  readonly announcements?: readonly Announcement[]
+  readonly mails?: readonly OutboxTable[]
+}
+
 /**
- * The same database, except that each transaction which has changed something also writes what happened, and
- * the mails that tell of it: all are durable or none is. A transaction whose result is `false` or `undefined`
- * has changed nothing; where `entriesOf` is a function, it says what to write for a result.
+ * The same database, except that each transaction which has changed something also writes what happened, for
+ * the audit trail, for those who follow, and the mails that tell of it: all are durable or none is. A
+ * transaction whose result is `false` or `undefined` has changed nothing; `toldOf` says what to write for any
+ * other.
  */
-export function withAuditEntries(
+export function withTold(
   { engine, transact, transactAtOnce }: Writer,
-  entriesOf: NewAuditEntry | ((result: unknown) => readonly NewAuditEntry[]),
-  mails: readonly OutboxTable[] = [],
+  toldOf: (result: unknown) => Told,
 ): Writer {
   function* tell(sql: Kysely<Tables>, result: Change): Steps<void> {
     if (result === false || result === undefined) return
-    yield* auditEntries(sql, typeof entriesOf === 'function' ? entriesOf(result) : [entriesOf])
+    const { entries, announcements = [], mails = [] } = toldOf(result)
+    yield* auditEntries(sql, entries)
     yield* addMails(sql, mails)
+    yield* addAnnouncements(sql, announcements)
   }
   return {
     engine,

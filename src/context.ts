@@ -12,6 +12,7 @@ import type { Admission } from './load/admission.ts'
 import type { Afterwards } from './load/afterwards.ts'
 import type { Drain } from './load/drain.ts'
 import type { MailServices } from './mail/mail.ts'
+import type { Listeners } from './push/listeners.ts'
 import type { AuditTrail } from './record/audit-trail.ts'
 import type { Counts } from './record/counts.ts'
 import type { Log } from './record/log.ts'
@@ -37,6 +38,8 @@ export interface Context {
   readonly standing: Standing
   /** The revocations, for resource servers that verify locally. */
   readonly statusLists: StatusLists
+  /** Those who are told at once what has ended. */
+  readonly listeners: Listeners
   /** Notes what changes nothing and still matters, such as wrong passwords. */
   readonly audit: AuditTrail
   /** Counts since the start, for the metrics. */

@@ -31,6 +31,8 @@ import { openRefusalDelay } from './load/refusal-delay.ts'
 import { openMailServices } from './mail/mail.ts'
 import { openOutbox } from './mail/outbox.ts'
 import { transportOf } from './mail/transport.ts'
+import { openCursors } from './push/cursors.ts'
+import { openListeners } from './push/listeners.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { countMetrics } from './record/count-metrics.ts'
 import { openCountRows } from './record/count-rows.ts'
@@ -38,7 +40,7 @@ import { openCounts } from './record/counts.ts'
 import { logUpkeep, type Log, type ProcessLog } from './record/log.ts'
 import { openSweeper } from './sessions/sweeper.ts'
 import type { OnSignal } from './signals.ts'
-import type { Job } from './upkeep/job.ts'
+import { followSeconds, type Job } from './upkeep/job.ts'
 import type { Metric } from './upkeep/metric.ts'
 import { openImportedSample } from './users/imported-sample.ts'
 import { openPasswordHook } from './users/password-hook.ts'
@@ -233,6 +235,12 @@ async function openContext(
   const { registry } = add(openRegistry(db))
   const { keys } = add(await openKeyRing({ db, rootKeys, clock, log }))
   const { statusLists } = add(openStatusLists({ config, db, keys, registry, counts, clock }))
+  const cursors = openCursors({ rootKeys, keys }, config.issuer)
+  const { statusListDelaySeconds } = config
+  const everySeconds = lookForEventsSeconds(config)
+  const { listeners } = add(
+    openListeners({ db, clock, registry, cursors, statusListDelaySeconds, everySeconds }),
+  )
   const { throttle } = add(openThrottle({ db, rootKeys, clock }))
   const { audit } = add(openAuditTrail({ db, clock, auditSeconds: config.auditSeconds }))
   const { admission } = add(openAdmission(clock))
@@ -268,12 +276,19 @@ async function openContext(
     mail,
     standing,
     statusLists,
+    listeners,
     audit,
     counts,
     clock,
     log,
   }
   return { ctx, jobs, metrics }
+}
+
+/** PostgreSQL tells of events, unless a pooler is in between; nothing else does. */
+function lookForEventsSeconds({ databaseUrl, databasePooler }: Config): number {
+  if (databaseUrl.engine === 'sqlite') return 0.02
+  return databasePooler === 'transaction' ? 0.05 : followSeconds
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

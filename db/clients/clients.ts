@@ -186,19 +186,19 @@ export async function deleteClient(
   { transact }: Writer,
   id: string,
   now: number,
-): Promise<EpochEnding | undefined> {
+): Promise<(EpochEnding & Pick<ClientTable, 'resources'>) | undefined> {
   return transact(async transaction => {
     const deleted = await transaction
       .deleteFrom('clients')
       .where('id', '=', id)
-      .returning('epoch')
+      .returning(['epoch', 'resources'])
       .executeTakeFirst()
     if (!deleted) return undefined
     await raiseRevision(transaction)
     await forgetConsentsOfClient(transaction, id)
     const end: End = { reason: 'client deleted', now }
     const ending = await insertEnding(transaction, { client_id: id }, end)
-    return { ...ending, epoch: deleted.epoch + 1 }
+    return { ...ending, epoch: deleted.epoch + 1, resources: deleted.resources }
   })
 }
 

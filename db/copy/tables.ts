@@ -42,6 +42,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   outbox: { key: ['id'], isLarge: false },
   sessions: { key: ['id'], isLarge: true },
   revocations: { key: ['seq'], serial: 'seq', isLarge: true },
+  events: { key: ['seq'], serial: 'seq', isLarge: true },
   audit: { key: ['id'], serial: 'id', isLarge: true },
   installation: { key: ['id'], isLarge: false },
   root_keys: { key: ['id'], isLarge: false },

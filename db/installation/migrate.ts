@@ -12,6 +12,7 @@ import * as jobs from './migrations/0005-jobs.ts'
 import * as idempotencyKeys from './migrations/0006-idempotency-keys.ts'
 import * as counts from './migrations/0007-counts.ts'
 import * as jobPieces from './migrations/0008-job-pieces.ts'
+import * as events from './migrations/0009-events.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -39,6 +40,7 @@ export const thisProgram: Program = {
     ['0006-idempotency-keys', idempotencyKeys],
     ['0007-counts', counts],
     ['0008-job-pieces', jobPieces],
+    ['0009-events', events],
   ]),
   oldestProgram: 1,
 }

@@ -164,13 +164,22 @@ export async function endSessionsOfClient(
 ): Promise<EndedSessions | undefined> {
   const now = by.clock.now()
   if (reason === 'command') return endByClients(by, clientId, { reason, now }, options)
-  const event = reason === 'client disabled' ? 'client_disabled' : 'client_deleted'
-  const end = reason === 'client disabled' ? disableClient : deleteClient
-  const ending = await record(
-    by,
-    ({ epoch, ended_at: at }: EpochEnding) => [{ event, clientId, ended: { epoch, reason, at } }],
-    db => end(db, clientId, now),
-  )
+  const endedOf = ({ epoch, ended_at: at }: EpochEnding) => ({ epoch, reason, at })
+  const ending =
+    reason === 'client disabled'
+      ? await record(
+          by,
+          (ending: EpochEnding) => [{ event: 'client_disabled', clientId, ended: endedOf(ending) }],
+          db => disableClient(db, clientId, now),
+        )
+      : await record(
+          by,
+          (ending: EpochEnding & { readonly resources: string }) => {
+            const { resources } = ending
+            return [{ event: 'client_deleted', clientId, ended: endedOf(ending), resources }]
+          },
+          db => deleteClient(db, clientId, now),
+        )
   return ending && finish(by, ending, options)
 }
 

@@ -66,10 +66,11 @@ export async function takeStep(on: Omit<Recorder, 'actor'>, job: JobTable): Prom
   const filter = { ...readFilter(job.filter ?? '{}'), livingAt: end.now }
   const page = await pageOfSessions(on.db, filter, { after: cursor ?? undefined, limit: sessionsAtOnce })
   const step = { ids: page.sessions.map(({ id }) => id), cursor: page.next }
+  const isOneOfMany = cursor !== null || page.next !== undefined
   const stepped = await record(
     by,
     ({ revoked }: { readonly revoked: readonly Buffer[] }) =>
-      eventsOfSessions(factsOf(page.sessions, revoked), end, true),
+      eventsOfSessions(factsOf(page.sessions, revoked), end, isOneOfMany),
     writer => stepJob(writer, job, step, end),
   )
   return stepped?.job

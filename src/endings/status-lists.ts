@@ -8,7 +8,7 @@ import {
   signStatusList,
   type SignedForm,
 } from '../../db/installation/status-lists.ts'
-import { deleteRevocations } from '../../db/sessions/revocations.ts'
+import { deleteRevocations, listRevocations } from '../../db/sessions/revocations.ts'
 import { readSweeper } from '../../db/sessions/sweeper.ts'
 import type { Registry } from '../clients/registry.ts'
 import type { Clock } from '../clock.ts'
@@ -28,7 +28,7 @@ import { countCommands } from '../record/count-commands.ts'
 import type { Counts } from '../record/counts.ts'
 import { followSeconds, forgetSeconds, type Job } from '../upkeep/job.ts'
 import { sha256 } from '../values/sha256.ts'
-import { openRevocationFeed } from './feed.ts'
+import { openFeed } from './feed.ts'
 
 /** A list as it is served. */
 export interface SignedStatusList {
@@ -81,9 +81,10 @@ export function openStatusLists(options: StatusListsOptions): {
 } {
   const { db, clock } = options
   const bits = openBits(clock)
-  const feed = openRevocationFeed({
-    db,
-    onRevocation: ({ status_position }) => bits.set(status_position),
+  const feed = openFeed({
+    list: page => listRevocations(db, page),
+    isSame: (one, other) => one.session_id.equals(other.session_id),
+    onEntry: ({ status_position }) => bits.set(status_position),
     onNews: countCommands(db, options.counts),
     onRestart: bits.clear,
   })

@@ -10,6 +10,7 @@ import { parseForm } from '../protocol/form.ts'
 import { authorizeChallengeEndpoint } from './authorize-challenge.ts'
 import { defaultHeaders } from './default-headers.ts'
 import type { ErrorSender } from './error-sender.ts'
+import { eventsEndpoint } from './events.ts'
 import { globalRevocationEndpoint } from './global-revocation.ts'
 import { healthEndpoints } from './health.ts'
 import { introspectEndpoint } from './introspect.ts'
@@ -77,6 +78,7 @@ export function oauthFace(ctx: Context, sendError: ErrorSender): (app: FastifyIn
     introspectEndpoint(app, ctx)
     revokeEndpoint(app, ctx)
     globalRevocationEndpoint(app, ctx)
+    eventsEndpoint(app, ctx)
     metadataEndpoints(app, ctx)
     jwksEndpoint(app, ctx)
     statusListEndpoints(app, ctx)

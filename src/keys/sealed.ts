@@ -27,6 +27,7 @@ const prefixes = {
   // As long as base64url groups: a challenge is base64url of bytes, all of it.
   'passkey challenge': 'mm_pkey_',
   'account draft': 'mm_ad_',
+  'event cursor': 'mm_ec_',
 } as const satisfies Readonly<Record<(typeof travellingKinds)[number], string>>
 
 export type SealedKind = keyof typeof prefixes

@@ -201,7 +201,7 @@ interface FactsOf {
   }
   client_disabled: OfClient & { readonly ended: EndedEpoch }
   client_enabled: OfClient
-  client_deleted: OfClient & { readonly ended: EndedEpoch }
+  client_deleted: OfClient & { readonly ended: EndedEpoch; readonly resources: string }
   resource_created: OfResource
   resource_changed: OfResource
   resource_deleted: OfResource

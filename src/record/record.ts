@@ -1,7 +1,8 @@
 import type { Database } from '../../db/database.ts'
 import type { OutboxTable } from '../../db/schema.ts'
-import { type NewAuditEntry, withAuditEntries, type Writer } from '../../db/writer.ts'
+import { type NewAuditEntry, withTold, type Writer } from '../../db/writer.ts'
 import type { Clock } from '../clock.ts'
+import { announcementsOf } from './announcements.ts'
 import { nameOf, originOf, type Actor, type RequestOrigin } from './actor.ts'
 import { countEvent, type Counts } from './counts.ts'
 import type { Event, EventName } from './events.ts'
@@ -20,10 +21,10 @@ export interface Recorder {
 }
 
 /**
- * Does `work`, which makes one transaction and returns its result; the audit entries and mails are in the
- * same transaction. Once it is durable, writes the lines of the log that a restore reads, and counts. Nothing
- * is told when the result is false or undefined. Where `what` is a function, it says what has happened by
- * the result.
+ * Does `work`, which makes one transaction and returns its result; the audit entries, the announcements to
+ * those who follow and the mails are in the same transaction. Once it is durable, writes the lines of the log
+ * that a restore reads, and counts. Nothing is told when the result is false or undefined. Where `what` is a
+ * function, it says what has happened by the result.
  */
 export async function record<T>(
   by: Recorder,
@@ -31,11 +32,15 @@ export async function record<T>(
   work: (db: Writer) => Promise<T>,
 ): Promise<T> {
   let events: readonly Event[] = []
-  const entriesOf = (result: unknown) => {
+  const toldOf = (result: unknown) => {
     events = typeof what === 'function' ? what(result as Exclude<T, false | undefined>) : [what]
-    return events.map(event => auditEntry(by, event))
+    return {
+      entries: events.map(event => auditEntry(by, event)),
+      announcements: announcementsOf(events, by.clock.now()),
+      ...(by.mails && { mails: by.mails }),
+    }
   }
-  const result = await work(withAuditEntries(by.db, entriesOf, by.mails))
+  const result = await work(withTold(by.db, toldOf))
   if (result === false || result === undefined) return result
   for (const event of events) if (by.counts) countEvent(by.counts, event)
   for (const line of linesOf(by.actor, events)) writeLine(by.log, line)

@@ -34,7 +34,7 @@ import {
   raiseUserEpochTo,
 } from '../../db/users/users.ts'
 import { take } from '../../db/steps.ts'
-import { type NewAuditEntry, withAuditEntries } from '../../db/writer.ts'
+import { type NewAuditEntry, withTold } from '../../db/writer.ts'
 import { plainClientRow } from '../../src/clients/registration.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
@@ -479,7 +479,7 @@ await forEachEngine(t, 'nothing grows beyond what one statement takes', async (t
   const told: number[] = []
   const apply = (what: Changes) =>
     applyChanges(
-      withAuditEntries(db, () => entries),
+      withTold(db, () => ({ entries })),
       what,
       made => told.push(made),
     )

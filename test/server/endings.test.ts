@@ -24,7 +24,7 @@ import { revokeSession } from '../../db/sessions/sessions.ts'
 import { changePassword, deleteUser, disableUser, insertUser, raiseUserEpoch } from '../../db/users/users.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { finishEnding, finishOldEndings } from '../../src/endings/finish.ts'
-import { openRevocationFeed } from '../../src/endings/feed.ts'
+import { openFeed } from '../../src/endings/feed.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
@@ -228,9 +228,10 @@ await forEachEngine(t, 'the work stops when it is asked to, and goes on where it
 function follow(db: Database) {
   const seen: number[] = []
   let restarts = 0
-  const feed = openRevocationFeed({
-    db,
-    onRevocation: ({ status_position }) => seen.push(status_position),
+  const feed = openFeed({
+    list: page => listRevocations(db, page),
+    isSame: (one, other) => one.session_id.equals(other.session_id),
+    onEntry: ({ status_position }) => seen.push(status_position),
     onRestart: () => {
       restarts++
       seen.length = 0

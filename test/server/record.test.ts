@@ -364,7 +364,12 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
   ],
   client_enabled: [{ event: 'client_enabled', clientId: 'web' }, { row: ofClient }],
   client_deleted: [
-    { event: 'client_deleted', clientId: 'web', ended: { epoch: 4, reason: 'client deleted', at } },
+    {
+      event: 'client_deleted',
+      clientId: 'web',
+      ended: { epoch: 4, reason: 'client deleted', at },
+      resources: '',
+    },
     { row: ofClient, ...ofClientEpochs('client deleted', clients.slice(0, 1)) },
   ],
   resource_created: [{ event: 'resource_created', detail: { uri: 'https://a/' } }, { row: ofNone }],

@@ -30,6 +30,7 @@ export const travellingKinds = [
   'mailed code',
   'passkey challenge',
   'account draft',
+  'event cursor',
 ] as const
 
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */

@@ -1,0 +1,208 @@
+import type { Insertable, Kysely } from 'kysely'
+import type { EventTable, Tables } from '../schema.ts'
+import { someAtOnce, someRowsAtOnce } from '../some-at-once.ts'
+import { step, type Steps } from '../steps.ts'
+
+/** Something to announce. The database says who may be told, and of which sessions. */
+export type Announcement = {
+  /** Of its own: 16 random bytes. */
+  readonly id: Buffer
+  readonly at: number
+  readonly reason: string
+} & AnnouncedThing
+
+export type AnnouncedThing =
+  | { readonly kind: 'session'; readonly sessionId: Buffer }
+  /** So many that they are not named. */
+  | { readonly kind: 'sessions'; readonly sessionIds: readonly Buffer[] }
+  | { readonly kind: 'sign_in'; readonly userId: Buffer; readonly detail: { readonly sign_in: string } }
+  /** All that an epoch has ended. */
+  | { readonly kind: 'user'; readonly userId: Buffer }
+  /** With the resources of a client that is there no more. */
+  | { readonly kind: 'client'; readonly clientId: string; readonly resources?: string }
+  | { readonly kind: 'all' }
+  | { readonly kind: 'credential'; readonly userId: Buffer; readonly detail: CredentialChange }
+
+export interface CredentialChange {
+  readonly credential: 'passkey' | 'totp' | 'recovery_codes'
+  readonly change: 'added' | 'removed' | 'renewed'
+}
+
+/** A session that an event names, and the resources whose APIs may be told. */
+export type NamedSession = readonly [id: string, audiences: string]
+
+/** What the row of a `user`, `client` or `all` has. */
+export interface EndedDetail {
+  /** All sessions that began before that second have ended; undefined where those are named that have. */
+  readonly before?: number
+  readonly sessions: readonly NamedSession[]
+}
+
+type NewEvent = Insertable<EventTable>
+
+/**
+ * Part of the transaction of what is announced, and the last one: from here on, others wait for it who have
+ * something to announce.
+ */
+export function* addAnnouncements(sql: Kysely<Tables>, announcements: readonly Announcement[]): Steps<void> {
+  if (announcements.length === 0) return
+  const found = yield* findSessions(
+    sql,
+    announcements.flatMap(one =>
+      'sessionId' in one ? [one.sessionId] : 'sessionIds' in one ? one.sessionIds : [],
+    ),
+  )
+  const rows: NewEvent[] = []
+  for (const one of announcements) rows.push(yield* rowOf(sql, one, found))
+  for (const some of someRowsAtOnce(rows)) yield* step(sql.insertInto('events').values(some).compile())
+}
+
+/** What an announcement needs of a session. */
+interface FoundSession {
+  readonly id: Buffer
+  readonly user_id: Buffer | null
+  readonly client_id: string
+  readonly resource: string | null
+  readonly resources: string | null
+}
+
+/** A session of no resource in particular may have had tokens for all those of its client. */
+const audiencesOf = ({ resource, resources }: Pick<FoundSession, 'resource' | 'resources'>) =>
+  resource ?? resources ?? ''
+
+const hexOf = (id: Buffer) => id.toString('hex')
+
+function sessionsWithClients(sql: Kysely<Tables>) {
+  return sql
+    .selectFrom('sessions')
+    .leftJoin('clients', 'clients.id', 'sessions.client_id')
+    .select([
+      'sessions.id',
+      'sessions.user_id',
+      'sessions.client_id',
+      'sessions.resource',
+      'clients.resources',
+    ])
+}
+
+function* findSessions(
+  sql: Kysely<Tables>,
+  ids: readonly Buffer[],
+): Steps<ReadonlyMap<string, FoundSession>> {
+  const found = new Map<string, FoundSession>()
+  for (const some of someAtOnce(ids)) {
+    const { rows } = yield* step(sessionsWithClients(sql).where('sessions.id', 'in', some).compile())
+    for (const row of rows) found.set(hexOf(row.id), row)
+  }
+  return found
+}
+
+function* rowOf(
+  sql: Kysely<Tables>,
+  announcement: Announcement,
+  found: ReadonlyMap<string, FoundSession>,
+): Steps<NewEvent> {
+  const { id, at, kind, reason } = announcement
+  const plain = {
+    id,
+    at,
+    kind,
+    reason,
+    audiences: '',
+    user_id: null,
+    client_id: null,
+    session_id: null,
+    detail: null,
+  }
+  switch (announcement.kind) {
+    case 'session': {
+      const { sessionId: session_id } = announcement
+      const session = found.get(hexOf(session_id))
+      if (!session) return { ...plain, session_id }
+      const { user_id, client_id } = session
+      return { ...plain, session_id, user_id, client_id, audiences: audiencesOf(session) }
+    }
+    case 'sessions': {
+      const sessions = announcement.sessionIds.flatMap(one => found.get(hexOf(one)) ?? [])
+      return { ...plain, audiences: union(sessions.map(audiencesOf)) }
+    }
+    case 'sign_in':
+      return { ...plain, user_id: announcement.userId, detail: JSON.stringify(announcement.detail) }
+    case 'user': {
+      const sessions = yield* endedOfUser(sql, announcement.userId)
+      return { ...plain, user_id: announcement.userId, ...named(sessions) }
+    }
+    case 'client': {
+      const { clientId: client_id } = announcement
+      const audiences = yield* resourcesOf(sql, client_id, announcement.resources)
+      return { ...plain, client_id, audiences, detail: yield* endedBefore(sql, at, client_id, audiences) }
+    }
+    case 'all':
+      return { ...plain, audiences: null, detail: yield* endedBefore(sql, at) }
+    case 'credential': {
+      const { userId: user_id, detail } = announcement
+      const { rows } = yield* step(livingOfUser(sql, user_id).compile())
+      return { ...plain, user_id, audiences: union(rows.map(audiencesOf)), detail: JSON.stringify(detail) }
+    }
+  }
+}
+
+function union(audiences: readonly string[]): string {
+  return [...new Set(audiences.flatMap(some => some.split(' ')))].filter(one => one !== '').join(' ')
+}
+
+function named(sessions: readonly FoundSession[]): Pick<NewEvent, 'audiences' | 'detail'> {
+  const detail: EndedDetail = { sessions: sessions.map(one => [hexOf(one.id), audiencesOf(one)]) }
+  return { audiences: union(sessions.map(audiencesOf)), detail: JSON.stringify(detail) }
+}
+
+function livingOfUser(sql: Kysely<Tables>, userId: Buffer) {
+  return sessionsWithClients(sql)
+    .where('sessions.user_id', '=', userId)
+    .where('sessions.revoked_at', 'is', null)
+}
+
+/** Those of an earlier epoch than the user's: some may go on. A deleted user has none. */
+function* endedOfUser(sql: Kysely<Tables>, userId: Buffer): Steps<readonly FoundSession[]> {
+  const ended = livingOfUser(sql, userId)
+    .leftJoin('users', 'users.id', 'sessions.user_id')
+    .where(({ or, eb }) =>
+      or([eb('users.epoch', 'is', null), eb('users.epoch', '!=', eb.ref('sessions.user_epoch'))]),
+    )
+  return (yield* step(ended.compile())).rows
+}
+
+function* resourcesOf(sql: Kysely<Tables>, clientId: string, ofDeleted = ''): Steps<string> {
+  const { rows } = yield* step(
+    sql.selectFrom('clients').select('resources').where('id', '=', clientId).compile(),
+  )
+  return rows[0]?.resources ?? ofDeleted
+}
+
+/** Clocks of instances, and the time that a commit takes, differ by less. */
+const marginSeconds = 2
+
+/** More begin within these seconds only where a clock was wrong; the status list tells of those. */
+const namedMax = 5000
+
+/**
+ * All sessions that began before now have ended. Ids tell the second in which one began: those of the last
+ * seconds are named, so that none is meant which begins after this.
+ */
+function* endedBefore(sql: Kysely<Tables>, at: number, clientId?: string, resources = ''): Steps<string> {
+  const before = at - marginSeconds
+  const first = Buffer.alloc(16)
+  first.writeUIntBE(before * 1000, 0, 6)
+  const lately = sessionsWithClients(sql)
+    .where('sessions.id', '>=', first)
+    .where('sessions.revoked_at', 'is', null)
+    .$if(clientId !== undefined, query => query.where('sessions.client_id', '=', clientId ?? ''))
+    .orderBy('sessions.id', 'desc')
+    .limit(namedMax)
+  const { rows } = yield* step(lately.compile())
+  const detail: EndedDetail = {
+    before,
+    sessions: rows.map(one => [hexOf(one.id), one.resource ?? one.resources ?? resources]),
+  }
+  return JSON.stringify(detail)
+}

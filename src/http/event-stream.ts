@@ -1,0 +1,31 @@
+import type { FastifyReply } from 'fastify'
+import { eventStreamType, type EventStream } from '../protocol/event-stream.ts'
+
+/**
+ * Turns the answer into a stream. Proxies that buffer answers are told not to. From then on Fastify knows
+ * nothing of it.
+ */
+export function openEventStream(reply: FastifyReply): EventStream {
+  reply.headers({
+    'content-type': eventStreamType,
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  })
+  reply.hijack()
+  const { raw } = reply
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) raw.setHeader(name, value)
+  }
+  return {
+    send: text => {
+      if (raw.writable) raw.write(text)
+    },
+    isBehind: () => raw.writableNeedDrain,
+    end: () => {
+      if (raw.writableNeedDrain) raw.destroy()
+      else raw.end()
+    },
+    onClose: listener => void raw.once('close', listener),
+    onDrain: listener => void raw.on('drain', listener),
+  }
+}
