@@ -101,9 +101,11 @@ const moves = {
   'sleep for a month': sleep(30 * 86_400 + 1),
   restart: async ({ world }: Walker) => world.restart(),
   'clear cookies': async ({ context }: Walker) => context.clearCookies(),
-  'log out': async ({ context, world }: Walker) => {
+  'log out': async (walker: Walker) => {
+    const { context, world } = walker
     const tab = await context.newPage()
     await tab.goto(`${world.server.ctx.config.issuer}/log-out`)
+    await isSound({ ...walker, page: tab })
     await click(tab, primary)
     await tab.close()
   },

@@ -106,6 +106,7 @@ t.test('dev shows mails in its terminal, with links that lead on, which no line 
   t.match(invited, { code: 0, stdout: /a mail to eve@example\.com is shown where `mintmark dev` runs/ })
   await until(async () => said.includes('To: eve@example.com'))
   t.match(said, /^http\S+\/reset\?link=\S+$/m, 'and what commands beside it mail is shown too')
+  t.match((await call('doctor', { env })).stdout, /mails are shown in the terminal of `mintmark dev`/)
   child.kill('SIGTERM')
   await once(child, 'exit')
   t.match(await invite('late'), { code: 1, stderr: /no mail can be sent/ }, 'while it runs')

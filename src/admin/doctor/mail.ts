@@ -1,5 +1,6 @@
 import { countUndelivered, readOutbox } from '../../../db/mail/outbox.ts'
 import { describeSmtpServer } from '../../config/smtp-url.ts'
+import { mailsAreShown } from '../../mail/shown.ts'
 import { formatCount, formatTime } from '../../values/formats.ts'
 import type { Admin } from '../admin.ts'
 import type { Examination, Finding } from './finding.ts'
@@ -17,6 +18,8 @@ export async function checkMail({ db, config }: Admin, { clock }: Examination): 
   if (smtp && mailFrom) {
     const text = `mails from ${mailFrom.address} go to ${describeSmtpServer(smtp)}`
     findings.push({ verdict: 'ok', text })
+  } else if (mailsAreShown(config)) {
+    findings.push({ verdict: 'ok', text: 'mails are shown in the terminal of `mintmark dev`, and not sent' })
   } else if (waiting > 0) {
     findings.push({
       verdict: 'warning',
