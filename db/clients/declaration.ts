@@ -1,4 +1,5 @@
-import { raiseRevision } from '../installation/installation.ts'
+import { changePolicyRow, raiseRevision, type KeyPolicyChange } from '../installation/installation.ts'
+import { changeUserRow, type ChangedUser, type SeenUser } from '../users/users.ts'
 import type { Writer } from '../writer.ts'
 import { addClients, updateClient, type ClientSettings, type NewClient, type SeenClient } from './clients.ts'
 import {
@@ -21,6 +22,8 @@ export interface Changes {
   readonly newClients: readonly NewClient[]
   readonly resources: ReadonlyMap<string, RowChange<ResourceSettings, SeenResource>>
   readonly clients: ReadonlyMap<string, RowChange<ClientSettings, SeenClient>>
+  readonly users?: ReadonlyMap<string, RowChange<ChangedUser, SeenUser>>
+  readonly policy?: KeyPolicyChange | undefined
 }
 
 /**
@@ -47,6 +50,14 @@ export async function applyChanges(
       made += changes.newClients.length
       for (const [id, { settings, seen }] of changes.clients) {
         if (!(await updateClient(transaction, id, settings, seen))) throw new LostGround()
+        onProgress(++made)
+      }
+      for (const { settings, seen } of changes.users?.values() ?? []) {
+        if (!(await changeUserRow(transaction, seen, settings))) throw new LostGround()
+        onProgress(++made)
+      }
+      if (changes.policy) {
+        if (!(await changePolicyRow(transaction, changes.policy))) throw new LostGround()
         onProgress(++made)
       }
       return true

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { sql as fragment, type Kysely } from 'kysely'
+import { sql as fragment, type Kysely, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { InstallationTable, Tables } from '../schema.ts'
 import type { End } from '../sessions/end-reasons.ts'
@@ -87,40 +87,49 @@ export const largestMaxAgeLingersSeconds = 7 * 86_400
  * Changes the policy, if it still is the one that was looked at; whether it was. Promises that were made
  * already are raised where the new policy promises more, and kept where it promises less.
  */
-export async function changeKeyPolicy(
-  { transact }: Writer,
-  { from, to, now }: { readonly from: KeyPolicy; readonly to: KeyPolicy; readonly now: number },
+export async function changeKeyPolicy({ transact }: Writer, change: KeyPolicyChange): Promise<boolean> {
+  return transact(transaction => changePolicyRow(transaction, change))
+}
+
+export interface KeyPolicyChange {
+  readonly from: KeyPolicy
+  readonly to: KeyPolicy
+  readonly now: number
+}
+
+/** The same as part of a transaction. */
+export async function changePolicyRow(
+  transaction: Transaction<Tables>,
+  { from, to, now }: KeyPolicyChange,
 ): Promise<boolean> {
-  return transact(async transaction => {
-    const lingering = fragment<number>`case when largest_max_age_until > ${now} then largest_max_age_seconds else 0 end`
-    const { numUpdatedRows } = await transaction
-      .updateTable('installation')
-      .set({
-        ...to,
-        revision: fragment`revision + 1`,
-        ...(to.jwks_max_age_seconds < from.jwks_max_age_seconds && {
-          largest_max_age_seconds: fragment`case when ${lingering} > jwks_max_age_seconds then ${lingering} else jwks_max_age_seconds end`,
-          largest_max_age_until: now + largestMaxAgeLingersSeconds,
-        }),
-      })
-      .where('key_rotation_seconds', '=', from.key_rotation_seconds)
-      .where('jwks_max_age_seconds', '=', from.jwks_max_age_seconds)
-      .where('clock_skew_seconds', '=', from.clock_skew_seconds)
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return false
-    const marginOf = (policy: KeyPolicy) => policy.jwks_max_age_seconds + policy.clock_skew_seconds
-    const raise = marginOf(to) - marginOf(from)
-    if (raise > 0) {
-      await transaction
-        .updateTable('signing_keys')
-        .set(eb => ({
-          verify_until: eb('verify_until', '+', raise),
-          verify_seconds: eb('verify_seconds', '+', raise),
-        }))
-        .execute()
-    }
-    return true
-  })
+  const lingering = fragment<number>`case when largest_max_age_until > ${now} then largest_max_age_seconds else 0 end`
+  const { numUpdatedRows } = await transaction
+    .updateTable('installation')
+    .set({
+      ...to,
+      revision: fragment`revision + 1`,
+      ...(to.jwks_max_age_seconds < from.jwks_max_age_seconds && {
+        largest_max_age_seconds: fragment`case when ${lingering} > jwks_max_age_seconds then ${lingering} else jwks_max_age_seconds end`,
+        largest_max_age_until: now + largestMaxAgeLingersSeconds,
+      }),
+    })
+    .where('key_rotation_seconds', '=', from.key_rotation_seconds)
+    .where('jwks_max_age_seconds', '=', from.jwks_max_age_seconds)
+    .where('clock_skew_seconds', '=', from.clock_skew_seconds)
+    .executeTakeFirstOrThrow()
+  if (numUpdatedRows !== 1n) return false
+  const marginOf = (policy: KeyPolicy) => policy.jwks_max_age_seconds + policy.clock_skew_seconds
+  const raise = marginOf(to) - marginOf(from)
+  if (raise > 0) {
+    await transaction
+      .updateTable('signing_keys')
+      .set(eb => ({
+        verify_until: eb('verify_until', '+', raise),
+        verify_seconds: eb('verify_seconds', '+', raise),
+      }))
+      .execute()
+  }
+  return true
 }
 
 /** How many there are of what people make. */

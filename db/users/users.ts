@@ -1,8 +1,8 @@
-import { sql as fragment } from 'kysely'
+import { sql as fragment, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import { forgetFactorsOfUser } from '../factors/totps.ts'
 import { keptQuery } from '../kept-query.ts'
-import type { UserTable } from '../schema.ts'
+import type { Tables, UserTable } from '../schema.ts'
 import type { End, ToldEnd } from '../sessions/end-reasons.ts'
 import { insertEnding, type Ending, type EpochEnding } from '../sessions/endings.ts'
 import type { Writer } from '../writer.ts'
@@ -146,33 +146,45 @@ export async function disableUser(db: Writer, id: Buffer, now: number): Promise<
  */
 export async function changeUser(
   { transact }: Writer,
-  before: Pick<UserTable, 'id' | 'username' | 'roles' | 'claims'>,
-  after: Partial<Pick<UserTable, 'username' | 'roles' | 'claims'>>,
+  before: SeenUser,
+  after: ChangedUser,
 ): Promise<boolean> {
-  return transact(async transaction => {
-    const others =
-      after.username !== undefined &&
-      (await transaction
-        .selectFrom('users')
-        .select('id')
-        .where('username', '=', after.username)
-        .where('id', '!=', before.id)
-        .executeTakeFirst())
-    // An older program beside this one may have added it, without telling `user_names`.
-    if (others) throw new NameTakenError()
-    const changed = await transaction
-      .updateTable('users')
-      .set(after)
-      .where('id', '=', before.id)
-      .where('username', '=', before.username)
-      .where('roles', '=', before.roles)
-      .where('claims', '=', before.claims)
-      .returning(['id', 'username', 'claims'])
-      .executeTakeFirst()
-    if (!changed) return false
-    await keepNames(transaction, changed)
-    return true
-  })
+  return transact(transaction => changeUserRow(transaction, before, after))
+}
+
+/** As it was read. */
+export type SeenUser = Pick<UserTable, 'id' | 'username' | 'roles' | 'claims'>
+
+export type ChangedUser = Partial<Pick<UserTable, 'username' | 'roles' | 'claims'>>
+
+/** The same as part of a transaction. */
+export async function changeUserRow(
+  transaction: Transaction<Tables>,
+  before: SeenUser,
+  after: ChangedUser,
+): Promise<boolean> {
+  const others =
+    after.username !== undefined &&
+    (await transaction
+      .selectFrom('users')
+      .select('id')
+      .where('username', '=', after.username)
+      .where('id', '!=', before.id)
+      .executeTakeFirst())
+  // An older program beside this one may have added it, without telling `user_names`.
+  if (others) throw new NameTakenError()
+  const changed = await transaction
+    .updateTable('users')
+    .set(after)
+    .where('id', '=', before.id)
+    .where('username', '=', before.username)
+    .where('roles', '=', before.roles)
+    .where('claims', '=', before.claims)
+    .returning(['id', 'username', 'claims'])
+    .executeTakeFirst()
+  if (!changed) return false
+  await keepNames(transaction, changed)
+  return true
 }
 
 /** Lets a disabled user log in again; false when there is no such user. */

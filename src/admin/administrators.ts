@@ -55,6 +55,15 @@ export function refuseOwnEnd(
   if (itemsOf(roles).some(role => adminRoles.has(role))) throw ownEnd()
 }
 
+/** The same for other roles of a user who acts. */
+export function refuseOwnLossOfRole(
+  admin: Pick<Admin, 'actor'>,
+  user: Pick<UserTable, 'id' | 'roles'>,
+  after: readonly string[],
+): void {
+  if (!after.some(role => adminRoles.has(role))) refuseOwnEnd(admin, user)
+}
+
 /** The same for a client that acts: to end itself, or to become one that may not (`after`). */
 export function refuseOwnEndOfClient(
   { actor }: Pick<Admin, 'actor'>,

@@ -2,7 +2,7 @@ import { listClients } from '../../db/clients/clients.ts'
 import { applyChanges } from '../../db/clients/declaration.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
-import type { ClientTable, ResourceTable } from '../../db/schema.ts'
+import type { ClientTable, ResourceTable, UserTable } from '../../db/schema.ts'
 import { authMethodOf, resourceFinder } from '../clients/judge-client.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { clientMetadata, clientSettings, judgeRegistration, newClientRow } from '../clients/registration.ts'
@@ -11,16 +11,19 @@ import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import type { Changes, Event } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
-import type { Declaration } from './declaration.ts'
+import { refuseClientUnlessUnlimited, refuseOwnEndOfClient } from './administrators.ts'
 import { refuseConsoleClient } from './console-client.ts'
+import type { DeclaredUser, Declaration } from './declaration.ts'
 import { differencesOf } from './differences.ts'
 import { algsOf, newAlgWarning, pendingAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
+import { planUsers } from './planned-users.ts'
+import { logPolicy, planPolicy, type PolicyChange, type PolicySettings } from './policy.ts'
 import { newResourceRow, resourceMetadata, resourceSettings, type ResourceMetadata } from './resources.ts'
 
 /** One thing that is declared, and what has to be done for it. */
 export interface Step<Declared = unknown, Row = unknown> {
-  readonly kind: 'resource' | 'client'
-  /** The URI of a resource, the id of a client. */
+  readonly kind: 'resource' | 'client' | 'user' | 'policy'
+  /** The URI of a resource, the id of a client, a name of a user, whose policy it is. */
   readonly name: string
   readonly declared: Declared
   readonly action: 'create' | 'change' | 'none'
@@ -35,11 +38,14 @@ export interface Step<Declared = unknown, Row = unknown> {
 export interface Plan {
   readonly resources: readonly Step<ResourceMetadata, ResourceTable>[]
   readonly clients: readonly Step<ClientMetadata, ClientTable>[]
+  readonly users: readonly Step<DeclaredUser, UserTable>[]
+  /** That of the keys, where something of it is declared. */
+  readonly policies: readonly Step<PolicyChange | undefined, never>[]
 }
 
 /** All steps of a plan. */
-export function stepsOf({ resources, clients }: Plan): readonly Step[] {
-  return [...resources, ...clients]
+export function stepsOf({ resources, clients, users, policies }: Plan): readonly Step[] {
+  return [...resources, ...clients, ...users, ...policies]
 }
 
 /** The steps of a plan that change something. */
@@ -64,6 +70,8 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
   const foundClients = new Map((await listClients(db)).map(row => [row.id, row]))
 
   const refusals: string[] = []
+  const planned = await planUsers(admin, declaration.users)
+  refusals.push(...planned.problems)
   const plan = {
     resources: resources.map(declared => {
       const { uri } = declared
@@ -83,14 +91,39 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
       const verdict = judgeRegistration(declared, findResource)
       refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))
       if (found) refusals.push(...judgeChange(clientMetadata(found), declared))
+      refuseClientUnlessUnlimited(admin, declared)
+      if (found) refuseClientUnlessUnlimited(admin, clientMetadata(found))
+      refuseOwnEndOfClient(admin, id, declared)
       const warnings = [...verdict.warnings, ...aboutAlgs(algsOf(declared))]
       return { kind: 'client' as const, name: id, ...compare(declared, found, clientMetadata), warnings }
     }),
+    users: planned.users.map(user => {
+      const action = Object.keys(user.differences).length > 0 ? ('change' as const) : ('none' as const)
+      return { kind: 'user' as const, ...user, action, warnings: [] }
+    }),
+    policies: await planPolicies(admin, declaration.keyPolicy),
   }
   if (refusals.length > 0) {
     throw new Refusal('invalid', ['what is declared cannot be:', ...refusals].join('\n- '))
   }
   return plan
+}
+
+async function planPolicies(admin: Admin, declared: PolicySettings): Promise<Plan['policies']> {
+  if (Object.values(declared).every(setting => setting === undefined)) return []
+  const change = await planPolicy(admin, declared)
+  const { warning, note } = change?.to ?? {}
+  return [
+    {
+      kind: 'policy',
+      name: 'keys',
+      declared: change,
+      action: change ? 'change' : 'none',
+      found: undefined,
+      differences: change ? differencesOf(change.from.policy, change.to.policy) : {},
+      warnings: [warning && `${warning.text}: ${warning.advice}`, note].filter(words => words !== undefined),
+    },
+  ]
 }
 
 /**
@@ -141,6 +174,7 @@ export async function applyPlan(
   const resources = Object.groupBy(plan.resources, ({ action }) => action)
   const clients = Object.groupBy(plan.clients, ({ action }) => action)
   const { create: newClients = [], change: changedClients = [] } = clients
+  const policy = plan.policies[0]?.declared
   const { create: newResources = [], change: changedResources = [] } = resources
   const secrets = new Map(
     newClients
@@ -158,8 +192,13 @@ export async function applyPlan(
     ),
     resources: changesOf(changedResources, resourceSettings),
     clients: changesOf(changedClients, clientSettings),
+    users: changesOf(
+      plan.users.filter(({ action }) => action === 'change'),
+      ({ roles }) => ({ roles: roles.join(' ') }),
+    ),
+    policy: policy && { from: policy.from.policy, to: policy.to.policy, now },
   }
-  const events = () => dueSteps(plan).map(eventOf)
+  const events = () => eventsOf(plan)
   if (!(await record(admin, events, db => applyChanges(db, changes, onProgress)))) {
     throw new Refusal(
       'conflict',
@@ -167,6 +206,7 @@ export async function applyPlan(
       'nothing was changed, run it again',
     )
   }
+  if (policy) logPolicy(admin, policy)
   return { secrets, algChanges: await algChangesOf(admin, plan) }
 }
 
@@ -186,10 +226,25 @@ async function algChangesOf(admin: Admin, plan: Plan): Promise<ReadonlyMap<strin
   const pending = { resource: await pendingAlgs(admin), client: await pendingClientAlgs(admin) }
   return new Map(
     dueSteps(plan).flatMap(({ kind, name }) => {
-      const change = pending[kind].get(name)
+      const change = kind === 'resource' || kind === 'client' ? pending[kind].get(name) : undefined
       return change ? [[name, change] as const] : []
     }),
   )
+}
+
+function eventsOf({ resources, clients, users, policies }: Plan): readonly Event[] {
+  const isDue = ({ action }: Step) => action !== 'none'
+  return [
+    ...[...resources, ...clients].filter(isDue).map(eventOf),
+    ...users.filter(isDue).map(({ found, differences: { roles } }): Event => {
+      if (!found) throw new Error('unreachable: no user is made')
+      return { event: 'user_changed', userId: found.id, detail: { ...(roles && { roles }) } }
+    }),
+    ...policies.flatMap(({ declared }): Event[] => {
+      const detail = declared && { from: declared.from.policy, to: declared.to.policy }
+      return detail ? [{ event: 'key_policy_changed', detail }] : []
+    }),
+  ]
 }
 
 function eventOf({ kind, name, action, differences }: Step): Event {

@@ -1,17 +1,29 @@
 import { withDefaults } from '../clients/client-defaults.ts'
 import { propertyNames, someProperties, type ClientMetadata } from '../clients/properties.ts'
-import type { JsonKind } from '../clients/property-kinds.ts'
+import { duration, list, type JsonKind } from '../clients/property-kinds.ts'
 import { scopeWords, wordsAmong } from '../clients/scope-words.ts'
 import { Refusal } from '../errors.ts'
+import { keyPolicyLimits } from '../protocol/key-lead.ts'
 import { isResourceUri, takesResourceUri } from '../protocol/resource.ts'
+import { isScopeToken } from '../protocol/scope.ts'
 import { isObject } from '../values/json.ts'
 import { nearestName } from '../values/suggestion.ts'
+import type { PolicySettings } from './policy.ts'
 import { resourceKinds, strayWords, type ResourceMetadata } from './resources.ts'
 
 /** The content of a file for `mintmark apply`. */
 export interface Declaration {
   readonly resources: readonly ResourceMetadata[]
   readonly clients: readonly ClientMetadata[]
+  readonly users: readonly DeclaredUser[]
+  /** Of the key ring; a setting that is left out stays. */
+  readonly keyPolicy: PolicySettings
+}
+
+/** A user who is there, by a name to log in with. */
+export interface DeclaredUser {
+  readonly username: string
+  readonly roles: readonly string[]
 }
 
 /** Reads a YAML or JSON text, which refusals call `name`. Refuses one that is not valid, with all reasons. */
@@ -34,10 +46,12 @@ function readDeclaration(value: unknown): {
   readonly problems: readonly string[]
 } {
   const problems: string[] = []
-  const file = fieldsOf(value, 'the file', ['resources', 'clients'], problems)
+  const file = fieldsOf(value, 'the file', ['resources', 'clients', 'users', 'key_policy'], problems)
   const declaration = {
     resources: file.items('resources').map((item, i) => readResource(item, `resources[${i}]`, problems)),
     clients: file.items('clients').map((item, i) => readClient(item, `clients[${i}]`, problems)),
+    users: file.items('users').map((item, i) => readUser(item, `users[${i}]`, problems)),
+    keyPolicy: readKeyPolicy(file.get('key_policy') ?? {}, problems),
   }
   problems.push(
     ...findRepeats(
@@ -49,6 +63,10 @@ function readDeclaration(value: unknown): {
     ...findRepeats(
       'client',
       declaration.clients.map(({ client_id }) => client_id),
+    ),
+    ...findRepeats(
+      'user',
+      declaration.users.map(({ username }) => username),
     ),
   )
   return { declaration, problems }
@@ -81,6 +99,34 @@ function readClient(value: unknown, path: string, problems: string[]): ClientMet
   }
 }
 
+const roles = list(isScopeToken, {
+  takes: 'roles: visible ASCII without quotes and backslashes',
+  sentence: '',
+})
+
+function readUser(value: unknown, path: string, problems: string[]): DeclaredUser {
+  const fields = fieldsOf(value, path, ['username', 'roles'], problems)
+  return {
+    username: fields.text('username', text => text !== '', 'the name of a user').normalize('NFC'),
+    roles: fields.required('roles', roles),
+  }
+}
+
+const policyKinds = {
+  key_rotation_seconds: duration(...keyPolicyLimits.rotation),
+  jwks_max_age_seconds: duration(...keyPolicyLimits.maxAge),
+  clock_skew_seconds: duration(...keyPolicyLimits.skew),
+}
+
+function readKeyPolicy(value: unknown, problems: string[]): PolicySettings {
+  const { optional } = fieldsOf(value, 'key_policy', Object.keys(policyKinds), problems)
+  const settings = Object.entries(policyKinds).map(([name, kind]) => [
+    name,
+    optional(name, kind) ?? undefined,
+  ])
+  return Object.fromEntries(settings) as PolicySettings
+}
+
 /** Reads the fields of one object, and notes what is wrong with them under their path. */
 function fieldsOf(value: unknown, path: string, keys: readonly string[], problems: string[]) {
   const isRead = isObject(value)
@@ -109,6 +155,12 @@ function fieldsOf(value: unknown, path: string, keys: readonly string[], problem
   }
   return {
     declared,
+    get: (key: string): unknown => fields.get(key),
+    /** A value of this kind that must be there. */
+    required: <Value>(key: string, kind: JsonKind<Value>): Value => {
+      if (isRead && !fields.has(key)) refuse(key, kind.takes)
+      return declared(key, kind) ?? kind.fallback
+    },
     items: (key: string): readonly unknown[] => {
       const items = fields.get(key) ?? []
       if (!Array.isArray(items)) refuse(key, 'a list')

@@ -107,7 +107,7 @@ export async function planPolicy(admin: Admin, settings: PolicySettings): Promis
 
 /** Changes the policy as planned, if it has not changed since; returns the policy that holds now. */
 export async function changePolicy(admin: Admin, change: PolicyChange): Promise<KeyPolicy> {
-  const { db, clock, log, actor } = admin
+  const { db, clock } = admin
   const [from, to] = [change.from.policy, change.to.policy]
   const isChanged = await record(admin, { event: 'key_policy_changed', detail: { from, to } }, writer =>
     changeKeyPolicy(writer, { from, to, now: clock.now() }),
@@ -115,11 +115,16 @@ export async function changePolicy(admin: Admin, change: PolicyChange): Promise<
   if (!isChanged) {
     throw movedOn(admin, 'the policy')
   }
+  logPolicy(admin, change)
+  return (await findInstallation(db)) ?? to
+}
+
+/** Writes into the log that the policy was changed. */
+export function logPolicy({ log, actor }: Pick<Admin, 'log' | 'actor'>, { from, to }: PolicyChange): void {
   log.info(
-    { event: 'key_policy_changed', from, to, by: shortNameOf(actor) },
+    { event: 'key_policy_changed', from: from.policy, to: to.policy, by: shortNameOf(actor) },
     'the policy of the key rings was changed',
   )
-  return (await findInstallation(db)) ?? to
 }
 
 function policyOf({ key_rotation_seconds, jwks_max_age_seconds, clock_skew_seconds }: KeyPolicy): KeyPolicy {

@@ -24,7 +24,7 @@ import { judgeNewPassword, type PasswordOwner } from '../users/new-passwords.ts'
 import type { PasswordHash } from '../users/passwords.ts'
 import { itemsOf, cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
-import { adminRoles, refuseOwnEnd, refuseUnlessUnlimited } from './administrators.ts'
+import { refuseOwnEnd, refuseOwnLossOfRole, refuseUnlessUnlimited } from './administrators.ts'
 import { differencesOf } from './differences.ts'
 import { heedPrecondition, movedOn } from './precondition.ts'
 import { keepingNames, nameRefusal, refuseOddName, refuseUsername } from './user-names.ts'
@@ -127,7 +127,7 @@ export async function updateUser(
   const names = Object.keys(ofClaims)
   const differences = { ...ofRoles, ...ofClaims }
   refuseUnlessUnlimited(admin, after.roles)
-  if (!after.roles.some(role => adminRoles.has(role))) refuseOwnEnd(admin, found)
+  refuseOwnLossOfRole(admin, found, after.roles)
   if (Object.keys(differences).length > 0) {
     const detail = { ...ofRoles, ...(names.length > 0 && { claims: names }) }
     const changed = { event: 'user_changed', userId: found.id, detail } as const

@@ -43,14 +43,22 @@ The file:
       refresh: rotate
       refresh_idle_ttl: 30d
       refresh_absolute_ttl: 180d
+  users:                       # who are there: none is made, since there are no passwords here
+    - username: ada
+      roles: [mintmark:admin, editor]
+  key_policy:                  # as \`mintmark key policy\` sets it
+    key_rotation_seconds: 30d
+    jwks_max_age_seconds: 5m
+    clock_skew_seconds: 1m
 
 A client has a secret, or instead jwks, jwks_uri or tls_subject, as \`mintmark client create --help\` explains. What
 else there is for those to which people log in: docs/log-in.md.
-What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default.`
+What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default, and
+a setting of the key policy stays. All is done in one transaction, or nothing.`
 
-/** `mintmark apply`: resources and clients as a file declares them. */
+/** `mintmark apply`: resources, clients, roles and the key policy as a file declares them. */
 export function applyCommand(program: Command, terminal: Terminal): void {
-  verb(program, 'apply', 'make resources and clients as a YAML or JSON file declares them', [
+  verb(program, 'apply', 'make resources, clients and roles as a YAML or JSON file declares them', [
     'mintmark apply mintmark.yaml --dry-run',
     'mintmark apply mintmark.yaml --yes',
   ])

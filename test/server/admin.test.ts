@@ -26,6 +26,7 @@ import {
   listResources,
   updateResource,
 } from '../../src/admin/resources.ts'
+import { changePolicy, planPolicy } from '../../src/admin/policy.ts'
 import { chooseSessions } from '../../src/admin/sessions.ts'
 import {
   createUser,
@@ -209,6 +210,43 @@ t.test('a declaration is planned, and applied once', async t => {
   await t.rejects(
     planDeclaration(admin, other),
     refused('invalid', /web: a client stays public or confidential/),
+  )
+})
+
+t.test('a declaration of roles and policy is applied as a whole, and ends nobody’s own way in', async t => {
+  const { admin } = await installation(t)
+  const ada = await createUser(admin, { ...alice, roles: ['mintmark:admin'] })
+  const parsed = (text: string) => parseDeclaration('a test', text)
+  const whole = await parsed(`
+    clients: [{ client_id: web, grant_types: password }]
+    users: [{ username: alice, roles: [editor] }]
+    key_policy: { key_rotation_seconds: 20d }
+  `)
+  const plan = await planDeclaration(admin, whole)
+  await updateUser(admin, 'alice', { roles: ['mintmark:admin', 'reader'] })
+  await t.rejects(applyPlan(admin, plan), refused('conflict', /somebody else has changed/))
+  const second = await planDeclaration(admin, whole)
+  const policy = await planPolicy(admin, { clock_skew_seconds: 30 })
+  if (policy) await changePolicy(admin, policy)
+  await t.rejects(applyPlan(admin, second), refused('conflict', /somebody else has changed/))
+  t.strictSame(await listClients(admin), [], 'nothing of either is done')
+  t.strictSame(describeUser(await existingUser(admin, 'alice')).roles, ['mintmark:admin', 'reader'])
+
+  const own: Admin = {
+    ...admin,
+    actor: { kind: 'user', id: ada.id, caller: { address: '192.0.2.1', requestId: 'r1' } },
+  }
+  await t.rejects(planDeclaration(own, whole), refused('conflict', /your own way in/))
+  await t.rejects(
+    planDeclaration({ ...admin, isLimited: true }, whole),
+    refused('forbidden', /admin:write alone/),
+  )
+  const consoleClient = await parsed('clients: [{ client_id: console, grant_types: password }]')
+  await t.rejects(planDeclaration(admin, consoleClient), refused('conflict', /your own way in/))
+  const adminClient = await parsed('clients: [{ client_id: ops, grant_types: password, admin: true }]')
+  await t.rejects(
+    planDeclaration({ ...admin, isLimited: true }, adminClient),
+    refused('forbidden', /admin:write alone/),
   )
 })
 

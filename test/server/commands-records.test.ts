@@ -624,6 +624,71 @@ t.test('what apply does is on the audit trail', async t => {
   t.notMatch(stdout, /false/, 'what is not so goes without saying')
 })
 
+t.test('apply declares the roles of users who are there, and the key policy', async t => {
+  const { home, call } = commandLine(t)
+  await call('db migrate')
+  const file = join(home, 'declared.yaml')
+  const apply = (content: string, options = ['--yes', '--json']) => {
+    writeFileSync(file, content)
+    return call(['apply', file, ...options])
+  }
+  for (const name of ['ada', 'bob', 'cyd'])
+    await call(['user', 'create', name, '--password-stdin', '--role', 'reader'], {
+      input: 'a wholly new one',
+    })
+  await call('user update ada --claim email=ada@example.com --claim email_verified=true')
+  const rolesOf = async () =>
+    Object.fromEntries(
+      (await call('user list --json')).json().map(({ username, roles }: any) => [username, roles]),
+    )
+  const declared = `
+users:
+  - username: ada
+    roles: [mintmark:admin, editor@${api}]
+  - { username: bob, roles: [] }
+key_policy: { key_rotation_seconds: 20d }
+`
+  const dry = await apply(declared, ['--dry-run'])
+  t.match(dry.stdout, /~ user ada\n +roles: reader -> mintmark:admin editor@https:\/\/api\.example\n/)
+  t.match(dry.stdout, /~ user bob\n +roles: reader -> none\n/)
+  t.match(dry.stdout, /~ policy keys\n +key_rotation_seconds: 30d -> 20d\n/)
+  t.strictSame(await rolesOf(), { ada: ['reader'], bob: ['reader'], cyd: ['reader'] })
+  t.match((await apply(declared)).json(), { applied: true, client_secrets: {} })
+  const roles = { ada: ['mintmark:admin', `editor@${api}`], bob: [], cyd: ['reader'] }
+  t.strictSame(await rolesOf(), roles, 'who is not named is left alone')
+  t.match((await call('key policy --json')).json(), { key_rotation_seconds: 20 * 86_400 })
+  t.match((await apply(declared)).json(), { applied: false })
+  const audit = (await call('audit list --json')).json()
+  const users = audit.filter(({ event, detail }: any) => event === 'user_changed' && detail.roles)
+  t.match(users, [{ sub: /-/, detail: { roles: { from: ['reader'] } } }, {}])
+  t.match(
+    audit.filter(({ event }: any) => event === 'key_policy_changed'),
+    [{ detail: { to: { key_rotation_seconds: 20 * 86_400 } } }],
+  )
+
+  const refused: readonly (readonly [string, RegExp])[] = [
+    ['users: [{ username: eve, roles: [a] }]', /eve: there is no such user: .*user invite/],
+    ['users: [{ username: ada }]', /users\[0\]\.roles is missing: a list of roles/],
+    ['users: [{ username: ada, roles: ["a\\"b"] }]', /users\[0\]\.roles takes a list of roles/],
+    ['users: [{ username: ada, role: a, roles: [] }]', /"role", which is not known; did you mean roles/],
+    ['users: [{ username: ada, roles: [], password: x }]', /"password", which is not known/],
+    ['users: [{ username: ada, roles: [] }, { username: ada, roles: [] }]', /ada is declared more than once/],
+    [
+      'users: [{ username: ada, roles: [] }, { username: Ada@example.com, roles: [] }]',
+      /Ada@example.com: it is the same user as ada/,
+    ],
+    ['key_policy: { key_rotation_seconds: 60, jwks_max_age_seconds: 1h }', /this policy cannot work/],
+    ['key_policy: { key_rotation_seconds: 1s }', /takes a duration from 60 to/],
+    ['key_policy: { key_rotation: 30d }', /"key_rotation", which is not known/],
+  ]
+  for (const [content, reason] of refused) {
+    const { code, stderr } = await apply(content)
+    t.equal(code, 1, content)
+    t.match(stderr, reason, content)
+  }
+  t.strictSame(await rolesOf(), roles, 'and nothing is changed by any of it')
+})
+
 t.test('apply', async t => {
   const { home, call } = commandLine(t)
   await call('db migrate')

@@ -114,7 +114,10 @@ t.test('nobody makes or changes it by hand, since it has the tokens of administr
   await t.rejects(updateClient(admin, id, { redirect_uris: ['https://evil.example/'] }), refusal)
   await t.rejects(rotateSecret(admin, id, {}), refusal)
   await t.rejects(clientForKeys(admin, id), refusal)
-  await t.rejects(planDeclaration(admin, { resources: [], clients: [declared] }), refusal)
+  await t.rejects(
+    planDeclaration(admin, { users: [], keyPolicy: {}, resources: [], clients: [declared] }),
+    refusal,
+  )
   t.strictSame(await rowOf(server), before)
 })
 

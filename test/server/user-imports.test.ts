@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { claimJob } from '../../db/sessions/jobs.ts'
+import { claimJob, findJob } from '../../db/sessions/jobs.ts'
+import { stepImportJob } from '../../db/users/import-jobs.ts'
 import { buildApp } from '../../src/app.ts'
 import { formatUuid } from '../../src/protocol/secrets.ts'
 import { adminClient, adminPerson, type Ask } from '../helpers/admin-api.ts'
@@ -55,6 +56,8 @@ await forEachEngine(t, 'a file of users that is sent is imported by a job', asyn
   t.equal(waiting.length, 1)
   for (const part of [hash, 'bob', 'hunter2'])
     t.notOk(waiting[0]?.sealed.includes(part), 'nothing of the file is bare in the database')
+  await runJob(server, 'ending sessions that were chosen')
+  t.match((await ask('GET', `/jobs/${id}`)).json(), { state: 'running' }, 'that is not its work')
   await runJob(server, importing)
   t.match((await ask('GET', `/jobs/${id}`)).json(), {
     state: 'done',
@@ -180,6 +183,22 @@ await forEachEngine(t, 'an import goes on at another server, and adds nobody twi
   const { items } = (await ask('GET', `/users/imports/${id}/refused?limit=2`)).json()
   t.match(items, [{ entry: 8 }, { entry: 1008 }])
   t.equal((await usersOf(first)).size, 4995)
+})
+
+await forEachEngine(t, 'of two with the same step of an import one makes it', async (t, env) => {
+  const server = await startServer(t, env)
+  const { db, clock } = server.ctx
+  await send(await adminClient(server), lines({ username: 'bob' }))
+  const job = await claimJob(db, 'import_users', clock.now())
+  if (!job) throw new Error('there is no job')
+  const part = { digest: `job ${formatUuid(job.id)}`, from: 0, to: 1, users: [], refused: 1 }
+  const step = () => stepImportJob(db, job, part, () => ({ count: 1, piece: undefined }), clock.now())
+  const both = await Promise.all([step(), step()])
+  t.strictSame(
+    both.filter(made => made !== undefined),
+    [{ created: 0, taken: [] }],
+  )
+  t.match(await findJob(db, job.id), { done: 1, refused: 1 })
 })
 
 await forEachEngine(t, 'a file is imported once, however often it is sent with a key', async (t, env) => {
