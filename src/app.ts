@@ -19,6 +19,7 @@ import { bodyLimitBytes, malformedHttpAnswerer, refuseConnect } from './http/mal
 import { noSchemas } from './http/no-schemas.ts'
 import { hideOtherMethod, methodsOfAll, showOtherMethod } from './http/other-methods.ts'
 import { proxyFieldsGuard } from './http/proxy-fields.ts'
+import { logOf, oneLogForAll } from './http/request-log.ts'
 import { isAboutServer, readTarget } from './http/request-target.ts'
 import { unusedConnections } from './http/unused-connections.ts'
 import type { Drain } from './load/drain.ts'
@@ -51,6 +52,7 @@ export function buildApp(
     loggerInstance: ctx.log,
     // Where each request is to be logged, that is done below: Fastify's own line has the query string in it.
     logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: oneLogForAll,
     genReqId: requestIds(),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
     schemaController: { compilersFactory: noSchemas },
@@ -147,7 +149,7 @@ function requestIds(): () => string {
 function logRequest(request: FastifyRequest, reply: FastifyReply): void {
   const { method, routeOptions, ip } = request
   const milliseconds = Math.round(reply.elapsedTime * 10) / 10
-  request.log.debug(
+  logOf(request).debug(
     { method, route: routeOptions.url, status: reply.statusCode, milliseconds, ip: normalAddress(ip) },
     'answered',
   )

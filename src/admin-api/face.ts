@@ -7,6 +7,7 @@ import { defaultHeaders } from '../endpoints/default-headers.ts'
 import { notFound, unavailable } from '../errors.ts'
 import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { refuseMessage } from '../http/message.ts'
+import { oneLogForAll } from '../http/request-log.ts'
 import { countOne } from '../record/counts.ts'
 import { adminPath } from './admin-path.ts'
 import { auditRoutes } from './audit.ts'
@@ -49,6 +50,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
   const app = fastify({
     loggerInstance: ctx.log,
     logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: oneLogForAll,
     genReqId: request => idOf(request) ?? `admin-${(++count).toString(36)}`,
     trustProxy: ctx.config.trustProxy.length > 0 && [...ctx.config.trustProxy],
     bodyLimit: bodyLimitBytes,

@@ -4,6 +4,7 @@ import type { Context } from '../context.ts'
 import { challenge } from '../endpoints/error-sender.ts'
 import { OAuthError, Refusal, type RefusalCode } from '../errors.ts'
 import { openErrorReader } from '../http/error-reader.ts'
+import { logOf } from '../http/request-log.ts'
 import { countOne } from '../record/counts.ts'
 import { normalAddress } from '../values/addresses.ts'
 
@@ -65,7 +66,7 @@ export function openProblems(ctx: Context): Problems {
       field,
       address: normalAddress(request.ip),
     }
-    request.log[status < 500 ? 'info' : 'warn'](facts, text)
+    logOf(request)[status < 500 ? 'info' : 'warn'](facts, text)
     countOne(ctx.counts.errors, `${code} ${status}`)
   }
   const ofRefusal = ({ code, text: detail, field }: Refusal, request: FastifyRequest): Problem => {

@@ -6,6 +6,7 @@ import { etagOf } from '../admin/precondition.ts'
 import { servedAdmin } from '../admin/served.ts'
 import type { Context } from '../context.ts'
 import { Refusal } from '../errors.ts'
+import { logOf } from '../http/request-log.ts'
 import { isNamed } from '../protocol/etag.ts'
 import { nameOf } from '../record/actor.ts'
 import { isObject } from '../values/json.ts'
@@ -98,8 +99,9 @@ export function addRoute(
     handler: async (request, reply) => {
       const caller = callers.get(request)
       if (!caller) throw new Error('unreachable: who is not let in does not come here')
+      const log = logOf(request)
       const perform = async (received?: Received): Promise<KeptAnswer> => {
-        const admin = await servedAdmin(ctx, caller, request.log)
+        const admin = await servedAdmin(ctx, caller, log)
         const { params, query, body, headers } = request
         const precondition = hasEtag && method !== 'GET' ? headers['if-match'] : undefined
         const document = await act({ ...admin, precondition }, { params, query, body, received, caller })
@@ -115,7 +117,7 @@ export function addRoute(
         return ctx.load.admission.admit('other', work, source)
       }
       const outcome = upload
-        ? await withUpload(upload, request, await servedAdmin(ctx, caller, request.log), async received => {
+        ? await withUpload(upload, request, await servedAdmin(ctx, caller, log), async received => {
             const answer = await admit(received)
             return { answer, isDone: !answer.isRepeated && answer.answer.status < 400 }
           })
@@ -139,7 +141,7 @@ async function performOnce(
   // Many clients send it without the quotes of a string (RFC 9651 §3.3.3).
   const key = String(header).replace(/^"(.*)"$/, '$1')
   const content = JSON.stringify([method, url, body, headers['if-match'], callers.get(request)?.isLimited])
-  return doOnce({ ...ctx, log: request.log }, { caller, key, content }, async () => {
+  return doOnce({ ...ctx, log: logOf(request) }, { caller, key, content }, async () => {
     try {
       return await perform()
     } catch (error) {

@@ -15,6 +15,7 @@ import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { isRefusedUnheard, OAuthError } from '../errors.ts'
 import { requestOptions } from '../factors/use-passkey.ts'
+import { logOf } from '../http/request-log.ts'
 import type { Proof } from '../keys/proofs/dpop.ts'
 import { formOf, type Form } from '../protocol/form.ts'
 import { networkOf } from '../values/addresses.ts'
@@ -43,7 +44,7 @@ export function authorizeChallengeEndpoint(app: FastifyInstance, ctx: Context): 
         'the client may not ask people itself: lead them to /authorize',
       )
     if (proof) checkProfile(client, proof)
-    const session = begun ?? (await newSession(ctx, client, { form, proof, log: request.log }))
+    const session = begun ?? (await newSession(ctx, client, { form, proof, log: logOf(request) }))
     checkBinding(session, client, proof)
     // As at /par: of a public client anybody can send one.
     if (proof && client.auth_method !== 'none') await spendProof(ctx, proof)

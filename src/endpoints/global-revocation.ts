@@ -3,6 +3,7 @@ import { callerOf } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { endSessionsOfUser } from '../endings/end.ts'
 import { OAuthError } from '../errors.ts'
+import { logOf } from '../http/request-log.ts'
 import { parseUuid } from '../protocol/secrets.ts'
 import { readSubjectIdentifier, type SubjectIdentifier } from '../protocol/subject-identifier.ts'
 import { byClient } from '../record/record.ts'
@@ -21,7 +22,7 @@ export function globalRevocationEndpoint(app: FastifyInstance, ctx: Context): vo
     const client = await authenticateAdmin(ctx, request.headers.authorization)
     const sub = subOf(ctx, readSubjectIdentifier(request.body))
     const id = sub === undefined ? undefined : parseUuid(sub)
-    const by = byClient(ctx, client.id, callerOf(request, client), request.log)
+    const by = byClient(ctx, client.id, callerOf(request, client), logOf(request))
     const ended =
       id && (await endSessionsOfUser(by, id, { reason: 'admin' }, { stepsMax: stepsBeforeAnswer }))
     if (!ended) throw new OAuthError('invalid_request', 'there is no such user', { status: 404 })

@@ -4,11 +4,11 @@ import { authenticateClient } from '../clients/client-auth.ts'
 import { type Client, isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
+import { logOf } from '../http/request-log.ts'
 import type { Claims } from '../keys/ring/ring.ts'
 import { formOf, requireParameter, type Form } from '../protocol/form.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid } from '../protocol/secrets.ts'
-import type { Log } from '../record/log.ts'
 import { isForked } from '../sessions/key-binding.ts'
 import { policyOf } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
@@ -28,7 +28,7 @@ export function introspectEndpoint(app: FastifyInstance, ctx: Context): void {
     const isSigned = request.accepts().type(['application/json', signedType]) === signedType
     const form = formOf(request.body)
     const client = await authenticateCaller(ctx, request, form, isSigned)
-    const members = await introspection(ctx, client, requireParameter(form, 'token'), request.log)
+    const members = await introspection(ctx, client, requireParameter(form, 'token'), request)
     if (!isSigned) return members
     const jwt = await ctx.keys.sign('token-introspection+jwt', introspectionAlg, {
       iss: ctx.config.issuer,
@@ -64,10 +64,16 @@ async function authenticateCaller(
 }
 
 /** The answer to this caller about the token. */
-async function introspection(ctx: Context, client: Client, token: string, log: Log): Promise<Claims> {
+async function introspection(
+  ctx: Context,
+  client: Client,
+  token: string,
+  request: FastifyRequest,
+): Promise<Claims> {
   const members = await membersOf(ctx, client, await findTokenSession(ctx, token))
   if (typeof members === 'object') return members
-  log.info({ event: 'token_inactive', client_id: client.id, reason: members }, 'the token is not active')
+  const facts = { event: 'token_inactive', client_id: client.id, reason: members }
+  logOf(request).info(facts, 'the token is not active')
   return { active: false }
 }
 

@@ -4,6 +4,7 @@ import { authenticateClient } from '../clients/client-auth.ts'
 import { checkProfile, spendProof } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
+import { logOf } from '../http/request-log.ts'
 import { addressProblems } from '../protocol/authorization-request.ts'
 import { formOf } from '../protocol/form.ts'
 import type { RequestVerdict } from '../protocol/request-verdict.ts'
@@ -25,7 +26,7 @@ export function parEndpoint(app: FastifyInstance, ctx: Context): void {
     checkOrigin(ctx, client, request, reply)
     if (proof) checkProfile(client, proof)
 
-    const arrival = { isPushed: true, proofThumbprint: proof?.thumbprint, log: request.log }
+    const arrival = { isPushed: true, proofThumbprint: proof?.thumbprint, log: logOf(request) }
     const accepted = requireAccepted(await acceptRequest(ctx, client, form, arrival))
     // Anybody can be a public client here, and would have a row for each proof. One that comes again is of
     // use to the owner of its key alone.

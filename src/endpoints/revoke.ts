@@ -4,6 +4,7 @@ import { authenticateClient } from '../clients/client-auth.ts'
 import { isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { endSession } from '../endings/end.ts'
+import { logOf } from '../http/request-log.ts'
 import { formOf, requireParameter } from '../protocol/form.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import { byClient } from '../record/record.ts'
@@ -21,9 +22,10 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
     const form = formOf(request.body)
     const client = await authenticateClient(ctx, request, form)
     checkOrigin(ctx, client, request, reply)
+    const log = logOf(request)
     const found = await findTokenSession(ctx, requireParameter(form, 'token'), { mayHaveExpired: true })
     if (found.kind === 'none') {
-      request.log.info({ event: 'nothing_revoked', by: client.id, reason: found.reason }, 'nothing to revoke')
+      log.info({ event: 'nothing_revoked', by: client.id, reason: found.reason }, 'nothing to revoke')
       return {}
     }
 
@@ -37,10 +39,10 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
         ...(session.user_id && { sub: formatUuid(session.user_id) }),
         token_type: tokenType,
       }
-      request.log.warn({ event: 'nothing_revoked', ...facts }, "the token is another client's and stays good")
+      log.warn({ event: 'nothing_revoked', ...facts }, "the token is another client's and stays good")
       return {}
     }
-    const by = byClient(ctx, client.id, callerOf(request, client), request.log)
+    const by = byClient(ctx, client.id, callerOf(request, client), log)
     await endSession(by, session, { reason: isOwn ? 'client' : 'admin', tokenType })
     return {}
   }

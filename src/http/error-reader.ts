@@ -5,6 +5,7 @@ import { oncePerSecond } from '../load/once-per-second.ts'
 import { countOne } from '../record/counts.ts'
 import { normalAddress } from '../values/addresses.ts'
 import { refusals } from './malformed-http.ts'
+import { logOf } from './request-log.ts'
 
 /** Says what an error is, whatever was thrown, and tells the log and the counters of it. */
 export type ErrorReader = (thrown: unknown, request: FastifyRequest) => OAuthError
@@ -19,7 +20,7 @@ export function openErrorReader({ clock, counts }: Context): ErrorReader {
     // While something is away, every request would say so.
     const isOurs = code === 'temporarily_unavailable' && status >= 500
     const isWorthSaying = !isOurs || isNews(`${message} ${cause instanceof Error ? cause.message : ''}`)
-    request.log[!isWorthSaying ? 'debug' : isOurs ? 'error' : 'info'](details, message)
+    logOf(request)[!isWorthSaying ? 'debug' : isOurs ? 'error' : 'info'](details, message)
     countOne(counts.errors, `${code} ${status}`)
     return error
   }

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { acceptRequest, findPushed, fresh, isPushedUri } from '../authorization/requests.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
+import { logOf } from '../http/request-log.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import { formOf, readForm, type SentForm } from '../protocol/form.ts'
 import { isRegistered } from '../protocol/redirect-uri.ts'
@@ -56,7 +57,7 @@ async function accept(visit: Visit, sent: SentForm): Promise<AuthorizationReques
     if (isClear) return acceptPushed(visit, client, requestUri)
     return void showMessage(visit, { kind: 'request_invalid', ...about })
   }
-  const verdict = await acceptRequest(ctx, client, form, { repeated, log: request.log })
+  const verdict = await acceptRequest(ctx, client, form, { repeated, log: logOf(request) })
   if (verdict.kind === 'accepted') return verdict.request
   if (verdict.kind === 'shown') return void showMessage(visit, { kind: verdict.problem, ...about })
   return void sendAnswer(visit, client, verdict, verdict)

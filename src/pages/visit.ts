@@ -97,7 +97,10 @@ export function namesOf(
   client: Pick<Client, 'id' | 'client_name' | 'client_uri' | 'redirect_uris'>,
 ): ClientNames {
   const { id, client_name: name, client_uri: named, redirect_uris } = client
-  const [first = ''] = itemsOf(redirect_uris)
-  const home = first.startsWith('https:') ? new URL('/', first).href : null
-  return { name: name ?? id, homeUri: named ?? home }
+  return { name: name ?? id, homeUri: named ?? siteOf(redirect_uris) }
+}
+
+function siteOf(redirectUris: string): string | null {
+  const [first = ''] = itemsOf(redirectUris)
+  return first.startsWith('https:') ? new URL('/', first).href : null
 }

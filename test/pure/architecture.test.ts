@@ -74,6 +74,7 @@ const places: [found: RegExp, onlyIn: RegExp, why: string][] = [
     /^src\/factors\/registration-thread\.ts$/,
     'reading it takes a fifth of a second, for which a registration has a thread of its own',
   ],
+  [/\brequest\.log\b/, /^$/, 'its lines lack the id of the request, which those of logOf have'],
   [/\bfinishEnding\(/, /^src\/endings\//, 'who ends sessions need not know that work may be left'],
   [/process\.(env|argv|cwd)/, /^src\/main\.ts$/, 'the environment is read once'],
   [/Date\.now|new Date\(\)|performance\.now/, /^(src\/clock\.ts$|db\/engines\/)/, 'time comes from a clock'],
