@@ -43,6 +43,8 @@ export interface RequireScope {
   (...scopes: string[]): Middleware
   /** What the user must have logged in with. Throws a `TypeError` for what no log-in can meet. */
   readonly requireAuthentication: (authentication: Authentication) => Middleware
+  /** Ends the stream of events, which keeps the process alive; without `push` there is nothing to end. */
+  readonly close: () => void
 }
 
 /**
@@ -83,6 +85,7 @@ export function resourceServer(
       checkAuthentication(authentication)
       return middlewareFor(authentication)
     },
+    close: () => verifier.close(),
   })
 }
 

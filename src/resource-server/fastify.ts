@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { checkAuthentication, type Authentication } from './authentication.ts'
 import { BearerError } from './bearer-error.ts'
 import {
@@ -41,7 +41,11 @@ declare module 'fastify' {
 type Options = VerifierOptions | { readonly verifier: Verifier }
 
 const plugin: FastifyPluginAsync<Options> = async (app, options) => {
-  const verifier = 'verifier' in options ? options.verifier : createVerifier(options)
+  const verifier =
+    'verifier' in options
+      ? options.verifier
+      : createVerifier({ onPush: (isLive, cause) => tellPush(app.log, isLive, cause), ...options })
+  if (!('verifier' in options)) app.addHook('onClose', async () => verifier.close())
   const accessTokens = new WeakMap<FastifyRequest, AccessToken>()
 
   app.decorateRequest('accessToken', {
@@ -74,6 +78,15 @@ const plugin: FastifyPluginAsync<Options> = async (app, options) => {
     checkAuthentication(authentication)
     return hookFor(authentication)
   })
+}
+
+function tellPush(log: FastifyBaseLogger, isLive: boolean, cause: unknown): void {
+  if (isLive) log.info('events of the issuer come in')
+  else
+    log.warn(
+      { err: cause },
+      'events of the issuer are cut off: until they come again, its status lists count',
+    )
 }
 
 const name = 'mintmark-resource-server'

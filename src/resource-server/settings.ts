@@ -35,6 +35,16 @@ export interface VerifierOptions {
    */
   readonly trustProxy?: readonly string[]
   /**
+   * Whether the issuer's stream of events is followed, so that a token is refused a moment after its session
+   * has ended, and not with the next status list. Needs `client`, and `close` at the end. While it is cut
+   * off, and beside it, the status list counts. Default: false.
+   */
+  readonly push?: boolean
+  /** The client that this API is at the issuer: the one made with `--resource-server` and `audience`. */
+  readonly client?: ClientOfApi
+  /** Told when events begin to come, and when they are cut off, with the reason. For your log. */
+  readonly onPush?: (isLive: boolean, cause?: unknown) => void
+  /**
    * How documents are fetched, when not by the global `fetch`: through a proxy, or from an address inside.
    */
   readonly fetch?: typeof fetch
@@ -42,7 +52,14 @@ export interface VerifierOptions {
   readonly now?: () => number
 }
 
-export interface Settings extends Required<Omit<VerifierOptions, 'url' | 'rememberProof'>> {
+/** A client's secret, or how to get an access token of it that is for the issuer itself. */
+export type ClientOfApi =
+  { readonly id: string; readonly secret: string } | { readonly accessToken: () => Promise<string> }
+
+export interface Settings
+  extends
+    Required<Omit<VerifierOptions, 'url' | 'rememberProof' | 'client' | 'onPush'>>,
+    Pick<VerifierOptions, 'client' | 'onPush'> {
   /** Without a slash at the end; undefined where it was not given. */
   readonly url: string | undefined
   readonly rememberProof: VerifierOptions['rememberProof'] | undefined
@@ -56,6 +73,7 @@ export function settingsOf(options: VerifierOptions): Settings {
     clockToleranceSeconds: 30,
     cacheSize: 10_000,
     rememberProof: undefined,
+    push: false,
     trustProxy: [],
     fetch: globalThis.fetch,
     now: Date.now,
@@ -81,6 +99,9 @@ export function settingsOf(options: VerifierOptions): Settings {
   if (settings.trustProxy.some(text => !isNetwork(text))) {
     throw new TypeError('trustProxy must be addresses or networks like 10.0.0.0/8')
   }
+  if (settings.push && !isClient(settings.client)) {
+    throw new TypeError('push needs client: the id and the secret of the client of this API, or accessToken')
+  }
   return { ...settings, url: rootOf(options.url, audience) }
 }
 
@@ -89,4 +110,10 @@ function rootOf(url: string | undefined, audience: string): string | undefined {
   if (url === undefined) return root && new URL(root).origin
   if (root !== undefined && !/[?#]/.test(url)) return root.replace(/\/$/, '')
   throw new TypeError('url must be the http URL at which clients reach this server')
+}
+
+function isClient(client: ClientOfApi | undefined): boolean {
+  if (!client) return false
+  if ('accessToken' in client) return typeof client.accessToken === 'function'
+  return typeof client.id === 'string' && typeof client.secret === 'string' && client.secret !== ''
 }

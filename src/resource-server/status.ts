@@ -13,11 +13,15 @@ export interface StatusReference {
   readonly uri: string
 }
 
-/**
- * Rejects with `invalid_token` for a token that was revoked, and with `temporarily_unavailable` when that is
- * unknown.
- */
-export type CheckStatus = (reference: StatusReference) => Promise<void>
+export interface StatusLists {
+  /**
+   * Rejects with `invalid_token` for a token that was revoked, and with `temporarily_unavailable` when that
+   * is unknown.
+   */
+  check(reference: StatusReference): Promise<void>
+  /** Fetches those anew that are here: something has been missed. */
+  renew(): void
+}
 
 interface StatusList {
   readonly bits: StatusBits
@@ -35,7 +39,7 @@ const ttlSecondsMax = 86_400
 /** More than any list needs: 64 million entries of one bit. */
 const listBytesMax = 8 * 1024 * 1024
 
-export function openStatusLists(settings: Settings, keys: IssuerKeys): CheckStatus {
+export function openStatusLists(settings: Settings, keys: IssuerKeys): StatusLists {
   const lists = new Map<string, Kept<StatusList>>()
   const listAt = (uri: string): Kept<StatusList> => {
     const known = lists.get(uri)
@@ -48,12 +52,18 @@ export function openStatusLists(settings: Settings, keys: IssuerKeys): CheckStat
     lists.set(uri, list)
     return list
   }
-  return async ({ idx, uri }) => {
-    const { list, bits } = await listAt(uri).get()
-    const status = statusAt(list, idx, bits)
-    if (status === validStatus) return
-    const found = status === undefined ? 'is beyond the end of its list' : `has the status ${status}`
-    throw new BearerError('invalid_token', { cause: new Error(`the token ${found}`) })
+  return {
+    check: async ({ idx, uri }) => {
+      const { list, bits } = await listAt(uri).get()
+      const status = statusAt(list, idx, bits)
+      if (status === validStatus) return
+      const found = status === undefined ? 'is beyond the end of its list' : `has the status ${status}`
+      throw new BearerError('invalid_token', { cause: new Error(`the token ${found}`) })
+    },
+    renew: () => {
+      // Who asks for a token next hears of a failure.
+      for (const list of lists.values()) void list.renew().catch(() => {})
+    },
   }
 }
 

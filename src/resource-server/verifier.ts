@@ -5,6 +5,7 @@ import { BearerError } from './bearer-error.ts'
 import { openConfirmations, type ApiRequest, type SentToken } from './confirmation.ts'
 import { unavailable } from './fetching.ts'
 import { openIssuerKeys, type IssuerKeys } from './key-set.ts'
+import { followEvents } from './push.ts'
 import { recentlyUsedMap } from './recently-used.ts'
 import { settingsOf, type Settings, type VerifierOptions } from './settings.ts'
 import { openStatusLists, statusReferenceOf, type StatusReference } from './status.ts'
@@ -12,7 +13,7 @@ import { openStatusLists, statusReferenceOf, type StatusReference } from './stat
 export type { Authentication } from './authentication.ts'
 export { BearerError, type BearerErrorCode } from './bearer-error.ts'
 export type { ApiRequest } from './confirmation.ts'
-export type { VerifierOptions } from './settings.ts'
+export type { ClientOfApi, VerifierOptions } from './settings.ts'
 
 /** The claims of an access token (RFC 9068 §2.2). Frozen: they may be shared by many requests. */
 export interface AccessToken {
@@ -54,6 +55,8 @@ export interface Verifier {
    * for.
    */
   authorize(accessToken: AccessToken, request: ApiRequest, demand: Demand): void
+  /** Ends the stream of events, which keeps the process alive; without `push` there is nothing to end. */
+  close(): void
 }
 
 /** What an access token must have. */
@@ -67,13 +70,15 @@ const tokenLengthMax = 8192
 /**
  * Verifies access tokens where they are used, without asking for each one: finds the issuer's keys, follows
  * their rotation, remembers what it has verified, and follows the status list, so that a token that was
- * revoked is refused within the delay that the issuer promises. Fetches nothing before the first token comes.
+ * revoked is refused within the delay that the issuer promises; with `push`, in a moment. Fetches nothing
+ * before the first token comes, but for that stream of events.
  * Throws a `TypeError` for options that cannot work.
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   const settings = settingsOf(options)
   const keys = openIssuerKeys(settings)
-  const checkStatus = openStatusLists(settings, keys)
+  const statusLists = openStatusLists(settings, keys)
+  const push = settings.push ? followEvents(settings, statusLists.renew) : undefined
   const confirm = openConfirmations(settings)
   const verified = recentlyUsedMap<VerifiedToken>(settings.cacheSize)
 
@@ -89,7 +94,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
       verified.delete(name)
       throw invalid('the token has expired')
     }
-    if (status) await checkStatus(status)
+    if (push?.hasEnded(claims)) throw invalid('the session has ended')
+    if (status) await statusLists.check(status)
     return claims
   }
   const verifySent = async (sent: SentToken, request: ApiRequest): Promise<AccessToken> => {
@@ -119,6 +125,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       return claims
     },
     authorize,
+    close: () => push?.close(),
   }
 }
 

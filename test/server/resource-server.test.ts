@@ -417,7 +417,7 @@ t.test('TS-4 every status but valid is a refusal, whatever the size of an entry'
     status_list: { bits: 2, lst: deflateSync(packed).toString('base64url') },
   }
   const keys = { verify: async () => ({ payload, protectedHeader: { alg: 'ES256' } }), has: async () => true }
-  const check = openStatusLists(settings, keys as never)
+  const { check } = openStatusLists(settings, keys as never)
   await server.logIn(await server.client('x'), await server.user('bob'))
   for (const idx of statuses) {
     const checked = check({ idx, uri: `${issuer}/status-lists/0` })
