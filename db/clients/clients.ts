@@ -151,18 +151,20 @@ export async function raiseClientEpochs(
 
 /**
  * Disables a client and ends all of its sessions, by raising the epoch; undefined when there is no such
- * client.
+ * client, or it is not as it was `seen`.
  */
 export async function disableClient(
   { transact }: Writer,
   id: string,
   now: number,
+  { epoch: _, ...seen }: SeenClient = {},
 ): Promise<EpochEnding | undefined> {
   return transact(async transaction => {
     const raised = await transaction
       .updateTable('clients')
       .set({ disabled_at: now, epoch: fragment`epoch + 1` })
       .where('id', '=', id)
+      .where(eb => eb.and(seen))
       .returning('epoch')
       .executeTakeFirst()
     if (!raised) return undefined
@@ -173,24 +175,26 @@ export async function disableClient(
   })
 }
 
-/** Takes a disabled client's requests again; false when there is no such client. */
-export async function enableClient(db: Writer, id: string): Promise<boolean> {
-  return changeClient(db, id, { disabled_at: null })
+/** Takes a disabled client's requests again; false when there is none, or it is not as it was `seen`. */
+export async function enableClient(db: Writer, id: string, seen?: SeenClient): Promise<boolean> {
+  return changeClient(db, id, { disabled_at: null }, seen)
 }
 
 /**
- * Deletes a client; undefined when there is none. Its sessions end with it: nothing finds their epoch any
- * more.
+ * Deletes a client; undefined when there is none, or it is not as it was `seen`. Its sessions end with it:
+ * nothing finds their epoch any more.
  */
 export async function deleteClient(
   { transact }: Writer,
   id: string,
   now: number,
+  { epoch: _, ...seen }: SeenClient = {},
 ): Promise<(EpochEnding & Pick<ClientTable, 'resources'>) | undefined> {
   return transact(async transaction => {
     const deleted = await transaction
       .deleteFrom('clients')
       .where('id', '=', id)
+      .where(eb => eb.and(seen))
       .returning(['epoch', 'resources'])
       .executeTakeFirst()
     if (!deleted) return undefined

@@ -102,16 +102,17 @@ export async function insertUser({ transact }: Writer, user: NewUserRow): Promis
 
 /**
  * Sets a new password and ends all of the user's sessions, by raising the epoch; undefined when there is no
- * such user, or the sign-in that is to go on has ended. No source is known any more.
+ * such user, or it is not as it was `seen`, or the sign-in that is to go on has ended. No source is known any
+ * more.
  */
 export async function changePassword(
   db: Writer,
   id: Buffer,
   password: Pick<UserTable, 'password_hash' | 'root_key_id'>,
   now: number,
-  kept?: KeptSignIn,
+  { kept, seen }: { readonly kept?: KeptSignIn | undefined; readonly seen?: SeenOfUser | undefined } = {},
 ): Promise<EpochEnding | undefined> {
-  return endUser(db, id, password, { reason: 'password changed', now }, kept)
+  return endUser(db, id, password, { reason: 'password changed', now }, { kept, seen })
 }
 
 /**
@@ -133,10 +134,16 @@ export async function rehashPassword(
 }
 
 /**
- * Disables a user and ends all of its sessions, by raising the epoch; undefined when there is no such user.
+ * Disables a user and ends all of its sessions, by raising the epoch; undefined when there is no such user,
+ * or it is not as it was `seen`.
  */
-export async function disableUser(db: Writer, id: Buffer, now: number): Promise<EpochEnding | undefined> {
-  return endUser(db, id, { disabled_at: now }, { reason: 'user disabled', now })
+export async function disableUser(
+  db: Writer,
+  id: Buffer,
+  now: number,
+  seen?: SeenOfUser,
+): Promise<EpochEnding | undefined> {
+  return endUser(db, id, { disabled_at: now }, { reason: 'user disabled', now }, { seen })
 }
 
 /**
@@ -153,7 +160,11 @@ export async function changeUser(
 }
 
 /** As it was read. */
-export type SeenUser = Pick<UserTable, 'id' | 'username' | 'roles' | 'claims'>
+export type SeenUser = Pick<UserTable, 'id' | 'username' | 'roles' | 'claims'> &
+  Partial<Pick<UserTable, 'disabled_at'>>
+
+/** What of a user is to be as it was read; nothing, unless told. */
+export type SeenOfUser = Partial<Pick<UserTable, 'username' | 'roles' | 'claims' | 'disabled_at'>>
 
 export type ChangedUser = Partial<Pick<UserTable, 'username' | 'roles' | 'claims'>>
 
@@ -180,6 +191,7 @@ export async function changeUserRow(
     .where('username', '=', before.username)
     .where('roles', '=', before.roles)
     .where('claims', '=', before.claims)
+    .where(eb => eb.and(before.disabled_at === undefined ? {} : { disabled_at: before.disabled_at }))
     .returning(['id', 'username', 'claims'])
     .executeTakeFirst()
   if (!changed) return false
@@ -187,13 +199,14 @@ export async function changeUserRow(
   return true
 }
 
-/** Lets a disabled user log in again; false when there is no such user. */
-export async function enableUser({ transact }: Writer, id: Buffer): Promise<boolean> {
+/** Lets a disabled user log in again; false when there is no such user, or it is not as it was `seen`. */
+export async function enableUser({ transact }: Writer, id: Buffer, seen: SeenOfUser = {}): Promise<boolean> {
   return transact(async transaction => {
     const { numUpdatedRows } = await transaction
       .updateTable('users')
       .set({ disabled_at: null })
       .where('id', '=', id)
+      .where(eb => eb.and(seen))
       .executeTakeFirstOrThrow()
     return numUpdatedRows === 1n
   })
@@ -209,7 +222,7 @@ export async function raiseUserEpoch(
   end: End,
   kept?: KeptSignIn,
 ): Promise<EpochEnding | undefined> {
-  return endUser(db, id, {}, end, kept)
+  return endUser(db, id, {}, end, { kept })
 }
 
 /** One statement ends the sessions; their rows are the work that it leaves over. */
@@ -218,13 +231,14 @@ async function endUser(
   id: Buffer,
   changes: Partial<UserTable>,
   end: End,
-  kept?: KeptSignIn,
+  { kept, seen = {} }: { readonly kept?: KeptSignIn | undefined; readonly seen?: SeenOfUser | undefined },
 ): Promise<EpochEnding | undefined> {
   return transact(async transaction => {
     let query = transaction
       .updateTable('users')
       .set({ ...changes, epoch: fragment`epoch + 1` })
       .where('id', '=', id)
+      .where(eb => eb.and(seen))
     if (kept) query = query.where(eb => isKept(eb, kept))
     const raised = await query.returning('epoch').executeTakeFirst()
     if (!raised) return undefined
@@ -235,17 +249,20 @@ async function endUser(
 }
 
 /**
- * Deletes a user; undefined when there is none. The sessions end with it: nothing finds their epoch any more.
+ * Deletes a user; undefined when there is none, or it is not as it was `seen`. The sessions end with it:
+ * nothing finds their epoch any more.
  */
 export async function deleteUser(
   { transact }: Writer,
   id: Buffer,
   now: number,
+  seen: SeenOfUser = {},
 ): Promise<EpochEnding | undefined> {
   return transact(async transaction => {
     const deleted = await transaction
       .deleteFrom('users')
       .where('id', '=', id)
+      .where(eb => eb.and(seen))
       .returning('epoch')
       .executeTakeFirst()
     if (!deleted) return undefined

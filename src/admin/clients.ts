@@ -2,6 +2,7 @@ import {
   changeClient,
   enableClient as enableClientRow,
   findClient,
+  type SeenClient,
   insertClient,
   listClients as listClientRows,
 } from '../../db/clients/clients.ts'
@@ -159,7 +160,8 @@ export async function disableClient(admin: Admin, id: string, options?: EndOptio
 export async function enableClient(admin: Admin, id: string): Promise<ClientTable> {
   const client = await clientToChange(admin, id)
   const enabled = { event: 'client_enabled', clientId: id } as const
-  if (!(await record(admin, enabled, db => enableClientRow(db, id)))) throw noClient(id)
+  if (!(await record(admin, enabled, db => enableClientRow(db, id, seenOf(admin, client)))))
+    throw await lostClient(admin, id)
   return { ...client, disabled_at: null }
 }
 
@@ -185,9 +187,21 @@ async function endClient(
 ): Promise<EndedClient> {
   const client = await clientToChange(admin, id)
   if (reason !== 'command') refuseOwnEndOfClient(admin, id)
-  const ended = await endSessionsOfClient(admin, id, reason, options)
-  if (!ended) throw noClient(id)
+  const seen = { client: seenOf(admin, client) }
+  const ended = await endSessionsOfClient(admin, id, reason, { ...options, seen })
+  if (!ended) throw await lostClient(admin, id)
   return { ...ended, client }
+}
+
+/** What of a client must still be as it was looked at: by the precondition, or by who may change few. */
+function seenOf({ precondition, isLimited }: Admin, { id: _, ...seen }: ClientTable): SeenClient {
+  if (precondition !== undefined) return seen
+  return isLimited ? { is_admin: seen.is_admin, scope: seen.scope } : {}
+}
+
+/** Why a client could not be changed. */
+async function lostClient(admin: Admin, id: string): Promise<Refusal> {
+  return (await findClient(admin.db, id)) ? movedOn(admin, `the client ${id}`) : noClient(id)
 }
 
 /** The columns that a document shows. */

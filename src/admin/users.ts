@@ -1,4 +1,5 @@
 import type { UserTable } from '../../db/schema.ts'
+import type { Writer } from '../../db/writer.ts'
 import {
   changeUser,
   enableUser as enableUserRow,
@@ -7,6 +8,7 @@ import {
   insertUser,
   listUsers as listUserRows,
   searchUsers,
+  type SeenOfUser,
 } from '../../db/users/users.ts'
 import { comparedName } from '../../db/users/compared-name.ts'
 import { endSessionsOfUser, type EndedSessions, type EndOptions, type UserEnd } from '../endings/end.ts'
@@ -213,7 +215,8 @@ export async function disableUser(admin: Admin, username: string, options?: EndO
 export async function enableUser(admin: Admin, username: string): Promise<UserTable> {
   const user = await userToChange(admin, username)
   const enabled = { event: 'user_enabled', userId: user.id } as const
-  if (!(await record(admin, enabled, db => enableUserRow(db, user.id)))) throw noUser(username)
+  const change = (db: Writer) => enableUserRow(db, user.id, seenOf(admin, user))
+  if (!(await record(admin, enabled, change))) throw await lostUser(admin, user)
   return { ...user, disabled_at: null }
 }
 
@@ -249,13 +252,28 @@ async function hashNew(
 
 async function endUser(
   admin: Admin,
-  { id, username }: UserTable,
+  user: UserTable,
   end: UserEnd,
   options: EndOptions | undefined,
 ): Promise<EndedSessions> {
-  const ended = await endSessionsOfUser(admin, id, end, options)
-  if (!ended) throw noUser(username)
+  const seen = { user: seenOf(admin, user) }
+  const ended = await endSessionsOfUser(admin, user.id, end, { ...options, seen })
+  if (!ended) throw await lostUser(admin, user)
   return ended
+}
+
+/** What of a user must still be as it was looked at: by the precondition, or by who may change few. */
+function seenOf(
+  { precondition, isLimited }: Admin,
+  { username, roles, claims, disabled_at }: UserTable,
+): SeenOfUser {
+  if (precondition !== undefined) return { username, roles, claims, disabled_at }
+  return isLimited ? { roles } : {}
+}
+
+/** Why a user could not be changed. */
+async function lostUser(admin: Admin, { id, username }: UserTable): Promise<Refusal> {
+  return (await findUserById(admin.db, id)) ? movedOn(admin, `the user ${username}`) : noUser(username)
 }
 
 const noUser = (username: string) =>

@@ -1,4 +1,4 @@
-import { deleteClient, disableClient, raiseClientEpochs } from '../../db/clients/clients.ts'
+import { deleteClient, disableClient, raiseClientEpochs, type SeenClient } from '../../db/clients/clients.ts'
 import { changeIssuer } from '../../db/installation/installation.ts'
 import type { JobTable, SessionTable, UserTable } from '../../db/schema.ts'
 import type { EndReason } from '../../db/sessions/end-reasons.ts'
@@ -6,7 +6,13 @@ import type { Ending, EpochEnding, EveryEnding } from '../../db/sessions/endings
 import { revokeSession } from '../../db/sessions/sessions.ts'
 import { setPasswordByLink, type LinkedUser } from '../../db/users/mailed-links.ts'
 import type { KeptSignIn } from '../../db/users/sign-ins.ts'
-import { changePassword, deleteUser, disableUser, raiseUserEpoch } from '../../db/users/users.ts'
+import {
+  changePassword,
+  deleteUser,
+  disableUser,
+  raiseUserEpoch,
+  type SeenOfUser,
+} from '../../db/users/users.ts'
 import type { Writer } from '../../db/writer.ts'
 import type { Event, TokenType } from '../record/events.ts'
 import { record, type Recorder } from '../record/record.ts'
@@ -24,6 +30,8 @@ import { finishEnding, type FinishedWork, type FinishOptions } from './finish.ts
 export interface EndOptions extends Omit<FinishOptions, 'clock'> {
   /** Where an administrator ends all of a user or client: it shows how far that has come. */
   readonly job?: JobTable | undefined
+  /** How the user or client must still be, where it is changed with it; whatever it is, if undefined. */
+  readonly seen?: { readonly user?: SeenOfUser; readonly client?: SeenClient } | undefined
 }
 
 export interface EndedSessions extends FinishedWork {
@@ -104,7 +112,7 @@ export async function endSessionsOfUser(
   const ending = await record(
     by,
     (ending: EpochEnding) => [eventOfUser(userId, end, ending)],
-    db => endUser(db, userId, end, { now, job: options?.job }),
+    db => endUser(db, userId, end, { now, job: options?.job, seen: options?.seen?.user }),
   )
   return ending && finish(by, ending, options)
 }
@@ -113,16 +121,24 @@ function endUser(
   db: Writer,
   userId: Buffer,
   end: UserEnd,
-  { now, job }: { readonly now: number; readonly job: JobTable | undefined },
+  {
+    now,
+    job,
+    seen,
+  }: {
+    readonly now: number
+    readonly job: JobTable | undefined
+    readonly seen: SeenOfUser | undefined
+  },
 ): Promise<EpochEnding | undefined> {
   switch (end.reason) {
     case 'password changed':
       if (end.link) return setPasswordByLink(db, end.link, end.password, now)
-      return changePassword(db, userId, end.password, now, end.kept)
+      return changePassword(db, userId, end.password, now, { kept: end.kept, seen })
     case 'user disabled':
-      return disableUser(db, userId, now)
+      return disableUser(db, userId, now, seen)
     case 'user deleted':
-      return deleteUser(db, userId, now)
+      return deleteUser(db, userId, now, seen)
     case 'ended by its user':
       return raiseUserEpoch(db, userId, { reason: end.reason, now }, end.kept)
     default:
@@ -170,7 +186,7 @@ export async function endSessionsOfClient(
       ? await record(
           by,
           (ending: EpochEnding) => [{ event: 'client_disabled', clientId, ended: endedOf(ending) }],
-          db => disableClient(db, clientId, now),
+          db => disableClient(db, clientId, now, options?.seen?.client),
         )
       : await record(
           by,
@@ -178,7 +194,7 @@ export async function endSessionsOfClient(
             const { resources } = ending
             return [{ event: 'client_deleted', clientId, ended: endedOf(ending), resources }]
           },
-          db => deleteClient(db, clientId, now),
+          db => deleteClient(db, clientId, now, options?.seen?.client),
         )
   return ending && finish(by, ending, options)
 }

@@ -23,6 +23,15 @@ import {
   updateResource,
 } from '../../src/admin/resources.ts'
 import { servedAdmin } from '../../src/admin/served.ts'
+import {
+  deleteUser,
+  describeUser,
+  disableUser,
+  enableUser,
+  existingUser,
+  setPassword,
+  updateUser,
+} from '../../src/admin/users.ts'
 import { plainProperties } from '../../src/clients/properties.ts'
 import type { Actor } from '../../src/record/actor.ts'
 import { forEachEngine } from '../helpers/engines.ts'
@@ -45,6 +54,14 @@ function overtaken(admin: Admin, meanwhile: () => Promise<unknown>): Admin {
   }
   return { ...admin, db: { ...admin.db, transact } }
 }
+
+type Act = (admin: Admin, name: string) => Promise<unknown>
+
+const newPassword: Act = (admin, username) => setPassword(admin, username, 'a wholly new one')
+
+/** Acts that change a client, or a user, in another way than by settings. */
+const ofClients: readonly Act[] = [disableClient, enableClient, deleteClient]
+const ofUsers: readonly Act[] = [disableUser, enableUser, deleteUser, newPassword]
 
 const api = 'https://api.example'
 const meanwhileChanged = /somebody else has changed .* meanwhile/
@@ -271,4 +288,55 @@ t.test('keys are given in one way, and an old secret alone is kept', async t => 
     setKeys(admin, await clientForKeys(admin, 'web'), { jwks, jwks_uri: null }, 60),
     refused('invalid', /web has keys, not a secret/),
   )
+})
+
+await forEachEngine(t, 'If-Match counts up to the very change that it is sent with', async (t, env) => {
+  const server = await startServer(t, env)
+  const admin = await adminOf(server)
+  await server.client('web')
+  const { username } = await server.user('ada')
+  const stale = refused('changed', meanwhileChanged)
+  let count = 0
+  const rename = () => updateClient(admin, 'web', { client_name: `no. ${++count}` })
+  const promote = () => updateUser(admin, username, { roles: [`role-${++count}`] })
+  for (const act of ofClients) {
+    const precondition = etagOf(describeClient(await existingClient(admin, 'web')))
+    await t.rejects(act(overtaken({ ...admin, precondition }, rename), 'web'), stale, act.name)
+  }
+  for (const act of ofUsers) {
+    const precondition = etagOf(describeUser(await existingUser(admin, username)))
+    await t.rejects(act(overtaken({ ...admin, precondition }, promote), username), stale, act.name)
+  }
+  const precondition = etagOf(describeUser(await existingUser(admin, username)))
+  const disabled = overtaken({ ...admin, precondition }, () => disableUser(admin, username))
+  await t.rejects(
+    updateUser(disabled, username, { roles: [] }),
+    stale,
+    'also where another column has changed',
+  )
+  await enableUser(admin, username)
+  const { epoch } = await existingUser(admin, username)
+  t.equal(epoch, 1, 'nobody was logged out by what was refused')
+  t.equal((await existingClient(admin, 'web')).disabled_at, null)
+
+  for (const act of ofClients.slice(0, 2))
+    await t.resolves(act(overtaken(admin, rename), 'web'), 'without it, they are done')
+  const gone = overtaken(admin, () => deleteUser(admin, username))
+  await t.rejects(disableUser(gone, username), refused('not_found', /no user ada/))
+})
+
+await forEachEngine(t, 'who may change few does nothing to an administrator of just now', async (t, env) => {
+  const server = await startServer(t, env)
+  const [admin, limited] = [await adminOf(server), await adminOf(server, { isLimited: true })]
+  const meanwhile = refused('conflict', meanwhileChanged)
+  for (const [i, act] of ofUsers.entries()) {
+    const { username } = await server.user(`user-${i}`)
+    const promote = () => updateUser(admin, username, { roles: ['mintmark:admin'] })
+    await t.rejects(act(overtaken(limited, promote), username), meanwhile, act.name)
+  }
+  for (const [i, act] of ofClients.entries()) {
+    const { id } = await server.client(`client-${i}`)
+    const promote = () => updateClient(admin, id, { admin: true })
+    await t.rejects(act(overtaken(limited, promote), id), meanwhile, act.name)
+  }
 })
