@@ -5,6 +5,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { findUser } from '../../db/users/users.ts'
 import { startChromium } from '../helpers/chromium.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { buildConsole, consoleWorld, logIn, openConsole, type ConsoleWorld } from '../helpers/console.ts'
 
 const folder = await buildConsole()
@@ -169,6 +170,32 @@ t.test('all sessions of a user end in a job whose progress is shown', async t =>
   await page.getByText('No app has a session of this user.').waitFor()
 })
 
+t.test('many sessions end one after the other, which is shown and can be stopped', async t => {
+  const world = await consoleWorld(t)
+  const { server } = world
+  const ada = await server.user('ada')
+  const app = await server.client('orders')
+  for (let i = 0; i < 3; i++) await server.logIn(app, ada)
+  const longAgo = { rotated_at: Math.floor(Date.now() / 1000) - 40 * 86_400 }
+  await server.ctx.db.sql.updateTable('sessions').set(longAgo).where('user_id', '=', ada.id).execute()
+  const page = await openConsole(t, browser, world, { path: '/sessions' })
+  await press(page, 'End many')
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Days').fill('39')
+  await press(page, 'End them')
+  await dialog.getByText('0 sessions ended so far.').waitFor()
+  await press(page, 'Stop')
+  await dialog.getByText('Stopped: 0 sessions had ended by then').waitFor()
+  await press(page, 'Close')
+  await press(page, 'End many')
+  await dialog.getByLabel('Days').fill('39')
+  await press(page, 'End them')
+  await dialog.getByText('0 sessions ended so far.').waitFor()
+  await runJob(server, 'ending sessions that were chosen')
+  await dialog.getByText('Done: 3 sessions ended.').waitFor()
+  t.equal(await page.getByRole('link', { name: 'ada in orders' }).count(), 0, 'the list has heard of it')
+})
+
 t.test('a lost connection is seen, and heals by itself', async t => {
   const world = await consoleWorld(t)
   await world.server.user('ada')
@@ -243,13 +270,19 @@ t.test('a key is revoked once it is told what that does', async t => {
   const world = await consoleWorld(t)
   const page = await openConsole(t, browser, world, { path: '/keys' })
   await page.getByRole('list', { name: 'Signing keys' }).waitFor()
-  await page.getByRole('button', { name: 'Revoke' }).first().click()
+  const rows = page.getByRole('list', { name: 'Signing keys' }).getByRole('listitem')
+  await rows.filter({ hasText: 'next' }).first().getByRole('button', { name: 'Revoke' }).click()
   await page.getByRole('dialog').getByText('It cannot be undone').waitFor()
   await press(page, 'Revoke it')
   t.equal(await page.getByRole('status').getByText('The key is revoked.').count(), 0, 'a reason is needed')
   await page.getByLabel('Why').fill('it lay in a backup')
   await press(page, 'Revoke it')
   await page.getByRole('status').getByText('The key is revoked.').waitFor()
+  await press(page, 'Close')
+  await rows.filter({ hasText: 'active' }).first().getByRole('button', { name: 'Revoke' }).click()
+  await page.getByRole('dialog').getByText(/signs \w+ at once/).waitFor()
+  await page.getByLabel('Why').fill('it lay in a backup')
+  await press(page, 'Revoke it')
   await press(page, 'Close')
   await page.getByText('revoked: it lay in a backup').waitFor()
   await press(page, 'Rotate now')
@@ -307,6 +340,7 @@ t.test('axe finds nothing in any view, light or dark, and each fits on a small s
     ],
     ['/keys', 'Signing keys'],
     ['/sessions', 'Sessions'],
+    ['/sessions?act=end-many', 'Sessions'],
     ['/nothing', 'There is nothing here'],
   ] as const
   for (const colorScheme of ['light', 'dark'] as const) {

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { isAdministrator, isConnected } from './api/send.ts'
 import { leaveForLogIn } from './auth/log-in.ts'
 import { logInProblem, logOut, person } from './auth/tokens.ts'
@@ -49,7 +49,7 @@ export function Console() {
 /** Screen readers and keyboards go on at the new view, as they would at a new page. */
 function useFocusOnViews(): void {
   const shown = useRef(path.value)
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (path.value === shown.current) return
     shown.current = path.value
     window.scrollTo(0, 0)

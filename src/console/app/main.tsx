@@ -13,4 +13,5 @@ try {
     error instanceof LogInError ? error.message : 'The server could not be reached. Is it running?'
 }
 startRouter()
+root.replaceChildren()
 render(<Console />, root)

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { Job } from '../api/api.ts'
 import type { Problem } from '../api/problem.ts'
 import { asProblem } from '../api/use-answer.ts'
@@ -56,8 +56,12 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
   const [problem, setProblem] = useState<Problem>()
   const [job, setJob] = useState<Job>()
   const [result, setResult] = useState<ActResult>()
-  const close = () => setQuery({ act: '' }, { replace: true })
-  useEffect(() => {
+  const close = () => {
+    // Not before it was seen: what the dialog is about may be gone by now.
+    if (result) onDone()
+    setQuery({ act: '' }, { replace: true })
+  }
+  useLayoutEffect(() => {
     const { current } = dialog
     current?.showModal()
     // Enter alone does nothing that cannot be taken back.
@@ -73,12 +77,15 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
     setProblem(undefined)
     try {
       const outcome = await run(form)
-      onDone()
       if (typeof outcome === 'string') {
+        onDone()
         close()
         speak(outcome)
       } else if ('shown' in outcome) setResult(outcome)
-      else setJob(outcome)
+      else {
+        onDone()
+        setJob(outcome)
+      }
     } catch (error) {
       setProblem(asProblem(error))
     }

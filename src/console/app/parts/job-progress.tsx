@@ -16,27 +16,25 @@ export function JobProgress({ job: first, onEnd }: JobProgressProps) {
   const [problem, setProblem] = useState<Problem>()
   const { id, state, done, total } = job
   const params = { path: { id } }
+  const fail = (error: unknown) => setProblem(asProblem(error))
   useEffect(() => {
     if (state !== 'running') return
     const timer = setTimeout(() => {
-      documentOf(api.GET('/admin/v1/jobs/{id}', { params })).then(
-        next => {
-          setJob(next)
-          if (next.state !== 'running') onEnd()
-        },
-        (error: unknown) => setProblem(asProblem(error)),
-      )
+      documentOf(api.GET('/admin/v1/jobs/{id}', { params })).then(next => {
+        setJob(next)
+        if (next.state !== 'running') onEnd()
+      }, fail)
     }, 700)
     return () => clearTimeout(timer)
   }, [job])
-  const stop = () => documentOf(api.DELETE('/admin/v1/jobs/{id}', { params })).then(setJob)
+  const stop = () => documentOf(api.DELETE('/admin/v1/jobs/{id}', { params })).then(setJob, fail)
   const count = counted(done, 'session')
   return (
     <div>
       <p role="status">
         {state === 'done' && `Done: ${count} ended.`}
         {state === 'stopped' && `Stopped: ${count} had ended by then, and stay ended.`}
-        {state === 'running' && `${count} of ${total ?? 'an unknown number'} ended so far.`}
+        {state === 'running' && `${count}${total === null ? '' : ` of ${total}`} ended so far.`}
       </p>
       {problem && <ProblemNote problem={problem} />}
       {state === 'running' && (

@@ -1,14 +1,25 @@
+import { useState } from 'preact/hooks'
 import { api, documentOf, type Session } from '../api/api.ts'
+import { ActButton } from '../parts/act.tsx'
 import { Page } from '../parts/page.tsx'
 import { Pages } from '../parts/pages.tsx'
 import { Time } from '../parts/time.tsx'
 import { href, query, setQuery } from '../router.ts'
+import { EndManySessions } from './end-many-sessions.tsx'
 
 /** All sessions, the oldest first. */
 export function SessionsView() {
   const ended = query.value.get('ended') === 'true'
+  const [times, setTimes] = useState(0)
   return (
-    <Page title="Sessions">
+    <Page
+      title="Sessions"
+      acts={
+        <ActButton act="end-many" isDanger>
+          End many
+        </ActButton>
+      }
+    >
       <p class="quiet">
         A session is one log-in of somebody to one app. The oldest come first; for those of one person, look
         at the <a href={href('/users')}>user</a>.
@@ -25,7 +36,7 @@ export function SessionsView() {
       </label>
       <Pages<Session>
         label="Sessions"
-        by={String(ended)}
+        by={`${ended} ${times}`}
         read={(after, signal) =>
           documentOf(
             api.GET('/admin/v1/sessions', {
@@ -43,6 +54,7 @@ export function SessionsView() {
           </p>
         }
       />
+      <EndManySessions again={() => setTimes(times + 1)} />
     </Page>
   )
 }
