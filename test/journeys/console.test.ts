@@ -280,7 +280,10 @@ t.test('a key is revoked once it is told what that does', async t => {
   await page.getByRole('status').getByText('The key is revoked.').waitFor()
   await press(page, 'Close')
   await rows.filter({ hasText: 'active' }).first().getByRole('button', { name: 'Revoke' }).click()
-  await page.getByRole('dialog').getByText(/signs \w+ at once/).waitFor()
+  await page
+    .getByRole('dialog')
+    .getByText(/signs \w+ at once/)
+    .waitFor()
   await page.getByLabel('Why').fill('it lay in a backup')
   await press(page, 'Revoke it')
   await press(page, 'Close')
