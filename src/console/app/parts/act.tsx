@@ -57,7 +57,7 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
   const [job, setJob] = useState<Job>()
   const [result, setResult] = useState<ActResult>()
   const close = () => {
-    // Not before it was seen: what the dialog is about may be gone by now.
+    // Only now: the list may have no place for this dialog any more.
     if (result) onDone()
     setQuery({ act: '' }, { replace: true })
   }
