@@ -1,9 +1,9 @@
-import { AxeBuilder } from '@axe-core/playwright'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { findUser } from '../../db/users/users.ts'
+import { violationsOn } from '../helpers/axe.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { buildConsole, consoleWorld, logIn, openConsole, type ConsoleWorld } from '../helpers/console.ts'
@@ -307,12 +307,7 @@ t.test('names that others have chosen are text', async t => {
 })
 
 async function axeFindsNothing(t: Test, page: Page, name: string): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze()
-  t.strictSame(
-    violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
-    [],
-    name,
-  )
+  t.strictSame(await violationsOn(page), [], name)
   t.equal(await page.evaluate('document.documentElement.scrollWidth'), 320, `${name} fits`)
 }
 

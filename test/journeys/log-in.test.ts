@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { createServer, request as forward } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { AxeBuilder } from '@axe-core/playwright'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { disableUser } from '../../db/users/users.ts'
 import { de } from '../../src/pages/texts/de.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import type { MessageKind, Texts } from '../../src/pages/texts/texts.ts'
+import { violationsOn } from '../helpers/axe.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { startServer, type TestServer, type TestUser } from '../helpers/server.ts'
@@ -64,12 +64,7 @@ async function visitor(t: Test, options: Parameters<Browser['newContext']>[0] = 
 async function isGood(t: Test, page: Page, title: string): Promise<void> {
   await page.waitForLoadState()
   t.equal(await page.evaluate('document.documentElement.scrollWidth'), 320, `${title}: no scroll to the side`)
-  const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze()
-  t.strictSame(
-    violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
-    [],
-    `${title}: axe finds nothing`,
-  )
+  t.strictSame(await violationsOn(page), [], `${title}: axe finds nothing`)
 }
 
 async function isLogIn(t: Test, page: Page, title: string, texts: Texts = en): Promise<void> {

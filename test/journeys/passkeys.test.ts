@@ -1,10 +1,10 @@
-import { AxeBuilder } from '@axe-core/playwright'
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { latestAuditEntries } from '../../db/installation/audit.ts'
 import { listPasskeys } from '../../db/factors/passkeys.ts'
 import { challengeSeconds } from '../../src/factors/challenges.ts'
 import { en } from '../../src/pages/texts/en.ts'
+import { violationsOn } from '../helpers/axe.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { freePort } from '../helpers/free-port.ts'
@@ -99,12 +99,7 @@ t.test('the button ends what autofill waits for; who cancels has the form as bef
     'it is said that nothing came of it',
   )
   t.equal(await page.getByLabel(en.logIn.username).inputValue(), 'bob', 'and what was typed is there')
-  const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze()
-  t.strictSame(
-    violations.map(({ id }) => id),
-    [],
-    'axe finds nothing',
-  )
+  t.strictSame(await violationsOn(page), [], 'axe finds nothing')
   t.equal(await page.evaluate('document.documentElement.scrollWidth'), 320, 'no scroll to the side')
   // Autofill, which waits again, may be faster than the hand.
   await authenticator.touch(true)
@@ -226,12 +221,7 @@ t.test('after the password, a passkey is the second factor', async t => {
   await page.locator('main button[type=submit]').click()
   await page.getByRole('heading', { name: en.secondStep.title }).waitFor()
   await button(page).waitFor()
-  const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze()
-  t.strictSame(
-    violations.map(({ id }) => id),
-    [],
-    'axe finds nothing',
-  )
+  t.strictSame(await violationsOn(page), [], 'axe finds nothing')
   await authenticator.touch(true)
   await button(page).click()
   await page.waitForURL(`${web.origin}/`)
