@@ -13,18 +13,24 @@ export interface KnownTokens {
 const slots = 2 ** 17
 const hashBytes = 32
 
+/** Their memory comes in so many parts, each when it is first written to: few tokens need little. */
+const parts = 128
+const partBytes = (slots / parts) * hashBytes
+
 export function knownTokens(): KnownTokens {
-  const hashes = Buffer.alloc(slots * hashBytes)
-  const placeOf = (hash: Buffer) => (hash.readUInt32LE() % slots) * hashBytes
+  const hashes = new Array<Buffer | undefined>(parts)
+  const partOf = (hash: Buffer) => hash.readUInt32LE(4) % parts
+  const placeOf = (hash: Buffer) => (hash.readUInt32LE() * hashBytes) % partBytes
   return {
     add: jwt => {
       const hash = sha256(jwt)
-      hash.copy(hashes, placeOf(hash))
+      hash.copy((hashes[partOf(hash)] ??= Buffer.alloc(partBytes)), placeOf(hash))
     },
     has: jwt => {
       const hash = sha256(jwt)
+      const part = hashes[partOf(hash)]
       const place = placeOf(hash)
-      return hash.compare(hashes, place, place + hashBytes) === 0
+      return part !== undefined && hash.compare(part, place, place + hashBytes) === 0
     },
   }
 }
