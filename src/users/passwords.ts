@@ -61,7 +61,7 @@ export interface PasswordOptions {
   readonly waitingMax?: number
   /** The hash whose time a guess at an unknown name takes; see `ImportedSample`. */
   readonly likenessOf?: (name: string) => PasswordHash | undefined
-  /** What a new hash costs, if not what is due to people's passwords. */
+  /** What a new hash costs, of a password or a code, if not what is due to people's. */
   readonly cost?: PasswordCost
 }
 
@@ -155,7 +155,7 @@ export function openPasswords(options: PasswordOptions): {
       return isRight && held !== undefined
     },
     hashCode: (code, salt, source) =>
-      queue.run(() => hashRaw(code, { algorithm, ...codeCost, salt }), source),
+      queue.run(() => hashRaw(code, { algorithm, ...codeCost, ...options.cost, salt }), source),
     wrap: (hash, rootKeyId) => {
       if (rootKeyId !== undefined) return ownHash(hash, rootKeyId)
       if (hash === '') return { password_hash: '', root_key_id: rootKeys.currentId }

@@ -42,6 +42,16 @@ t.test(
   },
 )
 
+t.test(
+  'NP-8 a recovery code is hashed at the cost of a password, which no row says and none may change',
+  async t => {
+    // As the reference implementation hashes it.
+    const expected = 'e3c341cb8341fdc49d87840cd97562e9af17a8513c01a35fab04a10bb7e9c89e'
+    const hash = await open().hashCode('ABCD2345EFGH', Buffer.alloc(16, 7))
+    t.equal(hash.toString('hex'), expected)
+  },
+)
+
 t.test('invariant 7: without the pepper of the right root key nobody can guess a password', async t => {
   const passwords = open()
   const user = await passwords.hash('correct horse')
