@@ -20,6 +20,7 @@ import { makeMigrated } from './migrated.ts'
 import './rsa-keys.ts'
 import { runJob } from './run-job.ts'
 import { scratchFolder } from './scratch.ts'
+import { makeStarted } from './started.ts'
 
 type Response = Awaited<ReturnType<FastifyInstance['inject']>>
 
@@ -127,7 +128,8 @@ export async function startServer(
   // For an embedded database it is made with it.
   if (config.databaseUrl.engine === 'postgres' && !config.rootKeyIsMounted)
     makeRootKeyFile(config.rootKeyFile)
-  await makeMigrated(config.databaseUrl)
+  if ('MINTMARK_DATABASE_URL' in env) await makeMigrated(config.databaseUrl)
+  else await makeStarted(t, config, firstNow)
   const logger = pino({ level: config.logLevel }, stream)
   const server = await openServer(config, {
     clock,
