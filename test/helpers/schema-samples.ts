@@ -1,4 +1,5 @@
 import fc, { type Arbitrary } from 'fast-check'
+import { anyCharacter } from './any-character.ts'
 
 /** As much of JSON Schema as the admin API has. */
 export interface JsonSchema {
@@ -31,7 +32,7 @@ export function valuesOf(schema: JsonSchema): Arbitrary<unknown> {
     case 'string':
       if (pattern !== undefined) return fc.stringMatching(new RegExp(pattern, 'u'))
       if (schema.format === 'date-time') return fc.constant('2030-01-02T03:04:05Z')
-      return fc.string({ unit: 'binary', minLength, maxLength: Math.min(maxLength, minLength + 40) })
+      return fc.string({ unit: anyCharacter, minLength, maxLength: Math.min(maxLength, minLength + 40) })
     case 'integer':
     case 'number':
       return fc.integer({ min: minimum, max: maximum })
