@@ -6,10 +6,10 @@ import t from 'tap'
 const tests = join(import.meta.dirname, '..')
 /** Their tests leave nothing behind in the process, so that many files can share one. */
 const folders = ['model', 'pure', 'server']
-const batches = 4
+const batches = 3
 
 /**
- * Runs one of the batches, 1 to 4, in this process: a process of its own for each test file would load the
+ * Runs one of the batches, 1 to 3, in this process: a process of its own for each test file would load the
  * same modules again and compile them anew, which takes longer than most of the tests.
  */
 export async function runBatch(number: number): Promise<void> {
@@ -23,12 +23,13 @@ export async function runBatch(number: number): Promise<void> {
 const extraSeconds: Readonly<Record<string, number>> = {
   'model/refresh.test.ts': 1.6,
   'pure/known-tokens.test.ts': 0.7,
+  'server/admin-open-api.test.ts': 2,
   'server/commands-records.test.ts': 1.5,
   'server/overload.test.ts': 1.1,
   'server/resource-server.test.ts': 1.2,
   'server/status-list.test.ts': 1.6,
   'server/sweeper.test.ts': 1.8,
-  'server/verifiers.test.ts': 7,
+  'server/verifiers.test.ts': 3,
 }
 const bytesPerSecond = 20_000
 

@@ -1,7 +1,21 @@
+const isQuick = process.env['TEST_SHORT'] !== undefined
+const isInFull = process.env['TEST_IN_FULL'] !== undefined
+
 /**
  * How often a property is tried: as often as said, and in `npm run test:quick`, which is for between two
- * changes, a quarter of that.
+ * changes, an eighth of that.
  */
 export function runsOf(all: number): number {
-  return process.env['TEST_SHORT'] === undefined ? all : Math.ceil(all / 4)
+  return isQuick ? Math.ceil(all / 8) : all
 }
+
+/**
+ * How often something is done that takes long, and shows the same the first hundred times: a quarter of what
+ * `npm run test:long` does, and in `npm run test:quick` an eighth.
+ */
+export function shareOf(all: number): number {
+  return isInFull ? all : Math.ceil(all / (isQuick ? 8 : 4))
+}
+
+/** The options of a test that takes seconds: `npm run test:quick` says that it leaves it out. */
+export const notQuick = { skip: isQuick && 'npm test does it' }

@@ -10,6 +10,7 @@ import { adminClient, type Ask } from '../helpers/admin-api.ts'
 import { generateTypes } from '../helpers/generated-client.ts'
 import { closed, valuesOf, type JsonSchema } from '../helpers/schema-samples.ts'
 import { compiler } from '../helpers/packed.ts'
+import { notQuick } from '../helpers/runs.ts'
 import { scratchFolder } from '../helpers/scratch.ts'
 import { startServer, type TestServer } from '../helpers/server.ts'
 
@@ -217,7 +218,7 @@ console.log(
 )
 `
 
-t.test('a client whose types are generated works against a server', async t => {
+t.test('a client whose types are generated works against a server', notQuick, async t => {
   const server = await startServer(t)
   const folder = scratchFolder(t)
   const root = join(import.meta.dirname, '../..')

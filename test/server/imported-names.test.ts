@@ -7,7 +7,7 @@ import { openBrowser } from '../helpers/browser.ts'
 import { openMailbox } from '../helpers/mailbox.ts'
 import { relyingParty } from '../helpers/relying-party.ts'
 import { runJob } from '../helpers/run-job.ts'
-import { runsOf } from '../helpers/runs.ts'
+import { shareOf } from '../helpers/runs.ts'
 import { startedAt, startServer, type TestUser } from '../helpers/server.ts'
 import { takesSameTime } from '../helpers/timing.ts'
 
@@ -159,5 +159,5 @@ t.test('invariant 15: where half of the users were imported, nobody takes as lon
     if (statusCode !== 400) throw new Error(`answered ${statusCode}`)
     return performance.now() - begun
   }
-  await takesSameTime(t, ['user', 'nobody'], { count: runsOf(500), measure })
+  await takesSameTime(t, ['user', 'nobody'], { count: shareOf(500), measure })
 })

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { usualCost, type PasswordCost } from '../../src/users/passwords.ts'
 import { runJob } from '../helpers/run-job.ts'
-import { runsOf } from '../helpers/runs.ts'
+import { shareOf } from '../helpers/runs.ts'
 import { startedAt, startServer, type TestUser } from '../helpers/server.ts'
 import { takesSameTime } from '../helpers/timing.ts'
 
 /** How many wrong passwords are measured for each name. */
-const count = runsOf(200)
+const count = shareOf(200)
 
 /** Enough to be seen beside the rest of an answer, and little enough for some hundreds. */
 const someCost = { memoryCost: 1024, timeCost: 1, parallelism: 1 }

@@ -9,6 +9,7 @@ import { formPostView } from '../../src/pages/views/form-post.ts'
 import { messageView } from '../../src/pages/views/message.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { anyCharacter } from '../helpers/any-character.ts'
+import { runsOf } from '../helpers/runs.ts'
 import { longNames, plainNames, viewSamples, type Names } from '../helpers/view-samples.ts'
 
 const languages = languageTags.map(tag => languageOf([tag], () => undefined))
@@ -91,7 +92,7 @@ t.test('no name, and nothing that was sent, ever becomes markup', async t => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runsOf(60) },
     )
   }
 })

@@ -5,7 +5,7 @@ import t from 'tap'
 import { listSigningKeys, requestRotation } from '../../db/keys/signing-keys.ts'
 import { phaseOf } from '../../src/keys/ring/key-life.ts'
 import { freePort } from '../helpers/free-port.ts'
-import { runsOf } from '../helpers/runs.ts'
+import { notQuick, shareOf } from '../helpers/runs.ts'
 import { startedAt, startServer } from '../helpers/server.ts'
 import {
   algs,
@@ -18,6 +18,7 @@ import {
 
 t.test(
   'invariant 6: no library fails a verification, with its default caches, through rotations',
+  notQuick,
   async t => {
     const reserved = await freePort()
     const origin = `http://127.0.0.1:${reserved}`
@@ -78,8 +79,8 @@ t.test(
     const kids = new Set<string>()
     let living: { alg: string; jwt: string; until: number }[] = []
     // Three leads of 610 seconds, and an administrator who has the keys rotated all the time.
-    const stepSeconds = 1920 / runsOf(96)
-    for (let step = 0; step < runsOf(96); step++) {
+    const stepSeconds = 1920 / shareOf(96)
+    for (let step = 0; step < shareOf(96); step++) {
       for (const row of await listSigningKeys(server.ctx.db)) {
         if (phaseOf(row) !== 'active') continue
         kids.add(row.kid)
