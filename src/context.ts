@@ -13,6 +13,7 @@ import type { Afterwards } from './load/afterwards.ts'
 import type { Drain } from './load/drain.ts'
 import type { MailServices } from './mail/mail.ts'
 import type { Listeners } from './push/listeners.ts'
+import type { AuditFeed } from './record/audit-feed.ts'
 import type { AuditTrail } from './record/audit-trail.ts'
 import type { Counts } from './record/counts.ts'
 import type { Log } from './record/log.ts'
@@ -42,6 +43,8 @@ export interface Context {
   readonly listeners: Listeners
   /** Notes what changes nothing and still matters, such as wrong passwords. */
   readonly audit: AuditTrail
+  /** Tells new entries of the audit trail to who listens. */
+  readonly auditFeed: AuditFeed
   /** Counts since the start, for the metrics. */
   readonly counts: Counts
   /** On PostgreSQL that of its server, which all instances share. */

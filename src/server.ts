@@ -33,6 +33,7 @@ import { openOutbox } from './mail/outbox.ts'
 import { transportOf } from './mail/transport.ts'
 import { openCursors } from './push/cursors.ts'
 import { openListeners } from './push/listeners.ts'
+import { openAuditFeed } from './record/audit-feed.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { countMetrics } from './record/count-metrics.ts'
 import { openCountRows } from './record/count-rows.ts'
@@ -236,13 +237,11 @@ async function openContext(
   const { keys } = add(await openKeyRing({ db, rootKeys, clock, log }))
   const { statusLists } = add(openStatusLists({ config, db, keys, registry, counts, clock }))
   const cursors = openCursors({ rootKeys, keys }, config.issuer)
-  const { statusListDelaySeconds } = config
-  const everySeconds = lookForEventsSeconds(config)
-  const { listeners } = add(
-    openListeners({ db, clock, registry, cursors, statusListDelaySeconds, everySeconds }),
-  )
+  const { listeners } = add(openListeners({ db, clock, registry, cursors, ...listenerDelays(config) }))
   const { throttle } = add(openThrottle({ db, rootKeys, clock }))
   const { audit } = add(openAuditTrail({ db, clock, auditSeconds: config.auditSeconds }))
+  const drain = openDrain()
+  const { auditFeed } = add(openAuditFeed({ db, clock, drain }))
   const { admission } = add(openAdmission(clock))
   const { afterwards } = add(openAfterwards())
   const { lateness } = add(openLateness(clock))
@@ -272,12 +271,13 @@ async function openContext(
     clients: { registry, keys: openClientKeys(reach, clock, log) },
     users: { passwords, throttle, passwordHook },
     sessions: { lateness, nextStatusPosition: openStatusPositions(db) },
-    load: { admission, delayRefusal: openRefusalDelay(clock), drain: openDrain(), afterwards },
+    load: { admission, delayRefusal: openRefusalDelay(clock), drain, afterwards },
     mail,
     standing,
     statusLists,
     listeners,
     audit,
+    auditFeed,
     counts,
     clock,
     log,
@@ -286,9 +286,9 @@ async function openContext(
 }
 
 /** PostgreSQL tells of events, unless a pooler is in between; nothing else does. */
-function lookForEventsSeconds({ databaseUrl, databasePooler }: Config): number {
-  if (databaseUrl.engine === 'sqlite') return 0.02
-  return databasePooler === 'transaction' ? 0.05 : followSeconds
+function listenerDelays({ databaseUrl, databasePooler, statusListDelaySeconds }: Config) {
+  const untold = databasePooler === 'transaction' ? 0.05 : followSeconds
+  return { statusListDelaySeconds, everySeconds: databaseUrl.engine === 'sqlite' ? 0.02 : untold }
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

@@ -29,6 +29,8 @@ export interface AuditFilter {
   /** As the trail names it. */
   readonly actor?: string
   readonly requestId?: string
+  /** None that was written later than the one with this id. */
+  readonly upTo?: number
 }
 
 /** With the name of its user, unless there is none any more. */
@@ -119,15 +121,20 @@ export async function pageOfAuditEntries(
   return { entries, next: found.length > limit ? entries.at(-1) : last }
 }
 
-function selectMatching(
-  { sql }: Database,
-  { since, until, userId, clientId, sessionId, events, actor, requestId }: AuditFilter,
-) {
-  let query = sql
+/** All entries, with the names of their users. */
+export function selectEntries({ sql }: Database) {
+  return sql
     .selectFrom('audit')
     .leftJoin('users', 'users.id', 'audit.user_id')
     .selectAll('audit')
     .select('users.username')
+}
+
+function selectMatching(
+  db: Database,
+  { since, until, userId, clientId, sessionId, events, actor, requestId, upTo }: AuditFilter,
+) {
+  let query = selectEntries(db)
   if (since !== undefined) query = query.where('at', '>=', since)
   if (until !== undefined) query = query.where('at', '<', until)
   if (userId !== undefined) query = query.where('user_id', '=', userId)
@@ -136,7 +143,27 @@ function selectMatching(
   if (events !== undefined) query = query.where('event', 'in', events)
   if (actor !== undefined) query = query.where('actor', '=', actor)
   if (requestId !== undefined) query = query.where('request_id', '=', requestId)
+  if (upTo !== undefined) query = query.where('audit.id', '<=', upTo)
   return query
+}
+
+/** Whether it is among those, as `listAuditEntries` reads them. */
+export function isAmong(
+  entry: AuditEntry,
+  { since, until, userId, clientId, sessionId, events, actor, requestId, upTo }: AuditFilter,
+): boolean {
+  const { id, at, event, user_id, client_id, session_id } = entry
+  return (
+    (since === undefined || at >= since) &&
+    (until === undefined || at < until) &&
+    (userId === undefined || user_id?.equals(userId) === true) &&
+    (clientId === undefined || client_id === clientId) &&
+    (sessionId === undefined || session_id?.equals(sessionId) === true) &&
+    (events === undefined || events.includes(event)) &&
+    (actor === undefined || entry.actor === actor) &&
+    (requestId === undefined || entry.request_id === requestId) &&
+    (upTo === undefined || id <= upTo)
+  )
 }
 
 /** Deletes entries of before that time, at most `limit`, and returns how many there were. */

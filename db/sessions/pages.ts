@@ -3,7 +3,7 @@ import type { SessionTable } from '../schema.ts'
 import type { Writer } from '../writer.ts'
 import type { ToldEnd } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
-import { isOfThisEpoch } from './sessions.ts'
+import { isOfThisEpoch, selectSessions, type Session } from './sessions.ts'
 
 /** The sessions to read; a member left out does not matter. */
 export interface SessionFilter {
@@ -113,6 +113,12 @@ async function sessionPage(
     const { user_epoch, client_epoch, users_epoch, clients_epoch, ...session } = row
     return { ...session, isOfThisEpoch: isOfThisEpoch(row) }
   })
+}
+
+/** Those of a few ids that are there, whatever their state. */
+export async function findSessions({ sql }: Database, ids: readonly Buffer[]): Promise<readonly Session[]> {
+  const rows = await selectSessions(sql).where('sessions.id', 'in', ids).execute()
+  return rows.map(row => ({ ...row, isOfThisEpoch: isOfThisEpoch(row) }))
 }
 
 /** How many there are. */

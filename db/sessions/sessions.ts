@@ -20,7 +20,8 @@ export interface Session extends SessionTable {
   readonly isOfThisEpoch: boolean
 }
 
-const sessionById = keptQuery((sql, id: Buffer) =>
+/** Sessions with what is known of their users and clients now. */
+export const selectSessions = (sql: Kysely<Tables>) =>
   sql
     .selectFrom('sessions')
     .leftJoin('users', 'users.id', 'sessions.user_id')
@@ -31,8 +32,8 @@ const sessionById = keptQuery((sql, id: Buffer) =>
       fn.coalesce('users.roles', fragment<string>`''`).as('roles'),
       fn.coalesce('users.claims', fragment<string>`'{}'`).as('user_claims'),
     ])
-    .where('sessions.id', '=', id),
-)
+
+const sessionById = keptQuery((sql, id: Buffer) => selectSessions(sql).where('sessions.id', '=', id))
 
 /** Finds a session by its id, whatever its state. */
 export async function findSession(db: Database, id: Buffer): Promise<Session | undefined> {

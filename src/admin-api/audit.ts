@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { pageOfAudit, type AuditChoice } from '../admin/audit.ts'
+import { nameOfPlace, pageOfAudit, placeNamed, type AuditChoice, type AuditPage } from '../admin/audit.ts'
 import { Refusal } from '../errors.ts'
 import { ownUuid } from '../protocol/secrets.ts'
 import { noCursor, readCursor, writeCursor } from './cursor.ts'
@@ -100,7 +100,7 @@ const listAuditRoute = route(
     const { entries, next } = await pageOfAudit(admin, choice, { before: placeAt(filter, after), limit })
     return {
       items: entries,
-      next: next ? writeCursor('audit', filter, `${next.at}-${next.id}`) : null,
+      next: next ? writeCursor('audit', filter, nameOfPlace(next)) : null,
     }
   },
 )
@@ -113,12 +113,11 @@ function secondsOf(field: string, time: string | undefined): number | undefined 
   throw new Refusal('invalid', `${field} is no time such as 2030-03-17T17:46:40Z`, undefined, field)
 }
 
-function placeAt(filter: object, after: string | undefined) {
+function placeAt(filter: object, after: string | undefined): AuditPage['next'] {
   const key = readCursor('audit', filter, after)
-  if (key === undefined) return undefined
-  const [, at, id] = /^(\d{1,15})-(\d{1,15})$/.exec(key) ?? []
-  if (at === undefined) throw noCursor()
-  return { at: Number(at), id: Number(id) }
+  const place = key === undefined ? undefined : placeNamed(key)
+  if (key !== undefined && !place) throw noCursor()
+  return place
 }
 
 /** `/audit`: what has happened that matters to security. */

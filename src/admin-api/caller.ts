@@ -9,7 +9,7 @@ import { findFactors, hasSecondFactor } from '../factors/factors.ts'
 import { levelsOf } from '../protocol/levels.ts'
 import { normalUrl } from '../protocol/normal-url.ts'
 import type { Actor } from '../record/actor.ts'
-import { authenticateToken, invalidToken, type SessionOfToken } from '../sessions/sent-token.ts'
+import { authenticateToken, hasEnded, invalidToken, type SessionOfToken } from '../sessions/sent-token.ts'
 import { itemsOf } from '../values/list.ts'
 
 /** What an act is about, as scopes name it. */
@@ -29,6 +29,8 @@ export interface AdminCaller {
   /** Whether it may do less than everything. */
   readonly isLimited: boolean
   readonly may: (need: Need) => boolean
+  /** The session, and what the token says. */
+  readonly sent: SessionOfToken
 }
 
 /** How long ago people may have logged in who change something, in seconds. */
@@ -51,13 +53,39 @@ export async function authenticateCaller(
   const sent = await authenticateToken(ctx, { method, urls, headers, form: undefined })
   if (sent.claims['aud'] !== ctx.config.issuer)
     throw invalidToken(sent.scheme, 'the token is for another audience')
+  return judge(ctx, request, sent, need)
+}
+
+/** Whether a caller that was let in would be let in again with the same token, as its session is now. */
+export async function staysIn(
+  ctx: Context,
+  request: FastifyRequest,
+  { sent }: Pick<AdminCaller, 'sent'>,
+  { session, need }: { readonly session: SessionOfToken['session']; readonly need: Need },
+): Promise<boolean> {
+  if (hasEnded(session, ctx.clock.now())) return false
+  try {
+    await judge(ctx, request, { ...sent, session }, need)
+    return true
+  } catch (error) {
+    if (error instanceof OAuthError && error.status < 500) return false
+    throw error
+  }
+}
+
+async function judge(
+  ctx: Context,
+  request: FastifyRequest,
+  sent: SessionOfToken,
+  need: Need,
+): Promise<AdminCaller> {
   const { actor, limits } = sent.session.user_id
     ? await personOf(ctx, request, sent, need)
     : await machineOf(ctx, request, sent)
   const granted = itemsOf(sent.scope)
   const may = (need: Need) => isWithin(granted, need) && isWithin(limits, need)
   if (!may(need)) throw lacking(sent, scopesFor(need).join(' '))
-  return { actor, isLimited: !may({ noun: 'all', isChange: true }), may }
+  return { actor, isLimited: !may({ noun: 'all', isChange: true }), may, sent }
 }
 
 interface Known {

@@ -10,6 +10,7 @@ import { refuseMessage } from '../http/message.ts'
 import { oneLogForAll } from '../http/request-log.ts'
 import { countOne } from '../record/counts.ts'
 import { adminPath } from './admin-path.ts'
+import { addAuditStream } from './audit-stream.ts'
 import { auditRoutes } from './audit.ts'
 import { clientRoutes } from './clients.ts'
 import { countRoutes } from './counts.ts'
@@ -100,6 +101,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
       takeUploads(app)
       for (const route of importRoutes) addRoute(app, { ctx, problems }, route)
     })
+    addAuditStream(app, ctx)
     refuseOtherMethods(app, routes, shownMethods)
   })
   if (ctx.config.console === 'on') app.register(consoleFace(ctx))

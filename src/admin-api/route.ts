@@ -32,7 +32,16 @@ export interface Route<Params extends TObject, Query extends TObject, Body exten
   readonly body?: Body
   readonly upload?: Upload
   /** What is answered, by status: one of 200, 201, 202; an answer of 204 has no schema. */
-  readonly answer: { readonly status: 200 | 201 | 202; readonly schema: TSchema } | { readonly status: 204 }
+  readonly answer:
+    | {
+        readonly status: 200 | 201 | 202
+        readonly schema: TSchema
+        /** JSON, unless told. */
+        readonly type?: string
+      }
+    | { readonly status: 204 }
+  /** Those that it heeds beside the usual ones. */
+  readonly headers?: Readonly<Record<string, TSchema>>
   /**
    * Whether it is about one object that has an ETag: `If-Match` is heeded by its act, or `If-None-Match`
    * answered with 304.
@@ -187,7 +196,7 @@ const IdempotencyKey = Type.String({
 })
 
 /** The answers that are problems are the same everywhere: open-api.ts adds them. */
-function describe({
+export function describe({
   name,
   summary,
   need,
@@ -196,11 +205,13 @@ function describe({
   body,
   upload,
   answer,
+  headers: ownHeaders,
   hasEtag,
   method,
 }: Route<any, any, any>) {
   const etag = { etag: { type: 'string', description: 'of this state of the object' } }
   const headers = Type.Object({
+    ...ownHeaders,
     ...(hasEtag && method !== 'GET' && answer.status !== 201 && { 'if-match': Type.Optional(IfMatch) }),
     ...(hasEtag && method === 'GET' && { 'if-none-match': Type.Optional(IfNoneMatch) }),
     ...(method === 'POST' && { 'idempotency-key': Type.Optional(IdempotencyKey) }),
@@ -212,7 +223,7 @@ function describe({
           [answer.status]: {
             description: 'done',
             ...(hasEtag && method !== 'DELETE' && { headers: etag }),
-            content: { 'application/json': { schema: answer.schema } },
+            content: { [answer.type ?? 'application/json']: { schema: answer.schema } },
           },
           ...(hasEtag && method === 'GET' && { 304: { description: 'it is as it was', type: 'null' } }),
         }

@@ -1,4 +1,5 @@
 import {
+  isAmong,
   latestAuditEntries,
   listAuditEntries,
   pageOfAuditEntries,
@@ -9,6 +10,7 @@ import {
 import { findUser } from '../../db/users/users.ts'
 import { Refusal } from '../errors.ts'
 import { formatUuid, parseUuid } from '../protocol/secrets.ts'
+import { auditPageSize, followAuditTrail } from '../record/audit-follower.ts'
 import { eventNames } from '../record/events.ts'
 import type { Admin } from './admin.ts'
 
@@ -58,6 +60,16 @@ export async function pageOfAudit(
   return { entries: entries.map(describeAuditEntry), next }
 }
 
+/** Tells which entries are chosen, as they come: along no index. Refuses an unknown event, or user name. */
+export async function chooseAudit(
+  { db }: Pick<Admin, 'db'>,
+  choice: AuditChoice,
+): Promise<(entry: ListedAuditEntry) => boolean> {
+  refuseUnknownEvents(choice)
+  const filter = await filterOf(db, choice)
+  return entry => isAmong(entry, filter)
+}
+
 function refuseUnknownEvents({ events = [] }: AuditChoice): void {
   const unknown = events.find(event => !eventNames.some(name => name === event))
   if (unknown === undefined) return
@@ -92,6 +104,15 @@ export async function followAudit(
   return follow({ db, clock }, await filterOf(db, choice), options)
 }
 
+/** The id of an entry, as its document has it. */
+export const nameOfPlace = ({ at, id }: AuditPlace): string => `${at}-${id}`
+
+/** The place that has this name; undefined where it is no such name. */
+export function placeNamed(text: string): AuditPlace | undefined {
+  const [, at, id] = /^(\d{1,15})-(\d{1,15})$/.exec(text) ?? []
+  return at === undefined ? undefined : { at: Number(at), id: Number(id) }
+}
+
 export type DescribedAuditEntry = ReturnType<typeof describeAuditEntry>
 
 /** The document of an entry. */
@@ -99,7 +120,7 @@ export function describeAuditEntry(entry: ListedAuditEntry) {
   const { id, at, event, actor, user_id, username, client_id, session_id, address, request_id, count } = entry
   const detail: unknown = entry.detail === null ? {} : JSON.parse(entry.detail)
   return {
-    id: `${at}-${id}`,
+    id: nameOfPlace({ at, id }),
     at,
     event,
     actor,
@@ -141,30 +162,16 @@ async function userIdOf(db: Admin['db'], text: string): Promise<Buffer> {
 /** How long it rests before it looks for new entries. */
 const pauseSeconds = 0.5
 
-/**
- * A count of a flood is written up to a minute after what it counts, and transactions may overtake each
- * other.
- */
-const latestSeconds = 90
-
 async function* follow(
   { db, clock }: Pick<Admin, 'db' | 'clock'>,
   filter: AuditFilter,
   { last }: { readonly last: number },
 ): AsyncGenerator<ListedAuditEntry> {
-  let since = clock.now() - latestSeconds
-  const seen = new Map<number, number>()
-  for await (const { id, at } of listAuditEntries(db, { ...filter, since })) seen.set(id, at)
-  const latest = await latestAuditEntries(db, filter, last)
-  // One that has come in between is new.
-  yield* latest.filter(({ id, at }) => at < since || seen.has(id))
+  const follower = await followAuditTrail(db, clock)
+  yield* await latestAuditEntries(db, { ...filter, upTo: follower.place().id }, last)
   for (;;) {
-    for await (const entry of listAuditEntries(db, { ...filter, since })) {
-      if (!seen.has(entry.id)) yield entry
-      seen.set(entry.id, entry.at)
-    }
-    since = clock.now() - latestSeconds
-    for (const [id, at] of seen) if (at < since) seen.delete(id)
-    await clock.pause(pauseSeconds)
+    const entries = await follower.read()
+    yield* entries.filter(entry => isAmong(entry, filter))
+    if (entries.length < auditPageSize) await clock.pause(pauseSeconds)
   }
 }

@@ -10,6 +10,8 @@ export function openEventStream(reply: FastifyReply): EventStream {
     'content-type': eventStreamType,
     'cache-control': 'no-store',
     'x-accel-buffering': 'no',
+    // Or a server that ends would wait for the next request of who has kept the connection.
+    connection: 'close',
   })
   reply.hijack()
   const { raw } = reply

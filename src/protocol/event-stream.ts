@@ -1,6 +1,7 @@
 /** One server-sent event (HTML Standard §9.2). */
 export interface StreamedEvent {
-  readonly event: string
+  /** `message` unless told. */
+  readonly event?: string
   /** Where its receiver has come to: sent back as `Last-Event-ID`. Without line breaks. */
   readonly id: string
   readonly data: object
@@ -22,7 +23,8 @@ export interface EventStream {
 
 /** The text of an event in a stream. JSON has no line breaks, so its data is one line. */
 export function streamedEvent({ event, id, data }: StreamedEvent): string {
-  return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+  const name = event === undefined ? '' : `event: ${event}\n`
+  return `id: ${id}\n${name}data: ${JSON.stringify(data)}\n\n`
 }
 
 /**

@@ -48,8 +48,7 @@ export async function authenticateToken(
   if (found.kind !== 'access_token')
     throw invalidToken(scheme, found.kind === 'none' ? found.reason : 'it is a refresh token')
   const { claims, session } = found
-  if (session.revoked_at !== null || !session.isOfThisEpoch || session.expires_at <= ctx.clock.now())
-    throw invalidToken(scheme, 'the session has ended')
+  if (hasEnded(session, ctx.clock.now())) throw invalidToken(scheme, 'the session has ended')
   await confirm(ctx, found, { scheme, token }, request)
   const granted = String(claims['scope'] ?? '')
   if (scope !== undefined && !itemsOf(granted).includes(scope)) {
@@ -58,6 +57,11 @@ export async function authenticateToken(
     })
   }
   return { session, scope: granted, scheme, claims }
+}
+
+/** Whether no token of the session counts any more. */
+export function hasEnded({ revoked_at, isOfThisEpoch, expires_at }: Session, now: number): boolean {
+  return revoked_at !== null || !isOfThisEpoch || expires_at <= now
 }
 
 interface ReadToken {

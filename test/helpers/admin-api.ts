@@ -13,6 +13,8 @@ export interface Ask {
   ): ReturnType<TestServer['request']>
   /** The same caller at another instance. */
   at(server: TestServer): Ask
+  /** The headers by which it is let in, for a request that is sent in another way. */
+  credentials(method: string, path: string): Promise<Readonly<Record<string, string>>>
 }
 
 const allScopes = adminScopes.join(' ')
@@ -71,9 +73,11 @@ export async function adminPerson(
   )
 }
 
+type Credentials = Readonly<Record<string, string>>
+
 function asking(
   server: TestServer,
-  credentials: (method: string, path: string) => object | Promise<object>,
+  credentials: (method: string, path: string) => Credentials | Promise<Credentials>,
 ): Ask {
   const ask = async (...[method, path, payload, headers = {}]: Parameters<Ask>) =>
     server.request({
@@ -86,5 +90,8 @@ function asking(
       },
       ...(payload !== undefined && { payload }),
     })
-  return Object.assign(ask, { at: (server: TestServer) => asking(server, credentials) })
+  return Object.assign(ask, {
+    at: (server: TestServer) => asking(server, credentials),
+    credentials: async (method: string, path: string) => credentials(method, path),
+  })
 }

@@ -19,6 +19,7 @@ export async function asDescribed(t: Test, ask: Ask): Promise<Ask> {
     return answer
   }
   described.at = server => ask.at(server)
+  described.credentials = ask.credentials
   return described
 }
 
