@@ -1,4 +1,5 @@
 import { decodeJwt } from 'jose'
+import { administrator, userPath } from './administrator.ts'
 import { connections, each, getting, headers, posting, refreshing, revalidating } from './callers.ts'
 import { load, type Caller, type EndlessCaller } from './load.ts'
 import {
@@ -170,6 +171,10 @@ async function userinfoHeaders(servers: Servers): Promise<Record<string, string>
   const make = await codeMaker(servers)
   return { authorization: `Bearer ${await personsToken(servers.mintmark, make())}` }
 }
+
+let administering: ReturnType<typeof administrator> | undefined
+
+const administratorOf = (mintmark: Mintmark) => (administering ??= administrator(mintmark))
 
 /** A bare GET of as many bytes as ours answers. */
 async function gettingAsMany(
@@ -378,6 +383,24 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
         bare: bareCallers,
       },
       goals: { bare: 0.7 },
+    },
+  ],
+  [
+    'admin-user',
+    {
+      title: 'GET /admin/v1/users/{sub}: to a bare GET of as many bytes',
+      callers: {
+        mintmark: async ({ mintmark }) => {
+          const withHeaders = await administratorOf(mintmark)
+          const path = await userPath(mintmark, withHeaders)
+          return each(() => getting(path, withHeaders))
+        },
+        bare: async servers => {
+          const withHeaders = await administratorOf(servers.mintmark)
+          return gettingAsMany(servers, await userPath(servers.mintmark, withHeaders), withHeaders)
+        },
+      },
+      goals: { bare: 0.3 },
     },
   ],
   [
