@@ -23,8 +23,9 @@ import { sha256 } from '../values/sha256.ts'
 /** How long an answer is kept. */
 const keptSeconds = 86_400
 
-/** Longer than any act takes: a request that has been under way for so long has lost its process. */
+/** A request whose lease was not renewed for so long has lost its process. */
 const leaseSeconds = 60
+const renewSeconds = 20
 
 /** How often it is looked whether answers are sealed under an older root key, and how many at once. */
 const lookSeconds = 10
@@ -97,18 +98,26 @@ export async function doOnce(
 }
 
 async function perform(
-  { db, rootKeys, log }: Keeping,
-  { lease, request }: { readonly lease: Lease; readonly request: string },
+  keeping: Keeping,
+  { lease: taken, request }: { readonly lease: Lease; readonly request: string },
   act: () => Promise<KeptAnswer>,
 ): Promise<Outcome> {
+  const { db, rootKeys, log } = keeping
+  const ended = new AbortController()
+  const renewing = renewLease(keeping, taken, ended.signal)
+  const endLease = () => {
+    ended.abort()
+    return renewing
+  }
   let answer: KeptAnswer
   try {
     answer = await act()
   } catch (error) {
     // Where this fails too, it is free once the lease has passed.
-    await releaseIdempotencyKey(db, lease).catch(() => {})
+    await releaseIdempotencyKey(db, await endLease()).catch(() => {})
     throw error
   }
+  const lease = await endLease()
   try {
     const { status } = answer
     await keepAnswer(db, lease, { status, ...seal(rootKeys, lease.id, { request, answer }) })
@@ -120,6 +129,21 @@ async function perform(
     )
   }
   return { answer, isRepeated: false }
+}
+
+/** Renews the lease until the signal, however long the act takes, and returns the last one. */
+async function renewLease({ db, clock }: Keeping, taken: Lease, signal: AbortSignal): Promise<Lease> {
+  let lease = taken
+  while (!signal.aborted) {
+    await clock.pause(renewSeconds, signal)
+    const until = clock.now() + leaseSeconds
+    if (signal.aborted || until < lease.leased_until + renewSeconds) continue
+    // Where it fails, it is tried again before the lease has passed.
+    const isRenewed = await takeIdempotencyKey(db, lease, until).catch(() => undefined)
+    if (isRenewed === false) return lease
+    if (isRenewed) lease = { id: lease.id, leased_until: until }
+  }
+  return lease
 }
 
 interface Content {

@@ -7,6 +7,7 @@ import {
   reserveIdempotencyKey,
   takeIdempotencyKey,
 } from '../../db/installation/idempotency-keys.ts'
+import { doOnce } from '../../src/admin/kept-answers.ts'
 import { adminClient, adminPerson, type Ask } from '../helpers/admin-api.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { runJob } from '../helpers/run-job.ts'
@@ -170,4 +171,32 @@ await forEachEngine(t, 'one statement decides who has a request', async (t, env)
   t.equal(await takeIdempotencyKey(db, taken, 180), false, 'it was done')
   await resealIdempotencyKey(db, row, answer)
   t.match(await findIdempotencyKey(db, id), { status: 201, sealed: Buffer.from('first') })
+})
+
+await forEachEngine(t, 'an act that takes long keeps its lease, and its answer', async (t, env) => {
+  const server = await startServer(t, env)
+  const { ctx } = server
+  const request = { caller: 'client ops', key: 'k', content: 'x' }
+  const again = () => doOnce(ctx, request, async () => ({ status: 500 }))
+  const turns = async () => {
+    for (let i = 0; i < 20; i++) await new Promise(resolve => setTimeout(resolve, 1))
+  }
+  const done = await doOnce(ctx, request, async () => {
+    for (const seconds of [40, 40, 40]) {
+      server.tick(seconds)
+      await turns()
+      await t.rejects(again(), { code: 'under_way' })
+    }
+    return { status: 201, text: 'made' }
+  })
+  t.match(done, { answer: { status: 201 }, isRepeated: false })
+  t.match(await again(), { answer: { status: 201, text: 'made' }, isRepeated: true })
+  const failing = { ...request, key: 'k-2' }
+  const failed = doOnce(ctx, failing, async () => {
+    server.tick(40)
+    await turns()
+    throw new Error('a fault')
+  })
+  await t.rejects(failed, { message: 'a fault' })
+  t.match(await doOnce(ctx, failing, async () => ({ status: 200 })), { isRepeated: false })
 })
