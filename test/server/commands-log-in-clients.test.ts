@@ -53,6 +53,8 @@ t.test('clients that people log in to', async t => {
   t.test('the example of apply is one', async t => {
     const [, example = ''] = /\nThe file:\n([^]*?)\n\n/.exec((await call('apply --help')).stdout) ?? []
     const file = join(t.testdir({ 'mintmark.yaml': example }), 'mintmark.yaml')
+    t.match(await call(`apply ${file} --dry-run`), { code: 1, stderr: /ada/ }, 'its user is not there')
+    await call('user create ada --password-stdin', { input: 'a long enough passphrase' })
     const planned = await call(`apply ${file} --dry-run`)
     t.match(planned, { code: 0, stdout: 'redirect_uris: https://web.example/callback' }, planned.stderr)
   })
