@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox'
 import { keepLimits } from '../admin/client-credentials.ts'
+import { clientIdForm } from '../clients/judge-client.ts'
 import {
   isChangeable,
   properties,
@@ -11,7 +12,7 @@ import {
 import { objectOf, schemasOf } from './declared.ts'
 import { algChangeMembers, Time, TimeOrNull, Warnings } from './schemas.ts'
 
-export const ClientId = Type.String({ pattern: '^[A-Za-z0-9._~-]{1,128}$', description: 'RFC 6749 §2.2' })
+export const ClientId = Type.String({ pattern: clientIdForm.source, description: 'RFC 6749 §2.2' })
 
 /** A schema for each row of the table of properties. */
 const ofProperties = schemasOf(propertyKinds, name => {

@@ -11,13 +11,14 @@ import {
   updateResource,
 } from '../admin/resources.ts'
 import { scopeWordChanges } from '../clients/scope-words.ts'
+import { resourceUriMax } from '../protocol/resource.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { objectOf, schemasOf } from './declared.ts'
 import { route, type AnyRoute } from './route.ts'
 import { algChangeMembers, pageOf, pageParameters, Time, Warnings } from './schemas.ts'
 
 const Uri = Type.String({
-  pattern: '^[\\x21-\\x7e]{1,1024}$',
+  pattern: `^[\\x21-\\x7e]{1,${resourceUriMax}}$`,
   description: 'an absolute URI without a fragment (RFC 8707); percent-encoded in a path',
 })
 

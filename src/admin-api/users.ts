@@ -17,27 +17,7 @@ import { ClaimChanges, toClaimChanges } from './claims.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { route, type AnyRoute } from './route.ts'
 import { pageOf, pageParameters, Time, Uuid } from './schemas.ts'
-
-const User = Type.Object(
-  {
-    sub: Uuid,
-    username: Type.String(),
-    roles: Type.Array(Type.String()),
-    claims: Type.Record(Type.String(), Type.Unknown(), { description: 'OpenID Connect Core §5.1' }),
-    created_at: Time,
-    disabled_at: Type.Union([Time, Type.Null()]),
-  },
-  { title: 'User' },
-)
-
-const Roles = Type.Array(Type.String({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$', maxLength: 255 }), {
-  maxItems: 100,
-  description: 'visible ASCII without spaces, quotes and backslashes',
-})
-
-const Username = Type.String({ minLength: 1, maxLength: 255, description: 'the name to log in with' })
-
-const Password = Type.String({ minLength: 1, maxLength: 1024 })
+import { Email, Password, Roles, User, Username } from './user-schemas.ts'
 
 /** So many sessions get their end before the answer; a server sees to the rest. */
 const beforeAnswer = { stepsMax: 5 }
@@ -225,7 +205,7 @@ const inviteUserRoute = route(
     body: Type.Object(
       {
         username: Username,
-        email: Type.String({ minLength: 3, maxLength: 254 }),
+        email: Email,
         roles: Type.Optional(Roles),
         claims: Type.Optional(ClaimChanges),
       },

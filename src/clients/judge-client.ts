@@ -4,6 +4,9 @@ import { fapiRefusals } from './judge-fapi.ts'
 import { logInRefusals, logInWarnings } from './judge-log-in.ts'
 import type { ClientMetadata } from './properties.ts'
 
+/** A `client_id` (RFC 6749 §2.2) that is the same in URLs, forms and headers, however it is encoded. */
+export const clientIdForm = /^[A-Za-z0-9._~-]{1,128}$/
+
 export type AuthMethod =
   'none' | 'client_secret' | 'private_key_jwt' | 'tls_client_auth' | 'self_signed_tls_client_auth'
 
@@ -61,7 +64,7 @@ export function judgeClient(client: ClientMetadata, findResource: FindResource):
  * 9068 §5).
  */
 function idRefusals(id: string): string[] {
-  if (!/^[A-Za-z0-9._~-]{1,128}$/.test(id)) {
+  if (!clientIdForm.test(id)) {
     return [`${JSON.stringify(id)} cannot be a client_id: it takes up to 128 of A-Z a-z 0-9 . _ ~ -`]
   }
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) {

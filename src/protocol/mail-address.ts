@@ -1,7 +1,7 @@
 import { domainToASCII } from 'node:url'
 
 /** The greatest length of a path, without its angle brackets (RFC 5321 §4.5.3.1.3, erratum 1690). */
-const bytesMax = 254
+export const mailAddressMax = 254
 
 /** RFC 5321 §4.5.3.1.1. */
 const localBytesMax = 64
@@ -35,5 +35,5 @@ export function mailAddress(text: string): string | undefined {
   const isNumber = /(?:^|\.)\d+$/.test(ascii)
   if (!domainName.test(ascii) || isNumber) return undefined
   const address = `${local}@${ascii}`
-  return Buffer.byteLength(address) <= bytesMax ? address : undefined
+  return Buffer.byteLength(address) <= mailAddressMax ? address : undefined
 }

@@ -1,5 +1,5 @@
 /** The greatest length of a resource's URI, in characters. */
-const lengthMax = 1024
+export const resourceUriMax = 1024
 
 /** `absolute-URI` of RFC 3986 §4.3, which has no fragment. */
 const absoluteUri = /^[a-z][a-z0-9+.-]*:(?:[\w.~:/?[\]@!$&'()*+,;=-]|%[0-9a-f]{2})+$/i
@@ -9,7 +9,7 @@ const absoluteUri = /^[a-z][a-z0-9+.-]*:(?:[\w.~:/?[\]@!$&'()*+,;=-]|%[0-9a-f]{2
  * that of characters.
  */
 export function isResourceUri(text: string): boolean {
-  if (text.length > lengthMax || !absoluteUri.test(text)) return false
+  if (text.length > resourceUriMax || !absoluteUri.test(text)) return false
   // A URI that claims to be a web address must be one, with a host.
   return !/^https?:/i.test(text) || (/^https?:\/\/[^/?]/i.test(text) && URL.canParse(text))
 }

@@ -15,9 +15,12 @@ export function parseScope(text: string): readonly string[] {
   return [...new Set(scopes)]
 }
 
-/** Whether a text is one scope: `scope-token` of RFC 6749 §3.3. */
+/** `scope-token` of RFC 6749 §3.3. */
+export const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+
+/** Whether a text is one scope. */
 export function isScopeToken(text: string): boolean {
-  return /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text)
+  return scopeToken.test(text)
 }
 
 /** The answer to another text. */
