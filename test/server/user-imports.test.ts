@@ -133,6 +133,7 @@ await forEachEngine(
 
     for (const [file, type, problem] of [
       ['username\n"bob', 'text/csv', /the file, line 2: a quote is not closed/],
+      ['username\nb"o"b', 'text/csv', /the file, line 2: it is no CSV \(RFC 4180\)/],
       ['{"realm":"x"}', 'application/json', /neither an array of users/],
       ['[{"password_hash": "secret"', 'application/json', /no JSON document/],
       [`["${'x'.repeat(8 * 1024 * 1024)}"]`, 'application/json', /more than 8 MiB.*one user in each line/],

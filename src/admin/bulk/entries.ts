@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { pipeline, Readable } from 'node:stream'
-import { parse as csvParser } from 'csv-parse'
+import { CsvError, parse as csvParser } from 'csv-parse'
 import { Refusal } from '../../errors.ts'
 import { isObject } from '../../values/json.ts'
 
@@ -172,17 +172,9 @@ async function* csvEntries({ name, chunks }: UsersSource): AsyncGenerator<FileEn
       yield { members: Object.fromEntries(Object.entries(record).filter(([, cell]) => cell !== '')) }
     }
   } catch (error) {
-    if (!isCsvError(error)) throw error
-    throw new Refusal('invalid', `${name}, line ${error.lines}: ${csvProblem(error.code)}`)
+    if (!(error instanceof CsvError)) throw error
+    throw new Refusal('invalid', `${name}, line ${String(error['lines'])}: ${csvProblem(error.code)}`)
   }
-}
-
-function isCsvError(error: unknown): error is { readonly code: string; readonly lines: number } {
-  return (
-    error instanceof Error &&
-    'lines' in error &&
-    String((error as { code?: unknown }).code).startsWith('CSV_')
-  )
 }
 
 function csvProblem(code: string): string {
