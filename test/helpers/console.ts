@@ -49,7 +49,9 @@ export async function openConsole(
   { issuer, home, root }: ConsoleWorld,
   { path = '', user = root, ...options }: { path?: string; user?: TestUser } & BrowserContextOptions = {},
 ): Promise<Page> {
-  const context = await browser.newContext({ viewport: { width: 1024, height: 800 }, ...options })
+  // Without a language of the system, Chromium has one that is none, at which number formats throw.
+  const locale = 'en-US'
+  const context = await browser.newContext({ locale, viewport: { width: 1024, height: 800 }, ...options })
   context.setDefaultTimeout(15_000)
   const faults: string[] = []
   context.on('console', message => {

@@ -6,6 +6,7 @@ import { findUser } from '../../db/users/users.ts'
 import { violationsOn } from '../helpers/axe.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { testOverview } from './console-overview.ts'
 import { buildConsole, consoleWorld, logIn, openConsole, type ConsoleWorld } from '../helpers/console.ts'
 
 const folder = await buildConsole()
@@ -323,6 +324,7 @@ t.test('axe finds nothing in any view, light or dark, and each fits on a small s
   await server.logIn(app, ada)
   const views = [
     ['', 'Overview'],
+    ['?period=month', 'Overview'],
     ['/users', 'Users'],
     ['/users?search=zzz', 'Users'],
     ['/users?act=create', 'Users'],
@@ -348,6 +350,7 @@ t.test('axe finds nothing in any view, light or dark, and each fits on a small s
       await page.goto(world.home + path)
       await title(page, name)
       await page.locator('.waiting').first().waitFor({ state: 'detached' })
+      for (const summary of await page.locator('summary').all()) await summary.click()
       await axeFindsNothing(t, page, `${path} ${colorScheme}`)
     }
     await page.getByRole('button', { name: 'Menu' }).click()
@@ -390,3 +393,5 @@ t.test('its files are small, compressed, and kept for good; the page is not', as
   t.comment(`${bytes} bytes in all, compressed`)
   t.ok(bytes < 150_000, 'it stays below its budget')
 })
+
+t.test('the overview', t => testOverview(t, browser))

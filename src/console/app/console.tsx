@@ -1,7 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { isAdministrator, isConnected } from './api/send.ts'
 import { leaveForLogIn } from './auth/log-in.ts'
-import { logInProblem, logOut, person } from './auth/tokens.ts'
+import { logInProblem, logOut, maySeeAll, person } from './auth/tokens.ts'
 import { spoken } from './parts/speak.ts'
 import { Page } from './parts/page.tsx'
 import { href, match, path } from './router.ts'
@@ -80,7 +80,7 @@ function Header({ current }: { readonly current: View | undefined }) {
           <nav id="views" aria-label="Views" data-open={isOpen}>
             <ul>
               {views
-                .filter(({ title }) => title !== undefined)
+                .filter(({ title, needsAll }) => title !== undefined && (!needsAll || maySeeAll.value))
                 .map(({ title, pattern }) => (
                   <li key={pattern}>
                     <a href={href(pattern)} aria-current={pattern === section ? 'page' : undefined}>

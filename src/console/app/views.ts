@@ -17,6 +17,8 @@ export interface View {
   readonly component: ComponentType<any>
   /** In the navigation; one without a title is of the one before it that has. */
   readonly title?: string
+  /** Shows people nothing who may not see everything: they are not led there. */
+  readonly needsAll?: boolean
 }
 
 /** All views, in the order of the navigation. */
@@ -24,11 +26,11 @@ export const views: readonly View[] = [
   { pattern: '/', title: 'Overview', component: OverviewView },
   { pattern: '/users', title: 'Users', component: UsersView },
   { pattern: '/users/:sub', component: UserView },
-  { pattern: '/clients', title: 'Clients', component: ClientsView },
+  { pattern: '/clients', needsAll: true, title: 'Clients', component: ClientsView },
   { pattern: '/clients/:id', component: ClientView },
-  { pattern: '/resources', title: 'Resources', component: ResourcesView },
+  { pattern: '/resources', needsAll: true, title: 'Resources', component: ResourcesView },
   { pattern: '/resources/:uri', component: ResourceView },
-  { pattern: '/keys', title: 'Keys', component: KeysView },
+  { pattern: '/keys', needsAll: true, title: 'Keys', component: KeysView },
   { pattern: '/sessions', title: 'Sessions', component: SessionsView },
   { pattern: '/sessions/:sid', component: SessionView },
 ]

@@ -16,6 +16,9 @@ export type Session = Schemas['Session']
 export type SignIn = Schemas['SignIn']
 export type Factors = Schemas['Factors']
 export type Job = Schemas['Job']
+export type Counts = Schemas['Counts']
+export type Finding = Schemas['Finding']
+export type AuditEntry = Schemas['AuditEntry']
 
 /** An object, and the name of the state that it was read in (RFC 9110 §8.8.3). */
 export interface Read<Value> {

@@ -41,7 +41,7 @@ export async function leaveForLogIn({ maxAge, acr }: Demand = {}, draft?: Draft)
     response_type: 'code',
     client_id: settings.clientId,
     redirect_uri: home,
-    scope: 'openid profile admin:write',
+    scope: 'openid profile roles admin:write',
     state: journey.state,
     nonce: journey.nonce,
     code_challenge: await sha256(journey.verifier),

@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals'
+import { computed, signal } from '@preact/signals'
 import { home, settings } from '../settings.ts'
 import { leaveForLogIn, leaveForLogOut, readArrival } from './log-in.ts'
 import { makeProof, now, readClock } from './proof.ts'
@@ -22,9 +22,16 @@ export interface Person {
   readonly name: string
   /** To log in with. */
   readonly username: string
+  readonly roles: readonly string[]
 }
 
 export const person = signal<Person | undefined>(undefined)
+
+/**
+ * Whether this person may see and change everything, as far as the log-in knows: others are not offered what
+ * the server would refuse them. The server decides.
+ */
+export const maySeeAll = computed(() => person.value?.roles.includes('mintmark:admin') ?? false)
 
 /** Why there is no log-in; undefined as long as there is one, or one is under way. */
 export const logInProblem = signal<string | undefined>(undefined)
@@ -46,8 +53,13 @@ export async function begin(): Promise<void> {
   })
   const claims = claimsOf(tokens?.idToken ?? '')
   if (claims['nonce'] !== arrival.nonce) throw new LogInError('the ID token is of another log-in')
-  const { sub, preferred_username: username = sub, name = username } = claims
-  person.value = { sub: String(sub), name: String(name), username: String(username) }
+  const { sub, preferred_username: username = sub, name = username, roles } = claims
+  person.value = {
+    sub: String(sub),
+    name: String(name),
+    username: String(username),
+    roles: Array.isArray(roles) ? roles.map(String) : [],
+  }
 }
 
 /** A log-in that came to nothing, and is not tried again by itself. */

@@ -10,6 +10,13 @@ interface JobProgressProps {
   readonly onEnd: () => void
 }
 
+const deeds: Readonly<Record<Job['act'], readonly [noun: string, deed: string]>> = {
+  end_sessions: ['session', 'ended'],
+  import_users: ['record', 'passed'],
+}
+
+const isUnderWay = (state: Job['state']) => state === 'running' || state === 'receiving'
+
 /** How far a long work has come, which goes on without us. */
 export function JobProgress({ job: first, onEnd }: JobProgressProps) {
   const [job, setJob] = useState(first)
@@ -18,26 +25,21 @@ export function JobProgress({ job: first, onEnd }: JobProgressProps) {
   const params = { path: { id } }
   const fail = (error: unknown) => setProblem(asProblem(error))
   useEffect(() => {
-    if (state !== 'running') return
+    if (!isUnderWay(state)) return
     const timer = setTimeout(() => {
       documentOf(api.GET('/admin/v1/jobs/{id}', { params })).then(next => {
         setJob(next)
-        if (next.state !== 'running') onEnd()
+        if (!isUnderWay(next.state)) onEnd()
       }, fail)
     }, 700)
     return () => clearTimeout(timer)
   }, [job])
   const stop = () => documentOf(api.DELETE('/admin/v1/jobs/{id}', { params })).then(setJob, fail)
-  const count = counted(done, 'session')
   return (
     <div>
-      <p role="status">
-        {state === 'done' && `Done: ${count} ended.`}
-        {state === 'stopped' && `Stopped: ${count} had ended by then, and stay ended.`}
-        {state === 'running' && `${count}${total === null ? '' : ` of ${total}`} ended so far.`}
-      </p>
+      <p role="status">{progressText(job)}</p>
       {problem && <ProblemNote problem={problem} />}
-      {state === 'running' && (
+      {isUnderWay(state) && (
         <>
           <progress
             value={total === null ? undefined : done}
@@ -52,4 +54,21 @@ export function JobProgress({ job: first, onEnd }: JobProgressProps) {
       )}
     </div>
   )
+}
+
+function progressText({ act, state, done, total, problem }: Job): string {
+  const [noun, deed] = deeds[act]
+  const count = counted(done, noun)
+  switch (state) {
+    case 'receiving':
+      return 'Its file arrives.'
+    case 'running':
+      return `${count}${total === null ? '' : ` of ${total.toLocaleString('en')}`} ${deed} so far.`
+    case 'stopped':
+      return `Stopped: ${count} had ${deed} by then, which stays so.`
+    case 'failed':
+      return `It cannot go on: ${problem ?? 'the log says why'}.`
+    case 'done':
+      return `Done: ${count} ${deed}.`
+  }
 }
