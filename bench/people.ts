@@ -110,6 +110,7 @@ async function addPeople(db: Database, now: number): Promise<readonly Person[]> 
       username: `person-${i + j}`,
       claims: JSON.stringify(claims),
       mail_epoch: 0,
+      group_names: '',
     }))
     await db.sql.insertInto('users').values(users).execute()
     const signIns = some.map(({ id, signInId }) => ({ ...signIn, id: signInId, user_id: id }))

@@ -1,5 +1,5 @@
 import type { Batcher } from './engines/batcher.ts'
-import type { SessionTable } from './schema.ts'
+import type { SessionTable, UserTable } from './schema.ts'
 
 /** The group commits of the hot paths. Their verbs are `rotateSession` and `rememberUse`. */
 export interface Batches {
@@ -48,7 +48,8 @@ export type RotatedSession = Pick<
   | 'absolute_expires_at'
   | 'status_position'
   | 'claims'
-> & { readonly user_id: Buffer; readonly roles: string }
+> &
+  Pick<UserTable, 'roles' | 'group_names'> & { readonly user_id: Buffer }
 
 /** The one use of a proof or an assertion. */
 export interface Use {

@@ -7,6 +7,8 @@ import type { Generated } from 'kysely'
 export interface Tables {
   installation: InstallationTable
   users: UserTable
+  groups: GroupTable
+  group_members: GroupMemberTable
   clients: ClientTable
   resources: ResourceTable
   sessions: SessionTable
@@ -91,8 +93,10 @@ export interface UserTable {
   password_hash: string
   /** The root key whose pepper the hash needs. */
   root_key_id: string
-  /** Separated by spaces. */
+  /** Separated by spaces, in the form in which they are stored (src/protocol/roles.ts). */
   roles: string
+  /** The groups that the user is in, separated by spaces; `group_members` says it the other way round. */
+  group_names: string
   /** JSON of the standard claims that the user has (OpenID Connect Core §5.1). */
   claims: string
   /** Raised by each password change, disable and revoke-all. */
@@ -101,6 +105,24 @@ export interface UserTable {
   mail_epoch: number
   created_at: number
   disabled_at: number | null
+}
+
+/** Users who have roles together. */
+export interface GroupTable {
+  id: Buffer
+  name: string
+  /** As those of a user. */
+  roles: string
+  created_at: number
+  /** Set until the last member is out: it gives no member anything any more, and its name is not free yet. */
+  deleted_at: number | null
+}
+
+/** The members of groups, so that those of one can be read in pages. */
+export interface GroupMemberTable {
+  /** The id of the group and then that of the user, 32 bytes. */
+  id: Buffer
+  since: number
 }
 
 /** One file of users that was imported, wholly or up to a line. */
@@ -318,6 +340,8 @@ export interface ClientTable {
   userinfo_alg: string | null
   /** Whether its ID tokens have the claims of its scopes, as /userinfo does: 1 or 0. */
   claims_in_id_token: number
+  /** The claims that it gets at /userinfo beside those of its scopes, separated by spaces. */
+  claims: string
   /** `fapi2`: held to the FAPI 2.0 Security Profile. */
   profile: 'none' | 'fapi2'
   /** The weakest level (`acr`) with which its users may log in. */
@@ -343,6 +367,11 @@ export interface ResourceTable {
   access_token_seconds: number | null
   /** Whether its tokens say where their status is listed: 1 or 0. */
   has_status: number
+  /**
+   * The claims that its tokens have beside those of every token, separated by spaces; null for `roles`,
+   * where there are any.
+   */
+  claims: string | null
   created_at: number
 }
 

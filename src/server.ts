@@ -43,6 +43,7 @@ import { openSweeper } from './sessions/sweeper.ts'
 import type { OnSignal } from './signals.ts'
 import { followSeconds, type Job } from './upkeep/job.ts'
 import type { Metric } from './upkeep/metric.ts'
+import { deletedGroups } from './users/deleted-groups.ts'
 import { openImportedSample } from './users/imported-sample.ts'
 import { openPasswordHook } from './users/password-hook.ts'
 import { openPasswords, type PasswordCost } from './users/passwords.ts'
@@ -251,10 +252,9 @@ async function openContext(
   )
   const address = config.passwordHook
   const passwordHook = address && add(openPasswordHook({ address, clock, log })).passwordHook
-  add(oldEndings(db, clock))
+  for (const chores of [oldEndings, usedProofs, deletedGroups]) add(chores(db, clock))
   add(sessionJobs({ db, clock, log, counts }))
   add(importJobs({ db, clock, log, counts, rootKeys, passwords }))
-  add(usedProofs(db, clock))
   add(keptAnswers({ db, rootKeys, clock }))
   add(openSweeper({ db, clock, log }))
   add(databaseUpkeep(db))

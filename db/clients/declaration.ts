@@ -1,4 +1,6 @@
 import { changePolicyRow, raiseRevision, type KeyPolicyChange } from '../installation/installation.ts'
+import type { GroupTable } from '../schema.ts'
+import { addGroup, updateGroup } from '../users/groups.ts'
 import { changeUserRow, type ChangedUser, type SeenUser } from '../users/users.ts'
 import type { Writer } from '../writer.ts'
 import { addClients, updateClient, type ClientSettings, type NewClient, type SeenClient } from './clients.ts'
@@ -16,6 +18,13 @@ export interface RowChange<Settings, Seen> {
   readonly settings: Partial<Settings>
 }
 
+export interface GroupChanges {
+  readonly added: readonly GroupTable[]
+  readonly changed: ReadonlyMap<string, RowChange<Pick<GroupTable, 'roles'>, GroupTable>>
+  /** How many there may be. */
+  readonly groupsMax: number
+}
+
 /** The additions and changes of a plan. */
 export interface Changes {
   readonly newResources: readonly NewResource[]
@@ -24,6 +33,7 @@ export interface Changes {
   readonly clients: ReadonlyMap<string, RowChange<ClientSettings, SeenClient>>
   readonly users?: ReadonlyMap<string, RowChange<ChangedUser, SeenUser>>
   readonly policy?: KeyPolicyChange | undefined
+  readonly groups?: GroupChanges
 }
 
 /**
@@ -50,6 +60,14 @@ export async function applyChanges(
       made += changes.newClients.length
       for (const [id, { settings, seen }] of changes.clients) {
         if (!(await updateClient(transaction, id, settings, seen))) throw new LostGround()
+        onProgress(++made)
+      }
+      for (const group of changes.groups?.added ?? []) {
+        if (!(await addGroup(transaction, group, changes.groups?.groupsMax ?? 0))) throw new LostGround()
+        onProgress(++made)
+      }
+      for (const { settings, seen } of changes.groups?.changed.values() ?? []) {
+        if (!(await updateGroup(transaction, seen, settings.roles ?? seen.roles))) throw new LostGround()
         onProgress(++made)
       }
       for (const { settings, seen } of changes.users?.values() ?? []) {

@@ -7,7 +7,7 @@ import { someRowsAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 
 /** A resource as it is wanted. `previous_alg` signs for it until its own may, if that has to wait. */
-export interface NewResource extends ResourceTable {
+export interface NewResource extends Omit<ResourceTable, 'claims'>, Partial<Pick<ResourceTable, 'claims'>> {
   readonly previous_alg: string
 }
 

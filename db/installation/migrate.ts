@@ -13,6 +13,7 @@ import * as idempotencyKeys from './migrations/0006-idempotency-keys.ts'
 import * as counts from './migrations/0007-counts.ts'
 import * as jobPieces from './migrations/0008-job-pieces.ts'
 import * as events from './migrations/0009-events.ts'
+import * as groups from './migrations/0010-groups.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -41,6 +42,7 @@ export const thisProgram: Program = {
     ['0007-counts', counts],
     ['0008-job-pieces', jobPieces],
     ['0009-events', events],
+    ['0010-groups', groups],
   ]),
   oldestProgram: 1,
 }

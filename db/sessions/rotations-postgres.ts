@@ -34,7 +34,8 @@ const conditions = `sessions.id = given.id and sessions.generation = given.gener
     and client_epoch = (select epoch from clients where clients.id = sessions.client_id)`
 
 const returning = `user_id, scope, resource, auth_time, amr, expires_at, absolute_expires_at, status_position, sessions.claims,
-    (select roles from users where users.id = sessions.user_id) as roles`
+    (select roles from users where users.id = sessions.user_id) as roles,
+    (select group_names from users where users.id = sessions.user_id) as group_names`
 
 /** Waits for the transaction that holds the row. */
 export const rotateOne = `with given as (${given}) ${rotate} from given where ${conditions} returning ${returning}`

@@ -63,6 +63,9 @@ function rotateStatement(sql: Kysely<Tables>): string {
     .returning(['user_id', 'scope', 'resource', 'auth_time', 'amr'])
     .returning(['expires_at', 'absolute_expires_at', 'status_position', 'claims'])
     .returning(fragment<string>`(select roles from users where users.id = sessions.user_id)`.as('roles'))
+    .returning(
+      fragment<string>`(select group_names from users where users.id = sessions.user_id)`.as('group_names'),
+    )
     .compile().sql
 }
 

@@ -14,6 +14,7 @@ export interface Session extends SessionTable {
   /** Null where it has no user, or none any more. */
   readonly username: string | null
   readonly roles: string
+  readonly group_names: string
   /** JSON of the standard claims of its user. */
   readonly user_claims: string
   /** Whether neither the user's nor the client's epoch was raised since the log-in. */
@@ -30,6 +31,7 @@ export const selectSessions = (sql: Kysely<Tables>) =>
     .select(['users.username', 'users.epoch as users_epoch', 'clients.epoch as clients_epoch'])
     .select(({ fn }) => [
       fn.coalesce('users.roles', fragment<string>`''`).as('roles'),
+      fn.coalesce('users.group_names', fragment<string>`''`).as('group_names'),
       fn.coalesce('users.claims', fragment<string>`'{}'`).as('user_claims'),
     ])
 

@@ -109,7 +109,7 @@ export async function readUploadPiece(
  * further.
  */
 export async function stepImportJob(
-  { transact }: Writer,
+  { transact, engine }: Writer,
   { id }: JobTable,
   part: ImportedPart,
   refusedOf: (added: AddedPart) => { readonly count: number; readonly piece: JobPieceTable | undefined },
@@ -125,7 +125,7 @@ export async function stepImportJob(
       .where('done', '=', part.from)
       .executeTakeFirstOrThrow()
     if (numUpdatedRows !== 1n) return undefined
-    const added = await addPart(transaction, part)
+    const added = await addPart(transaction, engine, part)
     if (!added) throw new Error('unreachable: both tell the same progress')
     const { count, piece } = refusedOf(added)
     if (piece) await transaction.insertInto('job_pieces').values(piece).execute()

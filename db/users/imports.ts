@@ -5,6 +5,7 @@ import type { ImportTable, Tables, UserTable } from '../schema.ts'
 import { someAtOnce, someRowsAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 import { comparedNamesOf } from './compared-name.ts'
+import { keepMembers } from './group-members.ts'
 import { NameTakenError, nameRowsOf } from './user-names.ts'
 
 /** One entry of a file of users: which it is, counted from 1, and the row that it becomes. */
@@ -53,10 +54,13 @@ export interface ImportedPart {
 
 /**
  * Adds the users of one part whose names and ids are free, and notes how far the file has come, in one
- * transaction; undefined, and nothing is done, when another process has come further.
+ * transaction; undefined, and nothing is done, when another process has come further. Throws `NoGroupError`.
  */
-export async function importPart({ transact }: Writer, part: ImportedPart): Promise<AddedPart | undefined> {
-  return transact(transaction => addPart(transaction, part))
+export async function importPart(
+  { transact, engine }: Writer,
+  part: ImportedPart,
+): Promise<AddedPart | undefined> {
+  return transact(transaction => addPart(transaction, engine, part))
 }
 
 export interface AddedPart {
@@ -67,6 +71,7 @@ export interface AddedPart {
 /** The same as part of a transaction. */
 export async function addPart(
   transaction: Transaction<Tables>,
+  engine: Database['engine'],
   { digest, from, to, users, refused }: ImportedPart,
 ): Promise<AddedPart | undefined> {
   const { free, taken } = await sortOut(transaction, users)
@@ -81,10 +86,9 @@ export async function addPart(
     .where('lines', '=', from)
     .executeTakeFirstOrThrow()
   if (numUpdatedRows !== 1n) return undefined
-  await addUsers(
-    transaction,
-    free.map(({ row }) => row),
-  )
+  const rows = free.map(({ row }) => row)
+  await addUsers(transaction, rows)
+  await keepMembers(transaction, engine, rows)
   return { created: free.length, taken }
 }
 

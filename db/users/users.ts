@@ -8,6 +8,7 @@ import { insertEnding, type Ending, type EpochEnding } from '../sessions/endings
 import type { Writer } from '../writer.ts'
 import { comparedName } from './compared-name.ts'
 import { forgetConsentsOfUser } from './consents.ts'
+import { forgetMember, keepMembers } from './group-members.ts'
 import { forgetKnownSources } from './known-sources.ts'
 import { forgetSignInsOfUser, isKept, keepSignIn, type KeptSignIn } from './sign-ins.ts'
 import { forgetNames, idOfName, keepNames, NameTakenError, unlessTaken } from './user-names.ts'
@@ -34,59 +35,16 @@ export async function findUserById(db: Database, id: Buffer): Promise<UserTable 
   return user
 }
 
-const shownColumns = [
-  'users.id',
-  'users.username',
-  'users.roles',
-  'users.claims',
-  'users.created_at',
-  'users.disabled_at',
-] as const
-
-/**
- * Users with a name that begins so, as names are compared, in the order of these names, after `after`. A user
- * with two such names is there twice.
- */
-export async function searchUsers(
-  { sql }: Database,
-  { prefix, after, limit }: { prefix: string; after: string | undefined; limit: number },
-) {
-  const rows = await sql
-    .selectFrom('user_names')
-    .innerJoin('users', 'users.id', 'user_names.user_id')
-    .select(shownColumns)
-    .select('user_names.name')
-    .where('user_names.name', '>=', prefix)
-    .where('user_names.name', '<', `${prefix}\u{10ffff}`)
-    .$if(after !== undefined, query => query.where('user_names.name', '>', after ?? ''))
-    .orderBy('user_names.name')
-    .limit(limit)
-    .execute()
-  return rows.map(({ name, ...user }) => ({ user, key: name }))
-}
-
-/** Users in the order of their names, after `after`. */
-export async function listUsers(
-  { sql }: Database,
-  { after = '', limit }: { after?: string | undefined; limit: number },
-) {
-  return sql
-    .selectFrom('users')
-    .select(shownColumns)
-    .where('username', '>', after)
-    .orderBy('username')
-    .limit(limit)
-    .execute()
-}
-
-/** A user without claims, unless it has some. */
-export type NewUserRow = Omit<UserTable, 'claims' | 'mail_epoch'> & Partial<Pick<UserTable, 'claims'>>
+/** A user without claims and groups, unless it has some. */
+export type NewUserRow = Omit<UserTable, 'claims' | 'mail_epoch' | 'group_names'> &
+  Partial<Pick<UserTable, 'claims' | 'group_names'>>
 
 /**
  * Adds a user; false when the user name, the verified mail address or the id is taken: then nothing is added.
+ * Throws `NoGroupError`.
  */
-export async function insertUser({ transact }: Writer, user: NewUserRow): Promise<boolean> {
-  const row: UserTable = { claims: '{}', mail_epoch: 0, ...user }
+export async function insertUser({ transact, engine }: Writer, user: NewUserRow): Promise<boolean> {
+  const row: UserTable = { claims: '{}', mail_epoch: 0, group_names: '', ...user }
   const inserted = transact(async transaction => {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('users')
@@ -95,6 +53,7 @@ export async function insertUser({ transact }: Writer, user: NewUserRow): Promis
       .executeTakeFirstOrThrow()
     if (numInsertedOrUpdatedRows !== 1n) return false
     await keepNames(transaction, row)
+    await keepMembers(transaction, engine, [row])
     return true
   })
   return unlessTaken(inserted)
@@ -164,7 +123,9 @@ export type SeenUser = Pick<UserTable, 'id' | 'username' | 'roles' | 'claims'> &
   Partial<Pick<UserTable, 'disabled_at'>>
 
 /** What of a user is to be as it was read; nothing, unless told. */
-export type SeenOfUser = Partial<Pick<UserTable, 'username' | 'roles' | 'claims' | 'disabled_at'>>
+export type SeenOfUser = Partial<
+  Pick<UserTable, 'username' | 'roles' | 'group_names' | 'claims' | 'disabled_at'>
+>
 
 export type ChangedUser = Partial<Pick<UserTable, 'username' | 'roles' | 'claims'>>
 
@@ -263,9 +224,10 @@ export async function deleteUser(
       .deleteFrom('users')
       .where('id', '=', id)
       .where(eb => eb.and(seen))
-      .returning('epoch')
+      .returning(['id', 'epoch', 'group_names'])
       .executeTakeFirst()
     if (!deleted) return undefined
+    await forgetMember(transaction, deleted)
     await forgetKnownSources(transaction, id)
     await forgetConsentsOfUser(transaction, id)
     await forgetSignInsOfUser(transaction, id)

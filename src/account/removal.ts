@@ -10,8 +10,11 @@ import { record } from '../record/record.ts'
 import type { Owner } from '../factors/owner.ts'
 
 /** The level that the installation demands of an owner at every client. */
-export function demandedOf({ config }: Pick<Context, 'config'>, { user }: Pick<Owner, 'user'>): Level {
-  return floorOf(config, accountClient(config), user)
+export async function demandedOf(
+  ctx: Pick<Context, 'config' | 'db'>,
+  { user }: Pick<Owner, 'user'>,
+): Promise<Level> {
+  return floorOf(ctx, accountClient(ctx.config), user)
 }
 
 /** Why a factor stays: without it its owner could not log in, or not as this installation demands it. */
@@ -50,7 +53,7 @@ export async function removeFactor(
   const { passkeys } = await findFactors(ctx, user.id)
   const name = isTotp ? '' : passkeys.find(({ id }) => id.equals(which))?.name
   if (name === undefined) return 'unknown'
-  const demanded = demandedOf(ctx, owner)
+  const demanded = await demandedOf(ctx, owner)
   const without = (factors: Factors) => (isTotp ? withoutTotp(factors) : withoutPasskey(factors, which))
   let outcome: Awaited<ReturnType<typeof removeFactorUnless<RemovalProblem>>>
   await record(

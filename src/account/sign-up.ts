@@ -92,6 +92,7 @@ export async function signUp(ctx: Context, text: string, account: NewAccount): P
     username,
     ...(await ctx.users.passwords.hash(password, caller.source)),
     roles: '',
+    group_names: '',
     claims: JSON.stringify({ email: link.mail, email_verified: true, locale }),
     epoch: 0,
     mail_epoch: 0,

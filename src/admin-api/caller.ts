@@ -10,6 +10,7 @@ import { levelsOf } from '../protocol/levels.ts'
 import { normalUrl } from '../protocol/normal-url.ts'
 import type { Actor } from '../record/actor.ts'
 import { authenticateToken, hasEnded, invalidToken, type SessionOfToken } from '../sessions/sent-token.ts'
+import { rolesNow } from '../users/roles.ts'
 import { itemsOf } from '../values/list.ts'
 
 /** What an act is about, as scopes name it. */
@@ -111,7 +112,7 @@ async function personOf(
   const { session, claims } = sent
   const { user_id: id } = session
   if (!id) throw new Error('unreachable: it is the session of a person')
-  const limits = itemsOf(session.roles).flatMap(role => adminRoles.get(role) ?? [])
+  const limits = (await rolesNow(ctx.db, session)).flatMap(role => adminRoles.get(role) ?? [])
   if (limits.length === 0) throw noAdministrator(sent)
   const { jkt }: Record<string, unknown> = Object(claims['cnf'])
   if (jkt === undefined)

@@ -14,6 +14,7 @@ import { addAuditStream } from './audit-stream.ts'
 import { auditRoutes } from './audit.ts'
 import { clientRoutes } from './clients.ts'
 import { countRoutes } from './counts.ts'
+import { groupRoutes } from './groups.ts'
 import { healthRoutes } from './health.ts'
 import { importRoutes } from './imports.ts'
 import { jobRoutes } from './jobs.ts'
@@ -86,6 +87,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
     const routes = collectRoutes(app)
     const nouns = [
       ...userRoutes,
+      ...groupRoutes,
       ...clientRoutes,
       ...resourceRoutes,
       ...keyRoutes,

@@ -28,6 +28,7 @@ const help: Readonly<Record<string, string>> = {
   access_token_ttl: "for how many seconds its tokens live; null for the server's setting",
   status: 'whether its tokens say where their status is listed',
   scope_words: 'what people are told that its scopes mean',
+  claims: 'the claims that its tokens have beside those of every token; null for roles, where there are any',
 }
 
 const ofKinds = schemasOf(resourceKinds, name => help[name])
@@ -104,7 +105,7 @@ const createResourceRoute = route(
     beside,
   },
   async (admin, { body: { uri, ...declared } }) => {
-    const { scope, alg, access_token_ttl, status, scope_words } = resourceKinds
+    const { scope, alg, access_token_ttl, status, scope_words, claims } = resourceKinds
     const created = await createResource(admin, {
       uri,
       scope: scope.fallback,
@@ -112,6 +113,7 @@ const createResourceRoute = route(
       access_token_ttl: access_token_ttl.fallback,
       status: status.fallback,
       scope_words: scope_words.fallback,
+      claims: claims.fallback,
       ...readDeclared(resourceKinds, declared),
     })
     const document = describeResource(await existingResource({ db: admin.db }, uri))

@@ -1,5 +1,13 @@
 import Type from 'typebox'
 import { mailAddressMax } from '../protocol/mail-address.ts'
+import {
+  groupNameMax,
+  groupsMax,
+  roleLengthMax,
+  rolesMax,
+  takesGroupName,
+  takesRole,
+} from '../protocol/roles.ts'
 import { scopeToken } from '../protocol/scope.ts'
 import { usernameMaxLength } from '../protocol/username.ts'
 import { passwordMaxBytes } from '../users/passwords.ts'
@@ -10,6 +18,7 @@ export const User = Type.Object(
     sub: Uuid,
     username: Type.String(),
     roles: Type.Array(Type.String()),
+    groups: Type.Array(Type.String()),
     claims: Type.Record(Type.String(), Type.Unknown(), { description: 'OpenID Connect Core §5.1' }),
     created_at: Time,
     disabled_at: Type.Union([Time, Type.Null()]),
@@ -17,9 +26,21 @@ export const User = Type.Object(
   { title: 'User' },
 )
 
-export const Roles = Type.Array(Type.String({ pattern: scopeToken.source, maxLength: 255 }), {
-  maxItems: 100,
-  description: 'visible ASCII without spaces, quotes and backslashes',
+export const Roles = Type.Array(Type.String({ pattern: scopeToken.source, maxLength: roleLengthMax }), {
+  maxItems: rolesMax,
+  description: takesRole,
+})
+
+export const GroupName = Type.String({
+  pattern: scopeToken.source,
+  maxLength: groupNameMax,
+  description: takesGroupName,
+})
+
+/** The groups of a new user. */
+export const Groups = Type.Array(GroupName, {
+  maxItems: groupsMax,
+  description: 'names of groups that there are',
 })
 
 export const Username = Type.String({

@@ -17,7 +17,7 @@ import { ClaimChanges, toClaimChanges } from './claims.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { route, type AnyRoute } from './route.ts'
 import { pageOf, pageParameters, Time, Uuid } from './schemas.ts'
-import { Email, Password, Roles, User, Username } from './user-schemas.ts'
+import { Email, Groups, Password, Roles, User, Username } from './user-schemas.ts'
 
 /** So many sessions get their end before the answer; a server sees to the rest. */
 const beforeAnswer = { stepsMax: 5 }
@@ -85,6 +85,7 @@ const createUserRoute = route(
         username: Username,
         password: Password,
         roles: Type.Optional(Roles),
+        groups: Type.Optional(Groups),
         claims: Type.Optional(ClaimChanges),
       },
       { additionalProperties: false },
@@ -92,8 +93,8 @@ const createUserRoute = route(
     answer: { status: 201, schema: User },
     hasEtag: true,
   },
-  async (admin, { body: { username, password, roles = [], claims } }) => {
-    const user = { username: username.normalize('NFC'), password, roles, claims: toClaimChanges(claims) }
+  async (admin, { body: { username, claims, roles = [], ...given } }) => {
+    const user = { ...given, username: username.normalize('NFC'), roles, claims: toClaimChanges(claims) }
     return describeUser(await createUser(admin, user))
   },
 )
@@ -207,14 +208,20 @@ const inviteUserRoute = route(
         username: Username,
         email: Email,
         roles: Type.Optional(Roles),
+        groups: Type.Optional(Groups),
         claims: Type.Optional(ClaimChanges),
       },
       { additionalProperties: false },
     ),
     answer: { status: 201, schema: Type.Object({ user: User, expires_at: Time }) },
   },
-  async (admin, { body: { username, email, roles = [], claims } }) => {
-    const invitation = { username: username.normalize('NFC'), email, roles, claims: toClaimChanges(claims) }
+  async (admin, { body: { username, claims, roles = [], ...given } }) => {
+    const invitation = {
+      ...given,
+      username: username.normalize('NFC'),
+      roles,
+      claims: toClaimChanges(claims),
+    }
     const { user, expiresAt } = await inviteUser(admin, invitation)
     return { user: describeUser(user), expires_at: expiresAt }
   },

@@ -1,7 +1,8 @@
 import type { UserTable } from '../../db/schema.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { Refusal } from '../errors.ts'
-import { itemsOf } from '../values/list.ts'
+import type { RoleHolder } from '../protocol/roles.ts'
+import { rolesNow } from '../users/roles.ts'
 import type { Admin } from './admin.ts'
 
 /** The scopes of those who administer by HTTP, as metadata lists them. */
@@ -25,7 +26,7 @@ export function refuseUnlessUnlimited(
   { isLimited }: Pick<Admin, 'isLimited'>,
   roles: readonly string[],
 ): void {
-  if (isLimited && roles.some(role => adminRoles.has(role))) throw tooLimited('roles')
+  if (isLimited && administers(roles)) throw tooLimited('roles')
 }
 
 /**
@@ -46,22 +47,29 @@ const isAdminScope = (scope: string) => adminScopes.includes(scope)
 const tooLimited = (field: string) =>
   new Refusal('forbidden', 'who administers is changed with the scope admin:write alone', undefined, field)
 
-/** Refuses what would leave administrators without a way in: to end themselves, or their own role. */
-export function refuseOwnEnd(
-  { actor }: Pick<Admin, 'actor'>,
-  { id, roles }: Pick<UserTable, 'id' | 'roles'>,
-): void {
-  if (actor.kind !== 'user' || !actor.id.equals(id)) return
-  if (itemsOf(roles).some(role => adminRoles.has(role))) throw ownEnd()
+/** The same for the account of a user, who may administer by a group. */
+export async function refuseUserUnlessUnlimited(
+  admin: Pick<Admin, 'isLimited' | 'db'>,
+  user: RoleHolder,
+): Promise<void> {
+  if (admin.isLimited) refuseUnlessUnlimited(admin, await rolesNow(admin.db, user))
 }
 
-/** The same for other roles of a user who acts. */
-export function refuseOwnLossOfRole(
-  admin: Pick<Admin, 'actor'>,
-  user: Pick<UserTable, 'id' | 'roles'>,
-  after: readonly string[],
-): void {
-  if (!after.some(role => adminRoles.has(role))) refuseOwnEnd(admin, user)
+export function administers(roles: readonly string[]): boolean {
+  return roles.some(role => adminRoles.has(role))
+}
+
+/**
+ * Refuses what would leave administrators without a way in: to end themselves, or the last of their roles for
+ * it. `after` are those that are left.
+ */
+export async function refuseOwnEnd(
+  { actor, db }: Pick<Admin, 'actor' | 'db'>,
+  user: Pick<UserTable, 'id'> & RoleHolder,
+  after: readonly string[] = [],
+): Promise<void> {
+  if (actor.kind !== 'user' || !actor.id.equals(user.id)) return
+  if (!administers(after) && administers(await rolesNow(db, user))) throw ownEnd()
 }
 
 /** The same for a client that acts: to end itself, or to become one that may not (`after`). */

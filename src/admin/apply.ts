@@ -2,11 +2,12 @@ import { listClients } from '../../db/clients/clients.ts'
 import { applyChanges } from '../../db/clients/declaration.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
-import type { ClientTable, ResourceTable, UserTable } from '../../db/schema.ts'
+import type { ClientTable, GroupTable, ResourceTable, UserTable } from '../../db/schema.ts'
 import { authMethodOf, resourceFinder } from '../clients/judge-client.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { clientMetadata, clientSettings, judgeRegistration, newClientRow } from '../clients/registration.ts'
 import { Refusal } from '../errors.ts'
+import { rolesColumn } from '../protocol/roles.ts'
 import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import type { Changes, Event } from '../record/events.ts'
 import { record } from '../record/record.ts'
@@ -15,15 +16,18 @@ import { refuseClientUnlessUnlimited, refuseOwnEndOfClient } from './administrat
 import { refuseConsoleClient } from './console-client.ts'
 import type { DeclaredUser, Declaration } from './declaration.ts'
 import { differencesOf } from './differences.ts'
+import { allGroupsMax, newGroupRow } from './groups.ts'
 import { algsOf, newAlgWarning, pendingAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
+import { planGroups } from './planned-groups.ts'
 import { planUsers } from './planned-users.ts'
 import { logPolicy, planPolicy, type PolicyChange, type PolicySettings } from './policy.ts'
 import { newResourceRow, resourceMetadata, resourceSettings, type ResourceMetadata } from './resources.ts'
+import type { GroupMetadata } from './roles.ts'
 
 /** One thing that is declared, and what has to be done for it. */
 export interface Step<Declared = unknown, Row = unknown> {
-  readonly kind: 'resource' | 'client' | 'user' | 'policy'
-  /** The URI of a resource, the id of a client, a name of a user, whose policy it is. */
+  readonly kind: 'resource' | 'client' | 'group' | 'user' | 'policy'
+  /** The URI of a resource, the id of a client, the name of a group or a user, whose policy it is. */
   readonly name: string
   readonly declared: Declared
   readonly action: 'create' | 'change' | 'none'
@@ -38,14 +42,15 @@ export interface Step<Declared = unknown, Row = unknown> {
 export interface Plan {
   readonly resources: readonly Step<ResourceMetadata, ResourceTable>[]
   readonly clients: readonly Step<ClientMetadata, ClientTable>[]
+  readonly groups: readonly Step<GroupMetadata, GroupTable>[]
   readonly users: readonly Step<DeclaredUser, UserTable>[]
   /** That of the keys, where something of it is declared. */
   readonly policies: readonly Step<PolicyChange | undefined, never>[]
 }
 
 /** All steps of a plan. */
-export function stepsOf({ resources, clients, users, policies }: Plan): readonly Step[] {
-  return [...resources, ...clients, ...users, ...policies]
+export function stepsOf({ resources, clients, groups, users, policies }: Plan): readonly Step[] {
+  return [...resources, ...clients, ...groups, ...users, ...policies]
 }
 
 /** The steps of a plan that change something. */
@@ -67,10 +72,11 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
   const used = await listUsedAlgs(db)
   const aboutAlgs = (algs: readonly string[]) =>
     algs.map(alg => newAlgWarning(alg, used)).filter(words => words !== undefined)
+  const uris = new Set([...foundResources.keys(), ...resources.map(({ uri }) => uri)])
   const foundClients = new Map((await listClients(db)).map(row => [row.id, row]))
 
   const refusals: string[] = []
-  const planned = await planUsers(admin, declaration.users)
+  const planned = await planPeople(admin, declaration, uris)
   refusals.push(...planned.problems)
   const plan = {
     resources: resources.map(declared => {
@@ -97,16 +103,34 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
       const warnings = [...verdict.warnings, ...aboutAlgs(algsOf(declared))]
       return { kind: 'client' as const, name: id, ...compare(declared, found, clientMetadata), warnings }
     }),
-    users: planned.users.map(user => {
-      const action = Object.keys(user.differences).length > 0 ? ('change' as const) : ('none' as const)
-      return { kind: 'user' as const, ...user, action, warnings: [] }
-    }),
+    groups: planned.groups,
+    users: planned.users,
     policies: await planPolicies(admin, declaration.keyPolicy),
   }
   if (refusals.length > 0) {
     throw new Refusal('invalid', ['what is declared cannot be:', ...refusals].join('\n- '))
   }
   return plan
+}
+
+/** Groups before users: both say who administers then. */
+async function planPeople(
+  admin: Admin,
+  { groups, users }: Declaration,
+  resources: ReadonlySet<string>,
+): Promise<Pick<Plan, 'groups' | 'users'> & { readonly problems: readonly string[] }> {
+  const ofGroups = await planGroups(admin, groups, resources)
+  const ofUsers = await planUsers(admin, users, { resources, groups: ofGroups.after })
+  return {
+    problems: [...ofGroups.problems, ...ofUsers.problems],
+    groups: ofGroups.groups.map(group => ({
+      kind: 'group',
+      ...group,
+      action: actionOf(group),
+      warnings: [],
+    })),
+    users: ofUsers.users.map(user => ({ kind: 'user', ...user, action: actionOf(user), warnings: [] })),
+  }
 }
 
 async function planPolicies(admin: Admin, declared: PolicySettings): Promise<Plan['policies']> {
@@ -147,9 +171,13 @@ function compare<Declared extends object, Row>(
   found: Row | undefined,
   declaredBy: (row: Row) => Declared,
 ) {
-  const differences = differencesOf(found && declaredBy(found), declared)
-  const isChanged = Object.keys(differences).length > 0
-  return { declared, found, differences, action: !found ? 'create' : isChanged ? 'change' : 'none' } as const
+  const compared = { declared, found, differences: differencesOf(found && declaredBy(found), declared) }
+  return { ...compared, action: actionOf(compared) }
+}
+
+function actionOf({ found, differences }: Pick<Step, 'found' | 'differences'>): Step['action'] {
+  if (!found) return 'create'
+  return Object.keys(differences).length > 0 ? 'change' : 'none'
 }
 
 export interface Applied {
@@ -173,6 +201,7 @@ export async function applyPlan(
   const now = admin.clock.now()
   const resources = Object.groupBy(plan.resources, ({ action }) => action)
   const clients = Object.groupBy(plan.clients, ({ action }) => action)
+  const groups = Object.groupBy(plan.groups, ({ action }) => action)
   const { create: newClients = [], change: changedClients = [] } = clients
   const policy = plan.policies[0]?.declared
   const { create: newResources = [], change: changedResources = [] } = resources
@@ -192,9 +221,14 @@ export async function applyPlan(
     ),
     resources: changesOf(changedResources, resourceSettings),
     clients: changesOf(changedClients, clientSettings),
+    groups: {
+      added: (groups.create ?? []).map(({ declared }) => newGroupRow(declared, now)),
+      changed: changesOf(groups.change ?? [], ({ roles }) => ({ roles: rolesColumn(roles) })),
+      groupsMax: allGroupsMax,
+    },
     users: changesOf(
       plan.users.filter(({ action }) => action === 'change'),
-      ({ roles }) => ({ roles: roles.join(' ') }),
+      ({ roles }) => ({ roles: rolesColumn(roles) }),
     ),
     policy: policy && { from: policy.from.policy, to: policy.to.policy, now },
   }
@@ -232,10 +266,14 @@ async function algChangesOf(admin: Admin, plan: Plan): Promise<ReadonlyMap<strin
   )
 }
 
-function eventsOf({ resources, clients, users, policies }: Plan): readonly Event[] {
+function eventsOf({ resources, clients, groups, users, policies }: Plan): readonly Event[] {
   const isDue = ({ action }: Step) => action !== 'none'
   return [
     ...[...resources, ...clients].filter(isDue).map(eventOf),
+    ...groups.filter(isDue).map(({ name: group, action, declared, differences: { roles } }): Event => {
+      if (action === 'create') return { event: 'group_created', detail: { group, roles: declared.roles } }
+      return { event: 'group_changed', detail: { group, ...(roles && { roles }) } }
+    }),
     ...users.filter(isDue).map(({ found, differences: { roles } }): Event => {
       if (!found) throw new Error('unreachable: no user is made')
       return { event: 'user_changed', userId: found.id, detail: { ...(roles && { roles }) } }

@@ -1,20 +1,22 @@
 import { withDefaults } from '../clients/client-defaults.ts'
 import { propertyNames, someProperties, type ClientMetadata } from '../clients/properties.ts'
-import { duration, list, type JsonKind } from '../clients/property-kinds.ts'
+import { duration, type JsonKind } from '../clients/property-kinds.ts'
 import { scopeWords, wordsAmong } from '../clients/scope-words.ts'
 import { Refusal } from '../errors.ts'
 import { keyPolicyLimits } from '../protocol/key-lead.ts'
 import { isResourceUri, takesResourceUri } from '../protocol/resource.ts'
-import { isScopeToken } from '../protocol/scope.ts'
+import { isGroupName, takesGroupName } from '../protocol/roles.ts'
 import { isObject } from '../values/json.ts'
 import { nearestName } from '../values/suggestion.ts'
 import type { PolicySettings } from './policy.ts'
 import { resourceKinds, strayWords, type ResourceMetadata } from './resources.ts'
+import { roleList, type GroupMetadata } from './roles.ts'
 
 /** The content of a file for `mintmark apply`. */
 export interface Declaration {
   readonly resources: readonly ResourceMetadata[]
   readonly clients: readonly ClientMetadata[]
+  readonly groups: readonly GroupMetadata[]
   readonly users: readonly DeclaredUser[]
   /** Of the key ring; a setting that is left out stays. */
   readonly keyPolicy: PolicySettings
@@ -46,10 +48,16 @@ function readDeclaration(value: unknown): {
   readonly problems: readonly string[]
 } {
   const problems: string[] = []
-  const file = fieldsOf(value, 'the file', ['resources', 'clients', 'users', 'key_policy'], problems)
+  const file = fieldsOf(
+    value,
+    'the file',
+    ['resources', 'clients', 'groups', 'users', 'key_policy'],
+    problems,
+  )
   const declaration = {
     resources: file.items('resources').map((item, i) => readResource(item, `resources[${i}]`, problems)),
     clients: file.items('clients').map((item, i) => readClient(item, `clients[${i}]`, problems)),
+    groups: file.items('groups').map((item, i) => readGroup(item, `groups[${i}]`, problems)),
     users: file.items('users').map((item, i) => readUser(item, `users[${i}]`, problems)),
     keyPolicy: readKeyPolicy(file.get('key_policy') ?? {}, problems),
   }
@@ -63,6 +71,10 @@ function readDeclaration(value: unknown): {
     ...findRepeats(
       'client',
       declaration.clients.map(({ client_id }) => client_id),
+    ),
+    ...findRepeats(
+      'group',
+      declaration.groups.map(({ name }) => name),
     ),
     ...findRepeats(
       'user',
@@ -87,6 +99,7 @@ function readResource(value: unknown, path: string, problems: string[]): Resourc
     access_token_ttl: fields.optional('access_token_ttl', access_token_ttl),
     status: fields.optional('status', status),
     scope_words: wordsAmong(scope, words),
+    claims: fields.optional('claims', resourceKinds.claims),
   }
 }
 
@@ -99,16 +112,19 @@ function readClient(value: unknown, path: string, problems: string[]): ClientMet
   }
 }
 
-const roles = list(isScopeToken, {
-  takes: 'roles: visible ASCII without quotes and backslashes',
-  sentence: '',
-})
+function readGroup(value: unknown, path: string, problems: string[]): GroupMetadata {
+  const fields = fieldsOf(value, path, ['name', 'roles'], problems)
+  return {
+    name: fields.text('name', isGroupName, takesGroupName),
+    roles: fields.optional('roles', roleList),
+  }
+}
 
 function readUser(value: unknown, path: string, problems: string[]): DeclaredUser {
   const fields = fieldsOf(value, path, ['username', 'roles'], problems)
   return {
     username: fields.text('username', text => text !== '', 'the name of a user').normalize('NFC'),
-    roles: fields.required('roles', roles),
+    roles: fields.required('roles', roleList),
   }
 }
 

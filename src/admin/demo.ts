@@ -72,6 +72,7 @@ export async function addDemo(
     alg: defaultAlg,
     access_token_ttl: null,
     status: true,
+    claims: null,
   }
   const common = { scope: scope.join(' '), resources: uri, created_at: clock.now() }
   const { privateJwk, jwks } = newClientKey()

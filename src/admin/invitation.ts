@@ -6,13 +6,14 @@ import { endSessionsOfUser } from '../endings/end.ts'
 import { Refusal } from '../errors.ts'
 import type { MailServices } from '../mail/mail.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
+import { rolesColumn } from '../protocol/roles.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import { changedClaims, parseUserClaims, type ClaimChange } from '../protocol/standard-claims.ts'
 import type { Event } from '../record/events.ts'
 import { record, recordAlone } from '../record/record.ts'
-import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
-import { refuseUnlessUnlimited } from './administrators.ts'
+import { refuseUnlessUnlimited, refuseUserUnlessUnlimited } from './administrators.ts'
+import { refuseOddGroups, refuseOddRoles, unlessGone } from './roles.ts'
 import { nameRefusal, refuseOddName } from './user-names.ts'
 
 export interface Invitation {
@@ -20,6 +21,7 @@ export interface Invitation {
   readonly username: string
   readonly email: string
   readonly roles: readonly string[]
+  readonly groups?: readonly string[] | undefined
   readonly claims?: readonly ClaimChange[] | undefined
 }
 
@@ -38,6 +40,8 @@ export interface Invited {
 export async function inviteUser(admin: Admin, invitation: Invitation): Promise<Invited> {
   const { mail } = admin
   refuseUnlessUnlimited(admin, invitation.roles)
+  await refuseOddRoles(admin, invitation.roles)
+  await refuseOddGroups(admin, invitation.groups ?? [])
   if (!mail) {
     throw new Refusal(
       'unavailable',
@@ -58,7 +62,7 @@ interface Sending {
 }
 
 async function inviteFirst(admin: Admin, invitation: Invitation, sending: Sending): Promise<Invited> {
-  const { username, email, roles, claims = [] } = invitation
+  const { username, email, roles, groups = [], claims = [] } = invitation
   refuseOddName(username)
   const now = admin.clock.now()
   const named = [...claims, { kind: 'set', name: 'email', value: email }] as const
@@ -68,7 +72,8 @@ async function inviteFirst(admin: Admin, invitation: Invitation, sending: Sendin
     // None: nothing that is typed lets anybody in.
     password_hash: '',
     root_key_id: admin.rootKeys.currentId,
-    roles: roles.join(' '),
+    roles: rolesColumn(roles),
+    group_names: groups.join(' '),
     claims: JSON.stringify(changedClaims({}, named)),
     epoch: 0,
     mail_epoch: 0,
@@ -80,10 +85,12 @@ async function inviteFirst(admin: Admin, invitation: Invitation, sending: Sendin
     { event: 'user_created', userId: user.id, detail: { username } },
     { event: 'link_mailed', userId: user.id, detail: { link: 'invitation' } },
   ]
-  const isAdded = await record(
-    { ...admin, mails: [row] },
-    () => events,
-    db => insertUser(db, user),
+  const isAdded = await unlessGone(
+    record(
+      { ...admin, mails: [row] },
+      () => events,
+      db => insertUser(db, user),
+    ),
   )
   if (!isAdded) throw await nameRefusal(admin.db, user)
   return { user, isAgain: false, expiresAt }
@@ -91,7 +98,7 @@ async function inviteFirst(admin: Admin, invitation: Invitation, sending: Sendin
 
 /** The epoch that is raised ends the link of before. */
 async function inviteAgain(admin: Admin, found: UserTable, sending: Sending): Promise<Invited> {
-  refuseUnlessUnlimited(admin, itemsOf(found.roles))
+  await refuseUserUnlessUnlimited(admin, found)
   refuseUnlessInvited(found, sending)
   await endSessionsOfUser(admin, found.id, { reason: 'command' })
   const user = await findUserById(admin.db, found.id)

@@ -3,9 +3,9 @@ import { makeLink } from '../account/links.ts'
 import { Refusal } from '../errors.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
 import { recordAlone } from '../record/record.ts'
-import { itemsOf } from '../values/list.ts'
+import { rolesNow } from '../users/roles.ts'
 import type { Admin } from './admin.ts'
-import { adminRoles } from './administrators.ts'
+import { administers } from './administrators.ts'
 import { removeFactor } from './factors.ts'
 import { enableUser, existingUser } from './users.ts'
 
@@ -27,7 +27,7 @@ export async function recoverAdmin(
   { withoutFactors }: { readonly withoutFactors: boolean },
 ): Promise<Recovery> {
   const found = await existingUser(admin, username)
-  if (!itemsOf(found.roles).some(role => adminRoles.has(role))) {
+  if (!administers(await rolesNow(admin.db, found))) {
     throw new Refusal(
       'invalid',
       `the user ${found.username} is no administrator`,

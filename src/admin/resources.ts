@@ -12,6 +12,7 @@ import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { ResourceTable } from '../../db/schema.ts'
 import { choice, duration, flag, list } from '../clients/property-kinds.ts'
 import { scopeWords, wordsAmong, type ScopeWords } from '../clients/scope-words.ts'
+import { wishes } from '../clients/wishes.ts'
 import { Refusal } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
@@ -36,6 +37,8 @@ export interface ResourceMetadata {
   readonly status: boolean
   /** What people are told that its scopes mean; those that have no words are shown by their names. */
   readonly scope_words: ScopeWords
+  /** The claims that its tokens have beside those of every token; null for `roles`, where there are any. */
+  readonly claims: readonly string[] | null
 }
 
 /** The JWS algorithms that a resource may choose from. */
@@ -51,6 +54,7 @@ export const resourceKinds = {
   access_token_ttl: duration(10, longestTokenSeconds),
   status: { ...flag, fallback: true },
   scope_words: scopeWords,
+  claims: wishes,
 }
 
 /** Refuses words for what is no scope of it; undefined where all are. */
@@ -112,7 +116,7 @@ export interface UpdatedResource extends ResourceOutcome {
 export async function updateResource(
   admin: Admin,
   uri: string,
-  { scope, scope_words, alg, access_token_ttl, status }: ResourceChanges,
+  { scope, scope_words, alg, access_token_ttl, status, claims }: ResourceChanges,
 ): Promise<UpdatedResource> {
   const found = await existingResource(admin, uri)
   const before = resourceMetadata(found)
@@ -123,6 +127,7 @@ export async function updateResource(
     alg: alg ?? before.alg,
     access_token_ttl: access_token_ttl === undefined ? before.access_token_ttl : access_token_ttl,
     status: status ?? before.status,
+    claims: claims === undefined ? before.claims : claims,
     scope_words: changedWords(scope ?? before.scope, { ...before.scope_words, ...scope_words }),
   }
   const warning = newAlgWarning(after.alg, await listUsedAlgs(admin.db))
@@ -198,11 +203,11 @@ export async function deleteResource(
 }
 
 /** The columns that a document shows; in a list, also the algorithm that signs in the meantime. */
-type DescribedResource = Omit<ResourceTable, 'previous_alg'> & Partial<Pick<ResourceTable, 'previous_alg'>>
+type DescribedResource = Omit<NewResource, 'previous_alg'> & Partial<Pick<ResourceTable, 'previous_alg'>>
 
 /** The document of a resource, with its change of algorithms if one is under way. */
 export function describeResource(
-  { uri, scope, scope_words, access_token_seconds, has_status, ...resource }: DescribedResource,
+  { uri, scope, scope_words, access_token_seconds, has_status, claims, ...resource }: DescribedResource,
   algChange?: AlgChange,
 ) {
   return {
@@ -212,6 +217,7 @@ export function describeResource(
     access_token_ttl: access_token_seconds,
     status: has_status === 1,
     scope_words: scopeWords.fromColumn(scope_words),
+    claims: wishes.fromColumn(claims ?? null),
     ...describeAlgChange(algChange),
   }
 }
@@ -229,6 +235,7 @@ export function resourceSettings(resource: Omit<ResourceMetadata, 'uri'>): Resou
     alg: resource.alg,
     access_token_seconds: resource.access_token_ttl,
     has_status: resource.status ? 1 : 0,
+    claims: wishes.toColumn(resource.claims),
   }
 }
 
@@ -241,6 +248,7 @@ export function resourceMetadata(row: ResourceTable): ResourceMetadata {
     access_token_ttl: row.access_token_seconds,
     status: row.has_status === 1,
     scope_words: scopeWords.fromColumn(row.scope_words),
+    claims: wishes.fromColumn(row.claims),
   }
 }
 

@@ -1,18 +1,18 @@
 import type { UserTable } from '../../db/schema.ts'
 import type { Writer } from '../../db/writer.ts'
+import { listUsers as listUserRows, searchUsers } from '../../db/users/user-pages.ts'
 import {
   changeUser,
   enableUser as enableUserRow,
   findUser,
   findUserById,
   insertUser,
-  listUsers as listUserRows,
-  searchUsers,
   type SeenOfUser,
 } from '../../db/users/users.ts'
 import { comparedName } from '../../db/users/compared-name.ts'
 import { endSessionsOfUser, type EndedSessions, type EndOptions, type UserEnd } from '../endings/end.ts'
 import { Refusal } from '../errors.ts'
+import { rolesColumn, rolesOf } from '../protocol/roles.ts'
 import { formatUuid, newUuid, parseUuid } from '../protocol/secrets.ts'
 import {
   changedClaims,
@@ -24,11 +24,13 @@ import type { Changes } from '../record/events.ts'
 import { record } from '../record/record.ts'
 import { judgeNewPassword, type PasswordOwner } from '../users/new-passwords.ts'
 import type { PasswordHash } from '../users/passwords.ts'
+import { rolesNow } from '../users/roles.ts'
 import { itemsOf, cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
-import { refuseOwnEnd, refuseOwnLossOfRole, refuseUnlessUnlimited } from './administrators.ts'
+import { refuseOwnEnd, refuseUnlessUnlimited, refuseUserUnlessUnlimited } from './administrators.ts'
 import { differencesOf } from './differences.ts'
 import { heedPrecondition, movedOn } from './precondition.ts'
+import { refuseOddGroups, refuseOddRoles, unlessGone } from './roles.ts'
 import { keepingNames, nameRefusal, refuseOddName, refuseUsername } from './user-names.ts'
 
 export interface NewUser {
@@ -36,15 +38,18 @@ export interface NewUser {
   readonly username: string
   readonly password: string
   readonly roles: readonly string[]
+  readonly groups?: readonly string[] | undefined
   readonly claims?: readonly ClaimChange[] | undefined
 }
 
 /** Adds a user. Refuses a name that is taken, and a password that no user should have. */
 export async function createUser(
   admin: Pick<Admin, 'db' | 'clock' | 'log' | 'actor' | 'passwords' | 'config' | 'isLimited'>,
-  { username, password, roles, claims = [] }: NewUser,
+  { username, password, roles, groups = [], claims = [] }: NewUser,
 ): Promise<UserTable> {
   refuseUnlessUnlimited(admin, roles)
+  await refuseOddRoles(admin, roles)
+  await refuseOddGroups(admin, groups)
   await refuseUsername(admin, username)
   const called = { username, claims: JSON.stringify(changedClaims({}, claims)) }
   const hash = await hashNew(admin, password, called)
@@ -53,14 +58,16 @@ export async function createUser(
     id: newUuid(now),
     ...called,
     ...hash,
-    roles: roles.join(' '),
+    roles: rolesColumn(roles),
+    group_names: groups.join(' '),
     epoch: 0,
     mail_epoch: 0,
     created_at: now,
     disabled_at: null,
   }
   const created = { event: 'user_created', userId: user.id, detail: { username } } as const
-  if (!(await record(admin, created, db => insertUser(db, user)))) throw await nameRefusal(admin.db, user)
+  const isAdded = await unlessGone(record(admin, created, db => insertUser(db, user)))
+  if (!isAdded) throw await nameRefusal(admin.db, user)
   return user
 }
 
@@ -101,7 +108,7 @@ export async function userToChange(
   text: string,
 ): Promise<UserTable> {
   const found = await existingUser(admin, text)
-  refuseUnlessUnlimited(admin, itemsOf(found.roles))
+  await refuseUserUnlessUnlimited(admin, found)
   return found
 }
 
@@ -119,21 +126,23 @@ export async function updateUser(
   { roles, claims = [] }: UserChanges,
 ): Promise<Changes> {
   const found = await userToChange(admin, username)
-  const before = { roles: itemsOf(found.roles), claims: parseUserClaims(found.claims) }
-  const after = {
-    roles: roles === undefined ? before.roles : (roles ?? []),
-    claims: changedClaims(before.claims, claims),
+  if (roles) refuseUnlessUnlimited(admin, roles)
+  if (roles) await refuseOddRoles(admin, roles)
+  const before = parseUserClaims(found.claims)
+  const after = changedClaims(before, claims)
+  const columns = {
+    roles: roles === undefined ? found.roles : rolesColumn(roles ?? []),
+    claims: JSON.stringify(after),
   }
-  const ofRoles = differencesOf({ roles: before.roles }, { roles: after.roles })
-  const ofClaims = claimDifferences(before.claims, after.claims)
+  const ofRoles: Changes =
+    columns.roles === found.roles ? {} : { roles: { from: rolesOf(found.roles), to: rolesOf(columns.roles) } }
+  const ofClaims = claimDifferences(before, after)
   const names = Object.keys(ofClaims)
   const differences = { ...ofRoles, ...ofClaims }
-  refuseUnlessUnlimited(admin, after.roles)
-  refuseOwnLossOfRole(admin, found, after.roles)
+  await refuseOwnEnd(admin, found, await rolesNow(admin.db, { ...found, ...columns }))
   if (Object.keys(differences).length > 0) {
     const detail = { ...ofRoles, ...(names.length > 0 && { claims: names }) }
     const changed = { event: 'user_changed', userId: found.id, detail } as const
-    const columns = { roles: after.roles.join(' '), claims: JSON.stringify(after.claims) }
     const change = () => record(admin, changed, db => changeUser(db, found, columns))
     if (!(await keepingNames(admin, { ...found, ...columns }, change)))
       throw movedOn(admin, `the user ${username}`)
@@ -206,7 +215,7 @@ export async function setPassword(
 /** Refuses the user from now on, and ends all sessions. */
 export async function disableUser(admin: Admin, username: string, options?: EndOptions): Promise<EndedUser> {
   const user = await userToChange(admin, username)
-  refuseOwnEnd(admin, user)
+  await refuseOwnEnd(admin, user)
   const ended = await endUser(admin, user, { reason: 'user disabled' }, options)
   return { ...ended, user: { ...user, disabled_at: ended.at } }
 }
@@ -223,17 +232,26 @@ export async function enableUser(admin: Admin, username: string): Promise<UserTa
 /** Removes a user for good, and ends all sessions. */
 export async function deleteUser(admin: Admin, username: string, options?: EndOptions): Promise<EndedUser> {
   const user = await userToChange(admin, username)
-  refuseOwnEnd(admin, user)
+  await refuseOwnEnd(admin, user)
   const ended = await endUser(admin, user, { reason: 'user deleted', username }, options)
   return { ...ended, user }
 }
 
 /** The document of a user. */
-export function describeUser({ id, username, roles, claims, created_at, disabled_at }: ListedUser) {
+export function describeUser({
+  id,
+  username,
+  roles,
+  group_names,
+  claims,
+  created_at,
+  disabled_at,
+}: ListedUser) {
   return {
     sub: formatUuid(id),
     username,
-    roles: itemsOf(roles),
+    roles: rolesOf(roles),
+    groups: itemsOf(group_names),
     claims: parseUserClaims(claims),
     created_at,
     disabled_at,
@@ -265,10 +283,10 @@ async function endUser(
 /** What of a user must still be as it was looked at: by the precondition, or by who may change few. */
 function seenOf(
   { precondition, isLimited }: Admin,
-  { username, roles, claims, disabled_at }: UserTable,
+  { username, roles, group_names, claims, disabled_at }: UserTable,
 ): SeenOfUser {
-  if (precondition !== undefined) return { username, roles, claims, disabled_at }
-  return isLimited ? { roles } : {}
+  if (precondition !== undefined) return { username, roles, group_names, claims, disabled_at }
+  return isLimited ? { roles, group_names } : {}
 }
 
 /** Why a user could not be changed. */

@@ -1,4 +1,3 @@
-import type { UserTable } from '../../db/schema.ts'
 import { accountClientId } from '../clients/account-client.ts'
 import { consoleClientId, isConsoleAtIssuer } from '../clients/console-client.ts'
 import type { Client } from '../clients/registry.ts'
@@ -8,8 +7,10 @@ import { findFactors, reachableLevels } from '../factors/factors.ts'
 import { passkeysPossible } from '../factors/passkeys.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import { attainableLevels, levelsOf, strongerOf, type Level } from '../protocol/levels.ts'
+import type { RoleHolder } from '../protocol/roles.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
+import { rolesNow } from '../users/roles.ts'
 import { itemsOf } from '../values/list.ts'
 import { findAllowed, type Allowed } from './consents.ts'
 import { judgeNeeds, neededLevel, type Need } from './needs.ts'
@@ -23,8 +24,7 @@ export interface Whereabouts {
     Partial<Pick<PendingRequest, 'signIn' | 'user' | 'wantsAnother'>>
   /** Who is logged in in that browser. */
   readonly signIn:
-    | (Pick<SignIn, 'id' | 'user_id' | 'auth_time' | 'amr'> & { readonly user: Pick<UserTable, 'roles'> })
-    | undefined
+    (Pick<SignIn, 'id' | 'user_id' | 'auth_time' | 'amr'> & { readonly user: RoleHolder }) | undefined
   /** Whether the person has just allowed this very request. */
   readonly hasConsented?: boolean
 }
@@ -46,7 +46,7 @@ export async function lookForNeeds(
     signIn && client.consent === 'once'
       ? await findAllowed(ctx, { userId: signIn.user_id, clientId: client.id, resource })
       : undefined
-  const floor = floorOf(ctx.config, client, signIn?.user)
+  const floor = await floorOf(ctx, client, signIn?.user)
   const attainable = attainableLevels(passkeysPossible(ctx.config))
   const levels = levelsOf(itemsOf(signIn?.amr ?? ''))
   const needed = neededLevel(request, { floor, attainable })
@@ -90,14 +90,14 @@ function isSure(
 const adminRole = 'mintmark:admin'
 
 /** The level without which the client, or the installation, lets this user not in. */
-export function floorOf(
-  { requireSecondFactor }: Pick<Config, 'requireSecondFactor'>,
+export async function floorOf(
+  { config: { requireSecondFactor }, db }: Pick<Context, 'config' | 'db'>,
   { acr }: Pick<Client, 'acr'>,
-  user: Pick<UserTable, 'roles'> | undefined,
-): Level {
+  user: RoleHolder | undefined,
+): Promise<Level> {
   const isMeant =
     requireSecondFactor === 'all' ||
-    (requireSecondFactor === 'admins' && itemsOf(user?.roles ?? '').includes(adminRole))
+    (requireSecondFactor === 'admins' && user !== undefined && (await rolesNow(db, user)).includes(adminRole))
   return isMeant ? strongerOf(acr, 'mfa') : acr
 }
 

@@ -3,6 +3,7 @@ import { levels } from '../protocol/levels.ts'
 import { isRedirectUri, redirectUriSentence } from '../protocol/redirect-uri.ts'
 import { choice, flag, list, requirement, text } from './property-kinds.ts'
 import { property } from './property.ts'
+import { clientWishes } from './wishes.ts'
 
 /** `once`: it is remembered, and asked again for more. */
 export const consentPolicies = ['never', 'once', 'always'] as const
@@ -113,6 +114,17 @@ export const logInProperties = {
       flags: '--claims-in-id-token',
       help: 'its ID tokens have the claims of its scopes too',
       without: 'they are at /userinfo alone',
+    },
+  }),
+  /** The claims that it gets beside those of its scopes. */
+  claims: property({
+    kind: clientWishes,
+    column: 'claims',
+    group: 'people',
+    option: {
+      flags: '--claims <claim...>',
+      help: 'what it is told of people beside the claims of its scopes: roles, groups',
+      without: 'nothing more',
     },
   }),
   /** The weakest level with which people log in to it. */

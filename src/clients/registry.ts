@@ -2,7 +2,8 @@ import { listClientOrigins } from '../../db/clients/clients.ts'
 import { findResource, listResources } from '../../db/clients/resources.ts'
 import type { Database } from '../../db/database.ts'
 import { readRevision } from '../../db/installation/installation.ts'
-import type { ClientTable, ResourceTable } from '../../db/schema.ts'
+import type { ClientTable, GroupTable, ResourceTable } from '../../db/schema.ts'
+import { listGroups } from '../../db/users/groups.ts'
 import { followSeconds, type Job } from '../upkeep/job.ts'
 import { itemsOf } from '../values/list.ts'
 import { openKnownClients } from './known-clients.ts'
@@ -10,7 +11,7 @@ import { openKnownClients } from './known-clients.ts'
 export type Client = ClientTable
 export type Resource = ResourceTable
 
-/** Clients and resources in memory, at most a second old, so that a request does not read them. */
+/** Clients, resources and groups in memory, at most a second old, so that a request does not read them. */
 export interface Registry {
   findClient(id: string): Promise<Client | undefined>
   /** The resources of a list that there are, in its order. Their URIs are separated by spaces. */
@@ -20,6 +21,8 @@ export interface Registry {
   listScopes(): Promise<readonly string[]>
   /** The origins of pages that clients have of their own. */
   listOrigins(): Promise<ReadonlySet<string>>
+  /** All groups, by their names. */
+  groups(): Promise<ReadonlyMap<string, GroupTable>>
 }
 
 /** Of each kind. */
@@ -33,11 +36,12 @@ export function openRegistry(db: Database): { readonly registry: Registry; reado
   const lists = lookup(async (_: 'all') => listResources(db))
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
   const origins = lookup(async (_: 'all') => listClientOrigins(db))
+  const groups = lookup(async (_: 'all') => new Map((await listGroups(db)).map(row => [row.name, row])))
   const follow = async () => {
     const current = await readRevision(db)
     if (current === revision) return
     revision = current
-    for (const kind of [clients, resources, lists, scopes, origins]) kind.forget()
+    for (const kind of [clients, resources, lists, scopes, origins, groups]) kind.forget()
   }
   return {
     registry: {
@@ -46,6 +50,7 @@ export function openRegistry(db: Database): { readonly registry: Registry; reado
       listResources: () => lists.find('all'),
       listScopes: () => scopes.find('all'),
       listOrigins: () => origins.find('all'),
+      groups: () => groups.find('all'),
     },
     jobs: [
       {

@@ -30,6 +30,7 @@ The file:
       alg: ES256
       access_token_ttl: 5m
       status: true             # whether its tokens say where their status is listed
+      claims: [roles, groups]  # what they say of people; left out: roles, where there are any
   clients:
     - client_id: web
       public: true
@@ -43,6 +44,9 @@ The file:
       refresh: rotate
       refresh_idle_ttl: 30d
       refresh_absolute_ttl: 180d
+  groups:
+    - name: staff
+      roles: [editor, reviewer@https://api.example]
   users:                       # who are there: none is made, since there are no passwords here
     - username: ada
       roles: [mintmark:admin, editor]
@@ -56,9 +60,9 @@ else there is for those to which people log in: docs/log-in.md.
 What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default, and
 a setting of the key policy stays. All is done in one transaction, or nothing.`
 
-/** `mintmark apply`: resources, clients, roles and the key policy as a file declares them. */
+/** `mintmark apply`: resources, clients, groups, roles and the key policy as a file declares them. */
 export function applyCommand(program: Command, terminal: Terminal): void {
-  verb(program, 'apply', 'make resources, clients and roles as a YAML or JSON file declares them', [
+  verb(program, 'apply', 'make resources, clients, groups and roles as a YAML or JSON file declares them', [
     'mintmark apply mintmark.yaml --dry-run',
     'mintmark apply mintmark.yaml --yes',
   ])

@@ -12,10 +12,32 @@ import { describeAlgChange } from '../admin/pending-algs.ts'
 import { drawAlgChange } from './alg-change.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
 import { answerUpdate } from './shell/differences.ts'
-import { accessTokenTtl, resourceScopes, resourceUri, toChange, toScopeChanges } from './shell/options.ts'
+import {
+  accessTokenTtl,
+  resourceScopes,
+  resourceUri,
+  toChange,
+  toScopeChanges,
+  wantedClaims,
+} from './shell/options.ts'
 import { facts } from './shell/output.ts'
 
 const scopeHelp = 'all scopes it knows; with "read=Read it" what people are told that one means'
+
+const claimsHelp =
+  'what its tokens say of people beside who they are: roles, groups; lists even where they are empty'
+
+/** The claims that `--claims` and `--no-claims` ask for; undefined where neither was given. */
+function toClaims(given: readonly string[] | boolean | undefined): readonly string[] | undefined {
+  if (typeof given === 'object') return given
+  return given === false ? [] : undefined
+}
+
+/** `roles groups`; of a resource that has not said, what is so then. */
+function drawClaims(resource: Parameters<typeof describeResource>[0]): string {
+  const { claims } = describeResource(resource)
+  return claims === null ? 'roles, if any' : claims.join(' ') || 'none'
+}
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
 export function resourceCommands(program: Command, terminal: Terminal): void {
@@ -39,10 +61,17 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
       accessTokenTtl,
     )
     .option('--no-status', 'leave out of its tokens where their status is listed')
+    .option('--claims <claim...>', claimsHelp, wantedClaims)
+    .option('--no-claims', 'none of them')
     .action(
-      command(terminal, async ({ open, note }, uri, { scope, alg, accessTokenTtl, status }) => {
+      command(terminal, async ({ open, note }, uri, { scope, alg, accessTokenTtl, status, claims }) => {
         const admin = await open()
-        const settings = { alg, access_token_ttl: accessTokenTtl ?? null, status }
+        const settings = {
+          alg,
+          access_token_ttl: accessTokenTtl ?? null,
+          status,
+          claims: toClaims(claims) ?? null,
+        }
         const declared = { uri, ...settings, ...toScopeChanges(scope) }
         const { resource, warning, algChange } = await createResource(admin, declared)
         if (warning !== undefined) note(`note: ${warning}`)
@@ -52,6 +81,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
           alg,
           'access tokens live': ttl,
           'status list': status ? 'named in its tokens' : 'not named in its tokens',
+          claims: drawClaims(resource),
         }
         const lines = [`Created the resource ${uri}`, facts(told)]
         if (algChange) lines.push(drawAlgChange(algChange))
@@ -74,9 +104,11 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--no-access-token-ttl', "as long as the server's setting says")
     .option('--status', 'say in its tokens where their status is listed')
     .option('--no-status', 'leave that out of its tokens')
+    .option('--claims <claim...>', claimsHelp, wantedClaims)
+    .option('--no-claims', 'none of them')
     .action(
-      command(terminal, async ({ open, note }, uri, { scope, alg, accessTokenTtl, status }) => {
-        const settings = { alg, access_token_ttl: toChange(accessTokenTtl), status }
+      command(terminal, async ({ open, note }, uri, { scope, alg, accessTokenTtl, status, claims }) => {
+        const settings = { alg, access_token_ttl: toChange(accessTokenTtl), status, claims: toClaims(claims) }
         const changes = { ...settings, ...(scope && toScopeChanges(scope)) }
         const { differences, warning, algChange } = await updateResource(await open(), uri, changes)
         if (warning !== undefined) note(`note: ${warning}`)
@@ -93,13 +125,14 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
       const admin = await open()
       const resources = await listResources(admin)
       return {
-        columns: ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'SCOPE'],
+        columns: ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'CLAIMS', 'SCOPE'],
         rows: resources.map(row => ({
           cells: [
             row.uri,
             row.previous_alg === null ? row.alg : `${row.alg} (still ${row.previous_alg})`,
             formatDuration(row.access_token_seconds ?? admin.config.accessTokenSeconds),
             row.has_status === 1 ? 'yes' : 'no',
+            drawClaims(row),
             drawScopes(row),
           ],
           json: describeResource(row),

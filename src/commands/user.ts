@@ -10,7 +10,6 @@ import {
   renameUser,
   setPassword,
   updateUser,
-  type ListedUser,
 } from '../admin/users.ts'
 import { inviteUser } from '../admin/invitation.ts'
 import { refuseUsername } from '../admin/user-names.ts'
@@ -18,11 +17,21 @@ import { formatTime } from '../values/formats.ts'
 import { command, verb, type Terminal } from './shell/command.ts'
 import { answerUpdate, formatSetting } from './shell/differences.ts'
 import { showEnding } from './shell/ending.ts'
-import { claimNames, claims, roles, toChange, toClaimChanges, username } from './shell/options.ts'
-import { facts, type Row } from './shell/output.ts'
+import {
+  claimNames,
+  claims,
+  groups,
+  roles,
+  rolesHelp,
+  toChange,
+  toClaimChanges,
+  username,
+} from './shell/options.ts'
+import { facts } from './shell/output.ts'
 import { readNewPassword } from './shell/prompt.ts'
 import { userBulkCommands } from './user-bulk.ts'
 import { userFactorCommands } from './user-factor.ts'
+import { userColumns, userRows } from './user-rows.ts'
 
 /** `mintmark user`: the people who log in. */
 export function userCommands(program: Command, terminal: Terminal): void {
@@ -35,19 +44,21 @@ export function userCommands(program: Command, terminal: Terminal): void {
   ])
     .argument('<name>', 'the name to log in with', username)
     .option('--password-stdin', 'read the password from stdin instead of asking for it')
-    .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
+    .option('--role <role...>', rolesHelp, roles)
+    .option('--group <group...>', 'groups that there are', groups)
     .option('--claim <name=value...>', 'standard claims, which apps learn by the scopes for them', claims)
     .action(
-      command(terminal, async (run, name, { role = [], claim, passwordStdin }) => {
+      command(terminal, async (run, name, { role = [], group = [], claim, passwordStdin }) => {
         const admin = await run.open()
         // Before a password is asked for.
         await refuseUsername(admin, name)
         const password = await readNewPassword(run, { passwordStdin })
-        const user = { username: name, password, roles: role, claims: toClaimChanges(claim) }
+        const user = { username: name, password, roles: role, groups: group, claims: toClaimChanges(claim) }
         const json = describeUser(await createUser(admin, user))
         const told = facts({
           sub: json.sub,
           roles: json.roles.join(' '),
+          groups: json.groups.join(' '),
           ...Object.fromEntries(
             Object.entries(json.claims).map(([claim, value]) => [claim, formatSetting(claim, value)]),
           ),
@@ -67,11 +78,13 @@ export function userCommands(program: Command, terminal: Terminal): void {
   )
     .argument('<name>', 'the name to log in with', username)
     .requiredOption('--email <address>', 'where the link goes; following it verifies the address')
-    .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
+    .option('--role <role...>', rolesHelp, roles)
+    .option('--group <group...>', 'groups that there are', groups)
     .option('--claim <name=value...>', 'standard claims, which apps learn by the scopes for them', claims)
     .action(
-      command(terminal, async ({ open, config }, name, { email, role = [], claim }) => {
-        const invitation = { username: name, email, roles: role, claims: toClaimChanges(claim) }
+      command(terminal, async ({ open, config }, name, { email, role = [], group = [], claim }) => {
+        const given = { email, roles: role, groups: group, claims: toClaimChanges(claim) }
+        const invitation = { username: name, ...given }
         const { user, isAgain, expiresAt } = await inviteUser(await open(), invitation)
         const where = config().smtp ? 'waits to be sent' : 'is shown where `mintmark dev` runs'
         const told = `Invited the user ${name}: a mail to ${email} ${where}.`
@@ -84,12 +97,12 @@ export function userCommands(program: Command, terminal: Terminal): void {
     )
 
   verb(user, 'update', 'change what apps are told of a user; what is not given stays', [
-    'mintmark user update alice --role admin editor',
+    'mintmark user update alice --role admin editor@https://api.example',
     'mintmark user update alice --no-role',
     'mintmark user update alice --claim birthdate=1990-12-31 --no-claim nickname',
   ])
     .argument('<name>', 'the name to log in with', username)
-    .option('--role <role...>', 'what the claim `roles` of the tokens says', roles)
+    .option('--role <role...>', rolesHelp, roles)
     .option('--no-role', 'none')
     .option('--claim <name=value...>', 'standard claims, which apps learn by the scopes for them', claims)
     .addOption(
@@ -121,8 +134,8 @@ export function userCommands(program: Command, terminal: Terminal): void {
 
   verb(user, 'list', 'show all users', ['mintmark user list']).action(
     command(terminal, async ({ open }) => ({
-      columns: ['NAME', 'SUB', 'ROLES', 'SINCE', 'DISABLED'],
-      rows: rowsOf(listUsers(await open())),
+      columns: userColumns,
+      rows: userRows(listUsers(await open())),
       none: 'There is no user yet: `mintmark user create NAME` adds one.',
     })),
   )
@@ -183,12 +196,4 @@ export function userCommands(program: Command, terminal: Terminal): void {
         }
       }),
     )
-}
-
-async function* rowsOf(users: AsyncIterable<ListedUser>): AsyncGenerator<Row> {
-  for await (const user of users) {
-    const json = describeUser(user)
-    const { sub, username, roles, created_at, disabled_at } = json
-    yield { cells: [username, sub, roles.join(' '), formatTime(created_at), formatTime(disabled_at)], json }
-  }
 }

@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { proofUrls } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import type { Form } from '../protocol/form.ts'
-import { clientAlg, userinfoOf } from '../sessions/identity.ts'
+import { userinfoOf } from '../sessions/claims.ts'
+import { clientAlg } from '../sessions/client-alg.ts'
 import { authenticateToken, invalidToken } from '../sessions/sent-token.ts'
 import { checkOrigin } from './origins.ts'
 
@@ -18,7 +19,7 @@ export function userinfoEndpoint(app: FastifyInstance, ctx: Context): void {
     const sent = { method, urls, headers, form }
     const { session, scope, scheme } = await authenticateToken(ctx, sent, 'openid')
     const client = await ctx.clients.registry.findClient(session.client_id)
-    const claims = client && userinfoOf(session, scope)
+    const claims = client && (await userinfoOf(ctx, client, session, scope))
     if (!claims) throw invalidToken(scheme, 'its client or its user is gone')
     checkOrigin(ctx, client, request, reply)
     if (client.userinfo_alg === null) return claims

@@ -1,5 +1,6 @@
 import { spendProof } from '../clients/confirmation.ts'
 import { OAuthError } from '../errors.ts'
+import { claimsOfMachine } from '../sessions/claims.ts'
 import { machineSession, never } from '../sessions/machine-session.ts'
 import { resourcesOf, targetOf } from '../sessions/target.ts'
 import type { Grant } from './grant.ts'
@@ -27,7 +28,7 @@ export const clientCredentials: Grant = {
       sessionId: session.id,
       authTime: session.auth_time,
       amr: '',
-      roles: '',
+      claims: claimsOfMachine(target),
       statusPosition: session.status_position,
       expiresAt: never,
     }

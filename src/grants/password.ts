@@ -23,7 +23,7 @@ export const password: Grant = {
 
     const attempt: LogIn = { ...logIn, place: 'client', deviceToken: form.get('device_token') }
     const user = await verifyLogIn(ctx, attempt)
-    const floor = floorOf(ctx.config, client, user)
+    const floor = await floorOf(ctx, client, user)
     // One factor is not enough for a user who has, or needs, two.
     const hasMore = hasSecondFactor(await findFactors(ctx, user.id))
     if (hasMore) await mailUnlessMore(ctx, user, attempt)

@@ -5,9 +5,10 @@ import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import { requireParameter } from '../protocol/form.ts'
 import { isBoundTo } from '../protocol/refresh-token.ts'
+import type { RoleHolder } from '../protocol/roles.ts'
 import { hashSecret } from '../protocol/secrets.ts'
 import { grantedOf, userOf, type GrantedSession } from '../sessions/granted.ts'
-import { withIdentity } from '../sessions/identity.ts'
+import { withClaims } from '../sessions/claims.ts'
 import { applyVerdict, findOwnSession, refreshRefusal, type Presented } from '../sessions/presented.ts'
 import { idleSeconds, retrySeconds } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Authorization, type Target } from '../sessions/target.ts'
@@ -34,7 +35,7 @@ export const refreshToken: Grant = {
       secret: presented.secret,
       generation: session.generation,
     })
-    return withIdentity(ctx, granted, presented.client, session)
+    return withClaims(ctx, granted, { client: presented.client, session, holder: session })
   },
 }
 
@@ -59,7 +60,7 @@ async function present(
 
 /** A session of which a token is handed out, and what that is for. */
 interface Refreshed {
-  readonly session: GrantedSession & { readonly generation: number }
+  readonly session: GrantedSession & RoleHolder & { readonly generation: number }
   readonly target: Target
 }
 

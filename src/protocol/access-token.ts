@@ -21,8 +21,8 @@ export interface AccessTokenFacts {
   readonly authTime: number
   /** Separated by spaces; empty for a machine. */
   readonly amr: string
-  /** Separated by spaces. */
-  readonly roles: string
+  /** The claims that its resource wants. */
+  readonly claims: Readonly<Record<string, unknown>>
   /** Where its session's status is listed. */
   readonly statusPosition: number
 }
@@ -39,14 +39,15 @@ export interface AccessTokenIssue {
 
 /**
  * The claims of a JWT access token (RFC 9068 §2.2), with the place of its status
- * (draft-ietf-oauth-status-list §6.2).
+ * (draft-ietf-oauth-status-list §6.2). None of those that its resource wants takes another's place.
  */
 export function accessTokenClaims(
-  { subject, sessionId, target, authTime, amr, roles, statusPosition }: AccessTokenFacts,
+  { subject, sessionId, target, authTime, amr, claims, statusPosition }: AccessTokenFacts,
   { issuer, clientId, now, lifetimeSeconds, cnf }: AccessTokenIssue,
 ) {
   const methods = amr === '' ? undefined : amr.split(' ')
   return {
+    ...claims,
     iss: issuer,
     sub: subject,
     aud: target.audience,
@@ -60,7 +61,6 @@ export function accessTokenClaims(
     auth_time: authTime,
     acr: methods && acrOf(methods),
     amr: methods,
-    roles: roles === '' ? undefined : roles.split(' '),
     status: target.hasStatus ? statusClaim(issuer, statusPosition) : undefined,
     cnf,
   }

@@ -61,11 +61,11 @@ export function scopesToAllow({
   return [...new Set([...asked, ...telling])]
 }
 
-/** What a row says of a user. */
+/** What is known of a user. */
 export interface UserFacts {
   readonly username: string
-  /** Separated by spaces. */
-  readonly roles: string
+  /** Those for all resources. */
+  readonly roles: readonly string[]
   /** JSON of the standard claims. */
   readonly claims: string
 }
@@ -90,7 +90,7 @@ export function claimsFor(
     const value = asked.has(name) ? known[name] : undefined
     if (value !== undefined) given[name] = value
   }
-  if (asked.has('roles')) given['roles'] = itemsOf(roles)
+  if (asked.has('roles')) given['roles'] = roles
   return given
 }
 

@@ -47,6 +47,9 @@ export const eventNames = [
   'mailed_code_throttled',
   'user_deleted',
   'admin_recovered',
+  'group_created',
+  'group_changed',
+  'group_deleted',
   'client_created',
   'client_changed',
   'client_secret_rotated',
@@ -158,7 +161,11 @@ interface FactsOf {
   users_exported: { readonly detail: { readonly with_hashes: boolean } }
   /** Of claims only the names are told: a trail outlives a user, whose data it must not keep. */
   user_changed: OfUser & {
-    readonly detail: { readonly roles?: Changes[string]; readonly claims?: readonly string[] }
+    readonly detail: {
+      readonly roles?: Changes[string]
+      readonly groups?: Changes[string]
+      readonly claims?: readonly string[]
+    }
   }
   user_renamed: OfUser & { readonly detail: { readonly from: string; readonly to: string } }
   user_password_changed: OfUser & {
@@ -186,6 +193,9 @@ interface FactsOf {
   recovery_codes_renewed: OfUser
   recovery_codes_removed: OfUser
   recovery_code_used: OfUser & { readonly detail: { readonly left: number } }
+  group_created: OfGroup<readonly string[]>
+  group_changed: OfGroup<Changes[string]>
+  group_deleted: { readonly detail: { readonly group: string } }
   client_created: OfClient & { readonly detail?: Readonly<Record<string, unknown>> }
   client_changed: OfClient & { readonly detail: Changes }
   client_secret_rotated: OfClient & {
@@ -284,6 +294,10 @@ interface Named {
 
 interface OfResource {
   readonly detail: { readonly uri: string; readonly [setting: string]: unknown }
+}
+
+interface OfGroup<Roles> {
+  readonly detail: { readonly group: string; readonly roles?: Roles }
 }
 
 export type LogInFailure =

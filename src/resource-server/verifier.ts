@@ -34,6 +34,7 @@ export interface AccessToken {
   readonly acr?: string
   readonly amr?: readonly string[]
   readonly roles?: readonly string[]
+  readonly groups?: readonly string[]
   readonly [claim: string]: unknown
 }
 

@@ -14,7 +14,8 @@ export interface Granted {
   readonly authTime: number
   /** Authentication methods (RFC 8176), separated by spaces. */
   readonly amr: string
-  readonly roles: string
+  /** What the access token says of the user, beside `sub`. */
+  readonly claims: Readonly<Record<string, unknown>>
   readonly statusPosition: number
   /** Tells the next log-in on this device from a stranger's. */
   readonly deviceToken?: string
@@ -29,6 +30,9 @@ export interface Granted {
   }
 }
 
+/** The same, before it is known what it says of the user. */
+export type Grounds = Omit<Granted, 'claims' | 'identity'>
+
 /** The columns of a user's session that its tokens tell of. */
 export type GrantedSession = Pick<
   SessionTable,
@@ -41,7 +45,7 @@ export type GrantedSession = Pick<
   | 'status_position'
   | 'key_thumbprint'
   | 'claims'
-> & { readonly roles: string }
+>
 
 /** The secret half of a refresh token, and the generation that it is of. */
 export interface RefreshSecret {
@@ -55,14 +59,13 @@ export function grantedOf(
   session: GrantedSession,
   target: Target,
   refresh?: RefreshSecret,
-): Granted {
+): Grounds {
   return {
     target,
     subject: formatUuid(userOf(session)),
     sessionId: session.id,
     authTime: session.auth_time,
     amr: session.amr,
-    roles: session.roles,
     statusPosition: session.status_position,
     expiresAt: session.expires_at,
     ...(refresh && {

@@ -8,7 +8,7 @@ import { eventsOfSessions } from '../endings/ended-events.ts'
 import { hashSecret, newSessionSecret, newUuid } from '../protocol/secrets.ts'
 import { byClient, record } from '../record/record.ts'
 import { grantedOf, type Granted } from './granted.ts'
-import { withIdentity } from './identity.ts'
+import { withClaims } from './claims.ts'
 import { idleSeconds } from './refresh-policy.ts'
 import type { Authorization, Target } from './target.ts'
 
@@ -79,8 +79,8 @@ export async function startSession(ctx: Context, start: SessionStart): Promise<G
   if (!(await store(ctx, start, session))) return undefined
   const mayRefresh = client.grant_types.split(' ').includes('refresh_token')
   const refresh = mayRefresh ? { secret, generation: 0 } : undefined
-  const granted = grantedOf(ctx, { ...session, roles: user.roles }, start.target, refresh)
-  return withIdentity(ctx, granted, client, session, { user, nonce: promise?.nonce ?? null })
+  const granted = grantedOf(ctx, session, start.target, refresh)
+  return withClaims(ctx, granted, { client, session, holder: user, user, nonce: promise?.nonce ?? null })
 }
 
 /** Whether the session has started. */

@@ -19,6 +19,8 @@ export interface Target {
   readonly accessTokenSeconds: number
   /** Whether the token says where its status is listed. */
   readonly hasStatus: boolean
+  /** The claims that its resource wants; null for `roles`, where there are any. */
+  readonly claims: readonly string[] | null
 }
 
 /** The consent of a person, or of a machine's administrator: a request may ask for less, never for more. */
@@ -84,6 +86,7 @@ export function targetOf(
     alg,
     accessTokenSeconds: resource?.access_token_seconds ?? config.accessTokenSeconds,
     hasStatus: resource?.has_status !== 0,
+    claims: resource?.claims == null ? null : itemsOf(resource.claims),
   }
 }
 

@@ -1,6 +1,6 @@
 import type { UserTable } from '../../db/schema.ts'
 import { newUuid, parseUuid } from '../protocol/secrets.ts'
-import { isScopeToken } from '../protocol/scope.ts'
+import { groupsMax, isRole, rolesColumn, rolesMax, takesRole, type KnownGroups } from '../protocol/roles.ts'
 import {
   changedClaims,
   isStandardClaim,
@@ -21,6 +21,7 @@ const memberNames = [
   'password_hash',
   'root_key_id',
   'roles',
+  'groups',
   'claims',
   'disabled',
   'disabled_at',
@@ -34,16 +35,21 @@ class EntryError extends Error {
 
 export type ReadUser = { readonly row: UserTable } | { readonly problem: string }
 
+/** What reading takes beside the members. */
+export interface Readers {
+  readonly passwords: Pick<Passwords, 'wrap'>
+  readonly now: number
+  /** The groups that there are; none, unless told. */
+  readonly groups?: KnownGroups
+}
+
 /**
  * Makes a row of a user of another system. `now` is in seconds since the epoch. The hash is wrapped under the
  * pepper; a user without one has no password.
  */
-export function readUser(
-  members: Readonly<Record<string, unknown>>,
-  { passwords, now }: { readonly passwords: Pick<Passwords, 'wrap'>; readonly now: number },
-): ReadUser {
+export function readUser(members: Readonly<Record<string, unknown>>, readers: Readers): ReadUser {
   try {
-    return { row: rowOf(members, passwords, now) }
+    return { row: rowOf(members, readers) }
   } catch (error) {
     if (error instanceof EntryError || error instanceof ImportedHashError) return { problem: error.message }
     throw error
@@ -52,8 +58,7 @@ export function readUser(
 
 function rowOf(
   members: Readonly<Record<string, unknown>>,
-  passwords: Pick<Passwords, 'wrap'>,
-  now: number,
+  { passwords, now, groups = new Map() }: Readers,
 ): UserTable {
   const claims: ClaimChange[] = []
   for (const [name, value] of Object.entries(members)) {
@@ -65,7 +70,8 @@ function rowOf(
     id: idOf(members['sub'], now),
     username: usernameOf(members['username']),
     ...hashOf(members, passwords),
-    roles: rolesOf(members['roles']).join(' '),
+    roles: rolesColumn(rolesIn(members['roles'])),
+    group_names: groupsIn(members['groups'], groups).join(' '),
     claims: JSON.stringify(changedClaims({}, claims)),
     // A user who was deleted here may come back with the same id: what began before is not of the new one.
     epoch: now,
@@ -102,14 +108,28 @@ function hashOf(
   return passwords.wrap(hash, isAbsent(rootKeyId) ? undefined : rootKeyId)
 }
 
-function rolesOf(roles: unknown): readonly string[] {
-  if (isAbsent(roles)) return []
-  const names: unknown = typeof roles === 'string' ? roles.split(' ').filter(name => name !== '') : roles
-  if (!Array.isArray(names)) throw new EntryError('roles takes a list of names')
-  return names.map((name: unknown) => {
-    if (typeof name === 'string' && isScopeToken(name)) return name
-    throw new EntryError('a role is visible ASCII without spaces, quotes and backslashes')
-  })
+function rolesIn(roles: unknown): readonly string[] {
+  const names = namesIn('roles', roles, rolesMax)
+  if (names.every(isRole)) return names
+  throw new EntryError(`a role is ${takesRole}`)
+}
+
+function groupsIn(value: unknown, groups: KnownGroups): readonly string[] {
+  const names = [...new Set(namesIn('groups', value, groupsMax))]
+  const unknown = names.find(name => !groups.has(name))
+  if (unknown === undefined) return names
+  throw new EntryError(
+    `there is no group ${JSON.stringify(unknown.slice(0, 50))}: \`mintmark group create\` adds it`,
+  )
+}
+
+/** A list of names, or a text with spaces between them. */
+function namesIn(member: string, value: unknown, max: number): readonly string[] {
+  if (isAbsent(value)) return []
+  const names: unknown = typeof value === 'string' ? value.split(' ').filter(name => name !== '') : value
+  if (Array.isArray(names) && names.length <= max && names.every(name => typeof name === 'string'))
+    return names
+  throw new EntryError(`${member} takes a list of at most ${max} names`)
 }
 
 function nestedClaims(claims: unknown): readonly ClaimChange[] {

@@ -1,5 +1,6 @@
 import type { UserTable } from '../../db/schema.ts'
 import { comparedName, comparedNamesOf } from '../../db/users/compared-name.ts'
+import { isOwnRole } from '../protocol/roles.ts'
 import { isStandardClaim } from '../protocol/standard-claims.ts'
 import { itemsOf } from '../values/list.ts'
 import { readUser } from './imported-user.ts'
@@ -7,9 +8,6 @@ import type { Passwords } from './passwords.ts'
 
 /** What an old system may say of a user, beside the standard claims. */
 const memberNames = ['sub', 'username', 'roles', 'claims', 'created_at']
-
-/** Roles that mean something to this server itself. */
-const ownRole = /^mintmark:/
 
 export type MovedUser =
   | { readonly row: UserTable; readonly rolesLeftOut: number }
@@ -33,6 +31,6 @@ export function readMovedUser(
   if (!comparedNamesOf(row).some(({ name }) => name === comparedName(username)))
     return { problem: 'the answer is of another user name than was asked for' }
   const all = itemsOf(row.roles)
-  const roles = all.filter(role => !ownRole.test(role))
+  const roles = all.filter(role => !isOwnRole(role))
   return { row: { ...row, roles: roles.join(' ') }, rolesLeftOut: all.length - roles.length }
 }

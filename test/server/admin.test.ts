@@ -56,6 +56,7 @@ const declared = {
   alg: 'ES256',
   access_token_ttl: null,
   status: true,
+  claims: null,
 }
 const alice = { username: 'alice', password: 'correct horse', roles: ['editor'] }
 
@@ -274,7 +275,15 @@ t.test('the audit trail is read, and followed', async t => {
   const { admin } = await installation(t)
   const { id } = await createUser(admin, alice)
   const entries = await allOf(await listAudit(admin, { user: 'alice' }))
-  const { sub } = describeUser({ ...alice, id, roles: '', claims: '{}', created_at: 0, disabled_at: null })
+  const { sub } = describeUser({
+    ...alice,
+    id,
+    roles: '',
+    group_names: '',
+    claims: '{}',
+    created_at: 0,
+    disabled_at: null,
+  })
   t.match(entries.map(describeAuditEntry), [
     { event: 'user_created', actor: 'client console', sub, address: '192.0.2.1', request_id: 'r1', count: 1 },
   ])

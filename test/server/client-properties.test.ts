@@ -67,6 +67,7 @@ const changed: { readonly [Name in keyof typeof properties]: Partial<ClientMetad
   id_token_signed_response_alg: { id_token_signed_response_alg: 'ES256' },
   userinfo_signed_response_alg: { userinfo_signed_response_alg: 'RS256' },
   claims_in_id_token: { claims_in_id_token: true },
+  claims: { claims: ['groups'] },
   acr: { acr: 'mfa' },
   first_party: { first_party: true },
   profile: { profile: 'fapi2' },
@@ -154,7 +155,7 @@ t.test(
     for (const [, scope = '', cell = ''] of rows) {
       const claims = Object.fromEntries(standardClaims.map(claim => [claim, 1]))
       const given = claimsFor(
-        { username: '', roles: '', claims: JSON.stringify(claims) },
+        { username: '', roles: [], claims: JSON.stringify(claims) },
         { scopes: [scope] },
       )
       const named = [...(cell.split(':')[0]?.matchAll(/`(\w+)`/g) ?? [])].map(([, name]) => name)

@@ -291,7 +291,7 @@ t.test('resources', async t => {
   await call(`resource create ${other} --scope a b --alg RS256 --access-token-ttl 1m --no-status`)
   t.match(
     (await call('resource list')).stdout,
-    /URI +ALG +TOKENS LIVE +STATUS LIST +SCOPE\nhttps:\/\/api\.example +ES256 +5m +yes +read\n.*RS256 +1m +no +a b\n/,
+    /URI +ALG +TOKENS LIVE +STATUS LIST +CLAIMS +SCOPE\nhttps:\/\/api\.example +ES256 +5m +yes +roles, if any +read\n.*RS256 +1m +no +roles, if any +a b\n/,
   )
   t.match(await call(`resource create ${api} --scope x`), { code: 1, stderr: /exists already/ })
   t.match(await call(`resource create ${issuer} --scope x`), {
@@ -637,6 +637,7 @@ t.test('apply declares the roles of users who are there, and the key policy', as
       input: 'a wholly new one',
     })
   await call('user update ada --claim email=ada@example.com --claim email_verified=true')
+  await call(`resource create ${api} --scope read`)
   const rolesOf = async () =>
     Object.fromEntries(
       (await call('user list --json')).json().map(({ username, roles }: any) => [username, roles]),

@@ -115,7 +115,7 @@ t.test('nobody makes or changes it by hand, since it has the tokens of administr
   await t.rejects(rotateSecret(admin, id, {}), refusal)
   await t.rejects(clientForKeys(admin, id), refusal)
   await t.rejects(
-    planDeclaration(admin, { users: [], keyPolicy: {}, resources: [], clients: [declared] }),
+    planDeclaration(admin, { users: [], groups: [], keyPolicy: {}, resources: [], clients: [declared] }),
     refusal,
   )
   t.strictSame(await rowOf(server), before)

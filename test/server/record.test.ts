@@ -340,6 +340,12 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { event: 'admin_recovered', userId: user, detail: { factors_removed: true } },
     { row: ofUser },
   ],
+  group_created: [{ event: 'group_created', detail: { group: 'staff', roles: ['editor'] } }, { row: ofNone }],
+  group_changed: [
+    { event: 'group_changed', detail: { group: 'staff', roles: changes.scope } },
+    { row: ofNone },
+  ],
+  group_deleted: [{ event: 'group_deleted', detail: { group: 'staff' } }, { row: ofNone }],
   client_created: [{ event: 'client_created', clientId: 'web', detail: { scope: [] } }, { row: ofClient }],
   client_changed: [{ event: 'client_changed', clientId: 'web', detail: changes }, { row: ofClient }],
   client_secret_rotated: [

@@ -123,7 +123,7 @@ const now = 1_900_000_000
 function userRow(username: string, claims: Record<string, unknown> = {}) {
   const id = newUuid(now)
   const rest = { password_hash: '', root_key_id: '', roles: '', epoch: 0, created_at: now, disabled_at: null }
-  return { id, username, claims: JSON.stringify(claims), mail_epoch: 0, ...rest }
+  return { id, username, claims: JSON.stringify(claims), mail_epoch: 0, group_names: '', ...rest }
 }
 
 const verified = (email: string) => ({ email, email_verified: true })
@@ -243,7 +243,7 @@ async function olderDatabase(t: Test, env: EngineEnv, home = scratchFolder(t)): 
 }
 
 async function addOlder(db: Database, ...users: ReturnType<typeof userRow>[]): Promise<void> {
-  const rows = users.map(({ mail_epoch: _, ...row }) => row) as ReturnType<typeof userRow>[]
+  const rows = users.map(({ mail_epoch: _, group_names: __, ...row }) => row) as ReturnType<typeof userRow>[]
   await db.sql.insertInto('users').values(rows).execute()
 }
 

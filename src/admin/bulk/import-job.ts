@@ -122,7 +122,7 @@ async function workOn(on: Importing, job: JobTable, signal: AbortSignal): Promis
   const rest = resting(on, signal)
   const chunks = () => chunksOf(on, job, plan, rest)
   const source = { name: 'the file', form: plan.form, chunks, documentMax }
-  const reading = { passwords, clock, isLimited: plan.isLimited }
+  const reading = { db, passwords, clock, isLimited: plan.isLimited }
   try {
     for await (const part of partsOf(reading, source, { from: job.done, entriesAtOnce })) {
       if (!(await again(() => takeStep(on, job, part)))) throw new Interrupted()

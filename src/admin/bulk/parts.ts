@@ -1,12 +1,15 @@
 import type { ImportedPart, ImportedUser, TakenEntry } from '../../../db/users/imports.ts'
+import { NoGroupError } from '../../../db/users/group-members.ts'
+import { listGroups } from '../../../db/users/groups.ts'
 import { NameTakenError } from '../../../db/users/user-names.ts'
+import { rolesWithGroups, type KnownGroups } from '../../protocol/roles.ts'
 import { usernameMaxLength } from '../../protocol/username.ts'
 import type { Event } from '../../record/events.ts'
 import { readUser } from '../../users/imported-user.ts'
 import { printable } from '../../values/formats.ts'
-import { itemsOf } from '../../values/list.ts'
 import type { Admin } from '../admin.ts'
-import { adminRoles } from '../administrators.ts'
+import { administers } from '../administrators.ts'
+import { noGroup } from '../roles.ts'
 import { entriesOf, type FileEntry, type UsersSource } from './entries.ts'
 import { fromKeycloak, isKeycloakUser } from './keycloak.ts'
 
@@ -24,7 +27,7 @@ export interface FilePart extends Pick<ImportedPart, 'from' | 'to'> {
   readonly refused: RefusedEntry[]
 }
 
-type Reading = Pick<Admin, 'passwords' | 'clock' | 'isLimited'>
+type Reading = Pick<Admin, 'db' | 'passwords' | 'clock' | 'isLimited'>
 
 /** The entries of a file after `from`, so many at once. Who may not do everything adds no administrators. */
 export async function* partsOf(
@@ -32,12 +35,13 @@ export async function* partsOf(
   source: UsersSource,
   { from, entriesAtOnce }: { readonly from: number; readonly entriesAtOnce: number },
 ): AsyncGenerator<FilePart> {
+  const groups = new Map((await listGroups(admin.db)).map(group => [group.name, group]))
   let entry = 0
   let part: FilePart = { from, to: from, users: [], refused: [] }
   for await (const written of entriesOf(source)) {
     entry++
     if (entry <= from) continue
-    const read = readEntry(admin, written)
+    const read = readEntry(admin, groups, written)
     if ('row' in read) part.users.push({ entry, row: read.row })
     else part.refused.push({ entry, username: shownName(written), problem: read.problem })
     if (entry - part.from < entriesAtOnce) continue
@@ -47,10 +51,10 @@ export async function* partsOf(
   if (entry > part.from) yield { ...part, to: entry }
 }
 
-function readEntry({ passwords, clock, isLimited }: Reading, written: FileEntry) {
+function readEntry({ passwords, clock, isLimited }: Reading, groups: KnownGroups, written: FileEntry) {
   if ('problem' in written) return written
-  const read = readUser(membersOf(written), { passwords, now: clock.now() })
-  if (!isLimited || 'problem' in read || !itemsOf(read.row.roles).some(role => adminRoles.has(role)))
+  const read = readUser(membersOf(written), { passwords, now: clock.now(), groups })
+  if (!isLimited || 'problem' in read || !administers(rolesWithGroups(read.row, groups, undefined)))
     return read
   return { problem: 'who administers is added with the scope admin:write alone' }
 }
@@ -91,11 +95,15 @@ export function importEvents(file: string): (added: { readonly created: number }
 
 const attemptsMax = 5
 
-/** Adds a part; again, where somebody else has taken a name at the same moment: then it is seen. */
+/**
+ * Adds a part; again, where somebody else has taken a name at the same moment: then it is seen. Refuses it
+ * where a group was deleted since the file was begun.
+ */
 export async function again<Added>(add: () => Promise<Added>, attempts = 1): Promise<Added> {
   try {
     return await add()
   } catch (error) {
+    if (error instanceof NoGroupError) throw noGroup(error.group)
     if (!(error instanceof NameTakenError) || attempts === attemptsMax) throw error
     return again(add, attempts + 1)
   }

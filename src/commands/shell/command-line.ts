@@ -7,6 +7,7 @@ import { clientCommands } from '../client/client.ts'
 import { dbCommands } from '../db/db.ts'
 import { devCommand } from '../dev.ts'
 import { doctorCommand } from '../doctor.ts'
+import { groupCommands } from '../group.ts'
 import { keyCommands } from '../key/key.ts'
 import { adminCommands } from '../admin.ts'
 import { mailCommands } from '../mail.ts'
@@ -69,6 +70,7 @@ export function commandsOf(terminal: Terminal): Command {
   resourceCommands(program, terminal)
   clientCommands(program, terminal)
   userCommands(program, terminal)
+  groupCommands(program, terminal)
   sessionCommands(program, terminal)
   signInCommands(program, terminal)
   adminCommands(program, terminal)

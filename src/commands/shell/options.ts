@@ -1,8 +1,10 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import type { Clock } from '../../clock.ts'
 import { areWords, wordsSentence, type ScopeWords } from '../../clients/scope-words.ts'
+import { isWish, wishSentence } from '../../clients/wishes.ts'
 import { longestTokenSeconds } from '../../protocol/access-token.ts'
 import { isResourceUri, resourceSentence } from '../../protocol/resource.ts'
+import { isGroupName, isRole, takesGroupName, takesRole } from '../../protocol/roles.ts'
 import { isScopeToken, scopeSentence } from '../../protocol/scope.ts'
 import { parseUuid } from '../../protocol/secrets.ts'
 import { readClaim, readClaimName, type ClaimChange } from '../../protocol/standard-claims.ts'
@@ -87,8 +89,25 @@ export function toScopeChanges(given: GivenScopes): {
   return { scope: [...given.keys()], scope_words: Object.fromEntries(words) }
 }
 
-/** Roles have the grammar of scopes. */
-export const roles = several(isScopeToken, 'A role is visible ASCII without quotes and backslashes.')
+export const roles = several(isRole, `A role is ${takesRole}.`)
+
+export const rolesHelp = 'what the claim `roles` of the tokens says; with @URI for that resource alone'
+
+export const groupRolesHelp = 'the roles that its members have; with @URI for that resource alone'
+
+export function groupName(text: string): string {
+  if (!isGroupName(text)) throw new InvalidArgumentError(`It takes ${takesGroupName}.`)
+  return text
+}
+
+/** One or more names to log in with. */
+export function usernames(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text.normalize('NFC')]
+}
+
+export const groups = several(isGroupName, `A group has a name of ${takesGroupName}.`)
+
+export const wantedClaims = several(isWish, wishSentence)
 
 /** Standard claims of a user, in the order in which they are to change: `given_name=Ada`. */
 export const claims = claimChanges(readClaim)
