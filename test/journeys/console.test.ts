@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { findUser } from '../../db/users/users.ts'
 import { violationsOn } from '../helpers/axe.ts'
 import { startChromium } from '../helpers/chromium.ts'
+import { freePort } from '../helpers/free-port.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { testOverview } from './console-overview.ts'
 import { buildConsole, consoleWorld, logIn, openConsole, type ConsoleWorld } from '../helpers/console.ts'
@@ -72,6 +73,21 @@ t.test('an act that needs a new log-in asks for it, comes back, and does it then
   await isSaid(page, 'The roles were changed.')
   t.equal((await userNamed(world, 'ada'))?.roles, 'editor')
 })
+
+t.test(
+  'beside an admin API with a listener of its own it works too, with tokens from the issuer',
+  async t => {
+    const adminPort = await freePort()
+    const world = await consoleWorld(t, { MINTMARK_ADMIN_PORT: String(adminPort) })
+    const ada = await world.server.user('ada')
+    const page = await openConsole(t, browser, world, { path: `/users/${ada.sub}?act=disable` })
+    t.equal(new URL(page.url()).port, String(adminPort))
+    await page.getByRole('dialog').getByRole('button', { name: 'Disable' }).click()
+    await isSaid(page, 'ada is disabled')
+    await press(page, 'Log out')
+    await page.waitForURL(`${world.issuer}/log-in?*`)
+  },
+)
 
 t.test('who is no administrator is told so, and so is who is none any more', async t => {
   const world = await consoleWorld(t)
