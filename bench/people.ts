@@ -9,6 +9,7 @@ import { hashSecret, newUuid } from '../src/protocol/secrets.ts'
 import { sha256 } from '../src/values/sha256.ts'
 import { headers } from './callers.ts'
 import { clientSecret, redirectUri, resource, webClientId, type Mintmark } from './mintmark.ts'
+import type { Child } from './processes.ts'
 
 /** So many people have logged in. */
 const peopleCount = 2000
@@ -134,7 +135,7 @@ export async function personsToken({ url }: Mintmark, code: string): Promise<str
 /** The page on which people log in, as a browser gets it: its path, and the cookie that goes with it. */
 export async function logInPage({
   url,
-}: Mintmark): Promise<{ readonly path: string; readonly cookie: string }> {
+}: Pick<Child, 'url'>): Promise<{ readonly path: string; readonly cookie: string }> {
   const query = new URLSearchParams({
     client_id: webClientId,
     response_type: 'code',

@@ -14,9 +14,10 @@ import { scenarios, startServers, type Scenario, type Servers } from './scenario
  * npm run bench [-- SCENARIO …] [--seconds N] [--rounds N] [--docs] [--profile FILE]
  *
  * Runs each scenario against all servers in turn, several rounds, and prints medians and ratios of medians.
- * All servers are on one core and this process is on another, where the system can pin them. With --docs,
- * docs/performance.md and the files beside it are written anew. --profile draws where the server's time went,
- * as a flame graph; the ratios of that run are void.
+ * The floor, where a scenario has one, shows what ours could reach at best. All servers are on one core and
+ * this process is on another, where the system can pin them. With --docs, docs/performance.md and the files
+ * beside it are written anew. --profile draws where the server's time went, as a flame graph; the ratios of
+ * that run are void.
  */
 const { values, positionals } = parseArgs({
   options: {
@@ -47,12 +48,20 @@ interface Figures {
   readonly residentMiB: number
 }
 
+/** Of one server to another; more is better. */
+interface Ratio {
+  readonly rate: number
+  readonly cpu: number
+}
+
 export interface Result {
   readonly title: string
   readonly isLogIn: boolean
   readonly medians: Readonly<Record<string, Figures>>
-  /** Of our server to each of the others; more is better. */
-  readonly ratios: Readonly<Record<string, { rate: number; cpu: number; goal: number | undefined }>>
+  /** Of our server to each of the others. */
+  readonly ratios: Readonly<Record<string, Ratio & { readonly goal: number | undefined }>>
+  /** Of the floor to the bare server: what ours could reach at best. */
+  readonly floorToBare: Ratio | undefined
 }
 
 pinSelf(1)
@@ -147,7 +156,10 @@ function report(
   process.stdout.write(
     '  server              requests/s   p50 ms   p99 ms   at half load   CPU µs   memory MiB   ratio by rate   by CPU\n',
   )
-  const ratios: Record<string, { rate: number; cpu: number; goal: number | undefined }> = {}
+  const ratios: Record<string, Result['ratios'][string]> = {}
+  const floor = medians.get('floor') ?? medians.get('floorOnPostgres')
+  const bare = medians.get('bare')
+  const floorToBare = floor && bare && ratioOf(floor, bare)
   for (const [name, figures] of medians) {
     const cells = [
       name.padEnd(18),
@@ -159,16 +171,24 @@ function report(
       figures.residentMiB.toFixed(0).padStart(12),
     ]
     if (ours && ours !== figures) {
-      const rate = ours.perSecond / figures.perSecond
-      const cpu = figures.cpuMicroseconds / ours.cpuMicroseconds
+      const { rate, cpu } = ratioOf(ours, figures)
       const goal = goals[name]
       ratios[name] = { rate, cpu, goal }
       cells.push(rate.toFixed(2).padStart(15), cpu.toFixed(2).padStart(8))
       if (goal !== undefined) cells.push(`(goal ${goal})`)
+      if (floorToBare && figures === floor)
+        cells.push(`(to bare ${floorToBare.rate.toFixed(2)}, by CPU ${floorToBare.cpu.toFixed(2)})`)
     }
     process.stdout.write(`  ${cells.join(' ')}\n`)
   }
-  return { title, isLogIn, medians: Object.fromEntries(medians), ratios }
+  return { title, isLogIn, medians: Object.fromEntries(medians), ratios, floorToBare }
+}
+
+function ratioOf(one: Figures, other: Figures): Ratio {
+  return {
+    rate: one.perSecond / other.perSecond,
+    cpu: other.cpuMicroseconds / one.cpuMicroseconds,
+  }
 }
 
 interface Measured {
@@ -184,15 +204,16 @@ function howMeasured({ machine: { cpu, cores, node, at }, firstAnswerMs }: Measu
 /** Markdown: the rows of logging in, or all others. */
 function ratioTable(results: Measured['results'], ofLogIn: boolean): string {
   const shown = Object.values(results).filter(({ isLogIn }) => isLogIn === ofLogIn)
-  const rows = shown.map(({ title, medians, ratios }) => {
+  const rows = shown.map(({ title, medians, ratios, floorToBare }) => {
     const [ours] = Object.values(medians)
-    const { bare, oidcProvider } = ratios
+    const { bare, floor = ratios['floorOnPostgres'], oidcProvider } = ratios
     const slower = (ours?.p99AtHalfLoad ?? NaN) / (medians['bare']?.p99AtHalfLoad ?? NaN)
     const cells = [
       title,
-      bare?.rate.toFixed(2),
+      both(bare),
       bare?.goal,
-      bare?.cpu.toFixed(2),
+      both(floorToBare),
+      both(floor),
       oidcProvider?.rate.toFixed(1),
       oidcProvider?.goal,
       Number.isNaN(slower) ? '' : slower.toFixed(1),
@@ -201,10 +222,15 @@ function ratioTable(results: Measured['results'], ofLogIn: boolean): string {
     return `| ${cells.map(cell => cell ?? '').join(' | ')} |`
   })
   return [
-    '| | to bare Fastify | goal | by CPU | to node-oidc-provider | goal | p99 at half load, to bare Fastify | CPU |',
-    '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
+    '| | to bare Fastify | goal | the floor to bare Fastify | to the floor | to node-oidc-provider | goal | p99 at half load, to bare Fastify | CPU |',
+    '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
     ...rows,
   ].join('\n')
+}
+
+/** By rate, and by CPU. */
+function both(ratio: Ratio | undefined): string | undefined {
+  return ratio && `${ratio.rate.toFixed(2)}, ${ratio.cpu.toFixed(2)}`
 }
 
 /** Of five starts, each with a database that is there. */

@@ -30,6 +30,10 @@ export interface Servers {
   readonly oidcProvider: Child
   /** The same with PostgreSQL, which is on another core. Only where a scenario needs it. */
   readonly mintmarkOnPostgres?: Mintmark
+  /** The same work without a rule: what can be reached at best. */
+  readonly floor: Child
+  /** The same with its rows in the same PostgreSQL. Only where a scenario needs it. */
+  readonly floorOnPostgres?: Child
 }
 
 export interface Scenario {
@@ -76,15 +80,29 @@ export async function startServers(
   const args = [String(connections), clientId, clientSecret, resource]
   const oidcProvider = await startChild(['bench/servers/oidc-provider.ts', ...args], { cpu })
   const mintmarkPlain = { ...mintmark, stop: async () => {} }
+  const page = await logInPage(mintmark)
+  const pageBytes = await bytesOf(`${mintmark.url}${page.path}`, { cookie: page.cookie })
+  const startFloor = (...databaseUrl: readonly string[]) => {
+    const numbers = [connections, pageBytes].map(String)
+    return startChild(['bench/servers/floor.ts', ...numbers, ...databaseUrl], { cpu })
+  }
   return {
     mintmark,
     mintmarkPlain,
     bare,
     oidcProvider,
     ...(names.includes('introspect-elsewhere') && { mintmarkBeside: await startBeside(mintmark, cpu) }),
-    ...(names.includes('refresh-postgres') && {
-      mintmarkOnPostgres: await startMintmarkOnPostgres({ sessions: connections, cpu, env }),
-    }),
+    floor: await startFloor(),
+    ...(names.includes('refresh-postgres') && (await startOnPostgres())),
+  }
+
+  async function startOnPostgres() {
+    const mintmarkOnPostgres = await startMintmarkOnPostgres({ sessions: connections, cpu, env })
+    const { cluster } = mintmarkOnPostgres
+    return {
+      floorOnPostgres: await startFloor(cluster.url(await cluster.createDatabase())),
+      mintmarkOnPostgres,
+    }
   }
 }
 
@@ -93,6 +111,8 @@ const isActive = (answer: Record<string, unknown>) => answer['active'] === true
 
 const bareCallers = () =>
   each(() => posting('/token', `grant_type=refresh_token&refresh_token=${'x'.repeat(88)}`, hasToken))
+
+const minting = () => each(() => posting('/token', 'grant_type=client_credentials', hasToken))
 
 async function freshToken(url: string, grant: string): Promise<string> {
   const response = await fetch(`${url}/token`, { method: 'POST', headers, body: grant })
@@ -109,8 +129,14 @@ async function mint({ mintmark }: Servers, seconds: number): Promise<void> {
     fresh.push(String(answer['access_token']))
     return hasToken(answer)
   }
-  const minting = () => posting('/token', 'grant_type=client_credentials', keep)
-  while (fresh.length < seconds * introspectionsPerSecond) await load(mintmark.url, each(minting), 1)
+  const keeping = () => posting('/token', 'grant_type=client_credentials', keep)
+  while (fresh.length < seconds * introspectionsPerSecond) await load(mintmark.url, each(keeping), 1)
+}
+
+/** Introspects one token again and again. */
+async function introspectingOne({ url }: Child): Promise<readonly Caller[]> {
+  const token = await freshToken(url, 'grant_type=client_credentials')
+  return each(() => posting('/introspect', `token=${token}`, isActive))
 }
 
 /** Introspects each fresh token once; when there are none left, the run is over. */
@@ -130,9 +156,11 @@ async function statusListPath({ mintmark }: Servers): Promise<string> {
   return new URL(status.status_list.uri).pathname
 }
 
-const oidcTokens = ({ oidcProvider }: Servers): string[] => {
-  const line = oidcProvider.said.find(said => said.startsWith('{"refreshTokens"')) ?? '{}'
-  return JSON.parse(line).refreshTokens
+/** Refreshes the sessions that a server said it has. */
+const refreshingSaid = (server: Child | undefined): EndlessCaller[] => {
+  const line = server?.said.find(said => said.startsWith('{"refreshTokens"')) ?? '{"refreshTokens":[]}'
+  const { refreshTokens } = JSON.parse(line) as { refreshTokens: string[] }
+  return refreshTokens.map(refreshing)
 }
 
 const refreshers = ({ refreshTokens }: Mintmark, group: number): EndlessCaller[] =>
@@ -157,11 +185,11 @@ async function mintCodes(servers: Servers, seconds: number): Promise<void> {
   while (codes.length < seconds * redemptionsPerSecond) codes.push(make())
 }
 
-/** As `introspecting`. */
-const redeeming = () => {
+/** Redeems each code once; when there are none left, the run is over. */
+const redeeming = (nextCode: () => string | undefined) => {
   const request = posting('/token', '', answer => hasToken(answer) && typeof answer['id_token'] === 'string')
   const next = () => {
-    const code = codes.pop()
+    const code = nextCode()
     return code === undefined ? undefined : { ...request.next(), headers: webHeaders, body: redemption(code) }
   }
   return each(() => ({ ...request, next }))
@@ -176,14 +204,18 @@ let administering: ReturnType<typeof administrator> | undefined
 
 const administratorOf = (mintmark: Mintmark) => (administering ??= administrator(mintmark))
 
+async function bytesOf(url: string, withHeaders: Record<string, string>): Promise<number> {
+  const response = await fetch(url, { headers: withHeaders })
+  return (await response.arrayBuffer()).byteLength
+}
+
 /** A bare GET of as many bytes as ours answers. */
 async function gettingAsMany(
   { mintmark }: Servers,
   path: string,
   withHeaders: Record<string, string>,
 ): Promise<readonly Caller[]> {
-  const response = await fetch(`${mintmark.url}${path}`, { headers: withHeaders })
-  const { byteLength } = await response.arrayBuffer()
+  const byteLength = await bytesOf(`${mintmark.url}${path}`, withHeaders)
   process.stderr.write(`${path.split('?')[0]} answers ${byteLength} bytes\n`)
   return each(() => getting(`/bytes/${byteLength}`))
 }
@@ -196,7 +228,8 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
       callers: {
         mintmark: ({ mintmark }) => refreshers(mintmark, 0),
         bare: bareCallers,
-        oidcProvider: servers => oidcTokens(servers).map(refreshing),
+        floor: ({ floor }) => refreshingSaid(floor),
+        oidcProvider: ({ oidcProvider }) => refreshingSaid(oidcProvider),
       },
       goals: { bare: 0.33, oidcProvider: 5 },
     },
@@ -237,6 +270,7 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
         mintmarkOnPostgres: ({ mintmarkOnPostgres }) =>
           mintmarkOnPostgres?.refreshTokens.map(refreshing) ?? [],
         bare: bareCallers,
+        floorOnPostgres: ({ floorOnPostgres }) => refreshingSaid(floorOnPostgres),
       },
       goals: { bare: 0.25 },
     },
@@ -246,9 +280,10 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
     {
       title: 'POST /token, client_credentials: ES256',
       callers: {
-        mintmark: () => each(() => posting('/token', 'grant_type=client_credentials', hasToken)),
+        mintmark: minting,
         bare: bareCallers,
-        oidcProvider: () => each(() => posting('/token', 'grant_type=client_credentials', hasToken)),
+        floor: minting,
+        oidcProvider: minting,
       },
       goals: { bare: 0.4 },
     },
@@ -259,7 +294,16 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
       isLogIn: true,
       title: 'POST /token, authorization_code: durable, audited, with an ID token, both ES256',
       prepare: mintCodes,
-      callers: { mintmark: redeeming, bare: bareCallers },
+      callers: {
+        mintmark: () => redeeming(() => codes.pop()),
+        bare: bareCallers,
+        floor: async servers => {
+          // To the floor any text is a code that it has not seen.
+          const { length } = (await codeMaker(servers))()
+          let count = 0
+          return redeeming(() => String(count++).padStart(length, '0'))
+        },
+      },
       goals: { bare: 0.12 },
     },
   ],
@@ -292,6 +336,10 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
           const { path, cookie } = await logInPage(servers.mintmark)
           return gettingAsMany(servers, path, { cookie })
         },
+        floor: async ({ floor }) => {
+          const { path, cookie } = await logInPage(floor)
+          return each(() => getting(path, { cookie }))
+        },
       },
       goals: { bare: 0.5 },
     },
@@ -301,11 +349,9 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
     {
       title: 'POST /introspect of a live access token, seen before',
       callers: {
-        mintmark: async ({ mintmark }) => {
-          const token = await freshToken(mintmark.url, 'grant_type=client_credentials')
-          return each(() => posting('/introspect', `token=${token}`, isActive))
-        },
+        mintmark: ({ mintmark }) => introspectingOne(mintmark),
         bare: bareCallers,
+        floor: ({ floor }) => introspectingOne(floor),
       },
       goals: { bare: 0.4 },
     },

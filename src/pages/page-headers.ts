@@ -4,7 +4,10 @@ import type { Look } from './look.ts'
  * The headers of every page. There is no Cross-Origin-Opener-Policy: a client that has people log in in a
  * second window would lose that window.
  */
-export function pageHeaders(look: Look, issuer: string): Readonly<Record<string, string>> {
+export function pageHeaders(
+  look: Pick<Look, 'styleSource'>,
+  issuer: string,
+): Readonly<Record<string, string>> {
   return {
     'content-security-policy': pagePolicy(look),
     // A page may have a sealed request, a name or a code in it.
@@ -24,7 +27,7 @@ export function pageHeaders(look: Look, issuer: string): Readonly<Record<string,
  * What a page may load: its own style sheet, the logo, and `script`, where it has one. No `form-action`:
  * Chromium would stop the redirect to the client that follows a form (w3c/webappsec-csp#8).
  */
-export function pagePolicy({ styleSource }: Look, script?: string): string {
+export function pagePolicy({ styleSource }: Pick<Look, 'styleSource'>, script?: string): string {
   const sources = ["default-src 'none'", `style-src ${styleSource}`, "img-src 'self'"]
   if (script !== undefined) sources.push(`script-src ${script}`)
   return [...sources, "base-uri 'none'", "frame-ancestors 'none'"].join('; ')
