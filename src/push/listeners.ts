@@ -61,7 +61,7 @@ const deletedAtOnce = 10_000
 export const listenersMax = 2000
 
 /** How many are served in one turn of the event loop. */
-const listenersAtOnce = 100
+const listenersAtOnce = 250
 
 /** How long one waits before it comes again. */
 const retryMilliseconds = 1000

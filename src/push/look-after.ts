@@ -51,5 +51,8 @@ export async function lookAfter({ clock, registry, following, present }: LookedA
 async function isStill(registry: Pick<Registry, 'findClient'>, before: Client): Promise<boolean> {
   const client = await registry.findClient(before.id)
   if (!client || client.disabled_at !== null || client.epoch !== before.epoch) return false
-  return client.introspects === before.introspects && client.is_admin === before.is_admin
+  // With another secret it has to come again: the one before may be a thief's.
+  const isSameSecret =
+    client.secret_hash?.equals(before.secret_hash ?? Buffer.alloc(0)) ?? !before.secret_hash
+  return isSameSecret && client.introspects === before.introspects && client.is_admin === before.is_admin
 }

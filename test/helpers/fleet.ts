@@ -12,6 +12,8 @@ export interface Fleet {
   start(env?: Record<string, string>): Promise<Instance>
   /** Logs so many clients in. */
   logIn(count: number): Promise<HonestClient[]>
+  /** Makes the client of the API, and returns the header with its secret. */
+  apiClient(): Promise<{ readonly authorization: string }>
   /** Begins to refresh, each client at any of the instances, as fast as it gets answers. */
   load(clients: readonly HonestClient[]): Load
 }
@@ -103,6 +105,13 @@ export async function startFleet(t: Test, env: Record<string, string>): Promise<
         clients.push({ refreshToken: answer.body.refresh_token })
       }
       return clients
+    },
+    apiClient: async () => {
+      const made = await cli.call('client create --id api --resource-server https://api.example --json', {
+        env,
+      })
+      const { client_id, client_secret } = made.json()
+      return { authorization: `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}` }
     },
     load: clients => startLoad(clients, () => instances),
   }

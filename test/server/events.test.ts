@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { endSessionsOfClient } from '../../src/endings/end.ts'
+import { endAllSessions, endSessionsOfClient, endSessionsOfUser } from '../../src/endings/end.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
@@ -262,11 +262,30 @@ t.test('a stream ends with what it was opened with', async t => {
   await server.follow()
   await after(changed, 'with what its client may know')
   t.notOk(other.hasEnded())
+  const { secret_hash } = await db.sql
+    .selectFrom('clients')
+    .select('secret_hash')
+    .where('id', '=', mailApi.id)
+    .executeTakeFirstOrThrow()
+  const stolen = await listen(mailApi)
+  await db.sql
+    .updateTable('clients')
+    .set({ secret_hash: Buffer.alloc(32, 1) })
+    .where('id', '=', mailApi.id)
+    .execute()
+  await db.sql.updateTable('installation').set({ revision: 100 }).execute()
+  await server.follow()
+  await after(stolen, 'with its secret')
+  await after(other, 'as all of that client do')
+  await db.sql.updateTable('clients').set({ secret_hash }).where('id', '=', mailApi.id).execute()
+  await db.sql.updateTable('installation').set({ revision: 101 }).execute()
+  await server.follow()
+  const others = await listen(mailApi)
   const disabled = await listen(ordersApi)
   await endSessionsOfClient(byCommand(server.ctx), ordersApi.id, 'client disabled')
   await server.follow()
   await after(disabled, 'with its client')
-  t.notOk(other.hasEnded())
+  t.notOk(others.hasEnded())
 })
 
 t.test('a server that closes ends all streams, and takes no others', async t => {
@@ -357,4 +376,113 @@ t.test('there are places for so many', async t => {
   for (let i = 0; i < 10; i++) await few.admit('a', come)
   await t.rejects(few.admit('a', come), { code: 'temporarily_unavailable' }, 'none has all of them')
   await few.admit('b', come)
+})
+
+await forEachEngine(t, 'invariant 27: of many sessions an API hears the names of its own', async (t, env) => {
+  const { server, app, ordersApi, mailApi, ada, listen, sidOf } = await world(t, env)
+  const [atOrders, atMail] = [await listen(ordersApi), await listen(mailApi)]
+  const begin = async (resource: string) => sidOf((await server.logIn(app, ada, { resource })).access_token)
+  const [ofOrders, ofMail] = [await begin(orders), await begin(mail)]
+  await endSessionsOfUser(byCommand(server.ctx), ada.id, { reason: 'command' })
+  const [ordersLater, mailLater] = [await begin(orders), await begin(mail)]
+  await endSessionsOfClient(byCommand(server.ctx), app.id, 'command')
+  await endAllSessions(byCommand(server.ctx), 'command')
+  await settled(server, atOrders, atMail)
+  const named = ({ heard }: typeof atOrders) => heard.map(({ event, data }) => [event, data['sids']])
+  const expected = (first: string, later: string) => [
+    ['user', [first]],
+    ['client', [later]],
+    ['all', [later]],
+  ]
+  const others = (rows: ReturnType<typeof named>) =>
+    rows.map(([event, sids]) => [
+      event,
+      (sids as string[]).filter(sid => [ofOrders, ofMail, ordersLater, mailLater].includes(sid)),
+    ])
+  t.notMatch(atOrders.text(), ofMail)
+  t.notMatch(atOrders.text(), mailLater)
+  t.notMatch(atMail.text(), ofOrders)
+  t.strictSame(others(named(atOrders)).slice(0, 2), expected(ofOrders, ordersLater).slice(0, 2))
+  t.strictSame(others(named(atMail)).slice(0, 2), expected(ofMail, mailLater).slice(0, 2))
+})
+
+/** A small generator, so that a story that fails can be told again. */
+function random(seed: number) {
+  let state = seed
+  return (below: number) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+}
+
+t.test('whatever comes in between, each hears all of its own, in order, from its cursor on', async t => {
+  const stories = process.env['TEST_SHORT'] ? 3 : 20
+  const { server, ordersApi, mailApi, listen } = await world(t)
+  const { db, clock } = server.ctx
+  for (let seed = 1; seed <= stories; seed++) {
+    const below = random(seed)
+    // From here on, none hears of the stories before.
+    server.tick(1000)
+    const told: { readonly reason: string; readonly audience: string }[] = []
+    const listeners = [
+      { api: ordersApi, audience: orders },
+      { api: mailApi, audience: mail },
+      { api: ordersApi, audience: orders },
+    ].map(one => ({
+      ...one,
+      cursor: '',
+      heard: [] as string[],
+      stream: undefined as Awaited<ReturnType<typeof listen>> | undefined,
+    }))
+    const happen = async () => {
+      const audience = below(2) ? orders : mail
+      const reason = `${seed}.${told.length}`
+      told.push({ reason, audience })
+      const row = {
+        id: newUuid(below(1e9)),
+        at: clock.now(),
+        kind: 'session' as const,
+        reason,
+        audiences: audience,
+      }
+      await db.sql.insertInto('events').values(row).execute()
+    }
+    const come = async (one: (typeof listeners)[number]) => {
+      one.stream ??= await listen(one.api, one.cursor === '' ? undefined : one.cursor)
+    }
+    const go = async (one: (typeof listeners)[number]) => {
+      if (!one.stream) return
+      const { heard } = one.stream
+      // It may be cut off anywhere: it goes on from what it has read.
+      const read = heard.slice(0, below(heard.length + 1))
+      if (read.length === heard.length && below(2)) await settled(server, one.stream)
+      const all = read.length === heard.length ? one.stream.heard : read
+      one.heard.push(...all.map(({ data }) => String(data['reason'])))
+      one.cursor = all.at(-1)?.id ?? one.cursor
+      one.stream.stop()
+      one.stream = undefined
+    }
+    for (const one of listeners) {
+      await come(one)
+      if (one.stream) await settled(server, one.stream)
+      // That of a sign of life.
+      one.cursor = one.stream?.lastId() ?? ''
+    }
+    for (let i = 0; i < 40; i++) {
+      const one = listeners[below(listeners.length)] ?? listeners[0]
+      const act = below(6)
+      if (act < 3) await happen()
+      else if (act === 3) await tell(server)
+      else if (act === 4 && one) await come(one)
+      else if (one) await go(one)
+    }
+    for (const one of listeners) {
+      await come(one)
+      if (one.stream) await settled(server, one.stream)
+      one.heard.push(...(one.stream?.heard ?? []).map(({ data }) => String(data['reason'])))
+      one.stream?.stop()
+      const own = told.filter(({ audience }) => audience === one.audience).map(({ reason }) => reason)
+      t.strictSame([...new Set(one.heard)], own, `story ${seed}: nothing is lost, in the order of the acts`)
+    }
+  }
 })
