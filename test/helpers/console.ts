@@ -59,8 +59,9 @@ export async function openConsole(
   const origins = [issuer, new URL(home).origin]
   const faults: string[] = []
   context.on('console', message => {
-    // The browser's own words for an answer with such a status.
-    if (!/^Failed to load resource: /.test(message.text())) faults.push(message.text())
+    // The browser's own words for an answer with such a status, and for a test that types at once.
+    if (!/^(Failed to load resource: |Autofocus processing was blocked)/.test(message.text()))
+      faults.push(message.text())
   })
   context.on('weberror', error => faults.push(String(error.error())))
   context.on('request', request => {

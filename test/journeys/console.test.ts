@@ -7,6 +7,7 @@ import { violationsOn } from '../helpers/axe.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { testAudit } from './console-audit.ts'
 import { testOverview } from './console-overview.ts'
 import { buildConsole, consoleWorld, logIn, openConsole, type ConsoleWorld } from '../helpers/console.ts'
 
@@ -357,6 +358,8 @@ t.test('axe finds nothing in any view, light or dark, and each fits on a small s
     ['/keys', 'Signing keys'],
     ['/sessions', 'Sessions'],
     ['/sessions?act=end-many', 'Sessions'],
+    ['/audit', 'What happened'],
+    ['/audit?act=export', 'What happened'],
     ['/nothing', 'There is nothing here'],
   ] as const
   for (const colorScheme of ['light', 'dark'] as const) {
@@ -366,7 +369,7 @@ t.test('axe finds nothing in any view, light or dark, and each fits on a small s
       await page.goto(world.home + path)
       await title(page, name)
       await page.locator('.waiting').first().waitFor({ state: 'detached' })
-      for (const summary of await page.locator('summary').all()) await summary.click()
+      await page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
       await axeFindsNothing(t, page, `${path} ${colorScheme}`)
     }
     await page.getByRole('button', { name: 'Menu' }).click()
@@ -411,3 +414,5 @@ t.test('its files are small, compressed, and kept for good; the page is not', as
 })
 
 t.test('the overview', t => testOverview(t, browser))
+
+t.test('the audit trail', t => testAudit(t, browser))

@@ -1,4 +1,5 @@
 import type { ComponentType } from 'preact'
+import { AuditView } from './views/audit.tsx'
 import { ClientsView } from './views/clients.tsx'
 import { ClientView } from './views/client.tsx'
 import { KeysView } from './views/keys.tsx'
@@ -33,4 +34,5 @@ export const views: readonly View[] = [
   { pattern: '/keys', needsAll: true, title: 'Keys', component: KeysView },
   { pattern: '/sessions', title: 'Sessions', component: SessionsView },
   { pattern: '/sessions/:sid', component: SessionView },
+  { pattern: '/audit', needsAll: true, title: 'What happened', component: AuditView },
 ]

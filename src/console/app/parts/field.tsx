@@ -11,7 +11,7 @@ interface FieldProps {
   /** One of these. */
   readonly choices?: readonly string[]
   /** Of a field of one line. */
-  readonly type?: 'text' | 'email' | 'tel' | 'url' | 'number' | 'password'
+  readonly type?: 'text' | 'email' | 'tel' | 'url' | 'number' | 'password' | 'date'
   readonly required?: boolean
   readonly maxLength?: number
   readonly pattern?: string

@@ -1,5 +1,6 @@
 import { api, documentOf } from '../api/api.ts'
 import { useAnswer } from '../api/use-answer.ts'
+import { maySeeAll } from '../auth/tokens.ts'
 import { ActButton } from '../parts/act.tsx'
 import { Facts } from '../parts/facts.tsx'
 import { Page } from '../parts/page.tsx'
@@ -47,6 +48,7 @@ export function SessionView({ sid }: { readonly sid: string }) {
               ['Ended', session.revoked_at && <Time at={session.revoked_at} />],
               ['Why', session.revoke_reason],
               ['Session (sid)', <code>{sid}</code>],
+              ['Audit trail', maySeeAll.value && <a href={href('/audit', { sid })}>What happened to it</a>],
             ]}
           />
         )}

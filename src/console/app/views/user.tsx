@@ -1,5 +1,6 @@
 import { api, readOf, type User } from '../api/api.ts'
 import { useAnswer } from '../api/use-answer.ts'
+import { maySeeAll } from '../auth/tokens.ts'
 import { ActButton } from '../parts/act.tsx'
 import { Facts } from '../parts/facts.tsx'
 import { Page } from '../parts/page.tsx'
@@ -75,6 +76,7 @@ function About({ user: { sub, roles, claims, created_at, disabled_at } }: { read
           ...Object.entries(claims).map(([name, value]) => [nameOfClaim(name), claimText(value)] as const),
           ['Added', <Time at={created_at} />],
           ['Subject (sub)', <code>{sub}</code>],
+          ['Audit trail', maySeeAll.value && <a href={href('/audit', { sub })}>What happened</a>],
         ]}
       />
     </>
