@@ -1,8 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { KyselyPlugin } from 'kysely'
 import t, { type Test } from 'tap'
 import type { Database } from '../../db/database.ts'
 import { insertAuditEntries } from '../../db/installation/audit.ts'
+import type { Admin } from '../../src/admin/admin.ts'
+import { followAudit } from '../../src/admin/audit.ts'
 import { openDrain } from '../../src/load/drain.ts'
 import type { EventStream } from '../../src/protocol/event-stream.ts'
 import { openAuditFeed, type Listener } from '../../src/record/audit-feed.ts'
@@ -246,7 +248,8 @@ function counted(db: Database) {
   return { db: { ...db, sql: db.sql.withPlugin(plugin) }, queries }
 }
 
-t.test('however many listen, a server reads once a second, and not at all for none', async t => {
+/** A feed by itself, with listeners whose sessions are there. */
+async function openFeed(t: Test) {
   const server = await startServer(t)
   await adminClient(server)
   const { id: sessionId } = await server.ctx.db.sql
@@ -255,8 +258,6 @@ t.test('however many listen, a server reads once a second, and not at all for no
     .executeTakeFirstOrThrow()
   const { db, queries } = counted(server.ctx.db)
   const feed = openAuditFeed({ db, clock: handClock(), drain: openDrain() })
-  await follow(feed)
-  t.equal(queries.length, 0)
   const told: string[] = []
   const listener = (source: string): Listener => ({
     source,
@@ -275,13 +276,20 @@ t.test('however many listen, a server reads once a second, and not at all for no
     onClose: () => {},
     onDrain: () => {},
   }
+  return { db: server.ctx.db, queries, feed, told, listener, stream }
+}
+
+t.test('however many listen, a server reads once a second, and not at all for none', async t => {
+  const { db, queries, feed, told, listener, stream } = await openFeed(t)
+  await follow(feed)
+  t.equal(queries.length, 0)
   const listening = []
   for (let i = 0; i < 50; i++) listening.push(await feed.auditFeed.listen(listener(`client ${i % 5}`)))
   await t.rejects(feed.auditFeed.listen(listener('client 9')), { code: 'unavailable' }, 'fifty at the most')
   for (const { start } of listening) start(stream)
   queries.length = 0
   for (let i = 0; i < 20; i++) {
-    await add(server.ctx.db, `r${i}`)
+    await add(db, `r${i}`)
     await follow(feed)
   }
   t.equal(queries.length, 20)
@@ -291,6 +299,36 @@ t.test('however many listen, a server reads once a second, and not at all for no
   queries.length = 0
   for (let i = 0; i < 5; i++) await follow(feed)
   t.equal(queries.length, 0)
+})
+
+t.test('a reader is told no more at once than it takes, and all in the end', async t => {
+  const { db, queries, feed, told, listener, stream } = await openFeed(t)
+  let room = 3
+  let drained = () => {}
+  const narrow: EventStream = {
+    ...stream,
+    send: text => void (told.push(text), room--),
+    isBehind: () => room <= 0,
+    onDrain: tell => (drained = tell),
+  }
+  const { start } = await feed.auditFeed.listen(listener('client'))
+  start(narrow)
+  const names = Array.from({ length: 8 }, (_, i) => `r${i}`)
+  await add(db, ...names)
+  await follow(feed)
+  await setImmediate()
+  t.strictSame(told, names.slice(0, 3))
+  await follow(feed)
+  await setImmediate()
+  t.equal(told.length, 3, 'it has no room')
+  queries.length = 0
+  for (const count of [6, 8]) {
+    room = 3
+    drained()
+    await until(() => told.length === count)
+  }
+  t.strictSame(told, names)
+  t.equal(queries.length, 0, 'what it has not taken is in memory once for all')
 })
 
 await onPostgres(t, 'an entry that is committed after later ones is told before them', async (t, env) => {
@@ -306,7 +344,7 @@ await onPostgres(t, 'an entry that is committed after later ones is told before 
     const isBegun = new Promise<void>(resolve => (begun = resolve))
     const done = db
       .transact(async sql => {
-        const row = auditRow({ at: 1, event: 'session_late', actor: 'server', requestId: name })
+        const row = auditRow({ at: 1_900_000_000, event: 'session_late', actor: 'server', requestId: name })
         await sql.insertInto('audit').values(row).execute()
         begun()
         await held
@@ -343,10 +381,16 @@ await onPostgres(t, 'an entry that is committed after later ones is told before 
 
   const commitLater = await transaction('h', 'commit')
   await add(db, 'i')
-  const second = followAuditTrail(db, { ...clock, pause: () => sleep(5) })
+  const admin = { db, clock: { ...clock, pause: () => sleep(5) } } as unknown as Admin
+  const followed = (await followAudit(admin, {}, { last: 2 }))[Symbol.asyncIterator]()
+  const first = followed.next()
   await sleep(20)
   await commitLater()
-  t.strictSame(await (await second).read(), [], 'one who begins waits for those under way')
+  t.match(await first, { value: { request_id: 'h' } }, 'who begins waits for those under way')
+  t.match(await followed.next(), { value: { request_id: 'i' } })
+  await add(db, 'j')
+  t.match(await followed.next(), { value: { request_id: 'j' } })
+  await followed.return?.()
 })
 
 await forEachEngine(t, 'a trail that has gone back in time is followed from there', async (t, env) => {
