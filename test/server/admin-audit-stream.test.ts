@@ -8,6 +8,7 @@ import { followAudit } from '../../src/admin/audit.ts'
 import { openDrain } from '../../src/load/drain.ts'
 import type { EventStream } from '../../src/protocol/event-stream.ts'
 import { openAuditFeed, type Listener } from '../../src/record/audit-feed.ts'
+import { newUuid } from '../../src/protocol/secrets.ts'
 import { followAuditTrail } from '../../src/record/audit-follower.ts'
 import { adminClient, adminPerson, type Ask } from '../helpers/admin-api.ts'
 import { forEachEngine, onPostgres } from '../helpers/engines.ts'
@@ -119,8 +120,16 @@ await forEachEngine(t, 'who may listen no more is cut off within seconds', async
       await follow(server)
     }
   }
-  const ended = async (change: () => Promise<unknown>, person: boolean, title: string, why: RegExp) => {
-    const ada = await server.user(`user-${title}`, 'mintmark:admin')
+  const ended = async (
+    change: () => Promise<unknown>,
+    person: boolean,
+    title: string,
+    why: RegExp,
+    group?: string,
+  ) => {
+    const ada = await server.user(`user-${title}`, group === undefined ? 'mintmark:admin' : '')
+    if (group !== undefined)
+      await db.sql.updateTable('users').set({ group_names: group }).where('id', '=', ada.id).execute()
     const stream = await open(t, origin, person ? await adminPerson(server, ada) : await adminClient(server))
     await seconds(5)
     await add(db, 'x')
@@ -134,6 +143,12 @@ await forEachEngine(t, 'who may listen no more is cut off within seconds', async
   const noMore = /: it may not be read any more\n\n$/
   const roles = () => db.sql.updateTable('users').set({ roles: 'mintmark:support' }).execute()
   await ended(roles, true, 'a role that is taken away', noMore)
+  const group = { id: newUuid(0), name: 'bosses', roles: 'mintmark:admin', created_at: 0 }
+  await db.sql.insertInto('groups').values(group).execute()
+  const viaGroup = async () => {
+    await db.sql.updateTable('groups').set({ roles: '' }).execute()
+  }
+  await ended(viaGroup, true, 'a role that a group loses', noMore, 'bosses')
   const revoke = () => db.sql.updateTable('sessions').set({ revoked_at: 1 }).execute()
   await ended(revoke, true, 'a session that is revoked', noMore)
   await ended(revoke, false, 'one of a program', noMore)
