@@ -1,9 +1,9 @@
-const isQuick = process.env['TEST_SHORT'] !== undefined
+/** Whether `npm run test:quick` runs, which is for between two changes. */
+export const isQuick = process.env['TEST_SHORT'] !== undefined
 const isInFull = process.env['TEST_IN_FULL'] !== undefined
 
 /**
- * How often a property is tried: as often as said, and in `npm run test:quick`, which is for between two
- * changes, an eighth of that.
+ * How often a property is tried: as often as said, and in `npm run test:quick` an eighth of that.
  */
 export function runsOf(all: number): number {
   return isQuick ? Math.ceil(all / 8) : all
