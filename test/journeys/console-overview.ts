@@ -126,7 +126,12 @@ export async function testOverview(t: Test, browser: Browser): Promise<void> {
     await page.reload()
     await title(page, 'Overview')
     await page.getByText('None is under way.').waitFor()
-    t.strictSame(await page.locator('nav a').allTextContents(), ['Overview', 'Users', 'Sessions'])
+    t.strictSame(await page.locator('nav a').allTextContents(), [
+      'Overview',
+      'Users',
+      'Sessions',
+      'Something leaked',
+    ])
     t.strictSame(await page.locator('main h2').allTextContents(), ['Somebody is in trouble', 'Long works'])
     t.strictSame(refused, [])
   })

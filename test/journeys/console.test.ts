@@ -8,6 +8,7 @@ import { startChromium } from '../helpers/chromium.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { testAudit } from './console-audit.ts'
+import { testLeaked } from './console-leaked.ts'
 import { testOverview } from './console-overview.ts'
 import { buildConsole, consoleWorld, logIn, openConsole, type ConsoleWorld } from '../helpers/console.ts'
 
@@ -360,6 +361,11 @@ t.test('axe finds nothing in any view, light or dark, and each fits on a small s
     ['/sessions?act=end-many', 'Sessions'],
     ['/audit', 'What happened'],
     ['/audit?act=export', 'What happened'],
+    ['/leaked', 'Something leaked'],
+    ['/leaked/token?sid=01a21e39-52f8-7aa0-8e8e-00d9de63bdaf', 'A token has leaked'],
+    [`/leaked/user?sub=${ada.sub}`, 'A password or a device of somebody has leaked'],
+    ['/leaked/secret?client=orders', 'A client secret has leaked'],
+    ['/leaked/key', 'A signing key has leaked'],
     ['/nothing', 'There is nothing here'],
   ] as const
   for (const colorScheme of ['light', 'dark'] as const) {
@@ -416,3 +422,5 @@ t.test('its files are small, compressed, and kept for good; the page is not', as
 t.test('the overview', t => testOverview(t, browser))
 
 t.test('the audit trail', t => testAudit(t, browser))
+
+t.test('something leaked', t => testLeaked(t, browser))

@@ -3,6 +3,7 @@ import { AuditView } from './views/audit.tsx'
 import { ClientsView } from './views/clients.tsx'
 import { ClientView } from './views/client.tsx'
 import { KeysView } from './views/keys.tsx'
+import { LeakView, LeakedView } from './views/leaked.tsx'
 import { OverviewView } from './views/overview.tsx'
 import { ResourcesView } from './views/resources.tsx'
 import { ResourceView } from './views/resource.tsx'
@@ -35,4 +36,6 @@ export const views: readonly View[] = [
   { pattern: '/sessions', title: 'Sessions', component: SessionsView },
   { pattern: '/sessions/:sid', component: SessionView },
   { pattern: '/audit', needsAll: true, title: 'What happened', component: AuditView },
+  { pattern: '/leaked', title: 'Something leaked', component: LeakedView },
+  { pattern: '/leaked/:what', component: LeakView },
 ]

@@ -1,5 +1,6 @@
 import { api, documentOf, type Factors } from '../api/api.ts'
 import { useAnswer } from '../api/use-answer.ts'
+import { maySeeAll } from '../auth/tokens.ts'
 import { Act, ActButton } from '../parts/act.tsx'
 import { Section } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
@@ -34,9 +35,11 @@ export function UserFactors({ sub }: { readonly sub: string }) {
                   <span class="row">
                     <bdi>{factor.name}</bdi>
                   </span>
-                  <ActButton act={`remove-${factor.id}`} isDanger>
-                    Remove {factor.name}
-                  </ActButton>
+                  {maySeeAll.value && (
+                    <ActButton act={`remove-${factor.id}`} isDanger>
+                      Remove {factor.name}
+                    </ActButton>
+                  )}
                 </li>
               ))}
             </ul>

@@ -39,15 +39,19 @@ export function UserView({ sub }: { readonly sub: string }) {
 }
 
 function ActButtons({ user }: { readonly user: User }) {
+  const end = (
+    <ActButton act="end" isDanger>
+      End all sessions
+    </ActButton>
+  )
+  if (!maySeeAll.value) return end
   return (
     <>
       <ActButton act="roles">Change roles</ActButton>
       <ActButton act="details">Change details</ActButton>
       <ActButton act="rename">Rename</ActButton>
       <ActButton act="password">Set a password</ActButton>
-      <ActButton act="end" isDanger>
-        End all sessions
-      </ActButton>
+      {end}
       {user.disabled_at === null ? (
         <ActButton act="disable" isDanger>
           Disable

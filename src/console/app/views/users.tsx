@@ -1,4 +1,5 @@
 import { api, documentOf, type User } from '../api/api.ts'
+import { maySeeAll } from '../auth/tokens.ts'
 import { Act, ActButton } from '../parts/act.tsx'
 import { Field } from '../parts/field.tsx'
 import { itemsIn, textOf } from '../parts/form-data.ts'
@@ -14,10 +15,12 @@ export function UsersView() {
     <Page
       title="Users"
       acts={
-        <>
-          <ActButton act="invite">Invite somebody</ActButton>
-          <ActButton act="create">Add a user</ActButton>
-        </>
+        maySeeAll.value && (
+          <>
+            <ActButton act="invite">Invite somebody</ActButton>
+            <ActButton act="create">Add a user</ActButton>
+          </>
+        )
       }
     >
       <Search label="Find a user" hint="The beginning of a user name, or of a confirmed mail address" />

@@ -1,0 +1,88 @@
+import type { Browser, Page } from 'playwright-core'
+import type { Test } from 'tap'
+import { consoleWorld, openConsole } from '../helpers/console.ts'
+
+/** The ways through an emergency. */
+export async function testLeaked(t: Test, browser: Browser): Promise<void> {
+  const world = await consoleWorld(t)
+  const { server } = world
+  const ada = await server.user('ada')
+  const app = await server.client('orders')
+  const follow = (page: Page, name: string | RegExp) => page.getByRole('link', { name }).click()
+  const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).click()
+  const steps = (page: Page) => page.locator('.steps h2').allTextContents()
+
+  await t.test('a token leads to its session, is sent nowhere, and the session is ended', async t => {
+    const { access_token: token, refresh_token: refreshToken } = await server.logIn(app, ada)
+    const page = await openConsole(t, browser, world)
+    const sent: string[] = []
+    page.on('request', request => sent.push(request.url() + (request.postData() ?? '')))
+    await follow(page, 'Something leaked')
+    await follow(page, 'A token')
+    const field = page.getByLabel('The access token')
+    await field.fill(refreshToken)
+    await press(page, 'Find its session')
+    await page.getByRole('alert').getByText('This is no access token that names its session').waitFor()
+    await field.fill(token)
+    await press(page, 'Find its session')
+    await page.getByRole('heading', { name: 'End its session' }).waitFor()
+    t.equal(await field.inputValue(), '')
+    await follow(page, 'End this session…')
+    await page.getByRole('dialog').getByRole('button', { name: 'End it' }).click()
+    await page.getByRole('status').getByText('The session has ended.').waitFor()
+    t.strictSame(
+      sent.filter(text => text.includes(token) || text.includes(refreshToken)),
+      [],
+    )
+    const again = { grant_type: 'refresh_token', refresh_token: refreshToken, ...app.form }
+    t.equal((await server.post('/token', again)).statusCode, 400)
+  })
+
+  await t.test('of a user it says what will end before anything is done', async t => {
+    await server.logIn(app, ada)
+    await server.logIn(app, ada)
+    const page = await openConsole(t, browser, world, { path: '/leaked/user' })
+    await page.getByLabel('Whose?').fill('ad')
+    await follow(page, 'ada')
+    await page.getByText('This ends 2 sessions in apps').first().waitFor()
+    t.equal((await steps(page)).length, 4)
+    await follow(page, 'Set a password…')
+    await page.getByRole('dialog').getByText('This ends 2 sessions in apps').waitFor()
+  })
+
+  await t.test('a secret and a key lead to the acts that end them', async t => {
+    const page = await openConsole(t, browser, world, { path: '/leaked/secret' })
+    await follow(page, 'orders')
+    t.equal((await steps(page)).length, 4)
+    await follow(page, 'Make a new secret…')
+    await page.getByRole('dialog', { name: 'A new secret for orders' }).waitFor()
+    await page.goto(`${world.home}/leaked/key`)
+    await page
+      .getByText(/^Up to [\d,]+ living tokens? that it has signed/)
+      .first()
+      .waitFor()
+    await page.getByRole('link', { name: 'Revoke this key…' }).first().click()
+    await page.getByRole('dialog', { name: /^Revoke the key/ }).waitFor()
+  })
+
+  await t.test('who may only help is led to what such people may do', async t => {
+    const sue = await server.user('sue', 'mintmark:support')
+    const page = await openConsole(t, browser, world, { user: sue, path: '/leaked' })
+    const refused: string[] = []
+    page.on('response', response => void (response.status() === 403 && refused.push(response.url())))
+    t.strictSame(await page.locator('main .row').allTextContents(), [
+      'A token',
+      'A password or a device of somebody',
+    ])
+    await page.goto(`${world.home}/leaked/user?sub=${ada.sub}`)
+    await page.getByText('This ends 2 sessions in apps').waitFor()
+    t.strictSame(await steps(page), ['End all sessions'])
+    await follow(page, 'End all sessions…')
+    await page.getByRole('dialog').waitFor()
+    await press(page, 'End them')
+    await page.getByText('Done: 2 sessions ended.').waitFor()
+    await press(page, 'Close')
+    t.strictSame(await page.locator('main .title .acts button').first().textContent(), 'End all sessions')
+    t.strictSame(refused, [])
+  })
+}
