@@ -112,21 +112,22 @@ async function listSigningAlgs(transaction: Transaction<Tables>): Promise<readon
 }
 
 export interface ResourceDeletion {
-  /** `used`: nothing was changed, because clients use it. */
-  readonly kind: 'deleted' | 'used' | 'unknown'
+  /** Nothing was changed where it is `used` by clients, or `changed`: it is not as it was seen. */
+  readonly kind: 'deleted' | 'used' | 'changed' | 'unknown'
   /** The ids of the clients that use it, or did. */
   readonly clients: readonly string[]
 }
 
 /**
- * Deletes a resource that no client uses; with `force`, takes it from those that do. Its tokens run out by
- * themselves.
+ * Deletes a resource that no client uses; with `force`, takes it from those that do. It must be as it was
+ * `seen`. Its tokens run out by themselves.
  */
 export async function deleteResource(
   { transact }: Writer,
   uri: string,
-  { force }: { readonly force: boolean },
+  { force, seen = {} }: { readonly force: boolean; readonly seen?: SeenResource },
 ): Promise<ResourceDeletion> {
+  const { previous_alg: _, ...asSeen } = seen
   return transact(async transaction => {
     const found = await transaction
       .selectFrom('resources')
@@ -141,6 +142,14 @@ export async function deleteResource(
     const clients = users.map(client => client.id).sort()
     if (users.length > 0 && !force) return { kind: 'used', clients }
 
+    await raiseRevision(transaction)
+    const { numDeletedRows } = await transaction
+      .deleteFrom('resources')
+      .where('uri', '=', uri)
+      .where(eb => eb.and(asSeen))
+      .executeTakeFirstOrThrow()
+    if (numDeletedRows !== 1n) return { kind: 'changed', clients: [] }
+
     const without = (list: string) =>
       list
         .split(' ')
@@ -153,8 +162,6 @@ export async function deleteResource(
         .where('id', '=', id)
         .execute()
     }
-    await transaction.deleteFrom('resources').where('uri', '=', uri).execute()
-    await raiseRevision(transaction)
     return { kind: 'deleted', clients }
   })
 }

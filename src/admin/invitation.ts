@@ -44,9 +44,9 @@ export async function inviteUser(admin: Admin, invitation: Invitation): Promise<
   await refuseOddGroups(admin, invitation.groups ?? [])
   if (!mail) {
     throw new Refusal(
-      'unavailable',
-      'no mail can be sent',
-      'set MINTMARK_SMTP_URL and MINTMARK_MAIL_FROM, or use `mintmark user create`; beside `mintmark dev` mails are shown in its terminal',
+      'conflict',
+      'no mail can be sent until MINTMARK_SMTP_URL and MINTMARK_MAIL_FROM are set: add the user with a password instead',
+      '`mintmark user create` does so; beside `mintmark dev` mails are shown in its terminal',
     )
   }
   const to = mailAddress(invitation.email)

@@ -136,7 +136,7 @@ export async function updateResource(
   if (Object.keys(settings).length > 0) {
     const changed = { event: 'resource_changed', detail: { uri, ...differences } } as const
     const isChanged = await record(admin, changed, db => changeResource(db, uri, settings, found))
-    if (!isChanged) throw (await findResource(admin.db, uri)) ? movedOn(admin, uri) : noResource(uri)
+    if (!isChanged) throw await lostResource(admin, uri)
   }
   const resource = await existingResource({ db: admin.db }, uri)
   return { resource, differences, warning, algChange: (await pendingAlgs(admin)).get(uri) }
@@ -189,8 +189,9 @@ export async function deleteResource(
     admin,
     (deletion: ResourceDeletion) =>
       deletion.kind === 'deleted' ? [{ event: 'resource_deleted', detail: { uri } }] : [],
-    db => deleteResourceRow(db, uri, options),
+    db => deleteResourceRow(db, uri, { ...options, seen: admin.precondition === undefined ? {} : resource }),
   )
+  if (kind === 'changed') throw await lostResource(admin, uri)
   if (kind === 'unknown') throw noResource(uri)
   if (kind === 'used') {
     throw new Refusal(
@@ -261,6 +262,11 @@ export async function existingResource(
   if (!found) throw noResource(uri)
   heedPrecondition({ precondition }, () => describeResource(found))
   return found
+}
+
+/** Why a resource could not be changed. */
+async function lostResource(admin: Admin, uri: string): Promise<Refusal> {
+  return (await findResource(admin.db, uri)) ? movedOn(admin, uri) : noResource(uri)
 }
 
 const noResource = (uri: string) =>

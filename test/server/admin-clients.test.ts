@@ -14,6 +14,13 @@ import {
   updateClient,
 } from '../../src/admin/clients.ts'
 import { parseDeclaration } from '../../src/admin/declaration.ts'
+import {
+  createGroup,
+  deleteGroup,
+  describeGroup,
+  existingGroup,
+  updateGroup,
+} from '../../src/admin/groups.ts'
 import { etagOf } from '../../src/admin/precondition.ts'
 import {
   deleteResource,
@@ -62,6 +69,10 @@ const newPassword: Act = (admin, username) => setPassword(admin, username, 'a wh
 /** Acts that change a client, or a user, in another way than by settings. */
 const ofClients: readonly Act[] = [disableClient, enableClient, deleteClient]
 const ofUsers: readonly Act[] = [disableUser, enableUser, deleteUser, newPassword]
+
+const noRoles: Act = (admin, name) => updateGroup(admin, name, [])
+const dissolve: Act = (admin, name) => deleteGroup(admin, name, { force: true })
+const ofGroups: readonly Act[] = [noRoles, dissolve]
 
 const api = 'https://api.example'
 const meanwhileChanged = /somebody else has changed .* meanwhile/
@@ -144,6 +155,26 @@ await forEachEngine(t, 'who changes a resource that has changed meanwhile is tol
     refused('changed', meanwhileChanged),
   )
   await t.rejects(deleteResource(careful, api, { force: true }), refused('changed', /since it was read/))
+  await server.client('app', { resources: api })
+  const seen = { ...admin, precondition: etagOf(await document()) }
+  await t.rejects(
+    deleteResource(overtaken(seen, live(120)), api, { force: true }),
+    refused('changed', meanwhileChanged),
+    'If-Match counts up to the very deletion',
+  )
+  t.match(await document(), { access_token_ttl: 120 })
+  t.equal((await existingClient(admin, 'app')).resources, api, 'and nothing was taken from clients')
+  const gone = () => deleteResource(admin, api, { force: true })
+  await t.rejects(
+    deleteResource(overtaken(admin, gone), api, { force: true }),
+    refused('not_found', /no resource/),
+  )
+  await server.resource(api, { scope: 'read' })
+  await t.resolves(
+    deleteResource(overtaken(admin, live(60)), api, { force: true }),
+    'without it, the resource is deleted as it is',
+  )
+  await server.resource(api, { scope: 'read' })
   await t.rejects(
     updateResource(
       overtaken(admin, () => deleteResource(admin, api, { force: true })),
@@ -306,6 +337,12 @@ await forEachEngine(t, 'If-Match counts up to the very change that it is sent wi
   for (const act of ofUsers) {
     const precondition = etagOf(describeUser(await existingUser(admin, username)))
     await t.rejects(act(overtaken({ ...admin, precondition }, promote), username), stale, act.name)
+  }
+  await createGroup(admin, { name: 'staff', roles: ['first'] })
+  const regroup = () => updateGroup(admin, 'staff', [`role-${++count}`])
+  for (const act of ofGroups) {
+    const precondition = etagOf(describeGroup(await existingGroup(admin, 'staff')))
+    await t.rejects(act(overtaken({ ...admin, precondition }, regroup), 'staff'), stale, act.name)
   }
   const precondition = etagOf(describeUser(await existingUser(admin, username)))
   const disabled = overtaken({ ...admin, precondition }, () => disableUser(admin, username))
