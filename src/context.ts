@@ -11,6 +11,7 @@ import type { RootKeys } from './keys/root/root-key.ts'
 import type { Admission } from './load/admission.ts'
 import type { Afterwards } from './load/afterwards.ts'
 import type { Drain } from './load/drain.ts'
+import type { Rests } from './load/rests.ts'
 import type { MailServices } from './mail/mail.ts'
 import type { Listeners } from './push/listeners.ts'
 import type { AuditFeed } from './record/audit-feed.ts'
@@ -72,6 +73,8 @@ export interface SessionServices {
 export interface LoadServices {
   /** Whether more work may begin. */
   readonly admission: Admission
+  /** Has a program that administers without a pause rest, while there is other work. */
+  readonly rests: Rests
   /** Waits before a log-in of a flood is refused, so that its sender guesses slowly. */
   readonly delayRefusal: () => Promise<void>
   /** Whether this server is about to end. */

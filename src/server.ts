@@ -28,6 +28,7 @@ import { openAdmission } from './load/admission.ts'
 import { openAfterwards } from './load/afterwards.ts'
 import { openDrain } from './load/drain.ts'
 import { openRefusalDelay } from './load/refusal-delay.ts'
+import { openRests } from './load/rests.ts'
 import { openMailServices } from './mail/mail.ts'
 import { openOutbox } from './mail/outbox.ts'
 import { transportOf } from './mail/transport.ts'
@@ -244,6 +245,7 @@ async function openContext(
   const drain = openDrain()
   const { auditFeed } = add(openAuditFeed({ db, clock, drain }))
   const { admission } = add(openAdmission(clock))
+  const [rests, delayRefusal] = [openRests(clock, admission), openRefusalDelay(clock)]
   const { afterwards } = add(openAfterwards())
   const { lateness } = add(openLateness(clock))
   const { likenessOf } = add(openImportedSample({ db, rootKeys })).sample
@@ -271,7 +273,7 @@ async function openContext(
     clients: { registry, keys: openClientKeys(reach, clock, log) },
     users: { passwords, throttle, passwordHook },
     sessions: { lateness, nextStatusPosition: openStatusPositions(db) },
-    load: { admission, delayRefusal: openRefusalDelay(clock), drain, afterwards },
+    load: { admission, rests, delayRefusal, drain, afterwards },
     mail,
     standing,
     statusLists,

@@ -123,7 +123,7 @@ export function addRoute(
       const admit = (received?: Received) => {
         const content = { request, caller: source, body: received?.digest ?? request.body }
         const work = () => performOnce(services, content, () => perform(received))
-        return ctx.load.admission.admit('other', work, source)
+        return ctx.load.admission.admit('other', () => ctx.load.rests(source, work), source)
       }
       const outcome = upload
         ? await withUpload(upload, request, await servedAdmin(ctx, caller, log), async received => {

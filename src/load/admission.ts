@@ -18,7 +18,7 @@ export type Rank = 'log_in' | 'other' | 'refresh'
 export interface Admission {
   /**
    * Does the work, or throws `temporarily_unavailable` (503) at once where there is too much of it already,
-   * or too much of this rank for a source that is named. It costs two additions: the event loop is measured
+   * or too much of this rank for a source that is named. It costs three additions: the event loop is measured
    * by a job.
    */
   admit<T>(rank: Rank, work: () => Promise<T>, source?: string): Promise<T>
@@ -26,6 +26,8 @@ export interface Admission {
   stalled(): number
   /** How many requests are under way. */
   underWay(): number
+  /** How many have begun so far. */
+  begun(): number
 }
 
 /** How often the event loop is measured. */
@@ -57,6 +59,7 @@ export function openAdmission(clock: Clock): {
 } {
   const quotas = { log_in: quotaOf('log_in'), other: quotaOf('other'), refresh: quotaOf('refresh') }
   let underWay = 0
+  let begun = 0
   let sampledAt: number | undefined
   let last = 0
   let before = 0
@@ -71,6 +74,7 @@ export function openAdmission(clock: Clock): {
       if (underWay >= limit.underWay || Math.min(last, before) >= limit.lateSeconds) throw tooMuch
       if (source !== undefined && !quotas[rank].take(source)) throw tooMuchOfOne
       underWay++
+      begun++
       try {
         return await work()
       } finally {
@@ -80,6 +84,7 @@ export function openAdmission(clock: Clock): {
     },
     stalled: () => Math.max(last, overdue()),
     underWay: () => underWay,
+    begun: () => begun,
   }
   const sample = async () => {
     before = last
