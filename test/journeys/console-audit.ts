@@ -39,6 +39,28 @@ export async function testAudit(t: Test, browser: Browser): Promise<void> {
     await page.waitForURL(`**/users/${ada.sub}`)
   })
 
+  await t.test('in a flood only the latest are kept, which is said', async t => {
+    const page = await openConsole(t, browser, world, { path: '/audit' })
+    await page.getByText('Live: new entries appear by themselves.').waitFor()
+    const none = { user_id: null, client_id: null, session_id: null, address: null, detail: null }
+    const of = { event: 'user_changed', actor: 'server', count: 1, ...none }
+    const rows = Array.from({ length: 230 }, (_, i) => ({
+      ...of,
+      at: server.ctx.clock.now(),
+      request_id: `flood-${i}`,
+    }))
+    await server.ctx.db.sql.insertInto('audit').values(rows).execute()
+    await page.getByText('There are more between these and those below.').waitFor()
+    t.equal(await page.locator(entries('New entries')).count(), 200)
+    await page.getByRole('button', { name: 'Read all anew' }).click()
+    await page.getByText('There are more between').waitFor({ state: 'detached' })
+    await page.locator(entries('Entries')).first().waitFor()
+    t.match(
+      await page.locator(entries('Entries')).first().textContent(),
+      /A user was changed.*request flood-\d+/,
+    )
+  })
+
   await t.test('filters are in the address, and what they leave is saved as CSV', async t => {
     await server.user('=cmd')
     const page = await openConsole(t, browser, world, { path: '/audit' })
