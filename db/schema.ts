@@ -11,6 +11,7 @@ export interface Tables {
   group_members: GroupMemberTable
   clients: ClientTable
   resources: ResourceTable
+  own_claims: OwnClaimTable
   sessions: SessionTable
   revocations: RevocationTable
   events: EventTable
@@ -372,6 +373,15 @@ export interface ResourceTable {
    * where there are any.
    */
   claims: string | null
+  created_at: number
+}
+
+/** A claim that the operator has made up. */
+export interface OwnClaimTable {
+  name: string
+  kind: 'string' | 'number' | 'boolean' | 'array'
+  /** JSON of where its value comes from (src/protocol/own-claims.ts). */
+  source: string
   created_at: number
 }
 

@@ -52,6 +52,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   clients: { key: ['id'], isLarge: false },
   resources: { key: ['uri'], isLarge: false },
   groups: { key: ['id'], isLarge: false },
+  own_claims: { key: ['name'], isLarge: false },
   endings: { key: ['id'], serial: 'id', isLarge: false },
   status_positions: { key: ['id'], isLarge: false },
   status_lists: { key: ['number'], isLarge: false },

@@ -14,6 +14,7 @@ import * as counts from './migrations/0007-counts.ts'
 import * as jobPieces from './migrations/0008-job-pieces.ts'
 import * as events from './migrations/0009-events.ts'
 import * as groups from './migrations/0010-groups.ts'
+import * as ownClaims from './migrations/0011-own-claims.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -43,6 +44,7 @@ export const thisProgram: Program = {
     ['0008-job-pieces', jobPieces],
     ['0009-events', events],
     ['0010-groups', groups],
+    ['0011-own-claims', ownClaims],
   ]),
   oldestProgram: 1,
 }

@@ -14,6 +14,7 @@ import { addAuditStream } from './audit-stream.ts'
 import { auditRoutes } from './audit.ts'
 import { clientRoutes } from './clients.ts'
 import { countRoutes } from './counts.ts'
+import { explainRoutes } from './explain.ts'
 import { groupRoutes } from './groups.ts'
 import { healthRoutes } from './health.ts'
 import { importRoutes } from './imports.ts'
@@ -21,6 +22,7 @@ import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
 import { openApiDocument } from './open-api.ts'
 import { bodyLimitBytes, openProblems, operationOf } from './problems.ts'
+import { ownClaimRoutes } from './own-claims.ts'
 import { resourceRoutes } from './resources.ts'
 import { addRoute } from './route.ts'
 import { compileSchema } from './schemas.ts'
@@ -87,9 +89,11 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
     const routes = collectRoutes(app)
     const nouns = [
       ...userRoutes,
+      ...explainRoutes,
       ...groupRoutes,
       ...clientRoutes,
       ...resourceRoutes,
+      ...ownClaimRoutes,
       ...keyRoutes,
       ...sessionRoutes,
       ...signInRoutes,

@@ -5,6 +5,7 @@ import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { ClientTable, GroupTable, ResourceTable, UserTable } from '../../db/schema.ts'
 import { authMethodOf, resourceFinder } from '../clients/judge-client.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
+import { wishProblems } from '../clients/wishes.ts'
 import { clientMetadata, clientSettings, judgeRegistration, newClientRow } from '../clients/registration.ts'
 import { Refusal } from '../errors.ts'
 import { rolesColumn } from '../protocol/roles.ts'
@@ -17,6 +18,7 @@ import { refuseConsoleClient } from './console-client.ts'
 import type { DeclaredUser, Declaration } from './declaration.ts'
 import { differencesOf } from './differences.ts'
 import { allGroupsMax, newGroupRow } from './groups.ts'
+import { ownClaims } from './own-claims.ts'
 import { algsOf, newAlgWarning, pendingAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
 import { planGroups } from './planned-groups.ts'
 import { planUsers } from './planned-users.ts'
@@ -72,6 +74,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
   const used = await listUsedAlgs(db)
   const aboutAlgs = (algs: readonly string[]) =>
     algs.map(alg => newAlgWarning(alg, used)).filter(words => words !== undefined)
+  const own = await ownClaims(db)
   const uris = new Set([...foundResources.keys(), ...resources.map(({ uri }) => uri)])
   const foundClients = new Map((await listClients(db)).map(row => [row.id, row]))
 
@@ -83,6 +86,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
       const { uri } = declared
       if (uri === config.issuer)
         refusals.push(`${uri}: it is the issuer, the audience of tokens for no particular resource`)
+      refusals.push(...[...wishProblems(declared.claims, own)].map(problem => `${uri}: ${problem}`))
       return {
         kind: 'resource' as const,
         name: uri,
@@ -95,7 +99,8 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
       refuseConsoleClient(id)
       const found = foundClients.get(id)
       const verdict = judgeRegistration(declared, findResource)
-      refusals.push(...verdict.refusals.map(refusal => `${id}: ${refusal}`))
+      const problems = [...verdict.refusals, ...wishProblems(declared.claims, own)]
+      refusals.push(...problems.map(problem => `${id}: ${problem}`))
       if (found) refusals.push(...judgeChange(clientMetadata(found), declared))
       refuseClientUnlessUnlimited(admin, declared)
       if (found) refuseClientUnlessUnlimited(admin, clientMetadata(found))

@@ -24,6 +24,7 @@ import { itemsOf, cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { changedColumns, differencesOf } from './differences.ts'
 import { describeAlgChange, newAlgWarning, pendingAlgs, type AlgChange } from './pending-algs.ts'
+import { refuseOddWishes } from './own-claims.ts'
 import { heedPrecondition, movedOn } from './precondition.ts'
 
 /** A resource as it is declared. */
@@ -81,6 +82,7 @@ export async function createResource(admin: Admin, declared: ResourceMetadata): 
   const { uri, alg } = declared
   if (!isResourceUri(uri)) throw new Refusal('invalid', `uri takes ${takesResourceUri}`, undefined, 'uri')
   refuseStrayWords(declared)
+  await refuseOddWishes(admin, declared.claims)
   const warning = newAlgWarning(alg, await listUsedAlgs(admin.db))
   if (uri === admin.config.issuer) {
     throw new Refusal(
@@ -121,6 +123,7 @@ export async function updateResource(
   const found = await existingResource(admin, uri)
   const before = resourceMetadata(found)
   refuseStrayWords({ scope: scope ?? before.scope, scope_words: scope_words ?? {} })
+  if (claims) await refuseOddWishes(admin, claims)
   const after: ResourceMetadata = {
     uri,
     scope: scope ?? before.scope,

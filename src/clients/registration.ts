@@ -1,4 +1,5 @@
 import type { ClientSettings, NewClient } from '../../db/clients/clients.ts'
+import { listOwnClaims } from '../../db/clients/own-claims.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import type { Database } from '../../db/database.ts'
 import type { ClientTable, ResourceTable } from '../../db/schema.ts'
@@ -21,6 +22,7 @@ import {
   type ClientMetadata,
   type PropertyColumns,
 } from './properties.ts'
+import { ownClaimOf, wishProblems } from './wishes.ts'
 
 type KeyColumn = 'jwks' | 'jwks_uri' | 'keys_expire_at' | 'tls_subject'
 
@@ -89,9 +91,11 @@ function keysOf(row: Pick<ClientTable, 'auth_method' | KeyColumn>): DeclaredKeys
   return { jwks: properties.jwks.kind.fromColumn(row.jwks), jwks_uri, tls_subject }
 }
 
-/** Whether there can be such a client, with the resources that there are. */
+/** Whether there can be such a client, with the resources and the claims that there are. */
 export async function judgeNewClient(db: Database, client: ClientMetadata): Promise<ClientVerdict> {
-  return judgeRegistration(client, storedResources(await listResources(db)))
+  const verdict = judgeRegistration(client, storedResources(await listResources(db)))
+  const own = new Map((await listOwnClaims(db)).map(row => [row.name, ownClaimOf(row)]))
+  return { ...verdict, refusals: [...verdict.refusals, ...wishProblems(client.claims, own)] }
 }
 
 /** Finds the resources of the database. */

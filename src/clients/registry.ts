@@ -1,12 +1,15 @@
 import { listClientOrigins } from '../../db/clients/clients.ts'
+import { listOwnClaims } from '../../db/clients/own-claims.ts'
 import { findResource, listResources } from '../../db/clients/resources.ts'
 import type { Database } from '../../db/database.ts'
 import { readRevision } from '../../db/installation/installation.ts'
 import type { ClientTable, GroupTable, ResourceTable } from '../../db/schema.ts'
 import { listGroups } from '../../db/users/groups.ts'
+import type { OwnClaim } from '../protocol/own-claims.ts'
 import { followSeconds, type Job } from '../upkeep/job.ts'
 import { itemsOf } from '../values/list.ts'
 import { openKnownClients } from './known-clients.ts'
+import { ownClaimOf } from './wishes.ts'
 
 export type Client = ClientTable
 export type Resource = ResourceTable
@@ -23,6 +26,8 @@ export interface Registry {
   listOrigins(): Promise<ReadonlySet<string>>
   /** All groups, by their names. */
   groups(): Promise<ReadonlyMap<string, GroupTable>>
+  /** All claims of this installation's own, by their names. */
+  ownClaims(): Promise<ReadonlyMap<string, OwnClaim>>
 }
 
 /** Of each kind. */
@@ -37,11 +42,14 @@ export function openRegistry(db: Database): { readonly registry: Registry; reado
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
   const origins = lookup(async (_: 'all') => listClientOrigins(db))
   const groups = lookup(async (_: 'all') => new Map((await listGroups(db)).map(row => [row.name, row])))
+  const ownClaims = lookup(
+    async (_: 'all') => new Map((await listOwnClaims(db)).map(row => [row.name, ownClaimOf(row)])),
+  )
   const follow = async () => {
     const current = await readRevision(db)
     if (current === revision) return
     revision = current
-    for (const kind of [clients, resources, lists, scopes, origins, groups]) kind.forget()
+    for (const kind of [clients, resources, lists, scopes, origins, groups, ownClaims]) kind.forget()
   }
   return {
     registry: {
@@ -51,6 +59,7 @@ export function openRegistry(db: Database): { readonly registry: Registry; reado
       listScopes: () => scopes.find('all'),
       listOrigins: () => origins.find('all'),
       groups: () => groups.find('all'),
+      ownClaims: () => ownClaims.find('all'),
     },
     jobs: [
       {

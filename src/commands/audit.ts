@@ -59,6 +59,12 @@ export function auditCommands(program: Command, terminal: Terminal): void {
     )
 }
 
+/** An entry on one line, in words. */
+export function auditLine(entry: ReturnType<typeof describeAuditEntry>): string {
+  const [at = '', event = '', ...rest] = rowOf(entry).cells
+  return [at, event.replaceAll('_', ' '), ...rest].filter(cell => cell !== '').join('  ')
+}
+
 type Entries = Awaited<ReturnType<typeof listAudit>>
 
 async function* rowsOf(entries: Entries): AsyncGenerator<Row> {

@@ -21,6 +21,7 @@ export const clientCredentials: Grant = {
     const resources = await resourcesOf(ctx, client)
     const target = targetOf(ctx, { client, resources }, form, { scope: client.scope, resource: null })
     if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
+    const claims = await claimsOfMachine(ctx, target)
     const session = await machineSession(ctx, client, caller)
     return {
       target,
@@ -28,7 +29,7 @@ export const clientCredentials: Grant = {
       sessionId: session.id,
       authTime: session.auth_time,
       amr: '',
-      claims: claimsOfMachine(target),
+      claims,
       statusPosition: session.status_position,
       expiresAt: never,
     }

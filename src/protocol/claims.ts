@@ -31,6 +31,11 @@ const claimsOfScope: Readonly<Record<string, readonly ClaimName[]>> = {
 /** The scopes that give claims of the user. */
 export const scopesOfClaims: readonly string[] = Object.keys(claimsOfScope)
 
+/** The scope that gives a claim of users; undefined where none does. */
+export function scopeOfClaim(name: string): string | undefined {
+  return scopesOfClaims.find(scope => claimsOfScope[scope]?.some(claim => claim === name))
+}
+
 type ClaimName = StandardClaim | 'roles'
 
 /** The claims of users that this server knows, but for `sub` (`claims_supported`). */

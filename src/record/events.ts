@@ -60,6 +60,9 @@ export const eventNames = [
   'resource_created',
   'resource_changed',
   'resource_deleted',
+  'claim_created',
+  'claim_changed',
+  'claim_deleted',
   'mail_refused',
   'mail_failed',
   'key_rotated',
@@ -215,6 +218,9 @@ interface FactsOf {
   resource_created: OfResource
   resource_changed: OfResource
   resource_deleted: OfResource
+  claim_created: OfOwnClaim
+  claim_changed: OfOwnClaim
+  claim_deleted: OfOwnClaim
   /** Null where its reader is no user yet. Who it went to is not told. */
   mail_refused: OfMail & {
     readonly detail: { readonly kind: string; readonly stage: string; readonly code: string }
@@ -294,6 +300,10 @@ interface Named {
 
 interface OfResource {
   readonly detail: { readonly uri: string; readonly [setting: string]: unknown }
+}
+
+interface OfOwnClaim {
+  readonly detail: { readonly claim: string; readonly [setting: string]: unknown }
 }
 
 interface OfGroup<Roles> {

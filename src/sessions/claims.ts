@@ -1,11 +1,13 @@
 import type { SessionTable, UserTable } from '../../db/schema.ts'
 import type { Session } from '../../db/sessions/sessions.ts'
 import { findUserById } from '../../db/users/users.ts'
-import type { Client } from '../clients/registry.ts'
+import type { Client, Registry } from '../clients/registry.ts'
+import { knownWishes } from '../clients/wishes.ts'
 import type { Context } from '../context.ts'
 import { claimsFor, type RequestedClaims } from '../protocol/claims.ts'
 import type { Identity } from '../protocol/id-token.ts'
 import { hasOpenid } from '../protocol/openid-scopes.ts'
+import { ownClaimValue, type OwnClaim } from '../protocol/own-claims.ts'
 import {
   groupsOf,
   isForAllAlone,
@@ -14,9 +16,10 @@ import {
   type RoleHolder,
 } from '../protocol/roles.ts'
 import { formatUuid } from '../protocol/secrets.ts'
+import { parseUserClaims } from '../protocol/standard-claims.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Granted, Grounds } from './granted.ts'
-import { logsPeopleIn, type Target } from './target.ts'
+import { logsPeopleIn, type Target, type WithRegistry } from './target.ts'
 
 /** The names of claims that an authorization request has named, for each place, as a session keeps them. */
 type NamedClaims = Pick<RequestedClaims, 'userinfo' | 'idToken'>
@@ -36,7 +39,7 @@ function namedClaims({ claims }: Pick<SessionTable, 'claims'>): NamedClaims {
 }
 
 type Claims = Readonly<Record<string, unknown>>
-type Rows = Pick<Context, 'db' | 'clients'>
+type Rows = Pick<Context, 'db'> & WithRegistry
 
 /** Of whom the tokens tell, and whom they tell it. */
 export interface Telling {
@@ -44,7 +47,7 @@ export interface Telling {
   readonly session: Pick<SessionTable, 'user_id' | 'claims'>
   readonly holder: RoleHolder
   /** The user's row, where it is known: otherwise it is read only where it has something to say. */
-  readonly user?: UserTable
+  readonly user?: Pick<UserTable, 'username' | 'claims'>
   /** Of the authorization request, for the first token alone. */
   readonly nonce?: string | null
 }
@@ -68,68 +71,107 @@ function isIdentified({ scope }: Pick<Target, 'scope'>, { client }: Pick<Telling
 
 async function addClaims(ctx: Rows, granted: Grounds, telling: Telling): Promise<Granted> {
   const { target } = granted
-  const { holder } = telling
-  const groups = await groupsFor(ctx, holder)
-  const roles = rolesWithGroups(holder, groups, target.audience)
-  const claims =
-    target.claims === null ? usualClaims(roles) : wantedClaims(target.claims, { holder, groups, roles })
-  if (!isIdentified(target, telling)) return { ...granted, claims }
-  return { ...granted, claims, identity: await identityOf(ctx, target, telling, groups) }
+  const { client, session } = telling
+  const isTold = isIdentified(target, telling)
+  const idTokenHasMore = isTold && client.claims_in_id_token === 1
+  const names = isTold ? namedClaims(session).idToken : []
+  const scopes = idTokenHasMore ? itemsOf(target.scope) : []
+  const wanted = idTokenHasMore ? itemsOf(client.claims) : []
+  const needsUser = names.length + scopes.length > 0
+  const facts = await factsFor(ctx, telling, [...(target.claims ?? []), ...wanted], needsUser)
+  const claims = claimsAt(facts, target)
+  if (!isTold) return { ...granted, claims }
+  const { nonce = null } = telling
+  const identity: Identity = { nonce, claims: userClaims(facts, { scopes, names, wanted }) }
+  return { ...granted, claims, identity }
 }
 
 /** What the access token of a machine says beside `sub`: it has no roles, and is in no group. */
-export function claimsOfMachine({ claims }: Pick<Target, 'claims'>): Claims {
-  return claims === null ? {} : wantedClaims(claims, { holder: nobody, groups: new Map(), roles: [] })
+export async function claimsOfMachine(
+  { clients }: WithRegistry,
+  target: Pick<Target, 'claims' | 'audience'>,
+): Promise<Claims> {
+  if (target.claims === null) return {}
+  const own = await ownClaimsFor(clients.registry, target.claims)
+  return claimsAt({ holder: nobody, groups: new Map(), own, user: undefined }, target)
 }
 
 const nobody: RoleHolder = { roles: '', group_names: '' }
+
+/** All that claims are made of. */
+export interface ClaimFacts {
+  readonly holder: RoleHolder
+  readonly groups: KnownGroups
+  readonly own: ReadonlyMap<string, OwnClaim>
+  /** Undefined for a machine, and where no claim needs it. */
+  readonly user: Pick<UserTable, 'username' | 'claims'> | undefined
+}
+
+/** Reads as little as these claims need: who is in no group asks for none. */
+async function factsFor(
+  { db, clients: { registry } }: Rows,
+  { holder, session, user: known }: Telling,
+  wanted: readonly string[],
+  needsUser: boolean,
+): Promise<ClaimFacts> {
+  const groups: KnownGroups = holder.group_names === '' ? new Map() : await registry.groups()
+  const own = await ownClaimsFor(registry, wanted)
+  const isRead = needsUser || wanted.some(name => isOfField(own.get(name)))
+  // It may have been deleted just now.
+  const user = known ?? (isRead && session.user_id ? await findUserById(db, session.user_id) : undefined)
+  return { holder, groups, own, user }
+}
+
+async function ownClaimsFor(
+  registry: Registry,
+  wanted: readonly string[],
+): Promise<ReadonlyMap<string, OwnClaim>> {
+  return wanted.every(name => knownWishes.includes(name)) ? new Map() : registry.ownClaims()
+}
+
+function isOfField(claim: OwnClaim | undefined): boolean {
+  return claim !== undefined && 'user' in claim.source
+}
+
+/** The claims of an access token: those that its resource wants, or `roles`, where there are any. */
+function claimsAt(facts: ClaimFacts, { claims, audience }: Pick<Target, 'claims' | 'audience'>): Claims {
+  const roles = rolesWithGroups(facts.holder, facts.groups, audience)
+  return claims === null ? usualClaims(roles) : wantedClaims(facts, claims, roles)
+}
 
 /** What tokens say for a resource, or of none, that has not told what it wants. */
 function usualClaims(roles: readonly string[]): Claims {
   return roles.length === 0 ? {} : { roles }
 }
 
-interface ClaimFacts {
-  readonly holder: RoleHolder
-  readonly groups: KnownGroups
-  /** For the audience of the token. */
-  readonly roles: readonly string[]
-}
-
 /** The claims of these names. Lists are lists also where they are empty. */
-function wantedClaims(names: readonly string[], { holder, groups, roles }: ClaimFacts): Claims {
+function wantedClaims(
+  { holder, groups: known, own, user }: ClaimFacts,
+  names: readonly string[],
+  roles: readonly string[],
+): Claims {
+  const groups = groupsOf(holder, known)
+  const facts = { user: user && { ...user, claims: parseUserClaims(user.claims) }, roles, groups }
   const claims: Record<string, unknown> = {}
   for (const name of names) {
-    if (name === 'roles') claims[name] = roles
-    if (name === 'groups') claims[name] = groupsOf(holder, groups)
+    const claim = own.get(name)
+    const value = name === 'roles' ? roles : name === 'groups' ? groups : claim && ownClaimValue(claim, facts)
+    if (value !== undefined) claims[name] = value
   }
   return claims
 }
 
-/** Who is in no group asks for none. */
-async function groupsFor(
-  { clients }: Pick<Rows, 'clients'>,
-  { group_names }: RoleHolder,
-): Promise<KnownGroups> {
-  return group_names === '' ? new Map() : clients.registry.groups()
+interface AskedClaims {
+  readonly scopes: readonly string[]
+  readonly names: readonly string[]
+  readonly wanted: readonly string[]
 }
 
-async function identityOf(
-  ctx: Rows,
-  { scope }: Target,
-  { client, session, holder, user: known, nonce = null }: Telling,
-  groups: KnownGroups,
-): Promise<Identity> {
-  const names = namedClaims(session).idToken
-  const isTold = client.claims_in_id_token === 1
-  const scopes = isTold ? itemsOf(scope) : []
-  const wanted = isTold ? itemsOf(client.claims) : []
-  if (names.length + scopes.length === 0) return { nonce, claims: {} }
-  const roles = rolesWithGroups(holder, groups, undefined)
-  const user = known ?? (session.user_id && (await findUserById(ctx.db, session.user_id)))
-  // It may have been deleted just now.
-  const ofUser = user ? claimsFor({ ...user, roles }, { scopes, names }) : {}
-  return { nonce, claims: { ...ofUser, ...wantedClaims(wanted, { holder, groups, roles }) } }
+/** What a client learns of its user: of roles, those that are for all resources. */
+function userClaims(facts: ClaimFacts, { scopes, names, wanted }: AskedClaims): Claims {
+  const roles = rolesWithGroups(facts.holder, facts.groups, undefined)
+  const ofUser = facts.user ? claimsFor({ ...facts.user, roles }, { scopes, names }) : {}
+  return { ...wantedClaims(facts, wanted, roles), ...ofUser }
 }
 
 /**
@@ -137,19 +179,16 @@ async function identityOf(
  * undefined where there is none, or none any more.
  */
 export async function userinfoOf(
-  ctx: Pick<Rows, 'clients'>,
+  ctx: Rows,
   client: Client,
-  session: Session,
+  session: Pick<Session, 'user_id' | 'username' | 'user_claims' | 'claims' | 'roles' | 'group_names'>,
   scope: string,
 ): Promise<Claims | undefined> {
   const { user_id: userId, username, user_claims: claims } = session
   if (userId === null || username === null) return undefined
-  const groups = await groupsFor(ctx, session)
-  const roles = rolesWithGroups(session, groups, undefined)
-  const names = namedClaims(session).userinfo
-  return {
-    ...claimsFor({ username, roles, claims }, { scopes: itemsOf(scope), names }),
-    ...wantedClaims(itemsOf(client.claims), { holder: session, groups, roles }),
-    sub: formatUuid(userId),
-  }
+  const wanted = itemsOf(client.claims)
+  const telling = { client, session, holder: session, user: { username, claims } }
+  const facts = await factsFor(ctx, telling, wanted, true)
+  const asked = { scopes: itemsOf(scope), names: namedClaims(session).userinfo, wanted }
+  return { ...userClaims(facts, asked), sub: formatUuid(userId) }
 }

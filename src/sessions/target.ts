@@ -31,11 +31,16 @@ export interface Authorization {
   readonly resource: string | null
 }
 
+/** As much of a context as finds resources. */
+export interface WithRegistry {
+  readonly clients: Pick<Context['clients'], 'registry'>
+}
+
 /**
  * The resources that there are of those which the client may have tokens for, in the client's order. A
  * caller that changes something asks for them before, so that nothing can fail afterwards.
  */
-export async function resourcesOf({ clients }: Context, client: Client): Promise<readonly Resource[]> {
+export async function resourcesOf({ clients }: WithRegistry, client: Client): Promise<readonly Resource[]> {
   const resources = await clients.registry.findResources(client.resources)
   if (client.resources !== '' && resources.length === 0) throw badTarget()
   return resources

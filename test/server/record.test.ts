@@ -384,6 +384,9 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { row: ofNone },
   ],
   resource_deleted: [{ event: 'resource_deleted', detail: { uri: 'https://a/' } }, { row: ofNone }],
+  claim_created: [{ event: 'claim_created', detail: { claim: 'plan', kind: 'string' } }, { row: ofNone }],
+  claim_changed: [{ event: 'claim_changed', detail: { claim: 'plan', ...changes } }, { row: ofNone }],
+  claim_deleted: [{ event: 'claim_deleted', detail: { claim: 'plan' } }, { row: ofNone }],
   mail_refused: [
     {
       event: 'mail_refused',

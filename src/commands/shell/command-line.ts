@@ -3,10 +3,12 @@ import { findPackageJSON } from 'node:module'
 import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import { applyCommand } from '../apply.ts'
 import { auditCommands } from '../audit.ts'
+import { claimCommands } from '../claim.ts'
 import { clientCommands } from '../client/client.ts'
 import { dbCommands } from '../db/db.ts'
 import { devCommand } from '../dev.ts'
 import { doctorCommand } from '../doctor.ts'
+import { explainCommand } from '../explain.ts'
 import { groupCommands } from '../group.ts'
 import { keyCommands } from '../key/key.ts'
 import { adminCommands } from '../admin.ts'
@@ -69,6 +71,7 @@ export function commandsOf(terminal: Terminal): Command {
   applyCommand(program, terminal)
   resourceCommands(program, terminal)
   clientCommands(program, terminal)
+  claimCommands(program, terminal)
   userCommands(program, terminal)
   groupCommands(program, terminal)
   sessionCommands(program, terminal)
@@ -78,6 +81,7 @@ export function commandsOf(terminal: Terminal): Command {
   auditCommands(program, terminal)
   keyCommands(program, terminal)
   dbCommands(program, terminal)
+  explainCommand(program, terminal)
   doctorCommand(program, terminal)
   return program
 }

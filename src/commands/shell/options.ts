@@ -1,8 +1,9 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import type { Clock } from '../../clock.ts'
 import { areWords, wordsSentence, type ScopeWords } from '../../clients/scope-words.ts'
-import { isWish, wishSentence } from '../../clients/wishes.ts'
+import { wishSentence } from '../../clients/wishes.ts'
 import { longestTokenSeconds } from '../../protocol/access-token.ts'
+import { isClaimName } from '../../protocol/own-claims.ts'
 import { isResourceUri, resourceSentence } from '../../protocol/resource.ts'
 import { isGroupName, isRole, takesGroupName, takesRole } from '../../protocol/roles.ts'
 import { isScopeToken, scopeSentence } from '../../protocol/scope.ts'
@@ -107,7 +108,16 @@ export function usernames(text: string, before: readonly string[] | undefined): 
 
 export const groups = several(isGroupName, `A group has a name of ${takesGroupName}.`)
 
-export const wantedClaims = several(isWish, wishSentence)
+export const wantedClaims = several(isClaimName, wishSentence)
+
+export type Pair = readonly [name: string, value: string]
+
+/** `NAME=VALUE`, several times. */
+export function pairs(text: string, before: readonly Pair[] | undefined): readonly Pair[] {
+  const equals = text.indexOf('=')
+  if (equals < 1) throw new InvalidArgumentError('It takes NAME=VALUE.')
+  return [...(before ?? []), [text.slice(0, equals), text.slice(equals + 1)]]
+}
 
 /** Standard claims of a user, in the order in which they are to change: `given_name=Ada`. */
 export const claims = claimChanges(readClaim)
