@@ -5,6 +5,7 @@ import { findSessions } from '../../db/sessions/pages.ts'
 import type { Session } from '../../db/sessions/sessions.ts'
 import type { Clock } from '../clock.ts'
 import { Refusal } from '../errors.ts'
+import { boundedQueue } from '../load/bounded-queue.ts'
 import type { Drain } from '../load/drain.ts'
 import type { EventStream } from '../protocol/event-stream.ts'
 import { tellSeconds, type Job } from '../upkeep/job.ts'
@@ -88,6 +89,15 @@ export function openAuditFeed({ db, clock, drain }: FeedOptions): {
   let dropped = 0
   let seconds = 0
 
+  /** Once for all who listen; anew where it has failed. */
+  const followOnce = (): Promise<Recent> => {
+    if (following) return following
+    const opening = openRecent(db, clock)
+    opening.catch(() => {
+      if (following === opening) following = undefined
+    })
+    return (following = opening)
+  }
   const end = (place: Place, why: string) => {
     places.delete(place)
     place.stream?.send(`: ${why}\n\n`)
@@ -148,11 +158,10 @@ export function openAuditFeed({ db, clock, drain }: FeedOptions): {
     places.add(kept)
     const stop = () => void places.delete(kept)
     try {
-      const recent = await (following ??= openRecent(db, clock))
+      const recent = await followOnce()
       kept.place = listener.after ? await locate(db, listener.after) : recent.place()
     } catch (error) {
       stop()
-      following = undefined
       throw error
     }
     const start = (stream: EventStream) => {
@@ -218,6 +227,14 @@ async function openRecent(db: Database, clock: Clock): Promise<Recent> {
   let entries: readonly ListedAuditEntry[] = []
   /** The memory has all after this id. */
   let from = follower.place().id
+  /** One after the other, with rests of the same length: the trail may be long, and others work. */
+  const old = boundedQueue(1, listenersMax, new Error('too many are far behind at once'))
+  const readOld = async (id: number) => {
+    const startedAt = clock.steady()
+    const page = await auditEntriesFrom(db, id + 1, pageSize)
+    await clock.pause(clock.steady() - startedAt)
+    return page.filter(entry => entry.id <= follower.place().id)
+  }
   return {
     place: follower.place,
     readOn: async () => {
@@ -229,9 +246,7 @@ async function openRecent(db: Database, clock: Clock): Promise<Recent> {
       return isBack ? 'back' : 'on'
     },
     after: async ({ id }) => {
-      if (id >= from) return entries.filter(entry => entry.id > id)
-      const page = await auditEntriesFrom(db, id + 1, pageSize)
-      return page.filter(entry => entry.id <= follower.place().id)
+      return id >= from ? entries.filter(entry => entry.id > id) : old.run(() => readOld(id))
     },
   }
 }

@@ -5,6 +5,7 @@ import type { Database } from '../../db/database.ts'
 import { insertAuditEntries } from '../../db/installation/audit.ts'
 import type { Admin } from '../../src/admin/admin.ts'
 import { followAudit } from '../../src/admin/audit.ts'
+import type { Clock } from '../../src/clock.ts'
 import { openDrain } from '../../src/load/drain.ts'
 import type { EventStream } from '../../src/protocol/event-stream.ts'
 import { openAuditFeed, type Listener } from '../../src/record/audit-feed.ts'
@@ -250,12 +251,13 @@ t.test('one caller has ten streams at the most, and a quiet one shows that it go
   )
 })
 
-/** The same database, whose queries are counted. */
-function counted(db: Database) {
+/** The same database, whose queries are counted; before each something is done. */
+function counted(db: Database, act: () => void) {
   const queries: unknown[] = []
   const plugin: KyselyPlugin = {
     transformQuery: ({ node }) => {
       queries.push(node)
+      act()
       return node
     },
     transformResult: async ({ result }) => result,
@@ -264,19 +266,19 @@ function counted(db: Database) {
 }
 
 /** A feed by itself, with listeners whose sessions are there. */
-async function openFeed(t: Test) {
+async function openFeed(t: Test, beforeQueries = () => {}, clock: Clock = handClock()) {
   const server = await startServer(t)
   await adminClient(server)
   const { id: sessionId } = await server.ctx.db.sql
     .selectFrom('sessions')
     .select('id')
     .executeTakeFirstOrThrow()
-  const { db, queries } = counted(server.ctx.db)
-  const feed = openAuditFeed({ db, clock: handClock(), drain: openDrain() })
+  const { db, queries } = counted(server.ctx.db, beforeQueries)
+  const feed = openAuditFeed({ db, clock, drain: openDrain() })
   const told: string[] = []
-  const listener = (source: string): Listener => ({
+  const listener = (source: string, after?: Listener['after']): Listener => ({
     source,
-    after: undefined,
+    after,
     isWanted: () => true,
     textOf: entry => String(entry.request_id),
     heartbeatAt: () => '',
@@ -314,6 +316,51 @@ t.test('however many listen, a server reads once a second, and not at all for no
   queries.length = 0
   for (let i = 0; i < 5; i++) await follow(feed)
   t.equal(queries.length, 0)
+})
+
+t.test('one whose place cannot be found now disturbs no others', async t => {
+  let isAway = false
+  const { db, feed, told, listener, stream } = await openFeed(t, () => {
+    if (isAway) throw new Error('the database is away')
+  })
+  isAway = true
+  await t.rejects(feed.auditFeed.listen(listener('none')), { message: /away/ })
+  isAway = false
+  const { start } = await feed.auditFeed.listen(listener('one'))
+  start(stream)
+  isAway = true
+  await t.rejects(feed.auditFeed.listen(listener('other', { at: 1, id: 1 })), { message: /away/ })
+  isAway = false
+  await add(db, 'news')
+  for (let i = 0; i < 2; i++) await follow(feed)
+  await until(() => told.length > 0)
+  t.strictSame(told, ['news'])
+})
+
+t.test('those who are far behind are told one after the other, with rests', async t => {
+  const clock = handClock()
+  let sinceRest = 0
+  const rests: number[] = []
+  const query = () => {
+    sinceRest++
+    clock.tick(1)
+  }
+  const pause = async (seconds: number) => {
+    rests.push(seconds - sinceRest)
+    sinceRest = 0
+    await clock.pause(seconds)
+  }
+  const { db, feed, told, listener, stream } = await openFeed(t, query, { ...clock, pause })
+  const row = auditRow({ at: 1_900_000_000, event: 'session_late', actor: 'server', requestId: 'old' })
+  await insertAuditEntries(db, Array<typeof row>(900).fill(row))
+  const places = []
+  for (let i = 0; i < 5; i++) places.push(await feed.auditFeed.listen(listener('one', { at: 1, id: 1 })))
+  sinceRest = 0
+  for (const { start } of places) start(stream)
+  await until(() => told.filter(text => text === 'old').length === 5 * 900)
+  await until(() => rests.length >= 25)
+  const others = rests.filter(rest => rest !== 0)
+  t.strictSame(others, [], 'after each page, and for as long as it took')
 })
 
 t.test('a reader is told no more at once than it takes, and all in the end', async t => {
