@@ -27,7 +27,11 @@ export function openEventStream(reply: FastifyReply): EventStream {
       if (raw.writableNeedDrain) raw.destroy()
       else raw.end()
     },
-    onClose: listener => void raw.once('close', listener),
-    onDrain: listener => void raw.on('drain', listener),
+    onClose: tell => {
+      // It may have gone while its stream was prepared: that is not said again.
+      if (raw.closed) tell()
+      else raw.once('close', tell)
+    },
+    onDrain: tell => void raw.on('drain', tell),
   }
 }

@@ -15,7 +15,7 @@ export interface EventStream {
   isBehind(): boolean
   /** Ends the answer. Of a receiver that takes nothing, the connection is cut off. */
   end(): void
-  /** Has it told once, when the receiver is gone or the answer has ended. */
+  /** Has it told once, when the receiver is gone or the answer has ended; at once where that is so. */
   onClose(tell: () => void): void
   /** Has it told each time that the receiver has taken all that was sent. */
   onDrain(tell: () => void): void

@@ -112,9 +112,9 @@ export function openListeners(options: ListenersOptions): {
           if (isClosed) throw tooMany
           const listener = listenerOf(added, start.seq, open(), clock.steady())
           const { stream } = listener
+          present.add(listener)
           stream.onClose(() => present.end(listener, 'closed'))
           stream.onDrain(() => deliver(listener))
-          present.add(listener)
           stream.send(streamStart(retryMilliseconds))
           if (start.isReset) stream.send(streamedEvent({ event: 'reset', id: '', data: {} }))
           deliver(listener)

@@ -1,10 +1,15 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { fastify, type FastifyReply } from 'fastify'
 import t, { type Test } from 'tap'
 import { endAllSessions, endSessionsOfClient, endSessionsOfUser } from '../../src/endings/end.ts'
+import { openEventStream } from '../../src/http/event-stream.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
 import { apiClient, listenAt, settled, tell } from '../helpers/listening.ts'
 import type { Listener } from '../../src/push/deliveries.ts'
+import { openListeners } from '../../src/push/listeners.ts'
 import { openPresent } from '../../src/push/present.ts'
 import { besideEnv, isOAuthError, startServer, until } from '../helpers/server.ts'
 import { runJob } from '../helpers/run-job.ts'
@@ -485,4 +490,45 @@ t.test('whatever comes in between, each hears all of its own, in order, from its
       t.strictSame([...new Set(one.heard)], own, `story ${seed}: nothing is lost, in the order of the acts`)
     }
   }
+})
+
+t.test('one that is gone before its stream begins keeps no place', async t => {
+  const { server, ordersApi } = await world(t)
+  const { db, clock, clients } = server.ctx
+  const client = await clients.registry.findClient(ordersApi.id)
+  if (!client) throw new Error('unreachable')
+  let asking: ReturnType<typeof request> | undefined
+  let answer: FastifyReply | undefined
+  const cursors = {
+    write: () => '',
+    read: async () => {
+      const gone = answer && once(answer.raw, 'close')
+      asking?.destroy()
+      await gone
+      return undefined
+    },
+  }
+  const { listeners, metrics } = openListeners({
+    db,
+    clock,
+    registry: clients.registry,
+    cursors,
+    statusListDelaySeconds: 1,
+    everySeconds: 1,
+  })
+  const app = fastify()
+  t.teardown(() => app.close())
+  let isAdded = false
+  app.get('/', async (_request, reply) => {
+    answer = reply
+    const listener = { client, sessionId: undefined, seconds: 3600, lastEventId: 'any' }
+    await listeners.add(listener, () => openEventStream(reply))
+    isAdded = true
+    return reply
+  })
+  asking = request(await app.listen({ host: '127.0.0.1', port: 0 }), { agent: false }).end()
+  asking.on('error', () => {})
+  await until(() => isAdded)
+  const places = metrics.find(({ name }) => name === 'mintmark_listeners')
+  t.strictSame(places && 'samples' in places && [...places.samples()], [[{}, 0]])
 })
