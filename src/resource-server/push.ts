@@ -50,7 +50,7 @@ export function followEvents(settings: Settings, onReset: () => void, times: Pus
       const response = await fetch(`${issuer}/events`, {
         headers: {
           accept: 'text/event-stream',
-          authorization: await authorizationOf(settings.client),
+          authorization: await unlessAborted(authorizationOf(settings.client), signal),
           ...(lastEventId !== '' && { 'last-event-id': lastEventId }),
         },
         redirect: 'error',
@@ -104,6 +104,14 @@ async function authorizationOf(client: ClientOfApi | undefined): Promise<string>
   if ('accessToken' in client) return `Bearer ${await client.accessToken()}`
   const credentials = `${encodeURIComponent(client.id)}:${encodeURIComponent(client.secret)}`
   return `Basic ${Buffer.from(credentials).toString('base64')}`
+}
+
+/** The result of a work that may take any time; with the signal, its reason is thrown. */
+function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    work.then(resolve, reject)
+  })
 }
 
 /** A signal that is given once a time is over that can be set anew. */

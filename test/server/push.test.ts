@@ -213,6 +213,20 @@ t.test('a proxy that keeps everything, or that falls silent, is as good as none'
   t.ok(requests <= last + 1, 'and none is asked after the end')
 })
 
+t.test('a token that is never there is asked for again', async t => {
+  const { options } = await world(t)
+  let asked = 0
+  const accessToken = () => {
+    asked++
+    return new Promise<string>(() => {})
+  }
+  const settings = settingsOf({ ...options, client: { accessToken } })
+  const push = followEvents(settings, () => {}, { beginning: 20, silence: 20, retry: 2, retryMax: 4 })
+  t.teardown(push.close)
+  await until(() => asked >= 3)
+  t.pass('and so is a stream that could begin by now')
+})
+
 t.test('a stream that is refused is tried again, more and more seldom', async t => {
   const { options } = await world(t)
   const at: number[] = []
