@@ -40,10 +40,16 @@ const pageSize = 500
 
 /** Entries in the order of their times, read page by page: as many as there are fit into any memory. */
 export async function* listAuditEntries(db: Database, filter: AuditFilter): AsyncGenerator<ListedAuditEntry> {
-  let after = { at: 0, id: 0 }
+  const { since, ...rest } = filter
+  let after: AuditPlace | undefined
   for (;;) {
-    const page = await selectMatching(db, filter)
-      .where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '>', tuple(after.at, after.id)))
+    // Of two bounds at the same end an index serves one: each page would begin where the first one did.
+    let query = selectMatching(db, after || since === undefined ? rest : { ...rest, since })
+    if (after) {
+      const { at, id } = after
+      query = query.where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '>', tuple(at, id)))
+    }
+    const page: readonly ListedAuditEntry[] = await query
       .orderBy('at')
       .orderBy('audit.id')
       .limit(pageSize)
@@ -88,30 +94,20 @@ export async function pageOfAuditEntries(
   { before, limit }: { readonly before: AuditPlace | undefined; readonly limit: number },
 ): Promise<AuditPage> {
   const { since, until, userId, ...others } = filter
-  let [walk, query] = [db.sql.selectFrom('audit'), selectMatching(db, filter)]
-  if (since !== undefined) walk = walk.where('at', '>=', since)
-  if (until !== undefined) walk = walk.where('at', '<', until)
-  if (userId !== undefined) walk = walk.where('user_id', '=', userId)
-  if (before) {
-    const { at, id } = before
-    walk = walk.where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '<', tuple(at, id)))
-    query = query.where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '<', tuple(at, id)))
-  }
-  // Along the index, by user or all: how far this page goes at the most.
-  const last =
-    Object.keys(others).length === 0
-      ? undefined
-      : await walk
-          .select(['at', 'id'])
-          .orderBy('at', 'desc')
-          .orderBy('id', 'desc')
-          .offset(rowsMax - 1)
-          .limit(1)
-          .executeTakeFirst()
-  if (last) {
-    const { at, id } = last
-    query = query.where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'audit.id'), '>=', tuple(at, id)))
-  }
+  const isWhole = Object.keys(others).length === 0
+  // Of two bounds at the same end an index serves one: the page before says more than the filter.
+  const upper = before || until === undefined ? {} : { until }
+  const last = isWhole ? undefined : await lastOfWalk(db, { ...upper, since, userId, before })
+  const lower = last || since === undefined ? {} : { since }
+  let query = selectMatching(db, { ...others, ...(userId && { userId }), ...upper, ...lower })
+  if (before)
+    query = query.where(({ eb, refTuple, tuple }) =>
+      eb(refTuple('at', 'audit.id'), '<', tuple(before.at, before.id)),
+    )
+  if (last)
+    query = query.where(({ eb, refTuple, tuple }) =>
+      eb(refTuple('at', 'audit.id'), '>=', tuple(last.at, last.id)),
+    )
   const found = await query
     .orderBy('at', 'desc')
     .orderBy('audit.id', 'desc')
@@ -119,6 +115,32 @@ export async function pageOfAuditEntries(
     .execute()
   const entries = found.slice(0, limit)
   return { entries, next: found.length > limit ? entries.at(-1) : last }
+}
+
+interface Walk {
+  readonly since: number | undefined
+  readonly until?: number
+  readonly userId: Buffer | undefined
+  readonly before: AuditPlace | undefined
+}
+
+/** How far a page goes at the most, along the index by user or of all; undefined where it ends before. */
+async function lastOfWalk(
+  { sql }: Database,
+  { since, until, userId, before }: Walk,
+): Promise<AuditPlace | undefined> {
+  let walk = sql.selectFrom('audit').select(['at', 'id'])
+  if (since !== undefined) walk = walk.where('at', '>=', since)
+  if (until !== undefined) walk = walk.where('at', '<', until)
+  if (userId !== undefined) walk = walk.where('user_id', '=', userId)
+  if (before)
+    walk = walk.where(({ eb, refTuple, tuple }) => eb(refTuple('at', 'id'), '<', tuple(before.at, before.id)))
+  return walk
+    .orderBy('at', 'desc')
+    .orderBy('id', 'desc')
+    .offset(rowsMax - 1)
+    .limit(1)
+    .executeTakeFirst()
 }
 
 /** All entries, with the names of their users. */

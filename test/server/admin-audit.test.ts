@@ -1,3 +1,4 @@
+import type { KyselyPlugin } from 'kysely'
 import t from 'tap'
 import { insertAuditEntries, pageOfAuditEntries } from '../../db/installation/audit.ts'
 import { formatUuid, newUuid } from '../../src/protocol/secrets.ts'
@@ -146,6 +147,37 @@ await forEachEngine(t, 'a page looks at so many entries, and no more', async (t,
   }
   t.equal(found.length, 6)
   t.ok(pages >= 2, `${pages} pages went before the last one`)
+})
+
+t.test('of two bounds at the same end of time a page has one, since its index serves no more', async t => {
+  const server = await startServer(t)
+  const { db } = server.ctx
+  const user = await server.user('ada')
+  for (let i = 0; i < 3; i++) await addEntries(server, user.id, 1000, 2000)
+  const executor = db.sql.getExecutor()
+  const queries: string[] = []
+  const plugin: KyselyPlugin = {
+    transformQuery: ({ node, queryId }) => {
+      queries.push(executor.compileQuery(node, queryId).sql)
+      return node
+    },
+    transformResult: async ({ result }) => result,
+  }
+  const sql = db.sql.withPlugin(plugin)
+  const [since, until, requestId] = [1, 9000, 'x']
+  for (const filter of [
+    { since, until },
+    { userId: user.id, since, until },
+  ]) {
+    for (const before of [undefined, { at: 2990, id: 2990 }])
+      await pageOfAuditEntries({ ...db, sql }, { ...filter, requestId }, { before, limit: 5 })
+  }
+  t.equal(queries.length, 8)
+  for (const query of queries) {
+    const of = (sign: string) =>
+      query.match(new RegExp(`"at"(?:, "(?:audit"\\.")?id"\\))? ${sign}=? `, 'g')) ?? []
+    t.strictSame([of('<').length, of('>').length], [1, 1], query)
+  }
 })
 
 t.test('who sees users or sessions alone learns nothing of the audit trail (invariant 23)', async t => {
