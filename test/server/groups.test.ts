@@ -1,7 +1,14 @@
+import { setTimeout } from 'node:timers/promises'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { countMembers, pageOfMembers } from '../../db/users/group-members.ts'
-import { changeGroup, findGroup } from '../../db/users/groups.ts'
+import {
+  changeMembership,
+  countMembers,
+  emptyDeletedGroup,
+  keepMembers,
+  pageOfMembers,
+} from '../../db/users/group-members.ts'
+import { changeGroup, deleteGroup as deleteGroupRow, findGroup } from '../../db/users/groups.ts'
 import { findUserById, insertUser } from '../../db/users/users.ts'
 import {
   createGroup,
@@ -19,7 +26,7 @@ import { Refusal } from '../../src/errors.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { itemsOf } from '../../src/values/list.ts'
 import { codeFor, claimsOf, forLogIns } from '../helpers/codes.ts'
-import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
+import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { runsOf } from '../helpers/runs.ts'
 import { startServer, type TestServer } from '../helpers/server.ts'
@@ -276,12 +283,79 @@ await forEachEngine(
   },
 )
 
-t.test('the verb that changes a group lets one of two through', async t => {
-  const { server, admin } = await world(t)
+await forEachEngine(t, 'of two changes of what was seen, the verbs let one through', async (t, env) => {
+  const { server, admin, ada } = await world(t, env)
+  const { db } = server.ctx
   const group = await createGroup(admin, { name: 'staff', roles: ['a'] })
-  t.ok(await changeGroup(server.ctx.db, group, 'b'))
-  t.notOk(await changeGroup(server.ctx.db, group, 'c'))
+  t.ok(await changeGroup(db, group, 'b'))
+  t.notOk(await changeGroup(db, group, 'c'))
+  t.notOk(await deleteGroupRow(db, group, 1), 'it has other roles by now')
+  await createGroup(admin, { name: 'crew', roles: [] })
+  const user = { id: ada.id, group_names: '' }
+  t.ok(await changeMembership(db, user, { group: 'staff', isMember: true, now: 1 }))
+  t.notOk(await changeMembership(db, user, { group: 'crew', isMember: true, now: 1 }))
+  t.match(await findUserById(db, ada.id), { group_names: 'staff' })
+  t.equal(await countMembers(db, (await findGroup(db, 'crew'))?.id ?? ada.id), 0)
 })
+
+await onPostgres(
+  t,
+  'who comes into a group while it is deleted is out of it in the end, and in all others',
+  async (t, env) => {
+    const { server, admin, ada } = await world(t, env)
+    const { db } = server.ctx
+    for (const name of ['staff', 'crew']) await createGroup(admin, { name, roles: [] })
+    /** A change of the user's groups that has not been committed yet. */
+    const change = async (names: string) => {
+      const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      const done = db.transact(async transaction => {
+        const row = { id: ada.id, group_names: names, created_at: 1 }
+        await transaction.updateTable('users').set({ group_names: names }).where('id', '=', ada.id).execute()
+        await keepMembers(transaction, 'postgres', [row])
+        begun.resolve()
+        await end.promise
+      })
+      await begun.promise
+      return { done, end: end.resolve }
+    }
+    const joining = await change('staff')
+    const gone = deleteGroup(admin, 'staff', { force: true })
+    await setTimeout(200)
+    joining.end()
+    await Promise.all([joining.done, gone])
+    t.match(await findUserById(db, ada.id), { group_names: '' })
+
+    const again = await createGroup(admin, { name: 'staff', roles: [] })
+    await setMembership(admin, 'staff', 'ada', true)
+    t.ok(await deleteGroupRow(db, again, 1))
+    // Of the deleted one, the user has its name as yet.
+    const other = await db.sql
+      .selectFrom('groups')
+      .selectAll()
+      .where('name', '=', 'crew')
+      .executeTakeFirstOrThrow()
+    const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const changing = db.transact(async transaction => {
+      await transaction
+        .updateTable('users')
+        .set({ group_names: 'staff crew' })
+        .where('id', '=', ada.id)
+        .execute()
+      const member = { id: Buffer.concat([other.id, ada.id]), since: 1 }
+      await transaction.insertInto('group_members').values(member).execute()
+      begun.resolve()
+      await end.promise
+    })
+    await begun.promise
+    const emptied = emptyDeletedGroup(db, again)
+    await setTimeout(200)
+    end.resolve()
+    await changing
+    t.match(await emptied, { isDone: false }, 'somebody else was ahead')
+    await runJob(server, 'emptying deleted groups')
+    t.match(await findUserById(db, ada.id), { group_names: 'crew' })
+  },
+)
 
 t.test('what is refused of roles and groups', async t => {
   const { admin } = await world(t)
