@@ -39,7 +39,11 @@ export function followEvents(settings: Settings, onReset: () => void, times: Pus
   const tell = (live: boolean, cause?: unknown) => {
     if (live === isLive) return
     isLive = live
-    onPush?.(live, cause)
+    try {
+      onPush?.(live, cause)
+    } catch {
+      // An error of the API's own, when it is told, must not end the following, nor its process.
+    }
   }
   /** Resolves when the other side has ended the stream; with an error, where that was no ordinary end. */
   const listen = async (): Promise<unknown> => {

@@ -367,6 +367,7 @@ t.test('axe finds nothing in any view, light or dark, and each fits on a small s
     ['/leaked/secret?client=orders', 'A client secret has leaked'],
     ['/leaked/key', 'A signing key has leaked'],
     ['/nothing', 'There is nothing here'],
+    ['/users/%zz', 'There is nothing here'],
   ] as const
   for (const colorScheme of ['light', 'dark'] as const) {
     const viewport = { width: 320, height: 800 }

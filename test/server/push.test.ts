@@ -195,7 +195,10 @@ t.test('a proxy that keeps everything, or that falls silent, is as good as none'
   const settings = settingsOf({
     ...options,
     fetch: (_, init) => fetch(url, init),
-    onPush: (isLive, cause) => heard.push([isLive, cause]),
+    onPush: (isLive, cause) => {
+      heard.push([isLive, cause])
+      throw new Error('of the API, which has to go on')
+    },
   })
   const push = followEvents(settings, () => {}, { beginning: 50, silence: 50, retry: 5, retryMax: 20 })
   t.teardown(push.close)

@@ -61,8 +61,22 @@ export function match(pattern: string, path: string): Readonly<Record<string, st
   const parameters: Record<string, string> = {}
   for (const [i, part] of wanted.entries()) {
     const value = given[i] ?? ''
-    if (part.startsWith(':')) parameters[part.slice(1)] = decodeURIComponent(value)
-    else if (part !== value) return undefined
+    if (!part.startsWith(':')) {
+      if (part !== value) return undefined
+      continue
+    }
+    const decoded = decode(value)
+    if (decoded === undefined) return undefined
+    parameters[part.slice(1)] = decoded
   }
   return parameters
+}
+
+/** Undefined for a link that was cut in the middle of a character: it leads to no view. */
+function decode(value: string): string | undefined {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    return undefined
+  }
 }
