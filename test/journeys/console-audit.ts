@@ -42,6 +42,7 @@ export async function testAudit(t: Test, browser: Browser): Promise<void> {
   await t.test('in a flood only the latest are kept, which is said', async t => {
     const page = await openConsole(t, browser, world, { path: '/audit' })
     await page.getByText('Live: new entries appear by themselves.').waitFor()
+    await page.locator(entries('Entries')).first().waitFor()
     const none = { user_id: null, client_id: null, session_id: null, address: null, detail: null }
     const of = { event: 'user_changed', actor: 'server', count: 1, ...none }
     const rows = Array.from({ length: 230 }, (_, i) => ({
