@@ -56,9 +56,14 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
   const [problem, setProblem] = useState<Problem>()
   const [job, setJob] = useState<Job>()
   const [result, setResult] = useState<ActResult>()
+  const isOpen = useRef(true)
   const close = () => {
+    if (!isOpen.current) return
+    isOpen.current = false
     // Only now: the list may have no place for this dialog any more.
     if (result) onDone()
+    // Gives the focus back to where it was.
+    dialog.current?.close()
     setQuery({ act: '' }, { replace: true })
   }
   useLayoutEffect(() => {
@@ -93,7 +98,16 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
   }
   const isChanged = problem?.code === 'changed'
   return (
-    <dialog ref={dialog} aria-labelledby="act-title" onClose={close}>
+    <dialog
+      ref={dialog}
+      aria-labelledby="act-title"
+      onCancel={event => {
+        // At once, as the event of a close comes late: the same act could have been opened again by then.
+        event.preventDefault()
+        close()
+      }}
+      onClose={close}
+    >
       <form onSubmit={event => void perform(event)}>
         <h2 id="act-title">{title}</h2>
         {problem && <ProblemNote problem={problem} />}
