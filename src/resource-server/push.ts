@@ -39,11 +39,7 @@ export function followEvents(settings: Settings, onReset: () => void, times: Pus
   const tell = (live: boolean, cause?: unknown) => {
     if (live === isLive) return
     isLive = live
-    try {
-      onPush?.(live, cause)
-    } catch {
-      // An error of the API's own, when it is told, must not end the following, nor its process.
-    }
+    attempt(() => onPush?.(live, cause))
   }
   /** Resolves when the other side has ended the stream; with an error, where that was no ordinary end. */
   const listen = async (): Promise<unknown> => {
@@ -100,6 +96,15 @@ export function followEvents(settings: Settings, onReset: () => void, times: Pus
   return {
     hasEnded: ended.hasEnded,
     close: () => closing.abort(),
+  }
+}
+
+/** An error of the API's own, when it is told, must end neither the following nor its process. */
+function attempt(tell: () => void): void {
+  try {
+    tell()
+  } catch {
+    // It is the API's to handle.
   }
 }
 

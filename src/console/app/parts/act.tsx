@@ -50,29 +50,15 @@ export function Act(props: ActProps) {
 }
 
 function OpenAct({ title, children, does, isDanger = false, run, onDone = () => {} }: ActProps) {
-  const dialog = useRef<HTMLDialogElement>(null)
-  const cancel = useRef<HTMLButtonElement>(null)
   const [isBusy, setBusy] = useState(false)
   const [problem, setProblem] = useState<Problem>()
   const [job, setJob] = useState<Job>()
   const [result, setResult] = useState<ActResult>()
-  const isOpen = useRef(true)
-  const close = () => {
-    if (!isOpen.current) return
-    isOpen.current = false
+  const { dialog, cancel, close } = useDialog(isDanger, () => {
     // Only now: the list may have no place for this dialog any more.
     if (result) onDone()
-    // Gives the focus back to where it was.
-    dialog.current?.close()
     setQuery({ act: '' }, { replace: true })
-  }
-  useLayoutEffect(() => {
-    const { current } = dialog
-    current?.showModal()
-    // Enter alone does nothing that cannot be taken back.
-    if (isDanger && !current?.querySelector('input, textarea, select')) cancel.current?.focus()
-    fillIn(current)
-  }, [])
+  })
 
   const perform = async (event: SubmitEvent) => {
     event.preventDefault()
@@ -130,6 +116,27 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
       </form>
     </dialog>
   )
+}
+
+/** Opens a dialog with the view, and closes it once; then the focus is back where it was. */
+function useDialog(isDanger: boolean, onClose: () => void) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const cancel = useRef<HTMLButtonElement>(null)
+  const isOpen = useRef(true)
+  useLayoutEffect(() => {
+    const { current } = dialog
+    current?.showModal()
+    // Enter alone does nothing that cannot be taken back.
+    if (isDanger && !current?.querySelector('input, textarea, select')) cancel.current?.focus()
+    fillIn(current)
+  }, [])
+  const close = () => {
+    if (!isOpen.current) return
+    isOpen.current = false
+    dialog.current?.close()
+    onClose()
+  }
+  return { dialog, cancel, close }
 }
 
 /** Puts back what was in the form before its sender had to log in again. */
