@@ -101,6 +101,7 @@ t.test('who is no administrator is told so, and so is who is none any more', asy
   await press(page, 'Log in as somebody else')
   await logIn(page, world.root)
   await title(page, 'Overview')
+  await page.waitForLoadState('networkidle')
   const { db } = world.server.ctx
   await db.sql.updateTable('users').set({ roles: '' }).where('id', '=', world.root.id).execute()
   await page.getByRole('link', { name: 'Users' }).click()
