@@ -98,6 +98,8 @@ t.test(
     const { db, userId } = await open(t)
     const ids = [await beginSession(db, userId), await beginSession(db, userId)]
     let attempts = 0
+    let touched = 0
+    const haveOneEach = Promise.withResolvers<void>()
     const touchBoth = (order: readonly Buffer[]) =>
       db.transact(async transaction => {
         attempts++
@@ -107,7 +109,8 @@ t.test(
             .set(eb => ({ late_history: eb('late_history', '+', 1) }))
             .where('id', '=', id)
             .execute()
-          await sleep(50)
+          if (++touched === 2) haveOneEach.resolve()
+          await haveOneEach.promise
         }
       })
     await Promise.all([touchBoth(ids), touchBoth([...ids].reverse())])

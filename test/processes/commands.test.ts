@@ -220,7 +220,7 @@ t.test('from an empty directory to clients, users and sessions', async t => {
   ])
   t.match(
     users.stdout,
-    /^NAME +SUB +ROLES +SINCE +DISABLED\nalice +[0-9a-f-]{36} +admin editor +\d{4}-\d\d-\d\d/,
+    /^NAME +SUB +ROLES +GROUPS +SINCE +DISABLED\nalice +[0-9a-f-]{36} +admin editor +\d{4}-\d\d-\d\d/,
   )
   t.notMatch(users.stdout, /\x1b/, 'no colours where no terminal is')
   t.equal(sessions.stdout, 'There is no such session.\n')

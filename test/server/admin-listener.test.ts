@@ -140,7 +140,7 @@ t.test('each refusal is in the log under its id, and counted; so is each answer'
     'listUsers 400': 1,
     'listUsers 403': 1,
     'listUsers 401': 1,
-    'inviteUser 503': 1,
+    'inviteUser 409': 1,
     'createUser 400': 1,
     'listUsers 200': 1,
     '(none) 404': 1,

@@ -55,7 +55,7 @@ export const eventWords: Readonly<Record<string, Readonly<Record<string, string>
     recovery_codes_removed: 'Recovery codes were removed',
     recovery_code_used: 'A recovery code was used',
   },
-  'clients and resources': {
+  'clients, resources and claims': {
     client_created: 'A client was added',
     client_changed: 'A client was changed',
     client_secret_rotated: 'A client got a new secret',
@@ -66,6 +66,9 @@ export const eventWords: Readonly<Record<string, Readonly<Record<string, string>
     resource_created: 'A resource was added',
     resource_changed: 'A resource was changed',
     resource_deleted: 'A resource was deleted',
+    claim_created: 'A claim was added',
+    claim_changed: 'A claim was changed',
+    claim_deleted: 'A claim was deleted',
   },
   'keys and the server': {
     key_rotated: 'The next signing key signs',
