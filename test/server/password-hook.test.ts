@@ -541,7 +541,8 @@ t.test('invariant 15: a wrong password of a known user takes the time of a call,
   t.equal(rests.length, 3)
   await t.rejects(guess('eve', 'wrong'), { code: 'invalid_grant' })
   t.equal(rests.length, 3, 'an unknown name takes its own')
-  t.notMatch(JSON.stringify(old.asked), /ada|bob/)
+  const names = old.asked.map(({ body }) => JSON.parse(body).username)
+  t.notOk(names.includes('ada') || names.includes('bob'))
 })
 
 t.test('that time is one of those that the old system took to say no', async t => {
