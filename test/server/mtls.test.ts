@@ -183,6 +183,11 @@ t.test('L-1 a certificate that lacks what it is asked for is a wrong one, and co
   const unknownKey = changed('2a8648ce3d0201', '2a8648ce3d027f')
   const brokenKey = changed('03420004', '03420005')
   const noTime = changed('170d303030313031', '170d393939393939')
+  const readings = Array.from({ length: 2000 }, () => readClientCert(noTime))
+  t.notOk(
+    readings.some(read => read && isInForce(read, startedAt)),
+    'a time that there is not comes never',
+  )
   const dn = 'subject_dn:CN=app'
   const keys = { keys: [plain.publicJwk] }
   const pinned = { keys: [{ ...plain.publicJwk, x5c: [other.der.toString('base64')] }] }

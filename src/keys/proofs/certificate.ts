@@ -33,6 +33,8 @@ export function readClientCert(field: string | string[] | undefined): ClientCert
 
 /** Whether it is valid at this time, in seconds since the epoch. */
 export function isInForce({ x509 }: ClientCertificate, now: number): boolean {
+  // Of a time that there is not, Node.js makes any date at all; only its text tells.
+  if (Number.isNaN(Date.parse(x509.validFrom)) || Number.isNaN(Date.parse(x509.validTo))) return false
   return x509.validFromDate.getTime() <= now * 1000 && now * 1000 <= x509.validToDate.getTime()
 }
 
