@@ -9,10 +9,16 @@ export interface PageOf<Item> {
   readonly next: string | null
 }
 
+/** Which page: the first, or the one at a cursor. */
+export interface PageQuery {
+  readonly after?: string
+}
+
 interface PagesProps<Item> {
   /** What is listed, for screen readers: `Users`. */
   readonly label: string
-  readonly read: (after: string | undefined, signal: AbortSignal) => Promise<PageOf<Item>>
+  /** Asks for a page, which is a part of the query. */
+  readonly read: (page: PageQuery, signal: AbortSignal) => Promise<PageOf<Item>>
   /** Whatever the list depends on: another value begins it anew. */
   readonly by: string
   readonly keyOf: (item: Item) => string
@@ -98,7 +104,10 @@ function Rows<Item>({
   empty,
   height,
 }: OnePageProps<Item> & { readonly height: number }) {
-  const { value, problem, again } = useAnswer(signal => read(after, signal), [])
+  const { value, problem, again } = useAnswer(
+    signal => read(after === undefined ? {} : { after }, signal),
+    [],
+  )
   useEffect(() => {
     if (value) onNext(value.next)
   }, [value])

@@ -89,10 +89,10 @@ function Trail({ query, again }: TrailProps) {
         <Pages<AuditEntry>
           label="Entries"
           by={until}
-          read={async (after, signal) => {
-            const page = { ...query, until, ...(after !== undefined && { after }) }
-            const read = await documentOf(api.GET('/admin/v1/audit', { params: { query: page }, signal }))
-            if (after === undefined) setListed(new Set(read.items.map(({ id }) => id)))
+          read={async (page, signal) => {
+            const params = { query: { ...query, until, ...page } }
+            const read = await documentOf(api.GET('/admin/v1/audit', { params, signal }))
+            if (page.after === undefined) setListed(new Set(read.items.map(({ id }) => id)))
             return read
           }}
           keyOf={({ id }) => id}

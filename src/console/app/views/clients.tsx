@@ -12,10 +12,10 @@ export function ClientsView() {
       <Pages<Client>
         label="Clients"
         by=""
-        read={(after, signal) =>
+        read={(page, signal) =>
           documentOf(
             api.GET('/admin/v1/clients', {
-              params: { query: after === undefined ? {} : { after } },
+              params: { query: page },
               signal,
             }),
           )

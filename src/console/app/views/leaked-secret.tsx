@@ -13,11 +13,7 @@ export function LeakedSecret() {
       <Pages<Client>
         label="Clients"
         by=""
-        read={(after, signal) =>
-          documentOf(
-            api.GET('/admin/v1/clients', { params: { query: after === undefined ? {} : { after } }, signal }),
-          )
-        }
+        read={(page, signal) => documentOf(api.GET('/admin/v1/clients', { params: { query: page }, signal }))}
         keyOf={({ client_id }) => client_id}
         row={({ client_id, client_name }) => (
           <>

@@ -20,8 +20,8 @@ export function LeakedUser() {
         <Pages<User>
           label="Users"
           by={search}
-          read={(after, signal) => {
-            const query = { search, ...(after !== undefined && { after }) }
+          read={(page, signal) => {
+            const query = { search, ...page }
             return documentOf(api.GET('/admin/v1/users', { params: { query }, signal }))
           }}
           keyOf={({ sub }) => sub}

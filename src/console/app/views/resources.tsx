@@ -15,10 +15,10 @@ export function ResourcesView() {
       <Pages<Resource>
         label="Resources"
         by=""
-        read={(after, signal) =>
+        read={(page, signal) =>
           documentOf(
             api.GET('/admin/v1/resources', {
-              params: { query: after === undefined ? {} : { after } },
+              params: { query: page },
               signal,
             }),
           )

@@ -37,10 +37,10 @@ export function SessionsView() {
       <Pages<Session>
         label="Sessions"
         by={`${ended} ${times}`}
-        read={(after, signal) =>
+        read={(page, signal) =>
           documentOf(
             api.GET('/admin/v1/sessions', {
-              params: { query: { ...(ended && { ended }), ...(after !== undefined && { after }) } },
+              params: { query: { ...(ended && { ended }), ...page } },
               signal,
             }),
           )

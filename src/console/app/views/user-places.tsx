@@ -19,10 +19,10 @@ export function UserPlaces({ sub }: { readonly sub: string }) {
         <Pages<SignIn>
           label="Browsers"
           by={by}
-          read={(after, signal) =>
+          read={(page, signal) =>
             documentOf(
               api.GET('/admin/v1/sign-ins', {
-                params: { query: { sub, ...(after !== undefined && { after }) } },
+                params: { query: { sub, ...page } },
                 signal,
               }),
             )
@@ -36,10 +36,10 @@ export function UserPlaces({ sub }: { readonly sub: string }) {
         <Pages<Session>
           label="Sessions in apps"
           by={by}
-          read={(after, signal) =>
+          read={(page, signal) =>
             documentOf(
               api.GET('/admin/v1/sessions', {
-                params: { query: { sub, ...(after !== undefined && { after }) } },
+                params: { query: { sub, ...page } },
                 signal,
               }),
             )

@@ -27,10 +27,10 @@ export function UsersView() {
       <Pages<User>
         label="Users"
         by={search}
-        read={(after, signal) =>
+        read={(page, signal) =>
           documentOf(
             api.GET('/admin/v1/users', {
-              params: { query: { ...(search && { search }), ...(after !== undefined && { after }) } },
+              params: { query: { ...(search && { search }), ...page } },
               signal,
             }),
           )
