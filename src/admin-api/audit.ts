@@ -100,7 +100,7 @@ const listAuditRoute = route(
     const { entries, next } = await pageOfAudit(admin, choice, { before: placeAt(filter, after), limit })
     return {
       items: entries,
-      next: next ? writeCursor('audit', filter, nameOfPlace(next)) : null,
+      next: writeCursor('audit', filter, next && nameOfPlace(next)),
     }
   },
 )

@@ -54,7 +54,7 @@ const listClientsRoute = route(
     const { clients, next } = await pageOfClients(admin, { limit, after: readCursor('clients', {}, after) })
     return {
       items: clients.map(describeClient),
-      next: next === undefined ? null : writeCursor('clients', {}, next),
+      next: writeCursor('clients', {}, next),
     }
   },
 )

@@ -3,10 +3,11 @@ import { formatUuid, parseUuid } from '../protocol/secrets.ts'
 import { sha256 } from '../values/sha256.ts'
 
 /**
- * The cursor of a list: where its next page begins, along an index. It is of no use for another list, or with
- * other filters.
+ * The cursor of a list: where its next page begins, along an index; null after the last. It is of no use for
+ * another list, or with other filters.
  */
-export function writeCursor(list: string, filter: object, key: string): string {
+export function writeCursor(list: string, filter: object, key: string | undefined): string | null {
+  if (key === undefined) return null
   return Buffer.from(JSON.stringify([nameOf(list, filter), key])).toString('base64url')
 }
 
@@ -24,7 +25,7 @@ export function readCursor(list: string, filter: object, cursor: string | undefi
 
 /** The cursor of a list along ids; null after the last. */
 export function writeIdCursor(list: string, filter: object, id: Buffer | undefined): string | null {
-  return id === undefined ? null : writeCursor(list, filter, formatUuid(id))
+  return writeCursor(list, filter, id && formatUuid(id))
 }
 
 /** The id after which a page begins; undefined for the first. */

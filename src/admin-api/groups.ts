@@ -42,7 +42,7 @@ const listGroupsRoute = route(
     const page = await pageOfGroups(admin, { limit, after: readCursor('groups', {}, after) })
     return {
       items: page.groups.map(describeGroup),
-      next: page.next === undefined ? null : writeCursor('groups', {}, page.next),
+      next: writeCursor('groups', {}, page.next),
     }
   },
 )

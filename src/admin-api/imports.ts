@@ -69,7 +69,7 @@ const listRefusedRoute = route(
     const from = Number(readCursor('refused', params, after) ?? 0)
     if (!Number.isSafeInteger(from)) throw noCursor()
     const { refused, next } = await pageOfRefused(admin, id, { after: from, limit })
-    return { items: refused, next: next === undefined ? null : writeCursor('refused', params, String(next)) }
+    return { items: refused, next: writeCursor('refused', params, next?.toString()) }
   },
 )
 

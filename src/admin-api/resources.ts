@@ -69,7 +69,7 @@ const listResourcesRoute = route(
     const page = await pageOfResources(admin, { limit, after: readCursor('resources', {}, after) })
     return {
       items: page.resources.map(row => describeResource(row)),
-      next: page.next === undefined ? null : writeCursor('resources', {}, page.next),
+      next: writeCursor('resources', {}, page.next),
     }
   },
 )

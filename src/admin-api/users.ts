@@ -54,7 +54,7 @@ const listUsersRoute = route(
     const page = await pageOfUsers(admin, { search, limit, after: readCursor('users', filter, after) })
     return {
       items: page.users.map(describeUser),
-      next: page.next === undefined ? null : writeCursor('users', filter, page.next),
+      next: writeCursor('users', filter, page.next),
     }
   },
 )
