@@ -14,6 +14,7 @@ import {
 import type { IdempotencyKeyTable } from '../../db/schema.ts'
 import type { Clock } from '../clock.ts'
 import { Refusal, unavailable } from '../errors.ts'
+import { rowsUnderOlderKeys } from '../keys/root/older-keys.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import type { Log } from '../record/log.ts'
 import { forgetSeconds, type Job } from '../upkeep/job.ts'
@@ -188,7 +189,8 @@ export function keptAnswers({ db, rootKeys, clock }: Omit<Keeping, 'log'>): {
     while (!signal.aborted && (await forgetIdempotencyKeys(db, before, limit)) === limit);
   }
   const reseal = async () => {
-    for (const row of await listIdempotencyKeysUnderOlderKeys(db, rootKeys.currentId, limit)) {
+    const list = (keyId: string) => listIdempotencyKeysUnderOlderKeys(db, keyId, limit)
+    for (const row of await rowsUnderOlderKeys(rootKeys, list)) {
       const content = read(rootKeys, row)
       if (content) await resealIdempotencyKey(db, row, seal(rootKeys, row.id, content))
     }

@@ -11,6 +11,7 @@ import {
 } from '../../db/mail/outbox.ts'
 import type { OutboxTable } from '../../db/schema.ts'
 import type { Clock } from '../clock.ts'
+import { rowsUnderOlderKeys } from '../keys/root/older-keys.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import type { Event } from '../record/events.ts'
 import type { Log } from '../record/log.ts'
@@ -102,7 +103,8 @@ export function openOutbox(options: OutboxOptions): {
     }
   }
   const look = async () => {
-    for (const row of await listMailsUnderOlderKeys(db, rootKeys.currentId, 100 * mailsAtOnce)) {
+    const list = (keyId: string) => listMailsUnderOlderKeys(db, keyId, 100 * mailsAtOnce)
+    for (const row of await rowsUnderOlderKeys(rootKeys, list)) {
       const mail = openMail(rootKeys, row)
       if (mail) await resealMail(db, row, sealMail(rootKeys, row.id, mail))
     }

@@ -1,6 +1,7 @@
 import type { Database } from '../../../db/database.ts'
 import type { JobPieceTable } from '../../../db/schema.ts'
 import { listPiecesUnderOlderKeys, listRefusedPieces, resealPiece } from '../../../db/users/import-jobs.ts'
+import { rowsUnderOlderKeys } from '../../keys/root/older-keys.ts'
 import type { RootKeys } from '../../keys/root/root-key.ts'
 import { formatUuid, newUuid } from '../../protocol/secrets.ts'
 import { cutPage } from '../../values/list.ts'
@@ -62,7 +63,8 @@ function readRefused(content: Buffer | undefined): readonly RefusedEntry[] {
 
 /** Seals pieces under the current root key, some at once. */
 export async function resealPieces({ db, rootKeys }: Keeping): Promise<void> {
-  for (const row of await listPiecesUnderOlderKeys(db, rootKeys.currentId, piecesAtOnce)) {
+  const list = (keyId: string) => listPiecesUnderOlderKeys(db, keyId, piecesAtOnce)
+  for (const row of await rowsUnderOlderKeys(rootKeys, list)) {
     const content = openPiece({ rootKeys }, row)
     if (content) await resealPiece(db, row, sealPiece({ rootKeys }, row, { content, now: 0 }))
   }
