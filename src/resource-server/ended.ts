@@ -1,4 +1,4 @@
-import type { ServerSentEvent } from './event-source.ts'
+import type { ServerSentEvent } from '../values/event-source.ts'
 
 /** The sessions that are known to have ended, in bounded memory. */
 export interface EndedSessions {

@@ -1,5 +1,5 @@
 import { openEnded, type TokenOfSession } from './ended.ts'
-import { readEvents } from './event-source.ts'
+import { readEvents } from '../values/event-source.ts'
 import type { ClientOfApi, Settings } from './settings.ts'
 
 /** What the issuer tells of, as it happens. */

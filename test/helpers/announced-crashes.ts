@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { readEvents } from '../../src/resource-server/event-source.ts'
+import { readEvents } from '../../src/values/event-source.ts'
 import { claimsOf } from './codes.ts'
 import { refresh, type Fleet, type Instance } from './fleet.ts'
 

@@ -1,10 +1,11 @@
+import { readEvents } from '../../../values/event-source.ts'
 import { settings } from '../settings.ts'
 import type { AuditEntry } from './api.ts'
 import { send } from './send.ts'
 
 /*
- * The stream of the audit trail: server-sent events (HTML §9.2), read by hand, since what browsers have for
- * them sends neither a token nor a proof.
+ * The stream of the audit trail: server-sent events (HTML §9.2), read as the kit reads its own, since what
+ * browsers have for them sends neither a token nor a proof.
  */
 
 export type LiveState = 'connecting' | 'live' | 'waiting'
@@ -22,9 +23,6 @@ const restMs = 2000
 /** After so many milliseconds without a sign of life, of which one comes each ten seconds, it is lost. */
 const silenceMs = 30_000
 
-/** An event is far smaller. */
-const eventMaxLength = 1_000_000
-
 /** Tells entries as they come, until the signal. Goes on behind the last one when the stream has ended. */
 export async function followAudit({ query, signal, onEntries, onState }: Follower): Promise<void> {
   let last = ''
@@ -40,11 +38,14 @@ export async function followAudit({ query, signal, onEntries, onState }: Followe
       if (response.ok && response.body) {
         onState('live')
         timer = watch()
-        for await (const events of eventsIn(response.body)) {
+        let entries: AuditEntry[] = []
+        const events = readEvents(({ data }) => entries.push(JSON.parse(data) as AuditEntry), last)
+        for await (const piece of piecesOf(response.body)) {
           clearTimeout(timer)
           timer = watch()
-          last = events.findLast(({ id }) => id !== '')?.id ?? last
-          const entries = events.flatMap(({ data }) => (data === '' ? [] : [JSON.parse(data) as AuditEntry]))
+          entries = []
+          events.take(piece)
+          last = events.lastEventId()
           if (entries.length > 0) onEntries(entries)
         }
       }
@@ -58,36 +59,16 @@ export async function followAudit({ query, signal, onEntries, onState }: Followe
   }
 }
 
-interface StreamedEvent {
-  readonly id: string
-  readonly data: string
-}
-
-/** The events of each piece that arrives; none for a sign of life. */
-async function* eventsIn(
-  body: ReadableStream<Uint8Array<ArrayBuffer>>,
-): AsyncGenerator<readonly StreamedEvent[]> {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader()
-  let rest = ''
+/** The pieces of an answer, as they arrive. */
+async function* piecesOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader()
   try {
     for (;;) {
       const { done, value } = await reader.read()
       if (done) return
-      const parts = (rest + value).split('\n\n')
-      rest = parts.pop() ?? ''
-      if (rest.length > eventMaxLength) throw new Error('an event has no end')
-      yield parts.map(eventOf)
+      yield value
     }
   } finally {
     await reader.cancel().catch(() => {})
   }
-}
-
-function eventOf(text: string): StreamedEvent {
-  const fields = (name: string) =>
-    text
-      .split('\n')
-      .filter(line => line.startsWith(`${name}:`))
-      .map(line => line.slice(name.length + 1).replace(/^ /, ''))
-  return { id: fields('id').at(-1) ?? '', data: fields('data').join('\n') }
 }

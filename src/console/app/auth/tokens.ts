@@ -1,4 +1,5 @@
 import { computed, signal } from '@preact/signals'
+import { claimsOf } from '../parts/token.ts'
 import { home, settings } from '../settings.ts'
 import { leaveForLogIn, leaveForLogOut, readArrival } from './log-in.ts'
 import { makeProof, now, readClock } from './proof.ts'
@@ -51,6 +52,7 @@ export async function begin(): Promise<void> {
     redirect_uri: home,
     code_verifier: arrival.verifier,
   })
+  // From the server itself (OpenID Connect Core §3.1.3.7 6).
   const claims = claimsOf(tokens?.idToken ?? '')
   if (claims['nonce'] !== arrival.nonce) throw new LogInError('the ID token is of another log-in')
   const { sub, preferred_username: username = sub, name = username, roles } = claims
@@ -125,11 +127,4 @@ async function post(form: Readonly<Record<string, string>>): Promise<Response> {
   nonce = response.headers.get('dpop-nonce') ?? nonce
   readClock(response)
   return response
-}
-
-/** The claims of an ID token that came from the server itself (OpenID Connect Core §3.1.3.7 6). */
-function claimsOf(idToken: string): Readonly<Record<string, unknown>> {
-  const [, part = ''] = idToken.split('.')
-  const text = atob(part.replaceAll('-', '+').replaceAll('_', '/'))
-  return JSON.parse(new TextDecoder().decode(Uint8Array.from(text, character => character.charCodeAt(0))))
 }

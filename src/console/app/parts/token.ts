@@ -13,12 +13,17 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  */
 export function readToken(text: string): TokenFacts | undefined {
   try {
-    const [, part = ''] = text.replace(/^(Bearer|DPoP) /i, '').split('.')
-    const claims = JSON.parse(atob(part.replaceAll('-', '+').replaceAll('_', '/')))
-    const { sid, sub } = claims
+    const { sid, sub } = claimsOf(text.replace(/^(Bearer|DPoP) /i, ''))
     if (typeof sid !== 'string' || !uuid.test(sid)) return undefined
     return { sid, sub: typeof sub === 'string' && uuid.test(sub) ? sub : undefined }
   } catch {
     return undefined
   }
+}
+
+/** What a JWT says, which is not verified here; throws where it is none. */
+export function claimsOf(jwt: string): Readonly<Record<string, unknown>> {
+  const [, part = ''] = jwt.split('.')
+  const text = atob(part.replaceAll('-', '+').replaceAll('_', '/'))
+  return JSON.parse(new TextDecoder().decode(Uint8Array.from(text, character => character.charCodeAt(0))))
 }
