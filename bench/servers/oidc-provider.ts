@@ -1,5 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import Provider, { type Configuration } from 'oidc-provider'
+import LRU from 'oidc-provider/lib/helpers/lru.js'
+import { setStorage } from 'oidc-provider/lib/adapters/memory_adapter.js'
 
 /**
  * node-oidc-provider with its in-memory adapter, on the same work with the same algorithm: rotating refresh
@@ -45,6 +47,8 @@ const configuration: Configuration = {
   },
 }
 
+// By default it keeps its last thousand rows: a connection that is slower than others finds its token gone.
+setStorage(new LRU({ maxSize: 5000 }))
 const provider = new Provider('http://127.0.0.1', configuration)
 const client = await provider.Client.find(clientId)
 if (!client) throw new Error('unreachable: the client was configured just now')
