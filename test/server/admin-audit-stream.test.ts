@@ -431,7 +431,10 @@ await onPostgres(t, 'an entry that is committed after later ones is told before 
   await add(db, 'e')
   for (let i = 0; i < 5; i++) t.strictSame(await names(), [], 'e waits')
   await rollBack()
-  const after = [...(await names()), ...(await names()), ...(await names())]
+  // Transactions of other tests, in databases of their own, count as under way too.
+  let after: unknown[]
+  do after = await names()
+  while (after.length === 0)
   t.strictSame(after, ['e'], 'nothing is waited for that will never come')
 
   const long = await transaction('f', 'commit')

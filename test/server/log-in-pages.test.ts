@@ -109,7 +109,8 @@ t.test('cookies: bound to this host, unread by scripts, kept only where that was
 await forEachEngine(t, 'invariant 15: whoever it was, a refused log-in looks the same', async (t, env) => {
   const server = await startServer(t, env)
   const web = await relyingParty(server)
-  const [ada, bob] = [await server.user(), await server.user('bob')]
+  // With a dot, which no random text in a URL has.
+  const [ada, bob] = [await server.user('ada.l'), await server.user('bob.l')]
   await server.ctx.db.sql
     .updateTable('users')
     .set({ disabled_at: server.ctx.clock.now() })
@@ -118,7 +119,7 @@ await forEachEngine(t, 'invariant 15: whoever it was, a refused log-in looks the
   const tried = new Map<string, Page>()
   for (const [title, username, password] of [
     ['wrong', ada.username, 'wrong password'],
-    ['unknown', 'eve', 'wrong password'],
+    ['unknown', 'eve.l', 'wrong password'],
     ['disabled', bob.username, bob.password],
   ] as const) {
     const browser = openBrowser(server)

@@ -69,7 +69,7 @@ t.test('a mail is in the outbox if what it tells of is in the database, and only
   await post(server, [{ text: 'https://as.example/reset?link=mm_secret' }])
   const [row] = await waiting(server)
   t.match(row, { kind: 'reset', tries: 0, last_error: null })
-  t.notMatch(row?.sealed.toString('latin1'), /mm_secret|ada/, 'and nobody can read it there')
+  t.notMatch(row?.sealed.toString('latin1'), /mm_secret|mail\.example/, 'and nobody can read it there')
   t.equal((await mailbox.read(server))[0]?.link, 'https://as.example/reset?link=mm_secret')
 })
 
