@@ -13,11 +13,13 @@ const arrivalSeconds = 60
  * done.
  */
 export async function addUpload(
-  { transact }: Writer,
+  { transact, engine }: Writer,
   job: JobTable,
   { now, max }: { readonly now: number; readonly max: number },
 ): Promise<boolean> {
   return transact(async transaction => {
+    // On PostgreSQL two at once would not see each other: so they come one after the other, as on SQLite.
+    if (engine === 'postgres') await fragment`select pg_advisory_xact_lock(6025346003)`.execute(transaction)
     const { count } = await transaction
       .selectFrom('jobs')
       .select(({ fn }) => fn.countAll<number>().as('count'))

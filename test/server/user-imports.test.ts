@@ -276,6 +276,16 @@ await forEachEngine(
   },
 )
 
+await forEachEngine(t, 'of many files that are sent at once no more are kept than may be', async (t, env) => {
+  const server = await startServer(t, env)
+  const ask = await adminClient(server, 'admin:users')
+  const files = Array.from({ length: 12 }, (_, i) => lines({ username: `user-${i}` }))
+  const answers = await Promise.all(files.map(file => send(ask, file)))
+  t.equal(answers.filter(({ statusCode }) => statusCode === 202).length, 3)
+  for (const answer of answers.filter(({ statusCode }) => statusCode !== 202))
+    t.match(answer.json(), { status: 409, detail: /3 imports are under way/ })
+})
+
 t.test('who may import, and what is refused as a whole', async t => {
   const server = await startServer(t)
   const ask = await adminClient(server)
