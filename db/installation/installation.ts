@@ -26,6 +26,13 @@ export async function findInstallation({ sql }: Database): Promise<InstallationT
   return sql.selectFrom('installation').selectAll().executeTakeFirst()
 }
 
+/** The same, of a database that has been opened as an installation. */
+export async function readInstallation(db: Database): Promise<InstallationTable> {
+  const found = await findInstallation(db)
+  if (!found) throw new Error('unreachable: who opens an installation records it')
+  return found
+}
+
 /** Says what a new database is; false when another process was first. */
 export async function insertInstallation(
   { transact }: Database,

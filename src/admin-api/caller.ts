@@ -34,6 +34,8 @@ export interface AdminCaller {
   readonly sent: SessionOfToken
 }
 
+const everything: Need = { noun: 'all', isChange: true }
+
 /** How long ago people may have logged in who change something, in seconds. */
 const freshSeconds = 3600
 
@@ -49,8 +51,10 @@ export async function authenticateCaller(
   need: Need,
 ): Promise<AdminCaller> {
   const { method, headers } = request
-  const path = new URL(request.url, 'http://x').pathname
-  const urls = [...proofUrls(ctx.config, path), normalUrl(ctx.config.adminUrl + path) ?? '']
+  const urls = () => {
+    const path = new URL(request.url, 'http://x').pathname
+    return [...proofUrls(ctx.config, path), normalUrl(ctx.config.adminUrl + path) ?? '']
+  }
   const sent = await authenticateToken(ctx, { method, urls, headers, form: undefined })
   if (sent.claims['aud'] !== ctx.config.issuer)
     throw invalidToken(sent.scheme, 'the token is for another audience')
@@ -86,7 +90,7 @@ async function judge(
   const granted = itemsOf(sent.scope)
   const may = (need: Need) => isWithin(granted, need) && isWithin(limits, need)
   if (!may(need)) throw lacking(sent, scopesFor(need).join(' '))
-  return { actor, isLimited: !may({ noun: 'all', isChange: true }), may, sent }
+  return { actor, isLimited: !may(everything), may, sent }
 }
 
 interface Known {
@@ -145,8 +149,16 @@ async function refuseUnlessSure(
   )
 }
 
-/** Scopes that each suffice, the narrowest first. */
-export function scopesFor({ noun, orNoun, isChange }: Need): readonly string[] {
+/** Scopes that each suffice, the narrowest first. They are asked for with each request, and needs are few. */
+export function scopesFor(need: Need): readonly string[] {
+  const found = scopesByNeed.get(need) ?? listScopes(need)
+  scopesByNeed.set(need, found)
+  return found
+}
+
+const scopesByNeed = new WeakMap<Need, readonly string[]>()
+
+function listScopes({ noun, orNoun, isChange }: Need): readonly string[] {
   const ofNoun = [noun, orNoun]
     .filter(one => one !== undefined && one !== 'all')
     .flatMap(one => [...(isChange ? [] : [`admin:${one}:read`]), `admin:${one}`])

@@ -6,7 +6,7 @@ import { etagOf } from '../admin/precondition.ts'
 import { servedAdmin } from '../admin/served.ts'
 import type { Context } from '../context.ts'
 import { Refusal } from '../errors.ts'
-import { logOf } from '../http/request-log.ts'
+import { laterLogOf, logOf } from '../http/request-log.ts'
 import { isNamed } from '../protocol/etag.ts'
 import { nameOf } from '../record/actor.ts'
 import { isObject } from '../values/json.ts'
@@ -108,9 +108,9 @@ export function addRoute(
     handler: async (request, reply) => {
       const caller = callers.get(request)
       if (!caller) throw new Error('unreachable: who is not let in does not come here')
-      const log = logOf(request)
+      const log = laterLogOf(request)
       const perform = async (received?: Received): Promise<KeptAnswer> => {
-        const admin = await servedAdmin(ctx, caller, log)
+        const admin = servedAdmin(ctx, caller, log)
         const { params, query, body, headers } = request
         const precondition = hasEtag && method !== 'GET' ? headers['if-match'] : undefined
         const document = await act({ ...admin, precondition }, { params, query, body, received, caller })
@@ -126,7 +126,7 @@ export function addRoute(
         return ctx.load.admission.admit('other', () => ctx.load.rests(source, work), source)
       }
       const outcome = upload
-        ? await withUpload(upload, request, await servedAdmin(ctx, caller, log), async received => {
+        ? await withUpload(upload, request, servedAdmin(ctx, caller, log), async received => {
             const answer = await admit(received)
             return { answer, isDone: !answer.isRepeated && answer.answer.status < 400 }
           })

@@ -1,5 +1,6 @@
 import type { FastifySchemaCompiler } from 'fastify'
 import Type, { type TSchema } from 'typebox'
+import Compile, { type Validator } from 'typebox/compile'
 import Value from 'typebox/value'
 import { isObject } from '../values/json.ts'
 
@@ -8,14 +9,25 @@ import { isObject } from '../values/json.ts'
  */
 export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const isText = httpPart === 'querystring' || httpPart === 'params' || httpPart === 'headers'
+  const isConverted = isText && hasOtherThanTexts(schema)
+  // Most are never asked for by a given server, and compiling takes a moment.
+  let compiled: Validator | undefined
   return (sent: unknown) => {
+    compiled ??= Compile(schema)
     // Without a body there is nothing that it says.
-    const value = isText ? Value.Convert(schema, sent) : (sent ?? {})
-    if (!Value.Check(schema, value)) return { error: Value.Errors(schema, value) as never }
-    const instancePath = pathOfNul(value)
+    const value = isConverted ? Value.Convert(schema, sent) : (sent ?? {})
+    if (!compiled.Check(value)) return { error: Value.Errors(schema, value) as never }
+    // The parser of HTTP lets none into a header.
+    const instancePath = httpPart === 'headers' ? undefined : pathOfNul(value)
     if (instancePath === undefined) return { value }
     return { error: [{ instancePath, message: 'no text may hold the character U+0000' }] as never }
   }
+}
+
+/** Whether a text of the URL may say a number or a truth value. */
+function hasOtherThanTexts(schema: TSchema): boolean {
+  const { properties }: { readonly properties?: Readonly<Record<string, TSchema>> } = Object(schema)
+  return Object.values(properties ?? {}).some(property => !Type.IsString(property))
 }
 
 /** Where a text has a character that PostgreSQL stores in none, as a JSON Pointer (RFC 6901). */

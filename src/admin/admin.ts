@@ -23,8 +23,6 @@ import { openPasswords, type Passwords } from '../users/passwords.ts'
 /** All that an act is passed: who does it, where it is told, and what it works with. */
 export interface Admin extends Recorder {
   readonly config: Config
-  /** The row of the installation, as it was when the act began. */
-  readonly installation: InstallationTable
   readonly rootKeys: RootKeys
   /** Hashes and verifies passwords, in a bounded pool. */
   readonly passwords: Passwords
@@ -41,8 +39,14 @@ export interface AdminOptions extends Pick<Admin, 'config' | 'log' | 'actor'> {
   readonly clock: DatabaseClock
 }
 
+/** For the few acts that are about the installation as a whole, and its key ring. */
+export interface InstallationAdmin extends Admin {
+  /** The row of the installation, as it was when the act began. */
+  readonly installation: InstallationTable
+}
+
 /** As it was opened. */
-export interface OpenAdmin extends Admin {
+export interface OpenAdmin extends InstallationAdmin {
   /** The migrations that ran on the way. */
   readonly migrated: readonly string[]
 }

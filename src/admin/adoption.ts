@@ -5,7 +5,7 @@ import { endAllOfCopy } from '../endings/restart.ts'
 import { Refusal } from '../errors.ts'
 import { algsWanted } from '../keys/ring/key-policy.ts'
 import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
-import type { Admin } from './admin.ts'
+import type { Admin, InstallationAdmin } from './admin.ts'
 import { countPasswords, countTotps, type RootKeyCounts } from './root-key-counts.ts'
 
 /** The issuer that the database has, and the one that it is to get. */
@@ -15,7 +15,10 @@ export interface Issuers {
 }
 
 /** The issuer of the database and that of the settings. Refuses where they are the same. */
-export function issuersOf({ config, installation }: Pick<Admin, 'config' | 'installation'>): Issuers {
+export function issuersOf({
+  config,
+  installation,
+}: Pick<InstallationAdmin, 'config' | 'installation'>): Issuers {
   const { issuer: from } = installation
   const { issuer: to } = config
   if (from !== to) return { from, to }

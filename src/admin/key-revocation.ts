@@ -9,7 +9,7 @@ import { phaseOf } from '../keys/ring/key-life.ts'
 import { algsWanted, largestMaxAgeOf } from '../keys/ring/key-policy.ts'
 import { followBoundSeconds } from '../protocol/key-lead.ts'
 import { isShownText } from '../values/shown-text.ts'
-import type { Admin } from './admin.ts'
+import type { Admin, InstallationAdmin } from './admin.ts'
 import { countPasswords, countTotps, type RootKeyCounts } from './root-key-counts.ts'
 import { readPlannedRing, type PlannedRing } from './planned-ring.ts'
 
@@ -102,7 +102,7 @@ export interface Restarted extends FinishedWork {
  * root key that the database is under need not be there.
  */
 export async function revokeAllKeys(
-  admin: Admin,
+  admin: InstallationAdmin,
   { reason, keepsRootKey }: { readonly reason: string; readonly keepsRootKey: boolean },
   options: EndOptions,
 ): Promise<Restarted> {

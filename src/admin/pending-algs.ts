@@ -7,7 +7,7 @@ import { usualAlg } from '../clients/fapi.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { phaseOf } from '../keys/ring/key-life.ts'
 import { algsWanted } from '../keys/ring/key-policy.ts'
-import { readPlannedRing, type PlannedRing } from './planned-ring.ts'
+import { readPlannedRing, type PlannedRing, type RingReader } from './planned-ring.ts'
 
 /** Something is to be signed with another algorithm, and is not yet. */
 export interface AlgChange {
@@ -18,8 +18,6 @@ export interface AlgChange {
   /** When every verifier can know the keys of the new one, if a server runs; seconds since the epoch. */
   readonly at: number
 }
-
-type RingReader = Parameters<typeof readPlannedRing>[0]
 
 /** The resources whose tokens are not signed with their algorithm yet, by their URIs. */
 export async function pendingAlgs(admin: RingReader): Promise<ReadonlyMap<string, AlgChange>> {

@@ -1,3 +1,4 @@
+import { readInstallation } from '../../db/installation/installation.ts'
 import { listSigningKeys } from '../../db/keys/signing-keys.ts'
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { InstallationTable, SigningKeyTable } from '../../db/schema.ts'
@@ -16,15 +17,17 @@ export interface PlannedRing {
   readonly now: number
 }
 
-/** Reads the key ring as it is now, under the policy that `installation` has. */
-export async function readPlannedRing({
-  db,
-  clock,
-  installation,
-}: Pick<Admin, 'db' | 'installation'> & {
+export interface RingReader extends Pick<Admin, 'db'> {
   readonly clock: Pick<Admin['clock'], 'now'>
-}): Promise<PlannedRing> {
+}
+
+/** Reads the key ring as it is now, under the policy that holds, or would hold with a `changed` row. */
+export async function readPlannedRing(
+  { db, clock }: RingReader,
+  changed?: InstallationTable,
+): Promise<PlannedRing> {
   const now = clock.now()
+  const installation = changed ?? (await readInstallation(db))
   const policy = ringPolicyOf(installation, algsWanted(await listUsedAlgs(db)), now)
   const rows = await listSigningKeys(db)
   return { rows, installation, policy, plan: planRing(rows, policy, now), now }

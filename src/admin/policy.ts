@@ -1,6 +1,6 @@
 import {
   changeKeyPolicy,
-  findInstallation,
+  readInstallation,
   largestMaxAgeLingersSeconds,
   type KeyPolicy,
 } from '../../db/installation/installation.ts'
@@ -50,12 +50,12 @@ export function describePolicy(outlook: PolicyOutlook) {
   return { ...describeSettings(outlook), rotations: outlook.rotations }
 }
 
-/** The policy that all servers keep to. */
+/** The policy that all servers keep to, or would keep to with a `changed` row. */
 export async function readPolicy(
-  admin: Pick<Admin, 'db' | 'clock' | 'installation'>,
+  admin: Pick<Admin, 'db' | 'clock'>,
+  changed?: InstallationTable,
 ): Promise<PolicyOutlook> {
-  const { rows, plan } = await readPlannedRing(admin)
-  const { installation } = admin
+  const { rows, plan, installation } = await readPlannedRing(admin, changed)
   const now = admin.clock.now()
   const policy = policyOf(installation)
   const largest = largestMaxAgeOf(installation, now)
@@ -88,8 +88,8 @@ export type PolicySettings = { readonly [Name in keyof KeyPolicy]?: KeyPolicy[Na
  * present one is not as the precondition says.
  */
 export async function planPolicy(admin: Admin, settings: PolicySettings): Promise<PolicyChange | undefined> {
-  const { installation } = admin
-  const from = await readPolicy(admin)
+  const installation = await readInstallation(admin.db)
+  const from = await readPolicy(admin, installation)
   heedPrecondition(admin, () => describeSettings(from))
   const before = policyOf(installation)
   const to: KeyPolicy = {
@@ -102,7 +102,7 @@ export async function planPolicy(admin: Admin, settings: PolicySettings): Promis
   const after = changedInstallation(installation, to, now)
   const problems = policyProblems(to, largestMaxAgeOf(after, now))
   if (problems.length > 0) throw new Refusal('invalid', `this policy cannot work: ${problems.join('; ')}`)
-  return { from, to: await readPolicy({ ...admin, installation: after }) }
+  return { from, to: await readPolicy(admin, after) }
 }
 
 /** Changes the policy as planned, if it has not changed since; returns the policy that holds now. */
@@ -116,7 +116,7 @@ export async function changePolicy(admin: Admin, change: PolicyChange): Promise<
     throw movedOn(admin, 'the policy')
   }
   logPolicy(admin, change)
-  return (await findInstallation(db)) ?? to
+  return readInstallation(db)
 }
 
 /** Writes into the log that the policy was changed. */

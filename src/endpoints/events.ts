@@ -54,7 +54,12 @@ async function authenticateCaller(
       throw new OAuthError('invalid_client', 'events are for clients that authenticate')
     return { client, sessionId: undefined, seconds: secretSeconds }
   }
-  const { claims, session, scheme } = await authenticateToken(ctx, { method, urls, headers, form: undefined })
+  const { claims, session, scheme } = await authenticateToken(ctx, {
+    method,
+    urls: () => urls,
+    headers,
+    form: undefined,
+  })
   // A token for an API is in that API's hands: it must not be worth anything here.
   if (claims['aud'] !== ctx.config.issuer || session.user_id !== null)
     throw invalidToken(scheme, 'the token is for another audience, or of a user')

@@ -16,7 +16,7 @@ export function userinfoEndpoint(app: FastifyInstance, ctx: Context): void {
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const { method, headers, body } = request
     const form: Form | undefined = body instanceof Map ? body : undefined
-    const sent = { method, urls, headers, form }
+    const sent = { method, urls: () => urls, headers, form }
     const { session, scope, scheme } = await authenticateToken(ctx, sent, 'openid')
     const client = await ctx.clients.registry.findClient(session.client_id)
     const claims = client && (await userinfoOf(ctx, client, session, scope))

@@ -15,7 +15,7 @@ import { findTokenSession, type TokenSession } from './token-session.ts'
 export interface TokenBearingRequest {
   readonly method: string
   /** The URLs that it may have been sent to, as `normalUrl` spells them: a proof names one of them. */
-  readonly urls: readonly string[]
+  readonly urls: () => readonly string[]
   readonly headers: IncomingHttpHeaders
   /** The body, where it was a form (RFC 6750 §2.2). */
   readonly form: Form | undefined
@@ -103,7 +103,12 @@ async function confirm(
   // RFC 9449 §7.2: a sender of the token alone may be a thief.
   if (scheme === 'Bearer') throw invalidToken('DPoP', 'the token is bound to a DPoP key, and was sent alone')
   const now = ctx.clock.now()
-  const verdict = checkProof(String(headers['dpop'] ?? ''), { method, urls, now, accessToken: token })
+  const verdict = checkProof(String(headers['dpop'] ?? ''), {
+    method,
+    urls: urls(),
+    now,
+    accessToken: token,
+  })
   if (verdict.kind !== 'valid')
     throw badProof(verdict.kind === 'invalid' ? verdict.reason : 'it has no nonce')
   if (!isSameHash(verdict.proof.thumbprint, Buffer.from(jkt, 'base64url')))

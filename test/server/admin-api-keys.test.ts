@@ -84,7 +84,7 @@ await forEachEngine(t, 'the policy of the keys is read and changed, as it was se
   })
 
   const by = { actor: { kind: 'command', user: 'root' }, isLimited: false } as const
-  const admin = await servedAdmin(server.ctx, by, server.ctx.log)
+  const admin = servedAdmin(server.ctx, by, server.ctx.log)
   const planned = await planPolicy(admin, { clock_skew_seconds: 70 })
   if (!planned) throw new Error('unreachable: it is another one')
   t.equal((await ask('PATCH', '/keys/policy', { clock_skew_seconds: 80 })).statusCode, 200)

@@ -3,7 +3,7 @@ import { buildApp } from '../../src/app.ts'
 import { adminClient, adminPerson } from '../helpers/admin-api.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { withApp } from '../helpers/second-factors.ts'
-import { startServer } from '../helpers/server.ts'
+import { startServer, type TestServer } from '../helpers/server.ts'
 
 t.test('only who is let in learns anything (invariant 23)', async t => {
   const server = await startServer(t)
@@ -47,6 +47,41 @@ await forEachEngine(t, 'no text holds a character that no database stores', asyn
     field: 'client_id',
   })
 })
+
+t.test('a GET of one object reads the session of the token and the object, and no more', async t => {
+  const server = await startServer(t)
+  const ask = await adminClient(server)
+  const { sub } = await server.user()
+  const path = `/users/${sub}`
+  await ask('GET', path)
+  const queries = watchQueries(server)
+  t.equal((await ask('GET', path)).statusCode, 200)
+  t.same(
+    queries.map(sql => /from "(\w+)"/.exec(sql)?.[1]),
+    ['sessions', 'users'],
+  )
+})
+
+/** The statements that a server runs from now on. */
+function watchQueries({ ctx: { db } }: TestServer): readonly string[] {
+  const queries: string[] = []
+  const { read } = db
+  const executor = db.sql.getExecutor()
+  const execute = executor.executeQuery.bind(executor)
+  Object.assign(db, {
+    read: (query: Parameters<typeof read>[0]) => {
+      queries.push(query.sql)
+      return read(query)
+    },
+  })
+  Object.assign(executor, {
+    executeQuery: (query: Parameters<typeof execute>[0]) => {
+      queries.push(query.sql)
+      return execute(query)
+    },
+  })
+  return queries
+}
 
 t.test('a client needs the scope, and to be an administrator', async t => {
   const server = await startServer(t)

@@ -26,7 +26,7 @@ async function eventsOf({ ctx }: TestServer) {
   return entries.filter(({ client_id }) => client_id === id).map(({ event, actor }) => `${event} by ${actor}`)
 }
 
-const adminOf = ({ ctx }: TestServer): Promise<Admin> =>
+const adminOf = ({ ctx }: TestServer): Admin =>
   servedAdmin(ctx, { actor: { kind: 'command', user: 'root' }, isLimited: false }, ctx.log)
 
 /** Its page, whether it is built here or not. */
@@ -61,7 +61,7 @@ t.test('its client is made when somebody first opens it, and once', async t => {
 t.test('it is made again where it was deleted, mended where it is another, and stays disabled', async t => {
   const server = await startServer(t)
   await open(server)
-  const admin = await adminOf(server)
+  const admin = adminOf(server)
   await deleteClient(admin, id)
   await server.follow()
   await open(server)
@@ -98,7 +98,7 @@ t.test('it is made again where it was deleted, mended where it is another, and s
 
 t.test('nobody makes or changes it by hand, since it has the tokens of administrators', async t => {
   const server = await startServer(t)
-  const admin = await adminOf(server)
+  const admin = adminOf(server)
   const declared = {
     client_id: id,
     ...plainProperties,

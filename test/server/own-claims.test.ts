@@ -25,7 +25,7 @@ async function world(t: Test, env: EngineEnv = {}) {
   const server = await startServer(t, env)
   await server.resource(api)
   const by = { actor: { kind: 'command', user: 'root' }, isLimited: false } as const
-  const admin: Admin = await servedAdmin(server.ctx, by, server.ctx.log)
+  const admin: Admin = servedAdmin(server.ctx, by, server.ctx.log)
   const ada = await server.user('ada', 'gold')
   return { server, admin, ada }
 }
@@ -412,7 +412,7 @@ t.test('explain tells what became of a request, by its id', async t => {
   await runJob(server, 'writing the audit trail')
   const { explainRequest } = await import('../../src/admin/explain-request.ts')
   const by = { actor: { kind: 'command', user: 'root' }, isLimited: false } as const
-  const admin = await servedAdmin(server.ctx, by, server.ctx.log)
+  const admin = servedAdmin(server.ctx, by, server.ctx.log)
   const log = join(t.testdir(), 'server.log')
   writeFileSync(
     log,

@@ -1,10 +1,13 @@
 import { latestSessionId } from '../../../db/sessions/pages.ts'
-import type { Admin } from '../admin.ts'
+import type { InstallationAdmin } from '../admin.ts'
 import { formatTime } from '../../values/formats.ts'
 import type { Examination, Finding } from './finding.ts'
 
 /** The newest session tells when it began; the clock must not be before that. */
-export async function checkClock({ db, installation }: Admin, { clock }: Examination): Promise<Finding[]> {
+export async function checkClock(
+  { db, installation }: InstallationAdmin,
+  { clock }: Examination,
+): Promise<Finding[]> {
   const latest = Math.max(installation.created_at, beginningOf(await latestSessionId(db)))
   const behind = latest - clock.now()
   if (behind <= installation.clock_skew_seconds)

@@ -2,12 +2,12 @@ import { findCopy } from '../../../db/copy/copy.ts'
 import { readReplication, type Replication } from '../../../db/engines/replication.ts'
 import { tryWriting } from '../../../db/installation/installation.ts'
 import { revivalAdvice } from '../../endings/restored.ts'
-import type { Admin } from '../admin.ts'
+import type { InstallationAdmin } from '../admin.ts'
 import { formatCount, formatTime } from '../../values/formats.ts'
 import type { Finding } from './finding.ts'
 
 /** Whether it can be written, and what of it would survive the loss of a machine. */
-export async function checkDatabase({ db, installation }: Admin): Promise<Finding[]> {
+export async function checkDatabase({ db, installation }: InstallationAdmin): Promise<Finding[]> {
   await tryWriting(db)
   const findings: Finding[] = [
     { verdict: 'ok', text: `writable, up to date, and that of ${installation.issuer} with its root key` },

@@ -1,5 +1,6 @@
+import { readInstallation } from '../../../db/installation/installation.ts'
 import type { Config } from '../../config/load.ts'
-import type { Admin } from '../admin.ts'
+import type { Admin, InstallationAdmin } from '../admin.ts'
 import { describeFault } from '../faults.ts'
 import { checkAddresses } from './addresses.ts'
 import { checkClients } from './clients.ts'
@@ -37,7 +38,7 @@ const outerChecks: readonly Check<Config>[] = [
 const checksBefore: readonly Check<Config>[] = [{ name: 'user names', run: checkNamesToCome }]
 
 /** Need the installation. */
-const innerChecks: readonly Check<Admin>[] = [
+const innerChecks: readonly Check<InstallationAdmin>[] = [
   { name: 'database', run: checkDatabase },
   { name: 'rows', isLong: true, run: checkRows },
   { name: 'keys', run: checkKeys },
@@ -59,7 +60,7 @@ export type NamedFinding = Finding & { readonly check: string }
 /** How to get at what is examined. Each may throw, which is a finding too. */
 export interface Patient extends Omit<Examination, 'config'> {
   readonly config: () => Config
-  readonly open: () => Promise<Admin>
+  readonly open: () => Promise<InstallationAdmin>
 }
 
 /** Looks at everything that can be looked at: settings, files, issuer, then the database and its rows. */
@@ -85,10 +86,11 @@ const isShort = ({ isLong = false }: { readonly isLong?: boolean }) => !isLong
 export async function examineServed(admin: Admin): Promise<readonly NamedFinding[]> {
   const { config, clock } = admin
   const examination = { config, clock, showProgress: () => ({ at: () => {}, end: () => {} }) }
-  return [
-    ...(await runAll(outerChecks, config, examination)),
-    ...(await runAll(innerChecks.filter(isShort), admin, examination)),
-  ]
+  const findings = [...(await runAll(outerChecks, config, examination))]
+  const installation = await look(findings, 'database', () => readInstallation(admin.db))
+  const inner = innerChecks.filter(isShort)
+  if (installation) findings.push(...(await runAll(inner, { ...admin, installation }, examination)))
+  return findings
 }
 
 /** The document of an examination. */

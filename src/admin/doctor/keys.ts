@@ -1,6 +1,6 @@
 import { listSigningKeys } from '../../../db/keys/signing-keys.ts'
 import { listUsedAlgs } from '../../../db/keys/used-algs.ts'
-import type { Admin } from '../admin.ts'
+import type { InstallationAdmin } from '../admin.ts'
 import { pendingClientAlgs } from '../pending-algs.ts'
 import { phaseOf, rotationDue } from '../../keys/ring/key-life.ts'
 import {
@@ -22,7 +22,7 @@ const lateSeconds = 3600
 
 /** Each algorithm has one key that signs and one that is published to follow it, and all of them open. */
 export async function checkKeys(
-  { db, rootKeys, installation }: Admin,
+  { db, rootKeys, installation }: InstallationAdmin,
   { clock }: Examination,
 ): Promise<readonly Finding[]> {
   const rows = (await listSigningKeys(db)).filter(row => phaseOf(row) !== 'revoked')
@@ -55,7 +55,7 @@ export async function checkKeys(
       findings.push({ verdict: 'warning', text, advice })
     }
   }
-  findings.push(...(await awaitedAlgs({ db, clock, installation })))
+  findings.push(...(await awaitedAlgs({ db, clock })))
   const warning = policyWarning(installation)
   if (warning !== undefined)
     findings.push({ verdict: 'warning', text: warning, advice: policyAdvice(installation) })
@@ -89,7 +89,10 @@ async function awaitedAlgs(admin: Parameters<typeof pendingClientAlgs>[0]): Prom
 }
 
 /** A policy that was set where it does not count. */
-export function checkPolicy({ installation }: Admin, { config }: Examination): readonly Finding[] {
+export function checkPolicy(
+  { installation }: InstallationAdmin,
+  { config }: Examination,
+): readonly Finding[] {
   const unheeded = unheededPolicy(config.keyPolicySet, installation)
   return unheeded ? [{ verdict: 'warning', ...unheeded }] : []
 }

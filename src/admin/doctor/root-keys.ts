@@ -4,13 +4,13 @@ import {
   findRootKeyUse,
   listRootKeys,
 } from '../../../db/keys/root-keys.ts'
-import type { Admin } from '../admin.ts'
+import type { Admin, InstallationAdmin } from '../admin.ts'
 import { formatCount, formatTime } from '../../values/formats.ts'
 import type { Examination, Finding } from './finding.ts'
 
 /** Which root keys the file must hold, and which of the older ones may go. */
 export async function checkRootKeys(
-  admin: Admin,
+  admin: InstallationAdmin,
   { clock, config }: Examination,
 ): Promise<readonly Finding[]> {
   const { db, rootKeys, installation } = admin

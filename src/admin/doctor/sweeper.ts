@@ -1,5 +1,5 @@
 import { readSweeper } from '../../../db/sessions/sweeper.ts'
-import type { Admin } from '../admin.ts'
+import type { InstallationAdmin } from '../admin.ts'
 import { keepSeconds } from '../../sessions/retention.ts'
 import { sweeperSentence } from '../sweeper.ts'
 import type { Examination, Finding } from './finding.ts'
@@ -8,7 +8,10 @@ import type { Examination, Finding } from './finding.ts'
 const overdueSeconds = 2 * 86_400
 
 /** Sessions that have ended are deleted by running servers, or the database grows without end. */
-export async function checkSweeper({ db, installation }: Admin, { clock }: Examination): Promise<Finding[]> {
+export async function checkSweeper(
+  { db, installation }: InstallationAdmin,
+  { clock }: Examination,
+): Promise<Finding[]> {
   const sweeper = await readSweeper(db)
   const text = sweeperSentence(sweeper)
     .replace(/^./, letter => letter.toLowerCase())

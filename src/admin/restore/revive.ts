@@ -4,7 +4,7 @@ import { unusedPosition } from '../../endings/restored.ts'
 import { Refusal } from '../../errors.ts'
 import { record } from '../../record/record.ts'
 import { formatTime } from '../../values/formats.ts'
-import type { Admin } from '../admin.ts'
+import type { InstallationAdmin } from '../admin.ts'
 import { describeReplayed, planFromLogs, replay } from './logs.ts'
 import type { Restored } from './restore.ts'
 import { isDecided, type Choice, type Talk } from './talk.ts'
@@ -19,7 +19,7 @@ export interface Revived extends Pick<Restored, 'replayed' | 'sessionsEnded'> {
  * `madeAt` is when the backup was made, in seconds since the epoch. Throws `Refusal` without a choice.
  */
 export async function reviveDatabase(
-  admin: Admin,
+  admin: InstallationAdmin,
   talk: Talk,
   { madeAt: givenMadeAt, ...choice }: Choice & { readonly madeAt?: number | undefined },
 ): Promise<Revived> {
@@ -55,7 +55,7 @@ export function describeRevived({ madeAt, replayed, sessionsEnded }: Revived) {
 }
 
 /** Makes the database like any other. Needed once. */
-async function makeFit(admin: Admin, madeAt: number | undefined): Promise<void> {
+async function makeFit(admin: InstallationAdmin, madeAt: number | undefined): Promise<void> {
   const { db, installation } = admin
   const now = admin.clock.now()
   const event = { event: 'database_restored', detail: { made_at: madeAt, revived: true } } as const
