@@ -15,6 +15,10 @@ export interface Tables {
   sessions: SessionTable
   revocations: RevocationTable
   events: EventTable
+  deliveries: DeliveryTable
+  receivers: ReceiverTable
+  delivery_cursors: DeliveryCursorTable
+  offline_sessions: OfflineSessionTable
   endings: EndingTable
   signing_keys: SigningKeyTable
   token_promises: TokenPromiseTable
@@ -324,6 +328,10 @@ export interface ClientTable {
   redirect_uris: string
   /** And where to, once they have logged out (OpenID Connect RP-Initiated Logout §3.1). */
   post_logout_redirect_uris: string
+  /** Where it is told that people have been logged out (OpenID Connect Back-Channel Logout §2.2). */
+  back_channel_logout_uri: string | null
+  /** Whether it wants to be told which of its sessions: 1 or 0. It is told anyway. */
+  back_channel_logout_session_required: number
   /** What pages call it, and who runs it; null for its id, and for no operator. */
   client_name: string | null
   operator: string | null
@@ -517,6 +525,61 @@ export interface EventTable {
   session_id: Buffer | null
   /** JSON of what belongs to the kind. */
   detail: string | null
+}
+
+/**
+ * Something that is to be delivered to a receiver at another server, until that has taken it: the columns
+ * `kind` and `receiver` say to whom.
+ */
+export interface DeliveryTable {
+  /** In the order in which they were made. */
+  id: Generated<number>
+  kind: DeliveryKindName
+  receiver: string
+  /** A session or a user: of one subject, a receiver gets everything in its order. */
+  subject: Buffer
+  /** The `jti` of its token, the same at each attempt. */
+  token_id: Buffer
+  /** JSON of what the token says. */
+  content: string
+  created_at: number
+  /** When it is of no use any more; null where it waits for as long as its receiver is there. */
+  expires_at: number | null
+  /** Null where its receiver fetches it. */
+  next_attempt_at: number | null
+  attempts: number
+  last_error: string | null
+}
+
+/** `logout`: logout tokens for a client. `stream`: security events for a stream (Shared Signals). */
+export type DeliveryKindName = 'logout' | 'stream'
+
+/** One to whom something is to be delivered, or who is paused: it has no row otherwise. */
+export interface ReceiverTable {
+  kind: DeliveryKindName
+  /** The id of the client or of the stream. */
+  id: string
+  /** How many attempts have failed since one succeeded, and since when. */
+  failures: number
+  failing_since: number | null
+  /** It rests until then. */
+  next_attempt_at: number
+  paused_at: number | null
+  /** Until then, the process at work for it is believed to be alive. */
+  claimed_until: number
+  last_error: string | null
+}
+
+/** How far a feed was turned into deliveries. */
+export interface DeliveryCursorTable {
+  feed: 'events' | 'revocations'
+  seq: number
+}
+
+/** A session that outlives its sign-in, whose client is told of the log-out all the same. */
+export interface OfflineSessionTable {
+  session_id: Buffer
+  sign_in_id: Buffer
 }
 
 /**

@@ -6,6 +6,7 @@ import { importJobs } from './admin/bulk/import-job.ts'
 import { keptAnswers } from './admin/kept-answers.ts'
 import { buildApp, facesOf } from './app.ts'
 import { openClientKeys } from './clients/client-keys.ts'
+import { reachInto } from './clients/reach.ts'
 import { openRegistry } from './clients/registry.ts'
 import { usedProofs } from './clients/used-proofs.ts'
 import type { Clock } from './clock.ts'
@@ -32,8 +33,7 @@ import { openRests } from './load/rests.ts'
 import { openMailServices } from './mail/mail.ts'
 import { openOutbox } from './mail/outbox.ts'
 import { transportOf } from './mail/transport.ts'
-import { openCursors } from './push/cursors.ts'
-import { openListeners } from './push/listeners.ts'
+import { openPush } from './push/push.ts'
 import { openAuditFeed } from './record/audit-feed.ts'
 import { openAuditTrail } from './record/audit-trail.ts'
 import { countMetrics } from './record/count-metrics.ts'
@@ -42,14 +42,13 @@ import { openCounts } from './record/counts.ts'
 import { logUpkeep, type Log, type ProcessLog } from './record/log.ts'
 import { openSweeper } from './sessions/sweeper.ts'
 import type { OnSignal } from './signals.ts'
-import { followSeconds, type Job } from './upkeep/job.ts'
+import type { Job } from './upkeep/job.ts'
 import type { Metric } from './upkeep/metric.ts'
 import { deletedGroups } from './users/deleted-groups.ts'
 import { openImportedSample } from './users/imported-sample.ts'
 import { openPasswordHook } from './users/password-hook.ts'
 import { openPasswords, type PasswordCost } from './users/passwords.ts'
 import { openThrottle } from './users/throttle.ts'
-import { networks } from './values/networks.ts'
 
 export interface ServerOptions {
   /** This machine's clock. */
@@ -238,8 +237,7 @@ async function openContext(
   const { registry } = add(openRegistry(db))
   const { keys } = add(await openKeyRing({ db, rootKeys, clock, log }))
   const { statusLists } = add(openStatusLists({ config, db, keys, registry, counts, clock }))
-  const cursors = openCursors({ rootKeys, keys }, config.issuer)
-  const { listeners } = add(openListeners({ db, clock, registry, cursors, ...listenerDelays(config) }))
+  const { listeners } = add(openPush({ config, db, rootKeys, keys, registry, clock, log }))
   const { throttle } = add(openThrottle({ db, rootKeys, clock }))
   const { audit } = add(openAuditTrail({ db, clock, auditSeconds: config.auditSeconds }))
   const drain = openDrain()
@@ -261,7 +259,7 @@ async function openContext(
   add(openSweeper({ db, clock, log }))
   add(databaseUpkeep(db))
   add(logUpkeep(log))
-  const reach = { isAllowed: networks(config.jwksUriNetworks), seconds: jwksSeconds }
+  const reach = reachInto('JWKS_URI_NETWORKS', config.jwksUriNetworks, jwksSeconds)
   const transport = transportOf(config, showMail)
   const mail = transport && openMailServices({ config, rootKeys, clock })
   if (transport) add(openOutbox({ db, rootKeys, clock, log, transport }))
@@ -285,12 +283,6 @@ async function openContext(
     log,
   }
   return { ctx, jobs, metrics }
-}
-
-/** PostgreSQL tells of events, unless a pooler is in between; nothing else does. */
-function listenerDelays({ databaseUrl, databasePooler, statusListDelaySeconds }: Config) {
-  const untold = databasePooler === 'transaction' ? 0.05 : followSeconds
-  return { statusListDelaySeconds, everySeconds: databaseUrl.engine === 'sqlite' ? 0.02 : untold }
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

@@ -15,6 +15,7 @@ import * as jobPieces from './migrations/0008-job-pieces.ts'
 import * as events from './migrations/0009-events.ts'
 import * as groups from './migrations/0010-groups.ts'
 import * as ownClaims from './migrations/0011-own-claims.ts'
+import * as deliveries from './migrations/0012-deliveries.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -45,6 +46,7 @@ export const thisProgram: Program = {
     ['0009-events', events],
     ['0010-groups', groups],
     ['0011-own-claims', ownClaims],
+    ['0012-deliveries', deliveries],
   ]),
   oldestProgram: 1,
 }

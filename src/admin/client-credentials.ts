@@ -8,7 +8,7 @@ import { Refusal } from '../errors.ts'
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
 import { record } from '../record/record.ts'
 import { day } from '../values/duration.ts'
-import { networks } from '../values/networks.ts'
+import { reachInto } from '../clients/reach.ts'
 import type { Admin } from './admin.ts'
 import { clientToChange, whyLost } from './clients.ts'
 import { refuseConsoleClient } from './console-client.ts'
@@ -131,7 +131,7 @@ const fetchSeconds = 5
 /** Looks at a `jwks_uri` now. The server looks by itself, again and again, so a failure is no refusal. */
 export async function findingsAt({ config }: Pick<Admin, 'config'>, uri: string): Promise<readonly string[]> {
   try {
-    const reach = { isAllowed: networks(config.jwksUriNetworks), seconds: fetchSeconds }
+    const reach = reachInto('JWKS_URI_NETWORKS', config.jwksUriNetworks, fetchSeconds)
     const read = readClientJwks(await fetchJwks(uri, reach))
     if (!read) throw new Error('the answer is no JWK Set')
     return [

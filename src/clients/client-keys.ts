@@ -2,7 +2,8 @@ import type { Clock } from '../clock.ts'
 import { unavailable } from '../errors.ts'
 import { readClientJwks, type ClientKey } from '../keys/proofs/client-jwks.ts'
 import type { Log } from '../record/log.ts'
-import { fetchJwks, type Reach } from './fetch-jwks.ts'
+import { fetchJwks } from './fetch-jwks.ts'
+import type { Reach } from './reach.ts'
 import type { Client } from './registry.ts'
 
 /** The public keys of clients: as registered, or fetched from where the client publishes them. */

@@ -1,30 +1,15 @@
-import { Resolver } from 'node:dns/promises'
 import type { IncomingMessage } from 'node:http'
-import { isIP, type LookupFunction } from 'node:net'
 import { isFetchable } from '../protocol/fetched-url.ts'
-import { isPublicAddress, type IsIn } from '../values/networks.ts'
+import { addressesOf, lookupOf, type Reach } from './reach.ts'
 
 const bytesMax = 64 * 1024
 const redirectsMax = 3
-
-/** How far a request for a key set may go. */
-export interface Reach {
-  /** Private addresses that are allowed nevertheless. */
-  readonly isAllowed: IsIn
-  /** For all of it: names, redirects, and the last byte. */
-  readonly seconds: number
-  /** Name servers, with their port; those of the system unless told. */
-  readonly nameServers?: readonly string[]
-}
 
 /**
  * Fetches a client's key set (RFC 7517 §5) and parses its JSON. A client's owner chooses the URL, so nothing
  * about it is trusted: every address it leads to must be public or allowed, the names' answers and all
  * redirects included, and it is those very addresses that are connected to. Rejects with an error that says
  * what was wrong, within the time.
- *
- * Names are asked for by DNS alone (no /etc/hosts): the system's own resolver would hold a thread of the pool
- * until it has an answer, and passwords need these.
  */
 export async function fetchJwks(uri: string, reach: Reach): Promise<unknown> {
   const signal = AbortSignal.timeout(reach.seconds * 1000)
@@ -40,45 +25,11 @@ export async function fetchJwks(uri: string, reach: Reach): Promise<unknown> {
   throw new Error(`more than ${redirectsMax} redirects`)
 }
 
-/** The addresses of the URL's host; all of them may be connected to. */
-async function addressesOf({ hostname }: URL, reach: Reach, signal: AbortSignal): Promise<readonly string[]> {
-  const name = hostname.replace(/^\[|\]$/g, '')
-  const addresses =
-    isIP(name) !== 0 ? [name] : name === 'localhost' ? ['127.0.0.1'] : await resolve(name, reach, signal)
-  const forbidden = addresses.find(address => !isPublicAddress(address) && !reach.isAllowed(address))
-  if (forbidden !== undefined) {
-    throw new Error(
-      `${name} is at ${forbidden}, a private address that MINTMARK_JWKS_URI_NETWORKS does not allow`,
-    )
-  }
-  return addresses
-}
-
-async function resolve(
-  name: string,
-  { nameServers }: Reach,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  const resolver = new Resolver({ timeout: 1000, tries: 2 })
-  if (nameServers) resolver.setServers(nameServers)
-  signal.addEventListener('abort', () => resolver.cancel(), { once: true })
-  const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
-  const addresses = answers.flatMap(answer => (answer.status === 'fulfilled' ? answer.value : []))
-  if (addresses.length === 0) {
-    throw new Error(`${name} has no address`, { cause: answers.find(({ status }) => status === 'rejected') })
-  }
-  return addresses
-}
-
 async function get(url: URL, addresses: readonly string[], signal: AbortSignal): Promise<IncomingMessage> {
   // Only now: they would be a tenth of the time that every start takes.
   const client = await (url.protocol === 'https:' ? import('node:https') : import('node:http'))
-  const found = addresses.map(address => ({ address, family: isIP(address) }))
   // The connection asks again what the name means, and gets the answer that was looked at.
-  const lookup: LookupFunction = (_name, { all }, callback) => {
-    if (all) callback(null, found)
-    else callback(null, found[0]?.address ?? '', found[0]?.family)
-  }
+  const lookup = lookupOf(addresses)
   const headers = {
     accept: 'application/jwk-set+json, application/json',
     'accept-encoding': 'identity',

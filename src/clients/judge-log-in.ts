@@ -1,4 +1,5 @@
 import { algorithms } from '../keys/algorithms.ts'
+import { isFetchedUrl } from '../protocol/fetched-url.ts'
 import { isRedirectUri } from '../protocol/redirect-uri.ts'
 import { isShownText } from '../values/shown-text.ts'
 import { logInProperties } from './log-in-properties.ts'
@@ -29,6 +30,7 @@ export function* logInRefusals(client: ClientMetadata): Generator<string> {
   if (client_uri !== null && !isPage(client_uri)) {
     yield 'its home page takes an https URL without a fragment (http only for a loopback host)'
   }
+  yield* logoutRefusals(client)
   for (const name of ['client_name', 'operator'] as const) {
     const text = client[name]
     if (text !== null && !isShownText(text, 100))
@@ -37,6 +39,18 @@ export function* logInRefusals(client: ClientMetadata): Generator<string> {
   const { userinfo_signed_response_alg: alg } = client
   if (alg !== null && !algorithms.has(alg)) {
     yield `${JSON.stringify(alg)} signs no answer of /userinfo: there are ${[...algorithms.keys()].join(', ')}`
+  }
+}
+
+function* logoutRefusals(client: ClientMetadata): Generator<string> {
+  const { backchannel_logout_uri: uri } = client
+  if (uri === null) {
+    if (client.backchannel_logout_session_required)
+      yield 'it needs the session in what it is told, and is told nothing: give it a --back-channel-logout-uri'
+    return
+  }
+  if (!isFetchedUrl(uri)) {
+    yield 'its back-channel logout URI takes an https URL without credentials and fragment (http only for a loopback host)'
   }
 }
 

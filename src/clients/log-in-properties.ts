@@ -34,6 +34,28 @@ export const logInProperties = {
       without: 'they stay at the server',
     },
   }),
+  /** Where it is told that people have been logged out (OpenID Connect Back-Channel Logout 1.0 §2.2). */
+  backchannel_logout_uri: property({
+    kind: text('a URL'),
+    column: 'back_channel_logout_uri',
+    group: 'people',
+    option: {
+      flags: '--back-channel-logout-uri <uri>',
+      help: 'where it is told, server to server, who has been logged out',
+      without: 'it is not told',
+    },
+  }),
+  /** Every logout token names the session: this is what other servers want to know. */
+  backchannel_logout_session_required: property({
+    kind: flag,
+    column: 'back_channel_logout_session_required',
+    group: 'people',
+    option: {
+      flags: '--back-channel-logout-session-required',
+      help: 'it needs the session (sid) in what it is told, where it always is',
+      without: 'it does not need it',
+    },
+  }),
   /** What pages call it. */
   client_name: property({
     kind: text('a name'),

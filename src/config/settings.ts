@@ -188,6 +188,12 @@ export const settings = {
     [],
     'private networks in which clients may publish their keys',
   ),
+  deliveryNetworks: setting(
+    'DELIVERY_NETWORKS',
+    networks,
+    [],
+    'private networks in which clients may be told of log-outs',
+  ),
   corsOrigins: setting(
     'CORS_ORIGINS',
     origins,

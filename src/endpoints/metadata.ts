@@ -130,6 +130,9 @@ function openidMetadata(ctx: Context) {
     prompt_values_supported: prompts.filter(prompt => prompt !== 'create' || signUpIsOpen(ctx)),
     // OpenID Connect RP-Initiated Logout 1.0 §2.1
     end_session_endpoint: `${issuer}/log-out`,
+    // OpenID Connect Back-Channel Logout 1.0 §2.1
+    backchannel_logout_supported: true,
+    backchannel_logout_session_supported: true,
   }
 }
 

@@ -3,7 +3,7 @@ import type { Context } from '../context.ts'
 import type { TokenRequest } from '../grants/grant.ts'
 import { accessTokenClaims } from '../protocol/access-token.ts'
 import { idTokenClaims, type Identity } from '../protocol/id-token.ts'
-import { clientAlg } from '../sessions/client-alg.ts'
+import { clientAlg } from '../clients/client-alg.ts'
 import type { Granted } from '../sessions/granted.ts'
 
 /**

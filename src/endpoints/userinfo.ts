@@ -3,7 +3,7 @@ import { proofUrls } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import type { Form } from '../protocol/form.ts'
 import { userinfoOf } from '../sessions/claims.ts'
-import { clientAlg } from '../sessions/client-alg.ts'
+import { clientAlg } from '../clients/client-alg.ts'
 import { authenticateToken, invalidToken } from '../sessions/sent-token.ts'
 import { checkOrigin } from './origins.ts'
 

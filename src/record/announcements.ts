@@ -107,6 +107,9 @@ const announcers: {
   claim_deleted: 'nothing',
   mail_refused: 'nothing',
   mail_failed: 'nothing',
+  delivery_refused: 'nothing',
+  delivery_given_up: 'nothing',
+  receiver_paused: 'nothing',
   key_rotated: 'nothing',
   key_rotation_requested: 'nothing',
   // Verifiers learn of it by the key set.

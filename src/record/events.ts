@@ -1,4 +1,5 @@
 import type { KeyPolicy } from '../../db/installation/installation.ts'
+import type { DeliveryKindName } from '../../db/schema.ts'
 import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import type { RaisedClient } from '../../db/sessions/endings.ts'
 import type { KeyPhase } from '../protocol/key-phase.ts'
@@ -65,6 +66,9 @@ export const eventNames = [
   'claim_deleted',
   'mail_refused',
   'mail_failed',
+  'delivery_refused',
+  'delivery_given_up',
+  'receiver_paused',
   'key_rotated',
   'key_rotation_requested',
   'key_revoked',
@@ -232,6 +236,12 @@ interface FactsOf {
       readonly reason: 'it could not be sent in time' | 'its row was changed'
     }
   }
+  /** Of the client to which it was to be delivered, as the next two. */
+  delivery_refused: OfClient & { readonly detail: DeliveryFacts & { readonly reason: string } }
+  delivery_given_up: OfClient & {
+    readonly detail: DeliveryFacts & { readonly deliveries: number; readonly reason?: string }
+  }
+  receiver_paused: OfClient & { readonly detail: DeliveryFacts & { readonly reason: string } }
   key_rotated: {
     readonly detail: { readonly alg: string; readonly from: string | null; readonly to: string }
   }
@@ -273,6 +283,12 @@ interface OfUser {
 
 interface OfMail {
   readonly userId: Buffer | null
+}
+
+/** Of what kind it was, and the client or stream to which it was to go. */
+interface DeliveryFacts {
+  readonly kind: DeliveryKindName
+  readonly receiver: string
 }
 
 interface OfClient {

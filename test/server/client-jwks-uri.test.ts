@@ -14,8 +14,9 @@ import { assertionClaims, assertionForm, signJwt, testKey, type TestKey } from '
 
 const loopback = networks(['127.0.0.0/8', '::1'])
 /** Long enough for an answer on a busy machine, short enough to wait for. */
-const brief = { isAllowed: loopback, seconds: 0.4 }
-const patient = { isAllowed: loopback, seconds: 30 }
+const setting = 'MINTMARK_JWKS_URI_NETWORKS'
+const brief = { isAllowed: loopback, setting, seconds: 0.4 }
+const patient = { isAllowed: loopback, setting, seconds: 30 }
 
 /** Listens on a free port of the loopback interface until the test is over, whatever is still open. */
 async function listen<S extends Server>(t: Test, server: S): Promise<number> {
@@ -154,7 +155,7 @@ const raw2 = (text: string) => (socket: Socket) => void socket.write(text)
 t.test(
   'addresses that are not of the public internet are not connected to, however they are written',
   async t => {
-    const closed = { isAllowed: networks([]), seconds: 30 }
+    const closed = { isAllowed: networks([]), setting, seconds: 30 }
     let connections = 0
     const port = await listen(
       t,

@@ -58,6 +58,11 @@ const changed: { readonly [Name in keyof typeof properties]: Partial<ClientMetad
   cors_origins: { cors_origins: ['https://app.example'] },
   redirect_uris: { redirect_uris: ['https://app.example/callback', 'com.example.app:/callback'] },
   post_logout_redirect_uris: { post_logout_redirect_uris: ['https://app.example/bye'] },
+  backchannel_logout_uri: { backchannel_logout_uri: 'https://app.example/logged-out' },
+  backchannel_logout_session_required: {
+    backchannel_logout_uri: 'https://app.example/logged-out',
+    backchannel_logout_session_required: true,
+  },
   client_name: { client_name: 'The App' },
   operator: { operator: 'Example Ltd' },
   client_uri: { client_uri: 'https://app.example' },

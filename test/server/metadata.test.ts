@@ -70,6 +70,8 @@ t.test(
       ui_locales_supported: ['en', 'de'],
       prompt_values_supported: ['none', 'login', 'consent', 'select_account'],
       end_session_endpoint: 'https://as.example/log-out',
+      backchannel_logout_supported: true,
+      backchannel_logout_session_supported: true,
       introspection_endpoint: 'https://as.example/introspect',
       introspection_endpoint_auth_methods_supported: methods,
       introspection_endpoint_auth_signing_alg_values_supported: algs,

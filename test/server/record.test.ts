@@ -403,6 +403,30 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     },
     { row: ofNone },
   ],
+  delivery_refused: [
+    {
+      event: 'delivery_refused',
+      clientId: 'web',
+      detail: { kind: 'logout', receiver: 'web', reason: 'invalid_request' },
+    },
+    { row: ofClient },
+  ],
+  delivery_given_up: [
+    {
+      event: 'delivery_given_up',
+      clientId: 'web',
+      detail: { kind: 'logout', receiver: 'web', deliveries: 3, reason: 'it answered 500' },
+    },
+    { row: ofClient },
+  ],
+  receiver_paused: [
+    {
+      event: 'receiver_paused',
+      clientId: 'web',
+      detail: { kind: 'stream', receiver: 's1', reason: 'it answered 500' },
+    },
+    { row: ofClient },
+  ],
   key_rotated: [{ event: 'key_rotated', detail: { alg: 'ES256', from: null, to: 'k' } }, { row: ofNone }],
   key_rotation_requested: [
     { event: 'key_rotation_requested', detail: { kid: 'k', alg: 'ES256' } },

@@ -174,6 +174,7 @@ function peopleFacts({ redirect_uris: uris, ...settings }: Omit<ClientMetadata, 
   return {
     'leads back to': uris.join(' '),
     'logs out to': settings.post_logout_redirect_uris.join(' '),
+    'is told of log-outs at': settings.backchannel_logout_uri,
     name: settings.client_name,
     consent: settings.consent,
   }
