@@ -40,7 +40,8 @@ export interface Mintmark extends Child {
 
 export interface MintmarkOptions {
   readonly sessions: number
-  readonly cpu: number
+  /** On which it is alone; undefined for all. */
+  readonly cpu: number | undefined
   /** Settings beyond the default ones. */
   readonly env?: Record<string, string>
   readonly nodeArgs?: readonly string[]
@@ -49,7 +50,11 @@ export interface MintmarkOptions {
 const program = 'dist/src/main.js'
 
 /** The program as a user runs it. */
-function serve(env: Record<string, string>, cpu: number, nodeArgs: readonly string[] = []): Promise<Child> {
+function serve(
+  env: Record<string, string>,
+  cpu: number | undefined,
+  nodeArgs: readonly string[] = [],
+): Promise<Child> {
   return startChild([program, 'serve'], { cpu, env, nodeArgs })
 }
 

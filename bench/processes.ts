@@ -11,9 +11,12 @@ export interface Child {
   readonly firstAnswerMs: number
   /** The lines that it printed before it listened. */
   readonly said: readonly string[]
-  /** User and system time so far, in microseconds; undefined where the system does not tell. */
+  /**
+   * User and system time so far of all its processes, in microseconds; undefined where the system does not
+   * tell.
+   */
   cpuMicroseconds(): number | undefined
-  /** Resident memory in bytes; undefined where the system does not tell. */
+  /** Resident memory of all its processes in bytes; undefined where the system does not tell. */
   residentBytes(): number | undefined
   stop(): Promise<void>
 }
@@ -21,8 +24,8 @@ export interface Child {
 const canPin = process.platform === 'linux' && spawnSync('taskset', ['-V']).status === 0
 
 /**
- * Starts a server with this Node.js, on one core where the system allows. It says its `port` in a line of
- * JSON.
+ * Starts a server with this Node.js, on one core where the system allows, or where it may be on all. It says
+ * its `port` in a line of JSON.
  */
 export async function startChild(
   args: readonly string[],
@@ -30,10 +33,10 @@ export async function startChild(
     cpu,
     env = {},
     nodeArgs = [],
-  }: { cpu: number; env?: Record<string, string>; nodeArgs?: readonly string[] },
+  }: { cpu: number | undefined; env?: Record<string, string>; nodeArgs?: readonly string[] },
 ): Promise<Child> {
   const startedAt = performance.now()
-  const pin = canPin ? ['taskset', '-c', String(cpu)] : []
+  const pin = canPin && cpu !== undefined ? ['taskset', '-c', String(cpu)] : []
   const [command = '', ...rest] = [...pin, process.execPath, ...nodeArgs, ...args]
   const child = spawn(command, rest, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const exited = once(child, 'exit')
@@ -55,22 +58,37 @@ export async function startChild(
     url,
     firstAnswerMs: performance.now() - startedAt,
     said,
-    cpuMicroseconds: () => {
-      const fields = readProc(`/proc/${child.pid}/stat`)
-        ?.replace(/^.*\) /, '')
-        .split(' ')
-      // In ticks of 10 ms, on every Linux that Node.js runs on.
-      return fields && (Number(fields[11]) + Number(fields[12])) * 10_000
-    },
-    residentBytes: () => {
-      const kibibytes = /VmRSS:\s+(\d+)/.exec(readProc(`/proc/${child.pid}/status`) ?? '')?.[1]
-      return kibibytes === undefined ? undefined : Number(kibibytes) * 1024
-    },
+    cpuMicroseconds: () => sumOf(withWorkers(child.pid), cpuMicrosecondsOf),
+    residentBytes: () => sumOf(withWorkers(child.pid), residentBytesOf),
     stop: async () => {
       child.kill('SIGTERM')
       await exited
     },
   }
+}
+
+/** A process and those that it has started. */
+function withWorkers(pid = 0): readonly number[] {
+  const workers = readProc(`/proc/${pid}/task/${pid}/children`)?.trim().split(' ').filter(Boolean) ?? []
+  return [pid, ...workers.map(Number)]
+}
+
+function sumOf(pids: readonly number[], figureOf: (pid: number) => number | undefined): number | undefined {
+  const figures = pids.map(figureOf)
+  return figures.reduce((sum, figure) => sum && figure && sum + figure)
+}
+
+function cpuMicrosecondsOf(pid: number): number | undefined {
+  const fields = readProc(`/proc/${pid}/stat`)
+    ?.replace(/^.*\) /, '')
+    .split(' ')
+  // In ticks of 10 ms, on every Linux that Node.js runs on.
+  return fields && (Number(fields[11]) + Number(fields[12])) * 10_000
+}
+
+function residentBytesOf(pid: number): number | undefined {
+  const kibibytes = /VmRSS:\s+(\d+)/.exec(readProc(`/proc/${pid}/status`) ?? '')?.[1]
+  return kibibytes === undefined ? undefined : Number(kibibytes) * 1024
 }
 
 /** Leaves this process on another core than the servers'. */

@@ -38,6 +38,8 @@ export interface Context {
   readonly mail: MailServices | undefined
   /** Whether this server may go on, by what the database says. */
   readonly standing: Standing
+  /** Whether all processes that share the work of this server serve. */
+  readonly team: { readonly isComplete: () => boolean }
   /** The revocations, for resource servers that verify locally. */
   readonly statusLists: StatusLists
   /** Those who are told at once what has ended. */

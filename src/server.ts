@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Database } from '../db/database.ts'
 import { importJobs } from './admin/bulk/import-job.ts'
@@ -22,9 +21,11 @@ import { databaseUpkeep } from './installation/database-upkeep.ts'
 import { openInstallation, type Installation } from './installation/open.ts'
 import { openStanding, type OpenStanding } from './installation/standing.ts'
 import { startJobs } from './jobs/jobs.ts'
-import { showMetrics } from './jobs/metrics.ts'
+import { openMetrics, showMetrics, tellMetrics } from './jobs/metrics.ts'
 import { unheededPolicy } from './keys/ring/key-policy.ts'
 import { openKeyRing } from './keys/ring/key-ring.ts'
+import { closeInTime } from './http/close-in-time.ts'
+import { refuseTakenAddress } from './http/taken-address.ts'
 import { openAdmission } from './load/admission.ts'
 import { openAfterwards } from './load/afterwards.ts'
 import { openDrain } from './load/drain.ts'
@@ -47,8 +48,9 @@ import type { Metric } from './upkeep/metric.ts'
 import { deletedGroups } from './users/deleted-groups.ts'
 import { openImportedSample } from './users/imported-sample.ts'
 import { openPasswordHook } from './users/password-hook.ts'
-import { openPasswords, type PasswordCost } from './users/passwords.ts'
+import { hashesAtOnce, openPasswords, type PasswordCost } from './users/passwords.ts'
 import { openThrottle } from './users/throttle.ts'
+import { alone, type Team } from './workers/team.ts'
 
 export interface ServerOptions {
   /** This machine's clock. */
@@ -62,6 +64,8 @@ export interface ServerOptions {
   readonly passwordCost?: PasswordCost
   /** Shows mails to the operator, where no SMTP server takes them. */
   readonly showMail?: (mail: string) => void
+  /** The workers of which this is one, if it is not the server alone. */
+  readonly team?: Team
 }
 
 /** A server that does not listen yet. */
@@ -89,7 +93,7 @@ export async function startServer(
   config: Config,
   clock: Clock,
   log: Log,
-  more: Pick<ServerOptions, 'showMail'> = {},
+  more: Pick<ServerOptions, 'showMail' | 'team'> = {},
 ): Promise<Server> {
   await refuseTakenAddress(config)
   const server = await openServer(config, { clock, log, jobs: 'by themselves', ...more })
@@ -106,14 +110,16 @@ export async function startServer(
   }
   log.info({ issuer: config.issuer, ...(app.server.address() as AddressInfo) }, 'serving')
   if (adminApp) log.info({ ...(adminApp.server.address() as AddressInfo) }, 'serving the admin API')
-  return { ...server, url: urlOf(app.server.address() as AddressInfo) }
+  const url = urlOf(app.server.address() as AddressInfo)
+  more.team?.tellServing(url)
+  return { ...server, url }
 }
 
 /**
  * Puts a server together: makes or migrates the database, and starts the jobs, unless they are run by hand.
  */
 export async function openServer(config: Config, options: ServerOptions): Promise<OpenServer> {
-  const { clock, log, jobs: how, adapt = ctx => ctx } = options
+  const { clock, log, jobs: how, adapt = ctx => ctx, team = alone } = options
   const installation = await openInstallation(config, clock, { mayCreate: true })
   const { db, record } = installation
   try {
@@ -126,7 +132,7 @@ export async function openServer(config: Config, options: ServerOptions): Promis
     const adapted = adapt(ctx)
     const [app, adminApp] = facesOf(config).map(faces => buildApp(adapted, {}, faces))
     if (!app) throw new Error('unreachable: there is always one')
-    const stop = how === 'by hand' ? async () => {} : startAll({ config, db, log, jobs, metrics })
+    const stop = how === 'by hand' ? async () => {} : startAll({ config, db, log, jobs, metrics, team })
     return {
       ctx: adapted,
       app,
@@ -155,40 +161,22 @@ interface Parts {
   readonly log: Log
   readonly jobs: readonly Job[]
   readonly metrics: readonly Metric[]
+  readonly team: Team
 }
 
-/** Starts the jobs and the listener for the metrics, where one is wanted; the answer stops both. */
-function startAll({ config, db, log, jobs, metrics }: Parts): () => Promise<void> {
+/** Starts the jobs, and shows the metrics or tells them, where they are wanted; the answer stops both. */
+function startAll({ config, db, log, jobs, metrics, team }: Parts): () => Promise<void> {
   const stopJobs = startJobs(jobs, db, log)
   const { metricsHost: host, metricsPort: port } = config
-  const stopShowing = port === 0 ? async () => {} : showMetrics(metrics, { host, port }, log)
+  const show = () => {
+    const { text, measure } = openMetrics(metrics)
+    if (team.worker === undefined) return showMetrics(text, { host, port }, log)
+    return tellMetrics(team.tellMetrics(measure), log)
+  }
+  const stopShowing = port === 0 ? async () => {} : show()
   return async () => {
     await Promise.all([stopJobs(), stopShowing()])
   }
-}
-
-/**
- * Before anything is made: a new installation has the issuer of its port, and is refused under another one.
- */
-async function refuseTakenAddress({ host, port, adminHost, adminPort }: Config): Promise<void> {
-  const own = adminPort === undefined ? [] : [{ host: adminHost, port: adminPort }]
-  for (const address of [{ host, port }, ...own]) {
-    const holder = createServer().listen(address)
-    await once(holder, 'listening')
-    holder.close()
-    await once(holder, 'close')
-  }
-}
-
-/** Seconds that the server, when it closes, leaves to requests under way and to idle connections. */
-const closingSeconds = 15
-
-/** Closes the server when all is answered, or time is up: Node.js cuts off no client once it closes. */
-async function closeInTime(app: FastifyInstance, clock: Clock): Promise<void> {
-  const closed = new AbortController()
-  void clock.pause(closingSeconds, closed.signal).then(() => app.server.closeAllConnections())
-  await app.close()
-  closed.abort()
 }
 
 /** Serves until a signal asks it to end, and closes then. A second signal ends the process at once. */
@@ -220,7 +208,7 @@ async function openContext(
   config: Config,
   { db, rootKeys }: Installation,
   opened: OpenStanding,
-  { log, passwordCost, showMail }: ServerOptions,
+  { log, passwordCost, showMail, team = alone }: ServerOptions,
 ): Promise<Opened> {
   const jobs: Job[] = []
   const metrics: Metric[] = []
@@ -248,7 +236,7 @@ async function openContext(
   const { lateness } = add(openLateness(clock))
   const { likenessOf } = add(openImportedSample({ db, rootKeys })).sample
   const { passwords } = add(
-    openPasswords({ rootKeys, likenessOf, ...(passwordCost && { cost: passwordCost }) }),
+    openPasswords({ rootKeys, likenessOf, cost: passwordCost, concurrency: hashesAtOnce(team.workers) }),
   )
   const address = config.passwordHook
   const passwordHook = address && add(openPasswordHook({ address, clock, log })).passwordHook
@@ -274,6 +262,7 @@ async function openContext(
     load: { admission, rests, delayRefusal, drain, afterwards },
     mail,
     standing,
+    team,
     statusLists,
     listeners,
     audit,

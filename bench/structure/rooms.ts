@@ -14,6 +14,7 @@ export const rooms: readonly string[] = [
   'src/console',
   'src/endpoints',
   'src/pages',
+  'src/workers',
   'src/jobs',
   'src/http',
   'src/admin',

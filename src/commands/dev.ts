@@ -40,7 +40,7 @@ export function devCommand(program: Command, terminal: Terminal): void {
         'Ctrl-C ends the server.',
       ]
       const document = {
-        ...describeServer(server, settings),
+        ...describeServer(server.url, settings),
         console_url: admins ?? null,
         demo: demo ? describeDemo(server.url, demo) : null,
       }

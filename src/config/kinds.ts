@@ -26,6 +26,12 @@ export function integer(min: number, max: number): Kind<number> {
   }
 }
 
+/** A number that the server may choose itself. */
+export function countOrAuto(min: number, max: number): Kind<number | 'auto'> {
+  const count = integer(min, max)
+  return { takes: `auto, or ${count.takes}`, parse: text => (text === 'auto' ? text : count.parse(text)) }
+}
+
 /** In seconds. */
 export function duration(min: number, max: number): Kind<number> {
   return {

@@ -5,6 +5,7 @@ import { day } from '../values/duration.ts'
 import {
   choice,
   color,
+  countOrAuto,
   duration,
   host,
   integer,
@@ -52,6 +53,12 @@ const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as
 export const settings = {
   home: following('HOME', path, 'where `db/` and `keys/` lie'),
   port: setting('PORT', integer(0, 65_535), 9000, 'the port that it listens on'),
+  workers: setting(
+    'WORKERS',
+    countOrAuto(1, 64),
+    'auto',
+    'how many processes share the work; `auto` is 1 on SQLite, and one for each core on PostgreSQL: half of the connections at the most',
+  ),
   issuer: following('ISSUER', issuerUrl, 'the `iss` of every token; https, unless the host is loopback'),
   host: setting('HOST', host, '127.0.0.1', 'the address that it listens on'),
   databaseUrl: following('DATABASE_URL', secret, 'the database (`sqlite:PATH` or `postgres://…`)'),
@@ -60,7 +67,7 @@ export const settings = {
     'DATABASE_POOL_SIZE',
     integer(2, 100),
     8,
-    'connections to PostgreSQL for each instance',
+    'connections to PostgreSQL for each instance, shared by its workers',
   ),
   databasePooler: setting(
     'DATABASE_POOLER',

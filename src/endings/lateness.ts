@@ -72,6 +72,7 @@ export function openLateness(clock: Clock): {
         'mintmark_refresh_outage',
         'Whether so many refreshes were late lately that nobody is taken for a thief',
         () => (lateness.isOutage() ? 1 : 0),
+        'max',
       ),
     ],
   }

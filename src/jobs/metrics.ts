@@ -1,5 +1,13 @@
 import { fastify, type FastifyInstance } from 'fastify'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import {
+  collectDefaultMetrics,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+  type MetricObjectWithValues,
+  type MetricValue,
+} from 'prom-client'
 import { noSchemas } from '../http/no-schemas.ts'
 import type { Log } from '../record/log.ts'
 import { tellSeconds } from '../upkeep/job.ts'
@@ -19,9 +27,28 @@ interface Address {
   readonly port: number
 }
 
+/** The metrics of a process at one moment, to be read by a program. */
+export type Measured = readonly MetricObjectWithValues<MetricValue<string>>[]
+
+export interface OpenMetrics {
+  /** In Prometheus's text format. */
+  text(): Promise<string>
+  measure(): Promise<Measured>
+}
+
+/**
+ * Shows what services count, and by itself what the process uses. All of it is in memory, so looking at it
+ * costs no database access.
+ */
+export function openMetrics(metrics: readonly Metric[], { withProcess = true } = {}): OpenMetrics {
+  const registry = registryOf(metrics)
+  if (withProcess) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 20 })
+  return { text: () => registry.metrics(), measure: () => registry.getMetricsAsJSON() }
+}
+
 /** Listens, and tries again each second where it cannot; the answer stops it. */
-export function showMetrics(metrics: readonly Metric[], address: Address, log: Log): () => Promise<void> {
-  const { keepListening, close } = openMetricsListener(metrics, address)
+export function showMetrics(text: OpenMetrics['text'], address: Address, log: Log): () => Promise<void> {
+  const { keepListening, close } = openMetricsListener(text, address)
   const job = { name: 'showing the metrics', everySeconds: tellSeconds, run: keepListening }
   const { hurry, stop } = repeat(job, log)
   hurry()
@@ -31,14 +58,21 @@ export function showMetrics(metrics: readonly Metric[], address: Address, log: L
   }
 }
 
-/** Everything shown is in memory, so looking at it costs no database access. */
-export function openMetricsListener(metrics: readonly Metric[], { host, port }: Address): MetricsListener {
-  const registry = registryOf(metrics)
+/** Has them told each second; the answer tells them for the last time. */
+export function tellMetrics(tell: () => Promise<void>, log: Log): () => Promise<void> {
+  const { stop } = repeat({ name: 'telling the metrics', everySeconds: tellSeconds, run: tell }, log)
+  return async () => {
+    await stop()
+    await tell()
+  }
+}
+
+export function openMetricsListener(text: OpenMetrics['text'], { host, port }: Address): MetricsListener {
   let app: FastifyInstance | undefined
   return {
     keepListening: async () => {
       if (app) return
-      const opened = listener(registry)
+      const opened = listener(text)
       try {
         await opened.listen({ host, port })
       } catch (error) {
@@ -54,7 +88,7 @@ export function openMetricsListener(metrics: readonly Metric[], { host, port }: 
   }
 }
 
-function listener(registry: Registry): FastifyInstance {
+function listener(text: OpenMetrics['text']): FastifyInstance {
   const app = fastify({
     // Node.js cuts off no connection once it closes, and a monitoring system can ask again.
     forceCloseConnections: true,
@@ -64,15 +98,14 @@ function listener(registry: Registry): FastifyInstance {
   })
   app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('see /metrics\n'))
   app.get('/metrics', async (_request, reply) => {
-    reply.header('cache-control', 'no-store').type(registry.contentType)
-    return registry.metrics()
+    reply.header('cache-control', 'no-store').type(Registry.PROMETHEUS_CONTENT_TYPE)
+    return text()
   })
   return app
 }
 
 function registryOf(metrics: readonly Metric[]): Registry {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 20 })
   for (const same of Map.groupBy(metrics, metric => metric.name).values()) {
     const [first] = same
     if (first?.kind === 'histogram') addLatency(registry, first)
@@ -85,8 +118,9 @@ function registryOf(metrics: readonly Metric[]): Registry {
 /** The values are kept elsewhere, as plain numbers, and read when somebody asks. */
 function optionsOf(registry: Registry, same: readonly Metric[]) {
   const shown = same.filter(metric => metric.kind !== 'histogram')
-  const [{ name, help, labels } = { name: '', help: '', labels: [] }] = shown
+  const [{ name, help, labels, across = 'sum' as const } = { name: '', help: '', labels: [] }] = shown
   return {
+    aggregator: across,
     name,
     help,
     labelNames: labels,

@@ -21,10 +21,16 @@ export interface LogStream extends DestinationStream {
  * No line should hold a secret in the first place. Should one do so by mistake, what looks like a token or is
  * called a secret is cut out of its text. (The logger's own redaction is compiled anew for each request,
  * which costs ten times what the line does.)
+ *
+ * Each line has the number of the worker, where the server has several.
  */
-export function openLog(level: string, stream: LogStream): ProcessLog {
+export function openLog(level: string, stream: LogStream, worker?: number): ProcessLog {
   const destination = stream.fd === undefined ? undefined : openDestination(stream.fd)
-  const options = { level, base: null, hooks: { streamWrite: withoutSecrets } }
+  const options = {
+    level,
+    base: worker === undefined ? null : { worker },
+    hooks: { streamWrite: withoutSecrets },
+  }
   const log = pino(options, destination ?? stream)
   destination?.onRecovery(lost =>
     log.warn({ event: 'log_lines_lost', lost }, 'lines of the log could not be written, and are lost'),

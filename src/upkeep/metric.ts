@@ -10,6 +10,8 @@ interface Samples {
   readonly name: string
   readonly help: string
   readonly labels: readonly string[]
+  /** What the workers of one server show together: the sum, unless each shows the same. */
+  readonly across?: 'max' | 'min'
   readonly samples: () => Iterable<Sample>
 }
 
@@ -27,8 +29,8 @@ export interface HistogramMetric {
 }
 
 /** Makes the gauge of one number. */
-export function gauge(name: string, help: string, value: () => number): Metric {
-  return { kind: 'gauge', name, help, labels: [], samples: () => [[{}, value()]] }
+export function gauge(name: string, help: string, value: () => number, across?: 'max' | 'min'): Metric {
+  return { kind: 'gauge', name, help, labels: [], ...(across && { across }), samples: () => [[{}, value()]] }
 }
 
 /** Makes the gauge of one of the queues in which something waits. */

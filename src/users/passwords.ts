@@ -62,7 +62,7 @@ export interface PasswordOptions {
   /** The hash whose time a guess at an unknown name takes; see `ImportedSample`. */
   readonly likenessOf?: (name: string) => PasswordHash | undefined
   /** What a new hash costs, of a password or a code, if not what is due to people's. */
-  readonly cost?: PasswordCost
+  readonly cost?: PasswordCost | undefined
 }
 
 /** Of argon2id: KiB of memory, passes over it, and lanes. */
@@ -92,10 +92,12 @@ export const passwordMaxBytes = 1024
 const threads = 4
 
 /**
- * One core and one thread of the pool always stay free: signatures are made in the same pool, and a refresh
- * shall not wait for log-ins.
+ * How many passwords each process of a server hashes at once. One core and one thread of the pool always stay
+ * free: signatures are made in the same pool, and a refresh shall not wait for log-ins.
  */
-const defaultConcurrency = Math.max(1, Math.min(availableParallelism(), threads) - 1)
+export function hashesAtOnce(processes = 1, cores = availableParallelism()): number {
+  return Math.max(1, Math.floor((Math.min(cores, threads * processes) - 1) / processes))
+}
 
 /** About a second's work for each: a request that would wait longer is better told so at once. */
 const waitingMaxEach = 32
@@ -105,7 +107,7 @@ export function openPasswords(options: PasswordOptions): {
   readonly passwords: Passwords
   readonly metrics: readonly Metric[]
 } {
-  const { rootKeys, concurrency = defaultConcurrency, cost = usualCost } = options
+  const { rootKeys, concurrency = hashesAtOnce(), cost = usualCost } = options
   const parameters = { algorithm, ...cost } as const
   const queue = boundedQueue(concurrency, options.waitingMax ?? waitingMaxEach * concurrency, tooMany)
 

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { systemClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config/load.ts'
-import { openMetricsListener } from '../../src/jobs/metrics.ts'
+import { openMetrics, openMetricsListener } from '../../src/jobs/metrics.ts'
 import { formatUuid, parseUuid } from '../../src/protocol/secrets.ts'
 import { openCounts, otherClients } from '../../src/record/counts.ts'
 import { openLog } from '../../src/record/log.ts'
@@ -20,7 +20,7 @@ async function world(t: Test) {
   const port = await freePort()
   // Its clock is the test's; with PostgreSQL it would be that of the database.
   const server = await startServer(t, { ...onSqlite, MINTMARK_METRICS_PORT: String(port) })
-  const metrics = openMetricsListener(server.metrics, { host: '127.0.0.1', port })
+  const metrics = openMetricsListener(openMetrics(server.metrics).text, { host: '127.0.0.1', port })
   t.teardown(() => metrics.close())
   await metrics.keepListening()
   await metrics.keepListening() // it does already

@@ -32,6 +32,7 @@ t.test('without any setting the defaults of the README count', async t => {
     issuer: 'http://127.0.0.1:9000',
     host: '127.0.0.1',
     port: 9000,
+    workers: 'auto',
     databaseUrl: { engine: 'sqlite', file: '/srv/db/mintmark.sqlite' },
     databasePoolSize: 8,
     databasePooler: 'none',

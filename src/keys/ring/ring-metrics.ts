@@ -11,6 +11,7 @@ export function ringMetrics({ ring, plan, isConfirmed }: RingFollower, clock: Cl
       name: 'mintmark_signing_keys',
       help: 'Signing keys, by algorithm and state',
       labels: ['alg', 'state'],
+      across: 'max',
       samples: function* () {
         const { rows } = ring()
         const states = ['next', 'active', 'retiring', 'revoked'] as const
@@ -25,6 +26,7 @@ export function ringMetrics({ ring, plan, isConfirmed }: RingFollower, clock: Cl
       name: 'mintmark_signing_key_next_step_seconds',
       help: 'How long until a key of this state signs (next), retires (active) or leaves; below 0 it is overdue',
       labels: ['alg', 'state'],
+      across: 'min',
       samples: () => {
         const planned = plan()
         const soonest = new Map<string, Sample>()
@@ -43,6 +45,7 @@ export function ringMetrics({ ring, plan, isConfirmed }: RingFollower, clock: Cl
       'mintmark_jwks_confirmed',
       'Whether the key ring was confirmed by the database within the last 10 seconds',
       () => (isConfirmed() ? 1 : 0),
+      'min',
     ),
   ]
 }
