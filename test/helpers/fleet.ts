@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { commandLine, issuer, type RunningServer } from './cli.ts'
+import { isInFull } from './runs.ts'
 
 /** Several `mintmark serve` on one database, as processes, and honest clients that refresh all the time. */
 export interface Fleet {
@@ -14,7 +15,7 @@ export interface Fleet {
   logIn(count: number): Promise<HonestClient[]>
   /** Makes the client of the API, and returns the header with its secret. */
   apiClient(): Promise<{ readonly authorization: string }>
-  /** Begins to refresh, each client at any of the instances, as fast as it gets answers. */
+  /** Begins to refresh, each client at any of the instances, with short rests, or none in test:long. */
   load(clients: readonly HonestClient[]): Load
 }
 
@@ -41,6 +42,9 @@ export interface Load {
   /** Ends the load, and returns what no client must ever be told. */
   stop(): Promise<string[]>
 }
+
+/** Without rests, the clients have the processors to themselves, and all else that a test waits for is slow. */
+const restMilliseconds = isInFull ? 0 : 25
 
 const password = 'correct horse battery staple'
 
@@ -135,6 +139,7 @@ function startLoad(clients: readonly HonestClient[], instances: () => readonly I
       if (answer.kind === 'token') {
         client.refreshToken = answer.token
         refreshes[i] = (refreshes[i] ?? 0) + 1
+        await sleep(restMilliseconds)
       } else {
         delayed++
         await sleep(50)

@@ -1,6 +1,7 @@
 /** Whether `npm run test:quick` runs, which is for between two changes. */
 export const isQuick = process.env['TEST_SHORT'] !== undefined
-const isInFull = process.env['TEST_IN_FULL'] !== undefined
+/** Whether `npm run test:long` runs, which leaves nothing out. */
+export const isInFull = process.env['TEST_IN_FULL'] !== undefined
 
 /**
  * How often a property is tried: as often as said, and in `npm run test:quick` an eighth of that.
