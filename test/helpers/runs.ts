@@ -18,5 +18,13 @@ export function shareOf(all: number): number {
   return isInFull ? all : Math.ceil(all / (isQuick ? 8 : 4))
 }
 
+/**
+ * Whether the n-th of many things is looked at in this one of several ways, counted from 0: each thing in one
+ * of them, by turns, and in `npm run test:long` in all.
+ */
+export function isTurn(n: number, way: number, ways: number): boolean {
+  return isInFull || n % ways === way
+}
+
 /** The options of a test that takes seconds: `npm run test:quick` says that it leaves it out. */
 export const notQuick = { skip: isQuick && 'npm test does it' }

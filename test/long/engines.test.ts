@@ -21,6 +21,8 @@ for (const file of folders.flatMap(testFiles)) {
       env: {
         ...process.env,
         TEST_ENGINE: 'postgres',
+        // How often something is done in full has nothing to do with the engine.
+        TEST_IN_FULL: undefined,
         TEST_RUNNER: String(process.pid),
         TAP_CHILD_ID: '',
         TAP_TIMEOUT: '600',
