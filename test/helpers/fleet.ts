@@ -43,7 +43,7 @@ export interface Load {
   stop(): Promise<string[]>
 }
 
-/** Without rests, the clients have the processors to themselves, and all else that a test waits for is slow. */
+/** Clients without rests have the processors to themselves, and all else that a test waits for is slow. */
 const restMilliseconds = isInFull ? 0 : 25
 
 const password = 'correct horse battery staple'

@@ -31,7 +31,10 @@ async function watch(context: BrowserContext): Promise<Watched> {
   return { page, complaints, requests }
 }
 
-/** Without the page of which the script leads away; and of messages, which are alike but for their texts, a few. */
+/**
+ * Without the page of which the script leads away; and, but in test:long, with a few of the messages, which
+ * are alike but for their texts.
+ */
 function staying({ names }: Gallery): readonly string[] {
   const few = /^message-(unavailable|redirect_uri_unregistered|logged_out|with-detail)$/
   return names.filter(
