@@ -1,4 +1,4 @@
-import { sql as fragment, type ExpressionBuilder } from 'kysely'
+import { sql as fragment, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { JobPieceTable, JobTable, Tables } from '../schema.ts'
 import { claimSeconds, insertJob } from '../sessions/jobs.ts'
@@ -105,6 +105,13 @@ export async function readUploadPiece(
   })
 }
 
+/** Entries of a part that are no users now. */
+export interface StepRefusals {
+  readonly count: number
+  /** Undefined where there are none. */
+  readonly piece: JobPieceTable | undefined
+}
+
 /**
  * Adds the users of one part of the file, and keeps what `refusedOf` makes of those that are not added, in
  * one transaction. Undefined, and nothing is done, where the job was stopped, or another process has come
@@ -114,31 +121,81 @@ export async function stepImportJob(
   { transact, engine }: Writer,
   { id }: JobTable,
   part: ImportedPart,
-  refusedOf: (added: AddedPart) => { readonly count: number; readonly piece: JobPieceTable | undefined },
+  refusedOf: (added: AddedPart) => StepRefusals,
   now: number,
 ): Promise<AddedPart | undefined> {
   return transact(async transaction => {
-    // The row is locked from here on: a stop comes before the step, or after it.
-    const { numUpdatedRows } = await transaction
-      .updateTable('jobs')
-      .set({ claimed_until: now + claimSeconds, done: part.to })
-      .where('id', '=', id)
-      .where('ended_at', 'is', null)
-      .where('done', '=', part.from)
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows !== 1n) return undefined
+    if (!(await advance(transaction, id, part, now))) return undefined
     const added = await addPart(transaction, engine, part)
     if (!added) throw new Error('unreachable: both tell the same progress')
-    const { count, piece } = refusedOf(added)
-    if (piece) await transaction.insertInto('job_pieces').values(piece).execute()
-    if (count > 0) {
-      await transaction
-        .updateTable('jobs')
-        .set({ refused: fragment`refused + ${count}` })
-        .where('id', '=', id)
-        .execute()
-    }
+    await keepRefusals(transaction, id, refusedOf(added))
     return added
+  })
+}
+
+/** The same of a dry run, which adds no user; false where nothing is done. */
+export async function stepDryRun(
+  { transact }: Pick<Database, 'transact'>,
+  { id }: JobTable,
+  part: Pick<ImportedPart, 'from' | 'to'>,
+  refusals: StepRefusals,
+  now: number,
+): Promise<boolean> {
+  return transact(async transaction => {
+    if (!(await advance(transaction, id, part, now))) return false
+    await keepRefusals(transaction, id, refusals)
+    return true
+  })
+}
+
+/** The row is locked from here on: a stop comes before the step, or after it. */
+async function advance(
+  transaction: Transaction<Tables>,
+  id: Buffer,
+  { from, to }: Pick<ImportedPart, 'from' | 'to'>,
+  now: number,
+): Promise<boolean> {
+  const { numUpdatedRows } = await transaction
+    .updateTable('jobs')
+    .set({ claimed_until: now + claimSeconds, done: to })
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .where('done', '=', from)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
+}
+
+async function keepRefusals(
+  transaction: Transaction<Tables>,
+  id: Buffer,
+  { count, piece }: StepRefusals,
+): Promise<void> {
+  if (piece) await transaction.insertInto('job_pieces').values(piece).execute()
+  if (count === 0) return
+  await transaction
+    .updateTable('jobs')
+    .set({ refused: fragment`refused + ${count}` })
+    .where('id', '=', id)
+    .execute()
+}
+
+/** Forgets how far a dry run has come that was interrupted. Returns where it begins: at 0. */
+export async function restartDryRun({ transact }: Pick<Database, 'transact'>, id: Buffer): Promise<number> {
+  return transact(async transaction => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('jobs')
+      .set({ done: 0, refused: 0 })
+      .where('id', '=', id)
+      .where('ended_at', 'is', null)
+      .where('done', '>', 0)
+      .executeTakeFirstOrThrow()
+    if (numUpdatedRows === 1n)
+      await transaction
+        .deleteFrom('job_pieces')
+        .where('job_id', '=', id)
+        .where('kind', '=', 'refused')
+        .execute()
+    return 0
   })
 }
 
@@ -168,77 +225,5 @@ export async function failLostUploads({ sql }: Database, now: number, problem: s
     .where('ended_at', 'is', null)
     .where('state', '=', 'receiving')
     .where('claimed_until', '<=', now)
-    .execute()
-}
-
-/** Deletes the pieces that no job needs any more, at most `limit`; how many it were. */
-export async function deleteUnneededPieces({ sql }: Database, limit: number): Promise<number> {
-  const job = (eb: ExpressionBuilder<Tables, 'job_pieces'>) =>
-    eb.selectFrom('jobs').select('jobs.id').whereRef('jobs.id', '=', 'job_pieces.job_id')
-  const { numDeletedRows } = await sql
-    .deleteFrom('job_pieces')
-    .where('id', 'in', query =>
-      query
-        .selectFrom('job_pieces')
-        .select('id')
-        .where(eb =>
-          eb.or([
-            eb.not(eb.exists(job(eb))),
-            eb.and([
-              eb('kind', '=', 'upload'),
-              eb.not(eb.exists(job(eb).where('jobs.ended_at', 'is', null))),
-            ]),
-          ]),
-        )
-        .limit(limit),
-    )
-    .executeTakeFirstOrThrow()
-  return Number(numDeletedRows)
-}
-
-/**
- * The pieces of what a job has refused, in the order of the file: from the one on that may have an entry
- * after this one.
- */
-export async function listRefusedPieces(
-  { sql }: Database,
-  id: Buffer,
-  { after, limit }: { readonly after: number; readonly limit: number },
-): Promise<readonly JobPieceTable[]> {
-  const pieces = sql.selectFrom('job_pieces').where('job_id', '=', id).where('kind', '=', 'refused')
-  const first = await pieces
-    .select('number')
-    .where('number', '<=', after)
-    .orderBy('number', 'desc')
-    .limit(1)
-    .executeTakeFirst()
-  return pieces
-    .selectAll()
-    .where('number', '>=', first?.number ?? 0)
-    .orderBy('number')
-    .limit(limit)
-    .execute()
-}
-
-/** Those that are sealed under another root key than this one. */
-export async function listPiecesUnderOlderKeys(
-  { sql }: Database,
-  rootKeyId: string,
-  limit: number,
-): Promise<readonly JobPieceTable[]> {
-  return sql.selectFrom('job_pieces').selectAll().where('root_key_id', '!=', rootKeyId).limit(limit).execute()
-}
-
-/** Seals one anew; nothing happens where another instance has done so. */
-export async function resealPiece(
-  { sql }: Database,
-  { id, root_key_id }: Pick<JobPieceTable, 'id' | 'root_key_id'>,
-  sealed: Pick<JobPieceTable, 'sealed' | 'root_key_id'>,
-): Promise<void> {
-  await sql
-    .updateTable('job_pieces')
-    .set(sealed)
-    .where('id', '=', id)
-    .where('root_key_id', '=', root_key_id)
     .execute()
 }

@@ -28,6 +28,16 @@ const importUsersRoute = route(
       'Add the users of a file, with the password hashes that they have: a JSON object in each line, CSV with a ' +
       'header, or one JSON document, also as Keycloak exports it. The job tells how far that has come',
     need: { noun: 'users', isChange: true },
+    query: Type.Object(
+      {
+        dry_run: Type.Optional(
+          Type.Boolean({
+            description: 'change nothing, and only find out what an import would refuse: of up to 32 MiB',
+          }),
+        ),
+      },
+      { additionalProperties: false },
+    ),
     upload: {
       types: [...forms.keys()],
       description: 'a file of users',
@@ -38,9 +48,9 @@ const importUsersRoute = route(
     },
     ...accepted,
   },
-  async (admin, { received }) => {
+  async (admin, { query: { dry_run: isDryRun = false }, received }) => {
     const { upload } = received as Received & { readonly upload: Upload }
-    return describeJob(await startImport(admin, upload))
+    return describeJob(await startImport(admin, upload, { isDryRun }))
   },
 )
 

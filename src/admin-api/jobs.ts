@@ -26,6 +26,7 @@ export const Job = Type.Object(
     result: Type.Union([
       Type.Object({ sessions_revoked: Type.Integer() }),
       Type.Object({ users_created: Type.Integer(), entries_refused: Type.Integer() }),
+      Type.Object({ users_to_create: Type.Integer(), entries_refused: Type.Integer() }),
       Type.Null(),
     ]),
     problem: Type.Union([Type.String(), Type.Null()], { description: 'why it has failed' }),

@@ -1,7 +1,7 @@
 import Type from 'typebox'
 import { describeRevokedKey, reasonLengthMax, revokeKey } from '../admin/key-revocation.ts'
 import { listKeys, rotateKeys } from '../admin/keys.ts'
-import { changePolicy, describeSettings, planPolicy, readPolicy } from '../admin/policy.ts'
+import { changePolicy, describePolicy, planPolicy, readPolicy } from '../admin/policy.ts'
 import { algs } from '../admin/resources.ts'
 import { keyPolicyLimits } from '../protocol/key-lead.ts'
 import { route, type AnyRoute } from './route.ts'
@@ -132,9 +132,15 @@ const Policy = Type.Object(
     lead_seconds: Type.Integer({ description: 'how long a key is published before it signs' }),
     warning: Type.Union([Type.String(), Type.Null()]),
     note: Type.Union([Type.String(), Type.Null()]),
+    rotations: Type.Array(Type.Object({ kid: Kid, alg: Alg, retires_at: TimeOrNull }), {
+      description: 'the keys that sign now, and when they retire',
+    }),
   },
   { title: 'KeyPolicy' },
 )
+
+/** What follows from a policy, and changes by itself. */
+const beside = ['rotations']
 
 const readPolicyRoute = route(
   {
@@ -145,8 +151,9 @@ const readPolicyRoute = route(
     need: see,
     answer: { status: 200, schema: Policy },
     hasEtag: true,
+    beside,
   },
-  async admin => describeSettings(await readPolicy(admin)),
+  async admin => describePolicy(await readPolicy(admin)),
 )
 
 const updatePolicyRoute = route(
@@ -156,6 +163,10 @@ const updatePolicyRoute = route(
     name: 'updateKeyPolicy',
     summary: 'Change the policy of the key set; what is left out stays',
     need: change,
+    query: Type.Object(
+      { dry_run: Type.Optional(Type.Boolean({ description: 'only say what would follow from it' })) },
+      { additionalProperties: false },
+    ),
     body: Type.Object(
       {
         key_rotation_seconds: Type.Optional(settings.key_rotation_seconds),
@@ -166,11 +177,12 @@ const updatePolicyRoute = route(
     ),
     answer: { status: 200, schema: Policy },
     hasEtag: true,
+    beside,
   },
-  async (admin, { body }) => {
+  async (admin, { query: { dry_run: isDryRun = false }, body }) => {
     const planned = await planPolicy(admin, body)
-    if (planned) await changePolicy(admin, planned)
-    return describeSettings(planned?.to ?? (await readPolicy(admin)))
+    if (planned && !isDryRun) await changePolicy(admin, planned)
+    return describePolicy(planned?.to ?? (await readPolicy(admin)))
   },
 )
 

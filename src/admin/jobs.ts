@@ -139,7 +139,10 @@ export function describeJob(job: JobTable) {
   }
 }
 
-function resultOf({ act, done, refused }: JobTable) {
+function resultOf({ act, choice, done, refused }: JobTable) {
   if (act === 'end_sessions') return { sessions_revoked: done }
-  return { users_created: done - (refused ?? 0), entries_refused: refused ?? 0 }
+  const { dry_run: isDryRun = false } = JSON.parse(choice) as { readonly dry_run?: boolean }
+  const rest = { entries_refused: refused ?? 0 }
+  const users = done - rest.entries_refused
+  return isDryRun ? { users_to_create: users, ...rest } : { users_created: users, ...rest }
 }

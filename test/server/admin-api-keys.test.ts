@@ -74,10 +74,17 @@ await forEachEngine(t, 'the policy of the keys is read and changed, as it was se
   t.strictSame(now.json(), changed?.json())
   t.equal(now.headers.etag, changed?.headers.etag)
   t.equal((await ask('PATCH', '/keys/policy', {})).headers.etag, now.headers.etag)
-  t.match((await ask('PATCH', '/keys/policy', { key_rotation_seconds: 60 })).json(), {
-    status: 400,
-    detail: /this policy cannot work/,
-  })
+  const tried = await ask('PATCH', '/keys/policy?dry_run=true', { key_rotation_seconds: 7 * 86_400 })
+  t.match(tried.json(), { ...now.json(), key_rotation_seconds: 7 * 86_400, rotations: Array })
+  const sooner = (rotations: readonly { retires_at: string }[], i: number) =>
+    Date.parse(rotations[i]?.retires_at ?? '')
+  t.equal(sooner(now.json().rotations, 0) - sooner(tried.json().rotations, 0), 23 * 86_400_000)
+  t.strictSame((await ask('GET', '/keys/policy')).json(), now.json(), 'a dry run changes nothing')
+  for (const query of ['', '?dry_run=true'])
+    t.match((await ask('PATCH', `/keys/policy${query}`, { key_rotation_seconds: 60 })).json(), {
+      status: 400,
+      detail: /this policy cannot work/,
+    })
   t.match((await ask('PATCH', '/keys/policy', { clock_skew_seconds: 601 })).json(), {
     status: 400,
     field: 'clock_skew_seconds',

@@ -6,9 +6,9 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { claimJob, findJob } from '../../db/sessions/jobs.ts'
-import { stepImportJob } from '../../db/users/import-jobs.ts'
+import { restartDryRun, stepDryRun, stepImportJob } from '../../db/users/import-jobs.ts'
 import { buildApp } from '../../src/app.ts'
-import { formatUuid } from '../../src/protocol/secrets.ts'
+import { formatUuid, ownUuid } from '../../src/protocol/secrets.ts'
 import { adminClient, adminPerson, type Ask } from '../helpers/admin-api.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { runJob } from '../helpers/run-job.ts'
@@ -184,6 +184,93 @@ await forEachEngine(t, 'an import goes on at another server, and adds nobody twi
   const { items } = (await ask('GET', `/users/imports/${id}/refused?limit=2`)).json()
   t.match(items, [{ entry: 8 }, { entry: 1008 }])
   t.equal((await usersOf(first)).size, 4995)
+})
+
+await forEachEngine(
+  t,
+  'a dry run of an import says what it would refuse, also where it goes on elsewhere, and adds nobody',
+  async (t, env) => {
+    const first = await startServer(t, env)
+    const second = await startServer(t, besideEnv(first))
+    await first.user('Alice')
+    const before = (await usersOf(first)).size
+    const ask = await adminClient(first)
+    const names = Array.from({ length: 2000 }, (_, i) => `user-${i}`)
+    // One that is here, one whose name an earlier entry has, and one that is none.
+    const users = ['ALICE', ...names, 'USER-0'].map(username => ({ username }))
+    const file = lines(...users, '{')
+    const sent = await ask('POST', '/users/imports?dry_run=true', file, {
+      'content-type': 'application/jsonl',
+    })
+    t.match(sent.json(), { choice: { dry_run: true, bytes: file.length }, total: 2003 })
+    const { id } = sent.json()
+    const jobOf = async () => (await ask('GET', `/jobs/${id}`)).json()
+    const stopping = new AbortController()
+    const work = ({ jobs }: TestServer, signal = new AbortController().signal) =>
+      jobs.find(({ name }) => name === importing)?.run(signal)
+    const whole = work(first, stopping.signal)
+    while ((await jobOf()).done === 0) await new Promise(setImmediate)
+    stopping.abort()
+    await whole
+    const { done, refused } = await jobOf()
+    t.ok(done > 0 && done < 2003 && refused === 1, `it was interrupted after ${done}`)
+    await work(second)
+    t.match(await jobOf(), {
+      state: 'done',
+      done: 2003,
+      refused: 3,
+      result: { users_to_create: 2000, entries_refused: 3 },
+    })
+    const { items } = (await ask('GET', `/users/imports/${id}/refused`)).json()
+    t.match(items, [
+      { entry: 1, username: 'ALICE', problem: 'there is a user of this name already' },
+      { entry: 2002, username: 'USER-0', problem: 'there is a user of this name already' },
+      { entry: 2003, problem: 'the line is no JSON' },
+    ])
+    t.equal(items.length, 3)
+    t.equal((await usersOf(first)).size, before)
+    const imported = await first.ctx.db.sql
+      .selectFrom('audit')
+      .selectAll()
+      .where('event', '=', 'users_imported')
+      .execute()
+    t.strictSame(imported, [])
+    t.strictSame(
+      (await piecesOf(first)).map(({ kind }) => kind),
+      ['refused', 'refused'],
+    )
+  },
+)
+
+await forEachEngine(t, 'of two with the same step of a dry run one makes it', async (t, env) => {
+  const server = await startServer(t, env)
+  const ask = await adminClient(server)
+  const file = lines({ username: 'bob' })
+  const type = { 'content-type': 'application/jsonl' }
+  const { id } = (await ask('POST', '/users/imports?dry_run=true', file, type)).json()
+  const { db, clock } = server.ctx
+  const job = await findJob(db, ownUuid(id))
+  if (!job) throw new Error('unreachable: it was made')
+  const step = () => stepDryRun(db, job, { from: 0, to: 1 }, { count: 1, piece: undefined }, clock.now())
+  t.strictSame((await Promise.all([step(), step()])).toSorted(), [false, true])
+  t.match((await ask('GET', `/jobs/${id}`)).json(), { done: 1, refused: 1 })
+  t.equal((await ask('DELETE', `/jobs/${id}`)).statusCode, 200)
+  await restartDryRun(db, job.id)
+  t.match((await ask('GET', `/jobs/${id}`)).json(), { done: 1 }, 'one that was stopped stays so')
+})
+
+t.test('a dry run of a large file is refused, and says what takes it', async t => {
+  const server = await startServer(t)
+  const ask = await adminClient(server)
+  const file = `{"username":"bob","nickname":"${'x'.repeat(32 * 1024 * 1024)}"}\n`
+  const type = { 'content-type': 'application/jsonl' }
+  const sent = await ask('POST', '/users/imports?dry_run=true', file, type)
+  t.match(sent.json(), {
+    status: 413,
+    code: 'too_large',
+    detail: /up to 32 MiB: `mintmark user import FILE --dry-run`/,
+  })
+  t.strictSame((await ask('GET', '/jobs')).json().items, [], 'and the file is not kept')
 })
 
 await forEachEngine(t, 'of two with the same step of an import one makes it', async (t, env) => {

@@ -2,13 +2,16 @@ import type { JobTable } from '../../../db/schema.ts'
 import { claimJob, releaseJob } from '../../../db/sessions/jobs.ts'
 import {
   beginImportJob,
-  deleteUnneededPieces,
   endImportJob,
   failLostUploads,
   readUploadPiece,
+  restartDryRun,
+  stepDryRun,
   stepImportJob,
+  type StepRefusals,
 } from '../../../db/users/import-jobs.ts'
-import type { AddedPart } from '../../../db/users/imports.ts'
+import { deleteUnneededPieces } from '../../../db/users/job-pieces.ts'
+import { findTaken, type AddedPart, type TakenEntry } from '../../../db/users/imports.ts'
 import { Refusal } from '../../errors.ts'
 import type { RootKeys } from '../../keys/root/root-key.ts'
 import { formatUuid } from '../../protocol/secrets.ts'
@@ -44,15 +47,30 @@ interface Plan {
   /** SHA-256 of the file, for the audit trail. */
   readonly file: string
   readonly isLimited: boolean
+  /** Changes no user; rows of before it was there lack it. */
+  readonly isDryRun?: boolean
 }
 
-/** Begins to import a file that has arrived, and returns the job, which any server does. */
+/** A trial remembers all names of its file, in memory that requests need too. */
+const dryRunMaxBytes = 32 * 1024 * 1024
+
+/**
+ * Begins to import a file that has arrived, or to find out what that would refuse, and returns the job, which
+ * any server does.
+ */
 export async function startImport(
   admin: Admin,
   { id, form, digest: file, bytes, pieces, lines }: Upload,
+  { isDryRun }: { readonly isDryRun: boolean },
 ): Promise<JobTable> {
-  const choice = { file, bytes }
-  const plan: Plan = { form, pieces, file, isLimited: admin.isLimited ?? false }
+  if (isDryRun && bytes > dryRunMaxBytes)
+    throw new Refusal(
+      'too_large',
+      `a dry run takes files of up to ${dryRunMaxBytes / 1024 / 1024} MiB: \`mintmark user import FILE --dry-run\` ` +
+        'on the host takes any',
+    )
+  const choice = { file, bytes, ...(isDryRun && { dry_run: true }) }
+  const plan: Plan = { form, pieces, file, isLimited: admin.isLimited ?? false, isDryRun }
   const detail = { job: formatUuid(id), act: 'import_users', choice }
   const created = { event: 'job_created', userId: null, clientId: null, detail } as const
   const job = {
@@ -123,9 +141,15 @@ async function workOn(on: Importing, job: JobTable, signal: AbortSignal): Promis
   const chunks = () => chunksOf(on, job, plan, rest)
   const source = { name: 'the file', form: plan.form, chunks, documentMax }
   const reading = { db, passwords, clock, isLimited: plan.isLimited }
+  // A dry run begins anew: the names of entries before are in no table.
+  const from = plan.isDryRun ? await restartDryRun(db, id) : job.done
+  const earlier = new Set<string>()
   try {
-    for await (const part of partsOf(reading, source, { from: job.done, entriesAtOnce })) {
-      if (!(await again(() => takeStep(on, job, part)))) throw new Interrupted()
+    for await (const part of partsOf(reading, source, { from, entriesAtOnce })) {
+      const isDone = plan.isDryRun
+        ? await tryStep(on, job, part, earlier)
+        : (await again(() => takeStep(on, job, part))) !== undefined
+      if (!isDone) throw new Interrupted()
       await rest()
     }
     await end()
@@ -176,16 +200,27 @@ function takeStep(on: Importing, job: JobTable, part: FilePart): Promise<AddedPa
   const by: Recorder = { ...on, actor: actorNamed(job.actor, caller) }
   const now = on.clock.now()
   const imported = { ...part, digest: progressOf(job.id), refused: part.refused.length }
-  return record(by, importEvents(file), db => {
-    const refusals = (added: AddedPart) => {
-      const refused = refusedOf(part, added.taken)
-      const content = Buffer.from(JSON.stringify(refused))
-      const name = { job_id: job.id, kind: 'refused', number: part.from } as const
-      return {
-        count: refused.length,
-        piece: refused.length === 0 ? undefined : sealPiece(on, name, { content, now }),
-      }
-    }
-    return stepImportJob(db, job, imported, refusals, now)
-  })
+  return record(by, importEvents(file), db =>
+    stepImportJob(db, job, imported, ({ taken }) => refusalsOf(on, job, part, taken), now),
+  )
+}
+
+/** The same of a dry run, which adds no user. `earlier` remembers the names of entries before. */
+async function tryStep(on: Importing, job: JobTable, part: FilePart, earlier: Set<string>): Promise<boolean> {
+  const taken = await findTaken(on.db, part.users, earlier)
+  return stepDryRun(on.db, job, part, refusalsOf(on, job, part, taken), on.clock.now())
+}
+
+/** What is kept of the entries of a part that are no users now. */
+function refusalsOf(
+  on: Importing,
+  { id: job_id }: JobTable,
+  part: FilePart,
+  taken: readonly TakenEntry[],
+): StepRefusals {
+  const refused = refusedOf(part, taken)
+  if (refused.length === 0) return { count: 0, piece: undefined }
+  const content = Buffer.from(JSON.stringify(refused))
+  const name = { job_id, kind: 'refused', number: part.from } as const
+  return { count: refused.length, piece: sealPiece(on, name, { content, now: on.clock.now() }) }
 }

@@ -1,6 +1,6 @@
 import type { Database } from '../../../db/database.ts'
 import type { JobPieceTable } from '../../../db/schema.ts'
-import { listPiecesUnderOlderKeys, listRefusedPieces, resealPiece } from '../../../db/users/import-jobs.ts'
+import { listPiecesUnderOlderKeys, listRefusedPieces, resealPiece } from '../../../db/users/job-pieces.ts'
 import { rowsUnderOlderKeys } from '../../keys/root/older-keys.ts'
 import type { RootKeys } from '../../keys/root/root-key.ts'
 import { formatUuid, newUuid } from '../../protocol/secrets.ts'
