@@ -1,27 +1,15 @@
-import { join } from 'node:path'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
-import { build } from 'vite'
 import { freePort } from './free-port.ts'
 import { startServer, type TestUser } from './server.ts'
 
 /**
- * Builds the console from its sources as they are, into the folder from which a checkout serves it. Returns
- * the folder.
- */
-export async function buildConsole(): Promise<string> {
-  const root = join(import.meta.dirname, '../..')
-  await build({ configFile: join(root, 'src/console/app/vite.config.ts') })
-  return join(root, 'dist/console')
-}
-
-/**
  * A server with its console as administrators meet it. It heeds the real clock, as browsers do, and what has
- * changed is seen at once.
+ * changed is seen at once. `issuerPath` is that of an issuer that has one, like `/auth`.
  */
-export async function consoleWorld(t: Test, env: Record<string, string> = {}) {
+export async function consoleWorld(t: Test, env: Record<string, string> = {}, { issuerPath = '' } = {}) {
   const port = await freePort()
-  const issuer = `http://127.0.0.1:${port}`
+  const issuer = `http://127.0.0.1:${port}${issuerPath}`
   const now = () => Math.floor(Date.now() / 1000)
   const server = await startServer(t, { MINTMARK_ISSUER: issuer, ...env }, now())
   const { adminPort, adminUrl } = server.ctx.config
@@ -55,8 +43,8 @@ export async function openConsole(
   // Without a language of the system, Chromium has one that is none, at which number formats throw.
   const locale = 'en-US'
   const context = await browser.newContext({ locale, viewport: { width: 1024, height: 800 }, ...options })
-  context.setDefaultTimeout(15_000)
-  const origins = [issuer, new URL(home).origin]
+  context.setDefaultTimeout(Number(process.env['H6_T'] ?? 15_000))
+  const origins = [issuer, home].map(url => new URL(url).origin)
   const faults: string[] = []
   context.on('console', message => {
     // The browser's own words for an answer with such a status, and for a test that types at once.
@@ -77,6 +65,26 @@ export async function openConsole(
   await logIn(page, user)
   return page
 }
+
+/** The heading of a view. */
+export const title = (page: Page, name: string) =>
+  page.getByRole('heading', { level: 1, name, exact: true }).waitFor()
+
+/** Clicks on a button. */
+export const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).click()
+
+/** All that an act has said for a moment. */
+export const isSaid = (page: Page, text: string) => page.getByRole('status').getByText(text).waitFor()
+
+/** Leads to an address of the console without a log-in, as a link of its own does. */
+export async function goTo(page: Page, url: string): Promise<void> {
+  await page.evaluate(`history.pushState(null, '', ${JSON.stringify(url)})`)
+  await page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+}
+
+/** Waits until all that the view has asked for is there: a list asks once it is seen. */
+export const isSettled = (page: Page) =>
+  page.locator('.waiting, .pages > div:first-child:empty').first().waitFor({ state: 'detached' })
 
 /** At the log-in page to which the console has led. */
 export async function logIn(page: Page, user: TestUser): Promise<void> {

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bareEnv } from './bare-env.ts'
+import { localAddress } from './local-address.ts'
 import { databasesAt, type Databases } from './postgres.ts'
 
 /**
@@ -16,14 +16,7 @@ const runner = Number(
   process.env['TEST_RUNNER'] ?? (process.env['TAP_CHILD_ID'] ? process.ppid : process.pid),
 )
 
-/** On Linux a name that is free again as soon as its process ends, whatever ends it. */
-const name = `mintmark-test-postgres-${runner}`
-const address =
-  process.platform === 'linux'
-    ? `\0${name}`
-    : process.platform === 'win32'
-      ? `\\\\.\\pipe\\${name}`
-      : join(tmpdir(), name)
+const address = localAddress(`mintmark-test-postgres-${runner}`)
 
 let shared: Promise<Databases> | undefined
 

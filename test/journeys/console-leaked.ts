@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core'
 import type { Test } from 'tap'
-import { consoleWorld, openConsole } from '../helpers/console.ts'
+import { consoleWorld, openConsole, press } from '../helpers/console.ts'
 
 /** The ways through an emergency. */
 export async function testLeaked(t: Test, browser: Browser): Promise<void> {
@@ -9,7 +9,6 @@ export async function testLeaked(t: Test, browser: Browser): Promise<void> {
   const ada = await server.user('ada')
   const app = await server.client('orders')
   const follow = (page: Page, name: string | RegExp) => page.getByRole('link', { name }).click()
-  const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).click()
   const steps = (page: Page) => page.locator('.steps h2').allTextContents()
 
   await t.test('a token leads to its session, is sent nowhere, and the session is ended', async t => {

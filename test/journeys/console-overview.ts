@@ -1,10 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import type { Test } from 'tap'
-import { consoleWorld, openConsole, type ConsoleWorld } from '../helpers/console.ts'
-
-const title = (page: Page, name: string) =>
-  page.getByRole('heading', { level: 1, name, exact: true }).waitFor()
+import { consoleWorld, openConsole, title, type ConsoleWorld } from '../helpers/console.ts'
 
 const now = () => Math.floor(Date.now() / 1000)
 
@@ -129,6 +126,7 @@ export async function testOverview(t: Test, browser: Browser): Promise<void> {
     t.strictSame(await page.locator('nav a').allTextContents(), [
       'Overview',
       'Users',
+      'Groups',
       'Sessions',
       'Something leaked',
     ])

@@ -1,28 +1,30 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Page } from 'playwright-core'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { findUser } from '../../db/users/users.ts'
-import { violationsOn } from '../helpers/axe.ts'
+import { buildConsole } from '../helpers/built-console.ts'
 import { startChromium } from '../helpers/chromium.ts'
+import { axeFindsNothing, axeFindsNothingIn } from '../helpers/console-axe.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { runJob } from '../helpers/run-job.ts'
-import { isTurn } from '../helpers/runs.ts'
 import { testAudit } from './console-audit.ts'
 import { testLeaked } from './console-leaked.ts'
 import { testOverview } from './console-overview.ts'
-import { buildConsole, consoleWorld, logIn, openConsole, type ConsoleWorld } from '../helpers/console.ts'
+import {
+  consoleWorld,
+  goTo,
+  isSaid,
+  logIn,
+  openConsole,
+  press,
+  title,
+  type ConsoleWorld,
+} from '../helpers/console.ts'
 
 const folder = await buildConsole()
 const browser = await startChromium(t)
 
-const title = (page: Page, name: string) =>
-  page.getByRole('heading', { level: 1, name, exact: true }).waitFor()
-const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).click()
 const userNamed = async ({ server }: ConsoleWorld, name: string) => findUser(server.ctx.db, name)
-
-/** All that the act has said for a moment. */
-const isSaid = (page: Page, text: string) => page.getByRole('status').getByText(text).waitFor()
 
 t.test('somebody logs in, reloads a view without seeing a log-in, and logs out of everything', async t => {
   const world = await consoleWorld(t)
@@ -327,11 +329,6 @@ t.test('names that others have chosen are text', async t => {
   t.equal(await page.locator('a[href^="javascript:"]').count(), 0)
 })
 
-async function axeFindsNothing(t: Test, page: Page, name: string): Promise<void> {
-  t.strictSame(await violationsOn(page), [], name)
-  t.equal(await page.evaluate('document.documentElement.scrollWidth'), 320, `${name} fits`)
-}
-
 t.test('axe finds nothing in any view, light or dark, and each fits on a small screen', async t => {
   const world = await consoleWorld(t)
   const { server } = world
@@ -370,23 +367,12 @@ t.test('axe finds nothing in any view, light or dark, and each fits on a small s
     ['/leaked/key', 'A signing key has leaked'],
     ['/nothing', 'There is nothing here'],
   ] as const
-  for (const [way, colorScheme] of (['light', 'dark'] as const).entries()) {
-    const viewport = { width: 320, height: 800 }
-    const page = await openConsole(t, browser, world, { colorScheme, viewport })
-    for (const [place, [path, name]] of views.entries()) {
-      if (!isTurn(place, way, 2)) continue
-      await page.goto(world.home + path)
-      await title(page, name)
-      await page.locator('.waiting').first().waitFor({ state: 'detached' })
-      await page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
-      await axeFindsNothing(t, page, `${path} ${colorScheme}`)
-    }
-    await page.evaluate("history.pushState(null, '', '/console/users/%zz')")
-    await page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+  await axeFindsNothingIn(t, browser, world, views, async (page, colorScheme) => {
+    await goTo(page, '/console/users/%zz')
     await title(page, 'There is nothing here')
     await page.getByRole('button', { name: 'Menu' }).click()
     await axeFindsNothing(t, page, `the menu ${colorScheme}`)
-  }
+  })
 })
 
 t.test('its files are small, compressed, and kept for good; the page is not', async t => {
