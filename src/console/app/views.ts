@@ -1,7 +1,15 @@
 import type { ComponentType } from 'preact'
 import { AuditView } from './views/audit.tsx'
+import { ClaimView } from './views/claim.tsx'
+import { ClaimsView } from './views/claims.tsx'
 import { ClientsView } from './views/clients.tsx'
 import { ClientView } from './views/client.tsx'
+import { ExplainView } from './views/explain.tsx'
+import { GroupView } from './views/group.tsx'
+import { GroupsView } from './views/groups.tsx'
+import { ImportView } from './views/import.tsx'
+import { ImportsView } from './views/imports.tsx'
+import { KeyPolicyView } from './views/key-policy.tsx'
 import { KeysView } from './views/keys.tsx'
 import { LeakView, LeakedView } from './views/leaked.tsx'
 import { OverviewView } from './views/overview.tsx'
@@ -28,13 +36,21 @@ export const views: readonly View[] = [
   { pattern: '/', title: 'Overview', component: OverviewView },
   { pattern: '/users', title: 'Users', component: UsersView },
   { pattern: '/users/:sub', component: UserView },
+  { pattern: '/imports', component: ImportsView },
+  { pattern: '/imports/:id', component: ImportView },
+  { pattern: '/groups', title: 'Groups', component: GroupsView },
+  { pattern: '/groups/:name', component: GroupView },
   { pattern: '/clients', needsAll: true, title: 'Clients', component: ClientsView },
   { pattern: '/clients/:id', component: ClientView },
   { pattern: '/resources', needsAll: true, title: 'Resources', component: ResourcesView },
   { pattern: '/resources/:uri', component: ResourceView },
+  { pattern: '/claims', needsAll: true, title: 'Claims', component: ClaimsView },
+  { pattern: '/claims/:name', component: ClaimView },
   { pattern: '/keys', needsAll: true, title: 'Keys', component: KeysView },
+  { pattern: '/keys/policy', component: KeyPolicyView },
   { pattern: '/sessions', title: 'Sessions', component: SessionsView },
   { pattern: '/sessions/:sid', component: SessionView },
+  { pattern: '/explain', needsAll: true, title: 'Explain', component: ExplainView },
   { pattern: '/audit', needsAll: true, title: 'What happened', component: AuditView },
   { pattern: '/leaked', title: 'Something leaked', component: LeakedView },
   { pattern: '/leaked/:what', component: LeakView },

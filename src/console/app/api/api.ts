@@ -19,6 +19,11 @@ export type Job = Schemas['Job']
 export type Counts = Schemas['Counts']
 export type Finding = Schemas['Finding']
 export type AuditEntry = Schemas['AuditEntry']
+export type Group = Schemas['Group']
+export type OwnClaim = Schemas['OwnClaim']
+export type ExplainedLogIn = Schemas['ExplainedLogIn']
+export type KeyPolicy = Schemas['KeyPolicy']
+export type RefusedEntry = Schemas['RefusedEntry']
 
 /** An object, and the name of the state that it was read in (RFC 9110 §8.8.3). */
 export interface Read<Value> {

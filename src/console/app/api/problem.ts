@@ -38,6 +38,7 @@ const advice: Readonly<Record<string, string>> = {
   forbidden: 'Ask somebody who may do everything, or do it on the host with the command mintmark.',
   insufficient_scope: 'Ask an administrator to do this, or to give you the role for it.',
   not_found: 'It may have been removed by somebody else. Go back to the list.',
+  no_user: 'Type the whole name to log in with, or a confirmed mail address.',
   conflict: 'Look at how things are now, and try again.',
   changed: 'Look at what has changed before you decide again. Nothing was overwritten.',
   under_way: 'Wait a moment, and look whether it is done.',

@@ -72,13 +72,16 @@ async function stepUp(demand: Demand): Promise<never> {
   return leaveForLogIn(demand, draftOf())
 }
 
-/** What was filled into the form that is open, but for secrets. */
+/** Secrets, and files, which no page may fill in. */
+const notKept = ['password', 'file']
+
+/** What was filled into the form that is open. */
 function draftOf(): Draft | undefined {
   const form = document.querySelector<HTMLFormElement>('dialog[open] form')
   if (!form) return undefined
   const fields = [...form.elements].filter(
     (field): field is HTMLInputElement =>
-      'name' in field && field.name !== '' && 'type' in field && field.type !== 'password',
+      'name' in field && field.name !== '' && 'type' in field && !notKept.includes(String(field.type)),
   )
   return Object.fromEntries(
     fields.map(field => [field.name, field.type === 'checkbox' ? String(field.checked) : field.value]),

@@ -65,6 +65,28 @@ export function Field({
   )
 }
 
+interface FileFieldProps {
+  readonly label: string
+  readonly name: string
+  /** The ends of names that it offers. */
+  readonly accept: string
+  readonly hint: ComponentChildren
+}
+
+/** A file of the reader's machine. */
+export function FileField({ label, name, accept, hint }: FileFieldProps) {
+  const id = useId()
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <input id={id} name={name} type="file" accept={accept} required aria-describedby={`${id}-hint`} />
+      <p class="hint" id={`${id}-hint`}>
+        {hint}
+      </p>
+    </div>
+  )
+}
+
 interface CheckProps {
   readonly label: string
   readonly name: string

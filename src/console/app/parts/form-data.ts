@@ -4,6 +4,12 @@ export function textOf(form: FormData, name: string): string {
   return typeof value === 'string' ? value.trim() : ''
 }
 
+/** The file of a field. */
+export function fileOf(form: FormData, name: string): File {
+  const value = form.get(name)
+  return value instanceof File ? value : new File([], name)
+}
+
 /** What is in a field, separated by spaces or on lines of their own, each once. */
 export function itemsIn(form: FormData, name: string): string[] {
   return [...new Set(textOf(form, name).split(/\s+/).filter(Boolean))]

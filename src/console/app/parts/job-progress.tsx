@@ -12,7 +12,7 @@ interface JobProgressProps {
 
 const deeds: Readonly<Record<Job['act'], readonly [noun: string, deed: string]>> = {
   end_sessions: ['session', 'ended'],
-  import_users: ['record', 'passed'],
+  import_users: ['entry', 'read'],
 }
 
 const isUnderWay = (state: Job['state']) => state === 'running' || state === 'receiving'
@@ -56,9 +56,9 @@ export function JobProgress({ job: first, onEnd }: JobProgressProps) {
   )
 }
 
-function progressText({ act, state, done, total, problem }: Job): string {
+function progressText({ act, state, done, total, problem, result }: Job): string {
   const [noun, deed] = deeds[act]
-  const count = counted(done, noun)
+  const count = act === 'import_users' ? countOfEntries(done) : counted(done, noun)
   switch (state) {
     case 'receiving':
       return 'Its file arrives.'
@@ -69,6 +69,17 @@ function progressText({ act, state, done, total, problem }: Job): string {
     case 'failed':
       return `It cannot go on: ${problem ?? 'the log says why'}.`
     case 'done':
-      return `Done: ${count} ${deed}.`
+      return `Done: ${importText(result) ?? `${count} ${deed}`}.`
   }
 }
+
+/** What an import, or its dry run, has come to; undefined for another work. */
+function importText(result: Job['result']): string | undefined {
+  if (result === null || 'sessions_revoked' in result) return undefined
+  const refused = `${countOfEntries(result.entries_refused)} refused`
+  return 'users_created' in result
+    ? `${counted(result.users_created, 'user')} added, ${refused}`
+    : `${counted(result.users_to_create, 'user')} would be added, ${refused}`
+}
+
+const countOfEntries = (count: number) => `${count.toLocaleString('en')} ${count === 1 ? 'entry' : 'entries'}`

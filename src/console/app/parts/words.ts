@@ -6,6 +6,8 @@ export const counted = formatCount
 
 /** Seconds as people write them. */
 export function durationText(seconds: number): string {
+  const rest = seconds % 60
+  if (seconds > 60 && rest > 0) return `${durationText(seconds - rest)} and ${durationText(rest)}`
   const units = { d: 'day', h: 'hour', m: 'minute', s: 'second' } as const
   const [, count = '', unit = 's'] = /^(\d+)([dhms])$/.exec(formatDuration(seconds)) ?? []
   return formatCount(Number(count), units[unit as keyof typeof units])

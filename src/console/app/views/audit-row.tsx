@@ -1,5 +1,6 @@
 import type { AuditEntry } from '../api/api.ts'
 import { isAlarm, textOfEvent } from '../parts/events.ts'
+import { ClientLink, GroupLink } from '../parts/links.tsx'
 import { Time } from '../parts/time.tsx'
 import { href } from '../router.ts'
 
@@ -26,7 +27,7 @@ export function AuditRow({ entry }: { readonly entry: AuditEntry }) {
         {address !== null && <span>from {address}</span>}
         {request_id !== null && (
           <span>
-            request <a href={href('/audit', { request_id })}>{request_id}</a>
+            request <a href={href('/explain', { request: request_id })}>{request_id}</a>
           </span>
         )}
         {Object.entries(detail).map(([name, value]) => (
@@ -42,7 +43,7 @@ export function AuditRow({ entry }: { readonly entry: AuditEntry }) {
 
 /** Whom it is about, each with the way there. */
 function About({ entry: { sub, username, client_id, sid, detail, event } }: { readonly entry: AuditEntry }) {
-  const { kid } = detail
+  const { kid, group, claim } = detail
   return (
     <>
       {sub !== null && (
@@ -55,15 +56,22 @@ function About({ entry: { sub, username, client_id, sid, detail, event } }: { re
       )}
       {client_id !== null && (
         <span>
-          client{' '}
-          <a href={href(`/clients/${encodeURIComponent(client_id)}`)}>
-            <bdi>{client_id}</bdi>
-          </a>
+          client <ClientLink id={client_id} />
         </span>
       )}
       {sid !== null && (
         <span>
           session <a href={href(`/sessions/${sid}`)}>{shortId(sid)}</a>
+        </span>
+      )}
+      {typeof group === 'string' && (
+        <span>
+          group <GroupLink name={group} />
+        </span>
+      )}
+      {typeof claim === 'string' && (
+        <span>
+          claim <a href={href(`/claims/${encodeURIComponent(claim)}`)}>{claim}</a>
         </span>
       )}
       {(typeof kid === 'string' || event.startsWith('key_')) && (
@@ -76,15 +84,12 @@ function About({ entry: { sub, username, client_id, sid, detail, event } }: { re
 }
 
 /** `user SUB` and `client ID` are led to. */
-function Actor({ actor }: { readonly actor: string }) {
+export function Actor({ actor }: { readonly actor: string }) {
   const [, kind, id = ''] = /^(user|client) (.+)$/.exec(actor) ?? []
   if (kind === undefined) return <bdi>{actor}</bdi>
   return (
     <>
-      {kind}{' '}
-      <a href={href(`/${kind}s/${encodeURIComponent(id)}`)}>
-        <bdi>{kind === 'user' ? shortId(id) : id}</bdi>
-      </a>
+      {kind} {kind === 'client' ? <ClientLink id={id} /> : <a href={href(`/users/${id}`)}>{shortId(id)}</a>}
     </>
   )
 }

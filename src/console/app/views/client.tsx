@@ -93,7 +93,14 @@ function About({ client }: { readonly client: Client }) {
           Disabled <Time at={client.disabled_at} />: it gets no tokens.
         </p>
       )}
-      <Section title="What it may do">
+      <Section
+        title="What it may do"
+        acts={
+          <a class="button" href={href('/explain', { client: client.client_id })}>
+            What its tokens say
+          </a>
+        }
+      >
         <Facts facts={facts(false)} />
       </Section>
       <Section title="How it proves who it is">

@@ -1,8 +1,8 @@
 import { api, documentOf, type Client } from '../api/api.ts'
 import { ActButton } from '../parts/act.tsx'
+import { ClientLink } from '../parts/links.tsx'
 import { Page } from '../parts/page.tsx'
 import { Pages } from '../parts/pages.tsx'
-import { href } from '../router.ts'
 import { NewClient } from './new-client.tsx'
 
 /** The apps that ask for tokens, and the APIs that look at them. */
@@ -40,9 +40,7 @@ function ClientRow({ client }: { readonly client: Client }) {
   const { client_id: id, client_name, grant_types, disabled_at, public: isPublic, admin } = client
   return (
     <>
-      <a class="row" href={href(`/clients/${id}`)}>
-        <bdi>{id}</bdi>
-      </a>
+      <ClientLink id={id} isRow />
       <span>
         {client_name !== null && (
           <>

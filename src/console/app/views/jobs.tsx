@@ -5,6 +5,9 @@ import { JobProgress } from '../parts/job-progress.tsx'
 import { Section } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
 import { Time } from '../parts/time.tsx'
+import { href } from '../router.ts'
+import { Actor } from './audit-row.tsx'
+import { isDryRun } from './imports.tsx'
 
 /** Somebody else may begin one. */
 const againMs = 15_000
@@ -29,10 +32,16 @@ export function RunningJobs() {
               {running.map(job => (
                 <li key={job.id}>
                   <span class="row">
-                    {job.act === 'import_users' ? 'Importing users' : 'Ending sessions'}
+                    {job.act === 'import_users' ? (
+                      <a href={href(`/imports/${job.id}`)}>
+                        {isDryRun(job) ? 'Dry run of an import' : 'Importing users'}
+                      </a>
+                    ) : (
+                      'Ending sessions'
+                    )}
                   </span>
                   <span>
-                    Begun <Time at={job.created_at} /> by <bdi>{job.actor}</bdi>
+                    Begun <Time at={job.created_at} /> by <Actor actor={job.actor} />
                   </span>
                   <JobProgress job={job} onEnd={read.again} />
                 </li>

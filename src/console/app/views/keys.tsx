@@ -8,7 +8,7 @@ import { Page, Section } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
 import { Time } from '../parts/time.tsx'
 import { counted, durationText } from '../parts/words.ts'
-import { query } from '../router.ts'
+import { href, query } from '../router.ts'
 
 /** The keys that sign tokens: what they do now, and what will come. */
 export function KeysView() {
@@ -175,14 +175,21 @@ function Revoke({ signing: { kid, alg, state, live_tokens_at_most: tokens }, nex
 function Policy() {
   const read = useAnswer(signal => documentOf(api.GET('/admin/v1/keys/policy', { signal })), [])
   return (
-    <Section title="Policy">
+    <Section
+      title="Policy"
+      acts={
+        <a class="button" href={href('/keys/policy')}>
+          Change the policy
+        </a>
+      }
+    >
       <Reading of={read}>
         {({ key_rotation_seconds, jwks_max_age_seconds, clock_skew_seconds, lead_seconds }) => (
           <p>
             A key signs for {durationText(key_rotation_seconds)}, after it has been published for{' '}
             {durationText(lead_seconds)}. Verifiers may keep the key set for{' '}
             {durationText(jwks_max_age_seconds)}, and their clocks may differ by{' '}
-            {durationText(clock_skew_seconds)}. To change it: <code>mintmark key policy --help</code>
+            {durationText(clock_skew_seconds)}.
           </p>
         )}
       </Reading>

@@ -3,6 +3,7 @@ import { useAnswer } from '../api/use-answer.ts'
 import { maySeeAll } from '../auth/tokens.ts'
 import { ActButton } from '../parts/act.tsx'
 import { Facts } from '../parts/facts.tsx'
+import { ClientLink } from '../parts/links.tsx'
 import { Page } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
 import { Time } from '../parts/time.tsx'
@@ -37,7 +38,7 @@ export function SessionView({ sid }: { readonly sid: string }) {
                 'User',
                 session.sub && <a href={href(`/users/${session.sub}`)}>{session.username ?? session.sub}</a>,
               ],
-              ['Client', <a href={href(`/clients/${session.client_id}`)}>{session.client_id}</a>],
+              ['Client', <ClientLink id={session.client_id} />],
               ['Logged in', <Time at={session.auth_time} />],
               ['Last refreshed', <Time at={session.rotated_at} />],
               ['Refreshes', session.generation],

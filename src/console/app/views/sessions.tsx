@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks'
 import { api, documentOf, type Session } from '../api/api.ts'
+import { maySeeAll } from '../auth/tokens.ts'
 import { ActButton } from '../parts/act.tsx'
 import { Page } from '../parts/page.tsx'
 import { Pages } from '../parts/pages.tsx'
@@ -50,7 +51,7 @@ export function SessionsView() {
         empty={
           <p>
             There are no sessions: nobody has logged in to an app yet.{' '}
-            <a href={href('/clients')}>Look at the clients</a>.
+            {maySeeAll.value && <a href={href('/clients')}>Look at the clients</a>}
           </p>
         }
       />

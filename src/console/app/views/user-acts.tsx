@@ -47,6 +47,28 @@ function Roles({ user: { username, roles }, params, again }: DialogProps) {
   )
 }
 
+function AddToGroup({ user: { sub, username }, again }: DialogProps) {
+  return (
+    <Act
+      act="group"
+      title={`Add ${username} to a group`}
+      does="Add"
+      onDone={again}
+      run={async form => {
+        const name = textOf(form, 'group')
+        const params = { path: { name } }
+        await documentOf(api.POST('/admin/v1/groups/{name}/members', { params, body: { sub } }))
+        return `${username} is in ${name}, and has its roles from the next token on.`
+      }}
+    >
+      <p>
+        The next tokens of {username} have the roles of the group. <a href={href('/groups')}>All groups</a>
+      </p>
+      <Field label="Group" name="group" required maxLength={255} />
+    </Act>
+  )
+}
+
 /** The claims that are most often wrong. */
 const details = [
   ['name', 'Full name', 'text'],
@@ -198,6 +220,7 @@ function Delete({ user: { sub, username }, params }: DialogProps) {
 
 const acts: readonly ComponentType<DialogProps>[] = [
   Roles,
+  AddToGroup,
   Details,
   Rename,
   Password,

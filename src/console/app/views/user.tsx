@@ -3,6 +3,7 @@ import { useAnswer } from '../api/use-answer.ts'
 import { maySeeAll } from '../auth/tokens.ts'
 import { ActButton } from '../parts/act.tsx'
 import { Facts } from '../parts/facts.tsx'
+import { GroupLink } from '../parts/links.tsx'
 import { Page } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
 import { Time } from '../parts/time.tsx'
@@ -48,6 +49,7 @@ function ActButtons({ user }: { readonly user: User }) {
   return (
     <>
       <ActButton act="roles">Change roles</ActButton>
+      <ActButton act="group">Add to a group</ActButton>
       <ActButton act="details">Change details</ActButton>
       <ActButton act="rename">Rename</ActButton>
       <ActButton act="password">Set a password</ActButton>
@@ -66,7 +68,11 @@ function ActButtons({ user }: { readonly user: User }) {
   )
 }
 
-function About({ user: { sub, roles, claims, created_at, disabled_at } }: { readonly user: User }) {
+function About({
+  user: { sub, username, roles, groups, claims, created_at, disabled_at },
+}: {
+  readonly user: User
+}) {
   return (
     <>
       {disabled_at !== null && (
@@ -77,12 +83,30 @@ function About({ user: { sub, roles, claims, created_at, disabled_at } }: { read
       <Facts
         facts={[
           ['Roles', roles.length > 0 ? roles.join(', ') : 'none'],
+          ['Groups', groups.length > 0 && <Groups names={groups} />],
           ...Object.entries(claims).map(([name, value]) => [nameOfClaim(name), claimText(value)] as const),
           ['Added', <Time at={created_at} />],
           ['Subject (sub)', <code>{sub}</code>],
+          [
+            'Tokens',
+            maySeeAll.value && <a href={href('/explain', { user: username })}>What they say, and why</a>,
+          ],
           ['Audit trail', maySeeAll.value && <a href={href('/audit', { sub })}>What happened</a>],
         ]}
       />
+    </>
+  )
+}
+
+function Groups({ names }: { readonly names: readonly string[] }) {
+  return (
+    <>
+      {names.map((name, i) => (
+        <span key={name}>
+          {i > 0 && ', '}
+          <GroupLink name={name} />
+        </span>
+      ))}
     </>
   )
 }

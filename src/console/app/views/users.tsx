@@ -19,6 +19,9 @@ export function UsersView() {
           <>
             <ActButton act="invite">Invite somebody</ActButton>
             <ActButton act="create">Add a user</ActButton>
+            <a class="button" href={href('/imports')}>
+              Import many
+            </a>
           </>
         )
       }
@@ -75,7 +78,10 @@ function UserRow({ user: { sub, username, claims, roles, disabled_at } }: { read
 function NoUsers() {
   return (
     <>
-      <p>There are no users yet. Invite somebody by mail, or add a user with a password. On the host:</p>
+      <p>
+        There are no users yet. Invite somebody by mail, add a user with a password, or{' '}
+        <a href={href('/imports')}>import those of another system</a>. On the host:
+      </p>
       <pre>
         <code>mintmark user create NAME --password-stdin</code>
       </pre>
