@@ -9,7 +9,7 @@ import {
   pageOfMembers,
 } from '../../db/users/group-members.ts'
 import { changeGroup, deleteGroup as deleteGroupRow, findGroup } from '../../db/users/groups.ts'
-import { findUserById, insertUser } from '../../db/users/users.ts'
+import { findUserById } from '../../db/users/users.ts'
 import {
   createGroup,
   deleteGroup,
@@ -172,18 +172,23 @@ await forEachEngine(
     const group = await createGroup(admin, { name: 'many', roles: ['editor'] })
     await createGroup(admin, { name: 'rest', roles: [] })
     const people = Array.from({ length: 1201 }, () => newUuid(ctx.clock.now()))
-    for (const [i, id] of people.entries()) {
-      const row = {
-        id,
-        username: `u${i}`,
-        password_hash: '',
-        root_key_id: '',
-        roles: '',
-        epoch: 0,
-        disabled_at: null,
-      }
-      await insertUser(ctx.db, { ...row, created_at: ctx.clock.now(), group_names: 'many rest' })
-    }
+    const rows = people.map((id, i) => ({
+      id,
+      username: `u${i}`,
+      password_hash: '',
+      root_key_id: '',
+      roles: '',
+      epoch: 0,
+      created_at: ctx.clock.now(),
+      disabled_at: null,
+      claims: '{}',
+      mail_epoch: 0,
+      group_names: 'many rest',
+    }))
+    await ctx.db.transact(async transaction => {
+      await transaction.insertInto('users').values(rows).execute()
+      await keepMembers(transaction, ctx.db.engine, rows)
+    })
     t.equal(await countMembers(ctx.db, group.id), 1201)
     const seen: string[] = []
     for (let after: Buffer | undefined; ;) {
