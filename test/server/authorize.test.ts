@@ -89,11 +89,10 @@ t.test('a request that is wrong goes back to its client with error, state and is
   }
 })
 
-await forEachEngine(
-  t,
+t.test(
   'A-2 where client or redirect URI is wrong, the person is told and nobody redirected (invariant 13)',
-  async (t, env) => {
-    const server = await startServer(t, env)
+  async t => {
+    const server = await startServer(t)
     const web = await relyingParty(server)
     await relyingParty(server, 'off')
     await disableClient(server.ctx.db, 'off', server.ctx.clock.now())

@@ -7,7 +7,6 @@ import { openSignInCookie, sealSignInCookie } from '../../src/protocol/sign-in-c
 import { openRefreshToken, sealRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { openBrowser } from '../helpers/browser.ts'
 import { codeFor, forLogIns, signIn } from '../helpers/codes.ts'
-import { forEachEngine } from '../helpers/engines.ts'
 import { logInWith, relyingParty } from '../helpers/relying-party.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { isOAuthError, startServer } from '../helpers/server.ts'
@@ -126,8 +125,8 @@ t.test('invariant 7: the root key alone makes no refresh token that is taken', a
   t.ok((await server.refresh(client, refresh_token)).refresh_token, 'and the session lives')
 })
 
-await forEachEngine(t, 'invariant 7: the root key alone makes no code that is taken', async (t, env) => {
-  const server = await startServer(t, env)
+t.test('invariant 7: the root key alone makes no code that is taken', async t => {
+  const server = await startServer(t)
   const app = await server.client('app', { isPublic: true, ...forLogIns })
   const user = await server.user()
   const { ctx } = server
@@ -144,8 +143,8 @@ await forEachEngine(t, 'invariant 7: the root key alone makes no code that is ta
   t.equal((await redeem(server)).statusCode, 200, 'the server has the secret of the database too')
 })
 
-await forEachEngine(t, 'invariant 7: the root key alone makes no cookie that is taken', async (t, env) => {
-  const server = await startServer(t, env)
+t.test('invariant 7: the root key alone makes no cookie that is taken', async t => {
+  const server = await startServer(t)
   const web = await relyingParty(server)
   const browser = openBrowser(server)
   await logInWith(browser, web.begin(), await server.user())

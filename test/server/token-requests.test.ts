@@ -1,7 +1,6 @@
 import t from 'tap'
 import { insertUser } from '../../db/users/users.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
-import { forEachEngine } from '../helpers/engines.ts'
 import { isOAuthError, startServer, type FormInit } from '../helpers/server.ts'
 
 const api = 'https://api.example'
@@ -9,11 +8,10 @@ const files = 'https://files.example'
 
 const claimsOf = (jwt: string) => JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString())
 
-await forEachEngine(
-  t,
+t.test(
   'a request for tokens that is not right is refused with the code that says so, and costs nothing',
-  async (t, env) => {
-    const server = await startServer(t, env)
+  async t => {
+    const server = await startServer(t)
     await server.resource(api)
     await server.resource(files, { scope: 'read upload' })
     await server.resource('https://other.example')

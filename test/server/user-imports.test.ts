@@ -112,44 +112,40 @@ await forEachEngine(t, 'a file of users that is sent is imported by a job', asyn
   t.strictSame(await piecesOf(server), [], 'what was refused goes with its job')
 })
 
-await forEachEngine(
-  t,
-  'with admin:write a file may have administrators; CSV and documents',
-  async (t, env) => {
-    const server = await startServer(t, env)
-    const ask = await adminClient(server)
-    await send(ask, 'username,roles\nzoe,mintmark:admin\nbob,\n', 'text/csv; charset=utf-8')
-    await runJob(server, importing)
-    const realm = readFileSync(join(data, 'keycloak-realm.json'), 'utf8')
-    const second = (await send(ask, realm, 'application/json')).json()
-    t.equal(second.total, null)
-    await runJob(server, importing)
-    t.match((await ask('GET', `/jobs/${second.id}`)).json(), {
-      result: { users_created: 3, entries_refused: 1 },
-    })
-    const users = await usersOf(server)
-    t.strictSame([...users.keys()].length, 5)
-    t.equal(users.get('zoe')?.roles, 'mintmark:admin')
+t.test('with admin:write a file may have administrators; CSV and documents', async t => {
+  const server = await startServer(t)
+  const ask = await adminClient(server)
+  await send(ask, 'username,roles\nzoe,mintmark:admin\nbob,\n', 'text/csv; charset=utf-8')
+  await runJob(server, importing)
+  const realm = readFileSync(join(data, 'keycloak-realm.json'), 'utf8')
+  const second = (await send(ask, realm, 'application/json')).json()
+  t.equal(second.total, null)
+  await runJob(server, importing)
+  t.match((await ask('GET', `/jobs/${second.id}`)).json(), {
+    result: { users_created: 3, entries_refused: 1 },
+  })
+  const users = await usersOf(server)
+  t.strictSame([...users.keys()].length, 5)
+  t.equal(users.get('zoe')?.roles, 'mintmark:admin')
 
-    for (const [file, type, problem] of [
-      ['username\n"bob', 'text/csv', /the file, line 2: a quote is not closed/],
-      ['username\nb"o"b', 'text/csv', /the file, line 2: it is no CSV \(RFC 4180\)/],
-      ['{"realm":"x"}', 'application/json', /neither an array of users/],
-      ['[{"password_hash": "secret"', 'application/json', /no JSON document/],
-      [`["${'x'.repeat(8 * 1024 * 1024)}"]`, 'application/json', /more than 8 MiB.*one user in each line/],
-    ] as const) {
-      const { id } = (await send(ask, file, type)).json()
-      await runJob(server, importing)
-      const job = await ask('GET', `/jobs/${id}`)
-      t.match(job.json(), { state: 'failed', problem })
-      t.notMatch(job.body, 'secret"')
-    }
-    t.strictSame(
-      (await piecesOf(server)).filter(({ kind }) => kind === 'upload'),
-      [],
-    )
-  },
-)
+  for (const [file, type, problem] of [
+    ['username\n"bob', 'text/csv', /the file, line 2: a quote is not closed/],
+    ['username\nb"o"b', 'text/csv', /the file, line 2: it is no CSV \(RFC 4180\)/],
+    ['{"realm":"x"}', 'application/json', /neither an array of users/],
+    ['[{"password_hash": "secret"', 'application/json', /no JSON document/],
+    [`["${'x'.repeat(8 * 1024 * 1024)}"]`, 'application/json', /more than 8 MiB.*one user in each line/],
+  ] as const) {
+    const { id } = (await send(ask, file, type)).json()
+    await runJob(server, importing)
+    const job = await ask('GET', `/jobs/${id}`)
+    t.match(job.json(), { state: 'failed', problem })
+    t.notMatch(job.body, 'secret"')
+  }
+  t.strictSame(
+    (await piecesOf(server)).filter(({ kind }) => kind === 'upload'),
+    [],
+  )
+})
 
 await forEachEngine(t, 'an import goes on at another server, and adds nobody twice', async (t, env) => {
   const first = await startServer(t, env)
