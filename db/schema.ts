@@ -13,6 +13,8 @@ export interface Tables {
   resources: ResourceTable
   own_claims: OwnClaimTable
   sessions: SessionTable
+  session_index: SessionIndexTable
+  session_index_fill: SessionIndexFillTable
   revocations: RevocationTable
   events: EventTable
   deliveries: DeliveryTable
@@ -452,6 +454,25 @@ export interface SessionTable {
   started_at: number | null
   /** JSON of the claims that its authorization request named (OpenID Connect Core §5.5); null for none. */
   claims: string | null
+}
+
+/**
+ * By what sessions are found beside their users: a row for each, apart from it, so that a refresh has no
+ * index of it to keep.
+ */
+export interface SessionIndexTable {
+  session_id: Buffer
+  client_id: string
+  resource: string | null
+}
+
+/** One row: how far the index has the sessions of before there was one. */
+export interface SessionIndexFillTable {
+  id: 1
+  /** It has all sessions up to this one. */
+  filled_to: Buffer | null
+  /** Whether it has all there are: 1 or 0. */
+  is_filled: number
 }
 
 /** One browser in which one user is logged in to the authorization server itself. */

@@ -41,6 +41,7 @@ import { countMetrics } from './record/count-metrics.ts'
 import { openCountRows } from './record/count-rows.ts'
 import { openCounts } from './record/counts.ts'
 import { logUpkeep, type Log, type ProcessLog } from './record/log.ts'
+import { sessionIndex } from './sessions/session-index.ts'
 import { openSweeper } from './sessions/sweeper.ts'
 import type { OnSignal } from './signals.ts'
 import type { Job } from './upkeep/job.ts'
@@ -240,7 +241,7 @@ async function openContext(
   )
   const address = config.passwordHook
   const passwordHook = address && add(openPasswordHook({ address, clock, log })).passwordHook
-  for (const chores of [oldEndings, usedProofs, deletedGroups]) add(chores(db, clock))
+  for (const chores of [oldEndings, usedProofs, deletedGroups, sessionIndex]) add(chores(db, clock))
   add(sessionJobs({ db, clock, log, counts }))
   add(importJobs({ db, clock, log, counts, rootKeys, passwords }))
   add(keptAnswers({ db, rootKeys, clock }))

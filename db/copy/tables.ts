@@ -42,6 +42,8 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   recovery_codes: { key: ['id'], isLarge: true },
   outbox: { key: ['id'], isLarge: false },
   sessions: { key: ['id'], isLarge: true },
+  session_index: { key: ['session_id'], isLarge: true },
+  session_index_fill: { key: ['id'], isLarge: false },
   revocations: { key: ['seq'], serial: 'seq', isLarge: true },
   events: { key: ['seq'], serial: 'seq', isLarge: true },
   deliveries: { key: ['id'], serial: 'id', isLarge: true },

@@ -16,6 +16,7 @@ import * as events from './migrations/0009-events.ts'
 import * as groups from './migrations/0010-groups.ts'
 import * as ownClaims from './migrations/0011-own-claims.ts'
 import * as deliveries from './migrations/0012-deliveries.ts'
+import * as sessionIndex from './migrations/0013-session-index.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -47,6 +48,7 @@ export const thisProgram: Program = {
     ['0010-groups', groups],
     ['0011-own-claims', ownClaims],
     ['0012-deliveries', deliveries],
+    ['0013-session-index', sessionIndex],
   ]),
   oldestProgram: 1,
 }

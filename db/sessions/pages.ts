@@ -3,6 +3,7 @@ import type { SessionTable } from '../schema.ts'
 import type { Writer } from '../writer.ts'
 import type { ToldEnd } from './end-reasons.ts'
 import { writeEnds } from './revocations.ts'
+import { lastId, nextOfIndex, readFill, type IdRange } from './session-index.ts'
 import { isOfThisEpoch, selectSessions, type Session } from './sessions.ts'
 
 /** The sessions to read; a member left out does not matter. */
@@ -14,10 +15,8 @@ export interface SessionFilter {
    * Whose tokens are for this API: bound to it, or to none and of one of these clients, which may ask for it.
    */
   readonly resource?: { readonly uri: string; readonly clientIds: readonly string[] }
-  /** Up to this one, in the order in which they began. */
+  /** Up to this one, in the order in which they began, which is that of their ids. */
   readonly upTo?: Buffer
-  /** That began at this time or earlier. */
-  readonly beganBy?: number
   /** That were not used after this time. */
   readonly unusedSince?: number
   /**
@@ -46,18 +45,27 @@ export type ListedSession = Pick<
   readonly isOfThisEpoch: boolean
 }
 
+/** Along what sessions are looked for, in the order of their ids. */
+export type Way =
+  /** The index that serves the filter: it may lack, for an hour, what an older server has started. */
+  | 'index'
+  /** The sessions of a user, or all there are: for what must pass none over. */
+  | 'sessions'
+
 const pageSize = 500
 
 /** Sessions in the order in which they began, read page by page: as many as there are fit into any memory. */
-export async function* listSessions(db: Database, filter: SessionFilter): AsyncGenerator<ListedSession> {
-  let after: Buffer = Buffer.alloc(16)
-  for (;;) {
-    const page = await sessionPage(db, filter, after)
-    yield* page
-    const last = page.at(-1)
-    if (!last || page.length < pageSize) return
-    after = last.id
-  }
+export async function* listSessions(
+  db: Database,
+  filter: SessionFilter,
+  way: Way = 'sessions',
+): AsyncGenerator<ListedSession> {
+  let after: Buffer | undefined
+  do {
+    const page = await pageOfSessions(db, filter, { after, limit: pageSize }, way)
+    yield* page.sessions
+    after = page.next
+  } while (after)
 }
 
 /** So many rows are looked at for one page, however few of them count: then the page is a short one. */
@@ -73,46 +81,112 @@ export interface SessionPage {
 export async function pageOfSessions(
   db: Database,
   filter: SessionFilter,
-  { after, limit }: { readonly after: Buffer | undefined; readonly limit: number },
+  { after: begin = noId, limit }: { readonly after: Buffer | undefined; readonly limit: number },
+  way: Way = 'sessions',
 ): Promise<SessionPage> {
-  const from = after ?? Buffer.alloc(16)
-  const { id, userId, upTo, livingAt } = filter
-  // Along the index: by user, or all.
-  let rows = db.sql.selectFrom('sessions').where('id', '>', from)
-  if (id !== undefined) rows = rows.where('id', '=', id)
-  if (userId !== undefined) rows = rows.where('user_id', '=', userId)
-  if (userId !== undefined && livingAt !== undefined) rows = rows.where('revoked_at', 'is', null)
-  if (upTo !== undefined) rows = rows.where('id', '<=', upTo)
-  const last = await rows
-    .select('id')
-    .orderBy('id')
-    .offset(rowsMax - 1)
-    .limit(1)
-    .executeTakeFirst()
-  const found = await sessionPage(db, last ? { ...filter, upTo: last.id } : filter, from, limit + 1)
-  const sessions = found.slice(0, limit)
-  return { sessions, next: found.length > limit ? sessions.at(-1)?.id : last?.id }
+  const found: ListedSession[] = []
+  let after = begin
+  for (let looked = 0; looked < rowsMax;) {
+    // Where most of them count, the first few are enough.
+    const most = Math.min(looked === 0 ? limit + 1 : pageSize, rowsMax - looked)
+    const ids = await nextIds(db, filter, { after, limit: most }, way)
+    found.push(...(await readListed(db, filter, ids)))
+    if (found.length > limit) return { sessions: found.slice(0, limit), next: found[limit - 1]?.id }
+    if (ids.length < most) return { sessions: found, next: undefined }
+    after = ids.at(-1) ?? after
+    looked += ids.length
+  }
+  return { sessions: found, next: after }
 }
 
-async function sessionPage(
+/** How many rows are looked at in order to count, a page at a time. */
+const countedRowsMax = 100_000
+
+/** A number of sessions, as far as it is worth the counting. */
+export interface BoundedCount {
+  readonly count: number
+  /** Whether there may be more. */
+  readonly isMore: boolean
+}
+
+/** How many there are, up to a number of them. */
+export async function countSessions(
   db: Database,
   filter: SessionFilter,
-  after: Buffer,
-  limit = pageSize,
-): Promise<ListedSession[]> {
-  const rows = await selectMatching(db, filter)
+  max = 10_000,
+): Promise<BoundedCount> {
+  let count = 0
+  let after: Buffer = noId
+  for (let looked = 0; looked < countedRowsMax; looked += rowsMax) {
+    const ids = await nextIds(db, filter, { after, limit: rowsMax }, 'index')
+    count += await countListed(db, filter, ids)
+    if (count > max) return { count: max, isMore: true }
+    const last = ids.at(-1)
+    if (!last || ids.length < rowsMax) return { count, isMore: false }
+    after = last
+  }
+  return { count, isMore: true }
+}
+
+const noId = Buffer.alloc(16)
+
+/** The next ids to look at, which the rest of the filter narrows: fewer than the limit are the last. */
+async function nextIds(
+  db: Database,
+  filter: SessionFilter,
+  { after, limit }: { readonly after: Buffer; readonly limit: number },
+  way: Way,
+): Promise<readonly Buffer[]> {
+  const { id, userId, clientId, resource, upTo = lastId } = filter
+  const isIndexed = way === 'index' && id === undefined && userId === undefined
+  if (!isIndexed || (clientId === undefined && resource === undefined))
+    return idsOfSessions(db, filter, { after, upTo }, limit)
+  const { filled_to, is_filled } = await readFill(db)
+  if (is_filled === 1) return nextOfIndex(db, { clientId, resource }, { after, upTo }, limit)
+  const filledTo = filled_to ?? noId
+  const ids = await nextOfIndex(db, { clientId, resource }, { after, upTo: earlier(filledTo, upTo) }, limit)
+  if (ids.length === limit) return ids
+  const rest = { after: later(filledTo, after), upTo }
+  return [...ids, ...(await idsOfSessions(db, filter, rest, limit - ids.length))]
+}
+
+const earlier = (a: Buffer, b: Buffer) => (a.compare(b) < 0 ? a : b)
+const later = (a: Buffer, b: Buffer) => (a.compare(b) < 0 ? b : a)
+
+/** The one, a user's, or all. */
+async function idsOfSessions(
+  { sql }: Database,
+  { id, userId, livingAt }: SessionFilter,
+  { after, upTo }: IdRange,
+  limit: number,
+): Promise<readonly Buffer[]> {
+  let query = sql.selectFrom('sessions').select('id').where('id', '>', after).where('id', '<=', upTo)
+  if (id !== undefined) query = query.where('id', '=', id)
+  if (userId !== undefined) query = query.where('user_id', '=', userId)
+  if (userId !== undefined && livingAt !== undefined) query = query.where('revoked_at', 'is', null)
+  const rows = await query.orderBy('id').limit(limit).execute()
+  return rows.map(row => row.id)
+}
+
+/** Those of the ids that match, in their order. */
+async function readListed(
+  db: Database,
+  filter: SessionFilter,
+  ids: readonly Buffer[],
+): Promise<readonly ListedSession[]> {
+  if (ids.length === 0) return []
+  const rows = await selectMatching(db, filter, ids)
     .select(['sessions.id', 'sessions.user_id', 'sessions.client_id', 'sessions.scope', 'sessions.resource'])
     .select(['generation', 'auth_time', 'rotated_at', 'expires_at', 'absolute_expires_at'])
     .select(['revoked_at', 'revoke_reason', 'user_epoch', 'client_epoch'])
     .select(['users.username', 'users.epoch as users_epoch', 'clients.epoch as clients_epoch'])
-    .where('sessions.id', '>', after)
-    .orderBy('sessions.id')
-    .limit(limit)
     .execute()
-  return rows.map(row => {
-    const { user_epoch, client_epoch, users_epoch, clients_epoch, ...session } = row
-    return { ...session, isOfThisEpoch: isOfThisEpoch(row) }
-  })
+  return rows
+    .map(row => {
+      const { user_epoch, client_epoch, users_epoch, clients_epoch, ...session } = row
+      return { ...session, isOfThisEpoch: isOfThisEpoch(row) }
+    })
+    .sort((a, b) => a.id.compare(b.id))
 }
 
 /** Those of a few ids that are there, whatever their state. */
@@ -121,25 +195,23 @@ export async function findSessions({ sql }: Database, ids: readonly Buffer[]): P
   return rows.map(row => ({ ...row, isOfThisEpoch: isOfThisEpoch(row) }))
 }
 
-/** How many there are. */
-export async function countSessions(db: Database, filter: SessionFilter): Promise<number> {
-  const { count } = await selectMatching(db, filter)
+async function countListed(db: Database, filter: SessionFilter, ids: readonly Buffer[]): Promise<number> {
+  if (ids.length === 0) return 0
+  const { count } = await selectMatching(db, filter, ids)
     .select(({ fn }) => fn.countAll<number>().as('count'))
     .executeTakeFirstOrThrow()
   return Number(count)
 }
 
-function selectMatching({ sql }: Database, filter: SessionFilter) {
-  const { id, userId, clientId, resource, upTo, beganBy, unusedSince, livingAt } = filter
+function selectMatching({ sql }: Database, filter: SessionFilter, ids: readonly Buffer[]) {
+  const { userId, clientId, resource, unusedSince, livingAt } = filter
   let query = sql
     .selectFrom('sessions')
     .leftJoin('users', 'users.id', 'sessions.user_id')
     .leftJoin('clients', 'clients.id', 'sessions.client_id')
-  if (id !== undefined) query = query.where('sessions.id', '=', id)
+    .where('sessions.id', 'in', ids)
   if (userId !== undefined) query = query.where('sessions.user_id', '=', userId)
-  if (upTo !== undefined) query = query.where('sessions.id', '<=', upTo)
   if (clientId !== undefined) query = query.where('sessions.client_id', '=', clientId)
-  if (beganBy !== undefined) query = query.where('auth_time', '<=', beganBy)
   if (unusedSince !== undefined) query = query.where('rotated_at', '<=', unusedSince)
   if (resource !== undefined) {
     const { uri, clientIds } = resource

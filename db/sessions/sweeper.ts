@@ -3,6 +3,7 @@ import type { Database } from '../database.ts'
 import { insertCounts, newCounts } from '../installation/counts.ts'
 import type { SweeperTable, Tables } from '../schema.ts'
 import { sweepSignIns, type Sweep } from '../users/sign-in-sweep.ts'
+import { keepInStep, lastId } from './session-index.ts'
 
 export interface SweepLimits {
   /** How many rows are looked at in one step, and how many of them deleted. */
@@ -125,10 +126,11 @@ async function walkSessions(
   { cursor, endedBy, rowsMax, deletedMax }: Sweep,
   now: number,
 ): Promise<Walked> {
+  const after = cursor ?? Buffer.alloc(16)
   const rows = await transaction
     .selectFrom('sessions')
     .select(['id', 'user_id', 'expires_at', 'revoked_at'])
-    .where('id', '>', cursor ?? Buffer.alloc(16))
+    .where('id', '>', after)
     .orderBy('id')
     .limit(rowsMax)
     .execute()
@@ -139,10 +141,12 @@ async function walkSessions(
   const examined = isCut ? rows.findIndex(row => row.id === ids.at(-1)) + 1 : rows.length
   const swept = ids.length === 0 ? 0 : await deleteEnded(transaction, ids, endedBy)
   const isLast = !isCut && rows.length < rowsMax
+  const reached = isLast ? undefined : rows[examined - 1]?.id
+  await keepInStep(transaction, { after, upTo: reached ?? lastId })
   const living = rows
     .slice(0, examined)
     .filter(row => row.user_id !== null && row.revoked_at === null && row.expires_at > now).length
-  return { cursor: isLast ? null : (rows[examined - 1]?.id ?? null), examined, swept, living }
+  return { cursor: reached ?? null, examined, swept, living }
 }
 
 /** One that was refreshed since it was looked at stays. */

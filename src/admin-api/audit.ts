@@ -1,10 +1,9 @@
 import Type, { type Static } from 'typebox'
 import { nameOfPlace, pageOfAudit, placeNamed, type AuditChoice, type AuditPage } from '../admin/audit.ts'
-import { Refusal } from '../errors.ts'
 import { ownUuid } from '../protocol/secrets.ts'
 import { noCursor, readCursor, writeCursor } from './cursor.ts'
 import { route, type AnyRoute } from './route.ts'
-import { pageOf, pageParameters, Time, Uuid } from './schemas.ts'
+import { pageOf, pageParameters, secondsOf, Time, Uuid } from './schemas.ts'
 
 const text = Type.Union([Type.String(), Type.Null()])
 
@@ -104,14 +103,6 @@ const listAuditRoute = route(
     }
   },
 )
-
-/** Entries have whole seconds: the first one that is not before that time. */
-function secondsOf(field: string, time: string | undefined): number | undefined {
-  if (time === undefined) return undefined
-  const seconds = Math.ceil(Date.parse(time) / 1000)
-  if (Number.isFinite(seconds)) return seconds
-  throw new Refusal('invalid', `${field} is no time such as 2030-03-17T17:46:40Z`, undefined, field)
-}
 
 function placeAt(filter: object, after: string | undefined): AuditPage['next'] {
   const key = readCursor('audit', filter, after)

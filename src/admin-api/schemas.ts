@@ -2,6 +2,8 @@ import type { FastifySchemaCompiler } from 'fastify'
 import Type, { type TSchema } from 'typebox'
 import Compile, { type Validator } from 'typebox/compile'
 import Value from 'typebox/value'
+import { Refusal } from '../errors.ts'
+import { timeText } from '../values/formats.ts'
 import { isObject } from '../values/json.ts'
 
 /**
@@ -43,6 +45,14 @@ function pathOfNul(value: unknown, path = ''): string | undefined {
 
 /** RFC 3339, in UTC. */
 export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, in UTC' })
+
+/** The first whole second that is not before a time which was sent; undefined for none. */
+export function secondsOf(field: string, time: string | undefined): number | undefined {
+  if (time === undefined) return undefined
+  const seconds = Math.ceil(Date.parse(time) / 1000)
+  if (Number.isFinite(seconds)) return seconds
+  throw new Refusal('invalid', `${field} is no time such as 2030-03-17T17:46:40Z`, undefined, field)
+}
 
 export const Uuid = Type.String({
   pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
@@ -106,8 +116,4 @@ export function withTimes(value: unknown, name = ''): unknown {
   if (Array.isArray(value)) return value.map(item => withTimes(item))
   if (!isObject(value) || asWritten.has(name)) return value
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withTimes(member, name)]))
-}
-
-function timeText(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }

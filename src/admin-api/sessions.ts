@@ -13,7 +13,7 @@ import { ownUuid } from '../protocol/secrets.ts'
 import { readIdCursor, writeIdCursor } from './cursor.ts'
 import { accepted } from './jobs.ts'
 import { route, type AnyRoute } from './route.ts'
-import { pageOf, pageParameters, Time, Uuid } from './schemas.ts'
+import { pageOf, pageParameters, secondsOf, Time, Uuid } from './schemas.ts'
 
 const text = Type.Union([Type.String(), Type.Null()])
 
@@ -47,13 +47,15 @@ const filters = {
   client_id: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
   resource: Type.Optional(Type.String({ minLength: 1, maxLength: 2000 })),
   older_than: seconds('that began so long ago, or longer'),
+  before: Type.Optional(Type.String({ format: 'date-time', description: 'that began before then' })),
   idle_for: seconds('that were not used for so long'),
 }
 
 const Filters = Type.Object(filters)
 
-function choiceOf({ sub, client_id, resource, older_than, idle_for }: Static<typeof Filters>): SessionChoice {
-  return { user: sub, client: client_id, resource, olderThan: older_than, idleFor: idle_for }
+function choiceOf({ sub, client_id, resource, ...ages }: Static<typeof Filters>): SessionChoice {
+  const { older_than: olderThan, before, idle_for: idleFor } = ages
+  return { user: sub, client: client_id, resource, olderThan, before: secondsOf('before', before), idleFor }
 }
 
 const change = { noun: 'sessions', isChange: true } as const
@@ -65,8 +67,8 @@ const listSessionsRoute = route(
     url: '/sessions',
     name: 'listSessions',
     summary:
-      'Sessions, the oldest first: all, or those of one user, which other filters narrow. ' +
-      'A page may be shorter than its limit',
+      'Sessions, the oldest first: all, or those of a user, of a client, for an API, or of before some time. ' +
+      'A page may be shorter than its limit, even empty',
     need: see,
     query: Type.Object(
       {
@@ -87,6 +89,30 @@ const listSessionsRoute = route(
       page,
     )
     return { items: sessions, next: writeIdCursor('sessions', named, next) }
+  },
+)
+
+const SessionCount = Type.Object(
+  {
+    count: Type.Integer({ description: 'how many were counted: at most 10,000' }),
+    more: Type.Boolean({ description: 'whether there may be more' }),
+  },
+  { title: 'SessionCount' },
+)
+
+const countSessionsRoute = route(
+  {
+    method: 'GET',
+    url: '/sessions/count',
+    name: 'countSessions',
+    summary: 'How many sessions live, of those that the filters choose: so many would end',
+    need: see,
+    query: Type.Object(filters, { additionalProperties: false }),
+    answer: { status: 200, schema: SessionCount },
+  },
+  async (admin, { query }) => {
+    const { count, isMore } = await countChosen(admin, await chooseSessions(admin, choiceOf(query)))
+    return { count, more: isMore }
   },
 )
 
@@ -118,7 +144,8 @@ const endSessionRoute = route(
   },
   async (admin, { params: { sid } }) => {
     const chosen = await chooseSessions(admin, { id: ownUuid(sid) })
-    await revokeSessions(admin, chosen, { total: await countChosen(admin, chosen) })
+    const { count } = await countChosen(admin, chosen)
+    await revokeSessions(admin, chosen, { total: count })
   },
 )
 
@@ -167,6 +194,7 @@ const endSessionsOfUserRoute = route(
 /** `/sessions`: one log-in each, with its family of tokens. */
 export const sessionRoutes: readonly AnyRoute[] = [
   listSessionsRoute,
+  countSessionsRoute,
   readSessionRoute,
   endSessionRoute,
   endSessionsRoute,

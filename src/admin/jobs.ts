@@ -6,6 +6,7 @@ import { Refusal } from '../errors.ts'
 import { formatUuid, newUuid } from '../protocol/secrets.ts'
 import { nameOf, originOf } from '../record/actor.ts'
 import { record } from '../record/record.ts'
+import { timeText } from '../values/formats.ts'
 import { cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { isWhole, revokeWhole, type ChosenSessions, type PageChoice } from './sessions.ts'
@@ -33,14 +34,16 @@ export async function startEnding(admin: Admin, chosen: ChosenSessions): Promise
 
 async function newJob(
   admin: Admin,
-  { choice: { olderThan, idleFor }, filter, document }: ChosenSessions,
+  { choice: { olderThan, before, idleFor }, filter, document }: ChosenSessions,
 ): Promise<JobTable> {
   const choice = {
     ...document,
     ...(olderThan !== undefined && { older_than: olderThan }),
+    ...(before !== undefined && { before: timeText(before) }),
     ...(idleFor !== undefined && { idle_for: idleFor }),
   }
-  const upTo = isWhole(filter) ? undefined : await latestSessionId(admin.db)
+  const ends = isWhole(filter) ? [] : [filter.upTo, await latestSessionId(admin.db)]
+  const [upTo] = ends.filter(end => end !== undefined).sort(Buffer.compare)
   return newJobRow(admin, {
     act: 'end_sessions',
     choice,

@@ -3,6 +3,7 @@ import {
   countSessions as countSessionRows,
   listSessions as listSessionRows,
   pageOfSessions as pageOfSessionRows,
+  type BoundedCount,
   type ListedSession,
   type SessionFilter,
 } from '../../db/sessions/pages.ts'
@@ -12,7 +13,7 @@ import { endChosenSessions, type ChosenEndOptions } from '../endings/end-chosen.
 import { endAllSessions, endSessionsOfClient, endSessionsOfUser, type EndOptions } from '../endings/end.ts'
 import type { FinishedWork } from '../endings/finish.ts'
 import { Refusal } from '../errors.ts'
-import { formatUuid } from '../protocol/secrets.ts'
+import { formatUuid, lastUuidOf } from '../protocol/secrets.ts'
 import { keepSeconds } from '../sessions/retention.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Admin } from './admin.ts'
@@ -28,6 +29,8 @@ export interface SessionChoice {
   readonly resource?: string | undefined
   readonly id?: Buffer | undefined
   readonly olderThan?: number | undefined
+  /** That began before this time, in seconds since the epoch. */
+  readonly before?: number | undefined
   readonly idleFor?: number | undefined
 }
 
@@ -47,8 +50,12 @@ export interface ChosenSessions {
 
 /** Finds which sessions are meant. Refuses a user, client or resource that is unknown. */
 export async function chooseSessions(admin: Admin, choice: SessionChoice): Promise<ChosenSessions> {
-  const { client, resource, id, olderThan, idleFor } = choice
+  const { client, resource, id, olderThan, before, idleFor } = choice
   const now = admin.clock.now()
+  const beganBy = Math.min(
+    olderThan === undefined ? Infinity : now - olderThan,
+    before === undefined ? Infinity : before - 1,
+  )
   const user = choice.user === undefined ? undefined : await existingUser(admin, choice.user)
   if (client !== undefined) await existingClient(admin, client)
   const clientIds = resource === undefined ? [] : await clientsOf(admin, resource)
@@ -60,7 +67,7 @@ export async function chooseSessions(admin: Admin, choice: SessionChoice): Promi
       ...(client !== undefined && { clientId: client }),
       ...(resource !== undefined && { resource: { uri: resource, clientIds } }),
       ...(id && { id }),
-      ...(olderThan !== undefined && { beganBy: now - olderThan }),
+      ...(beganBy !== Infinity && { upTo: lastUuidOf(beganBy) }),
       ...(idleFor !== undefined && { unusedSince: now - idleFor }),
     },
     document: {
@@ -88,7 +95,7 @@ export async function* listSessions(
   { ended }: { readonly ended: boolean },
 ): AsyncGenerator<DescribedSession> {
   const now = clock.now()
-  const sessions = listSessionRows(db, ended ? filter : { ...filter, livingAt: now })
+  const sessions = listSessionRows(db, ended ? filter : { ...filter, livingAt: now }, 'index')
   for await (const session of sessions) yield describeSession(session, now)
 }
 
@@ -115,18 +122,17 @@ export async function pageOfSessions(
 ): Promise<SessionPage> {
   refuseUnindexed(filter)
   const now = clock.now()
-  const { sessions, next } = await pageOfSessionRows(db, ended ? filter : { ...filter, livingAt: now }, page)
+  const wanted = ended ? filter : { ...filter, livingAt: now }
+  const { sessions, next } = await pageOfSessionRows(db, wanted, page, 'index')
   return { sessions: sessions.map(session => describeSession(session, now)), next }
 }
 
-function refuseUnindexed({ userId, clientId, resource, beganBy, unusedSince }: SessionFilter): void {
-  if (userId !== undefined) return
-  const filters = { client_id: clientId, resource, older_than: beganBy, idle_for: unusedSince }
-  for (const [field, value] of Object.entries(filters)) {
-    if (value === undefined) continue
-    const text = `no index serves ${field} alone: it goes together with sub; without a filter all are listed`
-    throw new Refusal('invalid', text, undefined, field)
-  }
+function refuseUnindexed({ unusedSince, ...others }: SessionFilter): void {
+  if (unusedSince === undefined || Object.keys(others).length > 0) return
+  const text =
+    'no index serves idle_for alone: it narrows sub, client_id, resource, older_than or before, and without a ' +
+    'filter all sessions are listed'
+  throw new Refusal('invalid', text, undefined, 'idle_for')
 }
 
 /** One session as its document, whether it lives or not. */
@@ -165,10 +171,18 @@ function stateOf(
   return expires_at > now ? 'living' : 'expired'
 }
 
-/** How many of the chosen sessions live. Refuses one that is chosen by its id and does not live. */
-export async function countChosen({ db, clock }: Admin, { choice, filter }: ChosenSessions): Promise<number> {
-  const count = await countSessionRows(db, { ...filter, livingAt: clock.now() })
-  if (count > 0 || !choice.id) return count
+export type { BoundedCount }
+
+/**
+ * How many of the chosen sessions live: up to 10,000 are counted. Refuses one that is chosen by its id and
+ * does not live.
+ */
+export async function countChosen(
+  { db, clock }: Pick<Admin, 'db' | 'clock'>,
+  { choice, filter }: ChosenSessions,
+): Promise<BoundedCount> {
+  const counted = await countSessionRows(db, { ...filter, livingAt: clock.now() })
+  if (counted.count > 0 || counted.isMore || !choice.id) return counted
   const advice = `\`mintmark session list --id ${formatUuid(choice.id)} --ended\` shows what became of it`
   throw new Refusal('not_found', 'no such session lives', advice)
 }

@@ -1,6 +1,7 @@
 import type { JobTable } from '../../db/schema.ts'
 import { pageOfSessions, type SessionFilter } from '../../db/sessions/pages.ts'
 import { claimJob, deleteJobs, releaseJob, stepJob } from '../../db/sessions/jobs.ts'
+import { lastUuidOf } from '../protocol/secrets.ts'
 import { actorNamed } from '../record/actor.ts'
 import { record, type Recorder } from '../record/record.ts'
 import { followSeconds, forgetSeconds, type Job } from '../upkeep/job.ts'
@@ -84,14 +85,26 @@ export function writeFilter(filter: SessionFilter): string {
 }
 
 function readFilter(text: string): SessionFilter {
-  const { id, userId, upTo, ...rest } = JSON.parse(text) as Omit<SessionFilter, 'id' | 'userId' | 'upTo'> &
-    Readonly<Partial<Record<'id' | 'userId' | 'upTo', string>>>
+  const { id, userId, upTo, beganBy, ...rest } = JSON.parse(text) as StoredFilter
+  const ends = [
+    ...(upTo === undefined ? [] : [Buffer.from(upTo, 'hex')]),
+    ...(beganBy === undefined ? [] : [lastUuidOf(beganBy)]),
+  ]
+  const [end] = ends.sort(Buffer.compare)
   return {
     ...rest,
     ...(id !== undefined && { id: Buffer.from(id, 'hex') }),
     ...(userId !== undefined && { userId: Buffer.from(userId, 'hex') }),
-    ...(upTo !== undefined && { upTo: Buffer.from(upTo, 'hex') }),
+    ...(end && { upTo: end }),
   }
+}
+
+type StoredFilter = Omit<SessionFilter, 'id' | 'userId' | 'upTo'> & {
+  readonly id?: string
+  readonly userId?: string
+  readonly upTo?: string
+  /** That began at this time or earlier: servers of version 0.1 have written so. */
+  readonly beganBy?: number
 }
 
 const writeId = (value: unknown) => (Buffer.isBuffer(value) ? value.toString('hex') : value)

@@ -34,6 +34,13 @@ export function newUuid(now: number): Buffer {
   return uuid
 }
 
+/** The last UUIDv7 of a second. */
+export function lastUuidOf(second: number): Buffer {
+  const uuid = Buffer.alloc(16, 0xff)
+  uuid.writeUIntBE(Math.max(0, second * 1000 + 999), 0, 6)
+  return uuid
+}
+
 export function formatUuid(uuid: Buffer): string {
   const hex = uuid.toString('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`

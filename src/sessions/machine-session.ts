@@ -1,4 +1,5 @@
-import { findMachineSession, insertSession } from '../../db/sessions/sessions.ts'
+import { findMachineSession } from '../../db/sessions/sessions.ts'
+import { insertSession } from '../../db/sessions/starts.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'

@@ -1,5 +1,5 @@
 import type { UserTable } from '../../db/schema.ts'
-import { insertLogIn, type NewLogIn } from '../../db/sessions/sessions.ts'
+import { insertLogIn, type NewLogIn } from '../../db/sessions/starts.ts'
 import type { Caller } from '../clients/caller.ts'
 import { boundKey, type Confirmation } from '../clients/confirmation.ts'
 import type { Client } from '../clients/registry.ts'

@@ -10,6 +10,11 @@ export function formatTime(epochSeconds: number | null): string {
     : new Date(epochSeconds * 1000).toISOString().replace('T', ' ').replace('.000Z', 'Z')
 }
 
+/** `2026-03-09T17:05:30Z` (RFC 3339). */
+export function timeText(epochSeconds: number): string {
+  return new Date(epochSeconds * 1000).toISOString().replace('.000Z', 'Z')
+}
+
 /** `512 B`, `1.4 MB`. */
 export function formatBytes(bytes: number): string {
   const format = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })

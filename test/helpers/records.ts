@@ -7,7 +7,7 @@ import { insertInstallation } from '../../db/installation/installation.ts'
 import { migrate } from '../../db/installation/migrate.ts'
 import { openDatabase, type DatabaseLocation } from '../../db/open-database.ts'
 import type { SessionTable } from '../../db/schema.ts'
-import { insertSession } from '../../db/sessions/sessions.ts'
+import { insertSession } from '../../db/sessions/starts.ts'
 import { insertUser } from '../../db/users/users.ts'
 import type { NewAuditEntry } from '../../db/writer.ts'
 import { plainClientRow } from '../../src/clients/registration.ts'
@@ -136,7 +136,7 @@ export async function addSessions(
   for (let left = count; left > 0; left -= 500) {
     const rows = Array.from({ length: Math.min(left, 500) }, () => ({
       ...row,
-      id: newUuid(madeAt),
+      id: newUuid(changes.started_at ?? changes.auth_time ?? madeAt),
       status_position: ++lastPosition,
       ...changes,
     }))

@@ -25,7 +25,7 @@ import { migrate } from '../../db/installation/migrate.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { latestSessionId, listSessions, revokeSessions, type SessionFilter } from '../../db/sessions/pages.ts'
-import { insertSession, type NewSession } from '../../db/sessions/sessions.ts'
+import { insertSession, type NewSession } from '../../db/sessions/starts.ts'
 import {
   disableUser,
   findUserById,

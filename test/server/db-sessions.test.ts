@@ -18,12 +18,11 @@ import {
   extendSession,
   findSession,
   healSession,
-  insertSession,
   markLate,
   revokeSession,
-  type NewSession,
   type Session,
 } from '../../db/sessions/sessions.ts'
+import { insertSession, type NewSession } from '../../db/sessions/starts.ts'
 import {
   changePassword,
   deleteUser,

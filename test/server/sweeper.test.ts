@@ -6,7 +6,8 @@ import type { Database } from '../../db/database.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import type { SessionTable } from '../../db/schema.ts'
 import { rotateSession } from '../../db/sessions/rotations.ts'
-import { findSession, insertSession, type NewSession } from '../../db/sessions/sessions.ts'
+import { findSession } from '../../db/sessions/sessions.ts'
+import { insertSession, type NewSession } from '../../db/sessions/starts.ts'
 import {
   countPages,
   giveBackPages,

@@ -14,6 +14,7 @@ import { checkPasswordHook } from './password-hook.ts'
 import { checkRootKeys } from './root-keys.ts'
 import { checkRows } from './rows.ts'
 import { checkDisk, checkFiles, checkIssuer } from './surroundings.ts'
+import { checkSessionIndex } from './session-index.ts'
 import { checkSweeper } from './sweeper.ts'
 import { checkNamesToCome, checkUsernames } from './usernames.ts'
 
@@ -45,6 +46,7 @@ const innerChecks: readonly Check<InstallationAdmin>[] = [
   { name: 'key policy', run: checkPolicy },
   { name: 'root key', isLong: true, run: checkRootKeys },
   { name: 'sweeper', run: checkSweeper },
+  { name: 'session index', run: checkSessionIndex },
   { name: 'addresses', isLong: true, run: checkAddresses },
   { name: 'user names', isLong: true, run: checkUsernames },
   { name: 'passkeys', isLong: true, run: checkPasskeys },

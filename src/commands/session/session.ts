@@ -5,6 +5,7 @@ import {
   countChosen,
   listSessions,
   revokeSessions,
+  type BoundedCount,
   type ChosenSessions,
   type DescribedSession,
 } from '../../admin/sessions.ts'
@@ -73,7 +74,7 @@ export function sessionCommands(program: Command, terminal: Terminal): void {
         const chosen = await chooseSessions(admin, choice)
         const total = await countChosen(admin, chosen)
         const words = wordsOf(chosen)
-        if (total > 0) await confirm(run, `End ${formatCount(total, 'session')}${words}?`, { yes })
+        if (total.count > 0 || total.isMore) await confirm(run, `End ${countText(total)}${words}?`, { yes })
         const ended = await revoke(run, admin, chosen, total)
         return {
           text: `Ended ${formatCount(ended, 'session')}${words}.${ended > 0 ? `\n${noticeOf(admin.config)}` : ''}`,
@@ -99,16 +100,28 @@ Sessions of one user, of one client, or all, end at once, and so do log-ins unde
 the first moment. Other choices end one after the other. What is interrupted goes on when it is run again.`
 
 /** Ends the chosen sessions, shows how far that has come, and returns how many there were. */
-async function revoke(run: Run, admin: Admin, chosen: ChosenSessions, total: number): Promise<number> {
-  const done = await showWork(run, options => revokeSessions(admin, chosen, { total, ...options }), total)
+async function revoke(
+  run: Run,
+  admin: Admin,
+  chosen: ChosenSessions,
+  counted: BoundedCount,
+): Promise<number> {
+  const { count, isMore } = counted
+  const total = isMore ? Infinity : count
+  const shown = isMore ? undefined : count
+  const done = await showWork(run, options => revokeSessions(admin, chosen, { total, ...options }), shown)
   if (done.isDone) return done.ended
-  throw done.isAtOnce ? stoppedEnding(done) : stoppedHalfway(done.ended, total)
+  throw done.isAtOnce ? stoppedEnding(done) : stoppedHalfway(done.ended, counted)
 }
 
-const stoppedHalfway = (ended: number, total: number) =>
+const stoppedHalfway = (ended: number, total: BoundedCount) =>
   new CommandError(
-    `stopped: ${ended.toLocaleString('en-US')} of ${formatCount(total, 'session')} have ended; run it again for the rest`,
+    `stopped: ${ended.toLocaleString('en-US')} of ${countText(total)} have ended; run it again for the rest`,
   )
+
+/** `2 sessions`, `10,000 sessions or more`. */
+const countText = ({ count, isMore }: BoundedCount) =>
+  `${formatCount(count, 'session')}${isMore ? ' or more' : ''}`
 
 /** ` of alice through web`, or nothing. */
 function wordsOf({ choice, username }: ChosenSessions): string {
