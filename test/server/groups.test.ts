@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import fc from 'fast-check'
+import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import {
   changeMembership,
@@ -27,6 +28,7 @@ import { newUuid } from '../../src/protocol/secrets.ts'
 import { itemsOf } from '../../src/values/list.ts'
 import { codeFor, claimsOf, forLogIns } from '../helpers/codes.ts'
 import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
+import { waitingHere } from '../helpers/postgres.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { runsOf } from '../helpers/runs.ts'
 import { startServer, type TestServer } from '../helpers/server.ts'
@@ -310,6 +312,10 @@ await onPostgres(
     const { server, admin, ada } = await world(t, env)
     const { db } = server.ctx
     for (const name of ['staff', 'crew']) await createGroup(admin, { name, roles: [] })
+    /** Until somebody else waits for a lock. */
+    const isWaited = async () => {
+      while ((await sql.raw(waitingHere).execute(db.sql)).rows.length === 0) await setTimeout(5)
+    }
     /** A change of the user's groups that has not been committed yet. */
     const change = async (names: string) => {
       const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
@@ -325,7 +331,7 @@ await onPostgres(
     }
     const joining = await change('staff')
     const gone = deleteGroup(admin, 'staff', { force: true })
-    await setTimeout(200)
+    await isWaited()
     joining.end()
     await Promise.all([joining.done, gone])
     t.match(await findUserById(db, ada.id), { group_names: '' })
@@ -353,7 +359,7 @@ await onPostgres(
     })
     await begun.promise
     const emptied = emptyDeletedGroup(db, again)
-    await setTimeout(200)
+    await isWaited()
     end.resolve()
     await changing
     t.match(await emptied, { isDone: false }, 'somebody else was ahead')
