@@ -8,7 +8,7 @@ const browser = await startChromium(t)
 t.test(
   'invariants 12, 13, 14 and 18: whatever somebody does, there is a way on, and no way astray',
   async t => {
-    const seen = await walkThroughLogIns(t, { walks: 10 })
+    const seen = await walkThroughLogIns(t, { walks: 20 })
     t.ok(seen.has('a client: /callback'), 'somebody has logged in')
   },
 )
