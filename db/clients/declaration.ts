@@ -1,5 +1,5 @@
 import { changePolicyRow, raiseRevision, type KeyPolicyChange } from '../installation/installation.ts'
-import type { GroupTable } from '../schema.ts'
+import type { GroupTable, OwnClaimTable } from '../schema.ts'
 import { addGroup, updateGroup } from '../users/groups.ts'
 import { changeUserRow, type ChangedUser, type SeenUser } from '../users/users.ts'
 import type { Writer } from '../writer.ts'
@@ -11,6 +11,7 @@ import {
   type ResourceSettings,
   type SeenResource,
 } from './resources.ts'
+import { addOwnClaim, updateOwnClaim, type OwnClaimSettings } from './own-claims.ts'
 
 /** A change of a row that is as it was read. */
 export interface RowChange<Settings, Seen> {
@@ -25,8 +26,16 @@ export interface GroupChanges {
   readonly groupsMax: number
 }
 
+export interface OwnClaimChanges {
+  readonly added: readonly OwnClaimTable[]
+  readonly changed: ReadonlyMap<string, RowChange<OwnClaimSettings, OwnClaimTable>>
+  /** How many there may be. */
+  readonly claimsMax: number
+}
+
 /** The additions and changes of a plan. */
 export interface Changes {
+  readonly claims?: OwnClaimChanges
   readonly newResources: readonly NewResource[]
   readonly newClients: readonly NewClient[]
   readonly resources: ReadonlyMap<string, RowChange<ResourceSettings, SeenResource>>
@@ -50,34 +59,30 @@ export async function applyChanges(
       await raiseRevision(transaction)
       let made = 0
       const after = (count: number) => onProgress(made + count)
+      const each = async (isMade: Promise<boolean>) => {
+        if (!(await isMade)) throw new LostGround()
+        onProgress(++made)
+      }
+      const { claims, groups, users, policy } = changes
+      for (const claim of claims?.added ?? [])
+        await each(addOwnClaim(transaction, claim, claims?.claimsMax ?? 0))
+      for (const { settings, seen } of claims?.changed.values() ?? [])
+        await each(updateOwnClaim(transaction, seen, settings))
       if (!(await addResources(transaction, changes.newResources, after))) throw new LostGround()
       made += changes.newResources.length
-      for (const [uri, { settings, seen }] of changes.resources) {
-        if (!(await updateResource(transaction, uri, settings, seen))) throw new LostGround()
-        onProgress(++made)
-      }
+      for (const [uri, { settings, seen }] of changes.resources)
+        await each(updateResource(transaction, uri, settings, seen))
       if (!(await addClients(transaction, changes.newClients, after))) throw new LostGround()
       made += changes.newClients.length
-      for (const [id, { settings, seen }] of changes.clients) {
-        if (!(await updateClient(transaction, id, settings, seen))) throw new LostGround()
-        onProgress(++made)
-      }
-      for (const group of changes.groups?.added ?? []) {
-        if (!(await addGroup(transaction, group, changes.groups?.groupsMax ?? 0))) throw new LostGround()
-        onProgress(++made)
-      }
-      for (const { settings, seen } of changes.groups?.changed.values() ?? []) {
-        if (!(await updateGroup(transaction, seen, settings.roles ?? seen.roles))) throw new LostGround()
-        onProgress(++made)
-      }
-      for (const { settings, seen } of changes.users?.values() ?? []) {
-        if (!(await changeUserRow(transaction, seen, settings))) throw new LostGround()
-        onProgress(++made)
-      }
-      if (changes.policy) {
-        if (!(await changePolicyRow(transaction, changes.policy))) throw new LostGround()
-        onProgress(++made)
-      }
+      for (const [id, { settings, seen }] of changes.clients)
+        await each(updateClient(transaction, id, settings, seen))
+      for (const group of groups?.added ?? [])
+        await each(addGroup(transaction, group, groups?.groupsMax ?? 0))
+      for (const { settings, seen } of groups?.changed.values() ?? [])
+        await each(updateGroup(transaction, seen, settings.roles ?? seen.roles))
+      for (const { settings, seen } of users?.values() ?? [])
+        await each(changeUserRow(transaction, seen, settings))
+      if (policy) await each(changePolicyRow(transaction, policy))
       return true
     })
     return true

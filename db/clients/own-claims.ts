@@ -1,6 +1,7 @@
+import type { Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import { raiseRevision } from '../installation/installation.ts'
-import type { OwnClaimTable } from '../schema.ts'
+import type { OwnClaimTable, Tables } from '../schema.ts'
 import type { Writer } from '../writer.ts'
 
 /** Own claims in the order of their names. */
@@ -20,33 +21,53 @@ export async function insertOwnClaim(
 ): Promise<boolean> {
   return transact(async transaction => {
     await raiseRevision(transaction)
-    if ((await listOwnClaims({ sql: transaction })).length >= claimsMax) return false
-    const { numInsertedOrUpdatedRows } = await transaction
-      .insertInto('own_claims')
-      .values(claim)
-      .onConflict(conflict => conflict.doNothing())
-      .executeTakeFirstOrThrow()
-    return numInsertedOrUpdatedRows === 1n
+    return addOwnClaim(transaction, claim, claimsMax)
   })
+}
+
+/** The same as part of a transaction that has raised the revision: so others wait, and count this one. */
+export async function addOwnClaim(
+  transaction: Transaction<Tables>,
+  claim: OwnClaimTable,
+  claimsMax: number,
+): Promise<boolean> {
+  if ((await listOwnClaims({ sql: transaction })).length >= claimsMax) return false
+  const { numInsertedOrUpdatedRows } = await transaction
+    .insertInto('own_claims')
+    .values(claim)
+    .onConflict(conflict => conflict.doNothing())
+    .executeTakeFirstOrThrow()
+  return numInsertedOrUpdatedRows === 1n
 }
 
 /** Changes a claim; false when it is not as it was seen any more. */
 export async function changeOwnClaim(
   { transact }: Writer,
-  { name, kind, source }: OwnClaimTable,
-  after: Pick<OwnClaimTable, 'kind' | 'source'>,
+  seen: OwnClaimTable,
+  after: OwnClaimSettings,
 ): Promise<boolean> {
   return transact(async transaction => {
     await raiseRevision(transaction)
-    const { numUpdatedRows } = await transaction
-      .updateTable('own_claims')
-      .set(after)
-      .where('name', '=', name)
-      .where('kind', '=', kind)
-      .where('source', '=', source)
-      .executeTakeFirstOrThrow()
-    return numUpdatedRows === 1n
+    return updateOwnClaim(transaction, seen, after)
   })
+}
+
+export type OwnClaimSettings = Pick<OwnClaimTable, 'kind' | 'source'>
+
+/** The same as part of a transaction. */
+export async function updateOwnClaim(
+  transaction: Transaction<Tables>,
+  { name, kind, source }: OwnClaimTable,
+  after: Partial<OwnClaimSettings>,
+): Promise<boolean> {
+  const { numUpdatedRows } = await transaction
+    .updateTable('own_claims')
+    .set(after)
+    .where('name', '=', name)
+    .where('kind', '=', kind)
+    .where('source', '=', source)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
 }
 
 export interface OwnClaimDeletion {

@@ -1,9 +1,17 @@
 import { withDefaults } from '../clients/client-defaults.ts'
 import { propertyNames, someProperties, type ClientMetadata } from '../clients/properties.ts'
-import { duration, type JsonKind } from '../clients/property-kinds.ts'
+import { choice, duration, type JsonKind } from '../clients/property-kinds.ts'
 import { scopeWords, wordsAmong } from '../clients/scope-words.ts'
 import { Refusal } from '../errors.ts'
 import { keyPolicyLimits } from '../protocol/key-lead.ts'
+import {
+  isClaimName,
+  ownClaimKinds,
+  readSource,
+  takesClaimName,
+  type ClaimSource,
+  type OwnClaim,
+} from '../protocol/own-claims.ts'
 import { isResourceUri, takesResourceUri } from '../protocol/resource.ts'
 import { isGroupName, takesGroupName } from '../protocol/roles.ts'
 import { isObject } from '../values/json.ts'
@@ -14,6 +22,7 @@ import { roleList, type GroupMetadata } from './roles.ts'
 
 /** The content of a file for `mintmark apply`. */
 export interface Declaration {
+  readonly claims: readonly OwnClaim[]
   readonly resources: readonly ResourceMetadata[]
   readonly clients: readonly ClientMetadata[]
   readonly groups: readonly GroupMetadata[]
@@ -51,37 +60,46 @@ function readDeclaration(value: unknown): {
   const file = fieldsOf(
     value,
     'the file',
-    ['resources', 'clients', 'groups', 'users', 'key_policy'],
+    ['claims', 'resources', 'clients', 'groups', 'users', 'key_policy'],
     problems,
   )
   const declaration = {
+    claims: file.items('claims').map((item, i) => readClaim(item, `claims[${i}]`, problems)),
     resources: file.items('resources').map((item, i) => readResource(item, `resources[${i}]`, problems)),
     clients: file.items('clients').map((item, i) => readClient(item, `clients[${i}]`, problems)),
     groups: file.items('groups').map((item, i) => readGroup(item, `groups[${i}]`, problems)),
     users: file.items('users').map((item, i) => readUser(item, `users[${i}]`, problems)),
     keyPolicy: readKeyPolicy(file.get('key_policy') ?? {}, problems),
   }
-  problems.push(
-    ...findRepeats(
-      'resource',
-      declaration.resources.map(({ uri }) => uri),
-    ),
-  )
-  problems.push(
-    ...findRepeats(
-      'client',
-      declaration.clients.map(({ client_id }) => client_id),
-    ),
-    ...findRepeats(
-      'group',
-      declaration.groups.map(({ name }) => name),
-    ),
-    ...findRepeats(
-      'user',
-      declaration.users.map(({ username }) => username),
-    ),
-  )
+  const { claims, resources, clients, groups, users } = declaration
+  const names = {
+    claim: claims.map(({ name }) => name),
+    resource: resources.map(({ uri }) => uri),
+    client: clients.map(({ client_id }) => client_id),
+    group: groups.map(({ name }) => name),
+    user: users.map(({ username }) => username),
+  }
+  problems.push(...Object.entries(names).flatMap(([what, declared]) => findRepeats(what, declared)))
   return { declaration, problems }
+}
+
+/** Reads the form of the values. `ownClaimProblems` judges the values themselves. */
+function readClaim(value: unknown, path: string, problems: string[]): OwnClaim {
+  const fields = fieldsOf(value, path, ['name', 'kind', 'source'], problems)
+  return {
+    name: fields.text('name', isClaimName, takesClaimName),
+    kind: fields.required('kind', claimKind),
+    source: fields.required('source', claimSource),
+  }
+}
+
+const claimKind = choice(ownClaimKinds, 'string')
+
+const claimSource: JsonKind<ClaimSource> = {
+  fallback: { constant: '' },
+  takes: 'an object with one of user, constant, roles and groups',
+  schema: {},
+  fromFile: readSource,
 }
 
 function readResource(value: unknown, path: string, problems: string[]): ResourceMetadata {

@@ -21,13 +21,13 @@ import { differencesOf } from './differences.ts'
 import { heedPrecondition, movedOn } from './precondition.ts'
 
 /** Servers have all of them in memory. */
-const ownClaimsMax = 200
+export const ownClaimsMax = 200
 
 /** Adds a claim, which is in no token before a resource or a client wants it. Refuses what cannot be one. */
 export async function createOwnClaim(admin: Admin, claim: OwnClaim): Promise<OwnClaimTable> {
   refuseOddClaim(claim)
   const { name, kind, source } = claim
-  const row = { name, kind, source: JSON.stringify(source), created_at: admin.clock.now() }
+  const row = newOwnClaimRow(claim, admin.clock.now())
   const created = { event: 'claim_created', detail: { claim: name, kind, source } } as const
   if (!(await record(admin, created, db => insertOwnClaim(db, row, ownClaimsMax)))) {
     throw (await findOwnClaim(admin.db, name))
@@ -35,6 +35,10 @@ export async function createOwnClaim(admin: Admin, claim: OwnClaim): Promise<Own
       : new Refusal('conflict', `there are ${ownClaimsMax} claims already`)
   }
   return row
+}
+
+export function newOwnClaimRow({ name, kind, source }: OwnClaim, now: number): OwnClaimTable {
+  return { name, kind, source: JSON.stringify(source), created_at: now }
 }
 
 /** The new parts of a claim; those that are undefined stay. */

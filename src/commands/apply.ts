@@ -1,16 +1,8 @@
 import type { Command } from '@commander-js/extra-typings'
 import type { Admin } from '../admin/admin.ts'
-import {
-  applyPlan,
-  type Applied,
-  describeStep,
-  dueSteps,
-  planDeclaration,
-  stepsOf,
-  type Plan,
-  type Step,
-} from '../admin/apply.ts'
+import { applyPlan, type Applied } from '../admin/apply.ts'
 import { parseDeclaration } from '../admin/declaration.ts'
+import { describeStep, dueSteps, planDeclaration, stepsOf, type Plan, type Step } from '../admin/plan.ts'
 import type { Changes } from '../record/events.ts'
 import { formatCount } from '../values/formats.ts'
 import { drawAlgChange } from './alg-change.ts'
@@ -23,6 +15,10 @@ import { confirm } from './shell/prompt.ts'
 
 const example = `
 The file:
+  claims:                      # of your own, as \`mintmark claim create --help\` explains
+    - name: acme_plan
+      kind: string
+      source: { groups: { premium: gold }, otherwise: basic }
   resources:
     - uri: https://api.example
       scope: [read, write]
@@ -60,12 +56,14 @@ else there is for those to which people log in: docs/log-in.md.
 What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default, and
 a setting of the key policy stays. All is done in one transaction, or nothing.`
 
-/** `mintmark apply`: resources, clients, groups, roles and the key policy as a file declares them. */
+/** `mintmark apply`: claims, resources, clients, groups, roles and the key policy as a file declares them. */
 export function applyCommand(program: Command, terminal: Terminal): void {
-  verb(program, 'apply', 'make resources, clients, groups and roles as a YAML or JSON file declares them', [
-    'mintmark apply mintmark.yaml --dry-run',
-    'mintmark apply mintmark.yaml --yes',
-  ])
+  verb(
+    program,
+    'apply',
+    'make claims, resources, clients, groups and roles as a YAML or JSON file declares them',
+    ['mintmark apply mintmark.yaml --dry-run', 'mintmark apply mintmark.yaml --yes'],
+  )
     .argument('<file>', 'what there shall be; - is stdin')
     .option('--dry-run', 'show the plan and change nothing')
     .option('--yes', 'do not ask')

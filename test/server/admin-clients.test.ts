@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Admin } from '../../src/admin/admin.ts'
-import { applyPlan, planDeclaration } from '../../src/admin/apply.ts'
+import { applyPlan } from '../../src/admin/apply.ts'
+import { planDeclaration } from '../../src/admin/plan.ts'
 import { clientForKeys, rotateSecret, setKeys } from '../../src/admin/client-credentials.ts'
 import {
   createClient,

@@ -4,7 +4,8 @@ import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { listAuditEntries } from '../../db/installation/audit.ts'
 import { openAdmin, type Admin } from '../../src/admin/admin.ts'
-import { applyPlan, planDeclaration, stepsOf } from '../../src/admin/apply.ts'
+import { applyPlan } from '../../src/admin/apply.ts'
+import { planDeclaration, stepsOf } from '../../src/admin/plan.ts'
 import { describeAuditEntry, followAudit, listAudit } from '../../src/admin/audit.ts'
 import { clientForKeys, rotateSecret, setKeys } from '../../src/admin/client-credentials.ts'
 import {
@@ -18,6 +19,7 @@ import {
   updateClient,
 } from '../../src/admin/clients.ts'
 import { parseDeclaration } from '../../src/admin/declaration.ts'
+import { describeOwnClaim, listOwnClaims } from '../../src/admin/own-claims.ts'
 import { addDemo } from '../../src/admin/demo.ts'
 import {
   createResource,
@@ -248,6 +250,77 @@ t.test('a declaration of roles and policy is applied as a whole, and ends nobody
   await t.rejects(
     planDeclaration({ ...admin, isLimited: true }, adminClient),
     refused('forbidden', /admin:write alone/),
+  )
+})
+
+t.test('claims of the installation’s own are declared, before what wants them', async t => {
+  const { admin } = await installation(t)
+  const planned = async (text: string) => planDeclaration(admin, await parseDeclaration('a test', text))
+  const plan = (kind: string, source: string) =>
+    `claims: [{ name: acme_plan, kind: ${kind}, source: ${source} }]`
+  const gold = plan('string', '{ groups: { premium: gold }, otherwise: basic }')
+  const whole = await planned(`{ ${gold}, resources: [{ uri: '${uri}', scope: read, claims: [acme_plan] }] }`)
+  t.strictSame(
+    stepsOf(whole).map(({ action, kind, name }) => [action, kind, name]),
+    [
+      ['create', 'claim', 'acme_plan'],
+      ['create', 'resource', uri],
+    ],
+  )
+  t.strictSame(await listOwnClaims(admin), [], 'a plan changes nothing')
+  await applyPlan(admin, whole)
+  t.match((await listOwnClaims(admin)).map(describeOwnClaim), [
+    { name: 'acme_plan', kind: 'string', source: { groups: { premium: 'gold' }, otherwise: 'basic' } },
+  ])
+  t.ok(stepsOf(await planned(`{ ${gold} }`)).every(({ action }) => action === 'none'))
+
+  const other = await planned(`{ ${plan('string', '{ constant: silver }')} }`)
+  t.match(stepsOf(other), [{ action: 'change', differences: { source: { to: { constant: 'silver' } } } }])
+  const stale = await planned(`{ ${plan('string', '{ constant: lead }')} }`)
+  await applyPlan(admin, other)
+  await t.rejects(applyPlan(admin, stale), refused('conflict', /somebody else has changed/))
+  t.match((await listOwnClaims(admin)).map(describeOwnClaim), [{ source: { constant: 'silver' } }])
+  t.strictSame(await eventsOf(admin), ['claim_created', 'resource_created', 'claim_changed'])
+  t.ok(stepsOf(await planned('{}')).length === 0 && (await listOwnClaims(admin)).length === 1, 'none goes')
+
+  const sources = { a: `{ constant: '${'x'.repeat(1024)}' }`, b: '{ user: nobody }' }
+  for (const [declared, words] of [
+    [
+      '{ claims: [{ name: sub, kind: string, source: { constant: x } }] }',
+      /sub: sub is a claim that has its/,
+    ],
+    [`{ ${plan('string', sources.b)} }`, /acme_plan: nobody is no field of a user/],
+    [`{ ${plan('number', '{ constant: x }')} }`, /acme_plan: the constant is to be a number/],
+    [`{ resources: [{ uri: '${uri}', scope: read, claims: [acme_rank] }] }`, /there is no claim acme_rank/],
+  ] as const)
+    await t.rejects(planned(declared), refused('invalid', words), declared)
+  for (const [declared, words] of [
+    [
+      '{ claims: [{ name: acme_plan, kind: text, source: { constant: x } }] }',
+      /claims\[0\]\.kind takes one of/,
+    ],
+    ['{ claims: [{ name: acme_plan, kind: string }] }', /claims\[0\]\.source is missing/],
+    ['{ claims: [{ name: acme_plan, kind: string, source: { const: x } }] }', /claims\[0\]\.source takes/],
+    [
+      `{ claims: [${Array(2).fill('{ name: a, kind: string, source: { constant: x } }').join()}] }`,
+      /claim a is declared/,
+    ],
+  ] as const)
+    await t.rejects(planned(declared), refused('invalid', words), declared)
+
+  const long = (name: string) => `{ name: ${name}, kind: string, source: ${sources.a} }`
+  const names = ['acme_a', 'acme_b', 'acme_c', 'acme_d']
+  await applyPlan(admin, await planned(`{ claims: [${names.slice(0, 3).map(long).join()}] }`))
+  await applyPlan(
+    admin,
+    await planned(
+      `{ resources: [{ uri: '${uri}', scope: read, claims: [acme_a, acme_b, acme_c, acme_plan] }] }`,
+    ),
+  )
+  await t.rejects(
+    planned(`{ ${plan('string', sources.a)} }`),
+    refused('invalid', /https:.*: its claims could be \d+ bytes in each token/),
+    'a resource that is not declared gets too much by it',
   )
 })
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { findClient } from '../../db/clients/clients.ts'
 import { listAuditEntries } from '../../db/installation/audit.ts'
 import type { Admin } from '../../src/admin/admin.ts'
-import { planDeclaration } from '../../src/admin/apply.ts'
+import { planDeclaration } from '../../src/admin/plan.ts'
 import { clientForKeys, rotateSecret } from '../../src/admin/client-credentials.ts'
 import {
   createClient,
@@ -115,7 +115,14 @@ t.test('nobody makes or changes it by hand, since it has the tokens of administr
   await t.rejects(rotateSecret(admin, id, {}), refusal)
   await t.rejects(clientForKeys(admin, id), refusal)
   await t.rejects(
-    planDeclaration(admin, { users: [], groups: [], keyPolicy: {}, resources: [], clients: [declared] }),
+    planDeclaration(admin, {
+      claims: [],
+      users: [],
+      groups: [],
+      keyPolicy: {},
+      resources: [],
+      clients: [declared],
+    }),
     refusal,
   )
   t.strictSame(await rowOf(server), before)
