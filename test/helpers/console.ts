@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { freePort } from './free-port.ts'
@@ -17,8 +18,7 @@ export async function consoleWorld(t: Test, env: Record<string, string> = {}, { 
   await server.adminApp?.listen({ host: '127.0.0.1', port: adminPort ?? 0 })
   for (const app of [server.app, server.adminApp])
     app?.server.prependListener('request', () => server.setClock(now()))
-  const follow = setInterval(() => void server.follow(), 200)
-  t.teardown(() => clearInterval(follow))
+  repeat(t, () => server.follow())
   const root = await server.user('root', 'mintmark:admin')
   return {
     server,
@@ -26,6 +26,21 @@ export async function consoleWorld(t: Test, env: Record<string, string> = {}, { 
     root,
     home: `${adminUrl}/console`,
   }
+}
+
+/** Does something five times a second. The test ends after the last time, since that needs its server. */
+export function repeat(t: Test, work: () => Promise<unknown>): void {
+  const end = new AbortController()
+  const rounds = (async () => {
+    while (!end.signal.aborted) {
+      await work()
+      await sleep(200, undefined, { signal: end.signal }).catch(() => {})
+    }
+  })()
+  t.teardown(() => {
+    end.abort()
+    return rounds
+  })
 }
 
 export type ConsoleWorld = Awaited<ReturnType<typeof consoleWorld>>

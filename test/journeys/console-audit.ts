@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Browser } from 'playwright-core'
 import type { Test } from 'tap'
-import { consoleWorld, openConsole } from '../helpers/console.ts'
+import { consoleWorld, openConsole, repeat } from '../helpers/console.ts'
 import { runJob } from '../helpers/run-job.ts'
 
 /** The view of the audit trail. */
@@ -12,8 +12,7 @@ export async function testAudit(t: Test, browser: Browser): Promise<void> {
   const app = await server.client('orders')
   const session = await server.logIn(app, ada)
   const entries = (list: string) => `ul[aria-label="${list}"] > li`
-  const follow = setInterval(() => void runJob(server, 'following the audit trail'), 200)
-  t.teardown(() => clearInterval(follow))
+  repeat(t, () => runJob(server, 'following the audit trail'))
   const wrongPassword = async () => {
     await server.post('/token', { grant_type: 'password', username: 'ada', password: 'x', ...app.form })
     await runJob(server, 'writing the audit trail')

@@ -10,10 +10,11 @@ import t from 'tap'
  * races and crashes on both.
  */
 const directory = join(import.meta.dirname, '..')
-const folders = ['fuzz', 'postgres', 'processes', 'server']
+const folders = ['fuzz', 'journeys', 'postgres', 'processes', 'server']
 
 for (const file of folders.flatMap(testFiles)) {
-  if (!/'\.\.\/helpers\/(server|records)\.ts'/.test(readFileSync(join(directory, file), 'utf8'))) continue
+  if (!/'\.\.\/helpers\/(console|server|records)\.ts'/.test(readFileSync(join(directory, file), 'utf8')))
+    continue
   t.test(`${file} is the same on PostgreSQL`, async t => {
     const child = spawn(process.execPath, [join(directory, file)], {
       cwd: join(directory, '..'),
