@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { freePort } from './free-port.ts'
+import { runJob } from './run-job.ts'
 import { startServer, type TestUser } from './server.ts'
 
 /**
@@ -18,6 +19,7 @@ export async function consoleWorld(t: Test, env: Record<string, string> = {}, { 
   await server.adminApp?.listen({ host: '127.0.0.1', port: adminPort ?? 0 })
   for (const app of [server.app, server.adminApp])
     app?.server.prependListener('request', () => server.setClock(now()))
+  await runJob(server, 'filling the index of sessions')
   repeat(t, () => server.follow())
   const root = await server.user('root', 'mintmark:admin')
   return {

@@ -25,7 +25,9 @@ export async function testOverview(t: Test, browser: Browser): Promise<void> {
 
   await t.test('the overview says whether all is well, what is wrong, and what to do', async t => {
     const page = await openConsole(t, browser, world)
-    await page.getByText('All is well.').waitFor()
+    // The PostgreSQL of tests is not safe from a power cut, which is found.
+    const before = db.engine === 'postgres' ? 2 : 0
+    await page.getByText(before === 0 ? 'All is well.' : `${before} problems.`).waitFor()
     await page.getByText(/^\d+ checks found nothing wrong$/).click()
     await page.getByText('writable, up to date').waitFor()
 
@@ -36,8 +38,9 @@ export async function testOverview(t: Test, browser: Browser): Promise<void> {
     t.teardown(() => lost(null))
     server.tick(11)
     await page.getByRole('button', { name: 'Look again' }).click()
-    await page.getByText('1 problem and 1 warning.').waitFor()
-    const [problem = '', warning = ''] = await page.locator('main .problem, main .warning').allTextContents()
+    await page.getByText(before === 0 ? '1 problem and 1 warning.' : '3 problems and 1 warning.').waitFor()
+    const found = await page.locator('main .problem, main .warning').allTextContents()
+    const [problem = '', warning = ''] = [found[0], found.at(-1)]
     t.match(problem, /^Problem: database\..*gone back in time.*What to do: /, 'problems come first')
     t.match(warning, /^Warning: clients\..*old/)
   })

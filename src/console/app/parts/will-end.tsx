@@ -29,3 +29,30 @@ export function WillEnd({ sub }: { readonly sub: string }) {
     </p>
   )
 }
+
+/** The same of sessions in apps alone: those of a client, or that an age chooses. */
+export function SessionsWillEnd({ of: query }: { readonly of: SessionFilter }) {
+  const { value, problem } = useAnswer(
+    signal => documentOf(api.GET('/admin/v1/sessions/count', { params: { query }, signal })),
+    [JSON.stringify(query)],
+  )
+  if (problem) return <ProblemNote problem={problem} />
+  if (!value) return <p class="quiet">Counting what will end…</p>
+  const { count, more } = value
+  return (
+    <p class="ends">
+      This ends{' '}
+      <strong>
+        {more && 'more than '}
+        {counted(count, 'session')}
+      </strong>
+      .
+    </p>
+  )
+}
+
+interface SessionFilter {
+  readonly client_id?: string
+  readonly older_than?: number
+  readonly idle_for?: number
+}

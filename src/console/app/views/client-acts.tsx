@@ -5,6 +5,7 @@ import { Changes } from '../parts/changes.tsx'
 import { Field } from '../parts/field.tsx'
 import { patternOf, textOf } from '../parts/form-data.ts'
 import { Secret } from '../parts/secret.tsx'
+import { SessionsWillEnd } from '../parts/will-end.tsx'
 import { go, href } from '../router.ts'
 
 interface ClientActsProps {
@@ -91,6 +92,7 @@ function EndAll({ client: { client_id: id }, params: { path }, again }: DialogPr
         return 'All sessions of the client have ended.'
       }}
     >
+      <SessionsWillEnd of={{ client_id: id }} />
       <p>
         Everybody who is logged in to {id} has to log in to it again. It may begin other sessions at once.
       </p>
@@ -111,6 +113,7 @@ function Disable({ client: { client_id: id }, params, again }: DialogProps) {
         return `${id} is disabled, and its sessions have ended.`
       }}
     >
+      <SessionsWillEnd of={{ client_id: id }} />
       <p>
         It gets no tokens from now on, and all of its sessions end: nobody can use it until it is enabled.
       </p>
@@ -148,6 +151,7 @@ function Delete({ client: { client_id: id }, params }: DialogProps) {
         return `${id} was deleted.`
       }}
     >
+      <SessionsWillEnd of={{ client_id: id }} />
       <p>All of its sessions end, and what people have allowed it is forgotten. This cannot be undone.</p>
       <Field label={`Type ${id} to confirm`} name="name" required pattern={patternOf(id)} />
     </Act>

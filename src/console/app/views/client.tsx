@@ -9,6 +9,7 @@ import { Time } from '../parts/time.tsx'
 import { durationText } from '../parts/words.ts'
 import { href } from '../router.ts'
 import { ClientActs } from './client-acts.tsx'
+import { ClientSessions } from './client-sessions.tsx'
 
 /** Sees to itself, and is not changed by hand. */
 const consoleId = 'mintmark-console'
@@ -30,6 +31,7 @@ export function ClientView({ id }: { readonly id: string }) {
         {found => (
           <>
             <About client={found.value} />
+            <ClientSessions key={read.times} id={id} />
             <ClientActs of={found} again={read.again} />
           </>
         )}

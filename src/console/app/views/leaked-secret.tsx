@@ -1,6 +1,7 @@
 import { api, documentOf, type Client } from '../api/api.ts'
 import { Pages } from '../parts/pages.tsx'
 import { Step, Steps } from '../parts/steps.tsx'
+import { SessionsWillEnd } from '../parts/will-end.tsx'
 import { href, query } from '../router.ts'
 
 /** Of which client it was, and what to do. */
@@ -49,6 +50,7 @@ function StepsOf({ id }: { readonly id: string }) {
           </p>
         </Step>
         <Step title="End what was begun with it" to={act('end')} does="End all sessions of it…">
+          <SessionsWillEnd of={{ client_id: id }} />
           <p>
             All of its sessions end, those of people and of machines: everybody who is logged in to this app
             has to log in again. Needed where others could have used the secret to get tokens.
