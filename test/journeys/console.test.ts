@@ -409,6 +409,11 @@ t.test('its files are small, compressed, and kept for good; the page is not', as
   const bytes = all.reduce((sum, name) => sum + statSync(join(folder, 'assets', name)).size, page.body.length)
   t.comment(`${bytes} bytes in all, compressed`)
   t.ok(bytes < 150_000, 'it stays below its budget')
+  for (const name of ['light', 'dark'])
+    t.ok(
+      statSync(join(folder, `../../docs/console-${name}.png`)).size < 150_000,
+      `its ${name} picture is small`,
+    )
 })
 
 t.test('the overview', t => testOverview(t, browser))
