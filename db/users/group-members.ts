@@ -1,7 +1,8 @@
 import type { Transaction } from 'kysely'
 import type { Database } from '../database.ts'
+import { keptInsert } from '../kept-insert.ts'
 import type { GroupTable, Tables, UserTable } from '../schema.ts'
-import { someAtOnce, someRowsAtOnce } from '../some-at-once.ts'
+import { someAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 
 /** A group is not there, or not any more. */
@@ -182,14 +183,10 @@ async function addMembers(
   transaction: Transaction<Tables>,
   rows: readonly { readonly id: Buffer; readonly since: number }[],
 ): Promise<void> {
-  for (const some of someRowsAtOnce(rows)) {
-    await transaction
-      .insertInto('group_members')
-      .values(some)
-      .onConflict(conflict => conflict.doNothing())
-      .execute()
-  }
+  await addMemberRows(transaction, rows)
 }
+
+const addMemberRows = keptInsert('group_members')
 
 async function removeMember(transaction: Transaction<Tables>, group: Buffer, user: Buffer): Promise<void> {
   await transaction.deleteFrom('group_members').where('id', '=', memberId(group, user)).execute()

@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto'
 import { sql as fragment, type Kysely, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
+import { keptInsert } from '../kept-insert.ts'
 import type { ImportTable, Tables, UserTable } from '../schema.ts'
-import { someAtOnce, someRowsAtOnce } from '../some-at-once.ts'
+import { someAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 import { comparedNamesOf } from './compared-name.ts'
 import { keepMembers } from './group-members.ts'
@@ -50,11 +51,17 @@ export interface ImportedPart {
   readonly to: number
   readonly users: readonly ImportedUser[]
   readonly refused: number
+  /**
+   * Whether names or ids of it may be taken: then those are left out. Otherwise they are added without a
+   * look, and `NameTakenError` is thrown where one is.
+   */
+  readonly mayBeTaken: boolean
 }
 
 /**
  * Adds the users of one part whose names and ids are free, and notes how far the file has come, in one
- * transaction; undefined, and nothing is done, when another process has come further. Throws `NoGroupError`.
+ * transaction; undefined, and nothing is done, when another process has come further. Throws `NoGroupError`
+ * and `NameTakenError`.
  */
 export async function importPart(
   { transact, engine }: Writer,
@@ -72,9 +79,9 @@ export interface AddedPart {
 export async function addPart(
   transaction: Transaction<Tables>,
   engine: Database['engine'],
-  { digest, from, to, users, refused }: ImportedPart,
+  { digest, from, to, users, refused, mayBeTaken }: ImportedPart,
 ): Promise<AddedPart | undefined> {
-  const { free, taken } = await sortOut(transaction, users)
+  const { free, taken } = mayBeTaken ? await sortOut(transaction, users) : { free: users, taken: [] }
   const { numUpdatedRows } = await transaction
     .updateTable('imports')
     .set({
@@ -165,24 +172,14 @@ async function heldIds(sql: Kysely<Tables>, ids: readonly Buffer[]): Promise<str
   return held
 }
 
-/** Throws `NameTakenError` where somebody else was faster: the transaction must end with that. */
+const addUserRows = keptInsert('users')
+const addNameRows = keptInsert('user_names')
+
+/** Throws `NameTakenError` where a name or an id is not free: the transaction must end with that. */
 async function addUsers(transaction: Transaction<Tables>, rows: readonly UserTable[]): Promise<void> {
-  for (const some of someRowsAtOnce(rows)) {
-    const added = await transaction
-      .insertInto('users')
-      .values(some)
-      .onConflict(conflict => conflict.doNothing())
-      .executeTakeFirstOrThrow()
-    if (Number(added.numInsertedOrUpdatedRows) < some.length) throw new NameTakenError()
-  }
-  for (const some of someRowsAtOnce(rows.flatMap(nameRowsOf))) {
-    const added = await transaction
-      .insertInto('user_names')
-      .values(some)
-      .onConflict(conflict => conflict.doNothing())
-      .executeTakeFirstOrThrow()
-    if (Number(added.numInsertedOrUpdatedRows) < some.length) throw new NameTakenError()
-  }
+  if ((await addUserRows(transaction, rows)) < rows.length) throw new NameTakenError()
+  const names = rows.flatMap(nameRowsOf)
+  if ((await addNameRows(transaction, names)) < names.length) throw new NameTakenError()
 }
 
 const usersAtOnce = 500

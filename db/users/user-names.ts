@@ -62,10 +62,13 @@ export async function keepNames(
   if (Number(numInsertedOrUpdatedRows) < names.length) throw new NameTakenError()
 }
 
-/** The rows of a user's names. */
+/**
+ * The rows of a user's names. The id of a mail address begins as the user's does, with its time: the rows of
+ * many users are added where those of the last ones are.
+ */
 export function nameRowsOf(user: Pick<UserTable, 'id' | 'username' | 'claims'>): readonly UserNameTable[] {
   return comparedNamesOf(user).map(({ name, kind }) => ({
-    id: kind === 'username' ? user.id : randomBytes(16),
+    id: kind === 'username' ? user.id : Buffer.concat([user.id.subarray(0, 6), randomBytes(10)]),
     name,
     user_id: user.id,
     kind,

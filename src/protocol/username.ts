@@ -24,6 +24,7 @@ export function newUsernameProblem(name: string): string | undefined {
   if (text.length > usernameMaxLength) return `the user name is longer than ${usernameMaxLength} characters`
   if (text.trim() !== text) return 'the user name begins or ends with a space'
   if (parseUuid(text.toLowerCase())) return 'the user name has the form of a UUID, which is what a `sub` is'
+  if (/^[\x20-\x7e]*$/.test(text)) return undefined
   for (const character of text) {
     const problem = characterProblem(character, text)
     if (problem !== undefined) return `the user name holds ${problem}`

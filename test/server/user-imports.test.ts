@@ -7,8 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { claimJob, findJob } from '../../db/sessions/jobs.ts'
 import { restartDryRun, stepDryRun, stepImportJob } from '../../db/users/import-jobs.ts'
+import { beginImport, findImport, importPart } from '../../db/users/imports.ts'
+import { findUser } from '../../db/users/users.ts'
 import { buildApp } from '../../src/app.ts'
 import { formatUuid, ownUuid } from '../../src/protocol/secrets.ts'
+import { readUser } from '../../src/users/imported-user.ts'
 import { adminClient, adminPerson, type Ask } from '../helpers/admin-api.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { runJob } from '../helpers/run-job.ts'
@@ -269,13 +272,60 @@ t.test('a dry run of a large file is refused, and says what takes it', async t =
   t.strictSame((await ask('GET', '/jobs')).json().items, [], 'and the file is not kept')
 })
 
+await forEachEngine(t, 'a part whose names count as free is added whole, or not at all', async (t, env) => {
+  const { ctx } = await startServer(t, env)
+  const { db, users, clock } = ctx
+  const add = async (digest: string, mayBeTaken: boolean, entries: readonly Record<string, string>[]) => {
+    await beginImport(db, digest, clock.now())
+    const rows = entries.map((members, i) => {
+      const read = readUser(members, { passwords: users.passwords, now: clock.now() })
+      if ('problem' in read) throw new Error(read.problem)
+      return { entry: i + 1, row: read.row }
+    })
+    return importPart(db, { digest, from: 0, to: rows.length, users: rows, refused: 0, mayBeTaken })
+  }
+  const many = Array.from({ length: 600 }, (_, i) => ({ username: `user-${i}` }))
+  t.strictSame(await add('first', false, many), { created: 600, taken: [] })
+  const bob = { username: 'bob' }
+  const sub = formatUuid((await findUser(db, 'user-599'))?.id ?? Buffer.alloc(0))
+  const inTheWay = {
+    theirs: { username: 'USER-599' },
+    twice: { username: 'Bob' },
+    sub: { sub, username: 'carol' },
+    older: { username: 'user-598' },
+  }
+  // As an older program beside this one leaves it.
+  await db.sql.deleteFrom('user_names').where('name', '=', 'user-598').execute()
+  for (const [digest, other] of Object.entries(inTheWay)) {
+    await t.rejects(add(digest, false, [bob, other]), { name: 'NameTakenError' }, digest)
+    t.match(await findImport(db, digest), { lines: 0, created: 0 })
+    t.equal(await findUser(db, 'bob'), undefined)
+  }
+  t.strictSame(await add('second', true, [bob, ...Object.values(inTheWay)]), {
+    created: 1,
+    taken: [
+      { entry: 2, what: 'username' },
+      { entry: 3, what: 'username' },
+      { entry: 4, what: 'sub' },
+      { entry: 5, what: 'username' },
+    ],
+  })
+})
+
 await forEachEngine(t, 'of two with the same step of an import one makes it', async (t, env) => {
   const server = await startServer(t, env)
   const { db, clock } = server.ctx
   await send(await adminClient(server), lines({ username: 'bob' }))
   const job = await claimJob(db, 'import_users', clock.now())
   if (!job) throw new Error('there is no job')
-  const part = { digest: `job ${formatUuid(job.id)}`, from: 0, to: 1, users: [], refused: 1 }
+  const part = {
+    digest: `job ${formatUuid(job.id)}`,
+    from: 0,
+    to: 1,
+    users: [],
+    refused: 1,
+    mayBeTaken: true,
+  }
   const step = () => stepImportJob(db, job, part, () => ({ count: 1, piece: undefined }), clock.now())
   const both = await Promise.all([step(), step()])
   t.strictSame(

@@ -11,7 +11,7 @@ import {
   type StepRefusals,
 } from '../../../db/users/import-jobs.ts'
 import { deleteUnneededPieces } from '../../../db/users/job-pieces.ts'
-import { findTaken, type AddedPart, type TakenEntry } from '../../../db/users/imports.ts'
+import { findTaken, type AddedPart, type ImportedPart, type TakenEntry } from '../../../db/users/imports.ts'
 import { Refusal } from '../../errors.ts'
 import type { RootKeys } from '../../keys/root/root-key.ts'
 import { formatUuid } from '../../protocol/secrets.ts'
@@ -23,7 +23,7 @@ import type { Admin } from '../admin.ts'
 import { existingJob } from '../jobs.ts'
 import type { UsersForm } from './entries.ts'
 import { openPiece, resealPieces, sealPiece } from './job-pieces.ts'
-import { again, importEvents, partsOf, refusedOf, type FilePart } from './parts.ts'
+import { addAgain, importEvents, partsOf, refusedOf, type FilePart } from './parts.ts'
 import type { Upload } from './upload.ts'
 
 /** Few enough that no refresh waits long for them. */
@@ -148,7 +148,7 @@ async function workOn(on: Importing, job: JobTable, signal: AbortSignal): Promis
     for await (const part of partsOf(reading, source, { from, entriesAtOnce })) {
       const isDone = plan.isDryRun
         ? await tryStep(on, job, part, earlier)
-        : (await again(() => takeStep(on, job, part))) !== undefined
+        : (await addAgain(may => takeStep(on, job, { ...part, ...may }))) !== undefined
       if (!isDone) throw new Interrupted()
       await rest()
     }
@@ -193,7 +193,11 @@ async function* chunksOf(
 }
 
 /** Undefined where the job was stopped, or another process has come further. */
-function takeStep(on: Importing, job: JobTable, part: FilePart): Promise<AddedPart | undefined> {
+function takeStep(
+  on: Importing,
+  job: JobTable,
+  part: FilePart & Pick<ImportedPart, 'mayBeTaken'>,
+): Promise<AddedPart | undefined> {
   const { address, request_id } = job
   const { file } = JSON.parse(job.filter ?? '{}') as Plan
   const caller = { address: address ?? '', requestId: request_id ?? '' }

@@ -13,7 +13,7 @@ import { record } from '../../record/record.ts'
 import type { Admin } from '../admin.ts'
 import type { Progress, ShowProgress } from '../progress.ts'
 import { openUsersFile } from './entries.ts'
-import { again, importEvents, partsOf, refusedOf, type FilePart, type RefusedEntry } from './parts.ts'
+import { addAgain, importEvents, partsOf, refusedOf, type FilePart, type RefusedEntry } from './parts.ts'
 
 export interface ImportOptions {
   readonly onRefused: (refused: RefusedEntry) => void
@@ -51,7 +51,9 @@ export async function importUsers(admin: Admin, path: string, options: ImportOpt
   const progress = options.showProgress('user', lines)
   let isDone = true
   for await (const part of partsOf(admin, file, { from: resumedAfter, entriesAtOnce })) {
-    const added = await again(() => addPart(admin, { ...part, digest, refused: part.refused.length }))
+    const added = await addAgain(may =>
+      addPart(admin, { ...part, ...may, digest, refused: part.refused.length }),
+    )
     tellRefused(part, added.taken, { progress, ...options })
     isDone = !options.signal.aborted
     if (!isDone) break

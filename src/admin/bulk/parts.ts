@@ -93,18 +93,22 @@ export function importEvents(file: string): (added: { readonly created: number }
     created === 0 ? [] : [{ event: 'users_imported', detail: { file, users: created } }]
 }
 
-const attemptsMax = 5
+const attemptsMax = 6
 
 /**
- * Adds a part; again, where somebody else has taken a name at the same moment: then it is seen. Refuses it
- * where a group was deleted since the file was begun.
+ * Adds a part as if all of its names were free; again, where one is not: then it is looked which, and once
+ * more where another one was taken at that moment. Refuses it where a group was deleted since the file was
+ * begun.
  */
-export async function again<Added>(add: () => Promise<Added>, attempts = 1): Promise<Added> {
+export async function addAgain<Added>(
+  add: (may: { readonly mayBeTaken: boolean }) => Promise<Added>,
+  attempts = 1,
+): Promise<Added> {
   try {
-    return await add()
+    return await add({ mayBeTaken: attempts > 1 })
   } catch (error) {
     if (error instanceof NoGroupError) throw noGroup(error.group)
     if (!(error instanceof NameTakenError) || attempts === attemptsMax) throw error
-    return again(add, attempts + 1)
+    return addAgain(add, attempts + 1)
   }
 }
