@@ -90,7 +90,8 @@ if (values.docs) {
   })
 }
 if (values.profile !== undefined && profileDirectory !== undefined) {
-  const [file = ''] = readdirSync(profileDirectory)
+  // A server starts itself anew, and leaves the profile of its first moment too.
+  const file = readdirSync(profileDirectory).sort().at(-1) ?? ''
   write(values.profile, drawFlameGraph(JSON.parse(readFileSync(join(profileDirectory, file), 'utf8'))))
   rmSync(profileDirectory, { recursive: true })
 }
