@@ -85,7 +85,12 @@ export async function factsOf(
 ): Promise<Facts | undefined> {
   if (kind === 'verification') {
     const owner = await findUserById(db, userId)
-    return owner?.disabled_at === null ? { user: owner, userId, epochs: owner, mail: name } : undefined
+    if (owner?.disabled_at !== null) return undefined
+    const { epoch, mail_epoch } = owner
+    // A code that was typed before is the same still: the owner has the address by now.
+    const isBefore = verifiedAddressOf(owner) === name
+    const epochs = { epoch, mail_epoch: isBefore ? mail_epoch - 1 : mail_epoch }
+    return { user: owner, userId, epochs, mail: name }
   }
   const user = await findUser(db, name)
   if (kind === 'sign_up') return user ? undefined : { user: null, userId, epochs: null, mail: name }

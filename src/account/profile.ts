@@ -39,7 +39,8 @@ export type ProfileVerdict =
   | { readonly kind: 'changed' | 'same' }
   /** Somebody else has changed it since. */
   | { readonly kind: 'moved_on' }
-  | { readonly kind: 'wrong'; readonly fields: readonly OwnClaim[] }
+  /** In some of the fields, which `wrongFields` finds. */
+  | { readonly kind: 'wrong' }
 
 /** What is known of somebody, as it would be typed. */
 export function profileOf({ claims }: Pick<Owner['user'], 'claims'>): Profile {
@@ -59,18 +60,20 @@ export function profileOf({ claims }: Pick<Owner['user'], 'claims'>): Profile {
   )
 }
 
+/** The fields in which something was typed that cannot be. */
+export function wrongFields(typed: Profile): readonly OwnClaim[] {
+  return ownClaims.filter(name => typeof readTyped(name, typed[name]) === 'string')
+}
+
 /** Changes what apps are told of the owner. */
 export async function changeProfile(ctx: Context, owner: Owner, typed: Profile): Promise<ProfileVerdict> {
   const { user } = owner
-  const read = ownClaims.map(name => [name, readTyped(name, typed[name])] as const)
-  const fields = read.flatMap(([name, change]) => (typeof change === 'string' ? [name] : []))
-  if (fields.length > 0) return { kind: 'wrong', fields }
+  const read = ownClaims.map(name => readTyped(name, typed[name]))
+  const changes = read.filter(change => typeof change !== 'string')
+  if (changes.length < read.length) return { kind: 'wrong' }
 
   const before = parseUserClaims(user.claims)
-  const after = changedClaims(
-    before,
-    read.flatMap(([, change]) => (typeof change === 'string' ? [] : [change])),
-  )
+  const after = changedClaims(before, changes)
   const isOther = (name: string) => JSON.stringify(before[name]) !== JSON.stringify(after[name])
   const claims = standardClaims.filter(isOther)
   if (claims.length === 0) return { kind: 'same' }

@@ -11,6 +11,7 @@ import { byNobody, byUser } from '../record/record.ts'
 import { findLinkOfUser, makeLink, type LinkProblem } from './links.ts'
 import { codeOf, factsOf, type Waiting } from './mailed-codes.ts'
 import { localeOf, mailLink, mayMail } from './mailed.ts'
+import { findUsedLink, hasPassword } from './sent-twice.ts'
 
 /** Who has forgotten a password, as typed by anybody. */
 export interface ResetAsked {
@@ -64,6 +65,7 @@ export async function resetPassword(
   caller: Caller,
 ): Promise<ResetOutcome> {
   const found = await findReset(ctx, text)
+  if (found === 'link_used') return resetBefore(ctx, text, { password, caller })
   if (typeof found === 'string') return { kind: 'refused', problem: found }
   const { link, user } = found
   const hash = await ctx.users.passwords.hash(password, caller.source)
@@ -81,7 +83,21 @@ export async function resetPassword(
     if (error instanceof NameTakenError) return end({})
     throw error
   })
-  return ended ? { kind: 'set', user, request: link.request } : { kind: 'refused', problem: 'link_used' }
+  if (ended) return { kind: 'set', user, request: link.request }
+  return resetBefore(ctx, text, { password, caller })
+}
+
+/** The link is used: by the same form, where the user has that password and nothing has happened since. */
+async function resetBefore(
+  ctx: Context,
+  text: string,
+  sent: { readonly password: string; readonly caller: Caller },
+): Promise<ResetOutcome> {
+  const used = await findUsedLink(ctx, setsPassword, text)
+  const isOfLink = used?.link.epochs != null && used.user.epoch === used.link.epochs.epoch + 1
+  const isSame = isOfLink && (await hasPassword(ctx, used.user, sent))
+  if (!isSame) return { kind: 'refused', problem: 'link_used' }
+  return { kind: 'set', user: used.user, request: used.link.request }
 }
 
 /** The claims of a user whose address is verified now, as JSON; undefined where it is another by now. */

@@ -11,6 +11,7 @@ import type { Allowance } from '../users/throttle.ts'
 import { makeLink, openLink, type LinkProblem, type OpenedLink } from './links.ts'
 import { codeOf, factsOf, type Waiting } from './mailed-codes.ts'
 import { localeOf, mailLink, mayMail } from './mailed.ts'
+import { findUsedLink, hasPassword } from './sent-twice.ts'
 
 /** Who wants an account, as typed by anybody. */
 export interface SignUpAsked {
@@ -81,6 +82,25 @@ export type SignUpOutcome =
  * that. If it is taken by then, another can be chosen with the same link.
  */
 export async function signUp(ctx: Context, text: string, account: NewAccount): Promise<SignUpOutcome> {
+  const outcome = await makeAccount(ctx, text, account)
+  return outcome.kind === 'created' ? outcome : ((await madeBefore(ctx, text, account)) ?? outcome)
+}
+
+/** The account of a link, as the same form has made it; undefined for any other, and for none. */
+async function madeBefore(
+  ctx: Context,
+  text: string,
+  account: NewAccount,
+): Promise<SignUpOutcome | undefined> {
+  const used = await findUsedLink(ctx, ['sign_up'], text)
+  const isSame =
+    used?.user.epoch === 0 &&
+    used.user.username === account.username &&
+    (await hasPassword(ctx, used.user, account))
+  return isSame ? { kind: 'created', user: used.user, request: used.link.request } : undefined
+}
+
+async function makeAccount(ctx: Context, text: string, account: NewAccount): Promise<SignUpOutcome> {
   const link = await findSignUp(ctx, text)
   if (typeof link === 'string') return { kind: 'refused', problem: link }
   const { username, password, locale, caller } = account

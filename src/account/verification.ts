@@ -1,5 +1,6 @@
 import type { UserTable } from '../../db/schema.ts'
 import { comparedName } from '../../db/users/compared-name.ts'
+import { findUserById } from '../../db/users/users.ts'
 import { setMailByLink } from '../../db/users/mailed-links.ts'
 import { NameTakenError } from '../../db/users/user-names.ts'
 import type { Caller } from '../clients/caller.ts'
@@ -9,7 +10,7 @@ import { mailAddress } from '../protocol/mail-address.ts'
 import { changedClaims, parseUserClaims } from '../protocol/standard-claims.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byUser, record } from '../record/record.ts'
-import { findLinkOfUser, makeLink, type LinkProblem } from './links.ts'
+import { findLinkOfUser, makeLink, type LinkProblem, type OpenedLink } from './links.ts'
 import {
   codeOf,
   factsOfCode,
@@ -18,6 +19,7 @@ import {
   type TypedCode,
   type Waiting,
 } from './mailed-codes.ts'
+import { findUsedLink } from './sent-twice.ts'
 import { localeOf, mailLink, mayMail, verifiedAddressOf } from './mailed.ts'
 
 /** What becomes of the wish for another mail address: a code of it is waited for, or why not. */
@@ -71,17 +73,42 @@ export type Confirmed<Problem = LinkProblem | 'wrong_username'> =
  * and would give somebody's address to the person who has entered it. So it takes the log-in of the user, or
  * the user name, which is neither in the mail nor on the page.
  */
-export async function confirmAddress(
-  ctx: Context,
-  text: string,
-  { loggedIn, username = '', caller }: Confirmation,
-): Promise<Confirmed> {
+export async function confirmAddress(ctx: Context, text: string, who: Confirmation): Promise<Confirmed> {
   const found = await findVerification(ctx, text)
+  if (found === 'link_used') return (await isOfUsedLink(ctx, text, who)) ? confirmed : used
   if (typeof found === 'string') return { kind: 'refused', problem: found }
   const { link, user } = found
-  const isNamed = comparedName(username.trim()) === comparedName(user.username)
-  if (loggedIn?.id.equals(user.id) !== true && !isNamed) return { kind: 'refused', problem: 'wrong_username' }
-  return setAddress(ctx, user, link.mail, caller)
+  if (!isOwner(user, who)) return { kind: 'refused', problem: 'wrong_username' }
+  const outcome = await setAddress(ctx, user, link.mail, who.caller)
+  return isUsed(outcome) && (await isOfUsedLink(ctx, text, who)) ? confirmed : outcome
+}
+
+const confirmed = { kind: 'confirmed' } as const
+const used = { kind: 'refused', problem: 'link_used' } as const
+
+function isUsed(outcome: Confirmed<LinkProblem | 'wrong_username'>): boolean {
+  return outcome.kind === 'refused' && outcome.problem === 'link_used'
+}
+
+function isOwner(user: UserTable, { loggedIn, username = '' }: Omit<Confirmation, 'caller'>): boolean {
+  return (
+    loggedIn?.id.equals(user.id) === true || comparedName(username.trim()) === comparedName(user.username)
+  )
+}
+
+/** Whether the same form, of who may send it, has given the user the address. */
+async function isOfUsedLink(ctx: Context, text: string, who: Confirmation): Promise<boolean> {
+  const used = await findUsedLink(ctx, ['verification'], text)
+  return used !== undefined && isDone(used.user, used.link) && isOwner(used.user, who)
+}
+
+/** Whether the user has just got the address that a mail was sent to, and is else as then. */
+function isDone(user: UserTable, { epochs, mail }: Pick<OpenedLink, 'epochs' | 'mail'>): boolean {
+  return (
+    verifiedAddressOf(user) === mail &&
+    user.epoch === epochs?.epoch &&
+    user.mail_epoch === epochs.mail_epoch + 1
+  )
 }
 
 /** The same by the code that is in the mail, typed by who is logged in where the address was entered. */
@@ -92,8 +119,12 @@ export async function confirmByCode(
 ): Promise<Confirmed<CodeProblem>> {
   const facts = await factsOfCode(ctx, { ...typed, kind: 'verification', userId: user.id, caller })
   if (typeof facts === 'string') return { kind: 'refused', problem: facts }
-  const outcome = await setAddress(ctx, facts.user ?? user, facts.mail, caller)
+  const owner = facts.user ?? user
+  if (isDone(owner, facts)) return confirmed
+  const outcome = await setAddress(ctx, owner, facts.mail, caller)
   if (outcome.kind === 'confirmed') return outcome
+  const after = isUsed(outcome) ? await findUserById(ctx.db, user.id) : undefined
+  if (after && isDone(after, facts)) return confirmed
   return { kind: 'refused', problem: outcome.problem === 'link_used' ? 'code_expired' : outcome.problem }
 }
 

@@ -26,7 +26,8 @@ const prefixes = {
   'mailed code': 'mm_mc_',
   // As long as base64url groups: a challenge is base64url of bytes, all of it.
   'passkey challenge': 'mm_pkey_',
-  'account draft': 'mm_ad_',
+  draft: 'mm_dr_',
+  message: 'mm_me_',
   'event cursor': 'mm_ec_',
 } as const satisfies Readonly<Record<(typeof travellingKinds)[number], string>>
 

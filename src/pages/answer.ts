@@ -1,7 +1,8 @@
 import { answerTo, type Outcome } from '../authorization/answers.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Recipient } from '../protocol/authorization-request.ts'
-import { namesOf, redirectTo, showMessage, type Visit } from './visit.ts'
+import { showMessage } from './message.ts'
+import { namesOf, redirectTo, type Visit } from './visit.ts'
 
 /**
  * Answers a client: by a redirect, or by a form that the browser posts. Where the redirect URI is registered

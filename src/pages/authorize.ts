@@ -10,7 +10,8 @@ import { itemsOf } from '../values/list.ts'
 import { sendAnswer } from './answer.ts'
 import type { Pages } from './pages.ts'
 import { firstPage, proceed } from './proceed.ts'
-import { leadTo, pageHandler, rawQuery, showMessage, type Visit } from './visit.ts'
+import { showRefusal } from './message.ts'
+import { leadTo, pageHandler, rawQuery, type Visit } from './visit.ts'
 
 /**
  * GET and POST /authorize (RFC 6749 §3.1, OpenID Connect Core §3.1.2.1). What a client's page posts comes
@@ -50,16 +51,16 @@ async function accept(visit: Visit, sent: SentForm): Promise<AuthorizationReques
   const found = id === undefined ? undefined : await ctx.clients.registry.findClient(id)
   const client = found?.disabled_at === null ? found : undefined
   const about = { status: 400, client, uiLocales: itemsOf(form.get('ui_locales') ?? '') }
-  if (!client) return void showMessage(visit, { kind: 'client_unknown', ...about })
+  if (!client) return void showRefusal(visit, { kind: 'client_unknown', ...about })
   const requestUri = form.get('request_uri')
   if (requestUri !== undefined && isPushedUri(requestUri)) {
     const isClear = !repeated.includes('client_id') && !repeated.includes('request_uri')
     if (isClear) return acceptPushed(visit, client, requestUri)
-    return void showMessage(visit, { kind: 'request_invalid', ...about })
+    return void showRefusal(visit, { kind: 'request_invalid', ...about })
   }
   const verdict = await acceptRequest(ctx, client, form, { repeated, log: logOf(request) })
   if (verdict.kind === 'accepted') return verdict.request
-  if (verdict.kind === 'shown') return void showMessage(visit, { kind: verdict.problem, ...about })
+  if (verdict.kind === 'shown') return void showRefusal(visit, { kind: verdict.problem, ...about })
   return void sendAnswer(visit, client, verdict, verdict)
 }
 
@@ -70,7 +71,7 @@ async function acceptPushed(
   requestUri: string,
 ): Promise<AuthorizationRequest | undefined> {
   const pushed = await findPushed(visit.ctx, client, requestUri)
-  if (!pushed) return void showMessage(visit, { kind: 'request_invalid', status: 400, client })
+  if (!pushed) return void showRefusal(visit, { kind: 'request_invalid', status: 400, client })
   const { kind, request } = pushed
   // No log-in for a request that can be answered no more.
   if (kind === 'good' && isRegistered(request.redirectUri, itemsOf(client.redirect_uris))) return request

@@ -16,6 +16,7 @@ import { logoFile } from './logo-file.ts'
 import { logInPage } from './log-in.ts'
 import { logOutPage } from './log-out.ts'
 import { openLook } from './look.ts'
+import { messagePage } from './message.ts'
 import { pageHeaders } from './page-headers.ts'
 import { openPages, type Pages } from './pages.ts'
 import { resetPage } from './reset.ts'
@@ -58,6 +59,7 @@ export function pagesFace(ctx: Context): (app: FastifyInstance) => Promise<void>
     resetPage(app, ctx, pages)
     signUpPage(app, ctx, pages)
     verifyPage(app, ctx, pages)
+    messagePage(app, ctx, pages)
     logoFile(app, look)
 
     refuseOtherMethods(app, routes)

@@ -18,16 +18,8 @@ import { isFromOwnPages } from './cross-site.ts'
 import type { Pages } from './pages.ts'
 import { currentSignIn, leftSignIn } from './proceed.ts'
 import { logOutView } from './views/log-out.ts'
-import {
-  namesOf,
-  pageAddress,
-  pageHandler,
-  queryOf,
-  rawQuery,
-  redirectTo,
-  showMessage,
-  type Visit,
-} from './visit.ts'
+import { showMessage, showRefusal } from './message.ts'
+import { namesOf, pageAddress, pageHandler, queryOf, rawQuery, redirectTo, type Visit } from './visit.ts'
 
 /**
  * GET and POST /log-out (OpenID Connect RP-Initiated Logout 1.0). What a client posts comes without the
@@ -58,7 +50,11 @@ async function receive(visit: Visit): Promise<void> {
     return asked ? decide(visit, asked, form) : showMessage(visit, { kind: 'request_invalid', status: 400 })
   }
   const pending = await accept(visit, form)
-  if (pending) redirectTo(visit, pageAddress(visit, '/log-out', sealLogOut(ctx, pending)))
+  if (pending) leadToQuestion(visit, pending)
+}
+
+function leadToQuestion(visit: Visit, pending: PendingLogOut): void {
+  redirectTo(visit, pageAddress(visit, '/log-out', sealLogOut(visit.ctx, pending)))
 }
 
 /** Undefined where it is refused: then the person has been told. */
@@ -66,7 +62,7 @@ async function accept(visit: Visit, form: Form): Promise<PendingLogOut | undefin
   const { ctx } = visit
   const verdict = await acceptLogOut(ctx, form)
   if (verdict.kind === 'accepted') return { request: verdict.request, signIn: null, madeAt: ctx.clock.now() }
-  return void showMessage(visit, { kind: verdict.problem, status: 400 })
+  return void showRefusal(visit, { kind: verdict.problem, status: 400 })
 }
 
 type SignInToEnd = Pick<LeftSignIn, 'id' | 'user_id' | 'user_epoch' | 'browser' | 'username'>
@@ -100,7 +96,7 @@ async function decide(visit: Visit, asked: PendingLogOut, form: Form): Promise<v
     return showMessage(visit, { kind: 'still_logged_in', status: 200, client, uiLocales })
   }
   const signIn = await signInToEnd(visit)
-  if (signIn && asked.signIn?.equals(signIn.id) !== true) return ask(visit, asked)
+  if (signIn && asked.signIn?.equals(signIn.id) !== true) return leadToQuestion(visit, asked)
   return finish(visit, asked, signIn)
 }
 

@@ -19,7 +19,9 @@ import { hashSecret } from '../protocol/secrets.ts'
 import { findLeftSignIn, findSignIn, type LeftSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { normalAddress } from '../values/addresses.ts'
 import { sendAnswer } from './answer.ts'
-import { leadTo, redirectTo, showMessage, type StagePath, type Visit } from './visit.ts'
+import { showMessage } from './message.ts'
+import type { MessageKind } from './texts/texts.ts'
+import { leadTo, redirectTo, type StagePath, type Visit } from './visit.ts'
 
 /** A request on its way, in the browser that it is bound to, and who is logged in there. */
 export interface Stage {
@@ -122,16 +124,20 @@ export async function findStage(
   const { uiLocales } = pending.request
   if (!client) return void showMessage(visit, { kind: 'client_unknown', status: 400, uiLocales })
   const about = { status: 400, client, uiLocales }
-  if (pending.isExpired) return void showMessage(visit, { kind: 'request_expired', ...about })
-  if (await isUsed(ctx, pending.request)) return void showMessage(visit, { kind: 'request_used', ...about })
+  const refuse = (kind: MessageKind, againHref: string | null = null) => {
+    // The page of a form says the same, at an address that is no longer.
+    if (visit.request.method === 'POST') return void leadTo(visit, path, pending)
+    return void showMessage(visit, { kind, againHref, ...about })
+  }
+  if (pending.isExpired) return refuse('request_expired')
+  if (await isUsed(ctx, pending.request)) return refuse('request_used')
   if (pending.browser === null) return void leadTo(visit, path, bound(visit, pending))
   const cookie = browserCookie(visit)
   if (cookie === undefined || pending.browser !== hashOf(cookie)) {
     // The first two tabs of a browser, at the same moment, get a cookie each, of which it keeps one.
     const kind = cookie === undefined ? 'cookies_refused' : 'other_browser'
     // Begun anew, as the client's own link would: anything done elsewhere counts for nothing.
-    const againHref = `${path}?request=${sealRequest(ctx, fresh(pending.request))}`
-    return void showMessage(visit, { kind, againHref, ...about })
+    return refuse(kind, `${path}?request=${sealRequest(ctx, fresh(pending.request))}`)
   }
   return { client, pending, signIn: await currentSignIn(visit) }
 }

@@ -7,11 +7,13 @@ import type { Form } from '../protocol/form.ts'
 import { mailSourceLimit } from '../users/guess-limits.ts'
 import type { PasswordProblem } from '../users/new-passwords.ts'
 import type { Pages } from './pages.ts'
+import { draftOf, leadBack, type Draft } from './drafts.ts'
 import { browserOf, knownBrowserOf } from './proceed.ts'
 import type { RecoveryProblem } from './texts/recovery-texts.ts'
 import type { MessageKind } from './texts/texts.ts'
 import { askView, sentView, type AskData } from './views/recovery.ts'
-import { leadTo, pageHandler, redirectTo, showMessage, type Visit } from './visit.ts'
+import { showMessage } from './message.ts'
+import { leadTo, pageHandler, redirectTo, type Visit } from './visit.ts'
 
 /** What a person has come for, whom a mail is to help. */
 type RecoveryPath = '/reset' | '/sign-up'
@@ -63,13 +65,14 @@ const asked = { '/reset': ['reset', 'reset'], '/sign-up': ['signUp', 'sign_up'] 
 export async function showSent(
   visit: Visit,
   path: RecoveryPath,
-  { request: sealed, waiting, problem }: WaitingPage,
+  { request: sealed, waiting }: WaitingPage,
 ): Promise<void> {
   const pending = await requestOf(visit, sealed)
   const [what] = asked[path]
+  const { problem } = await refusedForm(visit)
   const data = { what, request: pending ? (sealed ?? null) : null, waiting, problem }
   const uiLocales = pending?.request.uiLocales ?? []
-  const status = problem === null ? 200 : problem === 'codes_throttled' ? 429 : 400
+  const status = statusOf(problem)
   void visit.pages.show(visit.request, visit.reply, frame => sentView(frame, data), { status, uiLocales })
 }
 
@@ -77,7 +80,20 @@ interface WaitingPage {
   /** The sealed authorization request; undefined for none. */
   readonly request: string | undefined
   readonly waiting: string
-  readonly problem: RecoveryProblem | null
+}
+
+/** What an address has of a form that was refused. */
+export async function refusedForm(
+  visit: Visit,
+): Promise<{ readonly typed: Draft; readonly problem: RecoveryProblem | null }> {
+  const { problem = null, ...typed } = await draftOf(visit)
+  return { typed, problem: problem as RecoveryProblem | null }
+}
+
+/** Of the page of such a form. */
+export function statusOf(problem: RecoveryProblem | null): number {
+  if (problem === null) return 200
+  return problem === 'codes_throttled' ? 429 : 400
 }
 
 /** Goes on with the link that a code stands for, in the browser in which the mail was asked for. */
@@ -97,17 +113,27 @@ export async function enterCode(
   }
   const goesOn = (await requestOf(visit, request)) ? (request ?? null) : null
   const outcome = await linkOfCode(visit.ctx, typed, goesOn)
-  if (typeof outcome === 'string') return showSent(visit, path, { request, waiting, problem: outcome })
+  if (typeof outcome === 'string')
+    return leadBack(visit, formAddress(path, { sent: waiting, request }), { problem: outcome })
   redirectTo(visit, outcome.href)
 }
 
-/** Asks where a mail is to go. */
-export function ask(
-  { pages, request, reply }: Visit,
-  { uiLocales = [], ...data }: AskData & { readonly uiLocales?: readonly string[] },
-): void {
-  const status = data.problem === null ? 200 : 400
+/** Asks where a mail is to go: by the name that was typed before, or hinted at. */
+export async function ask(
+  visit: Visit,
+  { uiLocales = [], ...asked }: Omit<AskData, 'problem'> & { readonly uiLocales?: readonly string[] },
+): Promise<void> {
+  const { typed, problem } = await refusedForm(visit)
+  const data = { ...asked, typed: typed['typed'] ?? asked.typed, problem }
+  const { pages, request, reply } = visit
+  const status = statusOf(problem)
   void pages.show(request, reply, frame => askView(frame, data), { status, uiLocales })
+}
+
+/** The page that has a form, as a path of ours: to it one leads back that was refused. */
+export function formAddress(path: string, query: Readonly<Record<string, string | undefined>>): string {
+  const known = Object.entries(query).filter((one): one is [string, string] => one[1] !== undefined)
+  return known.length === 0 ? path : `${path}?${new URLSearchParams(known)}`
 }
 
 /** The page on which it is said that a mail is on its way: loading it again sends nothing. */

@@ -6,23 +6,28 @@ import { deviceCaller } from '../clients/caller.ts'
 import type { Context } from '../context.ts'
 import { formOf, type Form } from '../protocol/form.ts'
 import { judgeNewPassword } from '../users/new-passwords.ts'
+import { leadBack } from './drafts.ts'
 import type { Pages } from './pages.ts'
 import { findStage } from './proceed.ts'
 import {
   ask,
   countMail,
   enterCode,
+  formAddress,
   goOnAfterLink,
   leadToSent,
   offeredHandler,
   passwordProblemOf,
+  refusedForm,
   requestOf,
   showDone,
   showSent,
+  statusOf,
 } from './recovery.ts'
 import type { RecoveryProblem } from './texts/recovery-texts.ts'
 import { newPasswordView } from './views/recovery.ts'
-import { queryOf, showMessage, type Visit } from './visit.ts'
+import { showMessage } from './message.ts'
+import { queryOf, type Visit } from './visit.ts'
 
 /**
  * GET and POST /reset: where a person asks for a link that sets a password, and where that leads. A GET
@@ -44,24 +49,25 @@ function linkOf(visit: Visit): string | undefined {
 async function show(visit: Visit): Promise<void> {
   const link = linkOf(visit)
   const sealed = queryOf(visit, 'request')
-  if (link !== undefined) return showNewPassword(visit, link, null)
+  if (link !== undefined) return showNewPassword(visit, link)
   if (queryOf(visit, 'done') !== undefined) return showDone(visit, 'password_set', sealed)
   const waiting = queryOf(visit, 'sent')
-  if (waiting !== undefined) return showSent(visit, '/reset', { request: sealed, waiting, problem: null })
-  if (sealed === undefined) return ask(visit, { what: 'reset', request: null, typed: '', problem: null })
+  if (waiting !== undefined) return showSent(visit, '/reset', { request: sealed, waiting })
+  if (sealed === undefined) return ask(visit, { what: 'reset', request: null, typed: '' })
   const stage = await findStage(visit, sealed, '/reset')
   if (!stage) return
   const typed = stage.pending.username ?? stage.pending.request.loginHint ?? ''
   const { uiLocales } = stage.pending.request
-  return ask(visit, { what: 'reset', request: sealed, typed, problem: null, uiLocales })
+  return ask(visit, { what: 'reset', request: sealed, typed, uiLocales })
 }
 
-async function showNewPassword(visit: Visit, link: string, problem: RecoveryProblem | null): Promise<void> {
+async function showNewPassword(visit: Visit, link: string): Promise<void> {
   const found = await findReset(visit.ctx, link)
   if (typeof found === 'string') return refuseLink(visit, found)
   const isFirst = found.link.kind === 'invitation'
+  const { problem } = await refusedForm(visit)
   const data = { link, username: found.user.username, isFirst, problem }
-  const status = problem === null ? 200 : 400
+  const status = statusOf(problem)
   void visit.pages.show(visit.request, visit.reply, frame => newPasswordView(frame, data), { status })
 }
 
@@ -85,13 +91,7 @@ async function askForLink(visit: Visit, form: Form): Promise<void> {
   const pending = await requestOf(visit, sealed)
   const uiLocales = pending?.request.uiLocales ?? []
   if (name === '')
-    return ask(visit, {
-      what: 'reset',
-      request: sealed ?? null,
-      typed: '',
-      problem: 'name_missing',
-      uiLocales,
-    })
+    return leadBack(visit, formAddress('/reset', { request: sealed }), { problem: 'name_missing' })
   const caller = await countMail(visit)
   const waiting = newWaiting(ctx, 'reset', name)
   const locale = pages.languageOf(request, uiLocales)
@@ -103,11 +103,12 @@ async function askForLink(visit: Visit, form: Form): Promise<void> {
 async function setPassword(visit: Visit, link: string, form: Form): Promise<void> {
   const { ctx } = visit
   const password = form.get('password')
-  if (password === undefined) return showNewPassword(visit, link, 'password_missing')
+  const again = (problem: RecoveryProblem) => leadBack(visit, formAddress('/reset', { link }), { problem })
+  if (password === undefined) return again('password_missing')
   const found = await findReset(ctx, link)
   const user = typeof found === 'string' ? { username: '', claims: '{}' } : found.user
   const problem = await judgeNewPassword(password, { user, operator: ctx.config.name })
-  if (problem) return showNewPassword(visit, link, passwordProblemOf(problem))
+  if (problem) return again(passwordProblemOf(problem))
   const outcome = await resetPassword(ctx, link, password, deviceCaller(visit.request))
   if (outcome.kind === 'refused') return refuseLink(visit, outcome.problem)
   await goOnAfterLink(visit, '/reset', { request: outcome.request, username: outcome.user.username })

@@ -6,23 +6,28 @@ import type { Context } from '../context.ts'
 import { formOf, type Form } from '../protocol/form.ts'
 import { mailAddress } from '../protocol/mail-address.ts'
 import { judgeNewPassword } from '../users/new-passwords.ts'
+import { leadBack } from './drafts.ts'
 import type { Pages } from './pages.ts'
 import { findStage } from './proceed.ts'
 import {
   ask,
   countMail,
   enterCode,
+  formAddress,
   goOnAfterLink,
   leadToSent,
   offeredHandler,
   passwordProblemOf,
+  refusedForm,
   requestOf,
   showDone,
   showSent,
+  statusOf,
 } from './recovery.ts'
 import type { RecoveryProblem } from './texts/recovery-texts.ts'
 import { newAccountView } from './views/recovery.ts'
-import { queryOf, showMessage, type Visit } from './visit.ts'
+import { showMessage } from './message.ts'
+import { queryOf, type Visit } from './visit.ts'
 
 /**
  * GET and POST /sign-up: where a person asks for a link that makes an account, and where that leads, where
@@ -43,33 +48,24 @@ export function signUpPage(app: FastifyInstance, ctx: Context, pages: Pages): vo
 async function show(visit: Visit): Promise<void> {
   const link = queryOf(visit, 'link')
   const sealed = queryOf(visit, 'request')
-  if (link !== undefined) return showNewAccount(visit, link, { problem: null })
+  if (link !== undefined) return showNewAccount(visit, link)
   if (queryOf(visit, 'done') !== undefined) return showDone(visit, 'account_made', sealed)
   const waiting = queryOf(visit, 'sent')
-  if (waiting !== undefined) return showSent(visit, '/sign-up', { request: sealed, waiting, problem: null })
-  if (sealed === undefined) return ask(visit, { what: 'signUp', request: null, typed: '', problem: null })
+  if (waiting !== undefined) return showSent(visit, '/sign-up', { request: sealed, waiting })
+  if (sealed === undefined) return ask(visit, { what: 'signUp', request: null, typed: '' })
   const stage = await findStage(visit, sealed, '/sign-up')
   if (!stage) return
   const { loginHint, uiLocales } = stage.pending.request
   const typed = mailAddress(loginHint ?? '') ?? ''
-  return ask(visit, { what: 'signUp', request: sealed, typed, problem: null, uiLocales })
+  return ask(visit, { what: 'signUp', request: sealed, typed, uiLocales })
 }
 
-interface NewAccountForm {
-  readonly problem: RecoveryProblem | null
-  /** As typed before. */
-  readonly username?: string | undefined
-}
-
-async function showNewAccount(
-  visit: Visit,
-  link: string,
-  { problem, username }: NewAccountForm,
-): Promise<void> {
+async function showNewAccount(visit: Visit, link: string): Promise<void> {
   const found = await findSignUp(visit.ctx, link)
   if (typeof found === 'string') return showProblem(visit, found)
-  const data = { link, address: found.mail, username: username ?? found.mail, problem }
-  const status = problem === null ? 200 : 400
+  const { typed, problem } = await refusedForm(visit)
+  const data = { link, address: found.mail, username: typed['username'] ?? found.mail, problem }
+  const status = statusOf(problem)
   void visit.pages.show(visit.request, visit.reply, frame => newAccountView(frame, data), { status })
 }
 
@@ -95,7 +91,7 @@ async function askForLink(visit: Visit, form: Form): Promise<void> {
   const uiLocales = pending?.request.uiLocales ?? []
   const address = mailAddress(typed)
   if (address === undefined)
-    return ask(visit, { what: 'signUp', request: sealed ?? null, typed, problem: 'mail_invalid', uiLocales })
+    return leadBack(visit, formAddress('/sign-up', { request: sealed }), { problem: 'mail_invalid', typed })
   const caller = await countMail(visit)
   const waiting = newWaiting(ctx, 'sign_up', address)
   const locale = pages.languageOf(request, uiLocales)
@@ -108,7 +104,8 @@ async function createAccount(visit: Visit, link: string, form: Form): Promise<vo
   const { ctx, pages, request } = visit
   const username = (form.get('username') ?? '').trim().normalize('NFC')
   const password = form.get('password')
-  const again = (problem: RecoveryProblem) => showNewAccount(visit, link, { problem, username })
+  const again = (problem: RecoveryProblem) =>
+    leadBack(visit, formAddress('/sign-up', { link }), { problem, username })
   if (password === undefined) return again('password_missing')
   const found = await findSignUp(ctx, link)
   const email = typeof found === 'string' ? undefined : found.mail

@@ -6,7 +6,6 @@ import { networkOf } from '../values/addresses.ts'
 import { itemsOf } from '../values/list.ts'
 import type { ClientNames } from './layout.ts'
 import type { Pages } from './pages.ts'
-import { messageView, type MessageData } from './views/message.ts'
 
 /** A request of a browser, and what answers it. */
 export interface Visit {
@@ -71,22 +70,6 @@ export function pageAddress({ ctx }: Pick<Visit, 'ctx'>, path: string, sealed: s
 export function anotherHref({ ctx }: Pick<Visit, 'ctx'>, { request, browser }: PendingRequest): string {
   const another = fresh(request, { browser, wantsAnother: true })
   return `/log-in?request=${sealRequest(ctx, another)}`
-}
-
-export type MessageOptions = Omit<MessageData, 'client'> & {
-  readonly status: number
-  readonly client?: Client | undefined
-  readonly uiLocales?: readonly string[] | undefined
-}
-
-/** Shows a page that only says something. */
-export function showMessage({ pages, request, reply }: Visit, options: MessageOptions): void {
-  const { status, client, uiLocales = [], ...data } = options
-  const names = client ? namesOf(client) : null
-  void pages.show(request, reply, frame => messageView(frame, { ...data, client: names }), {
-    status,
-    uiLocales,
-  })
 }
 
 /**

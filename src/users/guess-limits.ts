@@ -78,6 +78,9 @@ export const tellOfMailsLimit: BucketLimit = { points: 1, everySeconds: 600 }
 /** From one source, whatever the addresses: an office on its first morning stays within. */
 export const mailSourceLimit: BucketLimit = { points: 30, everySeconds: 120 }
 
+/** Of passwords that are looked at with a mailed link that was used: a form that was sent twice needs one. */
+export const usedLinkLimit: BucketLimit = { points: 3, everySeconds: 86_400 }
+
 /** Of user names that somebody tries who signs up, to see whether they can be had. */
 export const triedNamesLimit: BucketLimit = { points: 20, everySeconds: 180 }
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { en } from '../../src/pages/texts/en.ts'
 import type { TestServer } from './server.ts'
 
 type Response = Awaited<ReturnType<FastifyInstance['inject']>>
@@ -107,6 +108,7 @@ export function openBrowser(server: TestServer, options: BrowserOptions = {}): B
       remoteAddress: address,
       ...(body !== undefined && { payload: body }),
     })
+    if (method === 'POST') neverAnswersByAPage(response)
     if (takesCookies) for (const cookie of cookiesOf(response)) keep(cookies, cookie)
     return response
   }
@@ -180,6 +182,27 @@ interface Sent {
   readonly body?: string
   readonly from?: string | undefined
   readonly headers?: Readonly<Record<string, string>>
+}
+
+/** Of a page that a form is answered by itself. */
+const pagesOfForms = [
+  // Recovery codes are shown this once, and no address has them.
+  '<ol class="codes"',
+  // An answer for a client, which no address has, and which leaves at once.
+  'document.forms[0].submit()',
+  // The request of a client, which leads nowhere (RFC 6749 §3.1.2.4).
+  en.forDevelopers,
+]
+
+/**
+ * Loading the answer to a form again would send the form again, and so would going back to it. So it is a
+ * redirect, unless the form was not heard at all.
+ */
+function neverAnswersByAPage({ statusCode, body, headers: { location } }: Response): void {
+  const isUnheard = statusCode === 403 || statusCode === 413 || statusCode === 415 || statusCode === 429
+  if (statusCode === 303 || isUnheard || statusCode >= 500) return
+  if (pagesOfForms.some(mark => body.includes(mark))) return
+  throw new Error(`a form was answered by a page: ${statusCode} ${String(location)} ${textOf(body)}`)
 }
 
 export function cookiesOf(response: Response): readonly Cookie[] {

@@ -54,7 +54,7 @@ function recoverySamples({ sent: request, username }: Names): readonly (readonly
   const link = request
   const password = { link, username, isFirst: false, problem: null } as const
   const account = { link, address: username, username, problem: null } as const
-  const verify = { link, address: username, asksName: false, problem: null } as const
+  const verify = { link, address: username, asksName: false, username: '', problem: null } as const
   return [
     ['reset', frame => askView(frame, { ...reset, request, typed: username })],
     ['reset-missing', frame => askView(frame, { ...reset, problem: 'name_missing' })],
@@ -72,7 +72,10 @@ function recoverySamples({ sent: request, username }: Names): readonly (readonly
     ['sign-up-taken', frame => newAccountView(frame, { ...account, problem: 'username_taken' })],
     ['sign-up-password', frame => newAccountView(frame, { ...account, problem: 'password_missing' })],
     ['verify', frame => verifyView(frame, verify)],
-    ['verify-name', frame => verifyView(frame, { ...verify, asksName: true, problem: 'wrong_username' })],
+    [
+      'verify-name',
+      frame => verifyView(frame, { ...verify, asksName: true, username: 'eve', problem: 'wrong_username' }),
+    ],
   ]
 }
 

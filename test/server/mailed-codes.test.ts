@@ -171,7 +171,9 @@ await forEachEngine(
       detail: { claims: ['email', 'email_verified'] },
     })
     t.equal((await rowOf(server, ada)).mail_epoch, 1)
-    isRefused(t, await browser.submit(waiting, { code }), problems.code_wrong)
+    isRefused(t, await browser.submit(waiting, { code: '0000 0000' }), problems.code_wrong)
+    t.match((await browser.submit(waiting, { code })).text, en.ownAccount.notices.mail_changed, 'sent twice')
+    t.equal((await rowOf(server, ada)).mail_epoch, 1, 'it changes no more')
     isRefused(t, await browser.open(link), en.messages.link_used.heading)
   },
 )

@@ -258,14 +258,16 @@ await forEachEngine(t, 'a link makes one account, and a name is of whoever is fi
     create(bob, 'third'),
     create(cy, 'first'),
   ])
-  const made = pages.filter(({ response }) => response.statusCode === 303)
+  const isMade = ({ response }: Page) => String(response.headers.location).includes('done=1')
+  const made = pages.filter(isMade)
   const users = await server.ctx.db.sql.selectFrom('users').select('username').execute()
   t.equal(users.length, 1 + made.length)
-  t.equal(pages.slice(0, 3).filter(({ response }) => response.statusCode === 303).length, 1)
+  t.equal(pages.slice(0, 3).filter(isMade).length, 1)
   if (made.length === 1) {
     // The name was taken since: the same link takes another one.
-    t.match(pages[3]?.text, 'Somebody has this user name already')
-    t.equal((await create(cy, 'other')).response.statusCode, 303)
+    const taken = await browser.open(String(pages[3]?.response.headers.location))
+    t.match(taken.text, 'Somebody has this user name already')
+    t.ok(isMade(await create(cy, 'other')))
   }
 })
 
@@ -353,7 +355,8 @@ await forEachEngine(t, 'a mail address counts once its owner has confirmed it', 
   t.equal((await claims()).email, address)
   isMessage(t, await browser.submit(page, { username: 'ADA' }), 'address_confirmed', 200, 'confirmed')
   t.match(await claims(), { email: 'lovelace@new.example', email_verified: true })
-  isMessage(t, await browser.submit(page, { username: 'ada' }), 'link_used', 400, 'twice')
+  isMessage(t, await browser.submit(page, { username: 'ada' }), 'address_confirmed', 200, 'twice')
+  isMessage(t, await browser.submit(page, { username: 'eve' }), 'link_used', 400, 'not by another one')
   const [notice] = await read()
   t.equal(notice?.to, address, 'the address of before is told')
 
@@ -381,8 +384,10 @@ t.test('a link counts for what it was made, once, in time, here, and while nothi
     }
     return new URL(makeLink(of.ctx, kind, facts).href).searchParams.get('link') ?? ''
   }
+  let count = 0
   const outcomeOf = async (text: string) => {
-    const outcome = await resetPassword(ctx, text, newPassword, caller)
+    // Never the password that the user has: with that it would count as the same form once more.
+    const outcome = await resetPassword(ctx, text, `${newPassword} ${count++}`, caller)
     return outcome.kind === 'set' ? 'set' : outcome.problem
   }
   for (const kind of kinds) {

@@ -29,7 +29,8 @@ export const travellingKinds = [
   'sign-up',
   'mailed code',
   'passkey challenge',
-  'account draft',
+  'draft',
+  'message',
   'event cursor',
 ] as const
 

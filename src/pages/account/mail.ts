@@ -1,18 +1,26 @@
 import type { FastifyInstance } from 'fastify'
-import { openDraft, sealDraft } from '../../account/drafts.ts'
 import { verifiedAddressOf } from '../../account/mailed.ts'
 import { sealWaiting, type CodeProblem } from '../../account/mailed-codes.ts'
 import { askForVerification, confirmByCode, type VerificationAsked } from '../../account/verification.ts'
 import { deviceCaller } from '../../clients/caller.ts'
 import type { Context } from '../../context.ts'
 import type { Form } from '../../protocol/form.ts'
+import { draftPath } from '../drafts.ts'
 import type { Pages } from '../pages.ts'
 import { browserOf, knownBrowserOf } from '../proceed.ts'
 import { countMail } from '../recovery.ts'
 import type { AccountProblem } from '../texts/account-texts.ts'
 import { mailSentView, mailView } from '../views/account/mail.ts'
 import { queryOf, redirectTo, type Visit } from '../visit.ts'
-import { changeHandler, changePage, leadToDone, showOwn, type Change, type OwnVisit } from './own-visit.ts'
+import {
+  changeHandler,
+  changePage,
+  leadToDone,
+  refuse,
+  showOwn,
+  type Change,
+  type OwnVisit,
+} from './own-visit.ts'
 
 const path = '/account/mail'
 
@@ -21,31 +29,23 @@ export function mailPage(app: FastifyInstance, ctx: Context, pages: Pages): void
   app.get(path, changePage(ctx, pages, show))
   const backOf = (visit: Visit, form: Form) => {
     const waiting = form.get('waiting')
-    return waiting === undefined
-      ? `${path}?draft=${sealDraft(ctx, { email: form.get('email') }, knownBrowserOf(visit))}`
-      : `${path}?${new URLSearchParams({ sent: waiting })}`
+    return waiting === undefined ? draftPath(visit, path, { email: form.get('email') }) : sentAddress(waiting)
   }
   app.post(path, changeHandler(ctx, pages, change, backOf))
 }
 
 async function show(visit: OwnVisit): Promise<void> {
   const waiting = queryOf(visit, 'sent')
-  if (waiting !== undefined) return showSent(visit, waiting)
-  const draft = await openDraft(visit.ctx, queryOf(visit, 'draft'), knownBrowserOf(visit))
-  showMail(visit, draft?.['email'] ?? '')
-}
-
-function showMail(visit: OwnVisit, typed: string, problem?: AccountProblem): void {
-  const { ctx, owner } = visit
+  // Says that a mail is on its way, and takes the code that is in it.
+  if (waiting !== undefined) return showOwn(visit, (frame, state) => mailSentView(frame, state, { waiting }))
+  const { ctx, owner, draft } = visit
+  const typed = draft['email'] ?? ''
   const data = { present: verifiedAddressOf(owner.user) ?? null, typed, isPossible: ctx.mail !== undefined }
-  const status = problem === undefined ? 200 : problem === 'mail_throttled' ? 429 : 400
-  showOwn(visit, (frame, state) => mailView(frame, state, data), { problem, status })
+  showOwn(visit, (frame, state) => mailView(frame, state, data))
 }
 
-/** Says that a mail is on its way, and takes the code that is in it. */
-function showSent(visit: OwnVisit, waiting: string, problem?: AccountProblem): void {
-  const status = problem === undefined ? 200 : problem === 'mailed_codes_throttled' ? 429 : 400
-  showOwn(visit, (frame, state) => mailSentView(frame, state, { waiting }), { problem, status })
+function sentAddress(waiting: string): string {
+  return `${path}?${new URLSearchParams({ sent: waiting })}`
 }
 
 const problems = {
@@ -72,15 +72,15 @@ async function ask(visit: Change): Promise<void> {
   await countMail(visit)
   const typed = visit.form.get('email') ?? ''
   const asked = await askForVerification(ctx, owner, typed, pages.languageOf(request, []))
-  if (typeof asked === 'string') return showMail(visit, typed, problems[asked])
+  if (typeof asked === 'string') return refuse(visit, path, problems[asked], { email: typed })
   // To load that page again sends nothing.
-  redirectTo(visit, `${ctx.config.issuer}${path}?sent=${sealWaiting(ctx, asked, browserOf(visit))}`)
+  redirectTo(visit, ctx.config.issuer + sentAddress(sealWaiting(ctx, asked, browserOf(visit))))
 }
 
 async function enterCode(visit: Change, waiting: string): Promise<void> {
   const { ctx, owner, form, request } = visit
   const typed = { sealed: waiting, browser: knownBrowserOf(visit), code: form.get('code') ?? '' }
   const outcome = await confirmByCode(ctx, { ...owner, caller: deviceCaller(request) }, typed)
-  if (outcome.kind === 'refused') return showSent(visit, waiting, codeProblems[outcome.problem])
+  if (outcome.kind === 'refused') return refuse(visit, sentAddress(waiting), codeProblems[outcome.problem])
   leadToDone(visit, '/account', 'mail_changed')
 }

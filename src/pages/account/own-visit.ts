@@ -5,8 +5,10 @@ import type { Context } from '../../context.ts'
 import { OAuthError } from '../../errors.ts'
 import { formOf, type Form } from '../../protocol/form.ts'
 import { parseUserClaims } from '../../protocol/standard-claims.ts'
+import type { SignIn } from '../../sessions/sign-in.ts'
 import { changesLimit } from '../../users/guess-limits.ts'
 import { changeSeconds, requireOwner, type OwnerOptions } from '../owner.ts'
+import { draftOf, leadBack, type Draft } from '../drafts.ts'
 import type { Html } from '../html.ts'
 import type { Frame } from '../layout.ts'
 import type { Pages, ShowOptions } from '../pages.ts'
@@ -17,6 +19,8 @@ import { pageHandler, redirectTo, type Visit } from '../visit.ts'
 /** A request of a browser in which the account is logged in. */
 export interface OwnVisit extends Visit {
   readonly owner: Owner
+  /** What the address has of a form that was refused, or waits for a log-in; empty for none. */
+  readonly draft: Draft
 }
 
 /** A request that changes something, after a log-in that is new enough for it. */
@@ -81,29 +85,44 @@ async function countChange({ ctx, owner: { user } }: OwnVisit): Promise<void> {
 
 async function ownVisit(visit: Visit, options: OwnerOptions): Promise<OwnVisit | undefined> {
   const signIn = await requireOwner(visit, options)
-  return signIn && { ...visit, owner: { user: signIn.user, signIn, caller: deviceCaller(visit.request) } }
+  return signIn && ownVisitOf(visit, signIn)
 }
 
-export interface OwnShowOptions extends Pick<ShowOptions, 'status' | 'script'> {
-  readonly problem?: AccountProblem | undefined
+/** The visit of who is logged in. */
+export async function ownVisitOf(visit: Visit, signIn: SignIn): Promise<OwnVisit> {
+  const owner = { user: signIn.user, signIn, caller: deviceCaller(visit.request) }
+  return { ...visit, owner, draft: await draftOf(visit) }
+}
+
+export interface OwnShowOptions extends Pick<ShowOptions, 'script'> {
   readonly notice?: AccountNotice | undefined
 }
 
-/** Shows a page of the account, in its owner's language, and with what was done just before. */
+/**
+ * Shows a page of the account, in its owner's language, and with what was done just before, or why a form of
+ * it was refused.
+ */
 export function showOwn(
   visit: OwnVisit,
   view: (frame: Frame, state: AccountState) => Html,
-  { problem, notice, ...options }: OwnShowOptions = {},
+  { notice, ...options }: OwnShowOptions = {},
 ): void {
-  const { pages, request, reply, owner } = visit
+  const { pages, request, reply, owner, draft } = visit
   const { locale, zoneinfo } = parseUserClaims(owner.user.claims)
+  const problem = (draft['problem'] ?? null) as AccountProblem | null
   const state = {
     notice: notice ?? takeNotice(visit),
-    problem: problem ?? null,
+    problem,
     zone: typeof zoneinfo === 'string' ? zoneinfo : 'UTC',
   }
   const uiLocales = typeof locale === 'string' ? [locale] : []
-  void pages.show(request, reply, frame => view(frame, state), { uiLocales, ...options })
+  const status = problem === null ? 200 : problem.endsWith('_throttled') ? 429 : 400
+  void pages.show(request, reply, frame => view(frame, state), { status, uiLocales, ...options })
+}
+
+/** Leads back to the page of a form that was refused, with what was typed. */
+export function refuse(visit: OwnVisit, path: string, problem: AccountProblem, typed: Draft = {}): void {
+  leadBack(visit, path, { ...typed, problem })
 }
 
 /** So long a notice waits for the page that tells it, in seconds. */

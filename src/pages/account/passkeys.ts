@@ -18,27 +18,34 @@ import { passkeyChangeView, passkeysView } from '../views/account/passkeys.ts'
 import { passkeySetUp, passkeySignal } from '../views/passkey.ts'
 import { queryOf } from '../visit.ts'
 import { afterNewFactor } from './new-factor.ts'
-import { changeHandler, changePage, leadToDone, showOwn, type Change, type OwnVisit } from './own-visit.ts'
+import {
+  changeHandler,
+  changePage,
+  leadToDone,
+  refuse,
+  showOwn,
+  type Change,
+  type OwnVisit,
+} from './own-visit.ts'
 
 const path = '/account/passkeys'
 
 /** GET and POST /account/passkeys, and /account/passkeys/change for one of them. */
 export function passkeysPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
-  app.get(
-    path,
-    changePage(ctx, pages, async visit => show(visit)),
-  )
+  app.get(path, changePage(ctx, pages, show))
   app.post(path, changeHandler(ctx, pages, add))
   app.get(`${path}/change`, changePage(ctx, pages, showOne))
-  const backOf = (id: string | undefined) =>
-    id === undefined ? path : `${path}/change?id=${encodeURIComponent(id)}`
   app.post(
     `${path}/change`,
-    changeHandler(ctx, pages, change, (_visit, form) => backOf(form.get('id'))),
+    changeHandler(ctx, pages, change, (_visit, form) => addressOf(form.get('id'))),
   )
 }
 
-async function show(visit: OwnVisit, problem?: AccountProblem): Promise<void> {
+function addressOf(id: string | undefined): string {
+  return id === undefined ? path : `${path}/change?id=${encodeURIComponent(id)}`
+}
+
+async function show(visit: OwnVisit): Promise<void> {
   const { ctx, owner } = visit
   const { config } = ctx
   const factors = await findFactors(ctx, owner.user.id)
@@ -57,10 +64,12 @@ async function show(visit: OwnVisit, problem?: AccountProblem): Promise<void> {
       passkeysView(frame, state, {
         passkeys: passkeyDocuments(factors.passkeys),
         rpId: factors.rpId,
-        setUp: options ? passkeySetUp(frame, { path, hidden: [], options }) : null,
+        setUp: options
+          ? passkeySetUp(frame, { path, hidden: [], name: visit.draft['name'] ?? '', options })
+          : null,
         signal: isPossible ? passkeySignal(signal) : null,
       }),
-    { problem, status: problem === undefined ? 200 : 400, ...(isPossible && { script: 'passkey' }) },
+    isPossible ? { script: 'passkey' } : {},
   )
 }
 
@@ -75,7 +84,7 @@ export const passkeyProblems: Readonly<Record<Exclude<AddPasskeyProblem, 'used'>
 async function add(visit: Change): Promise<void> {
   const { ctx, owner, form } = visit
   const [answer, name = ''] = [form.get('passkey'), form.get('name')]
-  if (answer === undefined) return show(visit, 'passkey_invalid')
+  if (answer === undefined) return refuse(visit, path, 'passkey_invalid', { name })
   const added = await addPasskey(ctx, owner, answer, browserOf(visit), name)
   if (!('problem' in added))
     return afterNewFactor(visit, {
@@ -86,24 +95,16 @@ async function add(visit: Change): Promise<void> {
     })
   // Sent twice: the first time it was added.
   if (added.problem === 'used') return leadToDone(visit, path, 'passkey_added')
-  return show(visit, passkeyProblems[added.problem])
+  return refuse(visit, path, passkeyProblems[added.problem], { name })
 }
 
 async function showOne(visit: OwnVisit): Promise<void> {
-  return showChange(visit, queryOf(visit, 'id'))
-}
-
-async function showChange(
-  visit: OwnVisit,
-  id: string | undefined,
-  { problem, typed }: { readonly problem?: AccountProblem; readonly typed?: string } = {},
-): Promise<void> {
+  const id = queryOf(visit, 'id')
   const { passkeys, rpId } = await findFactors(visit.ctx, visit.owner.user.id)
   const passkey = passkeyDocuments(passkeys).find(one => one.id === id)
   if (!passkey) return leadToDone(visit, path, 'gone')
-  const data = { passkey, rpId, typed: typed ?? passkey.name }
-  const status = problem === undefined ? 200 : 400
-  showOwn(visit, (frame, state) => passkeyChangeView(frame, state, data), { problem, status })
+  const data = { passkey, rpId, typed: visit.draft['name'] ?? passkey.name }
+  showOwn(visit, (frame, state) => passkeyChangeView(frame, state, data))
 }
 
 async function change(visit: Change): Promise<void> {
@@ -112,7 +113,7 @@ async function change(visit: Change): Promise<void> {
   const id = text === undefined ? undefined : parseUuid(text)
   if (!id) return leadToDone(visit, path, 'gone')
   if (form.get('decision') === 'remove') return remove(visit, id)
-  if (name === undefined || name.trim() === '') return showChange(visit, text, { problem: 'passkey_name' })
+  if (name === undefined || name.trim() === '') return refuse(visit, addressOf(text), 'passkey_name')
   const isRenamed = await renamePasskey(ctx, owner, id, name)
   leadToDone(visit, path, isRenamed ? 'passkey_renamed' : 'gone')
 }
@@ -120,7 +121,6 @@ async function change(visit: Change): Promise<void> {
 async function remove(visit: Change, id: Buffer): Promise<void> {
   const { ctx, owner, form } = visit
   const outcome = await removeFactor(ctx, owner, id)
-  if (outcome !== 'removed' && outcome !== 'unknown')
-    return showChange(visit, form.get('id'), { problem: outcome })
+  if (outcome !== 'removed' && outcome !== 'unknown') return refuse(visit, addressOf(form.get('id')), outcome)
   leadToDone(visit, path, outcome === 'removed' ? 'passkey_removed' : 'gone')
 }

@@ -5,7 +5,15 @@ import { judgeNewPassword, type PasswordProblem } from '../../users/new-password
 import type { Pages } from '../pages.ts'
 import type { AccountProblem } from '../texts/account-texts.ts'
 import { passwordView } from '../views/account/password.ts'
-import { changeHandler, changePage, leadToDone, showOwn, type Change, type OwnVisit } from './own-visit.ts'
+import {
+  changeHandler,
+  changePage,
+  leadToDone,
+  refuse,
+  showOwn,
+  type Change,
+  type OwnVisit,
+} from './own-visit.ts'
 import { renewDeviceToken } from './places.ts'
 
 const path = '/account/password'
@@ -19,19 +27,18 @@ export function passwordPage(app: FastifyInstance, ctx: Context, pages: Pages): 
   app.post(path, changeHandler(ctx, pages, change))
 }
 
-function show(visit: OwnVisit, problem?: AccountProblem): void {
+function show(visit: OwnVisit): void {
   const { username } = visit.owner.user
-  const status = problem === undefined ? 200 : 400
-  showOwn(visit, (frame, state) => passwordView(frame, state, { username }), { problem, status })
+  showOwn(visit, (frame, state) => passwordView(frame, state, { username }))
 }
 
 async function change(visit: Change): Promise<void> {
   const { ctx, owner, pages, reply, form } = visit
   const [password, repeat] = [form.get('password'), form.get('repeat')]
-  if (password === undefined || repeat === undefined) return show(visit, 'password_missing')
-  if (password !== repeat) return show(visit, 'password_repeat')
+  if (password === undefined || repeat === undefined) return refuse(visit, path, 'password_missing')
+  if (password !== repeat) return refuse(visit, path, 'password_repeat')
   const problem = await judgeNewPassword(password, { user: owner.user, operator: ctx.config.name })
-  if (problem) return show(visit, problemOf(password, problem))
+  if (problem) return refuse(visit, path, problemOf(password, problem))
   const changed = await changeOwnPassword(ctx, owner, password)
   if (!changed) return leadToDone(visit, path, 'try_again')
   const { cookie, user } = changed

@@ -1,23 +1,21 @@
 import type { FastifyInstance } from 'fastify'
 import { lookForNeeds, type Look } from '../../authorization/look.ts'
 import { fresh, sealRequest } from '../../authorization/requests.ts'
-import { deviceCaller } from '../../clients/caller.ts'
 import type { Context } from '../../context.ts'
 import { findFactors } from '../../factors/factors.ts'
 import { addPasskey, creationOptions, passkeysPossible } from '../../factors/passkeys.ts'
 import { firstRecoveryCodes } from '../../factors/recovery-codes.ts'
-import { prepareTotp } from '../../factors/totp.ts'
 import { formOf } from '../../protocol/form.ts'
 import { stepUp } from '../enter.ts'
 import type { Pages } from '../pages.ts'
 import { browserOf, findStage, follow, type Stage } from '../proceed.ts'
 import type { AccountProblem } from '../texts/account-texts.ts'
-import { secondFactorView, type PreparedTotp } from '../views/account/second-factor.ts'
+import { secondFactorView } from '../views/account/second-factor.ts'
 import { passkeySetUp } from '../views/passkey.ts'
 import { namesOf, pageHandler, queryOf, redirectTo, type Visit } from '../visit.ts'
-import { totpAmr, tryTotp } from './authenticator.ts'
+import { preparedTotp, totpAmr, tryTotp } from './authenticator.ts'
 import { showNewCodes } from './new-factor.ts'
-import { showOwn, type OwnVisit } from './own-visit.ts'
+import { ownVisitOf, refuse, showOwn, type OwnVisit } from './own-visit.ts'
 import { passkeyProblems } from './passkeys.ts'
 
 const path = '/account/second-factor'
@@ -31,7 +29,7 @@ export function secondFactorPage(app: FastifyInstance, ctx: Context, pages: Page
     path,
     pageHandler(ctx, pages, async visit => {
       const enrolment = await findEnrolment(visit, queryOf(visit, 'request'))
-      if (enrolment) await show(enrolment, { byApp: queryOf(visit, 'by') === 'app' })
+      if (enrolment) await show(enrolment)
     }),
   )
   app.post(
@@ -58,34 +56,26 @@ async function findEnrolment(visit: Visit, sealed: string | undefined): Promise<
   const level = levelToSetUp(look)
   const { signIn } = stage
   if (level === undefined || !signIn) return void (await follow(visit, stage, look))
-  const owner = { user: signIn.user, signIn, caller: deviceCaller(visit.request) }
-  return { ...visit, owner, stage, needsPasskey: level === 'phr' }
+  return { ...(await ownVisitOf(visit, signIn)), stage, needsPasskey: level === 'phr' }
 }
 
 function levelToSetUp({ need }: Look): string | undefined {
   return need.kind === 'set_up' ? need.level : undefined
 }
 
-interface ShowOptions {
-  /** Whether the app was chosen where a passkey can be had too. */
-  readonly byApp: boolean
-  readonly problem?: AccountProblem
-  readonly prepared?: PreparedTotp | undefined
-}
-
-async function show(visit: Enrolment, { byApp, problem, prepared }: ShowOptions): Promise<void> {
+async function show(visit: Enrolment): Promise<void> {
   const { ctx, owner, stage, needsPasskey } = visit
   const { totp } = await findFactors(ctx, owner.user.id)
   const request = sealRequest(ctx, stage.pending)
   const mayBeApp = !needsPasskey && totp === undefined
-  const isApp = mayBeApp && (byApp || !passkeysPossible(ctx.config))
-  const browser = browserOf(visit)
-  const options = isApp ? undefined : await creationOptions(ctx, owner.user, browser)
+  // The app may be chosen where a passkey can be had too.
+  const isApp = mayBeApp && (queryOf(visit, 'by') === 'app' || !passkeysPossible(ctx.config))
+  const options = isApp ? undefined : await creationOptions(ctx, owner.user, browserOf(visit))
   const data = {
     request,
     clientName: namesOf(stage.client).name,
-    prepared: isApp ? (prepared ?? prepareTotp(ctx, owner.user, browser)) : null,
-    appHref: mayBeApp && !isApp ? `${path}?by=app&request=${request}` : null,
+    prepared: isApp ? await preparedTotp(visit) : null,
+    appHref: mayBeApp && !isApp ? appAddress(request) : null,
   }
   const hidden = [['request', request]] as const
   showOwn(
@@ -93,27 +83,34 @@ async function show(visit: Enrolment, { byApp, problem, prepared }: ShowOptions)
     (frame, state) =>
       secondFactorView(frame, state, {
         ...data,
-        passkey: options ? passkeySetUp(frame, { path, hidden, options }) : null,
+        passkey: options
+          ? passkeySetUp(frame, { path, hidden, name: visit.draft['name'] ?? '', options })
+          : null,
       }),
-    { problem, status: problem === undefined ? 200 : 400, ...(options && { script: 'passkey' }) },
+    options ? { script: 'passkey' } : {},
   )
 }
 
+function appAddress(request: string): string {
+  return `${path}?by=app&request=${request}`
+}
+
 async function setUp(visit: Enrolment): Promise<void> {
-  const { ctx, owner, needsPasskey } = visit
+  const { ctx, owner, stage, needsPasskey } = visit
   const form = formOf(visit.request.body)
-  const answer = form.get('passkey')
+  const [answer, name = ''] = [form.get('passkey'), form.get('name')]
+  const request = sealRequest(ctx, stage.pending)
+  const again = (problem: AccountProblem) => refuse(visit, `${path}?request=${request}`, problem, { name })
   if (answer === undefined) {
-    if (needsPasskey || !form.has('totp')) return show(visit, { byApp: false, problem: 'passkey_invalid' })
+    if (needsPasskey || !form.has('totp')) return again('passkey_invalid')
     const tried = await tryTotp({ ...visit, form })
-    if (tried !== 'set') return show(visit, { byApp: true, ...tried })
+    if (tried !== 'set') return refuse(visit, appAddress(request), tried, { totp: form.get('totp') })
     return goOn(visit, totpAmr)
   }
-  const added = await addPasskey(ctx, owner, answer, browserOf(visit), form.get('name') ?? '')
+  const added = await addPasskey(ctx, owner, answer, browserOf(visit), name)
   if ('passkey' in added) return goOn(visit, added.amr)
   // Sent twice: the first time it was added.
-  const problem = added.problem === 'used' ? 'passkey_exists' : passkeyProblems[added.problem]
-  return show(visit, { byApp: false, problem })
+  return again(added.problem === 'used' ? 'passkey_exists' : passkeyProblems[added.problem])
 }
 
 /** The log-in is raised by what was just shown; then the request goes on from the page that has led here. */

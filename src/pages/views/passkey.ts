@@ -100,11 +100,13 @@ export interface PasskeySetUpData {
   readonly path: string
   /** Fields that go with it. */
   readonly hidden: Parameters
+  /** What it is to be called, as typed before. */
+  readonly name: string
   readonly options: PublicKeyCredentialCreationOptionsJSON
 }
 
 /** A form with `name`, which makes a passkey and sends it as `passkey`. Shown with `script: 'passkey'`. */
-export function passkeySetUp(frame: Frame, { path, hidden, options }: PasskeySetUpData): Html {
+export function passkeySetUp(frame: Frame, { path, hidden, name, options }: PasskeySetUpData): Html {
   const texts = frame.language.texts.passkey
   const what = { create: options, none: texts.notMade, present: texts.present }
   return html`${ownForm(
@@ -113,7 +115,7 @@ export function passkeySetUp(frame: Frame, { path, hidden, options }: PasskeySet
     hidden,
     html`<p data-none>${texts.impossible}</p>
 <label for="passkey-name">${texts.name}</label>
-<input id="passkey-name" name="name" maxlength="60" autocomplete="off" aria-describedby="passkey-name-why">
+<input id="passkey-name" name="name" value="${name}" maxlength="60" autocomplete="off" aria-describedby="passkey-name-why">
 <p id="passkey-name-why" class="quiet">${texts.nameWhy}</p>
 <button type="submit" data-passkey="${JSON.stringify(what)}" hidden>${texts.make}</button>
 ${element}`,

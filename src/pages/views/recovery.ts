@@ -137,16 +137,19 @@ export interface VerifyData {
   readonly address: string
   /** Whether the user name is asked for, since its user is not logged in here. */
   readonly asksName: boolean
+  /** As typed before. */
+  readonly username: string
   readonly problem: RecoveryProblem | null
 }
 
 /** POST /verify with `link` and, where it is asked for, `username`. */
-export function verifyView(frame: Frame, { link, address, asksName, problem }: VerifyData): Html {
+export function verifyView(frame: Frame, data: VerifyData): Html {
+  const { link, address, asksName, username, problem } = data
   const texts = frame.language.texts.recovery.verify
   const field = html`<p>${texts.why}</p>
 <label for="username">${texts.username}</label>
-<input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false"
-required${fault(problem) ?? html` autofocus`}>`
+<input id="username" name="username" value="${username}" autocomplete="username"
+autocapitalize="none" spellcheck="false" required${fault(problem) ?? html` autofocus`}>`
   return layout(frame, {
     title: texts.title,
     isProblem: problem !== null,
