@@ -1,6 +1,7 @@
 import type { CompiledQuery, Kysely, Transaction } from 'kysely'
 import type { Batches } from './batches.ts'
 import type { DatabaseLoad } from './engines/latency.ts'
+import type { ValueType } from './engines/postgres-reads.ts'
 import type { Watch } from './engines/postgres-watch.ts'
 import type { WriteFault } from './engines/write-fault.ts'
 import type { Tables } from './schema.ts'
@@ -10,8 +11,11 @@ import type { WorkInSteps } from './steps.ts'
 export interface Database {
   readonly engine: 'sqlite' | 'postgres'
   readonly sql: Kysely<Tables>
-  /** Runs a query that changes nothing, outside all transactions. */
-  read<Row>(query: CompiledQuery<Row>): Promise<readonly Row[]>
+  /**
+   * Runs a query that changes nothing, outside all transactions. With the types of its parameters PostgreSQL
+   * gets those that arrive together as one statement.
+   */
+  read<Row>(query: CompiledQuery<Row>, types?: readonly ValueType[]): Promise<readonly Row[]>
   /**
    * Runs `work` in a transaction; again from the start when the database undid it for the sake of another
    * one.

@@ -1,5 +1,6 @@
 import type { Compilable, CompiledQuery, DialectAdapter, Kysely, QueryResult } from 'kysely'
 import type { Database } from './database.ts'
+import type { ValueType } from './engines/postgres-reads.ts'
 import type { Tables } from './schema.ts'
 import { step, type Steps } from './steps.ts'
 
@@ -7,12 +8,17 @@ import { step, type Steps } from './steps.ts'
  * A query that changes nothing and is built once for each database, for where requests are answered: building
  * costs several times what a row by its key does. `build` is called with stand-ins for its values, so it may
  * only pass them on; a value that is null is none, and has a query of its own.
+ *
+ * `types`, of its parameters in their order, are for queries that many requests make: on PostgreSQL those
+ * that arrive together are one statement. Such a query has no other parameters, no null, and no order of its
+ * rows.
  */
 export function keptQuery<Values extends readonly unknown[], Row>(
   build: (sql: Kysely<Tables>, ...values: Values) => Compilable<Row>,
+  types?: { readonly [Place in keyof Values]: ValueType },
 ): (db: Database, ...values: Values) => Promise<readonly Row[]> {
   const fill = keep((sql, values: Values) => build(sql, ...values))
-  return (db, ...values) => db.read(fill(db.sql, values))
+  return (db, ...values) => db.read(fill(db.sql, values), types)
 }
 
 /** The same for a step of a transaction, whose values have names. */

@@ -1,6 +1,7 @@
-import { Kysely } from 'kysely'
+import { Kysely, type CompiledQuery } from 'kysely'
 import type { Database } from './database.ts'
 import { openStopwatch } from './engines/latency.ts'
+import { readsTogether } from './engines/postgres-reads.ts'
 import { noWatch, watchPostgres } from './engines/postgres-watch.ts'
 import { openPostgres, retryingConflicts } from './engines/postgres.ts'
 import { sqliteTransactions } from './engines/sqlite-transactions.ts'
@@ -72,11 +73,13 @@ function openServer(
   const sql = new Kysely<Tables>({ dialect: postgres.dialect })
   const commits = openStopwatch()
   const rotations = postgresRotations(postgres, commits)
+  const readAlone = async <Row>(query: CompiledQuery<Row>) => (await sql.executeQuery(query)).rows
+  const readTogether = readsTogether(readAlone)
   const transact: Database['transact'] = work => retryingConflicts(() => sql.transaction().execute(work))
   return {
     engine: 'postgres',
     sql,
-    read: async query => (await sql.executeQuery(query)).rows,
+    read: (query, types) => (types ? readTogether(query, types) : readAlone(query)),
     transact,
     transactAtOnce: work => transact(transaction => take(transaction, work(transaction))),
     batches: { rotations, uses: postgresReplays(postgres) },

@@ -32,7 +32,10 @@ export const selectSessions = (sql: Kysely<Tables>) =>
       fn.coalesce('users.claims', fragment<string>`'{}'`).as('user_claims'),
     ])
 
-const sessionById = keptQuery((sql, id: Buffer) => selectSessions(sql).where('sessions.id', '=', id))
+const sessionById = keptQuery(
+  (sql, id: Buffer) => selectSessions(sql).where('sessions.id', '=', id),
+  ['uuid'],
+)
 
 /** Finds a session by its id, whatever its state. */
 export async function findSession(db: Database, id: Buffer): Promise<Session | undefined> {
@@ -53,14 +56,16 @@ export function isOfThisEpoch(row: SessionEpochs): boolean {
   return clients_epoch === client_epoch && (user_id === null || users_epoch === user_epoch)
 }
 
-const machineSessionOf = keptQuery((sql, clientId: string, clientEpoch: number) =>
-  sql
-    .selectFrom('sessions')
-    .select(['id', 'auth_time', 'status_position'])
-    .where('client_id', '=', clientId)
-    .where('user_id', 'is', null)
-    .where('revoked_at', 'is', null)
-    .where('client_epoch', '=', clientEpoch),
+const machineSessionOf = keptQuery(
+  (sql, clientId: string, clientEpoch: number) =>
+    sql
+      .selectFrom('sessions')
+      .select(['id', 'auth_time', 'status_position'])
+      .where('client_id', '=', clientId)
+      .where('user_id', 'is', null)
+      .where('revoked_at', 'is', null)
+      .where('client_epoch', '=', clientEpoch),
+  ['text', 'bigint'],
 )
 
 /** Finds the living machine session of a client. */

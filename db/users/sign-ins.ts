@@ -10,17 +10,22 @@ import { setKnownSources } from './known-sources.ts'
 import { removeSignIns, removeSignInsOfBrowser, type EndedSignIn, type SeenSignIn } from './sign-in-ends.ts'
 import { surplusSignIns } from './sign-in-surplus.ts'
 
-const signInById = keptQuery((sql, id: Buffer) =>
-  sql
-    .selectFrom('sign_ins')
-    .selectAll()
-    .select(({ selectFrom }) =>
-      selectFrom('installation').select('sign_in_epoch').$asScalar().as('present_epoch'),
-    )
-    .where('id', '=', id),
+const signInById = keptQuery(
+  (sql, id: Buffer) =>
+    sql
+      .selectFrom('sign_ins')
+      .selectAll()
+      .select(({ selectFrom }) =>
+        selectFrom('installation').select('sign_in_epoch').$asScalar().as('present_epoch'),
+      )
+      .where('id', '=', id),
+  ['uuid'],
 )
 
-const userById = keptQuery((sql, id: Buffer) => sql.selectFrom('users').selectAll().where('id', '=', id))
+const userById = keptQuery(
+  (sql, id: Buffer) => sql.selectFrom('users').selectAll().where('id', '=', id),
+  ['uuid'],
+)
 
 /** One in which no user is logged in any more, so it has none that could be taken for one. */
 export interface LeftSignIn extends SignInTable {

@@ -28,7 +28,10 @@ export async function findUser(db: Database, name: string): Promise<UserTable | 
   return user
 }
 
-const userById = keptQuery((sql, id: Buffer) => sql.selectFrom('users').selectAll().where('id', '=', id))
+const userById = keptQuery(
+  (sql, id: Buffer) => sql.selectFrom('users').selectAll().where('id', '=', id),
+  ['uuid'],
+)
 
 export async function findUserById(db: Database, id: Buffer): Promise<UserTable | undefined> {
   const [user] = await userById(db, id)

@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql as fragment } from 'kysely'
+import t, { type Test } from 'tap'
+import type { Database } from '../../db/database.ts'
+import { keptQuery } from '../../db/kept-query.ts'
+import { openDatabase } from '../../db/open-database.ts'
+import type { Tables } from '../../db/schema.ts'
+import { findMachineSession } from '../../db/sessions/sessions.ts'
+import { findUserById } from '../../db/users/users.ts'
+import { newUuid } from '../../src/protocol/secrets.ts'
+import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
+import { madeAt, openSeeded } from '../helpers/records.ts'
+import { startServer } from '../helpers/server.ts'
+
+const tenth = keptQuery(
+  (sql, number: number) =>
+    sql.selectFrom('installation').select(fragment<number>`10 / ${number}::bigint`.as('tenth')),
+  ['bigint'],
+)
+
+/** Keeps all others from a table until `release` is called. */
+async function hold(t: Test, env: EngineEnv, table: keyof Tables) {
+  const db = openDatabase({ engine: 'postgres', url: env['MINTMARK_DATABASE_URL'] ?? '' })
+  t.teardown(() => db.close())
+  const released = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  const work = db.transact(async transaction => {
+    await fragment`lock table ${fragment.table(table)} in access exclusive mode`.execute(transaction)
+    held.resolve()
+    await released.promise
+  })
+  await held.promise
+  return {
+    release: async () => {
+      released.resolve()
+      await work
+    },
+    /** How many statements wait for the table, once so many do. */
+    waiting: async (atLeast: number) => {
+      while ((await countWaiting(db)) < atLeast) await sleep(5)
+      await sleep(50) // for those that may come after them
+      return countWaiting(db)
+    },
+  }
+}
+
+async function countWaiting({ sql }: Database): Promise<number> {
+  const { rows } = await fragment<{ count: number }>`select count(*) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'`.execute(sql)
+  return Number(rows[0]?.count)
+}
+
+await forEachEngine(t, 'each of many reads at once gets its own answer', async (t, env) => {
+  const { db, userId } = await openSeeded(t, env)
+  const ids = Array.from({ length: 300 }, (_, i) => (i % 3 === 0 ? userId : newUuid(madeAt)))
+  const users = await Promise.all(ids.map(id => findUserById(db, id)))
+  const ada = await findUserById(db, userId)
+  t.match(ada, { username: 'ada' })
+  t.strictSame(
+    users,
+    ids.map((_, i) => (i % 3 === 0 ? ada : undefined)),
+  )
+})
+
+await onPostgres(t, 'reads that arrive together are one statement, up to 128 of them', async (t, env) => {
+  const { db, userId } = await openSeeded(t, env)
+  const { waiting, release } = await hold(t, env, 'users')
+  const users = Array.from({ length: 300 }, () => findUserById(db, userId))
+  t.equal(await waiting(3), 3)
+  await release()
+  t.equal((await Promise.all(users)).filter(user => user?.username === 'ada').length, 300)
+})
+
+await onPostgres(t, 'a read waits for none that is under way', async (t, env) => {
+  const { db, userId } = await openSeeded(t, env)
+  const { waiting, release } = await hold(t, env, 'users')
+  const some = Array.from({ length: 20 }, () => findUserById(db, userId))
+  t.equal(await waiting(1), 1)
+  t.equal(await findMachineSession(db, 'web', 0), undefined, 'one of another table is answered')
+  const one = findUserById(db, userId)
+  t.equal(await waiting(2), 2, 'one of the same table is sent')
+  await release()
+  t.equal((await Promise.all([...some, one])).filter(user => user?.username === 'ada').length, 21)
+})
+
+await onPostgres(t, 'a read that fails for its values fails none beside it', async (t, env) => {
+  const { db } = await openSeeded(t, env)
+  const reads = await Promise.allSettled([1, 0, 5].map(number => tenth(db, number)))
+  t.match(reads, [
+    { value: [{ tenth: 10 }] },
+    { status: 'rejected', reason: { code: '22012' } },
+    { value: [{ tenth: 2 }] },
+  ])
+})
+
+await onPostgres(
+  t,
+  'a read that fails is 503 for those who asked for it, and for nobody else',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const client = await server.client('machine', { grant_types: 'client_credentials' })
+    const mint = () => server.post('/token', { grant_type: 'client_credentials' }, client.headers)
+    const token: string = (await mint()).json().access_token
+    const introspect = () => server.post('/introspect', { token }, client.headers)
+    const atOnce = async () => {
+      const both = Array.from({ length: 10 }, () => [introspect(), mint()] as const)
+      const statuses = await Promise.all(both.map(pair => Promise.all(pair)))
+      return statuses.map(([introspected, minted]) => [introspected.statusCode, minted.statusCode])
+    }
+
+    await fragment`alter table users rename to users_away`.execute(server.ctx.db.sql)
+    t.same(await atOnce(), Array(10).fill([503, 200]))
+    await fragment`alter table users_away rename to users`.execute(server.ctx.db.sql)
+    t.same(await atOnce(), Array(10).fill([200, 200]))
+  },
+)
