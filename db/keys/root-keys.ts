@@ -2,6 +2,7 @@ import type { Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import { raiseRevision, setIssuer } from '../installation/installation.ts'
 import type { RootKeyTable, SigningKeyTable, Tables } from '../schema.ts'
+import { forgetDeliveries } from '../push/delivery-cursors.ts'
 import { endEverySession, type EveryEnding } from '../sessions/endings.ts'
 import type { Writer } from '../writer.ts'
 import { replaceAllKeys } from './signing-keys.ts'
@@ -76,6 +77,7 @@ export async function beginAsCopy(
     await transaction.deleteFrom('token_promises').execute()
     // The original sends them, if they were not sent yet.
     await transaction.deleteFrom('outbox').execute()
+    await forgetDeliveries(transaction)
     // They may hold secrets of its clients.
     await transaction.deleteFrom('idempotency_keys').execute()
     // Under a root key that the copy loses. The original goes on with them.

@@ -1,4 +1,4 @@
-import type { Selectable, Transaction } from 'kysely'
+import { sql as fragment, type Selectable, type Transaction } from 'kysely'
 import type { Database } from '../database.ts'
 import type { DeliveryCursorTable, EventTable, RevocationTable, Tables } from '../schema.ts'
 
@@ -60,4 +60,19 @@ async function hasMore({ sql }: Database, feed: FeedName): Promise<boolean> {
     .limit(1)
     .executeTakeFirst()
   return more !== undefined
+}
+
+/** Leaves all that has happened so far, and waits, to another installation. Part of a transaction. */
+export async function forgetDeliveries(sql: DeliveryTransaction): Promise<void> {
+  await sql.deleteFrom('deliveries').execute()
+  await sql.deleteFrom('receivers').execute()
+  for (const feed of ['events', 'revocations'] as const) {
+    await sql
+      .updateTable('delivery_cursors')
+      .set(({ selectFrom }) => ({
+        seq: selectFrom(feed).select(({ fn }) => fn.coalesce(fn.max('seq'), fragment<number>`0`).as('last')),
+      }))
+      .where('feed', '=', feed)
+      .execute()
+  }
 }

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../database.ts'
 import { keptStatement } from '../kept-query.ts'
-import type { SessionTable, SignInSessionTable, Tables } from '../schema.ts'
+import type { OfflineSessionTable, SessionTable, SignInSessionTable, Tables } from '../schema.ts'
 import type { Steps } from '../steps.ts'
 import { setKnownSources } from '../users/known-sources.ts'
 import type { Writer } from '../writer.ts'
@@ -47,6 +47,8 @@ export interface NewLogIn {
   readonly session: NewSession & { readonly user_id: Buffer; readonly started_at: number }
   /** The sign-in that it ends with, if it does: it starts only while that is there. */
   readonly signInId?: Buffer | null
+  /** Or that it outlives, where its client is to be told of the log-out. */
+  readonly outlivedSignInId?: Buffer | null
   /** What the user has allowed the client, if that was asked: it starts only while that is not withdrawn. */
   readonly consentId?: Buffer | null
   /** Those of the user from now on, where they have changed. */
@@ -62,11 +64,12 @@ export interface NewLogIn {
  */
 export async function insertLogIn(
   { engine, transactAtOnce }: Writer,
-  { session, signInId = null, consentId = null, knownSources, bound }: NewLogIn,
+  { session, signInId = null, outlivedSignInId = null, consentId = null, knownSources, bound }: NewLogIn,
 ): Promise<readonly Buffer[] | undefined> {
   return transactAtOnce(function* (sql) {
     if (!(yield* addSession(sql, session, engine, { signInId, consentId }))) return undefined
     if (signInId) yield* endWithSignIn(sql, { session_id: session.id, sign_in_id: signInId })
+    if (outlivedSignInId) yield* outliveSignIn(sql, { session_id: session.id, sign_in_id: outlivedSignInId })
     if (knownSources) yield* setKnownSources(sql, { user_id: session.user_id, sources: knownSources })
     const surplus = yield* surplusSessions(sql, session, bound.sessionsMax)
     return yield* writeEnds(sql, surplus, { now: session.started_at, reason: bound.reason })
@@ -76,6 +79,10 @@ export async function insertLogIn(
 /** Lets a session that was started end with its sign-in. */
 const endWithSignIn = keptStatement((sql, entry: SignInSessionTable) =>
   sql.insertInto('sign_in_sessions').values(entry),
+)
+
+const outliveSignIn = keptStatement((sql, entry: OfflineSessionTable) =>
+  sql.insertInto('offline_sessions').values(entry),
 )
 
 /** What must still be there for a session to start; null for nothing more than its client and its user. */

@@ -164,6 +164,7 @@ async function deleteEnded(
   if (deleted.length > 0) {
     const gone = deleted.map(({ id }) => id)
     await transaction.deleteFrom('sign_in_sessions').where('session_id', 'in', gone).execute()
+    await transaction.deleteFrom('offline_sessions').where('session_id', 'in', gone).execute()
   }
   return deleted.length
 }

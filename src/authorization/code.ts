@@ -40,6 +40,8 @@ export interface AuthorizationCode {
    * itself.
    */
   readonly signIn: { readonly id: Buffer; readonly expiresAt: number } | null
+  /** The one that a session with `offline_access` outlives. */
+  readonly outlivedSignInId: Buffer | null
   /** What the user had allowed the client when it was made: it is good while that is not taken back. */
   readonly consentId: Buffer | null
   readonly claims: RequestedClaims | null
@@ -70,7 +72,8 @@ export function issueCode(
   { config, rootKeys, clock }: CodeContext,
   { request, logIn, signIn, user, client, scope, consentId }: CodeFacts,
 ): string {
-  const endsWith = itemsOf(scope).includes(offlineAccess) ? null : signIn
+  const isOffline = itemsOf(scope).includes(offlineAccess)
+  const endsWith = isOffline ? null : signIn
   // A null would only make it longer.
   const content = {
     sid: formatUuid(request.sessionId),
@@ -88,6 +91,7 @@ export function issueCode(
     amr: logIn.amr,
     sign_in: endsWith ? formatUuid(endsWith.id) : undefined,
     sign_in_end: endsWith?.expires_at,
+    outlived: isOffline && signIn ? formatUuid(signIn.id) : undefined,
     consent: consentId ? formatUuid(consentId) : undefined,
     claims: request.claims ?? undefined,
     jkt: request.dpopJkt ?? undefined,
@@ -113,6 +117,7 @@ interface SealedCode {
   readonly amr: string
   readonly sign_in?: string
   readonly sign_in_end?: number
+  readonly outlived?: string
   readonly consent?: string
   readonly claims?: RequestedClaims
   readonly jkt?: string
@@ -148,6 +153,7 @@ export async function openCode(
       amr: code.amr,
       signIn:
         code.sign_in === undefined ? null : { id: ownUuid(code.sign_in), expiresAt: code.sign_in_end ?? 0 },
+      outlivedSignInId: code.outlived === undefined ? null : ownUuid(code.outlived),
       consentId: code.consent === undefined ? null : ownUuid(code.consent),
       claims: code.claims ?? null,
       dpopJkt: code.jkt ?? null,

@@ -148,6 +148,7 @@ async function redeem(ctx: Context, request: TokenRequest, code: AuthorizationCo
       sessionId: code.sessionId,
       authTime: code.authTime,
       signIn,
+      outlivedSignInId: code.outlivedSignInId,
       consentId,
       nonce,
       claims: keptClaims(code.claims),

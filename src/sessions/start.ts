@@ -37,6 +37,8 @@ export interface SessionPromise {
   readonly authTime: number
   /** The sign-in that it ends with; null for one that outlives it. */
   readonly signIn: { readonly id: Buffer; readonly expiresAt: number } | null
+  /** The sign-in that it outlives; null where it does not, or came from none. */
+  readonly outlivedSignInId: Buffer | null
   /** What the user has allowed, which must not be taken back; null where that was not asked. */
   readonly consentId: Buffer | null
   readonly nonce: string | null
@@ -92,6 +94,7 @@ async function store(
   const { id: sessionId, user_id: userId, started_at: at } = session
   const facts = { userId, clientId: client.id }
   const end = { now: at, reason: 'limit' } as const
+  const isTold = client.back_channel_logout_uri !== null
   const ended = await record(
     byClient(ctx, client.id, caller),
     (surplus: readonly Buffer[]) => [
@@ -105,6 +108,7 @@ async function store(
       insertLogIn(db, {
         session,
         signInId: promise?.signIn?.id ?? null,
+        outlivedSignInId: isTold ? (promise?.outlivedSignInId ?? null) : null,
         consentId: promise?.consentId ?? null,
         knownSources,
         bound: { sessionsMax: ctx.config.sessionsPerUser, reason: end.reason },

@@ -22,6 +22,7 @@ import { record, recordAlone, type Recorder } from '../../src/record/record.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { claimsOf, codeFor, forLogIns } from '../helpers/codes.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
+import { runJob } from '../helpers/run-job.ts'
 import { startServer, type TestClient, type TestServer, type TestUser } from '../helpers/server.ts'
 
 const orders = 'https://orders.example'
@@ -47,7 +48,10 @@ async function start(t: Test, env: EngineEnv) {
   const world = async (resources = orders): Promise<World & { readonly root: TestClient }> => {
     count++
     const grant_types = `password client_credentials ${forLogIns.grant_types}`
-    const app = await server.client(`app-${count}`, { ...forLogIns, resources, grant_types })
+    const app = await server.client(`app-${count}`, {
+      ...{ ...forLogIns, resources, grant_types, scope: 'read write openid' },
+      back_channel_logout_uri: 'https://app.example/logged-out',
+    })
     const ada = await server.user(`ada-${count}`)
     const begin: World['begin'] = async () => {
       const { access_token, refresh_token } = await server.logIn(app, ada)
@@ -69,6 +73,8 @@ async function start(t: Test, env: EngineEnv) {
 const endsWithSession = async ({ server, by, app, ada }: World, reason: SignInEndReason) => {
   const { form, signIn } = await codeFor(server, app, ada)
   await server.post('/token', { ...form, ...app.form })
+  const offline = await codeFor(server, app, ada, { signIn, scope: 'openid offline_access' })
+  await server.post('/token', { ...offline.form, ...app.form })
   await endSignIns(by, [signIn.id], { reason })
 }
 const credential = (
@@ -87,6 +93,14 @@ const restart = ({ server: { ctx }, by }: World) => ({
   reason: 'as it was typed',
   algs: ['ES256'],
 })
+
+/** Does it while there is a session. */
+const begun =
+  (act: (world: World) => Promise<unknown>) =>
+  async (world: World): Promise<unknown> => {
+    await world.begin()
+    return act(world)
+  }
 
 /** Does what a row of the table tells of, by the text of its first column. */
 const acts: Readonly<Record<string, (world: World & { readonly root: TestClient }) => Promise<unknown>>> = {
@@ -146,9 +160,13 @@ const acts: Readonly<Record<string, (world: World & { readonly root: TestClient 
     const kept = { id: signIn.id, user_epoch: signIn.user_epoch, secret_hash, withSessions: true }
     await endSessionsOfUser(by, ada.id, { reason: 'ended by its user', kept })
   },
-  '`POST /global-token-revocation`': ({ by, ada }) => endSessionsOfUser(by, ada.id, { reason: 'admin' }),
-  '`mintmark session revoke --user`': ({ by, ada }) => endSessionsOfUser(by, ada.id, { reason: 'command' }),
-  'a user is disabled': ({ by, ada }) => endSessionsOfUser(by, ada.id, { reason: 'user disabled' }),
+  '`POST /global-token-revocation`': begun(({ by, ada }) =>
+    endSessionsOfUser(by, ada.id, { reason: 'admin' }),
+  ),
+  '`mintmark session revoke --user`': begun(({ by, ada }) =>
+    endSessionsOfUser(by, ada.id, { reason: 'command' }),
+  ),
+  'a user is disabled': begun(({ by, ada }) => endSessionsOfUser(by, ada.id, { reason: 'user disabled' })),
   'a user is deleted': async ({ by, ada, begin }) => {
     await begin()
     await endSessionsOfUser(by, ada.id, { reason: 'user deleted', username: ada.username })
@@ -159,23 +177,25 @@ const acts: Readonly<Record<string, (world: World & { readonly root: TestClient 
   'an authenticator app is removed': credential('totp_removed'),
   'recovery codes are made': credential('recovery_codes_renewed'),
   'recovery codes are removed': credential('recovery_codes_removed'),
-  '`mintmark session revoke --client`': ({ by, app }) => endSessionsOfClient(by, app.id, 'command'),
-  'a client is disabled': ({ by, app }) => endSessionsOfClient(by, app.id, 'client disabled'),
+  '`mintmark session revoke --client`': begun(({ by, app }) => endSessionsOfClient(by, app.id, 'command')),
+  'a client is disabled': begun(({ by, app }) => endSessionsOfClient(by, app.id, 'client disabled')),
   'a client is deleted': async ({ by, app, begin }) => {
     await begin()
     await endSessionsOfClient(by, app.id, 'client deleted')
   },
-  '`mintmark session revoke --all`': ({ by }) => endAllSessions(by, 'command'),
-  '`mintmark key revoke --all`': world => endAllWithKeys({ ...restart(world), keepsRootKey: true }),
-  '`mintmark db adopt --moved`': ({ by }) =>
+  '`mintmark session revoke --all`': begun(({ by }) => endAllSessions(by, 'command')),
+  '`mintmark key revoke --all`': begun(world => endAllWithKeys({ ...restart(world), keepsRootKey: true })),
+  '`mintmark db adopt --moved`': begun(({ by }) =>
     endAllOfIssuer(by, { from: 'https://as.example', to: 'https://new.example' }),
-  '`mintmark db adopt --copied`': world =>
+  ),
+  '`mintmark db adopt --copied`': begun(world =>
     endAllOfCopy({
       ...restart(world),
       from: 'https://new.example',
       to: 'https://copy.example',
       secretHashOf: id => hashSecret(id),
     }),
+  ),
   'a session expires, a key is rotated or revoked by itself': ({ by }) => {
     const detail = { alg: 'ES256', kid: 'k', state: 'active', reason: 'x' } as const
     const rotated = { alg: 'ES256', from: 'a', to: 'b' }
@@ -185,19 +205,52 @@ const acts: Readonly<Record<string, (world: World & { readonly root: TestClient 
 
 /** The rows of the table in docs/revocation.md. */
 const rows = readFileSync(join(import.meta.dirname, '../../docs/revocation.md'), 'utf8')
-  .split('| what happens | event | reason |')[1]
+  .split('| what happens | event | reason | logout token |')[1]
   ?.split('\n\n')[0]
   ?.split('\n')
   .slice(2)
-  .map(line => line.split(' | ').map(cell => cell.replace(/^\| | \|$/g, '')))
+  .map(line =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map(cell => cell.trim()),
+  )
+
+/** Of which of its sessions the client is told, by the text of the last column. */
+async function isTold(t: Test, { server, app }: World, told: string, what: string): Promise<void> {
+  const { db } = server.ctx
+  await runJob(server, 'finding what to deliver')
+  const deliveries = await db.sql
+    .selectFrom('deliveries')
+    .select('subject')
+    .where('receiver', '=', app.id)
+    .execute()
+  const outlive = told.includes('outlive')
+  const ended = await db.sql
+    .selectFrom('sessions')
+    .select('id')
+    .where('client_id', '=', app.id)
+    .$if(!outlive, query => query.where('revoked_at', 'is not', null))
+    .execute()
+  const hex = (ids: readonly Buffer[]) => ids.map(id => id.toString('hex')).toSorted()
+  t.strictSame(
+    hex(deliveries.map(({ subject }) => subject)),
+    told === 'none' ? [] : hex(ended.map(({ id }) => id)),
+    `logout tokens where ${what}`,
+  )
+  const some = outlive ? 2 : 1
+  if (told !== 'none') t.ok(deliveries.length >= some, `${what}: there is something to tell`)
+}
 
 await forEachEngine(t, 'what is announced is what docs/revocation.md says', async (t, env) => {
   const { world, announced } = await start(t, env)
   t.ok(rows && rows.length > 25, 'there is a table')
-  for (const [what = '', events = '', reason = ''] of rows ?? []) {
+  for (const [what = '', events = '', reason = '', told = ''] of rows ?? []) {
     const act = acts[what]
     if (!act) throw new Error(`no act is known for "${what}"`)
-    await act(await world())
+    const w = await world()
+    await act(w)
+    await isTold(t, w, told, what)
     const kinds = [...events.matchAll(/`(\w+)`/g)].map(([, kind]) => kind)
     const found = await announced()
     t.strictSame(

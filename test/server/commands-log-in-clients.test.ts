@@ -15,13 +15,17 @@ t.test('clients that people log in to', async t => {
   await call('db migrate')
   await call(`resource create ${api} --scope read`)
 
-  t.test('what cannot be is refused with what to do', async t => {
+  t.test('what cannot be is refused with what to do (BL-1)', async t => {
     const refused: readonly (readonly [options: string | readonly string[], reason: RegExp])[] = [
       ['--grant authorization_code', /give a client with authorization_code a --redirect-uri/],
       [`--grant password --redirect-uri ${callback}`, /nothing uses without the grant authorization_code/],
       [`${people} --public --pkce optional`, /a public client cannot leave out PKCE/],
       [`${people} --home-uri javascript:alert(1)`, /its home page takes an https URL/],
       [`${people} --home-uri http://app.example`, /its home page takes an https URL/],
+      [`${people} --back-channel-logout-uri http://app.example/x`, /takes an https URL without/],
+      [`${people} --back-channel-logout-uri https://app.example/x#y`, /takes an https URL without/],
+      [`${people} --back-channel-logout-uri /x`, /takes an https URL without/],
+      [`${people} --back-channel-logout-session-required`, /give it a --back-channel-logout-uri/],
       [['--name', 'Evil\u202eppa', ...people.split(' ')], /its client_name takes up to 100 characters/],
       [['--operator', 'x'.repeat(101), ...people.split(' ')], /its operator takes up to 100 characters/],
       [`${people} --userinfo-alg none`, /"none" signs no answer of \/userinfo: there are ES256/],
@@ -78,6 +82,12 @@ t.test('clients that people log in to', async t => {
       (await call(`client create --id fine ${people} --name App --home-uri https://app.example`)).stderr,
       '',
     )
+    const told = '--back-channel-logout-uri https://app.example/logged-out'
+    t.equal((await call(`client create --id told ${people} ${told}`)).stderr, '')
+    t.match((await call('client show told --json')).json(), {
+      backchannel_logout_uri: 'https://app.example/logged-out',
+      backchannel_logout_session_required: false,
+    })
     t.equal(
       (await call(`client create --id cli ${people} --public --home-uri http://localhost:1/`)).stderr,
       '',

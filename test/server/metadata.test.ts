@@ -30,7 +30,7 @@ const claimsOfUsers = [
 ]
 
 t.test(
-  'the metadata say what the server is, and nothing that it is not (M-1 to M-8, OD-1 OD-2 OD-3, A-9, A-10, D-4)',
+  'the metadata say what the server is, and nothing that it is not (M-1 to M-8, OD-1 OD-2 OD-3, BL-9, A-9, A-10, D-4)',
   async t => {
     const server = await startServer(t)
     const response = await server.request({ url: oauth })

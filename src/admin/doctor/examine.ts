@@ -6,6 +6,7 @@ import { checkAddresses } from './addresses.ts'
 import { checkClients } from './clients.ts'
 import { checkClock } from './clock.ts'
 import { checkDatabase } from './database.ts'
+import { checkDeliveries } from './deliveries.ts'
 import type { Examination, Finding } from './finding.ts'
 import { checkKeys, checkPolicy } from './keys.ts'
 import { checkMail, checkUndelivered } from './mail.ts'
@@ -51,6 +52,7 @@ const innerChecks: readonly Check<InstallationAdmin>[] = [
   { name: 'user names', isLong: true, run: checkUsernames },
   { name: 'passkeys', isLong: true, run: checkPasskeys },
   { name: 'clients', run: checkClients },
+  { name: 'deliveries', run: checkDeliveries },
   { name: 'mail', run: checkMail },
   { name: 'mail', isLong: true, run: checkUndelivered },
   { name: 'password hook', isLong: true, run: checkPasswordHook },
