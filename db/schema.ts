@@ -293,6 +293,8 @@ export interface ClientTable {
   /** The secret before this one, good until `old_secret_expires_at`. */
   old_secret_hash: Buffer | null
   old_secret_expires_at: number | null
+  /** Since when it has its secret, keys or certificate; null where it has none, or that is not known. */
+  credentials_set_at: number | null
   /** JSON of its public keys (RFC 7517 §5), or where it publishes them; at most one of the two. */
   jwks: string | null
   jwks_uri: string | null

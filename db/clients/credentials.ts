@@ -15,10 +15,12 @@ export async function rotateClientSecret(
     from,
     secretHash,
     oldExpiresAt,
+    now,
   }: {
     readonly from: 'client_secret' | 'private_key_jwt'
     readonly secretHash: Buffer
     readonly oldExpiresAt: number | null
+    readonly now: number
   },
   seen: SeenClient = {},
 ): Promise<boolean> {
@@ -26,6 +28,7 @@ export async function rotateClientSecret(
   const columns = {
     auth_method: 'client_secret',
     secret_hash: secretHash,
+    credentials_set_at: now,
     ...(keepsKeys ? { keys_expire_at: oldExpiresAt } : { jwks: null, jwks_uri: null, keys_expire_at: null }),
     ...secretOfBefore(oldExpiresAt),
   } as const
@@ -44,16 +47,19 @@ export async function setClientKeys(
     from,
     keys,
     oldExpiresAt,
+    now,
   }: {
     readonly from: 'client_secret' | 'private_key_jwt' | 'self_signed_tls_client_auth'
     readonly keys: Pick<ClientTable, 'jwks' | 'jwks_uri'>
     readonly oldExpiresAt: number | null
+    readonly now: number
   },
   seen: SeenClient = {},
 ): Promise<boolean> {
   const columns = {
     auth_method: from === 'client_secret' ? 'private_key_jwt' : from,
     ...keys,
+    credentials_set_at: now,
     keys_expire_at: null,
     secret_hash: null,
     ...secretOfBefore(oldExpiresAt),

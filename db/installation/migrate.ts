@@ -17,6 +17,7 @@ import * as groups from './migrations/0010-groups.ts'
 import * as ownClaims from './migrations/0011-own-claims.ts'
 import * as deliveries from './migrations/0012-deliveries.ts'
 import * as sessionIndex from './migrations/0013-session-index.ts'
+import * as credentialsAge from './migrations/0014-credentials-age.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -49,6 +50,7 @@ export const thisProgram: Program = {
     ['0011-own-claims', ownClaims],
     ['0012-deliveries', deliveries],
     ['0013-session-index', sessionIndex],
+    ['0014-credentials-age', credentialsAge],
   ]),
   oldestProgram: 1,
 }

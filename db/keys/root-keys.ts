@@ -94,7 +94,7 @@ export async function beginAsCopy(
     for (const { id } of withSecret) {
       await transaction
         .updateTable('clients')
-        .set({ secret_hash: secretHashOf(id) })
+        .set({ secret_hash: secretHashOf(id), credentials_set_at: beginning.now })
         .where('id', '=', id)
         .execute()
     }

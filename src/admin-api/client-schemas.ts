@@ -37,6 +37,9 @@ function clientWith(
     client_secret_id: Type.Union([Type.String(), Type.Null()], {
       description: 'tells two secrets apart, and nothing of them',
     }),
+    credentials_set_at: Type.Union([Time, Type.Null()], {
+      description: 'since when it has its secret, its keys or its certificate; null where that is not known',
+    }),
     created_at: Time,
     disabled_at: TimeOrNull,
     old_secret_expires_at: TimeOrNull,

@@ -1,5 +1,6 @@
 import { applyChanges } from '../../db/clients/declaration.ts'
 import { authMethodOf } from '../clients/judge-client.ts'
+import type { ClientMetadata } from '../clients/properties.ts'
 import { clientSettings, newClientRow } from '../clients/registration.ts'
 import { Refusal } from '../errors.ts'
 import { rolesColumn } from '../protocol/roles.ts'
@@ -63,7 +64,10 @@ export async function applyPlan(
       newClientRow(declared, { secretHash: secretHashOf(name), now }),
     ),
     resources: changesOf(changedResources, resourceSettings),
-    clients: changesOf(changedClients, clientSettings),
+    clients: changesOf(changedClients, (declared, differences) => ({
+      ...clientSettings(declared),
+      ...(credentials.some(name => name in differences) && { credentials_set_at: now }),
+    })),
     groups: {
       added: (groups.create ?? []).map(({ declared }) => newGroupRow(declared, now)),
       changed: changesOf(groups.change ?? [], ({ roles }) => ({ roles: rolesColumn(roles) })),
@@ -87,14 +91,17 @@ export async function applyPlan(
   return { secrets, algChanges: await algChangesOf(admin, plan) }
 }
 
+/** A client is known by these. */
+const credentials: readonly (keyof ClientMetadata)[] = ['jwks', 'jwks_uri', 'tls_subject', 'tls_self_signed']
+
 /** By their names, the settings of what is changed, with the rows on which the plan was made. */
 function changesOf<Declared, Row extends object, Settings>(
   steps: readonly Step<Declared, Row>[],
-  settingsOf: (declared: Declared) => Settings,
+  settingsOf: (declared: Declared, differences: Step['differences']) => Settings,
 ) {
   return new Map(
-    steps.flatMap(({ name, declared, found: seen }) =>
-      seen ? [[name, { seen, settings: settingsOf(declared) }] as const] : [],
+    steps.flatMap(({ name, declared, found: seen, differences }) =>
+      seen ? [[name, { seen, settings: settingsOf(declared, differences) }] as const] : [],
     ),
   )
 }

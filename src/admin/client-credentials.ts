@@ -54,11 +54,12 @@ export async function rotateSecret(
       `the client ${id} authenticates with its certificate (${from}), and takes no secret`,
     )
   }
-  const oldExpiresAt = keepSeconds === undefined ? null : admin.clock.now() + keepSeconds
+  const now = admin.clock.now()
+  const oldExpiresAt = keepSeconds === undefined ? null : now + keepSeconds
   const secret = await handOutSecret(secretFile, async secretHash => {
     const detail = { from, old_secret_expires_at: oldExpiresAt }
     const rotated = await record(admin, { event: 'client_secret_rotated', clientId: id, detail }, db =>
-      rotateClientSecret(db, id, { from, secretHash, oldExpiresAt }, found),
+      rotateClientSecret(db, id, { from, secretHash, oldExpiresAt, now }, found),
     )
     if (!rotated) throw await whyLost(admin, id)
   })
@@ -114,12 +115,13 @@ export async function setKeys(
   const { refusals: unfit, warnings } = judgeKeys(given)
   const refusals = isFapi ? [...unfit, ...fapiKeyRefusals(jwks)] : unfit
   if (refusals.length > 0) throw new Refusal('invalid', refusals.join('\n'))
-  const oldExpiresAt = keepSeconds === undefined ? null : admin.clock.now() + keepSeconds
+  const now = admin.clock.now()
+  const oldExpiresAt = keepSeconds === undefined ? null : now + keepSeconds
   const columns = keySettings(given)
   const keys = { jwks: columns.jwks, jwks_uri: columns.jwks_uri }
   const detail = { from, jwks, jwks_uri: keys.jwks_uri, old_secret_expires_at: oldExpiresAt }
   const changed = await record(admin, { event: 'client_keys_set', clientId: id, detail }, db =>
-    setClientKeys(db, id, { from, keys, oldExpiresAt }, found),
+    setClientKeys(db, id, { from, keys, oldExpiresAt, now }, found),
   )
   if (!changed) throw await whyLost(admin, id)
   return { from, oldExpiresAt, warnings }

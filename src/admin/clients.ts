@@ -209,11 +209,13 @@ type DescribedClient = Omit<ClientTable, 'epoch'>
 
 /** The document of a client (RFC 7591 §2). */
 export function describeClient(row: DescribedClient) {
-  const { auth_method, secret_hash, created_at, disabled_at, old_secret_expires_at, keys_expire_at } = row
+  const { auth_method, secret_hash, credentials_set_at, created_at, disabled_at } = row
+  const { old_secret_expires_at, keys_expire_at } = row
   return {
     ...clientMetadata(row),
     token_endpoint_auth_method: methodName(auth_method),
     client_secret_id: secret_hash && nameOfSecret(secret_hash),
+    credentials_set_at,
     created_at,
     disabled_at,
     old_secret_expires_at,

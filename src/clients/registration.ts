@@ -56,6 +56,7 @@ export function newClientRow(
     secret_hash: secretHash,
     old_secret_hash: null,
     old_secret_expires_at: null,
+    credentials_set_at: client.public ? null : now,
     ...propertyColumns(client),
     created_at: now,
     disabled_at: null,

@@ -45,7 +45,11 @@ await forEachEngine(t, 'clients are made, changed and ended, as by the command l
   })
   t.equal(changed.headers.etag, (await ask('GET', '/clients/web')).headers.etag)
 
+  t.equal(changed.json().credentials_set_at, changed.json().created_at)
+  server.tick(10)
   const rotated = await ask('POST', '/clients/web/secret', { keep_old_seconds: 60 })
+  const setAt = rotated.json().credentials_set_at
+  t.ok(setAt > changed.json().credentials_set_at, 'the age of its secret')
   const newSecret = rotated.json().client_secret
   t.match(rotated.json(), { client_secret: /^mm_cs_/, old_secret_expires_at: /Z$/ })
   t.equal(await tokenBy(server, 'web', newSecret), 200)
@@ -57,6 +61,7 @@ await forEachEngine(t, 'clients are made, changed and ended, as by the command l
   const jwks = { keys: [key.publicJwk] }
   const keyed = await ask('POST', '/clients/web/keys', { jwks })
   t.match(keyed.json(), { token_endpoint_auth_method: 'private_key_jwt', jwks, client_secret_id: null })
+  t.ok(keyed.json().credentials_set_at > setAt, 'and of its keys')
   t.equal(await tokenBy(server, 'web', newSecret), 401)
   const assertion = await signJwt(key, { alg: key.alg }, assertionClaims('web', server.ctx.clock.now()))
   const signed = { grant_type: 'client_credentials', ...assertionForm(assertion) }

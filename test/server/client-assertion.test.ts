@@ -454,7 +454,12 @@ await forEachEngine(
     t.equal(await withSecret('s1'), 401)
 
     const secret = (secret: string, from: 'client_secret' | 'private_key_jwt', oldExpiresAt: number | null) =>
-      rotateClientSecret(db, 'web', { from, secretHash: hashSecret(secret), oldExpiresAt })
+      rotateClientSecret(db, 'web', {
+        from,
+        secretHash: hashSecret(secret),
+        oldExpiresAt,
+        now: server.ctx.clock.now(),
+      })
     t.equal(await secret('s1', 'client_secret', null), false, 'it has no secret that could be replaced')
     t.equal(await secret('s1', 'private_key_jwt', now() + 60), true)
     t.equal(await secret('s2', 'private_key_jwt', now() + 60), false, 'the same once more: it has moved')
@@ -466,7 +471,7 @@ await forEachEngine(
     t.strictSame([await withKey(), await withSecret('s1')], [401, 200], 'and not one longer')
 
     const keys = (from: 'client_secret' | 'private_key_jwt', by: TestKey, oldExpiresAt: number | null) =>
-      setClientKeys(db, 'web', { from, keys: keysOf(by), oldExpiresAt })
+      setClientKeys(db, 'web', { from, keys: keysOf(by), oldExpiresAt, now: server.ctx.clock.now() })
     t.equal(await keys('private_key_jwt', two, null), false, 'it has no keys that could be replaced')
     t.equal(await keys('client_secret', two, now() + 60), true)
     t.equal(await keys('client_secret', key, now() + 60), false, 'the same once more: it has moved')

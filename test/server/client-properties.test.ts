@@ -32,6 +32,7 @@ const otherColumns: Readonly<Record<string, string>> = {
   secret_hash: 'a secret is never declared',
   old_secret_hash: 'the same',
   old_secret_expires_at: 'until when it is good',
+  credentials_set_at: 'since when it has what it authenticates with',
   epoch: 'ends its sessions when it is raised',
   created_at: 'when it was added',
   disabled_at: 'when it was disabled',

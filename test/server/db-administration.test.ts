@@ -137,21 +137,22 @@ await forEachEngine(
     const from = 'client_secret'
     t.strictSame(
       await Promise.all(
-        [a, b].map(secretHash => rotateClientSecret(db, 'web', { from, secretHash, oldExpiresAt })),
+        [a, b].map(secretHash => rotateClientSecret(db, 'web', { from, secretHash, oldExpiresAt, now })),
       ),
       [true, true],
     )
     const row = await findClient(db, 'web')
     t.same([row?.secret_hash, row?.old_secret_hash].map(String).sort(), [a, b].map(String).sort())
     t.equal(row?.old_secret_expires_at, oldExpiresAt)
-    t.equal(await rotateClientSecret(db, 'web', { from, secretHash: a, oldExpiresAt: null }), true)
+    t.equal(row?.credentials_set_at, now)
+    t.equal(await rotateClientSecret(db, 'web', { from, secretHash: a, oldExpiresAt: null, now }), true)
     t.match(await findClient(db, 'web'), {
       secret_hash: a,
       old_secret_hash: null,
       old_secret_expires_at: null,
     })
     for (const id of ['public', 'nobody']) {
-      t.equal(await rotateClientSecret(db, id, { from, secretHash: a, oldExpiresAt }), false)
+      t.equal(await rotateClientSecret(db, id, { from, secretHash: a, oldExpiresAt, now }), false)
     }
     t.equal((await findClient(db, 'public'))?.secret_hash, null, 'a public client stays public')
   },

@@ -72,6 +72,7 @@ const ofProof: ReadonlySet<string> = new Set([
   'public',
   'token_endpoint_auth_method',
   'client_secret_id',
+  'credentials_set_at',
   'old_secret_expires_at',
   'jwks',
   'jwks_uri',
