@@ -251,6 +251,7 @@ t.test('the key policy says what another one would do before it is made', async 
   await press(page, 'See what it does')
   await press(page, 'Change it for all servers')
   await isSaid(page, 'The policy was changed.')
+  t.equal(new URL(page.url()).search, '', 'and nothing is wanted any more')
   await page.locator('dd').getByText('7 days', { exact: true }).waitFor()
   t.match(await policy(), { key_rotation_seconds: 7 * 86_400, clock_skew_seconds: 90 })
 })
