@@ -73,6 +73,7 @@ const ofProof: ReadonlySet<string> = new Set([
   'token_endpoint_auth_method',
   'client_secret_id',
   'credentials_set_at',
+  'credentials_set_at',
   'old_secret_expires_at',
   'jwks',
   'jwks_uri',
