@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isFetchable } from '../protocol/fetched-url.ts'
 import { addressesOf, lookupOf, type Reach } from './reach.ts'
+import { responseTo } from './response-to.ts'
 
 const bytesMax = 64 * 1024
 const redirectsMax = 3
@@ -35,10 +36,8 @@ async function get(url: URL, addresses: readonly string[], signal: AbortSignal):
     'accept-encoding': 'identity',
     'user-agent': 'mintmark',
   }
-  return new Promise((resolve, reject) => {
-    const options = { agent: false, lookup, signal, headers, maxHeaderSize: 16 * 1024 }
-    client.get(url, options, resolve).on('error', reject)
-  })
+  const options = { agent: false, lookup, signal, headers, maxHeaderSize: 16 * 1024 }
+  return responseTo(client.get(url, options))
 }
 
 const redirectStatuses: readonly (number | undefined)[] = [301, 302, 303, 307, 308]

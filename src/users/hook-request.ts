@@ -2,6 +2,7 @@ import { lookup as lookUp, type LookupAddress } from 'node:dns'
 import type { IncomingMessage } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
 import { bodyOf } from '../clients/fetch-jwks.ts'
+import { responseTo } from '../clients/response-to.ts'
 import type { HookAddress } from '../config/password-hook.ts'
 import { isObject } from '../values/json.ts'
 import { fewRandomBytes } from '../values/random.ts'
@@ -74,20 +75,18 @@ async function post(
 ): Promise<IncomingMessage> {
   // Only now: they would be a tenth of the time that every start takes.
   const client = await (url.protocol === 'https:' ? import('node:https') : import('node:http'))
-  return new Promise((resolve, reject) => {
-    const options = {
-      ...{ method: 'POST', agent: false, lookup, signal, maxHeaderSize: 16 * 1024 },
-      headers: {
-        ...headers,
-        'content-type': 'application/json',
-        'content-length': body.length,
-        accept: 'application/json',
-        'accept-encoding': 'identity',
-        'user-agent': 'mintmark',
-      },
-    }
-    client.request(url, options, resolve).on('error', reject).end(body)
-  })
+  const options = {
+    ...{ method: 'POST', agent: false, lookup, signal, maxHeaderSize: 16 * 1024 },
+    headers: {
+      ...headers,
+      'content-type': 'application/json',
+      'content-length': body.length,
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      'user-agent': 'mintmark',
+    },
+  }
+  return responseTo(client.request(url, options).end(body))
 }
 
 const lookups = new Map<string, Promise<readonly LookupAddress[]>>()

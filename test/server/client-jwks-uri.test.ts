@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { fetchJwks } from '../../src/clients/fetch-jwks.ts'
 import { isFetchedUrl } from '../../src/protocol/fetched-url.ts'
 import { isPublicAddress, networks } from '../../src/values/networks.ts'
+import { anotherProtocol } from '../helpers/another-protocol.ts'
 import { testCertificate } from '../helpers/certificates.ts'
 import { isOAuthError, startServer, until } from '../helpers/server.ts'
 import { assertionClaims, assertionForm, signJwt, testKey, type TestKey } from '../helpers/proofs.ts'
@@ -115,6 +116,7 @@ t.test(
       ['an error of its own', await answer(500, {}, '{"keys":[]}'), /status 500/],
       ['not found', await answer(404, {}, '{"keys":[]}'), /status 404/],
       ['no content', await answer(204, {}), /status 204/],
+      ['another protocol', await serveTcp(t, raw(anotherProtocol)), /without an answer/],
       ['a redirect to itself', await serve(t, toItself), /more than 3 redirects/],
       ['a redirect to nowhere', await answer(302, {}), /leads nowhere/],
       ['a redirect to what is no URL', await answer(302, { location: 'http://[' }), /leads nowhere/],

@@ -8,6 +8,7 @@ import { attemptsMax, pauseSeconds, triedSeconds } from '../../src/push/outgoing
 import type { DeliveryKind } from '../../src/push/outgoing/kind.ts'
 import { networks } from '../../src/values/networks.ts'
 import { day } from '../../src/values/duration.ts'
+import { anotherProtocol } from '../helpers/another-protocol.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
 import { deliver, startReceivers, status, type Receivers } from '../helpers/receivers.ts'
 import { runJob, runLast } from '../helpers/run-job.ts'
@@ -153,6 +154,7 @@ await forEachEngine(
     w.receivers.answer('/redirects', status(307, '', { location: `${w.receivers.origin}/target` }))
     w.receivers.answer('/fails', status(500, 'oops'))
     w.receivers.answer('/closes', response => void response.destroy())
+    w.receivers.answer('/upgrades', response => void response.socket?.end(anotherProtocol))
     w.receivers.answer('/talks', response => void response.end(Buffer.alloc(1_000_000, 'x')))
     w.receivers.answer('/drips', response => {
       response.writeHead(200)
@@ -160,7 +162,7 @@ await forEachEngine(
       response.on('close', () => clearInterval(timer))
     })
     const closed = 'http://127.0.0.1:1/'
-    const bad = ['hangs', 'redirects', 'fails', 'closes', closed]
+    const bad = ['hangs', 'redirects', 'fails', 'closes', 'upgrades', closed]
     for (const one of [...bad, 'talks', 'drips', 'good']) await w.add(one, numbers(20))
     await runJob(w.outgoing, 'delivering')
     await until(() => w.came('good').length === 20)

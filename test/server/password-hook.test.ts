@@ -20,6 +20,7 @@ import {
 } from '../../src/users/password-hook.ts'
 import { openBrowser } from '../helpers/browser.ts'
 import { testCertificate } from '../helpers/certificates.ts'
+import { anotherProtocol } from '../helpers/another-protocol.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 import { logInWith, relyingParty } from '../helpers/relying-party.ts'
@@ -258,6 +259,7 @@ t.test('whatever an old system answers but yes and no is 503, and its user is no
     ['another question', () => ({ ok: true }), /authenticated true or false/],
     ['a text', () => ({ authenticated: 'true' }), /authenticated true or false/],
     ['it hangs up', (_, response) => void response.socket?.resetAndDestroy(), /ECONNRESET/],
+    ['another protocol', (_, response) => void response.socket?.end(anotherProtocol), /without an answer/],
     [
       'no HTTP, with the password in it',
       (_, response) => void response.socket?.end(`${password}\r\n\r\n`),

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { addressesOf, lookupOf, type Reach } from '../../clients/reach.ts'
+import { responseTo } from '../../clients/response-to.ts'
 import { isFetchable } from '../../protocol/fetched-url.ts'
 
 /** What is sent to a receiver. */
@@ -41,7 +42,6 @@ export async function openPoster(
   const agent = new Agent({ keepAlive: true, maxSockets: connectionsMax })
   return {
     post: async ({ headers, body }) => {
-      const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
       const sent = {
         accept: 'application/json',
         'accept-encoding': 'identity',
@@ -57,8 +57,7 @@ export async function openPoster(
         headers: sent,
         maxHeaderSize: 16_384,
       }
-      request(url, options, resolve).on('error', reject).end(body)
-      return answerOf(await promise)
+      return answerOf(await responseTo(request(url, options).end(body)))
     },
     close: () => agent.destroy(),
   }
