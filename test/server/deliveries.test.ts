@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { addDeliveries, pauseReceiver, resumeReceiver, type NewDelivery } from '../../db/push/deliveries.ts'
+import {
+  addDeliveries,
+  claimReceiver,
+  pauseReceiver,
+  resumeReceiver,
+  type NewDelivery,
+} from '../../db/push/deliveries.ts'
 import { takeNext } from '../../db/push/delivery-cursors.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import { openOutgoing } from '../../src/push/outgoing/outgoing.ts'
@@ -405,6 +411,23 @@ await forEachEngine(t, 'of several instances one works for a receiver', async (t
   t.equal(w.came('a').length, 750, 'none comes twice')
   t.strictSame(await w.left(), [])
 })
+
+await forEachEngine(
+  t,
+  'a claim holds also where the clock of another instance is a little behind',
+  async (t, env) => {
+    const w = await world(t, env)
+    const { db, clock } = w.server.ctx
+    await w.add('a', ['1'])
+    const now = clock.now()
+    const claim = (at: number) => claimReceiver(db, { now: at, isFailing: false })
+    t.match(await claim(now + 1), { id: 'a' })
+    t.equal(await claim(now), undefined, 'of the second before')
+    w.server.tick(-3600)
+    await db.sql.updateTable('deliveries').set({ next_attempt_at: clock.now() }).execute()
+    t.match(await claim(clock.now()), { id: 'a' }, 'one from far ahead is none')
+  },
+)
 
 await forEachEngine(t, 'a worker that is gone is replaced, and notes nothing any more', async (t, env) => {
   const w = await world(t, env)
