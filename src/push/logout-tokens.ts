@@ -2,7 +2,7 @@ import type { Delivery, NewDelivery } from '../../db/push/deliveries.ts'
 import { listLoggedOut, takeOfflineSessions, type LoggedOutSession } from '../../db/push/logouts.ts'
 import type { EndReason } from '../../db/sessions/end-reasons.ts'
 import { clientAlg } from '../clients/client-alg.ts'
-import type { Registry } from '../clients/registry.ts'
+import type { Client } from '../clients/registry.ts'
 import type { Clock } from '../clock.ts'
 import type { KeyRing } from '../keys/ring/key-ring.ts'
 import { logoutTokenClaims, logoutTokenType, type LoggedOut } from '../protocol/logout-token.ts'
@@ -21,7 +21,8 @@ const reasonsNotTold: readonly EndReason[] = ['client', 'issuer changed', 'copie
 
 export interface LogoutTokenOptions {
   readonly issuer: string
-  readonly registry: Pick<Registry, 'findClient'>
+  /** The client as it is now. */
+  readonly findClient: (id: string) => Promise<Client | undefined>
   readonly keys: Pick<KeyRing, 'algs' | 'sign'>
   readonly clock: Clock
 }
@@ -30,7 +31,7 @@ export interface LogoutTokenOptions {
  * Logout tokens (OpenID Connect Back-Channel Logout 1.0): each session of a person that has ended is told to
  * its client, where that wants to know; and a log-out also where the session outlives it (`offline_access`).
  */
-export function logoutTokens({ issuer, registry, keys, clock }: LogoutTokenOptions): DeliveryKind {
+export function logoutTokens({ issuer, findClient, keys, clock }: LogoutTokenOptions): DeliveryKind {
   const deliveryOf = ({ id, user_id, client_id }: LoggedOutSession): NewDelivery => {
     const now = clock.now()
     const content: LoggedOut = { sub: formatUuid(user_id), sid: formatUuid(id) }
@@ -62,7 +63,7 @@ export function logoutTokens({ issuer, registry, keys, clock }: LogoutTokenOptio
       },
     },
     findReceiver: async id => {
-      const client = await registry.findClient(id)
+      const client = await findClient(id)
       const uri = client?.back_channel_logout_uri ?? null
       if (!client || uri === null) return undefined
       return {

@@ -1,3 +1,4 @@
+import { findClient } from '../../db/clients/clients.ts'
 import type { Database } from '../../db/database.ts'
 import { reachInto } from '../clients/reach.ts'
 import type { Registry } from '../clients/registry.ts'
@@ -36,7 +37,8 @@ export function openPush(options: PushOptions): {
   const { issuer, deliveryNetworks } = config
   const cursors = openCursors({ rootKeys, keys }, issuer)
   const listening = openListeners({ db, clock, registry, cursors, ...listenerDelays(config) })
-  const kinds = [logoutTokens({ issuer, registry, keys, clock })]
+  // From the database: in memory a client may still be one that is told nothing.
+  const kinds = [logoutTokens({ issuer, keys, clock, findClient: id => findClient(db, id) })]
   const reach = reachInto('DELIVERY_NETWORKS', deliveryNetworks, deliverySeconds)
   const outgoing = openOutgoing({ db, clock, log, reach, kinds })
   return {

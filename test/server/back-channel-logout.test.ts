@@ -1,6 +1,7 @@
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { changeClient } from '../../db/clients/clients.ts'
+import { deleteRevocations } from '../../db/sessions/revocations.ts'
 import { checkDeliveries } from '../../src/admin/doctor/deliveries.ts'
 import { endSignIns } from '../../src/endings/end-sign-ins.ts'
 import { endSessionsOfClient, endSessionsOfUser } from '../../src/endings/end.ts'
@@ -302,4 +303,32 @@ t.test('nothing is told of sessions without an ID token, nor to a client that wa
   await deliver(server)
   t.strictSame([sids('plain'), sids('later')], [[], []])
   t.strictSame(await db.sql.selectFrom('deliveries').select('id').execute(), [])
+})
+
+await forEachEngine(t, 'a log-out is told after a long time in which there was none', async (t, env) => {
+  const { server, client, by, logIn, sids } = await world(t, env)
+  const { db, clock } = server.ctx
+  const ada = await server.user()
+  const app = await client('app')
+  for (const told of [1, 2, 3]) {
+    const { signIn } = await logIn(app, ada)
+    await endSignIns(by, [signIn.id], { reason: 'log-out' })
+    await deliver(server)
+    t.equal(sids('app').length, told)
+    await deleteRevocations(db, { before: clock.now() + 1, limit: 100 })
+  }
+})
+
+await forEachEngine(t, 'a client is told that has just said where', async (t, env) => {
+  const { server, receivers, client, by, logIn, sids } = await world(t, env)
+  const app = await client('app', { back_channel_logout_uri: null })
+  const { signIn } = await logIn(app, await server.user())
+  // As another server does: this one has the client in memory still.
+  await server.ctx.db.sql
+    .updateTable('clients')
+    .set({ back_channel_logout_uri: `${receivers.origin}/app` })
+    .execute()
+  await endSignIns(by, [signIn.id], { reason: 'log-out' })
+  await deliver(server)
+  t.equal(sids('app').length, 1)
 })
