@@ -21,6 +21,9 @@ export interface Tables {
   receivers: ReceiverTable
   delivery_cursors: DeliveryCursorTable
   offline_sessions: OfflineSessionTable
+  disabled_users: DisabledUserTable
+  streams: StreamTable
+  stream_subjects: StreamSubjectTable
   endings: EndingTable
   signing_keys: SigningKeyTable
   token_promises: TokenPromiseTable
@@ -533,13 +536,16 @@ export interface RevocationTable {
   revoked_at: number
 }
 
+export type EventKind =
+  'session' | 'sessions' | 'sign_in' | 'user' | 'client' | 'all' | 'credential' | 'account' | 'assurance'
+
 /** One announcement: what those are told who follow, in the order of the numbers. */
 export interface EventTable {
   seq: Generated<number>
   /** Random: another event may get the same number, once the database has gone back in time. */
   id: Buffer
   at: number
-  kind: 'session' | 'sessions' | 'sign_in' | 'user' | 'client' | 'all' | 'credential'
+  kind: EventKind
   reason: string
   /** The resources whose APIs may be told, separated by spaces; null for all. */
   audiences: string | null
@@ -548,6 +554,47 @@ export interface EventTable {
   session_id: Buffer | null
   /** JSON of what belongs to the kind. */
   detail: string | null
+}
+
+/** A disabled user, and the resources whose APIs were told: they are told too when the user is enabled. */
+export interface DisabledUserTable {
+  user_id: Buffer
+  /** Separated by spaces. */
+  audiences: string
+}
+
+/** What one client hears by Shared Signals (SSF 1.0 §8.1.1). */
+export interface StreamTable {
+  id: Buffer
+  /** Its receiver. */
+  client_id: string
+  /** The `aud` of its events. */
+  audience: string
+  method: 'push' | 'poll'
+  /** Where events are pushed to; null where they are polled. */
+  endpoint_url: string | null
+  /** The `Authorization` of each push, sealed under the root key; null for none. */
+  sealed_authorization: Buffer | null
+  root_key_id: string | null
+  /** The URIs of event types, separated by spaces; null for all that there are. */
+  events_requested: string | null
+  status: StreamStatus
+  /** Why it has that status. */
+  status_reason: string | null
+  description: string | null
+  /** Whether it is about all users but its subjects, or about its subjects alone. */
+  default_subjects: 'ALL' | 'NONE'
+  created_at: number
+  /** When a verification was last asked for. */
+  verified_at: number | null
+}
+
+export type StreamStatus = 'enabled' | 'paused' | 'disabled'
+
+/** A user that was added to a stream, or removed from it: the other one of what the stream says of all. */
+export interface StreamSubjectTable {
+  /** That of the stream, followed by that of the user. */
+  id: Buffer
 }
 
 /**

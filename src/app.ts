@@ -57,8 +57,9 @@ export function buildApp(
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
     schemaController: { compilersFactory: noSchemas },
     rewriteUrl: request => {
-      hideOtherMethod(request)
-      return targetOf(request)
+      const target = targetOf(request)
+      hideOtherMethod(request, target)
+      return target
     },
     bodyLimit: bodyLimitBytes,
     // Node's own refusal of a missing Host has no body; ours is that of the face.

@@ -20,6 +20,7 @@ import type { Counts } from './record/counts.ts'
 import type { Log } from './record/log.ts'
 import type { PasswordHook } from './users/password-hook.ts'
 import type { Passwords } from './users/passwords.ts'
+import type { Polls } from './streams/polls.ts'
 import type { Throttle } from './users/throttle.ts'
 
 /** Everything an endpoint may depend on. It is an argument; nothing is looked up from anywhere else. */
@@ -44,6 +45,8 @@ export interface Context {
   readonly statusLists: StatusLists
   /** Those who are told at once what has ended. */
   readonly listeners: Listeners
+  /** Receivers of streams who fetch their events. */
+  readonly polls: Polls
   /** Notes what changes nothing and still matters, such as wrong passwords. */
   readonly audit: AuditTrail
   /** Tells new entries of the audit trail to who listens. */

@@ -44,6 +44,7 @@ import { logUpkeep, type Log, type ProcessLog } from './record/log.ts'
 import { sessionIndex } from './sessions/session-index.ts'
 import { openSweeper } from './sessions/sweeper.ts'
 import type { OnSignal } from './signals.ts'
+import { openStreams } from './streams/open.ts'
 import type { Job } from './upkeep/job.ts'
 import type { Metric } from './upkeep/metric.ts'
 import { deletedGroups } from './users/deleted-groups.ts'
@@ -221,12 +222,12 @@ async function openContext(
   const { standing } = add(opened)
   const { clock } = standing
   const counts = openCounts(log.linesLost, clock.now())
-  add({ metrics: countMetrics(counts) })
-  add(openCountRows({ db, clock, counts }))
+  add({ ...openCountRows({ db, clock, counts }), metrics: countMetrics(counts) })
   const { registry } = add(openRegistry(db))
   const { keys } = add(await openKeyRing({ db, rootKeys, clock, log }))
   const { statusLists } = add(openStatusLists({ config, db, keys, registry, counts, clock }))
-  const { listeners } = add(openPush({ config, db, rootKeys, keys, registry, clock, log }))
+  const { polls, kinds } = add(openStreams({ config, db, rootKeys, keys, clock, log }))
+  const { listeners } = add(openPush({ config, db, rootKeys, keys, registry, clock, log, kinds }))
   const { throttle } = add(openThrottle({ db, rootKeys, clock }))
   const { audit } = add(openAuditTrail({ db, clock, auditSeconds: config.auditSeconds }))
   const drain = openDrain()
@@ -268,6 +269,7 @@ async function openContext(
     listeners,
     audit,
     auditFeed,
+    polls,
     counts,
     clock,
     log,

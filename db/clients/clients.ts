@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import { sql as fragment, type Kysely, type UpdateObject } from 'kysely'
 import type { Database } from '../database.ts'
 import { raiseRevision } from '../installation/installation.ts'
+import { deleteStreamsOf } from '../push/streams.ts'
 import type { ClientTable, Tables } from '../schema.ts'
 import type { End, ToldEnd } from '../sessions/end-reasons.ts'
 import {
@@ -200,6 +201,7 @@ export async function deleteClient(
     if (!deleted) return undefined
     await raiseRevision(transaction)
     await forgetConsentsOfClient(transaction, id)
+    await deleteStreamsOf(transaction, id)
     const end: End = { reason: 'client deleted', now }
     const ending = await insertEnding(transaction, { client_id: id }, end)
     return { ...ending, epoch: deleted.epoch + 1, resources: deleted.resources }

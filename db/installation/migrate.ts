@@ -18,6 +18,7 @@ import * as ownClaims from './migrations/0011-own-claims.ts'
 import * as deliveries from './migrations/0012-deliveries.ts'
 import * as sessionIndex from './migrations/0013-session-index.ts'
 import * as credentialsAge from './migrations/0014-credentials-age.ts'
+import * as streams from './migrations/0015-streams.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -51,6 +52,7 @@ export const thisProgram: Program = {
     ['0012-deliveries', deliveries],
     ['0013-session-index', sessionIndex],
     ['0014-credentials-age', credentialsAge],
+    ['0015-streams', streams],
   ]),
   oldestProgram: 1,
 }

@@ -80,6 +80,9 @@ export async function beginAsCopy(
     await forgetDeliveries(transaction)
     // They may hold secrets of its clients.
     await transaction.deleteFrom('idempotency_keys').execute()
+    // Receivers would be told of what happens in the copy.
+    for (const table of ['streams', 'stream_subjects', 'deliveries', 'receivers'] as const)
+      await transaction.deleteFrom(table).execute()
     // Under a root key that the copy loses. The original goes on with them.
     await transaction.deleteFrom('job_pieces').execute()
     const withSecret = await transaction
@@ -155,6 +158,8 @@ export interface RootKeyUse {
   readonly signingKeys: number
   /** Mails of the outbox. */
   readonly mails: number
+  /** Streams to which nothing is pushed without it. */
+  readonly streams: number
 }
 
 /** How long after a change servers may still have made tokens under the root key before. */
@@ -190,6 +195,11 @@ export async function findRootKeyUse(
     .select(({ fn }) => fn.countAll<number>().as('mails'))
     .where('root_key_id', '=', id)
     .executeTakeFirstOrThrow()
+  const { streams } = await sql
+    .selectFrom('streams')
+    .select(({ fn }) => fn.countAll<number>().as('streams'))
+    .where('root_key_id', '=', id)
+    .executeTakeFirstOrThrow()
   const { sessions, sessionsEndAt } = await sql
     .selectFrom('sessions')
     .innerJoin('clients', 'clients.id', 'sessions.client_id')
@@ -210,7 +220,7 @@ export async function findRootKeyUse(
       ]),
     )
     .executeTakeFirstOrThrow()
-  return { users, totps, signingKeys, mails, sessions, sessionsEndAt }
+  return { users, totps, signingKeys, mails, streams, sessions, sessionsEndAt }
 }
 
 /** How many passwords need a root key, by its id. */

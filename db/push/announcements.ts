@@ -2,6 +2,7 @@ import type { Insertable, Kysely } from 'kysely'
 import type { EventTable, Tables } from '../schema.ts'
 import { someAtOnce, someRowsAtOnce } from '../some-at-once.ts'
 import { step, type Steps } from '../steps.ts'
+import { keepDisabled, takeDisabled } from './disabled-users.ts'
 
 /** Something to announce. The database says who may be told, and of which sessions. */
 export type Announcement = {
@@ -22,10 +23,20 @@ export type AnnouncedThing =
   | { readonly kind: 'client'; readonly clientId: string; readonly resources?: string }
   | { readonly kind: 'all' }
   | { readonly kind: 'credential'; readonly userId: Buffer; readonly detail: CredentialChange }
+  /** A user who was disabled may log in again. */
+  | { readonly kind: 'account'; readonly userId: Buffer }
+  /** A log-in of a user has reached another level, or reaches it no more. */
+  | { readonly kind: 'assurance'; readonly userId: Buffer; readonly detail: AssuranceChange }
 
 export interface CredentialChange {
   readonly credential: 'passkey' | 'totp' | 'recovery_codes'
   readonly change: 'added' | 'removed' | 'renewed'
+}
+
+/** Levels (`acr`) of a log-in. */
+export interface AssuranceChange {
+  readonly acr: string
+  readonly previous_acr: string
 }
 
 /** A session that an event names, and the resources whose APIs may be told. */
@@ -129,8 +140,11 @@ function* rowOf(
     case 'sign_in':
       return { ...plain, user_id: announcement.userId, detail: JSON.stringify(announcement.detail) }
     case 'user': {
-      const sessions = yield* endedOfUser(sql, announcement.userId)
-      return { ...plain, user_id: announcement.userId, ...named(sessions) }
+      const { userId: user_id } = announcement
+      const ofUser = { ...plain, user_id, ...named(yield* endedOfUser(sql, user_id)) }
+      if (reason === 'user disabled') yield* keepDisabled(sql, ofUser)
+      if (reason !== 'user deleted') return ofUser
+      return { ...ofUser, audiences: union([ofUser.audiences, (yield* takeDisabled(sql, user_id)) ?? '']) }
     }
     case 'client': {
       const { clientId: client_id } = announcement
@@ -139,10 +153,18 @@ function* rowOf(
     }
     case 'all':
       return { ...plain, audiences: null, detail: yield* endedBefore(sql, at) }
-    case 'credential': {
+    case 'credential':
+    case 'assurance': {
       const { userId: user_id, detail } = announcement
       const { rows } = yield* step(livingOfUser(sql, user_id).compile())
       return { ...plain, user_id, audiences: union(rows.map(audiencesOf)), detail: JSON.stringify(detail) }
+    }
+    case 'account': {
+      const { userId: user_id } = announcement
+      const kept = yield* takeDisabled(sql, user_id)
+      if (kept !== undefined) return { ...plain, user_id, audiences: kept }
+      const { rows } = yield* step(sessionsWithClients(sql).where('sessions.user_id', '=', user_id).compile())
+      return { ...plain, user_id, audiences: union(rows.map(audiencesOf)) }
     }
   }
 }
@@ -151,7 +173,7 @@ function union(audiences: readonly string[]): string {
   return [...new Set(audiences.flatMap(some => some.split(' ')))].filter(one => one !== '').join(' ')
 }
 
-function named(sessions: readonly FoundSession[]): Pick<NewEvent, 'audiences' | 'detail'> {
+function named(sessions: readonly FoundSession[]) {
   const detail: EndedDetail = { sessions: sessions.map(one => [hexOf(one.id), audiencesOf(one)]) }
   return { audiences: union(sessions.map(audiencesOf)), detail: JSON.stringify(detail) }
 }

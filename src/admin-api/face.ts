@@ -28,6 +28,7 @@ import { addRoute } from './route.ts'
 import { compileSchema } from './schemas.ts'
 import { sessionRoutes } from './sessions.ts'
 import { signInRoutes } from './sign-ins.ts'
+import { streamRoutes } from './streams.ts'
 import { takeUploads } from './upload.ts'
 import { userRoutes } from './users.ts'
 
@@ -94,6 +95,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
       ...clientRoutes,
       ...resourceRoutes,
       ...ownClaimRoutes,
+      ...streamRoutes,
       ...keyRoutes,
       ...sessionRoutes,
       ...signInRoutes,

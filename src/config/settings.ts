@@ -199,7 +199,7 @@ export const settings = {
     'DELIVERY_NETWORKS',
     networks,
     [],
-    'private networks in which clients may be told of log-outs',
+    'private networks in which clients may be told of log-outs, and receivers of security events',
   ),
   corsOrigins: setting(
     'CORS_ORIGINS',

@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { authenticateClient } from '../clients/client-auth.ts'
 import { proofUrls } from '../clients/confirmation.ts'
-import { isAdmin, type Client } from '../clients/registry.ts'
+import { isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { openEventStream } from '../http/event-stream.ts'
 import type { NewListener } from '../push/listeners.ts'
-import { authenticateToken, invalidToken } from '../sessions/sent-token.ts'
+import { authenticateMachine } from '../sessions/sent-token.ts'
 
 /** How long a stream lasts that was opened with a secret: then its client shows that it still has it. */
 const secretSeconds = 3600
@@ -46,7 +46,7 @@ async function authenticateCaller(
   request: FastifyRequest,
   urls: readonly string[],
 ): Promise<Caller> {
-  const { method, headers } = request
+  const { headers } = request
   if (/^basic /i.test(headers.authorization ?? '')) {
     const client = await authenticateClient(ctx, request, new Map())
     // Anybody could claim to be a public one.
@@ -54,16 +54,6 @@ async function authenticateCaller(
       throw new OAuthError('invalid_client', 'events are for clients that authenticate')
     return { client, sessionId: undefined, seconds: secretSeconds }
   }
-  const { claims, session, scheme } = await authenticateToken(ctx, {
-    method,
-    urls: () => urls,
-    headers,
-    form: undefined,
-  })
-  // A token for an API is in that API's hands: it must not be worth anything here.
-  if (claims['aud'] !== ctx.config.issuer || session.user_id !== null)
-    throw invalidToken(scheme, 'the token is for another audience, or of a user')
-  const client: Client | undefined = await ctx.clients.registry.findClient(session.client_id)
-  if (!client || client.disabled_at !== null) throw invalidToken(scheme, 'the client is unknown or disabled')
+  const { client, session, claims } = await authenticateMachine(ctx, request, () => urls)
   return { client, sessionId: session.id, seconds: Number(claims['exp']) - ctx.clock.now() }
 }

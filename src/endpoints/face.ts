@@ -21,6 +21,7 @@ import { parEndpoint } from './par.ts'
 import { revokeEndpoint } from './revoke.ts'
 import { statusListEndpoints } from './status-list.ts'
 import { tokenEndpoint } from './token.ts'
+import { receiverEndpoints } from './ssf/transmitter.ts'
 import { userinfoEndpoint } from './userinfo.ts'
 
 declare module 'fastify' {
@@ -79,6 +80,7 @@ export function oauthFace(ctx: Context, sendError: ErrorSender): (app: FastifyIn
     revokeEndpoint(app, ctx)
     globalRevocationEndpoint(app, ctx)
     eventsEndpoint(app, ctx)
+    receiverEndpoints(app, ctx)
     metadataEndpoints(app, ctx)
     jwksEndpoint(app, ctx)
     statusListEndpoints(app, ctx)

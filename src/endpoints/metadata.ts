@@ -14,7 +14,9 @@ import { passkeysPossible } from '../factors/passkeys.ts'
 import { attainableLevels } from '../protocol/levels.ts'
 import { openidScopes } from '../protocol/openid-scopes.ts'
 import { challengeMethod } from '../protocol/pkce.ts'
+import { ssfScopes } from '../protocol/ssf-scopes.ts'
 import { introspectionAlg } from './introspect.ts'
+import { transmitterMetadata } from './ssf/transmitter.ts'
 
 /** How long a client may keep the document, in seconds. */
 const maxAgeSeconds = 300
@@ -26,25 +28,33 @@ const maxAgeSeconds = 300
  * Where the issuer has a path, that follows the well-known one; or the well-known one follows it, as OpenID
  * Connect Discovery §4 has it, and then a proxy may have cut the issuer's off. So openid-configuration alone
  * is at the bare address too: a document at the other would be of an issuer without a path, which may be
- * somebody else.
+ * somebody else. The metadata of the transmitter of security events are at ssf-configuration (SSF 1.0 §7.2).
  */
 export function metadataEndpoints(app: FastifyInstance, ctx: Context): void {
   const { pathname } = new URL(ctx.config.issuer)
-  const answer = async (reply: FastifyReply) => {
+  const answer = async (reply: FastifyReply, read: ReadMetadata) => {
     const cacheControl =
       ctx.standing.keysNeededUntil() === undefined ? `public, max-age=${maxAgeSeconds}` : 'no-cache'
     reply.header('cache-control', cacheControl).removeHeader('pragma')
-    return metadata(ctx)
+    return read(ctx)
   }
-  for (const name of ['oauth-authorization-server', 'openid-configuration']) {
+  for (const [name, read] of documents) {
     app.get(`/.well-known/${name}`, async ({ method, originalUrl: url }, reply) => {
       const isBare = pathname !== '/' && !pathOf({ method, url }).startsWith(`${pathname}/`)
-      if (isBare && name === 'oauth-authorization-server') throw notFound()
-      return answer(reply)
+      if (isBare && name !== 'openid-configuration') throw notFound()
+      return answer(reply, read)
     })
-    if (pathname !== '/') app.get(`/.well-known/${name}${pathname}`, (_request, reply) => answer(reply))
+    if (pathname !== '/') app.get(`/.well-known/${name}${pathname}`, (_request, reply) => answer(reply, read))
   }
 }
+
+type ReadMetadata = (ctx: Context) => object | Promise<object>
+
+const documents: readonly (readonly [name: string, ReadMetadata])[] = [
+  ['oauth-authorization-server', metadata],
+  ['openid-configuration', metadata],
+  ['ssf-configuration', ({ config }) => transmitterMetadata(config.issuer)],
+]
 
 /** RFC 8414 §2 and OpenID Connect Discovery §3. */
 async function metadata(ctx: Context) {
@@ -64,7 +74,12 @@ async function metadata(ctx: Context) {
     token_endpoint_auth_signing_alg_values_supported: clientAlgs,
     grant_types_supported: grantTypes,
     scopes_supported: [
-      ...new Set([...openidScopes, ...(config.adminApi === 'on' ? adminScopes : []), ...scopes]),
+      ...new Set([
+        ...openidScopes,
+        ...(config.adminApi === 'on' ? adminScopes : []),
+        ...ssfScopes,
+        ...scopes,
+      ]),
     ],
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     ...authorizationMetadata(issuer),

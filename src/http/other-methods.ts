@@ -7,6 +7,10 @@ const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'OPTIONS'])
 
 export const methodsOfAll = [...methods].join(', ')
 
+/** And those that the streams of Shared Signals take besides (SSF 1.0 §8.1.1). */
+const streamMethods: ReadonlySet<string> = new Set(['PATCH', 'PUT', 'DELETE'])
+export const streamsPath = '/ssf/streams'
+
 /**
  * What the router is shown for every method that no address takes. For each method it compiles all paths
  * anew, and Node.js reads more than thirty.
@@ -18,13 +22,15 @@ export const anyMethod: readonly string[] = [...methods, otherMethod]
 
 const hiddenMethods = new WeakMap<IncomingMessage, string>()
 
-/** To be called before the router looks at a request. */
-export function hideOtherMethod(request: IncomingMessage): void {
+/** To be called before the router looks at a request for this target, without its query or with it. */
+export function hideOtherMethod(request: IncomingMessage, target: string): void {
   const { method = '' } = request
-  if (methods.has(method)) return
+  if (methods.has(method) || (streamMethods.has(method) && isOfStreams(target))) return
   hiddenMethods.set(request, method)
   request.method = otherMethod
 }
+
+const isOfStreams = (target: string) => target === streamsPath || target.startsWith(`${streamsPath}?`)
 
 /** To be called once the router has looked, before anybody else does. */
 export function showOtherMethod(request: IncomingMessage): void {
@@ -58,10 +64,11 @@ export function refuseOtherMethods(
 ): void {
   for (const [url, { methods: taken, config }] of [...routes]) {
     const allow = [...taken].join(', ')
-    if ([...taken].some(method => !shown.includes(method)))
+    const all = isOfStreams(url) ? [...shown, ...streamMethods] : shown
+    if ([...taken].some(method => !all.includes(method)))
       throw new Error(`${url} takes ${allow}: no address takes more than ${shown.join(', ')}`)
     app.route({
-      method: shown.filter(method => !taken.has(method)),
+      method: all.filter(method => !taken.has(method)),
       url,
       config,
       // Before the body is looked at.

@@ -12,6 +12,7 @@ import type { Metric } from '../upkeep/metric.ts'
 import { openCursors } from './cursors.ts'
 import { openListeners, type Listeners } from './listeners.ts'
 import { logoutTokens } from './logout-tokens.ts'
+import type { DeliveryKind } from './outgoing/kind.ts'
 import { openOutgoing } from './outgoing/outgoing.ts'
 
 /** How long a receiver may take to answer a delivery. */
@@ -25,6 +26,8 @@ export interface PushOptions {
   readonly registry: Registry
   readonly clock: Clock
   readonly log: Log
+  /** The kinds of deliveries beside logout tokens. */
+  readonly kinds: readonly DeliveryKind[]
 }
 
 /** Opens the ways by which others are told at once: those who listen here, and those who are sent it. */
@@ -38,7 +41,8 @@ export function openPush(options: PushOptions): {
   const cursors = openCursors({ rootKeys, keys }, issuer)
   const listening = openListeners({ db, clock, registry, cursors, ...listenerDelays(config) })
   // From the database: in memory a client may still be one that is told nothing.
-  const kinds = [logoutTokens({ issuer, keys, clock, findClient: id => findClient(db, id) })]
+  const logouts = logoutTokens({ issuer, keys, clock, findClient: id => findClient(db, id) })
+  const kinds = [logouts, ...options.kinds]
   const reach = reachInto('DELIVERY_NETWORKS', deliveryNetworks, deliverySeconds)
   const outgoing = openOutgoing({ db, clock, log, reach, kinds })
   return {

@@ -1,4 +1,5 @@
 import type { AnnouncedThing, Announcement, CredentialChange } from '../../db/push/announcements.ts'
+import { acrOf } from '../protocol/levels.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import type { Event, EventName } from './events.ts'
 
@@ -57,6 +58,12 @@ const announcers: {
   // Not the reason that was typed, which is for the log.
   all_keys_revoked: () => ({ kind: 'all', reason: 'keys revoked' }),
   issuer_changed: event => ({ kind: 'all', reason: 'ended' in event ? event.ended.reason : 'copied' }),
+  user_enabled: ({ userId }) => ({ kind: 'account', userId, reason: 'user enabled' }),
+  sign_in_renewed: ({ userId, detail: { amr, amr_before } }) => {
+    const [acr, previous_acr] = [acrOf(amr.split(' ')), acrOf(amr_before.split(' '))]
+    if (acr === undefined || previous_acr === undefined || acr === previous_acr) return undefined
+    return { kind: 'assurance', userId, detail: { acr, previous_acr }, reason: 'logged in again' }
+  },
   passkey_added: event => ofCredential(event, 'passkey', 'added'),
   passkey_removed: event => ofCredential(event, 'passkey', 'removed'),
   totp_added: event => ofCredential(event, 'totp', 'added'),
@@ -69,7 +76,6 @@ const announcers: {
   client_refused: 'nothing',
   client_throttled: 'nothing',
   sign_in_started: 'nothing',
-  sign_in_renewed: 'nothing',
   consent_granted: 'nothing',
   // The sessions that end with it have events of their own.
   consent_withdrawn: 'nothing',
@@ -86,7 +92,6 @@ const announcers: {
   user_changed: 'nothing',
   user_renamed: 'nothing',
   recovery_code_used: 'nothing',
-  user_enabled: 'nothing',
   link_mailed: 'nothing',
   mailed_code_failed: 'nothing',
   mailed_code_throttled: 'nothing',
@@ -105,6 +110,11 @@ const announcers: {
   claim_created: 'nothing',
   claim_changed: 'nothing',
   claim_deleted: 'nothing',
+  stream_created: 'nothing',
+  stream_changed: 'nothing',
+  stream_deleted: 'nothing',
+  stream_subject_added: 'nothing',
+  stream_subject_removed: 'nothing',
   mail_refused: 'nothing',
   mail_failed: 'nothing',
   delivery_refused: 'nothing',

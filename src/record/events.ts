@@ -64,6 +64,11 @@ export const eventNames = [
   'claim_created',
   'claim_changed',
   'claim_deleted',
+  'stream_created',
+  'stream_changed',
+  'stream_deleted',
+  'stream_subject_added',
+  'stream_subject_removed',
   'mail_refused',
   'mail_failed',
   'delivery_refused',
@@ -108,7 +113,7 @@ interface FactsOf {
   client_refused: RefusedClient
   client_throttled: RefusedClient
   sign_in_started: OfUser & { readonly detail: SignInFacts & { readonly persistent: boolean } }
-  sign_in_renewed: OfUser & { readonly detail: SignInFacts }
+  sign_in_renewed: OfUser & { readonly detail: SignInFacts & { readonly amr_before: string } }
   sign_in_ended: OfUser & { readonly detail: { readonly sign_in: string; readonly reason: EndReason } }
   consent_granted: OfUser &
     OfClient & { readonly detail: { readonly scope: readonly string[]; readonly resource?: string } }
@@ -225,6 +230,12 @@ interface FactsOf {
   claim_created: OfOwnClaim
   claim_changed: OfOwnClaim
   claim_deleted: OfOwnClaim
+  /** Of the client that receives it, as the next four. */
+  stream_created: OfStream
+  stream_changed: OfStream
+  stream_deleted: OfStream
+  stream_subject_added: OfStream & OfUser
+  stream_subject_removed: OfStream & OfUser
   /** Null where its reader is no user yet. Who it went to is not told. */
   mail_refused: OfMail & {
     readonly detail: { readonly kind: string; readonly stage: string; readonly code: string }
@@ -320,6 +331,11 @@ interface OfResource {
 
 interface OfOwnClaim {
   readonly detail: { readonly claim: string; readonly [setting: string]: unknown }
+}
+
+/** The id of a stream, and what is told of it. */
+interface OfStream extends OfClient {
+  readonly detail: { readonly stream: string; readonly [setting: string]: unknown }
 }
 
 interface OfGroup<Roles> {

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Session } from '../../db/sessions/sessions.ts'
 import { spendProof } from '../clients/confirmation.ts'
 import { profileFault } from '../clients/fapi.ts'
+import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, type SentToken } from '../errors.ts'
 import { readClientCert } from '../keys/proofs/certificate.ts'
@@ -57,6 +58,29 @@ export async function authenticateToken(
     })
   }
   return { session, scope: granted, scheme, claims }
+}
+
+/** A client that has shown a token of its own. */
+export interface Machine extends SessionOfToken {
+  readonly client: Client
+}
+
+/**
+ * Which client it is that has sent an access token of its own (RFC 6749 §4.4) for this server itself. One for
+ * an API is in that API's hands: it must not be worth anything here. Throws as `authenticateToken` does.
+ */
+export async function authenticateMachine(
+  ctx: Context,
+  { method, headers }: Pick<TokenBearingRequest, 'method' | 'headers'>,
+  urls: TokenBearingRequest['urls'],
+): Promise<Machine> {
+  const sent = await authenticateToken(ctx, { method, urls, headers, form: undefined })
+  const { claims, session, scheme } = sent
+  if (claims['aud'] !== ctx.config.issuer || session.user_id !== null)
+    throw invalidToken(scheme, 'the token is for another audience, or of a user')
+  const client = await ctx.clients.registry.findClient(session.client_id)
+  if (!client || client.disabled_at !== null) throw invalidToken(scheme, 'the client is unknown or disabled')
+  return { ...sent, client }
 }
 
 /** Whether no token of the session counts any more. */

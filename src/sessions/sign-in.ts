@@ -73,7 +73,7 @@ async function findOfCookie<Row extends SignInTable>(
 }
 
 /** What is known of the sign-in that a browser has, or had. */
-type SignInOfBrowser = SeenSignIn & Pick<SignInTable, 'secret_hash' | 'expires_at'>
+type SignInOfBrowser = SeenSignIn & Pick<SignInTable, 'secret_hash' | 'expires_at' | 'amr'>
 
 export interface SignInStart {
   /** As read before it was checked who it is. */
@@ -166,7 +166,11 @@ async function stepUp(
   const renewal = { ...logIn, expires_at: Math.max(logIn.expires_at, replaces.expires_at) }
   const renewed = await record(
     byUser(ctx, user.id, caller),
-    { event: 'sign_in_renewed', userId: user.id, detail: { sign_in: formatUuid(id), amr } },
+    {
+      event: 'sign_in_renewed',
+      userId: user.id,
+      detail: { sign_in: formatUuid(id), amr, amr_before: replaces.amr },
+    },
     db => renewSignIn(db, replaces, renewal, { user, knownSources }),
   )
   return renewed && { signIn: { ...renewed, user }, cookie: cookieOf(ctx, id, secret) }

@@ -19,6 +19,7 @@ import { endAllOfCopy, endAllWithKeys } from '../../src/endings/restart.ts'
 import { hashSecret } from '../../src/protocol/secrets.ts'
 import type { Event } from '../../src/record/events.ts'
 import { record, recordAlone, type Recorder } from '../../src/record/record.ts'
+import { securityEventsOf } from '../../src/streams/security-events.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { claimsOf, codeFor, forLogIns } from '../helpers/codes.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
@@ -171,6 +172,15 @@ const acts: Readonly<Record<string, (world: World & { readonly root: TestClient 
     await begin()
     await endSessionsOfUser(by, ada.id, { reason: 'user deleted', username: ada.username })
   },
+  'a user is enabled again': ({ by, ada }) => recordAlone(by, { event: 'user_enabled', userId: ada.id }),
+  'a user logs in once more in a browser, at another level (`acr`)': ({ by, ada }) => {
+    const detail = { sign_in: 'x', amr: 'pwd otp mfa', amr_before: 'pwd' }
+    return recordAlone(
+      by,
+      { event: 'sign_in_renewed', userId: ada.id, detail },
+      { event: 'sign_in_renewed', userId: ada.id, detail: { ...detail, amr_before: 'pwd otp mfa' } },
+    )
+  },
   'a passkey is added': passkey('passkey_added'),
   'a passkey is removed': passkey('passkey_removed'),
   'an authenticator app is added': credential('totp_added'),
@@ -205,7 +215,7 @@ const acts: Readonly<Record<string, (world: World & { readonly root: TestClient 
 
 /** The rows of the table in docs/revocation.md. */
 const rows = readFileSync(join(import.meta.dirname, '../../docs/revocation.md'), 'utf8')
-  .split('| what happens | event | reason | logout token |')[1]
+  .split('| what happens | event | reason | logout token | Shared Signals |')[1]
   ?.split('\n\n')[0]
   ?.split('\n')
   .slice(2)
@@ -245,7 +255,7 @@ async function isTold(t: Test, { server, app }: World, told: string, what: strin
 await forEachEngine(t, 'what is announced is what docs/revocation.md says', async (t, env) => {
   const { world, announced } = await start(t, env)
   t.ok(rows && rows.length > 25, 'there is a table')
-  for (const [what = '', events = '', reason = '', told = ''] of rows ?? []) {
+  for (const [what = '', events = '', reason = '', told = '', signals = ''] of rows ?? []) {
     const act = acts[what]
     if (!act) throw new Error(`no act is known for "${what}"`)
     const w = await world()
@@ -258,6 +268,18 @@ await forEachEngine(t, 'what is announced is what docs/revocation.md says', asyn
       kinds.map(kind => [kind, reason.slice(1, -1)]),
       what,
     )
+    const everything = { key: ' ', isAmong: () => true }
+    const sent = found.flatMap(row =>
+      securityEventsOf(row, { issuer: 'https://as.example', audience: everything }),
+    )
+    t.strictSame(
+      [...new Set(sent.map(({ type }) => type.split('/').at(-1)))],
+      [...signals.matchAll(/`([\w-]+)`/g)].map(([, type]) => type),
+      `${what}: as security events`,
+    )
+    for (const { type, members } of sent)
+      if (type.includes('/caep/'))
+        t.match(members, { reason_admin: { en: /^(the|an?|another|all) [a-z ]+$/ } }, what)
     const ofNobody = ['sign_in', 'credential']
     for (const { kind, audiences } of found) {
       if (kind === 'all') t.equal(audiences, null)

@@ -539,6 +539,7 @@ await forEachEngine(t, 'metrics and the end of a server', async (t, env) => {
   const kind = 'stream'
   t.strictSame(shown('mintmark_deliveries_total'), [
     [{ kind, outcome: 'delivered' }, 1],
+    [{ kind, outcome: 'dropped' }, 0],
     [{ kind, outcome: 'refused' }, 0],
     [{ kind, outcome: 'failed' }, 1],
     [{ kind, outcome: 'given_up' }, 0],

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { adminScopes } from '../../src/admin/administrators.ts'
+import { ssfScopes } from '../../src/protocol/ssf-scopes.ts'
 import { isNamed } from '../../src/protocol/etag.ts'
 import { isOAuthError, startServer } from '../helpers/server.ts'
 
@@ -48,7 +49,7 @@ t.test(
       token_endpoint_auth_methods_supported: [...methods, 'none'],
       token_endpoint_auth_signing_alg_values_supported: algs,
       grant_types_supported: ['authorization_code', 'password', 'refresh_token', 'client_credentials'],
-      scopes_supported: [...openidScopes, ...adminScopes],
+      scopes_supported: [...openidScopes, ...adminScopes, ...ssfScopes],
       jwks_uri: 'https://as.example/.well-known/jwks.json',
       authorization_endpoint: 'https://as.example/authorize',
       response_types_supported: ['code'],
@@ -89,7 +90,7 @@ t.test(
     await server.resource('https://b.example', { scope: 'read admin' })
     await server.resource('https://c.example', { scope: '' })
     const { scopes_supported } = (await server.request({ url: oauth })).json()
-    const all = [...openidScopes, ...adminScopes, 'admin', 'read', 'write']
+    const all = [...openidScopes, ...adminScopes, ...ssfScopes, 'admin', 'read', 'write']
     t.strictSame(scopes_supported, all, 'M-7 the scopes of all resources, once')
     t.equal((await server.request({ url: openid })).body, (await server.request({ url: oauth })).body, 'M-8')
   },
@@ -288,3 +289,26 @@ t.test(
     t.strictSame(await state(), [200, 'public, max-age=300'])
   },
 )
+
+t.test('SE-12 receivers of security events find how to make a stream', async t => {
+  const server = await startServer(t, { MINTMARK_ISSUER: 'https://example.com/auth' })
+  const at = async (url: string) => server.request({ url })
+  const issuer = 'https://example.com/auth'
+  const found = await at('/.well-known/ssf-configuration/auth')
+  t.match(found.headers, { 'content-type': /^application\/json/, 'cache-control': /max-age/ })
+  t.strictSame(found.json(), {
+    spec_version: '1_0',
+    issuer,
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
+    delivery_methods_supported: ['urn:ietf:rfc:8935', 'urn:ietf:rfc:8936'],
+    configuration_endpoint: `${issuer}/ssf/streams`,
+    status_endpoint: `${issuer}/ssf/status`,
+    add_subject_endpoint: `${issuer}/ssf/subjects/add`,
+    remove_subject_endpoint: `${issuer}/ssf/subjects/remove`,
+    verification_endpoint: `${issuer}/ssf/verify`,
+    authorization_schemes: [{ spec_urn: 'urn:ietf:rfc:6749' }],
+    default_subjects: 'ALL',
+  })
+  t.equal((await at('/auth/.well-known/ssf-configuration')).body, found.body)
+  t.equal((await at('/.well-known/ssf-configuration')).statusCode, 404, 'that would be another issuer')
+})

@@ -125,7 +125,11 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { row: ofUser, counted: 'signIns.started' },
   ],
   sign_in_renewed: [
-    { event: 'sign_in_renewed', userId: user, detail: { sign_in: formatUuid(other), amr: 'pwd' } },
+    {
+      event: 'sign_in_renewed',
+      userId: user,
+      detail: { sign_in: formatUuid(other), amr: 'pwd', amr_before: 'pwd mfa otp' },
+    },
     { row: ofUser, counted: 'signIns.renewed' },
   ],
   sign_in_ended: [
@@ -387,6 +391,17 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
   claim_created: [{ event: 'claim_created', detail: { claim: 'plan', kind: 'string' } }, { row: ofNone }],
   claim_changed: [{ event: 'claim_changed', detail: { claim: 'plan', ...changes } }, { row: ofNone }],
   claim_deleted: [{ event: 'claim_deleted', detail: { claim: 'plan' } }, { row: ofNone }],
+  stream_created: [{ event: 'stream_created', clientId: 'web', detail: { stream: sub } }, { row: ofClient }],
+  stream_changed: [{ event: 'stream_changed', clientId: 'web', detail: { stream: sub } }, { row: ofClient }],
+  stream_deleted: [{ event: 'stream_deleted', clientId: 'web', detail: { stream: sub } }, { row: ofClient }],
+  stream_subject_added: [
+    { event: 'stream_subject_added', userId: user, clientId: 'web', detail: { stream: sub } },
+    { row: { ...ofUser, client_id: 'web' } },
+  ],
+  stream_subject_removed: [
+    { event: 'stream_subject_removed', userId: user, clientId: 'web', detail: { stream: sub } },
+    { row: { ...ofUser, client_id: 'web' } },
+  ],
   mail_refused: [
     {
       event: 'mail_refused',

@@ -16,6 +16,7 @@ import { checkRootKeys } from './root-keys.ts'
 import { checkRows } from './rows.ts'
 import { checkDisk, checkFiles, checkIssuer } from './surroundings.ts'
 import { checkSessionIndex } from './session-index.ts'
+import { checkStreams } from './streams.ts'
 import { checkSweeper } from './sweeper.ts'
 import { checkNamesToCome, checkUsernames } from './usernames.ts'
 
@@ -53,6 +54,7 @@ const innerChecks: readonly Check<InstallationAdmin>[] = [
   { name: 'passkeys', isLong: true, run: checkPasskeys },
   { name: 'clients', run: checkClients },
   { name: 'deliveries', run: checkDeliveries },
+  { name: 'streams', run: checkStreams },
   { name: 'mail', run: checkMail },
   { name: 'mail', isLong: true, run: checkUndelivered },
   { name: 'password hook', isLong: true, run: checkPasswordHook },

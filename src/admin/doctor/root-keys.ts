@@ -31,7 +31,7 @@ export async function checkRootKeys(
       if (id !== first) findings.push(unneededKey(rootKeyFile, id, 'has never been used by this database'))
       continue
     }
-    const { users, totps, sessions, sessionsEndAt, signingKeys, mails } = await findRootKeyUse(db, {
+    const { users, totps, sessions, sessionsEndAt, signingKeys, mails, streams } = await findRootKeyUse(db, {
       id,
       until,
       now: clock.now(),
@@ -44,6 +44,7 @@ export async function checkRootKeys(
         : '',
       signingKeys > 0 ? `${formatCount(signingKeys, 'signing key')}, until a server has run` : '',
       mails > 0 ? `${formatCount(mails, 'mail')}, until a server has run` : '',
+      streams > 0 ? `${formatCount(streams, 'stream')}, until a server has run` : '',
     ].filter(need => need !== '')
     if (needs.length === 0) findings.push(unneededKey(rootKeyFile, id, 'is not needed any more'))
     else

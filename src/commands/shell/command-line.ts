@@ -4,6 +4,7 @@ import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/
 import { applyCommand } from '../apply.ts'
 import { auditCommands } from '../audit.ts'
 import { claimCommands } from '../claim.ts'
+import { streamCommands } from '../stream.ts'
 import { clientCommands } from '../client/client.ts'
 import { dbCommands } from '../db/db.ts'
 import { devCommand } from '../dev.ts'
@@ -72,6 +73,7 @@ export function commandsOf(terminal: Terminal): Command {
   resourceCommands(program, terminal)
   clientCommands(program, terminal)
   claimCommands(program, terminal)
+  streamCommands(program, terminal)
   userCommands(program, terminal)
   groupCommands(program, terminal)
   sessionCommands(program, terminal)

@@ -61,8 +61,9 @@ async function attempt(
   poster: Poster,
   signal: AbortSignal,
 ): Promise<Outcome | undefined> {
-  const post = await receiver.postOf(delivery).catch(() => undefined)
-  if (!post) return undefined
+  const post = await receiver.postOf(delivery).catch(() => null)
+  if (post === null) return undefined
+  if (post === undefined) return { kind: 'dropped' }
   try {
     return receiver.outcomeOf(await poster.post(post))
   } catch (error) {

@@ -29,14 +29,19 @@ export interface Receiver {
   readonly url: URL
   /** The client that it belongs to, for the audit trail. */
   readonly clientId: string
-  /** Rejects where it cannot be made now: then it is tried again, and the receiver is not to blame. */
-  postOf(delivery: Delivery): Promise<Post>
+  /**
+   * Undefined where the receiver may not be told of it any more. Rejects where it cannot be made now: then it
+   * is tried again, and the receiver is not to blame.
+   */
+  postOf(delivery: Delivery): Promise<Post | undefined>
   outcomeOf(answer: Answer): Outcome
 }
 
 /**
- * `refused`: the receiver never takes this one, so it is not sent again. `failed`: it is sent again, later.
+ * `dropped`: it was not sent, and never is. `refused`: the receiver never takes this one, so it is not sent
+ * again. `failed`: it is sent again, later.
  * The reason is a few words of ours, or of the receiver's answer.
  */
 export type Outcome =
-  { readonly kind: 'delivered' } | { readonly kind: 'refused' | 'failed'; readonly reason: string }
+  | { readonly kind: 'delivered' | 'dropped' }
+  | { readonly kind: 'refused' | 'failed'; readonly reason: string }

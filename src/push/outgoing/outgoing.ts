@@ -81,7 +81,7 @@ export function openOutgoing(options: OutgoingOptions): {
 
 type Counts = Record<CountedOutcome, number>
 
-const newCounts = (): Counts => ({ delivered: 0, refused: 0, failed: 0, given_up: 0 })
+const newCounts = (): Counts => ({ delivered: 0, dropped: 0, refused: 0, failed: 0, given_up: 0 })
 
 /** Turns what the feed tells into deliveries. */
 async function spread<Name extends FeedName>(
@@ -157,7 +157,7 @@ function metricsOf(
     {
       kind: 'counter',
       name: 'mintmark_deliveries_total',
-      help: 'Attempts to deliver, by outcome: delivered, refused for good, failed (tried again); given_up after three days',
+      help: 'Attempts to deliver, by outcome: delivered, refused, failed (tried again), given_up in the end, dropped unsent',
       labels: ['kind', 'outcome'],
       samples: function* () {
         for (const [kind, own] of counts)

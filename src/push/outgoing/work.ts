@@ -23,7 +23,7 @@ import type { DeliveryKind, Receiver } from './kind.ts'
 const deliveriesAtOnce = 100
 const expiredAtOnce = 1000
 
-export type CountedOutcome = 'delivered' | 'refused' | 'failed' | 'given_up'
+export type CountedOutcome = 'delivered' | 'dropped' | 'refused' | 'failed' | 'given_up'
 
 export interface WorkOptions {
   readonly db: Database
@@ -97,7 +97,13 @@ async function note(
   const events: Event[] = []
   const done: number[] = []
   const failed: Attempted['failed'][number][] = []
-  const counts: Record<CountedOutcome, number> = { delivered: 0, refused: 0, failed: 0, given_up: 0 }
+  const counts: Record<CountedOutcome, number> = {
+    delivered: 0,
+    dropped: 0,
+    refused: 0,
+    failed: 0,
+    given_up: 0,
+  }
   let lastError: string | undefined
   for (const { delivery, outcome } of attempts) {
     counts[outcome.kind]++
@@ -115,8 +121,9 @@ async function note(
       events.push(givenUp(row, receiver, 1, outcome.reason))
     }
   }
-  const isAway = counts.delivered + counts.refused === 0
-  const state = isAway ? awayState(row, now, lastError ?? null) : healthyState
+  const isWell = counts.delivered + counts.refused > 0
+  const isAway = !isWell && counts.failed > 0
+  const state = isWell ? healthyState : isAway ? awayState(row, now, lastError ?? null) : stateOf(row)
   const isPaused = isAway && kind.onPaused !== undefined && now - (state.failing_since ?? now) >= triedSeconds
   if (isPaused) events.push(paused(row, receiver, lastError ?? ''))
   const attempted: Attempted = {

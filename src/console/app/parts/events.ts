@@ -72,6 +72,11 @@ export const eventWords: Readonly<Record<string, Readonly<Record<string, string>
     claim_created: 'A claim was added',
     claim_changed: 'A claim was changed',
     claim_deleted: 'A claim was deleted',
+    stream_created: 'A stream of security events was added',
+    stream_changed: 'A stream of security events was changed',
+    stream_deleted: 'A stream of security events was deleted',
+    stream_subject_added: 'A user was added to a stream',
+    stream_subject_removed: 'A user was removed from a stream',
   },
   'keys and the server': {
     key_rotated: 'The next signing key signs',
