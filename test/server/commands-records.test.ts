@@ -777,7 +777,7 @@ clients:
   t.test('refuses what it does not know or what cannot be, all at once, and changes nothing', async t => {
     const before = (await call('client list --json')).stdout
     const refused: readonly (readonly [string, readonly RegExp[]])[] = [
-      ['# nothing', [/the file takes an object with resources, clients/]],
+      ['# nothing', [/the file takes an object with claims, resources, clients/]],
       ['[]', [/the file takes an object/]],
       ['a: 1\na: 2', [/Map keys must be unique at line 2/]],
       ['resources: [', [/cannot be read/]],
