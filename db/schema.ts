@@ -147,11 +147,11 @@ export interface ImportTable {
   ended_at: number | null
 }
 
-/** A request to the admin API that is done once however often it is sent, and its answer. */
+/** A request to the admin API, or a form, that is done once however often it is sent, and its answer. */
 export interface IdempotencyKeyTable {
   /** SHA-256 of the caller and its key. */
   id: Buffer
-  /** As in the audit trail. */
+  /** As in the audit trail; `a browser` for a form. */
   caller: string
   /** Of the answer; null while the request is under way. */
   status: number | null

@@ -93,10 +93,10 @@ export async function resealIdempotencyKey(
     .execute()
 }
 
-/** Forgets at most `limit` of those that are as old as that; how many it were. */
+/** Forgets at most `limit` of those that are as old as that, of one caller or all; how many it were. */
 export async function forgetIdempotencyKeys(
   { sql }: Database,
-  before: number,
+  { before, caller }: { readonly before: number; readonly caller?: string },
   limit: number,
 ): Promise<number> {
   const { numDeletedRows } = await sql
@@ -106,6 +106,7 @@ export async function forgetIdempotencyKeys(
         .selectFrom('idempotency_keys')
         .select('id')
         .where('created_at', '<=', before)
+        .$if(caller !== undefined, older => older.where('caller', '=', caller ?? ''))
         .orderBy('created_at')
         .limit(limit),
     )

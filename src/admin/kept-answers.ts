@@ -24,6 +24,10 @@ import { sha256 } from '../values/sha256.ts'
 /** How long an answer is kept. */
 const keptSeconds = 86_400
 
+/** The caller of forms, whose senders may have no name, and how long their answers are kept. */
+export const browserCaller = 'a browser'
+const formSeconds = 60
+
 /** A request whose lease was not renewed for so long has lost its process. */
 const leaseSeconds = 60
 const renewSeconds = 20
@@ -34,7 +38,7 @@ const limit = 1000
 
 /** A request that is to be done once, as its sender names it. */
 export interface KeyedRequest {
-  /** As in the audit trail. */
+  /** As in the audit trail, or that of forms. */
   readonly caller: string
   readonly key: string
   /** All of it that tells it from others. */
@@ -180,13 +184,15 @@ function read(
   return isObject(content) ? (content as unknown as Content) : undefined
 }
 
-/** Seals the answers under the current root key, and forgets them after a day. */
+/** Seals the answers under the current root key, and forgets them after a day, and those of forms sooner. */
 export function keptAnswers({ db, rootKeys, clock }: Omit<Keeping, 'log'>): {
   readonly jobs: readonly Job[]
 } {
   const forget = async (signal: AbortSignal) => {
-    const before = clock.now() - keptSeconds
-    while (!signal.aborted && (await forgetIdempotencyKeys(db, before, limit)) === limit);
+    const [before, ofForms] = [clock.now() - keptSeconds, clock.now() - formSeconds]
+    while (!signal.aborted && (await forgetIdempotencyKeys(db, { before }, limit)) === limit);
+    const forms = { before: ofForms, caller: browserCaller }
+    while (!signal.aborted && (await forgetIdempotencyKeys(db, forms, limit)) === limit);
   }
   const reseal = async () => {
     const list = (keyId: string) => listIdempotencyKeysUnderOlderKeys(db, keyId, limit)

@@ -18,6 +18,7 @@ import { logOutPage } from './log-out.ts'
 import { openLook } from './look.ts'
 import { messagePage } from './message.ts'
 import { pageHeaders } from './page-headers.ts'
+import { noteSent } from './once.ts'
 import { openPages, type Pages } from './pages.ts'
 import { resetPage } from './reset.ts'
 import { signUpPage } from './sign-up.ts'
@@ -43,7 +44,8 @@ export function pagesFace(ctx: Context): (app: FastifyInstance) => Promise<void>
     app.removeAllContentTypeParsers()
     app.register(formbody, { parser: text => parseForm(text) as unknown as Record<string, unknown> })
     app.register(accepts)
-    app.register(cookie)
+    await app.register(cookie)
+    app.addHook('onSend', noteSent)
     app.setErrorHandler(errorPage(pages, readError))
     app.addHook('onRequest', (request, reply, done) => {
       reply.headers(headers)

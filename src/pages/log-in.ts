@@ -19,6 +19,7 @@ import type { ErrorReader } from '../http/error-reader.ts'
 import { formOf, type Form } from '../protocol/form.ts'
 import { enter, type Entry } from './enter.ts'
 import { showChoice, showForm } from './log-in-form.ts'
+import { onceInBrowser } from './once.ts'
 import type { Pages } from './pages.ts'
 import {
   answerClient,
@@ -47,7 +48,7 @@ export function logInPage(app: FastifyInstance, ctx: Context, pages: Pages, read
   app.post('/log-in', async (request: FastifyRequest, reply: FastifyReply) => {
     const visit = { ctx, pages, request, reply }
     try {
-      await admit(visit, () => decide(visit, readError))
+      await admit(visit, () => decideOnce(visit, readError))
     } catch (error) {
       const isUnheard = isRefusedUnheard(error)
       if (error instanceof OAuthError && !isUnheard) throw error
@@ -119,6 +120,14 @@ async function show(visit: Visit): Promise<void> {
   if (need.kind === 'log_in') return showForm(visit, stage, need)
   if (need.kind === 'choose_account' && stage.signIn) return showChoice(visit, stage, stage.signIn)
   return follow(visit, stage, look)
+}
+
+/** A code or a passkey counts once, so the form that had it is taken once. */
+async function decideOnce(visit: Visit, readError: ErrorReader): Promise<void> {
+  const form = formOf(visit.request.body)
+  const work = () => decide(visit, readError)
+  const countsOnce = form.has('request') && (hasSecondFactorIn(form) || form.has('passkey'))
+  await (countsOnce ? onceInBrowser(visit, '', work) : work())
 }
 
 async function decide(visit: Visit, readError: ErrorReader): Promise<void> {

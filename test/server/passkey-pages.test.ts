@@ -110,9 +110,10 @@ await forEachEngine(
       { cookie: cookies, 'sec-fetch-site': 'same-origin' },
     )
     t.match(answered.headers.location, /^https:\/\/web\.example\/callback\?/, 'another instance takes it')
+    server.tick(30)
     const again = await send(page, stolen)
     t.equal(again.isElsewhere, false)
-    t.equal(problemOn(again), en.logIn.problems.passkey_refused, 'and then nobody does')
+    t.equal(problemOn(again), en.logIn.problems.passkey_refused, 'and nobody does, later than a second click')
     await server.ctx.db.sql.updateTable('users').set({ disabled_at: 1 }).where('id', '=', ada.id).execute()
     const last = await browser.open(web.begin().url)
     const shown = await send(last, passkey.use(askedOn(last).get))

@@ -11,6 +11,7 @@ import { changeSeconds, requireOwner, type OwnerOptions } from '../owner.ts'
 import { draftOf, leadBack, type Draft } from '../drafts.ts'
 import type { Html } from '../html.ts'
 import type { Frame } from '../layout.ts'
+import { onceInBrowser, signInOf } from '../once.ts'
 import type { Pages, ShowOptions } from '../pages.ts'
 import { accountNotices, type AccountNotice, type AccountProblem } from '../texts/account-texts.ts'
 import type { AccountState } from '../views/account/parts.ts'
@@ -61,13 +62,17 @@ export function changeHandler(
   return pageHandler(ctx, pages, async visit => {
     const form = formOf(visit.request.body)
     const back = backOf(visit, form)
-    const owned = await ownVisit(visit, {
-      freshSeconds: changeSeconds,
-      ...(back !== undefined && { back }),
-    })
-    if (!owned) return
-    await countChange(owned)
-    await work({ ...owned, form })
+    const change = async () => {
+      const owned = await ownVisit(visit, {
+        freshSeconds: changeSeconds,
+        ...(back !== undefined && { back }),
+      })
+      if (!owned) return
+      await countChange(owned)
+      await work({ ...owned, form })
+    }
+    const signIn = signInOf(visit)
+    await (signIn === undefined ? change() : onceInBrowser(visit, signIn, change))
   })
 }
 

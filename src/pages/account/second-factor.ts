@@ -7,6 +7,7 @@ import { addPasskey, creationOptions, passkeysPossible } from '../../factors/pas
 import { firstRecoveryCodes } from '../../factors/recovery-codes.ts'
 import { formOf } from '../../protocol/form.ts'
 import { stepUp } from '../enter.ts'
+import { onceInBrowser } from '../once.ts'
 import type { Pages } from '../pages.ts'
 import { browserOf, findStage, follow, type Stage } from '../proceed.ts'
 import type { AccountProblem } from '../texts/account-texts.ts'
@@ -34,10 +35,12 @@ export function secondFactorPage(app: FastifyInstance, ctx: Context, pages: Page
   )
   app.post(
     path,
-    pageHandler(ctx, pages, async visit => {
-      const enrolment = await findEnrolment(visit, formOf(visit.request.body).get('request'))
-      if (enrolment) await setUp(enrolment)
-    }),
+    pageHandler(ctx, pages, visit =>
+      onceInBrowser(visit, '', async () => {
+        const enrolment = await findEnrolment(visit, formOf(visit.request.body).get('request'))
+        if (enrolment) await setUp(enrolment)
+      }),
+    ),
   )
 }
 
