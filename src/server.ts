@@ -97,7 +97,8 @@ export async function startServer(
   log: Log,
   more: Pick<ServerOptions, 'showMail' | 'team'> = {},
 ): Promise<Server> {
-  await refuseTakenAddress(config)
+  // A primary has done so: a worker's listener would be handed connections, which it does not answer.
+  if (more.team?.worker === undefined) await refuseTakenAddress(config)
   const server = await openServer(config, { clock, log, jobs: 'by themselves', ...more })
   const { app, adminApp } = server
   try {

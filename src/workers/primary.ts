@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster'
-import { once } from 'node:events'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/load.ts'
+import { refuseTakenAddress } from '../http/taken-address.ts'
 import { openMetrics, showMetrics } from '../jobs/metrics.ts'
 import type { Log } from '../record/log.ts'
 import type { EndSignal, OnSignal } from '../signals.ts'
@@ -53,10 +53,11 @@ export async function superviseWorkers(
   count: number,
   { clock, log, onSignal, onServing }: PrimaryOptions,
 ): Promise<0 | 1> {
+  await refuseTakenAddress(config)
   cluster.setupPrimary({ serialization: 'advanced' })
   const crew = gather(count, clock, log)
-  crew.start()
   const giveBack = onSignal(signal => crew.end(0, signal))
+  crew.start()
   const url = await crew.url
   if (url === undefined) {
     giveBack()
@@ -100,6 +101,7 @@ function gather(count: number, clock: Clock, log: Log): Crew {
     for (const { worker } of members.values()) tell(worker, { kind: 'team', isComplete })
   }
   const start = () => {
+    if (endsWith !== undefined) return
     const worker = cluster.fork()
     const member: Member = { worker, startedAt: clock.steady(), isServing: false, asked: new Set() }
     members.set(worker.id, member)
@@ -112,11 +114,11 @@ function gather(count: number, clock: Clock, log: Log): Crew {
       url.resolve(message.url)
       tellTeam()
     })
-    worker.once('exit', (code, signal) => void leave(member, { code, signal: signal || undefined }))
+    onceGone(worker, log, how => void leave(member, how))
   }
   const end = (code: 0 | 1, signal: EndSignal) => {
     endsWith = code
-    for (const { worker } of members.values()) tell(worker, { kind: 'end', signal })
+    for (const member of members.values()) tellToEnd(member, signal)
     if (members.size === 0) ended.resolve(code)
   }
   const leave = async (member: Member, how: Ending) => {
@@ -124,7 +126,7 @@ function gather(count: number, clock: Clock, log: Log): Crew {
     members.delete(worker.id)
     answer(member)
     // Its last words may come after its end.
-    if (worker.isConnected()) await once(worker, 'disconnect')
+    if (worker.isConnected()) await new Promise(resolve => worker.once('disconnect', resolve))
     await sums.leave(worker.id)
     if (!hasServed) {
       // It has said itself why, and so would all others.
@@ -142,7 +144,7 @@ function gather(count: number, clock: Clock, log: Log): Crew {
     }
     log.error(about, 'a worker has ended by itself, and another one is started')
     await clock.pause(early === 0 ? 0 : Math.min(pauseSeconds.longest, pauseSeconds.first * 2 ** early))
-    if (endsWith === undefined) start()
+    start()
   }
   return { members, sums, url: url.promise, ended: ended.promise, replaced: () => replaced, start, end }
 }
@@ -150,6 +152,22 @@ function gather(count: number, clock: Clock, log: Log): Crew {
 interface Ending {
   readonly code: number | null
   readonly signal: string | undefined
+}
+
+/** Hears when a worker has ended, or that no process could be started. */
+function onceGone(worker: Worker, log: Log, leave: (how: Ending) => void): void {
+  worker.once('exit', (code, signal) => leave({ code, signal: signal || undefined }))
+  worker.on('error', (error: Error) => {
+    log.warn({ err: error, worker: worker.id }, 'a worker cannot be reached')
+    // Otherwise it has just died, and its end is heard of too.
+    if (worker.process.pid === undefined) leave({ code: null, signal: undefined })
+  })
+}
+
+/** One that starts may not listen to us yet, but it obeys a signal, as a server without workers does. */
+function tellToEnd({ worker, isServing }: Member, signal: EndSignal): void {
+  if (isServing) tell(worker, { kind: 'end', signal })
+  else worker.process.kill('SIGTERM')
 }
 
 /** One that has just ended hears nothing: its end is told by itself. */

@@ -41,7 +41,7 @@ export interface CommandLine {
     node?: readonly string[],
   ): ChildProcessWithoutNullStreams
   /** Starts `mintmark serve` on a free port, and ends it with the test. */
-  serve(env?: Record<string, string>): Promise<RunningServer>
+  serve(env?: Record<string, string>, node?: readonly string[]): Promise<RunningServer>
 }
 
 export interface RunOptions {
@@ -107,13 +107,9 @@ export function commandLine(t: Test, home = scratchFolder(t)): CommandLine {
       t.equal(outcome.code, 0, `mintmark ${String(args)} succeeds\n${outcome.stderr}`)
       return outcome
     },
-    serve: async env => {
-      const child = start(['serve'], {
-        MINTMARK_PORT: '0',
-        MINTMARK_METRICS_PORT: '0',
-        MINTMARK_DRAIN: '0',
-        ...env,
-      })
+    serve: async (env, node) => {
+      const settings = { MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0', MINTMARK_DRAIN: '0', ...env }
+      const child = start(['serve'], settings, node)
       t.teardown(async () => {
         if (child.exitCode !== null || child.signalCode !== null) return
         child.kill('SIGKILL')

@@ -4,7 +4,7 @@ import type { RunningServer } from './cli.ts'
 export const twoWorkers = { MINTMARK_WORKERS: '2' }
 
 /** The process ids of the workers of a server, as the system knows them. */
-export function workersOf({ process: { pid } }: RunningServer): readonly number[] {
+export function workersOf({ process: { pid } }: Pick<RunningServer, 'process'>): readonly number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
   return children.trim().split(' ').filter(Boolean).map(Number)
 }

@@ -1,4 +1,8 @@
 import { once } from 'node:events'
+import { copyFileSync, renameSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
@@ -87,6 +91,58 @@ t.test(
     for (const worker of workers) t.throws(() => process.kill(worker, 0), { code: 'ESRCH' })
   },
 )
+
+/** Asks on a connection that is there before the answer is waited for. */
+async function ask(server: RunningServer): Promise<{ readonly answer: Promise<string> }> {
+  const { hostname, port } = new URL(server.url)
+  const socket = connect(Number(port), hostname)
+  await once(socket, 'connect')
+  socket.write('GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+  return { answer: text(socket).catch((error: unknown) => String(error)) }
+}
+
+t.test('a worker that starts takes no connection away, and one that cannot start ends nothing', async t => {
+  const cli = commandLine(t)
+  const node = join(cli.home, 'node')
+  copyFileSync(process.execPath, node)
+  const server = await cli.serve(twoWorkers, [node])
+  await untilReady(server)
+  const [busy = 0, dead = 0] = workersOf(server)
+  // One worker takes nothing while the other is replaced: connections wait for the new one.
+  process.kill(busy, 'SIGSTOP')
+  process.kill(dead, 'SIGKILL')
+  await until(() => linesOf(server).some(({ event }) => event === 'worker_ended'))
+  const asked = []
+  for (let i = 0; i < 4; i++) asked.push((await ask(server)).answer)
+  const first = await Promise.race([sleep(20_000, 'nothing'), Promise.any(asked.slice(1))])
+  t.match(first, /^HTTP\/1.1 200/, 'a worker that starts answers what it takes')
+  process.kill(busy, 'SIGCONT')
+  for (const answer of await Promise.all(asked)) t.match(answer, /^HTTP\/1.1 200/)
+  await untilReady(server)
+
+  // No process can be started for a moment.
+  renameSync(node, `${node}-away`)
+  process.kill(workersOf(server)[0] ?? 0, 'SIGKILL')
+  await until(() => linesOf(server).some(({ msg }) => msg === 'a worker cannot be reached'))
+  renameSync(`${node}-away`, node)
+  // Told to end, while another worker starts.
+  await until(() => workersOf(server).length === 2)
+  server.process.kill('SIGTERM')
+  const [code] = await once(server.process, 'exit')
+  t.equal(code, 0)
+})
+
+t.test('a signal ends a server that starts, and waits for nothing', async t => {
+  const settings = { ...twoWorkers, MINTMARK_PORT: '0', MINTMARK_METRICS_PORT: '0' }
+  const child = commandLine(t).start(['serve'], settings)
+  t.teardown(() => child.kill('SIGKILL'))
+  const said = text(child.stderr)
+  await until(() => workersOf({ process: child }).length === 1)
+  child.kill('SIGTERM')
+  const [code] = await once(child, 'exit')
+  t.equal(code, 0)
+  t.equal(await said, '')
+})
 
 t.test('what keeps the first worker from serving is said once', async t => {
   const cli = commandLine(t)
