@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { text } from 'node:stream/consumers'
@@ -107,9 +107,13 @@ t.test('dev shows mails in its terminal, with links that lead on, which no line 
   await until(async () => said.includes('To: eve@example.com'))
   t.match(said, /^http\S+\/reset\?link=\S+$/m, 'and what commands beside it mail is shown too')
   t.match((await call('doctor', { env })).stdout, /mails are shown in the terminal of `mintmark dev`/)
+  const noted = join(home, 'db/dev.pid')
+  const note = readFileSync(noted, 'utf8')
   child.kill('SIGTERM')
   await once(child, 'exit')
   t.match(await invite('late'), { code: 1, stderr: /no mail can be sent/ }, 'while it runs')
-  writeFileSync(join(home, 'db/dev.pid'), String(child.pid))
+  writeFileSync(noted, note)
   t.equal((await invite('late')).code, 1, 'and not after it was killed')
+  writeFileSync(noted, note.replace(String(child.pid), String(process.pid)))
+  t.equal((await invite('late')).code, 1, 'nor where another process has its id by then')
 })
