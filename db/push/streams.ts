@@ -250,13 +250,14 @@ export async function listStreamsUnderOlderKeys(
 /** Seals the authorization of a stream anew; nothing happens where it is another one by now. */
 export async function resealStream(
   { sql }: Database,
-  { id, root_key_id }: Pick<StreamTable, 'id' | 'root_key_id'>,
+  { id, sealed_authorization }: Pick<StreamTable, 'id' | 'sealed_authorization'>,
   sealed: Pick<StreamTable, 'sealed_authorization' | 'root_key_id'>,
 ): Promise<void> {
   await sql
     .updateTable('streams')
     .set(sealed)
     .where('id', '=', id)
-    .where('root_key_id', '=', root_key_id)
+    // A server that has not heard of the newer key may have sealed another one under the older.
+    .where('sealed_authorization', '=', sealed_authorization)
     .execute()
 }
