@@ -5,9 +5,13 @@ interface Worker {
   readonly jobs: readonly Job[]
 }
 
-/** Does one of the jobs, as if its time had come. */
-export function runJob(worker: Worker, name: string): Promise<unknown> {
-  return jobOf(worker, name).run(new AbortController().signal)
+/** Does one of the jobs, as if its time had come; `signal` stops it in the middle. */
+export function runJob(
+  worker: Worker,
+  name: string,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<unknown> {
+  return jobOf(worker, name).run(signal)
 }
 
 /** Tells what a job has left to tell, as if all jobs had stopped. */
