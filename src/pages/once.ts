@@ -46,9 +46,11 @@ export function noteSent(
   payload: unknown,
   done: () => void,
 ): void {
-  const headers = Object.fromEntries(ownHeaders.map(name => [name, reply.getHeader(name)]))
-  const body = typeof payload === 'string' ? payload : ''
-  waiting.get(request)?.({ status: reply.statusCode, headers, body })
+  const tell = waiting.get(request)
+  if (tell) {
+    const headers = Object.fromEntries(ownHeaders.map(name => [name, reply.getHeader(name)]))
+    tell({ status: reply.statusCode, headers, body: typeof payload === 'string' ? payload : '' })
+  }
   done()
 }
 
