@@ -1,6 +1,6 @@
 import type { ExpressionBuilder, Insertable, Kysely, Selectable, Transaction } from 'kysely'
 import type { Database } from '../database.ts'
-import type { DeliveryKindName, DeliveryTable, ReceiverTable, Tables } from '../schema.ts'
+import type { DeliveryTable, ReceiverTable, Tables } from '../schema.ts'
 import { someRowsAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 
@@ -262,35 +262,4 @@ export async function listExpiredDeliveries(
     .limit(limit)
     .execute()
   return oldest.filter(({ expires_at }) => expires_at !== null && expires_at <= now)
-}
-
-/** What waits to be delivered, or to be fetched, of one kind. */
-export interface WaitingDeliveries {
-  readonly kind: DeliveryKindName
-  readonly waiting: number
-  /** When the oldest of them was made, in seconds since the epoch. */
-  readonly oldestAt: number
-}
-
-export async function countDeliveries({ sql }: Database): Promise<readonly WaitingDeliveries[]> {
-  const rows = await sql
-    .selectFrom('deliveries')
-    .select(({ fn }) => ['kind', fn.countAll<number>().as('waiting'), fn.min('created_at').as('oldestAt')])
-    .groupBy('kind')
-    .execute()
-  return rows.map(row => ({ ...row, waiting: Number(row.waiting) }))
-}
-
-/** Receivers that fail or are paused, those that have failed for longest first. */
-export async function listTroubledReceivers(
-  { sql }: Database,
-  limit: number,
-): Promise<readonly ReceiverTable[]> {
-  return sql
-    .selectFrom('receivers')
-    .selectAll()
-    .where(({ or, eb }) => or([eb('failures', '>', 0), eb('paused_at', 'is not', null)]))
-    .orderBy('failing_since')
-    .limit(limit)
-    .execute()
 }

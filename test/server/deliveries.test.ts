@@ -8,6 +8,7 @@ import {
   type NewDelivery,
 } from '../../db/push/deliveries.ts'
 import { takeNext } from '../../db/push/delivery-cursors.ts'
+import { countDeliveries, countedDeliveriesMax } from '../../db/push/delivery-figures.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import { openOutgoing } from '../../src/push/outgoing/outgoing.ts'
 import { attemptsMax, pauseSeconds, triedSeconds } from '../../src/push/outgoing/back-off.ts'
@@ -566,4 +567,15 @@ await forEachEngine(t, 'metrics and the end of a server', async (t, env) => {
     { failures: 0, claimed_until: 0 },
     'and it is left to others at once',
   )
+})
+
+await forEachEngine(t, 'however many wait, few of them are counted', async (t, env) => {
+  const { server, add } = await world(t, env)
+  const { db, clock } = server.ctx
+  await add('away', ['first'])
+  server.tick(60)
+  const contents = Array.from({ length: countedDeliveriesMax + 5 }, () => '')
+  await add('away', contents, { isFetched: true })
+  const oldestAt = clock.now() - 60
+  t.strictSame(await countDeliveries(db), [{ kind: 'stream', waiting: countedDeliveriesMax, oldestAt }])
 })

@@ -1,4 +1,4 @@
-import { listTroubledReceivers } from '../../../db/push/deliveries.ts'
+import { listTroubledReceivers } from '../../../db/push/delivery-figures.ts'
 import type { ReceiverTable } from '../../../db/schema.ts'
 import { formatTime } from '../../values/formats.ts'
 import type { Admin } from '../admin.ts'

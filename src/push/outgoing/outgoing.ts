@@ -5,14 +5,13 @@
  */
 
 import type { Database } from '../../../db/database.ts'
+import { addDeliveries, claimReceiver } from '../../../db/push/deliveries.ts'
+import { takeNext, type Feeds, type FeedName } from '../../../db/push/delivery-cursors.ts'
 import {
-  addDeliveries,
-  claimReceiver,
   countDeliveries,
   listTroubledReceivers,
   type WaitingDeliveries,
-} from '../../../db/push/deliveries.ts'
-import { takeNext, type Feeds, type FeedName } from '../../../db/push/delivery-cursors.ts'
+} from '../../../db/push/delivery-figures.ts'
 import type { DeliveryKindName, ReceiverTable } from '../../../db/schema.ts'
 import type { Reach } from '../../clients/reach.ts'
 import type { Clock } from '../../clock.ts'
