@@ -6,7 +6,7 @@ import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { openEventStream } from '../http/event-stream.ts'
 import type { NewListener } from '../push/listeners.ts'
-import { authenticateMachine } from '../sessions/sent-token.ts'
+import { authenticateMachine, hasEnded } from '../sessions/sent-token.ts'
 
 /** How long a stream lasts that was opened with a secret: then its client shows that it still has it. */
 const secretSeconds = 3600
@@ -52,8 +52,9 @@ async function authenticateCaller(
     // Anybody could claim to be a public one.
     if (client.auth_method === 'none')
       throw new OAuthError('invalid_client', 'events are for clients that authenticate')
-    return { client, sessionId: undefined, seconds: secretSeconds }
+    return { client, session: undefined, seconds: secretSeconds }
   }
   const { client, session, claims } = await authenticateMachine(ctx, request, () => urls)
-  return { client, sessionId: session.id, seconds: Number(claims['exp']) - ctx.clock.now() }
+  const mayGoOn = (now: typeof session) => !hasEnded(now, ctx.clock.now())
+  return { client, session: { id: session.id, mayGoOn }, seconds: Number(claims['exp']) - ctx.clock.now() }
 }

@@ -1,5 +1,6 @@
 import { listEvents } from '../../db/push/events.ts'
 import type { Database } from '../../db/database.ts'
+import type { Session } from '../../db/sessions/sessions.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Clock } from '../clock.ts'
 import type { EventStream } from '../protocol/event-stream.ts'
@@ -7,17 +8,26 @@ import { boundedQueue } from '../load/bounded-queue.ts'
 import type { Following } from './following.ts'
 import type { Audience, Message } from './messages.ts'
 
+/** The session of the access token that a listener has shown. */
+export interface ListenersSession {
+  readonly id: Buffer
+  /** Whether it may go on, as its session is now. */
+  readonly mayGoOn: (session: Session) => boolean
+}
+
 /** Somebody who listens. */
 export interface Listener {
   readonly client: Client
-  /** The session of the access token that it has shown, where it was one. */
-  readonly sessionId: Buffer | undefined
+  /** Undefined where it has shown a secret. */
+  readonly session: ListenersSession | undefined
   readonly stream: EventStream
   readonly audience: Audience
   /** By the steady clock. */
   readonly endsAt: number
   /** The number of the last event that was looked at. */
   seq: number
+  /** The number of the latest event when its session was looked up; undefined until then. */
+  checkedSeq: number | undefined
   /** When it gets the next sign of life. */
   dueAt: number
   /** Since when it takes nothing. */
@@ -43,8 +53,6 @@ export interface DeliveryOptions {
   /** The events, as they are followed; undefined while there is no listener. */
   readonly following: () => Following | undefined
   readonly isThere: (listener: Listener) => boolean
-  /** Its client may not listen any more. */
-  readonly onDismissed: (listener: Listener) => void
   /** It cannot be served here. */
   readonly onFailure: (listener: Listener) => void
 }
@@ -55,12 +63,12 @@ export function openDeliveries(options: DeliveryOptions): {
   /** How many events were sent, each counted for every listener. */
   readonly sent: () => number
 } {
-  const { db, clock, following, isThere, onDismissed, onFailure } = options
+  const { db, clock, following, isThere, onFailure } = options
   const queue = boundedQueue(catchingUpMax, options.listenersMax, new Error('too many catch up at once'))
   let sent = 0
 
   const send = (listener: Listener, messages: readonly Message[]): void => {
-    const { stream, audience, sessionId } = listener
+    const { stream, audience } = listener
     let text = ''
     const flush = () => {
       if (text !== '') stream.send(text)
@@ -73,10 +81,6 @@ export function openDeliveries(options: DeliveryOptions): {
       if (own !== undefined) {
         sent++
         text += own
-      }
-      if (sessionId && message.row.session_id?.equals(sessionId)) {
-        flush()
-        return onDismissed(listener)
       }
       if (text.length > textLengthMax) flush()
       if (stream.isBehind()) return

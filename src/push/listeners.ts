@@ -14,7 +14,7 @@ import { followSeconds, forgetSeconds, type Job } from '../upkeep/job.ts'
 import type { Metric } from '../upkeep/metric.ts'
 import { day } from '../values/duration.ts'
 import type { Cursors } from './cursors.ts'
-import { openDeliveries, type Listener } from './deliveries.ts'
+import { openDeliveries, type Listener, type ListenersSession } from './deliveries.ts'
 import { openFollowing, type Following } from './following.ts'
 import { lookAfter } from './look-after.ts'
 import { audienceOf } from './messages.ts'
@@ -24,8 +24,8 @@ import { findStart } from './start.ts'
 /** Somebody who has shown that they may listen. */
 export interface NewListener {
   readonly client: Client
-  /** The session of the access token, where it has shown one. */
-  readonly sessionId: Buffer | undefined
+  /** Undefined where it has shown a secret. */
+  readonly session: ListenersSession | undefined
   /** For how many seconds it may listen. */
   readonly seconds: number
   /** The `Last-Event-ID`, from where it goes on. */
@@ -83,7 +83,6 @@ export function openListeners(options: ListenersOptions): {
     listenersMax,
     following: () => following,
     isThere: present.has,
-    onDismissed: listener => present.end(listener, 'client'),
     onFailure: listener => present.end(listener, 'server'),
   })
   const follow = async (): Promise<Following> => {
@@ -144,14 +143,15 @@ export function openListeners(options: ListenersOptions): {
 }
 
 function listenerOf(added: NewListener, seq: number, stream: EventStream, now: number): Listener {
-  const { client, sessionId, seconds } = added
+  const { client, session, seconds } = added
   return {
     client,
-    sessionId,
+    session,
     stream,
     audience: audienceOf(client),
     endsAt: now + seconds,
     seq,
+    checkedSeq: undefined,
     // At once: it shows how far the listener has come.
     dueAt: now,
     stalledAt: undefined,

@@ -1,3 +1,5 @@
+import type { Database } from '../../db/database.ts'
+import { findSessions } from '../../db/sessions/pages.ts'
 import type { Client, Registry } from '../clients/registry.ts'
 import type { Clock } from '../clock.ts'
 import { heartbeat } from '../protocol/event-stream.ts'
@@ -13,6 +15,7 @@ const unsureSeconds = 10
 const blindSeconds = 30
 
 export interface LookedAfter {
+  readonly db: Database
   readonly clock: Clock
   readonly registry: Pick<Registry, 'findClient'>
   readonly following: Following
@@ -20,7 +23,8 @@ export interface LookedAfter {
 }
 
 /** Gives signs of life, and ends the streams of those whose time is over, or who take nothing. */
-export async function lookAfter({ clock, registry, following, present }: LookedAfter): Promise<void> {
+export async function lookAfter(on: LookedAfter): Promise<void> {
+  const { clock, registry, following, present } = on
   const now = clock.steady()
   const unsureFor = now - following.readAt()
   if (unsureFor > blindSeconds) return present.endAll()
@@ -44,6 +48,26 @@ export async function lookAfter({ clock, registry, following, present }: LookedA
       listener.dueAt = nextHeartbeat(clock)
       stream.send(listener.seq >= (last?.seq ?? 0) ? lively : heartbeat())
     }
+  }
+  await endWithSessions(on, last?.seq ?? 0)
+}
+
+/**
+ * Ends the streams of tokens whose sessions have ended. Whatever ends one is an event, though not all events
+ * name them: after each, and once for who is new, the sessions are looked up, all by one read.
+ */
+async function endWithSessions({ db, present }: LookedAfter, seq: number): Promise<void> {
+  const unchecked = [...present.all()].flatMap(listener =>
+    listener.session && listener.checkedSeq !== seq ? [{ listener, own: listener.session }] : [],
+  )
+  if (unchecked.length === 0) return
+  // Those of one client have the same.
+  const ids = new Map(unchecked.map(({ own: { id } }) => [id.toString('hex'), id]))
+  const sessions = await findSessions(db, [...ids.values()])
+  for (const { listener, own } of unchecked) {
+    const session = sessions.find(({ id }) => id.equals(own.id))
+    if (session && own.mayGoOn(session)) listener.checkedSeq = seq
+    else present.end(listener, 'client')
   }
 }
 

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { endAllSessions, endSessionsOfClient, endSessionsOfUser } from '../../src/endings/end.ts'
 import { openEventStream } from '../../src/http/event-stream.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
+import { adminClient } from '../helpers/admin-api.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
 import { apiClient, listenAt, settled, tell } from '../helpers/listening.ts'
@@ -293,6 +294,53 @@ t.test('a stream ends with what it was opened with', async t => {
   t.notOk(others.hasEnded())
 })
 
+await forEachEngine(
+  t,
+  'the stream of a token ends within a second of its session, however that ends, and at every instance',
+  async (t, env) => {
+    const { server, ordersApi, app, ada, origin, listen } = await world(t, env)
+    const other = await startServer(t, { ...env, ...besideEnv(server) })
+    const origins = [origin, await other.listen()]
+    const ask = await adminClient(server, 'admin:sessions')
+    const token = async () => {
+      const form = { grant_type: 'client_credentials', ...ordersApi.form }
+      return (await server.post('/token', form)).json().access_token
+    }
+    const bySecret = await listen(ordersApi)
+    const lookAtAll = async () => {
+      for (const instance of [server, other]) {
+        await tell(instance)
+        await runJob(instance, 'looking after listeners')
+      }
+    }
+    const ended = async (end: () => Promise<unknown>, title: string) => {
+      const authorization = `Bearer ${await token()}`
+      const streams = await Promise.all(origins.map(origin => listenAt(t, origin, { authorization })))
+      await lookAtAll()
+      const { refresh_token } = await server.logIn(app, ada)
+      await server.revoke(app, refresh_token)
+      await lookAtAll()
+      await Promise.all(streams.map(({ events }) => events(1)))
+      t.notOk(streams.some(({ hasEnded }) => hasEnded()), 'the end of another session is none of it')
+      await end()
+      await lookAtAll()
+      await until(() => streams.every(({ hasEnded }) => hasEnded()))
+      t.pass(title)
+    }
+    await ended(async () => server.revoke(ordersApi, await token()), 'by a revocation')
+    await ended(async () => {
+      server.tick(2)
+      const { statusCode, body } = await ask('POST', '/sessions/end', {
+        ...{ client_id: ordersApi.id, older_than: 1 },
+      })
+      if (statusCode !== 202) throw new Error(body)
+      await runJob(server, 'ending sessions that were chosen')
+    }, 'by the job of an administrator')
+    t.notOk(bySecret.hasEnded(), 'a secret has no session')
+    await ended(() => endAllSessions(byCommand(server.ctx), 'command'), 'with all others')
+  },
+)
+
 t.test('a server that closes ends all streams, and takes no others', async t => {
   const { server, ordersApi, listen } = await world(t)
   const stream = await listen(ordersApi)
@@ -521,7 +569,7 @@ t.test('one that is gone before its stream begins keeps no place', async t => {
   let isAdded = false
   app.get('/', async (_request, reply) => {
     answer = reply
-    const listener = { client, sessionId: undefined, seconds: 3600, lastEventId: 'any' }
+    const listener = { client, session: undefined, seconds: 3600, lastEventId: 'any' }
     await listeners.add(listener, () => openEventStream(reply))
     isAdded = true
     return reply
