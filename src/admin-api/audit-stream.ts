@@ -10,13 +10,14 @@ import { adminPath } from './admin-path.ts'
 import { auditFilters, choiceOf, seeAudit } from './audit.ts'
 import { authenticateCaller, staysIn, type AdminCaller } from './caller.ts'
 import { describe } from './route.ts'
-import { withTimes } from './schemas.ts'
+import { inUrl, withTimes } from './schemas.ts'
 
 const Query = Type.Object(
   {
     ...auditFilters,
     after: Type.Optional(
       Type.String({
+        ...inUrl,
         maxLength: 40,
         description: 'the id of the entry that was read last; without one it begins with the next entry',
       }),

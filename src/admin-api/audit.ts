@@ -3,7 +3,7 @@ import { nameOfPlace, pageOfAudit, placeNamed, type AuditChoice, type AuditPage 
 import { ownUuid } from '../protocol/secrets.ts'
 import { noCursor, readCursor, writeCursor } from './cursor.ts'
 import { route, type AnyRoute } from './route.ts'
-import { pageOf, pageParameters, secondsOf, Time, Uuid } from './schemas.ts'
+import { inUrl, pageOf, pageParameters, secondsOf, sentTime, Time, Uuid } from './schemas.ts'
 
 const text = Type.Union([Type.String(), Type.Null()])
 
@@ -28,8 +28,8 @@ export const AuditEntry = Type.Object(
   { title: 'AuditEntry' },
 )
 
-const word = (description: string) =>
-  Type.Optional(Type.String({ minLength: 1, maxLength: 255, description }))
+const word = (description: string, form = {}) =>
+  Type.Optional(Type.String({ ...form, minLength: 1, maxLength: 255, description }))
 
 /** Which entries, for the list as for the stream. */
 export const auditFilters = {
@@ -41,10 +41,10 @@ export const auditFilters = {
     }),
   ),
   sub: Type.Optional(Uuid),
-  client_id: word('about this client'),
+  client_id: word('about this client', inUrl),
   sid: Type.Optional(Uuid),
   actor: word('by this one, named as in the entries'),
-  request_id: word('of this request'),
+  request_id: word('of this request', inUrl),
 }
 
 const Filters = Type.Object(auditFilters)
@@ -82,8 +82,8 @@ const listAuditRoute = route(
     query: Type.Object(
       {
         ...auditFilters,
-        since: Type.Optional(Type.String({ format: 'date-time', description: 'from then on' })),
-        until: Type.Optional(Type.String({ format: 'date-time', description: 'before then' })),
+        since: sentTime('from then on'),
+        until: sentTime('before then'),
         ...pageParameters,
       },
       { additionalProperties: false },

@@ -12,7 +12,11 @@ import {
 import { objectOf, schemasOf } from './declared.ts'
 import { algChangeMembers, Time, TimeOrNull, Warnings } from './schemas.ts'
 
-export const ClientId = Type.String({ pattern: clientIdForm.source, description: 'RFC 6749 §2.2' })
+export const ClientId = Type.String({
+  pattern: clientIdForm.source,
+  maxLength: 128,
+  description: 'RFC 6749 §2.2',
+})
 
 /** A schema for each row of the table of properties. */
 const ofProperties = schemasOf(propertyKinds, name => {

@@ -2,7 +2,7 @@ import Type from 'typebox'
 import { describeExplained, explainLogIn } from '../admin/explain.ts'
 import { ClientId } from './client-schemas.ts'
 import { route, type AnyRoute } from './route.ts'
-import { Uuid } from './schemas.ts'
+import { inUrl, Uuid } from './schemas.ts'
 
 const Claims = Type.Record(Type.String(), Type.Unknown())
 
@@ -33,8 +33,10 @@ const explainLogInRoute = route(
     query: Type.Object(
       {
         client: ClientId,
-        resource: Type.Optional(Type.String({ maxLength: 1024, description: 'one of its resources' })),
-        scope: Type.Optional(Type.String({ maxLength: 4096, description: 'separated by spaces' })),
+        resource: Type.Optional(
+          Type.String({ ...inUrl, maxLength: 1024, description: 'one of its resources' }),
+        ),
+        scope: Type.Optional(Type.String({ ...inUrl, maxLength: 2048, description: 'separated by spaces' })),
       },
       { additionalProperties: false },
     ),

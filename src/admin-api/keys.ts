@@ -7,7 +7,11 @@ import { keyPolicyLimits } from '../protocol/key-lead.ts'
 import { route, type AnyRoute } from './route.ts'
 import { pageOf, Time, TimeOrNull } from './schemas.ts'
 
-const Kid = Type.String({ pattern: '^[A-Za-z0-9_-]{1,128}$', description: 'RFC 7517 §4.5, the whole of it' })
+const Kid = Type.String({
+  pattern: '^[A-Za-z0-9_-]{1,128}$',
+  maxLength: 128,
+  description: 'RFC 7517 §4.5, the whole of it',
+})
 
 const Alg = Type.String({ description: 'a JWS algorithm' })
 

@@ -14,6 +14,7 @@ import { Time } from './schemas.ts'
 
 const Name = Type.String({
   pattern: '^[A-Za-z][\\x21\\x23-\\x5b\\x5d-\\x7e]{0,99}$',
+  maxLength: 100,
   description: takesClaimName,
 })
 

@@ -19,6 +19,7 @@ import { algChangeMembers, pageOf, pageParameters, Time, Warnings } from './sche
 
 const Uri = Type.String({
   pattern: `^[\\x21-\\x7e]{1,${resourceUriMax}}$`,
+  maxLength: resourceUriMax,
   description: 'an absolute URI without a fragment (RFC 8707); percent-encoded in a path',
 })
 

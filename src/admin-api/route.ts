@@ -183,14 +183,19 @@ function without(document: unknown, names: readonly string[]): unknown {
 }
 
 const IfMatch = Type.String({
+  maxLength: 1024,
   description: 'the `ETag` of the state that is to be changed: another one is 412',
 })
 
-const IfNoneMatch = Type.String({ description: 'the `ETag` of the state that is known: the same one is 304' })
+const IfNoneMatch = Type.String({
+  maxLength: 1024,
+  description: 'the `ETag` of the state that is known: the same one is 304',
+})
 
 /** draft-ietf-httpapi-idempotency-key-header §2.1 */
 const IdempotencyKey = Type.String({
   pattern: '^(?:[!#-[\\]-~]{1,255}|"[!#-[\\]-~]{1,255}")$',
+  maxLength: 257,
   description:
     'a name of your own for this request, such as a new UUID: repeated within a day, it has the first answer',
 })

@@ -56,8 +56,16 @@ export function secondsOf(field: string, time: string | undefined): number | und
 
 export const Uuid = Type.String({
   pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
+  maxLength: 36,
   description: 'a UUID in lower case',
 })
+
+/** A text with room in a URL: percent-encoded, ASCII takes three bytes a character, others up to 12. */
+export const inUrl = { pattern: '^[\\x20-\\x7e]*$' } as const
+
+/** A time that is sent. */
+export const sentTime = (description: string) =>
+  Type.Optional(Type.String({ format: 'date-time', maxLength: 40, description }))
 
 export const TimeOrNull = Type.Union([Time, Type.Null()])
 
@@ -89,7 +97,7 @@ export const pageParameters = {
   limit: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 200, description: 'how many at the most; 50 unless told' }),
   ),
-  after: Type.Optional(Type.String({ maxLength: 512, description: '`next` of the page before' })),
+  after: Type.Optional(Type.String({ ...inUrl, maxLength: 512, description: '`next` of the page before' })),
 }
 
 /** One page of a list. */

@@ -13,7 +13,7 @@ import { ownUuid } from '../protocol/secrets.ts'
 import { readIdCursor, writeIdCursor } from './cursor.ts'
 import { accepted } from './jobs.ts'
 import { route, type AnyRoute } from './route.ts'
-import { pageOf, pageParameters, secondsOf, Time, Uuid } from './schemas.ts'
+import { inUrl, pageOf, pageParameters, secondsOf, sentTime, Time, Uuid } from './schemas.ts'
 
 const text = Type.Union([Type.String(), Type.Null()])
 
@@ -44,10 +44,10 @@ const seconds = (description: string) =>
 
 const filters = {
   sub: Type.Optional(Uuid),
-  client_id: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
-  resource: Type.Optional(Type.String({ minLength: 1, maxLength: 2000 })),
+  client_id: Type.Optional(Type.String({ ...inUrl, minLength: 1, maxLength: 255 })),
+  resource: Type.Optional(Type.String({ ...inUrl, minLength: 1, maxLength: 2000 })),
   older_than: seconds('that began so long ago, or longer'),
-  before: Type.Optional(Type.String({ format: 'date-time', description: 'that began before then' })),
+  before: sentTime('that began before then'),
   idle_for: seconds('that were not used for so long'),
 }
 

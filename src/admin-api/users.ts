@@ -16,7 +16,7 @@ import {
 import { ClaimChanges, toClaimChanges } from './claims.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { route, type AnyRoute } from './route.ts'
-import { pageOf, pageParameters, Time, Uuid } from './schemas.ts'
+import { inUrl, pageOf, pageParameters, Time, Uuid } from './schemas.ts'
 import { Email, Groups, Password, Roles, User, Username } from './user-schemas.ts'
 
 /** So many sessions get their end before the answer; a server sees to the rest. */
@@ -259,7 +259,11 @@ const removeFactorRoute = route(
     need: change,
     params: Type.Object({
       sub: Uuid,
-      factor: Type.String({ description: 'totp, recovery-codes, all, or the id of a passkey' }),
+      factor: Type.String({
+        ...inUrl,
+        maxLength: 255,
+        description: 'totp, recovery-codes, all, or the id of a passkey',
+      }),
     }),
     answer: { status: 204 },
   },
