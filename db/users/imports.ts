@@ -184,9 +184,15 @@ async function addUsers(transaction: Transaction<Tables>, rows: readonly UserTab
 
 const usersAtOnce = 500
 
-/** All users in the order of their names, with all that is stored of them, read page by page. */
-export async function* listWholeUsers({ sql }: Database): AsyncGenerator<UserTable> {
-  for (let after = ''; ;) {
+/**
+ * All users whose names come after this one, in the order of their names, with all that is stored of them:
+ * page by page, each read when it is asked for.
+ */
+export async function* pagesOfWholeUsers(
+  { sql }: Database,
+  after = '',
+): AsyncGenerator<readonly UserTable[]> {
+  for (;;) {
     const page = await sql
       .selectFrom('users')
       .selectAll()
@@ -194,9 +200,10 @@ export async function* listWholeUsers({ sql }: Database): AsyncGenerator<UserTab
       .orderBy('username')
       .limit(usersAtOnce)
       .execute()
-    yield* page
     const last = page.at(-1)
-    if (!last || page.length < usersAtOnce) return
+    if (!last) return
+    yield page
+    if (page.length < usersAtOnce) return
     after = last.username
   }
 }

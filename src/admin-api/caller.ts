@@ -22,6 +22,8 @@ export interface Need {
   /** Another kind, for who may see or change that alone: the act shows it nothing else. */
   readonly orNoun?: Noun
   readonly isChange: boolean
+  /** Whether people need a log-in of just now: for what changes something, unless told. */
+  readonly isFresh?: boolean
 }
 
 /** Who has sent a request that may be done. */
@@ -59,6 +61,16 @@ export async function authenticateCaller(
   if (sent.claims['aud'] !== ctx.config.issuer)
     throw invalidToken(sent.scheme, 'the token is for another audience')
   return judge(ctx, request, sent, need)
+}
+
+/** Throws where a caller that was let in may not do something more. */
+export async function demand(
+  ctx: Context,
+  request: FastifyRequest,
+  { sent }: Pick<AdminCaller, 'sent'>,
+  need: Need,
+): Promise<void> {
+  await judge(ctx, request, sent, need)
 }
 
 /** Whether a caller that was let in would be let in again with the same token, as its session is now. */
@@ -123,7 +135,7 @@ async function personOf(
     throw new OAuthError('invalid_token', 'the token of a person must be bound to a DPoP key (RFC 9449)', {
       sent: { scheme: 'DPoP' },
     })
-  if (need.isChange) await refuseUnlessSure(ctx, sent, id)
+  if (need.isFresh ?? need.isChange) await refuseUnlessSure(ctx, sent, id)
   return { actor: { kind: 'user', id, caller: deviceCaller(request) }, limits }
 }
 

@@ -15,6 +15,7 @@ import { auditRoutes } from './audit.ts'
 import { clientRoutes } from './clients.ts'
 import { countRoutes } from './counts.ts'
 import { explainRoutes } from './explain.ts'
+import { addUserExport } from './exports.ts'
 import { groupRoutes } from './groups.ts'
 import { healthRoutes } from './health.ts'
 import { importRoutes } from './imports.ts'
@@ -110,6 +111,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
       for (const route of importRoutes) addRoute(app, { ctx, problems }, route)
     })
     addAuditStream(app, ctx)
+    addUserExport(app, ctx)
     refuseOtherMethods(app, routes, shownMethods)
   })
   if (ctx.config.console === 'on') app.register(consoleFace(ctx))

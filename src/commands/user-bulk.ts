@@ -66,9 +66,9 @@ export function userBulkCommands(user: CommandUnknownOpts, terminal: Terminal): 
         const admin = await run.open()
         let printed = 0
         const progress = openProgress(run, 'user')
-        for await (const user of exportUsers(admin, { withHashes })) {
-          await write(run.stdout, `${JSON.stringify(user)}\n`)
-          progress.at(++printed)
+        for await (const { lines, users } of exportUsers(admin, { withHashes })) {
+          await write(run.stdout, lines)
+          progress.at((printed += users))
         }
         progress.end()
         run.note(`Exported ${formatCount(printed, 'user')}${withHashes ? ' with password hashes' : ''}.`)

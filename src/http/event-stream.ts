@@ -1,23 +1,10 @@
 import type { FastifyReply } from 'fastify'
 import { eventStreamType, type EventStream } from '../protocol/event-stream.ts'
+import { openLongAnswer } from './long-answer.ts'
 
-/**
- * Turns the answer into a stream. Proxies that buffer answers are told not to. From then on Fastify knows
- * nothing of it.
- */
+/** Turns the answer into a stream of events. */
 export function openEventStream(reply: FastifyReply): EventStream {
-  reply.headers({
-    'content-type': eventStreamType,
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-    // Or a server that ends would wait for the next request of who has kept the connection.
-    connection: 'close',
-  })
-  reply.hijack()
-  const { raw } = reply
-  for (const [name, value] of Object.entries(reply.getHeaders())) {
-    if (value !== undefined) raw.setHeader(name, value)
-  }
+  const raw = openLongAnswer(reply, { 'content-type': eventStreamType })
   return {
     send: text => {
       if (raw.writable) raw.write(text)

@@ -89,6 +89,7 @@ const announcers: {
   user_created: 'nothing',
   users_imported: 'nothing',
   users_exported: 'nothing',
+  users_export_ended: 'nothing',
   user_changed: 'nothing',
   user_renamed: 'nothing',
   recovery_code_used: 'nothing',

@@ -60,6 +60,7 @@ export function countMetrics(counts: Counts): readonly Metric[] {
         yield [{ by: 'theft' }, counts.verdicts.theft]
       },
     },
+    ...exportMetrics(counts),
     one(
       'mintmark_mails_withheld_total',
       'Mails that were asked for and not sent, since all together have asked for too many',
@@ -77,6 +78,22 @@ export function countMetrics(counts: Counts): readonly Metric[] {
       ['operation', 'status'],
       counts.adminRequests,
     ),
+  ]
+}
+
+function exportMetrics({ exports }: Counts): readonly Metric[] {
+  return [
+    {
+      kind: 'counter',
+      name: 'mintmark_user_exports_total',
+      help: 'Exports of users by HTTP, by whether they had all or were cut off',
+      labels: ['end'],
+      samples: function* () {
+        yield [{ end: 'whole' }, exports.whole]
+        yield [{ end: 'cut_off' }, exports.cut_off]
+      },
+    },
+    one('mintmark_users_exported_total', 'Users that exports by HTTP had', () => exports.users),
   ]
 }
 

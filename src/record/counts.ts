@@ -23,6 +23,8 @@ export interface Counts {
    * ends, are not among them.
    */
   readonly signIns: Record<'started' | 'renewed' | 'failed' | 'throttled' | 'ended', number>
+  /** Exports of users that have ended here, by whether they had all, and how many users they had. */
+  readonly exports: Record<'whole' | 'cut_off' | 'users', number>
   /** Mails that people have asked for, and that were not sent since too many were asked for by all. */
   mailsWithheld: number
   /** Errors answered, by code and status, as in `invalid_client 401`. */
@@ -69,6 +71,7 @@ export function openCounts(logLinesLost = () => 0, startedAt = 0): Counts {
     verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
     revocations: { client: 0, admin: 0, user: 0, limit: 0, command: 0 },
     signIns: { started: 0, renewed: 0, failed: 0, throttled: 0, ended: 0 },
+    exports: { whole: 0, cut_off: 0, users: 0 },
     mailsWithheld: 0,
     errors: new Map(),
     adminRequests: new Map(),
@@ -99,8 +102,12 @@ const ofUsers: ReadonlySet<string> = new Set<EndReason>([
 ])
 
 /** Counts what this server has done. */
-export function countEvent({ verdicts, revocations, signIns }: Counts, event: Event): void {
+export function countEvent({ verdicts, revocations, signIns, exports }: Counts, event: Event): void {
   switch (event.event) {
+    case 'users_export_ended':
+      exports[event.detail.is_whole ? 'whole' : 'cut_off']++
+      exports.users += event.detail.users
+      return
     case 'sign_in_started':
       signIns.started++
       return

@@ -33,6 +33,7 @@ export const eventNames = [
   'user_created',
   'users_imported',
   'users_exported',
+  'users_export_ended',
   'user_changed',
   'user_renamed',
   'user_password_changed',
@@ -170,7 +171,12 @@ interface FactsOf {
   }
   /** The file by its SHA-256, and how many of its users one transaction has added. */
   users_imported: { readonly detail: { readonly file: string; readonly users: number } }
-  users_exported: { readonly detail: { readonly with_hashes: boolean } }
+  /** An export has begun; one that goes on does so after some user. */
+  users_exported: { readonly detail: { readonly with_hashes: boolean; readonly is_resumed?: boolean } }
+  /** How many users were handed out, and whether the export has come to its end. */
+  users_export_ended: {
+    readonly detail: { readonly with_hashes: boolean; readonly users: number; readonly is_whole: boolean }
+  }
   /** Of claims only the names are told: a trail outlives a user, whose data it must not keep. */
   user_changed: OfUser & {
     readonly detail: {

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { findSessions } from '../../db/sessions/pages.ts'
 import type { Session } from '../../db/sessions/sessions.ts'
 import { spendProof } from '../clients/confirmation.ts'
 import { profileFault } from '../clients/fapi.ts'
@@ -81,6 +82,15 @@ export async function authenticateMachine(
   const client = await ctx.clients.registry.findClient(session.client_id)
   if (!client || client.disabled_at !== null) throw invalidToken(scheme, 'the client is unknown or disabled')
   return { ...sent, client }
+}
+
+/** The session of a token that was let in, as it is now; undefined where it is gone. */
+export async function sessionNow(
+  { db }: Pick<Context, 'db'>,
+  { session }: Pick<SessionOfToken, 'session'>,
+): Promise<Session | undefined> {
+  const [found] = await findSessions(db, [session.id])
+  return found
 }
 
 /** Whether no token of the session counts any more. */

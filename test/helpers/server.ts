@@ -148,7 +148,7 @@ export async function startServer(
   const request = async (options: InjectOptions) => {
     const response = await app.inject(options)
     for (const name of ['access_token', 'refresh_token']) {
-      if (response.body.startsWith('{') && name in response.json()) secrets.add(response.json()[name])
+      if (isDocument(response) && name in response.json()) secrets.add(response.json()[name])
     }
     return response
   }
@@ -231,6 +231,11 @@ function records(server: OpenServer, secrets: Set<string>): Pick<TestServer, 're
       return { id, sub: formatUuid(id), username, password }
     },
   }
+}
+
+/** Whether it is one JSON object, and not one in each line. */
+function isDocument({ body, headers }: Awaited<ReturnType<FastifyInstance['inject']>>): boolean {
+  return body.startsWith('{') && headers['content-type'] !== 'application/jsonl'
 }
 
 /** A client as its own software knows it. */

@@ -290,6 +290,10 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
   user_created: [{ event: 'user_created', userId: user, detail: { username: 'ada' } }, { row: ofUser }],
   users_imported: [{ event: 'users_imported', detail: { file: '00ff', users: 3 } }, { row: ofNone }],
   users_exported: [{ event: 'users_exported', detail: { with_hashes: false } }, { row: ofNone }],
+  users_export_ended: [
+    { event: 'users_export_ended', detail: { with_hashes: false, users: 3, is_whole: true } },
+    { row: ofNone },
+  ],
   user_changed: [
     {
       event: 'user_changed',

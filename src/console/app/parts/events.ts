@@ -30,7 +30,8 @@ export const eventWords: Readonly<Record<string, Readonly<Record<string, string>
   users: {
     user_created: 'A user was added',
     users_imported: 'Users were imported',
-    users_exported: 'Users were exported',
+    users_exported: 'An export of users began',
+    users_export_ended: 'An export of users ended',
     user_changed: 'A user was changed',
     user_renamed: 'A user was renamed',
     user_password_changed: 'A password was changed',
