@@ -6,7 +6,7 @@ process.env['TEST_IN_FULL'] = '1' // before they are loaded
 for (const file of [
   ...['server/imported-names', 'server/log-in-timing', 'server/recovery-timing', 'server/verifiers'],
   'server/stream-stories',
-  ...['processes/process', 'journeys/pages', 'journeys/console', 'journeys/console-views'],
-  'journeys/package',
+  ...['processes/process', 'processes/back-channel-logout'],
+  ...['journeys/pages', 'journeys/console', 'journeys/console-views', 'journeys/package'],
 ])
   await import(`../${file}.test.ts`)

@@ -389,14 +389,17 @@ await forEachEngine(t, 'nothing is sent to a private address that is not allowed
   const w = await world(t, env)
   for (const url of ['http://localhost:1/', 'https://10.0.0.1/', 'https://[fd00::1]/', 'http://192.0.2.1/'])
     await w.add(url, ['1'])
+  // Not even looked up.
+  for (const url of ['http://api.invalid/', 'https://name:secret@api.invalid/']) await w.add(url, ['1'])
   const { db, clock, log } = w.server.ctx
   const reach = { ...loopback, isAllowed: networks([]) }
   const outgoing = openOutgoing({ db, clock, log, reach, kinds: [testKind(w.receivers, [])] })
   await deliver(outgoing)
   const errors = (await receiverRows(w)).map(({ last_error }) => last_error)
-  t.equal(errors.length, 4)
+  t.equal(errors.length, 6)
   for (const error of errors)
     t.match(error, /a private address that MINTMARK_DELIVERY_NETWORKS does not allow|is not https/)
+  t.notMatch(errors.join(), 'secret')
 })
 
 await forEachEngine(t, 'of several instances one works for a receiver', async (t, env) => {
