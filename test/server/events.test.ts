@@ -321,7 +321,10 @@ await forEachEngine(
       await server.revoke(app, refresh_token)
       await lookAtAll()
       await Promise.all(streams.map(({ events }) => events(1)))
-      t.notOk(streams.some(({ hasEnded }) => hasEnded()), 'the end of another session is none of it')
+      t.notOk(
+        streams.some(({ hasEnded }) => hasEnded()),
+        'the end of another session is none of it',
+      )
       await end()
       await lookAtAll()
       await until(() => streams.every(({ hasEnded }) => hasEnded()))
