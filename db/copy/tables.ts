@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { sql as fragment, type Kysely, type RawBuilder } from 'kysely'
+import { sql as fragment, type Kysely } from 'kysely'
 import type { Database } from '../database.ts'
 import type { Tables } from '../schema.ts'
 import { someRowsAtOnce } from '../some-at-once.ts'
@@ -192,15 +192,15 @@ async function upsert(
   rows: readonly Row[],
 ): Promise<void> {
   const changing = columns.filter(column => !key.includes(column))
-  const excluded = (column: string): RawBuilder<unknown> => fragment.ref(`excluded.${column}`)
+  const changes = changing.map(column => [column, fragment.ref(`excluded.${column}`)])
   await sql
     .insertInto(name)
     .values(rows)
-    .onConflict(conflict =>
-      conflict
-        .columns([...key])
-        .doUpdateSet(Object.fromEntries(changing.map(column => [column, excluded(column)]))),
-    )
+    .onConflict(conflict => {
+      const same = conflict.columns([...key])
+      // A row that is its key alone never changes.
+      return changes.length === 0 ? same.doNothing() : same.doUpdateSet(Object.fromEntries(changes))
+    })
     .execute()
 }
 
