@@ -9,7 +9,7 @@ const sqliteMax = 1
 
 /**
  * How many processes share the work of one server: as many as MINTMARK_WORKERS says; by itself one for each
- * core, as far as the database gains by it.
+ * core but one, as far as the database gains by it. That one has the threads that hash, and maybe PostgreSQL.
  */
 export function workersOf(
   { workers, databaseUrl, databasePoolSize }: Pick<Config, 'workers' | 'databaseUrl' | 'databasePoolSize'>,
@@ -17,7 +17,7 @@ export function workersOf(
 ): number {
   if (workers !== 'auto') return workers
   const most = databaseUrl.engine === 'sqlite' ? sqliteMax : Math.floor(databasePoolSize / connectionsMin)
-  return Math.min(cores, most)
+  return Math.max(1, Math.min(cores - 1, most))
 }
 
 /** The settings of one worker: its share of what is meant for the server as a whole. */
