@@ -8,7 +8,7 @@ import { obeySignals } from './signals.ts'
 const oldestNode = 24
 
 /**
- * Arguments that a server starts Node.js with: the room for new objects, in MiB (with less, some starts end
+ * Arguments that a server, and an import of many users, start Node.js with: the room for new objects, in MiB (with less, some starts end
  * 60 MiB higher), and by how many per cent the heap may grow before it is collected. The defaults of Node.js
  * take more memory, and are no faster. V8 hears of these only when it starts, and not every system's `env`
  * passes them on from the first line of this file.
@@ -52,10 +52,16 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
 }
 
 /**
- * Whether this is to be a server, and Node.js was not started as for one. Windows cannot put another program
- * in its place.
+ * Whether this is to be a server or an import, and Node.js was not started as for one. Windows cannot put
+ * another program in its place.
  */
 function isToStartAnew(): boolean {
-  const isServer = ['serve', 'dev'].includes(process.argv[2] ?? '')
-  return isServer && process.platform !== 'win32' && nodeArgs.some(arg => !process.execArgv.includes(arg))
+  const [, , noun = '', verb] = process.argv
+  const isServer = ['serve', 'dev'].includes(noun)
+  const isImport = noun === 'user' && verb === 'import'
+  return (
+    (isServer || isImport) &&
+    process.platform !== 'win32' &&
+    nodeArgs.some(arg => !process.execArgv.includes(arg))
+  )
 }
