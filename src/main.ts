@@ -8,10 +8,10 @@ import { obeySignals } from './signals.ts'
 const oldestNode = 24
 
 /**
- * Arguments that a server, and an import of many users, start Node.js with: the room for new objects, in MiB (with less, some starts end
- * 60 MiB higher), and by how many per cent the heap may grow before it is collected. The defaults of Node.js
- * take more memory, and are no faster. V8 hears of these only when it starts, and not every system's `env`
- * passes them on from the first line of this file.
+ * Arguments that a server, and an import of many users, start Node.js with: the room for new objects, in MiB
+ * (with less, some starts end 60 MiB higher), and by how many per cent the heap may grow before it is
+ * collected. The defaults of Node.js take more memory, and are no faster. V8 hears of these only when it
+ * starts, and not every system's `env` passes them on from the first line of this file.
  */
 const nodeArgs = ['--max-semi-space-size=8', '--heap-growing-percent=60', '--disable-sigusr1']
 

@@ -57,7 +57,7 @@ export const settings = {
     'WORKERS',
     countOrAuto(1, 64),
     'auto',
-    'how many processes share the work; `auto` is 1 on SQLite, and one for each core but one on PostgreSQL: half of the connections at the most',
+    'how many processes share the work; `auto` is 1 on SQLite, and one for each core but one on PostgreSQL (docs/scaling.md)',
   ),
   issuer: following('ISSUER', issuerUrl, 'the `iss` of every token; https, unless the host is loopback'),
   host: setting('HOST', host, '127.0.0.1', 'the address that it listens on'),
