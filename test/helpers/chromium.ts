@@ -64,3 +64,6 @@ const fontsAt = (folder: string) => `<?xml version="1.0"?>
   <cachedir>${folder}/fonts/cache</cachedir>
 </fontconfig>
 `
+
+/** Whether the console says only that a test has typed before the browser had set its focus. */
+export const isHaste = (text: string): boolean => text.startsWith('Autofocus processing was blocked')

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
+import { isHaste } from './chromium.ts'
 import { freePort } from './free-port.ts'
 import { runJob } from './run-job.ts'
 import { startServer, type TestUser } from './server.ts'
@@ -64,9 +65,9 @@ export async function openConsole(
   const origins = [issuer, home].map(url => new URL(url).origin)
   const faults: string[] = []
   context.on('console', message => {
-    // The browser's own words for an answer with such a status, and for a test that types at once.
-    if (!/^(Failed to load resource: |Autofocus processing was blocked)/.test(message.text()))
-      faults.push(message.text())
+    // The browser's own words for an answer with such a status.
+    const isStatus = message.text().startsWith('Failed to load resource: ')
+    if (!isStatus && !isHaste(message.text())) faults.push(message.text())
   })
   context.on('weberror', error => faults.push(String(error.error())))
   context.on('request', request => {

@@ -6,7 +6,7 @@ import { en } from '../../src/pages/texts/en.ts'
 import { formatUuid } from '../../src/protocol/secrets.ts'
 import { violationsOn } from '../helpers/axe.ts'
 import { rowOf, verifiedMail, withMail } from '../helpers/account.ts'
-import { startChromium } from '../helpers/chromium.ts'
+import { isHaste, startChromium } from '../helpers/chromium.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { openMailbox } from '../helpers/mailbox.ts'
 import { runJob } from '../helpers/run-job.ts'
@@ -41,7 +41,8 @@ async function person(t: Test, options: WindowOptions = {}, env: Record<string, 
   const faults: string[] = []
   context.on('console', message => {
     // The browser's own words for a page with such a status.
-    if (!/^Failed to load resource: .* status of 4\d\d /.test(message.text())) faults.push(message.text())
+    const isStatus = /^Failed to load resource: .* status of 4\d\d /.test(message.text())
+    if (!isStatus && !isHaste(message.text())) faults.push(message.text())
   })
   context.on('weberror', error => faults.push(String(error.error())))
   t.teardown(async () => {

@@ -8,7 +8,7 @@ import { de } from '../../src/pages/texts/de.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import type { MessageKind, Texts } from '../../src/pages/texts/texts.ts'
 import { violationsOn } from '../helpers/axe.ts'
-import { startChromium } from '../helpers/chromium.ts'
+import { isHaste, startChromium } from '../helpers/chromium.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { startServer, type TestServer, type TestUser } from '../helpers/server.ts'
 import { recoveryCodesOf, withApp } from '../helpers/second-factors.ts'
@@ -44,7 +44,8 @@ async function visitor(t: Test, options: Parameters<Browser['newContext']>[0] = 
   const sent: string[] = []
   context.on('console', message => {
     // The browser's own words for a page with such a status.
-    if (!/^Failed to load resource: .* status of 4\d\d /.test(message.text())) faults.push(message.text())
+    const isStatus = /^Failed to load resource: .* status of 4\d\d /.test(message.text())
+    if (!isStatus && !isHaste(message.text())) faults.push(message.text())
   })
   context.on('weberror', error => faults.push(String(error.error())))
   context.on('request', request => {

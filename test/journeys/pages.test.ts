@@ -2,7 +2,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { languageTags } from '../../src/pages/language.ts'
 import { violationsOn } from '../helpers/axe.ts'
-import { startChromium } from '../helpers/chromium.ts'
+import { isHaste, startChromium } from '../helpers/chromium.ts'
 import { startGallery, type Gallery } from '../helpers/gallery.ts'
 import { isInFull, isTurn } from '../helpers/runs.ts'
 
@@ -25,7 +25,7 @@ async function watch(context: BrowserContext): Promise<Watched> {
   const page = await context.newPage()
   const complaints: string[] = []
   const requests: string[] = []
-  page.on('console', message => complaints.push(message.text()))
+  page.on('console', message => isHaste(message.text()) || complaints.push(message.text()))
   page.on('pageerror', error => complaints.push(String(error)))
   page.on('request', request => requests.push(request.url()))
   return { page, complaints, requests }

@@ -5,7 +5,7 @@ import { listPasskeys } from '../../db/factors/passkeys.ts'
 import { challengeSeconds } from '../../src/factors/challenges.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import { violationsOn } from '../helpers/axe.ts'
-import { startChromium } from '../helpers/chromium.ts'
+import { isHaste, startChromium } from '../helpers/chromium.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { startServer, type TestServer } from '../helpers/server.ts'
@@ -33,7 +33,7 @@ async function person(t: Test, username: string, options: { hasUserVerification?
   const context: BrowserContext = await browser.newContext({ viewport: { width: 320, height: 640 } })
   context.setDefaultTimeout(0)
   const faults: string[] = []
-  context.on('console', message => faults.push(message.text()))
+  context.on('console', message => isHaste(message.text()) || faults.push(message.text()))
   context.on('weberror', error => faults.push(String(error.error())))
   const page = await context.newPage()
   t.teardown(async () => {
