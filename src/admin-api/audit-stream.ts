@@ -8,7 +8,7 @@ import { eventStreamType, heartbeat, streamedEvent, streamStart } from '../proto
 import { nameOf } from '../record/actor.ts'
 import { adminPath } from './admin-path.ts'
 import { auditFilters, choiceOf, seeAudit } from './audit.ts'
-import { authenticateCaller, staysIn, type AdminCaller } from './caller.ts'
+import { callerLetIn, letIn, staysIn, type AdminCaller } from './caller.ts'
 import { describe } from './route.ts'
 import { inUrl, withTimes } from './schemas.ts'
 
@@ -50,8 +50,6 @@ const description = {
 /** How long one waits before it comes again. */
 const retryMilliseconds = 2000
 
-const callers = new WeakMap<FastifyRequest, AdminCaller>()
-
 /** `/audit/stream`: what happens, as it happens (HTML, server-sent events). */
 export function addAuditStream(app: FastifyInstance, ctx: Context): void {
   app.route({
@@ -59,12 +57,9 @@ export function addAuditStream(app: FastifyInstance, ctx: Context): void {
     exposeHeadRoute: false,
     url: adminPath + description.url,
     schema: describe(description),
-    onRequest: async request => {
-      callers.set(request, await authenticateCaller(ctx, request, seeAudit))
-    },
+    onRequest: letIn(ctx, seeAudit),
     handler: async (request, reply) => {
-      const caller = callers.get(request)
-      if (!caller) throw new Error('unreachable: who is not let in does not come here')
+      const caller = callerLetIn(request)
       await stream(ctx, caller, request, reply)
       return reply
     },

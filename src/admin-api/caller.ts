@@ -47,11 +47,7 @@ const freshSeconds = 3600
  * of the last hour, and a second factor of who has one. Throws `invalid_token`, `insufficient_scope` and
  * `insufficient_user_authentication` (RFC 9470 §3), before anything is looked up.
  */
-export async function authenticateCaller(
-  ctx: Context,
-  request: FastifyRequest,
-  need: Need,
-): Promise<AdminCaller> {
+async function authenticateCaller(ctx: Context, request: FastifyRequest, need: Need): Promise<AdminCaller> {
   const { method, headers } = request
   const urls = () => {
     const path = new URL(request.url, 'http://x').pathname
@@ -61,6 +57,20 @@ export async function authenticateCaller(
   if (sent.claims['aud'] !== ctx.config.issuer)
     throw invalidToken(sent.scheme, 'the token is for another audience')
   return judge(ctx, request, sent, need)
+}
+
+const callers = new WeakMap<FastifyRequest, AdminCaller>()
+
+/** Makes the hook that lets in who may do something, before a body is read. */
+export function letIn(ctx: Context, need: Need): (request: FastifyRequest) => Promise<void> {
+  return async request => void callers.set(request, await authenticateCaller(ctx, request, need))
+}
+
+/** Who was let in with a request. */
+export function callerLetIn(request: FastifyRequest): AdminCaller {
+  const caller = callers.get(request)
+  if (!caller) throw new Error('unreachable: who is not let in does not come here')
+  return caller
 }
 
 /** Throws where a caller that was let in may not do something more. */

@@ -12,7 +12,7 @@ import { laterLogOf, logOf } from '../http/request-log.ts'
 import { nameOf } from '../record/actor.ts'
 import { sessionNow } from '../sessions/sent-token.ts'
 import { adminPath } from './admin-path.ts'
-import { authenticateCaller, demand, staysIn, type AdminCaller } from './caller.ts'
+import { callerLetIn, demand, letIn, staysIn, type AdminCaller } from './caller.ts'
 import { describe } from './route.ts'
 
 /** Support looks users up, and is not to take all of them away. */
@@ -59,8 +59,6 @@ const description = {
   },
 } as const
 
-const callers = new WeakMap<FastifyRequest, AdminCaller>()
-
 /** `/users/export`: all users, for another system or for a look from outside. */
 export function addUserExport(app: FastifyInstance, ctx: Context): void {
   const readError = openErrorReader(ctx)
@@ -70,12 +68,9 @@ export function addUserExport(app: FastifyInstance, ctx: Context): void {
     exposeHeadRoute: false,
     url: adminPath + description.url,
     schema: describe(description),
-    onRequest: async request => {
-      callers.set(request, await authenticateCaller(ctx, request, takeUsers))
-    },
+    onRequest: letIn(ctx, takeUsers),
     handler: async (request, reply) => {
-      const caller = callers.get(request)
-      if (!caller) throw new Error('unreachable: who is not let in does not come here')
+      const caller = callerLetIn(request)
       const { with_hashes: withHashes = false, after } = request.query as Static<typeof Query>
       if (withHashes) await demand(ctx, request, caller, takeHashes)
       if (underWay >= exportsMax)

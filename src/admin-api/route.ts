@@ -11,7 +11,7 @@ import { isNamed } from '../protocol/etag.ts'
 import { nameOf } from '../record/actor.ts'
 import { isObject } from '../values/json.ts'
 import { adminPath } from './admin-path.ts'
-import { authenticateCaller, scopesFor, type AdminCaller, type Need } from './caller.ts'
+import { callerLetIn, letIn, scopesFor, type AdminCaller, type Need } from './caller.ts'
 import type { Problems } from './problems.ts'
 import { withTimes } from './schemas.ts'
 import { withUpload, type Received, type Upload } from './upload.ts'
@@ -63,8 +63,6 @@ export interface Asked<Params extends TObject, Query extends TObject, Body exten
   readonly caller: AdminCaller
 }
 
-const callers = new WeakMap<FastifyRequest, AdminCaller>()
-
 /** A route whose act is typed by its schemas, among others. */
 export interface AnyRoute {
   readonly description: Route<any, any, any>
@@ -102,12 +100,9 @@ export function addRoute(
     method,
     url: adminPath + url,
     schema: describe(description),
-    onRequest: async request => {
-      callers.set(request, await authenticateCaller(ctx, request, need))
-    },
+    onRequest: letIn(ctx, need),
     handler: async (request, reply) => {
-      const caller = callers.get(request)
-      if (!caller) throw new Error('unreachable: who is not let in does not come here')
+      const caller = callerLetIn(request)
       const log = laterLogOf(request)
       const perform = async (received?: Received): Promise<KeptAnswer> => {
         const admin = servedAdmin(ctx, caller, log)
@@ -149,7 +144,7 @@ async function performOnce(
   if (header === undefined) return { answer: await perform(), isRepeated: false }
   // Many clients send it without the quotes of a string (RFC 9651 §3.3.3).
   const key = String(header).replace(/^"(.*)"$/, '$1')
-  const content = JSON.stringify([method, url, body, headers['if-match'], callers.get(request)?.isLimited])
+  const content = JSON.stringify([method, url, body, headers['if-match'], callerLetIn(request).isLimited])
   return doOnce({ ...ctx, log: logOf(request) }, { caller, key, content }, async () => {
     try {
       return await perform()
