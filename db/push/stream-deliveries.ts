@@ -1,8 +1,10 @@
 import type { Database } from '../database.ts'
+import { countedDeliveriesMax } from './delivery-figures.ts'
 import { laneOf } from './stream-lanes.ts'
 
 /** How the delivery of a stream goes. Times are in seconds since the epoch. */
 export interface StreamDeliveries {
+  /** At most `countedDeliveriesMax`. */
   readonly waiting: number
   /** When the oldest that waits was made; null where none does. */
   readonly oldestAt: number | null
@@ -18,10 +20,16 @@ export async function findStreamDeliveries(
 ): Promise<StreamDeliveries> {
   const { kind, id } = laneOf(streamId)
   const { waiting, oldestAt } = await sql
-    .selectFrom('deliveries')
+    .selectFrom(({ selectFrom }) =>
+      selectFrom('deliveries')
+        .select('created_at')
+        .where('kind', '=', kind)
+        .where('receiver', '=', id)
+        .orderBy('id')
+        .limit(countedDeliveriesMax)
+        .as('oldest'),
+    )
     .select(({ fn }) => [fn.countAll<number>().as('waiting'), fn.min('created_at').as('oldestAt')])
-    .where('kind', '=', kind)
-    .where('receiver', '=', id)
     .executeTakeFirstOrThrow()
   const receiver = await sql
     .selectFrom('receivers')

@@ -46,7 +46,9 @@ const Stream = Type.Object(streamMembers, { title: 'Stream' })
 const ShownStream = Type.Object(
   {
     ...streamMembers,
-    waiting: Type.Integer({ description: 'how many events wait to be delivered' }),
+    waiting: Type.Integer({
+      description: 'how many events wait to be delivered; at most 10,000 are counted',
+    }),
     oldest_at: TimeOrNull,
     failing_since_at: TimeOrNull,
     last_error: TextOrNull,

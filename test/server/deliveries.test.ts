@@ -9,6 +9,8 @@ import {
 } from '../../db/push/deliveries.ts'
 import { takeNext } from '../../db/push/delivery-cursors.ts'
 import { countDeliveries, countedDeliveriesMax } from '../../db/push/delivery-figures.ts'
+import { findStreamDeliveries } from '../../db/push/stream-deliveries.ts'
+import { laneOf } from '../../db/push/stream-lanes.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import { openOutgoing } from '../../src/push/outgoing/outgoing.ts'
 import { attemptsMax, pauseSeconds, triedSeconds } from '../../src/push/outgoing/back-off.ts'
@@ -581,4 +583,12 @@ await forEachEngine(t, 'however many wait, few of them are counted', async (t, e
   await add('away', contents, { isFetched: true })
   const oldestAt = clock.now() - 60
   t.strictSame(await countDeliveries(db), [{ kind: 'stream', waiting: countedDeliveriesMax, oldestAt }])
+  const stream = randomBytes(16)
+  await add(laneOf(stream).id, ['first'])
+  server.tick(60)
+  await add(laneOf(stream).id, contents, { isFetched: true })
+  t.match(await findStreamDeliveries(db, stream), {
+    waiting: countedDeliveriesMax,
+    oldestAt: clock.now() - 60,
+  })
 })
