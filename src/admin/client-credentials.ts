@@ -1,6 +1,6 @@
 import { rotateClientSecret, setClientKeys } from '../../db/clients/credentials.ts'
 import type { ClientTable } from '../../db/schema.ts'
-import { fetchJwks } from '../clients/fetch-jwks.ts'
+import { fetchJson } from '../clients/fetch-json.ts'
 import type { AuthMethod } from '../clients/judge-client.ts'
 import { fapiKeyRefusals } from '../clients/judge-fapi.ts'
 import { judgeKeys, keySettings } from '../clients/registration.ts'
@@ -134,7 +134,7 @@ const fetchSeconds = 5
 export async function findingsAt({ config }: Pick<Admin, 'config'>, uri: string): Promise<readonly string[]> {
   try {
     const reach = reachInto('JWKS_URI_NETWORKS', config.jwksUriNetworks, fetchSeconds)
-    const read = readClientJwks(await fetchJwks(uri, reach))
+    const read = readClientJwks(await fetchJson(uri, reach))
     if (!read) throw new Error('the answer is no JWK Set')
     return [
       ...read.problems.map(problem => `at ${uri}, ${problem}`),

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { unavailable } from '../errors.ts'
 import { readClientJwks, type ClientKey } from '../keys/proofs/client-jwks.ts'
 import type { Log } from '../record/log.ts'
-import { fetchJwks } from './fetch-jwks.ts'
+import { fetchJson } from './fetch-json.ts'
 import type { Reach } from './reach.ts'
 import type { Client } from './registry.ts'
 
@@ -60,7 +60,7 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
     const facts = { jwks_uri: uri.replace(/\?.*/, '') }
     let set: KeySet
     try {
-      const read = readClientJwks(await fetchJwks(uri, reach))
+      const read = readClientJwks(await fetchJson(uri, reach))
       if (!read) throw new Error('the answer is no JWK Set')
       const { keys, problems } = read
       log.info({ ...facts, keys: keys.length, problems }, "a client's key set was fetched")

@@ -1,7 +1,7 @@
 import { lookup as lookUp, type LookupAddress } from 'node:dns'
 import type { IncomingMessage } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
-import { bodyOf } from '../clients/fetch-jwks.ts'
+import { bodyOf } from '../clients/fetch-json.ts'
 import { responseTo } from '../clients/response-to.ts'
 import type { HookAddress } from '../config/password-hook.ts'
 import { isObject } from '../values/json.ts'

@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { fetchJwks } from '../../src/clients/fetch-jwks.ts'
+import { fetchJson } from '../../src/clients/fetch-json.ts'
 import { isFetchedUrl } from '../../src/protocol/fetched-url.ts'
 import { isPublicAddress, networks } from '../../src/values/networks.ts'
 import { anotherProtocol } from '../helpers/another-protocol.ts'
@@ -50,9 +50,9 @@ t.test('a key set is fetched as JSON, redirects within bounds included', async t
     if (count === '0') return void response.end('{"keys":[]}')
     response.writeHead(307, { location: `/${Number(count) - 1}?x` }).end()
   })
-  t.strictSame(await fetchJwks(`${uri}/0?tenant=1`, patient), { keys: [] })
+  t.strictSame(await fetchJson(`${uri}/0?tenant=1`, patient), { keys: [] })
   t.strictSame(asked, [['GET', '/0?tenant=1', 'application/jwk-set+json, application/json', undefined]])
-  t.strictSame(await fetchJwks(`${uri}/3`, patient), { keys: [] }, 'three redirects')
+  t.strictSame(await fetchJson(`${uri}/3`, patient), { keys: [] }, 'three redirects')
   t.equal(asked.length, 5)
 })
 
@@ -143,7 +143,7 @@ t.test(
     await Promise.all(
       cases.map(async ([title, uri, message]) => {
         const isHanging = /abort/.test(message.source)
-        await t.rejects(fetchJwks(uri, isHanging ? brief : patient), { message }, title)
+        await t.rejects(fetchJson(uri, isHanging ? brief : patient), { message }, title)
       }),
     )
     t.equal(redirects, 4)
@@ -175,7 +175,7 @@ t.test(
     ]) {
       for (const protocol of ['http', 'https']) {
         await t.rejects(
-          fetchJwks(`${protocol}://${host}:${port}/`, closed),
+          fetchJson(`${protocol}://${host}:${port}/`, closed),
           /private address|not https/,
           `${protocol} ${host}`,
         )
@@ -278,7 +278,7 @@ t.test('what a name means is looked at before the connection, which goes to just
     ['no TLS there', 'http://inner.example', {}, /not https/],
   ]
   for (const [title, uri, reach, message] of cases) {
-    await t.rejects(fetchJwks(uri, { ...patient, nameServers, ...reach }), { message }, title)
+    await t.rejects(fetchJson(uri, { ...patient, nameServers, ...reach }), { message }, title)
   }
   t.equal(served, 0)
 })

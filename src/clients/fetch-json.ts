@@ -6,18 +6,22 @@ import { responseTo } from './response-to.ts'
 const bytesMax = 64 * 1024
 const redirectsMax = 3
 
+/** A key set (RFC 7517 §8.5.2); some servers call it no more than JSON. */
+const jwksTypes = 'application/jwk-set+json, application/json'
+
 /**
- * Fetches a client's key set (RFC 7517 §5) and parses its JSON. A client's owner chooses the URL, so nothing
+ * Fetches a document, a key set unless told, and parses its JSON. Somebody else chooses the URL, so nothing
  * about it is trusted: every address it leads to must be public or allowed, the names' answers and all
  * redirects included, and it is those very addresses that are connected to. Rejects with an error that says
  * what was wrong, within the time.
  */
-export async function fetchJwks(uri: string, reach: Reach): Promise<unknown> {
+export async function fetchJson(uri: string, reach: Reach, accept = jwksTypes): Promise<unknown> {
   const signal = AbortSignal.timeout(reach.seconds * 1000)
   let url = new URL(uri)
   for (let redirects = 0; redirects <= redirectsMax; redirects++) {
     if (!isFetchable(url)) throw new Error(`${url.origin} is not https, or the URL has credentials`)
-    const response = await get(url, await addressesOf(url, reach, signal), signal)
+    const addresses = await addressesOf(url, reach, signal)
+    const response = await get(url, { addresses, accept, signal })
     const next = redirectOf(response, url)
     if (!next) return JSON.parse(await bodyOf(response))
     response.destroy()
@@ -26,13 +30,19 @@ export async function fetchJwks(uri: string, reach: Reach): Promise<unknown> {
   throw new Error(`more than ${redirectsMax} redirects`)
 }
 
-async function get(url: URL, addresses: readonly string[], signal: AbortSignal): Promise<IncomingMessage> {
+interface Getting {
+  readonly addresses: readonly string[]
+  readonly accept: string
+  readonly signal: AbortSignal
+}
+
+async function get(url: URL, { addresses, accept, signal }: Getting): Promise<IncomingMessage> {
   // Only now: they would be a tenth of the time that every start takes.
   const client = await (url.protocol === 'https:' ? import('node:https') : import('node:http'))
   // The connection asks again what the name means, and gets the answer that was looked at.
   const lookup = lookupOf(addresses)
   const headers = {
-    accept: 'application/jwk-set+json, application/json',
+    accept,
     'accept-encoding': 'identity',
     'user-agent': 'mintmark',
   }
