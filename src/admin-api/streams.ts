@@ -64,12 +64,14 @@ const settings = {
   ),
   authorization: Type.Optional(
     Type.Union([Type.String({ minLength: 1, maxLength: 4096 }), Type.Null()], {
-      description: 'the Authorization of each push; it is never told',
+      description: 'the Authorization of each push; left out, it stays, and it is never told',
     }),
   ),
   events: Type.Optional(Type.Union([Events, Type.Null()], { description: 'null for all that there are' })),
   description: Type.Optional(GivenTextOrNull),
 }
+
+const StreamChanges = Type.Object(settings, { title: 'StreamChanges', additionalProperties: false })
 
 const ofStream = { params: Type.Object({ id: Uuid }) }
 
@@ -144,7 +146,7 @@ const updateStreamRoute = route(
     summary: 'Change a stream; what is left out stays',
     need: change,
     ...ofStream,
-    body: Type.Object(settings, { additionalProperties: false }),
+    body: StreamChanges,
     answer: { status: 200, schema: Stream },
     hasEtag: true,
   },
@@ -166,6 +168,7 @@ const setStreamStatusRoute = route(
       { additionalProperties: false },
     ),
     answer: { status: 200, schema: Stream },
+    hasEtag: true,
   },
   async (admin, { params: { id }, body: { status, reason } }) =>
     describeStream(admin, await setStreamStatus(admin, id, status, reason)),

@@ -61,7 +61,7 @@ export async function openConsole(
   // Without a language of the system, Chromium has one that is none, at which number formats throw.
   const locale = 'en-US'
   const context = await browser.newContext({ locale, viewport: { width: 1024, height: 800 }, ...options })
-  context.setDefaultTimeout(Number(process.env['H6_T'] ?? 15_000))
+  context.setDefaultTimeout(15_000)
   const origins = [issuer, home].map(url => new URL(url).origin)
   const faults: string[] = []
   context.on('console', message => {

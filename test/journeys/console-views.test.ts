@@ -1,8 +1,10 @@
-import { randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { findGroup } from '../../db/users/groups.ts'
 import { findInstallation } from '../../db/installation/installation.ts'
+import { servedAdmin } from '../../src/admin/served.ts'
+import { createStream, describeStream } from '../../src/admin/streams.ts'
 import { buildConsole } from '../helpers/built-console.ts'
 import { startChromium } from '../helpers/chromium.ts'
 import { axeFindsNothingIn } from '../helpers/console-axe.ts'
@@ -317,6 +319,91 @@ t.test('a client shows its sessions, and an act how many of them it will end', a
   await page.getByText('This ends 0 sessions.').waitFor()
 })
 
+t.test('a stream of events is made, paused, verified, changed by two, and deleted', async t => {
+  const { id } = await server.client('billing', { introspects: 'https://api.example' })
+  const page = await openConsole(t, browser, world)
+  await follow(page, 'Event streams')
+  await page.getByText('There are none yet.').waitFor()
+  await page.getByText('mintmark stream create --client ID').waitFor()
+  await press(page, 'Add a stream')
+  await page.getByLabel('Client').fill('orders')
+  await inDialog(page, 'Add')
+  const alert = page.getByRole('alert')
+  await alert.getByText('the client orders serves no API', { exact: false }).waitFor()
+  await page.getByLabel('Client').fill(id)
+  await page.getByLabel('Address').fill('http://10.0.0.1/events')
+  await page.getByLabel('Authorization').fill('Bearer of-billing')
+  await inDialog(page, 'Add')
+  await alert.getByText('push', { exact: false }).first().waitFor()
+  await page.getByLabel('Address').fill('https://billing.example/events')
+  await page.getByLabel('Description').fill('Billing')
+  await page.getByLabel('assurance-level-change').uncheck()
+  await inDialog(page, 'Add')
+  await title(page, 'Billing')
+  const { db } = server.ctx
+  const row = async () => db.sql.selectFrom('streams').selectAll().executeTakeFirstOrThrow()
+  t.match(await row(), { client_id: id, audience: id, endpoint_url: 'https://billing.example/events' })
+  t.ok((await row()).sealed_authorization)
+  t.notMatch(await page.content(), /of-billing/, 'its Authorization is never shown again')
+  const fact = (name: string, value: string) =>
+    page.locator('dl > div', { hasText: name }).locator('dd', { hasText: value }).waitFor()
+  await fact('Pushes have an Authorization', 'yes')
+  await fact('It is told of', 'session-revoked, credential-change, account-disabled')
+
+  await press(page, 'Pause')
+  await page.getByLabel('Reason').fill('They move house')
+  await inDialog(page, 'Pause')
+  await isSaid(page, 'The stream is paused.')
+  await page.getByText('held for a week, and delivered when it goes on. They move house').waitFor()
+  await follow(page, 'Event streams')
+  await page.getByRole('list', { name: 'Streams' }).getByText('paused').waitFor()
+  await follow(page, 'Billing')
+  await press(page, 'Go on')
+  await db.sql.updateTable('streams').set({ description: 'Bills' }).execute()
+  await inDialog(page, 'Go on')
+  await alert.getByText('Nothing was overwritten').waitFor()
+  t.equal((await row()).status, 'paused')
+  await press(page, 'Look at it')
+  await title(page, 'Bills')
+  await press(page, 'Go on')
+  await inDialog(page, 'Go on')
+  await isSaid(page, 'The stream goes on.')
+  await press(page, 'Send a verification')
+  await inDialog(page, 'Send it')
+  await isSaid(page, 'It is on its way.')
+
+  await press(page, 'Change')
+  t.equal(await page.getByLabel('Address').inputValue(), 'https://billing.example/events')
+  t.notOk(await page.getByLabel('assurance-level-change').isChecked())
+  await page.getByLabel('Description').fill('')
+  await page.getByLabel('assurance-level-change').check()
+  await inDialog(page, 'Change')
+  await isSaid(page, 'The stream was changed.')
+  await title(page, 'Stream of billing')
+  t.match(await row(), { description: null, events_requested: null })
+  t.ok((await row()).sealed_authorization, 'what was left empty has stayed')
+  await press(page, 'Delete')
+  await inDialog(page, 'Delete for good')
+  await page.getByText('There are none yet.').waitFor()
+})
+
+t.test('a client is given public keys instead of its secret', async t => {
+  const { id } = await server.client('worker')
+  const page = await openConsole(t, browser, world, { path: `/clients/${id}` })
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  await press(page, 'Keys instead')
+  await page.getByLabel('JWKS', { exact: true }).fill('{"keys":')
+  await inDialog(page, 'Set them')
+  await page.getByRole('alert').getByText('These are no keys').waitFor()
+  const jwks = { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'one', alg: 'ES256' }] }
+  await page.getByLabel('JWKS', { exact: true }).fill(JSON.stringify(jwks))
+  await inDialog(page, 'Set them')
+  await isSaid(page, 'The client has these keys now.')
+  await page.getByText('private_key_jwt').first().waitFor()
+  await press(page, 'Other keys')
+  t.match(await page.getByLabel('JWKS', { exact: true }).inputValue(), /"kid": "one"/)
+})
+
 t.test('who may only help sees groups, and is led to nothing that is refused', async t => {
   await server.logIn(app, adam)
   const sue = await server.user('sue', 'mintmark:support')
@@ -345,7 +432,7 @@ t.test('who may only help sees groups, and is led to nothing that is refused', a
   for (const kind of ['users/X', 'groups/X', 'sessions/X', 'leaked/user'])
     t.ok(kinds.includes(`/console/${kind}`), `it came to ${kind}`)
   t.strictSame(
-    kinds.filter(kind => /\/(clients|resources|claims|keys|explain|audit|imports)/.test(kind)),
+    kinds.filter(kind => /\/(clients|resources|claims|keys|explain|audit|imports|streams)/.test(kind)),
     [],
   )
   await page.goto(`${world.home}/groups/crew`)
@@ -412,6 +499,11 @@ t.test('axe finds nothing in these views, light or dark, and each fits on a smal
     .where('refused', '>', 0)
     .executeTakeFirst()
   const id = job?.id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5') ?? ''
+  const caller = { actor: { kind: 'command', user: 'root' }, isLimited: false } as const
+  const admin = servedAdmin(server.ctx, caller, server.ctx.log)
+  const push = 'https://billing.example/a-rather-long-way-to-its-events'
+  const stream = await createStream(admin, { clientId: 'billing', push })
+  const streamPath = `/streams/${describeStream(admin, stream).stream_id}`
   const explained = `user=ada&client=orders&resource=${encodeURIComponent('https://api.example')}`
   await axeFindsNothingIn(t, browser, world, [
     ['/groups', 'Groups'],
@@ -429,6 +521,11 @@ t.test('axe finds nothing in these views, light or dark, and each fits on a smal
     ['/imports', 'Imports'],
     ['/imports?act=import', 'Imports'],
     [`/imports/${id}`, 'Dry run of 57 bytes'],
+    ['/streams', 'Event streams'],
+    ['/streams?act=create', 'Event streams'],
+    [streamPath, 'Stream of billing'],
+    [`${streamPath}?act=change`, 'Stream of billing'],
+    ['/clients/worker?act=keys', 'worker'],
     ['/keys/policy', 'Key policy'],
     ['/keys/policy?key_rotation_seconds=20d&act=policy', 'Key policy'],
   ])

@@ -17,6 +17,8 @@ import { ResourcesView } from './views/resources.tsx'
 import { ResourceView } from './views/resource.tsx'
 import { SessionsView } from './views/sessions.tsx'
 import { SessionView } from './views/session.tsx'
+import { StreamsView } from './views/streams.tsx'
+import { StreamView } from './views/stream.tsx'
 import { UsersView } from './views/users.tsx'
 import { UserView } from './views/user.tsx'
 
@@ -46,6 +48,8 @@ export const views: readonly View[] = [
   { pattern: '/resources/:uri', component: ResourceView },
   { pattern: '/claims', needsAll: true, title: 'Claims', component: ClaimsView },
   { pattern: '/claims/:name', component: ClaimView },
+  { pattern: '/streams', needsAll: true, title: 'Event streams', component: StreamsView },
+  { pattern: '/streams/:id', component: StreamView },
   { pattern: '/keys', needsAll: true, title: 'Keys', component: KeysView },
   { pattern: '/keys/policy', component: KeyPolicyView },
   { pattern: '/sessions', title: 'Sessions', component: SessionsView },

@@ -1,5 +1,6 @@
 import type { ComponentType } from 'preact'
 import { api, documentOf, type Client, type Read } from '../api/api.ts'
+import { Problem } from '../api/problem.ts'
 import { Act } from '../parts/act.tsx'
 import { Changes } from '../parts/changes.tsx'
 import { Field } from '../parts/field.tsx'
@@ -77,6 +78,70 @@ function NewSecret({ client: { client_id: id }, params, again }: DialogProps) {
       />
     </Act>
   )
+}
+
+function SetKeys({ client: { client_id: id, ...client }, params, again }: DialogProps) {
+  const hasSecret = client.client_secret_id !== null
+  return (
+    <Act
+      act="keys"
+      title={`Public keys of ${id}`}
+      does="Set them"
+      isDanger
+      onDone={again}
+      run={async form => {
+        const [jwks, uri] = [textOf(form, 'jwks'), textOf(form, 'jwks_uri')]
+        const hours = Number(textOf(form, 'hours'))
+        const body = {
+          ...(jwks !== '' && { jwks: readKeys(jwks) }),
+          ...(uri !== '' && { jwks_uri: uri }),
+          ...(hours > 0 && { keep_old_seconds: hours * 3600 }),
+        }
+        const { warnings } = await documentOf(
+          api.POST('/admin/v1/clients/{client_id}/keys', { params, body }),
+        )
+        return ['The client has these keys now.', ...warnings].join(' ')
+      }}
+    >
+      <p>
+        The client proves who it is by signing with its own private key, which nobody else has ever seen. Say
+        either where it publishes the public keys, or what they are.
+      </p>
+      <Field
+        label="JWKS URI"
+        name="jwks_uri"
+        type="url"
+        defaultValue={client.jwks_uri ?? ''}
+        hint="Where it publishes them: it can change them by itself then"
+      />
+      <Field
+        label="JWKS"
+        name="jwks"
+        lines={6}
+        defaultValue={client.jwks ? JSON.stringify(client.jwks, null, 2) : ''}
+        hint="A JSON Web Key Set of public keys"
+      />
+      {hasSecret && (
+        <Field
+          label="Hours for which the secret works too"
+          name="hours"
+          type="number"
+          min={0}
+          max={720}
+          defaultValue="0"
+        />
+      )}
+    </Act>
+  )
+}
+
+/** Throws a `Problem` that says where the text is no JSON. */
+function readKeys(text: string) {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new Problem({ status: 400, code: 'invalid', detail: `These are no keys: ${String(error)}.` })
+  }
 }
 
 function EndAll({ client: { client_id: id }, params: { path }, again }: DialogProps) {
@@ -158,4 +223,12 @@ function Delete({ client: { client_id: id }, params }: DialogProps) {
   )
 }
 
-const acts: readonly ComponentType<DialogProps>[] = [Change, NewSecret, EndAll, Disable, Enable, Delete]
+const acts: readonly ComponentType<DialogProps>[] = [
+  Change,
+  NewSecret,
+  SetKeys,
+  EndAll,
+  Disable,
+  Enable,
+  Delete,
+]

@@ -41,6 +41,7 @@ export function ClientView({ id }: { readonly id: string }) {
 }
 
 const hasSecret = ({ client_secret_id }: Client) => client_secret_id !== null
+const hasKeys = ({ jwks, jwks_uri }: Client) => jwks !== null || jwks_uri !== null
 
 function ActButtons({ client }: { readonly client: Client }) {
   const isOwn = client.client_id === consoleId
@@ -48,6 +49,9 @@ function ActButtons({ client }: { readonly client: Client }) {
     <>
       {!isOwn && <ActButton act="change">Change</ActButton>}
       {hasSecret(client) && <ActButton act="secret">New secret</ActButton>}
+      {(hasSecret(client) || hasKeys(client)) && (
+        <ActButton act="keys">{hasKeys(client) ? 'Other keys' : 'Keys instead'}</ActButton>
+      )}
       <ActButton act="end" isDanger>
         End all sessions
       </ActButton>
@@ -72,7 +76,6 @@ const ofProof: ReadonlySet<string> = new Set([
   'public',
   'token_endpoint_auth_method',
   'client_secret_id',
-  'credentials_set_at',
   'credentials_set_at',
   'old_secret_expires_at',
   'jwks',
