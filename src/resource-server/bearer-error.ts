@@ -42,6 +42,8 @@ export interface BearerErrorOptions extends ErrorOptions {
   readonly scope?: string | undefined
   /** How the user has to log in. */
   readonly authentication?: Authentication | undefined
+  /** The URL of this API's metadata, from which a client learns where to get tokens (RFC 9728 §5.1). */
+  readonly resourceMetadata?: string | undefined
   /** Replaces the usual text of the code. Public and constant, without `"` and `\\`. */
   readonly description?: string | undefined
   /** How the access token was sent, or should have been. Default: `Bearer`. */
@@ -71,6 +73,7 @@ export class BearerError extends Error {
   readonly status: 400 | 401 | 403 | 503
   readonly scope: string | undefined
   readonly authentication: Authentication | undefined
+  readonly resourceMetadata: string | undefined
   readonly scheme: AuthScheme | undefined
 
   constructor(code: BearerErrorCode, options: BearerErrorOptions = {}) {
@@ -79,31 +82,49 @@ export class BearerError extends Error {
     this.status = statuses[code]
     this.scope = options.scope
     this.authentication = options.authentication
+    this.resourceMetadata = options.resourceMetadata
     this.scheme = options.scheme
   }
 
   /**
-   * The headers of the answer: the challenge (RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3) or, where it is our
-   * fault, when to come back.
+   * The headers of the answer: the challenge (RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3, RFC 9728 §5.1) or,
+   * where it is our fault, when to come back.
    */
   headers(): Readonly<Record<string, string>> {
     const headers = { 'cache-control': 'no-store' }
     if (this.code === 'temporarily_unavailable') return { ...headers, 'retry-after': '1' }
     const algs = `algs="${proofAlgorithms.join(' ')}"`
-    // A client that sent no token is not told of an error, but of both ways to send one.
-    if (this.code === 'no_token') {
-      return { ...headers, 'www-authenticate': `Bearer realm="api", DPoP realm="api", ${algs}` }
-    }
-    const scheme = this.scheme ?? 'Bearer'
     const { acr, maxAge } = this.authentication ?? {}
-    const parameters = [
-      `realm="api", error="${this.code}", error_description="${this.message}"`,
+    const needed = [
       ...(this.scope === undefined ? [] : [`scope="${this.scope}"`]),
       ...(acr === undefined ? [] : [`acr_values="${acr}"`]),
       ...(maxAge === undefined ? [] : [`max_age="${maxAge}"`]),
+      ...(this.resourceMetadata === undefined ? [] : [`resource_metadata="${this.resourceMetadata}"`]),
+    ]
+    // A client that sent no token is not told of an error, but of both ways to send one.
+    if (this.code === 'no_token') {
+      const challenges = [
+        ['Bearer realm="api"', ...needed],
+        ['DPoP realm="api"', algs, ...needed],
+      ]
+      return { ...headers, 'www-authenticate': challenges.flat().join(', ') }
+    }
+    const scheme = this.scheme ?? 'Bearer'
+    const parameters = [
+      `realm="api", error="${this.code}", error_description="${this.message}"`,
+      ...needed,
       ...(scheme === 'DPoP' ? [algs] : []),
     ]
     return { ...headers, 'www-authenticate': `${scheme} ${parameters.join(', ')}` }
+  }
+
+  /** The same refusal, which says more. */
+  with(more: BearerErrorOptions): BearerError {
+    const { message: description, scope, authentication, resourceMetadata, scheme, cause } = this
+    return new BearerError(this.code, {
+      ...{ description, scope, authentication, resourceMetadata, scheme, cause },
+      ...more,
+    })
   }
 
   /** The body of the answer. */

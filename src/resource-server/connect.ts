@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { checkAuthentication, type Authentication } from './authentication.ts'
 import { BearerError } from './bearer-error.ts'
+import { metadataHeaders, metadataPreflightHeaders } from './resource-metadata.ts'
 import {
   createVerifier,
   type AccessToken,
@@ -43,6 +44,11 @@ export interface RequireScope {
   (...scopes: string[]): Middleware
   /** What the user must have logged in with. Throws a `TypeError` for what no log-in can meet. */
   readonly requireAuthentication: (authentication: Authentication) => Middleware
+  /**
+   * Answers for the metadata of this API (RFC 9728), and passes on what is for anything else: `app.use` it
+   * at the root. Without the option `metadata` it passes on everything.
+   */
+  readonly metadata: Middleware
   /** Ends the stream of events, which keeps the process alive; without `push` there is nothing to end. */
   readonly close: () => void
 }
@@ -71,7 +77,7 @@ export function resourceServer(
       const check = async () => {
         const sent = requestOf(request)
         // A DPoP proof is good once, so those of one request share what the first has found.
-        const accessToken = accessTokens.get(request) ?? (await verifier.authenticate(sent))
+        const accessToken = accessTokens.get(request) ?? (await verifier.authenticate(sent, demand.scopes))
         accessTokens.set(request, accessToken)
         verifier.authorize(accessToken, sent, demand)
         request.accessToken = accessToken
@@ -85,8 +91,20 @@ export function resourceServer(
       checkAuthentication(authentication)
       return middlewareFor(authentication)
     },
+    metadata: metadataMiddleware(verifier),
     close: () => verifier.close(),
   })
+}
+
+function metadataMiddleware({ metadata }: Pick<Verifier, 'metadata'>): Middleware {
+  return (request, response, next) => {
+    const { method = '', url } = requestOf(request)
+    if (!metadata || url?.replace(/\?.*/, '') !== metadata.path) return next()
+    if (method === 'OPTIONS') return void response.writeHead(204, metadataPreflightHeaders).end()
+    if (method !== 'GET' && method !== 'HEAD') return next()
+    response.writeHead(200, metadataHeaders)
+    response.end(method === 'HEAD' ? undefined : JSON.stringify(metadata.document))
+  }
 }
 
 /** Connect and Express cut the path that it is mounted at off the URL, and keep the whole one. */

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { checkAuthentication, type Authentication } from './authentication.ts'
 import { BearerError } from './bearer-error.ts'
+import { metadataHeaders, metadataPreflightHeaders } from './resource-metadata.ts'
 import {
   createVerifier,
   type AccessToken,
@@ -62,7 +63,7 @@ const plugin: FastifyPluginAsync<Options> = async (app, options) => {
       const sent = { method, url, headers, socket }
       try {
         // A DPoP proof is good once, so the hooks of one request share what the first has found.
-        const accessToken = accessTokens.get(request) ?? (await verifier.authenticate(sent))
+        const accessToken = accessTokens.get(request) ?? (await verifier.authenticate(sent, demand.scopes))
         accessTokens.set(request, accessToken)
         verifier.authorize(accessToken, sent, demand)
         return undefined
@@ -78,6 +79,15 @@ const plugin: FastifyPluginAsync<Options> = async (app, options) => {
     checkAuthentication(authentication)
     return hookFor(authentication)
   })
+  const { metadata } = verifier
+  if (metadata) {
+    const answer = async (_: FastifyRequest, reply: FastifyReply) =>
+      reply.headers(metadataHeaders).send(metadata.document)
+    // Of a route, a single colon would begin a parameter.
+    const path = metadata.path.replaceAll(':', '::')
+    app.get(path, answer)
+    app.options(path, async (_, reply) => reply.code(204).headers(metadataPreflightHeaders).send())
+  }
 }
 
 function tellPush(log: FastifyBaseLogger, isLive: boolean, cause: unknown): void {

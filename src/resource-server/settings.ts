@@ -1,6 +1,7 @@
 import { normalUrl } from '../protocol/normal-url.ts'
 import { isNetwork } from '../values/networks.ts'
 import { isSafe } from './fetching.ts'
+import { metadataProblem, type AboutApi } from './resource-metadata.ts'
 
 /** The options of `createVerifier`. */
 export interface VerifierOptions {
@@ -45,6 +46,12 @@ export interface VerifierOptions {
   /** Told when events begin to come, and when they are cut off, with the reason. For your log. */
   readonly onPush?: (isLive: boolean, cause?: unknown) => void
   /**
+   * Whether clients are told where to get tokens for this API (RFC 9728), and what about it: every challenge
+   * names the document, which the plugin for Fastify and `requireScope.metadata` serve. Then `audience` is
+   * the URL of this API. Default: false.
+   */
+  readonly metadata?: boolean | AboutApi
+  /**
    * How documents are fetched, when not by the global `fetch`: through a proxy, or from an address inside.
    */
   readonly fetch?: typeof fetch
@@ -74,6 +81,7 @@ export function settingsOf(options: VerifierOptions): Settings {
     cacheSize: 10_000,
     rememberProof: undefined,
     push: false,
+    metadata: false,
     trustProxy: [],
     fetch: globalThis.fetch,
     now: Date.now,
@@ -99,6 +107,8 @@ export function settingsOf(options: VerifierOptions): Settings {
   if (settings.trustProxy.some(text => !isNetwork(text))) {
     throw new TypeError('trustProxy must be addresses or networks like 10.0.0.0/8')
   }
+  const problem = settings.metadata === false ? undefined : metadataProblem(audience, settings.metadata)
+  if (problem !== undefined) throw new TypeError(problem)
   if (settings.push && !isClient(settings.client)) {
     throw new TypeError('push needs client: the id and the secret of the client of this API, or accessToken')
   }

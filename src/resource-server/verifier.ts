@@ -7,12 +7,14 @@ import { unavailable } from './fetching.ts'
 import { openIssuerKeys, type IssuerKeys } from './key-set.ts'
 import { followEvents } from './push.ts'
 import { recentlyUsedMap } from './recently-used.ts'
+import { resourceMetadataOf, type ResourceMetadata } from './resource-metadata.ts'
 import { settingsOf, type Settings, type VerifierOptions } from './settings.ts'
 import { openStatusLists, statusReferenceOf, type StatusReference } from './status.ts'
 
 export type { Authentication } from './authentication.ts'
 export { BearerError, type BearerErrorCode } from './bearer-error.ts'
 export type { ApiRequest } from './confirmation.ts'
+export type { AboutApi, ResourceMetadata } from './resource-metadata.ts'
 export type { ClientOfApi, VerifierOptions } from './settings.ts'
 
 /** The claims of an access token (RFC 9068 §2.2). Frozen: they may be shared by many requests. */
@@ -56,6 +58,8 @@ export interface Verifier {
    * for.
    */
   authorize(accessToken: AccessToken, request: ApiRequest, demand: Demand): void
+  /** What clients are told of this API, and at which URL (RFC 9728); undefined without `metadata`. */
+  readonly metadata: ResourceMetadata | undefined
   /** Ends the stream of events, which keeps the process alive; without `push` there is nothing to end. */
   close(): void
 }
@@ -77,6 +81,7 @@ const tokenLengthMax = 8192
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   const settings = settingsOf(options)
+  const metadata = resourceMetadataOf(settings)
   const keys = openIssuerKeys(settings)
   const statusLists = openStatusLists(settings, keys)
   const push = settings.push ? followEvents(settings, statusLists.renew) : undefined
@@ -108,24 +113,37 @@ export function createVerifier(options: VerifierOptions): Verifier {
       throw refusalOf(error, sent)
     }
   }
+  const scopeOf = (scopes: readonly string[]) => (scopes.length === 0 ? undefined : scopes.join(' '))
+  const resourceMetadata = metadata?.url
+  /** A refused client learns where to ask, and what for, so that its next token is the right one. */
+  const told = async (scopes: readonly string[], check: () => Promise<AccessToken>) => {
+    try {
+      return await check()
+    } catch (error) {
+      throw error instanceof BearerError ? error.with({ scope: scopeOf(scopes), resourceMetadata }) : error
+    }
+  }
   const authorize: Verifier['authorize'] = (claims, request, { scopes = [], ...authentication }) => {
     const { scheme } = sentToken(request.headers.authorization, request.url)
     const granted = claims.scope?.split(' ') ?? []
     if (!scopes.every(scope => granted.includes(scope)))
-      throw new BearerError('insufficient_scope', { scheme, scope: scopes.join(' ') })
+      throw new BearerError('insufficient_scope', { scheme, scope: scopeOf(scopes), resourceMetadata })
     const clocks = { now: settings.now() / 1000, tolerance: settings.clockToleranceSeconds }
     if (!isMet(authentication, claims, clocks))
-      throw new BearerError('insufficient_user_authentication', { scheme, authentication })
+      throw new BearerError('insufficient_user_authentication', { scheme, authentication, resourceMetadata })
   }
 
   return {
-    verify: token => verifySent({ scheme: 'Bearer', token }, { headers: {} }),
+    verify: token => told([], () => verifySent({ scheme: 'Bearer', token }, { headers: {} })),
     authenticate: async (request, scopes = []) => {
-      const claims = await verifySent(sentToken(request.headers.authorization, request.url), request)
+      const claims = await told(scopes, async () =>
+        verifySent(sentToken(request.headers.authorization, request.url), request),
+      )
       authorize(claims, request, { scopes })
       return claims
     },
     authorize,
+    metadata,
     close: () => push?.close(),
   }
 }
