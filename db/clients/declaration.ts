@@ -1,5 +1,6 @@
 import { changePolicyRow, raiseRevision, type KeyPolicyChange } from '../installation/installation.ts'
-import type { GroupTable, OwnClaimTable } from '../schema.ts'
+import { addStream, updateStream } from '../push/streams.ts'
+import type { GroupTable, OwnClaimTable, StreamTable } from '../schema.ts'
 import { addGroup, updateGroup } from '../users/groups.ts'
 import { changeUserRow, type ChangedUser, type SeenUser } from '../users/users.ts'
 import type { Writer } from '../writer.ts'
@@ -33,6 +34,13 @@ export interface OwnClaimChanges {
   readonly claimsMax: number
 }
 
+export interface StreamChanges {
+  readonly added: readonly StreamTable[]
+  readonly changed: readonly RowChange<Pick<StreamTable, 'events_requested' | 'description'>, StreamTable>[]
+  /** How many a client may have. */
+  readonly streamsMax: number
+}
+
 /** The additions and changes of a plan. */
 export interface Changes {
   readonly claims?: OwnClaimChanges
@@ -43,6 +51,7 @@ export interface Changes {
   readonly users?: ReadonlyMap<string, RowChange<ChangedUser, SeenUser>>
   readonly policy?: KeyPolicyChange | undefined
   readonly groups?: GroupChanges
+  readonly streams?: StreamChanges
 }
 
 /**
@@ -63,7 +72,7 @@ export async function applyChanges(
         if (!(await isMade)) throw new LostGround()
         onProgress(++made)
       }
-      const { claims, groups, users, policy } = changes
+      const { claims, groups, users, policy, streams } = changes
       for (const claim of claims?.added ?? [])
         await each(addOwnClaim(transaction, claim, claims?.claimsMax ?? 0))
       for (const { settings, seen } of claims?.changed.values() ?? [])
@@ -76,6 +85,11 @@ export async function applyChanges(
       made += changes.newClients.length
       for (const [id, { settings, seen }] of changes.clients)
         await each(updateClient(transaction, id, settings, seen))
+      // Their clients may be new, too.
+      for (const stream of streams?.added ?? [])
+        await each(addStream(transaction, stream, streams?.streamsMax ?? 0))
+      for (const { settings, seen } of streams?.changed ?? [])
+        await each(updateStream(transaction, seen, settings))
       for (const group of groups?.added ?? [])
         await each(addGroup(transaction, group, groups?.groupsMax ?? 0))
       for (const { settings, seen } of groups?.changed.values() ?? [])

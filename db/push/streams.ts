@@ -73,19 +73,46 @@ export async function insertStream(
   stream: StreamTable,
   streamsMax: number,
 ): Promise<boolean> {
-  return transact(async transaction => {
-    // Keeps the row: others that add one wait, and so does who deletes the client.
-    const { numUpdatedRows } = await transaction
-      .updateTable('clients')
-      .set(({ ref }) => ({ id: ref('id') }))
-      .where('id', '=', stream.client_id)
-      .executeTakeFirstOrThrow()
-    if (numUpdatedRows === 0n) return false
-    const own = await listStreams({ sql: transaction }, { clientId: stream.client_id })
-    if (own.length >= streamsMax) return false
-    await transaction.insertInto('streams').values(stream).execute()
-    return true
-  })
+  return transact(async transaction => addStream(transaction, stream, streamsMax))
+}
+
+/** The same as a part of a larger transaction. */
+export async function addStream(
+  transaction: Transaction<Tables>,
+  stream: StreamTable,
+  streamsMax: number,
+): Promise<boolean> {
+  // Keeps the row: others that add one wait, and so does who deletes the client.
+  const { numUpdatedRows } = await transaction
+    .updateTable('clients')
+    .set(({ ref }) => ({ id: ref('id') }))
+    .where('id', '=', stream.client_id)
+    .executeTakeFirstOrThrow()
+  if (numUpdatedRows === 0n) return false
+  const own = await listStreams({ sql: transaction }, { clientId: stream.client_id })
+  if (own.length >= streamsMax) return false
+  await transaction.insertInto('streams').values(stream).execute()
+  return true
+}
+
+/**
+ * Changes what a stream is told of and for; false when it is not as it was seen any more. A part of a larger
+ * transaction.
+ */
+export async function updateStream(
+  transaction: Transaction<Tables>,
+  { id, endpoint_url, events_requested, description }: StreamTable,
+  change: Partial<Pick<StreamTable, 'events_requested' | 'description'>>,
+): Promise<boolean> {
+  const { numUpdatedRows } = await transaction
+    .updateTable('streams')
+    .set(change)
+    .where('id', '=', id)
+    .where('endpoint_url', 'is not distinct from', endpoint_url)
+    .where('events_requested', 'is not distinct from', events_requested)
+    .where('description', 'is not distinct from', description)
+    .executeTakeFirstOrThrow()
+  return numUpdatedRows === 1n
 }
 
 /** What may be changed of a stream, beside its status. */

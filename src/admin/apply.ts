@@ -7,12 +7,15 @@ import { rolesColumn } from '../protocol/roles.ts'
 import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
 import type { Event } from '../record/events.ts'
 import { record } from '../record/record.ts'
+import { changeOf, creationOf, newStreamRow, streamsMax, type NewStream } from '../streams/streams.ts'
+import { eventTypes } from '../protocol/security-events.ts'
 import type { Admin } from './admin.ts'
 import { allGroupsMax, newGroupRow } from './groups.ts'
 import { newOwnClaimRow, ownClaimsMax } from './own-claims.ts'
 import { pendingAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
 import { dueSteps, type Plan, type Step } from './plan.ts'
 import { logPolicy } from './policy.ts'
+import type { DeclaredStream } from './planned-streams.ts'
 import { newResourceRow, resourceSettings } from './resources.ts'
 
 export interface Applied {
@@ -40,6 +43,8 @@ export async function applyPlan(
   const claims = Object.groupBy(plan.claims, ({ action }) => action)
   const { create: newClients = [], change: changedClients = [] } = clients
   const policy = plan.policies[0]?.declared
+  const streams = Object.groupBy(plan.streams, ({ action }) => action)
+  const newStreams = (streams.create ?? []).map(({ declared }) => newStreamRow(admin, newStreamOf(declared)))
   const { create: newResources = [], change: changedResources = [] } = resources
   const secrets = new Map(
     newClients
@@ -77,9 +82,14 @@ export async function applyPlan(
       plan.users.filter(({ action }) => action === 'change'),
       ({ roles }) => ({ roles: rolesColumn(roles) }),
     ),
+    streams: {
+      added: newStreams,
+      changed: [...changesOf(streams.change ?? [], streamSettings).values()],
+      streamsMax,
+    },
     policy: policy && { from: policy.from.policy, to: policy.to.policy, now },
   }
-  const events = () => eventsOf(plan)
+  const events = () => [...eventsOf(plan), ...newStreams.map(creationOf)]
   if (!(await record(admin, events, db => applyChanges(db, changes, onProgress)))) {
     throw new Refusal(
       'conflict',
@@ -89,6 +99,25 @@ export async function applyPlan(
   }
   if (policy) logPolicy(admin, policy)
   return { secrets, algChanges: await algChangesOf(admin, plan) }
+}
+
+const eventUris = ({ events }: DeclaredStream) => events && events.map(name => eventTypes[name])
+
+function newStreamOf(declared: DeclaredStream): NewStream {
+  const { client_id: clientId, push, audience, subjects, description } = declared
+  return {
+    clientId,
+    audience: audience ?? clientId,
+    defaultSubjects: subjects,
+    delivery: push === null ? { method: 'poll' } : { method: 'push', endpointUrl: push, authorization: null },
+    eventsRequested: eventUris(declared),
+    description,
+  }
+}
+
+/** The rest of a stream stays as it was made. */
+function streamSettings(declared: DeclaredStream) {
+  return { events_requested: eventUris(declared)?.join(' ') ?? null, description: declared.description }
 }
 
 /** A client is known by these. */
@@ -116,7 +145,7 @@ async function algChangesOf(admin: Admin, plan: Plan): Promise<ReadonlyMap<strin
   )
 }
 
-function eventsOf({ claims, resources, clients, groups, users, policies }: Plan): readonly Event[] {
+function eventsOf({ claims, resources, clients, groups, users, streams, policies }: Plan): readonly Event[] {
   const isDue = ({ action }: Step) => action !== 'none'
   return [
     ...claims.filter(isDue).map(({ name: claim, action, declared: { kind, source }, differences }): Event => {
@@ -132,6 +161,10 @@ function eventsOf({ claims, resources, clients, groups, users, policies }: Plan)
       if (!found) throw new Error('unreachable: no user is made')
       return { event: 'user_changed', userId: found.id, detail: { ...(roles && { roles }) } }
     }),
+    // New ones are told of by their rows, which have their ids.
+    ...streams
+      .filter(isDue)
+      .flatMap(({ found, differences }) => (found ? [changeOf(found, differences)] : [])),
     ...policies.flatMap(({ declared }): Event[] => {
       const detail = declared && { from: declared.from.policy, to: declared.to.policy }
       return detail ? [{ event: 'key_policy_changed', detail }] : []

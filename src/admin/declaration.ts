@@ -16,6 +16,7 @@ import { isResourceUri, takesResourceUri } from '../protocol/resource.ts'
 import { isGroupName, takesGroupName } from '../protocol/roles.ts'
 import { isObject } from '../values/json.ts'
 import { nearestName } from '../values/suggestion.ts'
+import { streamKinds, streamName, type DeclaredStream } from './planned-streams.ts'
 import type { PolicySettings } from './policy.ts'
 import { resourceKinds, strayWords, type ResourceMetadata } from './resources.ts'
 import { roleList, type GroupMetadata } from './roles.ts'
@@ -27,6 +28,7 @@ export interface Declaration {
   readonly clients: readonly ClientMetadata[]
   readonly groups: readonly GroupMetadata[]
   readonly users: readonly DeclaredUser[]
+  readonly streams: readonly DeclaredStream[]
   /** Of the key ring; a setting that is left out stays. */
   readonly keyPolicy: PolicySettings
 }
@@ -60,7 +62,7 @@ function readDeclaration(value: unknown): {
   const file = fieldsOf(
     value,
     'the file',
-    ['claims', 'resources', 'clients', 'groups', 'users', 'key_policy'],
+    ['claims', 'resources', 'clients', 'groups', 'users', 'streams', 'key_policy'],
     problems,
   )
   const declaration = {
@@ -69,15 +71,17 @@ function readDeclaration(value: unknown): {
     clients: file.items('clients').map((item, i) => readClient(item, `clients[${i}]`, problems)),
     groups: file.items('groups').map((item, i) => readGroup(item, `groups[${i}]`, problems)),
     users: file.items('users').map((item, i) => readUser(item, `users[${i}]`, problems)),
+    streams: file.items('streams').map((item, i) => readStream(item, `streams[${i}]`, problems)),
     keyPolicy: readKeyPolicy(file.get('key_policy') ?? {}, problems),
   }
-  const { claims, resources, clients, groups, users } = declaration
+  const { claims, resources, clients, groups, users, streams } = declaration
   const names = {
     claim: claims.map(({ name }) => name),
     resource: resources.map(({ uri }) => uri),
     client: clients.map(({ client_id }) => client_id),
     group: groups.map(({ name }) => name),
     user: users.map(({ username }) => username),
+    stream: streams.filter(({ client_id: id }) => id !== '').map(streamName),
   }
   problems.push(...Object.entries(names).flatMap(([what, declared]) => findRepeats(what, declared)))
   return { declaration, problems }
@@ -143,6 +147,19 @@ function readUser(value: unknown, path: string, problems: string[]): DeclaredUse
   return {
     username: fields.text('username', text => text !== '', 'the name of a user').normalize('NFC'),
     roles: fields.required('roles', roleList),
+  }
+}
+
+/** Reads the form of the values. `planStreams` judges the values themselves, with their clients. */
+function readStream(value: unknown, path: string, problems: string[]): DeclaredStream {
+  const fields = fieldsOf(value, path, ['client_id', ...Object.keys(streamKinds)], problems)
+  return {
+    client_id: fields.text('client_id', text => text !== '', 'a client_id'),
+    push: fields.optional('push', streamKinds.push),
+    audience: fields.optional('audience', streamKinds.audience),
+    subjects: fields.optional('subjects', streamKinds.subjects),
+    events: fields.optional('events', streamKinds.events),
+    description: fields.optional('description', streamKinds.description),
   }
 }
 

@@ -1,7 +1,14 @@
 import { listClients } from '../../db/clients/clients.ts'
 import { listResources } from '../../db/clients/resources.ts'
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
-import type { ClientTable, GroupTable, OwnClaimTable, ResourceTable, UserTable } from '../../db/schema.ts'
+import type {
+  ClientTable,
+  GroupTable,
+  OwnClaimTable,
+  ResourceTable,
+  StreamTable,
+  UserTable,
+} from '../../db/schema.ts'
 import { authMethodOf, resourceFinder } from '../clients/judge-client.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { clientMetadata, judgeRegistration } from '../clients/registration.ts'
@@ -17,6 +24,7 @@ import { differencesOf } from './differences.ts'
 import { algsOf, newAlgWarning } from './pending-algs.ts'
 import { planClaims } from './planned-claims.ts'
 import { planGroups } from './planned-groups.ts'
+import { planStreams, type DeclaredStream } from './planned-streams.ts'
 import { planUsers } from './planned-users.ts'
 import { planPolicy, type PolicyChange, type PolicySettings } from './policy.ts'
 import { resourceMetadata, type ResourceMetadata } from './resources.ts'
@@ -24,7 +32,7 @@ import type { GroupMetadata } from './roles.ts'
 
 /** One thing that is declared, and what has to be done for it. */
 export interface Step<Declared = unknown, Row = unknown> {
-  readonly kind: 'claim' | 'resource' | 'client' | 'group' | 'user' | 'policy'
+  readonly kind: 'claim' | 'resource' | 'client' | 'group' | 'user' | 'stream' | 'policy'
   /** The URI of a resource, the id of a client, whose policy it is, or the name of anything else. */
   readonly name: string
   readonly declared: Declared
@@ -43,13 +51,15 @@ export interface Plan {
   readonly clients: readonly Step<ClientMetadata, ClientTable>[]
   readonly groups: readonly Step<GroupMetadata, GroupTable>[]
   readonly users: readonly Step<DeclaredUser, UserTable>[]
+  readonly streams: readonly Step<DeclaredStream, StreamTable>[]
   /** That of the keys, where something of it is declared. */
   readonly policies: readonly Step<PolicyChange | undefined, never>[]
 }
 
 /** All steps of a plan. */
-export function stepsOf({ claims, resources, clients, groups, users, policies }: Plan): readonly Step[] {
-  return [...claims, ...resources, ...clients, ...groups, ...users, ...policies]
+export function stepsOf(plan: Plan): readonly Step[] {
+  const { claims, resources, clients, groups, users, streams, policies } = plan
+  return [...claims, ...resources, ...clients, ...groups, ...users, ...streams, ...policies]
 }
 
 /** The steps of a plan that change something. */
@@ -77,14 +87,19 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
   const planned = await planPeople(admin, declaration, uris)
   const ofClaims = await planClaims(admin, declaration, { resources: foundResources, clients: foundClients })
   const own = ofClaims.after
-  const refusals = [...ofClaims.problems, ...planned.problems]
+  const ofStreams = await planStreams(
+    admin,
+    declaration.streams,
+    new Map(
+      [...foundClients.values()]
+        .map(clientMetadata)
+        .concat(clients)
+        .map(client => [client.client_id, client]),
+    ),
+  )
+  const refusals = [...ofClaims.problems, ...planned.problems, ...ofStreams.problems]
   const plan = {
-    claims: ofClaims.claims.map(claim => ({
-      kind: 'claim' as const,
-      ...claim,
-      action: actionOf(claim),
-      warnings: [],
-    })),
+    claims: stepsOfKind('claim', ofClaims.claims),
     resources: resources.map(declared => {
       const { uri } = declared
       if (uri === config.issuer)
@@ -113,6 +128,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
     }),
     groups: planned.groups,
     users: planned.users,
+    streams: stepsOfKind('stream', ofStreams.streams),
     policies: await planPolicies(admin, declaration.keyPolicy),
   }
   if (refusals.length > 0) {
@@ -131,13 +147,8 @@ async function planPeople(
   const ofUsers = await planUsers(admin, users, { resources, groups: ofGroups.after })
   return {
     problems: [...ofGroups.problems, ...ofUsers.problems],
-    groups: ofGroups.groups.map(group => ({
-      kind: 'group',
-      ...group,
-      action: actionOf(group),
-      warnings: [],
-    })),
-    users: ofUsers.users.map(user => ({ kind: 'user', ...user, action: actionOf(user), warnings: [] })),
+    groups: stepsOfKind('group', ofGroups.groups),
+    users: stepsOfKind('user', ofUsers.users),
   }
 }
 
@@ -172,6 +183,14 @@ function judgeChange(found: ClientMetadata, declared: ClientMetadata): readonly 
     `${id}: it would authenticate with ${authMethodOf(declared)} instead of ${authMethodOf(found)}: ` +
       '`mintmark client set-keys` and `rotate-secret` let the old one work for a while',
   ]
+}
+
+/** The steps for what was planned apart, of which there is nothing to know. */
+function stepsOfKind<Kind extends Step['kind'], Planned extends Pick<Step, 'found' | 'differences'>>(
+  kind: Kind,
+  planned: readonly Planned[],
+) {
+  return planned.map(one => ({ kind, ...one, action: actionOf(one), warnings: [] }))
 }
 
 function compare<Declared extends object, Row>(

@@ -46,22 +46,30 @@ The file:
   users:                       # who are there: none is made, since there are no passwords here
     - username: ada
       roles: [mintmark:admin, editor]
+  streams:                     # each is known by its client and by where it is pushed to (Shared Signals)
+    - client_id: orders-api
+      push: https://orders.example/events # left out: its receiver fetches them
+      events: [session-revoked, account-disabled] # left out: all that there are
+      subjects: ALL            # or NONE: those users alone that its receiver adds
+      audience: orders-api
+      description: Orders
   key_policy:                  # as \`mintmark key policy\` sets it
     key_rotation_seconds: 30d
     jwks_max_age_seconds: 5m
     clock_skew_seconds: 1m
 
 A client has a secret, or instead jwks, jwks_uri or tls_subject, as \`mintmark client create --help\` explains. What
-else there is for those to which people log in: docs/log-in.md.
+else there is for those to which people log in: docs/log-in.md. The Authorization of pushes is a secret, and not in the
+file: \`mintmark stream update ID --authorization-file FILE\` sets it.
 What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default, and
 a setting of the key policy stays. All is done in one transaction, or nothing.`
 
-/** `mintmark apply`: claims, resources, clients, groups, roles and the key policy as a file declares them. */
+/** `mintmark apply`: makes all that a file declares. */
 export function applyCommand(program: Command, terminal: Terminal): void {
   verb(
     program,
     'apply',
-    'make claims, resources, clients, groups and roles as a YAML or JSON file declares them',
+    'make claims, resources, clients, groups, roles and streams as a YAML or JSON file declares them',
     ['mintmark apply mintmark.yaml --dry-run', 'mintmark apply mintmark.yaml --yes'],
   )
     .argument('<file>', 'what there shall be; - is stdin')

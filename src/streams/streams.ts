@@ -42,11 +42,21 @@ export interface NewStream extends StreamSettings {
 /** Adds a stream; undefined where its client is gone, or has as many as it may. */
 export async function createStream(
   by: StreamRecorder,
-  { clientId, audience, defaultSubjects, delivery, eventsRequested, description }: NewStream,
+  settings: NewStream,
 ): Promise<StreamTable | undefined> {
+  const stream = newStreamRow(by, settings)
+  const isDone = await record(by, creationOf(stream), db => insertStream(db, stream, streamsMax))
+  return isDone ? stream : undefined
+}
+
+/** The row of a new stream, which delivers from now on. */
+export function newStreamRow(
+  by: Pick<StreamRecorder, 'clock' | 'rootKeys'>,
+  { clientId, audience, defaultSubjects, delivery, eventsRequested, description }: NewStream,
+): StreamTable {
   const now = by.clock.now()
   const id = newUuid(now)
-  const stream: StreamTable = {
+  return {
     id,
     client_id: clientId,
     audience,
@@ -59,13 +69,22 @@ export async function createStream(
     created_at: now,
     verified_at: null,
   }
-  const detail = {
-    ...factsOf(stream),
-    method: stream.method,
-    ...(stream.endpoint_url !== null && { endpoint_url: stream.endpoint_url }),
+}
+
+/** What the audit trail has of a new stream. */
+export function creationOf(stream: StreamTable): Event {
+  const { client_id: clientId, method, endpoint_url } = stream
+  const detail = { ...factsOf(stream), method, ...(endpoint_url !== null && { endpoint_url }) }
+  return { event: 'stream_created', clientId, detail }
+}
+
+/** What it has of a changed one. */
+export function changeOf(stream: StreamTable, differences: Changes): Event {
+  return {
+    event: 'stream_changed',
+    clientId: stream.client_id,
+    detail: { ...factsOf(stream), ...differences },
   }
-  const created: Event = { event: 'stream_created', clientId, detail }
-  return (await record(by, created, db => insertStream(db, stream, streamsMax))) ? stream : undefined
 }
 
 /** The columns of a delivery. Where its authorization stays, that is for the same address alone. */
@@ -102,11 +121,7 @@ export async function changeStream(
   const after = { ...before, ...told }
   const differences = differencesOf(by, before, after)
   if (Object.keys(differences).length === 0) return before
-  const changed: Event = {
-    event: 'stream_changed',
-    clientId: before.client_id,
-    detail: { ...factsOf(before), ...differences },
-  }
+  const changed = changeOf(before, differences)
   const isDone = await record(by, changed, db => changeStreamRow(db, before, told, by.clock.now()))
   return isDone ? after : undefined
 }

@@ -119,6 +119,7 @@ t.test('nobody makes or changes it by hand, since it has the tokens of administr
       claims: [],
       users: [],
       groups: [],
+      streams: [],
       keyPolicy: {},
       resources: [],
       clients: [declared],

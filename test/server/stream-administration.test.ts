@@ -1,7 +1,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { applyPlan } from '../../src/admin/apply.ts'
+import { deleteClient } from '../../src/admin/clients.ts'
+import { parseDeclaration } from '../../src/admin/declaration.ts'
 import { examineServed } from '../../src/admin/doctor/examine.ts'
+import { planDeclaration } from '../../src/admin/plan.ts'
 import { servedAdmin } from '../../src/admin/served.ts'
 import { endAllOfCopy } from '../../src/endings/restart.ts'
 import { hashSecret } from '../../src/protocol/secrets.ts'
@@ -9,6 +13,7 @@ import { adminClient, type Ask } from '../helpers/admin-api.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { deliver, status } from '../helpers/receivers.ts'
+import { startServer } from '../helpers/server.ts'
 import { accepted, eventOf, orders, streamWorld } from '../helpers/streams.ts'
 
 t.test('administrators see to streams by HTTP', async t => {
@@ -164,4 +169,126 @@ t.test('administrators see to streams at a shell', async t => {
   t.match(await call('stream create --client nobody'), { code: 1, stderr: /no client nobody/ })
   t.match(await call('stream show nonsense'), { code: 1, stderr: /there is no stream nonsense/ })
   t.match(await call(`stream delete ${id}`), { code: 0, stdout: /Deleted/ })
+})
+
+t.test('apply declares streams, with their clients, and leaves alone what it does not name', async t => {
+  const { home, call } = commandLine(t)
+  await call('db migrate')
+  const file = join(home, 'declared.yaml')
+  const apply = (content: string, options = ['--yes', '--json']) => {
+    writeFileSync(file, content)
+    return call(['apply', file, ...options])
+  }
+  const clients = `
+resources: [{ uri: https://orders.example, scope: [read] }]
+clients:
+  - { client_id: api, grant_types: [client_credentials], resource_server: [https://orders.example] }
+  - { client_id: app, public: true, grant_types: [password] }
+`
+  const declared = `${clients}
+streams:
+  - client_id: api
+    push: https://orders.example/events
+    events: [account-disabled, session-revoked]
+    description: Orders
+  - { client_id: api, subjects: NONE, audience: https://orders.example }
+`
+  const dry = await apply(declared, ['--dry-run'])
+  t.match(
+    dry.stdout,
+    /\+ stream api https:\/\/orders\.example\/events\n(?: +.*\n)* +events: session-revoked account-/,
+  )
+  t.match(dry.stdout, /\+ stream api \(fetched\)\n/)
+  t.match((await apply(declared)).json(), { applied: true })
+  const streams = async (): Promise<any[]> => {
+    const listed: any[] = (await call('stream list --json')).json()
+    return listed.sort((a, b) => b.method.localeCompare(a.method))
+  }
+  const [pushed, fetched] = await streams()
+  t.match(pushed, {
+    endpoint_url: 'https://orders.example/events',
+    events: ['session-revoked', 'account-disabled'],
+    subjects: 'ALL',
+    aud: 'api',
+    status: 'enabled',
+  })
+  t.match(fetched, { method: 'poll', subjects: 'NONE', aud: 'https://orders.example', description: null })
+  t.match((await apply(declared)).json(), { applied: false })
+
+  writeFileSync(join(home, 'token.txt'), 'Bearer of-orders\n')
+  await call(`stream update ${pushed.stream_id} --authorization-file ${join(home, 'token.txt')}`)
+  await call(`stream pause ${pushed.stream_id}`)
+  const changed = declared.replace('description: Orders', 'description: Bills').replace(/events:.*\n/, '\n')
+  t.match(
+    (await apply(changed, ['--dry-run'])).stdout,
+    /~ stream api https:\/\/orders\.example\/events\n +events: session-revoked account-disabled -> default\n +description: Orders -> Bills/,
+  )
+  t.match((await apply(changed)).json(), { applied: true })
+  t.match(
+    (await streams())[0],
+    { stream_id: pushed.stream_id, description: 'Bills', has_authorization: true, status: 'paused' },
+    'what a file does not say of it stays',
+  )
+  t.equal((await streams())[0].events.length, 6)
+  const events = (await call('audit list --json')).json().map(({ event }: any) => event)
+  t.equal(events.filter((event: string) => event === 'stream_created').length, 2)
+  t.equal(events.filter((event: string) => event === 'stream_changed').length, 3)
+  t.match((await apply(clients)).json(), { applied: false })
+  t.equal((await streams()).length, 2)
+
+  const before = await streams()
+  const many = Array.from({ length: 9 }, (_, i) => `{ client_id: api, push: https://orders.example/${i} }`)
+  for (const [content, reason] of [
+    ['{ push: https://x.example/ }', /streams\[0\]\.client_id is missing/],
+    ['{ client_id: api, url: https://x.example/ }', /"url", which is not known/],
+    [
+      '{ client_id: api, events: [session-ended] }',
+      /streams\[0\]\.events takes a list of events, of session-/,
+    ],
+    ['{ client_id: nobody }', /nobody \(fetched\): there is no client nobody/],
+    ['{ client_id: app }', /app \(fetched\): the client app serves no API/],
+    ['{ client_id: api, push: "ftp://x" }', /push must be an https URL/],
+    ['{ client_id: api, push: https://10.0.0.1/ }', /push leads to a private address/],
+    ['{ client_id: api, push: https://x.example/, description: "" }', /description takes 1 to 200/],
+    ['{ client_id: api, subjects: ALL }', /a stream keeps its audience.*\n.*a stream keeps its subjects/],
+    ['{ client_id: api }, { client_id: api }', /the stream api \(fetched\) is declared more than once/],
+    [many.join(), /api: a client has 10 streams at the most/],
+  ] as const) {
+    const { code, stderr } = await apply(`streams: [${content}]`)
+    t.equal(code, 1, content)
+    t.match(stderr, reason, content)
+  }
+  t.strictSame(await streams(), before, 'and nothing is changed by any of it')
+
+  await call('stream create --client api')
+  const { stderr } = await apply(
+    'streams: [{ client_id: api, subjects: NONE, audience: https://orders.example }]',
+  )
+  t.match(stderr, /there are 2 such streams, so which one is meant cannot be known/)
+})
+
+t.test('a stream that somebody else changes meanwhile is not overwritten by apply', async t => {
+  const server = await startServer(t)
+  const { ctx } = server
+  await server.client('api', { introspects: 'https://orders.example' })
+  const admin = servedAdmin(ctx, { actor: { kind: 'command', user: 'root' }, isLimited: false }, ctx.log)
+  const planned = async (stream: string) =>
+    planDeclaration(admin, await parseDeclaration('a test', `{ streams: [${stream}] }`))
+  const conflict = { code: 'conflict', text: /somebody else has changed/ }
+  const creation = await planned('{ client_id: api, push: "https://orders.example/a" }')
+  await applyPlan(admin, creation)
+  const change = await planned('{ client_id: api, push: "https://orders.example/a", description: one }')
+  await ctx.db.sql.updateTable('streams').set({ description: 'two' }).execute()
+  await t.rejects(applyPlan(admin, change), conflict)
+  const [row] = await ctx.db.sql.selectFrom('streams').selectAll().execute()
+  t.equal(row?.description, 'two')
+  const another = await planned('{ client_id: api }')
+  await deleteClient(admin, 'api')
+  await t.rejects(applyPlan(admin, another), conflict)
+  t.strictSame(await ctx.db.sql.selectFrom('streams').selectAll().execute(), [])
+
+  await server.client('root-api', { is_admin: 1 })
+  const limited = { ...admin, isLimited: true }
+  const declaration = await parseDeclaration('a test', '{ streams: [{ client_id: root-api }] }')
+  await t.rejects(planDeclaration(limited, declaration), { code: 'forbidden' })
 })
