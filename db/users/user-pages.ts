@@ -12,7 +12,7 @@ const shownColumns = [
 
 /**
  * Users with a name that begins so, as names are compared, in the order of these names, after `after`. A user
- * with two such names is there twice.
+ * with two such names is there once, with the first of them: most mail addresses begin as the user name does.
  */
 export async function searchUsers(
   { sql }: Database,
@@ -25,6 +25,17 @@ export async function searchUsers(
     .select('user_names.name')
     .where('user_names.name', '>=', prefix)
     .where('user_names.name', '<', `${prefix}\u{10ffff}`)
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('user_names as earlier')
+            .select('earlier.user_id')
+            .whereRef('earlier.user_id', '=', 'user_names.user_id')
+            .where('earlier.name', '>=', prefix)
+            .whereRef('earlier.name', '<', 'user_names.name'),
+        ),
+      ),
+    )
     .$if(after !== undefined, query => query.where('user_names.name', '>', after ?? ''))
     .orderBy('user_names.name')
     .limit(limit)
