@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
-import { migratedTemplate } from './postgres.ts'
+import type { Ending } from './postgres.ts'
+import { migratedDatabase } from './recycled.ts'
 import { sharedPostgres } from './shared-postgres.ts'
 
 /** The environment that makes a server use the engine: pass it to `startServer`, or to a process. */
@@ -30,7 +31,7 @@ export async function onPostgres(
   title: string,
   body: (t: Test, env: EngineEnv) => Promise<void>,
 ): Promise<void> {
-  if (withPostgres) await t.test(`${title} (PostgreSQL)`, async t => body(t, await migratedEnv()))
+  if (withPostgres) await t.test(`${title} (PostgreSQL)`, async t => body(t, await migratedEnv(t)))
 }
 
 /**
@@ -38,17 +39,17 @@ export async function onPostgres(
  * any test file can be run on both (test/long/engines.test.ts does that), while most of them start no
  * PostgreSQL every day.
  */
-export async function defaultEnv(): Promise<EngineEnv> {
-  return process.env['TEST_ENGINE'] === 'postgres' ? migratedEnv() : {}
+export async function defaultEnv(t: Ending): Promise<EngineEnv> {
+  return process.env['TEST_ENGINE'] === 'postgres' ? migratedEnv(t) : {}
 }
 
 /** For tests of what is true of SQLite alone. */
 export const onSqlite: EngineEnv = { MINTMARK_DATABASE_URL: 'sqlite:db/mintmark.sqlite' }
 
-/** The environment for a new database on the PostgreSQL of this run, in which the migrations have run. */
-async function migratedEnv(): Promise<EngineEnv> {
+/** The environment for a database of the test's own on the PostgreSQL of this run, with all tables. */
+async function migratedEnv(t: Ending): Promise<EngineEnv> {
   const postgres = await sharedPostgres()
-  return { MINTMARK_DATABASE_URL: postgres.url(await postgres.createDatabase(migratedTemplate)) }
+  return { MINTMARK_DATABASE_URL: postgres.url(await migratedDatabase(t, postgres)) }
 }
 
 /** The environment for a new database on the PostgreSQL of this run, in which nothing is. */

@@ -119,7 +119,7 @@ export async function startServer(
       MINTMARK_ISSUER: 'https://as.example',
       MINTMARK_METRICS_PORT: '0',
       MINTMARK_LOG_LEVEL: 'trace',
-      ...('MINTMARK_DATABASE_URL' in env ? {} : await defaultEnv()),
+      ...('MINTMARK_DATABASE_URL' in env ? {} : await defaultEnv(t)),
       ...env,
     },
     home,
