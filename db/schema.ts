@@ -12,6 +12,7 @@ export interface Tables {
   clients: ClientTable
   resources: ResourceTable
   own_claims: OwnClaimTable
+  trusted_issuers: TrustedIssuerTable
   sessions: SessionTable
   session_index: SessionIndexTable
   session_index_fill: SessionIndexFillTable
@@ -287,10 +288,15 @@ export interface ClientTable {
   id: string
   /**
    * How it authenticates (RFC 7591 §2), where `client_secret` is both client_secret_basic and
-   * client_secret_post.
+   * client_secret_post, and `federated` is by the assertions of trusted issuers alone.
    */
   auth_method:
-    'none' | 'client_secret' | 'private_key_jwt' | 'tls_client_auth' | 'self_signed_tls_client_auth'
+    | 'none'
+    | 'client_secret'
+    | 'private_key_jwt'
+    | 'federated'
+    | 'tls_client_auth'
+    | 'self_signed_tls_client_auth'
   /** SHA-256 of the client secret; null for a client that has none. */
   secret_hash: Buffer | null
   /** The secret before this one, good until `old_secret_expires_at`. */
@@ -388,6 +394,24 @@ export interface ResourceTable {
    * where there are any.
    */
   claims: string | null
+  created_at: number
+}
+
+/** An outside issuer that is trusted to name clients (RFC 7523). */
+export interface TrustedIssuerTable {
+  /** The `iss` of its assertions. */
+  issuer: string
+  /** Their `aud`; null for our own issuer. */
+  audience: string | null
+  /** JSON of its public keys, or where it publishes them; null for both where its metadata say so. */
+  jwks: string | null
+  jwks_uri: string | null
+  /** How long an assertion may live; null for an hour. */
+  life_max_seconds: number | null
+  /** Whether one assertion may be used more than once: 1 or 0. */
+  is_reusable: number
+  /** JSON of which subjects name which clients (src/protocol/trusted-subjects.ts). */
+  subjects: string
   created_at: number
 }
 

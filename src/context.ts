@@ -1,5 +1,5 @@
 import type { Database } from '../db/database.ts'
-import type { ClientAuthContext } from './clients/client-auth.ts'
+import type { ClientAuthContext } from './clients/auth-context.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/load.ts'
 import type { Lateness } from './endings/lateness.ts'

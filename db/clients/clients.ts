@@ -15,6 +15,7 @@ import {
 import { someRowsAtOnce } from '../some-at-once.ts'
 import { forgetConsentsOfClient } from '../users/consents.ts'
 import type { Writer } from '../writer.ts'
+import { forgetSubjectsOfClient } from './trusted-issuers.ts'
 
 export async function findClient({ sql }: Database, id: string): Promise<ClientTable | undefined> {
   return sql.selectFrom('clients').selectAll().where('id', '=', id).executeTakeFirst()
@@ -202,6 +203,7 @@ export async function deleteClient(
     await raiseRevision(transaction)
     await forgetConsentsOfClient(transaction, id)
     await deleteStreamsOf(transaction, id)
+    await forgetSubjectsOfClient(transaction, id)
     const end: End = { reason: 'client deleted', now }
     const ending = await insertEnding(transaction, { client_id: id }, end)
     return { ...ending, epoch: deleted.epoch + 1, resources: deleted.resources }

@@ -1,6 +1,6 @@
 import { changePolicyRow, raiseRevision, type KeyPolicyChange } from '../installation/installation.ts'
 import { addStream, updateStream } from '../push/streams.ts'
-import type { GroupTable, OwnClaimTable, StreamTable } from '../schema.ts'
+import type { GroupTable, OwnClaimTable, StreamTable, TrustedIssuerTable } from '../schema.ts'
 import { addGroup, updateGroup } from '../users/groups.ts'
 import { changeUserRow, type ChangedUser, type SeenUser } from '../users/users.ts'
 import type { Writer } from '../writer.ts'
@@ -13,6 +13,7 @@ import {
   type SeenResource,
 } from './resources.ts'
 import { addOwnClaim, updateOwnClaim, type OwnClaimSettings } from './own-claims.ts'
+import { addTrustedIssuer, updateTrustedIssuer, type TrustedIssuerSettings } from './trusted-issuers.ts'
 
 /** A change of a row that is as it was read. */
 export interface RowChange<Settings, Seen> {
@@ -41,6 +42,13 @@ export interface StreamChanges {
   readonly streamsMax: number
 }
 
+export interface TrustedIssuerChanges {
+  readonly added: readonly TrustedIssuerTable[]
+  readonly changed: ReadonlyMap<string, RowChange<TrustedIssuerSettings, TrustedIssuerTable>>
+  /** How many there may be. */
+  readonly issuersMax: number
+}
+
 /** The additions and changes of a plan. */
 export interface Changes {
   readonly claims?: OwnClaimChanges
@@ -52,6 +60,7 @@ export interface Changes {
   readonly policy?: KeyPolicyChange | undefined
   readonly groups?: GroupChanges
   readonly streams?: StreamChanges
+  readonly issuers?: TrustedIssuerChanges
 }
 
 /**
@@ -72,7 +81,7 @@ export async function applyChanges(
         if (!(await isMade)) throw new LostGround()
         onProgress(++made)
       }
-      const { claims, groups, users, policy, streams } = changes
+      const { claims, issuers, groups, users, policy, streams } = changes
       for (const claim of claims?.added ?? [])
         await each(addOwnClaim(transaction, claim, claims?.claimsMax ?? 0))
       for (const { settings, seen } of claims?.changed.values() ?? [])
@@ -90,6 +99,11 @@ export async function applyChanges(
         await each(addStream(transaction, stream, streams?.streamsMax ?? 0))
       for (const { settings, seen } of streams?.changed ?? [])
         await each(updateStream(transaction, seen, settings))
+      // After the clients that they name.
+      for (const issuer of issuers?.added ?? [])
+        await each(addTrustedIssuer(transaction, issuer, issuers?.issuersMax ?? 0))
+      for (const { settings, seen } of issuers?.changed.values() ?? [])
+        await each(updateTrustedIssuer(transaction, seen, settings))
       for (const group of groups?.added ?? [])
         await each(addGroup(transaction, group, groups?.groupsMax ?? 0))
       for (const { settings, seen } of groups?.changed.values() ?? [])

@@ -62,6 +62,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   resources: { key: ['uri'], isLarge: false },
   groups: { key: ['id'], isLarge: false },
   own_claims: { key: ['name'], isLarge: false },
+  trusted_issuers: { key: ['issuer'], isLarge: false },
   endings: { key: ['id'], serial: 'id', isLarge: false },
   status_positions: { key: ['id'], isLarge: false },
   status_lists: { key: ['number'], isLarge: false },

@@ -19,6 +19,7 @@ import * as deliveries from './migrations/0012-deliveries.ts'
 import * as sessionIndex from './migrations/0013-session-index.ts'
 import * as credentialsAge from './migrations/0014-credentials-age.ts'
 import * as streams from './migrations/0015-streams.ts'
+import * as trustedIssuers from './migrations/0016-trusted-issuers.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -53,6 +54,7 @@ export const thisProgram: Program = {
     ['0013-session-index', sessionIndex],
     ['0014-credentials-age', credentialsAge],
     ['0015-streams', streams],
+    ['0016-trusted-issuers', trustedIssuers],
   ]),
   oldestProgram: 1,
 }

@@ -23,6 +23,7 @@ import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
 import { openApiDocument } from './open-api.ts'
 import { bodyLimitBytes, openProblems, operationOf } from './problems.ts'
+import { trustedIssuerRoutes } from './trusted-issuers.ts'
 import { ownClaimRoutes } from './own-claims.ts'
 import { resourceRoutes } from './resources.ts'
 import { addRoute } from './route.ts'
@@ -95,6 +96,7 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
       ...groupRoutes,
       ...clientRoutes,
       ...resourceRoutes,
+      ...trustedIssuerRoutes,
       ...ownClaimRoutes,
       ...streamRoutes,
       ...keyRoutes,

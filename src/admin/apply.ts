@@ -2,6 +2,7 @@ import { applyChanges } from '../../db/clients/declaration.ts'
 import { authMethodOf } from '../clients/judge-client.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { clientSettings, newClientRow } from '../clients/registration.ts'
+import { trustedIssuerSettings } from '../clients/trusted-issuer.ts'
 import { Refusal } from '../errors.ts'
 import { rolesColumn } from '../protocol/roles.ts'
 import { hashSecret, newClientSecret } from '../protocol/secrets.ts'
@@ -17,6 +18,7 @@ import { dueSteps, type Plan, type Step } from './plan.ts'
 import { logPolicy } from './policy.ts'
 import type { DeclaredStream } from './planned-streams.ts'
 import { newResourceRow, resourceSettings } from './resources.ts'
+import { newTrustedIssuerRow, trustedIssuersMax } from './trusted-issuers.ts'
 
 export interface Applied {
   /** The secrets of the new clients that have one, by their ids. They are shown nowhere else. */
@@ -73,6 +75,7 @@ export async function applyPlan(
       ...clientSettings(declared),
       ...(credentials.some(name => name in differences) && { credentials_set_at: now }),
     })),
+    issuers: issuerChanges(plan.issuers, now),
     groups: {
       added: (groups.create ?? []).map(({ declared }) => newGroupRow(declared, now)),
       changed: changesOf(groups.change ?? [], ({ roles }) => ({ roles: rolesColumn(roles) })),
@@ -101,6 +104,15 @@ export async function applyPlan(
   return { secrets, algChanges: await algChangesOf(admin, plan) }
 }
 
+function issuerChanges(issuers: Plan['issuers'], now: number) {
+  const { create = [], change = [] } = Object.groupBy(issuers, ({ action }) => action)
+  return {
+    added: create.map(({ declared }) => newTrustedIssuerRow(declared, now)),
+    changed: changesOf(change, trustedIssuerSettings),
+    issuersMax: trustedIssuersMax,
+  }
+}
+
 const eventUris = ({ events }: DeclaredStream) => events && events.map(name => eventTypes[name])
 
 function newStreamOf(declared: DeclaredStream): NewStream {
@@ -121,7 +133,13 @@ function streamSettings(declared: DeclaredStream) {
 }
 
 /** A client is known by these. */
-const credentials: readonly (keyof ClientMetadata)[] = ['jwks', 'jwks_uri', 'tls_subject', 'tls_self_signed']
+const credentials: readonly (keyof ClientMetadata)[] = [
+  'jwks',
+  'jwks_uri',
+  'federated',
+  'tls_subject',
+  'tls_self_signed',
+]
 
 /** By their names, the settings of what is changed, with the rows on which the plan was made. */
 function changesOf<Declared, Row extends object, Settings>(
@@ -145,7 +163,8 @@ async function algChangesOf(admin: Admin, plan: Plan): Promise<ReadonlyMap<strin
   )
 }
 
-function eventsOf({ claims, resources, clients, groups, users, streams, policies }: Plan): readonly Event[] {
+function eventsOf(plan: Plan): readonly Event[] {
+  const { claims, resources, clients, issuers, groups, users, streams, policies } = plan
   const isDue = ({ action }: Step) => action !== 'none'
   return [
     ...claims.filter(isDue).map(({ name: claim, action, declared: { kind, source }, differences }): Event => {
@@ -153,6 +172,10 @@ function eventsOf({ claims, resources, clients, groups, users, streams, policies
       return { event: 'claim_changed', detail: { claim, ...differences } }
     }),
     ...[...resources, ...clients].filter(isDue).map(eventOf),
+    ...issuers.filter(isDue).map(({ name: issuer, action, differences }): Event => {
+      const event = action === 'create' ? 'trusted_issuer_created' : 'trusted_issuer_changed'
+      return { event, detail: { issuer, ...differences } }
+    }),
     ...groups.filter(isDue).map(({ name: group, action, declared, differences: { roles } }): Event => {
       if (action === 'create') return { event: 'group_created', detail: { group, roles: declared.roles } }
       return { event: 'group_changed', detail: { group, ...(roles && { roles }) } }

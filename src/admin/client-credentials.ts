@@ -51,7 +51,7 @@ export async function rotateSecret(
   if (from !== 'client_secret' && from !== 'private_key_jwt') {
     throw new Refusal(
       'invalid',
-      `the client ${id} authenticates with its certificate (${from}), and takes no secret`,
+      `the client ${id} authenticates in another way (${from}), and takes no secret`,
     )
   }
   const now = admin.clock.now()
@@ -68,7 +68,7 @@ export async function rotateSecret(
 
 /** A client that is known by keys, or by a secret that keys may replace. */
 export type ClientForKeys = ClientTable & {
-  readonly auth_method: Exclude<AuthMethod, 'none' | 'tls_client_auth'>
+  readonly auth_method: Exclude<AuthMethod, 'none' | 'federated' | 'tls_client_auth'>
 }
 
 /** Finds a client that may be given keys. Refuses any other. */
@@ -76,7 +76,7 @@ export async function clientForKeys(admin: Admin, id: string): Promise<ClientFor
   refuseConsoleClient(id)
   const found = await clientToChange(admin, id)
   const { auth_method: method } = found
-  if (method === 'none' || method === 'tls_client_auth') {
+  if (method === 'none' || method === 'federated' || method === 'tls_client_auth') {
     throw new Refusal(
       'invalid',
       `the client ${id} (${method}) is not known by keys`,

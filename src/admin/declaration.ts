@@ -2,6 +2,12 @@ import { withDefaults } from '../clients/client-defaults.ts'
 import { propertyNames, someProperties, type ClientMetadata } from '../clients/properties.ts'
 import { choice, duration, type JsonKind } from '../clients/property-kinds.ts'
 import { scopeWords, wordsAmong } from '../clients/scope-words.ts'
+import {
+  isTrustedIssuerUrl,
+  takesTrustedIssuer,
+  trustedIssuerKinds,
+  type TrustedIssuerMetadata,
+} from '../clients/trusted-issuer.ts'
 import { Refusal } from '../errors.ts'
 import { keyPolicyLimits } from '../protocol/key-lead.ts'
 import {
@@ -26,6 +32,7 @@ export interface Declaration {
   readonly claims: readonly OwnClaim[]
   readonly resources: readonly ResourceMetadata[]
   readonly clients: readonly ClientMetadata[]
+  readonly issuers: readonly TrustedIssuerMetadata[]
   readonly groups: readonly GroupMetadata[]
   readonly users: readonly DeclaredUser[]
   readonly streams: readonly DeclaredStream[]
@@ -62,23 +69,25 @@ function readDeclaration(value: unknown): {
   const file = fieldsOf(
     value,
     'the file',
-    ['claims', 'resources', 'clients', 'groups', 'users', 'streams', 'key_policy'],
+    ['claims', 'resources', 'clients', 'issuers', 'groups', 'users', 'streams', 'key_policy'],
     problems,
   )
   const declaration = {
     claims: file.items('claims').map((item, i) => readClaim(item, `claims[${i}]`, problems)),
     resources: file.items('resources').map((item, i) => readResource(item, `resources[${i}]`, problems)),
     clients: file.items('clients').map((item, i) => readClient(item, `clients[${i}]`, problems)),
+    issuers: file.items('issuers').map((item, i) => readIssuer(item, `issuers[${i}]`, problems)),
     groups: file.items('groups').map((item, i) => readGroup(item, `groups[${i}]`, problems)),
     users: file.items('users').map((item, i) => readUser(item, `users[${i}]`, problems)),
     streams: file.items('streams').map((item, i) => readStream(item, `streams[${i}]`, problems)),
     keyPolicy: readKeyPolicy(file.get('key_policy') ?? {}, problems),
   }
-  const { claims, resources, clients, groups, users, streams } = declaration
+  const { claims, resources, clients, issuers, groups, users, streams } = declaration
   const names = {
     claim: claims.map(({ name }) => name),
     resource: resources.map(({ uri }) => uri),
     client: clients.map(({ client_id }) => client_id),
+    issuer: issuers.map(({ issuer }) => issuer),
     group: groups.map(({ name }) => name),
     user: users.map(({ username }) => username),
     stream: streams.filter(({ client_id: id }) => id !== '').map(streamName),
@@ -131,6 +140,21 @@ function readClient(value: unknown, path: string, problems: string[]): ClientMet
   return {
     client_id: fields.text('client_id', text => text !== '', 'a client_id'),
     ...withDefaults(someProperties((name, { kind }) => fields.declared(name, kind))),
+  }
+}
+
+/** Reads the form of the values. `trustedIssuerProblems` judges the values themselves. */
+function readIssuer(value: unknown, path: string, problems: string[]): TrustedIssuerMetadata {
+  const { audience, jwks, jwks_uri, max_life, reusable, subjects } = trustedIssuerKinds
+  const { text, optional } = fieldsOf(value, path, ['issuer', ...Object.keys(trustedIssuerKinds)], problems)
+  return {
+    issuer: text('issuer', isTrustedIssuerUrl, takesTrustedIssuer),
+    audience: optional('audience', audience),
+    jwks: optional('jwks', jwks),
+    jwks_uri: optional('jwks_uri', jwks_uri),
+    max_life: optional('max_life', max_life),
+    reusable: optional('reusable', reusable),
+    subjects: optional('subjects', subjects),
   }
 }
 

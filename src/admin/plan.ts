@@ -7,11 +7,13 @@ import type {
   OwnClaimTable,
   ResourceTable,
   StreamTable,
+  TrustedIssuerTable,
   UserTable,
 } from '../../db/schema.ts'
 import { authMethodOf, resourceFinder } from '../clients/judge-client.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { clientMetadata, judgeRegistration } from '../clients/registration.ts'
+import type { TrustedIssuerMetadata } from '../clients/trusted-issuer.ts'
 import { wishProblems } from '../clients/wishes.ts'
 import { Refusal } from '../errors.ts'
 import type { OwnClaim } from '../protocol/own-claims.ts'
@@ -23,6 +25,7 @@ import type { DeclaredUser, Declaration } from './declaration.ts'
 import { differencesOf } from './differences.ts'
 import { algsOf, newAlgWarning } from './pending-algs.ts'
 import { planClaims } from './planned-claims.ts'
+import { planIssuers } from './planned-issuers.ts'
 import { planGroups } from './planned-groups.ts'
 import { planStreams, type DeclaredStream } from './planned-streams.ts'
 import { planUsers } from './planned-users.ts'
@@ -32,8 +35,8 @@ import type { GroupMetadata } from './roles.ts'
 
 /** One thing that is declared, and what has to be done for it. */
 export interface Step<Declared = unknown, Row = unknown> {
-  readonly kind: 'claim' | 'resource' | 'client' | 'group' | 'user' | 'stream' | 'policy'
-  /** The URI of a resource, the id of a client, whose policy it is, or the name of anything else. */
+  readonly kind: 'claim' | 'resource' | 'client' | 'issuer' | 'group' | 'user' | 'stream' | 'policy'
+  /** The URI of a resource or issuer, the id of a client, whose policy it is, or any other name. */
   readonly name: string
   readonly declared: Declared
   readonly action: 'create' | 'change' | 'none'
@@ -49,6 +52,7 @@ export interface Plan {
   readonly claims: readonly Step<OwnClaim, OwnClaimTable>[]
   readonly resources: readonly Step<ResourceMetadata, ResourceTable>[]
   readonly clients: readonly Step<ClientMetadata, ClientTable>[]
+  readonly issuers: readonly Step<TrustedIssuerMetadata, TrustedIssuerTable>[]
   readonly groups: readonly Step<GroupMetadata, GroupTable>[]
   readonly users: readonly Step<DeclaredUser, UserTable>[]
   readonly streams: readonly Step<DeclaredStream, StreamTable>[]
@@ -58,8 +62,8 @@ export interface Plan {
 
 /** All steps of a plan. */
 export function stepsOf(plan: Plan): readonly Step[] {
-  const { claims, resources, clients, groups, users, streams, policies } = plan
-  return [...claims, ...resources, ...clients, ...groups, ...users, ...streams, ...policies]
+  const { claims, resources, clients, issuers, groups, users, streams, policies } = plan
+  return [...claims, ...resources, ...clients, ...issuers, ...groups, ...users, ...streams, ...policies]
 }
 
 /** The steps of a plan that change something. */
@@ -87,17 +91,15 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
   const planned = await planPeople(admin, declaration, uris)
   const ofClaims = await planClaims(admin, declaration, { resources: foundResources, clients: foundClients })
   const own = ofClaims.after
-  const ofStreams = await planStreams(
-    admin,
-    declaration.streams,
-    new Map(
-      [...foundClients.values()]
-        .map(clientMetadata)
-        .concat(clients)
-        .map(client => [client.client_id, client]),
-    ),
+  const clientsThen = new Map(
+    [...foundClients.values()]
+      .map(clientMetadata)
+      .concat(clients)
+      .map(client => [client.client_id, client]),
   )
-  const refusals = [...ofClaims.problems, ...planned.problems, ...ofStreams.problems]
+  const ofIssuers = await planIssuers(admin, declaration.issuers, clientsThen)
+  const ofStreams = await planStreams(admin, declaration.streams, clientsThen)
+  const refusals = [ofClaims, planned, ofIssuers, ofStreams].flatMap(({ problems }) => problems)
   const plan = {
     claims: stepsOfKind('claim', ofClaims.claims),
     resources: resources.map(declared => {
@@ -126,6 +128,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
       const warnings = [...verdict.warnings, ...aboutAlgs(algsOf(declared))]
       return { kind: 'client' as const, name: id, ...compare(declared, found, clientMetadata), warnings }
     }),
+    issuers: stepsOfKind('issuer', ofIssuers.issuers),
     groups: planned.groups,
     users: planned.users,
     streams: stepsOfKind('stream', ofStreams.streams),
@@ -190,7 +193,8 @@ function stepsOfKind<Kind extends Step['kind'], Planned extends Pick<Step, 'foun
   kind: Kind,
   planned: readonly Planned[],
 ) {
-  return planned.map(one => ({ kind, ...one, action: actionOf(one), warnings: [] }))
+  const none: Step['warnings'] = []
+  return planned.map(one => ({ kind, warnings: none, ...one, action: actionOf(one) }))
 }
 
 function compare<Declared extends object, Row>(

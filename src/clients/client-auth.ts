@@ -1,53 +1,33 @@
-import type { Database } from '../../db/database.ts'
 import { rememberUse } from '../../db/grants/replays.ts'
-import type { Clock } from '../clock.ts'
-import type { Config } from '../config/load.ts'
 import { OAuthError, type OAuthErrorOptions } from '../errors.ts'
 import {
-  isSignedByClient,
   judgeAssertion,
   type AssertionVerdict,
   type UnverifiedAssertion,
   type ValidAssertion,
 } from '../keys/proofs/assertion.ts'
 import { hasSubject, isCertificateOf, isInForce, readClientCert } from '../keys/proofs/certificate.ts'
-import type { KeyRing } from '../keys/ring/key-ring.ts'
 import type { Form } from '../protocol/form.ts'
 import { hashSecret, isSameHash } from '../protocol/secrets.ts'
-import type { AuditTrail } from '../record/audit-trail.ts'
 import { auditEntry } from '../record/record.ts'
 import { networkOf, normalAddress } from '../values/addresses.ts'
+import type { ClientAuthContext } from './auth-context.ts'
 import type { IncomingRequest } from './caller.ts'
-import type { ClientKeys } from './client-keys.ts'
 import { readCredentials } from './credentials.ts'
 import { fapiAheadMin, fapiAssertionFault, isFapi } from './fapi.ts'
+import { issuerOf, provenByIssuer } from './issued-assertions.ts'
 import { isClientId } from './known-clients.ts'
-import type { Client, Registry } from './registry.ts'
-
-/** The context, as far as it takes part in authenticating a client. */
-export interface ClientAuthContext {
-  readonly config: Pick<Config, 'issuer' | 'clientCert'>
-  readonly db: Database
-  readonly keys: Pick<KeyRing, 'clockSkewSeconds'>
-  readonly users: { readonly throttle: { countWrongCredentials(clientId: string): number } }
-  readonly clients: {
-    /** Clients and resources, at most a second old. */
-    readonly registry: Registry
-    /** The public keys of clients, as registered or fetched. */
-    readonly keys: ClientKeys
-  }
-  readonly audit: AuditTrail
-  readonly clock: Clock
-}
+import type { Client } from './registry.ts'
+import { isSignedBy } from './signed-by.ts'
 
 /** Stands for an absent hash in comparisons: no secret has it. */
 const noHash = Buffer.alloc(32)
 
 /**
  * Which client is calling (RFC 6749 §2.3): `none` (a public client's `client_id`), `client_secret_basic`,
- * `client_secret_post`, `private_key_jwt` (RFC 7523 §2.2), `tls_client_auth` or `self_signed_tls_client_auth`
- * (RFC 8705 §2). A client that has credentials must prove them, and credentials that come along are never
- * ignored.
+ * `client_secret_post`, `private_key_jwt` (RFC 7523 §2.2) by the client's own keys or by a trusted issuer,
+ * `tls_client_auth` or `self_signed_tls_client_auth` (RFC 8705 §2). A client that has credentials must prove
+ * them, and credentials that come along are never ignored.
  *
  * Why a client is refused goes to the log alone: its caller cannot tell an unknown client from a wrong
  * secret. But what is wrong with the claims of an assertion it is told, whether the client is known or not
@@ -59,6 +39,13 @@ export async function authenticateClient(
   form: Form,
 ): Promise<Client> {
   const { id, secret, assertion } = readCredentials(request.headers.authorization, form)
+  const issuer = assertion && (await issuerOf(ctx, assertion))
+  if (assertion && issuer) {
+    const issued = { issuer, assertion, clientId: form.get('client_id') }
+    const { client, spend } = await provenByIssuer(ctx, request, issued, 'invalid_client')
+    await spend()
+    return client
+  }
   if (!isClientId(id)) throw refusal('the client_id has characters or a length that none has')
   const client = await ctx.clients.registry.findClient(id)
 
@@ -163,7 +150,7 @@ async function whyUnproven(
   if (client.auth_method !== 'private_key_jwt' && !isMoving) {
     return { reason: 'the client is not registered for private_key_jwt' }
   }
-  if (!(await isSigned(ctx, client, assertion)))
+  if (!(await isSignedBy(ctx.clients.keys, client, assertion)))
     return { reason: 'no key of the client has signed the assertion' }
   // The signer may be told.
   const fault = isFapi(client) ? fapiAssertionFault(assertion.jwt, ctx.clock.now()) : undefined
@@ -174,19 +161,6 @@ async function whyUnproven(
     reason: ofAssertion('its jti was used before, each request needs an assertion of its own'),
     isTold: true,
   }
-}
-
-/** A key that is not known here may be new: then it is looked for where the client publishes its keys. */
-async function isSigned(
-  ctx: ClientAuthContext,
-  client: Client,
-  assertion: UnverifiedAssertion,
-): Promise<boolean> {
-  const keys = await ctx.clients.keys.of(client)
-  if (isSignedByClient(assertion, keys)) return true
-  if (assertion.kid !== undefined && keys.some(({ kid }) => kid === assertion.kid)) return false
-  const newer = await ctx.clients.keys.refetched(client)
-  return newer !== undefined && isSignedByClient(assertion, newer)
 }
 
 /**
@@ -201,6 +175,7 @@ async function whyNoCertificate(
   if (method === 'none') return undefined
   if (method === 'client_secret') throw refusal('the client has not sent its secret')
   if (method === 'private_key_jwt') throw refusal('the client has not sent an assertion')
+  if (method === 'federated') throw refusal('the client has not sent an assertion of a trusted issuer')
   const field = headers['client-cert']
   if (field === undefined) throw refusal('the client has shown no certificate, or no proxy has passed it on')
   const certificate = readClientCert(field)

@@ -3,27 +3,35 @@ import { unavailable } from '../errors.ts'
 import { readClientJwks, type ClientKey } from '../keys/proofs/client-jwks.ts'
 import type { Log } from '../record/log.ts'
 import { fetchJson } from './fetch-json.ts'
+import { jwksUriOf } from './issuer-metadata.ts'
 import type { Reach } from './reach.ts'
-import type { Client } from './registry.ts'
 
-/** The public keys of clients: as registered, or fetched from where the client publishes them. */
+/** Has public keys: a client, or an issuer that is trusted to name some. */
+export interface KeySource {
+  /** JSON of the keys, or where they are published; at most one of the two. */
+  readonly jwks: string | null
+  readonly jwks_uri: string | null
+  /** Has metadata that say where its keys are, if neither is here. */
+  readonly issuer?: string
+}
+
+/** The public keys of clients and issuers: as registered, or fetched from where they are published. */
 export interface ClientKeys {
-  /** The keys of a client, fetched within the last minutes. 503 when its `jwks_uri` cannot be read. */
-  of(client: Client): Promise<readonly ClientKey[]>
+  /** The keys, fetched within the last minutes. 503 when they cannot be read. */
+  of(source: KeySource): Promise<readonly ClientKey[]>
   /**
    * Fetches the keys anew, because a signature names one that is not among them; undefined when there is
-   * nothing to fetch. 503 when that was done a moment ago: it is unknown then whether the client has that
-   * key.
+   * nothing to fetch. 503 when that was done a moment ago: it is unknown then whether there is that key.
    */
-  refetched(client: Client): Promise<readonly ClientKey[] | undefined>
+  refetched(source: KeySource): Promise<readonly ClientKey[] | undefined>
 }
 
 /**
- * So long a fetched set counts without a look at its URL, in seconds: a key that a client withdraws is
- * refused after it.
+ * So long a fetched set counts without a look at its URL, in seconds: a key that is withdrawn is refused
+ * after it.
  */
 const freshSeconds = 600
-/** So long it counts if its URL cannot be read: an outage of the client's is not one of ours. */
+/** So long it counts if its URL cannot be read: an outage of others is not one of ours. */
 const staleSeconds = 3600
 /** The pause between two attempts at one URL: any stranger who names unknown keys makes us ask. */
 const pauseSeconds = 30
@@ -39,71 +47,89 @@ interface KeySet {
 
 const never: KeySet = { keys: [], fetchedAt: -Infinity, attemptedAt: -Infinity }
 
+/** Where keys are fetched from: their URL, or an issuer whose metadata have it. */
+interface Place {
+  /** The same for the same place. */
+  readonly name: string
+  readonly facts: object
+  readonly jwksUri: (reach: Reach) => Promise<string>
+}
+
+/** Undefined where the keys are registered. */
+function placeOf({ jwks, jwks_uri: uri, issuer }: KeySource): Place | undefined {
+  if (uri !== null) {
+    return { name: uri, facts: { jwks_uri: uri.replace(/\?.*/, '') }, jwksUri: async () => uri }
+  }
+  if (jwks !== null || issuer === undefined) return undefined
+  return { name: `issuer ${issuer}`, facts: { issuer }, jwksUri: reach => jwksUriOf(issuer, reach) }
+}
+
 export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys {
   const present = () => Math.floor(clock.steady())
-  const registered = new WeakMap<Client, readonly ClientKey[]>()
+  const registered = new WeakMap<KeySource, readonly ClientKey[]>()
   const sets = new Map<string, KeySet>()
   const fetching = new Map<string, Promise<KeySet>>()
 
-  /** One fetch for all who wait for the same URL. */
-  const fetchSet = (uri: string): Promise<KeySet> => {
-    const underWay = fetching.get(uri)
+  /** One fetch for all who wait for the same keys. */
+  const fetchSet = (place: Place): Promise<KeySet> => {
+    const underWay = fetching.get(place.name)
     if (underWay) return underWay
     if (fetching.size >= fetchesMax) throw unavailable('too many key sets are being fetched')
-    const fetch = attempt(uri).finally(() => fetching.delete(uri))
-    fetching.set(uri, fetch)
+    const fetch = attempt(place).finally(() => fetching.delete(place.name))
+    fetching.set(place.name, fetch)
     return fetch
   }
 
-  const attempt = async (uri: string): Promise<KeySet> => {
-    const before = sets.get(uri) ?? never
-    const facts = { jwks_uri: uri.replace(/\?.*/, '') }
+  const attempt = async ({ name, facts, jwksUri }: Place): Promise<KeySet> => {
+    const before = sets.get(name) ?? never
     let set: KeySet
     try {
-      const read = readClientJwks(await fetchJson(uri, reach))
+      const read = readClientJwks(await fetchJson(await jwksUri(reach), reach))
       if (!read) throw new Error('the answer is no JWK Set')
       const { keys, problems } = read
-      log.info({ ...facts, keys: keys.length, problems }, "a client's key set was fetched")
+      log.info({ ...facts, keys: keys.length, problems }, 'a key set was fetched')
       set = { keys, fetchedAt: present(), attemptedAt: present() }
     } catch (error) {
-      log.warn({ ...facts, err: error }, "a client's key set could not be fetched")
+      log.warn({ ...facts, err: error }, 'a key set could not be fetched')
       set = { ...before, attemptedAt: present() }
     }
-    sets.delete(uri)
+    sets.delete(name)
     const [oldest] = sets.keys()
     if (sets.size >= setsMax && oldest !== undefined) sets.delete(oldest)
-    sets.set(uri, set)
+    sets.set(name, set)
     return set
   }
 
-  const ofUri = async (uri: string): Promise<readonly ClientKey[]> => {
-    const known = sets.get(uri) ?? never
+  const fetchedFrom = async (place: Place): Promise<readonly ClientKey[]> => {
+    const known = sets.get(place.name) ?? never
     if (present() - known.fetchedAt < freshSeconds) return known.keys
-    const set = present() - known.attemptedAt < pauseSeconds ? known : await fetchSet(uri)
+    const set = present() - known.attemptedAt < pauseSeconds ? known : await fetchSet(place)
     if (present() - set.fetchedAt < staleSeconds) return set.keys
-    throw unavailable(`the key set at ${uri} cannot be fetched`, pauseSeconds)
+    throw unavailable(`the key set at ${place.name} cannot be fetched`, pauseSeconds)
   }
 
   return {
-    of: async client => {
-      if (client.jwks_uri !== null) return ofUri(client.jwks_uri)
-      let keys = registered.get(client)
+    of: async source => {
+      const place = placeOf(source)
+      if (place) return fetchedFrom(place)
+      let keys = registered.get(source)
       if (!keys) {
-        keys = readClientJwks(JSON.parse(client.jwks ?? 'null'))?.keys ?? []
-        registered.set(client, keys)
+        keys = readClientJwks(JSON.parse(source.jwks ?? 'null'))?.keys ?? []
+        registered.set(source, keys)
       }
       return keys
     },
-    refetched: async ({ jwks_uri: uri }) => {
-      if (uri === null) return undefined
-      const { attemptedAt, fetchedAt, keys } = sets.get(uri) ?? never
+    refetched: async source => {
+      const place = placeOf(source)
+      if (!place) return undefined
+      const { attemptedAt, fetchedAt, keys } = sets.get(place.name) ?? never
       if (fetchedAt === present()) return keys // perhaps it was fetched for this very request
-      if (present() - attemptedAt < pauseSeconds && !fetching.has(uri)) {
-        throw unavailable(`the key set at ${uri} was fetched a moment ago`, pauseSeconds)
+      if (present() - attemptedAt < pauseSeconds && !fetching.has(place.name)) {
+        throw unavailable(`the key set at ${place.name} was fetched a moment ago`, pauseSeconds)
       }
-      const set = await fetchSet(uri)
+      const set = await fetchSet(place)
       if (set.fetchedAt < set.attemptedAt)
-        throw unavailable(`the key set at ${uri} cannot be fetched`, pauseSeconds)
+        throw unavailable(`the key set at ${place.name} cannot be fetched`, pauseSeconds)
       return set.keys
     },
   }

@@ -56,8 +56,9 @@ function readAssertionCredentials(authorization: string | undefined, form: Form)
   if (!assertion) {
     throw new OAuthError('invalid_client', 'the client_assertion is no JWT with the client_id as its sub')
   }
-  const id = form.get('client_id') ?? assertion.clientId
-  if (id !== assertion.clientId) {
+  const id = form.get('client_id') ?? assertion.subject
+  // That of another issuer names the client in its own way.
+  if (id !== assertion.subject && assertion.issuer === assertion.subject) {
     throw new OAuthError('invalid_client', 'the client_id differs from the sub of the client_assertion')
   }
   return { id, secret: undefined, assertion }

@@ -1,4 +1,4 @@
-import { grantFacts, grantTypes, isGrantType } from '../protocol/grant-types.ts'
+import { grantFacts, grantNames, isGrantType } from '../protocol/grant-types.ts'
 import { formatDuration } from '../values/duration.ts'
 import { fapiRefusals } from './judge-fapi.ts'
 import { logInRefusals, logInWarnings } from './judge-log-in.ts'
@@ -8,13 +8,22 @@ import type { ClientMetadata } from './properties.ts'
 export const clientIdForm = /^[A-Za-z0-9._~-]{1,128}$/
 
 export type AuthMethod =
-  'none' | 'client_secret' | 'private_key_jwt' | 'tls_client_auth' | 'self_signed_tls_client_auth'
+  | 'none'
+  | 'client_secret'
+  | 'private_key_jwt'
+  | 'federated'
+  | 'tls_client_auth'
+  | 'self_signed_tls_client_auth'
 
 /** How a client authenticates, which follows from what it has. */
 export function authMethodOf(
-  client: Pick<ClientMetadata, 'public' | 'jwks' | 'jwks_uri' | 'tls_subject' | 'tls_self_signed'>,
+  client: Pick<
+    ClientMetadata,
+    'public' | 'jwks' | 'jwks_uri' | 'federated' | 'tls_subject' | 'tls_self_signed'
+  >,
 ): AuthMethod {
   if (client.public) return 'none'
+  if (client.federated) return 'federated'
   if (client.tls_subject !== null) return 'tls_client_auth'
   if (client.tls_self_signed) return 'self_signed_tls_client_auth'
   return client.jwks !== null || client.jwks_uri !== null ? 'private_key_jwt' : 'client_secret'
@@ -86,10 +95,10 @@ function* refusals(client: ClientMetadata): Generator<string> {
   } = client
   for (const grantType of grant_types) {
     if (!isGrantType(grantType))
-      yield `${grantType} is no grant type here: there are ${grantTypes.join(', ')}`
+      yield `${grantType} is no grant type here: there are ${grantNames.join(', ')}`
   }
   if (grant_types.length === 0 && resource_server.length === 0) {
-    yield `a client without a grant can do nothing: give it some of ${grantTypes.join(', ')}`
+    yield `a client without a grant can do nothing: give it some of ${grantNames.join(', ')}`
   }
   if (client.public) {
     // RFC 6749 §4.4, RFC 7662 §2.1, RFC 9700 §4.14.2.
@@ -120,10 +129,13 @@ function isBound(client: ClientMetadata): boolean {
 }
 
 function* authRefusals(client: ClientMetadata): Generator<string> {
-  const { jwks, jwks_uri, tls_subject, tls_self_signed } = client
+  const { jwks, jwks_uri, tls_subject, tls_self_signed, federated } = client
   const hasKeys = jwks !== null || jwks_uri !== null
   if (client.public && (hasKeys || tls_subject !== null || tls_self_signed)) {
     yield 'a public client has nothing to authenticate with: leave its keys and names out, or do not call it public'
+  }
+  if (federated && (client.public || hasKeys || tls_subject !== null || tls_self_signed)) {
+    yield 'a federated client is known by what trusted issuers say of it, and has no keys and no names of its own'
   }
   if (jwks !== null && jwks_uri !== null) yield 'it has its keys in jwks or at jwks_uri, and not both'
   if (tls_subject !== null && (hasKeys || tls_self_signed)) {

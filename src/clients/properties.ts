@@ -1,5 +1,5 @@
 import type { ClientTable } from '../../db/schema.ts'
-import { grantTypes, isGrantType } from '../protocol/grant-types.ts'
+import { grantNames, grantTypeNamed, isGrantType } from '../protocol/grant-types.ts'
 import { isOrigin, originSentence } from '../protocol/origin.ts'
 import { sessionLimits } from '../protocol/refresh-token.ts'
 import { isResourceUri, resourceSentence } from '../protocol/resource.ts'
@@ -44,6 +44,17 @@ export const properties = {
   jwks: property({ kind: object, column: null, group: 'proof', option: null }),
   /** The URL where it publishes them. */
   jwks_uri: property({ kind: text('a URL'), column: null, group: 'proof', option: null }),
+  /** Trusted issuers say who it is (docs/workload-identity.md): it has no secret and no keys of its own. */
+  federated: property({
+    kind: flag,
+    column: null,
+    group: 'proof',
+    option: {
+      flags: '--federated',
+      help: 'trusted issuers say who it is, and it has no secret: see `mintmark issuer create --help`',
+      updateHelp: null,
+    },
+  }),
   /**
    * The name in its TLS certificate after its kind, like `san_dns:app.example` (RFC 8705 §2.1.2), and no
    * secret.
@@ -95,16 +106,17 @@ export const properties = {
     },
   }),
   grant_types: property({
-    kind: list(isGrantType, {
+    kind: list(item => isGrantType(grantTypeNamed(item)), {
       takes: 'grant types',
-      sentence: `A grant type is one of ${grantTypes.join(', ')}.`,
+      sentence: `A grant type is one of ${grantNames.join(', ')}.`,
+      spell: grantTypeNamed,
       isDeclarable: item => item !== '',
     }),
     column: 'grant_types',
     group: 'access',
     option: {
       flags: '--grant <grant...>',
-      help: `what it may ask tokens with: ${grantTypes.join(', ')}`,
+      help: `what it may ask tokens with: ${grantNames.join(', ')}`,
       updateHelp: 'what it may ask tokens with',
       without: 'nothing',
     },

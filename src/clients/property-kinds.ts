@@ -75,6 +75,7 @@ export function list(
     takes,
     sentence,
     isDeclarable = isItem,
+    spell = item => item,
   }: {
     /** The items, for the sentence that refuses others in a file. */
     readonly takes: string
@@ -82,6 +83,8 @@ export function list(
     readonly sentence: string
     /** Whether a file may have it; `judgeClient` says more of it than this. */
     readonly isDeclarable?: (text: string) => boolean
+    /** The one spelling of an item that may be given in several. */
+    readonly spell?: (text: string) => string
   },
 ): Kind<readonly string[], string> {
   return {
@@ -91,9 +94,9 @@ export function list(
     schema: { type: 'array', items: { type: 'string' } },
     fromFile: declared => {
       const items: unknown = typeof declared === 'string' ? declared.split(/\s+/).filter(Boolean) : declared
-      return areTexts(items) && items.every(isDeclarable) ? [...new Set(items)] : undefined
+      return areTexts(items) && items.every(isDeclarable) ? [...new Set(items.map(spell))] : undefined
     },
-    fromOption: given => (areTexts(given) ? given : []),
+    fromOption: given => (areTexts(given) ? [...new Set(given.map(spell))] : []),
     toColumn: items => items.join(' '),
     fromColumn: itemsOf,
   }

@@ -79,6 +79,7 @@ export function clientMetadata(row: NewClient): ClientMetadata {
     ...eachProperty((_, { kind, column }) => column && kind.fromColumn(row[column])),
     public: row.auth_method === 'none',
     ...keysOf(row),
+    federated: row.auth_method === 'federated',
     tls_self_signed: row.auth_method === 'self_signed_tls_client_auth',
   }
 }

@@ -1,6 +1,7 @@
 import { listClientOrigins } from '../../db/clients/clients.ts'
 import { listOwnClaims } from '../../db/clients/own-claims.ts'
 import { findResource, listResources } from '../../db/clients/resources.ts'
+import { listTrustedIssuers } from '../../db/clients/trusted-issuers.ts'
 import type { Database } from '../../db/database.ts'
 import { readRevision } from '../../db/installation/installation.ts'
 import type { ClientTable, GroupTable, ResourceTable } from '../../db/schema.ts'
@@ -9,6 +10,7 @@ import type { OwnClaim } from '../protocol/own-claims.ts'
 import { followSeconds, type Job } from '../upkeep/job.ts'
 import { itemsOf } from '../values/list.ts'
 import { openKnownClients } from './known-clients.ts'
+import { trustedIssuerOf, type TrustedIssuer } from './trusted-issuer.ts'
 import { ownClaimOf } from './wishes.ts'
 
 export type Client = ClientTable
@@ -28,6 +30,8 @@ export interface Registry {
   groups(): Promise<ReadonlyMap<string, GroupTable>>
   /** All claims of this installation's own, by their names. */
   ownClaims(): Promise<ReadonlyMap<string, OwnClaim>>
+  /** All outside issuers that are trusted, by their URLs. */
+  trustedIssuers(): Promise<ReadonlyMap<string, TrustedIssuer>>
 }
 
 /** Of each kind. */
@@ -45,11 +49,15 @@ export function openRegistry(db: Database): { readonly registry: Registry; reado
   const ownClaims = lookup(
     async (_: 'all') => new Map((await listOwnClaims(db)).map(row => [row.name, ownClaimOf(row)])),
   )
+  const issuers = lookup(
+    async (_: 'all') =>
+      new Map((await listTrustedIssuers(db)).map(row => [row.issuer, trustedIssuerOf(row)])),
+  )
   const follow = async () => {
     const current = await readRevision(db)
     if (current === revision) return
     revision = current
-    for (const kind of [clients, resources, lists, scopes, origins, groups, ownClaims]) kind.forget()
+    for (const kind of [clients, resources, lists, scopes, origins, groups, ownClaims, issuers]) kind.forget()
   }
   return {
     registry: {
@@ -60,6 +68,7 @@ export function openRegistry(db: Database): { readonly registry: Registry; reado
       listOrigins: () => origins.find('all'),
       groups: () => groups.find('all'),
       ownClaims: () => ownClaims.find('all'),
+      trustedIssuers: () => issuers.find('all'),
     },
     jobs: [
       {

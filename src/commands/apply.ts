@@ -40,6 +40,20 @@ The file:
       refresh: rotate
       refresh_idle_ttl: 30d
       refresh_absolute_ttl: 180d
+    - client_id: orders-api
+      resource_server: [https://api.example]
+    - client_id: deploy
+      federated: true
+      grant_types: [jwt-bearer]
+  issuers:                     # who says which program is which client: docs/workload-identity.md
+    - issuer: https://gitlab.example
+      audience: https://as.example # left out: the issuer of this server
+      max_life: 1h
+      reusable: false
+      subjects:                # jwks or jwks_uri beside them; left out: the issuer says where its keys are
+        - client: deploy
+          subject: project_path:acme/shop:ref_type:branch:ref:main # or subject_pattern
+          claims: { project_id: '22' }
   groups:
     - name: staff
       roles: [editor, reviewer@https://api.example]
@@ -58,7 +72,7 @@ The file:
     jwks_max_age_seconds: 5m
     clock_skew_seconds: 1m
 
-A client has a secret, or instead jwks, jwks_uri or tls_subject, as \`mintmark client create --help\` explains. What
+A client has a secret, or instead jwks, jwks_uri, tls_subject or federated, as \`mintmark client create --help\` explains. What
 else there is for those to which people log in: docs/log-in.md. The Authorization of pushes is a secret, and not in the
 file: \`mintmark stream update ID --authorization-file FILE\` sets it.
 What the file does not name is left alone. What it names becomes as it says: a key that is left out gets its default, and
@@ -69,7 +83,7 @@ export function applyCommand(program: Command, terminal: Terminal): void {
   verb(
     program,
     'apply',
-    'make claims, resources, clients, groups, roles and streams as a YAML or JSON file declares them',
+    'make claims, resources, clients, issuers, groups, roles and streams as a YAML or JSON file declares them',
     ['mintmark apply mintmark.yaml --dry-run', 'mintmark apply mintmark.yaml --yes'],
   )
     .argument('<file>', 'what there shall be; - is stdin')

@@ -193,7 +193,7 @@ export const settings = {
     'JWKS_URI_NETWORKS',
     networks,
     [],
-    'private networks in which clients may publish their keys',
+    'private networks in which clients and trusted issuers may publish their keys',
   ),
   deliveryNetworks: setting(
     'DELIVERY_NETWORKS',

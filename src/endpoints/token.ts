@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { callerOf } from '../clients/caller.ts'
-import { authenticateClient } from '../clients/client-auth.ts'
 import { confirmationOf } from '../clients/confirmation.ts'
+import { requesterOf } from '../clients/requester.ts'
 import type { Context } from '../context.ts'
 import { isRefusedUnheard, OAuthError } from '../errors.ts'
 import { grants } from '../grants/grants.ts'
@@ -20,8 +20,8 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
   const proofs = proofReader(ctx, '/token')
   const answer = async (request: FastifyRequest, reply: FastifyReply, call: Call) => {
     const form = formOf(request.body)
-    const proof = proofs.read(request, reply)
-    const client = await authenticateClient(ctx, request, form)
+    const dpop = proofs.read(request, reply)
+    const { client, proof } = await requesterOf(ctx, request, form)
     if (client.dpop_bound === 1) proofs.offerNonce(reply)
     call.clientId = client.id
     checkOrigin(ctx, client, request, reply)
@@ -33,8 +33,8 @@ export function tokenEndpoint(app: FastifyInstance, ctx: Context): void {
     if (!itemsOf(client.grant_types).includes(grantType)) {
       throw new OAuthError('unauthorized_client', 'the client has not been given this grant type')
     }
-    const confirmation = confirmationOf(client, request.headers, proof)
-    const tokenRequest = { client, form, caller: callerOf(request, client), confirmation }
+    const confirmation = confirmationOf(client, request.headers, dpop)
+    const tokenRequest = { client, form, caller: callerOf(request, client), confirmation, proof }
     return tokenResponse(ctx, tokenRequest, await grants[grantType].decide(ctx, tokenRequest))
   }
 

@@ -1,5 +1,6 @@
 import type { Caller } from '../clients/caller.ts'
 import type { Confirmation } from '../clients/confirmation.ts'
+import type { ProvenByIssuer } from '../clients/issued-assertions.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import type { Rank } from '../load/admission.ts'
@@ -13,6 +14,8 @@ export interface TokenRequest {
   readonly caller: Caller
   /** The key that the tokens are bound to; undefined for bearer tokens. */
   readonly confirmation: Confirmation | undefined
+  /** What a trusted issuer says of the client, where that is the grant (RFC 7523 §2.1). */
+  readonly proof?: ProvenByIssuer | undefined
 }
 
 /** One way to get tokens. For facts of its grant type that hold everywhere see protocol/grant-types.ts. */

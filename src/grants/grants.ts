@@ -1,7 +1,8 @@
-import type { GrantType } from '../protocol/grant-types.ts'
+import { jwtBearer, type GrantType } from '../protocol/grant-types.ts'
 import { authorizationCode } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
 import type { Grant } from './grant.ts'
+import { jwtBearerGrant } from './jwt-bearer.ts'
 import { password } from './password.ts'
 import { refreshToken } from './refresh-token.ts'
 
@@ -11,4 +12,5 @@ export const grants: Readonly<Record<GrantType, Grant>> = {
   password,
   refresh_token: refreshToken,
   client_credentials: clientCredentials,
+  [jwtBearer]: jwtBearerGrant,
 }

@@ -1,3 +1,9 @@
+/** Before the name of a grant type that an RFC has added (RFC 6755). */
+const urn = 'urn:ietf:params:oauth:grant-type:' as const
+
+/** RFC 7523 §2.1. */
+export const jwtBearer = `${urn}jwt-bearer` as const
+
 /**
  * The grant types of this server (RFC 6749 §1.3), and what holds for each wherever it is named: who may have
  * it, and whether it starts a session of a user, which alone has refresh tokens. Each has its `Grant` in
@@ -8,6 +14,7 @@ export const grantFacts = {
   password: { isForPublic: true, startsUserSession: true },
   refresh_token: { isForPublic: true, startsUserSession: false },
   client_credentials: { isForPublic: false, startsUserSession: false },
+  [jwtBearer]: { isForPublic: false, startsUserSession: false },
 } as const satisfies Readonly<Record<string, GrantFacts>>
 
 interface GrantFacts {
@@ -23,3 +30,11 @@ export const grantTypes = Object.keys(grantFacts) as readonly GrantType[]
 export function isGrantType(text: string): text is GrantType {
   return Object.hasOwn(grantFacts, text)
 }
+
+/** The grant type that people call so: `jwt-bearer` without what stands before it. */
+export function grantTypeNamed(text: string): string {
+  return isGrantType(`${urn}${text}`) ? `${urn}${text}` : text
+}
+
+/** As people call them. */
+export const grantNames: readonly string[] = grantTypes.map(grantType => grantType.replace(urn, ''))

@@ -71,6 +71,19 @@ export function countMetrics(counts: Counts): readonly Metric[] {
       'Lines of the log that could not be written, since the disk is full or nobody reads them',
       counts.logLinesLost,
     ),
+    ...namedCounts(counts),
+  ]
+}
+
+/** Counts whose names are not known before. */
+function namedCounts(counts: Counts): readonly Metric[] {
+  return [
+    two(
+      'mintmark_assertions_total',
+      'Assertions of trusted issuers, by issuer and outcome (accepted, refused, or unavailable: no keys)',
+      ['issuer', 'outcome'],
+      counts.assertions,
+    ),
     two('mintmark_errors_total', 'Errors answered', ['error', 'status'], counts.errors),
     two(
       'mintmark_admin_requests_total',

@@ -31,6 +31,8 @@ export interface Counts {
   readonly errors: Map<string, number>
   /** Answers of the admin API, by operation and status, as in `readUser 200`. */
   readonly adminRequests: Map<string, number>
+  /** Assertions of trusted issuers, by issuer and outcome, as in `https://ci.example accepted`. */
+  readonly assertions: Map<string, number>
   /** The answers of `/token`, by client. */
   readonly tokens: ReadonlyMap<string, ReadonlyMap<string, GrantCounts>>
   /** How many lines of the log could not be written. */
@@ -75,6 +77,7 @@ export function openCounts(logLinesLost = () => 0, startedAt = 0): Counts {
     mailsWithheld: 0,
     errors: new Map(),
     adminRequests: new Map(),
+    assertions: new Map(),
     logLinesLost,
     tokens,
     ofGrant: (clientId, grant) => {

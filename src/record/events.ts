@@ -11,6 +11,8 @@ export const eventNames = [
   'log_in_throttled',
   'client_refused',
   'client_throttled',
+  'assertion_accepted',
+  'assertion_refused',
   'sign_in_started',
   'sign_in_renewed',
   'sign_in_ended',
@@ -65,6 +67,9 @@ export const eventNames = [
   'claim_created',
   'claim_changed',
   'claim_deleted',
+  'trusted_issuer_created',
+  'trusted_issuer_changed',
+  'trusted_issuer_deleted',
   'stream_created',
   'stream_changed',
   'stream_deleted',
@@ -113,6 +118,13 @@ interface FactsOf {
   }
   client_refused: RefusedClient
   client_throttled: RefusedClient
+  /** Of an outside issuer: it names this client. */
+  assertion_accepted: OfClient & { readonly detail: { readonly issuer: string; readonly subject: string } }
+  /** The subject is there where the issuer has signed the assertion: else it is an invention. */
+  assertion_refused: {
+    readonly clientId: null
+    readonly detail: { readonly issuer: string; readonly subject?: string; readonly reason: string }
+  }
   sign_in_started: OfUser & { readonly detail: SignInFacts & { readonly persistent: boolean } }
   sign_in_renewed: OfUser & { readonly detail: SignInFacts & { readonly amr_before: string } }
   sign_in_ended: OfUser & { readonly detail: { readonly sign_in: string; readonly reason: EndReason } }
@@ -236,6 +248,9 @@ interface FactsOf {
   claim_created: OfOwnClaim
   claim_changed: OfOwnClaim
   claim_deleted: OfOwnClaim
+  trusted_issuer_created: OfTrustedIssuer
+  trusted_issuer_changed: OfTrustedIssuer
+  trusted_issuer_deleted: OfTrustedIssuer
   /** Of the client that receives it, as the next four. */
   stream_created: OfStream
   stream_changed: OfStream
@@ -337,6 +352,10 @@ interface OfResource {
 
 interface OfOwnClaim {
   readonly detail: { readonly claim: string; readonly [setting: string]: unknown }
+}
+
+interface OfTrustedIssuer {
+  readonly detail: { readonly issuer: string; readonly [setting: string]: unknown }
 }
 
 /** The id of a stream, and what is told of it. */

@@ -437,7 +437,7 @@ t.test(
     server.tick(30)
     isOAuthError(t, await post(key), 503, 'temporarily_unavailable', 'no key set')
     t.match(
-      server.log.filter(({ msg }) => msg === "a client's key set could not be fetched").at(-1),
+      server.log.filter(({ msg }) => msg === 'a key set could not be fetched').at(-1),
       { err: { message: /no JWK Set/ } },
       'the log says why',
     )
@@ -476,7 +476,7 @@ t.test('a site in a private network is asked only if the server is told so', asy
   isOAuthError(t, await post(key), 503, 'temporarily_unavailable', 'not told')
   t.equal(site.requests, 0)
   t.match(
-    server.log.find(({ msg }) => msg === "a client's key set could not be fetched"),
+    server.log.find(({ msg }) => msg === 'a key set could not be fetched'),
     {
       err: { message: /127\.0\.0\.1, a private address that MINTMARK_JWKS_URI_NETWORKS does not allow/ },
     },

@@ -43,6 +43,7 @@ const changed: { readonly [Name in keyof typeof properties]: Partial<ClientMetad
   public: { public: true },
   jwks: { jwks: { keys: [] } },
   jwks_uri: { jwks_uri: 'https://app.example/jwks' },
+  federated: { federated: true },
   tls_subject: { tls_subject: 'san_dns:app.example' },
   tls_self_signed: { tls_self_signed: true, jwks: { keys: [] } },
   tls_client_certificate_bound_access_tokens: { tls_client_certificate_bound_access_tokens: true },

@@ -117,6 +117,7 @@ t.test('nobody makes or changes it by hand, since it has the tokens of administr
   await t.rejects(
     planDeclaration(admin, {
       claims: [],
+      issuers: [],
       users: [],
       groups: [],
       streams: [],

@@ -116,6 +116,22 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { event: 'client_throttled', clientId: 'web', detail: { reason: 'the client secret is wrong' } },
     { row: ofClient },
   ],
+  assertion_accepted: [
+    {
+      event: 'assertion_accepted',
+      clientId: 'web',
+      detail: { issuer: 'https://ci.example', subject: 'repo:acme/shop' },
+    },
+    { row: ofClient },
+  ],
+  assertion_refused: [
+    {
+      event: 'assertion_refused',
+      clientId: null,
+      detail: { issuer: 'https://ci.example', reason: 'it has expired (exp)' },
+    },
+    { row: ofNone },
+  ],
   sign_in_started: [
     {
       event: 'sign_in_started',
@@ -395,6 +411,21 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
   claim_created: [{ event: 'claim_created', detail: { claim: 'plan', kind: 'string' } }, { row: ofNone }],
   claim_changed: [{ event: 'claim_changed', detail: { claim: 'plan', ...changes } }, { row: ofNone }],
   claim_deleted: [{ event: 'claim_deleted', detail: { claim: 'plan' } }, { row: ofNone }],
+  trusted_issuer_created: [
+    { event: 'trusted_issuer_created', detail: { issuer: 'https://ci.example', reusable: false } },
+    { row: ofNone },
+  ],
+  trusted_issuer_changed: [
+    {
+      event: 'trusted_issuer_changed',
+      detail: { issuer: 'https://ci.example', reusable: { from: false, to: true } },
+    },
+    { row: ofNone },
+  ],
+  trusted_issuer_deleted: [
+    { event: 'trusted_issuer_deleted', detail: { issuer: 'https://ci.example' } },
+    { row: ofNone },
+  ],
   stream_created: [{ event: 'stream_created', clientId: 'web', detail: { stream: sub } }, { row: ofClient }],
   stream_changed: [{ event: 'stream_changed', clientId: 'web', detail: { stream: sub } }, { row: ofClient }],
   stream_deleted: [{ event: 'stream_deleted', clientId: 'web', detail: { stream: sub } }, { row: ofClient }],

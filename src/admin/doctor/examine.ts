@@ -18,6 +18,7 @@ import { checkDisk, checkFiles, checkIssuer } from './surroundings.ts'
 import { checkSessionIndex } from './session-index.ts'
 import { checkStreams } from './streams.ts'
 import { checkSweeper } from './sweeper.ts'
+import { checkTrustedIssuers } from './trusted-issuers.ts'
 import { checkNamesToCome, checkUsernames } from './usernames.ts'
 
 interface Check<Subject> {
@@ -58,6 +59,7 @@ const innerChecks: readonly Check<InstallationAdmin>[] = [
   { name: 'mail', run: checkMail },
   { name: 'mail', isLong: true, run: checkUndelivered },
   { name: 'password hook', isLong: true, run: checkPasswordHook },
+  { name: 'trusted issuers', isLong: true, run: checkTrustedIssuers },
   { name: 'clock', run: checkClock },
 ]
 

@@ -5,6 +5,7 @@ import type { ClientTable, ResourceTable, Tables } from '../../../db/schema.ts'
 import type { FindResource } from '../../clients/judge-client.ts'
 import { refreshPolicies } from '../../clients/properties.ts'
 import { clientMetadata, judgeRegistration, storedResources } from '../../clients/registration.ts'
+import { isTrustedIssuerUrl, storedSubjects } from '../../clients/trusted-issuer.ts'
 import { isStoredWords } from '../../clients/scope-words.ts'
 import type { Admin } from '../admin.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
@@ -37,6 +38,7 @@ const authMethods = [
   'none',
   'client_secret',
   'private_key_jwt',
+  'federated',
   'tls_client_auth',
   'self_signed_tls_client_auth',
 ]
@@ -76,6 +78,11 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
     alg: isOneOf(algs),
     scope_words: isStoredWords,
     access_token_seconds: orNull(isCount),
+  },
+  trusted_issuers: {
+    issuer: value => isTrustedIssuerUrl(String(value)),
+    subjects: value => storedSubjects(String(value)) !== undefined,
+    life_max_seconds: orNull(isCount),
   },
   installation: { revision: isCount, key_rotation_seconds: isCount, jwks_max_age_seconds: isCount },
   root_keys: { id: value => /^[0-9a-f]{8}$/.test(String(value)), current_from: isCount },

@@ -47,7 +47,7 @@ export async function withKeys<T>(
 }
 
 /** A key set, or one key. */
-async function readJwks(run: Run, path: string): Promise<object> {
+export async function readJwks(run: Run, path: string): Promise<object> {
   const { name, text } = await readInput(run, path)
   const value = parse(text)
   if (isObject(value)) return 'keys' in value ? value : { keys: [value] }

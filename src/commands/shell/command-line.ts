@@ -10,6 +10,7 @@ import { dbCommands } from '../db/db.ts'
 import { devCommand } from '../dev.ts'
 import { doctorCommand } from '../doctor.ts'
 import { explainCommand } from '../explain.ts'
+import { issuerCommands } from '../issuer.ts'
 import { groupCommands } from '../group.ts'
 import { keyCommands } from '../key/key.ts'
 import { adminCommands } from '../admin.ts'
@@ -72,6 +73,7 @@ export function commandsOf(terminal: Terminal): Command {
   applyCommand(program, terminal)
   resourceCommands(program, terminal)
   clientCommands(program, terminal)
+  issuerCommands(program, terminal)
   claimCommands(program, terminal)
   streamCommands(program, terminal)
   userCommands(program, terminal)

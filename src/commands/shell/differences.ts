@@ -14,7 +14,8 @@ export function drawDifferences(differences: Changes, nothing = 'default'): stri
 /** A setting of a client, a resource or a user. The only numbers there are times (`_at`) and lifetimes. */
 export function formatSetting(key: string, value: unknown): string {
   if (typeof value === 'number' && key.endsWith('_at')) return formatTime(value)
-  if (Array.isArray(value)) return value.join(' ') || 'none'
+  if (Array.isArray(value))
+    return value.map(item => (typeof item === 'object' ? JSON.stringify(item) : item)).join(' ') || 'none'
   if (typeof value === 'object' && value !== null)
     return Object.keys(value).length === 0 ? 'none' : JSON.stringify(value)
   return typeof value === 'number' ? formatDuration(value) : String(value ?? 'default')

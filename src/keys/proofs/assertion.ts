@@ -8,18 +8,23 @@ import type { ClientKey } from './client-jwks.ts'
 const lifeMaxSeconds = 600
 
 /**
- * A client assertion (RFC 7523 §2.2) as it was read: nothing in it is true before `isSignedByClient` has said
- * so.
+ * An assertion (RFC 7523 §2) as it was read: nothing in it is true before `isSignedByOne` has said so.
  */
 export interface UnverifiedAssertion {
   readonly jwt: UnverifiedJwt
-  /** Its `sub`. */
-  readonly clientId: string
+  /** Its `iss`, where that is a text. */
+  readonly issuer: string | undefined
+  /** Its `sub`: of a client's own assertion the `client_id`. */
+  readonly subject: string
   readonly kid: string | undefined
 }
 
-export interface AssertionDemands {
+export interface AssertionDemands extends TimeDemands {
   readonly issuer: string
+}
+
+/** What the times of an assertion are held against. */
+export interface TimeDemands {
   /** In seconds since the epoch. */
   readonly now: number
   /** How much the client's clock may be wrong. */
@@ -31,10 +36,11 @@ export interface AssertionDemands {
 /** Reads an assertion; undefined when it is no JWT, or does not say whose it is. */
 export function readAssertion(text: string): UnverifiedAssertion | undefined {
   const jwt = readJwt(text)
-  const { sub } = jwt?.claims ?? {}
+  const { iss, sub } = jwt?.claims ?? {}
   const { kid } = jwt?.header ?? {}
   if (!jwt || typeof sub !== 'string') return undefined
-  return { jwt, clientId: sub, kid: typeof kid === 'string' ? kid : undefined }
+  const textOf = (value: unknown) => (typeof value === 'string' ? value : undefined)
+  return { jwt, issuer: textOf(iss), subject: sub, kid: textOf(kid) }
 }
 
 export interface ValidAssertion {
@@ -66,25 +72,19 @@ const types = ['jwt', 'client-authentication+jwt']
  * look at the signature, nor whether the assertion was used before.
  */
 export function judgeAssertion(
-  { jwt, clientId }: UnverifiedAssertion,
-  { issuer, now, skewSeconds, aheadSeconds }: AssertionDemands,
+  { jwt, issuer: iss, subject: clientId }: UnverifiedAssertion,
+  { issuer, ...demands }: AssertionDemands,
 ): AssertionVerdict {
-  const { iss, aud, exp, nbf, iat, jti } = jwt.claims
+  const { aud, exp, iat, jti } = jwt.claims
+  const { now, skewSeconds } = demands
   const { typ } = jwt.header
   if (typ !== undefined && !types.some(name => isType(typ, name)))
     return invalid('the typ is that of another kind of JWT')
   if (iss !== clientId) return invalid('iss and sub differ')
-  const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
-  if (audiences.length !== 1 || audiences[0] !== issuer) {
-    return invalid('the aud is not the issuer alone')
-  }
+  if (!isForAlone(aud, issuer)) return invalid('the aud is not the issuer alone')
   if (typeof exp !== 'number') return invalid('there is no exp, or it is no number')
-  if (now >= exp + skewSeconds) return invalid('it has expired (exp)')
-  for (const [name, time] of Object.entries({ nbf, iat })) {
-    if (time === undefined) continue
-    if (typeof time !== 'number') return invalid(`the ${name} is no number`)
-    if (time > now + Math.max(skewSeconds, aheadSeconds)) return invalid(`the ${name} is in the future`)
-  }
+  const untimely = whyUntimely(jwt.claims, exp, demands)
+  if (untimely !== undefined) return invalid(untimely)
   const endsAt = typeof iat === 'number' ? Math.min(exp, iat + lifeMaxSeconds) : exp
   if (now >= endsAt + skewSeconds) return invalid(`the iat is more than ${lifeMaxSeconds} seconds ago`)
   if (endsAt > now + lifeMaxSeconds + skewSeconds)
@@ -99,10 +99,29 @@ export function judgeAssertion(
 
 const invalid = (reason: string): AssertionVerdict => ({ kind: 'invalid', reason })
 
-/**
- * Whether one of the client's keys has signed it: one that its `kid` names, or any where either has no `kid`.
- */
-export function isSignedByClient({ jwt, kid }: UnverifiedAssertion, keys: readonly ClientKey[]): boolean {
+/** Whether an `aud` is this one and no other: then no other server can use the assertion. */
+export function isForAlone(aud: unknown, audience: string): boolean {
+  const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
+  return audiences.length === 1 && audiences[0] === audience
+}
+
+/** Why an assertion is not good now, by its `exp`, `nbf` and `iat`; undefined if it is. A constant text. */
+export function whyUntimely(
+  { nbf, iat }: UnverifiedJwt['claims'],
+  exp: number,
+  { now, skewSeconds, aheadSeconds }: TimeDemands,
+): string | undefined {
+  if (now >= exp + skewSeconds) return 'it has expired (exp)'
+  for (const [name, time] of Object.entries({ nbf, iat })) {
+    if (time === undefined) continue
+    if (typeof time !== 'number') return `the ${name} is no number`
+    if (time > now + Math.max(skewSeconds, aheadSeconds)) return `the ${name} is in the future`
+  }
+  return undefined
+}
+
+/** Whether one of these keys has signed it: one that its `kid` names, or any where either has no `kid`. */
+export function isSignedByOne({ jwt, kid }: UnverifiedAssertion, keys: readonly ClientKey[]): boolean {
   const { alg } = jwt.header
   const algorithm = typeof alg === 'string' ? algorithms.get(alg) : undefined
   return keys.some(

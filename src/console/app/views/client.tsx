@@ -83,6 +83,7 @@ const ofProof: ReadonlySet<string> = new Set([
   'keys_expire_at',
   'tls_subject',
   'tls_self_signed',
+  'federated',
 ])
 
 const elsewhere: ReadonlySet<string> = new Set(['client_id', 'disabled_at'])

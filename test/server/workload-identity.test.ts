@@ -1,0 +1,316 @@
+import { randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { listAuditEntries } from '../../db/installation/audit.ts'
+import { jwtBearer } from '../../src/protocol/grant-types.ts'
+import { adminClient } from '../helpers/admin-api.ts'
+import { outsideIssuer, type OutsideIssuer } from '../helpers/outside-issuer.ts'
+import { assertionForm, macJwt } from '../helpers/proofs.ts'
+import { runJob } from '../helpers/run-job.ts'
+import { isOAuthError, startServer } from '../helpers/server.ts'
+
+const sub = 'repo:acme/shop:environment:production'
+const trusted = { client: 'deploy', subject: sub, claims: { repository_id: '74' } }
+const grants = `client_credentials ${jwtBearer}`
+
+/** A server that trusts an issuer to name the client `deploy`, which has no secret. */
+async function world(t: Test, settings: object = {}, env: Record<string, string> = {}) {
+  const server = await startServer(t, { MINTMARK_JWKS_URI_NETWORKS: '127.0.0.0/8', ...env })
+  const issuer = await outsideIssuer(t)
+  await server.resource('https://api.example')
+  const federated = { isPublic: true, auth_method: 'federated', grant_types: grants } as const
+  await server.client('deploy', { ...federated, resources: 'https://api.example' })
+  await server.client('docs', federated)
+  const ask = await adminClient(server)
+  const created = await ask('POST', '/issuers', { issuer: issuer.url, subjects: [trusted], ...settings })
+  t.equal(created.statusCode, 201, created.body)
+  await server.follow()
+  const claims = (changes: object = {}) => {
+    const now = server.ctx.clock.now()
+    const times = { iat: now, nbf: now, exp: now + 300, jti: randomUUID() }
+    return { iss: issuer.url, sub, aud: 'https://as.example', repository_id: '74', ...times, ...changes }
+  }
+  const jwt = (changes?: object, header?: Record<string, unknown>, by: OutsideIssuer = issuer) =>
+    by.sign(claims(changes), header)
+  return {
+    server,
+    issuer,
+    ask,
+    jwt,
+    grant: (assertion: string, more: Record<string, string> = {}) =>
+      server.post('/token', { grant_type: jwtBearer, assertion, ...more }),
+    authenticate: (assertion: string, more: Record<string, string> = {}) =>
+      server.post('/token', { grant_type: 'client_credentials', ...assertionForm(assertion), ...more }),
+  }
+}
+
+t.test('a job of an outside issuer gets tokens without a secret', async t => {
+  const { server, issuer, ask, jwt, grant, authenticate } = await world(t)
+  const lastAsked = () => issuer.asked.splice(0)
+  t.strictSame(
+    lastAsked(),
+    ['/.well-known/openid-configuration', '/jwks'],
+    'its keys are looked at when it is trusted',
+  )
+
+  await t.test('G-7 RFC 7523 §2.1: its JWT is a grant, for the client that it names', async t => {
+    const answer = await grant(await jwt())
+    t.match(answer.json(), { token_type: 'Bearer', expires_in: 300, scope: 'read write' })
+    t.notOk('refresh_token' in answer.json())
+    const [, payload = ''] = answer.json().access_token.split('.')
+    t.match(JSON.parse(Buffer.from(payload, 'base64url').toString()), {
+      iss: 'https://as.example',
+      sub: 'deploy',
+      client_id: 'deploy',
+      aud: 'https://api.example',
+    })
+    t.strictSame(
+      lastAsked(),
+      ['/.well-known/openid-configuration', '/jwks'],
+      'its keys were found and fetched',
+    )
+    t.equal((await grant(await jwt(), { client_id: 'deploy', scope: 'read' })).json().scope, 'read')
+    isOAuthError(t, await grant(await jwt(), { scope: 'admin' }), 400, 'invalid_scope', 'G-7 scope ≤ granted')
+    isOAuthError(
+      t,
+      await grant(await jwt(), { resource: 'https://b.example' }),
+      400,
+      'invalid_target',
+      'resource',
+    )
+    t.strictSame(lastAsked(), [], 'and are kept')
+  })
+
+  await t.test('RFC 7523 §2.2: its JWT authenticates the client at each endpoint', async t => {
+    t.equal((await authenticate(await jwt())).statusCode, 200)
+    t.equal((await authenticate(await jwt(), { client_id: 'deploy' })).statusCode, 200)
+    for (const path of ['/introspect', '/revoke'])
+      t.equal((await server.post(path, { token: 'x', ...assertionForm(await jwt()) })).statusCode, 200, path)
+    const par = await server.post('/par', { response_type: 'code', ...assertionForm(await jwt()) })
+    t.match(par.json(), { error: 'unauthorized_client' }, 'known, and not one with log-ins')
+  })
+
+  await t.test('G-7 each defect of an assertion is refused, and told where it is no secret', async t => {
+    const now = server.ctx.clock.now()
+    const stranger = await outsideIssuer(t)
+    const cases: [title: string, jwt: Promise<string> | string, told: RegExp][] = [
+      ['for another audience', jwt({ aud: 'https://as.example/' }), /the aud/],
+      ['for us and another', jwt({ aud: ['https://as.example', 'https://b.example'] }), /the aud/],
+      ['for nobody', jwt({ aud: undefined }), /the aud/],
+      ['without exp', jwt({ exp: undefined }), /no exp/],
+      ['with an exp of another kind', jwt({ exp: String(now + 60) }), /no exp/],
+      ['expired', jwt({ iat: now - 400, nbf: now - 400, exp: now - 60 }), /expired/],
+      ['years long', jwt({ exp: now + 5 * 365 * 86_400 }), /lives for longer/],
+      ['years long, without iat', jwt({ iat: undefined, exp: now + 5 * 365 * 86_400 }), /lives for longer/],
+      ['of a long life that is nearly over', jwt({ iat: now - 90_000, exp: now + 60 }), /lives for longer/],
+      ['issued in the future', jwt({ iat: now + 61 }), /the iat is in the future/],
+      ['not valid yet', jwt({ nbf: now + 61 }), /the nbf is in the future/],
+      ['with a jti of another kind', jwt({ jti: 7 }), /the jti/],
+      ['with an empty jti', jwt({ jti: '' }), /the jti/],
+      ['of another kind', jwt({}, { typ: 'at+jwt' }), /the typ/],
+      ['signed by another', jwt({}, { kid: 'first' }, stranger), /no key of its issuer/],
+      ['signed by nobody', 'eyJhbGciOiJub25lIn0.e30.', /no JWT/],
+      [
+        'of an issuer that is not trusted',
+        jwt({ iss: stranger.url }, {}, stranger),
+        /no issuer that is trusted/,
+      ],
+      ['of the issuer with a slash', jwt({ iss: `${issuer.url}/` }), /no issuer that is trusted/],
+      ['of another subject', jwt({ sub: 'repo:acme/shop-evil:environment:production' }), /names no client/],
+      ['of a subject in other letters', jwt({ sub: sub.toUpperCase() }), /names no client/],
+      ['of another repository of the same name', jwt({ repository_id: '75' }), /names no client/],
+      ['without the claim', jwt({ repository_id: undefined }), /names no client/],
+      ['with a list for the claim', jwt({ repository_id: ['74'] }), /names no client/],
+      ['without sub', jwt({ sub: undefined }), /no JWT with a sub/],
+    ]
+    for (const [title, assertion, told] of cases) {
+      const answer = await grant(await assertion)
+      isOAuthError(t, answer, 400, 'invalid_grant', title)
+      t.match(answer.json().error_description, told, title)
+      isOAuthError(
+        t,
+        await authenticate(await assertion),
+        401,
+        'invalid_client',
+        `${title}, as authentication`,
+      )
+    }
+    isOAuthError(t, await grant(''), 400, 'invalid_request', 'none')
+    isOAuthError(
+      t,
+      await grant(await jwt(), { client_id: 'docs' }),
+      400,
+      'invalid_grant',
+      'for another client',
+    )
+    isOAuthError(t, await authenticate(await jwt(), { client_id: 'docs' }), 401, 'invalid_client', 'the same')
+    const [head = '', payload = ''] = (await jwt()).split('.')
+    const key = JSON.stringify(issuer.pages.get('/jwks'))
+    const mac = macJwt(
+      key,
+      { alg: 'HS256', kid: 'first' },
+      JSON.parse(Buffer.from(payload, 'base64url').toString()),
+    )
+    isOAuthError(t, await grant(mac), 400, 'invalid_grant', 'a MAC')
+    isOAuthError(t, await grant(`${head}.${payload}.`), 400, 'invalid_grant', 'no signature')
+    isOAuthError(
+      t,
+      await server.post('/token', { grant_type: 'client_credentials', client_id: 'deploy' }),
+      401,
+      'invalid_client',
+      'without an assertion',
+    )
+    const both = { client_secret: 'x', ...assertionForm(await jwt()) }
+    isOAuthError(t, await grant(await jwt(), both), 401, 'invalid_client', 'RFC 7521 §4.2.1 two ways at once')
+    t.strictSame(lastAsked(), [], 'none of which has us ask the issuer for more')
+  })
+
+  await t.test('C-18 an assertion with a jti counts once, in whichever way it is used', async t => {
+    const one = await jwt()
+    const answers = await Promise.all([1, 2, 3, 4].map(() => grant(one)))
+    t.strictSame(answers.map(({ statusCode }) => statusCode).sort(), [200, 400, 400, 400])
+    isOAuthError(t, await authenticate(one), 401, 'invalid_client', 'as authentication too')
+    const two = await jwt()
+    isOAuthError(t, await grant(two, { scope: 'admin' }), 400, 'invalid_scope', 'another refusal')
+    t.equal((await grant(two)).statusCode, 200, 'does not use it up')
+    const withoutJti = await jwt({ jti: undefined })
+    t.equal((await grant(withoutJti)).statusCode, 200)
+    t.equal((await grant(withoutJti)).statusCode, 200, 'without one nothing is remembered')
+  })
+
+  await t.test('G-7 credentials that come along are validated, and are of the same client', async t => {
+    const web = await server.client('web', { grant_types: grants })
+    await ask('PATCH', `/issuers/${encodeURIComponent(issuer.url)}`, {
+      subjects: [trusted, { client: 'web', subject: 'repo:acme/web:pull_request' }],
+    })
+    await server.follow()
+    const ofWeb = () => jwt({ sub: 'repo:acme/web:pull_request' })
+    t.equal((await grant(await ofWeb(), web.form)).statusCode, 200)
+    t.equal((await grant(await ofWeb())).statusCode, 200, 'it needs none')
+    isOAuthError(t, await grant(await jwt(), web.form), 400, 'invalid_grant', 'those of another client')
+    const wrong = { client_id: 'web', client_secret: 'wrong' }
+    isOAuthError(t, await grant(await ofWeb(), wrong), 401, 'invalid_client', 'wrong ones')
+  })
+
+  await t.test('what was accepted and refused is in the audit trail and counted', async t => {
+    await runJob(server, 'writing the audit trail')
+    const entries = []
+    for await (const entry of listAuditEntries(server.ctx.db, {})) entries.push(entry)
+    const accepted = entries.find(({ event }) => event === 'assertion_accepted')
+    t.match(accepted, { client_id: 'deploy', actor: 'client deploy' })
+    t.strictSame(JSON.parse(accepted?.detail ?? ''), { issuer: issuer.url, subject: sub })
+    const reasons = entries
+      .filter(({ event }) => event === 'assertion_refused')
+      .map(({ detail }) => JSON.parse(detail ?? ''))
+    t.match(
+      reasons.find(({ reason }) => reason === 'its claim repository_id is another than 74'),
+      { issuer: issuer.url, subject: sub },
+      'by the claim that did not fit',
+    )
+    t.ok(reasons.some(({ reason }) => reason === 'its claim repository_id is missing'))
+    t.notOk(
+      reasons.some(({ reason, subject }) => reason === 'no key of its issuer has signed it' && subject),
+      'of an invention nothing is kept',
+    )
+    t.ok((server.ctx.counts.assertions.get(`${issuer.url} accepted`) ?? 0) > 5)
+    t.ok((server.ctx.counts.assertions.get(`${issuer.url} refused`) ?? 0) > 20)
+  })
+
+  await t.test('a client that is disabled, or gone, is named no more', async t => {
+    const ofDocs = () => jwt({ sub: 'repo:acme/docs:pull_request' })
+    await ask('PATCH', `/issuers/${encodeURIComponent(issuer.url)}`, {
+      subjects: [trusted, { client: 'docs', subject: 'repo:acme/docs:pull_request' }],
+    })
+    await server.follow()
+    t.equal((await grant(await ofDocs())).statusCode, 200)
+    await ask('POST', '/clients/docs/disable', {})
+    await server.follow()
+    isOAuthError(t, await grant(await ofDocs()), 400, 'invalid_grant', 'disabled')
+    await ask('DELETE', '/clients/docs')
+    const { subjects } = (await ask('GET', `/issuers/${encodeURIComponent(issuer.url)}`)).json()
+    t.strictSame(
+      subjects.map(({ client }: { client: string }) => client),
+      ['deploy'],
+    )
+    await server.client('docs', { isPublic: true, auth_method: 'federated', grant_types: grants })
+    await server.follow()
+    isOAuthError(t, await grant(await ofDocs()), 400, 'invalid_grant', 'another of its id is somebody else')
+  })
+})
+
+t.test('keys: found, kept, fetched anew, and 503 while they cannot be had', async t => {
+  const { server, issuer, jwt, grant } = await world(t)
+  const down = async (title: string) => {
+    const answer = await grant(await jwt())
+    isOAuthError(t, answer, 503, 'temporarily_unavailable', title)
+    t.ok(Number(answer.headers['retry-after']) >= 1, title)
+    server.tick(31)
+  }
+  const config = '/.well-known/openid-configuration'
+  const good = issuer.pages.get(config)
+  for (const [title, page] of [
+    ['no answer', 'hang up'],
+    ['no JSON', '<html>'],
+    ['a list', []],
+    ['no metadata', {}],
+    ['those of another issuer', { issuer: `${issuer.url}/`, jwks_uri: `${issuer.url}/jwks` }],
+    ['no jwks_uri', { issuer: issuer.url }],
+    ['a jwks_uri without TLS', { issuer: issuer.url, jwks_uri: 'http://ci.example/jwks' }],
+    ['none', undefined],
+  ]) {
+    issuer.pages.set(String(config), page)
+    await down(String(title))
+  }
+  const keys = issuer.pages.get('/jwks')
+  issuer.pages.set(config, good)
+  for (const page of ['hang up', '<html>', {}, { keys: [] }, { keys: [{ kty: 'oct', k: 'AAAA' }] }]) {
+    issuer.pages.set('/jwks', page)
+    server.tick(600)
+    await down(`the keys are ${JSON.stringify(page)}`)
+  }
+  issuer.pages.set('/jwks', keys)
+  issuer.pages.delete(config)
+  issuer.pages.set('/.well-known/oauth-authorization-server', good)
+  server.tick(600)
+  t.equal((await grant(await jwt())).statusCode, 200, 'RFC 8414 where there is no discovery')
+  issuer.asked.length = 0
+  await issuer.rotate('second')
+  server.tick(31)
+  t.equal((await grant(await jwt())).statusCode, 200, 'a key that is new works at once')
+  await issuer.rotate('third')
+  isOAuthError(t, await grant(await jwt({}, { kid: 'made-up' })), 400, 'invalid_grant', 'of the same second')
+  server.tick(1)
+  isOAuthError(t, await grant(await jwt()), 503, 'temporarily_unavailable', 'nobody can tell for a moment')
+  server.tick(30)
+  t.equal((await grant(await jwt())).statusCode, 200, 'then it is fetched again')
+  issuer.pages.set('/jwks', 'hang up')
+  server.tick(3000)
+  t.equal((await grant(await jwt())).statusCode, 200, 'while it is down, its keys count for an hour')
+  server.tick(600)
+  await down('and not longer')
+  t.match(server.log.filter(({ msg }) => msg === 'a key set could not be fetched').at(-1), {
+    issuer: issuer.url,
+  })
+})
+
+t.test('a private network is not asked unless it is allowed; given keys need no network', async t => {
+  const { server, issuer, ask, jwt, grant } = await world(t, {}, { MINTMARK_JWKS_URI_NETWORKS: '' })
+  isOAuthError(t, await grant(await jwt()), 503, 'temporarily_unavailable', 'a private address')
+  t.strictSame(issuer.asked, [])
+  const jwks = issuer.pages.get('/jwks')
+  const path = `/issuers/${encodeURIComponent(issuer.url)}`
+  t.match((await ask('PATCH', path, { jwks, reusable: true, max_life: 7200 })).json(), {
+    jwks,
+    reusable: true,
+  })
+  await server.follow()
+  const now = server.ctx.clock.now()
+  const long = await jwt({ exp: now + 7200 })
+  t.equal((await grant(long)).statusCode, 200)
+  t.equal((await grant(long)).statusCode, 200, 'a reusable one again')
+  isOAuthError(t, await grant(await jwt({ exp: now + 7261 })), 400, 'invalid_grant', 'not longer')
+  isOAuthError(t, await grant(await jwt({}, { kid: 'other' })), 400, 'invalid_grant', 'another key')
+  await ask('PATCH', path, { audience: 'mintmark' })
+  await server.follow()
+  isOAuthError(t, await grant(await jwt()), 400, 'invalid_grant', 'another audience is demanded')
+  t.equal((await grant(await jwt({ aud: ['mintmark'] }))).statusCode, 200)
+})
