@@ -8,11 +8,11 @@ import { systemClock } from '../../src/clock.ts'
 import { runCommandLine } from '../../src/commands/shell/command-line.ts'
 import type { Terminal } from '../../src/commands/shell/command.ts'
 import { bareEnv } from './bare-env.ts'
+import { builtProgram } from './built-program.ts'
 import './rsa-keys.ts'
 import { scratchFolder } from './scratch.ts'
 
 const root = join(import.meta.dirname, '../..')
-export const mainFile = join(root, 'src/main.ts')
 
 /** Nothing ever answers there: `fetch` itself refuses this port. */
 export const issuer = 'http://127.0.0.1:1'
@@ -67,7 +67,7 @@ export function commandLine(t: Test, home = scratchFolder(t)): CommandLine {
     ...env,
   })
   const start: CommandLine['start'] = (args, env, [command = '', ...before] = [process.execPath]) =>
-    spawn(command, [...before, mainFile, ...args], { env: environment(env), cwd: root })
+    spawn(command, [...before, builtProgram(), ...args], { env: environment(env), cwd: root })
 
   const run = async (
     args: string | readonly string[],

@@ -6,7 +6,6 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { bareEnv } from './bare-env.ts'
-import { mainFile } from './cli.ts'
 import { freePort } from './free-port.ts'
 import { compiler, run } from './packed.ts'
 
@@ -78,7 +77,7 @@ export async function startDev(
     MINTMARK_ISSUER: issuer,
     ...options.env,
   }
-  const started = await start(t, root, [mainFile, 'dev'], { env, says: /Ctrl-C ends/ })
+  const started = await start(t, root, ['src/main.ts', 'dev'], { env, says: /Ctrl-C ends/ })
   return { ...started, issuer, env }
 }
 

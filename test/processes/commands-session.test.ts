@@ -13,7 +13,8 @@ import { findUser } from '../../db/users/users.ts'
 import { openProgress } from '../../src/commands/shell/progress.ts'
 import { formatUuid } from '../../src/protocol/secrets.ts'
 import { bareEnv } from '../helpers/bare-env.ts'
-import { commandLine, issuer, mainFile } from '../helpers/cli.ts'
+import { builtProgram } from '../helpers/built-program.ts'
+import { commandLine, issuer } from '../helpers/cli.ts'
 import { handClock } from '../helpers/hand-clock.ts'
 import { addSessions, beginSession } from '../helpers/records.ts'
 
@@ -141,7 +142,7 @@ t.test('a long revocation can be interrupted, in any way, and run again', async 
   const { home, call, db, add, told, count } = await world(t)
   const start = (args: string) => {
     const env = { ...bareEnv, MINTMARK_HOME: home, MINTMARK_ISSUER: issuer }
-    const child = spawn(process.execPath, [mainFile, ...args.split(' ')], { env })
+    const child = spawn(process.execPath, [builtProgram(), ...args.split(' ')], { env })
     t.teardown(() => child.kill('SIGKILL'))
     return { child, ended: Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]) }
   }

@@ -22,7 +22,8 @@ import { commandsOf } from '../../src/commands/shell/command-line.ts'
 import type { Terminal } from '../../src/commands/shell/command.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { bareEnv } from '../helpers/bare-env.ts'
-import { commandLine, issuer, mainFile } from '../helpers/cli.ts'
+import { builtProgram } from '../helpers/built-program.ts'
+import { commandLine, issuer } from '../helpers/cli.ts'
 import { auditRow } from '../helpers/records.ts'
 
 const api = 'https://api.example'
@@ -36,7 +37,7 @@ t.test(
     await call('db migrate')
     const child = spawn(
       process.execPath,
-      [mainFile, 'client', 'create', '--id', 'web', '--grant', 'client_credentials'],
+      [builtProgram(), 'client', 'create', '--id', 'web', '--grant', 'client_credentials'],
       {
         env: { ...bareEnv, MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
         stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'],
@@ -243,7 +244,7 @@ t.test('a reader that has seen enough is no error', async t => {
   const { home, call } = commandLine(t)
   await call('db migrate')
   for (let i = 0; i < 3; i++) await call(`resource create ${api}/${i} --scope ${'x'.repeat(60_000)}`)
-  const child = spawn(process.execPath, [mainFile, 'resource', 'list'], {
+  const child = spawn(process.execPath, [builtProgram(), 'resource', 'list'], {
     env: { ...bareEnv, MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
   })
   child.stdout.once('data', () => child.stdout.destroy())

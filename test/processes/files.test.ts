@@ -25,7 +25,8 @@ import type { Database } from '../../db/database.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import { describeError } from '../../src/commands/shell/failures.ts'
 import { addRootKey, makeRootKeyFile, readRootKeyFile } from '../../src/keys/root/root-key-file.ts'
-import { commandLine, issuer, mainFile, type CommandLine } from '../helpers/cli.ts'
+import { builtProgram } from '../helpers/built-program.ts'
+import { commandLine, issuer, type CommandLine } from '../helpers/cli.ts'
 
 const nobody = 65_534
 const isRoot = process.geteuid?.() === 0
@@ -301,7 +302,7 @@ t.test('a disk that is full leaves no half of a file', async t => {
     syncBuiltinESMExports()
   }
   // SQLite writes by itself: no file may grow beyond 64 kB, as if there were no more room.
-  const backup = `ulimit -f 128; exec "$0" ${mainFile} db backup ${join(home, 'backup.sqlite')}`
+  const backup = `ulimit -f 128; exec "$0" ${builtProgram()} db backup ${join(home, 'backup.sqlite')}`
   const full = spawnSync('sh', ['-c', backup, process.execPath], {
     env: { MINTMARK_HOME: home, MINTMARK_ISSUER: issuer },
     encoding: 'utf8',

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { bareEnv } from '../helpers/bare-env.ts'
-import { issuer, mainFile } from '../helpers/cli.ts'
+import { builtProgram } from '../helpers/built-program.ts'
+import { issuer } from '../helpers/cli.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { skipSmallDisk, smallDisk } from '../helpers/small-disk.ts'
 
@@ -19,7 +20,7 @@ async function serveInto(
   [command = process.execPath, ...args]: readonly string[] = [process.execPath],
 ) {
   const [port, metricsPort] = [await freePort(), await freePort()]
-  const child = spawn(command, [...args, mainFile, 'serve', '--json'], {
+  const child = spawn(command, [...args, builtProgram(), 'serve', '--json'], {
     env: {
       ...bareEnv,
       MINTMARK_HOME: home,

@@ -56,6 +56,7 @@ t.test('a connection on which nothing was ever asked is not waited for', async t
 
 t.test('a server that drains is not ready, and the log has no error about it', async t => {
   const server = await commandLine(t).serve({ MINTMARK_DRAIN: '1s' })
+  const ended = once(server.process, 'exit')
   server.process.kill('SIGTERM')
   while (!server.said().includes('"closing:')) await sleep(5)
   const response = await fetch(`${server.url}/health/ready`)
@@ -64,7 +65,7 @@ t.test('a server that drains is not ready, and the log has no error about it', a
     [503, '1', 'close'],
   )
   t.match(await response.json(), { error: 'temporarily_unavailable', error_description: /about to end/ })
-  await once(server.process, 'exit')
+  await ended
   t.notMatch(server.said(), /"level":[456]0/)
 })
 

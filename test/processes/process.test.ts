@@ -8,17 +8,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { openDestination, openLog } from '../../src/record/log.ts'
 import { bareEnv } from '../helpers/bare-env.ts'
-import { commandLine, issuer, mainFile } from '../helpers/cli.ts'
+import { builtProgram } from '../helpers/built-program.ts'
+import { commandLine, issuer } from '../helpers/cli.ts'
 import { freePort, holdPort } from '../helpers/free-port.ts'
 import { startKeepingProxy } from '../helpers/keeping-proxy.ts'
 import { isTurn, shareOf } from '../helpers/runs.ts'
 import { scratchFolder } from '../helpers/scratch.ts'
 
+const source = join(import.meta.dirname, '../../src')
+
 /** Starts `mintmark` with streams of the test's own, and kills it in the end. */
 function start(t: Test, args: readonly string[], { env = {}, stdio }: StartOptions): ChildProcess {
   const home = join(t.testdir({}), 'home')
   mkdirSync(home)
-  const child = spawn(process.execPath, [mainFile, ...args], {
+  const child = spawn(process.execPath, [builtProgram(), ...args], {
     env: {
       ...bareEnv,
       MINTMARK_HOME: home,
@@ -254,7 +257,7 @@ t.test(
         for (const [way, signal] of (['SIGTERM', 'SIGINT'] as const).entries()) {
           if (!isTurn(i + Number(asFirst), way, 2)) continue
           const connected = once(silent, 'connection')
-          const command = [process.execPath, mainFile, ...args]
+          const command = [process.execPath, builtProgram(), ...args]
           const child = asFirst
             ? spawn('unshare', ['--pid', '--fork', ...command], { env, stdio: 'ignore' })
             : spawn(process.execPath, command.slice(1), { env, stdio: 'ignore' })
@@ -295,8 +298,8 @@ t.test('whoever is connected, it ends: without a request, and byte by byte', asy
 
 t.test('a command is ended in the middle of a step that holds up its event loop', async t => {
   const busy = `import { writeSync } from 'node:fs'
-    import { obeySignals } from ${JSON.stringify(join(mainFile, '../signals.ts'))}
-    import { systemClock } from ${JSON.stringify(join(mainFile, '../clock.ts'))}
+    import { obeySignals } from ${JSON.stringify(join(source, 'signals.ts'))}
+    import { systemClock } from ${JSON.stringify(join(source, 'clock.ts'))}
     obeySignals(systemClock())(() => {})()
     writeSync(1, 'busy')
     for (;;);`
@@ -394,10 +397,14 @@ t.test(
 
 t.test('where the system allows for too few files, the start says how many it takes', async t => {
   const home = t.testdir()
-  const child = spawn('sh', ['-c', `ulimit -n 150; exec "$0" "$@"`, process.execPath, mainFile, 'serve'], {
-    env: { ...bareEnv, MINTMARK_HOME: home, MINTMARK_METRICS_PORT: '0', MINTMARK_PORT: '0' },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const child = spawn(
+    'sh',
+    ['-c', `ulimit -n 150; exec "$0" "$@"`, process.execPath, builtProgram(), 'serve'],
+    {
+      env: { ...bareEnv, MINTMARK_HOME: home, MINTMARK_METRICS_PORT: '0', MINTMARK_PORT: '0' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  )
   t.match(
     await text(child.stderr),
     /^mintmark serve: this process may open 150 files, but needs 200 for 100 connections: raise/m,

@@ -1,0 +1,40 @@
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { build } from 'vite'
+import { alone } from './alone.ts'
+import { programs } from './built-program.ts'
+
+/*
+ * Puts the program together in the folder that it is told, unless another process was first, and
+ * removes what was made of other sources.
+ */
+const root = join(import.meta.dirname, '../..')
+const [folder = ''] = process.argv.slice(2)
+
+await alone(`mintmark-program-${folder}`, async () => {
+  if (existsSync(folder)) return
+  rmSync(programs, { recursive: true, force: true })
+  const draft = `${folder}-draft`
+  mkdirSync(draft, { recursive: true })
+  await build({
+    configFile: false,
+    root,
+    publicDir: false,
+    logLevel: 'warn',
+    build: {
+      ssr: true,
+      outDir: join(draft, 'src/main'),
+      target: 'esnext',
+      minify: false,
+      rolldownOptions: {
+        input: ['src/main.ts', 'src/factors/registration-thread.ts'].map(source => join(root, source)),
+        output: { entryFileNames: '[name].js' },
+      },
+    },
+    // The one dependency that is as many files as we are.
+    ssr: { noExternal: ['kysely'] },
+  })
+  copyFileSync(join(root, 'package.json'), join(draft, 'package.json'))
+  symlinkSync(join(root, 'dist/console'), join(draft, 'console'))
+  renameSync(draft, folder)
+})
