@@ -11,13 +11,13 @@ import { isObject } from '../values/json.ts'
  */
 export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const isText = httpPart === 'querystring' || httpPart === 'params' || httpPart === 'headers'
-  const isConverted = isText && hasOtherThanTexts(schema)
+  const others = isText ? otherThanTexts(schema) : []
   // Most are never asked for by a given server, and compiling takes a moment.
   let compiled: Validator | undefined
   return (sent: unknown) => {
     compiled ??= Compile(schema)
     // Without a body there is nothing that it says.
-    const value = isConverted ? Value.Convert(schema, sent) : (sent ?? {})
+    const value = others.length === 0 ? (sent ?? {}) : withValues(sent, others)
     if (!compiled.Check(value)) return { error: Value.Errors(schema, value) as never }
     // The parser of HTTP lets none into a header.
     const instancePath = httpPart === 'headers' ? undefined : pathOfNul(value)
@@ -26,10 +26,26 @@ export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart
   }
 }
 
-/** Whether a text of the URL may say a number or a truth value. */
-function hasOtherThanTexts(schema: TSchema): boolean {
+type Reader = (text: unknown) => unknown
+
+/** The parameters that say a number or a truth value, each with what reads it. */
+function otherThanTexts(schema: TSchema): readonly (readonly [name: string, read: Reader])[] {
   const { properties }: { readonly properties?: Readonly<Record<string, TSchema>> } = Object(schema)
-  return Object.values(properties ?? {}).some(property => !Type.IsString(property))
+  return Object.entries(properties ?? {}).flatMap(([name, property]) => {
+    if (Type.IsInteger(property)) return [[name, readInteger] as const]
+    return Type.IsBoolean(property) ? [[name, readBoolean] as const] : []
+  })
+}
+
+/** Any other text stays one, and is refused as no such value: `limit=true` is not 1. */
+const readInteger: Reader = text =>
+  typeof text === 'string' && /^-?\d{1,15}$/.test(text) ? Number(text) : text
+const readBoolean: Reader = text => (text === 'true' ? true : text === 'false' ? false : text)
+
+function withValues(sent: unknown, others: ReturnType<typeof otherThanTexts>): object {
+  const value: Record<string, unknown> = { ...Object(sent) }
+  for (const [name, read] of others) if (name in value) value[name] = read(value[name])
+  return value
 }
 
 /** Where a text has a character that PostgreSQL stores in none, as a JSON Pointer (RFC 6901). */

@@ -164,6 +164,8 @@ t.test('what is wrong is a problem document that names it (RFC 9457)', async t =
   }
   await problem('/users?limit=1000000', 400, 'limit', /200/)
   await problem('/users?limit=0', 400, 'limit')
+  for (const limit of ['true', '1e1', '0x10', '2.0', '']) await problem(`/users?limit=${limit}`, 400, 'limit')
+  for (const ended of ['1', 'yes', 'TRUE', '']) await problem(`/sessions?ended=${ended}`, 400, 'ended')
   await problem('/users?limt=3', 400, 'limt', /not known/)
   await problem('/users?after=x', 400, 'after', /no cursor of this list/)
   await problem('/users/x', 400, 'sub')
