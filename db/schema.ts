@@ -370,6 +370,8 @@ export interface ClientTable {
   acr: 'pwd' | 'mfa' | 'phr'
   /** Whether it may log people in by its own pages (/authorize-challenge): 1 or 0. */
   first_party: number
+  /** Whether it may exchange users' tokens for such as do not say that it acts: 1 or 0. */
+  may_impersonate: number
   epoch: number
   created_at: number
   disabled_at: number | null

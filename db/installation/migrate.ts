@@ -20,6 +20,7 @@ import * as sessionIndex from './migrations/0013-session-index.ts'
 import * as credentialsAge from './migrations/0014-credentials-age.ts'
 import * as streams from './migrations/0015-streams.ts'
 import * as trustedIssuers from './migrations/0016-trusted-issuers.ts'
+import * as tokenExchange from './migrations/0017-token-exchange.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -55,6 +56,7 @@ export const thisProgram: Program = {
     ['0014-credentials-age', credentialsAge],
     ['0015-streams', streams],
     ['0016-trusted-issuers', trustedIssuers],
+    ['0017-token-exchange', tokenExchange],
   ]),
   oldestProgram: 1,
 }

@@ -3,6 +3,7 @@ import type { EventTable, Tables } from '../schema.ts'
 import { someAtOnce, someRowsAtOnce } from '../some-at-once.ts'
 import { step, type Steps } from '../steps.ts'
 import { keepDisabled, takeDisabled } from './disabled-users.ts'
+import { readReach, type Reach } from './exchange-reach.ts'
 
 /** Something to announce. The database says who may be told, and of which sessions. */
 export type Announcement = {
@@ -63,8 +64,9 @@ export function* addAnnouncements(sql: Kysely<Tables>, announcements: readonly A
       'sessionId' in one ? [one.sessionId] : 'sessionIds' in one ? one.sessionIds : [],
     ),
   )
+  const reach = yield* readReach(sql)
   const rows: NewEvent[] = []
-  for (const one of announcements) rows.push(yield* rowOf(sql, one, found))
+  for (const one of announcements) rows.push(yield* rowOf({ sql, reach }, one, found))
   for (const some of someRowsAtOnce(rows)) yield* step(sql.insertInto('events').values(some).compile())
 }
 
@@ -77,9 +79,20 @@ interface FoundSession {
   readonly resources: string | null
 }
 
-/** A session of no resource in particular may have had tokens for all those of its client. */
-const audiencesOf = ({ resource, resources }: Pick<FoundSession, 'resource' | 'resources'>) =>
-  resource ?? resources ?? ''
+/** What announcements are made with, in a transaction. */
+interface Announcing {
+  readonly sql: Kysely<Tables>
+  readonly reach: Reach
+}
+
+/**
+ * A session of no resource in particular may have had tokens for all those of its client; and any, for what
+ * those may be exchanged for.
+ */
+const audiencesBy =
+  (reach: Reach) =>
+  ({ resource, resources }: Pick<FoundSession, 'resource' | 'resources'>) =>
+    reach(resource ?? resources ?? '')
 
 const hexOf = (id: Buffer) => id.toString('hex')
 
@@ -109,11 +122,12 @@ function* findSessions(
 }
 
 function* rowOf(
-  sql: Kysely<Tables>,
+  { sql, reach }: Announcing,
   announcement: Announcement,
   found: ReadonlyMap<string, FoundSession>,
 ): Steps<NewEvent> {
   const { id, at, kind, reason } = announcement
+  const audiencesOf = audiencesBy(reach)
   const plain = {
     id,
     at,
@@ -141,18 +155,19 @@ function* rowOf(
       return { ...plain, user_id: announcement.userId, detail: JSON.stringify(announcement.detail) }
     case 'user': {
       const { userId: user_id } = announcement
-      const ofUser = { ...plain, user_id, ...named(yield* endedOfUser(sql, user_id)) }
+      const ofUser = { ...plain, user_id, ...named(yield* endedOfUser(sql, user_id), audiencesOf) }
       if (reason === 'user disabled') yield* keepDisabled(sql, ofUser)
       if (reason !== 'user deleted') return ofUser
       return { ...ofUser, audiences: union([ofUser.audiences, (yield* takeDisabled(sql, user_id)) ?? '']) }
     }
     case 'client': {
       const { clientId: client_id } = announcement
-      const audiences = yield* resourcesOf(sql, client_id, announcement.resources)
-      return { ...plain, client_id, audiences, detail: yield* endedBefore(sql, at, client_id, audiences) }
+      const audiences = reach(yield* resourcesOf(sql, client_id, announcement.resources))
+      const ended = yield* endedBefore({ sql, reach }, at, client_id, audiences)
+      return { ...plain, client_id, audiences, detail: ended }
     }
     case 'all':
-      return { ...plain, audiences: null, detail: yield* endedBefore(sql, at) }
+      return { ...plain, audiences: null, detail: yield* endedBefore({ sql, reach }, at) }
     case 'credential':
     case 'assurance': {
       const { userId: user_id, detail } = announcement
@@ -173,7 +188,7 @@ function union(audiences: readonly string[]): string {
   return [...new Set(audiences.flatMap(some => some.split(' ')))].filter(one => one !== '').join(' ')
 }
 
-function named(sessions: readonly FoundSession[]) {
+function named(sessions: readonly FoundSession[], audiencesOf: (session: FoundSession) => string) {
   const detail: EndedDetail = { sessions: sessions.map(one => [hexOf(one.id), audiencesOf(one)]) }
   return { audiences: union(sessions.map(audiencesOf)), detail: JSON.stringify(detail) }
 }
@@ -211,7 +226,12 @@ const namedMax = 5000
  * All sessions that began before now have ended. Ids tell the second in which one began: those of the last
  * seconds are named, so that none is meant which begins after this.
  */
-function* endedBefore(sql: Kysely<Tables>, at: number, clientId?: string, resources = ''): Steps<string> {
+function* endedBefore(
+  { sql, reach }: Announcing,
+  at: number,
+  clientId?: string,
+  resources = '',
+): Steps<string> {
   const before = at - marginSeconds
   const first = Buffer.alloc(16)
   first.writeUIntBE(before * 1000, 0, 6)
@@ -224,7 +244,7 @@ function* endedBefore(sql: Kysely<Tables>, at: number, clientId?: string, resour
   const { rows } = yield* step(lately.compile())
   const detail: EndedDetail = {
     before,
-    sessions: rows.map(one => [hexOf(one.id), one.resource ?? one.resources ?? resources]),
+    sessions: rows.map(one => [hexOf(one.id), reach(one.resource ?? one.resources ?? resources)]),
   }
   return JSON.stringify(detail)
 }

@@ -30,15 +30,16 @@ export function refuseUnlessUnlimited(
 }
 
 /**
- * Refuses the same for a client that administers, or gets tokens with which people do: who sets its keys, or
- * where it leads them, has all that they may.
+ * Refuses the same for a client that administers, gets tokens with which people do, or may impersonate them:
+ * who sets its keys, or where it leads them, has all that they may.
  */
 export function refuseClientUnlessUnlimited(
   { isLimited }: Pick<Admin, 'isLimited'>,
-  { admin, scope }: Pick<ClientMetadata, 'admin' | 'scope'>,
+  { admin, scope, may_impersonate }: Pick<ClientMetadata, 'admin' | 'scope' | 'may_impersonate'>,
 ): void {
   if (!isLimited) return
   if (admin) throw tooLimited('admin')
+  if (may_impersonate) throw tooLimited('may_impersonate')
   if (scope.some(isAdminScope)) throw tooLimited('scope')
 }
 

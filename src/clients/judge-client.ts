@@ -1,4 +1,4 @@
-import { grantFacts, grantNames, isGrantType } from '../protocol/grant-types.ts'
+import { grantFacts, grantNames, isGrantType, tokenExchange } from '../protocol/grant-types.ts'
 import { formatDuration } from '../values/duration.ts'
 import { fapiRefusals } from './judge-fapi.ts'
 import { logInRefusals, logInWarnings } from './judge-log-in.ts'
@@ -60,6 +60,7 @@ export function judgeClient(client: ClientMetadata, findResource: FindResource):
       ...idRefusals(client.client_id),
       ...refusals(client),
       ...authRefusals(client),
+      ...exchangeRefusals(client),
       ...logInRefusals(client),
       ...fapiRefusals(client, uri => findResource(uri)?.alg),
       ...unknownResources(client, findResource),
@@ -124,6 +125,15 @@ function* refusals(client: ClientMetadata): Generator<string> {
   }
 }
 
+/** RFC 8693 */
+function* exchangeRefusals({ grant_types, resources, may_impersonate }: ClientMetadata): Generator<string> {
+  const hasExchange = grant_types.includes(tokenExchange)
+  if (hasExchange && resources.length === 0)
+    yield 'a client that exchanges tokens gets them for some API: say which with --resource'
+  if (may_impersonate && !hasExchange)
+    yield `it may impersonate users by exchanging their tokens alone: give it ${tokenExchange}, or not --may-impersonate`
+}
+
 function isBound(client: ClientMetadata): boolean {
   return client.dpop_bound_access_tokens || client.tls_client_certificate_bound_access_tokens
 }
@@ -186,6 +196,12 @@ function* warnings(client: ClientMetadata): Generator<string> {
   // What fapi2 demands besides makes a stolen one useless.
   if (refresh === 'reuse' && !(client.public && isBound(client)) && profile !== 'fapi2') {
     yield 'reuse: its refresh tokens never change, so a stolen one works unseen until its session ends'
+  }
+  if (grant_types.includes(tokenExchange) && client.resource_server.length === 0) {
+    yield 'it serves no API (--resource-server), so it may exchange only tokens that were issued to itself'
+  }
+  if (client.may_impersonate) {
+    yield 'nothing in the tokens that it exchanges says that it acts for their users: only the audit trail does'
   }
   if (admin) {
     yield "an admin may introspect and revoke everybody's tokens: keep its secret like a root password"

@@ -159,6 +159,17 @@ export const properties = {
       without: 'only its own',
     },
   }),
+  /** Tokens that it exchanges without an actor_token do not say that it acts (RFC 8693 §1.1). */
+  may_impersonate: property({
+    kind: flag,
+    column: 'may_impersonate',
+    group: 'power',
+    option: {
+      flags: '--may-impersonate',
+      help: 'the tokens of users that it exchanges need not say that it acts for them',
+      without: 'they always say so',
+    },
+  }),
   refresh: property({
     kind: choice(refreshPolicies, 'rotate'),
     column: 'refresh_policy',

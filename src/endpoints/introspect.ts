@@ -9,10 +9,11 @@ import type { Claims } from '../keys/ring/ring.ts'
 import { formOf, requireParameter, type Form } from '../protocol/form.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid } from '../protocol/secrets.ts'
+import { whyExchangeEnded } from '../sessions/exchanged.ts'
 import { isForked } from '../sessions/key-binding.ts'
 import { policyOf } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
-import { findTokenSession, type TokenSession } from '../sessions/token-session.ts'
+import { findTokenSession, isHolder, type FoundToken, type TokenSession } from '../sessions/token-session.ts'
 
 /** RFC 9701 §6.1: what a caller gets that has registered no other. */
 export const introspectionAlg = 'RS256'
@@ -82,18 +83,15 @@ async function membersOf(ctx: Context, client: Client, found: TokenSession): Pro
   if (found.kind === 'none') return found.reason
   const reason = whyInactive(client, found, ctx.clock.now())
   if (reason !== undefined) return reason
-  if (found.kind === 'access_token') return accessTokenMembers(found)
+  if (found.kind === 'access_token')
+    return (await whyExchangeEnded(ctx, found.claims)) ?? accessTokenMembers(found)
   const told = await previewRefresh(ctx, found)
   return typeof told === 'string' ? told : refreshTokenMembers(ctx, found, told)
 }
 
-function whyInactive(
-  client: Client,
-  found: Exclude<TokenSession, { kind: 'none' }>,
-  now: number,
-): string | undefined {
+function whyInactive(client: Client, found: FoundToken, now: number): string | undefined {
   const { session } = found
-  const isOwn = session.client_id === client.id || isAdmin(client)
+  const isOwn = isHolder(client, found) || isAdmin(client)
   if (found.kind === 'refresh_token' && !isOwn) return "the refresh token is another client's"
   if (found.kind === 'access_token' && !isOwn && !introspects(client, found.claims['aud'])) {
     return `the access token is for ${String(found.claims['aud'])}, which the caller may not introspect`

@@ -7,11 +7,11 @@ import { clientAlg } from '../clients/client-alg.ts'
 import type { Granted } from '../sessions/granted.ts'
 
 /**
- * RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration, and our own
- * `device_token`.
+ * RFC 6749 §5.1, with the two lifetimes of draft-ietf-oauth-refresh-token-expiration, the
+ * `issued_token_type` of RFC 8693 §2.2.1, and our own `device_token`.
  */
 export async function tokenResponse(ctx: Context, { client, confirmation }: TokenRequest, granted: Granted) {
-  const { target, identity, refresh, deviceToken, expiresAt } = granted
+  const { target, identity, refresh, deviceToken, issuedTokenType, expiresAt } = granted
   const now = ctx.clock.now()
   const lifetime = Math.min(target.accessTokenSeconds, expiresAt - now)
   // The session may have ended by the clock while the request was answered.
@@ -26,9 +26,10 @@ export async function tokenResponse(ctx: Context, { client, confirmation }: Toke
   const accessToken = await ctx.keys.sign('at+jwt', target.alg, claims)
   return {
     access_token: accessToken,
+    // JSON leaves out what is undefined.
+    issued_token_type: issuedTokenType,
     token_type: confirmation?.tokenType ?? 'Bearer',
     expires_in: Math.max(0, lifetime),
-    // JSON leaves out what is undefined.
     scope: target.scope || undefined,
     id_token: identity && (await idToken(ctx, client, { granted, identity, accessToken, now })),
     refresh_token: refresh?.token,

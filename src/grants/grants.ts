@@ -1,10 +1,11 @@
-import { jwtBearer, type GrantType } from '../protocol/grant-types.ts'
+import { jwtBearer, tokenExchange, type GrantType } from '../protocol/grant-types.ts'
 import { authorizationCode } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
 import type { Grant } from './grant.ts'
 import { jwtBearerGrant } from './jwt-bearer.ts'
 import { password } from './password.ts'
 import { refreshToken } from './refresh-token.ts'
+import { tokenExchangeGrant } from './token-exchange.ts'
 
 /** Each grant type of protocol/grant-types.ts, and how it is decided. */
 export const grants: Readonly<Record<GrantType, Grant>> = {
@@ -13,4 +14,5 @@ export const grants: Readonly<Record<GrantType, Grant>> = {
   refresh_token: refreshToken,
   client_credentials: clientCredentials,
   [jwtBearer]: jwtBearerGrant,
+  [tokenExchange]: tokenExchangeGrant,
 }

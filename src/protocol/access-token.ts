@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { ActClaim } from './act.ts'
 import { acrOf } from './levels.ts'
 import { formatUuid } from './secrets.ts'
 import { statusClaim } from './status-list.ts'
@@ -25,6 +26,20 @@ export interface AccessTokenFacts {
   readonly claims: Readonly<Record<string, unknown>>
   /** Where its session's status is listed. */
   readonly statusPosition: number
+  /** Of a token that was exchanged, what it says besides. */
+  readonly exchange?: ExchangeClaims
+}
+
+/** The claims that only a token has which was exchanged for another (RFC 8693). */
+export interface ExchangeClaims {
+  /** Who acts for the subject (RFC 8693 §4.1). */
+  readonly act?: ActClaim
+  /** Who alone may (RFC 8693 §4.4): as the token before it says. */
+  readonly may_act?: unknown
+  /** The client of the session, which is not the one that the token was issued to. */
+  readonly session_client_id: string
+  /** The machine session of the client that it was issued to: the token ends with either session. */
+  readonly client_sid: string
 }
 
 /** The other claims of an access token. */
@@ -42,7 +57,7 @@ export interface AccessTokenIssue {
  * (draft-ietf-oauth-status-list §6.2). None of those that its resource wants takes another's place.
  */
 export function accessTokenClaims(
-  { subject, sessionId, target, authTime, amr, claims, statusPosition }: AccessTokenFacts,
+  { subject, sessionId, target, authTime, amr, claims, statusPosition, exchange }: AccessTokenFacts,
   { issuer, clientId, now, lifetimeSeconds, cnf }: AccessTokenIssue,
 ) {
   const methods = amr === '' ? undefined : amr.split(' ')
@@ -63,5 +78,6 @@ export function accessTokenClaims(
     amr: methods,
     status: target.hasStatus ? statusClaim(issuer, statusPosition) : undefined,
     cnf,
+    ...exchange,
   }
 }

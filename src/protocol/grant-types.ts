@@ -4,6 +4,9 @@ const urn = 'urn:ietf:params:oauth:grant-type:' as const
 /** RFC 7523 §2.1. */
 export const jwtBearer = `${urn}jwt-bearer` as const
 
+/** RFC 8693 §2.1. */
+export const tokenExchange = `${urn}token-exchange` as const
+
 /**
  * The grant types of this server (RFC 6749 §1.3), and what holds for each wherever it is named: who may have
  * it, and whether it starts a session of a user, which alone has refresh tokens. Each has its `Grant` in
@@ -15,6 +18,7 @@ export const grantFacts = {
   refresh_token: { isForPublic: true, startsUserSession: false },
   client_credentials: { isForPublic: false, startsUserSession: false },
   [jwtBearer]: { isForPublic: false, startsUserSession: false },
+  [tokenExchange]: { isForPublic: false, startsUserSession: false },
 } as const satisfies Readonly<Record<string, GrantFacts>>
 
 interface GrantFacts {

@@ -22,8 +22,9 @@ const registered = `
   vct vct#integrity status status_list ttl
 `
 
-/** Of the answers of /introspect (RFC 7662 §2.2) and /token. */
-const ofAnswers = 'active username token_type refresh_token_timeout authorization_expires_in'
+/** Of the answers of /introspect (RFC 7662 §2.2) and /token, and of tokens that were exchanged. */
+const ofAnswers =
+  'active username token_type refresh_token_timeout authorization_expires_in session_client_id client_sid'
 
 /** Whether a claim of this name has a meaning already. */
 export const registeredClaims: ReadonlySet<string> = new Set(

@@ -84,6 +84,7 @@ const announcers: {
   passkey_renamed: 'nothing',
   passkey_counter_back: 'nothing',
   machine_session_started: 'nothing',
+  user_impersonated: 'nothing',
   session_late: 'nothing',
   session_healed: 'nothing',
   job_created: 'nothing',

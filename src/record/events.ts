@@ -23,6 +23,7 @@ export const eventNames = [
   'passkey_removed',
   'passkey_counter_back',
   'machine_session_started',
+  'user_impersonated',
   'session_late',
   'session_healed',
   'session_theft',
@@ -141,6 +142,10 @@ interface FactsOf {
     readonly detail: PasskeyFacts & { readonly presented: number; readonly current: number }
   }
   machine_session_started: OfClient & { readonly sessionId: Buffer }
+  /** A client has got a token of the user's session that does not say so. */
+  user_impersonated: OfUserSession & {
+    readonly detail: { readonly resource: string; readonly scope: readonly string[] }
+  }
   session_late: OfUserSession & { readonly detail: Generations }
   session_healed: OfUserSession & { readonly detail: Generations }
   session_theft: OfUserSession & {

@@ -14,6 +14,10 @@ export interface TokenOfSession {
   readonly sid?: string
   readonly client_id: string
   readonly iat: number
+  /** Of a token that was exchanged: the client of `sid`, and the session of `client_id`. */
+  readonly session_client_id?: string
+  readonly client_sid?: string
+  readonly act?: { readonly sid?: string }
 }
 
 /**
@@ -36,6 +40,11 @@ export function openEnded(now: () => number, max = rememberedMax): EndedSessions
     if (name === 'client' && typeof clientId === 'string')
       clients.set(clientId, Math.max(clients.get(clientId) ?? 0, before))
   }
+  const isOver = (sid: string | undefined, clientId: string, iat: number) => {
+    if (sid !== undefined && sessions.get(sid)) return true
+    const before = Math.max(allBefore, clients.get(clientId) ?? 0)
+    return before > 0 && beganAt(sid, iat) < before
+  }
   return {
     learn: ({ event, data }) => {
       const facts = readFacts(data)
@@ -45,10 +54,10 @@ export function openEnded(now: () => number, max = rememberedMax): EndedSessions
       else return false
       return true
     },
-    hasEnded: ({ sid, client_id, iat }) => {
-      if (sid !== undefined && sessions.get(sid)) return true
-      const before = Math.max(allBefore, clients.get(client_id) ?? 0)
-      return before > 0 && beganAt(sid, iat) < before
+    hasEnded: ({ sid, client_id, iat, session_client_id: owner = client_id, client_sid: ofClient, act }) => {
+      if (isOver(sid, owner, iat)) return true
+      if (ofClient !== undefined && isOver(ofClient, client_id, iat)) return true
+      return act?.sid !== undefined && sessions.get(act.sid) === true
     },
     size: () => sessions.size() + clients.size(),
   }

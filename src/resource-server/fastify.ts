@@ -11,7 +11,7 @@ import {
 } from './verifier.ts'
 
 export type { Authentication } from './authentication.ts'
-export type { AccessToken } from './verifier.ts'
+export type { AccessToken, Actor } from './verifier.ts'
 
 type Hook = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
 

@@ -37,7 +37,22 @@ export interface AccessToken {
   readonly amr?: readonly string[]
   readonly roles?: readonly string[]
   readonly groups?: readonly string[]
+  /** Who acts for `sub` (RFC 8693 §4.1), if not `sub` itself: an API that was called with its token. */
+  readonly act?: Actor
+  /** Of a token that was exchanged: the client of `sid`, and the session of `client_id`. */
+  readonly session_client_id?: string
+  readonly client_sid?: string
   readonly [claim: string]: unknown
+}
+
+/** A party that acts for another. Only the one at the top counts; those before it are its history. */
+export interface Actor {
+  /** A client, or a user. */
+  readonly sub: string
+  /** Its session, where it has shown a token of its own. */
+  readonly sid?: string
+  /** Who has acted before it. */
+  readonly act?: Actor
 }
 
 export interface Verifier {
@@ -171,13 +186,22 @@ async function verifyToken(settings: Settings, keys: IssuerKeys, token: string):
 }
 
 function freeze(payload: JWTPayload): AccessToken {
-  const { iss, sub, aud, exp, iat, jti, client_id, scope } = payload
+  const { iss, sub, aud, exp, iat, jti, client_id, scope, act } = payload
   const isText = [iss, sub, jti, client_id, scope ?? ''].every(claim => typeof claim === 'string')
   if (!isText || aud === undefined || typeof exp !== 'number' || typeof iat !== 'number') {
     throw invalid('a claim of the token is not of its type')
   }
+  // Who does not know who acts takes it for the subject itself.
+  if (act !== undefined && !freezeActor(act)) throw invalid('the claim act of the token names nobody')
   for (const claim of Object.values(payload)) Object.freeze(claim)
   return Object.freeze(payload) as AccessToken
+}
+
+/** Freezes a chain of actors; false for what is none. */
+function freezeActor(actor: unknown): boolean {
+  if (typeof actor !== 'object' || actor === null) return false
+  const { sub, act }: { sub?: unknown; act?: unknown } = Object.freeze(actor)
+  return typeof sub === 'string' && (act === undefined || freezeActor(act))
 }
 
 /** Unexpected errors say nothing about the token; findings use the client's scheme. */

@@ -1,5 +1,6 @@
 import type { SessionTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
+import type { ExchangeClaims } from '../protocol/access-token.ts'
 import type { Identity } from '../protocol/id-token.ts'
 import { sealRefreshToken } from '../protocol/refresh-token.ts'
 import { formatUuid } from '../protocol/secrets.ts'
@@ -23,6 +24,10 @@ export interface Granted {
   readonly expiresAt: number
   /** Who the user is, for a client that has the scope `openid`. */
   readonly identity?: Identity
+  /** Of a token that was exchanged. */
+  readonly exchange?: ExchangeClaims
+  /** RFC 8693 §2.2.1 */
+  readonly issuedTokenType?: string
   readonly refresh?: {
     readonly token: string
     /** When the session ends whatever happens. */

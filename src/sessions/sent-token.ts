@@ -8,6 +8,7 @@ import type { Context } from '../context.ts'
 import { OAuthError, type SentToken } from '../errors.ts'
 import { readClientCert } from '../keys/proofs/certificate.ts'
 import { checkProof } from '../keys/proofs/dpop.ts'
+import { isExchanged } from '../protocol/act.ts'
 import type { Form } from '../protocol/form.ts'
 import { isSameHash } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
@@ -51,6 +52,8 @@ export async function authenticateToken(
     throw invalidToken(scheme, found.kind === 'none' ? found.reason : 'it is a refresh token')
   const { claims, session } = found
   if (hasEnded(session, ctx.clock.now())) throw invalidToken(scheme, 'the session has ended')
+  // Its client is not that of its session, which is what is looked at here.
+  if (isExchanged(claims)) throw invalidToken(scheme, 'it was exchanged, so it is for an API')
   await confirm(ctx, found, { scheme, token }, request)
   const granted = String(claims['scope'] ?? '')
   if (scope !== undefined && !itemsOf(granted).includes(scope)) {

@@ -1,4 +1,5 @@
 import { findSession, type Session } from '../../db/sessions/sessions.ts'
+import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import type { Claims } from '../keys/ring/ring.ts'
@@ -20,6 +21,13 @@ export type TokenSession =
   | { readonly kind: 'refresh_token'; readonly token: RefreshToken; readonly session: Session }
   /** `reason` is for the log. */
   | { readonly kind: 'none'; readonly reason: string }
+
+export type FoundToken = Exclude<TokenSession, { readonly kind: 'none' }>
+
+/** Whether a token was issued to the client: one that was exchanged is not its session's client's. */
+export function isHolder({ id }: Pick<Client, 'id'>, found: FoundToken): boolean {
+  return (found.kind === 'access_token' ? found.claims['client_id'] : found.session.client_id) === id
+}
 
 export interface TokenOptions {
   /** Whether an access token may have expired. Its signature still proves which session it is of. */

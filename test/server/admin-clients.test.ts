@@ -236,6 +236,7 @@ await forEachEngine(t, 'who may not do everything makes no administrators', asyn
   const admin = await adminOf(server, { isLimited: true })
   await server.client('ops', { is_admin: 1 })
   await server.client('console', { scope: 'openid admin:users:read' })
+  await server.client('hidden', { may_impersonate: 1 })
   await server.client('web')
   const { publicJwk: jwk } = await testKey()
   const metadata = { client_id: 'new', ...plainProperties, grant_types: ['client_credentials'] }
@@ -245,9 +246,10 @@ await forEachEngine(t, 'who may not do everything makes no administrators', asyn
     'a client with which people administer': () =>
       createClient(admin, { ...metadata, scope: ['admin:read'] }),
     'one of another': () => updateClient(admin, 'web', { admin: true }),
+    'who impersonates': () => updateClient(admin, 'web', { may_impersonate: true }),
     'its scope': () => updateClient(admin, 'web', { scope: ['admin:write'] }),
     ...Object.fromEntries(
-      ['ops', 'console'].flatMap(id =>
+      ['ops', 'console', 'hidden'].flatMap(id =>
         Object.entries({
           change: () => updateClient(admin, id, { redirect_uris: ['https://thief.example'] }),
           degrade: () => updateClient(admin, id, { admin: false, scope: [] }),

@@ -53,6 +53,7 @@ const changed: { readonly [Name in keyof typeof properties]: Partial<ClientMetad
   resources: { resources: ['https://a.example', 'https://b.example'] },
   resource_server: { resource_server: ['https://a.example'] },
   admin: { admin: true },
+  may_impersonate: { may_impersonate: true },
   refresh: { refresh: 'strict' },
   refresh_idle_ttl: { refresh_idle_ttl: 60 },
   refresh_absolute_ttl: { refresh_absolute_ttl: 90 },

@@ -8,6 +8,7 @@ import { hashSecret } from '../../src/protocol/secrets.ts'
 import { commandLine, issuer } from '../helpers/cli.ts'
 import { besideEnv, startServer } from '../helpers/server.ts'
 
+const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const api = 'https://api.example'
 const password = 'correct horse battery'
 
@@ -44,6 +45,9 @@ t.test('clients', async t => {
         '--id a --grant password refresh_token --refresh-idle-ttl 2d --refresh-absolute-ttl 1d',
         [/the idle limit \(2d\) is longer than the absolute one \(1d\)/],
       ],
+      [`--id a --grant ${exchange}`, [/gets them for some API/]],
+      [`--id a --public --grant ${exchange} --resource ${api}`, [/a public client cannot have urn/]],
+      ['--id a --grant client_credentials --may-impersonate', [/may impersonate users by exchanging/]],
       ['--id a:b --public --admin', [/cannot be a client_id/, /without a grant/, /cannot be an admin/]],
     ]
     for (const [options, reasons] of refused) {
@@ -67,6 +71,11 @@ t.test('clients', async t => {
         /none of its resources knows delete/,
       ],
       [`--id w8 --grant client_credentials --resource ${api}`, /it has no scope/],
+      [
+        `--id w9 --grant ${exchange} --resource ${api}`,
+        /it may exchange only tokens that were issued to itself/,
+      ],
+      [`--id w10 --grant ${exchange} --resource ${api} --may-impersonate`, /only the audit trail does/],
     ]
     for (const [options, note] of warned) {
       const { code, stderr } = await call(`client create ${options}`)

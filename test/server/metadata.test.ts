@@ -54,6 +54,7 @@ t.test(
         'refresh_token',
         'client_credentials',
         'urn:ietf:params:oauth:grant-type:jwt-bearer',
+        'urn:ietf:params:oauth:grant-type:token-exchange',
       ],
       scopes_supported: [...openidScopes, ...adminScopes, ...ssfScopes],
       jwks_uri: 'https://as.example/.well-known/jwks.json',

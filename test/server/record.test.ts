@@ -188,6 +188,14 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { event: 'machine_session_started', clientId: 'web', sessionId: session },
     { row: { ...ofClient, session_id: session } },
   ],
+  user_impersonated: [
+    {
+      event: 'user_impersonated',
+      ...ofSession,
+      detail: { resource: 'https://api.example', scope: ['read'] },
+    },
+    { row: { ...ofAll, detail: { resource: 'https://api.example', scope: ['read'] } } },
+  ],
   session_late: [
     { event: 'session_late', ...ofSession, detail: generations },
     { row: ofAll, counted: 'verdicts.late' },

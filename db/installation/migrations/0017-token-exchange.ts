@@ -1,0 +1,9 @@
+import type { Kysely } from 'kysely'
+
+/** Frozen: a released migration is never edited. */
+export async function up(db: Kysely<any>): Promise<void> {
+  await db.schema
+    .alterTable('clients')
+    .addColumn('may_impersonate', 'integer', c => c.notNull().defaultTo(0))
+    .execute()
+}
