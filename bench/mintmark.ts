@@ -3,19 +3,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findClient, insertClient } from '../db/clients/clients.ts'
 import { insertResource } from '../db/clients/resources.ts'
+import { insertTrustedIssuer } from '../db/clients/trusted-issuers.ts'
 import { insertSession } from '../db/sessions/starts.ts'
 import { insertUser } from '../db/users/users.ts'
 import { plainClientRow } from '../src/clients/registration.ts'
+import { trustedIssuerSettings } from '../src/clients/trusted-issuer.ts'
 import { systemClock } from '../src/clock.ts'
 import { loadConfig } from '../src/config/load.ts'
 import { openInstallation } from '../src/installation/open.ts'
 import { makeRootKeyFile } from '../src/keys/root/root-key-file.ts'
+import { jwtBearer } from '../src/protocol/grant-types.ts'
 import { sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { hashSecret, newSessionSecret, newUuid } from '../src/protocol/secrets.ts'
 import { openPasswords } from '../src/users/passwords.ts'
 import { freePort } from '../test/helpers/free-port.ts'
 import { startChild, type Child } from './processes.ts'
-import { publicJwk } from './proofs.ts'
+import { outsideIssuer, publicJwk } from './proofs.ts'
 import { multiplySession } from './sessions.ts'
 
 export const clientId = 'bench'
@@ -26,6 +29,8 @@ export const password = 'correct horse battery staple'
 export const resource = 'https://api.example'
 /** A second client, to which people log in. */
 export const webClientId = 'bench-web'
+/** A third, that an outside issuer names. */
+export const jobClientId = 'bench-job'
 export const redirectUri = 'https://app.example/callback'
 const scope = 'orders:read orders:write'
 
@@ -147,6 +152,22 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
       created_at: now(),
     }),
   )
+  await insertClient(
+    db,
+    plainClientRow({
+      id: jobClientId,
+      auth_method: 'federated',
+      secret_hash: null,
+      grant_types: jwtBearer,
+      scope,
+      resources: resource,
+      created_at: now(),
+    }),
+  )
+  const jobs = { subject: 'job', subject_pattern: null, claims: {}, client: jobClientId, user: null }
+  const trusted = { audience: null, jwks: { keys: [publicJwk] }, jwks_uri: null, max_life: null }
+  const ofIssuer = trustedIssuerSettings({ ...trusted, reusable: false, subjects: [jobs] })
+  await insertTrustedIssuer(db, { issuer: outsideIssuer, ...ofIssuer, created_at: now() }, 1)
   const user = { id: newUuid(now()), username, ...(await passwords.hash(password)), roles: '', epoch: 0 }
   await insertUser(db, { ...user, created_at: now(), disabled_at: null })
   const client = await findClient(db, clientId)

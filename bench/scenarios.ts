@@ -14,7 +14,7 @@ import {
 } from './mintmark.ts'
 import { issuerOf, logInPage, openCodes, personsToken, redemption, webHeaders } from './people.ts'
 import { startMintmarkOnPostgres } from './postgres.ts'
-import { withAssertions, withProofs } from './proofs.ts'
+import { withAssertions, withIssued, withProofs } from './proofs.ts'
 import { startChild, type Child } from './processes.ts'
 
 /** The servers of one run, all on the same core. */
@@ -286,6 +286,20 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
         oidcProvider: minting,
       },
       goals: { bare: 0.4 },
+    },
+  ],
+  [
+    'jwt-bearer',
+    {
+      title: 'POST /token, jwt-bearer: an assertion of a trusted issuer that counts once, ES256 both ways',
+      callers: {
+        mintmark: async ({ mintmark }) => {
+          const issuer = await issuerOf(mintmark.url)
+          return each(() => withIssued(posting('/token', '', hasToken), issuer))
+        },
+        bare: bareCallers,
+      },
+      goals: { bare: 0.15 },
     },
   ],
   [

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { proofUrls } from '../clients/confirmation.ts'
-import { adminRoles } from '../admin/administrators.ts'
+import { adminRoles } from '../protocol/admin-roles.ts'
 import { callerOf, deviceCaller } from '../clients/caller.ts'
 import { isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'

@@ -1,6 +1,7 @@
 import type { UserTable } from '../../db/schema.ts'
 import type { ClientMetadata } from '../clients/properties.ts'
 import { Refusal } from '../errors.ts'
+import { administers } from '../protocol/admin-roles.ts'
 import type { RoleHolder } from '../protocol/roles.ts'
 import { rolesNow } from '../users/roles.ts'
 import type { Admin } from './admin.ts'
@@ -11,12 +12,6 @@ export const adminScopes: readonly string[] = [
   'admin:write',
   ...['users', 'sessions', 'clients', 'keys'].flatMap(noun => [`admin:${noun}`, `admin:${noun}:read`]),
 ]
-
-/** Roles of users that may administer, with the scopes that each may use at the most. */
-export const adminRoles: ReadonlyMap<string, readonly string[]> = new Map([
-  ['mintmark:admin', ['admin:write', 'admin:read']],
-  ['mintmark:support', ['admin:users:read', 'admin:sessions']],
-])
 
 /**
  * Refuses a change of who administers, and of their accounts, to who may not do everything: who sets an
@@ -54,10 +49,6 @@ export async function refuseUserUnlessUnlimited(
   user: RoleHolder,
 ): Promise<void> {
   if (admin.isLimited) refuseUnlessUnlimited(admin, await rolesNow(admin.db, user))
-}
-
-export function administers(roles: readonly string[]): boolean {
-  return roles.some(role => adminRoles.has(role))
 }
 
 /**

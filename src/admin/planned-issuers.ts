@@ -10,7 +10,13 @@ import type { Changes } from '../record/events.ts'
 import type { Admin } from './admin.ts'
 import { refuseClientUnlessUnlimited } from './administrators.ts'
 import { differencesOf } from './differences.ts'
-import { clientProblem, listTrustedIssuers, trustedIssuerWarnings } from './trusted-issuers.ts'
+import { withUsers } from './named-users.ts'
+import {
+  clientProblem,
+  listTrustedIssuers,
+  refuseUsersUnlessUnlimited,
+  trustedIssuerWarnings,
+} from './trusted-issuers.ts'
 
 /** A trusted issuer as declared, and as it is. */
 export interface PlannedIssuer {
@@ -29,12 +35,20 @@ export async function planIssuers(
 ): Promise<{ readonly issuers: readonly PlannedIssuer[]; readonly problems: readonly string[] }> {
   const found = new Map((await listTrustedIssuers(admin)).map(row => [row.issuer, row]))
   const problems: string[] = []
-  const issuers = declared.map(issuer => {
+  const resolved: TrustedIssuerMetadata[] = []
+  for (const issuer of declared) {
+    const row = found.get(issuer.issuer)
+    const ofUsers = await withUsers(admin.db, issuer.subjects, row && trustedIssuerMetadata(row).subjects)
+    problems.push(...ofUsers.problems.map(problem => `${issuer.issuer}: ${problem}`))
+    resolved.push({ ...issuer, subjects: ofUsers.subjects })
+  }
+  const issuers = resolved.map(issuer => {
     const row = found.get(issuer.issuer)
     const before = row && trustedIssuerMetadata(row)
     const own = [...trustedIssuerProblems(issuer, admin.config.issuer), ...problemsOfClients(issuer, clients)]
     problems.push(...own.map(problem => `${issuer.issuer}: ${problem}`))
-    for (const { client: id } of [...(before?.subjects ?? []), ...issuer.subjects]) {
+    for (const { client: id, user } of [...(before?.subjects ?? []), ...issuer.subjects]) {
+      if (user !== null) refuseUsersUnlessUnlimited(admin)
       const client = clients.get(id)
       if (client) refuseClientUnlessUnlimited(admin, client)
     }

@@ -5,7 +5,7 @@ import { parseUserClaims } from '../protocol/standard-claims.ts'
 import { recordAlone } from '../record/record.ts'
 import { rolesNow } from '../users/roles.ts'
 import type { Admin } from './admin.ts'
-import { administers } from './administrators.ts'
+import { administers } from '../protocol/admin-roles.ts'
 import { removeFactor } from './factors.ts'
 import { enableUser, existingUser } from './users.ts'
 

@@ -24,6 +24,7 @@ import { record } from '../record/record.ts'
 import type { Admin } from './admin.ts'
 import { clientToChange } from './clients.ts'
 import { differencesOf } from './differences.ts'
+import { withUsers } from './named-users.ts'
 import { heedPrecondition, movedOn } from './precondition.ts'
 
 /** Servers have all of them in memory. */
@@ -32,9 +33,9 @@ export const trustedIssuersMax = 100
 /** Trusts an outside issuer to name clients. Refuses what cannot be, and one that is trusted already. */
 export async function createTrustedIssuer(
   admin: Admin,
-  declared: TrustedIssuerMetadata,
+  given: TrustedIssuerMetadata,
 ): Promise<TrustedIssuerTable> {
-  await refuseOddIssuer(admin, declared)
+  const declared = await judged(admin, given)
   await refuseClients(admin, declared.subjects)
   const { issuer, ...settings } = declared
   const row = newTrustedIssuerRow(declared, admin.clock.now())
@@ -76,8 +77,7 @@ export async function updateTrustedIssuer(
   const before = trustedIssuerMetadata(found)
   const changes = typeof changesOf === 'function' ? changesOf(before) : changesOf
   const given = Object.entries(changes).filter(([, value]) => value !== undefined)
-  const after: TrustedIssuerMetadata = { ...before, ...Object.fromEntries(given) }
-  await refuseOddIssuer(admin, after)
+  const after = await judged(admin, { ...before, ...Object.fromEntries(given) }, before.subjects)
   await refuseClients(admin, after.subjects, before.subjects)
   const differences = differencesOf(before, after)
   if (Object.keys(differences).length === 0) return { issuer: found, differences }
@@ -119,23 +119,41 @@ export function describeTrustedIssuer(row: TrustedIssuerTable) {
   return { ...trustedIssuerMetadata(row), created_at: row.created_at }
 }
 
-async function refuseOddIssuer({ config }: Admin, declared: TrustedIssuerMetadata): Promise<void> {
-  const problems = [...trustedIssuerProblems(declared, config.issuer)]
+/** The issuer with its users by their `sub`. Refuses what cannot be. */
+async function judged(
+  { db, config }: Admin,
+  declared: TrustedIssuerMetadata,
+  before: readonly TrustedSubject[] = [],
+): Promise<TrustedIssuerMetadata> {
+  const { subjects, problems: ofUsers } = await withUsers(db, declared.subjects, before)
+  const problems = [...trustedIssuerProblems(declared, config.issuer), ...ofUsers]
   if (problems.length > 0) throw new Refusal('invalid', problems.join('\n'))
+  return { ...declared, subjects }
 }
 
-/** Refuses subjects of no client, of one that none may name, or of one that is not this administrator's. */
+/**
+ * Refuses subjects of no client, of one that none may name, or of one that is not this administrator's; and
+ * those that name users, unless the administrator may do everything.
+ */
 async function refuseClients(
   admin: Admin,
   after: readonly TrustedSubject[],
   before: readonly TrustedSubject[] = [],
 ): Promise<void> {
+  if ([...before, ...after].some(({ user }) => user !== null)) refuseUsersUnlessUnlimited(admin)
   const named = new Set(after.map(({ client }) => client))
   for (const id of new Set([...named, ...before.map(({ client }) => client)])) {
     const client = await clientToChange({ ...admin, precondition: undefined }, id)
     const problem = named.has(id) ? clientProblem(client) : undefined
     if (problem !== undefined) throw new Refusal('invalid', problem, undefined, 'subjects')
   }
+}
+
+/** Refuses subjects that name users to administrators who may not do everything. */
+export function refuseUsersUnlessUnlimited({ isLimited }: Pick<Admin, 'isLimited'>): void {
+  if (!isLimited) return
+  const text = 'who acts in the name of users is changed with the scope admin:write alone'
+  throw new Refusal('forbidden', text, undefined, 'subjects')
 }
 
 /** Why no issuer can name this client; undefined if one can. */

@@ -2,7 +2,8 @@ import { rememberUse } from '../../db/grants/replays.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import type { UnverifiedAssertion } from '../keys/proofs/assertion.ts'
 import { judgeIssuedAssertion } from '../keys/proofs/issued-assertion.ts'
-import { clientsNamedBy } from '../protocol/trusted-subjects.ts'
+import { parseUuid } from '../protocol/secrets.ts'
+import { namedBy } from '../protocol/trusted-subjects.ts'
 import { countOne } from '../record/counts.ts'
 import type { Event } from '../record/events.ts'
 import { auditEntry } from '../record/record.ts'
@@ -25,6 +26,8 @@ export interface IssuedAssertion {
 /** The client that a genuine assertion names. */
 export interface ProvenByIssuer {
   readonly client: Client
+  /** The `sub` of the user in whose name it acts; null where it acts in its own. */
+  readonly user: string | null
   /** Uses the assertion up, unless its issuer's may be used again. Throws where it was used before. */
   spend(): Promise<void>
 }
@@ -49,14 +52,15 @@ export async function provenByIssuer(
   code: 'invalid_client' | 'invalid_grant',
 ): Promise<ProvenByIssuer> {
   const { issuer } = issued.issuer
-  const verdict = await judge(ctx, issued).catch((error: unknown) => {
+  const verdict = await judge(ctx, issued, code === 'invalid_grant').catch((error: unknown) => {
     countOne(ctx.counts.assertions, `${issuer} unavailable`)
     throw error
   })
   if (verdict.kind === 'refused') throw refusal(ctx, request, issued, { code, ...verdict })
-  const { client, replayId, expiresAt } = verdict
+  const { client, user, replayId, expiresAt } = verdict
   return {
     client,
+    user,
     spend: async () => {
       if (replayId && !issued.issuer.reusable && !(await rememberUse(ctx.db, { id: replayId, expiresAt }))) {
         const reason = 'its jti was used before, each request needs an assertion of its own'
@@ -64,7 +68,8 @@ export async function provenByIssuer(
       }
       countOne(ctx.counts.assertions, `${issuer} accepted`)
       const detail = { issuer, subject: subjectOf(issued) }
-      note(ctx, request, { event: 'assertion_accepted', clientId: client.id, detail })
+      const userId = (user !== null && parseUuid(user)) || null
+      note(ctx, request, { event: 'assertion_accepted', clientId: client.id, userId, detail })
     },
   }
 }
@@ -73,6 +78,7 @@ type Verdict =
   | {
       readonly kind: 'named'
       readonly client: Client
+      readonly user: string | null
       readonly replayId: Buffer | undefined
       readonly expiresAt: number
     }
@@ -87,8 +93,11 @@ interface Refusal {
   readonly isGenuine: boolean
 }
 
-/** All that an assertion must be, in the order in which strangers learn least. */
-async function judge(ctx: ClientAuthContext, issued: IssuedAssertion): Promise<Verdict> {
+/**
+ * All that an assertion must be, in the order in which strangers learn least. One that names a user is a
+ * grant, and no client authentication.
+ */
+async function judge(ctx: ClientAuthContext, issued: IssuedAssertion, isGrant: boolean): Promise<Verdict> {
   const { issuer, assertion, clientId } = issued
   const claims = judgeIssuedAssertion(assertion, {
     audience: issuer.audience ?? ctx.config.issuer,
@@ -105,18 +114,20 @@ async function judge(ctx: ClientAuthContext, issued: IssuedAssertion): Promise<V
     const reason = 'no key of its issuer has signed it'
     return refused(reason, reason, false)
   }
-  const named = clientsNamedBy(issuer.subjects, assertion.jwt.claims)
-  if (named.clients.length === 0) return refused(named.reason, nobody, true)
-  const [id, ...others] = clientId === undefined ? named.clients : named.clients.filter(id => id === clientId)
-  if (id === undefined) return refused('it names another client than the request', nobody, true)
+  const { named, reason } = namedBy(issuer.subjects, assertion.jwt.claims)
+  if (named.length === 0) return refused(reason, nobody, true)
+  const fitting = named.filter(one => clientId === undefined || one.client === clientId)
+  const [one, ...others] = isGrant ? fitting : fitting.filter(({ user }) => user === null)
+  if (!one) return refused('it names another client than the request, or a user', nobody, true)
   if (others.length > 0) {
     const told = 'it names several clients: say which one by client_id'
     return refused(told, told, true)
   }
+  const { client: id, user } = one
   const client = await ctx.clients.registry.findClient(id)
   const fault = !client ? 'is unknown' : client.disabled_at !== null ? 'is disabled' : whyNeverNamed(client)
   if (!client || fault !== undefined) return refused(`the client ${id} that it names ${fault}`, nobody, true)
-  return { kind: 'named', client, replayId: claims.replayId, expiresAt: claims.expiresAt }
+  return { kind: 'named', client, user, replayId: claims.replayId, expiresAt: claims.expiresAt }
 }
 
 const nobody = 'it is genuine, but names no client here: the log of the server says which claim does not fit'

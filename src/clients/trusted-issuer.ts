@@ -48,6 +48,7 @@ const subjects: JsonKind<readonly TrustedSubject[]> = {
         subject_pattern: { type: ['string', 'null'] },
         claims: { type: 'object', additionalProperties: { type: 'string' } },
         client: { type: 'string' },
+        user: { type: ['string', 'null'] },
       },
       required: ['client'],
       additionalProperties: false,

@@ -208,6 +208,7 @@ export function issuerCommands(program: Command, terminal: Terminal): void {
 function withSubject(verb: ReturnType<Command['command']>) {
   return verb
     .option('--client <client_id>', 'the client that the subject names')
+    .option('--user <name>', 'the user in whose name the client acts; none unless told')
     .option('--subject <sub>', 'the sub of its JWTs, exactly')
     .option('--subject-pattern <pattern>', 'or a pattern for it: see below')
     .option(
@@ -219,15 +220,22 @@ function withSubject(verb: ReturnType<Command['command']>) {
 
 interface GivenSubject {
   readonly client?: string | undefined
+  readonly user?: string | undefined
   readonly subject?: string | undefined
   readonly subjectPattern?: string | undefined
   readonly claim?: readonly Pair[] | undefined
 }
 
 /** Undefined where none is given. */
-function subjectOf({ client, subject, subjectPattern, claim }: GivenSubject): TrustedSubject | undefined {
+function subjectOf({
+  client,
+  user,
+  subject,
+  subjectPattern,
+  claim,
+}: GivenSubject): TrustedSubject | undefined {
   const isGiven = subject !== undefined || subjectPattern !== undefined
-  if (client === undefined && !isGiven && claim === undefined) return undefined
+  if (client === undefined && !isGiven && user === undefined && claim === undefined) return undefined
   if (client === undefined || (subject === undefined) === (subjectPattern === undefined))
     throw new UsageError('a subject is said by --client, and one of --subject and --subject-pattern')
   const claims = new Map(claim)
@@ -237,6 +245,7 @@ function subjectOf({ client, subject, subjectPattern, claim }: GivenSubject): Tr
     subject_pattern: subjectPattern ?? null,
     claims: Object.fromEntries(claims),
     client,
+    user: user ?? null,
   }
 }
 
@@ -264,9 +273,11 @@ function drawn({ config }: Pick<Admin, 'config'>, declared: TrustedIssuerMetadat
     'a JWT may live': formatDuration(max_life ?? defaultLifeSeconds),
     'and be used': reusable ? 'until its end' : 'once, where it has a jti',
   })
-  const lines = subjects.map(({ claims, client, ...subject }) => {
+  const lines = subjects.map(subject => {
+    const { claims, client, user } = subject
     const more = Object.entries(claims).map(([name, value]) => `, ${name}=${value}`)
-    return `  ${nameOf({ claims, client, ...subject })}${more.join('')} is ${client}`
+    const who = user === null ? client : `${client} for the user ${user}`
+    return `  ${nameOf(subject)}${more.join('')} is ${who}`
   })
   return [told, ...lines].join('\n')
 }

@@ -1,6 +1,6 @@
 import { isObject } from '../values/json.ts'
 
-/** The subjects of an outside issuer that name one client here. */
+/** The subjects of an outside issuer that name one client here, or a user at one client. */
 export interface TrustedSubject {
   /** The `sub`, as it is; null where a pattern says which. */
   readonly subject: string | null
@@ -9,6 +9,8 @@ export interface TrustedSubject {
   readonly claims: Readonly<Record<string, string>>
   /** The `client_id`. */
   readonly client: string
+  /** The `sub` of the user in whose name the client acts; null where it acts in its own. */
+  readonly user: string | null
 }
 
 type Claims = Readonly<Record<string, unknown>>
@@ -18,7 +20,7 @@ export const textMax = 500
 const claimsMax = 20
 
 export const takesSubjects =
-  'a list of objects with client, subject or subject_pattern, and claims: texts by their names'
+  'a list of objects with client, subject or subject_pattern, user, and claims: texts by their names'
 
 /** Reads the form of such a list; undefined for another. `subjectProblems` judges the values. */
 export function readSubjects(value: unknown): readonly TrustedSubject[] | undefined {
@@ -27,14 +29,14 @@ export function readSubjects(value: unknown): readonly TrustedSubject[] | undefi
   return subjects.every(subject => subject !== undefined) ? subjects : undefined
 }
 
-const members = ['subject', 'subject_pattern', 'claims', 'client']
+const members = ['subject', 'subject_pattern', 'claims', 'client', 'user']
 
 function readSubject(value: unknown): TrustedSubject | undefined {
   if (!isObject(value) || !Object.keys(value).every(name => members.includes(name))) return undefined
-  const { subject = null, subject_pattern = null, claims = {}, client } = value
+  const { subject = null, subject_pattern = null, claims = {}, client, user = null } = value
   if (typeof client !== 'string' || !isTextOrNull(subject) || !isTextOrNull(subject_pattern)) return undefined
-  if (!isObject(claims) || !areTexts(claims)) return undefined
-  return { subject, subject_pattern, claims, client }
+  if (!isObject(claims) || !areTexts(claims) || !isTextOrNull(user)) return undefined
+  return { subject, subject_pattern, claims, client, user }
 }
 
 const isTextOrNull = (value: unknown) => value === null || typeof value === 'string'
@@ -52,7 +54,13 @@ export function* subjectProblems(subjects: readonly TrustedSubject[]): Generator
   const seen = new Set<string>()
   for (const trusted of subjects) {
     const { subject, subject_pattern: pattern, claims } = trusted
-    const same = JSON.stringify([subject, pattern, Object.entries(claims).sort(), trusted.client])
+    const same = JSON.stringify([
+      subject,
+      pattern,
+      Object.entries(claims).sort(),
+      trusted.client,
+      trusted.user,
+    ])
     if (seen.has(same)) yield `${nameOf(trusted)} is there twice for ${trusted.client}`
     seen.add(same)
     if ((subject === null) === (pattern === null)) {
@@ -122,23 +130,27 @@ export function matchesPattern(pattern: string, sub: string): boolean {
   })
 }
 
-export interface NamedClients {
-  /** The ids of all clients that it names, each once. */
-  readonly clients: readonly string[]
-  /** Why there are none: the claim that does not fit. It says nothing that the sender has made up. */
+/** A client, and the user in whose name it acts, if it does so. */
+export type Named = Pick<TrustedSubject, 'client' | 'user'>
+
+export interface NamedBy {
+  /** All that it names, each once. */
+  readonly named: readonly Named[]
+  /** Why it names none: the claim that does not fit. It says nothing that the sender has made up. */
   readonly reason: string
 }
 
 /** Whom these claims name, of an assertion that is valid otherwise. */
-export function clientsNamedBy(subjects: readonly TrustedSubject[], claims: Claims): NamedClients {
+export function namedBy(subjects: readonly TrustedSubject[], claims: Claims): NamedBy {
   const { sub } = claims
   const ofSub = typeof sub === 'string' ? subjects.filter(trusted => isSubject(trusted, sub)) : []
-  if (ofSub.length === 0) return { clients: [], reason: 'its sub is none that the issuer is trusted for' }
+  if (ofSub.length === 0) return { named: [], reason: 'its sub is none that the issuer is trusted for' }
   const unfit = ofSub.map(({ claims: wanted }) =>
     Object.entries(wanted).flatMap(([name, value]) => whyUnfit(claims, name, value) ?? []),
   )
-  const clients = ofSub.filter((_, i) => unfit[i]?.length === 0).map(({ client }) => client)
-  return { clients: [...new Set(clients)], reason: [...new Set(unfit.flat())].join('; ') }
+  const fitting = ofSub.filter((_, i) => unfit[i]?.length === 0)
+  const named = new Map(fitting.map(({ client, user }) => [`${client} ${user}`, { client, user }]))
+  return { named: [...named.values()], reason: [...new Set(unfit.flat())].join('; ') }
 }
 
 function isSubject({ subject, subject_pattern: pattern }: TrustedSubject, sub: string): boolean {

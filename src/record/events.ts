@@ -119,8 +119,11 @@ interface FactsOf {
   }
   client_refused: RefusedClient
   client_throttled: RefusedClient
-  /** Of an outside issuer: it names this client. */
-  assertion_accepted: OfClient & { readonly detail: { readonly issuer: string; readonly subject: string } }
+  /** Of an outside issuer: it names this client, and perhaps a user in whose name that acts. */
+  assertion_accepted: OfClient & {
+    readonly userId: Buffer | null
+    readonly detail: { readonly issuer: string; readonly subject: string }
+  }
   /** The subject is there where the issuer has signed the assertion: else it is an invention. */
   assertion_refused: {
     readonly clientId: null

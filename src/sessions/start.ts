@@ -26,6 +26,8 @@ export interface SessionStart {
   readonly amr: string
   /** Where the user has logged in from lately, if that has changed. */
   readonly knownSources: Buffer | undefined
+  /** When it ends, of a session that nothing refreshes. */
+  readonly endsAt?: number
   /** Of a session that was promised before; without it the log-in is of this moment. */
   readonly promise?: SessionPromise
 }
@@ -58,6 +60,7 @@ export async function startSession(ctx: Context, start: SessionStart): Promise<G
   const absoluteExpiresAt = Math.min(
     now + (client.refresh_absolute_seconds ?? ctx.config.refreshAbsoluteSeconds),
     promise?.signIn?.expiresAt ?? Infinity,
+    start.endsAt ?? Infinity,
   )
   const session = {
     id: promise?.sessionId ?? newUuid(now),
@@ -79,7 +82,7 @@ export async function startSession(ctx: Context, start: SessionStart): Promise<G
     claims: promise?.claims ?? null,
   }
   if (!(await store(ctx, start, session))) return undefined
-  const mayRefresh = client.grant_types.split(' ').includes('refresh_token')
+  const mayRefresh = start.endsAt === undefined && client.grant_types.split(' ').includes('refresh_token')
   const refresh = mayRefresh ? { secret, generation: 0 } : undefined
   const granted = grantedOf(ctx, session, start.target, refresh)
   return withClaims(ctx, granted, { client, session, holder: user, user, nonce: promise?.nonce ?? null })

@@ -1,8 +1,12 @@
+import { randomUUID } from 'node:crypto'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify, type JWTVerifyGetKey } from 'jose'
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import t, { type Test } from 'tap'
+import { jwtBearer } from '../../src/protocol/grant-types.ts'
+import { adminClient } from '../helpers/admin-api.ts'
 import { freePort } from '../helpers/free-port.ts'
+import { outsideIssuer } from '../helpers/outside-issuer.ts'
 import { startServer } from '../helpers/server.ts'
 
 const api = 'https://api.example'
@@ -191,6 +195,51 @@ t.test('openid-client does the same, with its own discovery', async t => {
     scope: 'read',
   })
 })
+
+t.test(
+  'G-7 openid-client and oauth4webapi use a JWT of an outside issuer, as grant and as client',
+  async t => {
+    const { server, issuer } = await onPort(t, '')
+    const ci = await outsideIssuer(t)
+    const federated = { isPublic: true, auth_method: 'federated', resources: api } as const
+    await server.client('deploy', { ...federated, grant_types: `client_credentials ${jwtBearer}` })
+    const ask = await adminClient(server, 'admin:clients')
+    const subjects = [{ client: 'deploy', subject: 'job' }]
+    const trusted = await ask('POST', '/issuers', { issuer: ci.url, jwks: ci.pages.get('/jwks'), subjects })
+    t.equal(trusted.statusCode, 201)
+    await server.follow()
+    const now = () => Math.floor(Date.now() / 1000)
+    const assertion = () =>
+      ci.sign({ iss: ci.url, sub: 'job', aud: issuer.origin, iat: now(), exp: now() + 60, jti: randomUUID() })
+    // The library takes no promise here.
+    const signed = await Promise.all([1, 2].map(assertion))
+    const asJob: openid.ClientAuth = (_as, _client, body) => {
+      body.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
+      body.set('client_assertion', signed.pop() ?? '')
+    }
+    const options = { execute: [openid.allowInsecureRequests] }
+    const unknown = await openid.discovery(issuer, 'deploy', undefined, openid.None(), options)
+    const granted = await openid.genericGrantRequest(unknown, jwtBearer, { assertion: await assertion() })
+    t.match(granted, { token_type: 'bearer', scope: 'read write' })
+    const known = await openid.discovery(issuer, 'deploy', undefined, asJob, options)
+    t.match(await openid.clientCredentialsGrant(known, { scope: 'read' }), {
+      token_type: 'bearer',
+      scope: 'read',
+    })
+    t.match(await openid.tokenIntrospection(known, granted.access_token), { active: true, sub: 'deploy' })
+
+    const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, insecure))
+    t.ok(as.grant_types_supported?.includes(jwtBearer))
+    const client = { client_id: 'deploy' }
+    const form = { assertion: await assertion() }
+    const answer = () =>
+      oauth.genericTokenEndpointRequest(as, client, oauth.None(), jwtBearer, form, insecure)
+    const tokens = await oauth.processGenericTokenEndpointResponse(as, client, await answer())
+    t.match(tokens, { token_type: 'bearer', expires_in: 300 })
+    const again = answer().then(response => oauth.processGenericTokenEndpointResponse(as, client, response))
+    t.match(await again.catch((error: unknown) => error), { error: 'invalid_grant', status: 400 })
+  },
+)
 
 t.test('jose verifies with nothing but the JWKS address, ES256 and RS256 (J-1 J-2 J-3 J-8 K-2)', async t => {
   const { server, issuer, web, user } = await onPort(t, '')

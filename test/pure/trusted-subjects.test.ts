@@ -1,6 +1,6 @@
 import t from 'tap'
 import {
-  clientsNamedBy,
+  namedBy,
   matchesPattern,
   readSubjects,
   subjectProblems,
@@ -12,6 +12,7 @@ const one = (changes: Partial<TrustedSubject>): TrustedSubject => ({
   subject_pattern: null,
   claims: {},
   client: 'web',
+  user: null,
   ...changes,
 })
 
@@ -115,7 +116,7 @@ t.test('further claims are texts, numbers or truth values, and may lie within ot
     claims: { id: '7', '/kubernetes.io/serviceaccount/uid': 'u', ok: 'true' },
   })
   const right = { sub: 'a', id: 7, ok: true, 'kubernetes.io': { serviceaccount: { uid: 'u' } } }
-  t.strictSame(clientsNamedBy([subject], right).clients, ['web'])
+  t.strictSame(namedBy([subject], right).named, [{ client: 'web', user: null }])
   const wrong: [claims: object, reason: string][] = [
     [{ id: 8 }, 'its claim id is another than 7'],
     [{ id: ['7'] }, 'its claim id is another than 7'],
@@ -126,10 +127,10 @@ t.test('further claims are texts, numbers or truth values, and may lie within ot
     [{ sub: 7 }, 'its sub is none that the issuer is trusted for'],
   ]
   for (const [claims, reason] of wrong)
-    t.strictSame(clientsNamedBy([subject], { ...right, ...claims }), { clients: [], reason })
+    t.strictSame(namedBy([subject], { ...right, ...claims }), { named: [], reason })
   const inherited = one({ subject: 'a', claims: { constructor: 'x', '/__proto__/x': 'y' } })
   t.match(
-    clientsNamedBy([inherited], { sub: 'a' }).reason,
+    namedBy([inherited], { sub: 'a' }).reason,
     /constructor is missing; its claim \/__proto__\/x is missing/,
   )
   const both = [
@@ -137,5 +138,8 @@ t.test('further claims are texts, numbers or truth values, and may lie within ot
     one({ subject: 'a', client: 'app' }),
     one({ subject: 'a', claims: { x: '1' } }),
   ]
-  t.strictSame(clientsNamedBy(both, { sub: 'a', x: '1' }).clients, ['web', 'app'])
+  t.strictSame(
+    namedBy(both, { sub: 'a', x: '1' }).named.map(({ client }) => client),
+    ['web', 'app'],
+  )
 })

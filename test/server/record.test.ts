@@ -120,9 +120,10 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     {
       event: 'assertion_accepted',
       clientId: 'web',
+      userId: user,
       detail: { issuer: 'https://ci.example', subject: 'repo:acme/shop' },
     },
-    { row: ofClient },
+    { row: { ...ofClient, user_id: user } },
   ],
   assertion_refused: [
     {

@@ -90,6 +90,13 @@ t.test('trusted issuers by HTTP', async t => {
     t.equal((await limited('POST', '/issuers', { issuer: url, jwks, subjects: [toWeb] })).statusCode, 201)
     t.equal((await limited('PATCH', path, { subjects: [toWeb, toRoot] })).statusCode, 403)
     t.equal((await ask('PATCH', path, { subjects: [toWeb, toRoot] })).statusCode, 200)
+    await server.user('ada')
+    const asAda = { client: 'web', subject: 'ada', user: 'ada' }
+    t.equal(
+      (await limited('POST', '/issuers', { issuer: `${url}/2`, jwks, subjects: [asAda] })).statusCode,
+      403,
+      'users',
+    )
     const other = { keys: [(await testKey()).publicJwk] }
     t.equal((await limited('PATCH', path, { jwks: other })).statusCode, 403, 'its keys')
     t.equal((await limited('PATCH', path, { subjects: [toWeb] })).statusCode, 403)

@@ -215,7 +215,51 @@ t.test('a job of an outside issuer gets tokens without a secret', async t => {
     t.ok((server.ctx.counts.assertions.get(`${issuer.url} refused`) ?? 0) > 20)
   })
 
+  await t.test('an assertion may name a user, in whose name the client acts', async t => {
+    const ada = await server.user('ada')
+    const root = await server.user('root', 'reader')
+    const path = `/issuers/${encodeURIComponent(issuer.url)}`
+    const ofAda = { client: 'deploy', subject: 'ada', user: 'ada' }
+    const changed = await ask('PATCH', path, {
+      subjects: [trusted, ofAda, { ...ofAda, subject: 'root', user: root.sub }],
+    })
+    t.match(changed.json(), { subjects: [{ user: null }, { user: ada.sub }, { user: root.sub }] })
+    await server.follow()
+    const asAda = () => jwt({ sub: 'ada' })
+    const answer = await grant(await asAda(), { scope: 'read' })
+    t.match(answer.json(), { token_type: 'Bearer', scope: 'read' }, answer.body)
+    t.notOk('refresh_token' in answer.json())
+    const [, payload = ''] = answer.json().access_token.split('.')
+    t.match(JSON.parse(Buffer.from(payload, 'base64url').toString()), { sub: ada.sub, client_id: 'deploy' })
+    isOAuthError(t, await authenticate(await asAda()), 401, 'invalid_client', 'it authenticates no client')
+    const spent = await asAda()
+    t.equal((await grant(spent)).statusCode, 200)
+    isOAuthError(t, await grant(spent), 400, 'invalid_grant', 'C-18 used')
+    isOAuthError(
+      t,
+      await grant(await asAda(), { scope: 'admin' }),
+      400,
+      'invalid_scope',
+      'more than the client has',
+    )
+    t.equal((await grant(await jwt({ sub: 'root' }))).statusCode, 200)
+    await ask('PATCH', `/users/${root.sub}`, { roles: ['mintmark:support'] })
+    isOAuthError(t, await grant(await jwt({ sub: 'root' })), 400, 'invalid_grant', 'one who administers')
+    t.equal((await ask('PATCH', path, { subjects: [trusted, { ...ofAda, user: 'nobody' }] })).statusCode, 400)
+    t.equal((await ask('PATCH', path, { subjects: [trusted, ofAda] })).statusCode, 200)
+    const stranger = { ...ofAda, subject: 'x', user: root.sub }
+    t.match((await ask('PATCH', path, { subjects: [stranger] })).json().detail, /administers/)
+    await server.follow()
+    await ask('POST', `/users/${ada.sub}/disable`, {})
+    isOAuthError(t, await grant(await asAda()), 400, 'invalid_grant', 'disabled')
+    await ask('DELETE', `/users/${ada.sub}`)
+    isOAuthError(t, await grant(await asAda()), 400, 'invalid_grant', 'gone')
+    t.equal((await grant(await jwt())).statusCode, 200, 'and the rest goes on')
+  })
+
   await t.test('a client that is disabled, or gone, is named no more', async t => {
+    server.tick(600) // of refusals there were many
+    const ask = await adminClient(server)
     const ofDocs = () => jwt({ sub: 'repo:acme/docs:pull_request' })
     await ask('PATCH', `/issuers/${encodeURIComponent(issuer.url)}`, {
       subjects: [trusted, { client: 'docs', subject: 'repo:acme/docs:pull_request' }],
