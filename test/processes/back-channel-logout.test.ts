@@ -57,7 +57,8 @@ await forEachEngine(
       for (const { body } of receivers.at('/told'))
         told.add(claimsOf(new URLSearchParams(body).get('logout_token') ?? '')['sid'])
     }
-    for (let i = 0; i < 2400 && told.size < ended.size; i++) {
+    const isAll = () => told.size >= ended.size && receivers.at('/away').length > 0
+    for (let i = 0; i < 2400 && !isAll(); i++) {
       await sleep(50)
       look()
     }

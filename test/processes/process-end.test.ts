@@ -57,6 +57,8 @@ t.test('a connection on which nothing was ever asked is not waited for', async t
 t.test('a server that drains is not ready, and the log has no error about it', async t => {
   const server = await commandLine(t).serve({ MINTMARK_DRAIN: '1s' })
   const ended = once(server.process, 'exit')
+  // Until it has answered, a signal may still be one of the start.
+  await (await fetch(`${server.url}/health/live`)).text()
   server.process.kill('SIGTERM')
   while (!server.said().includes('"closing:')) await sleep(5)
   const response = await fetch(`${server.url}/health/ready`)

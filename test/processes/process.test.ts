@@ -221,6 +221,8 @@ t.test('signals: four ask it to end, two mean nothing, and no debugger is opened
 t.test('a second signal ends it at once, but one that npm has passed on is the same', async t => {
   const { serve } = commandLine(t)
   const { process: child, url, said } = await serve({ MINTMARK_DRAIN: '10m' })
+  // Until it has answered, a signal may still be one of the start.
+  t.equal(await answers(`${url}/health/live`), 200)
   child.kill('SIGINT')
   child.kill('SIGINT')
   while (!said().includes('"closing:')) await sleep(10)
