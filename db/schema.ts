@@ -287,6 +287,13 @@ export interface ClientTable {
   /** The `client_id`. */
   id: string
   /**
+   * Who says what it is: `document` is the one at its id, which is a URL
+   * (draft-ietf-oauth-client-id-metadata-document).
+   */
+  made_by: 'administrator' | 'document'
+  /** What such a client calls itself, unchecked. */
+  claimed_name: string | null
+  /**
    * How it authenticates (RFC 7591 §2), where `client_secret` is both client_secret_basic and
    * client_secret_post, and `federated` is by the assertions of trusted issuers alone.
    */
@@ -396,6 +403,8 @@ export interface ResourceTable {
    * where there are any.
    */
   claims: string | null
+  /** Whether clients that no administrator has made may ask people for tokens for it: 1 or 0. */
+  is_open: number
   created_at: number
 }
 

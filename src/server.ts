@@ -4,15 +4,14 @@ import type { Database } from '../db/database.ts'
 import { importJobs } from './admin/bulk/import-job.ts'
 import { keptAnswers } from './admin/kept-answers.ts'
 import { buildApp, facesOf } from './app.ts'
-import { openClientKeys } from './clients/client-keys.ts'
-import { reachInto } from './clients/reach.ts'
-import { openRegistry } from './clients/registry.ts'
+import { openClients } from './clients/clients.ts'
 import { usedProofs } from './clients/used-proofs.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/load.ts'
 import type { Context } from './context.ts'
 import { oldEndings } from './endings/finish.ts'
 import { openLateness } from './endings/lateness.ts'
+import { unusedClients } from './endings/unused-clients.ts'
 import { sessionJobs } from './endings/session-jobs.ts'
 import { reviveByHand } from './endings/restored.ts'
 import { openStatusLists } from './endings/status-lists.ts'
@@ -194,9 +193,6 @@ export async function untilSignal({ ctx, close }: Server, onSignal: OnSignal): P
   ctx.log.info('closed')
 }
 
-/** How long a client's key set may take to arrive. */
-const jwksSeconds = 3
-
 interface Opened {
   readonly ctx: Context
   readonly jobs: readonly Job[]
@@ -224,7 +220,8 @@ async function openContext(
   const { clock } = standing
   const counts = openCounts(log.linesLost, clock.now())
   add({ ...openCountRows({ db, clock, counts }), metrics: countMetrics(counts) })
-  const { registry } = add(openRegistry(db))
+  const { clients } = add(openClients({ config, db, clock, log }))
+  const { registry } = clients
   const { keys } = add(await openKeyRing({ db, rootKeys, clock, log }))
   const { statusLists } = add(openStatusLists({ config, db, keys, registry, counts, clock }))
   const { polls, kinds } = add(openStreams({ config, db, rootKeys, keys, clock, log }))
@@ -244,13 +241,12 @@ async function openContext(
   const address = config.passwordHook
   const passwordHook = address && add(openPasswordHook({ address, clock, log })).passwordHook
   for (const chores of [oldEndings, usedProofs, deletedGroups, sessionIndex]) add(chores(db, clock))
-  add(sessionJobs({ db, clock, log, counts }))
+  for (const chores of [unusedClients, sessionJobs]) add(chores({ db, clock, log, counts }))
   add(importJobs({ db, clock, log, counts, rootKeys, passwords }))
   add(keptAnswers({ db, rootKeys, clock }))
   add(openSweeper({ db, clock, log }))
   add(databaseUpkeep(db))
   add(logUpkeep(log))
-  const reach = reachInto('JWKS_URI_NETWORKS', config.jwksUriNetworks, jwksSeconds)
   const transport = transportOf(config, showMail)
   const mail = transport && openMailServices({ config, rootKeys, clock })
   if (transport) add(openOutbox({ db, rootKeys, clock, log, transport }))
@@ -259,7 +255,7 @@ async function openContext(
     db,
     rootKeys,
     keys,
-    clients: { registry, keys: openClientKeys(reach, clock, log) },
+    clients,
     users: { passwords, throttle, passwordHook },
     sessions: { lateness, nextStatusPosition: openStatusPositions(db) },
     load: { admission, rests, delayRefusal, drain, afterwards },

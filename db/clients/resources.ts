@@ -7,7 +7,8 @@ import { someRowsAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 
 /** A resource as it is wanted. `previous_alg` signs for it until its own may, if that has to wait. */
-export interface NewResource extends Omit<ResourceTable, 'claims'>, Partial<Pick<ResourceTable, 'claims'>> {
+export interface NewResource
+  extends Omit<ResourceTable, 'claims' | 'is_open'>, Partial<Pick<ResourceTable, 'claims' | 'is_open'>> {
   readonly previous_alg: string
 }
 
@@ -50,7 +51,11 @@ export async function addResources(
   // Before there is any key, all that are wanted will sign at once.
   const mayHave = (alg: string) => signing.length === 0 || signing.includes(alg)
   let added = 0
-  const rows = resources.map(row => ({ ...row, previous_alg: mayHave(row.alg) ? null : row.previous_alg }))
+  const rows = resources.map(row => ({
+    is_open: 0,
+    ...row,
+    previous_alg: mayHave(row.alg) ? null : row.previous_alg,
+  }))
   for (const some of someRowsAtOnce(rows)) {
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('resources')

@@ -21,6 +21,7 @@ import * as credentialsAge from './migrations/0014-credentials-age.ts'
 import * as streams from './migrations/0015-streams.ts'
 import * as trustedIssuers from './migrations/0016-trusted-issuers.ts'
 import * as tokenExchange from './migrations/0017-token-exchange.ts'
+import * as openClients from './migrations/0018-open-clients.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -57,6 +58,7 @@ export const thisProgram: Program = {
     ['0015-streams', streams],
     ['0016-trusted-issuers', trustedIssuers],
     ['0017-token-exchange', tokenExchange],
+    ['0018-open-clients', openClients],
   ]),
   oldestProgram: 1,
 }

@@ -12,10 +12,17 @@ import {
 import { objectOf, schemasOf } from './declared.ts'
 import { algChangeMembers, Time, TimeOrNull, Warnings } from './schemas.ts'
 
-export const ClientId = Type.String({
+/** Of a client that administrators make. */
+const NewClientId = Type.String({
   pattern: clientIdForm.source,
   maxLength: 128,
   description: 'RFC 6749 §2.2',
+})
+
+export const ClientId = Type.String({
+  pattern: `${clientIdForm.source}|^https://[\\x21-\\x7e]{1,247}$`,
+  maxLength: 255,
+  description: 'RFC 6749 §2.2, or the URL of a document that describes it; percent-encoded in a path',
 })
 
 /** A schema for each row of the table of properties. */
@@ -37,6 +44,13 @@ function clientWith(
   const ofClient = {
     client_id: ClientId,
     ...ofProperties,
+    made_by: Type.String({
+      enum: ['administrator', 'document'],
+      description: 'who says what it is: `document` is the one at its client_id',
+    }),
+    claimed_name: Type.Union([Type.String(), Type.Null()], {
+      description: 'what such a client calls itself, which nobody has checked',
+    }),
     token_endpoint_auth_method: Type.String({ description: 'RFC 7591 §2' }),
     client_secret_id: Type.Union([Type.String(), Type.Null()], {
       description: 'tells two secrets apart, and nothing of them',
@@ -94,7 +108,7 @@ type Members = Readonly<Record<string, unknown>>
 
 export const NewClient = objectOf<Members & { readonly client_id: string }>(
   'NewClient',
-  { client_id: ClientId, ...ofProperties },
+  { client_id: NewClientId, ...ofProperties },
   ['client_id'],
 )
 

@@ -30,6 +30,7 @@ const help: Readonly<Record<string, string>> = {
   status: 'whether its tokens say where their status is listed',
   scope_words: 'what people are told that its scopes mean',
   claims: 'the claims that its tokens have beside those of every token; null for roles, where there are any',
+  open: 'whether clients that no administrator has made may ask people for tokens for it',
 }
 
 const ofKinds = schemasOf(resourceKinds, name => help[name])
@@ -106,7 +107,7 @@ const createResourceRoute = route(
     beside,
   },
   async (admin, { body: { uri, ...declared } }) => {
-    const { scope, alg, access_token_ttl, status, scope_words, claims } = resourceKinds
+    const { scope, alg, access_token_ttl, status, scope_words, claims, open } = resourceKinds
     const created = await createResource(admin, {
       uri,
       scope: scope.fallback,
@@ -115,6 +116,7 @@ const createResourceRoute = route(
       status: status.fallback,
       scope_words: scope_words.fallback,
       claims: claims.fallback,
+      open: open.fallback,
       ...readDeclared(resourceKinds, declared),
     })
     const document = describeResource(await existingResource({ db: admin.db }, uri))

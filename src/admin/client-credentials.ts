@@ -10,7 +10,7 @@ import { record } from '../record/record.ts'
 import { day } from '../values/duration.ts'
 import { reachInto } from '../clients/reach.ts'
 import type { Admin } from './admin.ts'
-import { clientToChange, whyLost } from './clients.ts'
+import { clientToChange, refuseSelfDescribed, whyLost } from './clients.ts'
 import { refuseConsoleClient } from './console-client.ts'
 import { handOutSecret, type NewSecret } from './secret-file.ts'
 
@@ -39,6 +39,7 @@ export async function rotateSecret(
 ): Promise<NewCredentials & { readonly secret: NewSecret }> {
   refuseConsoleClient(id)
   const found = await clientToChange(admin, id)
+  refuseSelfDescribed(found)
   const { auth_method: from, profile } = found
   if (from === 'none') throw new Refusal('invalid', `the client ${id} is public, so it has no secret`)
   if (profile === 'fapi2') {
@@ -75,6 +76,7 @@ export type ClientForKeys = ClientTable & {
 export async function clientForKeys(admin: Admin, id: string): Promise<ClientForKeys> {
   refuseConsoleClient(id)
   const found = await clientToChange(admin, id)
+  refuseSelfDescribed(found)
   const { auth_method: method } = found
   if (method === 'none' || method === 'federated' || method === 'tls_client_auth') {
     throw new Refusal(

@@ -85,6 +85,16 @@ export async function clientToChange(
   return found
 }
 
+/** Refuses a client that describes itself: a change here would not last. */
+export function refuseSelfDescribed({ id, made_by }: Pick<ClientTable, 'id' | 'made_by'>): void {
+  if (made_by === 'administrator') return
+  throw new Refusal(
+    'invalid',
+    `${id} is what the document at that address says, and cannot be changed here`,
+    '`mintmark client disable` refuses it from now on',
+  )
+}
+
 export interface ChangedClient {
   /** As it is now. */
   readonly client: ClientTable
@@ -106,6 +116,7 @@ export async function updateClient(
 ): Promise<ChangedClient> {
   refuseConsoleClient(id)
   const found = await clientToChange(admin, id)
+  refuseSelfDescribed(found)
   const before = clientMetadata(found)
   const after = { ...before, ...changes }
   refuseClientUnlessUnlimited(admin, after)
@@ -210,9 +221,11 @@ type DescribedClient = Omit<ClientTable, 'epoch'>
 /** The document of a client (RFC 7591 §2). */
 export function describeClient(row: DescribedClient) {
   const { auth_method, secret_hash, credentials_set_at, created_at, disabled_at } = row
-  const { old_secret_expires_at, keys_expire_at } = row
+  const { old_secret_expires_at, keys_expire_at, made_by, claimed_name } = row
   return {
     ...clientMetadata(row),
+    made_by,
+    claimed_name,
     token_endpoint_auth_method: methodName(auth_method),
     client_secret_id: secret_hash && nameOfSecret(secret_hash),
     credentials_set_at,

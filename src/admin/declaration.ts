@@ -131,6 +131,7 @@ function readResource(value: unknown, path: string, problems: string[]): Resourc
     status: fields.optional('status', status),
     scope_words: wordsAmong(scope, words),
     claims: fields.optional('claims', resourceKinds.claims),
+    open: fields.optional('open', resourceKinds.open),
   }
 }
 

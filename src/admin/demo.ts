@@ -73,6 +73,7 @@ export async function addDemo(
     access_token_ttl: null,
     status: true,
     claims: null,
+    open: false,
   }
   const common = { scope: scope.join(' '), resources: uri, created_at: clock.now() }
   const { privateJwk, jwks } = newClientKey()

@@ -40,6 +40,8 @@ export interface ResourceMetadata {
   readonly scope_words: ScopeWords
   /** The claims that its tokens have beside those of every token; null for `roles`, where there are any. */
   readonly claims: readonly string[] | null
+  /** Whether clients that no administrator has made may ask people for tokens for it. */
+  readonly open: boolean
 }
 
 /** The JWS algorithms that a resource may choose from. */
@@ -56,6 +58,7 @@ export const resourceKinds = {
   status: { ...flag, fallback: true },
   scope_words: scopeWords,
   claims: wishes,
+  open: flag,
 }
 
 /** Refuses words for what is no scope of it; undefined where all are. */
@@ -118,7 +121,7 @@ export interface UpdatedResource extends ResourceOutcome {
 export async function updateResource(
   admin: Admin,
   uri: string,
-  { scope, scope_words, alg, access_token_ttl, status, claims }: ResourceChanges,
+  { scope, scope_words, alg, access_token_ttl, status, claims, open }: ResourceChanges,
 ): Promise<UpdatedResource> {
   const found = await existingResource(admin, uri)
   const before = resourceMetadata(found)
@@ -131,6 +134,7 @@ export async function updateResource(
     access_token_ttl: access_token_ttl === undefined ? before.access_token_ttl : access_token_ttl,
     status: status ?? before.status,
     claims: claims === undefined ? before.claims : claims,
+    open: open ?? before.open,
     scope_words: changedWords(scope ?? before.scope, { ...before.scope_words, ...scope_words }),
   }
   const warning = newAlgWarning(after.alg, await listUsedAlgs(admin.db))
@@ -211,7 +215,16 @@ type DescribedResource = Omit<NewResource, 'previous_alg'> & Partial<Pick<Resour
 
 /** The document of a resource, with its change of algorithms if one is under way. */
 export function describeResource(
-  { uri, scope, scope_words, access_token_seconds, has_status, claims, ...resource }: DescribedResource,
+  {
+    uri,
+    scope,
+    scope_words,
+    access_token_seconds,
+    has_status,
+    claims,
+    is_open,
+    ...resource
+  }: DescribedResource,
   algChange?: AlgChange,
 ) {
   return {
@@ -222,6 +235,7 @@ export function describeResource(
     status: has_status === 1,
     scope_words: scopeWords.fromColumn(scope_words),
     claims: wishes.fromColumn(claims ?? null),
+    open: is_open === 1,
     ...describeAlgChange(algChange),
   }
 }
@@ -240,6 +254,7 @@ export function resourceSettings(resource: Omit<ResourceMetadata, 'uri'>): Resou
     access_token_seconds: resource.access_token_ttl,
     has_status: resource.status ? 1 : 0,
     claims: wishes.toColumn(resource.claims),
+    is_open: flag.toColumn(resource.open),
   }
 }
 
@@ -253,6 +268,7 @@ export function resourceMetadata(row: ResourceTable): ResourceMetadata {
     status: row.has_status === 1,
     scope_words: scopeWords.fromColumn(row.scope_words),
     claims: wishes.fromColumn(row.claims),
+    open: flag.fromColumn(row.is_open),
   }
 }
 

@@ -4,6 +4,7 @@ import type { Context } from '../context.ts'
 import { shownContent, shownOf, type Shown, type ShownContent } from '../factors/shown.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
 import { plainRequest, type AuthorizationRequest } from '../protocol/authorization-request.ts'
+import { isDocumentUrl } from '../protocol/document-url.ts'
 import type { Form } from '../protocol/form.ts'
 import { hintOf } from '../protocol/id-token.ts'
 import { redirectUriMax } from '../protocol/redirect-uri.ts'
@@ -150,12 +151,15 @@ export function isOver(
   return Math.abs(now - madeAt) >= seconds
 }
 
-/** Whether a request is of this client, and not of a deleted one that had the same id. */
+/**
+ * Whether a request is of this client, and not of a deleted one that had the same id. A URL is always of who
+ * holds it, and its client may get its row only while the request is on its way.
+ */
 export function isOf(
   { clientId, clientMadeAt }: Pick<AuthorizationRequest, 'clientId' | 'clientMadeAt'>,
   client: Pick<Client, 'id' | 'created_at'>,
 ): boolean {
-  return clientId === client.id && clientMadeAt === client.created_at
+  return clientId === client.id && (isDocumentUrl(clientId) || clientMadeAt === client.created_at)
 }
 
 /** Whether the session of a request exists, or has existed: no further one comes of it. */

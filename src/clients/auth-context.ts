@@ -4,6 +4,7 @@ import type { Config } from '../config/load.ts'
 import type { KeyRing } from '../keys/ring/key-ring.ts'
 import type { AuditTrail } from '../record/audit-trail.ts'
 import type { Counts } from '../record/counts.ts'
+import type { ClientDocuments } from './client-documents.ts'
 import type { ClientKeys } from './client-keys.ts'
 import type { Registry } from './registry.ts'
 
@@ -18,6 +19,8 @@ export interface ClientAuthContext {
     readonly registry: Registry
     /** The public keys of clients, as registered or fetched. */
     readonly keys: ClientKeys
+    /** The documents of clients that are known by one. */
+    readonly documents: ClientDocuments
   }
   readonly audit: AuditTrail
   readonly counts: Pick<Counts, 'assertions'>

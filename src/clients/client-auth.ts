@@ -31,12 +31,13 @@ const noHash = Buffer.alloc(32)
  *
  * Why a client is refused goes to the log alone: its caller cannot tell an unknown client from a wrong
  * secret. But what is wrong with the claims of an assertion it is told, whether the client is known or not
- * (RFC 7521 §4.2.1). Does NOT check what the client may do.
+ * (RFC 7521 §4.2.1). `find` finds it, where not in the registry. Does NOT check what the client may do.
  */
 export async function authenticateClient(
   ctx: ClientAuthContext,
   request: IncomingRequest,
   form: Form,
+  find: (id: string) => Promise<Client | undefined> = id => ctx.clients.registry.findClient(id),
 ): Promise<Client> {
   const { id, secret, assertion } = readCredentials(request.headers.authorization, form)
   const issuer = assertion && (await issuerOf(ctx, assertion))
@@ -47,7 +48,7 @@ export async function authenticateClient(
     return client
   }
   if (!isClientId(id)) throw refusal('the client_id has characters or a length that none has')
-  const client = await ctx.clients.registry.findClient(id)
+  const client = await find(id)
 
   const wrong = (why: Refusal) => wrongCredentials(ctx, request, client, { id, ...why })
   const judged = assertion && judge(ctx, assertion)

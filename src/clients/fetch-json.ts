@@ -9,6 +9,18 @@ const redirectsMax = 3
 /** A key set (RFC 7517 §8.5.2); some servers call it no more than JSON. */
 const jwksTypes = 'application/jwk-set+json, application/json'
 
+/** What is taken for an answer. */
+export interface FetchLimits {
+  readonly accept?: string
+  readonly bytesMax?: number
+  readonly redirectsMax?: number
+}
+
+/** What was wrong with an answer of a public or allowed address, without a word of it: its owner may know. */
+export class AnswerError extends Error {
+  override readonly name = 'AnswerError'
+}
+
 /**
  * Fetches a document, a key set unless told, and parses its JSON. Somebody else chooses the URL, so nothing
  * about it is trusted: every address it leads to must be public or allowed, the names' answers and all
@@ -16,18 +28,35 @@ const jwksTypes = 'application/jwk-set+json, application/json'
  * what was wrong, within the time.
  */
 export async function fetchJson(uri: string, reach: Reach, accept = jwksTypes): Promise<unknown> {
+  return (await fetchAnswer(uri, reach, { accept })).json
+}
+
+/** The same, with the headers of the answer. */
+export async function fetchAnswer(
+  uri: string,
+  reach: Reach,
+  { accept = jwksTypes, bytesMax: most = bytesMax, redirectsMax: leaps = redirectsMax }: FetchLimits,
+): Promise<{ readonly json: unknown; readonly headers: IncomingMessage['headers'] }> {
   const signal = AbortSignal.timeout(reach.seconds * 1000)
   let url = new URL(uri)
-  for (let redirects = 0; redirects <= redirectsMax; redirects++) {
+  for (let redirects = 0; redirects <= leaps; redirects++) {
     if (!isFetchable(url)) throw new Error(`${url.origin} is not https, or the URL has credentials`)
     const addresses = await addressesOf(url, reach, signal)
     const response = await get(url, { addresses, accept, signal })
     const next = redirectOf(response, url)
-    if (!next) return JSON.parse(await bodyOf(response))
+    if (!next) return { json: parseJson(await bodyOf(response, most)), headers: response.headers }
     response.destroy()
     url = next
   }
-  throw new Error(`more than ${redirectsMax} redirects`)
+  throw new AnswerError(leaps === 0 ? 'the answer is a redirect' : `more than ${leaps} redirects`)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new AnswerError('the answer is no JSON')
+  }
 }
 
 interface Getting {
@@ -55,21 +84,21 @@ const redirectStatuses: readonly (number | undefined)[] = [301, 302, 303, 307, 3
 function redirectOf({ statusCode, headers }: IncomingMessage, url: URL): URL | undefined {
   if (!redirectStatuses.includes(statusCode)) return undefined
   const next = URL.parse(headers.location ?? '', url.href)
-  if (!next || headers.location === undefined) throw new Error('a redirect leads nowhere')
+  if (!next || headers.location === undefined) throw new AnswerError('a redirect leads nowhere')
   return next
 }
 
 /** The whole of an answer of 200 that is not compressed and not large. The errors show nothing of it. */
-export async function bodyOf(response: IncomingMessage): Promise<string> {
+export async function bodyOf(response: IncomingMessage, most = bytesMax): Promise<string> {
   try {
-    if (response.statusCode !== 200) throw new Error(`the answer has the status ${response.statusCode}`)
-    if (response.headers['content-encoding'] !== undefined) throw new Error('the answer is compressed')
+    if (response.statusCode !== 200) throw new AnswerError(`the answer has the status ${response.statusCode}`)
+    if (response.headers['content-encoding'] !== undefined) throw new AnswerError('the answer is compressed')
     const chunks: Buffer[] = []
     let bytes = 0
     for await (const chunk of response) {
       chunks.push(chunk)
       bytes += chunk.length
-      if (bytes > bytesMax) throw new Error(`the answer is larger than ${bytesMax} bytes`)
+      if (bytes > most) throw new AnswerError(`the answer is larger than ${most} bytes`)
     }
     return Buffer.concat(chunks).toString()
   } finally {

@@ -51,6 +51,8 @@ export function newClientRow(
 ): NewClient {
   return {
     id: client.client_id,
+    made_by: 'administrator',
+    claimed_name: null,
     auth_method: authMethodOf(client),
     ...keySettings(client),
     secret_hash: secretHash,

@@ -6,10 +6,12 @@ import type { Database } from '../../db/database.ts'
 import { readRevision } from '../../db/installation/installation.ts'
 import type { ClientTable, GroupTable, ResourceTable } from '../../db/schema.ts'
 import { listGroups } from '../../db/users/groups.ts'
+import type { Config } from '../config/load.ts'
 import type { OwnClaim } from '../protocol/own-claims.ts'
 import { followSeconds, type Job } from '../upkeep/job.ts'
 import { itemsOf } from '../values/list.ts'
 import { openKnownClients } from './known-clients.ts'
+import { asItCounts, openReachOf } from './open-reach.ts'
 import { trustedIssuerOf, type TrustedIssuer } from './trusted-issuer.ts'
 import { ownClaimOf } from './wishes.ts'
 
@@ -18,6 +20,8 @@ export type Resource = ResourceTable
 
 /** Clients, resources and groups in memory, at most a second old, so that a request does not read them. */
 export interface Registry {
+  /** Looks now whether something has changed, which happens by itself twice a second. */
+  follow(): Promise<void>
   findClient(id: string): Promise<Client | undefined>
   /** The resources of a list that there are, in its order. Their URIs are separated by spaces. */
   findResources(uris: string): Promise<readonly Resource[]>
@@ -37,13 +41,20 @@ export interface Registry {
 /** Of each kind. */
 const entriesMax = 10_000
 
-/** Opens the registry; its job forgets everything if something has changed. */
-export function openRegistry(db: Database): { readonly registry: Registry; readonly jobs: readonly Job[] } {
+/**
+ * Opens the registry; its job forgets everything if something has changed. `hosts`: whose clients are taken
+ * that are known by a document.
+ */
+export function openRegistry(
+  db: Database,
+  hosts: Config['clientDocumentHosts'] = [],
+): { readonly registry: Registry; readonly jobs: readonly Job[] } {
   let revision: number | undefined
   const clients = openKnownClients(db)
   const resources = lookup((uris: string) => readResources(db, uris))
   const lists = lookup(async (_: 'all') => listResources(db))
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
+  const reaches = lookup(async (_: 'all') => openReachOf(await listResources(db)))
   const origins = lookup(async (_: 'all') => listClientOrigins(db))
   const groups = lookup(async (_: 'all') => new Map((await listGroups(db)).map(row => [row.name, row])))
   const ownClaims = lookup(
@@ -57,11 +68,17 @@ export function openRegistry(db: Database): { readonly registry: Registry; reado
     const current = await readRevision(db)
     if (current === revision) return
     revision = current
-    for (const kind of [clients, resources, lists, scopes, origins, groups, ownClaims, issuers]) kind.forget()
+    for (const kind of [clients, resources, lists, scopes, reaches, origins, groups, ownClaims, issuers])
+      kind.forget()
   }
   return {
     registry: {
-      findClient: clients.find,
+      follow,
+      findClient: async id => {
+        const row = await clients.find(id)
+        if (!row || row.made_by === 'administrator') return row
+        return asItCounts(row, await reaches.find('all'), hosts)
+      },
       findResources: resources.find,
       listResources: () => lists.find('all'),
       listScopes: () => scopes.find('all'),

@@ -27,6 +27,9 @@ const scopeHelp = 'all scopes it knows; with "read=Read it" what people are told
 const claimsHelp =
   'what its tokens say of people beside who they are: roles, groups; lists even where they are empty'
 
+const openHelp =
+  'clients that no administrator has made, as agents are, may ask people for tokens for it (docs/mcp.md)'
+
 /** The claims that `--claims` and `--no-claims` ask for; undefined where neither was given. */
 function toClaims(given: readonly string[] | boolean | undefined): readonly string[] | undefined {
   if (typeof given === 'object') return given
@@ -63,30 +66,36 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--no-status', 'leave out of its tokens where their status is listed')
     .option('--claims <claim...>', claimsHelp, wantedClaims)
     .option('--no-claims', 'none of them')
+    .option('--open', openHelp)
     .action(
-      command(terminal, async ({ open, note }, uri, { scope, alg, accessTokenTtl, status, claims }) => {
-        const admin = await open()
-        const settings = {
-          alg,
-          access_token_ttl: accessTokenTtl ?? null,
-          status,
-          claims: toClaims(claims) ?? null,
-        }
-        const declared = { uri, ...settings, ...toScopeChanges(scope) }
-        const { resource, warning, algChange } = await createResource(admin, declared)
-        if (warning !== undefined) note(`note: ${warning}`)
-        const ttl = formatDuration(resource.access_token_seconds ?? admin.config.accessTokenSeconds)
-        const told = {
-          scope: drawScopes(resource),
-          alg,
-          'access tokens live': ttl,
-          'status list': status ? 'named in its tokens' : 'not named in its tokens',
-          claims: drawClaims(resource),
-        }
-        const lines = [`Created the resource ${uri}`, facts(told)]
-        if (algChange) lines.push(drawAlgChange(algChange))
-        return { text: lines.join('\n'), json: describeResource(resource, algChange) }
-      }),
+      command(
+        terminal,
+        async ({ open, note }, uri, { scope, alg, accessTokenTtl, status, claims, ...more }) => {
+          const admin = await open()
+          const settings = {
+            alg,
+            access_token_ttl: accessTokenTtl ?? null,
+            status,
+            claims: toClaims(claims) ?? null,
+            open: more.open ?? false,
+          }
+          const declared = { uri, ...settings, ...toScopeChanges(scope) }
+          const { resource, warning, algChange } = await createResource(admin, declared)
+          if (warning !== undefined) note(`note: ${warning}`)
+          const ttl = formatDuration(resource.access_token_seconds ?? admin.config.accessTokenSeconds)
+          const told = {
+            scope: drawScopes(resource),
+            alg,
+            'access tokens live': ttl,
+            'status list': status ? 'named in its tokens' : 'not named in its tokens',
+            claims: drawClaims(resource),
+            open: more.open ? 'to clients that no administrator has made' : undefined,
+          }
+          const lines = [`Created the resource ${uri}`, facts(told)]
+          if (algChange) lines.push(drawAlgChange(algChange))
+          return { text: lines.join('\n'), json: describeResource(resource, algChange) }
+        },
+      ),
     )
 
   verb(resource, 'update', 'change an API; what is not given stays', [
@@ -106,18 +115,24 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--no-status', 'leave that out of its tokens')
     .option('--claims <claim...>', claimsHelp, wantedClaims)
     .option('--no-claims', 'none of them')
+    .option('--open', openHelp)
+    .option('--no-open', 'only clients that an administrator has made')
     .action(
-      command(terminal, async ({ open, note }, uri, { scope, alg, accessTokenTtl, status, claims }) => {
-        const settings = { alg, access_token_ttl: toChange(accessTokenTtl), status, claims: toClaims(claims) }
-        const changes = { ...settings, ...(scope && toScopeChanges(scope)) }
-        const { differences, warning, algChange } = await updateResource(await open(), uri, changes)
-        if (warning !== undefined) note(`note: ${warning}`)
-        const { text, json } = answerUpdate('resource', uri, differences)
-        return {
-          text: algChange ? `${text}\n${drawAlgChange(algChange)}` : text,
-          json: { ...json, ...describeAlgChange(algChange) },
-        }
-      }),
+      command(
+        terminal,
+        async ({ open, note }, uri, { scope, alg, accessTokenTtl, status, claims, ...more }) => {
+          const access_token_ttl = toChange(accessTokenTtl)
+          const settings = { alg, access_token_ttl, status, claims: toClaims(claims), open: more.open }
+          const changes = { ...settings, ...(scope && toScopeChanges(scope)) }
+          const { differences, warning, algChange } = await updateResource(await open(), uri, changes)
+          if (warning !== undefined) note(`note: ${warning}`)
+          const { text, json } = answerUpdate('resource', uri, differences)
+          return {
+            text: algChange ? `${text}\n${drawAlgChange(algChange)}` : text,
+            json: { ...json, ...describeAlgChange(algChange) },
+          }
+        },
+      ),
     )
 
   verb(resource, 'list', 'show all APIs', ['mintmark resource list']).action(
@@ -125,7 +140,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
       const admin = await open()
       const resources = await listResources(admin)
       return {
-        columns: ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'CLAIMS', 'SCOPE'],
+        columns: ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'CLAIMS', 'OPEN', 'SCOPE'],
         rows: resources.map(row => ({
           cells: [
             row.uri,
@@ -133,6 +148,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
             formatDuration(row.access_token_seconds ?? admin.config.accessTokenSeconds),
             row.has_status === 1 ? 'yes' : 'no',
             drawClaims(row),
+            row.is_open === 1 ? 'yes' : 'no',
             drawScopes(row),
           ],
           json: describeResource(row),

@@ -67,6 +67,17 @@ export const urlHost: Kind<string> = {
   parse: text => (URL.parse(`https://${text}`)?.hostname === text ? text : undefined),
 }
 
+/** Hosts of URLs, each with its port unless that is the usual one; or all that there are. */
+export const hostsOrAny: Kind<readonly string[] | 'any'> = {
+  takes: 'hosts like claude.ai, separated by commas, or any',
+  parse: text => (text === 'any' ? text : hosts.parse(text)),
+}
+
+const hosts = listOf(
+  item => /^[a-z0-9.[\]:-]+$/.test(item) && URL.parse(`https://${item}`)?.host === item,
+  'hosts like claude.ai, separated by commas',
+)
+
 /** An issuer identifier (RFC 8414 §2), or another URL of its form. */
 export const issuerUrl: Kind<string> = {
   takes: issuerForm,

@@ -8,6 +8,7 @@ import {
   countOrAuto,
   duration,
   host,
+  hostsOrAny,
   integer,
   issuerUrl,
   mailbox,
@@ -193,7 +194,13 @@ export const settings = {
     'JWKS_URI_NETWORKS',
     networks,
     [],
-    'private networks in which clients and trusted issuers may publish their keys',
+    'private networks in which clients and trusted issuers may publish their keys, and clients their documents',
+  ),
+  clientDocumentHosts: setting(
+    'CLIENT_DOCUMENT_HOSTS',
+    hostsOrAny,
+    [],
+    'hosts whose clients are known by a document at their `client_id`, and need no registration; or `any`',
   ),
   deliveryNetworks: setting(
     'DELIVERY_NETWORKS',

@@ -82,7 +82,7 @@ async function metadata(ctx: Context) {
       ]),
     ],
     jwks_uri: `${issuer}/.well-known/jwks.json`,
-    ...authorizationMetadata(issuer),
+    ...authorizationMetadata(config),
     ...openidMetadata(ctx),
     introspection_endpoint: `${issuer}/introspect`,
     introspection_endpoint_auth_methods_supported: authMethods,
@@ -107,7 +107,7 @@ async function metadata(ctx: Context) {
 }
 
 /** How authorization requests are made and answered. */
-function authorizationMetadata(issuer: string) {
+function authorizationMetadata({ issuer, clientDocumentHosts }: Config) {
   return {
     authorization_endpoint: `${issuer}/authorize`,
     response_types_supported: ['code'],
@@ -117,6 +117,8 @@ function authorizationMetadata(issuer: string) {
     pushed_authorization_request_endpoint: `${issuer}/par`,
     // draft-ietf-oauth-first-party-apps §8
     authorization_challenge_endpoint: `${issuer}/authorize-challenge`,
+    // draft-ietf-oauth-client-id-metadata-document §6
+    ...(clientDocumentHosts.length > 0 && { client_id_metadata_document_supported: true }),
     // RFC 9207 §3
     authorization_response_iss_parameter_supported: true,
     // RFC 9101: by value or by reference, but for those of /par.

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { acceptRequest, pushedSeconds, pushRequest } from '../authorization/requests.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
 import { checkProfile, spendProof } from '../clients/confirmation.ts'
+import { requireRequester } from '../clients/open-clients.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { logOf } from '../http/request-log.ts'
@@ -22,7 +23,7 @@ export function parEndpoint(app: FastifyInstance, ctx: Context): void {
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const form = formOf(request.body)
     const proof = proofs.read(request, reply)
-    const client = await authenticateClient(ctx, request, form)
+    const client = await authenticateClient(ctx, request, form, id => requireRequester(ctx, id))
     checkOrigin(ctx, client, request, reply)
     if (proof) checkProfile(client, proof)
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { acceptRequest, findPushed, fresh, isPushedUri } from '../authorization/requests.ts'
+import { findRequester, isRequester } from '../clients/open-clients.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { logOf } from '../http/request-log.ts'
@@ -48,10 +49,13 @@ async function accept(visit: Visit, sent: SentForm): Promise<AuthorizationReques
   const { ctx, request } = visit
   const { form, repeated } = sent
   const id = form.get('client_id')
-  const found = id === undefined ? undefined : await ctx.clients.registry.findClient(id)
-  const client = found?.disabled_at === null ? found : undefined
+  const found = id === undefined ? undefined : await findRequester(ctx, id)
+  const client = isRequester(found) && found.disabled_at === null ? found : undefined
   const about = { status: 400, client, uiLocales: itemsOf(form.get('ui_locales') ?? '') }
-  if (!client) return void showRefusal(visit, { kind: 'client_unknown', ...about })
+  if (!client) {
+    const why = isRequester(found) ? undefined : found
+    return void showRefusal(visit, { kind: 'client_unknown', ...about, ...why })
+  }
   const requestUri = form.get('request_uri')
   if (requestUri !== undefined && isPushedUri(requestUri)) {
     const isClear = !repeated.includes('client_id') && !repeated.includes('request_uri')

@@ -1,14 +1,19 @@
 import type { FastifyInstance } from 'fastify'
 import { rememberConsent, type Allowed } from '../authorization/consents.ts'
+import { keptClient } from '../authorization/kept-client.ts'
 import { lookForNeeds } from '../authorization/look.ts'
 import { sealRequest } from '../authorization/requests.ts'
 import { deviceCaller } from '../clients/caller.ts'
+import type { Client } from '../clients/registry.ts'
 import { wordsOf } from '../clients/scope-words.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
+import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import { scopesToAllow } from '../protocol/claims.ts'
+import { hostOfDocument } from '../protocol/document-url.ts'
 import { formOf } from '../protocol/form.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
+import { showMessage } from './message.ts'
 import type { Pages } from './pages.ts'
 import { answerClient, findStage, follow, goOn, type Stage } from './proceed.ts'
 import { consentView, type ConsentData } from './views/consent.ts'
@@ -31,13 +36,28 @@ async function show(visit: Visit): Promise<void> {
   const { resource } = pending.request
   const data = {
     request: sealRequest(ctx, { ...pending, user: signIn.user_id }),
-    client: { ...namesOf(client), operator: client.operator },
+    client: { ...namesOf(client), operator: client.operator, stranger: strangerOf(client, pending.request) },
     username: signIn.user.username,
     anotherHref: anotherHref(visit, pending),
     scopes: await describeScopes(ctx, { ...client, resource }, scopesToAllow(pending.request)),
   }
   const { uiLocales } = pending.request
   void pages.show(request, reply, frame => consentView(frame, data), { uiLocales })
+}
+
+/** Of a client that no administrator has made: what is known of it, and where it leads. */
+function strangerOf(
+  client: Client,
+  { redirectUri }: AuthorizationRequest,
+): ConsentData['client']['stranger'] {
+  if (client.made_by !== 'document') return null
+  const { host, protocol } = new URL(redirectUri)
+  return {
+    host: hostOfDocument(client.id),
+    claimedName: client.claimed_name,
+    goesTo: host || protocol,
+    isProgram: protocol !== 'https:',
+  }
 }
 
 /** Where no resource is meant, the scope counts for all that the client may ask for. */
@@ -76,10 +96,13 @@ async function allow(visit: Visit, stage: Stage): Promise<void> {
   if (!isAsked) return goOn(visit, { ...stage, pending: { ...pending, user: null } })
   const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: true })
   if (look.need.kind !== 'code') return follow(visit, stage, look)
-  const allowed = await remember(visit, stage, signIn)
+  const { user } = signIn
+  const client = await keptClient(visit.ctx, stage.client, { user, caller: deviceCaller(visit.request) })
+  if (!client) return showMessage(visit, { kind: 'apps_exceeded', status: 400 })
+  const allowed = await remember(visit, { ...stage, client }, signIn)
   if (!allowed)
     throw unavailable(new Error('the epoch of user or client was raised while the user was asked'))
-  return follow(visit, stage, { ...look, allowed })
+  return follow(visit, { ...stage, client }, { ...look, allowed })
 }
 
 /** Also where it is asked each time: then people can see what they have allowed, and take it back. */

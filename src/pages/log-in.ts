@@ -8,6 +8,7 @@ import {
   type ShownInBrowser,
 } from '../authorization/requests.ts'
 import { deviceCaller } from '../clients/caller.ts'
+import { isRequester } from '../clients/open-clients.ts'
 import type { Context } from '../context.ts'
 import { isRefusedUnheard, OAuthError } from '../errors.ts'
 import { findFactors, hasSecondFactor } from '../factors/factors.ts'
@@ -84,7 +85,7 @@ async function typedStage(visit: Visit): Promise<Stage | undefined> {
   try {
     const pending = await openRequest(ctx, sealed)
     const client = pending && (await findLivingClient(ctx, pending))
-    if (!client || pending.isExpired) return undefined
+    if (!pending || !isRequester(client) || pending.isExpired) return undefined
     // Only who steps up is known without what was typed.
     const signIn = hasSecondFactorIn(form) ? await currentSignIn(visit) : undefined
     return { client, pending: { ...pending, ...typed(form) }, signIn }

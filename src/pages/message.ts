@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import type { NoRequester } from '../clients/open-clients.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { openValue, sealValue } from '../keys/sealed.ts'
@@ -41,6 +42,15 @@ export function showMessage(visit: Visit, options: MessageOptions): void {
  */
 export function showRefusal(visit: Visit, options: MessageOptions): void {
   say(visit, messageOf(options))
+}
+
+/** Says why there is no client that could be answered. */
+export function showNoClient(
+  visit: Visit,
+  why: NoRequester | undefined,
+  uiLocales: readonly string[] = [],
+): void {
+  showMessage(visit, { kind: 'client_unknown', status: 400, uiLocales, ...why })
 }
 
 function messageOf({ client, ...said }: MessageOptions): Message {

@@ -13,13 +13,14 @@ import {
   type PendingRequest,
 } from '../authorization/requests.ts'
 import { accountClient, accountClientId, accountPath } from '../clients/account-client.ts'
+import { findRequester, isRequester, type NoRequester } from '../clients/open-clients.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { hashSecret } from '../protocol/secrets.ts'
 import { findLeftSignIn, findSignIn, type LeftSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { normalAddress } from '../values/addresses.ts'
 import { sendAnswer } from './answer.ts'
-import { showMessage } from './message.ts'
+import { showMessage, showNoClient } from './message.ts'
 import type { MessageKind } from './texts/texts.ts'
 import { leadTo, redirectTo, type StagePath, type Visit } from './visit.ts'
 
@@ -36,7 +37,7 @@ export interface Stage {
  */
 export async function proceed(visit: Visit, pending: PendingRequest): Promise<void> {
   const client = await findLivingClient(visit.ctx, pending)
-  if (!client) return showMessage(visit, { kind: 'client_unknown', status: 400 })
+  if (!isRequester(client)) return showNoClient(visit, client)
   // Also for a person who is logged in: the client wants an account to be made (OpenID Connect Prompt Create
   // 1.0 §4).
   if (firstPage(visit.ctx, pending) === '/sign-up') return leadTo(visit, '/sign-up', bound(visit, pending))
@@ -103,8 +104,8 @@ export async function answerClient(visit: Visit, pending: PendingRequest, outcom
     return showMessage(visit, { kind: 'not_logged_in', status: 403, againHref, uiLocales: request.uiLocales })
   }
   const client = await findLivingClient(visit.ctx, pending)
-  if (client) return sendAnswer(visit, client, request, outcome)
-  showMessage(visit, { kind: 'client_unknown', status: 400, uiLocales: request.uiLocales })
+  if (isRequester(client)) return sendAnswer(visit, client, request, outcome)
+  showNoClient(visit, client, request.uiLocales)
 }
 
 /**
@@ -122,7 +123,7 @@ export async function findStage(
   if (!pending) return void showMessage(visit, { kind: 'request_invalid', status: 400 })
   const client = await findLivingClient(ctx, pending)
   const { uiLocales } = pending.request
-  if (!client) return void showMessage(visit, { kind: 'client_unknown', status: 400, uiLocales })
+  if (!isRequester(client)) return void showNoClient(visit, client, uiLocales)
   const about = { status: 400, client, uiLocales }
   const refuse = (kind: MessageKind, againHref: string | null = null) => {
     // The page of a form says the same, at an address that is no longer.
@@ -153,15 +154,16 @@ export async function leftSignIn({ ctx, pages, request }: Visit): Promise<LeftSi
   return findLeftSignIn(ctx, pages.cookies.signIn.read(request))
 }
 
-/** The client of a request, where it is there still, and may have people log in. */
+/** The client of a request, where it is there still, and may have people log in; or why there is none. */
 export async function findLivingClient(
   ctx: Pick<Context, 'clients' | 'config'>,
   { request }: PendingRequest,
-): Promise<Client | undefined> {
+): Promise<Client | NoRequester | undefined> {
   const { clientId } = request
   if (clientId === accountClientId) return accountClient(ctx.config)
-  const client = await ctx.clients.registry.findClient(clientId)
-  return client?.disabled_at === null && isOf(request, client) ? client : undefined
+  const found = await findRequester(ctx, clientId)
+  if (!isRequester(found)) return found
+  return found.disabled_at === null && isOf(request, found) ? found : undefined
 }
 
 /** How long a browser is told apart, in seconds: no longer than browsers keep a cookie. */

@@ -144,6 +144,7 @@ margin:0 0 1.25rem;padding:0;list-style:none;user-select:all}
 summary{min-height:2.75rem;padding:.625rem 0;color:var(--link);cursor:pointer}
 details{margin-bottom:.75rem}
 .quiet,footer{color:var(--quiet);font-size:.875rem}
+.stranger{margin:0 0 1.25rem;padding:.75rem 1rem;border-left:4px solid var(--problem);border-radius:.5rem;background:var(--problemBack)}
 .note{margin-top:1.25rem;padding-top:1rem;border-top:1px solid var(--line)}
 footer{margin-top:1rem;text-align:center}
 @media(max-width:30rem){main{padding:1.5rem min(1.25rem,5vw)}}

@@ -14,6 +14,7 @@ import type { Form } from './form.ts'
 import { hasOpenid, isOpenidScope, offlineAccess } from './openid-scopes.ts'
 import { challengeMethod, isChallenge } from './pkce.ts'
 import { isRegistered } from './redirect-uri.ts'
+import { meantResource } from './resource.ts'
 
 /** What is known beside the parameters of a request. */
 export interface RequestFacts {
@@ -100,7 +101,7 @@ export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): Requ
     isRedirectUriSent: form.has('redirect_uri'),
     nonce: form.get('nonce') ?? null,
     scope: scopeOf(form, client, resources).join(' '),
-    resource: form.get('resource') ?? null,
+    resource: resourceOf(form, resources) ?? null,
     codeChallenge: form.get('code_challenge') ?? null,
     prompts: wordsOf(form, 'prompt').filter(isPrompt),
     maxAge: form.has('max_age') ? Number(form.get('max_age')) : null,
@@ -212,7 +213,7 @@ function refuseChallenge(form: Form, { client, isDirect }: RequestFacts): Refusa
 
 /** RFC 8707 §2, RFC 6749 §3.3. */
 function refuseTarget(form: Form, { client, resources }: RequestFacts): Refusal | undefined {
-  const resource = form.get('resource')
+  const resource = resourceOf(form, resources)
   if (resource?.includes(' '))
     return { error: 'invalid_target', description: 'a session is for one resource, or any: name one or none' }
   if (resource !== undefined && !resources.some(({ uri }) => uri === resource)) {
@@ -230,13 +231,19 @@ function refuseTarget(form: Form, { client, resources }: RequestFacts): Refusal 
   }
 }
 
+/** The URI of the resource that is named, as it is known here. */
+function resourceOf(form: Form, resources: RequestFacts['resources']): string | undefined {
+  return meantResource(form.get('resource'), resources)
+}
+
 /** The client's scopes of the resource that is named. */
 function availableScopes(
   form: Form,
   client: Client,
   resources: RequestFacts['resources'],
 ): readonly string[] {
-  const resource = resources.find(({ uri }) => uri === form.get('resource'))
+  const named = resourceOf(form, resources)
+  const resource = resources.find(({ uri }) => uri === named)
   const ofClient = itemsOf(client.scope)
   return resource ? ofClient.filter(scope => itemsOf(resource.scope).includes(scope)) : ofClient
 }

@@ -5,6 +5,7 @@ import { OAuthError } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import type { Form } from '../protocol/form.ts'
 import { isOpenidScope } from '../protocol/openid-scopes.ts'
+import { meantResource } from '../protocol/resource.ts'
 import { parseScope } from '../protocol/scope.ts'
 import { itemsOf } from '../values/list.ts'
 
@@ -57,7 +58,7 @@ export function targetOf(
   form: Form,
   authorization: Authorization,
 ): Target {
-  const named = form.get('resource') ?? authorization.resource
+  const named = meantResource(form.get('resource'), resources) ?? authorization.resource
   if (named !== null && authorization.resource !== null && named !== authorization.resource) throw badTarget()
   if (named?.includes(' '))
     throw new OAuthError('invalid_target', 'a token is for one resource: send one resource parameter')

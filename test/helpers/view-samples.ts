@@ -82,8 +82,19 @@ function recoverySamples({ sent: request, username }: Names): readonly (readonly
 /** Every view in every state, under a name for it. */
 export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View> {
   const { sent: request, username } = names
-  const client = { name: names.client, homeUri: 'https://orders.example/', operator: names.operator }
-  const bareClient = { name: names.client, homeUri: null, operator: null }
+  const client = {
+    name: names.client,
+    homeUri: 'https://orders.example/',
+    operator: names.operator,
+    stranger: null,
+  }
+  const bareClient = { name: names.client, homeUri: null, operator: null, stranger: null }
+  const stranger = {
+    host: 'app.example:8443',
+    claimedName: names.client,
+    goesTo: 'app.example',
+    isProgram: false,
+  }
   const anotherHref = '/log-in?request=mm_ar_2'
   const logIn = {
     request,
@@ -168,6 +179,24 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
     [
       'consent-bare',
       frame => consentView(frame, { request, client: bareClient, username, anotherHref, scopes: [] }),
+    ],
+    [
+      'consent-stranger',
+      frame =>
+        consentView(frame, { request, client: { ...bareClient, stranger }, username, anotherHref, scopes }),
+    ],
+    [
+      'consent-program',
+      frame => {
+        const program = { ...stranger, goesTo: '127.0.0.1:33418', isProgram: true }
+        return consentView(frame, {
+          request,
+          client: { ...bareClient, stranger: program },
+          username,
+          anotherHref,
+          scopes,
+        })
+      },
     ],
     ['account-choice', frame => accountChoiceView(frame, { request, client, username, anotherHref })],
     ['log-out', frame => logOutView(frame, { request, client, username })],

@@ -61,6 +61,7 @@ t.test('without any setting the defaults of the README count', async t => {
     adminHost: '127.0.0.1',
     adminUrl: 'http://127.0.0.1:9000',
     jwksUriNetworks: [],
+    clientDocumentHosts: [],
     deliveryNetworks: [],
     corsOrigins: [],
     logLevel: 'info',

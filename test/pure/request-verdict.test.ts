@@ -158,7 +158,7 @@ t.test('RFC 6749 §3.3 a scope is one that the client may have, of the resource 
     const became = verdict.kind === 'accepted' ? verdict.request.scope : Object(verdict).error
     t.equal(became, scope ?? 'invalid_scope', JSON.stringify(asked))
   }
-  for (const resource of ['https://evil.example', `${api}/`, `${api} https://other.example`, 'api'])
+  for (const resource of ['https://evil.example', `${api}//`, `${api} https://other.example`, 'api'])
     t.match(judge({ resource }), { kind: 'refused', error: 'invalid_target' }, `RI-1 ${resource}`)
 })
 

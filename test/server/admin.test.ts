@@ -59,6 +59,7 @@ const declared = {
   access_token_ttl: null,
   status: true,
   claims: null,
+  open: false,
 }
 const alice = { username: 'alice', password: 'correct horse', roles: ['editor'] }
 

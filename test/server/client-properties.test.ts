@@ -24,6 +24,8 @@ import { openSeeded } from '../helpers/records.ts'
 /** Columns that are no property of their own, and why. */
 const otherColumns: Readonly<Record<string, string>> = {
   id: 'the client_id',
+  made_by: 'who says what it is',
+  claimed_name: 'what a client calls itself that no administrator has made',
   auth_method: 'follows from public, jwks, jwks_uri, tls_subject and tls_self_signed',
   jwks: 'kept for a while after a move to a secret, and then not declared',
   jwks_uri: 'the same',

@@ -18,6 +18,7 @@ function* addResource(sql: Kysely<Tables>, uri: string): Steps<string> {
     previous_alg: null,
     access_token_seconds: null,
     has_status: 1,
+    is_open: 0,
   }
   yield* step(
     sql

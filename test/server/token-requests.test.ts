@@ -102,7 +102,7 @@ t.test(
         'api.example',
         'https:',
         `${api}#x`,
-        `${api}/`,
+        `${api}//`,
         `${api}/v1`,
         'HTTPS://API.EXAMPLE',
         'https://other.example',

@@ -183,6 +183,7 @@ function peopleFacts({ redirect_uris: uris, ...settings }: Omit<ClientMetadata, 
 function rowOf(row: ListedClient): Row {
   const { grant_types, scope, resources, introspects, refresh_policy, auth_method, disabled_at } = row
   const kind = [
+    ...(row.made_by === 'administrator' ? [] : [`by its ${row.made_by}`]),
     auth_method === 'none' ? 'public' : row.is_admin ? 'admin' : 'confidential',
     ...(auth_method === 'none' || auth_method === 'client_secret' ? [] : [auth_method]),
     ...(row.dpop_bound ? ['dpop'] : []),

@@ -76,6 +76,14 @@ export const de: Texts = {
     title: 'Zugriff erlauben',
     heading: client => html`${client} bittet um Zugriff auf Ihr Konto`,
     operator: operator => html`Betreiber dieser App: ${operator}.`,
+    stranger: {
+      belongsTo: host =>
+        html`Niemand hier hat diese App geprüft. Bekannt ist nur, dass sie zu ${host} gehört.`,
+      claims: name => html`Sie nennt sich „${name}“.`,
+      leadsTo: host => html`Wenn Sie es erlauben, geht der Zugriff an ${host}.`,
+      leadsToProgram: address =>
+        html`Wenn Sie es erlauben, geht der Zugriff an ein Programm auf diesem Gerät (${address}). Erlauben Sie es nur, wenn Sie dieses Programm gerade selbst gestartet haben.`,
+    },
     loggedInAs: username => html`Sie sind als ${username} angemeldet.`,
     list: 'Wenn Sie es erlauben, darf die App:',
     nothing: 'Erfahren, dass Sie sich angemeldet haben',
@@ -153,6 +161,18 @@ export const de: Texts = {
     client_unknown: {
       heading: 'Wir kennen diese App nicht',
       text: 'Die App, die Sie hierher geschickt hat, ist diesem Server nicht bekannt. Deshalb können Sie sich hier nicht bei ihr anmelden. Sagen Sie es dem Betreiber der App.',
+    },
+    client_document_refused: {
+      heading: 'Diese App beschreibt sich nicht so, wie sie muss',
+      text: 'Die App, die Sie hierher geschickt hat, ist durch ein Dokument auf ihrer eigenen Website bekannt, und das ist nicht zu gebrauchen. Sagen Sie es dem Betreiber der App.',
+    },
+    client_document_unreachable: {
+      heading: 'Die Website dieser App antwortet nicht',
+      text: 'Wir müssen dort erfragen, was die App ist, und konnten sie nicht erreichen. Versuchen Sie es von der App aus noch einmal. Bleibt es so, sagen Sie es dem Betreiber der App.',
+    },
+    apps_exceeded: {
+      heading: 'Zu viele Apps haben Zugriff auf Ihr Konto',
+      text: 'Mehr können ihn nicht bekommen. Nehmen Sie ihn auf der Seite Ihres Kontos Apps weg, die Sie nicht mehr benutzen, und versuchen Sie es von der App aus noch einmal.',
     },
     redirect_uri_unregistered: {
       heading: 'Diese App kann von hier nicht geöffnet werden',

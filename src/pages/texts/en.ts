@@ -67,6 +67,14 @@ export const en: Texts = {
     title: 'Allow access',
     heading: client => html`${client} asks for access to your account`,
     operator: operator => html`This app is run by ${operator}.`,
+    stranger: {
+      belongsTo: host =>
+        html`Nobody here has checked this app. All that is known is that it belongs to ${host}.`,
+      claims: name => html`It calls itself “${name}”.`,
+      leadsTo: host => html`If you allow it, the access goes to ${host}.`,
+      leadsToProgram: address =>
+        html`If you allow it, the access goes to a program on this device (${address}). Allow it only if you have just started that program yourself.`,
+    },
     loggedInAs: username => html`You are logged in as ${username}.`,
     list: 'If you allow it, the app may:',
     nothing: 'Know that you have logged in',
@@ -144,6 +152,18 @@ export const en: Texts = {
     client_unknown: {
       heading: 'We do not know this app',
       text: 'The app that sent you here is not known to this server, so you cannot log in to it here. Please tell the people who run the app.',
+    },
+    client_document_refused: {
+      heading: 'This app does not describe itself as it must',
+      text: 'The app that sent you here is known by a document on its own website, and that cannot be used. Please tell the people who run the app.',
+    },
+    client_document_unreachable: {
+      heading: 'The website of this app does not answer',
+      text: 'We have to ask it what the app is, and could not reach it. Try again from the app. If it stays like this, tell the people who run it.',
+    },
+    apps_exceeded: {
+      heading: 'Too many apps have access to your account',
+      text: 'No more can get it. Take it from apps that you no longer use, on the page of your account, and try again from the app.',
     },
     redirect_uri_unregistered: {
       heading: 'This app cannot be opened from here',

@@ -81,6 +81,8 @@ export interface ConsentTexts {
   readonly title: string
   readonly heading: (client: Html) => Html
   readonly operator: (operator: Html) => Html
+  /** Of an app that no administrator has made. */
+  readonly stranger: StrangerTexts
   readonly loggedInAs: (username: Html) => Html
   readonly list: string
   /** Where the scope gives nothing that is worth a line. */
@@ -91,6 +93,15 @@ export interface ConsentTexts {
   readonly advice: string
   readonly allow: string
   readonly deny: string
+}
+
+export interface StrangerTexts {
+  /** All that is known of it. */
+  readonly belongsTo: (host: Html) => Html
+  readonly claims: (name: Html) => Html
+  /** Where its access goes. */
+  readonly leadsTo: (host: Html) => Html
+  readonly leadsToProgram: (address: Html) => Html
 }
 
 /** Scopes of OpenID Connect that have words of ours. */
@@ -127,6 +138,9 @@ export type MessageKind =
   | 'cookies_refused'
   | 'no_request'
   | 'client_unknown'
+  | 'client_document_refused'
+  | 'client_document_unreachable'
+  | 'apps_exceeded'
   | AddressProblem
   | 'log_out_invalid'
   | 'log_out_uri_unregistered'

@@ -8,6 +8,8 @@ export interface ConsentData {
   readonly client: ClientNames & {
     /** Who runs it; null where that is not known. */
     readonly operator: string | null
+    /** What is to be said of one that no administrator has made; null for any other. */
+    readonly stranger: Stranger | null
   }
   /** Who is logged in. */
   readonly username: string
@@ -15,6 +17,15 @@ export interface ConsentData {
   readonly anotherHref: string
   /** What is asked for. `words` are those of the resource; null where it has none. */
   readonly scopes: readonly ScopeInWords[]
+}
+
+export interface Stranger {
+  readonly host: string
+  /** What it calls itself. */
+  readonly claimedName: string | null
+  /** Where its answer goes: a host, or the address of a program on the person's own device. */
+  readonly goesTo: string
+  readonly isProgram: boolean
 }
 
 export interface ScopeInWords {
@@ -36,10 +47,21 @@ export function consentView(frame: Frame, data: ConsentData): Html {
   return layout(frame, {
     title: texts.title,
     main: html`<h1>${texts.heading(nameOf(client.name))}</h1>
-${whoseOf(texts, client)}
+${client.stranger === null ? whoseOf(texts, client) : strangerLines(texts.stranger, client.stranger)}
 ${ownForm(frame, '/consent', [['request', request]], form)}`,
     below: html`${texts.loggedInAs(nameOf(username))} ${anotherLink(frame, anotherHref)}`,
   })
+}
+
+/** Its own words come last, and as its own. */
+function strangerLines(
+  texts: ConsentTexts['stranger'],
+  { host, claimedName, goesTo, isProgram }: Stranger,
+): Html {
+  const goes = (isProgram ? texts.leadsToProgram : texts.leadsTo)(nameOf(goesTo))
+  const claims = claimedName === null ? null : html` ${texts.claims(nameOf(claimedName))}`
+  return html`<p class="stranger">${texts.belongsTo(nameOf(host))}${claims}</p>
+<p>${goes}</p>`
 }
 
 /** Who runs it, and where it is at home: what a name alone does not tell. */
