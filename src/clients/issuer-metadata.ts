@@ -1,4 +1,3 @@
-import { isFetchedUrl } from '../protocol/fetched-url.ts'
 import { isObject } from '../values/json.ts'
 import { fetchJson } from './fetch-json.ts'
 import type { Reach } from './reach.ts'
@@ -25,7 +24,7 @@ async function keysNamedAt(url: string, issuer: string, reach: Reach): Promise<s
   if (!isObject(metadata)) throw new Error(`the metadata at ${url} are no JSON object`)
   const { issuer: named, jwks_uri: uri } = metadata
   if (named !== issuer) throw new Error(`the metadata at ${url} are not those of the issuer ${issuer}`)
-  if (typeof uri !== 'string' || !isFetchedUrl(uri))
+  if (typeof uri !== 'string' || !URL.canParse(uri))
     throw new Error(`the metadata at ${url} have no jwks_uri`)
   return uri
 }

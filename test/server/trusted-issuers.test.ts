@@ -1,8 +1,16 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { deleteClient } from '../../db/clients/clients.ts'
+import {
+  changeTrustedIssuer,
+  deleteTrustedIssuer,
+  insertTrustedIssuer,
+  listTrustedIssuers,
+} from '../../db/clients/trusted-issuers.ts'
 import { adminClient } from '../helpers/admin-api.ts'
 import { commandLine } from '../helpers/cli.ts'
+import { forEachEngine } from '../helpers/engines.ts'
 import { outsideIssuer } from '../helpers/outside-issuer.ts'
 import { testKey } from '../helpers/proofs.ts'
 import { startServer } from '../helpers/server.ts'
@@ -10,6 +18,29 @@ import { startServer } from '../helpers/server.ts'
 const url = 'https://ci.example'
 const path = `/issuers/${encodeURIComponent(url)}`
 const sub = 'repo:acme/shop:ref:refs/heads/main'
+
+await forEachEngine(t, 'verbs that have lost a race change nothing', async (t, env) => {
+  const server = await startServer(t, env)
+  const { db } = server.ctx
+  await server.client('web')
+  const ofClient = (client: string) =>
+    JSON.stringify([{ subject: 'a', subject_pattern: null, claims: {}, client, user: null }])
+  const keys = { audience: null, jwks: null, jwks_uri: null, life_max_seconds: null, is_reusable: 0 }
+  const row = { issuer: url, ...keys, subjects: ofClient('web'), created_at: 1 }
+  t.equal(await insertTrustedIssuer(db, { ...row, subjects: ofClient('gone') }, 2), false, 'a deleted client')
+  t.equal(await insertTrustedIssuer(db, row, 2), true)
+  t.equal(await insertTrustedIssuer(db, row, 2), false, 'twice')
+  t.equal(await insertTrustedIssuer(db, { ...row, issuer: `${url}/2` }, 1), false, 'one too many')
+  const { issuer: _, created_at: __, ...settings } = row
+  t.equal(await changeTrustedIssuer(db, row, { ...settings, subjects: ofClient('gone') }), false)
+  t.equal(await changeTrustedIssuer(db, row, { ...settings, is_reusable: 1 }), true)
+  t.equal(await changeTrustedIssuer(db, row, { ...settings, audience: 'x' }), false, 'not as it was seen')
+  t.equal(await deleteTrustedIssuer(db, row), false, 'nor deleted')
+  t.match(await listTrustedIssuers(db), [{ is_reusable: 1, audience: null }])
+  await deleteClient(db, 'web', 1)
+  t.match(await listTrustedIssuers(db), [{ subjects: '[]' }])
+  t.equal(await deleteTrustedIssuer(db, { ...row, is_reusable: 1, subjects: '[]' }), true)
+})
 
 t.test('trusted issuers by HTTP', async t => {
   const server = await startServer(t)

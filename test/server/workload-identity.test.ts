@@ -10,7 +10,7 @@ import { isOAuthError, startServer } from '../helpers/server.ts'
 
 const sub = 'repo:acme/shop:environment:production'
 const trusted = { client: 'deploy', subject: sub, claims: { repository_id: '74' } }
-const grants = `client_credentials ${jwtBearer}`
+const grants = `client_credentials refresh_token ${jwtBearer}`
 
 /** A server that trusts an issuer to name the client `deploy`, which has no secret. */
 async function world(t: Test, settings: object = {}, env: Record<string, string> = {}) {
@@ -187,6 +187,11 @@ t.test('a job of an outside issuer gets tokens without a secret', async t => {
     t.equal((await grant(await ofWeb(), web.form)).statusCode, 200)
     t.equal((await grant(await ofWeb())).statusCode, 200, 'it needs none')
     isOAuthError(t, await grant(await jwt(), web.form), 400, 'invalid_grant', 'those of another client')
+    const basic = { authorization: `Basic ${Buffer.from(`web:${web.secret}`).toString('base64')}` }
+    const asWeb = async (assertion: string) =>
+      server.post('/token', { grant_type: jwtBearer, assertion }, basic)
+    t.equal((await asWeb(await ofWeb())).statusCode, 200)
+    isOAuthError(t, await asWeb(await jwt()), 400, 'invalid_grant', 'the same in the header')
     const wrong = { client_id: 'web', client_secret: 'wrong' }
     isOAuthError(t, await grant(await ofWeb(), wrong), 401, 'invalid_client', 'wrong ones')
   })
@@ -216,6 +221,8 @@ t.test('a job of an outside issuer gets tokens without a secret', async t => {
   })
 
   await t.test('an assertion may name a user, in whose name the client acts', async t => {
+    server.tick(600) // of refusals there were many
+    const ask = await adminClient(server)
     const ada = await server.user('ada')
     const root = await server.user('root', 'reader')
     const path = `/issuers/${encodeURIComponent(issuer.url)}`
@@ -243,6 +250,12 @@ t.test('a job of an outside issuer gets tokens without a secret', async t => {
       'more than the client has',
     )
     t.equal((await grant(await jwt({ sub: 'root' }))).statusCode, 200)
+    await ask('PATCH', '/clients/deploy', { acr: 'mfa' })
+    await server.follow()
+    isOAuthError(t, await grant(await asAda()), 400, 'invalid_grant', 'where a second factor is demanded')
+    t.equal((await grant(await jwt())).statusCode, 200, 'of people')
+    await ask('PATCH', '/clients/deploy', { acr: 'pwd' })
+    await server.follow()
     await ask('PATCH', `/users/${root.sub}`, { roles: ['mintmark:support'] })
     isOAuthError(t, await grant(await jwt({ sub: 'root' })), 400, 'invalid_grant', 'one who administers')
     t.equal((await ask('PATCH', path, { subjects: [trusted, { ...ofAda, user: 'nobody' }] })).statusCode, 400)
