@@ -9,6 +9,7 @@ import {
   listTrustedIssuers,
   trustedIssuerWarnings,
   updateTrustedIssuer,
+  type ChangedTrustedIssuer,
 } from '../admin/trusted-issuers.ts'
 import {
   defaultLifeSeconds,
@@ -91,10 +92,10 @@ export function issuerCommands(program: Command, terminal: Terminal): void {
       command(terminal, async ({ open }, url, given) => {
         const subject = subjectOf(given)
         if (!subject) throw new UsageError('it needs --client, and --subject or --subject-pattern')
-        const { differences } = await updateTrustedIssuer(await open(), url, ({ subjects }) => ({
+        const changed = await updateTrustedIssuer(await open(), url, ({ subjects }) => ({
           subjects: [...subjects, subject],
         }))
-        return answerUpdate('issuer', url, differences)
+        return answerSubjects(changed)
       }),
     )
 
@@ -108,7 +109,7 @@ export function issuerCommands(program: Command, terminal: Terminal): void {
       command(terminal, async ({ open }, url, { subject, client }) => {
         const isMeant = (one: TrustedSubject) =>
           nameOf(one) === subject && (client === undefined || one.client === client)
-        const { differences } = await updateTrustedIssuer(await open(), url, ({ subjects }) => {
+        const changed = await updateTrustedIssuer(await open(), url, ({ subjects }) => {
           const left = subjects.filter(one => !isMeant(one))
           if (left.length === subjects.length)
             throw new Refusal(
@@ -118,7 +119,7 @@ export function issuerCommands(program: Command, terminal: Terminal): void {
             )
           return { subjects: left }
         })
-        return answerUpdate('issuer', url, differences)
+        return answerSubjects(changed)
       }),
     )
 
@@ -273,11 +274,22 @@ function drawn({ config }: Pick<Admin, 'config'>, declared: TrustedIssuerMetadat
     'a JWT may live': formatDuration(max_life ?? defaultLifeSeconds),
     'and be used': reusable ? 'until its end' : 'once, where it has a jti',
   })
-  const lines = subjects.map(subject => {
+  return [told, ...drawnSubjects(subjects)].join('\n')
+}
+
+function drawnSubjects(subjects: readonly TrustedSubject[]): readonly string[] {
+  return subjects.map(subject => {
     const { claims, client, user } = subject
     const more = Object.entries(claims).map(([name, value]) => `, ${name}=${value}`)
     const who = user === null ? client : `${client} for the user ${user}`
     return `  ${nameOf(subject)}${more.join('')} is ${who}`
   })
-  return [told, ...lines].join('\n')
+}
+
+/** The answer of a change of whom an issuer may name: all that it may then. */
+function answerSubjects({ issuer: row, differences }: ChangedTrustedIssuer) {
+  const { issuer, subjects } = trustedIssuerMetadata(row)
+  const lines = drawnSubjects(subjects)
+  const title = lines.length === 0 ? `The issuer ${issuer} names nobody now.` : `To the issuer ${issuer}`
+  return { text: [title, ...lines].join('\n'), json: answerUpdate('issuer', issuer, differences).json }
 }

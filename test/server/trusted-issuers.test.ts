@@ -188,7 +188,10 @@ t.test('trusted issuers by command, and declared in a file', async t => {
       { subject_pattern: 'repo:acme/*:pull_request' },
     ],
   })
-  t.match(await issuer(`distrust ${ci.url} --subject repo:acme/*:pull_request`), { code: 0 })
+  t.match(await issuer(`distrust ${ci.url} --subject repo:acme/*:pull_request`), {
+    code: 0,
+    stdout: new RegExp(`^To the issuer ${ci.url}\n  ${sub}, .* is deploy\n$`),
+  })
   t.match(await issuer(`distrust ${ci.url} --subject repo:acme/*:pull_request`), {
     code: 1,
     stderr: /is not trusted for/,
@@ -200,7 +203,7 @@ t.test('trusted issuers by command, and declared in a file', async t => {
   const doctor = async () =>
     (await call('doctor --json', { env }))
       .json()
-      .findings.filter(({ check }: { check: string }) => check === 'trusted issuers')
+      .findings.filter(({ check }: { check: string }) => check === 'other issuers')
   t.match(await doctor(), [{ verdict: 'ok', text: /can be had/ }])
   ci.pages.set('/jwks', 'hang up')
   t.match(await doctor(), [{ verdict: 'problem', text: /cannot be had: .*(hang up|ECONNRESET)/ }])

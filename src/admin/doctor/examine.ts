@@ -59,7 +59,7 @@ const innerChecks: readonly Check<InstallationAdmin>[] = [
   { name: 'mail', run: checkMail },
   { name: 'mail', isLong: true, run: checkUndelivered },
   { name: 'password hook', isLong: true, run: checkPasswordHook },
-  { name: 'trusted issuers', isLong: true, run: checkTrustedIssuers },
+  { name: 'other issuers', isLong: true, run: checkTrustedIssuers },
   { name: 'clock', run: checkClock },
 ]
 
