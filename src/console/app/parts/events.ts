@@ -17,6 +17,7 @@ export const eventWords: Readonly<Record<string, Readonly<Record<string, string>
     sign_in_started: 'Logged in in a browser',
     sign_in_renewed: 'Logged in again in a browser',
     sign_in_ended: 'Logged out in a browser',
+    user_impersonated: 'A client got a token of a user, which does not say who acts',
     machine_session_started: 'A machine got a session',
     assertion_accepted: 'An outside issuer said which client a program is',
     session_late: 'A refresh was tried again late',
