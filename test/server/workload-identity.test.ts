@@ -6,7 +6,7 @@ import { adminClient } from '../helpers/admin-api.ts'
 import { outsideIssuer, type OutsideIssuer } from '../helpers/outside-issuer.ts'
 import { assertionForm, macJwt } from '../helpers/proofs.ts'
 import { runJob } from '../helpers/run-job.ts'
-import { isOAuthError, startServer } from '../helpers/server.ts'
+import { besideEnv, isOAuthError, startServer } from '../helpers/server.ts'
 
 const sub = 'repo:acme/shop:environment:production'
 const trusted = { client: 'deploy', subject: sub, claims: { repository_id: '74' } }
@@ -152,6 +152,22 @@ t.test('a job of an outside issuer gets tokens without a secret', async t => {
     )
     isOAuthError(t, await grant(mac), 400, 'invalid_grant', 'a MAC')
     isOAuthError(t, await grant(`${head}.${payload}.`), 400, 'invalid_grant', 'no signature')
+    const own = (await grant(await jwt())).json().access_token
+    isOAuthError(t, await grant(own), 400, 'invalid_grant', 'an access token of our own')
+    for (const claims of [
+      { sub: 'x'.repeat(5000) },
+      { sub: '\0' },
+      { iss: [] },
+      { exp: 1e308 },
+      { iat: -1e308 },
+    ])
+      isOAuthError(
+        t,
+        await grant(await jwt(claims)),
+        400,
+        'invalid_grant',
+        JSON.stringify(claims).slice(0, 30),
+      )
     isOAuthError(
       t,
       await server.post('/token', { grant_type: 'client_credentials', client_id: 'deploy' }),
@@ -162,13 +178,23 @@ t.test('a job of an outside issuer gets tokens without a secret', async t => {
     const both = { client_secret: 'x', ...assertionForm(await jwt()) }
     isOAuthError(t, await grant(await jwt(), both), 401, 'invalid_client', 'RFC 7521 §4.2.1 two ways at once')
     t.strictSame(lastAsked(), [], 'none of which has us ask the issuer for more')
+    const wrong = await jwt({ aud: 'x' })
+    for (let i = 0; i < 60; i++) await grant(wrong)
+    isOAuthError(t, await grant(wrong), 429, 'temporarily_unavailable', 'a loop is slowed down')
+    t.equal((await grant(await jwt())).statusCode, 200, 'and what is right always passes')
   })
 
   await t.test('C-18 an assertion with a jti counts once, in whichever way it is used', async t => {
+    server.tick(290) // of refusals there were many
     const one = await jwt()
     const answers = await Promise.all([1, 2, 3, 4].map(() => grant(one)))
     t.strictSame(answers.map(({ statusCode }) => statusCode).sort(), [200, 400, 400, 400])
     isOAuthError(t, await authenticate(one), 401, 'invalid_client', 'as authentication too')
+    const env = { ...besideEnv(server), MINTMARK_JWKS_URI_NETWORKS: '127.0.0.0/8' }
+    const beside = await startServer(t, env, server.ctx.clock.now())
+    const there = (assertion: string) => beside.post('/token', { grant_type: jwtBearer, assertion })
+    isOAuthError(t, await there(one), 400, 'invalid_grant', 'at another instance too')
+    t.equal((await there(await jwt())).statusCode, 200, 'which takes another one')
     const two = await jwt()
     isOAuthError(t, await grant(two, { scope: 'admin' }), 400, 'invalid_scope', 'another refusal')
     t.equal((await grant(two)).statusCode, 200, 'does not use it up')
