@@ -47,6 +47,7 @@ export interface Tables {
   outbox: OutboxTable
   audit: AuditTable
   replays: ReplayTable
+  device_authorizations: DeviceAuthorizationTable
   imports: ImportTable
   idempotency_keys: IdempotencyKeyTable
   jobs: JobTable
@@ -850,6 +851,39 @@ export interface AuditTable {
 export interface ReplayTable {
   id: Buffer
   expires_at: number
+}
+
+/** What a device has asked for (RFC 8628 §3.1), until it has expired. */
+export interface DeviceAuthorizationTable {
+  /** That of the session that it becomes. */
+  id: Buffer
+  client_id: string
+  /** When the client was added: a later one with its id has no part in it. */
+  client_made_at: number
+  /** SHA-256 of the secret in the device code. */
+  secret_hash: Buffer
+  /** A MAC of the user code. */
+  user_code_hash: Buffer
+  /** Separated by spaces. */
+  scope: string
+  /** Null for any of the client's. */
+  resource: string | null
+  /** Separated by spaces. */
+  acr_values: string
+  /** The thumbprint of the DPoP key that it is bound to; null for none. */
+  dpop_jkt: string | null
+  /** Where the device is. */
+  address: string
+  /** The network of that; null for a client through which all devices come from one. */
+  source: string | null
+  created_at: number
+  expires_at: number
+  /** How long the device has to wait between two polls. */
+  interval_seconds: number
+  polled_at: number | null
+  decided_at: number | null
+  /** What was approved, sealed; null where it was denied. */
+  approval: string | null
 }
 
 /** How often things have happened, for charts: in a minute, each server has a row of its own. */

@@ -1,7 +1,7 @@
 /**
  * The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 6750 §3.1, RFC 7009
- * §2.2.1, RFC 8707 §2, RFC 9449 §5). `/par` has some of authorization requests too (RFC 6749 §4.1.2.1, RFC
- * 9101 §7, OpenID Connect Core §3.1.2.6), and `/authorize-challenge` its own
+ * §2.2.1, RFC 8707 §2, RFC 9449 §5, RFC 8628 §3.5). `/par` has some of authorization requests too (RFC 6749
+ * §4.1.2.1, RFC 9101 §7, OpenID Connect Core §3.1.2.6), and `/authorize-challenge` its own
  * (draft-ietf-oauth-first-party-apps §5.2.2.1).
  */
 const statuses = {
@@ -18,6 +18,10 @@ const statuses = {
   unauthorized_client: 400,
   unsupported_grant_type: 400,
   unsupported_token_type: 400,
+  authorization_pending: 400,
+  slow_down: 400,
+  access_denied: 400,
+  expired_token: 400,
   unsupported_response_type: 400,
   request_not_supported: 400,
   request_uri_not_supported: 400,

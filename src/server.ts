@@ -4,6 +4,7 @@ import type { Database } from '../db/database.ts'
 import { importJobs } from './admin/bulk/import-job.ts'
 import { keptAnswers } from './admin/kept-answers.ts'
 import { buildApp, facesOf } from './app.ts'
+import { oldDevices } from './authorization/device-upkeep.ts'
 import { openClients } from './clients/clients.ts'
 import { usedProofs } from './clients/used-proofs.ts'
 import type { Clock } from './clock.ts'
@@ -193,6 +194,9 @@ export async function untilSignal({ ctx, close }: Server, onSignal: OnSignal): P
   ctx.log.info('closed')
 }
 
+/** Jobs that need the database alone. */
+const chores = [oldEndings, usedProofs, oldDevices, deletedGroups, sessionIndex]
+
 interface Opened {
   readonly ctx: Context
   readonly jobs: readonly Job[]
@@ -240,8 +244,8 @@ async function openContext(
   )
   const address = config.passwordHook
   const passwordHook = address && add(openPasswordHook({ address, clock, log })).passwordHook
-  for (const chores of [oldEndings, usedProofs, deletedGroups, sessionIndex]) add(chores(db, clock))
-  for (const chores of [unusedClients, sessionJobs]) add(chores({ db, clock, log, counts }))
+  for (const chore of chores) add(chore(db, clock))
+  for (const chore of [unusedClients, sessionJobs]) add(chore({ db, clock, log, counts }))
   add(importJobs({ db, clock, log, counts, rootKeys, passwords }))
   add(keptAnswers({ db, rootKeys, clock }))
   add(openSweeper({ db, clock, log }))

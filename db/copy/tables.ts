@@ -69,6 +69,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   sweeper: { key: ['id'], isLarge: false },
   throttles: { key: ['key'], isLarge: false },
   replays: { key: ['id'], isLarge: false },
+  device_authorizations: { key: ['id'], isLarge: false },
   imports: { key: ['digest'], isLarge: false },
   jobs: { key: ['id'], isLarge: false },
   job_pieces: { key: ['id'], isLarge: true },

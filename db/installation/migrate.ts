@@ -22,6 +22,7 @@ import * as streams from './migrations/0015-streams.ts'
 import * as trustedIssuers from './migrations/0016-trusted-issuers.ts'
 import * as tokenExchange from './migrations/0017-token-exchange.ts'
 import * as openClients from './migrations/0018-open-clients.ts'
+import * as deviceAuthorizations from './migrations/0019-device-authorizations.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -59,6 +60,7 @@ export const thisProgram: Program = {
     ['0016-trusted-issuers', trustedIssuers],
     ['0017-token-exchange', tokenExchange],
     ['0018-open-clients', openClients],
+    ['0019-device-authorizations', deviceAuthorizations],
   ]),
   oldestProgram: 1,
 }

@@ -7,6 +7,7 @@ import { consoleClientId } from '../clients/console-client.ts'
 import { plainClientRow } from '../clients/registration.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import { newClientKey } from '../keys/proofs/client-jwks.ts'
+import { deviceGrant } from '../protocol/grant-types.ts'
 import { hashSecret, newClientSecret, newSessionSecret } from '../protocol/secrets.ts'
 import type { Event } from '../record/events.ts'
 import { record } from '../record/record.ts'
@@ -31,6 +32,9 @@ export const demoSpa = { id: 'demo-spa', origin: 'http://127.0.0.1:3001' } as co
 
 /** The app of examples/ that asks people itself. */
 export const demoNative = { id: 'demo-native' } as const
+
+/** The device of examples/, which has no browser. */
+export const demoDevice = { id: 'demo-device' } as const
 
 const demoClaims = [
   { kind: 'set', name: 'name', value: 'Ada Demo' },
@@ -78,7 +82,13 @@ export async function addDemo(
   const common = { scope: scope.join(' '), resources: uri, created_at: clock.now() }
   const { privateJwk, jwks } = newClientKey()
   const newResources = [newResourceRow(declared, clock.now())]
-  const newClients = [demoRow(common, clientSecret), webRow(common, jwks), spaRow(common), nativeRow(common)]
+  const newClients = [
+    demoRow(common, clientSecret),
+    webRow(common, jwks),
+    spaRow(common),
+    nativeRow(common),
+    deviceRow(common),
+  ]
   const events = (): readonly Event[] => [
     { event: 'resource_created', detail: { uri } },
     ...newClients.map(({ id }) => ({ event: 'client_created', clientId: id }) as const),
@@ -144,6 +154,17 @@ function nativeRow(common: Common): NewClient {
     claims_in_id_token: 1,
     dpop_bound: 1,
     first_party: 1,
+  })
+}
+
+function deviceRow(common: Common): NewClient {
+  return plainClientRow({
+    ...common,
+    id: demoDevice.id,
+    secret_hash: null,
+    grant_types: `${deviceGrant} refresh_token`,
+    client_name: 'the device of the examples',
+    claims_in_id_token: 1,
   })
 }
 

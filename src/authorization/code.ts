@@ -1,7 +1,7 @@
 import type { ClientTable, SignInTable, UserTable } from '../../db/schema.ts'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
-import { openValue, sealValue } from '../keys/sealed.ts'
+import { openValue, sealValue, type SealedKind } from '../keys/sealed.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { RequestedClaims } from '../protocol/claims.ts'
 import { offlineAccess } from '../protocol/openid-scopes.ts'
@@ -36,8 +36,8 @@ export interface AuthorizationCode {
   /** Authentication methods (RFC 8176), separated by spaces. */
   readonly amr: string
   /**
-   * The sign-in that the session ends with; null where it has `offline_access`, or an app has asked by
-   * itself.
+   * The sign-in that the session ends with; null where it has `offline_access`, or an app or a device has
+   * asked by itself.
    */
   readonly signIn: { readonly id: Buffer; readonly expiresAt: number } | null
   /** The one that a session with `offline_access` outlives. */
@@ -55,7 +55,7 @@ export interface CodeFacts {
   readonly request: AuthorizationRequest
   /** The epoch is the one that the log-in began with: a password change since then ends the code. */
   readonly logIn: Pick<SignInTable, 'user_epoch' | 'auth_time' | 'amr'>
-  /** In which browser that was; null where an app has asked by itself. */
+  /** In which browser that was; null where an app has asked by itself, or a device has. */
   readonly signIn: Pick<SignInTable, 'id' | 'expires_at'> | null
   readonly user: Pick<UserTable, 'id'>
   readonly client: Pick<ClientTable, 'id' | 'epoch'>
@@ -67,10 +67,14 @@ export interface CodeFacts {
 
 type CodeContext = Pick<Context, 'rootKeys' | 'clock'> & { readonly config: Pick<Config, 'issuer'> }
 
+/** What a person has approved: a code that a browser brings to its client, or that waits for a device. */
+export type CodeKind = Extract<SealedKind, 'authorization code' | 'device approval'>
+
 /** Makes the code of a request that nothing more is needed for. */
 export function issueCode(
   { config, rootKeys, clock }: CodeContext,
   { request, logIn, signIn, user, client, scope, consentId }: CodeFacts,
+  kind: CodeKind = 'authorization code',
 ): string {
   const isOffline = itemsOf(scope).includes(offlineAccess)
   const endsWith = isOffline ? null : signIn
@@ -97,7 +101,7 @@ export function issueCode(
     jkt: request.dpopJkt ?? undefined,
     at: clock.now(),
   } satisfies { readonly [Name in keyof SealedCode]: SealedCode[Name] | undefined }
-  return sealValue(rootKeys, 'authorization code', config.issuer, content)
+  return sealValue(rootKeys, kind, config.issuer, content)
 }
 
 /** The content of the sealed text. */
@@ -132,8 +136,9 @@ interface SealedCode {
 export async function openCode(
   ctx: Pick<Context, 'config' | 'rootKeys' | 'keys'>,
   text: string,
+  kind: CodeKind = 'authorization code',
 ): Promise<AuthorizationCode | undefined> {
-  const content = await openValue(ctx, 'authorization code', ctx.config.issuer, text)
+  const content = await openValue(ctx, kind, ctx.config.issuer, text)
   // Only we can have sealed it, so `issueCode` has made it.
   const code = content as unknown as SealedCode | undefined
   return (

@@ -54,7 +54,7 @@ export type Page =
   | { readonly kind: 'log_in'; readonly isAgain: boolean }
   /** One more factor, by who is logged in, or one more that is to be set up, so that the level is reached. */
   | { readonly kind: 'step_up' | 'set_up'; readonly level: Level }
-  | { readonly kind: 'choose_account' | 'consent' }
+  | { readonly kind: 'choose_account' | 'consent' | 'confirm_device' }
 
 export type Need =
   | { readonly kind: 'code' }
@@ -85,6 +85,9 @@ export function judgeNeeds(request: AuthorizationRequest, facts: NeedFacts): Nee
   if (!isWhoIsMeant(request, signIn.sub)) return isForThisRequest ? anotherUser : logIn
   if (!isForThisRequest && !isNewEnough(request, signIn.authTime, facts.now)) return logInAgain
   if (!signIn.levels.includes(level)) return page(raise(level, signIn, facts))
+  // It cannot be known who has the device: so it is asked each time, of all clients (RFC 8628 §5.4).
+  if (request.userCode !== null)
+    return facts.hasConsented ? { kind: 'code' } : page({ kind: 'confirm_device' })
   if (!isAllowed(request, facts)) return page({ kind: 'consent' })
   if (!isAttended(facts)) return request.prompts.includes('none') ? unattended : { kind: 'choose_account' }
   return { kind: 'code' }
@@ -108,6 +111,7 @@ const noPage: Readonly<Record<Page['kind'], Need>> = {
     'the user has to set up one more factor, and prompt=none does not let a page be shown',
   ),
   consent: error('consent_required', 'the user has to consent, and prompt=none does not let a page be shown'),
+  confirm_device: error('interaction_required', 'the user has to see which device it is'),
 }
 
 /** How new a log-in has to be for a factor to be set up, in seconds. */

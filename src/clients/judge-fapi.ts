@@ -1,5 +1,6 @@
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
 import { fapiAlgs } from './fapi.ts'
+import { deviceGrant } from '../protocol/grant-types.ts'
 import type { ClientMetadata, PropertyValues } from './properties.ts'
 
 /**
@@ -28,6 +29,8 @@ export function* fapiRefusals(
   yield* credentialRefusals(client)
   if (client.grant_types.includes('password'))
     yield 'fapi2 has no password grant: people log in with authorization_code'
+  if (client.grant_types.includes(deviceGrant))
+    yield 'fapi2 has no grant of devices: who sends somebody a code gets in with it. Leave that grant out'
   if (!client.dpop_bound_access_tokens && !client.tls_client_certificate_bound_access_tokens)
     yield 'fapi2 takes no bearer tokens: bind them with --dpop required, or with --tls-bound'
   if (!client.require_pushed_authorization_requests)

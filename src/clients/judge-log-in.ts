@@ -1,4 +1,5 @@
 import { algorithms } from '../keys/algorithms.ts'
+import { deviceGrant } from '../protocol/grant-types.ts'
 import { isFetchedUrl } from '../protocol/fetched-url.ts'
 import { isRedirectUri } from '../protocol/redirect-uri.ts'
 import { isShownText } from '../values/shown-text.ts'
@@ -62,7 +63,14 @@ export function* logInWarnings(client: ClientMetadata): Generator<string> {
       'or state is all that stops a code from being injected (RFC 9700 §4.5): let it use PKCE as soon as it can'
     )
   }
-  const isUseless = !hasCodeGrant(client) && client.profile === 'none'
+  const isForDevices = client.grant_types.includes(deviceGrant)
+  if (isForDevices) {
+    yield (
+      'whoever talks somebody into confirming a code is in that account (RFC 10027): give the grant of devices only to ' +
+      'apps on devices that have no browser, with no more scopes than they need'
+    )
+  }
+  const isUseless = !hasCodeGrant(client) && !isForDevices && client.profile === 'none'
   const names = isUseless ? logInNames.filter(name => isSaid(client, name)) : []
   if (names.length > 0) yield `without the grant authorization_code its ${names.join(', ')} do not count`
 }

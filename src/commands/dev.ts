@@ -1,5 +1,14 @@
 import type { Command } from '@commander-js/extra-typings'
-import { addDemo, demoAdminName, demoName, demoNative, demoSpa, demoWeb, type Demo } from '../admin/demo.ts'
+import {
+  addDemo,
+  demoAdminName,
+  demoDevice,
+  demoName,
+  demoNative,
+  demoSpa,
+  demoWeb,
+  type Demo,
+} from '../admin/demo.ts'
 import { consoleUrl } from '../clients/console-client.ts'
 import { loadConfig } from '../config/load.ts'
 import { noteShownMails } from '../mail/shown.ts'
@@ -93,6 +102,7 @@ function describeDemo(url: string, demo: Demo) {
       { client_id: demoWeb.id, url: demoWeb.origin, private_key_file },
       { client_id: demoSpa.id, url: demoSpa.origin },
       { client_id: demoNative.id },
+      { client_id: demoDevice.id },
     ],
   }
 }

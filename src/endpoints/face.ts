@@ -9,6 +9,7 @@ import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { parseForm } from '../protocol/form.ts'
 import { authorizeChallengeEndpoint } from './authorize-challenge.ts'
 import { defaultHeaders } from './default-headers.ts'
+import { deviceAuthorizationEndpoint } from './device-authorization.ts'
 import type { ErrorSender } from './error-sender.ts'
 import { eventsEndpoint } from './events.ts'
 import { globalRevocationEndpoint } from './global-revocation.ts'
@@ -40,6 +41,7 @@ const secretParameters: ReadonlySet<string> = new Set([
   'client_secret',
   'code',
   'code_verifier',
+  'device_code',
   'device_token',
   'otp',
   'passkey',
@@ -74,6 +76,7 @@ export function oauthFace(ctx: Context, sendError: ErrorSender): (app: FastifyIn
 
     tokenEndpoint(app, ctx)
     parEndpoint(app, ctx)
+    deviceAuthorizationEndpoint(app, ctx)
     authorizeChallengeEndpoint(app, ctx)
     userinfoEndpoint(app, ctx)
     introspectEndpoint(app, ctx)

@@ -115,6 +115,8 @@ function authorizationMetadata({ issuer, clientDocumentHosts }: Config) {
     code_challenge_methods_supported: [challengeMethod],
     // RFC 9126 §5
     pushed_authorization_request_endpoint: `${issuer}/par`,
+    // RFC 8628 §4
+    device_authorization_endpoint: `${issuer}/device_authorization`,
     // draft-ietf-oauth-first-party-apps §8
     authorization_challenge_endpoint: `${issuer}/authorize-challenge`,
     // draft-ietf-oauth-client-id-metadata-document §6
@@ -166,6 +168,7 @@ function endpointsAt(base: string) {
   return {
     token_endpoint: `${base}/token`,
     pushed_authorization_request_endpoint: `${base}/par`,
+    device_authorization_endpoint: `${base}/device_authorization`,
     authorization_challenge_endpoint: `${base}/authorize-challenge`,
     userinfo_endpoint: `${base}/userinfo`,
     introspection_endpoint: `${base}/introspect`,

@@ -1,6 +1,7 @@
-import { jwtBearer, tokenExchange, type GrantType } from '../protocol/grant-types.ts'
+import { deviceGrant, jwtBearer, tokenExchange, type GrantType } from '../protocol/grant-types.ts'
 import { authorizationCode } from './authorization-code.ts'
 import { clientCredentials } from './client-credentials.ts'
+import { deviceCode } from './device-code.ts'
 import type { Grant } from './grant.ts'
 import { jwtBearerGrant } from './jwt-bearer.ts'
 import { password } from './password.ts'
@@ -15,4 +16,5 @@ export const grants: Readonly<Record<GrantType, Grant>> = {
   client_credentials: clientCredentials,
   [jwtBearer]: jwtBearerGrant,
   [tokenExchange]: tokenExchangeGrant,
+  [deviceGrant]: deviceCode,
 }

@@ -29,6 +29,8 @@ const prefixes = {
   draft: 'mm_dr_',
   message: 'mm_me_',
   'event cursor': 'mm_ec_',
+  // Kept with the request of the device, and of no use to anybody who reads it there.
+  'device approval': 'mm_da_',
 } as const satisfies Readonly<Record<(typeof travellingKinds)[number], string>>
 
 export type SealedKind = keyof typeof prefixes

@@ -26,6 +26,8 @@ export interface NoticeFacts {
   signed_out_others: {}
   /** The name of the client. */
   consent_withdrawn: { readonly client: string }
+  /** The name of the client. */
+  device_connected: { readonly client: string }
   /** Somebody has shown the password, and no second factor. */
   second_factor_missing: {}
   factor_removed_by_admin: { readonly factor: 'passkey' | 'totp' | 'recovery_codes' | 'all' }

@@ -15,7 +15,7 @@ import { formOf } from '../protocol/form.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
 import { showMessage } from './message.ts'
 import type { Pages } from './pages.ts'
-import { answerClient, findStage, follow, goOn, type Stage } from './proceed.ts'
+import { answerClient, findStage, follow, goOn, isAsked, type Stage } from './proceed.ts'
 import { consentView, type ConsentData } from './views/consent.ts'
 import { anotherHref, leadTo, namesOf, pageHandler, queryOf, type Visit } from './visit.ts'
 
@@ -78,7 +78,7 @@ async function decide(visit: Visit): Promise<void> {
   const { pending } = stage
   switch (form.get('decision')) {
     case 'deny':
-      return answerClient(visit, pending, {
+      return answerClient(visit, stage, {
         error: 'access_denied',
         description: 'the user has not allowed it',
       })
@@ -91,27 +91,29 @@ async function decide(visit: Visit): Promise<void> {
 
 /** Only the person whom the page has asked may answer, and none who has logged in since. */
 async function allow(visit: Visit, stage: Stage): Promise<void> {
-  const { pending, signIn } = stage
-  const isAsked = signIn !== undefined && pending.user?.equals(signIn.user_id) === true
-  if (!isAsked) return goOn(visit, { ...stage, pending: { ...pending, user: null } })
+  if (!isAsked(stage)) return goOn(visit, { ...stage, pending: { ...stage.pending, user: null } })
   const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: true })
   if (look.need.kind !== 'code') return follow(visit, stage, look)
-  const { user } = signIn
+  const { user } = stage.signIn
   const client = await keptClient(visit.ctx, stage.client, { user, caller: deviceCaller(visit.request) })
   if (!client) return showMessage(visit, { kind: 'apps_exceeded', status: 400 })
-  const allowed = await remember(visit, { ...stage, client }, signIn)
-  if (!allowed)
-    throw unavailable(new Error('the epoch of user or client was raised while the user was asked'))
+  const allowed = await rememberAllowed(visit, { ...stage, client }, stage.signIn)
   return follow(visit, { ...stage, client }, { ...look, allowed })
 }
 
-/** Also where it is asked each time: then people can see what they have allowed, and take it back. */
-async function remember(
+/**
+ * Remembers what was allowed just now. Also where it is asked each time: then people can see what they have
+ * allowed, and take it back.
+ */
+export async function rememberAllowed(
   { ctx, request }: Visit,
   { client, pending }: Stage,
   { user }: SignIn,
-): Promise<Allowed | undefined> {
+): Promise<Allowed> {
   const { resource } = pending.request
   const scope = scopesToAllow(pending.request)
-  return rememberConsent(ctx, { user, client, resource, scope, caller: deviceCaller(request) })
+  const caller = deviceCaller(request)
+  const allowed = await rememberConsent(ctx, { user, client, resource, scope, caller })
+  if (allowed) return allowed
+  throw unavailable(new Error('the epoch of user or client was raised while the user was asked'))
 }

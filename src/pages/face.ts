@@ -10,8 +10,10 @@ import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { parseForm } from '../protocol/form.ts'
 import { accountPages } from './account/face.ts'
 import { authorizePage } from './authorize.ts'
+import { confirmDevicePage } from './confirm-device.ts'
 import { consentPage } from './consent.ts'
 import { isFromOwnPages } from './cross-site.ts'
+import { devicePage } from './device.ts'
 import { logoFile } from './logo-file.ts'
 import { logInPage } from './log-in.ts'
 import { logOutPage } from './log-out.ts'
@@ -56,6 +58,8 @@ export function pagesFace(ctx: Context): (app: FastifyInstance) => Promise<void>
     await authorizePage(app, ctx, pages)
     logInPage(app, ctx, pages, readError)
     consentPage(app, ctx, pages)
+    devicePage(app, ctx, pages)
+    confirmDevicePage(app, ctx, pages)
     logOutPage(app, ctx, pages)
     accountPages(app, ctx, pages)
     resetPage(app, ctx, pages)

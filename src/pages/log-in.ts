@@ -137,7 +137,7 @@ async function decide(visit: Visit, readError: ErrorReader): Promise<void> {
   if (!stage) return
   switch (form.get('decision')) {
     case 'deny':
-      return answerClient(visit, stage.pending, {
+      return answerClient(visit, stage, {
         error: 'access_denied',
         description: 'the user has not logged in',
       })

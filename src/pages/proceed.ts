@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Outcome } from '../authorization/answers.ts'
 import { signUpIsOpen } from '../account/sign-up.ts'
 import { issueCode } from '../authorization/code.ts'
+import { findDevice } from '../authorization/devices.ts'
 import { lookForNeeds, type Look } from '../authorization/look.ts'
 import type { Page } from '../authorization/needs.ts'
 import {
@@ -9,6 +10,7 @@ import {
   isOf,
   isUsed,
   openRequest,
+  type OpenedRequest,
   sealRequest,
   type PendingRequest,
 } from '../authorization/requests.ts'
@@ -16,9 +18,12 @@ import { accountClient, accountClientId, accountPath } from '../clients/account-
 import { findRequester, isRequester, type NoRequester } from '../clients/open-clients.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
+import { deviceGrant } from '../protocol/grant-types.ts'
+import { hasGrant } from '../protocol/request-target.ts'
 import { hashSecret } from '../protocol/secrets.ts'
 import { findLeftSignIn, findSignIn, type LeftSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { normalAddress } from '../values/addresses.ts'
+import { answerDevice } from './answer-device.ts'
 import { sendAnswer } from './answer.ts'
 import { showMessage, showNoClient } from './message.ts'
 import type { MessageKind } from './texts/texts.ts'
@@ -62,14 +67,11 @@ export async function goOn(
 }
 
 /** Does what a request needs next. */
-export async function follow(
-  visit: Visit,
-  { client, pending, signIn }: Stage,
-  { need, allowed }: Look,
-): Promise<void> {
+export async function follow(visit: Visit, stage: Stage, { need, allowed }: Look): Promise<void> {
   const { ctx } = visit
+  const { client, pending, signIn } = stage
   const { request } = pending
-  if (need.kind === 'error') return answerClient(visit, pending, need)
+  if (need.kind === 'error') return answerClient(visit, stage, need)
   if (need.kind !== 'code') {
     const path = pathOf(need.kind)
     return leadTo(visit, path, bound(visit, { ...pending, username: null, stays: false, problem: null }))
@@ -78,34 +80,46 @@ export async function follow(
   if (!signIn) throw new Error('unreachable: nobody gets a code without a log-in')
   const user = { id: signIn.user_id }
   const consentId = allowed?.id ?? null
+  const isForDevice = request.userCode !== null
   // Of the client as it was when the request was looked at: an epoch that was raised since ends the code.
-  const code = issueCode(ctx, {
-    request,
-    logIn: signIn,
-    signIn,
-    user,
-    client,
-    scope: request.scope,
-    consentId,
-  })
-  return answerClient(visit, pending, { code })
+  const code = issueCode(
+    ctx,
+    {
+      request,
+      logIn: signIn,
+      // A device stays logged in where it is, whatever becomes of this browser.
+      signIn: isForDevice ? null : signIn,
+      user,
+      client,
+      scope: request.scope,
+      consentId,
+    },
+    isForDevice ? 'device approval' : 'authorization code',
+  )
+  return answerClient(visit, stage, { code })
 }
 
 function pathOf(page: Page['kind']): StagePath {
   if (page === 'consent') return '/consent'
+  if (page === 'confirm_device') return '/device/confirm'
   return page === 'set_up' ? '/account/second-factor' : '/log-in'
 }
 
 /** Answers the client as it is now: while somebody logged in, a redirect URI may have been taken away. */
-export async function answerClient(visit: Visit, pending: PendingRequest, outcome: Outcome): Promise<void> {
+export async function answerClient(
+  visit: Visit,
+  { pending, signIn }: Pick<Stage, 'pending' | 'signIn'>,
+  outcome: Outcome,
+): Promise<void> {
   const { request } = pending
   if (request.clientId === accountClientId) {
     const againHref = accountPath
     return showMessage(visit, { kind: 'not_logged_in', status: 403, againHref, uiLocales: request.uiLocales })
   }
   const client = await findLivingClient(visit.ctx, pending)
-  if (isRequester(client)) return sendAnswer(visit, client, request, outcome)
-  showNoClient(visit, client, request.uiLocales)
+  if (!isRequester(client)) return showNoClient(visit, client, request.uiLocales)
+  if (request.userCode !== null) return answerDevice(visit, pending, outcome, { client, signIn })
+  sendAnswer(visit, client, request, outcome)
 }
 
 /**
@@ -130,8 +144,10 @@ export async function findStage(
     if (visit.request.method === 'POST') return void leadTo(visit, path, pending)
     return void showMessage(visit, { kind, againHref, ...about })
   }
-  if (pending.isExpired) return refuse('request_expired')
-  if (await isUsed(ctx, pending.request)) return refuse('request_used')
+  const over = await whyOver(ctx, pending)
+  if (over === 'device_answered' || over === 'device_expired')
+    return void showMessage(visit, { kind: over, againHref: '/device', status: 400, uiLocales })
+  if (over) return refuse(over)
   if (pending.browser === null) return void leadTo(visit, path, bound(visit, pending))
   const cookie = browserCookie(visit)
   if (cookie === undefined || pending.browser !== hashOf(cookie)) {
@@ -141,6 +157,26 @@ export async function findStage(
     return refuse(kind, `${path}?request=${sealRequest(ctx, fresh(pending.request))}`)
   }
   return { client, pending, signIn: await currentSignIn(visit) }
+}
+
+/** Why a request goes on no more; undefined where it does. */
+async function whyOver(
+  ctx: Context,
+  { request, isExpired }: OpenedRequest,
+): Promise<'request_expired' | 'request_used' | 'device_expired' | 'device_answered' | undefined> {
+  if (request.userCode !== null) {
+    const { state } = await findDevice(ctx, request)
+    if (state === 'waiting') return undefined
+    return state === 'expired' ? 'device_expired' : 'device_answered'
+  }
+  if (isExpired) return 'request_expired'
+  return (await isUsed(ctx, request)) ? 'request_used' : undefined
+}
+
+/** Whether it is the person whom a page has asked that answers it, and no other who has logged in since. */
+export function isAsked(stage: Stage): stage is Stage & { readonly signIn: SignIn } {
+  const { pending, signIn } = stage
+  return signIn !== undefined && pending.user?.equals(signIn.user_id) === true
 }
 
 /** Who is logged in in this browser, as far as its cookie can be believed. */
@@ -163,7 +199,8 @@ export async function findLivingClient(
   if (clientId === accountClientId) return accountClient(ctx.config)
   const found = await findRequester(ctx, clientId)
   if (!isRequester(found)) return found
-  return found.disabled_at === null && isOf(request, found) ? found : undefined
+  if (found.disabled_at !== null || !isOf(request, found)) return undefined
+  return request.userCode === null || hasGrant(found, deviceGrant) ? found : undefined
 }
 
 /** How long a browser is told apart, in seconds: no longer than browsers keep a cookie. */

@@ -89,6 +89,10 @@ input:not([type=checkbox],[type=hidden]),select,textarea{
 display:block;width:100%;min-height:2.75rem;margin-bottom:1.125rem;padding:.5rem .75rem;
 border:1px solid var(--fieldLine);border-radius:.5rem;background:var(--field);color:inherit;font:inherit}
 input[autocomplete=one-time-code]{font-size:1.125rem;font-variant-numeric:tabular-nums;letter-spacing:.12em}
+input.usercode{font-size:1.125rem;letter-spacing:.12em;text-transform:uppercase}
+p.usercode{margin:-.5rem 0 1rem;font:700 1.5rem/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;letter-spacing:.06em;
+text-align:center}
+dl+form{margin-top:1.25rem}
 input[readonly]{border-color:var(--line);background:var(--page);color:var(--quiet)}
 .check{display:flex;align-items:center;gap:.625rem;min-height:2.75rem;margin:-.375rem 0 .75rem;font-weight:400}
 .check input{flex:none;width:1.25rem;height:1.25rem;margin:0;accent-color:var(--accent)}
@@ -113,6 +117,7 @@ a:hover{text-decoration-thickness:2px}
 input:not([type=checkbox]):focus-visible,select:focus-visible,textarea:focus-visible{border-color:var(--link);outline-offset:-1px}
 [role=alert]{margin-bottom:1.25rem;padding:.75rem 1rem;border-left:4px solid var(--problem);border-radius:.5rem;
 background:var(--problemBack);color:var(--problem);font-weight:500}
+.warning{padding:.75rem 1rem;border-left:4px solid var(--problem);border-radius:.5rem;background:var(--problemBack)}
 [aria-invalid]{border-color:var(--problem)!important}
 ul{margin:0 0 1.25rem;padding:0;border-bottom:1px solid var(--line);list-style:none}
 li{position:relative;padding:.625rem 0 .625rem 1.75rem;border-top:1px solid var(--line)}

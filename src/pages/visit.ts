@@ -54,7 +54,8 @@ export function redirectTo({ reply }: Visit, uri: string): void {
 }
 
 /** The pages that an authorization request may lead to. */
-export type StagePath = '/log-in' | '/consent' | '/account/second-factor' | '/reset' | '/sign-up'
+export type StagePath =
+  '/log-in' | '/consent' | '/device/confirm' | '/account/second-factor' | '/reset' | '/sign-up'
 
 /** Sends the browser to a page, which goes on with the request. */
 export function leadTo(visit: Visit, path: StagePath, pending: PendingRequest): void {

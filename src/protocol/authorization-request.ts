@@ -42,6 +42,8 @@ export interface AuthorizationRequest {
   readonly claims: RequestedClaims | null
   /** The thumbprint of the DPoP key that the code is bound to (RFC 9449 §10). */
   readonly dpopJkt: string | null
+  /** What the device shows that has asked (RFC 8628 §3.2), and waits for the answer; null for all others. */
+  readonly userCode: string | null
   /** When it was first accepted: a log-in of before does not count for `prompt=login`. */
   readonly madeAt: number
 }
@@ -64,6 +66,7 @@ export const plainRequest = {
   uiLocales: [],
   claims: null,
   dpopJkt: null,
+  userCode: null,
 } as const satisfies Partial<AuthorizationRequest>
 
 /**

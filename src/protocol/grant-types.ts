@@ -7,6 +7,9 @@ export const jwtBearer = `${urn}jwt-bearer` as const
 /** RFC 8693 §2.1. */
 export const tokenExchange = `${urn}token-exchange` as const
 
+/** RFC 8628 §3.4. */
+export const deviceGrant = `${urn}device_code` as const
+
 /**
  * The grant types of this server (RFC 6749 §1.3), and what holds for each wherever it is named: who may have
  * it, and whether it starts a session of a user, which alone has refresh tokens. Each has its `Grant` in
@@ -19,6 +22,7 @@ export const grantFacts = {
   client_credentials: { isForPublic: false, startsUserSession: false },
   [jwtBearer]: { isForPublic: false, startsUserSession: false },
   [tokenExchange]: { isForPublic: false, startsUserSession: false },
+  [deviceGrant]: { isForPublic: true, startsUserSession: true },
 } as const satisfies Readonly<Record<string, GrantFacts>>
 
 interface GrantFacts {

@@ -6,15 +6,23 @@ import {
   type AuthorizationRequest,
   type Prompt,
   type Recipient,
-  type RefusedCode,
   type ResponseMode,
 } from './authorization-request.ts'
 import { parseRequestedClaims } from './claims.ts'
 import type { Form } from './form.ts'
-import { hasOpenid, isOpenidScope, offlineAccess } from './openid-scopes.ts'
+import { hasOpenid } from './openid-scopes.ts'
 import { challengeMethod, isChallenge } from './pkce.ts'
 import { isRegistered } from './redirect-uri.ts'
-import { meantResource } from './resource.ts'
+import {
+  hasGrant,
+  invalid,
+  refuseKey,
+  refuseTarget,
+  resourceOf,
+  scopeOf,
+  wordsOf,
+  type Refusal,
+} from './request-target.ts'
 
 /** What is known beside the parameters of a request. */
 export interface RequestFacts {
@@ -56,14 +64,6 @@ export type RequestVerdict =
   /** To the client. */
   | ({ readonly kind: 'refused' } & Refusal & Recipient)
 
-interface Refusal {
-  readonly error: RefusedCode
-  /** Constant. */
-  readonly description: string
-}
-
-type Client = RequestFacts['client']
-
 /**
  * What a request may hold, in bytes of JSON: sealed, it has to fit into a URL that proxies take with their
  * usual limit of 8 KiB.
@@ -72,7 +72,8 @@ const requestBytesMax = 5000
 
 /**
  * Whether an authorization request is accepted (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.2). Pure: all of
- * its checks are in this file. Parameters that are not known here are no part of the verdict.
+ * its checks are in this file, and in request-target.ts those of what it is for. Parameters that are not
+ * known here are no part of the verdict.
  */
 export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): RequestVerdict {
   const { client, resources, repeated } = facts
@@ -111,14 +112,13 @@ export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): Requ
     uiLocales: wordsOf(form, 'ui_locales'),
     claims: claims === undefined ? null : (parseRequestedClaims(claims) ?? null),
     dpopJkt: form.get('dpop_jkt') ?? facts.proofJkt,
+    userCode: null,
     madeAt: facts.now,
   }
   const bytes = Buffer.byteLength(JSON.stringify({ ...request, sessionId: '' }))
   if (bytes <= requestBytesMax) return { kind: 'accepted', request }
   return { kind: 'refused', ...recipient, ...invalid('the parameters are too long, all together') }
 }
-
-const invalid = (description: string): Refusal => ({ error: 'invalid_request', description })
 
 /**
  * It may be left out where one is registered, and nothing asks for more than RFC 6749 does (§3.1.2.3). Empty
@@ -138,7 +138,7 @@ function addressProblem(
   { client, repeated, isDirect }: RequestFacts,
 ): AddressProblem | undefined {
   if (repeated.includes('client_id') || repeated.includes('redirect_uri')) return 'address_repeated'
-  if (!itemsOf(client.grant_types).includes('authorization_code')) return 'grant_missing'
+  if (!hasGrant(client, 'authorization_code')) return 'grant_missing'
   if (redirectUri === undefined) return 'redirect_uri_missing'
   if (isDirect && redirectUri === '') return undefined
   return isRegistered(redirectUri, itemsOf(client.redirect_uris)) ? undefined : 'redirect_uri_unregistered'
@@ -211,53 +211,6 @@ function refuseChallenge(form: Form, { client, isDirect }: RequestFacts): Refusa
   return isChallenge(challenge) ? undefined : invalid('the code_challenge is no SHA-256 in base64url')
 }
 
-/** RFC 8707 §2, RFC 6749 §3.3. */
-function refuseTarget(form: Form, { client, resources }: RequestFacts): Refusal | undefined {
-  const resource = resourceOf(form, resources)
-  if (resource?.includes(' '))
-    return { error: 'invalid_target', description: 'a session is for one resource, or any: name one or none' }
-  if (resource !== undefined && !resources.some(({ uri }) => uri === resource)) {
-    return {
-      error: 'invalid_target',
-      description: 'the resource is unknown, or not one that this client may ask tokens for',
-    }
-  }
-  const available = availableScopes(form, client, resources)
-  const asked = form.get('scope')?.split(' ') ?? []
-  if (asked.every(scope => isOpenidScope(scope) || available.includes(scope))) return undefined
-  return {
-    error: 'invalid_scope',
-    description: 'a requested scope is malformed, or not granted to this client for this resource',
-  }
-}
-
-/** The URI of the resource that is named, as it is known here. */
-function resourceOf(form: Form, resources: RequestFacts['resources']): string | undefined {
-  return meantResource(form.get('resource'), resources)
-}
-
-/** The client's scopes of the resource that is named. */
-function availableScopes(
-  form: Form,
-  client: Client,
-  resources: RequestFacts['resources'],
-): readonly string[] {
-  const named = resourceOf(form, resources)
-  const resource = resources.find(({ uri }) => uri === named)
-  const ofClient = itemsOf(client.scope)
-  return resource ? ofClient.filter(scope => itemsOf(resource.scope).includes(scope)) : ofClient
-}
-
-/**
- * What is asked for, or all that the client may have of resources. Without refresh tokens nothing outlives a
- * sign-in, so `offline_access` is left out, which libraries ask for as a matter of course.
- */
-function scopeOf(form: Form, client: Client, resources: RequestFacts['resources']): readonly string[] {
-  const asked = form.get('scope')?.split(' ') ?? availableScopes(form, client, resources)
-  const mayRefresh = itemsOf(client.grant_types).includes('refresh_token')
-  return [...new Set(asked)].filter(scope => scope !== offlineAccess || mayRefresh)
-}
-
 /** What is asked of the person (OpenID Connect Core §3.1.2.1). */
 function refusePerson(form: Form, { hintedSub, isDirect }: RequestFacts): Refusal | undefined {
   const asked = wordsOf(form, 'prompt')
@@ -273,22 +226,6 @@ function refusePerson(form: Form, { hintedSub, isDirect }: RequestFacts): Refusa
     return invalid('the claims are not what OpenID Connect Core (section 5.5) describes')
   }
   return undefined
-}
-
-/** RFC 9449 §10 and §10.1. */
-function refuseKey(form: Form, { client, proofJkt }: RequestFacts): Refusal | undefined {
-  const jkt = form.get('dpop_jkt') ?? proofJkt
-  if (jkt === null) return undefined
-  if (!isChallenge(jkt)) return invalid('the dpop_jkt is no SHA-256 in base64url')
-  if (proofJkt !== null && jkt !== proofJkt) return invalid('the dpop_jkt is not that of the DPoP proof')
-  return client.tls_bound === 1
-    ? invalid('the tokens of this client are bound to its certificate')
-    : undefined
-}
-
-function wordsOf(form: Form, name: string): readonly string[] {
-  const words = (form.get(name) ?? '').split(' ').filter(word => word !== '')
-  return [...new Set(words)]
 }
 
 function isPrompt(text: string): text is Prompt {

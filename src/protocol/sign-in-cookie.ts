@@ -1,23 +1,12 @@
-import { headBytes, macBytes, openText, sealText, type MacKeyOf, type Unopened } from './token-text.ts'
+import { openRowToken, rowTokenKind, sealRowToken } from './row-token.ts'
+import type { MacKeyOf, Unopened } from './token-text.ts'
 
-/**
- * The text in the cookie of a browser in which somebody is logged in:
- *
- *   `mm_si_` + base64url( version 1 ‖ root key id 4 ‖ sign-in id 16 ‖ secret 16 ‖ zero 1 ‖ MAC 16 ) + the
- *           checksum of token-text.ts
- *
- * Each log-in and step up draws another secret. The zero leaves base64url no bits to spare.
- */
+/** What the text in the cookie of a browser begins with in which somebody is logged in (row-token.ts). */
 export const signInCookiePrefix = 'mm_si_'
-const secretAt = headBytes + 16
-const secretEnd = secretAt + 16
-const paddingBytes = 1
-const signInCookieKind = {
-  prefix: signInCookiePrefix,
-  version: 1,
-  bodyBytes: [secretEnd + paddingBytes + macBytes],
-}
 
+const signInCookieKind = rowTokenKind(signInCookiePrefix)
+
+/** Each log-in and step up draws another secret. */
 export interface SignInCookie {
   /** The id of the root key under which the MAC was made: 4 bytes as 8 hexadecimal digits. */
   readonly rootKeyId: string
@@ -30,24 +19,14 @@ export interface SignInCookie {
 export type OpenedSignInCookie =
   { readonly kind: 'genuine'; readonly cookie: SignInCookie } | { readonly kind: Unopened }
 
-export function sealSignInCookie(macKeyOf: MacKeyOf, cookie: SignInCookie): string {
-  const body = Buffer.alloc(secretEnd + paddingBytes + macBytes)
-  cookie.signInId.copy(body, headBytes)
-  cookie.secret.copy(body, secretAt)
-  return sealText(signInCookieKind, macKeyOf, cookie.rootKeyId, body)
+export function sealSignInCookie(macKeyOf: MacKeyOf, { signInId: id, ...rest }: SignInCookie): string {
+  return sealRowToken(signInCookieKind, macKeyOf, { id, ...rest })
 }
 
 /** Reads a cookie's text. Needs no database: a malformed or forged one is recognised here. */
 export function openSignInCookie(macKeyOf: MacKeyOf, text: string): OpenedSignInCookie {
-  const opened = openText(signInCookieKind, macKeyOf, text)
+  const opened = openRowToken(signInCookieKind, macKeyOf, text)
   if (opened.kind !== 'genuine') return opened
-  const { rootKeyId, body } = opened
-  return {
-    kind: 'genuine',
-    cookie: {
-      rootKeyId,
-      signInId: body.subarray(headBytes, secretAt),
-      secret: body.subarray(secretAt, secretEnd),
-    },
-  }
+  const { id: signInId, ...rest } = opened.token
+  return { kind: 'genuine', cookie: { signInId, ...rest } }
 }

@@ -81,6 +81,10 @@ const announcers: {
   consent_granted: 'nothing',
   // The sessions that end with it have events of their own.
   consent_withdrawn: 'nothing',
+  device_approved: 'nothing',
+  device_denied: 'nothing',
+  user_code_failed: 'nothing',
+  user_code_throttled: 'nothing',
   passkey_renamed: 'nothing',
   passkey_counter_back: 'nothing',
   machine_session_started: 'nothing',

@@ -50,6 +50,7 @@ export function countMetrics(counts: Counts): readonly Metric[] {
         for (const [outcome, count] of Object.entries(counts.signIns)) yield [{ outcome }, count]
       },
     },
+    deviceMetric(counts),
     {
       kind: 'counter',
       name: 'mintmark_revocations_total',
@@ -92,6 +93,18 @@ function namedCounts(counts: Counts): readonly Metric[] {
       counts.adminRequests,
     ),
   ]
+}
+
+function deviceMetric({ devices }: Counts): Metric {
+  return {
+    kind: 'counter',
+    name: 'mintmark_device_authorizations_total',
+    help: 'Devices that asked (asked, or withheld), what people said (approved, denied), and codes of no use (wrong_code, throttled)',
+    labels: ['outcome'],
+    samples: function* () {
+      for (const [outcome, count] of Object.entries(devices)) yield [{ outcome }, count]
+    },
+  }
 }
 
 function exportMetrics({ exports }: Counts): readonly Metric[] {

@@ -23,6 +23,11 @@ export interface Counts {
    * ends, are not among them.
    */
   readonly signIns: Record<'started' | 'renewed' | 'failed' | 'throttled' | 'ended', number>
+  /**
+   * Devices that asked (RFC 8628), and what people have said of them; those that were refused since too many
+   * waited; and codes that were wrong, or not looked at for the number of them.
+   */
+  readonly devices: Record<'asked' | 'withheld' | 'approved' | 'denied' | 'wrong_code' | 'throttled', number>
   /** Exports of users that have ended here, by whether they had all, and how many users they had. */
   readonly exports: Record<'whole' | 'cut_off' | 'users', number>
   /** Mails that people have asked for, and that were not sent since too many were asked for by all. */
@@ -73,6 +78,7 @@ export function openCounts(logLinesLost = () => 0, startedAt = 0): Counts {
     verdicts: { rotate: 0, reuse: 0, repeat: 0, late: 0, heal: 0, theft: 0, expired: 0, exhausted: 0 },
     revocations: { client: 0, admin: 0, user: 0, limit: 0, command: 0 },
     signIns: { started: 0, renewed: 0, failed: 0, throttled: 0, ended: 0 },
+    devices: { asked: 0, withheld: 0, approved: 0, denied: 0, wrong_code: 0, throttled: 0 },
     exports: { whole: 0, cut_off: 0, users: 0 },
     mailsWithheld: 0,
     errors: new Map(),
@@ -105,8 +111,15 @@ const ofUsers: ReadonlySet<string> = new Set<EndReason>([
 ])
 
 /** Counts what this server has done. */
-export function countEvent({ verdicts, revocations, signIns, exports }: Counts, event: Event): void {
+export function countEvent(counts: Counts, event: Event): void {
+  const { verdicts, revocations, signIns, devices, exports } = counts
   switch (event.event) {
+    case 'device_approved':
+      devices.approved++
+      return
+    case 'device_denied':
+      devices.denied++
+      return
     case 'users_export_ended':
       exports[event.detail.is_whole ? 'whole' : 'cut_off']++
       exports.users += event.detail.users

@@ -18,6 +18,10 @@ export const eventNames = [
   'sign_in_ended',
   'consent_granted',
   'consent_withdrawn',
+  'device_approved',
+  'device_denied',
+  'user_code_failed',
+  'user_code_throttled',
   'passkey_added',
   'passkey_renamed',
   'passkey_removed',
@@ -135,6 +139,12 @@ interface FactsOf {
   consent_granted: OfUser &
     OfClient & { readonly detail: { readonly scope: readonly string[]; readonly resource?: string } }
   consent_withdrawn: OfUser & OfClient
+  /** The session is the one that the device may start now. */
+  device_approved: OfUserSession
+  /** Null where it was said before a log-in. */
+  device_denied: OfClient & { readonly userId: Buffer | null; readonly sessionId: Buffer }
+  user_code_failed: object
+  user_code_throttled: object
   passkey_added: OfUser & {
     readonly detail: PasskeyFacts & { readonly rp_id: string; readonly synced: boolean }
   }

@@ -3,9 +3,11 @@ import type { Client, Resource } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
+import { deviceGrant } from '../protocol/grant-types.ts'
 import type { Form } from '../protocol/form.ts'
 import { isOpenidScope } from '../protocol/openid-scopes.ts'
 import { meantResource } from '../protocol/resource.ts'
+import { hasGrant } from '../protocol/request-target.ts'
 import { parseScope } from '../protocol/scope.ts'
 import { itemsOf } from '../values/list.ts'
 
@@ -96,9 +98,12 @@ export function targetOf(
   }
 }
 
-/** Whether people log in to the client with a browser, so that it may have scopes of OpenID Connect. */
+/**
+ * Whether people log in to the client with a browser, here or beside a device, so that it may have scopes of
+ * OpenID Connect.
+ */
 export function logsPeopleIn(client: Pick<Client, 'grant_types'>): boolean {
-  return itemsOf(client.grant_types).includes('authorization_code')
+  return hasGrant(client, 'authorization_code') || hasGrant(client, deviceGrant)
 }
 
 /**

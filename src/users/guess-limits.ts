@@ -87,6 +87,15 @@ export const triedNamesLimit: BucketLimit = { points: 20, everySeconds: 180 }
 /** And from one source, since the owner of a domain has as many addresses, and links, as wished. */
 export const triedNamesSourceLimit: BucketLimit = { points: 60, everySeconds: 60 }
 
+/** Of codes of devices that are typed in one browser, which mistypes some. */
+export const userCodeLimit: BucketLimit = { points: 10, everySeconds: 60 }
+
+/**
+ * And from one source, whatever the browsers. In the ten minutes for which a code is good that is 70 guesses
+ * at one of 5 * 10^11: with ten thousand devices waiting, one source in 700,000 would find any of them.
+ */
+export const userCodeSourceLimit: BucketLimit = { points: 60, everySeconds: 60 }
+
 /**
  * Of changes that one user asks for at the account page: each may send a mail, and cost hashes. So the one
  * notice that matters is not buried among others, and the server does not send mails without end.

@@ -50,6 +50,8 @@ export interface Throttle {
    * from none. For how many seconds it is too much, else 0.
    */
   count(allowances: readonly Allowance[]): Promise<number>
+  /** Takes a point from each bucket, or from none, for a guess of another kind than those above. */
+  takeFrom(allowances: readonly Allowance[]): Promise<Attempt<string>>
   /** How many buckets are in memory, and what is to be told of them. */
   size(): number
 }
@@ -134,6 +136,12 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
     ]
   }
 
+  const countOf = ({ of: [kind, ...parts], limit }: Allowance): Count<string> => ({
+    name: kind,
+    key: keyOf(kind, ...parts),
+    limit,
+  })
+
   /** A bucket full here is full. Else others may have filled it, or this server before its restart. */
   const take = async <Name>(counts: readonly Count<Name>[]): Promise<Attempt<Name>> => {
     if (!refusalOf(buckets, counts)) {
@@ -163,17 +171,12 @@ export function openThrottle({ db, rootKeys, clock, bucketsMax = 50_000 }: Throt
       return wait
     },
     count: async allowances => {
-      const attempt = await take(
-        allowances.map(({ of: [kind, ...parts], limit }) => ({
-          name: kind,
-          key: keyOf(kind, ...parts),
-          limit,
-        })),
-      )
+      const attempt = await take(allowances.map(countOf))
       if (attempt.kind === 'refused') return attempt.retryAfter
       attempt.fail()
       return 0
     },
+    takeFrom: allowances => take(allowances.map(countOf)),
     size: () => buckets.size() + secrets.size(),
   }
   return {

@@ -27,6 +27,7 @@ const request: AuthorizationRequest = {
   uiLocales: [],
   claims: null,
   dpopJkt: null,
+  userCode: null,
   madeAt,
 }
 

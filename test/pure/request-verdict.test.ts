@@ -92,6 +92,7 @@ t.test('OA-3 OpenID Core §3.1.2.1 a request is accepted with all that it says',
       uiLocales: [],
       claims: null,
       dpopJkt: null,
+      userCode: null,
       madeAt: facts.now,
     },
   })

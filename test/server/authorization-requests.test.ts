@@ -31,6 +31,7 @@ const least: AuthorizationRequest = {
   uiLocales: [],
   claims: null,
   dpopJkt: null,
+  userCode: null,
   madeAt: startedAt,
 }
 

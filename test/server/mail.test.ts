@@ -96,6 +96,7 @@ t.test('each notice has its words in each language', async t => {
     signed_out_place: { kind: 'signed_out_place' },
     signed_out_others: { kind: 'signed_out_others' },
     consent_withdrawn: { kind: 'consent_withdrawn', client: 'Shop' },
+    device_connected: { kind: 'device_connected', client: 'Shop' },
     second_factor_missing: { kind: 'second_factor_missing' },
     factor_removed_by_admin: { kind: 'factor_removed_by_admin', factor: 'totp' },
   }

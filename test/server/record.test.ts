@@ -161,6 +161,16 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { event: 'consent_withdrawn', userId: user, clientId: 'web' },
     { row: { ...ofUser, client_id: 'web' } },
   ],
+  device_approved: [
+    { event: 'device_approved', ...ofSession },
+    { row: ofAll, counted: 'devices.approved' },
+  ],
+  device_denied: [
+    { event: 'device_denied', ...ofSession, userId: null },
+    { row: { ...ofAll, user_id: null }, counted: 'devices.denied' },
+  ],
+  user_code_failed: [{ event: 'user_code_failed' }, { row: ofNone }],
+  user_code_throttled: [{ event: 'user_code_throttled' }, { row: ofNone }],
   passkey_added: [
     {
       event: 'passkey_added',
@@ -586,8 +596,8 @@ async function entriesOf(db: Database, filter: AuditFilter = {}) {
   return entries
 }
 
-const countsOf = ({ verdicts, revocations, signIns }: Counts) =>
-  Object.entries({ verdicts, revocations, signIns }).flatMap(([group, counts]) =>
+const countsOf = ({ verdicts, revocations, signIns, devices }: Counts) =>
+  Object.entries({ verdicts, revocations, signIns, devices }).flatMap(([group, counts]) =>
     Object.entries(counts).flatMap(([name, count]) => Array<string>(count).fill(`${group}.${name}`)),
   )
 

@@ -32,7 +32,11 @@ export const travellingKinds = [
   'draft',
   'message',
   'event cursor',
+  'device approval',
 ] as const
+
+/** What is handed out with a MAC, which is for one issuer. */
+const handedOut: readonly string[] = ['refresh-token', 'sign-in', 'device-code']
 
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */
 export interface RootKeys {
@@ -50,6 +54,8 @@ export interface RootKeys {
   readonly macKeyOf: (rootKeyId: string) => Buffer | undefined
   /** That of the cookies of sign-ins: 32 bytes. */
   readonly signInKeyOf: (rootKeyId: string) => Buffer | undefined
+  /** That of device codes: 32 bytes. */
+  readonly deviceCodeKeyOf: (rootKeyId: string) => Buffer | undefined
   /** The pepper of password hashes: 32 bytes. */
   readonly pepperOf: (rootKeyId: string) => Buffer | undefined
   /**
@@ -118,8 +124,8 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
     const name = `${purpose} ${rootKeyId}`
     const known = derived.get(name)
     if (known) return known
-    // A text that is handed out is for one issuer; the database stays readable under a new name.
-    const boundTo = purpose === 'refresh-token' || purpose === 'sign-in' ? issuer : foundingIssuer
+    // The database stays readable under a new name.
+    const boundTo = handedOut.includes(purpose) ? issuer : foundingIssuer
     const info = `mintmark ${purpose} ${boundTo} ${rootKeyId}`
     const isTravelling = travellingKinds.some(kind => kind === purpose)
     if (isTravelling && salt === undefined)
@@ -140,6 +146,7 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
     isBehind: file.isBehind,
     macKeyOf: id => derive('refresh-token', id),
     signInKeyOf: id => derive('sign-in', id),
+    deviceCodeKeyOf: id => derive('device-code', id),
     pepperOf: id => derive('pepper', id),
     derive,
     bindTo: databaseSecret => {

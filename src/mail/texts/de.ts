@@ -79,6 +79,10 @@ export const de: MailTexts = {
       subject: 'Eine App hat keinen Zugriff mehr',
       text: `Die App ${quoted(client, marks)} hat keinen Zugriff mehr auf Ihr Konto.`,
     }),
+    device_connected: ({ client }) => ({
+      subject: 'Ein Gerät wurde mit Ihrem Konto verbunden',
+      text: `Ein Gerät, auf dem die App ${quoted(client, marks)} läuft, wurde mit Ihrem Konto verbunden, durch einen Code, der eingegeben wurde. Wenn Sie kein solches Gerät vor sich haben, hat Ihnen vielleicht jemand den Code geschickt: Melden Sie die App dann auf der Seite Ihres Kontos ab.`,
+    }),
     second_factor_missing: () => ({
       subject: 'Jemand kennt Ihr Passwort',
       text: 'Jemand hat das richtige Passwort Ihres Kontos eingegeben, aber keinen zweiten Faktor gezeigt, etwa einen Passkey oder einen Code Ihrer Authenticator-App. Angemeldet wurde dadurch niemand.',

@@ -1,5 +1,6 @@
 import { html } from '../html.ts'
 import { ownAccountInGerman } from './account-de.ts'
+import { deviceInGerman } from './device-de.ts'
 import { recoveryInGerman } from './recovery-de.ts'
 import type { MessageTexts, Texts } from './texts.ts'
 
@@ -112,6 +113,7 @@ export const de: Texts = {
     allow: 'Erlauben',
     deny: 'Nicht erlauben',
   },
+  device: deviceInGerman,
   account: {
     title: 'Konto wählen',
     heading: client => html`Mit welchem Konto möchten Sie ${client} verwenden?`,
@@ -244,6 +246,22 @@ export const de: Texts = {
     address_confirmed: {
       heading: 'Ihre E-Mail-Adresse ist bestätigt',
       text: 'Sie können diese Seite jetzt schließen.',
+    },
+    device_connected: {
+      heading: 'Gehen Sie zurück zu Ihrem Gerät',
+      text: 'Dort geht es in wenigen Sekunden von selbst weiter; wenn nicht innerhalb einer Minute, lassen Sie es einen neuen Code zeigen. Sie können diese Seite schließen. In Ihrem Konto sehen Sie das Gerät bei Ihren Apps und können es dort abmelden.',
+    },
+    device_denied: {
+      heading: 'Das Gerät wurde nicht verbunden',
+      text: 'Sie können diese Seite schließen. Wenn Ihnen jemand den Code geschickt hat, sagen Sie es den Betreibern dieser Seite.',
+    },
+    device_answered: {
+      heading: 'Dieser Code wurde schon verwendet',
+      text: 'Wenn Sie das waren, gehen Sie zurück zu Ihrem Gerät. Wenn nicht, sehen Sie in Ihrem Konto nach, welche Apps angemeldet sind, und melden Sie ab, was nicht Ihres ist.',
+    },
+    device_expired: {
+      heading: 'Dieser Code ist abgelaufen',
+      text: 'Ein Code gilt zehn Minuten. Lassen Sie Ihr Gerät einen neuen zeigen und geben Sie den ein.',
     },
     not_offered: {
       heading: 'Das gibt es hier nicht',

@@ -1,5 +1,6 @@
 import { html } from '../html.ts'
 import { ownAccountInEnglish } from './account-en.ts'
+import { deviceInEnglish } from './device-en.ts'
 import { recoveryInEnglish } from './recovery-en.ts'
 import type { MessageTexts, Texts } from './texts.ts'
 
@@ -103,6 +104,7 @@ export const en: Texts = {
     allow: 'Allow',
     deny: 'Do not allow',
   },
+  device: deviceInEnglish,
   account: {
     title: 'Choose an account',
     heading: client => html`Which account do you want to use for ${client}?`,
@@ -235,6 +237,22 @@ export const en: Texts = {
     address_confirmed: {
       heading: 'Your email address is confirmed',
       text: 'You can close this page now.',
+    },
+    device_connected: {
+      heading: 'Go back to your device',
+      text: 'It goes on by itself in a few seconds; if it does not within a minute, have it show a new code. You can close this page. In your account you can see the device among your apps, and log it out.',
+    },
+    device_denied: {
+      heading: 'The device was not connected',
+      text: 'You can close this page. If somebody has sent you the code, tell the people who run this site.',
+    },
+    device_answered: {
+      heading: 'This code was used already',
+      text: 'If it was you, go back to your device. If it was not, look in your account which apps are logged in, and log out what is not yours.',
+    },
+    device_expired: {
+      heading: 'This code has expired',
+      text: 'A code is good for ten minutes. Have your device show a new one, and enter that.',
     },
     not_offered: {
       heading: 'This is not offered here',

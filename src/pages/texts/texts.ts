@@ -19,6 +19,7 @@ export interface Texts {
   readonly passkey: PasskeyTexts
   readonly secondStep: SecondStepTexts
   readonly consent: ConsentTexts
+  readonly device: DeviceTexts
   readonly account: AccountTexts
   readonly ownAccount: OwnAccountTexts
   readonly logOut: LogOutTexts
@@ -104,6 +105,39 @@ export interface StrangerTexts {
   readonly leadsToProgram: (address: Html) => Html
 }
 
+/** Why the form for the code of a device is shown again. */
+export type UserCodeProblem = 'wrong' | 'throttled'
+
+/** Of the pages on which a person lets a device in. */
+export interface DeviceTexts {
+  readonly title: string
+  readonly heading: string
+  readonly what: string
+  readonly code: string
+  readonly submit: string
+  readonly warning: string
+  readonly problems: Readonly<Record<UserCodeProblem, string>>
+  readonly confirmTitle: string
+  readonly confirmHeading: string
+  readonly confirmWhat: (client: Html) => Html
+  readonly compare: string
+  readonly asked: string
+  readonly from: string
+  readonly sameNetwork: string
+  readonly otherNetwork: string
+  readonly list: string
+  readonly sentByOthers: string
+  readonly sentByOthersWhat: string
+  /** Beside the box that has to be ticked. */
+  readonly seen: string
+  /** Why it was not taken without that. */
+  readonly unseen: string
+  readonly allow: string
+  readonly deny: string
+  /** Leads to the page that takes a code. */
+  readonly another: string
+}
+
 /** Scopes of OpenID Connect that have words of ours. */
 export type DescribedScope = 'openid' | 'profile' | 'email' | 'address' | 'phone' | 'roles' | 'offline_access'
 
@@ -159,6 +193,10 @@ export type MessageKind =
   | 'account_made'
   | 'address_confirmed'
   | 'not_offered'
+  | 'device_connected'
+  | 'device_denied'
+  | 'device_answered'
+  | 'device_expired'
 
 export interface MessageTexts {
   readonly heading: string

@@ -65,7 +65,7 @@ function strangerLines(
 }
 
 /** Who runs it, and where it is at home: what a name alone does not tell. */
-function whoseOf(texts: ConsentTexts, { operator, homeUri }: ConsentData['client']): Html | null {
+export function whoseOf(texts: ConsentTexts, { operator, homeUri }: ConsentData['client']): Html | null {
   const said = operator === null ? null : texts.operator(nameOf(operator))
   const target = homeUri === null ? undefined : linkTarget(homeUri)
   const home =

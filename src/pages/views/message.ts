@@ -27,6 +27,9 @@ const calm: ReadonlySet<string> = new Set<MessageKind>([
   'password_set',
   'account_made',
   'address_confirmed',
+  'device_connected',
+  'device_denied',
+  'device_answered',
 ])
 
 /** Says what has happened, and what to do. */
@@ -54,6 +57,7 @@ ${detail === undefined ? null : html`<p class="quiet note">${texts.forDevelopers
 /** Of what leads on. */
 function labelOf(kind: MessageKind, texts: Texts): string {
   if (kind === 'other_browser') return texts.beginHere
+  if (kind === 'device_expired' || kind === 'device_answered') return texts.device.another
   if (kind === 'password_set' || kind === 'account_made') return texts.logIn.submit
   return kind === 'mail_taken' ? texts.recovery.askReset.title : texts.again
 }

@@ -10,6 +10,8 @@ export const eventWords: Readonly<Record<string, Readonly<Record<string, string>
     assertion_refused: 'An assertion of an outside issuer was refused',
     mailed_code_failed: 'A mailed code was wrong',
     mailed_code_throttled: 'Mailed codes were refused: too many wrong ones',
+    user_code_failed: 'A code of a device was wrong',
+    user_code_throttled: 'Codes of devices were refused: too many wrong ones',
     passkey_counter_back: 'A passkey may have been copied',
   },
   'log-ins and sessions': {
@@ -29,6 +31,8 @@ export const eventWords: Readonly<Record<string, Readonly<Record<string, string>
     job_stopped: 'Ending many sessions was stopped',
     consent_granted: 'An app was allowed something',
     consent_withdrawn: 'What an app was allowed was taken back',
+    device_approved: 'A device was connected',
+    device_denied: 'A device was not let in',
   },
   users: {
     user_created: 'A user was added',
