@@ -13,6 +13,7 @@ export interface Tables {
   resources: ResourceTable
   own_claims: OwnClaimTable
   trusted_issuers: TrustedIssuerTable
+  exchangers: ExchangerTable
   sessions: SessionTable
   session_index: SessionIndexTable
   session_index_fill: SessionIndexFillTable
@@ -383,6 +384,11 @@ export interface ClientTable {
   epoch: number
   created_at: number
   disabled_at: number | null
+}
+
+/** The clients that exchange tokens, so that they are found among all others. */
+export interface ExchangerTable {
+  client_id: string
 }
 
 export interface ResourceTable {

@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import { sql as fragment, type Kysely, type UpdateObject } from 'kysely'
 import type { Database } from '../database.ts'
 import { raiseRevision } from '../installation/installation.ts'
+import { forgetExchanger, noteExchangers } from '../push/exchange-reach.ts'
 import { deleteStreamsOf } from '../push/streams.ts'
 import type { ClientTable, Tables } from '../schema.ts'
 import type { End, ToldEnd } from '../sessions/end-reasons.ts'
@@ -82,6 +83,7 @@ export async function addClients(
       .onConflict(conflict => conflict.doNothing())
       .executeTakeFirstOrThrow()
     if (numInsertedOrUpdatedRows !== BigInt(some.length)) return false
+    await noteExchangers(transaction, some)
     added += some.length
     onProgress(added)
   }
@@ -129,7 +131,13 @@ export async function updateClient(
     .where('id', '=', id)
     .where(eb => eb.and(seen))
     .executeTakeFirstOrThrow()
-  return numUpdatedRows === 1n
+  if (numUpdatedRows !== 1n) return false
+  const { grant_types } = columns
+  if (typeof grant_types === 'string') {
+    await forgetExchanger(transaction, id)
+    await noteExchangers(transaction, [{ id, grant_types }])
+  }
+  return true
 }
 
 /** Ends all sessions of a client, or of every client, by raising the epochs. */
@@ -204,6 +212,7 @@ export async function deleteClient(
     await forgetConsentsOfClient(transaction, id)
     await deleteStreamsOf(transaction, id)
     await forgetSubjectsOfClient(transaction, id)
+    await forgetExchanger(transaction, id)
     const end: End = { reason: 'client deleted', now }
     const ending = await insertEnding(transaction, { client_id: id }, end)
     return { ...ending, epoch: deleted.epoch + 1, resources: deleted.resources }

@@ -63,6 +63,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   groups: { key: ['id'], isLarge: false },
   own_claims: { key: ['name'], isLarge: false },
   trusted_issuers: { key: ['issuer'], isLarge: false },
+  exchangers: { key: ['client_id'], isLarge: false },
   endings: { key: ['id'], serial: 'id', isLarge: false },
   status_positions: { key: ['id'], isLarge: false },
   status_lists: { key: ['number'], isLarge: false },

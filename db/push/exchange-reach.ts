@@ -1,6 +1,32 @@
 import type { Kysely } from 'kysely'
+import type { ClientTable, Tables } from '../schema.ts'
+import { someAtOnce, someRowsAtOnce } from '../some-at-once.ts'
 import { step, type Steps } from '../steps.ts'
-import type { Tables } from '../schema.ts'
+
+const grantType = 'urn:ietf:params:oauth:grant-type:token-exchange'
+
+function exchanges({ grant_types: grantTypes }: Pick<ClientTable, 'grant_types'>): boolean {
+  return grantTypes.split(' ').includes(grantType)
+}
+
+/** Notes which of the clients exchange tokens: they are found among all others. Part of a transaction. */
+export async function noteExchangers(
+  sql: Kysely<Tables>,
+  clients: readonly Pick<ClientTable, 'id' | 'grant_types'>[],
+): Promise<void> {
+  const rows = clients.filter(exchanges).map(({ id: client_id }) => ({ client_id }))
+  for (const some of someRowsAtOnce(rows))
+    await sql
+      .insertInto('exchangers')
+      .values(some)
+      .onConflict(conflict => conflict.doNothing())
+      .execute()
+}
+
+/** The same for a client that has changed, or is gone. */
+export async function forgetExchanger(sql: Kysely<Tables>, id: string): Promise<void> {
+  await sql.deleteFrom('exchangers').where('client_id', '=', id).execute()
+}
 
 /**
  * Adds the resources that tokens for some resources may have been exchanged for (RFC 8693). Both are
@@ -13,18 +39,13 @@ export type Reach = (resources: string) => string
  * be of a token that was exchanged before.
  */
 export function* readReach(sql: Kysely<Tables>): Steps<Reach> {
-  const { rows } = yield* step(
-    sql
-      .selectFrom('clients')
-      .select(['introspects', 'resources'])
-      .where('grant_types', 'like', '%:token-exchange%')
-      .where('introspects', '!=', '')
-      .compile(),
-  )
-  const steps = rows.map(({ introspects, resources }) => ({
-    from: introspects.split(' '),
-    to: resources.split(' '),
-  }))
+  const steps: { readonly from: readonly string[]; readonly to: readonly string[] }[] = []
+  const { rows } = yield* step(sql.selectFrom('exchangers').select('client_id').compile())
+  for (const some of someAtOnce(rows.map(({ client_id: id }) => id))) {
+    const clients = sql.selectFrom('clients').select(['introspects', 'resources']).where('id', 'in', some)
+    for (const { introspects, resources } of (yield* step(clients.compile())).rows)
+      if (introspects !== '') steps.push({ from: introspects.split(' '), to: resources.split(' ') })
+  }
   if (steps.length === 0) return resources => resources
   return resources => {
     const reached = new Set(resources.split(' ').filter(one => one !== ''))

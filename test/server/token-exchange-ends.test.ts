@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { changeClient, deleteClient } from '../../db/clients/clients.ts'
 import { listEvents } from '../../db/push/events.ts'
 import {
   endReplayedSession,
@@ -7,6 +8,7 @@ import {
   endSessionsOfUser,
   endStolenSession,
 } from '../../src/endings/end.ts'
+import { tokenExchange } from '../../src/protocol/grant-types.ts'
 import { parseUuid } from '../../src/protocol/secrets.ts'
 import { createVerifier, type AccessToken, type VerifierOptions } from '../../src/resource-server/verifier.ts'
 import { byCommand } from '../helpers/by-command.ts'
@@ -202,9 +204,23 @@ await forEachEngine(t, 'an end is told along all chains, whatever stands first',
   ])
     await exchanger(`of-${introspects.slice(8)}`, { introspects, resources })
   const app = await server.client('app', { resources: first ?? '' })
-  await server.revoke(app, (await server.logIn(app, await server.user('bob'))).refresh_token)
-  const [event] = await listEvents(server.ctx.db, { from: 1, limit: 10 })
-  t.equal(event?.audiences, [first, second, third].join(' '))
+  const bob = await server.user('bob')
+  const told = async () => {
+    await server.revoke(app, (await server.logIn(app, bob)).refresh_token)
+    const events = await listEvents(server.ctx.db, { from: 1, limit: 10 })
+    return events.at(-1)?.audiences
+  }
+  t.equal(await told(), [first, second, third].join(' '))
+  const { db } = server.ctx
+  await changeClient(db, 'of-1.example', { scope: '' })
+  t.equal(await told(), [first, second, third].join(' '), 'another change is none of it')
+  await changeClient(db, 'of-1.example', { grant_types: 'client_credentials' })
+  t.equal(await told(), first, 'it exchanges no more')
+  await changeClient(db, 'of-1.example', { grant_types: tokenExchange })
+  t.equal(await told(), [first, second, third].join(' '))
+  await deleteClient(db, 'of-2.example', 1)
+  t.equal(await told(), [first, second].join(' '))
+  t.equal((await db.sql.selectFrom('exchangers').selectAll().execute()).length, 7, 'a row for each there is')
 })
 
 t.test('no exchange outlives the session, whatever has become of its limits', async t => {

@@ -6,4 +6,8 @@ export async function up(db: Kysely<any>): Promise<void> {
     .alterTable('clients')
     .addColumn('may_impersonate', 'integer', c => c.notNull().defaultTo(0))
     .execute()
+  await db.schema
+    .createTable('exchangers')
+    .addColumn('client_id', 'text', c => c.primaryKey().notNull())
+    .execute()
 }
