@@ -45,7 +45,8 @@ t.test('the examples: two APIs, and a server that revokes, goes away and comes b
     t.equal((await fetch(url)).status, 200, `${name}: what has no hook is open`)
     const none = await get(url)
     t.equal(none.status, 401)
-    t.match(none.headers.get('www-authenticate'), /^Bearer realm="api", DPoP realm="api", algs="[^"]*"$/)
+    const challenges = /^Bearer realm="api", scope="read", DPoP realm="api", algs="[^"]*", scope="read"$/
+    t.match(none.headers.get('www-authenticate'), challenges)
     t.match(none.headers.get('content-type'), /^application\/json/)
     t.match(await none.json(), { error: 'no_token' })
     t.equal((await get(url, 'garbage')).status, 401)
