@@ -10,6 +10,7 @@ import { isHaste, startChromium } from '../helpers/chromium.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { openMailbox } from '../helpers/mailbox.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { isTurn } from '../helpers/runs.ts'
 import { startServer } from '../helpers/server.ts'
 import { addAuthenticator } from '../helpers/virtual-authenticator.ts'
 import { startWebApp } from '../helpers/web-app.ts'
@@ -68,9 +69,10 @@ async function axeFindsNothing(t: Test, page: Page, title: string): Promise<void
 }
 
 t.test('axe finds nothing on any page of an account, as it is served', async t => {
-  for (const colorScheme of [undefined, 'dark'] as const) {
+  for (const [way, colorScheme] of ([undefined, 'dark'] as const).entries()) {
     const { page, open } = await person(t, colorScheme && { colorScheme })
-    for (const path of paths) {
+    for (const [place, path] of paths.entries()) {
+      if (!isTurn(place, way, 2)) continue
       await open(path)
       await axeFindsNothing(t, page, path)
     }

@@ -105,7 +105,8 @@ t.test(
     const gallery = await startGallery(t)
     const { page } = await watchedPage(t, { viewport: { width: 320, height: 640 }, bypassCSP: true })
     for (const kind of isInFull ? ['plain', 'long'] : ['long']) {
-      for (const name of staying(gallery)) {
+      for (const [place, name] of staying(gallery).entries()) {
+        if (!isTurn(place, 0, 2)) continue
         await page.goto(`${gallery.origin}/${kind}/${name}?ui_locales=de`)
         const widths = await page.evaluate(`['16px', '32px'].map(size => {
         document.documentElement.style.fontSize = size
@@ -120,7 +121,8 @@ t.test(
 t.test('whatever is pressed is 44 pixels high, and shows where the focus is', async t => {
   const gallery = await startGallery(t)
   const { page } = await watchedPage(t, { viewport: { width: 320, height: 640 } })
-  for (const name of staying(gallery)) {
+  for (const [place, name] of staying(gallery).entries()) {
+    if (!isTurn(place, 1, 2)) continue
     await page.goto(`${gallery.origin}/plain/${name}`)
     await page.evaluate('for (const folded of document.querySelectorAll("details")) folded.open = true')
     const heights = await page.evaluate<number[]>(`Array.from(

@@ -7,6 +7,7 @@ for (const file of [
   ...['server/imported-names', 'server/log-in-timing', 'server/recovery-timing', 'server/verifiers'],
   'server/stream-stories',
   ...['processes/process', 'processes/back-channel-logout'],
-  ...['journeys/pages', 'journeys/console', 'journeys/console-views', 'journeys/package'],
+  ...['journeys/account', 'journeys/log-in', 'journeys/pages', 'journeys/console', 'journeys/console-views'],
+  'journeys/package',
 ])
   await import(`../${file}.test.ts`)
