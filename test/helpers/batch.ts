@@ -1,13 +1,20 @@
 import './untracked-promises.ts'
-import { readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { isQuick, notQuick } from './runs.ts'
 
 const tests = join(import.meta.dirname, '..')
-/** Their tests leave nothing behind in the process, so that many files can share one. */
-const folders = ['model', 'pure', 'server']
-const batches = isQuick ? 2 : 3
+
+/**
+ * Which folders are dealt out to how many batches. Their tests leave nothing behind in the process, so that
+ * many files can share one: its modules, its databases and its browser.
+ */
+const groups = [
+  { folders: ['model', 'pure', 'server'], batches: isQuick ? 2 : 3 },
+  { folders: ['journeys'], batches: 2 },
+  { folders: ['fuzz', 'postgres', 'processes'], batches: 2 },
+]
 
 /**
  * `npm run test:quick` is for the change at hand, and leaves these files to `npm test`: they take long, and
@@ -25,6 +32,10 @@ const leftToNpmTest: ReadonlySet<string> = new Set(
       ...['throttle'],
       // Servers beside each other, and those who follow them.
       ...['admin-audit-stream', 'events', 'log-in-instances', 'name-races', 'push', 'status-list'],
+      // What is told to receivers, and tried again.
+      ...['client-jwks-uri', 'deliveries', 'stream-administration', 'stream-receivers', 'streams'],
+      // Forms of which each is sent in many ways.
+      ...['account-factors', 'recovery', 'sent-twice', 'sent-twice-factors', 'session-index'],
       // Users of other programs, and databases that something else has damaged.
       ...['doctor-rows', 'user-import', 'user-imports', 'usernames'],
       // Each route, page and command, with whatever it may be given.
@@ -42,6 +53,9 @@ const leftToNpmTest: ReadonlySet<string> = new Set(
  * load the same modules again and compile them anew, which takes longer than most of the tests.
  */
 export async function runBatch(number: number): Promise<void> {
+  // A runner with work of its own for its end would end while the next file takes time to load.
+  const endings: (() => unknown)[] = []
+  t.teardown = work => void endings.unshift(work)
   for (const file of batch(number)) {
     if (isLeftOut(file)) {
       await t.test(file, notQuick, () => {})
@@ -49,12 +63,59 @@ export async function runBatch(number: number): Promise<void> {
     }
     t.comment(file)
     await import(join(tests, file))
+    // Most have only begun: the next file waits for them.
+    await t.test(`${file} is over`, { buffered: false }, async () => {})
+    t.jobs = 1 // it may have wanted more
   }
+  for (const end of endings) await end()
 }
 
 /** The seconds that one core needs for some files beyond what their sizes tell. */
 const extraSeconds: Readonly<Record<string, number>> = {
+  'fuzz/fuzz.test.ts': 1,
+  'journeys/account.test.ts': 8,
+  'journeys/console-views.test.ts': 12,
+  'journeys/console.test.ts': 24,
+  'journeys/installed.test.ts': 2,
+  'journeys/log-in-chaos.test.ts': 4,
+  'journeys/log-in-examples.test.ts': 7,
+  'journeys/log-in-libraries.test.ts': 2,
+  'journeys/log-in.test.ts': 14,
+  'journeys/package.test.ts': 11,
+  'journeys/pages.test.ts': 20,
+  'journeys/passkeys.test.ts': 4,
+  'journeys/resource-server.test.ts': 2,
+  'journeys/sent-twice.test.ts': 1,
   'model/refresh.test.ts': 1.6,
+  'postgres/cost.test.ts': 3,
+  'postgres/database.test.ts': 4,
+  'postgres/db-copy.test.ts': 10,
+  'postgres/failover.test.ts': 6,
+  'postgres/faults.test.ts': 9,
+  'postgres/first-contact.test.ts': 1,
+  'postgres/moved-away.test.ts': 3,
+  'postgres/pooler.test.ts': 4,
+  'processes/audit-stream.test.ts': 5,
+  'processes/back-channel-logout.test.ts': 5,
+  'processes/commands-live.test.ts': 4,
+  'processes/commands-session.test.ts': 2,
+  'processes/commands.test.ts': 3,
+  'processes/crashes.test.ts': 6,
+  'processes/db-adopt.test.ts': 2,
+  'processes/faults.test.ts': 2,
+  'processes/files.test.ts': 1,
+  'processes/key-commands.test.ts': 3,
+  'processes/log-recovery.test.ts': 1,
+  'processes/mails.test.ts': 3,
+  'processes/migrations.test.ts': 5,
+  'processes/process-end.test.ts': 4,
+  'processes/process.test.ts': 9,
+  'processes/push.test.ts': 6,
+  'processes/restore.test.ts': 3,
+  'processes/revive.test.ts': 2,
+  'processes/root-key.test.ts': 2,
+  'processes/streams.test.ts': 7,
+  'processes/workers.test.ts': 9,
   'pure/known-tokens.test.ts': 0.7,
   'server/admin-api.test.ts': 1,
   'server/admin-api-keys.test.ts': 0.7,
@@ -87,20 +148,24 @@ function isLeftOut(file: string): boolean {
 
 /** Dealt out, the longest first, each to who has the least, so that all take about as long. */
 function batch(number: number): readonly string[] {
-  const files = folders.flatMap(folder =>
+  let before = 0
+  const group = groups.find(({ batches }) => number <= (before += batches))
+  if (!group) throw new Error(`there is no batch ${number}`)
+  const files = group.folders.flatMap(folder =>
     readdirSync(join(tests, folder))
       .filter(name => name.endsWith('.test.ts'))
       .map(name => join(folder, name)),
   )
-  const unknown = [...leftToNpmTest].filter(file => !files.includes(file))
+  const unknown = Object.keys(extraSeconds).filter(file => !existsSync(join(tests, file)))
+  unknown.push(...[...leftToNpmTest].filter(file => !existsSync(join(tests, file))))
   if (unknown.length > 0) throw new Error(`no test files: ${unknown.join(', ')}`)
   const secondsOf = (file: string) =>
     isLeftOut(file) ? 0 : statSync(join(tests, file)).size / bytesPerSecond + (extraSeconds[file] ?? 0)
-  const hands = Array.from({ length: batches }, () => ({ seconds: 0, files: [] as string[] }))
+  const hands = Array.from({ length: group.batches }, () => ({ seconds: 0, files: [] as string[] }))
   for (const file of files.toSorted((a, b) => secondsOf(b) - secondsOf(a))) {
     const hand = hands.reduce((least, other) => (other.seconds < least.seconds ? other : least))
     hand.seconds += secondsOf(file)
     hand.files.push(file)
   }
-  return hands[number - 1]?.files ?? []
+  return hands[number - 1 - before + group.batches]?.files ?? []
 }

@@ -8,11 +8,20 @@ import { bareEnv } from './bare-env.ts'
 
 const modules = join(import.meta.dirname, '../../node_modules')
 
+const started = new WeakMap<object, Promise<Browser>>()
+
 /**
- * Starts the Chromium that npm has installed, which needs nothing of the system; once for each test file,
- * with its root test, after which it is closed. Each `browser.newContext()` has cookies of its own.
+ * Starts the Chromium that npm has installed, which needs nothing of the system; once for each test that it
+ * is started with, after which it is closed: with its root test, once in a process. Each
+ * `browser.newContext()` has cookies of its own.
  */
-export async function startChromium(t: Pick<Test, 'teardown'>): Promise<Browser> {
+export function startChromium(t: Pick<Test, 'teardown'>): Promise<Browser> {
+  const browser = started.get(t) ?? start(t)
+  started.set(t, browser)
+  return browser
+}
+
+async function start(t: Pick<Test, 'teardown'>): Promise<Browser> {
   const folder = await unpackedChromium()
   const browser = await chromium.launch({
     executablePath: join(folder, 'chromium'),
