@@ -2,7 +2,9 @@ import type { MessageKind } from '../../src/pages/texts/texts.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import type { View } from '../../src/pages/pages.ts'
 import { accountChoiceView } from '../../src/pages/views/account-choice.ts'
-import { consentView } from '../../src/pages/views/consent.ts'
+import { confirmDeviceView } from '../../src/pages/views/confirm-device.ts'
+import { consentView, type ConsentData } from '../../src/pages/views/consent.ts'
+import { deviceView } from '../../src/pages/views/device.ts'
 import { formPostView } from '../../src/pages/views/form-post.ts'
 import { logInView } from '../../src/pages/views/log-in.ts'
 import { logOutView } from '../../src/pages/views/log-out.ts'
@@ -75,6 +77,31 @@ function recoverySamples({ sent: request, username }: Names): readonly (readonly
     [
       'verify-name',
       frame => verifyView(frame, { ...verify, asksName: true, username: 'eve', problem: 'wrong_username' }),
+    ],
+  ]
+}
+
+function deviceSamples(asked: ConsentData): readonly (readonly [string, View])[] {
+  const confirm = {
+    ...asked,
+    userCode: 'BCD-FGH-JKL',
+    askedAt: 1_900_000_000,
+    zone: 'Europe/Berlin',
+    address: '2001:db8:85a3:8d3:1319:8a2e:370:7348',
+    isNear: false,
+    isUnseen: false,
+  }
+  return [
+    ['device', frame => deviceView(frame, { typed: '', problem: null })],
+    ['device-wrong', frame => deviceView(frame, { typed: 'BCD-FGH', problem: 'wrong' })],
+    [
+      'device-throttled',
+      frame => deviceView(frame, { typed: 'BCD-FGH-JKL', problem: 'throttled', retryAfter: 60 }),
+    ],
+    ['device-confirm', frame => confirmDeviceView(frame, confirm)],
+    [
+      'device-unseen',
+      frame => confirmDeviceView(frame, { ...confirm, isNear: null, scopes: [], isUnseen: true }),
     ],
   ]
 }
@@ -198,6 +225,7 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
         })
       },
     ],
+    ...deviceSamples({ request, client, username, anotherHref, scopes }),
     ['account-choice', frame => accountChoiceView(frame, { request, client, username, anotherHref })],
     ['log-out', frame => logOutView(frame, { request, client, username })],
     ['log-out-alone', frame => logOutView(frame, { request, client: null, username })],
