@@ -48,7 +48,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     'mintmark client create --id app --public --grant authorization_code refresh_token --redirect-uri https://app.example/in --scope read',
     'mintmark client create --id nightly --new-key nightly.jwk --grant client_credentials --resource https://api.example --scope read',
     'mintmark client create --id api --resource-server https://api.example --secret-file api.secret',
-    'mintmark client create --id gw --grant token-exchange --resource-server https://gw.example --resource https://api.example --scope read',
+    'mintmark client create --id gw --grant token-exchange --resource-server https://gw.example --resource https://api.example',
     'mintmark client create --id ops --admin --grant client_credentials',
   ]).requiredOption('--id <client_id>', 'its client_id')
   const withKeyOptions = addProperties(create, 'create', ['identity', 'access'])
