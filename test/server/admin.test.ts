@@ -379,7 +379,7 @@ t.test('a demo is added where there is no client', async t => {
   const demo = await addDemo(admin, home)
   t.ok(await admin.passwords.verify(await existingUser(admin, 'demo'), demo?.password ?? ''))
   t.equal(await addDemo(admin, home), undefined)
-  const created = Array<string>(4).fill('client_created')
+  const created = Array<string>(5).fill('client_created')
   t.strictSame(await eventsOf(admin), ['user_created', 'user_created', 'resource_created', ...created])
   const administrator = await existingUser(admin, 'admin')
   t.equal(administrator.roles, 'mintmark:admin')

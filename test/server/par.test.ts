@@ -108,6 +108,7 @@ t.test('A-11 a request is pushed, and stands behind its request_uri with what is
         loginHint: null,
         hintedSub: null,
         acrValues: [],
+        userCode: null,
         uiLocales: [],
         claims: null,
         dpopJkt: null,
