@@ -23,6 +23,7 @@ export interface Tables {
   receivers: ReceiverTable
   delivery_cursors: DeliveryCursorTable
   offline_sessions: OfflineSessionTable
+  personal_access_tokens: PersonalAccessTokenTable
   disabled_users: DisabledUserTable
   streams: StreamTable
   stream_subjects: StreamSubjectTable
@@ -412,6 +413,8 @@ export interface ResourceTable {
   claims: string | null
   /** Whether clients that no administrator has made may ask people for tokens for it: 1 or 0. */
   is_open: number
+  /** Whether personal access tokens are taken for it: 1 or 0. */
+  personal_access_tokens: number
   created_at: number
 }
 
@@ -692,6 +695,18 @@ export interface DeliveryCursorTable {
 export interface OfflineSessionTable {
   session_id: Buffer
   sign_in_id: Buffer
+}
+
+/**
+ * A token that somebody has made for a program. It is a session that is never refreshed: its scope, its
+ * resource, its end and its secret are there, and `rotated_at` is when it was last used, to the hour: as long
+ * as that is when it was made, it never was.
+ */
+export interface PersonalAccessTokenTable {
+  session_id: Buffer
+  user_id: Buffer
+  /** As its owner calls it. */
+  name: string
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Database } from '../db/database.ts'
+import type { SessionTable } from '../db/schema.ts'
 import type { ClientAuthContext } from './clients/auth-context.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/load.ts'
@@ -72,6 +73,8 @@ export interface SessionServices {
   readonly lateness: Lateness
   /** Each new session's place in the status lists. */
   readonly nextStatusPosition: NextStatusPosition
+  /** Notes that a personal access token was used: its row is written later, with those of others. */
+  readonly noteTokenUse: (session: Pick<SessionTable, 'id' | 'started_at' | 'rotated_at'>) => void
 }
 
 /** Protection of the server from too much work. */

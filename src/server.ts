@@ -43,6 +43,7 @@ import { openCounts } from './record/counts.ts'
 import { logUpkeep, type Log, type ProcessLog } from './record/log.ts'
 import { sessionIndex } from './sessions/session-index.ts'
 import { openSweeper } from './sessions/sweeper.ts'
+import { openTokenUses } from './sessions/token-uses.ts'
 import type { OnSignal } from './signals.ts'
 import { openStreams } from './streams/open.ts'
 import type { Job } from './upkeep/job.ts'
@@ -249,8 +250,8 @@ async function openContext(
   add(importJobs({ db, clock, log, counts, rootKeys, passwords }))
   add(keptAnswers({ db, rootKeys, clock }))
   add(openSweeper({ db, clock, log }))
-  add(databaseUpkeep(db))
-  add(logUpkeep(log))
+  const { noteTokenUse } = add(openTokenUses(db, clock))
+  for (const upkeep of [databaseUpkeep(db), logUpkeep(log)]) add(upkeep)
   const transport = transportOf(config, showMail)
   const mail = transport && openMailServices({ config, rootKeys, clock })
   if (transport) add(openOutbox({ db, rootKeys, clock, log, transport }))
@@ -261,7 +262,7 @@ async function openContext(
     keys,
     clients,
     users: { passwords, throttle, passwordHook },
-    sessions: { lateness, nextStatusPosition: openStatusPositions(db) },
+    sessions: { lateness, nextStatusPosition: openStatusPositions(db), noteTokenUse },
     load: { admission, rests, delayRefusal, drain, afterwards },
     mail,
     standing,

@@ -8,7 +8,9 @@ import type { Writer } from '../writer.ts'
 
 /** A resource as it is wanted. `previous_alg` signs for it until its own may, if that has to wait. */
 export interface NewResource
-  extends Omit<ResourceTable, 'claims' | 'is_open'>, Partial<Pick<ResourceTable, 'claims' | 'is_open'>> {
+  extends
+    Omit<ResourceTable, 'claims' | 'is_open' | 'personal_access_tokens'>,
+    Partial<Pick<ResourceTable, 'claims' | 'is_open' | 'personal_access_tokens'>> {
   readonly previous_alg: string
 }
 
@@ -53,6 +55,7 @@ export async function addResources(
   let added = 0
   const rows = resources.map(row => ({
     is_open: 0,
+    personal_access_tokens: 0,
     ...row,
     previous_alg: mayHave(row.alg) ? null : row.previous_alg,
   }))

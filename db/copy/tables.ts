@@ -50,6 +50,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   receivers: { key: ['kind', 'id'], isLarge: false },
   delivery_cursors: { key: ['feed'], isLarge: false },
   offline_sessions: { key: ['session_id'], isLarge: true },
+  personal_access_tokens: { key: ['session_id'], isLarge: true },
   disabled_users: { key: ['user_id'], isLarge: true },
   streams: { key: ['id'], isLarge: false },
   stream_subjects: { key: ['id'], isLarge: true },

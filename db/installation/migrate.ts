@@ -23,6 +23,7 @@ import * as trustedIssuers from './migrations/0016-trusted-issuers.ts'
 import * as tokenExchange from './migrations/0017-token-exchange.ts'
 import * as openClients from './migrations/0018-open-clients.ts'
 import * as deviceAuthorizations from './migrations/0019-device-authorizations.ts'
+import * as personalAccessTokens from './migrations/0020-personal-access-tokens.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -61,6 +62,7 @@ export const thisProgram: Program = {
     ['0017-token-exchange', tokenExchange],
     ['0018-open-clients', openClients],
     ['0019-device-authorizations', deviceAuthorizations],
+    ['0020-personal-access-tokens', personalAccessTokens],
   ]),
   oldestProgram: 1,
 }

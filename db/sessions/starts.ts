@@ -91,7 +91,8 @@ interface Grounds {
   readonly consentId: Buffer | null
 }
 
-function* addSession(
+/** The part of a transaction that starts a session, if what it needs is still there; whether it was. */
+export function* addSession(
   sql: Kysely<Tables>,
   session: NewSession,
   engine: Database['engine'],

@@ -165,6 +165,7 @@ async function deleteEnded(
     const gone = deleted.map(({ id }) => id)
     await transaction.deleteFrom('sign_in_sessions').where('session_id', 'in', gone).execute()
     await transaction.deleteFrom('offline_sessions').where('session_id', 'in', gone).execute()
+    await transaction.deleteFrom('personal_access_tokens').where('session_id', 'in', gone).execute()
   }
   return deleted.length
 }

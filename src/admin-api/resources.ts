@@ -31,6 +31,7 @@ const help: Readonly<Record<string, string>> = {
   scope_words: 'what people are told that its scopes mean',
   claims: 'the claims that its tokens have beside those of every token; null for roles, where there are any',
   open: 'whether clients that no administrator has made may ask people for tokens for it',
+  personal_access_tokens: 'whether personal access tokens are taken for it',
 }
 
 const ofKinds = schemasOf(resourceKinds, name => help[name])
@@ -107,7 +108,7 @@ const createResourceRoute = route(
     beside,
   },
   async (admin, { body: { uri, ...declared } }) => {
-    const { scope, alg, access_token_ttl, status, scope_words, claims, open } = resourceKinds
+    const { scope, alg, access_token_ttl, status, scope_words, claims, ...others } = resourceKinds
     const created = await createResource(admin, {
       uri,
       scope: scope.fallback,
@@ -116,7 +117,8 @@ const createResourceRoute = route(
       status: status.fallback,
       scope_words: scope_words.fallback,
       claims: claims.fallback,
-      open: open.fallback,
+      open: others.open.fallback,
+      personal_access_tokens: others.personal_access_tokens.fallback,
       ...readDeclared(resourceKinds, declared),
     })
     const document = describeResource(await existingResource({ db: admin.db }, uri))

@@ -15,6 +15,7 @@ import {
 } from '../admin/users.ts'
 import { ClaimChanges, toClaimChanges } from './claims.ts'
 import { readCursor, writeCursor } from './cursor.ts'
+import { personalTokenRoutes } from './personal-tokens.ts'
 import { route, type AnyRoute } from './route.ts'
 import { inUrl, pageOf, pageParameters, Time, Uuid } from './schemas.ts'
 import { Email, Groups, Password, Roles, User, Username } from './user-schemas.ts'
@@ -272,6 +273,7 @@ const removeFactorRoute = route(
 
 /** `/users`: the people who log in. */
 export const userRoutes: readonly AnyRoute[] = [
+  ...personalTokenRoutes,
   listUsersRoute,
   readUserRoute,
   createUserRoute,

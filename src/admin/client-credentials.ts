@@ -11,7 +11,7 @@ import { day } from '../values/duration.ts'
 import { reachInto } from '../clients/reach.ts'
 import type { Admin } from './admin.ts'
 import { clientToChange, refuseSelfDescribed, whyLost } from './clients.ts'
-import { refuseConsoleClient } from './console-client.ts'
+import { refuseOwnClient } from './console-client.ts'
 import { handOutSecret, type NewSecret } from './secret-file.ts'
 
 /** How long what a client had before may work beside the new, in seconds: the least and the most. */
@@ -37,7 +37,7 @@ export async function rotateSecret(
     secretFile,
   }: { readonly keepSeconds?: number | undefined; readonly secretFile?: string | undefined },
 ): Promise<NewCredentials & { readonly secret: NewSecret }> {
-  refuseConsoleClient(id)
+  refuseOwnClient(id)
   const found = await clientToChange(admin, id)
   refuseSelfDescribed(found)
   const { auth_method: from, profile } = found
@@ -74,7 +74,7 @@ export type ClientForKeys = ClientTable & {
 
 /** Finds a client that may be given keys. Refuses any other. */
 export async function clientForKeys(admin: Admin, id: string): Promise<ClientForKeys> {
-  refuseConsoleClient(id)
+  refuseOwnClient(id)
   const found = await clientToChange(admin, id)
   refuseSelfDescribed(found)
   const { auth_method: method } = found

@@ -18,7 +18,7 @@ import { sha256 } from '../values/sha256.ts'
 import { cutPage } from '../values/list.ts'
 import type { Admin } from './admin.ts'
 import { refuseClientUnlessUnlimited, refuseOwnEndOfClient } from './administrators.ts'
-import { refuseConsoleClient } from './console-client.ts'
+import { refuseOwnClient } from './console-client.ts'
 import { changedColumns, differencesOf } from './differences.ts'
 import { aboutNewAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
 import { heedPrecondition, movedOn } from './precondition.ts'
@@ -44,7 +44,7 @@ export async function createClient(
   { secretFile }: { readonly secretFile?: string | undefined } = {},
 ): Promise<CreatedClient> {
   const { client_id: id, ...settings } = metadata
-  refuseConsoleClient(id)
+  refuseOwnClient(id)
   refuseClientUnlessUnlimited(admin, metadata)
   const { refusals, warnings } = await judgeNewClient(admin.db, metadata)
   const aboutAlgs = await aboutNewAlgs(admin.db, metadata)
@@ -114,7 +114,7 @@ export async function updateClient(
   id: string,
   changes: Partial<PropertyValues>,
 ): Promise<ChangedClient> {
-  refuseConsoleClient(id)
+  refuseOwnClient(id)
   const found = await clientToChange(admin, id)
   refuseSelfDescribed(found)
   const before = clientMetadata(found)

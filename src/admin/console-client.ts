@@ -1,6 +1,7 @@
 import { changeClient, findClient, insertClient } from '../../db/clients/clients.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { consoleClient, consoleClientId } from '../clients/console-client.ts'
+import { tokensClientId } from '../clients/tokens-client.ts'
 import { clientMetadata, clientSettings } from '../clients/registration.ts'
 import { Refusal } from '../errors.ts'
 import { record } from '../record/record.ts'
@@ -41,12 +42,16 @@ function isAsDeclared(row: ClientTable, declared: ReturnType<typeof consoleClien
   return row.auth_method === declared.auth_method && Object.keys(columns).length === 0
 }
 
-/** Refuses to make or change the console by hand: where it leads people decides who gets their tokens. */
-export function refuseConsoleClient(id: string): void {
-  if (id !== consoleClientId) return
-  throw new Refusal(
-    'conflict',
-    `${id} is the admin console of this server, which sees to it itself`,
-    'it can be disabled, and its sessions be ended',
-  )
+/** The clients that the server makes for itself. */
+const ownClients: ReadonlyMap<string, string> = new Map([
+  [consoleClientId, 'is the admin console of this server'],
+  [tokensClientId, 'stands for all personal access tokens of this server'],
+])
+
+/** Refuses to make or change one by hand: where the console leads people decides who gets their tokens. */
+export function refuseOwnClient(id: string): void {
+  const what = ownClients.get(id)
+  if (what === undefined) return
+  const advice = 'it can be disabled, and its sessions be ended'
+  throw new Refusal('conflict', `${id} ${what}, which sees to it itself`, advice)
 }

@@ -132,6 +132,7 @@ function readResource(value: unknown, path: string, problems: string[]): Resourc
     scope_words: wordsAmong(scope, words),
     claims: fields.optional('claims', resourceKinds.claims),
     open: fields.optional('open', resourceKinds.open),
+    personal_access_tokens: fields.optional('personal_access_tokens', resourceKinds.personal_access_tokens),
   }
 }
 

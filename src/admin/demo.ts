@@ -4,6 +4,7 @@ import { listClients, type NewClient } from '../../db/clients/clients.ts'
 import { applyChanges } from '../../db/clients/declaration.ts'
 import { findUser } from '../../db/users/users.ts'
 import { consoleClientId } from '../clients/console-client.ts'
+import { tokensClientId } from '../clients/tokens-client.ts'
 import { plainClientRow } from '../clients/registration.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import { newClientKey } from '../keys/proofs/client-jwks.ts'
@@ -61,7 +62,7 @@ export async function addDemo(
   home: string,
 ): Promise<Demo | undefined> {
   const { db, clock } = admin
-  const clients = (await listClients(db)).filter(({ id }) => id !== consoleClientId)
+  const clients = (await listClients(db)).filter(({ id }) => id !== consoleClientId && id !== tokensClientId)
   if (clients.length > 0 || (await findUser(db, demoName))) return undefined
   const clientSecret = newClientSecret()
   const [password, adminPassword] = [newPassword(), newPassword()]
@@ -76,6 +77,7 @@ export async function addDemo(
     alg: defaultAlg,
     access_token_ttl: null,
     status: true,
+    personal_access_tokens: true,
     claims: null,
     open: false,
   }

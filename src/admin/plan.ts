@@ -20,7 +20,7 @@ import type { OwnClaim } from '../protocol/own-claims.ts'
 import type { Changes } from '../record/events.ts'
 import type { Admin } from './admin.ts'
 import { refuseClientUnlessUnlimited, refuseOwnEndOfClient } from './administrators.ts'
-import { refuseConsoleClient } from './console-client.ts'
+import { refuseOwnClient } from './console-client.ts'
 import type { DeclaredUser, Declaration } from './declaration.ts'
 import { differencesOf } from './differences.ts'
 import { algsOf, newAlgWarning } from './pending-algs.ts'
@@ -116,7 +116,7 @@ export async function planDeclaration(admin: Admin, declaration: Declaration): P
     }),
     clients: clients.map(declared => {
       const { client_id: id } = declared
-      refuseConsoleClient(id)
+      refuseOwnClient(id)
       const found = foundClients.get(id)
       const verdict = judgeRegistration(declared, findResource)
       const problems = [...verdict.refusals, ...wishProblems(declared.claims, own)]

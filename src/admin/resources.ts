@@ -42,6 +42,8 @@ export interface ResourceMetadata {
   readonly claims: readonly string[] | null
   /** Whether clients that no administrator has made may ask people for tokens for it. */
   readonly open: boolean
+  /** Whether personal access tokens are taken for it. */
+  readonly personal_access_tokens: boolean
 }
 
 /** The JWS algorithms that a resource may choose from. */
@@ -59,6 +61,7 @@ export const resourceKinds = {
   scope_words: scopeWords,
   claims: wishes,
   open: flag,
+  personal_access_tokens: flag,
 }
 
 /** Refuses words for what is no scope of it; undefined where all are. */
@@ -121,7 +124,7 @@ export interface UpdatedResource extends ResourceOutcome {
 export async function updateResource(
   admin: Admin,
   uri: string,
-  { scope, scope_words, alg, access_token_ttl, status, claims, open }: ResourceChanges,
+  { scope, scope_words, alg, access_token_ttl, status, claims, ...more }: ResourceChanges,
 ): Promise<UpdatedResource> {
   const found = await existingResource(admin, uri)
   const before = resourceMetadata(found)
@@ -134,7 +137,8 @@ export async function updateResource(
     access_token_ttl: access_token_ttl === undefined ? before.access_token_ttl : access_token_ttl,
     status: status ?? before.status,
     claims: claims === undefined ? before.claims : claims,
-    open: open ?? before.open,
+    open: more.open ?? before.open,
+    personal_access_tokens: more.personal_access_tokens ?? before.personal_access_tokens,
     scope_words: changedWords(scope ?? before.scope, { ...before.scope_words, ...scope_words }),
   }
   const warning = newAlgWarning(after.alg, await listUsedAlgs(admin.db))
@@ -214,19 +218,9 @@ export async function deleteResource(
 type DescribedResource = Omit<NewResource, 'previous_alg'> & Partial<Pick<ResourceTable, 'previous_alg'>>
 
 /** The document of a resource, with its change of algorithms if one is under way. */
-export function describeResource(
-  {
-    uri,
-    scope,
-    scope_words,
-    access_token_seconds,
-    has_status,
-    claims,
-    is_open,
-    ...resource
-  }: DescribedResource,
-  algChange?: AlgChange,
-) {
+export function describeResource(row: DescribedResource, algChange?: AlgChange) {
+  const { uri, scope, scope_words, access_token_seconds, has_status, claims, ...rest } = row
+  const { is_open, personal_access_tokens, ...resource } = rest
   return {
     uri,
     scope: itemsOf(scope),
@@ -236,6 +230,7 @@ export function describeResource(
     scope_words: scopeWords.fromColumn(scope_words),
     claims: wishes.fromColumn(claims ?? null),
     open: is_open === 1,
+    personal_access_tokens: personal_access_tokens === 1,
     ...describeAlgChange(algChange),
   }
 }
@@ -255,6 +250,7 @@ export function resourceSettings(resource: Omit<ResourceMetadata, 'uri'>): Resou
     has_status: resource.status ? 1 : 0,
     claims: wishes.toColumn(resource.claims),
     is_open: flag.toColumn(resource.open),
+    personal_access_tokens: flag.toColumn(resource.personal_access_tokens),
   }
 }
 
@@ -269,6 +265,7 @@ export function resourceMetadata(row: ResourceTable): ResourceMetadata {
     scope_words: scopeWords.fromColumn(row.scope_words),
     claims: wishes.fromColumn(row.claims),
     open: flag.fromColumn(row.is_open),
+    personal_access_tokens: flag.fromColumn(row.personal_access_tokens),
   }
 }
 

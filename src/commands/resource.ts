@@ -29,6 +29,7 @@ const claimsHelp =
 
 const openHelp =
   'clients that no administrator has made, as agents are, may ask people for tokens for it (docs/mcp.md)'
+const personalHelp = 'take personal access tokens for it (docs/personal-access-tokens.md)'
 
 /** The claims that `--claims` and `--no-claims` ask for; undefined where neither was given. */
 function toClaims(given: readonly string[] | boolean | undefined): readonly string[] | undefined {
@@ -67,6 +68,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--claims <claim...>', claimsHelp, wantedClaims)
     .option('--no-claims', 'none of them')
     .option('--open', openHelp)
+    .option('--personal-access-tokens', personalHelp)
     .action(
       command(
         terminal,
@@ -78,6 +80,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
             status,
             claims: toClaims(claims) ?? null,
             open: more.open ?? false,
+            personal_access_tokens: more.personalAccessTokens ?? false,
           }
           const declared = { uri, ...settings, ...toScopeChanges(scope) }
           const { resource, warning, algChange } = await createResource(admin, declared)
@@ -90,6 +93,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
             'status list': status ? 'named in its tokens' : 'not named in its tokens',
             claims: drawClaims(resource),
             open: more.open ? 'to clients that no administrator has made' : undefined,
+            'personal access tokens': more.personalAccessTokens ? 'may be made' : undefined,
           }
           const lines = [`Created the resource ${uri}`, facts(told)]
           if (algChange) lines.push(drawAlgChange(algChange))
@@ -116,13 +120,17 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--claims <claim...>', claimsHelp, wantedClaims)
     .option('--no-claims', 'none of them')
     .option('--open', openHelp)
+    .option('--personal-access-tokens', personalHelp)
     .option('--no-open', 'only clients that an administrator has made')
+    .option('--no-personal-access-tokens', 'take none, not those that there are either')
     .action(
       command(
         terminal,
         async ({ open, note }, uri, { scope, alg, accessTokenTtl, status, claims, ...more }) => {
           const access_token_ttl = toChange(accessTokenTtl)
-          const settings = { alg, access_token_ttl, status, claims: toClaims(claims), open: more.open }
+          const { open: isOpen, personalAccessTokens: personal_access_tokens } = more
+          const ofPeople = { claims: toClaims(claims), open: isOpen, personal_access_tokens }
+          const settings = { alg, access_token_ttl, status, ...ofPeople }
           const changes = { ...settings, ...(scope && toScopeChanges(scope)) }
           const { differences, warning, algChange } = await updateResource(await open(), uri, changes)
           if (warning !== undefined) note(`note: ${warning}`)
@@ -140,7 +148,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
       const admin = await open()
       const resources = await listResources(admin)
       return {
-        columns: ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'CLAIMS', 'OPEN', 'SCOPE'],
+        columns: ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'CLAIMS', 'OPEN', 'PERSONAL', 'SCOPE'],
         rows: resources.map(row => ({
           cells: [
             row.uri,
@@ -149,6 +157,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
             row.has_status === 1 ? 'yes' : 'no',
             drawClaims(row),
             row.is_open === 1 ? 'yes' : 'no',
+            row.personal_access_tokens === 1 ? 'yes' : 'no',
             drawScopes(row),
           ],
           json: describeResource(row),

@@ -39,11 +39,11 @@ export interface EndedSessions extends FinishedWork {
   readonly at: number
 }
 
-export type SessionEndReason = 'client' | 'admin' | 'log-out' | 'ended by its user'
+export type SessionEndReason = 'client' | 'admin' | 'command' | 'log-out' | 'ended by its user'
 
 /**
  * Ends one session for a client that has shown one of its tokens, for a person who has come with its ID token
- * (`log-out`), or for its user; false when it has ended before.
+ * (`log-out`), for its user, or for an administrator (`command`); false when it has ended before.
  */
 export async function endSession(
   by: Recorder,

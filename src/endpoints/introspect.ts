@@ -11,6 +11,7 @@ import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import { whyExchangeEnded } from '../sessions/exchanged.ts'
 import { isForked } from '../sessions/key-binding.ts'
+import { usePersonalToken } from '../sessions/personal-tokens.ts'
 import { policyOf } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
 import { findTokenSession, isHolder, type FoundToken, type TokenSession } from '../sessions/token-session.ts'
@@ -85,6 +86,7 @@ async function membersOf(ctx: Context, client: Client, found: TokenSession): Pro
   if (reason !== undefined) return reason
   if (found.kind === 'access_token')
     return (await whyExchangeEnded(ctx, found.claims)) ?? accessTokenMembers(found)
+  if (found.kind === 'personal_access_token') return personalTokenMembers(ctx, found)
   const told = await previewRefresh(ctx, found)
   return typeof told === 'string' ? told : refreshTokenMembers(ctx, found, told)
 }
@@ -93,13 +95,13 @@ function whyInactive(client: Client, found: FoundToken, now: number): string | u
   const { session } = found
   const isOwn = isHolder(client, found) || isAdmin(client)
   if (found.kind === 'refresh_token' && !isOwn) return "the refresh token is another client's"
-  if (found.kind === 'access_token' && !isOwn && !introspects(client, found.claims['aud'])) {
-    return `the access token is for ${String(found.claims['aud'])}, which the caller may not introspect`
-  }
+  const audience = found.kind === 'access_token' ? found.claims['aud'] : session.resource
+  if (found.kind !== 'refresh_token' && !isOwn && !introspects(client, audience))
+    return `the ${found.kind.replaceAll('_', ' ')} is for ${String(audience)}, which the caller may not introspect`
   if (session.revoked_at !== null) return `the session was revoked (${session.revoke_reason})`
   if (!session.isOfThisEpoch) return "the session was ended by a change of its user's or client's epoch"
   // No token is made that outlives its session; but the limits of a client may have been lowered since.
-  if (found.kind === 'access_token' && session.expires_at <= now) return 'the session has expired'
+  if (found.kind !== 'refresh_token' && session.expires_at <= now) return 'the session has expired'
   return undefined
 }
 
@@ -153,6 +155,17 @@ function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: '
     ...(session.username !== null && { username: session.username }),
     ...members,
   }
+}
+
+/** As of an access token: so an API that asks knows both alike. */
+async function personalTokenMembers(
+  ctx: Context,
+  { session }: Extract<TokenSession, { kind: 'personal_access_token' }>,
+): Promise<Claims | string> {
+  const claims = await usePersonalToken(ctx, session)
+  if (typeof claims === 'string') return claims
+  const { username } = session
+  return { active: true, token_type: 'Bearer', ...(username !== null && { username }), ...claims }
 }
 
 /**

@@ -1,14 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { callerOf } from '../clients/caller.ts'
+import { callerOf, deviceCaller } from '../clients/caller.ts'
 import { authenticateClient } from '../clients/client-auth.ts'
 import { isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { endSession } from '../endings/end.ts'
 import { OAuthError } from '../errors.ts'
 import { logOf } from '../http/request-log.ts'
-import { formOf, requireParameter } from '../protocol/form.ts'
+import { formOf, requireParameter, type Form } from '../protocol/form.ts'
+import { personalTokenPrefix } from '../protocol/personal-token.ts'
 import { formatUuid } from '../protocol/secrets.ts'
-import { byClient } from '../record/record.ts'
+import { byClient, byNobody } from '../record/record.ts'
 import { findTokenSession, isHolder } from '../sessions/token-session.ts'
 import { checkOrigin } from './origins.ts'
 
@@ -22,6 +23,7 @@ import { checkOrigin } from './origins.ts'
 export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     const form = formOf(request.body)
+    if (isHolderAlone(request, form)) return endByHolder(ctx, request, requireParameter(form, 'token'))
     const client = await authenticateClient(ctx, request, form)
     checkOrigin(ctx, client, request, reply)
     const log = logOf(request)
@@ -33,7 +35,8 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
 
     const { session, kind: tokenType } = found
     const isHeld = isHolder(client, found)
-    const isOwn = isHeld && session.client_id === client.id
+    // A personal access token belongs to its holder alone: who shows it may end it.
+    const isOwn = tokenType === 'personal_access_token' || (isHeld && session.client_id === client.id)
     if (isHeld && !isOwn && !isAdmin(client)) {
       throw new OAuthError(
         'unsupported_token_type',
@@ -56,4 +59,28 @@ export function revokeEndpoint(app: FastifyInstance, ctx: Context): void {
     return {}
   }
   app.post('/revoke', (request, reply) => ctx.load.admission.admit('refresh', () => answer(request, reply)))
+}
+
+/** Whether a personal access token has come without any client: it is there for programs that are none. */
+function isHolderAlone({ headers }: Pick<FastifyRequest, 'headers'>, form: Form): boolean {
+  const names = ['client_id', 'client_secret', 'client_assertion']
+  if (headers.authorization !== undefined || names.some(name => form.has(name))) return false
+  return form.get('token')?.startsWith(personalTokenPrefix) === true
+}
+
+/**
+ * Ends a personal access token for who has it: its owner's script, or a scanner that has found it somewhere.
+ * One that is forged costs no database access.
+ */
+async function endByHolder(ctx: Context, request: FastifyRequest, token: string): Promise<object> {
+  const log = logOf(request)
+  const found = await findTokenSession(ctx, token)
+  if (found.kind !== 'personal_access_token') {
+    const reason = found.kind === 'none' ? found.reason : found.kind
+    log.info({ event: 'nothing_revoked', reason }, 'nothing to revoke')
+    return {}
+  }
+  const by = { ...byNobody(ctx, deviceCaller(request)), log }
+  await endSession(by, found.session, { reason: 'client', tokenType: found.kind })
+  return {}
 }

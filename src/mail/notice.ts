@@ -28,6 +28,8 @@ export interface NoticeFacts {
   consent_withdrawn: { readonly client: string }
   /** The name of the client. */
   device_connected: { readonly client: string }
+  /** As its owner calls it. */
+  personal_access_token_created: { readonly name: string }
   /** Somebody has shown the password, and no second factor. */
   second_factor_missing: {}
   factor_removed_by_admin: { readonly factor: 'passkey' | 'totp' | 'recovery_codes' | 'all' }

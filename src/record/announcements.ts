@@ -89,6 +89,7 @@ const announcers: {
   passkey_counter_back: 'nothing',
   machine_session_started: 'nothing',
   user_impersonated: 'nothing',
+  personal_access_token_created: 'nothing',
   session_late: 'nothing',
   session_healed: 'nothing',
   job_created: 'nothing',

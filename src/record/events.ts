@@ -28,6 +28,7 @@ export const eventNames = [
   'passkey_counter_back',
   'machine_session_started',
   'user_impersonated',
+  'personal_access_token_created',
   'session_late',
   'session_healed',
   'session_theft',
@@ -153,6 +154,15 @@ interface FactsOf {
   /** It may have been copied (WebAuthn Level 3 §6.1.1), or its authenticator counts in another way. */
   passkey_counter_back: OfUser & {
     readonly detail: PasskeyFacts & { readonly presented: number; readonly current: number }
+  }
+  /** Its name is its owner's, so no trail keeps it. */
+  personal_access_token_created: OfUserSession & {
+    readonly detail: {
+      readonly resource: string
+      readonly scope: readonly string[]
+      readonly amr: string
+      readonly expires_at: number
+    }
   }
   machine_session_started: OfClient & { readonly sessionId: Buffer }
   /** A client has got a token of the user's session that does not say so. */
@@ -451,7 +461,7 @@ export interface EndedClients extends EndedEpochs {
   readonly reason: EndReason
 }
 
-export type TokenType = 'access_token' | 'refresh_token'
+export type TokenType = 'access_token' | 'refresh_token' | 'personal_access_token'
 
 /** The end of one session. */
 export interface EndedSession extends OfClient {

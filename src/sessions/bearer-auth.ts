@@ -1,7 +1,7 @@
 import { type Client, isAdmin } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { findTokenSession } from './token-session.ts'
+import { findTokenSession, whyNoAccessToken } from './token-session.ts'
 
 /**
  * Which administrator's client is calling, by the access token that it got with `client_credentials` (RFC
@@ -11,9 +11,7 @@ export async function authenticateAdmin(ctx: Context, authorization: string | un
   const [, token] = /^bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '') ?? []
   if (token === undefined) throw refusal('there is no bearer token')
   const found = await findTokenSession(ctx, token)
-  if (found.kind !== 'access_token') {
-    throw refusal(found.kind === 'none' ? found.reason : 'it is a refresh token')
-  }
+  if (found.kind !== 'access_token') throw refusal(whyNoAccessToken(found))
   const { claims, session } = found
   if (claims['aud'] !== ctx.config.issuer) throw refusal('the token is for another audience')
   // RFC 9449 §7.2: one that is bound to a key is no bearer token.

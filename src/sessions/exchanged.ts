@@ -10,6 +10,7 @@ import { requireParameter, type Form } from '../protocol/form.ts'
 import { parseUuid } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
 import { hasEnded } from './sent-token.ts'
+import { usePersonalToken } from './personal-tokens.ts'
 import { findTokenSession } from './token-session.ts'
 
 /** An access token that was presented to be exchanged, or to act with, and its session, which lives. */
@@ -38,7 +39,8 @@ export async function openExchanged(
   const found = await findTokenSession(ctx, requireParameter(form, name))
   if (found.kind === 'none') throw refusal(name, found.reason)
   if (found.kind === 'refresh_token') throw refusal(name, 'it is a refresh token')
-  const { claims, session } = found
+  const { session } = found
+  const claims = found.kind === 'access_token' ? found.claims : await claimsOfPersonal(ctx, name, session)
   const isOwn = claims['client_id'] === client.id
   if (!isOwn && !itemsOf(client.introspects).includes(String(claims['aud'])))
     throw refusal(name, `it is for ${String(claims['aud'])}, which the client does not serve`)
@@ -48,6 +50,18 @@ export async function openExchanged(
   const reason = await whyExchangeEnded(ctx, claims)
   if (reason !== undefined) throw refusal(name, reason)
   return { claims, session }
+}
+
+/** Those of a personal access token, which is not to act with: it is its owner's, who acts by itself. */
+async function claimsOfPersonal(
+  ctx: Context,
+  name: 'subject_token' | 'actor_token',
+  session: Session,
+): Promise<Claims> {
+  if (name === 'actor_token') throw refusal(name, 'it is a personal access token')
+  const claims = await usePersonalToken(ctx, session)
+  if (typeof claims === 'string') throw refusal(name, claims)
+  return claims
 }
 
 /** One public text for all cases; the log has the cause. */

@@ -12,7 +12,7 @@ import { isExchanged } from '../protocol/act.ts'
 import type { Form } from '../protocol/form.ts'
 import { isSameHash } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
-import { findTokenSession, type TokenSession } from './token-session.ts'
+import { findTokenSession, whyNoAccessToken, type TokenSession } from './token-session.ts'
 
 /** A request to an endpoint of our own that takes access tokens of users, as APIs do. */
 export interface TokenBearingRequest {
@@ -48,8 +48,7 @@ export async function authenticateToken(
 ): Promise<SessionOfToken> {
   const { scheme, token } = readToken(request)
   const found = await findTokenSession(ctx, token)
-  if (found.kind !== 'access_token')
-    throw invalidToken(scheme, found.kind === 'none' ? found.reason : 'it is a refresh token')
+  if (found.kind !== 'access_token') throw invalidToken(scheme, whyNoAccessToken(found))
   const { claims, session } = found
   if (hasEnded(session, ctx.clock.now())) throw invalidToken(scheme, 'the session has ended')
   // Its client is not that of its session, which is what is looked at here.

@@ -81,22 +81,33 @@ export function targetOf(
   if (asked && !asked.every(scope => available.includes(scope))) {
     throw new OAuthError('invalid_scope', 'a requested scope is not granted to this client for this resource')
   }
-  const alg = resource?.previous_alg ?? resource?.alg ?? defaultAlg
-  if (isFapi(client) && !fapiAlgs.includes(alg)) {
+  if (isFapi(client) && !fapiAlgs.includes(algAt(resource))) {
     throw new OAuthError(
       'invalid_target',
       'tokens for this resource are signed with an algorithm that the profile of this client does not allow',
     )
   }
+  return targetAt({ config }, resource, (asked ?? available).join(' '))
+}
+
+/** A target at a resource, or without one at this server itself, with the settings that this has now. */
+export function targetAt(
+  { config }: Pick<Context, 'config'>,
+  resource: Resource | undefined,
+  scope: string,
+): Target {
   return {
     audience: resource?.uri ?? config.issuer,
-    scope: (asked ?? available).join(' '),
-    alg,
+    scope,
+    alg: algAt(resource),
     accessTokenSeconds: resource?.access_token_seconds ?? config.accessTokenSeconds,
     hasStatus: resource?.has_status !== 0,
     claims: resource?.claims == null ? null : itemsOf(resource.claims),
   }
 }
+
+/** Until a key of its own algorithm may sign, another one does. */
+const algAt = (resource: Resource | undefined) => resource?.previous_alg ?? resource?.alg ?? defaultAlg
 
 /**
  * Whether people log in to the client with a browser, here or beside a device, so that it may have scopes of

@@ -9,6 +9,7 @@ import {
   type OpenedRefreshToken,
   type RefreshToken,
 } from '../protocol/refresh-token.ts'
+import { openPersonalToken, personalTokenPrefix } from '../protocol/personal-token.ts'
 import { hashSecret, isSameHash, parseUuid } from '../protocol/secrets.ts'
 
 /** A token that this server did issue, and its session, whatever the state of that. */
@@ -19,6 +20,7 @@ export type TokenSession =
       readonly session: Session
     }
   | { readonly kind: 'refresh_token'; readonly token: RefreshToken; readonly session: Session }
+  | { readonly kind: 'personal_access_token'; readonly session: Session }
   /** `reason` is for the log. */
   | { readonly kind: 'none'; readonly reason: string }
 
@@ -35,10 +37,10 @@ export interface TokenOptions {
 }
 
 /**
- * Finds the session of an access token that has not expired, or of a refresh token of any generation. The
- * text shows which of the two it is, so no hint is needed (RFC 7009 §2.1, RFC 7662 §2.1). One read of the
- * database, and none for a token that is malformed or forged. Does NOT check whether the session lives, nor
- * whose it is.
+ * Finds the session of an access token that has not expired, of a refresh token of any generation, or of a
+ * personal access token. The text shows which of them it is, so no hint is needed (RFC 7009 §2.1, RFC 7662
+ * §2.1). One read of the database, and none for a token that is malformed or forged. Does NOT check whether
+ * the session lives, nor whose it is.
  */
 export async function findTokenSession(
   ctx: Context,
@@ -46,6 +48,7 @@ export async function findTokenSession(
   { mayHaveExpired = false }: TokenOptions = {},
 ): Promise<TokenSession> {
   if (token.startsWith(refreshTokenPrefix)) return ofRefreshToken(ctx, token)
+  if (token.startsWith(personalTokenPrefix)) return ofPersonalToken(ctx, token)
   const { verify, recognise } = ctx.keys
   const claims = (mayHaveExpired ? recognise : verify)(token, 'at+jwt')
   if (claims) return ofClaims(ctx, claims)
@@ -92,13 +95,35 @@ async function ofRefreshToken(ctx: Context, text: string): Promise<TokenSession>
   const opened = await openPresented(ctx, text)
   if (opened.kind !== 'genuine') return none(`the refresh token is ${opened.kind.replaceAll('_', ' ')}`)
   const { token } = opened
-  const { sessionId, secret } = token
-  const session = await findSession(ctx.db, sessionId)
-  if (!session) return none('the session is unknown')
-  if (!session.secret_hash || !isSameHash(session.secret_hash, hashSecret(secret))) {
-    return none('the session secret is wrong')
-  }
-  return { kind: 'refresh_token', token, session }
+  const session = await findOfSecret(ctx, token)
+  return typeof session === 'string' ? none(session) : { kind: 'refresh_token', token, session }
+}
+
+async function ofPersonalToken(ctx: Context, text: string): Promise<TokenSession> {
+  const opened = await openUnlessBehind(ctx, () => openPersonalToken(ctx.rootKeys.personalTokenKeyOf, text))
+  if (opened.kind === 'later_version')
+    throw unavailable('a personal access token is one that only a later version of this program can read')
+  if (opened.kind !== 'genuine')
+    return none(`the personal access token is ${opened.kind.replaceAll('_', ' ')}`)
+  const session = await findOfSecret(ctx, opened.token)
+  return typeof session === 'string' ? none(session) : { kind: 'personal_access_token', session }
+}
+
+/** The session of this id that has this secret; otherwise why there is none. */
+async function findOfSecret(
+  { db }: Context,
+  { sessionId, secret }: Pick<RefreshToken, 'sessionId' | 'secret'>,
+): Promise<Session | string> {
+  const session = await findSession(db, sessionId)
+  if (!session) return 'the session is unknown'
+  if (!session.secret_hash || !isSameHash(session.secret_hash, hashSecret(secret)))
+    return 'the session secret is wrong'
+  return session
+}
+
+/** Why what was found is no access token, for the log. */
+export function whyNoAccessToken(found: Exclude<TokenSession, { readonly kind: 'access_token' }>): string {
+  return found.kind === 'none' ? found.reason : `it is a ${found.kind.replaceAll('_', ' ')}`
 }
 
 async function ofClaims(ctx: Context, claims: Claims): Promise<TokenSession> {

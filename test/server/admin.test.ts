@@ -60,6 +60,7 @@ const declared = {
   status: true,
   claims: null,
   open: false,
+  personal_access_tokens: false,
 }
 const alice = { username: 'alice', password: 'correct horse', roles: ['editor'] }
 

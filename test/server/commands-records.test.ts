@@ -300,7 +300,7 @@ t.test('resources', async t => {
   await call(`resource create ${other} --scope a b --alg RS256 --access-token-ttl 1m --no-status`)
   t.match(
     (await call('resource list')).stdout,
-    /URI +ALG +TOKENS LIVE +STATUS LIST +CLAIMS +OPEN +SCOPE\nhttps:\/\/api\.example +ES256 +5m +yes +roles, if any +no +read\n.*RS256 +1m +no +roles, if any +no +a b\n/,
+    /URI +ALG +TOKENS LIVE +STATUS LIST +CLAIMS +OPEN +PERSONAL +SCOPE\nhttps:\/\/api\.example +ES256 +5m +yes +roles, if any +no +no +read\n.*RS256 +1m +no +roles, if any +no +no +a b\n/,
   )
   t.match(await call(`resource create ${api} --scope x`), { code: 1, stderr: /exists already/ })
   t.match(await call(`resource create ${issuer} --scope x`), {

@@ -19,6 +19,7 @@ function* addResource(sql: Kysely<Tables>, uri: string): Steps<string> {
     access_token_seconds: null,
     has_status: 1,
     is_open: 0,
+    personal_access_tokens: 0,
   }
   yield* step(
     sql

@@ -207,6 +207,14 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     },
     { row: { ...ofAll, detail: { resource: 'https://api.example', scope: ['read'] } } },
   ],
+  personal_access_token_created: [
+    {
+      event: 'personal_access_token_created',
+      ...ofSession,
+      detail: { resource: 'https://api.example', scope: ['read'], amr: 'pwd', expires_at: 2 },
+    },
+    { row: ofAll },
+  ],
   session_late: [
     { event: 'session_late', ...ofSession, detail: generations },
     { row: ofAll, counted: 'verdicts.late' },

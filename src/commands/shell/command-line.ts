@@ -19,6 +19,7 @@ import { resourceCommands } from '../resource.ts'
 import { serveCommand } from '../serve.ts'
 import { sessionCommands } from '../session/session.ts'
 import { signInCommands } from '../sign-in.ts'
+import { tokenCommands } from '../token.ts'
 import { userCommands } from '../user.ts'
 import { pathOf, type Terminal } from './command.ts'
 import { describeError, isClosedPipe } from './failures.ts'
@@ -80,6 +81,7 @@ export function commandsOf(terminal: Terminal): Command {
   groupCommands(program, terminal)
   sessionCommands(program, terminal)
   signInCommands(program, terminal)
+  tokenCommands(program, terminal)
   adminCommands(program, terminal)
   mailCommands(program, terminal)
   auditCommands(program, terminal)

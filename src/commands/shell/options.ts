@@ -183,6 +183,13 @@ export function signInId(text: string): Buffer {
   return id
 }
 
+/** The id of a personal access token, as its 16 bytes. */
+export function tokenId(text: string): Buffer {
+  const id = parseUuid(text.toLowerCase())
+  if (!id) throw new InvalidArgumentError('The id of a token is a UUID, as in `mintmark token list`.')
+  return id
+}
+
 /** The `sid` of a session, as its 16 bytes. */
 export function sessionId(text: string): Buffer {
   const id = parseUuid(text.toLowerCase())

@@ -36,7 +36,7 @@ export const travellingKinds = [
 ] as const
 
 /** What is handed out with a MAC, which is for one issuer. */
-const handedOut: readonly string[] = ['refresh-token', 'sign-in', 'device-code']
+const handedOut: readonly string[] = ['refresh-token', 'sign-in', 'device-code', 'personal-access-token']
 
 /** The secrets outside the database, and what is derived from them (HKDF-SHA-256, RFC 5869). */
 export interface RootKeys {
@@ -56,6 +56,8 @@ export interface RootKeys {
   readonly signInKeyOf: (rootKeyId: string) => Buffer | undefined
   /** That of device codes: 32 bytes. */
   readonly deviceCodeKeyOf: (rootKeyId: string) => Buffer | undefined
+  /** That of personal access tokens: 32 bytes. */
+  readonly personalTokenKeyOf: (rootKeyId: string) => Buffer | undefined
   /** The pepper of password hashes: 32 bytes. */
   readonly pepperOf: (rootKeyId: string) => Buffer | undefined
   /**
@@ -147,6 +149,7 @@ export function readRootKeys(options: RootKeyOptions): RootKeys {
     macKeyOf: id => derive('refresh-token', id),
     signInKeyOf: id => derive('sign-in', id),
     deviceCodeKeyOf: id => derive('device-code', id),
+    personalTokenKeyOf: id => derive('personal-access-token', id),
     pepperOf: id => derive('pepper', id),
     derive,
     bindTo: databaseSecret => {

@@ -83,6 +83,10 @@ export const de: MailTexts = {
       subject: 'Ein Gerät wurde mit Ihrem Konto verbunden',
       text: `Ein Gerät, auf dem die App ${quoted(client, marks)} läuft, wurde mit Ihrem Konto verbunden, durch einen Code, der eingegeben wurde. Wenn Sie kein solches Gerät vor sich haben, hat Ihnen vielleicht jemand den Code geschickt: Melden Sie die App dann auf der Seite Ihres Kontos ab.`,
     }),
+    personal_access_token_created: ({ name }) => ({
+      subject: 'Für Ihr Konto wurde ein persönliches Zugriffstoken erstellt',
+      text: `Das Token ${quoted(name, marks)} wurde erstellt. Damit kann ein Programm in Ihrem Namen eine API aufrufen, bis es abläuft oder Sie es beenden.`,
+    }),
     second_factor_missing: () => ({
       subject: 'Jemand kennt Ihr Passwort',
       text: 'Jemand hat das richtige Passwort Ihres Kontos eingegeben, aber keinen zweiten Faktor gezeigt, etwa einen Passkey oder einen Code Ihrer Authenticator-App. Angemeldet wurde dadurch niemand.',

@@ -83,6 +83,10 @@ export const en: MailTexts = {
       subject: 'A device was connected to your account',
       text: `A device on which the app ${quoted(client, marks)} runs was connected to your account, by a code that was typed. If you have no such device in front of you, somebody may have sent you its code: log the app out on the page of your account.`,
     }),
+    personal_access_token_created: ({ name }) => ({
+      subject: 'A personal access token was made for your account',
+      text: `The token ${quoted(name, marks)} was made. With it a program can call an API in your name until it ends, or you end it.`,
+    }),
     second_factor_missing: () => ({
       subject: 'Somebody knows your password',
       text: 'Somebody has entered the right password of your account, but has not shown a second factor, such as a passkey or a code of your authenticator app. Nobody was logged in by it.',

@@ -20,6 +20,7 @@ export const eventWords: Readonly<Record<string, Readonly<Record<string, string>
     sign_in_renewed: 'Logged in again in a browser',
     sign_in_ended: 'Logged out in a browser',
     user_impersonated: 'A client got a token of a user, which does not say who acts',
+    personal_access_token_created: 'A personal access token was made',
     machine_session_started: 'A machine got a session',
     assertion_accepted: 'An outside issuer said which client a program is',
     session_late: 'A refresh was tried again late',
