@@ -21,6 +21,7 @@ import type { Context } from '../context.ts'
 import { deviceGrant } from '../protocol/grant-types.ts'
 import { hasGrant } from '../protocol/request-target.ts'
 import { hashSecret } from '../protocol/secrets.ts'
+import { formatUserCode } from '../protocol/user-code.ts'
 import { findLeftSignIn, findSignIn, type LeftSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { normalAddress } from '../values/addresses.ts'
 import { answerDevice } from './answer-device.ts'
@@ -148,7 +149,7 @@ export async function findStage(
   if (over === 'device_answered' || over === 'device_expired')
     return void showMessage(visit, { kind: over, againHref: '/device', status: 400, uiLocales })
   if (over) return refuse(over)
-  if (pending.browser === null) return void leadTo(visit, path, bound(visit, pending))
+  if (pending.browser === null) return void begin(visit, path, pending)
   const cookie = browserCookie(visit)
   if (cookie === undefined || pending.browser !== hashOf(cookie)) {
     // The first two tabs of a browser, at the same moment, get a cookie each, of which it keeps one.
@@ -157,6 +158,16 @@ export async function findStage(
     return refuse(kind, `${path}?request=${sealRequest(ctx, fresh(pending.request))}`)
   }
   return { client, pending, signIn: await currentSignIn(visit) }
+}
+
+/**
+ * Binds a request that came in a link to this browser. That of a device may have been sent by a stranger,
+ * whose device it is: it goes no further than its code in a link does.
+ */
+function begin(visit: Visit, path: StagePath, pending: PendingRequest): void {
+  const { userCode } = pending.request
+  if (userCode === null) return leadTo(visit, path, bound(visit, pending))
+  redirectTo(visit, `${visit.ctx.config.issuer}/device?user_code=${formatUserCode(userCode)}`)
 }
 
 /** Why a request goes on no more; undefined where it does. */

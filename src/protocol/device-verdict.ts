@@ -41,7 +41,11 @@ export function judgeDeviceRequest(form: Form, facts: DeviceFacts): DeviceVerdic
     const description = 'the client has not been given the grant of devices'
     return { kind: 'refused', error: 'unauthorized_client', description }
   }
-  const refusal = refuseTarget(form, facts) ?? refuseWithheld(form, facts) ?? refuseKey(form, facts)
+  const refusal =
+    refuseTarget(form, facts) ??
+    refuseWithheld(form, facts) ??
+    refuseKey(form, facts) ??
+    refuseControl(form.get('acr_values'))
   if (refusal) return { kind: 'refused', ...refusal }
   const request = {
     ...plainRequest,
@@ -62,6 +66,11 @@ export function judgeDeviceRequest(form: Form, facts: DeviceFacts): DeviceVerdic
   const bytes = Buffer.byteLength(JSON.stringify({ ...request, sessionId: '' }))
   if (bytes <= requestBytesMax) return { kind: 'accepted', request }
   return { kind: 'refused', ...invalid('the parameters are too long, all together') }
+}
+
+/** They are kept as they came, and PostgreSQL cannot keep a NUL. */
+function refuseControl(acrValues = ''): Refusal | undefined {
+  return /\p{Cc}/u.test(acrValues) ? invalid('the acr_values have control characters') : undefined
 }
 
 function refuseWithheld(form: Form, facts: DeviceFacts): Refusal | undefined {

@@ -212,6 +212,7 @@ t.test('G-1 what is refused before a code is made', async t => {
   await refused('a scope that it has not', 'invalid_scope', { ...tv.form, scope: 'read delete' })
   await refused('a resource that it has not', 'invalid_target', { ...tv.form, resource: 'https://x.example' })
   await refused('too much', 'invalid_request', { ...tv.form, acr_values: 'a'.repeat(5000) })
+  await refused('what PostgreSQL cannot keep', 'invalid_request', { ...tv.form, acr_values: 'a\0b' })
   await refused('no thumbprint', 'invalid_request', { ...tv.form, dpop_jkt: 'x' })
   await refused('administering', 'invalid_scope', { ...admin.form, scope: 'admin:read' })
   isOAuthError(

@@ -262,6 +262,17 @@ t.test('nobody answers for another person, browser or site', async t => {
   await stolen.open('/device')
   const elsewhere = await stolen.submit(page, { seen: '1' }, allow)
   t.match(elsewhere.text, /begun in another browser|keeps no cookies/, 'the page in another browser')
+  const stranger = openBrowser(server)
+  for (const { href } of elsewhere.links.filter(({ href }) => /request=/.test(href))) {
+    const begun = await stranger.open(href)
+    t.equal(
+      begun.url.pathname,
+      '/device',
+      'a link that was made of it goes no further than one with its code',
+    )
+    t.equal(begun.forms[0]?.fields.get('user_code'), asked.user_code)
+    t.equal((await stranger.submit(begun)).url.pathname, '/log-in')
+  }
 
   const swapped = await browser.submit(await browser.follow(page, en.useAnother), {
     username: eve.username,
