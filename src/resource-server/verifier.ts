@@ -172,6 +172,7 @@ interface VerifiedToken {
 /** RFC 9068 §4, without the status. */
 async function verifyToken(settings: Settings, keys: IssuerKeys, token: string): Promise<VerifiedToken> {
   if (token.length > tokenLengthMax) throw invalid('the token is too long')
+  if (token.startsWith('mm_pat_')) throw invalid('it is a personal access token: ask at /introspect')
   const requiredClaims = ['exp', 'iat', 'sub', 'client_id', 'jti']
   const { audience } = settings
   try {

@@ -11,6 +11,7 @@ import {
 import { keep } from '../../src/resource-server/kept.ts'
 import { openStatusLists } from '../../src/resource-server/status.ts'
 import { settingsOf } from '../../src/resource-server/settings.ts'
+import { personalToken } from '../helpers/personal-tokens.ts'
 import { besideEnv, startServer, type TestServer } from '../helpers/server.ts'
 import { refusal } from '../helpers/refusal.ts'
 
@@ -225,6 +226,16 @@ t.test('RFC 9068 §4: what is no good access token for this API is refused, with
     'and no longer, though it was verified once',
   )
   await server.refresh(client, refresh_token)
+})
+
+t.test('a personal access token is refused, asks nobody, and the cause says where to ask', async t => {
+  const { server, user, verifier, way } = await world(t)
+  await server.resource('https://scripts.example', { personal_access_tokens: 1 })
+  const { text } = await personalToken(server, user, { resource: 'https://scripts.example' })
+  await isRefused(t, verifier.verify(text), 'invalid_token', 'alone')
+  const { cause } = await refusal(verifier.authenticate({ headers: { authorization: `Bearer ${text}` } }))
+  t.match(cause, { message: 'it is a personal access token: ask at /introspect' })
+  t.strictSame(way.asked, [])
 })
 
 t.test('RFC 6750: the token is in the header, once, and has the scope', async t => {
