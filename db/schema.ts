@@ -12,6 +12,7 @@ export interface Tables {
   clients: ClientTable
   resources: ResourceTable
   own_claims: OwnClaimTable
+  registration_tokens: RegistrationTokenTable
   trusted_issuers: TrustedIssuerTable
   exchangers: ExchangerTable
   sessions: SessionTable
@@ -291,9 +292,11 @@ export interface ClientTable {
   id: string
   /**
    * Who says what it is: `document` is the one at its id, which is a URL
-   * (draft-ietf-oauth-client-id-metadata-document).
+   * (draft-ietf-oauth-client-id-metadata-document), and `registration` is the client itself (RFC 7591).
    */
-  made_by: 'administrator' | 'document'
+  made_by: 'administrator' | 'document' | 'registration'
+  /** SHA-256 of the token with which it changes its registration (RFC 7592); null for any other. */
+  registration_hash: Buffer | null
   /** What such a client calls itself, unchecked. */
   claimed_name: string | null
   /**
@@ -433,6 +436,18 @@ export interface TrustedIssuerTable {
   is_reusable: number
   /** JSON of which subjects name which clients (src/protocol/trusted-subjects.ts). */
   subjects: string
+  created_at: number
+}
+
+/** An initial access token (RFC 7591 §3), with which clients register themselves. */
+export interface RegistrationTokenTable {
+  id: Buffer
+  /** For administrators. */
+  name: string | null
+  /** How many clients it may make, and has made. */
+  clients_max: number
+  clients_made: number
+  expires_at: number
   created_at: number
 }
 

@@ -27,6 +27,8 @@ const statuses = {
   request_uri_not_supported: 400,
   invalid_request_uri: 400,
   registration_not_supported: 400,
+  invalid_client_metadata: 400,
+  invalid_redirect_uri: 400,
   insufficient_authorization: 400,
   invalid_session: 400,
   redirect_to_web: 400,

@@ -63,6 +63,7 @@ export const copyPlan: Readonly<Record<keyof Tables, Copying>> = {
   resources: { key: ['uri'], isLarge: false },
   groups: { key: ['id'], isLarge: false },
   own_claims: { key: ['name'], isLarge: false },
+  registration_tokens: { key: ['id'], isLarge: false },
   trusted_issuers: { key: ['issuer'], isLarge: false },
   exchangers: { key: ['client_id'], isLarge: false },
   endings: { key: ['id'], serial: 'id', isLarge: false },

@@ -24,6 +24,7 @@ import * as tokenExchange from './migrations/0017-token-exchange.ts'
 import * as openClients from './migrations/0018-open-clients.ts'
 import * as deviceAuthorizations from './migrations/0019-device-authorizations.ts'
 import * as personalAccessTokens from './migrations/0020-personal-access-tokens.ts'
+import * as registrations from './migrations/0021-registrations.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -63,6 +64,7 @@ export const thisProgram: Program = {
     ['0018-open-clients', openClients],
     ['0019-device-authorizations', deviceAuthorizations],
     ['0020-personal-access-tokens', personalAccessTokens],
+    ['0021-registrations', registrations],
   ]),
   oldestProgram: 1,
 }

@@ -45,8 +45,8 @@ function clientWith(
     client_id: ClientId,
     ...ofProperties,
     made_by: Type.String({
-      enum: ['administrator', 'document'],
-      description: 'who says what it is: `document` is the one at its client_id',
+      enum: ['administrator', 'document', 'registration'],
+      description: 'who says what it is: the document at its client_id, or the client itself',
     }),
     claimed_name: Type.Union([Type.String(), Type.Null()], {
       description: 'what such a client calls itself, which nobody has checked',

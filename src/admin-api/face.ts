@@ -25,6 +25,7 @@ import { openApiDocument } from './open-api.ts'
 import { bodyLimitBytes, openProblems, operationOf } from './problems.ts'
 import { trustedIssuerRoutes } from './trusted-issuers.ts'
 import { ownClaimRoutes } from './own-claims.ts'
+import { registrationTokenRoutes } from './registration-tokens.ts'
 import { resourceRoutes } from './resources.ts'
 import { addRoute } from './route.ts'
 import { compileSchema } from './schemas.ts'
@@ -45,6 +46,26 @@ const paramLengthMax = 3 * 1024
 /** What the router is shown for every method that no address takes. */
 const otherMethod = 'TRACE'
 const shownMethods = ['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE', 'OPTIONS', otherMethod]
+
+/** All that answers JSON in and out: one line for each noun. */
+const nouns = [
+  ...userRoutes,
+  ...explainRoutes,
+  ...groupRoutes,
+  ...clientRoutes,
+  ...resourceRoutes,
+  ...trustedIssuerRoutes,
+  ...ownClaimRoutes,
+  ...registrationTokenRoutes,
+  ...streamRoutes,
+  ...keyRoutes,
+  ...sessionRoutes,
+  ...signInRoutes,
+  ...jobRoutes,
+  ...auditRoutes,
+  ...healthRoutes,
+  ...countRoutes,
+]
 
 /**
  * Makes the face for administrators' programs, an app of its own: JSON in and out, problem documents (RFC
@@ -90,23 +111,6 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
   app.register(swagger, openApiDocument(ctx.config))
   app.register(async app => {
     const routes = collectRoutes(app)
-    const nouns = [
-      ...userRoutes,
-      ...explainRoutes,
-      ...groupRoutes,
-      ...clientRoutes,
-      ...resourceRoutes,
-      ...trustedIssuerRoutes,
-      ...ownClaimRoutes,
-      ...streamRoutes,
-      ...keyRoutes,
-      ...sessionRoutes,
-      ...signInRoutes,
-      ...jobRoutes,
-      ...auditRoutes,
-      ...healthRoutes,
-      ...countRoutes,
-    ]
     for (const route of nouns) addRoute(app, { ctx, problems }, route)
     await app.register(async app => {
       takeUploads(app)

@@ -90,7 +90,7 @@ export function refuseSelfDescribed({ id, made_by }: Pick<ClientTable, 'id' | 'm
   if (made_by === 'administrator') return
   throw new Refusal(
     'invalid',
-    `${id} is what the document at that address says, and cannot be changed here`,
+    `${id} is what it says itself (${made_by}), and cannot be changed here`,
     '`mintmark client disable` refuses it from now on',
   )
 }

@@ -33,10 +33,18 @@ export function documentColumns(client: ClientTable): DocumentColumns {
 /** A document, read: the client, or why there can be none. The reason is constant, for who has written it. */
 export type ReadDocument =
   | { readonly kind: 'good'; readonly columns: DocumentColumns }
-  | { readonly kind: 'refused'; readonly reason: string }
+  | {
+      readonly kind: 'refused'
+      readonly reason: string
+      /** RFC 7591 §3.2.2 has a code of its own for them. */
+      readonly isOfRedirectUris?: boolean
+    }
 
 /** More than any app has. */
 const redirectUrisMax = 20
+const redirectUrisSentence =
+  `its redirect_uris must be 1 to ${redirectUrisMax} URIs: https, http to a loopback address, or of a private scheme ` +
+  'with a dot; without fragment and wildcard'
 
 /** The grants that a client may have that no administrator has made. */
 const openGrants: readonly string[] = ['authorization_code', 'refresh_token']
@@ -58,23 +66,23 @@ export interface MetadataSource {
   /** The host that is known to answer for the client: its name, and where its home page may be. */
   readonly ownHost: string | undefined
   readonly methods: readonly string[]
+  /** That of one that does not say how it authenticates; where undefined, its keys tell. */
+  readonly usualMethod?: string
 }
 
 /** Reads the metadata of a client (RFC 7591 §2) that no administrator has made. */
 export function readMetadata(
   metadata: Readonly<Record<string, unknown>>,
-  { ownHost, methods }: MetadataSource,
+  { ownHost, methods, usualMethod }: MetadataSource,
 ): ReadDocument {
   const { jwks, jwks_uri, redirect_uris: uris, client_name: name = null } = metadata
   const hasKeys = jwks !== undefined || jwks_uri !== undefined
-  const method = metadata['token_endpoint_auth_method'] ?? (hasKeys ? 'private_key_jwt' : 'none')
+  const usual = usualMethod ?? (hasKeys ? 'private_key_jwt' : 'none')
+  const method = metadata['token_endpoint_auth_method'] ?? usual
   if (!methods.some(one => one === method))
     return refused(`its token_endpoint_auth_method must be one of ${methods.join(', ')}`)
   if (!areTexts(uris) || uris.length === 0 || uris.length > redirectUrisMax || !uris.every(isRedirectUri))
-    return refused(
-      `its redirect_uris must be 1 to ${redirectUrisMax} URIs: https, http to a loopback address, or of a private scheme ` +
-        'with a dot; without fragment and wildcard',
-    )
+    return { kind: 'refused', reason: redirectUrisSentence, isOfRedirectUris: true }
   if (name !== null && !(typeof name === 'string' && isShownText(name, 100)))
     return refused('its client_name must be a text of up to 100 characters that can be seen')
   const grants = metadata['grant_types'] ?? ['authorization_code']
@@ -85,7 +93,7 @@ export function readMetadata(
   const keys = readKeys(method === 'private_key_jwt' ? metadata : {}, method)
   if (typeof keys === 'string') return refused(keys)
   const columns: DocumentColumns = {
-    auth_method: method as DocumentColumns['auth_method'],
+    auth_method: methodOf(method),
     ...keys,
     grant_types: openGrants.filter(grant => grants.includes(grant)).join(' '),
     redirect_uris: [...new Set(uris)].join(' '),
@@ -108,6 +116,11 @@ export function clientOfDocument(id: string, columns: DocumentColumns): Client {
 
 /** What holds for all clients that no administrator has made. */
 export const always = { consent: 'always', refresh_policy: 'rotate', pkce: 'required' } as const
+
+/** Both ways to send a secret are one here. */
+function methodOf(method: unknown): DocumentColumns['auth_method'] {
+  return method === 'none' || method === 'private_key_jwt' ? method : 'client_secret'
+}
 
 const refused = (reason: string): ReadDocument => ({ kind: 'refused', reason })
 

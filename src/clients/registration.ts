@@ -53,6 +53,7 @@ export function newClientRow(
     id: client.client_id,
     made_by: 'administrator',
     claimed_name: null,
+    registration_hash: null,
     auth_method: authMethodOf(client),
     ...keySettings(client),
     secret_hash: secretHash,

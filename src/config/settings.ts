@@ -202,6 +202,12 @@ export const settings = {
     [],
     'hosts whose clients are known by a document at their `client_id`, and need no registration; or `any`',
   ),
+  clientRegistration: setting(
+    'CLIENT_REGISTRATION',
+    choice(['off', 'token']),
+    'off',
+    'whether clients may register themselves: `off`, or with a `token` that an administrator has made',
+  ),
   deliveryNetworks: setting(
     'DELIVERY_NETWORKS',
     networks,

@@ -19,6 +19,7 @@ import { jwksEndpoint } from './jwks.ts'
 import { metadataEndpoints } from './metadata.ts'
 import { allowedHeaders, openOrigins, type Origins } from './origins.ts'
 import { parEndpoint } from './par.ts'
+import { registerEndpoint } from './register.ts'
 import { revokeEndpoint } from './revoke.ts'
 import { statusListEndpoints } from './status-list.ts'
 import { tokenEndpoint } from './token.ts'
@@ -84,6 +85,7 @@ export function oauthFace(ctx: Context, sendError: ErrorSender): (app: FastifyIn
     globalRevocationEndpoint(app, ctx)
     eventsEndpoint(app, ctx)
     receiverEndpoints(app, ctx)
+    registerEndpoint(app, ctx)
     metadataEndpoints(app, ctx)
     jwksEndpoint(app, ctx)
     statusListEndpoints(app, ctx)

@@ -107,7 +107,7 @@ async function metadata(ctx: Context) {
 }
 
 /** How authorization requests are made and answered. */
-function authorizationMetadata({ issuer, clientDocumentHosts }: Config) {
+function authorizationMetadata({ issuer, clientDocumentHosts, clientRegistration }: Config) {
   return {
     authorization_endpoint: `${issuer}/authorize`,
     response_types_supported: ['code'],
@@ -119,6 +119,8 @@ function authorizationMetadata({ issuer, clientDocumentHosts }: Config) {
     device_authorization_endpoint: `${issuer}/device_authorization`,
     // draft-ietf-oauth-first-party-apps §8
     authorization_challenge_endpoint: `${issuer}/authorize-challenge`,
+    // RFC 7591 §3
+    ...(clientRegistration !== 'off' && { registration_endpoint: `${issuer}/register` }),
     // draft-ietf-oauth-client-id-metadata-document §6
     ...(clientDocumentHosts.length > 0 && { client_id_metadata_document_supported: true }),
     // RFC 9207 §3

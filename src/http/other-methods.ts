@@ -11,6 +11,9 @@ export const methodsOfAll = [...methods].join(', ')
 const streamMethods: ReadonlySet<string> = new Set(['PATCH', 'PUT', 'DELETE'])
 export const streamsPath = '/ssf/streams'
 
+/** Clients that registered themselves change that with some of them (RFC 7592). */
+export const registerPath = '/register'
+
 /**
  * What the router is shown for every method that no address takes. For each method it compiles all paths
  * anew, and Node.js reads more than thirty.
@@ -25,12 +28,13 @@ const hiddenMethods = new WeakMap<IncomingMessage, string>()
 /** To be called before the router looks at a request for this target, without its query or with it. */
 export function hideOtherMethod(request: IncomingMessage, target: string): void {
   const { method = '' } = request
-  if (methods.has(method) || (streamMethods.has(method) && isOfStreams(target))) return
+  if (methods.has(method) || (streamMethods.has(method) && takesMore(target))) return
   hiddenMethods.set(request, method)
   request.method = otherMethod
 }
 
-const isOfStreams = (target: string) => target === streamsPath || target.startsWith(`${streamsPath}?`)
+const takesMore = (target: string) =>
+  [streamsPath, registerPath].some(path => target === path || target.startsWith(`${path}?`))
 
 /** To be called once the router has looked, before anybody else does. */
 export function showOtherMethod(request: IncomingMessage): void {
@@ -64,7 +68,7 @@ export function refuseOtherMethods(
 ): void {
   for (const [url, { methods: taken, config }] of [...routes]) {
     const allow = [...taken].join(', ')
-    const all = isOfStreams(url) ? [...shown, ...streamMethods] : shown
+    const all = takesMore(url) ? [...shown, ...streamMethods] : shown
     if ([...taken].some(method => !all.includes(method)))
       throw new Error(`${url} takes ${allow}: no address takes more than ${shown.join(', ')}`)
     app.route({

@@ -31,6 +31,7 @@ const prefixes = {
   'event cursor': 'mm_ec_',
   // Kept with the request of the device, and of no use to anybody who reads it there.
   'device approval': 'mm_da_',
+  'registration token': 'mm_rg_',
 } as const satisfies Readonly<Record<(typeof travellingKinds)[number], string>>
 
 export type SealedKind = keyof typeof prefixes

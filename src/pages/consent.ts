@@ -50,10 +50,10 @@ function strangerOf(
   client: Client,
   { redirectUri }: AuthorizationRequest,
 ): ConsentData['client']['stranger'] {
-  if (client.made_by !== 'document') return null
+  if (client.made_by === 'administrator') return null
   const { host, protocol } = new URL(redirectUri)
   return {
-    host: hostOfDocument(client.id),
+    host: client.made_by === 'document' ? hostOfDocument(client.id) : null,
     claimedName: client.claimed_name,
     goesTo: host || protocol,
     isProgram: protocol !== 'https:',

@@ -113,6 +113,8 @@ const announcers: {
   client_secret_rotated: 'nothing',
   client_keys_set: 'nothing',
   client_enabled: 'nothing',
+  registration_token_created: 'nothing',
+  registration_token_deleted: 'nothing',
   resource_created: 'nothing',
   resource_changed: 'nothing',
   resource_deleted: 'nothing',

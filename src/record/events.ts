@@ -60,6 +60,8 @@ export const eventNames = [
   'group_created',
   'group_changed',
   'group_deleted',
+  'registration_token_created',
+  'registration_token_deleted',
   'client_created',
   'client_changed',
   'client_secret_rotated',
@@ -254,6 +256,8 @@ interface FactsOf {
   group_created: OfGroup<readonly string[]>
   group_changed: OfGroup<Changes[string]>
   group_deleted: { readonly detail: { readonly group: string } }
+  registration_token_created: OfRegistrationToken
+  registration_token_deleted: OfRegistrationToken
   client_created: OfClient & { readonly detail?: Readonly<Record<string, unknown>> }
   client_changed: OfClient & { readonly detail: Changes }
   client_secret_rotated: OfClient & {
@@ -376,6 +380,10 @@ interface Named {
 
 interface OfResource {
   readonly detail: { readonly uri: string; readonly [setting: string]: unknown }
+}
+
+interface OfRegistrationToken {
+  readonly detail: { readonly registration_token: string; readonly [setting: string]: unknown }
 }
 
 interface OfOwnClaim {

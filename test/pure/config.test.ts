@@ -62,6 +62,7 @@ t.test('without any setting the defaults of the README count', async t => {
     adminUrl: 'http://127.0.0.1:9000',
     jwksUriNetworks: [],
     clientDocumentHosts: [],
+    clientRegistration: 'off',
     deliveryNetworks: [],
     corsOrigins: [],
     logLevel: 'info',

@@ -1,5 +1,7 @@
 import t, { type Test } from 'tap'
 import { findClient } from '../../db/clients/clients.ts'
+import { createRegistrationToken } from '../../src/admin/registration-tokens.ts'
+import { servedAdmin } from '../../src/admin/served.ts'
 import { sha256 } from '../../src/values/sha256.ts'
 import { agentRedirectUri, agentStore, mcpServer, openAgent, scopes } from '../helpers/agent.ts'
 import { openBrowser } from '../helpers/browser.ts'
@@ -55,6 +57,29 @@ t.test('the MCP SDK as it is: an agent that is known by a document logs in and c
 
   const another = openAgent(t, url, { store: agentStore({ clientMetadataUrl }) })
   t.equal(await another.whoami(person(server, user)), `${user.sub} by ${clientMetadataUrl}`)
+})
+
+t.test('the MCP SDK as it is: an agent that registers itself with a token', async t => {
+  const { server, url, user } = await world(t, { MINTMARK_CLIENT_REGISTRATION: 'token' })
+  const { ctx } = server
+  const admin = servedAdmin(ctx, { actor: { kind: 'command', user: 'root' }, isLimited: false }, ctx.log)
+  const { token } = await createRegistrationToken(admin, { name: null, lifeSeconds: 3600, clientsMax: 1 })
+  // The SDK has no place for such a token, so it is added to that one request.
+  const withToken: typeof fetch = async (input, init) => {
+    const headers = new Headers(init?.headers)
+    if (String(input).endsWith('/register')) headers.set('authorization', `Bearer ${token}`)
+    return fetch(input, { ...init, headers })
+  }
+  const store = agentStore()
+  const agent = openAgent(t, url, { store, fetch: withToken })
+  const clientId = async () => (await store.clientInformation())?.client_id ?? ''
+  t.match(await agent.whoami(person(server, user)), `${user.sub} by `)
+  t.match(await findClient(ctx.db, await clientId()), {
+    made_by: 'registration',
+    claimed_name: 'Sample agent',
+  })
+  server.tick(400)
+  t.equal(await agent.whoami(mustNotLogIn), `${user.sub} by ${await clientId()}`)
 })
 
 t.test('the MCP SDK as it is: an agent that an administrator has registered', async t => {

@@ -25,6 +25,7 @@ import { openSeeded } from '../helpers/records.ts'
 const otherColumns: Readonly<Record<string, string>> = {
   id: 'the client_id',
   made_by: 'who says what it is',
+  registration_hash: 'of the token with which it changes itself',
   claimed_name: 'what a client calls itself that no administrator has made',
   auth_method: 'follows from public, jwks, jwks_uri, tls_subject and tls_self_signed',
   jwks: 'kept for a while after a move to a secret, and then not declared',

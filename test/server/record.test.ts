@@ -397,6 +397,14 @@ const all: { readonly [Name in EventName]: readonly [Event<Name>, Told] } = {
     { row: ofNone },
   ],
   group_deleted: [{ event: 'group_deleted', detail: { group: 'staff' } }, { row: ofNone }],
+  registration_token_created: [
+    { event: 'registration_token_created', detail: { registration_token: 'r', clients_max: 1 } },
+    { row: ofNone },
+  ],
+  registration_token_deleted: [
+    { event: 'registration_token_deleted', detail: { registration_token: 'r' } },
+    { row: ofNone },
+  ],
   client_created: [{ event: 'client_created', clientId: 'web', detail: { scope: [] } }, { row: ofClient }],
   client_changed: [{ event: 'client_changed', clientId: 'web', detail: changes }, { row: ofClient }],
   client_secret_rotated: [

@@ -25,6 +25,7 @@ import { noteKeysAt, withKeys } from './client-keys.ts'
 import { clientUpdateCommand } from './client-update.ts'
 import { pathOf, secretAdvice } from './new-secret.ts'
 import { addProperties, givenProperties } from './property-options.ts'
+import { registrationTokenCommands } from './registration-token.ts'
 
 const choosing = `
 Which client?
@@ -89,6 +90,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   )
 
   credentialCommands(client, terminal)
+  registrationTokenCommands(client, terminal)
 
   verb(client, 'disable', 'refuse a client from now on, and end its sessions', [
     'mintmark client disable web',

@@ -33,6 +33,7 @@ export const travellingKinds = [
   'message',
   'event cursor',
   'device approval',
+  'registration token',
 ] as const
 
 /** What is handed out with a MAC, which is for one issuer. */

@@ -80,6 +80,8 @@ export const de: Texts = {
     stranger: {
       belongsTo: host =>
         html`Niemand hier hat diese App geprüft. Bekannt ist nur, dass sie zu ${host} gehört.`,
+      registered:
+        'Diese App hat sich selbst eingetragen. Niemand hier hat sie geprüft, und sie kann jeden Namen haben.',
       claims: name => html`Sie nennt sich „${name}“.`,
       leadsTo: host => html`Wenn Sie es erlauben, geht der Zugriff an ${host}.`,
       leadsToProgram: address =>

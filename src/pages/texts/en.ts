@@ -71,6 +71,7 @@ export const en: Texts = {
     stranger: {
       belongsTo: host =>
         html`Nobody here has checked this app. All that is known is that it belongs to ${host}.`,
+      registered: 'This app has registered itself. Nobody here has checked it, and it may have any name.',
       claims: name => html`It calls itself “${name}”.`,
       leadsTo: host => html`If you allow it, the access goes to ${host}.`,
       leadsToProgram: address =>

@@ -99,6 +99,8 @@ export interface ConsentTexts {
 export interface StrangerTexts {
   /** All that is known of it. */
   readonly belongsTo: (host: Html) => Html
+  /** Of one of which nothing is known. */
+  readonly registered: string
   readonly claims: (name: Html) => Html
   /** Where its access goes. */
   readonly leadsTo: (host: Html) => Html

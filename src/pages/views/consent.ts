@@ -20,7 +20,8 @@ export interface ConsentData {
 }
 
 export interface Stranger {
-  readonly host: string
+  /** Where it is known to be at home; null for one that has registered itself. */
+  readonly host: string | null
   /** What it calls itself. */
   readonly claimedName: string | null
   /** Where its answer goes: a host, or the address of a program on the person's own device. */
@@ -60,7 +61,7 @@ function strangerLines(
 ): Html {
   const goes = (isProgram ? texts.leadsToProgram : texts.leadsTo)(nameOf(goesTo))
   const claims = claimedName === null ? null : html` ${texts.claims(nameOf(claimedName))}`
-  return html`<p class="stranger">${texts.belongsTo(nameOf(host))}${claims}</p>
+  return html`<p class="stranger">${host === null ? texts.registered : texts.belongsTo(nameOf(host))}${claims}</p>
 <p>${goes}</p>`
 }
 

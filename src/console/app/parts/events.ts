@@ -75,6 +75,8 @@ export const eventWords: Readonly<Record<string, Readonly<Record<string, string>
     delivery_refused: 'An app refused what it was told',
     delivery_given_up: 'An app could not be told for three days',
     receiver_paused: 'An app is told nothing more: it has failed for three days',
+    registration_token_created: 'A registration token was made',
+    registration_token_deleted: 'A registration token was deleted',
     resource_created: 'A resource was added',
     resource_changed: 'A resource was changed',
     resource_deleted: 'A resource was deleted',
