@@ -204,7 +204,7 @@ t.test('clients that have keys or certificates instead of a secret', async t => 
       [`set-keys reuse --jwks ${set}`, 1, /reuse \(none\) is not known by keys/],
       [`set-keys dns --jwks ${set}`, 1, /dns \(tls_client_auth\) is not known by keys/],
       [`set-keys nobody --jwks ${set}`, 1, /there is no client nobody/],
-      ['rotate-secret dns', 1, /authenticates with its certificate/],
+      ['rotate-secret dns', 1, /dns authenticates in another way \(tls_client_auth\), and takes no secret/],
       [`set-keys dns --new-key ${join(home, 'left.jwk')}`, 1, /not known by keys/],
     ]
     for (const [command, code, reason] of cases) {
