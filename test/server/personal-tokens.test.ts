@@ -100,6 +100,7 @@ t.test('what is no such token is of no use, and costs no query where it is forge
   const { token } = opened
   const forged = {
     'another character': `${text.slice(0, 30)}${text[30] === 'A' ? 'B' : 'A'}${text.slice(31)}`,
+    'another checksum': `${text.slice(0, -1)}${text.endsWith('0') ? '1' : '0'}`,
     'another kind of MAC': sealPersonalToken(macKeyOf, token),
     'as a refresh token': text.replace('mm_pat_', 'mm_rt_'),
     'an unknown root key': sealPersonalToken(() => Buffer.alloc(32), { ...token, rootKeyId: 'ffffffff' }),
