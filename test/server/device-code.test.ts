@@ -162,6 +162,9 @@ t.test('what has changed since it was confirmed counts when the device asks', as
     await db.sql.updateTable('clients').set(columns).where('id', '=', 'tv').execute()
     await raiseRevision(db.sql)
   }
+  const late = await after(async () => server.tick(600))
+  isOAuthError(t, late.response, 400, 'expired_token', 'a device that asks only after its time')
+  t.equal(await findSession(db, partsOf(server, late.asked).id), undefined)
   const raised = await after(() =>
     raiseUserEpoch(by.db, ada.id, { now: server.ctx.clock.now(), reason: 'admin' }),
   )
