@@ -165,7 +165,7 @@ function deviceRow(common: Common): NewClient {
     id: demoDevice.id,
     secret_hash: null,
     grant_types: `${deviceGrant} refresh_token`,
-    client_name: 'the device of the examples',
+    client_name: 'the television of the examples',
     claims_in_id_token: 1,
   })
 }

@@ -216,6 +216,36 @@ t.test('an app with log-in pages of its own asks again for what was wrong, and r
   t.match(stdout, 'Hello Ada Demo. You have logged in with pwd.\nA refresh has worked too.\n')
 })
 
+t.test('a device is let in by a browser elsewhere, in which its code is typed and confirmed', async t => {
+  const { home } = commandLine(t)
+  const { issuer, output } = await startDev(t, { home })
+  const [, password = ''] = /with the password (\S+)/.exec(output) ?? []
+  const device = await start(t, join(import.meta.dirname, '../..'), scriptArgs('example:device'), {
+    env: { ISSUER: issuer },
+    says: /this code: \S+\n/,
+  })
+  let said = ''
+  device.child.stdout?.on('data', chunk => (said += String(chunk)))
+  const [, address = '', code = ''] = /Open (\S+) .* this code: (\S+)\n/.exec(device.output) ?? []
+
+  const context = await (await startChromium(t)).newContext({ viewport: { width: 320, height: 640 } })
+  context.setDefaultTimeout(0)
+  const page = await context.newPage()
+  await page.goto(address)
+  await page.getByLabel('Code on the device').fill(code.toLowerCase().replaceAll('-', ' '))
+  await page.keyboard.press('Enter')
+  await page.waitForURL(`${issuer}/log-in?*`)
+  await logInAs(page, password)
+  await page.getByText(code, { exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Connect the device' }).click()
+  t.equal(new URL(page.url()).pathname, '/device/confirm', 'the browser itself asks for the tick')
+  await page.getByLabel('The device is in front of me').check()
+  await page.getByRole('button', { name: 'Connect the device' }).click()
+  await page.waitForURL(`${issuer}/message?*`)
+  await until(async () => said.includes('A refresh has worked too.\n'))
+  t.match(said, 'Hello Ada Demo. This device is connected.\n')
+})
+
 t.test('a client leaves the password grant as the README says, and logs nobody out', async t => {
   const { home, call, succeed } = commandLine(t)
   const metricsPort = String(await freePort())
