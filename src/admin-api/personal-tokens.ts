@@ -26,7 +26,7 @@ const see = { noun: 'sessions', isChange: false } as const
 const listTokensRoute = route(
   {
     method: 'GET',
-    url: '/users/:sub/personal-tokens',
+    url: '/users/:sub/personal-access-tokens',
     name: 'listPersonalTokens',
     summary: 'Personal access tokens of a user that live, the newest first: never the tokens themselves',
     need: see,
@@ -41,7 +41,7 @@ const listTokensRoute = route(
 const endTokenRoute = route(
   {
     method: 'DELETE',
-    url: '/users/:sub/personal-tokens/:id',
+    url: '/users/:sub/personal-access-tokens/:id',
     name: 'endPersonalToken',
     summary: 'End one personal access token of a user for good',
     need: change,
@@ -54,7 +54,7 @@ const endTokenRoute = route(
 const endTokensRoute = route(
   {
     method: 'POST',
-    url: '/users/:sub/end-personal-tokens',
+    url: '/users/:sub/end-personal-access-tokens',
     name: 'endPersonalTokens',
     summary: 'End all personal access tokens of a user; other sessions go on',
     need: change,
@@ -64,5 +64,5 @@ const endTokensRoute = route(
   async (admin, { params: { sub } }) => ({ tokens_revoked: await endTokensOf(admin, sub) }),
 )
 
-/** `/users/{sub}/personal-tokens`: what users have made for their scripts. */
+/** `/users/{sub}/personal-access-tokens`: what users have made for their scripts. */
 export const personalTokenRoutes: readonly AnyRoute[] = [listTokensRoute, endTokenRoute, endTokensRoute]

@@ -443,7 +443,7 @@ t.test('administrators list and end the tokens of a user, by HTTP and by command
   })
 
   const ask = await adminClient(server)
-  const listed = (await ask('GET', `/users/${ada.sub}/personal-tokens`)).json()
+  const listed = (await ask('GET', `/users/${ada.sub}/personal-access-tokens`)).json()
   t.match(listed, { items: [{ id: created.id, name: 'nightly report', last_used_at: null }] })
   t.notOk(JSON.stringify(listed).includes('mm_pat_'))
   const list = await call('token list --user ada', { env })
@@ -463,10 +463,11 @@ t.test('administrators list and end the tokens of a user, by HTTP and by command
   const wrong = await call(`token revoke --user ada --id ${formatUuid(others.sessionId)}`, { env })
   t.match(wrong, { code: 1, stderr: /ada has no such token/ }, "another's")
   t.equal(
-    (await ask('DELETE', `/users/${ada.sub}/personal-tokens/${formatUuid(others.sessionId)}`)).statusCode,
+    (await ask('DELETE', `/users/${ada.sub}/personal-access-tokens/${formatUuid(others.sessionId)}`))
+      .statusCode,
     404,
   )
-  t.equal((await ask('DELETE', `/users/${ada.sub}/personal-tokens/${created.id}`)).statusCode, 204)
+  t.equal((await ask('DELETE', `/users/${ada.sub}/personal-access-tokens/${created.id}`)).statusCode, 204)
   t.strictSame(await server.introspect(gateway, created.token), { active: false })
 
   const [one, two, three] = [
@@ -476,13 +477,15 @@ t.test('administrators list and end the tokens of a user, by HTTP and by command
   ]
   t.equal((await call(`token revoke --user ada --id ${formatUuid(one.sessionId)}`, { env })).code, 0)
   t.strictSame(await server.introspect(gateway, one.text), { active: false })
-  t.strictSame((await ask('POST', `/users/${ada.sub}/end-personal-tokens`)).json(), { tokens_revoked: 2 })
+  t.strictSame((await ask('POST', `/users/${ada.sub}/end-personal-access-tokens`)).json(), {
+    tokens_revoked: 2,
+  })
   for (const { text } of [two, three]) t.strictSame(await server.introspect(gateway, text), { active: false })
   t.match((await call('token revoke --user ada --all', { env })).stdout, /Ended 0 tokens/)
   t.match(await server.introspect(gateway, others.text), { active: true }, "another user's goes on")
   const reader = await adminClient(server, 'admin:sessions:read')
-  t.equal((await reader('GET', `/users/${ada.sub}/personal-tokens`)).statusCode, 200)
-  t.equal((await reader('POST', `/users/${ada.sub}/end-personal-tokens`)).statusCode, 403)
+  t.equal((await reader('GET', `/users/${ada.sub}/personal-access-tokens`)).statusCode, 200)
+  t.equal((await reader('POST', `/users/${ada.sub}/end-personal-access-tokens`)).statusCode, 403)
   const client = await ask('PATCH', `/clients/${tokensClientId}`, { client_name: 'mine' })
   t.match(client.json(), { detail: /sees to it itself/ })
 })
