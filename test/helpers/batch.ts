@@ -11,9 +11,10 @@ const tests = join(import.meta.dirname, '..')
  * many files can share one: its modules, its databases and its browser.
  */
 const groups = [
+  // First, since these wait a lot, and leave the cores to the others.
+  { folders: ['fuzz', 'postgres', 'processes'], batches: 2 },
   { folders: ['model', 'pure', 'server'], batches: isQuick ? 2 : 3 },
   { folders: ['journeys'], batches: 2 },
-  { folders: ['fuzz', 'postgres', 'processes'], batches: 2 },
 ]
 
 /**
