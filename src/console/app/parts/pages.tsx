@@ -2,6 +2,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { useAnswer } from '../api/use-answer.ts'
 import { ProblemNote } from './problem-note.tsx'
+import { RowList } from './row-list.tsx'
 
 /** One page of a list of the admin API. */
 export interface PageOf<Item> {
@@ -121,10 +122,11 @@ function Rows<Item>({
   if (value.items.length === 0)
     return after === undefined && value.next === null ? <div class="empty">{empty}</div> : null
   return (
-    <ul class="rows" aria-label={number === 1 ? label : `${label}, page ${number}`}>
-      {value.items.map(item => (
-        <li key={keyOf(item)}>{row(item)}</li>
-      ))}
-    </ul>
+    <RowList
+      label={number === 1 ? label : `${label}, page ${number}`}
+      items={value.items}
+      keyOf={keyOf}
+      row={row}
+    />
   )
 }

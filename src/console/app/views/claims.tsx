@@ -5,6 +5,7 @@ import { Field } from '../parts/field.tsx'
 import { textOf } from '../parts/form-data.ts'
 import { Page } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
+import { RowList } from '../parts/row-list.tsx'
 import { go, href } from '../router.ts'
 import { ClaimFields, readClaim, sourceText } from './claim-form.tsx'
 
@@ -22,13 +23,12 @@ export function ClaimsView() {
           items.length === 0 ? (
             <NoClaims />
           ) : (
-            <ul class="rows" aria-label="Claims">
-              {items.map(claim => (
-                <li key={claim.name}>
-                  <ClaimRow claim={claim} />
-                </li>
-              ))}
-            </ul>
+            <RowList
+              label="Claims"
+              items={items}
+              keyOf={claim => claim.name}
+              row={claim => <ClaimRow claim={claim} />}
+            />
           )
         }
       </Reading>

@@ -6,6 +6,7 @@ import { textOf } from '../parts/form-data.ts'
 import { KeyTimeline } from '../parts/key-timeline.tsx'
 import { Page, Section } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
+import { RowList } from '../parts/row-list.tsx'
 import { Time } from '../parts/time.tsx'
 import { counted, durationText } from '../parts/words.ts'
 import { href, query } from '../router.ts'
@@ -20,13 +21,12 @@ export function KeysView() {
         {({ items }) => (
           <>
             <KeyTimeline keys={items} />
-            <ul class="rows" aria-label="Signing keys">
-              {items.map(key => (
-                <li key={key.kid}>
-                  <KeyRow signing={key} />
-                </li>
-              ))}
-            </ul>
+            <RowList
+              label="Signing keys"
+              items={items}
+              keyOf={key => key.kid}
+              row={key => <KeyRow signing={key} />}
+            />
             {items
               .filter(({ kid }) => query.value.get('act') === `revoke-${kid}`)
               .map(key => (

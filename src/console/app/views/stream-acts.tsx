@@ -28,6 +28,13 @@ const paramsOf = ({ value: { stream_id: id }, etag }: Read<ShownStream>) => ({
   header: { 'if-match': etag },
 })
 
+async function setStatus(
+  of: Read<ShownStream>,
+  body: { readonly status: ShownStream['status']; readonly reason?: string },
+): Promise<void> {
+  await documentOf(api.POST('/admin/v1/streams/{id}/status', { params: paramsOf(of), body }))
+}
+
 function Pause({ of, again }: StreamActsProps) {
   return (
     <Act
@@ -37,8 +44,7 @@ function Pause({ of, again }: StreamActsProps) {
       onDone={again}
       run={async form => {
         const reason = textOf(form, 'reason')
-        const body = { status: 'paused' as const, ...(reason !== '' && { reason }) }
-        await documentOf(api.POST('/admin/v1/streams/{id}/status', { params: paramsOf(of), body }))
+        await setStatus(of, { status: 'paused', ...(reason !== '' && { reason }) })
         return 'The stream is paused.'
       }}
     >
@@ -56,8 +62,7 @@ function Resume({ of, again }: StreamActsProps) {
       does="Go on"
       onDone={again}
       run={async () => {
-        const body = { status: 'enabled' as const }
-        await documentOf(api.POST('/admin/v1/streams/{id}/status', { params: paramsOf(of), body }))
+        await setStatus(of, { status: 'enabled' })
         return 'The stream goes on.'
       }}
     >

@@ -5,6 +5,7 @@ import { Field } from '../parts/field.tsx'
 import { textOf } from '../parts/form-data.ts'
 import { Page } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
+import { RowList } from '../parts/row-list.tsx'
 import { go, href } from '../router.ts'
 import { readSettings, StreamFields } from './stream-form.tsx'
 
@@ -21,13 +22,12 @@ export function StreamsView() {
           items.length === 0 ? (
             <NoStreams />
           ) : (
-            <ul class="rows" aria-label="Streams">
-              {items.map(stream => (
-                <li key={stream.stream_id}>
-                  <StreamRow stream={stream} />
-                </li>
-              ))}
-            </ul>
+            <RowList
+              label="Streams"
+              items={items}
+              keyOf={stream => stream.stream_id}
+              row={stream => <StreamRow stream={stream} />}
+            />
           )
         }
       </Reading>
