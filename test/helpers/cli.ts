@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
@@ -56,6 +57,15 @@ export interface RunningServer {
   /** What it has written to stderr so far. */
   said(): string
   post(path: string, form: Record<string, string>): Promise<{ readonly status: number; readonly body: any }>
+}
+
+/** Applies what a file declares. */
+export function applier({ home, call }: CommandLine) {
+  const file = join(home, 'declared.yaml')
+  return (content: string, options = ['--yes', '--json']) => {
+    writeFileSync(file, content)
+    return call(['apply', file, ...options])
+  }
 }
 
 /** A command line with a home of its own, in which nothing is yet. */

@@ -1,10 +1,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { commandLine } from '../helpers/cli.ts'
+import { applier, commandLine } from '../helpers/cli.ts'
 
 t.test('groups and roles by the command line', async t => {
-  const { call, home } = commandLine(t)
+  const commands = commandLine(t)
+  const { call } = commands
   await call('db migrate')
   await call('resource create https://api.example --scope read --claims roles groups')
   for (const name of ['alice', 'bob'])
@@ -65,11 +66,7 @@ t.test('groups and roles by the command line', async t => {
     ['group_created', 'group_changed', 'group_changed', 'group_deleted'],
   )
 
-  const file = join(home, 'declared.yaml')
-  const declare = (text: string) => {
-    writeFileSync(file, text)
-    return call(['apply', file, '--yes', '--json'])
-  }
+  const declare = applier(commands)
   const declared = 'groups: [{ name: crew, roles: [sailor, cook@https://api.example] }, { name: rest }]'
   const applied = await declare(declared)
   t.match(applied.json().changes, [

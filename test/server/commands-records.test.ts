@@ -5,7 +5,7 @@ import { findClient } from '../../db/clients/clients.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import { newClientKey } from '../../src/keys/proofs/client-jwks.ts'
 import { hashSecret } from '../../src/protocol/secrets.ts'
-import { commandLine, issuer } from '../helpers/cli.ts'
+import { applier, commandLine, issuer } from '../helpers/cli.ts'
 import { besideEnv, startServer } from '../helpers/server.ts'
 
 const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -634,13 +634,10 @@ t.test('what apply does is on the audit trail', async t => {
 })
 
 t.test('apply declares the roles of users who are there, and the key policy', async t => {
-  const { home, call } = commandLine(t)
+  const commands = commandLine(t)
+  const { call } = commands
   await call('db migrate')
-  const file = join(home, 'declared.yaml')
-  const apply = (content: string, options = ['--yes', '--json']) => {
-    writeFileSync(file, content)
-    return call(['apply', file, ...options])
-  }
+  const apply = applier(commands)
   for (const name of ['ada', 'bob', 'cyd'])
     await call(['user', 'create', name, '--password-stdin', '--role', 'reader'], {
       input: 'a wholly new one',
@@ -700,13 +697,10 @@ key_policy: { key_rotation_seconds: 20d }
 })
 
 t.test('apply', async t => {
-  const { home, call } = commandLine(t)
+  const commands = commandLine(t)
+  const { home, call } = commands
   await call('db migrate')
-  const file = join(home, 'declared.yaml')
-  const apply = (content: string, options = ['--yes', '--json']) => {
-    writeFileSync(file, content)
-    return call(['apply', file, ...options])
-  }
+  const apply = applier(commands)
   const declared = `
 resources:
   - uri: ${api}

@@ -11,7 +11,7 @@ import { endAllOfCopy } from '../../src/endings/restart.ts'
 import { hashSecret } from '../../src/protocol/secrets.ts'
 import { adminClient, type Ask } from '../helpers/admin-api.ts'
 import { byCommand } from '../helpers/by-command.ts'
-import { commandLine } from '../helpers/cli.ts'
+import { applier, commandLine } from '../helpers/cli.ts'
 import { deliver, status } from '../helpers/receivers.ts'
 import { startServer } from '../helpers/server.ts'
 import { accepted, eventOf, orders, streamWorld } from '../helpers/streams.ts'
@@ -172,13 +172,10 @@ t.test('administrators see to streams at a shell', async t => {
 })
 
 t.test('apply declares streams, with their clients, and leaves alone what it does not name', async t => {
-  const { home, call } = commandLine(t)
+  const commands = commandLine(t)
+  const { home, call } = commands
   await call('db migrate')
-  const file = join(home, 'declared.yaml')
-  const apply = (content: string, options = ['--yes', '--json']) => {
-    writeFileSync(file, content)
-    return call(['apply', file, ...options])
-  }
+  const apply = applier(commands)
   const clients = `
 resources: [{ uri: https://orders.example, scope: [read] }]
 clients:
