@@ -2,7 +2,7 @@ import type { ClientTable } from '../../db/schema.ts'
 import { algorithms } from '../keys/algorithms.ts'
 import { hostOfDocument } from '../protocol/document-url.ts'
 import { isRedirectUri } from '../protocol/redirect-uri.ts'
-import { isObject } from '../values/json.ts'
+import { areTexts, isObject } from '../values/json.ts'
 import { isShownText } from '../values/shown-text.ts'
 import { judgeKeys, plainClientRow } from './registration.ts'
 import type { Client } from './registry.ts'
@@ -151,8 +151,4 @@ function homeOf(uri: unknown, ownHost: string | undefined): string | null {
 
 function algOf(alg: unknown): string {
   return typeof alg === 'string' && algorithms.has(alg) ? alg : 'RS256'
-}
-
-function areTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every(item => typeof item === 'string')
 }

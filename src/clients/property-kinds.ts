@@ -1,5 +1,5 @@
 import { parseDuration } from '../values/duration.ts'
-import { isObject } from '../values/json.ts'
+import { areTexts, isObject } from '../values/json.ts'
 import { itemsOf } from '../values/list.ts'
 
 /** A JSON Schema (of OpenAPI 3.1). */
@@ -153,7 +153,3 @@ export const object: Kind<object | null, string | null> = {
 
 /** The part of a kind that reads JSON. */
 export type JsonKind<Value> = Pick<Kind<Value, unknown>, 'fallback' | 'takes' | 'schema' | 'fromFile'>
-
-function areTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every(item => typeof item === 'string')
-}

@@ -1,4 +1,4 @@
-import { isObject } from '../values/json.ts'
+import { areTexts, isObject } from '../values/json.ts'
 import { registeredClaims } from './registered-claims.ts'
 import { addressMembers, isStandardClaim, standardClaims, type UserClaims } from './standard-claims.ts'
 
@@ -163,7 +163,7 @@ export function readSource(value: unknown): ClaimSource | undefined {
   const more = otherwise === undefined ? {} : { otherwise: otherwise as Scalar }
   if (typeof user === 'string') return { user }
   if (isScalar(constant)) return { constant }
-  if (Array.isArray(constant) && constant.every(item => typeof item === 'string')) return { constant }
+  if (areTexts(constant)) return { constant }
   if (isClaimMap(roles)) return { roles, ...more }
   return isClaimMap(groups) ? { groups, ...more } : undefined
 }

@@ -1,4 +1,4 @@
-import { isObject } from '../values/json.ts'
+import { areTexts, isObject } from '../values/json.ts'
 import { malformed, type Members } from './stream-configuration.ts'
 
 /** What a receiver asks for when it polls, and what it says of what it has got (RFC 8936 §2.2). */
@@ -21,8 +21,7 @@ export function readPollRequest({ maxEvents, returnImmediately, ack, setErrs }: 
     throw malformed('maxEvents must be a whole number that is not negative')
   if (returnImmediately !== undefined && typeof returnImmediately !== 'boolean')
     throw malformed('returnImmediately must be true or false')
-  if (ack !== undefined && !(Array.isArray(ack) && ack.every(jti => typeof jti === 'string')))
-    throw malformed('ack must be an array of the jti of events')
+  if (ack !== undefined && !areTexts(ack)) throw malformed('ack must be an array of the jti of events')
   if (setErrs !== undefined && !isObject(setErrs))
     throw malformed('setErrs must be an object of errors, by the jti of events')
   const max = Math.min(eventsMax, maxEvents === undefined ? eventsMax : Number(maxEvents))
