@@ -164,6 +164,7 @@ async function personalTokenMembers(
 ): Promise<Claims | string> {
   const claims = await usePersonalToken(ctx, session)
   if (typeof claims === 'string') return claims
+  ctx.sessions.noteTokenUse(session)
   const { username } = session
   return { active: true, token_type: 'Bearer', ...(username !== null && { username }), ...claims }
 }

@@ -7,13 +7,13 @@ import { openCode } from '../authorization/code.ts'
 import { deviceStateOf } from '../authorization/devices.ts'
 import { isOf } from '../authorization/requests.ts'
 import type { Context } from '../context.ts'
-import { OAuthError, unavailable } from '../errors.ts'
+import { OAuthError } from '../errors.ts'
 import { deviceSeconds, openDeviceCode, pollSeconds } from '../protocol/device-code.ts'
 import { requireParameter } from '../protocol/form.ts'
 import type { RowToken } from '../protocol/row-token.ts'
 import { hashSecret, isSameHash } from '../protocol/secrets.ts'
 import type { Granted } from '../sessions/granted.ts'
-import { openUnlessBehind } from '../sessions/token-session.ts'
+import { openHere } from '../sessions/token-session.ts'
 import type { Grant, TokenRequest } from './grant.ts'
 import { isKeyShown, redeem, refusalOf, refuseSecondUse } from './redeem.ts'
 
@@ -64,9 +64,8 @@ async function answer(
 
 /** Throws `invalid_grant` for what was not made here; 503 where only another instance can tell. */
 async function open(ctx: Context, text: string): Promise<RowToken> {
-  const opened = await openUnlessBehind(ctx, () => openDeviceCode(ctx.rootKeys.deviceCodeKeyOf, text))
-  if (opened.kind === 'later_version')
-    throw unavailable('a device code is one that only a later version of this program can read')
+  const open = () => openDeviceCode(ctx.rootKeys.deviceCodeKeyOf, text)
+  const opened = await openHere(ctx, 'a device code', open)
   if (opened.kind === 'genuine') return opened.token
   throw refusal(`it is ${opened.kind.replaceAll('_', ' ')}`)
 }

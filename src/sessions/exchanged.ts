@@ -49,6 +49,7 @@ export async function openExchanged(
   if (hasEnded(session, ctx.clock.now())) throw refusal(name, 'its session has ended')
   const reason = await whyExchangeEnded(ctx, claims)
   if (reason !== undefined) throw refusal(name, reason)
+  if (found.kind === 'personal_access_token') ctx.sessions.noteTokenUse(session)
   return { claims, session }
 }
 

@@ -146,7 +146,7 @@ export async function makePersonalToken(
   })
   if (!isMade) return isMade === false ? 'too_many' : 'gone'
   const { currentId: rootKeyId, personalTokenKeyOf } = rootKeys
-  return { sessionId: id, text: sealPersonalToken(personalTokenKeyOf, { rootKeyId, sessionId: id, secret }) }
+  return { sessionId: id, text: sealPersonalToken(personalTokenKeyOf, { rootKeyId, id, secret }) }
 }
 
 /** The client of all tokens: its row is made with the first one, and again where it was deleted. */
@@ -165,10 +165,10 @@ async function ensureTokensClient({ db, clock, log }: Recorder): Promise<ClientT
 /**
  * Uses a token: the claims of an access token that was made with it and lives as long, by what its API takes
  * and its user is now; a text is why it is of no use any more, for the log. Does NOT check whether its
- * session lives, nor who has shown it.
+ * session lives, nor who has shown it, nor note the use.
  */
 export async function usePersonalToken(
-  ctx: Pick<Context, 'config' | 'db' | 'rootKeys' | 'sessions'> & WithRegistry,
+  ctx: Pick<Context, 'config' | 'db' | 'rootKeys'> & WithRegistry,
   session: Session,
 ): Promise<Claims | string> {
   const [resource] = await ctx.clients.registry.findResources(session.resource ?? '')
@@ -180,7 +180,6 @@ export async function usePersonalToken(
   const client = { ...tokensClient(0), epoch: session.client_epoch }
   const grounds = grantedOf(ctx, session, target)
   const facts = await withClaims(ctx, grounds, { client, session, holder: session })
-  ctx.sessions.noteTokenUse(session)
   const startedAt = session.started_at ?? session.auth_time
   const { status, ...claims } = accessTokenClaims(facts, {
     issuer: ctx.config.issuer,

@@ -64,9 +64,18 @@ export async function openPresented(
   ctx: Pick<Context, 'rootKeys' | 'keys'>,
   text: string,
 ): Promise<OpenedRefreshToken> {
-  const opened = await openUnlessBehind(ctx, () => openRefreshToken(ctx.rootKeys.macKeyOf, text))
+  return openHere(ctx, 'a refresh token', () => openRefreshToken(ctx.rootKeys.macKeyOf, text))
+}
+
+/** Opens a text; 503 where this instance is behind the others. `name` is for the log. */
+export async function openHere<Opened extends { readonly kind: string }>(
+  ctx: Pick<Context, 'rootKeys' | 'keys'>,
+  name: string,
+  open: () => Opened,
+): Promise<Opened> {
+  const opened = await openUnlessBehind(ctx, open)
   if (opened.kind === 'later_version')
-    throw unavailable('a refresh token is one that only a later version of this program can read')
+    throw unavailable(`${name} is one that only a later version of this program can read`)
   return opened
 }
 
@@ -100,12 +109,12 @@ async function ofRefreshToken(ctx: Context, text: string): Promise<TokenSession>
 }
 
 async function ofPersonalToken(ctx: Context, text: string): Promise<TokenSession> {
-  const opened = await openUnlessBehind(ctx, () => openPersonalToken(ctx.rootKeys.personalTokenKeyOf, text))
-  if (opened.kind === 'later_version')
-    throw unavailable('a personal access token is one that only a later version of this program can read')
+  const open = () => openPersonalToken(ctx.rootKeys.personalTokenKeyOf, text)
+  const opened = await openHere(ctx, 'a personal access token', open)
   if (opened.kind !== 'genuine')
     return none(`the personal access token is ${opened.kind.replaceAll('_', ' ')}`)
-  const session = await findOfSecret(ctx, opened.token)
+  const { id: sessionId, secret } = opened.token
+  const session = await findOfSecret(ctx, { sessionId, secret })
   return typeof session === 'string' ? none(session) : { kind: 'personal_access_token', session }
 }
 

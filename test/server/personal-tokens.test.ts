@@ -115,7 +115,7 @@ t.test('what is no such token is of no use, and costs no query where it is forge
   t.ok(server.log.some(({ reason }) => reason === 'the session secret is wrong'))
   const unknown = sealPersonalToken(personalTokenKeyOf, {
     rootKeyId,
-    sessionId: ada.id,
+    id: ada.id,
     secret: token.secret,
   })
   t.strictSame(await server.introspect(gateway, unknown), { active: false }, 'an unknown session')
@@ -401,6 +401,14 @@ t.test('that it is used is noted once an hour, together with others', async t =>
   await server.introspect(gateway, one.text)
   await server.introspect(gateway, two.text.slice(0, -1))
   await server.introspect(await server.client('ops', { is_admin: 1 }), `${two.text}x`)
+  const thief = await server.client('thief', { grant_types: tokenExchange, scope: 'read', resources: api })
+  const refused = await server.post('/token', {
+    grant_type: tokenExchange,
+    subject_token: two.text,
+    subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    ...thief.form,
+  })
+  t.equal(refused.json().error, 'invalid_request')
   t.strictSame(await lastUses(), [startedAt + 5, null])
   server.tick(3599)
   await server.introspect(gateway, one.text)
