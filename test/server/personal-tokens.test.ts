@@ -110,6 +110,13 @@ t.test('what is no such token is of no use, and costs no query where it is forge
   }
   for (const [title, text] of Object.entries(forged))
     t.strictSame(await server.introspect(gateway, text), { active: false }, title)
+  const { schema } = ctx.db.sql
+  await schema.alterTable('sessions').renameTo('sessions_away').execute()
+  for (const [title, text] of Object.entries(forged))
+    t.strictSame(await server.introspect(gateway, text), { active: false }, `${title}, without a look`)
+  const genuine = await server.post('/introspect', { token: text, ...gateway.form })
+  t.equal(genuine.statusCode, 503, 'which a genuine one needs')
+  await schema.alterTable('sessions_away').renameTo('sessions').execute()
   const wrongSecret = sealPersonalToken(personalTokenKeyOf, { ...token, secret: Buffer.alloc(16) })
   t.strictSame(await server.introspect(gateway, wrongSecret), { active: false }, 'another secret')
   t.ok(server.log.some(({ reason }) => reason === 'the session secret is wrong'))
