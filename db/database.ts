@@ -23,6 +23,11 @@ export interface Database {
   transact<T>(work: (transaction: Transaction<Tables>) => Promise<T>): Promise<T>
   /** The same for work in steps, which SQLite does in one turn of the event loop. */
   transactAtOnce<T>(work: WorkInSteps<T>): Promise<T>
+  /**
+   * Does work whose statements need no transaction: on SQLite in a commit that it shares with others, on
+   * PostgreSQL each by itself, which is one way there and back less.
+   */
+  writeAtOnce<T>(work: WorkInSteps<T>): Promise<T>
   /** Writes of many requests at the same moment, in commits that they share. */
   readonly batches: Batches
   /**

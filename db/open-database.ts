@@ -47,6 +47,7 @@ function openEmbedded(file: string, { isPatient = false }: DatabaseOptions): Dat
     read: async query => sqlite.readAtOnce(query) ?? (await sql.executeQuery(query)).rows,
     transact: transactions.transact,
     transactAtOnce: transactions.transactAtOnce,
+    writeAtOnce: transactions.transactAtOnce,
     batches: { rotations, uses: sqliteReplays(sqlite) },
     load: {
       commits,
@@ -82,6 +83,7 @@ function openServer(
     read: (query, types) => (types ? readTogether(query, types) : readAlone(query)),
     transact,
     transactAtOnce: work => transact(transaction => take(transaction, work(transaction))),
+    writeAtOnce: work => take(sql, work(sql)),
     batches: { rotations, uses: postgresReplays(postgres) },
     load: {
       commits,

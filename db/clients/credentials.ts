@@ -17,7 +17,7 @@ export async function rotateClientSecret(
     oldExpiresAt,
     now,
   }: {
-    readonly from: 'client_secret' | 'private_key_jwt'
+    readonly from: 'client_secret' | 'private_key_jwt' | 'federated'
     readonly secretHash: Buffer
     readonly oldExpiresAt: number | null
     readonly now: number
@@ -49,7 +49,7 @@ export async function setClientKeys(
     oldExpiresAt,
     now,
   }: {
-    readonly from: 'client_secret' | 'private_key_jwt' | 'self_signed_tls_client_auth'
+    readonly from: 'client_secret' | 'private_key_jwt' | 'federated' | 'self_signed_tls_client_auth'
     readonly keys: Pick<ClientTable, 'jwks' | 'jwks_uri'>
     readonly oldExpiresAt: number | null
     readonly now: number
@@ -57,7 +57,7 @@ export async function setClientKeys(
   seen: SeenClient = {},
 ): Promise<boolean> {
   const columns = {
-    auth_method: from === 'client_secret' ? 'private_key_jwt' : from,
+    auth_method: from === 'self_signed_tls_client_auth' ? from : 'private_key_jwt',
     ...keys,
     credentials_set_at: now,
     keys_expire_at: null,

@@ -59,40 +59,58 @@ export interface NewConsent {
  */
 export async function rememberConsent(
   { engine, transact }: Writer,
-  { id, user, client, resource, scope, now }: NewConsent,
+  consent: NewConsent,
 ): Promise<ConsentTable | undefined> {
-  return transact(async transaction => {
-    const isPostgres = engine === 'postgres'
-    // Both rows are locked on PostgreSQL, so nothing is remembered of those who are deleted.
-    const asked = await transaction
-      .selectFrom('clients')
-      .innerJoin('users', join => join.onTrue())
-      .select('clients.id')
-      .where('clients.id', '=', client.id)
-      .where('clients.epoch', '=', client.epoch)
-      .where('clients.disabled_at', 'is', null)
-      .where('users.id', '=', user.id)
-      .where('users.epoch', '=', user.epoch)
-      .where('users.disabled_at', 'is', null)
-      .$if(isPostgres, query => query.forShare())
-      .executeTakeFirst()
-    if (!asked) return undefined
-    const key = { user_id: user.id, client_id: client.id, resource: resource ?? '' }
-    // Waits for another one that is being added.
-    await transaction
-      .insertInto('consents')
-      .values({ id, ...key, scope: scope.join(' '), granted_at: now })
-      .onConflict(conflict => conflict.doNothing())
-      .execute()
-    const { id: remembered, scope: before } = await lockConsent(transaction, key, isPostgres)
-    const all = [...new Set([...before.split(' ').filter(one => one !== ''), ...scope])].join(' ')
-    return transaction
-      .updateTable('consents')
-      .set({ scope: all, granted_at: now })
-      .where('id', '=', remembered)
-      .returningAll()
-      .executeTakeFirstOrThrow()
-  })
+  return transact(async transaction =>
+    (await lockAsked(transaction, engine, consent)) ? addConsent(transaction, engine, consent) : undefined,
+  )
+}
+
+/**
+ * Whether user and client are as they were when the user was asked. Both rows are locked on PostgreSQL, so
+ * nothing is remembered of those who are deleted.
+ */
+export async function lockAsked(
+  transaction: Transaction<Tables>,
+  engine: Database['engine'],
+  { user, client }: Pick<NewConsent, 'user' | 'client'>,
+): Promise<boolean> {
+  const asked = await transaction
+    .selectFrom('clients')
+    .innerJoin('users', join => join.onTrue())
+    .select('clients.id')
+    .where('clients.id', '=', client.id)
+    .where('clients.epoch', '=', client.epoch)
+    .where('clients.disabled_at', 'is', null)
+    .where('users.id', '=', user.id)
+    .where('users.epoch', '=', user.epoch)
+    .where('users.disabled_at', 'is', null)
+    .$if(engine === 'postgres', query => query.forShare())
+    .executeTakeFirst()
+  return asked !== undefined
+}
+
+/** The part of a transaction that remembers it, after `lockAsked`; returns all that the user has allowed. */
+export async function addConsent(
+  transaction: Transaction<Tables>,
+  engine: Database['engine'],
+  { id, user, client, resource, scope, now }: NewConsent,
+): Promise<ConsentTable> {
+  const key = { user_id: user.id, client_id: client.id, resource: resource ?? '' }
+  // Waits for another one that is being added.
+  await transaction
+    .insertInto('consents')
+    .values({ id, ...key, scope: scope.join(' '), granted_at: now })
+    .onConflict(conflict => conflict.doNothing())
+    .execute()
+  const { id: remembered, scope: before } = await lockConsent(transaction, key, engine === 'postgres')
+  const all = [...new Set([...before.split(' ').filter(one => one !== ''), ...scope])].join(' ')
+  return transaction
+    .updateTable('consents')
+    .set({ scope: all, granted_at: now })
+    .where('id', '=', remembered)
+    .returningAll()
+    .executeTakeFirstOrThrow()
 }
 
 async function lockConsent(

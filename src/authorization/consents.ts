@@ -2,11 +2,14 @@ import {
   findConsent,
   rememberConsent as rememberConsentRow,
   type ConsentKey,
+  type NewConsent,
 } from '../../db/users/consents.ts'
 import type { ClientTable, ConsentTable, UserTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
+import { unavailable, type OAuthError } from '../errors.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import type { RequestOrigin } from '../record/actor.ts'
+import type { Event } from '../record/events.ts'
 import { byUser, record } from '../record/record.ts'
 
 /** What the user has allowed: the id of all of it, and its scope, separated by spaces. */
@@ -29,20 +32,37 @@ export interface Consent {
   readonly client: Pick<ClientTable, 'id' | 'epoch'>
   readonly resource: string | null
   readonly scope: readonly string[]
-  readonly caller: RequestOrigin
+}
+
+/** What is written of a consent that is given now. */
+export function newConsent({ clock }: Pick<Context, 'clock'>, consent: Consent): NewConsent {
+  const now = clock.now()
+  return { id: newUuid(now), ...consent, now }
+}
+
+/** What is told of it. */
+export function consentGranted({ user, client, resource, scope }: Consent): Event<'consent_granted'> {
+  const detail = { scope, ...(resource !== null && { resource }) }
+  return { event: 'consent_granted', userId: user.id, clientId: client.id, detail }
+}
+
+/** Of a consent that was not remembered: the epoch of its user or its client was raised. */
+export function consentOutdated(): OAuthError {
+  return unavailable(new Error('the epoch of user or client was raised while the user was asked'))
 }
 
 /**
- * Remembers what a user has allowed, beside what was allowed before; returns all of it. Undefined, and
- * nothing is remembered, when the epoch of the user or the client was raised since the user was asked.
+ * Remembers what a user has allowed, beside what was allowed before; returns all of it. 503, and nothing is
+ * remembered, when the epoch of the user or the client was raised since the user was asked.
  */
-export async function rememberConsent(ctx: Context, consent: Consent): Promise<Allowed | undefined> {
-  const { user, client, resource, scope, caller } = consent
-  const now = ctx.clock.now()
-  const detail = { scope, ...(resource !== null && { resource }) }
-  return record(
-    byUser(ctx, user.id, caller),
-    { event: 'consent_granted', userId: user.id, clientId: client.id, detail },
-    db => rememberConsentRow(db, { id: newUuid(now), user, client, resource, scope, now }),
+export async function rememberConsent(
+  ctx: Context,
+  consent: Consent,
+  caller: RequestOrigin,
+): Promise<Allowed> {
+  const allowed = await record(byUser(ctx, consent.user.id, caller), consentGranted(consent), db =>
+    rememberConsentRow(db, newConsent(ctx, consent)),
   )
+  if (!allowed) throw consentOutdated()
+  return allowed
 }

@@ -1,5 +1,6 @@
 import {
-  decideDeviceAuthorization,
+  approveDeviceAuthorization,
+  denyDeviceAuthorization,
   findByUserCode,
   findDeviceAuthorization,
   insertDeviceAuthorization,
@@ -11,6 +12,7 @@ import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { plainRequest, type AuthorizationRequest } from '../protocol/authorization-request.ts'
+import { scopesToAllow } from '../protocol/claims.ts'
 import { deviceSeconds, pollSeconds, sealDeviceCode } from '../protocol/device-code.ts'
 import { judgeDeviceRequest } from '../protocol/device-verdict.ts'
 import type { Form } from '../protocol/form.ts'
@@ -19,10 +21,13 @@ import { newUserCode, readUserCode } from '../protocol/user-code.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import type { Event } from '../record/events.ts'
 import { auditEntry, byNobody, byUser, record } from '../record/record.ts'
+import type { SignIn } from '../sessions/sign-in.ts'
 import type { Allowance } from '../users/throttle.ts'
 import { userCodeLimit, userCodeSourceLimit } from '../users/guess-limits.ts'
 import { hmacSha256 } from '../values/sha256.ts'
 import { itemsOf } from '../values/list.ts'
+import { issueCode } from './code.ts'
+import { consentGranted, consentOutdated, newConsent } from './consents.ts'
 
 /**
  * So many devices may wait at a time. This is the one request of which a row is kept that anybody can make,
@@ -226,31 +231,58 @@ function noteRefused(
   audit.note(auditEntry({ clock, actor }, event), source)
 }
 
-/** What a person says of a device: with the approval that was sealed for it, or null to deny it. */
-export interface DeviceDecision {
+/** What a person says of a device that waits. */
+interface DeviceDecision {
   readonly request: AuthorizationRequest
-  readonly approval: string | null
-  /** Null where it was said before a log-in. */
-  readonly userId: Buffer | null
   readonly caller: RequestOrigin
+}
+
+/** A person who lets a device in. */
+export interface DeviceApproval extends DeviceDecision {
+  /** As both were when the person was looked for: an epoch that was raised since ends the approval. */
+  readonly client: Client
+  readonly signIn: SignIn
   /** That tell of it. */
   readonly mails: readonly OutboxTable[]
 }
 
-/** Whether it counts: it was the first, and in time. */
-export async function decideDevice(
+/**
+ * Lets a device in, and remembers what is allowed with it, but of the operator's own apps nothing, as at
+ * /consent. Whether it counts: it was the first decision, and in time; otherwise nothing is remembered.
+ */
+export async function approveDevice(ctx: Context, approval: DeviceApproval): Promise<boolean> {
+  const { request, client, signIn, caller, mails } = approval
+  const { user } = signIn
+  const { sessionId: id, resource, scope } = request
+  const allowed = { user, client, resource, scope: scopesToAllow(request) }
+  const consent = client.consent === 'never' ? null : newConsent(ctx, allowed)
+  const seal = (consentId: Buffer | null) =>
+    // A device stays logged in where it is, whatever becomes of this browser.
+    issueCode(
+      ctx,
+      { request, logIn: signIn, signIn: null, user, client, scope, consentId },
+      'device approval',
+    )
+  const isFirst = await record(
+    { ...byUser(ctx, user.id, caller), mails },
+    () => [
+      ...(consent ? [consentGranted(allowed)] : []),
+      { event: 'device_approved', userId: user.id, clientId: client.id, sessionId: id },
+    ],
+    db => approveDeviceAuthorization(db, { id, now: ctx.clock.now(), consent, seal }),
+  )
+  if (isFirst === undefined) throw consentOutdated()
+  return isFirst
+}
+
+/** Keeps a device out. Whether it counts, as above. `userId` is null where it was said before a log-in. */
+export async function denyDevice(
   ctx: Context,
-  { request, approval, userId, caller, mails }: DeviceDecision,
+  { request, caller, userId }: DeviceDecision & { readonly userId: Buffer | null },
 ): Promise<boolean> {
   const { sessionId, clientId } = request
-  const now = ctx.clock.now()
-  const facts = { clientId, sessionId }
   const by = userId ? byUser(ctx, userId, caller) : byNobody(ctx, caller)
-  const event: Event =
-    approval !== null && userId
-      ? { event: 'device_approved', userId, ...facts }
-      : { event: 'device_denied', userId, ...facts }
-  return record({ ...by, mails }, event, db =>
-    decideDeviceAuthorization(db, { id: sessionId, approval, now }),
+  return record(by, { event: 'device_denied', userId, clientId, sessionId }, db =>
+    denyDeviceAuthorization(db, { id: sessionId, now: ctx.clock.now() }),
   )
 }

@@ -1,33 +1,50 @@
-import type { Outcome } from '../authorization/answers.ts'
-import { decideDevice } from '../authorization/devices.ts'
-import type { PendingRequest } from '../authorization/requests.ts'
+import { approveDevice, denyDevice } from '../authorization/devices.ts'
 import { deviceCaller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import { mailsOf } from '../mail/notices.ts'
+import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { SignIn } from '../sessions/sign-in.ts'
 import { showMessage } from './message.ts'
 import { namesOf, type Visit } from './visit.ts'
 
-/**
- * Keeps what was said of a device until that asks, and tells the person to go back to it. The owner of the
- * account is mailed where it was let in: it may have been somebody else's device.
+/*
+ * What a person says of a device is kept until that asks, and the person is told to go back to it.
  */
-export async function answerDevice(
+
+/** Lets it in. The owner of the account is mailed: it may have been somebody else's device. */
+export async function connectDevice(
   visit: Visit,
-  { request }: Pick<PendingRequest, 'request'>,
-  outcome: Outcome,
-  { client, signIn }: { readonly client: Client; readonly signIn: SignIn | undefined },
+  request: AuthorizationRequest,
+  { client, signIn }: { readonly client: Client; readonly signIn: SignIn },
 ): Promise<void> {
   const { ctx } = visit
-  const approval = 'code' in outcome ? outcome.code : null
   const notice = { kind: 'device_connected', client: namesOf(client).name } as const
-  const isFirst = await decideDevice(ctx, {
+  const mails = mailsOf(ctx, signIn.user, notice)
+  const isFirst = await approveDevice(ctx, {
     request,
-    approval,
-    userId: signIn?.user_id ?? null,
     caller: deviceCaller(visit.request),
-    mails: approval !== null && signIn ? mailsOf(ctx, signIn.user, notice) : [],
+    client,
+    signIn,
+    mails,
   })
-  const kind = approval === null ? 'device_denied' : 'device_connected'
-  showMessage(visit, { kind: isFirst ? kind : 'device_answered', status: 200, uiLocales: request.uiLocales })
+  show(visit, request, isFirst ? 'device_connected' : 'device_answered')
+}
+
+/** Keeps it out. */
+export async function refuseDevice(
+  visit: Visit,
+  request: AuthorizationRequest,
+  signIn: SignIn | undefined,
+): Promise<void> {
+  const caller = deviceCaller(visit.request)
+  const isFirst = await denyDevice(visit.ctx, { request, caller, userId: signIn?.user_id ?? null })
+  show(visit, request, isFirst ? 'device_denied' : 'device_answered')
+}
+
+function show(
+  visit: Visit,
+  { uiLocales }: AuthorizationRequest,
+  kind: 'device_connected' | 'device_denied' | 'device_answered',
+): void {
+  showMessage(visit, { kind, status: 200, uiLocales })
 }

@@ -8,7 +8,8 @@ import { formOf } from '../protocol/form.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
 import { formatUserCode } from '../protocol/user-code.ts'
 import { networkOf } from '../values/addresses.ts'
-import { describeScopes, rememberAllowed } from './consent.ts'
+import { connectDevice } from './answer-device.ts'
+import { describeScopes } from './consent.ts'
 import { showMessage } from './message.ts'
 import type { Pages } from './pages.ts'
 import { answerClient, findStage, follow, goOn, isAsked, type Stage } from './proceed.ts'
@@ -84,8 +85,5 @@ async function allow(visit: Visit, stage: Stage): Promise<void> {
   if (!isAsked(stage)) return goOn(visit, { ...stage, pending: { ...stage.pending, user: null } })
   const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: true })
   if (look.need.kind !== 'code') return follow(visit, stage, look)
-  // Of the operator's own apps nothing is remembered, as at /consent.
-  const allowed =
-    stage.client.consent === 'never' ? undefined : await rememberAllowed(visit, stage, stage.signIn)
-  return follow(visit, stage, { ...look, allowed })
+  return connectDevice(visit, stage.pending.request, stage)
 }

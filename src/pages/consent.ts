@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { rememberConsent, type Allowed } from '../authorization/consents.ts'
+import { rememberConsent } from '../authorization/consents.ts'
 import { keptClient } from '../authorization/kept-client.ts'
 import { lookForNeeds } from '../authorization/look.ts'
 import { sealRequest } from '../authorization/requests.ts'
@@ -7,12 +7,10 @@ import { deviceCaller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import { wordsOf } from '../clients/scope-words.ts'
 import type { Context } from '../context.ts'
-import { unavailable } from '../errors.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import { scopesToAllow } from '../protocol/claims.ts'
 import { hostOfDocument } from '../protocol/document-url.ts'
 import { formOf } from '../protocol/form.ts'
-import type { SignIn } from '../sessions/sign-in.ts'
 import { showMessage } from './message.ts'
 import type { Pages } from './pages.ts'
 import { answerClient, findStage, follow, goOn, isAsked, type Stage } from './proceed.ts'
@@ -92,28 +90,17 @@ async function decide(visit: Visit): Promise<void> {
 /** Only the person whom the page has asked may answer, and none who has logged in since. */
 async function allow(visit: Visit, stage: Stage): Promise<void> {
   if (!isAsked(stage)) return goOn(visit, { ...stage, pending: { ...stage.pending, user: null } })
-  const look = await lookForNeeds(visit.ctx, { ...stage, hasConsented: true })
+  const { ctx } = visit
+  const { request } = stage.pending
+  // For a device this page says too little: that has one of its own.
+  const look = await lookForNeeds(ctx, { ...stage, hasConsented: request.userCode === null })
   if (look.need.kind !== 'code') return follow(visit, stage, look)
   const { user } = stage.signIn
-  const client = await keptClient(visit.ctx, stage.client, { user, caller: deviceCaller(visit.request) })
+  const caller = deviceCaller(visit.request)
+  const client = await keptClient(ctx, stage.client, { user, caller })
   if (!client) return showMessage(visit, { kind: 'apps_exceeded', status: 400 })
-  const allowed = await rememberAllowed(visit, { ...stage, client }, stage.signIn)
+  // Also where it is asked each time: then people can see what they have allowed, and take it back.
+  const consent = { user, client, resource: request.resource, scope: scopesToAllow(request) }
+  const allowed = await rememberConsent(ctx, consent, caller)
   return follow(visit, { ...stage, client }, { ...look, allowed })
-}
-
-/**
- * Remembers what was allowed just now. Also where it is asked each time: then people can see what they have
- * allowed, and take it back.
- */
-export async function rememberAllowed(
-  { ctx, request }: Visit,
-  { client, pending }: Stage,
-  { user }: SignIn,
-): Promise<Allowed> {
-  const { resource } = pending.request
-  const scope = scopesToAllow(pending.request)
-  const caller = deviceCaller(request)
-  const allowed = await rememberConsent(ctx, { user, client, resource, scope, caller })
-  if (allowed) return allowed
-  throw unavailable(new Error('the epoch of user or client was raised while the user was asked'))
 }

@@ -22,7 +22,7 @@ export async function showForm(
   { client, pending, signIn }: Stage,
   { isAgain, refusal }: FormKind,
 ): Promise<void> {
-  const { loginHint, uiLocales } = pending.request
+  const { loginHint, uiLocales, userCode } = pending.request
   const loggedInAs = isAgain && signIn ? signIn.user.username : null
   const sealed = sealRequest(ctx, withoutProblem(pending))
   const data = {
@@ -35,6 +35,7 @@ export async function showForm(
     loggedInAs,
     anotherHref: isAgain ? anotherHref({ ctx }, pending) : null,
     stays: pending.stays,
+    isForDevice: userCode !== null,
     problem: refusal ? refusalKind(refusal) : pending.problem,
     retryAfter: refusal?.retryAfter,
   }

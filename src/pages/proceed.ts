@@ -24,7 +24,7 @@ import { hashSecret } from '../protocol/secrets.ts'
 import { formatUserCode } from '../protocol/user-code.ts'
 import { findLeftSignIn, findSignIn, type LeftSignIn, type SignIn } from '../sessions/sign-in.ts'
 import { normalAddress } from '../values/addresses.ts'
-import { answerDevice } from './answer-device.ts'
+import { refuseDevice } from './answer-device.ts'
 import { sendAnswer } from './answer.ts'
 import { showMessage, showNoClient } from './message.ts'
 import type { MessageKind } from './texts/texts.ts'
@@ -81,22 +81,10 @@ export async function follow(visit: Visit, stage: Stage, { need, allowed }: Look
   if (!signIn) throw new Error('unreachable: nobody gets a code without a log-in')
   const user = { id: signIn.user_id }
   const consentId = allowed?.id ?? null
-  const isForDevice = request.userCode !== null
+  if (request.userCode !== null) throw new Error('unreachable: the page that shows a device lets it in')
   // Of the client as it was when the request was looked at: an epoch that was raised since ends the code.
-  const code = issueCode(
-    ctx,
-    {
-      request,
-      logIn: signIn,
-      // A device stays logged in where it is, whatever becomes of this browser.
-      signIn: isForDevice ? null : signIn,
-      user,
-      client,
-      scope: request.scope,
-      consentId,
-    },
-    isForDevice ? 'device approval' : 'authorization code',
-  )
+  const { scope } = request
+  const code = issueCode(ctx, { request, logIn: signIn, signIn, user, client, scope, consentId })
   return answerClient(visit, stage, { code })
 }
 
@@ -119,7 +107,7 @@ export async function answerClient(
   }
   const client = await findLivingClient(visit.ctx, pending)
   if (!isRequester(client)) return showNoClient(visit, client, request.uiLocales)
-  if (request.userCode !== null) return answerDevice(visit, pending, outcome, { client, signIn })
+  if (request.userCode !== null) return refuseDevice(visit, request, signIn)
   sendAnswer(visit, client, request, outcome)
 }
 

@@ -131,6 +131,7 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
     loggedInAs: null,
     anotherHref: null,
     stays: false,
+    isForDevice: false,
     problem: null,
     resetHref: null,
     signUpHref: null,

@@ -140,7 +140,7 @@ const acts: Readonly<Record<string, (world: World & { readonly root: TestClient 
     const client = await ctx.clients.registry.findClient(app.id)
     const user = await findUserById(ctx.db, ada.id)
     if (!client || !user) throw new Error('they are gone')
-    await rememberConsent(ctx, { user, client, resource: null, scope: ['read'], caller })
+    await rememberConsent(ctx, { user, client, resource: null, scope: ['read'] }, caller)
     await withdrawConsent(by, { userId: ada.id, clientId: app.id })
   },
   'a password is changed, or set by a mailed link': async ({ server, by, ada, begin }) => {

@@ -1,8 +1,9 @@
 import t from 'tap'
-import { disableClient, enableClient } from '../../db/clients/clients.ts'
+import { disableClient, enableClient, findClient } from '../../db/clients/clients.ts'
 import { raiseRevision } from '../../db/installation/installation.ts'
 import {
-  decideDeviceAuthorization,
+  approveDeviceAuthorization,
+  denyDeviceAuthorization,
   findDeviceAuthorization,
   insertDeviceAuthorization,
   notePoll,
@@ -402,22 +403,36 @@ await forEachEngine(t, 'each verb changes a row once, and so many rows there may
   t.equal(polls.filter(Boolean).length, 1, 'of polls at the same moment one is in time')
   t.equal((await findDeviceAuthorization(db, first.id))?.interval_seconds, 15)
 
-  const decision = { id: first.id, now: clock.now() }
   const writer = byCommand(server.ctx).db
-  const decided = await Promise.all([
-    decideDeviceAuthorization(writer, { ...decision, approval: 'mm_da_x' }),
-    decideDeviceAuthorization(writer, { ...decision, approval: null }),
-  ])
-  t.equal(decided.filter(Boolean).length, 1, 'it is decided once')
+  const deny = () => denyDeviceAuthorization(writer, { id: first.id, now: clock.now() })
+  await server.client('tv', forDevices)
+  const client = await findClient(db, 'tv')
+  if (!client) throw new Error('unreachable: it was just made')
+  const approve = async (username: string, { id = first.id, epoch = 0 } = {}) => {
+    const now = clock.now()
+    const user = { ...(await server.user(username)), epoch }
+    const consent = { id: newUuid(now), user, client, resource: null, scope: ['read'], now }
+    const seal = (consentId: Buffer | null) => `mm_da_${consentId?.toString('hex')}`
+    return approveDeviceAuthorization(writer, { id, now, consent, seal })
+  }
+  const consents = () => db.sql.selectFrom('consents').select('id').execute()
+  t.equal(await approve('old', { epoch: 1 }), undefined, 'by one who was logged out since')
+  t.strictSame([await deny(), await deny()], [true, false], 'it is denied once')
+  t.equal(await approve('afterwards'), false)
+  t.strictSame(await consents(), [], 'and nothing is remembered of what did not count')
+  const second = newRow(server, { source: null, client_id: 'box' })
+  await insertDeviceAuthorization(db, second, bounds)
+  const decided = await Promise.all(['ada', 'eve', 'max'].map(name => approve(name, second)))
+  t.strictSame(decided.sort(), [false, false, true], 'it is approved once')
+  const [remembered, ...others] = await consents()
+  t.strictSame(others, [], 'and what that one has allowed is remembered')
+  const { approval } = (await findDeviceAuthorization(db, second.id)) ?? {}
+  t.equal(approval, `mm_da_${remembered?.id.toString('hex')}`, 'with the id that was sealed')
   server.tick(600)
   t.equal(await insert(), 'inserted', 'those that have expired do not count')
   const late = newRow(server, { expires_at: clock.now() })
   await insertDeviceAuthorization(db, late, { ofClientMax: 100, ofSourceMax: 100 })
-  t.equal(
-    await decideDeviceAuthorization(writer, { id: late.id, now: clock.now(), approval: 'x' }),
-    false,
-    'too late',
-  )
+  t.equal(await approve('late', late), false, 'too late')
 })
 
 t.test('who asks for a million codes gets a hundred, and is told when to come back', async t => {

@@ -109,7 +109,10 @@ t.test('a code is taken however it is typed, and a link with it is not sent on b
   t.equal(page.response.statusCode, 200)
   const evil = await browser.open('/device?user_code=%22%3E%3Cscript%3E')
   t.equal(evil.forms[0]?.fields.get('user_code'), '', 'what is no code is not shown')
-  t.equal((await browser.submit(page)).url.pathname, '/log-in')
+  const logIn = await browser.submit(page)
+  t.equal(logIn.url.pathname, '/log-in')
+  t.ok(logIn.text.includes(en.logIn.stayInBrowser))
+  t.notOk(logIn.text.includes(en.logIn.stayLoggedIn), 'which device would be meant')
   t.equal(await errorAt(poll, asked), 'authorization_pending')
 })
 
@@ -287,10 +290,17 @@ t.test('nobody answers for another person, browser or site', async t => {
   await browser.submit(late, { seen: '1' }, allow)
   t.equal(claimsOf((await poll(asked)).json().access_token)['sub'], eve.sub)
   t.notOk((await auditOf(server, ada)).some(({ event }) => event === 'device_approved'))
+
+  const own = openBrowser(server)
+  const another = await ask()
+  const [form] = (await enter(another, own)).forms
+  const consent = await own.post('/consent', { ...Object.fromEntries(form?.fields ?? []), decision: 'allow' })
+  t.equal(consent.url.pathname, '/device/confirm', 'the page for consent lets no device in')
+  t.equal(await errorAt(poll, another), 'authorization_pending')
 })
 
 await forEachEngine(t, 'of two people who answer at once, at two servers, one is heard', async (t, env) => {
-  const { server, tv, ada, ask, poll, enter } = await deviceWorld(t, env)
+  const { server, tv, ada, ask, poll, enter } = await deviceWorld(t, env, { consent: 'once' })
   const eve = await server.user('eve')
   const other = await startServer(t, { ...env, ...besideEnv(server) })
   await other.follow()
@@ -306,7 +316,10 @@ await forEachEngine(t, 'of two people who answer at once, at two servers, one is
   t.equal(connected.filter(Boolean).length, 1)
   t.ok(answers[connected[0] ? 1 : 0]?.text.includes(en.messages.device_answered.heading), 'the other is told')
   const { sub } = claimsOf((await poll(asked)).json().access_token)
-  t.equal(sub, connected[0] ? ada.sub : eve.sub, 'the device has the account of who was heard')
+  const heard = connected[0] ? ada : eve
+  t.equal(sub, heard.sub, 'the device has the account of who was heard')
+  const consents = await server.ctx.db.sql.selectFrom('consents').select('user_id').execute()
+  t.strictSame(consents, [{ user_id: heard.id }], 'and nobody else has allowed anything')
 })
 
 t.test('a client whose grant was taken away, and one that is gone, on the page', async t => {

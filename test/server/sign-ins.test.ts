@@ -416,11 +416,12 @@ await forEachEngine(t, 'a consent is remembered and taken back', async (t, env) 
   const { client: app, sessionId } = await sessionOf(w, await logIn())
   const client = (await ctx.clients.registry.findClient(app.id)) ?? { id: app.id, epoch: -1 }
   const key = { userId: ada.id, clientId: app.id, resource: null }
-  const consent = { user: await rowOf(ada.id), client, resource: null, scope: ['read'], caller: home }
+  const consent = { user: await rowOf(ada.id), client, resource: null, scope: ['read'] }
   t.equal(await findAllowed(ctx, key), undefined)
-  t.match(await rememberConsent(ctx, consent), { scope: 'read' })
+  t.match(await rememberConsent(ctx, consent, home), { scope: 'read' })
   t.match(await findAllowed(ctx, key), { scope: 'read' })
-  t.equal(await rememberConsent(ctx, { ...consent, client: { ...client, epoch: -1 } }), undefined)
+  const outdated = { ...consent, client: { ...client, epoch: -1 } }
+  await t.rejects(rememberConsent(ctx, outdated, home), { code: 'temporarily_unavailable' })
   t.equal(await withdrawConsent(byUser(ctx, ada.id, home), key), true)
   t.equal(await withdrawConsent(byUser(ctx, ada.id, home), key), false)
   t.equal(await findAllowed(ctx, key), undefined)

@@ -25,6 +25,7 @@ export const de: Texts = {
     username: 'Benutzername oder E-Mail-Adresse',
     password: 'Passwort',
     stayLoggedIn: 'Auf diesem Gerät angemeldet bleiben',
+    stayInBrowser: 'In diesem Browser angemeldet bleiben',
     cancel: 'Abbrechen',
     submit: 'Anmelden',
     problems: {

@@ -25,6 +25,7 @@ export const en: Texts = {
     username: 'User name or email address',
     password: 'Password',
     stayLoggedIn: 'Keep me logged in on this device',
+    stayInBrowser: 'Keep me logged in in this browser',
     cancel: 'Cancel',
     submit: 'Log in',
     problems: {

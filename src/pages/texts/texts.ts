@@ -39,6 +39,8 @@ export interface LogInTexts {
   readonly username: string
   readonly password: string
   readonly stayLoggedIn: string
+  /** The same while another device is being connected, which it does not mean. */
+  readonly stayInBrowser: string
   /** Goes back to the client without a log-in. */
   readonly cancel: string
   readonly submit: string

@@ -17,6 +17,8 @@ export interface LogInData {
   readonly anotherHref: string | null
   /** Whether the box is ticked with which the browser stays logged in. */
   readonly stays: boolean
+  /** Whether it is to connect another device: then that is told from the browser. */
+  readonly isForDevice: boolean
   readonly problem: LogInProblem | null
   /** Paths of ours for who has forgotten the password, or has no account; null where that is not offered. */
   readonly resetHref: string | null
@@ -55,10 +57,11 @@ ${link(signUpHref, texts.recovery.create)}</p>`
 }
 
 function fields(frame: Frame, data: LogInData): Html {
-  const { username, stays, problem, passkey } = data
+  const { username, stays, isForDevice, problem, passkey } = data
   const texts = frame.language.texts.logIn
   const isWrong = problem === 'wrong_credentials' || problem === 'missing_credentials'
   const fault = isWrong ? html` aria-invalid="true" aria-describedby="problem"` : null
+  const stay = isForDevice ? texts.stayInBrowser : texts.stayLoggedIn
   const focus = html` autofocus`
   // With a name there already, the person goes on with the password.
   const [atName, atPassword] = username === '' ? [focus, null] : [null, focus]
@@ -67,7 +70,7 @@ function fields(frame: Frame, data: LogInData): Html {
 autocapitalize="none" spellcheck="false" required${fault}${atName}>
 <label for="password">${texts.password}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required${fault}${atPassword}>
-<label class="check"><input type="checkbox" name="stay" value="1"${stays ? html` checked` : null}>${texts.stayLoggedIn}</label>
+<label class="check"><input type="checkbox" name="stay" value="1"${stays ? html` checked` : null}>${stay}</label>
 <button type="submit">${texts.submit}</button>
 ${passkey && passkeyButton(frame, passkey)}
 ${otherWays(frame, data)}
