@@ -26,8 +26,9 @@ export interface NewCredentials {
 }
 
 /**
- * Gives a client a new secret; what it had works for another `keepSeconds`, or has ended. Refuses a public
- * client, and one that is known by its certificate. `secretFile` is an absolute path.
+ * Gives a client a new secret; what it had works for another `keepSeconds`, or has ended. Trusted issuers go
+ * on naming it. Refuses a public client, and one that is known by its certificate. `secretFile` is an
+ * absolute path.
  */
 export async function rotateSecret(
   admin: Admin,
@@ -49,12 +50,13 @@ export async function rotateSecret(
       `\`mintmark client set-keys ${id}\` gives it other keys`,
     )
   }
-  if (from !== 'client_secret' && from !== 'private_key_jwt') {
+  if (from !== 'client_secret' && from !== 'private_key_jwt' && from !== 'federated') {
     throw new Refusal(
       'invalid',
       `the client ${id} authenticates in another way (${from}), and takes no secret`,
     )
   }
+  if (from === 'federated') refuseToKeep(id, keepSeconds)
   const now = admin.clock.now()
   const oldExpiresAt = keepSeconds === undefined ? null : now + keepSeconds
   const secret = await handOutSecret(secretFile, async secretHash => {
@@ -67,9 +69,18 @@ export async function rotateSecret(
   return { from, oldExpiresAt, secret }
 }
 
-/** A client that is known by keys, or by a secret that keys may replace. */
+function refuseToKeep(id: string, keepSeconds: number | undefined): void {
+  if (keepSeconds === undefined) return
+  throw new Refusal(
+    'invalid',
+    `${id} has neither a secret nor keys that could be kept`,
+    'trusted issuers go on naming it until `mintmark issuer distrust`',
+  )
+}
+
+/** A client that is known by keys, or by what keys may replace. */
 export type ClientForKeys = ClientTable & {
-  readonly auth_method: Exclude<AuthMethod, 'none' | 'federated' | 'tls_client_auth'>
+  readonly auth_method: Exclude<AuthMethod, 'none' | 'tls_client_auth'>
 }
 
 /** Finds a client that may be given keys. Refuses any other. */
@@ -78,7 +89,7 @@ export async function clientForKeys(admin: Admin, id: string): Promise<ClientFor
   const found = await clientToChange(admin, id)
   refuseSelfDescribed(found)
   const { auth_method: method } = found
-  if (method === 'none' || method === 'federated' || method === 'tls_client_auth') {
+  if (method === 'none' || method === 'tls_client_auth') {
     throw new Refusal(
       'invalid',
       `the client ${id} (${method}) is not known by keys`,
@@ -96,7 +107,7 @@ export interface ClientKeySet {
 
 /**
  * Gives a client other keys, or keys instead of its secret, which works for another `keepSeconds`, or has
- * ended.
+ * ended. Trusted issuers go on naming it.
  */
 export async function setKeys(
   admin: Admin,
@@ -107,7 +118,8 @@ export async function setKeys(
   const { id, profile, auth_method: from } = found
   if ((jwks === null) === (jwks_uri === null))
     throw new Refusal('invalid', 'it has its keys in jwks or at jwks_uri: one of them, and not both')
-  if (keepSeconds !== undefined && from !== 'client_secret')
+  if (from === 'federated') refuseToKeep(id, keepSeconds)
+  else if (keepSeconds !== undefined && from !== 'client_secret')
     throw new Refusal(
       'invalid',
       `${id} has keys, not a secret: to keep an old key, put it into the new set too`,

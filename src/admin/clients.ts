@@ -20,6 +20,7 @@ import type { Admin } from './admin.ts'
 import { refuseClientUnlessUnlimited, refuseOwnEndOfClient } from './administrators.ts'
 import { refuseOwnClient } from './console-client.ts'
 import { changedColumns, differencesOf } from './differences.ts'
+import { federatedColumns, ofNoProof, refuseUnnamed } from './federation.ts'
 import { aboutNewAlgs, pendingClientAlgs, type AlgChange } from './pending-algs.ts'
 import { heedPrecondition, movedOn } from './precondition.ts'
 import { handOutSecret, type NewSecret } from './secret-file.ts'
@@ -118,15 +119,18 @@ export async function updateClient(
   const found = await clientToChange(admin, id)
   refuseSelfDescribed(found)
   const before = clientMetadata(found)
-  const after = { ...before, ...changes }
+  const isFederatedNow = changes.federated === true && !before.federated
+  const after = { ...before, ...(isFederatedNow && ofNoProof), ...changes }
   refuseClientUnlessUnlimited(admin, after)
   const { refusals, warnings } = await judgeNewClient(admin.db, after)
   const aboutAlgs = await aboutNewAlgs(admin.db, after)
   if (refusals.length > 0) throw new Refusal('invalid', refusals.join('\n'))
-  if (authMethodOf(before) !== authMethodOf(after)) {
-    throw new Refusal('invalid', `${id} authenticates with ${authMethodOf(before)}, not with a name`)
+  if (isFederatedNow) await refuseUnnamed(admin, id)
+  else refuseOtherProof(before, after)
+  const settings = {
+    ...changedColumns(clientSettings(before), clientSettings(after)),
+    ...(isFederatedNow && federatedColumns(admin.clock.now())),
   }
-  const settings = changedColumns(clientSettings(before), clientSettings(after))
   const differences = differencesOf(before, after)
   if (Object.keys(settings).length === 0)
     return { client: found, differences, warnings: [], algChange: undefined }
@@ -137,6 +141,20 @@ export async function updateClient(
   const client = { ...found, ...settings }
   const algChange = (await pendingClientAlgs(admin, [client])).get(id)
   return { client, differences, warnings: [...warnings, ...aboutAlgs], algChange }
+}
+
+/** Refuses what would have a client authenticate in another way. */
+function refuseOtherProof(before: ClientMetadata, after: ClientMetadata): void {
+  const [from, to] = [authMethodOf(before), authMethodOf(after)]
+  if (from === to) return
+  const id = before.client_id
+  throw before.federated
+    ? new Refusal(
+        'invalid',
+        `without trusted issuers ${id} has nothing to authenticate with`,
+        `\`mintmark client rotate-secret ${id}\` gives it a secret, \`set-keys\` keys`,
+      )
+    : new Refusal('invalid', `${id} authenticates with ${from}, not with a name`)
 }
 
 export type ListedClient = ClientTable

@@ -182,9 +182,11 @@ function judgeChange(found: ClientMetadata, declared: ClientMetadata): readonly 
     return [`${id}: a client stays public or confidential: delete it first, or declare another`]
   }
   if (authMethodOf(found) === authMethodOf(declared)) return []
+  const way = declared.federated
+    ? `\`mintmark client update ${id} --federated\` has it do so`
+    : '`mintmark client set-keys` and `rotate-secret` let the old one work for a while'
   return [
-    `${id}: it would authenticate with ${authMethodOf(declared)} instead of ${authMethodOf(found)}: ` +
-      '`mintmark client set-keys` and `rotate-secret` let the old one work for a while',
+    `${id}: it would authenticate with ${authMethodOf(declared)} instead of ${authMethodOf(found)}: ${way}`,
   ]
 }
 

@@ -52,7 +52,7 @@ export const properties = {
     option: {
       flags: '--federated',
       help: 'trusted issuers say who it is, and it has no secret: see `mintmark issuer create --help`',
-      updateHelp: null,
+      updateHelp: 'from now on trusted issuers alone say who it is: its secret or its keys end',
     },
   }),
   /**

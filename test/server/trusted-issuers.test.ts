@@ -156,9 +156,14 @@ t.test('trusted issuers by command, and declared in a file', async t => {
     code: 1,
     stderr: /no keys and no names/,
   })
-  t.match(await call('client rotate-secret deploy'), {
+  t.match(await call('client rotate-secret deploy --keep-old 1h'), {
     code: 1,
-    stderr: /\(federated\), and takes no secret/,
+    stderr: /neither a secret nor keys .*issuer distrust/,
+  })
+  t.match(await call('client rotate-secret deploy'), { code: 0, stdout: /issuers go on naming it/ })
+  t.match(await call('client update deploy --federated'), {
+    code: 1,
+    stderr: /no trusted issuer says which program is deploy: .*issuer trust URL --client deploy/,
   })
 
   t.match(
@@ -180,6 +185,7 @@ t.test('trusted issuers by command, and declared in a file', async t => {
     code: 2,
     stderr: /one of --subject and --subject-pattern/,
   })
+  t.match(await call('client update deploy --federated'), { code: 0, stdout: /federated: false -> true/ })
   t.match(await issuer('list'), { stdout: /127\.0\.0\.1:\d+ +as its metadata say +2 +deploy/ })
   t.match((await issuer(`show ${ci.url} --json`)).json(), {
     key_fault: null,

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { findClient } from '../../db/clients/clients.ts'
 import { listAuditEntries } from '../../db/installation/audit.ts'
 import { jwtBearer } from '../../src/protocol/grant-types.ts'
 import { adminClient } from '../helpers/admin-api.ts'
 import { outsideIssuer, type OutsideIssuer } from '../helpers/outside-issuer.ts'
-import { assertionForm, macJwt } from '../helpers/proofs.ts'
+import { assertionClaims, assertionForm, macJwt, signJwt, testKey } from '../helpers/proofs.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { besideEnv, isOAuthError, startServer } from '../helpers/server.ts'
 
@@ -321,10 +322,17 @@ t.test('a job of an outside issuer gets tokens without a secret', async t => {
 })
 
 t.test('keys: found, kept, fetched anew, and 503 while they cannot be had', async t => {
-  const { server, issuer, jwt, grant } = await world(t)
+  const { server, issuer, jwt, grant, authenticate } = await world(t)
   const down = async (title: string) => {
     const answer = await grant(await jwt())
     isOAuthError(t, answer, 503, 'temporarily_unavailable', title)
+    isOAuthError(
+      t,
+      await authenticate(await jwt()),
+      503,
+      'temporarily_unavailable',
+      `${title}, as authentication`,
+    )
     t.ok(Number(answer.headers['retry-after']) >= 1, title)
     server.tick(31)
   }
@@ -396,4 +404,71 @@ t.test('a private network is not asked unless it is allowed; given keys need no 
   await server.follow()
   isOAuthError(t, await grant(await jwt()), 400, 'invalid_grant', 'another audience is demanded')
   t.equal((await grant(await jwt({ aud: ['mintmark'] }))).statusCode, 200)
+})
+
+t.test('a client moves from its secret, or its keys, to what issuers say of it, and back', async t => {
+  const { server, issuer, ask, jwt } = await world(t)
+  await server.resource('https://b.example')
+  const web = await server.client('web', { grant_types: grants, resources: 'https://b.example' })
+  const api = async (method: 'PATCH' | 'POST', path: string, body: object, status = 200) => {
+    const answer = await ask(method, path, body)
+    t.equal(answer.statusCode, status, answer.body)
+    await server.follow()
+    return answer.json()
+  }
+  const bySecret = async (client_secret = web.secret ?? '') =>
+    server.post('/token', { grant_type: 'client_credentials', client_id: 'web', client_secret })
+  const ofWeb = () => jwt({ sub: 'repo:acme/web:pull_request' })
+  const byIssuer = async () => server.post('/token', { grant_type: jwtBearer, assertion: await ofWeb() })
+  const before = (await bySecret()).json().access_token
+
+  t.match(await api('PATCH', '/clients/web', { federated: true }, 400), {
+    detail: /no trusted issuer says which program is web/,
+  })
+  t.equal((await bySecret()).statusCode, 200, 'so it goes on with what it has')
+  const subjects = [trusted, { client: 'web', subject: 'repo:acme/web:pull_request' }]
+  await api('PATCH', `/issuers/${encodeURIComponent(issuer.url)}`, { subjects })
+  for (const answer of [await bySecret(), await byIssuer()]) t.equal(answer.statusCode, 200, 'both at once')
+  t.match(await api('PATCH', '/clients/web', { federated: true }), {
+    token_endpoint_auth_method: 'federated',
+    client_secret_id: null,
+  })
+  isOAuthError(t, await bySecret(), 401, 'invalid_client', 'its secret has ended')
+  t.equal((await byIssuer()).statusCode, 200)
+  t.match(await server.introspect(await server.client('root', { is_admin: 1 }), before), { active: true })
+
+  t.match(await api('PATCH', '/clients/web', { federated: false }, 400), {
+    detail: /without trusted issuers web has nothing/,
+  })
+  await api('POST', '/clients/web/secret', { keep_old_seconds: 60 }, 400)
+  const { client_secret } = await api('POST', '/clients/web/secret', {})
+  t.equal((await bySecret(client_secret)).statusCode, 200, 'back to a secret')
+  t.equal((await byIssuer()).statusCode, 200, 'and the issuer goes on naming it')
+
+  const key = await testKey()
+  const byKey = async () => {
+    const claims = assertionClaims('web', server.ctx.clock.now())
+    const assertion = await signJwt(key, { alg: key.alg }, claims)
+    return server.post('/token', { grant_type: 'client_credentials', ...assertionForm(assertion) })
+  }
+  const jwks = { keys: [key.publicJwk] }
+  await api('POST', '/clients/web/keys', { jwks, keep_old_seconds: 3600 })
+  for (const answer of [await byKey(), await bySecret(client_secret)])
+    t.equal(answer.statusCode, 200, 'moving')
+  await api('PATCH', '/clients/web', { federated: true })
+  for (const answer of [await byKey(), await bySecret(client_secret)])
+    isOAuthError(t, answer, 401, 'invalid_client', 'the keys and the secret before them have ended')
+  const {
+    secret_hash,
+    old_secret_hash,
+    old_secret_expires_at,
+    jwks: kept,
+  } = (await findClient(server.ctx.db, 'web')) ?? {}
+  t.strictSame([secret_hash, old_secret_hash, old_secret_expires_at, kept], [null, null, null, null])
+  await api('POST', '/clients/web/keys', { jwks, keep_old_seconds: 60 }, 400)
+  await api('POST', '/clients/web/keys', { jwks })
+  t.equal((await byKey()).statusCode, 200, 'back to keys')
+
+  await server.client('app', { isPublic: true })
+  await api('PATCH', '/clients/app', { federated: true }, 400)
 })

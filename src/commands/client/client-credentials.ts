@@ -1,5 +1,6 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings'
 import { clientForKeys, keepLimits, rotateSecret, setKeys } from '../../admin/client-credentials.ts'
+import type { AuthMethod } from '../../clients/judge-client.ts'
 import { formatDuration } from '../../values/duration.ts'
 import { formatTime } from '../../values/formats.ts'
 import { command, verb, type Terminal } from '../shell/command.ts'
@@ -31,7 +32,7 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
         const lines = [
           `Gave the client ${id} a new secret.`,
           facts({ client_id: id, ...secret }),
-          fateOf(from === 'client_secret' ? 'secret' : 'key set', keepOld, oldExpiresAt),
+          fateOf(from, keepOld, oldExpiresAt),
           secretAdvice(secret),
         ]
         return {
@@ -71,7 +72,7 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
         const lines = [
           `Gave the client ${id} keys.`,
           facts({ client_id: id, jwks_uri: given.jwks_uri ?? undefined, private_key_file: file }),
-          fateOf(from === 'client_secret' ? 'secret' : 'key set', keepOld, oldExpiresAt),
+          fateOf(from, keepOld, oldExpiresAt),
         ]
         return {
           text: lines.join('\n'),
@@ -82,11 +83,9 @@ export function credentialCommands(client: CommandUnknownOpts, terminal: Termina
 }
 
 /** What becomes of what a client had. */
-function fateOf(
-  what: 'secret' | 'key set',
-  keepOld: number | undefined,
-  oldExpiresAt: number | null,
-): string {
+function fateOf(from: AuthMethod, keepOld: number | undefined, oldExpiresAt: number | null): string {
+  if (from === 'federated') return 'Trusted issuers go on naming it: `mintmark issuer distrust` ends that.'
+  const what = from === 'client_secret' ? 'secret' : 'key set'
   return keepOld === undefined
     ? `The old ${what} is refused from now on.`
     : `The old ${what} works for another ${formatDuration(keepOld)}, until ${formatTime(oldExpiresAt)}.`

@@ -12,6 +12,7 @@ export function clientUpdateCommand(client: CommandUnknownOpts, terminal: Termin
     'mintmark client update web --scope read write --resource https://api.example https://files.example',
     'mintmark client update web --refresh strict --refresh-idle-ttl 7d',
     'mintmark client update ops --no-admin',
+    'mintmark client update deploy --federated',
   ]).argument('<client_id>')
   addProperties(update, 'update', ['access', 'power', 'proof', 'sessions', 'pages', 'people'])
   update.action(
