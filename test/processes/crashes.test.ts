@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { raceForTokens, redeemThroughKills } from '../helpers/code-races.ts'
 import { surviveCrashes } from '../helpers/crashes.ts'
 import { onSqlite } from '../helpers/engines.ts'
+import { exchangeThroughKills } from '../helpers/exchange-kills.ts'
 import { refresh, startFleet, type Instance } from '../helpers/fleet.ts'
 import { isOAuthError, startServer } from '../helpers/server.ts'
 import { raceForSuccessors, raceRevocations } from '../helpers/races.ts'
@@ -30,6 +31,13 @@ t.test(
   async t => {
     instances = await redeemThroughKills(t, { fleet, instances }, 4)
     await raceForTokens(t, { fleet, instances }, { parallel: 50, rounds: 2 })
+  },
+)
+
+t.test(
+  'invariant 5: a token that was exchanged is good, and in the trail, also where its server is killed',
+  async t => {
+    instances = await exchangeThroughKills(t, { fleet, instances }, 3)
   },
 )
 

@@ -15,7 +15,7 @@ import { sha256 } from '../../src/values/sha256.ts'
 import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
 import { clientDocument, openDocumentSite, type DocumentSite } from '../helpers/document-site.ts'
 import { forEachEngine } from '../helpers/engines.ts'
-import { assertionClaims, assertionForm, signJwt, testKey } from '../helpers/proofs.ts'
+import { assertionClaims, assertionForm, signJwt, testKey, type TestKey } from '../helpers/proofs.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { isOAuthError, startServer, type TestServer, type TestUser } from '../helpers/server.ts'
 
@@ -65,6 +65,12 @@ async function redeem(server: TestServer, clientId: string, page: Page, more: Re
   const code = page.url.searchParams.get('code') ?? ''
   const form = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: redirectUri }
   return server.post('/token', { client_id: clientId, resource: mcp, ...form, ...more })
+}
+
+/** What shows that a client has this key. */
+async function assertionBy({ ctx }: TestServer, clientId: string, key: TestKey) {
+  const assertion = await signJwt(key, { alg: key.alg }, assertionClaims(clientId, ctx.clock.now()))
+  return { client_id: clientId, ...assertionForm(assertion) }
 }
 
 const adminOf = ({ ctx }: TestServer) =>
@@ -362,10 +368,7 @@ t.test('a confidential one proves its keys, at /par and at /token, and its token
     token_endpoint_auth_method: 'private_key_jwt',
     jwks: { keys: [key.publicJwk] },
   })
-  const assertion = async (signer = key) => ({
-    client_id: id,
-    ...assertionForm(await signJwt(signer, { alg: signer.alg }, assertionClaims(id, server.ctx.clock.now()))),
-  })
+  const assertion = (signer = key) => assertionBy(server, id, signer)
   const request = Object.fromEntries(new URL(authorizeUrl(id), 'https://as.example').searchParams)
   isOAuthError(t, await server.post('/par', request), 401, 'invalid_client', 'without')
   const wrong = await server.post('/par', { ...request, ...(await assertion(await testKey())) })
@@ -385,6 +388,31 @@ t.test('a confidential one proves its keys, at /par and at /token, and its token
     'unauthorized_client',
     'no machine of its own',
   )
+})
+
+t.test('its code is good at once, as its document is then, whatever was known of clients before', async t => {
+  const { server, site, user, browser } = await world(t)
+  // After so many that are unknown, all ids that there are stay in memory.
+  for (let i = 0; i < 10; i++)
+    await server.post('/token', {
+      grant_type: 'refresh_token',
+      refresh_token: 'x',
+      client_id: `made-up-${i}`,
+    })
+  const logIn = async (key: TestKey) => {
+    const id = site.publish('/agent.json', {
+      token_endpoint_auth_method: 'private_key_jwt',
+      jwks: { keys: [key.publicJwk] },
+    })
+    server.tick(601)
+    const back = await allow(browser, await ask(browser, authorizeUrl(id), user))
+    return async (signer = key) => redeem(server, id, back, await assertionBy(server, id, signer))
+  }
+  const [first, second] = [await testKey(), await testKey()]
+  t.equal((await (await logIn(first))()).statusCode, 200, 'a client that nobody knew')
+  const redeemBy = await logIn(second)
+  isOAuthError(t, await redeemBy(first), 401, 'invalid_client', 'by the key of before')
+  t.equal((await redeemBy()).statusCode, 200, 'by the key that the document has now')
 })
 
 t.test('an administrator sees it, may disable it for good, and changes nothing of it', async t => {

@@ -1,4 +1,6 @@
 import t from 'tap'
+import { testCertificate, thumbprintOf, type TestCertificate } from '../helpers/certificates.ts'
+import { raiseRevision } from '../../db/installation/installation.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import {
   accessTokenType,
@@ -12,7 +14,7 @@ import {
 import { proofClaims, proofHeader, signJwt, testKey, type TestKey } from '../helpers/proofs.ts'
 import { isOAuthError, type FormInit } from '../helpers/server.ts'
 
-const world = await exchangeWorld(t)
+const world = await exchangeWorld(t, { MINTMARK_TRUST_PROXY: '127.0.0.1', MINTMARK_CLIENT_CERT: 'any' })
 const { server, clients, user, call, ask, post, exchange, exchanger, machine } = world
 const { ctx } = server
 
@@ -255,4 +257,41 @@ t.test('a token that is bound to a key', async t => {
     dpop_bound: 1,
   })
   isOAuthError(t, await ask(strict, bound), 400, 'invalid_dpop_proof', 'a client whose tokens are all bound')
+})
+
+t.test('a token that is bound to a certificate (RFC 8705)', async t => {
+  const [held, other] = [await testCertificate(), await testCertificate()]
+  const shown = ({ field }: TestCertificate) => ({ 'client-cert': field })
+  const app = await server.client('bound', { resources: gateway, scope: 'orders:read', tls_bound: 1 })
+  const logIn = { grant_type: 'password', username: user.username, password: user.password }
+  const bound = String((await post(app, logIn, shown(held))).json().access_token)
+  t.match(claimsOf(bound), { cnf: { 'x5t#S256': thumbprintOf(held) } })
+  t.notOk(
+    'cnf' in claimsOf(await exchange(clients.gateway, bound)),
+    'its caller has the key, the gateway has not',
+  )
+  const strict = await exchanger('certified', {
+    introspects: gateway,
+    resources: orders,
+    scope: 'orders:read',
+    tls_bound: 1,
+  })
+  isOAuthError(t, await ask(strict, bound), 400, 'invalid_request', 'a client whose tokens are all bound')
+  const own = String((await ask(strict, bound, {}, shown(other))).json().access_token)
+  t.match(claimsOf(own), { cnf: { 'x5t#S256': thumbprintOf(other) } }, 'the new one is bound to the new key')
+  t.equal((await ask(strict, own, {}, shown(other))).statusCode, 200)
+  isOAuthError(t, await ask(strict, own, {}, shown(held)), 400, 'invalid_request', "one's own with another")
+  const { db } = ctx
+  await db.sql.updateTable('clients').set({ tls_bound: 0 }).where('id', '=', strict.id).execute()
+  await raiseRevision(db.sql)
+  await server.follow()
+  isOAuthError(
+    t,
+    await ask(strict, own),
+    400,
+    'invalid_request',
+    "one's own, by a client that is bound no more",
+  )
+  const unbound = claimsOf(await exchange(strict, bound))
+  t.notOk('cnf' in unbound)
 })
