@@ -4,11 +4,12 @@ import { fastify, LogController, type FastifyInstance } from 'fastify'
 import { consoleFace } from '../console/face.ts'
 import type { Context } from '../context.ts'
 import { defaultHeaders } from '../endpoints/default-headers.ts'
-import { notFound, unavailable } from '../errors.ts'
+import { notFound, OAuthError, unavailable } from '../errors.ts'
 import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { refuseMessage } from '../http/message.ts'
 import { oneLogForAll } from '../http/request-log.ts'
 import { countOne } from '../record/counts.ts'
+import { isTooDeep } from '../values/json.ts'
 import { adminPath } from './admin-path.ts'
 import { addAuditStream } from './audit-stream.ts'
 import { auditRoutes } from './audit.ts'
@@ -92,6 +93,10 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
   })
   // It is no JSON, and is refused as such.
   app.removeContentTypeParser('text/plain')
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) =>
+    parse(request, text, (error, value) => done(error ?? depthFault(value), value)),
+  )
   app.setValidatorCompiler(compileSchema)
   // By its schema, an answer would lose in silence all that this does not describe: a test compares both.
   app.setSerializerCompiler(() => JSON.stringify)
@@ -123,4 +128,8 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
   if (ctx.config.console === 'on') app.register(consoleFace(ctx))
   app.get(`${adminPath}/openapi.json`, { schema: { hide: true } }, async () => app.swagger())
   return app
+}
+
+function depthFault(body: unknown): OAuthError | null {
+  return isTooDeep(body) ? new OAuthError('invalid_request', 'the body is nested too deep') : null
 }

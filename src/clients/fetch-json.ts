@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { isFetchable } from '../protocol/fetched-url.ts'
+import { parseJson } from '../values/json.ts'
 import { addressesOf, lookupOf, type Reach } from './reach.ts'
 import { responseTo } from './response-to.ts'
 
@@ -44,16 +45,16 @@ export async function fetchAnswer(
     const addresses = await addressesOf(url, reach, signal)
     const response = await get(url, { addresses, accept, signal })
     const next = redirectOf(response, url)
-    if (!next) return { json: parseJson(await bodyOf(response, most)), headers: response.headers }
+    if (!next) return { json: parseAnswer(await bodyOf(response, most)), headers: response.headers }
     response.destroy()
     url = next
   }
   throw new AnswerError(leaps === 0 ? 'the answer is a redirect' : `more than ${leaps} redirects`)
 }
 
-function parseJson(text: string): unknown {
+function parseAnswer(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch {
     throw new AnswerError('the answer is no JSON')
   }

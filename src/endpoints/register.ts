@@ -9,7 +9,7 @@ import { endSessionsOfClient } from '../endings/end.ts'
 import { OAuthError } from '../errors.ts'
 import { registerPath } from '../http/other-methods.ts'
 import { byClient } from '../record/record.ts'
-import { isObject } from '../values/json.ts'
+import { isObject, parseJson } from '../values/json.ts'
 import { networkOf } from '../values/addresses.ts'
 
 /**
@@ -69,7 +69,7 @@ export function registerEndpoint(app: FastifyInstance, ctx: Context): void {
 
 function readBody({ body }: FastifyRequest): SaidMetadata {
   try {
-    const said: unknown = typeof body === 'string' ? JSON.parse(body) : undefined
+    const said: unknown = typeof body === 'string' ? parseJson(body) : undefined
     if (isObject(said)) return said
   } catch {
     // It is told below.

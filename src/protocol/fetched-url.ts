@@ -1,9 +1,12 @@
 import { isLoopback } from './issuer.ts'
 
-/** Whether a URL may be fetched, as a `jwks_uri` for instance: see `isFetchable`; and no fragment. */
+/**
+ * Whether a URL may be fetched, as a `jwks_uri` for instance: see `isFetchable`. It has no fragment, and only
+ * characters that can be seen and stored.
+ */
 export function isFetchedUrl(text: string): boolean {
   const url = URL.parse(text)
-  return url !== null && !/[\s#]/.test(text) && isFetchable(url)
+  return url !== null && !/[\s\p{C}#]/u.test(text) && isFetchable(url)
 }
 
 /** Whether the answer can be believed: https, or http on this machine itself. No credentials. */

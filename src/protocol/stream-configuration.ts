@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { OAuthError } from '../errors.ts'
-import { isObject } from '../values/json.ts'
+import { areTexts, isObject, parseJson } from '../values/json.ts'
 import { isPublicAddress, type IsIn } from '../values/networks.ts'
 import { isFetchedUrl } from './fetched-url.ts'
 import { parseUuid } from './secrets.ts'
@@ -46,7 +46,7 @@ export function readObject(body: unknown): Members {
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch {
     throw malformed('the body is not JSON') // where it breaks off would tell no more
   }
@@ -139,9 +139,7 @@ export function refuseOtherValues(members: Members, own: Members): void {
   }
 }
 
-/** The same for the same values; the order of an array does not count. */
-function textOf(value: unknown): string {
-  return JSON.stringify(Array.isArray(value) ? value.map(textOf).sort() : value)
-}
+/** The same for the same values; the order of a list of texts does not count. */
+const textOf = (value: unknown) => JSON.stringify(areTexts(value) ? value.toSorted() : value)
 
 export const malformed = (description: string) => new OAuthError('invalid_request', description)

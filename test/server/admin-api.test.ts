@@ -176,6 +176,9 @@ t.test('what is wrong is a problem document that names it (RFC 9457)', async t =
   t.equal(put.headers.allow, 'GET, HEAD, POST')
   const broken = await ask('POST', '/users', '{"username":')
   t.equal(broken.statusCode, 400)
+  const nested = `{"issuer":"https://ci.example","jwks":${'{"a":'.repeat(40_000)}1${'}'.repeat(40_001)}`
+  const deep = await ask('POST', '/issuers', nested)
+  t.match(deep.json(), { status: 400, code: 'invalid', detail: /nested too deep/ })
   t.notOk(
     server.log.some(({ level }) => Number(level) >= 50),
     'nothing of it is a fault of ours',

@@ -161,6 +161,7 @@ t.test(
         'not of the type application/json',
       ],
       ['no JSON', { body: 'hello' }, 'is no JSON'],
+      ['without an end', { body: '['.repeat(4000) + ']'.repeat(4000) }, 'is no JSON'],
       ['a list', { body: '[]' }, 'no JSON object'],
       [
         'of another',
@@ -206,6 +207,10 @@ t.test('the members that a document cannot have', async t => {
     [{ token_endpoint_auth_method: 'private_key_jwt' }, /jwks or at jwks_uri/],
     [
       { token_endpoint_auth_method: 'private_key_jwt', jwks_uri: 'http://agent.example/' },
+      /jwks_uri takes an https/,
+    ],
+    [
+      { token_endpoint_auth_method: 'private_key_jwt', jwks_uri: 'https://agent.example/\0' },
       /jwks_uri takes an https/,
     ],
     [keys(privateJwk), /private/],

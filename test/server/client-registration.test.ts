@@ -126,6 +126,7 @@ await forEachEngine(
 t.test('RFC 7591 §3.2.2: what cannot be registered', async t => {
   const { server, token, register, send } = await world(t)
   const key = await testKey()
+  const byKeys = { token_endpoint_auth_method: 'private_key_jwt' }
   for (const [metadata, code] of [
     [{ redirect_uris: ['http://agent.example/'] }, 'invalid_redirect_uri'],
     [{ redirect_uris: ['javascript:alert(1)'] }, 'invalid_redirect_uri'],
@@ -135,12 +136,14 @@ t.test('RFC 7591 §3.2.2: what cannot be registered', async t => {
     [{ token_endpoint_auth_method: 'tls_client_auth' }, 'invalid_client_metadata'],
     [{ token_endpoint_auth_method: 'private_key_jwt' }, 'invalid_client_metadata'],
     [{ client_name: 'hidden\u202e' }, 'invalid_client_metadata'],
+    [{ ...byKeys, jwks_uri: 'https://agent.example/\0' }, 'invalid_client_metadata'],
   ] as const)
     isOAuthError(t, await register(token, metadata), 400, code, `DR-2 ${JSON.stringify(metadata)}`)
-  for (const body of ['', 'null', '[]', '{', '"text"'])
+  const nested = `{"redirect_uris":["${redirectUri}"],"jwks":${'{"a":'.repeat(2000)}1${'}'.repeat(2001)}`
+  for (const body of ['', 'null', '[]', '{', '"text"', nested])
     isOAuthError(t, await send('POST', '/register', token, body), 400, 'invalid_client_metadata', body)
   isOAuthError(t, await server.post('/register', {}), 401, 'invalid_token', 'a form')
-  const withKeys = { token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [key.publicJwk] } }
+  const withKeys = { ...byKeys, jwks: { keys: [key.publicJwk] } }
   const made = await register(token, withKeys)
   t.equal(made.statusCode, 201)
   t.notOk('client_secret' in made.json())

@@ -71,7 +71,14 @@ await forEachEngine(t, 'SE-13 SE-15 a receiver sees to its streams, and to no ot
     { ...expected, description: 'of orders' },
     'what is as it is may be sent along',
   )
-  for (const wrong of [{ aud: 'mail' }, { iss: 'https://evil.example' }, { events_delivered: [] }])
+  const nested: unknown = JSON.parse('['.repeat(40) + ']'.repeat(40))
+  for (const wrong of [
+    { aud: 'mail' },
+    { aud: nested },
+    { iss: 'https://evil.example' },
+    { events_delivered: [] },
+    { delivery: { method: push, endpoint_url: 'https://api.example/\0' } },
+  ])
     isOAuthError(
       t,
       await receiver.ask('PATCH', '/ssf/streams', { stream_id: id, ...wrong }),
