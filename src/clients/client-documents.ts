@@ -13,8 +13,11 @@ import type { Reach } from './reach.ts'
 export interface ClientDocuments {
   /** Whether a client with this id would be known by a document. */
   takes(id: string): boolean
-  /** What the document of such a client says, as far as is known. 503 where too many are being fetched. */
-  of(id: string): Promise<FoundDocument>
+  /**
+   * What the document of such a client says, as far as is known. 503 where too many are being fetched, among
+   * which one that `isKept`, as somebody has allowed it something, has places of its own.
+   */
+  of(id: string, isKept: boolean): Promise<FoundDocument>
 }
 
 export type FoundDocument =
@@ -83,14 +86,16 @@ export function openClientDocuments({ hosts, reach, clock, log }: DocumentsOptio
     return next
   }
 
-  /** One fetch for all who wait for the same URL. */
-  const fetchOnce = (id: string): Promise<Known> => {
+  /** One fetch for all who wait for the same URL; undefined where there are too many. */
+  const fetchOnce = (id: string, isKept: boolean): Promise<Known> | undefined => {
     const underWay = fetching.get(id)
     if (underWay) return underWay
     const host = hostOfDocument(id)
     const ofHost = [...fetching.keys()].filter(other => hostOfDocument(other) === host).length
-    if (fetching.size >= fetchesMax || ofHost >= fetchesOfHostMax || !mayAsk(host))
-      throw unavailable('too many documents of clients are being fetched', pauseSeconds)
+    // Strangers, who can make any number of URLs up, do not keep out whom people use.
+    const share = isKept ? 2 : 1
+    if (fetching.size >= fetchesMax * share || ofHost >= fetchesOfHostMax * share) return undefined
+    if (!isKept && !mayAsk(host)) return undefined
     const fetch = attempt(id).finally(() => fetching.delete(id))
     fetching.set(id, fetch)
     return fetch
@@ -99,10 +104,12 @@ export function openClientDocuments({ hosts, reach, clock, log }: DocumentsOptio
   return {
     documents: {
       takes: id => isDocumentUrl(id) && isTaken(hosts, hostOfDocument(id)),
-      of: async id => {
+      of: async (id, isKept) => {
         const found = known.get(id)
         if (found && present() < found.freshUntil) return found.document
-        return (await fetchOnce(id)).document
+        const document = (await fetchOnce(id, isKept))?.document ?? lately(found, present())
+        if (document) return document
+        throw unavailable('too many documents of clients are being fetched', pauseSeconds)
       },
     },
     metrics: [

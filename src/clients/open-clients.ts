@@ -25,7 +25,7 @@ export async function findRequester(
   const known = await registry.findClient(id)
   if (!documents.takes(id) || (known && (known.made_by !== 'document' || known.disabled_at !== null)))
     return known
-  const document = await documents.of(id)
+  const document = await documents.of(id, known !== undefined)
   switch (document.kind) {
     case 'refused':
       return { kind: 'client_document_refused', detail: document.reason }

@@ -17,7 +17,7 @@ import { clientDocument, openDocumentSite, type DocumentSite } from '../helpers/
 import { forEachEngine } from '../helpers/engines.ts'
 import { assertionClaims, assertionForm, signJwt, testKey, type TestKey } from '../helpers/proofs.ts'
 import { runJob } from '../helpers/run-job.ts'
-import { isOAuthError, startServer, type TestServer, type TestUser } from '../helpers/server.ts'
+import { isOAuthError, startServer, until, type TestServer, type TestUser } from '../helpers/server.ts'
 
 const mcp = 'https://mcp.example/mcp'
 const redirectUri = 'https://agent.example/callback'
@@ -507,4 +507,24 @@ t.test('a person allows no more than a hundred of them, and a host is not asked 
     statuses.push((await browser.open(authorizeUrl(`${site.origin}/made-up-${i}`))).response.statusCode)
   t.equal(site.asked.length - asked, 28, 'thirty in a minute, two of which are those above')
   t.equal(statuses.at(-1), 503)
+
+  server.tick(601)
+  site.asked.splice(0)
+  for (let i = 0; i < 40; i++) await browser.open(authorizeUrl(`${site.origin}/made-up-${i}`))
+  const other = await browser.open(authorizeUrl(next))
+  t.equal(other.url.pathname, '/consent', 'strangers keep out no client that is known: by its last document')
+  const used = await browser.open(authorizeUrl(id))
+  t.equal(used.url.pathname, '/consent')
+  const pathsAsked = () => site.asked.map(({ path }) => path)
+  t.strictSame(pathsAsked().slice(-1), ['/agent.json'], 'and one that is used by its document of now')
+  server.tick(601)
+  const silent = ['/silent-1', '/silent-2'].map(path => {
+    site.pages.set(path, 'silent')
+    return browser.open(authorizeUrl(site.origin + path))
+  })
+  await until(() => pathsAsked().includes('/silent-2'))
+  await browser.open(authorizeUrl(id))
+  t.strictSame(pathsAsked().slice(-1), ['/agent.json'], 'also while others fill all places')
+  site.close()
+  await Promise.all(silent)
 })
