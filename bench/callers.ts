@@ -10,9 +10,10 @@ export function posting(
   path: string,
   body: string,
   check: (answer: Record<string, unknown>) => boolean,
+  withHeaders: Readonly<Record<string, string>> = headers,
 ): EndlessCaller {
   return {
-    next: () => ({ method: 'POST', path, headers, body }),
+    next: () => ({ method: 'POST', path, headers: withHeaders, body }),
     answered: (status, text) => {
       if (status !== 200 || !check(JSON.parse(text))) throw new Error(`${path} answered ${status} ${text}`)
     },
@@ -81,3 +82,16 @@ export function wandering(tokens: string[], first: number, step: number): Caller
 /** One caller for each connection. */
 export const each = (make: (i: number) => Caller): Caller[] =>
   Array.from({ length: connections }, (_, i) => make(i))
+
+export const hasToken = (answer: Record<string, unknown>): boolean =>
+  typeof answer['access_token'] === 'string'
+
+export const bareCallers = (): Caller[] =>
+  each(() => posting('/token', `grant_type=refresh_token&refresh_token=${'x'.repeat(88)}`, hasToken))
+
+/** The access token of a grant. */
+export async function freshToken(url: string, grant: string): Promise<string> {
+  const response = await fetch(`${url}/token`, { method: 'POST', headers, body: grant })
+  const answer = (await response.json()) as { access_token: string }
+  return answer.access_token
+}

@@ -3,7 +3,7 @@ import { Client, type Dispatcher } from 'undici'
 export interface Outgoing {
   readonly method: 'GET' | 'POST'
   readonly path: string
-  readonly headers: Record<string, string>
+  readonly headers: Readonly<Record<string, string>>
   readonly body?: string
 }
 

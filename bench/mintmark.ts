@@ -1,38 +1,25 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { findClient, insertClient } from '../db/clients/clients.ts'
-import { insertResource } from '../db/clients/resources.ts'
-import { insertTrustedIssuer } from '../db/clients/trusted-issuers.ts'
+import { findClient } from '../db/clients/clients.ts'
 import { insertSession } from '../db/sessions/starts.ts'
 import { insertUser } from '../db/users/users.ts'
-import { plainClientRow } from '../src/clients/registration.ts'
-import { trustedIssuerSettings } from '../src/clients/trusted-issuer.ts'
 import { systemClock } from '../src/clock.ts'
 import { loadConfig } from '../src/config/load.ts'
 import { openInstallation } from '../src/installation/open.ts'
 import { makeRootKeyFile } from '../src/keys/root/root-key-file.ts'
-import { jwtBearer } from '../src/protocol/grant-types.ts'
 import { sealRefreshToken } from '../src/protocol/refresh-token.ts'
 import { hashSecret, newSessionSecret, newUuid } from '../src/protocol/secrets.ts'
 import { openPasswords } from '../src/users/passwords.ts'
 import { freePort } from '../test/helpers/free-port.ts'
+import { addClients, basicOf, clientId, scope } from './clients.ts'
 import { startChild, type Child } from './processes.ts'
-import { outsideIssuer, publicJwk } from './proofs.ts'
 import { multiplySession } from './sessions.ts'
 
-export const clientId = 'bench'
-export const clientSecret = 'mm_cs_0123456789abcdefghijklmnopqrstuvwxyz0123456'
-export const basic = `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`
+export { clientId, clientSecret, redirectUri, resource, webClientId } from './clients.ts'
+export const basic = basicOf(clientId)
 export const username = 'bench'
 export const password = 'correct horse battery staple'
-export const resource = 'https://api.example'
-/** A second client, to which people log in. */
-export const webClientId = 'bench-web'
-/** A third, that an outside issuer names. */
-export const jobClientId = 'bench-job'
-export const redirectUri = 'https://app.example/callback'
-const scope = 'orders:read orders:write'
 
 export interface Mintmark extends Child {
   /** Of the sessions that are there; a caller that refreshes one may put the newest in its place. */
@@ -114,60 +101,7 @@ async function seed(settings: Record<string, string>, sessions: number): Promise
   const { db, rootKeys } = await openInstallation(config, { ...systemClock(), now }, { mayCreate: true })
   const { currentId: rootKeyId, macKeyOf } = rootKeys
   const { passwords } = openPasswords({ rootKeys })
-  await insertResource(db, {
-    uri: resource,
-    scope,
-    scope_words: '{}',
-    alg: 'ES256',
-    previous_alg: 'ES256',
-    access_token_seconds: null,
-    has_status: 1,
-    created_at: now(),
-  })
-  await insertClient(
-    db,
-    plainClientRow({
-      id: clientId,
-      secret_hash: hashSecret(clientSecret),
-      // As while it moves from keys to a secret: it may use either.
-      jwks: JSON.stringify({ keys: [publicJwk] }),
-      keys_expire_at: now() + 86_400,
-      grant_types: 'password refresh_token client_credentials',
-      scope,
-      resources: resource,
-      introspects: resource,
-      created_at: now(),
-    }),
-  )
-  await insertClient(
-    db,
-    plainClientRow({
-      id: webClientId,
-      secret_hash: hashSecret(clientSecret),
-      grant_types: 'authorization_code refresh_token',
-      redirect_uris: redirectUri,
-      id_token_alg: 'ES256',
-      scope,
-      resources: resource,
-      created_at: now(),
-    }),
-  )
-  await insertClient(
-    db,
-    plainClientRow({
-      id: jobClientId,
-      auth_method: 'federated',
-      secret_hash: null,
-      grant_types: jwtBearer,
-      scope,
-      resources: resource,
-      created_at: now(),
-    }),
-  )
-  const jobs = { subject: 'job', subject_pattern: null, claims: {}, client: jobClientId, user: null }
-  const trusted = { audience: null, jwks: { keys: [publicJwk] }, jwks_uri: null, max_life: null }
-  const ofIssuer = trustedIssuerSettings({ ...trusted, reusable: false, subjects: [jobs] })
-  await insertTrustedIssuer(db, { issuer: outsideIssuer, ...ofIssuer, created_at: now() }, 1)
+  await addClients(db, now())
   const user = { id: newUuid(now()), username, ...(await passwords.hash(password)), roles: '', epoch: 0 }
   await insertUser(db, { ...user, created_at: now(), disabled_at: null })
   const client = await findClient(db, clientId)

@@ -28,7 +28,7 @@ export function redemption(code: string): string {
 }
 
 /** Somebody who is logged in. */
-interface Person {
+export interface Person {
   readonly id: Buffer
   readonly signInId: Buffer
 }
@@ -80,7 +80,8 @@ function requestOf(now: number): AuthorizationRequest {
   }
 }
 
-async function addPeople(db: Database, now: number): Promise<readonly Person[]> {
+/** Adds people who are logged in. */
+export async function addPeople(db: Database, now: number, name = 'person'): Promise<readonly Person[]> {
   const people = Array.from({ length: peopleCount }, () => ({ id: newUuid(now), signInId: newUuid(now) }))
   const claims = {
     name: 'Ada Lovelace',
@@ -108,7 +109,7 @@ async function addPeople(db: Database, now: number): Promise<readonly Person[]> 
     const users = some.map(({ id }, j) => ({
       ...user,
       id,
-      username: `person-${i + j}`,
+      username: `${name}-${i + j}`,
       claims: JSON.stringify(claims),
       mail_epoch: 0,
       group_names: '',

@@ -8,7 +8,8 @@ import { drawFlameGraph } from './flame-graph.ts'
 import { load, type Caller } from './load.ts'
 import { startMintmark } from './mintmark.ts'
 import { machine, pinSelf } from './processes.ts'
-import { scenarios, startServers, type Scenario, type Servers } from './scenarios.ts'
+import type { Scenario, Servers } from './scenario.ts'
+import { scenarios, startServers } from './scenarios.ts'
 
 /*
  * npm run bench [-- SCENARIO …] [--seconds N] [--rounds N] [--docs] [--profile FILE]

@@ -1,6 +1,18 @@
 import { decodeJwt } from 'jose'
 import { administrator, userPath } from './administrator.ts'
-import { connections, each, getting, headers, posting, refreshing, revalidating } from './callers.ts'
+import {
+  bareCallers,
+  connections,
+  each,
+  freshToken,
+  getting,
+  hasToken,
+  headers,
+  posting,
+  refreshing,
+  revalidating,
+} from './callers.ts'
+import { grantScenarios } from './grants.ts'
 import { load, type Caller, type EndlessCaller } from './load.ts'
 import {
   clientId,
@@ -14,46 +26,12 @@ import {
 } from './mintmark.ts'
 import { issuerOf, logInPage, openCodes, personsToken, redemption, webHeaders } from './people.ts'
 import { startMintmarkOnPostgres } from './postgres.ts'
-import { withAssertions, withIssued, withProofs } from './proofs.ts'
+import { issuerJwks, withAssertions, withProofs } from './proofs.ts'
 import { startChild, type Child } from './processes.ts'
-
-/** The servers of one run, all on the same core. */
-export interface Servers {
-  readonly mintmark: Mintmark
-  /** The same one, for what is a ratio of the plain refresh. */
-  readonly mintmarkPlain: Mintmark
-  /** Another one on the same database. Only where a scenario needs it. */
-  readonly mintmarkBeside?: Child
-  /** A bare Fastify POST, or GET. */
-  readonly bare: Child
-  /** node-oidc-provider in memory. */
-  readonly oidcProvider: Child
-  /** The same with PostgreSQL, which is on another core. Only where a scenario needs it. */
-  readonly mintmarkOnPostgres?: Mintmark
-  /** The same work without a rule: what can be reached at best. */
-  readonly floor: Child
-  /** The same with its rows in the same PostgreSQL. Only where a scenario needs it. */
-  readonly floorOnPostgres?: Child
-}
-
-export interface Scenario {
-  readonly title: string
-  /** Whether it is a part of people logging in, which docs/performance.md has in a table of its own. */
-  readonly isLogIn?: boolean
-  /** Prepares a round, whose runs take so many seconds. */
-  readonly prepare?: (servers: Servers, seconds: number) => Promise<void>
-  /**
-   * The work of each server, ours first, one caller for each connection. Missing where it has no such work.
-   */
-  readonly callers: Partial<
-    Record<keyof Servers, (servers: Servers) => Promise<readonly Caller[]> | readonly Caller[]>
-  >
-  /** The least that the ratio to each of the others should be. */
-  readonly goals: Partial<Record<keyof Servers, number>>
-}
+import type { Scenario, Servers } from './scenario.ts'
 
 /** So many scenarios refresh sessions of their own, one for each connection. */
-const refreshGroups = 5
+const refreshGroups = 6
 
 /** Each can be revoked once. */
 const revocable = 60_000
@@ -84,7 +62,8 @@ export async function startServers(
   const pageBytes = await bytesOf(`${mintmark.url}${page.path}`, { cookie: page.cookie })
   const startFloor = (...databaseUrl: readonly string[]) => {
     const numbers = [connections, pageBytes].map(String)
-    return startChild(['bench/servers/floor.ts', ...numbers, ...databaseUrl], { cpu })
+    const env = { ISSUER_JWKS: JSON.stringify(issuerJwks.keys) }
+    return startChild(['bench/servers/floor.ts', ...numbers, ...databaseUrl], { cpu, env })
   }
   return {
     mintmark,
@@ -106,19 +85,9 @@ export async function startServers(
   }
 }
 
-const hasToken = (answer: Record<string, unknown>) => typeof answer['access_token'] === 'string'
 const isActive = (answer: Record<string, unknown>) => answer['active'] === true
 
-const bareCallers = () =>
-  each(() => posting('/token', `grant_type=refresh_token&refresh_token=${'x'.repeat(88)}`, hasToken))
-
 const minting = () => each(() => posting('/token', 'grant_type=client_credentials', hasToken))
-
-async function freshToken(url: string, grant: string): Promise<string> {
-  const response = await fetch(`${url}/token`, { method: 'POST', headers, body: grant })
-  const answer = (await response.json()) as { access_token: string }
-  return answer.access_token
-}
 
 /** Access tokens that were not looked at yet. */
 const fresh: string[] = []
@@ -288,20 +257,7 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map<string, Scenario
       goals: { bare: 0.4 },
     },
   ],
-  [
-    'jwt-bearer',
-    {
-      title: 'POST /token, jwt-bearer: an assertion of a trusted issuer that counts once, ES256 both ways',
-      callers: {
-        mintmark: async ({ mintmark }) => {
-          const issuer = await issuerOf(mintmark.url)
-          return each(() => withIssued(posting('/token', '', hasToken), issuer))
-        },
-        bare: bareCallers,
-      },
-      goals: { bare: 0.15 },
-    },
-  ],
+  ...grantScenarios,
   [
     'redeem',
     {

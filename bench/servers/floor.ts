@@ -1,11 +1,13 @@
 import {
   createCipheriv,
   createDecipheriv,
+  createPublicKey,
   createSecretKey,
   generateKeyPairSync,
   randomBytes,
   randomUUID,
   sign,
+  verify,
 } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,8 +19,9 @@ import { batcher } from '../../db/engines/batcher.ts'
 import { openPostgres } from '../../db/engines/postgres.ts'
 import { openSqlite } from '../../db/engines/sqlite.ts'
 import { inStep } from '../../src/http/in-step.ts'
-import { rawOfDer } from '../../src/keys/algorithms.ts'
+import { derOfRaw, rawOfDer } from '../../src/keys/algorithms.ts'
 import { pageHeaders } from '../../src/pages/page-headers.ts'
+import { deviceGrant, jwtBearer, tokenExchange } from '../../src/protocol/grant-types.ts'
 import { sha256 } from '../../src/values/sha256.ts'
 
 /*
@@ -27,7 +30,7 @@ import { sha256 } from '../../src/values/sha256.ts'
  * The floor: the signatures, the rows and the bytes that no server of this kind can do without, on the same
  * framework, driver and commits as ours, and nothing else. It obeys no rule: any client gets what it asks
  * for. It says its port and its refresh tokens. Its rows are in SQLite; with a URL, those of refreshes are in
- * PostgreSQL.
+ * PostgreSQL. ISSUER_JWKS are the keys of the outside issuer.
  */
 const [sessionCount = '0', pageBytes = '0', databaseUrl] = process.argv.slice(2)
 
@@ -60,10 +63,12 @@ const tables = [
   'create table spent_codes (hash blob primary key, expires_at bigint not null) without rowid',
   'create table clients (id text primary key, name text not null) without rowid',
   'create table sign_ins (id text primary key, user_id text not null, expires_at bigint not null) without rowid',
+  'create table devices (code text primary key, scope text not null, polled_at bigint) without rowid',
 ]
 const told = 'sessions.id, user_id, client_id, scope, auth_time, status_position'
 const addSession = 'insert into sessions values (?, ?, ?, ?, ?, ?, ?, ?, ?, null)'
 const spendCode = 'insert or ignore into spent_codes values (?, ?)'
+const addDevice = 'insert or replace into devices values (?, ?, ?)'
 const rotate = `update sessions set secret_hash = ?, rotated_at = ?, expires_at = ?
   where id = ? and secret_hash = ? and revoked_at is null and expires_at > ? returning ${told}`
 const rotateMany = `update sessions set secret_hash = given.next, rotated_at = $4, expires_at = $5
@@ -116,6 +121,22 @@ const redeemCode = sharing<Redemption, boolean>(entries =>
   ),
 )
 
+type Polling = { readonly id: string; readonly polledAt: number | null }
+
+/** Keeps the request of a device, or when it has asked. */
+const keepDevice = sharing<Polling, void>(entries =>
+  sqlite.transact(prepare =>
+    entries.map(({ id, polledAt }) => void prepare(addDevice).run(id, apiScope, polledAt)),
+  ),
+)
+
+/** Whether an assertion was not used before. */
+const spendOnce = sharing<{ readonly id: string }, boolean>(entries =>
+  sqlite.transact(prepare =>
+    entries.map(({ id }) => prepare(spendCode).run(sha256(id), now() + 60).changes === 1),
+  ),
+)
+
 /** Makes a read of one row. */
 function reading<Row>(sql: string): (...parameters: unknown[]) => Row | undefined {
   const compiled = CompiledQuery.raw(sql)
@@ -123,6 +144,7 @@ function reading<Row>(sql: string): (...parameters: unknown[]) => Row | undefine
 }
 
 const sessionOf = reading<{ revoked_at: number | null }>('select revoked_at from sessions where id = ?')
+const deviceOf = reading<{ scope: string }>('select scope, polled_at from devices where code = ?')
 const clientAndSignInOf = reading<{ name: string; user_id: string }>(
   'select name, user_id from clients left join sign_ins on sign_ins.id = +? where clients.id = +?',
 )
@@ -145,6 +167,12 @@ const newSession = (client_id: string, scope: string): Session => ({
 const newSecret = () => randomBytes(39).toString('base64url')
 
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const issuerKeys = new Map(
+  (JSON.parse(process.env['ISSUER_JWKS'] ?? '[]') as { alg?: string }[]).map(jwk => [
+    jwk.alg ?? 'ES256',
+    createPublicKey({ key: jwk, format: 'jwk' }),
+  ]),
+)
 const kid = sha256('floor').toString('base64url')
 const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 const heads = {
@@ -208,6 +236,21 @@ function open(text: string): Record<string, string> {
   return JSON.parse(content.toString())
 }
 
+/** The claims of an assertion that the outside issuer has signed. */
+function verified(assertion: string): { readonly jti: string } {
+  const [head = '', payload = '', signature = ''] = assertion.split('.')
+  const { alg } = JSON.parse(Buffer.from(head, 'base64url').toString())
+  const publicKey = issuerKeys.get(alg)
+  const raw = Buffer.from(signature, 'base64url')
+  const text = Buffer.from(`${head}.${payload}`)
+  if (!publicKey || !verify('sha256', text, publicKey, alg === 'ES256' ? derOfRaw(raw) : raw))
+    throw new Error('the assertion is of another')
+  return JSON.parse(Buffer.from(payload, 'base64url').toString())
+}
+
+/** What a token says. */
+const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+
 type Form = Readonly<Record<string, string>>
 
 const machine = { ...newSession('bench', apiScope), user_id: 'bench' }
@@ -231,6 +274,30 @@ const grants: Readonly<Record<string, (form: Form) => Promise<object> | object>>
     const id_token = idToken(session, access_token)
     return { access_token, ...common(session), id_token, ...refreshed(session.id + secret) }
   },
+  [jwtBearer]: async ({ assertion = '' }) => {
+    if (!(await spendOnce({ id: verified(assertion).jti }))) throw new Error('it was used before')
+    return { access_token: accessToken(machine), ...common(machine) }
+  },
+  [tokenExchange]: ({ subject_token = '' }) => {
+    // That of the user, and that of the client.
+    const claims = claimsOf(subject_token)
+    for (const { id } of [{ id: claims.sid }, machine]) sessionOf(id)
+    const exchanged = { ...machine, id: claims.sid, user_id: claims.sub, auth_time: claims.auth_time }
+    return { access_token: accessToken(exchanged), ...common(machine), issued_token_type: 'access_token' }
+  },
+  [deviceGrant]: async ({ device_code: code = '' }) => {
+    if (code.startsWith('waiting')) {
+      deviceOf(code)
+      await keepDevice({ id: code, polledAt: now() })
+      throw Object.assign(new Error('authorization_pending'), { statusCode: 400 })
+    }
+    const session = newSession('bench-device', apiScope)
+    const secret = newSecret()
+    deviceOf(code)
+    if (!(await redeemCode({ ...session, code: sha256(code), hash: sha256(secret) })))
+      throw new Error('the code was used before')
+    return { access_token: accessToken(session), ...common(session), ...refreshed(session.id + secret) }
+  },
 }
 
 const app = fastify()
@@ -244,6 +311,15 @@ const unstored = (reply: FastifyReply) => reply.headers({ 'cache-control': 'no-s
 app.post<{ Body: Form }>('/token', async ({ body }, reply) => {
   unstored(reply)
   return grants[body['grant_type'] ?? '']?.(body)
+})
+
+app.post<{ Body: Form }>('/device_authorization', async (_request, reply) => {
+  unstored(reply)
+  const device_code = `mm_dc_${newSecret()}${newSecret().slice(0, 25)}`
+  await keepDevice({ id: device_code, polledAt: null })
+  const verification_uri = `${issuer}/device`
+  const common = { device_code, user_code: 'BCD-FGH-JKL', verification_uri, expires_in: 600, interval: 5 }
+  return { ...common, verification_uri_complete: `${verification_uri}?user_code=BCD-FGH-JKL` }
 })
 
 app.post<{ Body: Form }>('/introspect', async ({ body: { token = '' } }, reply) => {
