@@ -1,3 +1,4 @@
+import type { ClientTable } from '../../db/schema.ts'
 import type { Clock } from '../clock.ts'
 import { unavailable } from '../errors.ts'
 import { readClientJwks, type ClientKey } from '../keys/proofs/client-jwks.ts'
@@ -13,6 +14,8 @@ export interface KeySource {
   readonly jwks_uri: string | null
   /** Has metadata that say where its keys are, if neither is here. */
   readonly issuer?: string
+  /** Of a client: who has made it. */
+  readonly made_by?: ClientTable['made_by']
 }
 
 /** The public keys of clients and issuers: as registered, or fetched from where they are published. */
@@ -35,7 +38,7 @@ const freshSeconds = 600
 const staleSeconds = 3600
 /** The pause between two attempts at one URL: any stranger who names unknown keys makes us ask. */
 const pauseSeconds = 30
-/** Sets that are remembered, and fetches under way. */
+/** Sets that are remembered, and fetches under way; half of these for clients that no administrator has made. */
 const setsMax = 1000
 const fetchesMax = 16
 
@@ -52,16 +55,23 @@ interface Place {
   /** The same for the same place. */
   readonly name: string
   readonly facts: object
+  readonly fetchesMax: number
   readonly jwksUri: (reach: Reach) => Promise<string>
 }
 
 /** Undefined where the keys are registered. */
-function placeOf({ jwks, jwks_uri: uri, issuer }: KeySource): Place | undefined {
+function placeOf({ jwks, jwks_uri: uri, issuer, made_by = 'administrator' }: KeySource): Place | undefined {
   if (uri !== null) {
-    return { name: uri, facts: { jwks_uri: uri.replace(/\?.*/, '') }, jwksUri: async () => uri }
+    return {
+      name: uri,
+      facts: { jwks_uri: uri.replace(/\?.*/, '') },
+      fetchesMax: made_by === 'administrator' ? fetchesMax : fetchesMax / 2,
+      jwksUri: async () => uri,
+    }
   }
   if (jwks !== null || issuer === undefined) return undefined
-  return { name: `issuer ${issuer}`, facts: { issuer }, jwksUri: reach => jwksUriOf(issuer, reach) }
+  const jwksUri = (reach: Reach) => jwksUriOf(issuer, reach)
+  return { name: `issuer ${issuer}`, facts: { issuer }, fetchesMax, jwksUri }
 }
 
 export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys {
@@ -70,11 +80,11 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
   const sets = new Map<string, KeySet>()
   const fetching = new Map<string, Promise<KeySet>>()
 
-  /** One fetch for all who wait for the same keys. */
-  const fetchSet = (place: Place): Promise<KeySet> => {
+  /** One fetch for all who wait for the same keys; undefined where there are too many. */
+  const fetchSet = (place: Place): Promise<KeySet> | undefined => {
     const underWay = fetching.get(place.name)
     if (underWay) return underWay
-    if (fetching.size >= fetchesMax) throw unavailable('too many key sets are being fetched')
+    if (fetching.size >= place.fetchesMax) return undefined
     const fetch = attempt(place).finally(() => fetching.delete(place.name))
     fetching.set(place.name, fetch)
     return fetch
@@ -103,7 +113,9 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
   const fetchedFrom = async (place: Place): Promise<readonly ClientKey[]> => {
     const known = sets.get(place.name) ?? never
     if (present() - known.fetchedAt < freshSeconds) return known.keys
-    const set = present() - known.attemptedAt < pauseSeconds ? known : await fetchSet(place)
+    const isPause = present() - known.attemptedAt < pauseSeconds
+    // Where others take all places, those of before are good enough.
+    const set = (isPause ? undefined : await fetchSet(place)) ?? known
     if (present() - set.fetchedAt < staleSeconds) return set.keys
     throw unavailable(`the key set at ${place.name} cannot be fetched`, pauseSeconds)
   }
@@ -128,6 +140,7 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
         throw unavailable(`the key set at ${place.name} was fetched a moment ago`, pauseSeconds)
       }
       const set = await fetchSet(place)
+      if (!set) throw unavailable('too many key sets are being fetched')
       if (set.fetchedAt < set.attemptedAt)
         throw unavailable(`the key set at ${place.name} cannot be fetched`, pauseSeconds)
       return set.keys

@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from 'node:https'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
+import type { ClientTable } from '../../db/schema.ts'
 import { fetchJson } from '../../src/clients/fetch-json.ts'
 import { isFetchedUrl } from '../../src/protocol/fetched-url.ts'
 import { isPublicAddress, networks } from '../../src/values/networks.ts'
@@ -345,12 +346,13 @@ async function world(t: Test, env: Record<string, string> = { MINTMARK_JWKS_URI_
     if (site.hangs) site.waiting.push(answer)
     else answer()
   })
-  const publish = (id: string, path = '/') =>
+  const publish = (id: string, path = '/', settings: Partial<ClientTable> = {}) =>
     server.client(id, {
       isPublic: true,
       auth_method: 'private_key_jwt',
       jwks_uri: jwks_uri + path,
       grant_types: 'client_credentials',
+      ...settings,
     })
   await publish('web')
   const post = async (by: TestKey, kid?: string, id = 'web') => {
@@ -451,17 +453,28 @@ t.test(
     const key = await testKey()
     const app = await server.client('app')
     const ada = await server.user()
+    site.keys = [key.publicJwk]
+    await publish('known', '/known')
+    t.equal(await statusOf(key, undefined, 'known'), 200)
+    server.tick(601)
     site.hangs = true
+    await server.resource('https://open.example', { is_open: 1 })
     const ids = Array.from({ length: 16 }, (_, i) => `hangs-${i}`)
-    for (const id of ids) await publish(id, `/${id}`)
-    const hanging = ids.map(id => statusOf(key, 'x', id))
+    for (const [i, id] of ids.entries()) await publish(id, `/${id}`, i < 8 ? { made_by: 'registration' } : {})
+    await publish('stranger', '/stranger', { made_by: 'registration' })
+    const hang = (some: readonly string[]) => some.map(id => statusOf(key, 'x', id))
+    const strangers = hang(ids.slice(0, 8))
+    await until(() => site.waiting.length === 8)
+    const ninth = await post(key, 'x', 'stranger')
+    isOAuthError(t, ninth, 503, 'temporarily_unavailable', 'half of the places are for who is no stranger')
+    const hanging = [...strangers, ...hang(ids.slice(8))]
     await until(() => site.waiting.length === 16)
     isOAuthError(t, await post(key), 503, 'temporarily_unavailable', 'one more is told to come back')
-    t.equal(site.requests, 16)
+    t.equal(await statusOf(key, undefined, 'known'), 200, 'but for who is known, the keys of before are good')
+    t.equal(site.requests, 17)
     // Passwords need the threads that a name server which hangs would hold.
     const { refresh_token } = await server.logIn(app, ada)
     t.match(await server.refresh(app, refresh_token), { token_type: 'Bearer' })
-    site.keys = [key.publicJwk]
     for (const answer of site.waiting) answer()
     t.strictSame(new Set(await Promise.all(hanging)), new Set([200]))
     site.hangs = false
