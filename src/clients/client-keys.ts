@@ -38,7 +38,7 @@ const freshSeconds = 600
 const staleSeconds = 3600
 /** The pause between two attempts at one URL: any stranger who names unknown keys makes us ask. */
 const pauseSeconds = 30
-/** Sets that are remembered, and fetches under way; half of these for clients that no administrator has made. */
+/** Sets that are remembered, and fetches under way: half of these for who is no administrator's client. */
 const setsMax = 1000
 const fetchesMax = 16
 
@@ -103,10 +103,7 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
       log.warn({ ...facts, err: error }, 'a key set could not be fetched')
       set = { ...before, attemptedAt: present() }
     }
-    sets.delete(name)
-    const [oldest] = sets.keys()
-    if (sets.size >= setsMax && oldest !== undefined) sets.delete(oldest)
-    sets.set(name, set)
+    remember(sets, name, set)
     return set
   }
 
@@ -146,4 +143,12 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
       return set.keys
     },
   }
+}
+
+/** Instead of the oldest one, where there are as many as there may be. */
+function remember(sets: Map<string, KeySet>, name: string, set: KeySet): void {
+  sets.delete(name)
+  const [oldest] = sets.keys()
+  if (sets.size >= setsMax && oldest !== undefined) sets.delete(oldest)
+  sets.set(name, set)
 }
