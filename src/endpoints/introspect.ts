@@ -14,6 +14,7 @@ import { isForked } from '../sessions/key-binding.ts'
 import { usePersonalToken } from '../sessions/personal-tokens.ts'
 import { policyOf } from '../sessions/refresh-policy.ts'
 import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
+import { countTokenUse } from '../sessions/token-uses.ts'
 import { findTokenSession, isHolder, type FoundToken, type TokenSession } from '../sessions/token-session.ts'
 
 /** RFC 9701 §6.1: what a caller gets that has registered no other. */
@@ -72,8 +73,11 @@ async function introspection(
   token: string,
   request: FastifyRequest,
 ): Promise<Claims> {
-  const members = await membersOf(ctx, client, await findTokenSession(ctx, token))
-  if (typeof members === 'object') return members
+  const found = await findTokenSession(ctx, token)
+  const members = await membersOf(ctx, client, found)
+  const isActive = typeof members === 'object'
+  countTokenUse(ctx, { text: token, found }, isActive ? 'introspected' : undefined)
+  if (isActive) return members
   const facts = { event: 'token_inactive', client_id: client.id, reason: members }
   logOf(request).info(facts, 'the token is not active')
   return { active: false }

@@ -61,6 +61,7 @@ export function countMetrics(counts: Counts): readonly Metric[] {
         yield [{ by: 'theft' }, counts.verdicts.theft]
       },
     },
+    personalTokenMetric(counts),
     ...exportMetrics(counts),
     one(
       'mintmark_mails_withheld_total',
@@ -93,6 +94,18 @@ function namedCounts(counts: Counts): readonly Metric[] {
       counts.adminRequests,
     ),
   ]
+}
+
+function personalTokenMetric({ personalTokens }: Counts): Metric {
+  return {
+    kind: 'counter',
+    name: 'mintmark_personal_access_tokens_total',
+    help: 'Personal access tokens that were made, and shown: introspected, exchanged, or of no use (unknown, ended, refused)',
+    labels: ['outcome'],
+    samples: function* () {
+      for (const [outcome, count] of Object.entries(personalTokens)) yield [{ outcome }, count]
+    },
+  }
 }
 
 function deviceMetric({ devices }: Counts): Metric {

@@ -28,6 +28,15 @@ export interface Counts {
    * waited; and codes that were wrong, or not looked at for the number of them.
    */
   readonly devices: Record<'asked' | 'withheld' | 'approved' | 'denied' | 'wrong_code' | 'throttled', number>
+  /**
+   * Personal access tokens that were made here, and those that were shown: what they were let in for, or why
+   * not. `unknown` are none of ours, `ended` those whose time is over or that were ended, and `refused` those
+   * that are not for the caller, or of no use at their API any more.
+   */
+  readonly personalTokens: Record<
+    'made' | 'introspected' | 'exchanged' | 'unknown' | 'ended' | 'refused',
+    number
+  >
   /** Exports of users that have ended here, by whether they had all, and how many users they had. */
   readonly exports: Record<'whole' | 'cut_off' | 'users', number>
   /** Mails that people have asked for, and that were not sent since too many were asked for by all. */
@@ -79,6 +88,7 @@ export function openCounts(logLinesLost = () => 0, startedAt = 0): Counts {
     revocations: { client: 0, admin: 0, user: 0, limit: 0, command: 0 },
     signIns: { started: 0, renewed: 0, failed: 0, throttled: 0, ended: 0 },
     devices: { asked: 0, withheld: 0, approved: 0, denied: 0, wrong_code: 0, throttled: 0 },
+    personalTokens: { made: 0, introspected: 0, exchanged: 0, unknown: 0, ended: 0, refused: 0 },
     exports: { whole: 0, cut_off: 0, users: 0 },
     mailsWithheld: 0,
     errors: new Map(),
@@ -119,6 +129,9 @@ export function countEvent(counts: Counts, event: Event): void {
       return
     case 'device_denied':
       devices.denied++
+      return
+    case 'personal_access_token_created':
+      counts.personalTokens.made++
       return
     case 'users_export_ended':
       exports[event.detail.is_whole ? 'whole' : 'cut_off']++

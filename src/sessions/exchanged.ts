@@ -11,7 +11,8 @@ import { parseUuid } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
 import { hasEnded } from './sent-token.ts'
 import { usePersonalToken } from './personal-tokens.ts'
-import { findTokenSession } from './token-session.ts'
+import { findTokenSession, type TokenSession } from './token-session.ts'
+import { countTokenUse } from './token-uses.ts'
 
 /** An access token that was presented to be exchanged, or to act with, and its session, which lives. */
 export interface PresentedToken {
@@ -33,36 +34,46 @@ interface Presenting {
  */
 export async function openExchanged(
   ctx: Context,
-  { client, form, confirmation }: Presenting,
+  { form, ...presenting }: Presenting,
   name: 'subject_token' | 'actor_token',
 ): Promise<PresentedToken> {
-  const found = await findTokenSession(ctx, requireParameter(form, name))
-  if (found.kind === 'none') throw refusal(name, found.reason)
-  if (found.kind === 'refresh_token') throw refusal(name, 'it is a refresh token')
-  const { session } = found
-  const claims = found.kind === 'access_token' ? found.claims : await claimsOfPersonal(ctx, name, session)
-  const isOwn = claims['client_id'] === client.id
-  if (!isOwn && !itemsOf(client.introspects).includes(String(claims['aud'])))
-    throw refusal(name, `it is for ${String(claims['aud'])}, which the client does not serve`)
-  if (isOwn && claims['cnf'] !== undefined && !isDeepStrictEqual(claims['cnf'], confirmation?.cnf))
-    throw refusal(name, 'it is bound to a key of the client that was not shown')
-  if (hasEnded(session, ctx.clock.now())) throw refusal(name, 'its session has ended')
-  const reason = await whyExchangeEnded(ctx, claims)
-  if (reason !== undefined) throw refusal(name, reason)
-  if (found.kind === 'personal_access_token') ctx.sessions.noteTokenUse(session)
-  return { claims, session }
+  const text = requireParameter(form, name)
+  const found = await findTokenSession(ctx, text)
+  const opened = await openFound(ctx, found, { ...presenting, isActor: name === 'actor_token' })
+  const isOpen = typeof opened === 'object'
+  countTokenUse(ctx, { text, found }, isOpen ? 'exchanged' : undefined)
+  if (isOpen) return opened
+  throw refusal(name, opened)
 }
 
-/** Those of a personal access token, which is not to act with: it is its owner's, who acts by itself. */
-async function claimsOfPersonal(
+interface Presented extends Omit<Presenting, 'form'> {
+  /** Whether it is to act with. */
+  readonly isActor: boolean
+}
+
+/** The claims of what was found, and its session; otherwise why it is of no use here, for the log. */
+async function openFound(
   ctx: Context,
-  name: 'subject_token' | 'actor_token',
-  session: Session,
-): Promise<Claims> {
-  if (name === 'actor_token') throw refusal(name, 'it is a personal access token')
-  const claims = await usePersonalToken(ctx, session)
-  if (typeof claims === 'string') throw refusal(name, claims)
-  return claims
+  found: TokenSession,
+  { client, confirmation, isActor }: Presented,
+): Promise<PresentedToken | string> {
+  if (found.kind === 'none') return found.reason
+  if (found.kind === 'refresh_token') return 'it is a refresh token'
+  const { session } = found
+  // It is its owner's, who acts by itself.
+  if (found.kind === 'personal_access_token' && isActor) return 'it is a personal access token'
+  const claims = found.kind === 'access_token' ? found.claims : await usePersonalToken(ctx, session)
+  if (typeof claims === 'string') return claims
+  const isOwn = claims['client_id'] === client.id
+  if (!isOwn && !itemsOf(client.introspects).includes(String(claims['aud'])))
+    return `it is for ${String(claims['aud'])}, which the client does not serve`
+  if (isOwn && claims['cnf'] !== undefined && !isDeepStrictEqual(claims['cnf'], confirmation?.cnf))
+    return 'it is bound to a key of the client that was not shown'
+  if (hasEnded(session, ctx.clock.now())) return 'its session has ended'
+  const reason = await whyExchangeEnded(ctx, claims)
+  if (reason !== undefined) return reason
+  if (found.kind === 'personal_access_token') ctx.sessions.noteTokenUse(session)
+  return { claims, session }
 }
 
 /** One public text for all cases; the log has the cause. */

@@ -2,7 +2,11 @@ import type { Database } from '../../db/database.ts'
 import type { SessionTable } from '../../db/schema.ts'
 import { touchPersonalTokens } from '../../db/sessions/personal-tokens.ts'
 import type { Clock } from '../clock.ts'
+import type { Context } from '../context.ts'
+import { personalTokenPrefix } from '../protocol/personal-token.ts'
 import type { Job } from '../upkeep/job.ts'
+import { hasEnded } from './sent-token.ts'
+import type { TokenSession } from './token-session.ts'
 
 /** A use within so long of the one that is noted is not noted too, in seconds; the first one always is. */
 const hour = 3600
@@ -15,6 +19,24 @@ const usesMax = 10_000
 
 /** So many rows one statement changes. */
 const rowsAtOnce = 500
+
+/**
+ * Counts what a text that was shown has come to, where it looks like a personal access token. `use`: what it
+ * was let in for; undefined where it was of no use.
+ */
+export function countTokenUse(
+  { counts, clock }: Pick<Context, 'counts' | 'clock'>,
+  { text, found }: { readonly text: string; readonly found: TokenSession },
+  use: 'introspected' | 'exchanged' | undefined,
+): void {
+  if (!text.startsWith(personalTokenPrefix)) return
+  counts.personalTokens[use ?? whyOfNoUse(found, clock.now())]++
+}
+
+function whyOfNoUse(found: TokenSession, now: number): 'unknown' | 'ended' | 'refused' {
+  if (found.kind === 'none') return 'unknown'
+  return hasEnded(found.session, now) ? 'ended' : 'refused'
+}
 
 type Used = Pick<SessionTable, 'id' | 'started_at' | 'rotated_at'>
 
