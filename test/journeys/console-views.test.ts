@@ -10,6 +10,7 @@ import { startChromium } from '../helpers/chromium.ts'
 import { axeFindsNothingIn } from '../helpers/console-axe.ts'
 import { consoleWorld, goTo, isSaid, isSettled, openConsole, press, title } from '../helpers/console.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { testTokens } from './console-tokens.ts'
 
 await buildConsole()
 const browser = await startChromium(t)
@@ -530,3 +531,5 @@ t.test('axe finds nothing in these views, light or dark, and each fits on a smal
     ['/keys/policy?key_rotation_seconds=20d&act=policy', 'Key policy'],
   ])
 })
+
+t.test('personal access tokens', t => testTokens(t, browser))

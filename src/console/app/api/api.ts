@@ -25,6 +25,7 @@ export type ExplainedLogIn = Schemas['ExplainedLogIn']
 export type KeyPolicy = Schemas['KeyPolicy']
 export type Stream = Schemas['Stream']
 export type ShownStream = Schemas['ShownStream']
+export type PersonalToken = Schemas['PersonalToken']
 export type RefusedEntry = Schemas['RefusedEntry']
 
 /** An object, and the name of the state that it was read in (RFC 9110 §8.8.3). */

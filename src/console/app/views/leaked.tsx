@@ -19,7 +19,7 @@ interface Leak {
 const leaks: Readonly<Record<string, Leak>> = {
   token: {
     title: 'A token',
-    about: 'An access token or a refresh token was in a log, a chat, a repository.',
+    about: 'An access token, a refresh token or a personal access token was in a log, a chat, a repository.',
     component: LeakedToken,
   },
   user: {

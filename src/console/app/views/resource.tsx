@@ -52,6 +52,7 @@ function About({ resource }: { readonly resource: Resource }) {
     previous_alg: before,
     access_token_ttl: ttl,
     status,
+    personal_access_tokens: tokens,
     created_at,
   } = resource
   return (
@@ -61,6 +62,7 @@ function About({ resource }: { readonly resource: Resource }) {
         ['Signed with', before === null ? alg : `${before}, and ${alg} as soon as verifiers know a key`],
         ['Access tokens live', ttl === null ? 'as long as the server’s setting says' : durationText(ttl)],
         ['Tokens say where their status is listed', status ? 'yes' : 'no'],
+        ['Personal access tokens', tokens ? 'people make them for it' : 'it takes none'],
         ['Added', <Time at={created_at} />],
       ]}
     />

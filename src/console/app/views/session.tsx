@@ -7,6 +7,7 @@ import { ClientLink } from '../parts/links.tsx'
 import { Page } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
 import { Time } from '../parts/time.tsx'
+import { isOfToken } from '../parts/token.ts'
 import { href } from '../router.ts'
 import { EndSession } from './user-places.tsx'
 
@@ -38,6 +39,7 @@ export function SessionView({ sid }: { readonly sid: string }) {
                 'User',
                 session.sub && <a href={href(`/users/${session.sub}`)}>{session.username ?? session.sub}</a>,
               ],
+              ['What', isOfToken(session.client_id) && 'a personal access token'],
               ['Client', <ClientLink id={session.client_id} />],
               ['Logged in', <Time at={session.auth_time} />],
               ['Last refreshed', <Time at={session.rotated_at} />],
@@ -54,7 +56,7 @@ export function SessionView({ sid }: { readonly sid: string }) {
           />
         )}
       </Reading>
-      <EndSession sid={sid} again={read.again} />
+      <EndSession sid={sid} clientId={read.value?.client_id} again={read.again} />
     </Page>
   )
 }

@@ -4,6 +4,7 @@ import { Section } from '../parts/page.tsx'
 import { Pages } from '../parts/pages.tsx'
 import { Time } from '../parts/time.tsx'
 import { browserText, methodsText } from '../parts/words.ts'
+import { isOfToken } from '../parts/token.ts'
 import { href, query } from '../router.ts'
 import { useState } from 'preact/hooks'
 
@@ -50,7 +51,7 @@ export function UserPlaces({ sub }: { readonly sub: string }) {
         />
       </Section>
       {chosen?.[1] === 'sign-in' && <EndSignIn id={chosen[2] ?? ''} again={again} />}
-      {chosen?.[1] === 'session' && <EndSession sid={chosen[2] ?? ''} again={again} />}
+      {chosen?.[1] === 'session' && <EndSession sid={chosen[2] ?? ''} clientId={undefined} again={again} />}
     </>
   )
 }
@@ -80,14 +81,16 @@ function SessionOfUser({
   return (
     <>
       <a class="row" href={href(`/sessions/${sid}`)}>
-        <bdi>{client_id}</bdi>
+        {isOfToken(client_id) ? 'Personal access token' : <bdi>{client_id}</bdi>}
       </a>
       <span>
         Used <Time at={rotated_at} />; logged in <Time at={auth_time} />.
       </span>
-      <ActButton act={`end-session-${sid}`} isDanger>
-        End
-      </ActButton>
+      {!isOfToken(client_id) && (
+        <ActButton act={`end-session-${sid}`} isDanger>
+          End
+        </ActButton>
+      )}
     </>
   )
 }
@@ -110,8 +113,14 @@ function EndSignIn({ id, again }: { readonly id: string; readonly again: () => v
   )
 }
 
+interface EndSessionProps {
+  readonly sid: string
+  readonly clientId: string | undefined
+  readonly again: () => void
+}
+
 /** Also in the view of a session. */
-export function EndSession({ sid, again }: { readonly sid: string; readonly again: () => void }) {
+export function EndSession({ sid, clientId, again }: EndSessionProps) {
   return (
     <Act
       act={`end-session-${sid}`}
@@ -124,10 +133,17 @@ export function EndSession({ sid, again }: { readonly sid: string; readonly agai
         return 'The session has ended.'
       }}
     >
-      <p>
-        Its one app cannot refresh any more: it has to have its user log in again. An access token that it has
-        is good for some minutes more where an API does not look at its status.
-      </p>
+      {isOfToken(clientId) ? (
+        <p>
+          It is a personal access token: whatever calls an API with it is refused from then on, and its user
+          has to make another one.
+        </p>
+      ) : (
+        <p>
+          Its one app cannot refresh any more: it has to have its user log in again. An access token that it
+          has is good for some minutes more where an API does not look at its status.
+        </p>
+      )}
     </Act>
   )
 }

@@ -11,6 +11,7 @@ import { href } from '../router.ts'
 import { UserActs } from './user-acts.tsx'
 import { UserFactors } from './user-factors.tsx'
 import { UserPlaces } from './user-places.tsx'
+import { UserTokens } from './user-tokens.tsx'
 
 /** One user: who it is, and what can be done about it. */
 export function UserView({ sub }: { readonly sub: string }) {
@@ -31,6 +32,7 @@ export function UserView({ sub }: { readonly sub: string }) {
             <About user={user.value} />
             <UserFactors sub={sub} />
             <UserPlaces sub={sub} key={times} />
+            <UserTokens sub={sub} username={user.value.username} key={`tokens ${times}`} />
             <UserActs of={user} again={again} />
           </>
         )}
