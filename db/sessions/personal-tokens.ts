@@ -20,23 +20,35 @@ export interface NewPersonalToken {
   readonly tokensMax: number
 }
 
+/** Why a token was not added. `gone`: the user's or the client's epoch was raised since it was read. */
+export type NotAdded = 'name_taken' | 'too_many' | 'gone'
+
 /**
- * Adds a token; false where its user has too many, undefined where the user's or the client's epoch was
- * raised since it was read. Those that are made for one user at once wait for each other.
+ * Adds a token, or says why not. Those that are made for one user at once wait for each other, so that no two
+ * that live have one name.
  */
 export async function insertPersonalToken(
   { engine, transactAtOnce }: Writer,
   { session, name, tokensMax }: NewPersonalToken,
-): Promise<boolean | undefined> {
+): Promise<'added' | NotAdded> {
   const { id: session_id, user_id, started_at: now } = session
-  return transactAtOnce(function* (sql) {
+  let outcome: 'added' | NotAdded = 'added'
+  // Nothing is told of a result that is false.
+  const refused = (why: NotAdded) => {
+    outcome = why
+    return false
+  }
+  await transactAtOnce(function* (sql) {
     if (engine === 'postgres') yield* lockUser(sql, { user_id })
-    const { rows } = yield* step(livingOf(sql, user_id, now).select('sessions.id').limit(tokensMax).compile())
-    if (rows.length >= tokensMax) return false
-    if (!(yield* addSession(sql, session, engine))) return undefined
+    const { rows } = yield* step(livingOf(sql, user_id, now).select('name').limit(tokensMax).compile())
+    if (rows.some(row => row.name === name)) return refused('name_taken')
+    if (rows.length >= tokensMax) return refused('too_many')
+    if (!(yield* addSession(sql, session, engine))) return refused('gone')
     yield* addName(sql, { session_id, user_id, name })
+    outcome = 'added'
     return true
   })
+  return outcome
 }
 
 const lockUser = keptStatement((sql, { user_id }: { readonly user_id: Buffer }) =>

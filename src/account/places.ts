@@ -1,6 +1,7 @@
 import { listSessionsOfUser, type SessionOfUser } from '../../db/sessions/of-user.ts'
 import { findSession } from '../../db/sessions/sessions.ts'
 import { countSignIns, listSignIns, type ListedSignIn } from '../../db/users/sign-in-pages.ts'
+import { tokensClientId } from '../clients/tokens-client.ts'
 import type { Context } from '../context.ts'
 import { endSignIns } from '../endings/end-sign-ins.ts'
 import { endSession, endSessionsOfUser } from '../endings/end.ts'
@@ -13,6 +14,8 @@ export interface Places {
   readonly browsers: readonly Place[]
   /** The sessions that end with none of them, the newest first. */
   readonly apps: readonly SessionOfUser[]
+  /** Whether there are personal access tokens. They have a page of their own, and end with all others. */
+  readonly hasTokens: boolean
 }
 
 /** A browser, and the apps that have been opened with its log-in. */
@@ -31,7 +34,8 @@ export async function listPlaces(ctx: Context, { user, signIn }: Owner): Promise
   const now = ctx.clock.now()
   const signIns: ListedSignIn[] = []
   for await (const one of listSignIns(ctx.db, { userId: user.id, livingAt: now })) signIns.push(one)
-  const sessions = await listSessionsOfUser(ctx.db, user.id, { now, limit: shownMax })
+  const all = await listSessionsOfUser(ctx.db, user.id, { now, limit: shownMax })
+  const sessions = all.filter(({ client_id: id }) => id !== tokensClientId)
   const ofSignIn = Map.groupBy(sessions, ({ sign_in_id: id }) => id?.toString('hex'))
   const browsers = signIns.map(one => {
     const key = one.id.toString('hex')
@@ -44,6 +48,7 @@ export async function listPlaces(ctx: Context, { user, signIn }: Owner): Promise
       (a, b) => Number(b.isHere) - Number(a.isHere) || b.signIn.used_at - a.signIn.used_at,
     ),
     apps: [...ofSignIn.values()].flat(),
+    hasTokens: sessions.length < all.length,
   }
 }
 

@@ -1,11 +1,11 @@
 import { findResource } from '../../db/clients/resources.ts'
 import { listPersonalTokens, type PersonalToken } from '../../db/sessions/personal-tokens.ts'
 import { openStatusPositions } from '../endings/status-positions.ts'
-import { endSession } from '../endings/end.ts'
 import { Refusal } from '../errors.ts'
 import { mailsOf } from '../mail/notices.ts'
 import { formatUuid } from '../protocol/secrets.ts'
 import {
+  endPersonalTokens,
   makePersonalToken,
   personalTokenSeconds,
   personalTokensMax,
@@ -121,6 +121,13 @@ function refusalOf(
         undefined,
         'scope',
       )
+    case 'name_taken':
+      return new Refusal(
+        'conflict',
+        `${username} has a token of that name`,
+        `\`mintmark token list --user ${username}\` shows it`,
+        'name',
+      )
     case 'too_many':
       return new Refusal(
         'conflict',
@@ -142,7 +149,7 @@ function refusalOf(
 export async function endToken(admin: Admin, username: string, id: Buffer): Promise<DescribedPersonalToken> {
   const user = await userToChange(admin, username)
   const [token] = await listPersonalTokens(admin.db, user.id, { now: admin.clock.now(), id })
-  if (!token || !(await endSession(admin, token, { reason: 'command' })))
+  if (!token || (await endPersonalTokens(admin, [token], 'command')) === 0)
     throw new Refusal(
       'not_found',
       `${user.username} has no such token that lives`,
@@ -154,8 +161,6 @@ export async function endToken(admin: Admin, username: string, id: Buffer): Prom
 /** Ends all tokens of a user, and returns how many there were. Other sessions go on. */
 export async function endTokensOf(admin: Admin, username: string): Promise<number> {
   const user = await userToChange(admin, username)
-  let ended = 0
-  for (const token of await listPersonalTokens(admin.db, user.id, { now: admin.clock.now() }))
-    if (await endSession(admin, token, { reason: 'command' })) ended++
-  return ended
+  const tokens = await listPersonalTokens(admin.db, user.id, { now: admin.clock.now() })
+  return endPersonalTokens(admin, tokens, 'command')
 }

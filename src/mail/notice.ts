@@ -30,6 +30,8 @@ export interface NoticeFacts {
   device_connected: { readonly client: string }
   /** As its owner calls it. */
   personal_access_token_created: { readonly name: string }
+  /** As their owner calls them. */
+  personal_access_tokens_ended: { readonly names: readonly string[] }
   /** Somebody has shown the password, and no second factor. */
   second_factor_missing: {}
   factor_removed_by_admin: { readonly factor: 'passkey' | 'totp' | 'recovery_codes' | 'all' }

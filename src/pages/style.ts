@@ -93,6 +93,7 @@ input.usercode{font-size:1.125rem;letter-spacing:.12em;text-transform:uppercase}
 p.usercode{margin:-.5rem 0 1rem;font:700 1.5rem/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;letter-spacing:.06em;
 text-align:center}
 dl+form{margin-top:1.25rem}
+dl+p{margin:.75rem 0 .5rem}
 input[readonly]{border-color:var(--line);background:var(--page);color:var(--quiet)}
 .check{display:flex;align-items:center;gap:.625rem;min-height:2.75rem;margin:-.375rem 0 .75rem;font-weight:400}
 .check input{flex:none;width:1.25rem;height:1.25rem;margin:0;accent-color:var(--accent)}
@@ -147,6 +148,9 @@ margin:0 0 1.25rem;padding:0;list-style:none;user-select:all}
 @media(max-width:24rem){dl{display:block}dd{margin-bottom:.25rem}}
 @media print{header,form,.go,.act,footer{display:none}main{border:0;box-shadow:none}}
 summary{min-height:2.75rem;padding:.625rem 0;color:var(--link);cursor:pointer}
+fieldset{margin:0 0 1.125rem;padding:0;border:0}
+legend{margin-bottom:.75rem;padding:0;font-weight:600;font-size:.9375rem}
+textarea.token{resize:none;font:.9375rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 details{margin-bottom:.75rem}
 .quiet,footer{color:var(--quiet);font-size:.875rem}
 .stranger{margin:0 0 1.25rem;padding:.75rem 1rem;border-left:4px solid var(--problem);border-radius:.5rem;background:var(--problemBack)}

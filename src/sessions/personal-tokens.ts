@@ -1,9 +1,10 @@
 import { findClient, insertClient } from '../../db/clients/clients.ts'
 import type { ClientTable, ResourceTable, UserTable } from '../../db/schema.ts'
-import { insertPersonalToken } from '../../db/sessions/personal-tokens.ts'
+import { insertPersonalToken, type PersonalToken } from '../../db/sessions/personal-tokens.ts'
 import type { Session } from '../../db/sessions/sessions.ts'
 import { tokensClient, tokensClientId } from '../clients/tokens-client.ts'
 import type { Context } from '../context.ts'
+import { endSession } from '../endings/end.ts'
 import { unavailable } from '../errors.ts'
 import type { RootKeys } from '../keys/root/root-key.ts'
 import type { Claims } from '../keys/ring/ring.ts'
@@ -47,6 +48,8 @@ export type PersonalTokenProblem =
   | 'scope'
   /** It would have the scope of an administrator, and its maker has shown one factor alone. */
   | 'second_factor'
+  /** Its user has one of this name. */
+  | 'name_taken'
   | 'too_many'
   /** An administrator has disabled all of them. */
   | 'off'
@@ -57,7 +60,7 @@ export type PersonalTokenProblem =
 const adminScope = /^admin(?:[:.]|$)/
 
 /** Whether somebody who has logged in with these methods may have a token of this scope. */
-function mayHave(scope: string, amr: string): boolean {
+export function mayHave(scope: string, amr: string): boolean {
   return !adminScope.test(scope) || levelsOf(itemsOf(amr)).includes('mfa')
 }
 
@@ -139,14 +142,25 @@ export async function makePersonalToken(
   }
   const detail = { resource: resource.uri, scope: itemsOf(session.scope), amr, expires_at: endsAt }
   const facts = { userId: user.id, clientId: client.id, sessionId: id, detail }
-  let isMade: boolean | undefined
+  let outcome: Awaited<ReturnType<typeof insertPersonalToken>> | undefined
   await record(by, { event: 'personal_access_token_created', ...facts }, async db => {
-    isMade = await insertPersonalToken(db, { session, name: wish.name, tokensMax: personalTokensMax })
-    return isMade
+    outcome = await insertPersonalToken(db, { session, name: wish.name, tokensMax: personalTokensMax })
+    return outcome === 'added'
   })
-  if (!isMade) return isMade === false ? 'too_many' : 'gone'
+  if (outcome !== 'added') return outcome ?? 'gone'
   const { currentId: rootKeyId, personalTokenKeyOf } = rootKeys
   return { sessionId: id, text: sealPersonalToken(personalTokenKeyOf, { rootKeyId, id, secret }) }
+}
+
+/** Ends tokens, and returns how many had not ended before. Other sessions of their user go on. */
+export async function endPersonalTokens(
+  by: Recorder,
+  tokens: readonly PersonalToken[],
+  reason: 'command' | 'ended by its user',
+): Promise<number> {
+  let ended = 0
+  for (const token of tokens) if (await endSession(by, token, { reason })) ended++
+  return ended
 }
 
 /** The client of all tokens: its row is made with the first one, and again where it was deleted. */

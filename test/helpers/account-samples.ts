@@ -14,6 +14,13 @@ import { placesView } from '../../src/pages/views/account/places.ts'
 import { profileView } from '../../src/pages/views/account/profile.ts'
 import { newRecoveryCodesView, recoveryCodesView } from '../../src/pages/views/account/recovery-codes.ts'
 import { secondFactorView } from '../../src/pages/views/account/second-factor.ts'
+import {
+  newTokenView,
+  tokenApisView,
+  tokensView,
+  tokenView,
+  type ShownToken,
+} from '../../src/pages/views/account/tokens.ts'
 import type { Names } from './view-samples.ts'
 
 const at = 1_900_000_000
@@ -23,6 +30,70 @@ const prepared = {
   secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP',
   uri: 'otpauth://totp/Example:ada?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Example',
   sealed: 'mm_tp_1',
+}
+
+function tokenSamples(names: Names): readonly (readonly [name: string, view: View])[] {
+  const state: AccountState = { notice: null, problem: null, zone: 'Europe/Berlin' }
+  const failed = (problem: AccountProblem): AccountState => ({ ...state, problem })
+  const read = { name: 'orders:read', words: names.words }
+  const scopes = [read, { name: names.scope, words: null }]
+  const resource = names.sent
+  const times = { started_at: at, rotated_at: at, expires_at: at + 90 * 86_400 }
+  const token = (id: number, more: Partial<ShownToken> = {}): ShownToken => ({
+    id: Buffer.alloc(16, id),
+    name: names.words,
+    resource,
+    ...times,
+    scopes,
+    isOver: false,
+    isOfUse: true,
+    ...more,
+  })
+  const tokens = [
+    token(1),
+    token(2, { rotated_at: at + 60, scopes: [] }),
+    token(3, { isOfUse: false }),
+    token(4, { isOver: true }),
+  ]
+  const list = { tokens, canMake: true, isFull: false, isOff: false }
+  const form = {
+    resource,
+    name: '',
+    scopes,
+    scopesBeyond: [{ name: 'admin', words: null }],
+    chosen: [],
+    dayChoices: [7, 90, 365],
+    days: 90,
+  }
+  const typed = { ...form, name: names.words, chosen: ['orders:read'], scopesBeyond: [] }
+  return [
+    ['account-tokens', frame => tokensView(frame, { ...state, notice: 'token_ended' }, list)],
+    ['account-tokens-none', frame => tokensView(frame, state, { ...list, tokens: [] })],
+    ['account-tokens-full', frame => tokensView(frame, state, { ...list, canMake: false, isFull: true })],
+    [
+      'account-tokens-off',
+      frame =>
+        tokensView(frame, failed('token_api'), {
+          ...list,
+          tokens: [token(3, { isOfUse: false })],
+          canMake: false,
+          isOff: true,
+        }),
+    ],
+    [
+      'account-token-apis',
+      frame =>
+        tokenApisView(frame, state, {
+          uris: ['https://a.example', 'https://b.example'],
+          path: '/account/tokens/new',
+        }),
+    ],
+    ['account-token-new', frame => newTokenView(frame, state, form)],
+    ['account-token-taken', frame => newTokenView(frame, failed('token_name_taken'), typed)],
+    ['account-token-scope', frame => newTokenView(frame, failed('token_scope'), typed)],
+    ['account-token-bare', frame => newTokenView(frame, state, { ...form, scopes: [], scopesBeyond: [] })],
+    ['account-token', frame => tokenView(frame, state, { name: names.words, text: names.sent, resource })],
+  ]
 }
 
 /** The views of an account in their states, under a name for each. */
@@ -38,6 +109,7 @@ export function accountSamples(names: Names): readonly (readonly [name: string, 
     passkeys: 2,
     hasTotp: true,
     recoveryCodes: 1,
+    tokens: 2,
   }
   const profile = {
     profile: { name: operator, birthdate: '1815-12-10', locale: 'fr', 'address.street_address': names.sent },
@@ -79,7 +151,11 @@ export function accountSamples(names: Names): readonly (readonly [name: string, 
     apps: isHere ? [app(clientName, '192.0.2.1')] : [],
   })
   const here = place(true, userAgent, '192.0.2.1')
-  const everywhere = { browsers: [here, place(false, '', '203.0.113.9')], apps: [app(null, null)] }
+  const everywhere = {
+    browsers: [here, place(false, '', '203.0.113.9')],
+    apps: [app(null, null)],
+    hasTokens: true,
+  }
   const client = { name: clientName, homeUri: null }
   const scopes = [
     { name: 'email', words: null },
@@ -91,7 +167,14 @@ export function accountSamples(names: Names): readonly (readonly [name: string, 
     ['account', frame => overviewView(frame, { ...state, notice: 'profile_changed' }, overview)],
     [
       'account-bare',
-      frame => overviewView(frame, state, { ...overview, name: null, passkeys: null, recoveryCodes: null }),
+      frame =>
+        overviewView(frame, state, {
+          ...overview,
+          name: null,
+          passkeys: null,
+          recoveryCodes: null,
+          tokens: null,
+        }),
     ],
     ['account-profile', frame => profileView(frame, state, profile)],
     [
@@ -110,8 +193,11 @@ export function accountSamples(names: Names): readonly (readonly [name: string, 
       frame => mailSentView(frame, failed('mailed_code_wrong'), { waiting: names.sent }),
     ],
     ['account-mail-off', frame => mailView(frame, state, { present: null, typed: '', isPossible: false })],
-    ['account-password', frame => passwordView(frame, state, { username })],
-    ['account-password-wrong', frame => passwordView(frame, failed('password_short'), { username })],
+    ['account-password', frame => passwordView(frame, state, { username, hasTokens: true })],
+    [
+      'account-password-wrong',
+      frame => passwordView(frame, failed('password_short'), { username, hasTokens: false }),
+    ],
     [
       'account-passkeys',
       frame =>
@@ -163,8 +249,12 @@ export function accountSamples(names: Names): readonly (readonly [name: string, 
           appHref: '/account/second-factor?by=app&request=mm_ar_1',
         }),
     ],
+    ...tokenSamples(names),
     ['account-places', frame => placesView(frame, state, everywhere)],
-    ['account-places-here', frame => placesView(frame, state, { browsers: [here], apps: [] })],
+    [
+      'account-places-here',
+      frame => placesView(frame, state, { browsers: [here], apps: [], hasTokens: false }),
+    ],
     [
       'account-apps',
       frame => appsView(frame, state, { apps: [{ id: 'shop', client, operator, grantedAt: at, scopes }] }),

@@ -188,6 +188,8 @@ interface Sent {
 const pagesOfForms = [
   // Recovery codes are shown this once, and no address has them.
   '<ol class="codes"',
+  // As is a personal access token.
+  '<textarea class="token"',
   // An answer for a client, which no address has, and which leaves at once.
   'document.forms[0].submit()',
   // The request of a client, which leads nowhere (RFC 6749 §3.1.2.4).

@@ -15,6 +15,9 @@ export interface WishedToken extends Partial<PersonalTokenWish>, Partial<Pick<Pe
   readonly row?: UserTable
 }
 
+/** For names, which are different for each token of a user. */
+let made = 0
+
 /** Makes a personal access token for the API of the tests, or says why not. */
 export async function makeToken(
   { ctx }: TestServer,
@@ -29,7 +32,7 @@ export async function makeToken(
     rootKeys: ctx.rootKeys,
     nextStatusPosition: ctx.sessions.nextStatusPosition,
   }
-  const wished = { name: 'ci', scope: ['read'], seconds: personalTokenSeconds.usual, ...wish }
+  const wished = { name: `token ${++made}`, scope: ['read'], seconds: personalTokenSeconds.usual, ...wish }
   const start = { wish: wished, user, resource, authTime: ctx.clock.now(), amr, address: null }
   return makePersonalToken(maker, start)
 }

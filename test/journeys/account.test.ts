@@ -27,6 +27,8 @@ const paths = [
   '/recovery-codes',
   '/places',
   '/apps',
+  '/tokens',
+  '/tokens/new',
 ]
 
 type WindowOptions = { readonly javaScriptEnabled?: boolean; readonly colorScheme?: 'dark' }
@@ -38,6 +40,7 @@ async function person(t: Test, options: WindowOptions = {}, env: Record<string, 
   const server = await startServer(t, { MINTMARK_ISSUER: issuer, ...env })
   await server.app.listen({ host: '127.0.0.1', port })
   const user = await server.user()
+  await server.resource('https://api.example', { scope: 'read write admin', personal_access_tokens: 1 })
   const context = await browser.newContext({ viewport: { width: 320, height: 640 }, ...options })
   const faults: string[] = []
   context.on('console', message => {
@@ -148,6 +151,52 @@ t.test('without JavaScript everything but passkeys can be changed, by the keyboa
     await page.getByRole('heading', { level: 2 }).first().textContent(),
     'This browser: Chrome on Linux',
   )
+})
+
+t.test('a token is made by the keyboard without JavaScript, copied, and shown no second time', async t => {
+  const { server, page, open, issuer } = await person(t, { javaScriptEnabled: false })
+  const gateway = await server.client('gateway', { introspects: 'https://api.example' })
+  await open('')
+  await page.getByRole('link', { name: 'Personal access tokens' }).press('Enter')
+  await page.getByRole('link', { name: 'Make a token' }).press('Enter')
+  await page.waitForURL(`${issuer}/account/tokens/new`)
+  t.equal(await page.getByRole('checkbox').count(), 2, 'what takes a second factor is told beside them')
+  await page.getByLabel('Name of the token').focus()
+  await page.keyboard.type('nightly report')
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Space')
+  t.ok(await page.getByRole('group', { name: 'It may:' }).getByLabel('read').isChecked())
+  await page.getByRole('button', { name: 'Make the token' }).press('Enter')
+  await page.getByRole('heading', { name: 'Your new token' }).waitFor()
+  await page.keyboard.press('Control+a')
+  await page.keyboard.press('Control+c')
+  const text = await page.getByLabel('nightly report').inputValue()
+  t.match(await server.introspect(gateway, text), { active: true, scope: 'read' })
+  t.equal(await page.evaluate('document.documentElement.scrollWidth'), 320)
+
+  await page.goBack()
+  await page.getByLabel('Name of the token').waitFor()
+  await page.getByRole('link', { name: 'Back to your account' }).press('Enter')
+  await page.getByRole('link', { name: 'Personal access tokens' }).press('Enter')
+  await page.getByRole('link', { name: 'Make a token' }).press('Enter')
+  await page.getByLabel('Name of the token').focus()
+  await page.keyboard.type('nightly report')
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Tab')
+  // The very same form would be answered by the very same page for a while.
+  await page.keyboard.press('Space')
+  await page.keyboard.press('Enter')
+  await page.getByRole('alert').getByText('You have a token of this name already.').waitFor()
+  // The name was typed, so this is pasted where it was copied to.
+  await page.getByLabel('Name of the token').fill('')
+  await page.keyboard.press('Control+v')
+  t.equal(await page.getByLabel('Name of the token').inputValue(), text)
+
+  await open('/tokens')
+  t.notOk((await page.content()).includes(text))
+  await page.getByRole('button', { name: 'End it nightly report' }).press('Enter')
+  await page.getByRole('status').getByText('The token was ended.').waitFor()
+  t.strictSame(await server.introspect(gateway, text), { active: false })
 })
 
 /** Somebody who gets mails, and an app to log in to. */

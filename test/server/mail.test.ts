@@ -98,6 +98,7 @@ t.test('each notice has its words in each language', async t => {
     consent_withdrawn: { kind: 'consent_withdrawn', client: 'Shop' },
     device_connected: { kind: 'device_connected', client: 'Shop' },
     personal_access_token_created: { kind: 'personal_access_token_created', name: 'ci' },
+    personal_access_tokens_ended: { kind: 'personal_access_tokens_ended', names: ['ci', 'nightly'] },
     second_factor_missing: { kind: 'second_factor_missing' },
     factor_removed_by_admin: { kind: 'factor_removed_by_admin', factor: 'totp' },
   }

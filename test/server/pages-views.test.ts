@@ -250,7 +250,7 @@ t.test('inputs have labels, and the names that password managers look for', asyn
 
 /** On these nothing is typed or decided but, one by one, what is to go. */
 const asksNothing =
-  /^message-|^account(-bare|-mail-off|-passkeys-off|-authenticator-on|-codes-n\w+|-places-here|-apps(-none)?)?$/
+  /^message-|^account(-bare|-mail-off|-passkeys-off|-authenticator-on|-codes-n\w+|-places-here|-apps(-none)?|-tokens(-\w+)?|-token(-apis)?)?$/
 
 t.test('each page has one primary button, and what it sends is said in words', async t => {
   for (const [name, view] of viewSamples()) {

@@ -385,7 +385,9 @@ await forEachEngine(
     t.strictSame(await listPersonalTokens(db, ada.id, { now: clock.now() }), [], 'all have ended')
     t.type(await makeToken(server, ada), 'object', 'and left their places')
     const eve = await server.user('eve')
-    t.type(await makeToken(server, eve), 'object', 'each user has its own')
+    const named = await Promise.all(Array.from({ length: 6 }, () => makeToken(server, eve, { name: 'ci' })))
+    t.equal(named.filter(one => typeof one === 'object').length, 1, 'each user has its own, of one name one')
+    t.equal(named.filter(one => one === 'name_taken').length, 5)
     await disableClient(db, tokensClientId, clock.now())
     t.equal(await makeToken(server, eve), 'off')
   },
@@ -423,6 +425,41 @@ t.test('that it is used is noted once an hour, together with others', async t =>
   server.tick(1)
   await Promise.all([one, one, two].map(({ text }) => server.introspect(gateway, text)))
   t.strictSame(await lastUses(), [startedAt + 3605, startedAt + 3605])
+})
+
+t.test('it is counted what those come to that are shown', async t => {
+  const { server, ada, gateway, other } = await world(t)
+  const { counts } = server.ctx
+  const { text } = await personalToken(server, ada)
+  const thief = await server.client('thief', { grant_types: tokenExchange, scope: 'read', resources: api })
+  const shop = await server.client('shop', {
+    grant_types: tokenExchange,
+    scope: 'read',
+    introspects: api,
+    resources: api,
+  })
+  const exchange = (client: typeof shop) =>
+    server.post('/token', {
+      grant_type: tokenExchange,
+      subject_token: text,
+      subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      ...client.form,
+    })
+  await server.introspect(gateway, 'no such token')
+  for (const client of [gateway, other]) await server.introspect(client, text)
+  for (const client of [shop, thief]) await exchange(client)
+  await server.introspect(gateway, `${text}x`)
+  await server.post('/revoke', { token: text })
+  await server.introspect(gateway, text)
+  await exchange(shop)
+  const none = { made: 0, introspected: 1, exchanged: 1, refused: 2, unknown: 1, ended: 2 }
+  t.strictSame(counts.personalTokens, none)
+  const metric = server.metrics.find(({ name }) => name === 'mintmark_personal_access_tokens_total')
+  if (metric?.kind !== 'counter') return t.fail('it is one')
+  t.strictSame(
+    [...metric.samples()].map(([labels, count]) => [labels['outcome'], count]).toSorted(),
+    Object.entries(none).toSorted(),
+  )
 })
 
 t.test('administrators list and end the tokens of a user, by HTTP and by command', async t => {

@@ -4,6 +4,7 @@ import { openBrowser, type Browser, type Page } from '../helpers/browser.ts'
 import { openAccount, verifiedMail } from '../helpers/account.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { openMailbox } from '../helpers/mailbox.ts'
+import { personalToken } from '../helpers/personal-tokens.ts'
 import { relyingParty } from '../helpers/relying-party.ts'
 import { runJob } from '../helpers/run-job.ts'
 import { startServer } from '../helpers/server.ts'
@@ -13,6 +14,9 @@ const newPassword = 'a wholly other one'
 async function openWorld(t: Test, env: Record<string, string>) {
   const mailbox = await openMailbox(t)
   const server = await startServer(t, { ...env, ...mailbox.env, MINTMARK_SIGN_UP: 'open' })
+  await server.resource('https://api.example', { scope: 'read', personal_access_tokens: 1 })
+  // With the first one, a client is made for all.
+  await personalToken(server, await server.user('eve'))
   return { server, mailbox, web: await relyingParty(server) }
 }
 
@@ -74,6 +78,10 @@ const forms: Readonly<Record<string, (scene: Scene) => Promise<Filled>>> = {
     const page = await browser.submit(ask, { email: `new${n}@mail.example` })
     return { page, fields: { code: (await mail()).code } }
   },
+  'a personal access token': async ({ browser, ada }) => ({
+    page: await openAccount(browser, ada, '/account/tokens/new'),
+    fields: { name: 'nightly report', 'scope.read': '1' },
+  }),
 }
 
 /** Another window of the same browser, whose cookies are those of this moment. */
@@ -114,7 +122,7 @@ const alike = (text: string) => text.replace(/"id":"[^"]*",/, '').replace(/(ada|
 const seenOn = ({ url, response, text }: Page) => ({
   path: url.pathname,
   status: response.statusCode,
-  text: alike(text.replace(/Reference: \S+/, '')),
+  text: alike(text.replace(/Reference: \S+|mm_pat_\S+/, '')),
 })
 
 /** Fills a form in, sends it, and says where that ends and what it has done. */

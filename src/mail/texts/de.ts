@@ -87,6 +87,10 @@ export const de: MailTexts = {
       subject: 'Für Ihr Konto wurde ein persönliches Zugriffstoken erstellt',
       text: `Das Token ${quoted(name, marks)} wurde erstellt. Damit kann ein Programm in Ihrem Namen eine API aufrufen, bis es abläuft oder Sie es beenden.`,
     }),
+    personal_access_tokens_ended: ({ names }) => ({
+      subject: 'Persönliche Zugriffstoken Ihres Kontos wurden beendet',
+      text: `Diese Token gelten nicht mehr: ${names.map(name => quoted(name, marks)).join(', ')}. Programme, die sie benutzt haben, brauchen neue.`,
+    }),
     second_factor_missing: () => ({
       subject: 'Jemand kennt Ihr Passwort',
       text: 'Jemand hat das richtige Passwort Ihres Kontos eingegeben, aber keinen zweiten Faktor gezeigt, etwa einen Passkey oder einen Code Ihrer Authenticator-App. Angemeldet wurde dadurch niemand.',

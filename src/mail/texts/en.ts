@@ -87,6 +87,10 @@ export const en: MailTexts = {
       subject: 'A personal access token was made for your account',
       text: `The token ${quoted(name, marks)} was made. With it a program can call an API in your name until it ends, or you end it.`,
     }),
+    personal_access_tokens_ended: ({ names }) => ({
+      subject: 'Personal access tokens of your account were ended',
+      text: `Nothing can be done any more with: ${names.map(name => quoted(name, marks)).join(', ')}. Programs that used them need new ones.`,
+    }),
     second_factor_missing: () => ({
       subject: 'Somebody knows your password',
       text: 'Somebody has entered the right password of your account, but has not shown a second factor, such as a passkey or a code of your authenticator app. Nobody was logged in by it.',

@@ -11,6 +11,7 @@ import { placesPage } from './places.ts'
 import { profilePage } from './profile.ts'
 import { recoveryCodesPage } from './recovery-codes.ts'
 import { secondFactorPage } from './second-factor.ts'
+import { tokensPage } from './tokens.ts'
 
 /** The pages on which people see to their own accounts: one line for each. */
 export function accountPages(app: FastifyInstance, ctx: Context, pages: Pages): void {
@@ -24,4 +25,5 @@ export function accountPages(app: FastifyInstance, ctx: Context, pages: Pages): 
   secondFactorPage(app, ctx, pages)
   placesPage(app, ctx, pages)
   appsPage(app, ctx, pages)
+  tokensPage(app, ctx, pages)
 }

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { countOwnTokens, listTokenApis } from '../../account/tokens.ts'
 import type { Context } from '../../context.ts'
 import { findFactors, hasSecondFactor } from '../../factors/factors.ts'
 import { passkeysPossible } from '../../factors/passkeys.ts'
@@ -14,16 +15,20 @@ export function overviewPage(app: FastifyInstance, ctx: Context, pages: Pages): 
 
 async function show(visit: OwnVisit): Promise<void> {
   const { user } = visit.owner
-  const factors = await findFactors(visit.ctx, user.id)
+  const { ctx, owner } = visit
+  const factors = await findFactors(ctx, user.id)
+  const tokens = await countOwnTokens(ctx, owner)
+  const hasTokens = tokens > 0 || (await listTokenApis(ctx)).length > 0
   const { name, email, email_verified: isVerified } = parseUserClaims(user.claims)
   const data = {
     username: user.username,
     name: typeof name === 'string' ? name : null,
     mail: typeof email === 'string' && isVerified === true ? email : null,
     hasPassword: factors.hasPassword,
-    passkeys: passkeysPossible(visit.ctx.config) ? factors.passkeys.length : null,
+    passkeys: passkeysPossible(ctx.config) ? factors.passkeys.length : null,
     hasTotp: factors.totp !== undefined,
     recoveryCodes: hasSecondFactor(factors) ? factors.recoveryCodesLeft : null,
+    tokens: hasTokens ? tokens : null,
   }
   showOwn(visit, (frame, state) => overviewView(frame, state, data))
 }

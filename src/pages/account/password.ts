@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { changeOwnPassword } from '../../account/password.ts'
+import { countOwnTokens } from '../../account/tokens.ts'
 import type { Context } from '../../context.ts'
 import { judgeNewPassword, type PasswordProblem } from '../../users/new-passwords.ts'
 import type { Pages } from '../pages.ts'
@@ -20,16 +21,14 @@ const path = '/account/password'
 
 /** GET and POST /account/password. */
 export function passwordPage(app: FastifyInstance, ctx: Context, pages: Pages): void {
-  app.get(
-    path,
-    changePage(ctx, pages, async visit => show(visit)),
-  )
+  app.get(path, changePage(ctx, pages, show))
   app.post(path, changeHandler(ctx, pages, change))
 }
 
-function show(visit: OwnVisit): void {
+async function show(visit: OwnVisit): Promise<void> {
   const { username } = visit.owner.user
-  showOwn(visit, (frame, state) => passwordView(frame, state, { username }))
+  const hasTokens = (await countOwnTokens(visit.ctx, visit.owner)) > 0
+  showOwn(visit, (frame, state) => passwordView(frame, state, { username, hasTokens }))
 }
 
 async function change(visit: Change): Promise<void> {

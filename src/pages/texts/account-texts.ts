@@ -24,6 +24,7 @@ export interface OwnAccountTexts {
   readonly secondFactor: SecondFactorTexts
   readonly places: PlacesTexts
   readonly apps: AppsTexts
+  readonly tokens: TokensTexts
 }
 
 /** What a page tells after something was done. */
@@ -41,6 +42,8 @@ export const accountNotices = [
   'app_ended',
   'others_ended',
   'consent_withdrawn',
+  'token_ended',
+  'tokens_ended',
   'gone',
   'try_again',
 ] as const
@@ -77,6 +80,13 @@ export type AccountProblem =
   | 'totp_exists'
   | 'last_way_in'
   | 'factor_demanded'
+  | 'token_name'
+  | 'token_name_taken'
+  | 'token_scope'
+  | 'token_second_factor'
+  | 'token_end'
+  | 'token_api'
+  | 'token_too_many'
 
 export interface OverviewTexts {
   /** What is said of each page beside its title. */
@@ -86,6 +96,7 @@ export interface OverviewTexts {
   readonly codesLeft: (count: number) => string
   readonly placesText: string
   readonly appsText: string
+  readonly tokens: (count: number) => string
   readonly passwordText: string
   readonly noPassword: string
   readonly fewCodes: string
@@ -118,6 +129,8 @@ export interface MailChangeTexts {
 export interface PasswordTexts {
   readonly title: string
   readonly what: string
+  /** Where there are any. */
+  readonly endsTokens: string
   readonly label: string
   readonly hint: string
   readonly repeat: string
@@ -201,6 +214,8 @@ export interface PlacesTexts {
   readonly end: string
   readonly endOthers: string
   readonly endOthersWhat: string
+  /** Where there are any. */
+  readonly endOthersTokens: string
   readonly noOthers: string
 }
 
@@ -212,4 +227,43 @@ export interface AppsTexts {
   readonly may: string
   readonly withdrawShort: string
   readonly withdraw: (client: Html) => Html
+}
+
+export interface TokensTexts {
+  readonly title: string
+  readonly what: string
+  /** Where no API takes any. */
+  readonly off: string
+  readonly noneYet: string
+  readonly make: string
+  readonly list: string
+  readonly api: string
+  readonly made: string
+  readonly used: string
+  readonly ends: string
+  /** Of the time when it has ended. */
+  readonly over: string
+  readonly isOver: string
+  readonly ofNoUse: string
+  /** Below the name of a token. */
+  readonly end: string
+  readonly endAll: string
+  readonly endAllWhat: string
+  readonly newTitle: string
+  readonly whichApi: string
+  readonly newFor: (api: Html) => Html
+  readonly name: string
+  readonly nameHint: string
+  readonly may: string
+  /** Above the scopes that take a second factor. */
+  readonly beyond: string
+  readonly howLong: string
+  readonly days: (count: number) => string
+  readonly makeIt: string
+  readonly madeTitle: string
+  readonly madeWhat: string
+  readonly ofName: (name: Html, api: Html) => Html
+  readonly copy: string
+  readonly keep: string
+  readonly kept: string
 }

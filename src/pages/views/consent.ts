@@ -1,4 +1,4 @@
-import { html, linkTarget, nameOf, type Html } from '../html.ts'
+import { html, linkTarget, nameOf, type Html, type Piece } from '../html.ts'
 import { anotherLink, layout, ownForm, type ClientNames, type Frame } from '../layout.ts'
 import type { ConsentTexts, DescribedScope } from '../texts/texts.ts'
 
@@ -78,10 +78,12 @@ export function whoseOf(texts: ConsentTexts, { operator, homeUri }: ConsentData[
 /** A line for each scope, in words where it has some. */
 export function scopeLines(texts: ConsentTexts, scopes: readonly ScopeInWords[]): readonly Html[] {
   if (scopes.length === 0) return [html`<li>${texts.nothing}</li>`]
-  return scopes.map(
-    ({ words, ...scope }) =>
-      html`<li>${wordsOf(texts, scope) ?? words ?? html`<code>${scope.name}</code>`}</li>`,
-  )
+  return scopes.map(scope => html`<li>${scopeText(texts, scope)}</li>`)
+}
+
+/** A scope in words, where it has some. */
+export function scopeText(texts: ConsentTexts, { words, ...scope }: ScopeInWords): Piece {
+  return wordsOf(texts, scope) ?? words ?? html`<code>${scope.name}</code>`
 }
 
 function wordsOf(

@@ -12,6 +12,8 @@ export interface OverviewData {
   readonly hasTotp: boolean
   /** How many are left; null where they would open nothing. */
   readonly recoveryCodes: number | null
+  /** How many personal access tokens live; null where there are none, and none can be made. */
+  readonly tokens: number | null
 }
 
 /** So few recovery codes are told of. */
@@ -39,6 +41,7 @@ export function overviewView(frame: Frame, state: AccountState, data: OverviewDa
     ],
     ['places', ownAccount.places.title, texts.placesText],
     ['apps', ownAccount.apps.title, texts.appsText],
+    ['tokens', ownAccount.tokens.title, data.tokens === null ? null : texts.tokens(data.tokens)],
   ]
   const { base } = frame.look
   const hasFew = recoveryCodes !== null && recoveryCodes < fewCodes

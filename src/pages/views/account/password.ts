@@ -4,10 +4,12 @@ import { accountLayout, faultOf, type AccountState } from './parts.ts'
 
 export interface PasswordData {
   readonly username: string
+  /** Whether there are personal access tokens, which end with it. */
+  readonly hasTokens: boolean
 }
 
 /** POST /account/password with `password` and `repeat`. The name is there for password managers. */
-export function passwordView(frame: Frame, state: AccountState, { username }: PasswordData): Html {
+export function passwordView(frame: Frame, state: AccountState, { username, hasTokens }: PasswordData): Html {
   const { recovery, ownAccount } = frame.language.texts
   const texts = ownAccount.password
   const fault = faultOf(state.problem !== null, 'problem hint')
@@ -22,6 +24,9 @@ export function passwordView(frame: Frame, state: AccountState, { username }: Pa
 <button type="submit">${texts.submit}</button>`
   return accountLayout(frame, state, {
     title: texts.title,
-    main: [html`<p>${texts.what}</p>`, ownForm(frame, '/account/password', [], form)],
+    main: [
+      html`<p>${texts.what}${hasTokens ? html` ${texts.endsTokens}` : null}</p>`,
+      ownForm(frame, '/account/password', [], form),
+    ],
   })
 }

@@ -10,10 +10,10 @@ type App = Places['apps'][number]
 const path = '/account/places'
 
 /** POST /account/places with `sign_in` or `session`, or with `decision` `end_others`. */
-export function placesView(frame: Frame, state: AccountState, { browsers, apps }: Places): Html {
+export function placesView(frame: Frame, state: AccountState, { browsers, apps, hasTokens }: Places): Html {
   const { places: texts } = frame.language.texts.ownAccount
-  const hasOthers = browsers.some(({ isHere }) => !isHere) || apps.length > 0
-  const endOthers = html`<p>${texts.endOthersWhat}</p>
+  const hasOthers = browsers.some(({ isHere }) => !isHere) || apps.length > 0 || hasTokens
+  const endOthers = html`<p>${texts.endOthersWhat}${hasTokens ? html` ${texts.endOthersTokens}` : null}</p>
 <button type="submit" name="decision" value="end_others">${texts.endOthers}</button>`
   const others = html`<h2 id="others">${texts.otherApps}</h2>
 <p>${texts.otherAppsWhat}</p>
