@@ -136,6 +136,8 @@ t.test('RFC 7591 §3.2.2: what cannot be registered', async t => {
     [{ token_endpoint_auth_method: 'tls_client_auth' }, 'invalid_client_metadata'],
     [{ token_endpoint_auth_method: 'private_key_jwt' }, 'invalid_client_metadata'],
     [{ client_name: 'hidden\u202e' }, 'invalid_client_metadata'],
+    [{ client_name: '\u3164' }, 'invalid_client_metadata'],
+    [{ client_name: `a${'\u0301'.repeat(5)}` }, 'invalid_client_metadata'],
     [{ ...byKeys, jwks_uri: 'https://agent.example/\0' }, 'invalid_client_metadata'],
   ] as const)
     isOAuthError(t, await register(token, metadata), 400, code, `DR-2 ${JSON.stringify(metadata)}`)
