@@ -1,5 +1,6 @@
 import type { OwnClaim } from '../protocol/own-claims.ts'
 import { scopeOfClaim } from '../protocol/claims.ts'
+import { claimsBytesMax } from '../protocol/fitting-claims.ts'
 import { readRole, rolesOf, type KnownGroups, type RoleHolder } from '../protocol/roles.ts'
 import { itemsOf } from '../values/list.ts'
 
@@ -33,6 +34,8 @@ const always: Readonly<Record<string, string>> = {
   acr: 'how surely that is known, by what was shown',
   amr: 'what was shown: here a password alone',
   status: 'where the status of its session is listed, since the resource wants it (`--status`)',
+  _claim_names: `those that are left out: all together would have more than ${claimsBytesMax} bytes`,
+  _claim_sources: 'where those are told',
   at_hash: 'of the access token that comes with it',
 }
 

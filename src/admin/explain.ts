@@ -2,6 +2,7 @@ import type { ClientTable, UserTable } from '../../db/schema.ts'
 import { openRegistry, type Client, type Registry } from '../clients/registry.ts'
 import { OAuthError, Refusal } from '../errors.ts'
 import { accessTokenClaims } from '../protocol/access-token.ts'
+import { claimsBytesMax, leftOut } from '../protocol/fitting-claims.ts'
 import { idTokenClaims } from '../protocol/id-token.ts'
 import { withClaims, userinfoOf } from '../sessions/claims.ts'
 import { grantedOf, type Granted, type GrantedSession } from '../sessions/granted.ts'
@@ -49,8 +50,8 @@ export async function explainLogIn(admin: Admin, logIn: ImaginedLogIn): Promise<
   const { registry } = openRegistry(admin.db)
   const target = await targetFor(admin, registry, client, logIn)
   const session = imaginedSession(admin, user, target)
-  const { db, rootKeys } = admin
-  const ctx = { db, clients: { registry } }
+  const { config, db, rootKeys } = admin
+  const ctx = { config, db, clients: { registry } }
   const telling = { client, session, holder: user, user }
   const granted = await withClaims(ctx, grantedOf({ rootKeys }, session, target), telling)
   const claims = await payloads(admin, ctx, { user, client, granted })
@@ -157,9 +158,18 @@ function* notesOf(
 ): Generator<string> {
   if (user.disabled_at !== null) yield `the user ${user.username} is disabled, and gets none of them`
   if (client.disabled_at !== null) yield `the client ${client.id} is disabled, and gets none of them`
+  for (const { place, claims } of tokens) {
+    const names = leftOut(Object.fromEntries(claims.map(({ name, value }) => [name, value])))
+    if (names.length > 0) yield lackingNote(place, names)
+  }
   const [accessToken] = tokens
   if (accessToken && accessToken.length > longToken)
     yield `the access token is some ${accessToken.length} characters long: many servers refuse such headers`
+}
+
+function lackingNote(place: ClaimPlace, names: readonly string[]): string {
+  const [token, where] = place === 'id_token' ? ['ID token', '/userinfo'] : ['access token', '/introspect']
+  return `the ${token} is without ${names.join(', ')}, which ${where} tells: it has room for ${claimsBytesMax} bytes of claims`
 }
 
 /** The document of an explained log-in. */

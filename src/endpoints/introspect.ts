@@ -9,6 +9,7 @@ import type { Claims } from '../keys/ring/ring.ts'
 import { formOf, requireParameter, type Form } from '../protocol/form.ts'
 import { judgeRefresh } from '../protocol/refresh-verdict.ts'
 import { formatUuid } from '../protocol/secrets.ts'
+import { wholeClaims } from '../sessions/claims.ts'
 import { whyExchangeEnded } from '../sessions/exchanged.ts'
 import { isForked } from '../sessions/key-binding.ts'
 import { usePersonalToken } from '../sessions/personal-tokens.ts'
@@ -89,7 +90,7 @@ async function membersOf(ctx: Context, client: Client, found: TokenSession): Pro
   const reason = whyInactive(client, found, ctx.clock.now())
   if (reason !== undefined) return reason
   if (found.kind === 'access_token')
-    return (await whyExchangeEnded(ctx, found.claims)) ?? accessTokenMembers(found)
+    return (await whyExchangeEnded(ctx, found.claims)) ?? accessTokenMembers(ctx, found)
   if (found.kind === 'personal_access_token') return personalTokenMembers(ctx, found)
   const told = await previewRefresh(ctx, found)
   return typeof told === 'string' ? told : refreshTokenMembers(ctx, found, told)
@@ -148,15 +149,19 @@ type RefreshPreview = Pick<Target, 'scope'> & { readonly expiresAt: number }
 type FoundRefreshToken = Extract<TokenSession, { kind: 'refresh_token' }>
 
 /**
- * RFC 7662 §2.2: what the token says (with `cnf`, RFC 9449 §6.2 and RFC 8705 §3.2), and the user's name; not
- * where its status is listed, for here it is known.
+ * RFC 7662 §2.2: what the token says (with `cnf`, RFC 9449 §6.2 and RFC 8705 §3.2), and what had no room in
+ * it, and the user's name; not where its status is listed, for here it is known.
  */
-function accessTokenMembers({ claims, session }: Extract<TokenSession, { kind: 'access_token' }>) {
-  const { status, ...members } = claims
+async function accessTokenMembers(
+  ctx: Context,
+  { claims, session }: Extract<TokenSession, { kind: 'access_token' }>,
+): Promise<Claims> {
+  const { status, _claim_names: more, _claim_sources, ...members } = claims
   return {
     active: true,
     token_type: tokenTypeOf(claims),
     ...(session.username !== null && { username: session.username }),
+    ...(more !== undefined && (await wholeClaims(ctx, session, String(claims['aud'])))),
     ...members,
   }
 }

@@ -5,6 +5,7 @@ import type { Client, Registry } from '../clients/registry.ts'
 import { knownWishes } from '../clients/wishes.ts'
 import type { Context } from '../context.ts'
 import { claimsFor, type RequestedClaims } from '../protocol/claims.ts'
+import { claimsBytesMax, fittingClaims } from '../protocol/fitting-claims.ts'
 import type { Identity } from '../protocol/id-token.ts'
 import { hasOpenid } from '../protocol/openid-scopes.ts'
 import { ownClaimValue, type OwnClaim } from '../protocol/own-claims.ts'
@@ -19,7 +20,7 @@ import { formatUuid } from '../protocol/secrets.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Granted, Grounds } from './granted.ts'
-import { logsPeopleIn, type Target, type WithRegistry } from './target.ts'
+import { claimsWantedBy, logsPeopleIn, type Target, type WithRegistry } from './target.ts'
 
 /** The names of claims that an authorization request has named, for each place, as a session keeps them. */
 type NamedClaims = Pick<RequestedClaims, 'userinfo' | 'idToken'>
@@ -41,6 +42,10 @@ function namedClaims({ claims }: Pick<SessionTable, 'claims'>): NamedClaims {
 type Claims = Readonly<Record<string, unknown>>
 type Rows = Pick<Context, 'db'> & WithRegistry
 
+interface WithIssuer {
+  readonly config: Pick<Context['config'], 'issuer'>
+}
+
 /** Of whom the tokens tell, and whom they tell it. */
 export interface Telling {
   readonly client: Client
@@ -50,6 +55,8 @@ export interface Telling {
   readonly user?: Pick<UserTable, 'username' | 'claims'>
   /** Of the authorization request, for the first token alone. */
   readonly nonce?: string | null
+  /** For an answer, which has room for all; a token has it for what fits. */
+  readonly isAnswer?: boolean
 }
 
 /**
@@ -57,10 +64,15 @@ export interface Telling {
  * tokens are for a client that people log in to and have the scope `openid`. Reads nothing where there is
  * nothing more to say than the roles of the user itself.
  */
-export function withClaims(ctx: Rows, granted: Grounds, telling: Telling): Granted | Promise<Granted> {
+export function withClaims(
+  ctx: Rows & WithIssuer,
+  granted: Grounds,
+  telling: Telling,
+): Granted | Promise<Granted> {
   const { target } = granted
   const { roles, group_names } = telling.holder
-  const isUsual = target.claims === null && group_names === '' && isForAllAlone(roles)
+  const isShort = roles.length <= claimsBytesMax / 4
+  const isUsual = target.claims === null && group_names === '' && isForAllAlone(roles) && isShort
   if (!isUsual || isIdentified(target, telling)) return addClaims(ctx, granted, telling)
   return { ...granted, claims: usualClaims(itemsOf(roles)) }
 }
@@ -69,7 +81,7 @@ function isIdentified({ scope }: Pick<Target, 'scope'>, { client }: Pick<Telling
   return hasOpenid(scope) && logsPeopleIn(client)
 }
 
-async function addClaims(ctx: Rows, granted: Grounds, telling: Telling): Promise<Granted> {
+async function addClaims(ctx: Rows & WithIssuer, granted: Grounds, telling: Telling): Promise<Granted> {
   const { target } = granted
   const { client, session } = telling
   const isTold = isIdentified(target, telling)
@@ -79,21 +91,43 @@ async function addClaims(ctx: Rows, granted: Grounds, telling: Telling): Promise
   const wanted = idTokenHasMore ? itemsOf(client.claims) : []
   const needsUser = names.length + scopes.length > 0
   const facts = await factsFor(ctx, telling, [...(target.claims ?? []), ...wanted], needsUser)
-  const claims = claimsAt(facts, target)
+  const whole = claimsAt(facts, target)
+  const claims = telling.isAnswer === true ? whole : fittingAt(ctx, whole)
   if (!isTold) return { ...granted, claims }
   const { nonce = null } = telling
-  const identity: Identity = { nonce, claims: userClaims(facts, { scopes, names, wanted }) }
+  const ofUser = userClaims(facts, { scopes, names, wanted })
+  const identity: Identity = { nonce, claims: fittingClaims(ofUser, `${ctx.config.issuer}/userinfo`) }
   return { ...granted, claims, identity }
+}
+
+/** The API that an access token is for finds the rest where it asks about it. */
+function fittingAt({ config }: WithIssuer, claims: Claims): Claims {
+  return fittingClaims(claims, `${config.issuer}/introspect`)
+}
+
+type WholeSession = Pick<Session, 'user_id' | 'claims' | 'username' | 'user_claims' | 'roles' | 'group_names'>
+
+/**
+ * All that the access tokens of a session have to say of its user to this audience, as it is now: also what
+ * has no room in them.
+ */
+export async function wholeClaims(ctx: Rows, session: WholeSession, audience: string): Promise<Claims> {
+  const [resource] = await ctx.clients.registry.findResources(audience)
+  const claims = claimsWantedBy(resource)
+  const { username, user_claims } = session
+  const user = username === null ? undefined : { username, claims: user_claims }
+  const facts = await factsFor(ctx, { holder: session, session, ...(user && { user }) }, claims ?? [], false)
+  return claimsAt(facts, { claims, audience })
 }
 
 /** What the access token of a machine says beside `sub`: it has no roles, and is in no group. */
 export async function claimsOfMachine(
-  { clients }: WithRegistry,
+  ctx: WithRegistry & WithIssuer,
   target: Pick<Target, 'claims' | 'audience'>,
 ): Promise<Claims> {
   if (target.claims === null) return {}
-  const own = await ownClaimsFor(clients.registry, target.claims)
-  return claimsAt({ holder: nobody, groups: new Map(), own, user: undefined }, target)
+  const own = await ownClaimsFor(ctx.clients.registry, target.claims)
+  return fittingAt(ctx, claimsAt({ holder: nobody, groups: new Map(), own, user: undefined }, target))
 }
 
 const nobody: RoleHolder = { roles: '', group_names: '' }
@@ -110,7 +144,7 @@ export interface ClaimFacts {
 /** Reads as little as these claims need: who is in no group asks for none. */
 async function factsFor(
   { db, clients: { registry } }: Rows,
-  { holder, session, user: known }: Telling,
+  { holder, session, user: known }: Pick<Telling, 'holder' | 'session' | 'user'>,
   wanted: readonly string[],
   needsUser: boolean,
 ): Promise<ClaimFacts> {

@@ -193,7 +193,7 @@ export async function usePersonalToken(
   const target = targetAt(ctx, resource, scope.join(' '))
   const client = { ...tokensClient(0), epoch: session.client_epoch }
   const grounds = grantedOf(ctx, session, target)
-  const facts = await withClaims(ctx, grounds, { client, session, holder: session })
+  const facts = await withClaims(ctx, grounds, { client, session, holder: session, isAnswer: true })
   const startedAt = session.started_at ?? session.auth_time
   const { status, ...claims } = accessTokenClaims(facts, {
     issuer: ctx.config.issuer,

@@ -102,8 +102,13 @@ export function targetAt(
     alg: algAt(resource),
     accessTokenSeconds: resource?.access_token_seconds ?? config.accessTokenSeconds,
     hasStatus: resource?.has_status !== 0,
-    claims: resource?.claims == null ? null : itemsOf(resource.claims),
+    claims: claimsWantedBy(resource),
   }
+}
+
+/** The claims that a resource wants in its tokens; null where it has not said so. */
+export function claimsWantedBy(resource: Pick<Resource, 'claims'> | undefined): readonly string[] | null {
+  return resource?.claims == null ? null : itemsOf(resource.claims)
 }
 
 /** Until a key of its own algorithm may sign, another one does. */

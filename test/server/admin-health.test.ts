@@ -27,7 +27,7 @@ await forEachEngine(t, 'a server says what doctor says, at most ten seconds old'
   const checks = first.findings.map(({ check }: Finding) => check)
   for (const check of ['issuer', 'database', 'keys', 'root key', 'sweeper', 'mail', 'clock'])
     t.equal(checks.includes(check), check !== 'root key', check)
-  for (const long of ['rows', 'addresses', 'user names', 'passkeys', 'password hook'])
+  for (const long of ['rows', 'addresses', 'user names', 'tokens', 'passkeys', 'password hook'])
     t.notOk(checks.includes(long), `${long} is left to doctor`)
 
   await db.sql.updateTable('installation').set({ lost_since: 1 }).execute()

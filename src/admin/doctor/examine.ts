@@ -18,6 +18,7 @@ import { checkDisk, checkFiles, checkIssuer } from './surroundings.ts'
 import { checkSessionIndex } from './session-index.ts'
 import { checkStreams } from './streams.ts'
 import { checkSweeper } from './sweeper.ts'
+import { checkTokens } from './tokens.ts'
 import { checkTrustedIssuers } from './trusted-issuers.ts'
 import { checkNamesToCome, checkUsernames } from './usernames.ts'
 
@@ -52,6 +53,7 @@ const innerChecks: readonly Check<InstallationAdmin>[] = [
   { name: 'session index', run: checkSessionIndex },
   { name: 'addresses', isLong: true, run: checkAddresses },
   { name: 'user names', isLong: true, run: checkUsernames },
+  { name: 'tokens', isLong: true, run: checkTokens },
   { name: 'passkeys', isLong: true, run: checkPasskeys },
   { name: 'clients', run: checkClients },
   { name: 'deliveries', run: checkDeliveries },
