@@ -15,7 +15,7 @@ export type Announcement = {
 
 export type AnnouncedThing =
   | { readonly kind: 'session'; readonly sessionId: Buffer }
-  /** So many that they are not named. */
+  /** So many that listeners are not told their names. */
   | { readonly kind: 'sessions'; readonly sessionIds: readonly Buffer[] }
   | { readonly kind: 'sign_in'; readonly userId: Buffer; readonly detail: { readonly sign_in: string } }
   /** All that an epoch has ended. */
@@ -49,6 +49,14 @@ export interface EndedDetail {
   readonly before?: number
   readonly sessions: readonly NamedSession[]
 }
+
+/** The row of `sessions` has it where there are streams, whose receivers know of no status list. */
+export interface ManyDetail {
+  readonly sessions: readonly ManyEnded[]
+}
+
+/** Ids are in hexadecimal digits. */
+export type ManyEnded = readonly [id: string, userId: string | null, clientId: string, audiences: string]
 
 type NewEvent = Insertable<EventTable>
 
@@ -149,7 +157,9 @@ function* rowOf(
     }
     case 'sessions': {
       const sessions = announcement.sessionIds.flatMap(one => found.get(hexOf(one)) ?? [])
-      return { ...plain, audiences: union(sessions.map(audiencesOf)) }
+      const audiences = union(sessions.map(audiencesOf))
+      const detail = (yield* hasStreams(sql)) ? manyDetail(sessions, audiencesOf) : null
+      return { ...plain, audiences, detail }
     }
     case 'sign_in':
       return { ...plain, user_id: announcement.userId, detail: JSON.stringify(announcement.detail) }
@@ -182,6 +192,26 @@ function* rowOf(
       return { ...plain, user_id, audiences: union(rows.map(audiencesOf)) }
     }
   }
+}
+
+function* hasStreams(sql: Kysely<Tables>): Steps<boolean> {
+  const { rows } = yield* step(
+    sql.selectFrom('streams').select('id').where('status', '!=', 'disabled').limit(1).compile(),
+  )
+  return rows.length > 0
+}
+
+function manyDetail(
+  sessions: readonly FoundSession[],
+  audiencesOf: (session: FoundSession) => string,
+): string {
+  const ended = sessions.map((one): ManyEnded => [
+    hexOf(one.id),
+    one.user_id && hexOf(one.user_id),
+    one.client_id,
+    audiencesOf(one),
+  ])
+  return JSON.stringify({ sessions: ended } satisfies ManyDetail)
 }
 
 function union(audiences: readonly string[]): string {

@@ -33,7 +33,7 @@ export async function takeNext<Name extends FeedName>(
       .$if(db.engine === 'postgres', query => query.forUpdate().skipLocked())
       .executeTakeFirst()
     if (!cursor) return 0
-    const rows = (await sql
+    const next = (await sql
       .selectFrom(feed as FeedName)
       .selectAll()
       .where('seq', '>', cursor.seq)
@@ -41,12 +41,27 @@ export async function takeNext<Name extends FeedName>(
       .limit(limit)
       // The columns are those of the feed, which the type of a name of either cannot say.
       .execute()) as unknown as Feeds[Name][]
+    const rows = firstOf(next)
     const last = rows.at(-1)
     if (!last) return 0
     await work(sql, rows)
     await sql.updateTable('delivery_cursors').set({ seq: last.seq }).where('feed', '=', feed).execute()
     return rows.length
   })
+}
+
+/** One of many sessions becomes as many deliveries, and others wait for the transaction: some 1,000. */
+const detailsLengthMax = 100_000
+
+/** The first row, and those after it whose details are no longer than that together. */
+function firstOf<Row extends object>(rows: readonly Row[]): readonly Row[] {
+  let length = 0
+  const isWithin = (row: Row) => {
+    length += 'detail' in row && typeof row.detail === 'string' ? row.detail.length : 0
+    return length <= detailsLengthMax
+  }
+  const end = rows.findIndex((row, i) => !isWithin(row) && i > 0)
+  return end < 0 ? rows : rows.slice(0, end)
 }
 
 /** Without a transaction, which would keep writers waiting on SQLite. */

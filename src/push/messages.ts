@@ -53,7 +53,8 @@ function dataOf({ kind, at, reason, user_id, client_id, session_id, detail }: Ev
     ...(user_id && { sub: formatUuid(user_id) }),
     ...(client_id !== null && { client_id }),
   }
-  const more: object = detail === null ? {} : JSON.parse(detail)
+  // The names in a row of many are for receivers alone.
+  const more: object = detail === null || kind === 'sessions' ? {} : JSON.parse(detail)
   const isOfMany = kind === 'user' || kind === 'client' || kind === 'all'
   return { ...facts, ...(isOfMany ? endedFor(more as EndedDetail, audience) : more), reason, at }
 }

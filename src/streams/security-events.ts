@@ -1,4 +1,9 @@
-import type { AssuranceChange, CredentialChange, EndedDetail } from '../../db/push/announcements.ts'
+import type {
+  AssuranceChange,
+  CredentialChange,
+  EndedDetail,
+  ManyDetail,
+} from '../../db/push/announcements.ts'
 import type { EventRow } from '../../db/push/events.ts'
 import { levels, type Level } from '../protocol/levels.ts'
 import { formatUuid } from '../protocol/secrets.ts'
@@ -49,10 +54,25 @@ export function securityEventsOf(
       return user ? [event(row, 'assurance-level-change', user, assuranceMembers(detailOf(row)))] : []
     case 'account':
       return user ? [event(row, 'account-enabled', user)] : []
-    case 'sessions': // Their names are not kept: the status list has them.
+    case 'sessions': // Each of them has come as one, where there were streams when they ended.
     case 'sign_in':
       return []
   }
+}
+
+/** Of many sessions that have ended, an event for each, as if it had ended alone; any other is one. */
+export function eachOfMany(row: EventRow): readonly EventRow[] {
+  if (row.kind !== 'sessions' || row.detail === null) return [row]
+  const { sessions }: ManyDetail = JSON.parse(row.detail)
+  return sessions.map(([id, userId, client_id, audiences]) => ({
+    ...row,
+    kind: 'session' as const,
+    session_id: Buffer.from(id, 'hex'),
+    user_id: userId === null ? null : Buffer.from(userId, 'hex'),
+    client_id,
+    audiences,
+    detail: null,
+  }))
 }
 
 /** What is told of a user whose sessions have ended. */

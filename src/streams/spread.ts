@@ -9,7 +9,7 @@ import type { SecurityEvent } from '../protocol/security-events.ts'
 import { audienceOf } from '../push/messages.ts'
 import { contentOf } from './content.ts'
 import { deliveredEvents, heldSeconds } from './document.ts'
-import { securityEventsOf } from './security-events.ts'
+import { eachOfMany, securityEventsOf } from './security-events.ts'
 
 /** An event of the outbox, as it concerns one stream. */
 interface Told {
@@ -29,7 +29,8 @@ export async function spreadEvents(
     audience: audienceOf(of.client),
     delivered: deliveredEvents(of.stream),
   }))
-  const told = rows.flatMap(row =>
+  if (open.length === 0) return []
+  const told = rows.flatMap(eachOfMany).flatMap(row =>
     open.flatMap(({ of, audience, delivered }): readonly Told[] => {
       const events = securityEventsOf(row, { issuer, audience }).filter(({ type }) =>
         delivered.includes(type),

@@ -19,7 +19,8 @@ import { endAllOfCopy, endAllWithKeys } from '../../src/endings/restart.ts'
 import { hashSecret } from '../../src/protocol/secrets.ts'
 import type { Event } from '../../src/record/events.ts'
 import { record, recordAlone, type Recorder } from '../../src/record/record.ts'
-import { securityEventsOf } from '../../src/streams/security-events.ts'
+import { createStream } from '../../src/streams/streams.ts'
+import { eachOfMany, securityEventsOf } from '../../src/streams/security-events.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { claimsOf, codeFor, forLogIns } from '../helpers/codes.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
@@ -45,6 +46,17 @@ async function start(t: Test, env: EngineEnv) {
   await server.resource(orders)
   await server.resource(mail)
   const root = await server.client('root', { is_admin: 1 })
+  const settings = {
+    audience: 'x',
+    defaultSubjects: 'ALL',
+    eventsRequested: null,
+    description: null,
+  } as const
+  const delivery = { method: 'poll' } as const
+  await createStream(
+    { ...byCommand(server.ctx), rootKeys: server.ctx.rootKeys },
+    { clientId: root.id, delivery, ...settings },
+  )
   let count = 0
   const world = async (resources = orders): Promise<World & { readonly root: TestClient }> => {
     count++
@@ -269,9 +281,9 @@ await forEachEngine(t, 'what is announced is what docs/revocation.md says', asyn
       what,
     )
     const everything = { key: ' ', isAmong: () => true }
-    const sent = found.flatMap(row =>
-      securityEventsOf(row, { issuer: 'https://as.example', audience: everything }),
-    )
+    const sent = found
+      .flatMap(eachOfMany)
+      .flatMap(row => securityEventsOf(row, { issuer: 'https://as.example', audience: everything }))
     t.strictSame(
       [...new Set(sent.map(({ type }) => type.split('/').at(-1)))],
       [...signals.matchAll(/`([\w-]+)`/g)].map(([, type]) => type),

@@ -229,6 +229,27 @@ await forEachEngine(
   },
 )
 
+await forEachEngine(
+  t,
+  'a receiver is served at once where the database has failed and is back',
+  async (t, env) => {
+    const w = await world(t, env)
+    const { schema } = w.server.ctx.db.sql
+    w.receivers.answer('/a', async (response, { body }) => {
+      if (body === '0') await schema.alterTable('deliveries').renameTo('elsewhere').execute()
+      response.writeHead(200).end()
+    })
+    await w.add('a', ['0'])
+    await deliver(w.outgoing)
+    await schema.alterTable('elsewhere').renameTo('deliveries').execute()
+    t.equal((await w.left()).length, 1, 'what has become of it could not be noted')
+    w.receivers.answer('/a', status(200))
+    await deliver(w.outgoing)
+    t.strictSame(w.came('a'), ['0', '0'], 'so it is told once more')
+    t.strictSame(await receiverRows(w), [])
+  },
+)
+
 t.test('pauses double from a second to an hour, and differ by chance', async t => {
   t.strictSame(
     [1, 2, 3, 12, 13, 50].map(failures => pauseSeconds(failures, 0)),

@@ -1,7 +1,11 @@
 import t from 'tap'
 import { decodeProtectedHeader } from 'jose'
-import { listEvents } from '../../db/push/events.ts'
+import { takeNext } from '../../db/push/delivery-cursors.ts'
+import { listEvents, type EventRow } from '../../db/push/events.ts'
+import { endChosenSessions } from '../../src/endings/end-chosen.ts'
 import { endAllSessions, endSessionsOfClient, endSessionsOfUser } from '../../src/endings/end.ts'
+import { newUuid } from '../../src/protocol/secrets.ts'
+import { messageOf } from '../../src/push/messages.ts'
 import { recordAlone } from '../../src/record/record.ts'
 import { byCommand } from '../helpers/by-command.ts'
 import { forEachEngine } from '../helpers/engines.ts'
@@ -97,6 +101,55 @@ await forEachEngine(t, 'invariant 27: a receiver hears of its own API, and of no
     t.notMatch(text, sid)
     t.notMatch(text, sidOf(ofOrders.access_token))
   }
+})
+
+await forEachEngine(t, 'of a choice of very many sessions each is told, to its own API', async (t, env) => {
+  const w = await streamWorld(t, { ...env, MINTMARK_SESSIONS_PER_USER: '1000' })
+  const { server, ada } = w
+  const by = byCommand(server.ctx)
+  const begun = async (resource: string) => sidOf((await server.logIn(w.app, ada, { resource })).access_token)
+  const choose = () => endChosenSessions(by, { userId: ada.id }, { total: 1001 })
+  await begun(orders)
+  await choose()
+  const { db } = server.ctx
+  const eventsOf = () => listEvents(db, { from: 1, limit: 10 })
+  t.match(await eventsOf(), [{ kind: 'sessions', detail: null }], 'without streams nothing is kept of them')
+
+  await w.pushTo(await w.receiver('orders', orders), '/orders')
+  await w.pushTo(await w.receiver('mail', mail), '/mail')
+  const atOrders = [await begun(orders), await begun(orders)]
+  const atMail = await begun(mail)
+  await choose()
+  t.equal((await eventsOf()).length, 2, 'one row for all')
+  const told = await w.arrived('/orders')
+  const user = { format: 'iss_sub', iss: 'https://as.example', sub: ada.sub }
+  t.strictSame(
+    new Set(told.map(({ sub_id }) => sub_id)),
+    new Set(atOrders.map(id => ({ format: 'complex', user, session: { format: 'opaque', id } }))),
+  )
+  t.match(told[0] && eventOf(told[0]), ['session-revoked', { initiating_entity: 'admin' }])
+  t.match(await w.arrived('/mail'), [{ sub_id: { session: { id: atMail } } }])
+
+  // Others wait for the transaction in which they become deliveries.
+  const [, row] = await eventsOf()
+  const { sessions } = JSON.parse(row?.detail ?? '{}')
+  const everything = { key: ' ', isAmong: () => true }
+  const listened = row && messageOf(row, () => 'x').textFor(everything)
+  t.match(listened, /^id: x\nevent: sessions\n/)
+  t.notMatch(listened, /"sessions"/, 'a listener is told no names')
+  const detail = JSON.stringify({ sessions: Array.from({ length: 900 }, () => sessions[0]) })
+  const { seq: _, ...more } = row ?? ({} as EventRow)
+  for (let i = 0; i < 3; i++)
+    await db.sql
+      .insertInto('events')
+      .values({ ...more, id: newUuid(i), detail })
+      .execute()
+  const steps: number[] = []
+  while (true) {
+    const taken = await takeNext(db, 'events', 200, async (_sql, rows) => void steps.push(rows.length))
+    if (taken === 0) break
+  }
+  t.strictSame(steps, [1, 1, 1], 'a few at once')
 })
 
 await forEachEngine(t, 'what was held for an API is not told to who serves it no more', async (t, env) => {

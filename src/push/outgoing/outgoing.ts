@@ -5,8 +5,13 @@
  */
 
 import type { Database } from '../../../db/database.ts'
-import { addDeliveries, claimReceiver } from '../../../db/push/deliveries.ts'
-import { takeNext, type Feeds, type FeedName } from '../../../db/push/delivery-cursors.ts'
+import { addDeliveries, claimReceiver, releaseReceiver } from '../../../db/push/deliveries.ts'
+import {
+  takeNext,
+  type DeliveryTransaction,
+  type Feeds,
+  type FeedName,
+} from '../../../db/push/delivery-cursors.ts'
 import {
   countDeliveries,
   listTroubledReceivers,
@@ -89,11 +94,10 @@ async function spread<Name extends FeedName>(
   feed: Name,
   signal: AbortSignal,
 ): Promise<void> {
-  for (let taken = rowsAtOnce; taken === rowsAtOnce && !signal.aborted;) {
-    taken = await takeNext(db, feed, rowsAtOnce, async (sql, rows: readonly Feeds[Name][]) => {
-      for (const { spread } of kinds) await addDeliveries(sql, (await spread[feed]?.(sql, rows)) ?? [])
-    })
+  const work = async (sql: DeliveryTransaction, rows: readonly Feeds[Name][]) => {
+    for (const { spread } of kinds) await addDeliveries(sql, (await spread[feed]?.(sql, rows)) ?? [])
   }
+  while (!signal.aborted && (await takeNext(db, feed, rowsAtOnce, work)) > 0);
 }
 
 /** Places at which receivers are served. Each goes on to the next receiver for which something is due. */
@@ -110,6 +114,15 @@ function openPlaces(
   },
 ) {
   const taken = new Set<Promise<void>>()
+  /** The database has failed, for instance: no server takes them over until their claims have passed. */
+  const abandoned = new Set<ReceiverTable>()
+  const abandon = (row: ReceiverTable) => void abandoned.add(row)
+  const releaseAbandoned = async () => {
+    for (const row of abandoned) {
+      await releaseReceiver(db, row, { now: clock.now(), mustRest: false })
+      abandoned.delete(row)
+    }
+  }
   const serve = async (first: ReceiverTable, signal: AbortSignal) => {
     for (let row: ReceiverTable | undefined = first; row;) {
       const { kind: name } = row
@@ -118,13 +131,14 @@ function openPlaces(
         const own = counts.get(name)
         if (own) own[outcome] += deliveries
       }
-      if (kind) await workFor({ db, clock, log, reach, count }, kind, row, signal)
+      if (kind) await workFor({ db, clock, log, reach, count, abandon }, kind, row, signal)
       row = signal.aborted ? undefined : await claimReceiver(db, { now: clock.now(), isFailing })
     }
   }
   return {
     /** Begins to serve as many as there is something due for, and places. */
     fill: async (signal: AbortSignal) => {
+      await releaseAbandoned()
       while (taken.size < max && !signal.aborted) {
         const row = await claimReceiver(db, { now: clock.now(), isFailing })
         if (!row) return

@@ -31,6 +31,8 @@ export interface WorkOptions {
   readonly log: Log
   readonly reach: Reach
   readonly count: (outcome: CountedOutcome, deliveries: number) => void
+  /** Told of a receiver that is worked for no more, though it is still claimed. */
+  readonly abandon: (row: ReceiverTable) => void
 }
 
 /**
@@ -43,12 +45,28 @@ export async function workFor(
   claimed: ReceiverTable,
   signal: AbortSignal,
 ): Promise<void> {
+  let last = claimed
+  try {
+    const receiver = await kind.findReceiver(claimed.id)
+    if (!receiver) return void (await on.db.transact(sql => forgetReceiver(sql, claimed)))
+    await workUntilDone(on, { kind, receiver, row: claimed }, signal, row => (last = row))
+  } catch (error) {
+    on.abandon(last)
+    throw error
+  }
+}
+
+async function workUntilDone(
+  on: WorkOptions,
+  { kind, receiver, row: claimed }: Work,
+  signal: AbortSignal,
+  onChange: (row: ReceiverTable) => void,
+): Promise<void> {
   const { db, clock } = on
-  const receiver = await kind.findReceiver(claimed.id)
-  if (!receiver) return void (await db.transact(sql => forgetReceiver(sql, claimed)))
   let row = await dropExpired(on, receiver, claimed)
   let mustRest = false
   while (row?.paused_at === null && !signal.aborted) {
+    onChange(row)
     const now = clock.now()
     const limit = row.failures > 0 ? 1 : deliveriesAtOnce
     const due = await listDueDeliveries(db, row, { now, limit })
