@@ -85,7 +85,8 @@ export function judgePersonalToken(
   if (!scope.every(one => known.includes(one))) return 'scope'
   if (!scope.every(one => mayHave(one, amr))) return 'second_factor'
   const { least, most } = personalTokenSeconds
-  return seconds >= least && seconds <= most ? undefined : 'end'
+  // A part of a second is one that no column of PostgreSQL takes.
+  return Number.isInteger(seconds) && seconds >= least && seconds <= most ? undefined : 'end'
 }
 
 /** What a token is made with, and who makes it. */

@@ -361,6 +361,7 @@ t.test('what cannot be made says why', t => {
     [365 * day, undefined],
     [365 * day + 1, 'end'],
     [NaN, 'end'],
+    [7 * day + 0.5, 'end'],
   ] as const)
     t.equal(judgePersonalToken({ ...wish, seconds }, resource, 'pwd'), problem, String(seconds))
   t.end()
