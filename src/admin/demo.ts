@@ -8,7 +8,7 @@ import { tokensClientId } from '../clients/tokens-client.ts'
 import { plainClientRow } from '../clients/registration.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import { newClientKey } from '../keys/proofs/client-jwks.ts'
-import { deviceGrant } from '../protocol/grant-types.ts'
+import { deviceGrant, tokenExchange } from '../protocol/grant-types.ts'
 import { hashSecret, newClientSecret, newSessionSecret } from '../protocol/secrets.ts'
 import type { Event } from '../record/events.ts'
 import { record } from '../record/record.ts'
@@ -36,6 +36,12 @@ export const demoNative = { id: 'demo-native' } as const
 
 /** The device of examples/, which has no browser. */
 export const demoDevice = { id: 'demo-device' } as const
+
+/** The API of examples/ that calls another one, with a key; its tokens are for the first of the two. */
+export const demoGateway = { id: 'demo-gateway', uri: 'https://gateway.example' } as const
+
+/** The agent of examples/, and the MCP server that it calls. */
+export const demoAgent = { id: 'demo-agent', uri: 'http://127.0.0.1:8091/mcp' } as const
 
 const demoClaims = [
   { kind: 'set', name: 'name', value: 'Ada Demo' },
@@ -71,7 +77,6 @@ export async function addDemo(
     await createUser(admin, { username: demoAdminName, password: adminPassword, roles: ['mintmark:admin'] })
 
   const declared = {
-    uri,
     scope,
     scope_words: words,
     alg: defaultAlg,
@@ -82,25 +87,33 @@ export async function addDemo(
     open: false,
   }
   const common = { scope: scope.join(' '), resources: uri, created_at: clock.now() }
-  const { privateJwk, jwks } = newClientKey()
-  const newResources = [newResourceRow(declared, clock.now())]
+  const [ofWeb, ofGateway] = [newClientKey(), newClientKey()]
+  const newResources = [uri, demoGateway.uri, demoAgent.uri].map(one =>
+    newResourceRow({ ...declared, uri: one }, clock.now()),
+  )
   const newClients = [
     demoRow(common, clientSecret),
-    webRow(common, jwks),
+    webRow(common, ofWeb.jwks),
     spaRow(common),
     nativeRow(common),
     deviceRow(common),
+    gatewayRow(common, ofGateway.jwks),
+    agentRow(common),
   ]
   const events = (): readonly Event[] => [
-    { event: 'resource_created', detail: { uri } },
+    ...newResources.map(({ uri: one }) => ({ event: 'resource_created', detail: { uri: one } }) as const),
     ...newClients.map(({ id }) => ({ event: 'client_created', clientId: id }) as const),
   ]
   const changes = { newResources, newClients, resources: new Map(), clients: new Map() }
-  const webKeyFile = join(home, 'keys', `${demoWeb.id}.jwk`)
+  const fileOf = (id: string) => join(home, 'keys', `${id}.jwk`)
+  const webKeyFile = fileOf(demoWeb.id)
   mkdirSync(join(home, 'keys'), { recursive: true })
-  rmSync(webKeyFile, { force: true }) // a key of another database, of no use any more
-  const isAdded = await withNewFile(webKeyFile, `${JSON.stringify(privateJwk, null, 2)}\n`, () =>
-    record(admin, events, db => applyChanges(db, changes)),
+  const withKey = (id: string, { privateJwk }: typeof ofWeb, add: () => Promise<boolean>) => {
+    rmSync(fileOf(id), { force: true }) // a key of another database, of no use any more
+    return withNewFile(fileOf(id), `${JSON.stringify(privateJwk, null, 2)}\n`, add)
+  }
+  const isAdded = await withKey(demoWeb.id, ofWeb, () =>
+    withKey(demoGateway.id, ofGateway, () => record(admin, events, db => applyChanges(db, changes))),
   )
   return isAdded ? { clientSecret, password, adminPassword, webKeyFile } : undefined
 }
@@ -114,6 +127,7 @@ function demoRow(common: Common, secret: string): NewClient {
     ...common,
     id: demoName,
     secret_hash: hashSecret(secret),
+    resources: `${uri} ${demoGateway.uri}`,
     grant_types: 'password refresh_token client_credentials',
   })
 }
@@ -167,6 +181,30 @@ function deviceRow(common: Common): NewClient {
     grant_types: `${deviceGrant} refresh_token`,
     client_name: 'the television of the examples',
     claims_in_id_token: 1,
+  })
+}
+
+function gatewayRow(common: Common, jwks: object): NewClient {
+  const { id, uri: served } = demoGateway
+  return {
+    ...plainClientRow({ ...common, id, secret_hash: null, scope: 'read' }),
+    auth_method: 'private_key_jwt',
+    jwks: JSON.stringify(jwks),
+    grant_types: tokenExchange,
+    introspects: served,
+  }
+}
+
+function agentRow(common: Common): NewClient {
+  return plainClientRow({
+    ...common,
+    id: demoAgent.id,
+    secret_hash: null,
+    grant_types: 'authorization_code refresh_token',
+    client_name: 'the agent of the examples',
+    redirect_uris: 'http://127.0.0.1/callback',
+    resources: demoAgent.uri,
+    consent: 'once',
   })
 }
 

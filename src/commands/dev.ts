@@ -2,7 +2,9 @@ import type { Command } from '@commander-js/extra-typings'
 import {
   addDemo,
   demoAdminName,
+  demoAgent,
   demoDevice,
+  demoGateway,
   demoName,
   demoNative,
   demoSpa,
@@ -103,6 +105,8 @@ function describeDemo(url: string, demo: Demo) {
       { client_id: demoSpa.id, url: demoSpa.origin },
       { client_id: demoNative.id },
       { client_id: demoDevice.id },
+      { client_id: demoGateway.id },
+      { client_id: demoAgent.id },
     ],
   }
 }

@@ -246,6 +246,38 @@ t.test('a device is let in by a browser elsewhere, in which its code is typed an
   t.match(said, 'Hello Ada Demo. This device is connected.\n')
 })
 
+t.test('an agent calls a tool of an MCP server, once its user has logged in and allowed it', async t => {
+  const { home, succeed } = commandLine(t)
+  const { issuer, env, output } = await startDev(t, { home })
+  const [, password = ''] = /with the password (\S+)/.exec(output) ?? []
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}/mcp`
+  await succeed(`resource create ${url} --scope read`, { env })
+  await succeed(`client update demo-agent --resource ${url}`, { env })
+  const root = join(import.meta.dirname, '../..')
+  await start(t, root, scriptArgs('example:mcp'), {
+    env: { ISSUER: issuer, PORT: String(port) },
+    says: /listening at http/,
+  })
+  const agent = await start(t, root, scriptArgs('example:agent'), {
+    env: { MCP_URL: url },
+    says: /Open this in your browser:\n\n\S+\n/,
+  })
+  let said = ''
+  agent.child.stdout?.on('data', chunk => (said += String(chunk)))
+  const [, address = ''] = /browser:\n\n(\S+)\n/.exec(agent.output) ?? []
+
+  const page = await (await startChromium(t)).newPage()
+  page.setDefaultTimeout(0)
+  await page.goto(address)
+  await logInAs(page, password)
+  await page.getByRole('button', { name: 'Allow', exact: true }).click()
+  await page.getByText('Go back to the agent.').waitFor()
+  await until(async () => agent.child.exitCode !== null)
+  t.match(said, /says that this is [0-9a-f-]{36} by demo-agent\.\n/)
+  t.equal(agent.child.exitCode, 0)
+})
+
 t.test('a client leaves the password grant as the README says, and logs nobody out', async t => {
   const { home, call, succeed } = commandLine(t)
   const metricsPort = String(await freePort())

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { commandLine } from '../helpers/cli.ts'
@@ -10,7 +11,7 @@ t.test('the examples: two APIs, and a server that revokes, goes away and comes b
   const { issuer, env, child: server, output } = await startDev(t, dev)
   const [, secret, password] = /-u demo:(\S+) .*-d password=(\S+)/.exec(output) ?? []
   if (secret === undefined || password === undefined) throw new Error(output)
-  const logIn = async (scope = 'read write') => {
+  const logIn = async (scope = 'read write', resource = 'https://api.example') => {
     const form = {
       grant_type: 'password',
       client_id: 'demo',
@@ -18,12 +19,13 @@ t.test('the examples: two APIs, and a server that revokes, goes away and comes b
       username: 'demo',
       password,
       scope,
+      resource,
     }
     const response = await fetch(`${issuer}/token`, { method: 'POST', body: new URLSearchParams(form) })
     return String(Object(await response.json()).access_token)
   }
 
-  const directory = installExamples(t, 'jose', 'fastify', 'express')
+  const directory = installExamples(t, 'jose', 'fastify', 'express', 'openid-client', 'oauth4webapi')
   const apis = await Promise.all(
     ['fastify-api.ts', 'express-api.js'].map(async example => {
       const own = await freePort()
@@ -59,6 +61,28 @@ t.test('the examples: two APIs, and a server that revokes, goes away and comes b
     t.equal((await get(url, kept, 'POST')).status, 201)
     t.equal((await get(url, revoked)).status, 200)
   }
+
+  const own = await freePort()
+  await start(t, directory, ['examples/gateway.ts'], {
+    env: {
+      ISSUER: issuer,
+      PORT: String(own),
+      API: apis[0]?.url ?? '',
+      CLIENT_KEY: join(home, 'keys/demo-gateway.jwk'),
+    },
+    says: /listening/,
+  })
+  const gateway = `http://127.0.0.1:${own}`
+  const called = await logIn('read', 'https://gateway.example')
+  for (let time = 0; time < 2; time++) {
+    const passed = await get(gateway, called)
+    t.equal(passed.status, 200)
+    t.match(await passed.json(), { of: /^[0-9a-f-]{36}$/, orders: [] }, 'the gateway calls for its user')
+  }
+  t.equal((await get(gateway, kept)).status, 401, 'a token for the API is none for the gateway')
+  t.equal((await get(apis[0]?.url ?? '', called)).status, 401, 'nor the other way round')
+  const audit = (await succeed('session list --client demo-gateway --json', { env })).json()
+  t.equal(audit.length, 1, 'and has a session of its own')
 
   const form = { client_id: 'demo', client_secret: secret, token: revoked }
   t.equal((await fetch(`${issuer}/revoke`, { method: 'POST', body: new URLSearchParams(form) })).status, 200)
