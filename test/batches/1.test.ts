@@ -1,3 +1,3 @@
 import { runBatch } from '../helpers/batch.ts'
 
-await runBatch(1)
+await runBatch()
