@@ -83,6 +83,7 @@ export function wandering(tokens: string[], first: number, step: number): Caller
 export const each = (make: (i: number) => Caller): Caller[] =>
   Array.from({ length: connections }, (_, i) => make(i))
 
+export const isActive = (answer: Record<string, unknown>): boolean => answer['active'] === true
 export const hasToken = (answer: Record<string, unknown>): boolean =>
   typeof answer['access_token'] === 'string'
 

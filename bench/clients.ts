@@ -40,6 +40,7 @@ export async function addClients(db: Database, now: number): Promise<void> {
       previous_alg: 'ES256',
       access_token_seconds: null,
       has_status: 1,
+      personal_access_tokens: uri === resource ? 1 : 0,
       created_at: now,
     })
   const add = async (id: string, settings: Partial<Parameters<typeof plainClientRow>[0]>) => {

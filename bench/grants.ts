@@ -1,9 +1,19 @@
 import { tokenExchange } from '../src/protocol/grant-types.ts'
-import { bareCallers, connections, each, freshToken, hasToken, headers, posting } from './callers.ts'
+import {
+  bareCallers,
+  connections,
+  each,
+  freshToken,
+  hasToken,
+  headers,
+  isActive,
+  posting,
+} from './callers.ts'
 import { basicOf, deviceClientIds, gatewayClientId } from './clients.ts'
 import { deviceHeaders, openDevices, pollForm, type WaitingDevice } from './devices.ts'
 import type { Caller, Outgoing } from './load.ts'
 import { issuerOf } from './people.ts'
+import { addPersonalTokens } from './personal-tokens.ts'
 import { issueAssertion, issueByRsa, issuedForm } from './proofs.ts'
 import type { Scenario, Servers } from './scenario.ts'
 
@@ -33,6 +43,17 @@ async function exchanging({ mintmark: { url, refreshTokens } }: Servers): Promis
 }
 
 const exchanged: string[] = []
+
+/** Calls with a personal access token, another one on most connections: so many may one person have. */
+const withPersonalTokens =
+  (callerOf: (token: string) => Caller) =>
+  async ({ mintmark }: Servers): Promise<readonly Caller[]> => {
+    personalTokens ??= addPersonalTokens(mintmark, 40)
+    const tokens = await personalTokens
+    return each(i => callerOf(tokens[i % tokens.length] ?? ''))
+  }
+
+let personalTokens: ReturnType<typeof addPersonalTokens> | undefined
 
 /** More than a server answers in a second, so that each is new when its turn comes. */
 const perSecond = { devices: 6000, assertions: 4000 }
@@ -128,6 +149,30 @@ export const grantScenarios: readonly (readonly [name: string, Scenario])[] = [
     {
       title: "POST /token, token-exchange: a person's token for one of another API with fewer scopes",
       callers: { mintmark: exchanging, bare: bareCallers, floor: exchanging },
+      goals: { bare: 0.15 },
+    },
+  ],
+  [
+    'personal-token',
+    {
+      title: 'POST /introspect of a personal access token',
+      callers: {
+        mintmark: withPersonalTokens(token => posting('/introspect', `token=${token}`, isActive)),
+        bare: bareCallers,
+      },
+      goals: { bare: 0.15 },
+    },
+  ],
+  [
+    'personal-token-exchange',
+    {
+      title: 'POST /token, token-exchange: a personal access token for a JWT of another API',
+      callers: {
+        mintmark: withPersonalTokens(token =>
+          posting('/token', exchangeForm(token), hasToken, gatewayHeaders),
+        ),
+        bare: bareCallers,
+      },
       goals: { bare: 0.15 },
     },
   ],

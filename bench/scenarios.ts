@@ -8,6 +8,7 @@ import {
   getting,
   hasToken,
   headers,
+  isActive,
   posting,
   refreshing,
   revalidating,
@@ -84,8 +85,6 @@ export async function startServers(
     }
   }
 }
-
-const isActive = (answer: Record<string, unknown>) => answer['active'] === true
 
 const minting = () => each(() => posting('/token', 'grant_type=client_credentials', hasToken))
 

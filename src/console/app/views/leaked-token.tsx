@@ -86,7 +86,7 @@ function Whose({ session }: { readonly session: Session }) {
   const { sub, username, client_id: clientId, state, resource, scope, rotated_at: usedAt } = session
   const isPersonal = isOfToken(clientId)
   return (
-    <p role="status">
+    <p class="gap" role="status">
       It is {isPersonal ? 'a personal access token' : 'of a session'} of{' '}
       {sub === null ? 'a machine' : <a href={href(`/users/${sub}`)}>{username ?? sub}</a>}
       {!isPersonal && (
@@ -100,7 +100,8 @@ function Whose({ session }: { readonly session: Session }) {
           , for <bdi>{resource}</bdi>
         </>
       )}
-      {scope !== '' && <>, with {scope}</>}. It was used last <Time at={usedAt} />.{' '}
+      {scope !== '' && <>, with {scope}</>}. It was last used, or made, <Time at={usedAt} />
+      {'. '}
       {state === 'living' ? 'It lives.' : `It has ended: ${state}.`}
     </p>
   )
