@@ -97,7 +97,7 @@ function usersFile({ databaseFile }: Mintmark, name: string, length: number): st
 
 async function importByCommand({ settings }: Mintmark, path: string) {
   const startedAt = performance.now()
-  const child = spawn(process.execPath, ['dist/src/main.js', 'user', 'import', path], {
+  const child = spawn(process.execPath, ['dist/main.js', 'user', 'import', path], {
     env: { PATH: process.env['PATH'], ...settings },
     stdio: ['ignore', 'ignore', 'inherit'],
   })

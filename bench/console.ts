@@ -69,7 +69,7 @@ function nameOf(i: number): string {
 }
 
 async function command({ settings }: Mintmark, args: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, ['dist/src/main.js', ...args], {
+  const child = spawn(process.execPath, ['dist/main.js', ...args], {
     env: { PATH: process.env['PATH'], ...settings },
     stdio: ['ignore', 'ignore', 'inherit'],
   })

@@ -39,7 +39,7 @@ export interface MintmarkOptions {
   readonly nodeArgs?: readonly string[]
 }
 
-const program = 'dist/src/main.js'
+const program = 'dist/main.js'
 
 /** The program as a user runs it. */
 function serve(

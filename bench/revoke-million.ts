@@ -85,7 +85,7 @@ async function measure(
 ): Promise<void> {
   process.stderr.write(`mintmark session revoke ${args.join(' ')}\n`)
   const startedAt = performance.now()
-  const child = spawn(process.execPath, ['dist/src/main.js', 'session', 'revoke', ...args, '--yes'], {
+  const child = spawn(process.execPath, ['dist/main.js', 'session', 'revoke', ...args, '--yes'], {
     env: { ...process.env, ...env, MINTMARK_HOME: home },
     stdio: ['ignore', 'inherit', 'pipe'],
   })

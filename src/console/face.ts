@@ -10,10 +10,10 @@ import { logoFile } from '../pages/logo-file.ts'
 import { openLook } from '../pages/look.ts'
 import { consolePage } from './page.ts'
 
-/** The built files: beside the compiled code, or where the build of a checkout puts them. */
+/** The built files: beside the built program, or where the build of a checkout puts them. */
 const folder = join(
   import.meta.dirname,
-  import.meta.filename.endsWith('.ts') ? '../../dist/console' : '../../console',
+  import.meta.filename.endsWith('.ts') ? '../../dist/console' : 'console',
 )
 
 /** Names of files there have a hash of their content in them. */

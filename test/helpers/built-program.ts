@@ -4,8 +4,8 @@ import { existsSync, lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 /*
- * Processes of tests run the program from a few files that are made of its sources: to load the nine hundred
- * that it is written in, and those of its query builder, takes longer than most of what it is started for.
+ * Processes of tests run the program as it is built, since to load the many files of its sources takes longer
+ * than most of what it is started for. Not in dist/, where others may be building it.
  */
 
 const root = join(import.meta.dirname, '../..')
@@ -14,7 +14,7 @@ const root = join(import.meta.dirname, '../..')
 export const programs = join(root, 'node_modules/.cache/mintmark-program')
 
 /** What it is made of. */
-const sources = ['src', 'db', 'package-lock.json']
+const sources = ['src', 'db', 'package-lock.json', 'vite.config.ts']
 
 let file: string | undefined
 
@@ -25,8 +25,7 @@ export function builtProgram(): string {
 
 function findOrBuild(): string {
   const folder = join(programs, digestOf(sources.flatMap(filesIn)))
-  // As far below its package as the sources are, from where it looks for the console.
-  const main = join(folder, 'src/main/main.js')
+  const main = join(folder, 'main.js')
   if (existsSync(main)) return main
   const builder = join(import.meta.dirname, 'program-builder.ts')
   const { status, stderr } = spawnSync(process.execPath, [builder, folder], { encoding: 'utf8' })
@@ -35,7 +34,7 @@ function findOrBuild(): string {
 }
 
 function filesIn(path: string): readonly string[] {
-  if (path.endsWith('.json')) return [join(root, path)]
+  if (/\.\w+$/.test(path)) return [join(root, path)]
   return readdirSync(join(root, path), { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
     .map(entry => join(entry.parentPath, entry.name))

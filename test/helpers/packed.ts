@@ -38,7 +38,7 @@ export function run(directory: string, command: string, args: readonly string[])
 
 /** What the packages are made of: in a copy of it, npm builds and packs while others use the checkout. */
 const sources = [
-  ...['package.json', 'tsconfig.json', 'tsconfig.build.json', 'src', 'db', 'kit', 'docs', 'deploy'],
+  ...['package.json', 'tsconfig.json', 'vite.config.ts', 'src', 'db', 'kit', 'docs', 'deploy'],
   ...['README.md', 'SECURITY.md', 'CHANGELOG.md', 'LICENSE'],
 ]
 
@@ -51,7 +51,6 @@ export function pack(): Packed {
   for (const name of sources)
     cpSync(join(root, name), join(copy, name), { recursive: true, filter: isSource })
   symlinkSync(modules, join(copy, 'node_modules'))
-  withoutTypes(join(copy, 'tsconfig.build.json'))
   // As they lie about where somebody has followed deploy/.
   cpSync(join(copy, 'LICENSE'), join(copy, 'deploy/secrets/root-key'))
   cpSync(join(copy, 'LICENSE'), join(copy, 'deploy/.env'))
@@ -64,12 +63,6 @@ export function pack(): Packed {
     server: join(directory, `mintmark-${version}.tgz`),
     kit: join(directory, `mintmark-resource-server-${version}.tgz`),
   }
-}
-
-/** `npm run check` has checked the types, which takes longer than all else that is done to pack. */
-function withoutTypes(file: string): void {
-  const { compilerOptions, ...rest } = JSON.parse(readFileSync(file, 'utf8'))
-  writeFileSync(file, JSON.stringify({ ...rest, compilerOptions: { ...compilerOptions, noCheck: true } }))
 }
 
 /**

@@ -27,24 +27,7 @@ await alone(`mintmark-program-${folder}`, async () => {
     if (Date.now() - lstatSync(name).mtimeMs > 3_600_000) rmSync(name, { recursive: true })
   const draft = `${folder}-draft`
   mkdirSync(draft, { recursive: true })
-  await build({
-    configFile: false,
-    root,
-    publicDir: false,
-    logLevel: 'warn',
-    build: {
-      ssr: true,
-      outDir: join(draft, 'src/main'),
-      target: 'esnext',
-      minify: false,
-      rolldownOptions: {
-        input: ['src/main.ts', 'src/factors/registration-thread.ts'].map(source => join(root, source)),
-        output: { entryFileNames: '[name].js' },
-      },
-    },
-    // The one dependency that is as many files as we are.
-    ssr: { noExternal: ['kysely'] },
-  })
+  await build({ configFile: join(root, 'vite.config.ts'), build: { outDir: draft } })
   copyFileSync(join(root, 'package.json'), join(draft, 'package.json'))
   symlinkSync(join(root, 'dist/console'), join(draft, 'console'))
   renameSync(draft, folder)

@@ -20,7 +20,7 @@ const starts = (stderr: string): unknown[] =>
 t.test('a server runs with what the image starts Node.js with, in the process that was started', async t => {
   const entryPoint = JSON.parse(/^ENTRYPOINT (.+)$/m.exec(read('deploy/Dockerfile'))?.[1] ?? '[]')
   const nodeArgs: string[] = entryPoint.slice(1, -1)
-  t.strictSame(entryPoint, ['node', ...nodeArgs, '/app/dist/src/main.js'])
+  t.strictSame(entryPoint, ['node', ...nodeArgs, '/app/dist/main.js'])
   t.match(nodeArgs, [/^--/])
 
   const { serve, run } = commandLine(t)
