@@ -50,31 +50,44 @@ interface KeySet {
 
 const never: KeySet = { keys: [], fetchedAt: -Infinity, attemptedAt: -Infinity }
 
+/** How far a fetch of keys may go, and one for a client that is known by a document. */
+export interface Reaches {
+  readonly reach: Reach
+  readonly ofDocuments: Reach
+}
+
 /** Where keys are fetched from: their URL, or an issuer whose metadata have it. */
 interface Place {
   /** The same for the same place. */
   readonly name: string
   readonly facts: object
   readonly fetchesMax: number
-  readonly jwksUri: (reach: Reach) => Promise<string>
+  readonly reach: Reach
+  readonly jwksUri: () => Promise<string>
 }
 
 /** Undefined where the keys are registered. */
-function placeOf({ jwks, jwks_uri: uri, issuer, made_by = 'administrator' }: KeySource): Place | undefined {
+function placeOf(
+  { jwks, jwks_uri: uri, issuer, made_by = 'administrator' }: KeySource,
+  { reach, ofDocuments }: Reaches,
+): Place | undefined {
   if (uri !== null) {
+    const isOfDocument = made_by === 'document'
     return {
-      name: uri,
+      // What a stranger cannot fetch is not to count against another client with the same URL.
+      name: isOfDocument ? `document ${uri}` : uri,
       facts: { jwks_uri: uri.replace(/\?.*/, '') },
       fetchesMax: made_by === 'administrator' ? fetchesMax : fetchesMax / 2,
+      reach: isOfDocument ? ofDocuments : reach,
       jwksUri: async () => uri,
     }
   }
   if (jwks !== null || issuer === undefined) return undefined
-  const jwksUri = (reach: Reach) => jwksUriOf(issuer, reach)
-  return { name: `issuer ${issuer}`, facts: { issuer }, fetchesMax, jwksUri }
+  const jwksUri = () => jwksUriOf(issuer, reach)
+  return { name: `issuer ${issuer}`, facts: { issuer }, fetchesMax, reach, jwksUri }
 }
 
-export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys {
+export function openClientKeys(reaches: Reaches, clock: Clock, log: Log): ClientKeys {
   const present = () => Math.floor(clock.steady())
   const registered = new WeakMap<KeySource, readonly ClientKey[]>()
   const sets = new Map<string, KeySet>()
@@ -90,11 +103,11 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
     return fetch
   }
 
-  const attempt = async ({ name, facts, jwksUri }: Place): Promise<KeySet> => {
+  const attempt = async ({ name, facts, reach, jwksUri }: Place): Promise<KeySet> => {
     const before = sets.get(name) ?? never
     let set: KeySet
     try {
-      const read = readClientJwks(await fetchJson(await jwksUri(reach), reach))
+      const read = readClientJwks(await fetchJson(await jwksUri(), reach))
       if (!read) throw new Error('the answer is no JWK Set')
       const { keys, problems } = read
       log.info({ ...facts, keys: keys.length, problems }, 'a key set was fetched')
@@ -119,7 +132,7 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
 
   return {
     of: async source => {
-      const place = placeOf(source)
+      const place = placeOf(source, reaches)
       if (place) return fetchedFrom(place)
       let keys = registered.get(source)
       if (!keys) {
@@ -129,7 +142,7 @@ export function openClientKeys(reach: Reach, clock: Clock, log: Log): ClientKeys
       return keys
     },
     refetched: async source => {
-      const place = placeOf(source)
+      const place = placeOf(source, reaches)
       if (!place) return undefined
       const { attemptedAt, fetchedAt, keys } = sets.get(place.name) ?? never
       if (fetchedAt === present()) return keys // perhaps it was fetched for this very request

@@ -29,6 +29,9 @@ export function openClients({ config, db, clock, log }: ClientsOptions): {
   const { jwksUriNetworks, clientDocumentHosts: hosts } = config
   const reach = reachInto('JWKS_URI_NETWORKS', jwksUriNetworks, fetchSeconds)
   const { registry, jobs } = openRegistry(db, hosts)
-  const { documents, metrics } = openClientDocuments({ hosts, reach, clock, log })
-  return { clients: { registry, keys: openClientKeys(reach, clock, log), documents }, jobs, metrics }
+  // Where strangers choose the hosts, a private network is none of theirs.
+  const ofDocuments = hosts === 'any' ? reachInto('JWKS_URI_NETWORKS', [], fetchSeconds) : reach
+  const { documents, metrics } = openClientDocuments({ hosts, reach: ofDocuments, clock, log })
+  const keys = openClientKeys({ reach, ofDocuments }, clock, log)
+  return { clients: { registry, keys, documents }, jobs, metrics }
 }

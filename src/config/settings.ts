@@ -194,7 +194,7 @@ export const settings = {
     'JWKS_URI_NETWORKS',
     networks,
     [],
-    'private networks in which clients and trusted issuers may publish their keys, and clients their documents',
+    'private networks in which clients and trusted issuers may publish their keys, and clients of hosts that are named their documents',
   ),
   clientDocumentHosts: setting(
     'CLIENT_DOCUMENT_HOSTS',

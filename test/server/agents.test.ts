@@ -40,8 +40,8 @@ const mustNotLogIn = async (): Promise<URL> => {
 }
 
 t.test('the MCP SDK as it is: an agent that is known by a document logs in and calls a tool', async t => {
-  const { server, url, user } = await world(t, { MINTMARK_CLIENT_DOCUMENT_HOSTS: 'any' })
   const site = await openDocumentSite(t)
+  const { server, url, user } = await world(t, { MINTMARK_CLIENT_DOCUMENT_HOSTS: site.host })
   const clientMetadataUrl = site.publish('/agent.json', { redirect_uris: [agentRedirectUri] })
   const store = agentStore({ clientMetadataUrl })
   const agent = openAgent(t, url, { store })

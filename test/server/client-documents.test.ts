@@ -22,11 +22,11 @@ import { isOAuthError, startServer, until, type TestServer, type TestUser } from
 const mcp = 'https://mcp.example/mcp'
 const redirectUri = 'https://agent.example/callback'
 
-/** A server that takes clients of any host, with an open resource, a user, and a site with documents. */
+/** A server that takes the clients of a site, with an open resource, a user, and that site. */
 async function world(t: Test, env: Record<string, string> = {}) {
   const site = await openDocumentSite(t)
   const server = await startServer(t, {
-    MINTMARK_CLIENT_DOCUMENT_HOSTS: 'any',
+    MINTMARK_CLIENT_DOCUMENT_HOSTS: site.host,
     MINTMARK_JWKS_URI_NETWORKS: '127.0.0.0/8',
     ...env,
   })
@@ -273,10 +273,13 @@ t.test('which client_ids are URLs of documents', async t => {
 t.test('nothing is fetched that the operator does not take, or that is in a private network', async t => {
   const site = await openDocumentSite(t)
   const id = site.publish('/agent.json')
+  const own = { MINTMARK_JWKS_URI_NETWORKS: '127.0.0.0/8' }
   for (const [env, kind] of [
     [{}, 'client_unknown'],
     [{ MINTMARK_CLIENT_DOCUMENT_HOSTS: 'claude.ai 127.0.0.1' }, 'client_unknown'],
-    [{ MINTMARK_CLIENT_DOCUMENT_HOSTS: 'any' }, 'client_document_unreachable'],
+    [{ MINTMARK_CLIENT_DOCUMENT_HOSTS: site.host }, 'client_document_unreachable'],
+    // Some of our own clients are there, and strangers are not.
+    [{ MINTMARK_CLIENT_DOCUMENT_HOSTS: 'any', ...own }, 'client_document_unreachable'],
   ] as const) {
     const server = await startServer(t, env)
     await server.resource(mcp, { is_open: 1 })

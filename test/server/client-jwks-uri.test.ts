@@ -6,6 +6,7 @@ import { createServer as createTcpServer, type AddressInfo, type Server, type So
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import type { ClientTable } from '../../db/schema.ts'
+import { openClientKeys } from '../../src/clients/client-keys.ts'
 import { fetchJson } from '../../src/clients/fetch-json.ts'
 import { isFetchedUrl } from '../../src/protocol/fetched-url.ts'
 import { isPublicAddress, networks } from '../../src/values/networks.ts'
@@ -481,6 +482,16 @@ t.test(
     t.equal(await statusOf(key), 200, 'and then it is the turn of the one that was told')
   },
 )
+
+t.test('a site in a private network is asked for no client that a stranger has made', async t => {
+  const { server } = await world(t)
+  const jwks_uri = await serve(t, (_request, response) => void response.end('{"keys":[]}'))
+  const ofDocuments = { ...patient, isAllowed: () => false }
+  const keys = openClientKeys({ reach: patient, ofDocuments }, server.ctx.clock, server.ctx.log)
+  const source = { jwks: null, jwks_uri }
+  await t.rejects(keys.of({ ...source, made_by: 'document' }), { code: 'temporarily_unavailable' })
+  t.strictSame(await keys.of(source), [], 'and that is no harm to one of our own with the same URL')
+})
 
 t.test('a site in a private network is asked only if the server is told so', async t => {
   const { server, site, post } = await world(t, {})
