@@ -1,13 +1,12 @@
 import type { ClientTable, UserTable } from '../../db/schema.ts'
 import { keepDocumentClient, type KeptClient } from '../../db/clients/open-clients.ts'
 import { documentColumns } from '../clients/client-document.ts'
-import type { Client } from '../clients/registry.ts'
+import { untilAllKnow, type Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import type { Event } from '../record/events.ts'
 import { byUser, record } from '../record/record.ts'
-import { followSeconds } from '../upkeep/job.ts'
 
 /** So many clients that no administrator has made may have access to one account. */
 const clientsMax = 100
@@ -46,10 +45,4 @@ function eventsOf(kept: KeptClient, columns: Partial<ClientTable>): readonly Eve
   return kept.kind === 'changed'
     ? [{ event: 'client_changed', clientId, detail: kept.changes }]
     : [{ event: 'client_created', clientId, detail: { made_by: 'document', ...columns } }]
-}
-
-/** It comes with its code in a moment, to any instance. */
-async function untilAllKnow({ clients, clock }: Pick<Context, 'clients' | 'clock'>): Promise<void> {
-  await clients.registry.follow()
-  await clock.pause(2 * followSeconds)
 }

@@ -1,4 +1,4 @@
-import { changeClient } from '../../db/clients/clients.ts'
+import { changeClient, findClient } from '../../db/clients/clients.ts'
 import { registerClient } from '../../db/clients/registrations.ts'
 import type { Config } from '../config/load.ts'
 import { OAuthError } from '../errors.ts'
@@ -8,10 +8,9 @@ import type { RootKeys } from '../keys/root/root-key.ts'
 import { hashSecret, isSameHash, parseUuid } from '../protocol/secrets.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import { byClient, byNobody, record, type Recorder } from '../record/record.ts'
-import { followSeconds } from '../upkeep/job.ts'
-import type { DocumentColumns } from './client-document.ts'
+import { documentColumns, type DocumentColumns } from './client-document.ts'
 import { registeredAnew, registering, type Registering, type SaidMetadata } from './registering.ts'
-import type { Client, Registry } from './registry.ts'
+import { untilAllKnow, type Client, type Registry } from './registry.ts'
 
 /** As much of a context as clients need that register themselves. */
 export interface RegistrationContext extends Required<Omit<Recorder, 'actor' | 'mails'>> {
@@ -39,9 +38,7 @@ export async function register(
     registerClient(db, tokenId, made.row),
   )
   if (!isMade) throw refusal('it was deleted, has expired, or has made as many clients as it may')
-  // Its client goes on at once, at any instance.
-  await ctx.clients.registry.follow()
-  await ctx.clock.pause(2 * followSeconds)
+  await untilAllKnow(ctx)
   return made
 }
 
@@ -50,7 +47,7 @@ export async function register(
  * is not (RFC 7592 §2.1).
  */
 export async function findRegistered(
-  { clients: { registry } }: Pick<RegistrationContext, 'clients'>,
+  { db, clients: { registry } }: Pick<RegistrationContext, 'db' | 'clients'>,
   authorization: string | undefined,
   clientId: unknown,
 ): Promise<Client> {
@@ -59,7 +56,10 @@ export async function findRegistered(
   if (!client?.registration_hash || !isSameHash(hash, client.registration_hash))
     throw refusal('it is not the token of that registration')
   if (client.disabled_at !== null) throw refusal('the client is disabled')
-  return client
+  // It may have replaced its registration just now, at another instance.
+  const row = await findClient(db, client.id)
+  if (!row) throw refusal('the client was deleted')
+  return { ...client, ...documentColumns(row) }
 }
 
 /** Replaces what a client is registered as (RFC 7592 §2.2). Its sessions live on. */
@@ -81,6 +81,7 @@ export async function reregister(
     changeClient(db, client.id, columns, { registration_hash, disabled_at: null }),
   )
   if (!isChanged) throw refusal('the client was deleted or disabled meanwhile')
+  await untilAllKnow(ctx)
   return { ...client, ...columns }
 }
 

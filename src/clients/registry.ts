@@ -6,6 +6,7 @@ import type { Database } from '../../db/database.ts'
 import { readRevision } from '../../db/installation/installation.ts'
 import type { ClientTable, GroupTable, ResourceTable } from '../../db/schema.ts'
 import { listGroups } from '../../db/users/groups.ts'
+import type { Clock } from '../clock.ts'
 import type { Config } from '../config/load.ts'
 import type { OwnClaim } from '../protocol/own-claims.ts'
 import { followSeconds, type Job } from '../upkeep/job.ts'
@@ -137,4 +138,16 @@ function lookup<Key extends string, Found extends object>(read: (key: Key) => Pr
  */
 export function isAdmin(client: Client): boolean {
   return client.is_admin === 1 && client.auth_method !== 'none'
+}
+
+/** Waits until all instances know of a change, since its client goes on in a moment at any of them. */
+export async function untilAllKnow({
+  clients: { registry },
+  clock,
+}: {
+  readonly clients: { readonly registry: Pick<Registry, 'follow'> }
+  readonly clock: Pick<Clock, 'pause'>
+}): Promise<void> {
+  await registry.follow()
+  await clock.pause(2 * followSeconds)
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { findClient } from '../../db/clients/clients.ts'
+import { insertRegistrationToken } from '../../db/clients/registrations.ts'
 import { rememberConsent } from '../../db/users/consents.ts'
 import { disableClient, updateClient } from '../../src/admin/clients.ts'
 import {
@@ -15,7 +16,7 @@ import { openBrowser } from '../helpers/browser.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { testKey } from '../helpers/proofs.ts'
 import { runJob } from '../helpers/run-job.ts'
-import { isOAuthError, startServer, type TestServer } from '../helpers/server.ts'
+import { besideEnv, isOAuthError, startServer, type TestServer } from '../helpers/server.ts'
 
 const mcp = 'https://mcp.example/mcp'
 const redirectUri = 'https://agent.example/callback'
@@ -175,6 +176,8 @@ await forEachEngine(
       false,
       'and is gone',
     )
+    const another = { ...row, id: randomBytes(16) }
+    t.equal(await insertRegistrationToken(server.ctx.db, another, 1), false, 'there are so many at the most')
     await t.rejects(endRegistrationToken(adminOf(server), 'no-such'), { name: 'Refusal', code: 'not_found' })
   },
 )
@@ -229,13 +232,20 @@ t.test('RFC 7592: a client reads, replaces and deletes its registration, and nob
     [{ redirect_uris: ['http://evil.example/'] }, 'invalid_redirect_uri'],
   ] as const)
     isOAuthError(t, await send('PUT', path, own, { ...said, ...changes }), 400, code, JSON.stringify(changes))
-  const replaced = await send('PUT', path, own, {
-    ...said,
-    client_name: 'Other',
-    consent: 'never',
-    admin: true,
-  })
-  t.equal(replaced.statusCode, 200)
+  const renamed = { ...said, client_name: 'Other', consent: 'never', admin: true }
+  t.equal((await send('PUT', path, own, renamed)).statusCode, 200)
+  t.equal((await send('PUT', path, own, renamed)).statusCode, 200, 'twice')
+  const changes = server.ctx.db.sql.selectFrom('audit').select('id').where('event', '=', 'client_changed')
+  t.equal((await changes.execute()).length, 1, 'what changes nothing is not in the audit trail')
+  const beside = await startServer(t, { MINTMARK_CLIENT_REGISTRATION: 'token', ...besideEnv(server) })
+  await beside.request({ url: path, headers: { authorization: `Bearer ${own}` } })
+  for (const client_name of ['Third', 'Other'])
+    t.equal((await send('PUT', path, own, { ...said, client_name })).json().client_name, client_name)
+  await send('PUT', path, own, { ...said, client_name: 'Third' })
+  const readBeside = await beside.request({ url: path, headers: { authorization: `Bearer ${own}` } })
+  t.equal(readBeside.json().client_name, 'Third', 'each instance tells what is so now')
+  const back = await requests(beside).send('PUT', path, own, renamed)
+  t.equal(back.statusCode, 200, 'and changes that')
   t.match(await findClient(server.ctx.db, made.client_id), {
     client_name: 'Other',
     consent: 'always',

@@ -190,6 +190,15 @@ await forEachEngine(t, 'who has exchanged a token, or acts with it, ends it too'
     'where the agent does not act',
   )
   t.ok(await pushed.verify(two.plain))
+
+  const three = await begin()
+  const gone = parseUuid(String(claimsOf(three.plain)['client_sid'])) ?? Buffer.alloc(0)
+  await ctx.db.sql.deleteFrom('sessions').where('id', '=', gone).execute()
+  t.strictSame(
+    await server.introspect(clients.orders, three.plain),
+    { active: false },
+    'a session that is gone',
+  )
 })
 
 await forEachEngine(t, 'an end is told along all chains, whatever stands first', async (t, env) => {
