@@ -26,6 +26,8 @@ export async function check(command: string): Promise<Checked> {
   const child = spawn(`unset NODE_OPTIONS; (${command}) 2>&1`, {
     shell: true,
     stdio: ['ignore', 'pipe', 'inherit'],
+    // To look for garbage less often takes a fifth of the time off what is written in Go.
+    env: { ...process.env, GOGC: '400', GOMEMLIMIT: '2GiB' },
   })
   const [output] = await Promise.all([text(child.stdout), once(child, 'close')])
   return { code: child.exitCode, output }

@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import type { Ending } from './postgres.ts'
 import { migratedDatabase } from './recycled.ts'
+import { isInFull } from './runs.ts'
 import { sharedPostgres } from './shared-postgres.ts'
 
 /** The environment that makes a server use the engine: pass it to `startServer`, or to a process. */
@@ -22,6 +23,19 @@ export async function forEachEngine(
   body: (t: Test, env: EngineEnv) => Promise<void>,
 ): Promise<void> {
   await t.test(`${title} (SQLite)`, t => body(t, {}))
+  await onPostgres(t, title, body)
+}
+
+/**
+ * The same where each engine costs seconds, as starts of processes do: on SQLite `npm run test:long` does it,
+ * and a run without PostgreSQL.
+ */
+export async function forPostgresFirst(
+  t: Test,
+  title: string,
+  body: (t: Test, env: EngineEnv) => Promise<void>,
+): Promise<void> {
+  if (isInFull || !withPostgres) await t.test(`${title} (SQLite)`, t => body(t, {}))
   await onPostgres(t, title, body)
 }
 

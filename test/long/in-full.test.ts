@@ -6,7 +6,8 @@ process.env['TEST_IN_FULL'] = '1' // before they are loaded
 for (const file of [
   ...['server/imported-names', 'server/log-in-timing', 'server/recovery-timing', 'server/verifiers'],
   'server/stream-stories',
-  ...['processes/process', 'processes/back-channel-logout'],
+  ...['processes/process', 'processes/back-channel-logout', 'processes/push', 'processes/streams'],
+  'postgres/faults',
   ...['journeys/account', 'journeys/log-in', 'journeys/pages', 'journeys/console', 'journeys/console-views'],
   'journeys/package',
 ])

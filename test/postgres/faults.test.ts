@@ -4,6 +4,7 @@ import { raceForTokens } from '../helpers/code-races.ts'
 import { startFleet, type Instance } from '../helpers/fleet.ts'
 import { startPostgres } from '../helpers/postgres.ts'
 import { startProxy } from '../helpers/proxy.ts'
+import { shareOf } from '../helpers/runs.ts'
 
 /** Waits until it is so; the test's own time limit is the bound. */
 async function until(condition: () => Promise<boolean>): Promise<void> {
@@ -35,7 +36,7 @@ t.test(
     await load.progress()
 
     t.comment('connections are cut by an administrator, and by the network')
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < shareOf(5); i++) {
       await cluster.query(
         "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'mintmark'",
       )
@@ -45,7 +46,7 @@ t.test(
     }
 
     t.comment('answers of statements and commits are lost')
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < shareOf(10); i++) {
       proxy.loseNextAnswer()
       await load.progress(1)
     }

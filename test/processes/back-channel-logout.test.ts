@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { claimsOf } from '../helpers/codes.ts'
 import { commandLine } from '../helpers/cli.ts'
-import { forEachEngine } from '../helpers/engines.ts'
+import { forPostgresFirst } from '../helpers/engines.ts'
 import { startFleet } from '../helpers/fleet.ts'
 import { startReceivers, status, toLoopback } from '../helpers/receivers.ts'
 import { shareOf } from '../helpers/runs.ts'
@@ -10,7 +10,7 @@ import { shareOf } from '../helpers/runs.ts'
 const password = 'correct horse battery staple'
 const sessions = shareOf(8)
 
-await forEachEngine(
+await forPostgresFirst(
   t,
   'what has ended is told to its client through kills, and beside one that is away',
   async (t, env) => {

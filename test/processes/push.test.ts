@@ -2,10 +2,10 @@ import { EventSource } from 'eventsource'
 import t from 'tap'
 import { announceThroughCrashes } from '../helpers/announced-crashes.ts'
 import { claimsOf } from '../helpers/codes.ts'
-import { forEachEngine } from '../helpers/engines.ts'
+import { forPostgresFirst } from '../helpers/engines.ts'
 import { startFleet } from '../helpers/fleet.ts'
 
-await forEachEngine(t, 'invariant 25: what is revoked is announced through kills', async (t, env) => {
+await forPostgresFirst(t, 'invariant 25: what is revoked is announced through kills', async (t, env) => {
   await announceThroughCrashes(t, await startFleet(t, env), { revocations: 20, kills: 2 })
 })
 

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { commandLine } from '../helpers/cli.ts'
 import { claimsOf } from '../helpers/codes.ts'
-import { forEachEngine } from '../helpers/engines.ts'
+import { forPostgresFirst } from '../helpers/engines.ts'
 import { refresh, startFleet } from '../helpers/fleet.ts'
 import { startReceivers, toLoopback } from '../helpers/receivers.ts'
 import { accepted, sidOf } from '../helpers/streams.ts'
 
-await forEachEngine(
+await forPostgresFirst(
   t,
   'invariant 25: an event is pushed if and only if its act was done, also where the server is killed between',
   async (t, env) => {
