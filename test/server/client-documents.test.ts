@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { findClient } from '../../db/clients/clients.ts'
+import { keepDocumentClient } from '../../db/clients/open-clients.ts'
+import { rememberConsent } from '../../db/users/consents.ts'
 import { rotateSecret, clientForKeys } from '../../src/admin/client-credentials.ts'
 import { deleteClient, disableClient, enableClient, updateClient } from '../../src/admin/clients.ts'
 import { updateResource } from '../../src/admin/resources.ts'
@@ -222,6 +224,8 @@ t.test('the members that a document cannot have', async t => {
     [{ client_name: 'hidden\u202e' }, /client_name/],
     [{ client_name: 5 }, /client_name/],
     [{ grant_types: ['client_credentials'] }, /authorization_code/],
+    [{ grant_types: 'authorization_code' }, /authorization_code/],
+    [{ response_types: 'code' }, /response_types/],
     [{ response_types: ['token'] }, /response_types/],
     [keys(publicJwk), /^good$/],
     [{ token_endpoint_auth_method: undefined, client_uri: 'https://agent.example/', logo_uri: 5 }, /^good$/],
@@ -458,6 +462,24 @@ const withdrawn = async ({ ctx }: TestServer, user: TestUser, clientId: string) 
     clientId,
   })
 
+t.test('a client of another kind, or the consent to one, is none that is known by a document', async t => {
+  const { server, user } = await world(t)
+  const { db, clock } = server.ctx
+  const web = 'https://agent.example/web.json'
+  await server.client(web)
+  const [row] = await db.sql.selectFrom('clients').selectAll().where('id', '=', web).execute()
+  if (!row) throw new Error('unreachable')
+  const { epoch: _, ...client } = row
+  const limits = { userId: user.id, clientsMax: 1 }
+  t.equal(await keepDocumentClient(db, client, { client_name: 'Other' }, limits), undefined)
+  await rememberConsent(db, {
+    ...{ id: randomBytes(16), user: { id: user.id, epoch: 0 }, client: row },
+    ...{ resource: mcp, scope: ['read'], now: clock.now() },
+  })
+  const other = { ...client, id: 'https://agent.example/other.json', made_by: 'document' } as const
+  t.match(await keepDocumentClient(db, other, {}, limits), { kind: 'added' })
+})
+
 await forEachEngine(
   t,
   'one that nobody allows anything any more is forgotten after a month',
@@ -503,6 +525,12 @@ t.test('a person allows no more than a hundred of them, and a host is not asked 
   t.equal(await findClient(server.ctx.db, next), undefined)
   const known = await allow(browser, await browser.open(authorizeUrl(id)))
   t.equal(known.isElsewhere, true, 'those that it has go on')
+  const told = server.ctx.db.sql.selectFrom('audit').select('event').where('client_id', '=', id)
+  const ofClient = (await told.execute()).filter(({ event }) => event.startsWith('client_'))
+  t.strictSame(ofClient, [{ event: 'client_created' }], 'what has not changed is not told again')
+  const [ben, hers] = [await server.user('ben'), openBrowser(server)]
+  const allowed = await allow(hers, await ask(hers, authorizeUrl(next), ben))
+  t.equal(allowed.isElsewhere, true, 'and so does each other person')
 
   const asked = site.asked.length
   const statuses: number[] = []
@@ -521,11 +549,14 @@ t.test('a person allows no more than a hundred of them, and a host is not asked 
   const pathsAsked = () => site.asked.map(({ path }) => path)
   t.strictSame(pathsAsked().slice(-1), ['/agent.json'], 'and one that is used by its document of now')
   server.tick(601)
-  const silent = ['/silent-1', '/silent-2'].map(path => {
+  const silent = ['/silent-1', '/silent-1', '/silent-2'].map(path => {
     site.pages.set(path, 'silent')
     return browser.open(authorizeUrl(site.origin + path))
   })
   await until(() => pathsAsked().includes('/silent-2'))
+  const third = await browser.open(authorizeUrl(`${site.origin}/third.json`))
+  t.equal(third.response.statusCode, 503, 'two at a time of one host')
+  t.strictSame(pathsAsked().slice(-2), ['/silent-1', '/silent-2'], 'each is asked for once')
   await browser.open(authorizeUrl(id))
   t.strictSame(pathsAsked().slice(-1), ['/agent.json'], 'also while others fill all places')
   site.close()

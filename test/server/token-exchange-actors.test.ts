@@ -56,6 +56,7 @@ t.test('who acts is named, with a token of its own too, and may_act says who may
 
   const signed = (may_act: unknown) => ctx.keys.sign('at+jwt', 'ES256', { ...claimsOf(later), may_act })
   for (const [may_act, isRight] of [
+    [null, false],
     [{ sub: 'gateway' }, true],
     [{ sub: 'gateway', iss: 'https://as.example' }, true],
     [{ sub: 'orders' }, false],

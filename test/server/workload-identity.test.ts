@@ -69,6 +69,7 @@ t.test('a job of an outside issuer gets tokens without a secret', async t => {
       ['/.well-known/openid-configuration', '/jwks'],
       'its keys were found and fetched',
     )
+    t.equal((await grant(await jwt({}, { typ: undefined }))).statusCode, 200, 'of no typ, as of a cluster')
     t.equal((await grant(await jwt(), { client_id: 'deploy', scope: 'read' })).json().scope, 'read')
     isOAuthError(t, await grant(await jwt(), { scope: 'admin' }), 400, 'invalid_scope', 'G-7 scope ≤ granted')
     isOAuthError(
