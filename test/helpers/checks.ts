@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers'
 export const checks: readonly string[] = [
   'oxlint --type-aware',
   'tsc --checkers 1 --incremental --tsBuildInfoFile node_modules/.cache/types.tsbuildinfo',
-  'prettier --check --cache --cache-strategy content .',
+  'node test/format.ts',
   'node test/console-types.ts && tsc -p src/console/app',
   'tsc -p examples',
 ]
