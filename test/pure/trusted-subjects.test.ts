@@ -143,3 +143,14 @@ t.test('further claims are texts, numbers or truth values, and may lie within ot
     ['web', 'app'],
   )
 })
+
+t.test('what is no list of subjects is read as none, and what is no claim names nobody', async t => {
+  t.ok(readSubjects([{ client: 'web' }]))
+  for (const value of [{ client: 5 }, { subject_pattern: 5 }, { claims: 'x' }, { user: 5 }])
+    t.equal(readSubjects([{ client: 'web', ...value }]), undefined, JSON.stringify(value))
+  t.equal(readSubjects([null]), undefined)
+  for (const pointer of ['/a/b', '/b/c', '/constructor/name', '/a/length']) {
+    const subject = one({ subject: 's', claims: { [pointer]: '1' } })
+    t.match(namedBy([subject], { sub: 's', a: 'x', b: {} }), { named: [], reason: /is missing/ }, pointer)
+  }
+})

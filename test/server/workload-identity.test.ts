@@ -91,6 +91,19 @@ t.test('a job of an outside issuer gets tokens without a secret', async t => {
     t.match(par.json(), { error: 'unauthorized_client' }, 'known, and not one with log-ins')
   })
 
+  await t.test('one that names several clients is of the one that the request names', async t => {
+    const path = `/issuers/${encodeURIComponent(issuer.url)}`
+    const both = [trusted, { ...trusted, client: 'docs' }]
+    t.equal((await ask('PATCH', path, { subjects: both })).statusCode, 200)
+    await server.follow()
+    const refused = await grant(await jwt())
+    isOAuthError(t, refused, 400, 'invalid_grant', 'by none')
+    t.match(refused.json().error_description, /several clients/)
+    t.equal((await grant(await jwt(), { client_id: 'deploy' })).statusCode, 200)
+    await ask('PATCH', path, { subjects: [trusted] })
+    await server.follow()
+  })
+
   await t.test('G-7 each defect of an assertion is refused, and told where it is no secret', async t => {
     const now = server.ctx.clock.now()
     const stranger = await outsideIssuer(t)
