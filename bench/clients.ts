@@ -41,6 +41,7 @@ export async function addClients(db: Database, now: number): Promise<void> {
       access_token_seconds: null,
       has_status: 1,
       personal_access_tokens: uri === resource ? 1 : 0,
+      is_open: uri === resource ? 1 : 0,
       created_at: now,
     })
   const add = async (id: string, settings: Partial<Parameters<typeof plainClientRow>[0]>) => {

@@ -10,6 +10,7 @@ import {
   posting,
 } from './callers.ts'
 import { basicOf, deviceClientIds, gatewayClientId } from './clients.ts'
+import { pushedForm } from './documents.ts'
 import { deviceHeaders, openDevices, pollForm, type WaitingDevice } from './devices.ts'
 import type { Caller, Outgoing } from './load.ts'
 import { issuerOf } from './people.ts'
@@ -84,14 +85,15 @@ const sendingEach = <Item>(
   nextItem: () => Item | undefined,
   requestOf: (item: Item) => Pick<Outgoing, 'headers' | 'body'>,
   isRight: (status: number, text: string) => boolean,
+  path = '/token',
 ) =>
   each(() => ({
     next: () => {
       const item = nextItem()
-      return item && { method: 'POST', path: '/token', ...requestOf(item) }
+      return item && { method: 'POST', path, ...requestOf(item) }
     },
     answered: (status, text) => {
-      if (!isRight(status, text)) throw new Error(`/token answered ${status} ${text}`)
+      if (!isRight(status, text)) throw new Error(`${path} answered ${status} ${text}`)
     },
   }))
 
@@ -214,6 +216,26 @@ export const grantScenarios: readonly (readonly [name: string, Scenario])[] = [
         mintmark: () => sendingEach(() => devices.pop(), requestOfDevice, isGranted),
         bare: bareCallers,
         floor: askingFloor('approved', isGranted),
+      },
+      goals: { bare: 0.15 },
+    },
+  ],
+  [
+    'par-document',
+    {
+      title: 'POST /par by a client that is known by a document, which is in memory',
+      callers: {
+        mintmark: ({ mintmark: { documentClientId = '' } }) => {
+          const form = pushedForm(documentClientId)
+          const isPushed = (status: number, text: string) => status === 201 && text.includes('request_uri')
+          return sendingEach(
+            () => form,
+            body => ({ headers: formHeaders, body }),
+            isPushed,
+            '/par',
+          )
+        },
+        bare: bareCallers,
       },
       goals: { bare: 0.15 },
     },

@@ -28,6 +28,8 @@ export interface Mintmark extends Child {
   /** The settings that it was started with. */
   readonly settings: Readonly<Record<string, string>>
   readonly metricsUrl: string
+  /** The id of a client that is known by a document; undefined where it takes none. */
+  readonly documentClientId?: string | undefined
 }
 
 export interface MintmarkOptions {

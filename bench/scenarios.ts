@@ -13,6 +13,7 @@ import {
   refreshing,
   revalidating,
 } from './callers.ts'
+import { openDocumentSite } from './documents.ts'
 import { grantScenarios } from './grants.ts'
 import { load, type Caller, type EndlessCaller } from './load.ts'
 import {
@@ -45,8 +46,9 @@ export async function startServers(
   names: readonly string[],
   { cpu, profileDirectory }: { readonly cpu: number; readonly profileDirectory: string | undefined },
 ): Promise<Servers> {
-  const env = { MINTMARK_CORS_ORIGINS: 'https://app.example' }
-  const mintmark = await startMintmark({
+  const site = names.includes('par-document') ? await openDocumentSite() : undefined
+  const env = { MINTMARK_CORS_ORIGINS: 'https://app.example', ...site?.env }
+  const started = await startMintmark({
     sessions: refreshGroups * connections + (names.includes('revoke') ? revocable : 0),
     cpu,
     env,
@@ -55,6 +57,11 @@ export async function startServers(
         ? []
         : ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${profileDirectory}`],
   })
+  const stop = async () => {
+    await started.stop()
+    site?.close()
+  }
+  const mintmark: Mintmark = { ...started, stop, documentClientId: site?.clientId }
   const bare = await startChild(['bench/servers/bare.ts'], { cpu })
   const args = [String(connections), clientId, clientSecret, resource]
   const oidcProvider = await startChild(['bench/servers/oidc-provider.ts', ...args], { cpu })
