@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { announceThrough, type Trouble } from '../helpers/announced.ts'
 import { commandLine } from '../helpers/cli.ts'
 import { startFleet, refresh, type Fleet, type Instance } from '../helpers/fleet.ts'
 import { startPostgres, type Cluster } from '../helpers/postgres.ts'
@@ -139,6 +140,19 @@ t.test(
     })
   },
 )
+
+t.test('invariant 25: revocations are announced through a failover, and no others', async t => {
+  const { primary, standby, fleet, instance } = await startPair(t, true)
+  await instance.kill('SIGTERM')
+  const failOver = async ({ answered }: Trouble) => {
+    await until(() => answered() > 5)
+    await primary.stop('kill')
+    const before = answered()
+    await promote(standby)
+    await until(() => answered() > before + 5)
+  }
+  await announceThrough(t, fleet, { revocations: 30, trouble: failOver })
+})
 
 t.test(
   'asynchronous replication loses the last writes: refreshes heal, and what is lost is said (1, 2)',

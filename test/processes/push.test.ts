@@ -1,12 +1,12 @@
 import { EventSource } from 'eventsource'
 import t from 'tap'
-import { announceThroughCrashes } from '../helpers/announced-crashes.ts'
+import { announceThrough, killing } from '../helpers/announced.ts'
 import { claimsOf } from '../helpers/codes.ts'
 import { forPostgresFirst } from '../helpers/engines.ts'
 import { startFleet } from '../helpers/fleet.ts'
 
 await forPostgresFirst(t, 'invariant 25: what is revoked is announced through kills', async (t, env) => {
-  await announceThroughCrashes(t, await startFleet(t, env), { revocations: 20, kills: 2 })
+  await announceThrough(t, await startFleet(t, env), { revocations: 20, trouble: killing(2) })
 })
 
 t.test('a library that knows nothing of us hears within a moment, at any server', async t => {
