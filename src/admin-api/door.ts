@@ -13,11 +13,12 @@ import { adminPath } from './admin-path.ts'
 export function adminDoor(app: FastifyInstance, ctx: Context, sendError: ErrorSender): void {
   const ids = new WeakMap<IncomingMessage, string>()
   let opening: Promise<FastifyInstance> | undefined
+  let opened: FastifyInstance | undefined
   const open = async () => {
     const { buildAdminApp } = await import('./face.ts')
-    const opened = buildAdminApp(ctx, { idOf: request => ids.get(request) })
-    await opened.ready()
-    return opened
+    const other = buildAdminApp(ctx, { idOf: request => ids.get(request) })
+    await other.ready()
+    return (opened = other)
   }
   /** Once for all requests; anew where it has failed. */
   const openOnce = () =>
@@ -25,6 +26,11 @@ export function adminDoor(app: FastifyInstance, ctx: Context, sendError: ErrorSe
       opening = undefined
       throw error
     }))
+  const handOver = (other: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => {
+    ids.set(request.raw, request.id)
+    reply.hijack()
+    other.routing(request.raw, reply.raw)
+  }
   app.addHook('onClose', async () => (await opening)?.close())
   const hasConsole = ctx.config.console === 'on'
   const paths = [`${adminPath}/*`, ...(hasConsole ? [consolePath, `${consolePath}/*`] : [])]
@@ -32,11 +38,9 @@ export function adminDoor(app: FastifyInstance, ctx: Context, sendError: ErrorSe
     method: [...anyMethod],
     url,
     // Before the body is looked at: that is the other app's.
-    onRequest: async (request: FastifyRequest, reply: FastifyReply) => {
-      const opened = await openOnce()
-      ids.set(request.raw, request.id)
-      reply.hijack()
-      opened.routing(request.raw, reply.raw)
+    onRequest: (request: FastifyRequest, reply: FastifyReply, done: (error: Error) => void) => {
+      if (opened) handOver(opened, request, reply)
+      else openOnce().then(other => handOver(other, request, reply), done)
     },
     // Where the other app cannot be opened.
     errorHandler: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>

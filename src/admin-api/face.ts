@@ -5,6 +5,7 @@ import { consoleFace } from '../console/face.ts'
 import type { Context } from '../context.ts'
 import { defaultHeaders } from '../endpoints/default-headers.ts'
 import { notFound, OAuthError, unavailable } from '../errors.ts'
+import { inStep } from '../http/in-step.ts'
 import { collectRoutes, refuseOtherMethods } from '../http/other-methods.ts'
 import { refuseMessage } from '../http/message.ts'
 import { oneLogForAll } from '../http/request-log.ts'
@@ -110,6 +111,8 @@ export function buildAdminApp(ctx: Context, { idOf }: AdminAppOptions): FastifyI
     const reason = ctx.standing.refusal()
     done(reason === undefined ? refuseMessage(request.raw) : unavailable(new Error(reason), 30))
   })
+  // Before it is asked who is calling, which is a read.
+  app.addHook('onRequest', inStep())
   app.addHook('onResponse', async (request, { statusCode }) =>
     countOne(ctx.counts.adminRequests, `${operationOf(request) ?? '(none)'} ${statusCode}`),
   )

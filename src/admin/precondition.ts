@@ -5,9 +5,7 @@ import type { Admin } from './admin.ts'
 
 /** Names the state of an object, as its document shows it (RFC 9110 §8.8.3). */
 export function etagOf(document: unknown): string {
-  return `"${sha256(Buffer.from(JSON.stringify(document)))
-    .toString('base64url')
-    .slice(0, 22)}"`
+  return `"${sha256(JSON.stringify(document)).toString('base64url').slice(0, 22)}"`
 }
 
 /**

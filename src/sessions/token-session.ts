@@ -1,3 +1,4 @@
+import type { Database } from '../../db/database.ts'
 import { findSession, type Session } from '../../db/sessions/sessions.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
@@ -137,9 +138,27 @@ export function whyNoAccessToken(found: Exclude<TokenSession, { readonly kind: '
 
 async function ofClaims(ctx: Context, claims: Claims): Promise<TokenSession> {
   const { sid } = claims
-  const sessionId = typeof sid === 'string' ? parseUuid(sid) : undefined
-  const session = sessionId && (await findSession(ctx.db, sessionId))
+  const session = typeof sid === 'string' ? await findTogether(ctx.db, sid) : undefined
   return session ? { kind: 'access_token', claims, session } : none('the session is unknown')
+}
+
+/** Of each database, the sessions that are being looked for in this turn of the event loop. */
+const lookedFor = new WeakMap<Database, Map<string, Promise<Session | undefined>>>()
+
+/**
+ * Requests with the same token that take their steps together (src/http/in-step.ts) look for its session
+ * once: all of them have arrived before, so none can know of a later moment.
+ */
+function findTogether(db: Database, sid: string): Promise<Session | undefined> {
+  const together = lookedFor.get(db) ?? new Map<string, Promise<Session | undefined>>()
+  lookedFor.set(db, together)
+  const found = together.get(sid)
+  if (found) return found
+  if (together.size === 0) process.nextTick(() => together.clear())
+  const id = parseUuid(sid)
+  const finding = id ? findSession(db, id) : Promise.resolve(undefined)
+  together.set(sid, finding)
+  return finding
 }
 
 const none = (reason: string): TokenSession => ({ kind: 'none', reason })

@@ -12,7 +12,7 @@ export function formatTime(epochSeconds: number | null): string {
 
 /** `2026-03-09T17:05:30Z` (RFC 3339). */
 export function timeText(epochSeconds: number): string {
-  return new Date(epochSeconds * 1000).toISOString().replace('.000Z', 'Z')
+  return `${new Date(epochSeconds * 1000).toISOString().slice(0, -5)}Z`
 }
 
 /** `512 B`, `1.4 MB`. */

@@ -10,6 +10,7 @@ import { changePassword, deleteUser, disableUser, enableUser, raiseUserEpoch } f
 import { buildApp } from '../../src/app.ts'
 import { openRefreshToken, sealRefreshToken } from '../../src/protocol/refresh-token.ts'
 import { parseUuid } from '../../src/protocol/secrets.ts'
+import { findTokenSession } from '../../src/sessions/token-session.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import {
   isOAuthError,
@@ -651,5 +652,25 @@ t.test(
         `I-3 ${title}, for JSON`,
       )
     }
+  },
+)
+
+await forEachEngine(
+  t,
+  'tokens of one session that are shown at once are looked up once, and a later one anew',
+  async (t, env) => {
+    const server = await startServer(t, env)
+    const app = await server.client('app')
+    const { access_token: token } = await server.logIn(app, await server.user())
+    const { ctx } = server
+    const find = async () => {
+      const found = await findTokenSession(ctx, token)
+      if (found.kind !== 'access_token') throw new Error(found.kind)
+      return found.session
+    }
+    const [first, second] = await Promise.all([find(), find()])
+    t.equal(first, second)
+    await revokeSession(ctx.db, first.id, ctx.clock.now(), 'client')
+    t.not((await find()).revoked_at, null)
   },
 )
