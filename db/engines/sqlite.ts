@@ -74,8 +74,8 @@ export function openSqlite(file: string, isPatient: boolean): Sqlite {
     'mmap_size = 1073741824',
     'foreign_keys = on',
     'trusted_schema = off',
-    // SQLite's own wait blocks the whole process, so from now on it is short; the patient wait is `retrying`.
-    'busy_timeout = 5',
+    // SQLite's own wait blocks the whole process, so from now on there is none: `retryWhileBusy` waits.
+    'busy_timeout = 0',
   ]) {
     database.pragma(pragma)
   }
@@ -241,7 +241,8 @@ async function retryWhileBusy<T>(
         onFailure(error)
         throw error
       }
-      await sleep(1 + Math.random() * 10)
+      // Others hold it for about so long; and who tries seldom is seldom lucky.
+      await sleep(1 + Math.random() * 2)
     }
   }
 }

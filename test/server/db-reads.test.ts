@@ -1,4 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { join } from 'node:path'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { sql as fragment } from 'kysely'
 import t, { type Test } from 'tap'
 import type { Database } from '../../db/database.ts'
@@ -9,7 +10,9 @@ import { findMachineSession } from '../../db/sessions/sessions.ts'
 import { findUserById } from '../../db/users/users.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
+import { makeMigrated } from '../helpers/migrated.ts'
 import { madeAt, openSeeded } from '../helpers/records.ts'
+import { scratchFolder } from '../helpers/scratch.ts'
 import { startServer } from '../helpers/server.ts'
 
 const tenth = keptQuery(
@@ -114,3 +117,35 @@ await onPostgres(
     t.same(await atOnce(), Array(10).fill([200, 200]))
   },
 )
+
+await t.test('who waits for the lock of another process keeps no other work waiting', async t => {
+  const file = join(scratchFolder(t), 'mintmark.sqlite')
+  await makeMigrated({ engine: 'sqlite', file })
+  const [db, ...others] = Array.from({ length: 11 }, () => openDatabase({ engine: 'sqlite', file }))
+  t.teardown(async () => {
+    for (const one of [db, ...others]) await one?.close()
+  })
+  const write = (to: Database) => to.transact(async () => 'written')
+  const longest: number[] = []
+  const waiting = await db?.transact(async () => {
+    const started = []
+    for (const other of others) {
+      started.push(write(other))
+      longest.push(await longestTurn(20))
+    }
+    return started
+  })
+  t.ok(Math.min(...longest) < 4, 'a try is over at once')
+  t.same(await Promise.all(waiting ?? []), Array(10).fill('written'))
+})
+
+/** The longest of the next turns of the event loop, in milliseconds. */
+async function longestTurn(turns: number): Promise<number> {
+  let longest = 0
+  for (let i = 0; i < turns; i++) {
+    const before = performance.now()
+    await nextTurn()
+    longest = Math.max(longest, performance.now() - before)
+  }
+  return longest
+}
