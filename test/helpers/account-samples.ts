@@ -55,7 +55,7 @@ function tokenSamples(names: Names): readonly (readonly [name: string, view: Vie
     token(3, { isOfUse: false }),
     token(4, { isOver: true }),
   ]
-  const list = { tokens, canMake: true, isFull: false, isOff: false }
+  const list = { tokens, isFull: false, isOff: false }
   const form = {
     resource,
     name: '',
@@ -69,14 +69,13 @@ function tokenSamples(names: Names): readonly (readonly [name: string, view: Vie
   return [
     ['account-tokens', frame => tokensView(frame, { ...state, notice: 'token_ended' }, list)],
     ['account-tokens-none', frame => tokensView(frame, state, { ...list, tokens: [] })],
-    ['account-tokens-full', frame => tokensView(frame, state, { ...list, canMake: false, isFull: true })],
+    ['account-tokens-full', frame => tokensView(frame, state, { ...list, isFull: true })],
     [
       'account-tokens-off',
       frame =>
         tokensView(frame, failed('token_api'), {
           ...list,
           tokens: [token(3, { isOfUse: false })],
-          canMake: false,
           isOff: true,
         }),
     ],

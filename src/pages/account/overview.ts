@@ -14,8 +14,8 @@ export function overviewPage(app: FastifyInstance, ctx: Context, pages: Pages): 
 }
 
 async function show(visit: OwnVisit): Promise<void> {
-  const { user } = visit.owner
   const { ctx, owner } = visit
+  const { user } = owner
   const factors = await findFactors(ctx, user.id)
   const tokens = await countOwnTokens(ctx, owner)
   const hasTokens = tokens > 0 || (await listTokenApis(ctx)).length > 0

@@ -59,8 +59,7 @@ async function show(visit: OwnVisit): Promise<void> {
     tokens.push({ ...token, isOfUse: api !== undefined, scopes })
   }
   const count = listed.filter(({ isOver }) => !isOver).length
-  const canMake = apis.length > 0 && count < personalTokensMax
-  const data = { tokens, canMake, isFull: count >= personalTokensMax, isOff: apis.length === 0 }
+  const data = { tokens, isFull: count >= personalTokensMax, isOff: apis.length === 0 }
   showOwn(visit, (frame, state) => tokensView(frame, state, data))
 }
 

@@ -18,7 +18,6 @@ export interface ShownToken extends Pick<
 
 export interface TokensData {
   readonly tokens: readonly ShownToken[]
-  readonly canMake: boolean
   /** Whether there are as many as there can be. */
   readonly isFull: boolean
   /** Whether no API takes any. */
@@ -28,7 +27,7 @@ export interface TokensData {
 /** POST /account/tokens with `id`, or with `decision` `end_all`. */
 export function tokensView(frame: Frame, state: AccountState, data: TokensData): Html {
   const { tokens: texts } = frame.language.texts.ownAccount
-  const { tokens, canMake, isFull, isOff } = data
+  const { tokens, isFull, isOff } = data
   const living = tokens.filter(({ isOver }) => !isOver)
   const endAll = html`<p>${texts.endAllWhat}</p>
 <button class="second danger" name="decision" value="end_all">${texts.endAll}</button>`
@@ -38,7 +37,7 @@ export function tokensView(frame: Frame, state: AccountState, data: TokensData):
       html`<p>${texts.what}</p>`,
       isOff ? html`<p>${texts.off}</p>` : null,
       tokens.length === 0 ? html`<p>${texts.noneYet}</p>` : null,
-      canMake ? html`<a class="act" href="${frame.look.base}${path}/new">${texts.make}</a>` : null,
+      isFull || isOff ? null : html`<a class="act" href="${frame.look.base}${path}/new">${texts.make}</a>`,
       isFull ? html`<p>${frame.language.texts.ownAccount.problems.token_too_many}</p>` : null,
       tokens.length === 0 ? null : list(frame, state, tokens),
       living.length > 1 ? removal(texts.endAll, ownForm(frame, path, [], endAll)) : null,
