@@ -260,6 +260,22 @@ await forEachEngine(t, 'S-3 who is logged in steps up in place, and gets another
   t.equal((await signInsOf(server)).length, 1, 'the same sign-in')
 })
 
+t.test('S-3 who has stepped up for a request has logged in for it, and is asked for no account', async t => {
+  const server = await startServer(t)
+  const web = await relyingParty(server)
+  // Another app could pass for this one.
+  const redirect_uris = 'com.example.app:/callback'
+  const isPublic = { isPublic: true, auth_method: 'none', acr: 'mfa', redirect_uris } as const
+  const own = await relyingParty(server, 'own', isPublic)
+  const ada = await server.user()
+  const browser = openBrowser(server)
+  t.ok(hasCode(await logInWith(browser, web.begin(), ada)))
+  const app = await withApp(server, ada)
+  const page = await browser.open(own.begin({ redirect_uri: redirect_uris, max_age: '600' }).url)
+  asksForMore(t, page, 'an app with --acr mfa')
+  t.ok(hasCode(await browser.submit(page, { code: app.code() })))
+})
+
 t.test('MINTMARK_REQUIRE_SECOND_FACTOR leads who has none to its set-up', async t => {
   const server = await startServer(t, { MINTMARK_REQUIRE_SECOND_FACTOR: 'admins' })
   const web = await relyingParty(server)
