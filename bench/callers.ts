@@ -31,10 +31,16 @@ export function refreshing(refreshToken: string): EndlessCaller {
       body: `grant_type=refresh_token&refresh_token=${token}`,
     }),
     answered: (status, text) => {
-      if (status !== 200) throw new Error(`/token answered ${status} ${text}`)
-      token = JSON.parse(text).refresh_token
+      token = newToken(status, text, token)
     },
   }
+}
+
+/** Cut out of the answer to a refresh, since reading all of it takes a tenth of what the load does. */
+function newToken(status: number, text: string, old: string | undefined): string {
+  const token = /"refresh_token":"([^"]+)"/.exec(text)?.[1]
+  if (status !== 200 || !token || token === old) throw new Error(`/token answered ${status} ${text}`)
+  return token
 }
 
 /** Gets the same again and again. */
@@ -52,8 +58,9 @@ export function revalidating(path: string): Caller {
   let etag = ''
   return {
     next: () => ({ method: 'GET', path, headers: { 'if-none-match': etag } }),
-    answered: (status, _body, { etag: received }) => {
-      if (typeof received !== 'string') throw new Error(`${path} answered ${status} without an ETag`)
+    answered: (status, _body, header) => {
+      const received = header('etag')
+      if (received === undefined) throw new Error(`${path} answered ${status} without an ETag`)
       etag = received
     },
   }
@@ -73,8 +80,7 @@ export function wandering(tokens: string[], first: number, step: number): Caller
       return { method: 'POST', path: '/token', headers, body }
     },
     answered: (status, text) => {
-      if (status !== 200) throw new Error(`/token answered ${status} ${text}`)
-      tokens[at] = JSON.parse(text).refresh_token
+      tokens[at] = newToken(status, text, tokens[at])
     },
   }
 }

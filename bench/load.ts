@@ -1,4 +1,4 @@
-import { Client, type Dispatcher } from 'undici'
+import { openConnection, type Connection, type Incoming } from './connection.ts'
 
 export interface Outgoing {
   readonly method: 'GET' | 'POST'
@@ -12,11 +12,7 @@ export interface Caller {
   /** Undefined when there is nothing more to do, which ends its work before the time is up. */
   next(): Outgoing | undefined
   /** Throws when the answer is not the right one: a benchmark of refusals would be worth nothing. */
-  answered(
-    status: number,
-    body: string,
-    headers: Readonly<Record<string, string | string[] | undefined>>,
-  ): void
+  answered(status: number, body: string, header: Incoming['header']): void
 }
 
 /** A caller that always has more to do. */
@@ -33,6 +29,8 @@ export interface LoadResult {
   readonly p99: number
   /** All of them, sorted. */
   readonly latencies: readonly number[]
+  /** What this process took for each request, callers and all. */
+  readonly ownCpuMicroseconds: number
 }
 
 /**
@@ -46,15 +44,16 @@ export async function load(
   seconds: number,
   rate?: number,
 ): Promise<LoadResult> {
-  const clients = callers.map(() => new Client(url, { pipelining: 1 }))
+  const connections = await Promise.all(callers.map(() => openConnection(url)))
   const latencies: number[] = []
+  const cpu = process.cpuUsage()
   const start = performance.now()
   const end = start + seconds * 1000
   const interval = rate === undefined ? 0 : (1000 * callers.length) / rate
   try {
     await Promise.all(
       callers.map(async (caller, i) => {
-        const client = clients[i] as Client
+        const connection = connections[i] as Connection
         let due = start + (interval * i) / callers.length
         for (;;) {
           if (rate !== undefined) {
@@ -64,15 +63,17 @@ export async function load(
           if (due >= end) return
           const outgoing = caller.next()
           if (!outgoing) return
-          await send(client, caller, outgoing)
+          const { status, body, header } = await connection.send(outgoing)
+          caller.answered(status, body, header)
           latencies.push(performance.now() - due)
           due += interval
         }
       }),
     )
   } finally {
-    await Promise.all(clients.map(client => client.close()))
+    for (const connection of connections) connection.close()
   }
+  const { user, system } = process.cpuUsage(cpu)
   latencies.sort((a, b) => a - b)
   const at = (share: number) =>
     latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0
@@ -83,33 +84,6 @@ export async function load(
     p95: at(0.95),
     p99: at(0.99),
     latencies,
+    ownCpuMicroseconds: (user + system) / latencies.length,
   }
-}
-
-function send(client: Client, caller: Caller, outgoing: Outgoing): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let status = 0
-    let body = ''
-    let headers: Parameters<Caller['answered']>[2] = {}
-    const handler: Dispatcher.DispatchHandler = {
-      onRequestStart: () => {},
-      onResponseStart: (_controller, statusCode, received) => {
-        status = statusCode
-        headers = received
-      },
-      onResponseData: (_controller, chunk) => {
-        body += chunk.toString()
-      },
-      onResponseEnd: () => {
-        try {
-          caller.answered(status, body, headers)
-          resolve()
-        } catch (error) {
-          reject(error as Error)
-        }
-      },
-      onResponseError: (_controller, error) => reject(error),
-    }
-    client.dispatch(outgoing, handler)
-  })
 }

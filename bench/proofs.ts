@@ -39,12 +39,12 @@ export function withProofs(caller: EndlessCaller, issuer: string): EndlessCaller
       const dpop = signJwt({ typ: 'dpop+jwt', jwk: publicJwk }, claims)
       return { ...request, headers: { ...request.headers, dpop } }
     },
-    answered: (status, body, headers) => {
+    answered: (status, body, header) => {
       const isFirst = nonce === undefined
-      nonce = String(headers['dpop-nonce'])
+      nonce = header('dpop-nonce')
       // The first answer gives the nonce and nothing else.
       if (!(isFirst && status === 400 && body.includes('"use_dpop_nonce"')))
-        caller.answered(status, body, headers)
+        caller.answered(status, body, header)
     },
   }
 }

@@ -10,8 +10,8 @@ import { machine } from './processes.ts'
  *
  * Compares a server of one process with one of several (2 by default), on both engines: refreshes a second,
  * CPU and memory of all their processes together, and the time to the first answer. Both take turns. Neither
- * they nor this process, which makes the load, are kept on one core; so does PostgreSQL share them. On a
- * machine of two cores the load takes about a third of them, and neither server can have both to itself.
+ * they nor this process, which makes the load, are kept on one core; so does PostgreSQL share them. So it
+ * says what the load takes for each request: on a machine with few cores no server can have them all.
  */
 const { values } = parseArgs({
   options: {
@@ -39,10 +39,12 @@ for (const [engine, start] of [
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [workers, server] of servers) {
       const before = server.cpuMicroseconds() ?? NaN
-      const { requests, seconds: took, p99 } = await load(server.url, callers.get(workers) ?? [], seconds)
+      const measured = await load(server.url, callers.get(workers) ?? [], seconds)
+      const { requests, seconds: took, p99, ownCpuMicroseconds } = measured
       figures.get(workers)?.push({
         perSecond: requests / took,
         p99,
+        loadMicroseconds: ownCpuMicroseconds,
         cpuMicroseconds: ((server.cpuMicroseconds() ?? NaN) - before) / requests,
         mebibytes: (server.residentBytes() ?? NaN) / 1024 / 1024,
       })
@@ -55,7 +57,7 @@ for (const [engine, start] of [
     const ms = servers.get(workers)?.firstAnswerMs ?? NaN
     process.stdout.write(
       `  ${workers} worker${workers === '1' ? ' ' : 's'}  ${figure.perSecond.toFixed(0)} refreshes/s, p99 ${figure.p99.toFixed(1)} ms, ` +
-        `${figure.cpuMicroseconds.toFixed(1)} µs CPU each, ${figure.mebibytes.toFixed(0)} MiB, first answer after ${ms.toFixed(0)} ms\n`,
+        `${figure.cpuMicroseconds.toFixed(1)} µs CPU each (the load ${figure.loadMicroseconds.toFixed(1)}), ${figure.mebibytes.toFixed(0)} MiB, first answer after ${ms.toFixed(0)} ms\n`,
     )
     return figure
   })
@@ -72,6 +74,7 @@ interface Figure {
   /** Milliseconds. */
   readonly p99: number
   readonly cpuMicroseconds: number
+  readonly loadMicroseconds: number
   readonly mebibytes: number
 }
 
@@ -84,6 +87,7 @@ function medians(figures: readonly Figure[]): Figure {
     perSecond: median(({ perSecond }) => perSecond),
     p99: median(({ p99 }) => p99),
     cpuMicroseconds: median(({ cpuMicroseconds }) => cpuMicroseconds),
+    loadMicroseconds: median(({ loadMicroseconds }) => loadMicroseconds),
     mebibytes: median(({ mebibytes }) => mebibytes),
   }
 }
