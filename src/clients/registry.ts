@@ -51,11 +51,13 @@ export function openRegistry(
   hosts: Config['clientDocumentHosts'] = [],
 ): { readonly registry: Registry; readonly jobs: readonly Job[] } {
   let revision: number | undefined
-  const clients = openKnownClients(db)
   const resources = lookup((uris: string) => readResources(db, uris))
   const lists = lookup(async (_: 'all') => listResources(db))
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
   const reaches = lookup(async (_: 'all') => openReachOf(await listResources(db)))
+  const clients = openKnownClients(db, async row =>
+    row.made_by === 'administrator' ? row : asItCounts(row, await reaches.find('all'), hosts),
+  )
   const origins = lookup(async (_: 'all') => listClientOrigins(db))
   const groups = lookup(async (_: 'all') => new Map((await listGroups(db)).map(row => [row.name, row])))
   const ownClaims = lookup(
@@ -75,11 +77,7 @@ export function openRegistry(
   return {
     registry: {
       follow,
-      findClient: async id => {
-        const row = await clients.find(id)
-        if (!row || row.made_by === 'administrator') return row
-        return asItCounts(row, await reaches.find('all'), hosts)
-      },
+      findClient: clients.find,
       findResources: resources.find,
       listResources: () => lists.find('all'),
       listScopes: () => scopes.find('all'),
@@ -114,18 +112,17 @@ function scopesOf(resources: readonly Resource[]): readonly string[] {
 }
 
 function lookup<Key extends string, Found extends object>(read: (key: Key) => Promise<Found>) {
-  let known = new Map<Key, Found>()
+  /** As it is answered with: a promise for each request would cost more than to find it. */
+  let known = new Map<Key, Promise<Found>>()
+  const lookFor = async (own: Map<Key, Promise<Found>>, key: Key): Promise<Found> => {
+    const found = await read(key)
+    // Anything read before a change, and arriving after it, lands in the map that was thrown away.
+    if (own.size >= entriesMax) own.clear()
+    own.set(key, Promise.resolve(found))
+    return found
+  }
   return {
-    find: async (key: Key): Promise<Found> => {
-      const own = known
-      const earlier = own.get(key)
-      if (earlier) return earlier
-      const found = await read(key)
-      // Anything read before a change, and arriving after it, lands in the map that was thrown away.
-      if (own.size >= entriesMax) own.clear()
-      own.set(key, found)
-      return found
-    },
+    find: (key: Key): Promise<Found> => known.get(key) ?? lookFor(known, key),
     forget: () => {
       known = new Map()
     },

@@ -90,7 +90,7 @@ async function membersOf(ctx: Context, client: Client, found: TokenSession): Pro
   const reason = whyInactive(client, found, ctx.clock.now())
   if (reason !== undefined) return reason
   if (found.kind === 'access_token')
-    return (await whyExchangeEnded(ctx, found.claims)) ?? accessTokenMembers(ctx, found)
+    return (await whyExchangeEnded(ctx, found.claims)) ?? (await accessTokenMembers(ctx, found))
   if (found.kind === 'personal_access_token') return personalTokenMembers(ctx, found)
   const told = await previewRefresh(ctx, found)
   return typeof told === 'string' ? told : refreshTokenMembers(ctx, found, told)

@@ -1,5 +1,6 @@
 import { findMachineSession } from '../../db/sessions/sessions.ts'
 import { insertSession } from '../../db/sessions/starts.ts'
+import { sharedRead } from '../../db/shared-read.ts'
 import type { Caller } from '../clients/caller.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
@@ -10,6 +11,8 @@ import { byClient, record } from '../record/record.ts'
 /** A machine session has no end of its own: it lives until it is revoked. */
 export const never = 253_402_300_799 // the end of the year 9999
 
+const findShared = sharedRead(findMachineSession)
+
 /**
  * The session that a client's own tokens belong to, one for each client; starts it on the first request, and
  * again after a revocation. Throws `temporarily_unavailable` (503) when the client's epoch is raised during
@@ -17,7 +20,7 @@ export const never = 253_402_300_799 // the end of the year 9999
  */
 export async function machineSession(ctx: Context, client: Client, caller: Caller) {
   for (let attempt = 0; attempt < 3; attempt++) {
-    const session = await findMachineSession(ctx.db, client.id, client.epoch)
+    const session = await findShared(ctx.db, client.id, client.epoch)
     if (session) return session
     const now = ctx.clock.now()
     // Of several instances that start one at once, the unique index lets one win.

@@ -1,5 +1,5 @@
-import type { Database } from '../../db/database.ts'
 import { findSession, type Session } from '../../db/sessions/sessions.ts'
+import { sharedRead } from '../../db/shared-read.ts'
 import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
@@ -61,7 +61,7 @@ export async function findTokenSession(
  * is no finding about the token, but 503: where it is of a later version; and where it is under a root key
  * that the file lacks, but for one that is long gone or was made up.
  */
-export async function openPresented(
+export function openPresented(
   ctx: Pick<Context, 'rootKeys' | 'keys'>,
   text: string,
 ): Promise<OpenedRefreshToken> {
@@ -81,12 +81,18 @@ export async function openHere<Opened extends { readonly kind: string }>(
 }
 
 /** Opens a text; 503 where it is under a root key that may be new to this instance alone. */
-export async function openUnlessBehind<Opened extends { readonly kind: string }>(
+export function openUnlessBehind<Opened extends { readonly kind: string }>(
+  ctx: Pick<Context, 'rootKeys' | 'keys'>,
+  open: () => Opened,
+): Opened | Promise<Opened> {
+  const opened = open()
+  return opened.kind === 'unknown_root_key' ? openWithNewKey(ctx, open) : opened
+}
+
+async function openWithNewKey<Opened>(
   { rootKeys, keys }: Pick<Context, 'rootKeys' | 'keys'>,
   open: () => Opened,
 ): Promise<Opened> {
-  const opened = open()
-  if (opened.kind !== 'unknown_root_key') return opened
   if (rootKeys.isBehind() || !keys.isConfirmed() || !(await hasCurrentRootKey({ rootKeys, keys })))
     throw unavailable('a token names a root key that is not known here yet')
   return open() // the key may have come into the file by now
@@ -138,27 +144,13 @@ export function whyNoAccessToken(found: Exclude<TokenSession, { readonly kind: '
 
 async function ofClaims(ctx: Context, claims: Claims): Promise<TokenSession> {
   const { sid } = claims
-  const session = typeof sid === 'string' ? await findTogether(ctx.db, sid) : undefined
+  const session = typeof sid === 'string' ? await sessionOfId(ctx.db, sid) : undefined
   return session ? { kind: 'access_token', claims, session } : none('the session is unknown')
 }
 
-/** Of each database, the sessions that are being looked for in this turn of the event loop. */
-const lookedFor = new WeakMap<Database, Map<string, Promise<Session | undefined>>>()
-
-/**
- * Requests with the same token that take their steps together (src/http/in-step.ts) look for its session
- * once: all of them have arrived before, so none can know of a later moment.
- */
-function findTogether(db: Database, sid: string): Promise<Session | undefined> {
-  const together = lookedFor.get(db) ?? new Map<string, Promise<Session | undefined>>()
-  lookedFor.set(db, together)
-  const found = together.get(sid)
-  if (found) return found
-  if (together.size === 0) process.nextTick(() => together.clear())
+const sessionOfId = sharedRead(async (db, sid: string) => {
   const id = parseUuid(sid)
-  const finding = id ? findSession(db, id) : Promise.resolve(undefined)
-  together.set(sid, finding)
-  return finding
-}
+  return id && findSession(db, id)
+})
 
 const none = (reason: string): TokenSession => ({ kind: 'none', reason })

@@ -3,12 +3,12 @@ import { hash } from 'node:crypto'
 /*
  * Both as Node.js has them, at a part of the cost, which a refresh pays four times: `hash` writes a buffer of
  * its own into memory outside the heap each time, and `createHmac` makes a key and an object that have to be
- * collected.
+ * collected. As a text of one character for each byte (`binary`) a hash is read back quickest.
  */
 
 /** SHA-256 (FIPS 180-4): 32 bytes. */
 export function sha256(data: Buffer | string): Buffer {
-  return Buffer.from(hash('sha256', data, 'hex'), 'hex')
+  return Buffer.from(hash('sha256', data, 'binary'), 'binary')
 }
 
 /**
@@ -18,7 +18,7 @@ export function sha256(data: Buffer | string): Buffer {
 export function hmacSha256(key: Buffer, message: Buffer | string): Buffer {
   const { inner, outer } = blocksOf(key)
   const bytes = typeof message === 'string' ? Buffer.from(message) : message
-  outer.write(hash('sha256', Buffer.concat([inner, bytes]), 'hex'), blockBytes, 'hex')
+  outer.write(hash('sha256', Buffer.concat([inner, bytes]), 'binary'), blockBytes, 'binary')
   return sha256(outer)
 }
 

@@ -7,6 +7,7 @@ import { keptQuery } from '../../db/kept-query.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import type { Tables } from '../../db/schema.ts'
 import { findMachineSession } from '../../db/sessions/sessions.ts'
+import { sharedRead } from '../../db/shared-read.ts'
 import { findUserById } from '../../db/users/users.ts'
 import { newUuid } from '../../src/protocol/secrets.ts'
 import { forEachEngine, onPostgres, type EngineEnv } from '../helpers/engines.ts'
@@ -149,3 +150,27 @@ async function longestTurn(turns: number): Promise<number> {
   }
   return longest
 }
+
+await forEachEngine(t, 'a shared read is done once in a turn, and anew in the next', async (t, env) => {
+  const { db, userId } = await openSeeded(t, env)
+  let reads = 0
+  const find = sharedRead((of, id: string, epoch: number) => {
+    reads++
+    return findUserById(of, Buffer.from(id, 'hex')).then(user => user && { ...user, epoch })
+  })
+  const id = userId.toString('hex')
+  const [first, same, other] = await Promise.all([find(db, id, 1), find(db, id, 1), find(db, id, 2)])
+  t.equal(same, first)
+  t.match([first?.epoch, other?.epoch, reads], [1, 2, 2])
+  await nextTurn()
+  t.not(await find(db, id, 1), first)
+  t.equal(reads, 3)
+})
+
+await forEachEngine(t, 'a database shares no read with another', async (t, env) => {
+  const { db, userId } = await openSeeded(t, env)
+  const elsewhere = await openSeeded(t, {})
+  const find = sharedRead((of, id: string) => findUserById(of, Buffer.from(id, 'hex')))
+  const found = await Promise.all([db, elsewhere.db].map(of => find(of, userId.toString('hex'))))
+  t.match(found, [{ username: 'ada' }, undefined])
+})

@@ -2,11 +2,11 @@ import { unavailable } from '../../errors.ts'
 import { followSeconds, type Job } from '../../upkeep/job.ts'
 import type { Metric } from '../../upkeep/metric.ts'
 import { knownTokens } from './known-tokens.ts'
-import { followRing } from './ring-follower.ts'
+import { followRing, type RingFollower } from './ring-follower.ts'
 import { ringMetrics } from './ring-metrics.ts'
 import { type Claims, headerOf, type KeyRingOptions, type Ring, verifiedClaims } from './ring.ts'
 import type { RingKey } from './signing-key.ts'
-import { openLeases } from './token-leases.ts'
+import { openLeases, type TokenLeases } from './token-leases.ts'
 
 /** Signs and verifies with the keys of the ring, and moves it on when it is time. */
 export interface KeyRing {
@@ -73,21 +73,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<OpenKeyRing>
   const follower = await followRing(options, leases)
   const known = knownTokens()
   const verified = remembering((ring, jwt, typ) => verifiedClaims(ring, jwt, typ, known))
-
-  /** The active key of an algorithm, with the promise that it stays published for a token. */
-  const promisedKey = async (alg: string, expiresAt: number): Promise<RingKey> => {
-    // Many may wait for one promise that is enough for a few; the next one is larger.
-    for (let attempt = 0; attempt < 20; attempt++) {
-      const key = follower.ring().activeByAlg.get(alg)
-      if (!key) throw unavailable(new Error(`no ${alg} key may sign now`))
-      const { kid } = key.row
-      if (leases.take(kid, expiresAt)) return key
-      // The key may have retired since the ring was read.
-      if (!(await leases.renew(kid, expiresAt))) await follower.follow()
-    }
-    throw unavailable(new Error(`no promise of the ${alg} key was to be had`))
-  }
-
+  const promisedKey = promisedKeys(follower, leases)
   const recognise = (jwt: string, typ: string) => verified(follower.ring(), jwt, typ)
 
   const keys: KeyRing = {
@@ -127,6 +113,33 @@ export async function openKeyRing(options: KeyRingOptions): Promise<OpenKeyRing>
       },
     ],
     metrics: ringMetrics(follower, options.clock),
+  }
+}
+
+/** Makes what finds the active key of an algorithm, with the promise that it stays published for a token. */
+function promisedKeys(
+  follower: RingFollower,
+  leases: TokenLeases,
+): (alg: string, expiresAt: number) => RingKey | Promise<RingKey> {
+  const activeKey = (alg: string): RingKey => {
+    const key = follower.ring().activeByAlg.get(alg)
+    if (!key) throw unavailable(new Error(`no ${alg} key may sign now`))
+    return key
+  }
+  const newlyPromised = async (alg: string, expiresAt: number): Promise<RingKey> => {
+    // Many may wait for one promise that is enough for a few; the next one is larger.
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const key = activeKey(alg)
+      const { kid } = key.row
+      if (leases.take(kid, expiresAt)) return key
+      // The key may have retired since the ring was read.
+      if (!(await leases.renew(kid, expiresAt))) await follower.follow()
+    }
+    throw unavailable(new Error(`no promise of the ${alg} key was to be had`))
+  }
+  return (alg, expiresAt) => {
+    const key = activeKey(alg)
+    return leases.take(key.row.kid, expiresAt) ? key : newlyPromised(alg, expiresAt)
   }
 }
 
