@@ -15,7 +15,10 @@ export function itemsIn(form: FormData, name: string): string[] {
   return [...new Set(textOf(form, name).split(/\s+/).filter(Boolean))]
 }
 
-/** A pattern that this text alone has. */
+/**
+ * A pattern that this text alone has. It escapes no more than it must: browsers read patterns in the mode
+ * `v`, in which `\-` and `\@` are errors, and a field whose pattern is an error takes any text.
+ */
 export function patternOf(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/&~!#%,:;<=>@`-]/g, character => `\\${character}`)
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, character => `\\${character}`)
 }
