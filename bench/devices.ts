@@ -80,6 +80,7 @@ export async function openDevices({
       user_code_hash: id,
       scope,
       resource,
+      authorization_details: null,
       acr_values: '',
       dpop_jkt: null,
       address: '192.0.2.1',

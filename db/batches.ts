@@ -42,6 +42,7 @@ export type RotatedSession = Pick<
   SessionTable,
   | 'scope'
   | 'resource'
+  | 'authorization_details'
   | 'auth_time'
   | 'amr'
   | 'expires_at'

@@ -330,6 +330,8 @@ export interface ClientTable {
   /** Separated by spaces, like all lists here. */
   grant_types: string
   scope: string
+  /** The types of authorization details that it may ask for (RFC 9396 §10). */
+  authorization_details_types: string
   /** The resources it may ask tokens for; the first one is the default. */
   resources: string
   /** The audiences whose tokens it may introspect. */
@@ -418,6 +420,8 @@ export interface ResourceTable {
   is_open: number
   /** Whether personal access tokens are taken for it: 1 or 0. */
   personal_access_tokens: number
+  /** JSON of an object: its types of authorization details (RFC 9396), by their names. */
+  authorization_details_types: string
   created_at: number
 }
 
@@ -519,6 +523,8 @@ export interface SessionTable {
   started_at: number | null
   /** JSON of the claims that its authorization request named (OpenID Connect Core §5.5); null for none. */
   claims: string | null
+  /** JSON of what exactly was granted at its resource (RFC 9396); null for nothing. */
+  authorization_details: string | null
 }
 
 /**
@@ -585,6 +591,8 @@ export interface ConsentTable {
   resource: string
   /** Separated by spaces. */
   scope: string
+  /** JSON of the authorization details that were allowed last, the latest first; null for none. */
+  authorization_details: string | null
   granted_at: number
 }
 
@@ -904,6 +912,8 @@ export interface DeviceAuthorizationTable {
   scope: string
   /** Null for any of the client's. */
   resource: string | null
+  /** JSON of what exactly it asks for (RFC 9396); null for nothing. */
+  authorization_details: string | null
   /** Separated by spaces. */
   acr_values: string
   /** The thumbprint of the DPoP key that it is bound to; null for none. */

@@ -1,7 +1,7 @@
 /**
  * The error codes this server answers with, each with its HTTP status (RFC 6749 §5.2, RFC 6750 §3.1, RFC 7009
- * §2.2.1, RFC 8707 §2, RFC 9449 §5, RFC 8628 §3.5). `/par` has some of authorization requests too (RFC 6749
- * §4.1.2.1, RFC 9101 §7, OpenID Connect Core §3.1.2.6), and `/authorize-challenge` its own
+ * §2.2.1, RFC 8707 §2, RFC 9396 §5, RFC 9449 §5, RFC 8628 §3.5). `/par` has some of authorization requests
+ * too (RFC 6749 §4.1.2.1, RFC 9101 §7, OpenID Connect Core §3.1.2.6), and `/authorize-challenge` its own
  * (draft-ietf-oauth-first-party-apps §5.2.2.1).
  */
 const statuses = {
@@ -10,6 +10,7 @@ const statuses = {
   invalid_grant: 400,
   invalid_scope: 400,
   invalid_target: 400,
+  invalid_authorization_details: 400,
   invalid_token: 401,
   insufficient_scope: 403,
   insufficient_user_authentication: 401,

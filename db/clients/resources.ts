@@ -6,11 +6,11 @@ import type { ResourceTable, Tables } from '../schema.ts'
 import { someRowsAtOnce } from '../some-at-once.ts'
 import type { Writer } from '../writer.ts'
 
+type OptionalColumn = 'claims' | 'is_open' | 'personal_access_tokens' | 'authorization_details_types'
+
 /** A resource as it is wanted. `previous_alg` signs for it until its own may, if that has to wait. */
 export interface NewResource
-  extends
-    Omit<ResourceTable, 'claims' | 'is_open' | 'personal_access_tokens'>,
-    Partial<Pick<ResourceTable, 'claims' | 'is_open' | 'personal_access_tokens'>> {
+  extends Omit<ResourceTable, OptionalColumn>, Partial<Pick<ResourceTable, OptionalColumn>> {
   readonly previous_alg: string
 }
 
@@ -56,6 +56,7 @@ export async function addResources(
   const rows = resources.map(row => ({
     is_open: 0,
     personal_access_tokens: 0,
+    authorization_details_types: '{}',
     ...row,
     previous_alg: mayHave(row.alg) ? null : row.previous_alg,
   }))

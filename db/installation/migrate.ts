@@ -25,6 +25,7 @@ import * as openClients from './migrations/0018-open-clients.ts'
 import * as deviceAuthorizations from './migrations/0019-device-authorizations.ts'
 import * as personalAccessTokens from './migrations/0020-personal-access-tokens.ts'
 import * as registrations from './migrations/0021-registrations.ts'
+import * as authorizationDetails from './migrations/0022-authorization-details.ts'
 import * as signIns from './migrations/0002-sign-ins.ts'
 
 export interface Migration {
@@ -65,6 +66,7 @@ export const thisProgram: Program = {
     ['0019-device-authorizations', deviceAuthorizations],
     ['0020-personal-access-tokens', personalAccessTokens],
     ['0021-registrations', registrations],
+    ['0022-authorization-details', authorizationDetails],
   ]),
   oldestProgram: 1,
 }

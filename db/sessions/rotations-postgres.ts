@@ -33,7 +33,8 @@ const conditions = `sessions.id = given.id and sessions.generation = given.gener
     and user_epoch = (select epoch from users where users.id = sessions.user_id)
     and client_epoch = (select epoch from clients where clients.id = sessions.client_id)`
 
-const returning = `user_id, scope, resource, auth_time, amr, expires_at, absolute_expires_at, status_position, sessions.claims,
+const returning = `user_id, scope, resource, authorization_details, auth_time, amr, expires_at,
+    absolute_expires_at, status_position, sessions.claims,
     (select roles from users where users.id = sessions.user_id) as roles,
     (select group_names from users where users.id = sessions.user_id) as group_names`
 

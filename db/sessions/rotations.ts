@@ -60,7 +60,7 @@ function rotateStatement(sql: Kysely<Tables>): string {
     .where(
       fragment<boolean>`client_epoch = (select epoch from clients where clients.id = sessions.client_id)`,
     )
-    .returning(['user_id', 'scope', 'resource', 'auth_time', 'amr'])
+    .returning(['user_id', 'scope', 'resource', 'authorization_details', 'auth_time', 'amr'])
     .returning(['expires_at', 'absolute_expires_at', 'status_position', 'claims'])
     .returning(fragment<string>`(select roles from users where users.id = sessions.user_id)`.as('roles'))
     .returning(

@@ -28,7 +28,7 @@ export type NewSession = Pick<
   | 'last_address'
 > &
   /** Bound to no key and begun at `auth_time` unless told. */
-  Partial<Pick<SessionTable, 'key_thumbprint' | 'started_at' | 'claims'>>
+  Partial<Pick<SessionTable, 'key_thumbprint' | 'started_at' | 'claims' | 'authorization_details'>>
 
 /**
  * Starts a session, if the epochs are still those that were read before the password was checked: a log-in
@@ -102,6 +102,7 @@ export function* addSession(
     key_thumbprint: null,
     started_at: session.auth_time,
     claims: null,
+    authorization_details: null,
     ...session,
     generation: 0,
     rotated_at: session.started_at ?? session.auth_time,

@@ -32,14 +32,17 @@ export async function listConsents({ sql }: Database, userId: Buffer): Promise<r
     .selectFrom('consents')
     .innerJoin('clients', 'clients.id', 'consents.client_id')
     .select(['client_id', 'client_name', 'operator', 'client_uri', 'redirect_uris', 'resources'])
-    .select(['resource', 'consents.scope', 'granted_at'])
+    .select(['resource', 'consents.scope', 'authorization_details', 'granted_at'])
     .where('user_id', '=', userId)
     .orderBy('client_id')
     .orderBy('resource')
     .execute()
 }
 
-export type ListedConsent = Pick<ConsentTable, 'client_id' | 'resource' | 'scope' | 'granted_at'> &
+export type ListedConsent = Pick<
+  ConsentTable,
+  'client_id' | 'resource' | 'scope' | 'authorization_details' | 'granted_at'
+> &
   Pick<ClientTable, 'client_name' | 'operator' | 'client_uri' | 'redirect_uris' | 'resources'>
 
 export interface NewConsent {
@@ -50,6 +53,8 @@ export interface NewConsent {
   readonly client: { readonly id: string; readonly epoch: number }
   readonly resource: string | null
   readonly scope: readonly string[]
+  /** Authorization details, each in JSON, and how many are kept with those that were allowed before. */
+  readonly details?: { readonly added: readonly string[]; readonly max: number }
   readonly now: number
 }
 
@@ -94,7 +99,7 @@ export async function lockAsked(
 export async function addConsent(
   transaction: Transaction<Tables>,
   engine: Database['engine'],
-  { id, user, client, resource, scope, now }: NewConsent,
+  { id, user, client, resource, scope, details, now }: NewConsent,
 ): Promise<ConsentTable> {
   const key = { user_id: user.id, client_id: client.id, resource: resource ?? '' }
   // Waits for another one that is being added.
@@ -103,14 +108,26 @@ export async function addConsent(
     .values({ id, ...key, scope: scope.join(' '), granted_at: now })
     .onConflict(conflict => conflict.doNothing())
     .execute()
-  const { id: remembered, scope: before } = await lockConsent(transaction, key, engine === 'postgres')
+  const remembered = await lockConsent(transaction, key, engine === 'postgres')
+  const { scope: before } = remembered
   const all = [...new Set([...before.split(' ').filter(one => one !== ''), ...scope])].join(' ')
   return transaction
     .updateTable('consents')
     .set({ scope: all, granted_at: now })
-    .where('id', '=', remembered)
+    .$if(details !== undefined, query => query.set({ authorization_details: latest(remembered, details) }))
+    .where('id', '=', remembered.id)
     .returningAll()
     .executeTakeFirstOrThrow()
+}
+
+/** Those of now, and of those before them as many as are kept. */
+function latest(
+  { authorization_details: before }: Pick<ConsentTable, 'authorization_details'>,
+  { added, max }: NonNullable<NewConsent['details']> = { added: [], max: 0 },
+): string {
+  const earlier = JSON.parse(before ?? '[]') as readonly unknown[]
+  const all = new Set([...added, ...earlier.map(detail => JSON.stringify(detail))])
+  return `[${[...all].slice(0, max).join(',')}]`
 }
 
 async function lockConsent(

@@ -32,6 +32,8 @@ const help: Readonly<Record<string, string>> = {
   claims: 'the claims that its tokens have beside those of every token; null for roles, where there are any',
   open: 'whether clients that no administrator has made may ask people for tokens for it',
   personal_access_tokens: 'whether personal access tokens are taken for it',
+  authorization_details_types:
+    'what details clients may ask for at it (RFC 9396), by their types: the words for people, and the schema',
 }
 
 const ofKinds = schemasOf(resourceKinds, name => help[name])
@@ -119,6 +121,7 @@ const createResourceRoute = route(
       claims: claims.fallback,
       open: others.open.fallback,
       personal_access_tokens: others.personal_access_tokens.fallback,
+      authorization_details_types: others.authorization_details_types.fallback,
       ...readDeclared(resourceKinds, declared),
     })
     const document = describeResource(await existingResource({ db: admin.db }, uri))

@@ -1,7 +1,7 @@
 import { withDefaults } from '../clients/client-defaults.ts'
 import { propertyNames, someProperties, type ClientMetadata } from '../clients/properties.ts'
 import { choice, duration, type JsonKind } from '../clients/property-kinds.ts'
-import { scopeWords, wordsAmong } from '../clients/scope-words.ts'
+import { scopeWords, strayWords, wordsAmong } from '../clients/scope-words.ts'
 import {
   isTrustedIssuerUrl,
   takesTrustedIssuer,
@@ -18,14 +18,16 @@ import {
   type ClaimSource,
   type OwnClaim,
 } from '../protocol/own-claims.ts'
+import { detailTypesProblem } from '../protocol/detail-types.ts'
 import { isResourceUri, takesResourceUri } from '../protocol/resource.ts'
 import { isGroupName, takesGroupName } from '../protocol/roles.ts'
 import { isObject } from '../values/json.ts'
 import { nearestName } from '../values/suggestion.ts'
 import { streamKinds, streamName, type DeclaredStream } from './planned-streams.ts'
 import type { PolicySettings } from './policy.ts'
-import { resourceKinds, strayWords, type ResourceMetadata } from './resources.ts'
+import { resourceKinds, type ResourceMetadata } from './resources.ts'
 import { roleList, type GroupMetadata } from './roles.ts'
+import { parseYaml } from './yaml.ts'
 
 /** The content of a file for `mintmark apply`. */
 export interface Declaration {
@@ -48,11 +50,7 @@ export interface DeclaredUser {
 
 /** Reads a YAML or JSON text, which refusals call `name`. Refuses one that is not valid, with all reasons. */
 export async function parseDeclaration(name: string, text: string): Promise<Declaration> {
-  const { parseDocument } = await import('yaml')
-  const document = parseDocument(text, { prettyErrors: true })
-  const mistakes = [...document.errors, ...document.warnings].map(({ message }) => message.trim())
-  if (mistakes.length > 0) throw new Refusal('invalid', [`${name} cannot be read:`, ...mistakes].join('\n- '))
-  const { declaration, problems } = readDeclaration(document.toJS())
+  const { declaration, problems } = readDeclaration(await parseYaml(name, text))
   if (problems.length > 0) throw new Refusal('invalid', [`${name} is not valid:`, ...problems].join('\n- '))
   return declaration
 }
@@ -123,6 +121,9 @@ function readResource(value: unknown, path: string, problems: string[]): Resourc
   const words = fields.optional('scope_words', scopeWords)
   const stray = strayWords({ scope, scope_words: words })
   if (stray !== undefined) problems.push(`${path}.${stray}`)
+  const types = fields.optional('authorization_details_types', resourceKinds.authorization_details_types)
+  const oddType = detailTypesProblem(types)
+  if (oddType !== undefined) problems.push(`${path}.${oddType}`)
   return {
     uri,
     scope,
@@ -133,6 +134,7 @@ function readResource(value: unknown, path: string, problems: string[]): Resourc
     claims: fields.optional('claims', resourceKinds.claims),
     open: fields.optional('open', resourceKinds.open),
     personal_access_tokens: fields.optional('personal_access_tokens', resourceKinds.personal_access_tokens),
+    authorization_details_types: types,
   }
 }
 

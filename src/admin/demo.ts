@@ -83,6 +83,7 @@ export async function addDemo(
     access_token_ttl: null,
     status: true,
     personal_access_tokens: true,
+    authorization_details_types: {},
     claims: null,
     open: false,
   }

@@ -11,11 +11,13 @@ import {
 import { listUsedAlgs } from '../../db/keys/used-algs.ts'
 import type { ResourceTable } from '../../db/schema.ts'
 import { choice, duration, flag, list } from '../clients/property-kinds.ts'
-import { scopeWords, wordsAmong, type ScopeWords } from '../clients/scope-words.ts'
+import { detailTypes } from '../clients/detail-type-kind.ts'
+import { scopeWords, strayWords, wordsAmong, type ScopeWords } from '../clients/scope-words.ts'
 import { wishes } from '../clients/wishes.ts'
 import { Refusal } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import { longestTokenSeconds } from '../protocol/access-token.ts'
+import { detailTypesProblem, type DetailTypes } from '../protocol/detail-types.ts'
 import { isResourceUri, takesResourceUri } from '../protocol/resource.ts'
 import { isScopeToken, scopeSentence } from '../protocol/scope.ts'
 import type { Changes } from '../record/events.ts'
@@ -44,6 +46,8 @@ export interface ResourceMetadata {
   readonly open: boolean
   /** Whether personal access tokens are taken for it. */
   readonly personal_access_tokens: boolean
+  /** What details clients may ask for at it (RFC 9396), by their types. */
+  readonly authorization_details_types: DetailTypes
 }
 
 /** The JWS algorithms that a resource may choose from. */
@@ -62,14 +66,7 @@ export const resourceKinds = {
   claims: wishes,
   open: flag,
   personal_access_tokens: flag,
-}
-
-/** Refuses words for what is no scope of it; undefined where all are. */
-export function strayWords({ scope, scope_words: words }: Pick<ResourceMetadata, 'scope' | 'scope_words'>) {
-  const unknown = Object.keys(words).filter(name => words[name] !== '' && !scope.includes(name))
-  return unknown.length === 0
-    ? undefined
-    : `scope_words has words for ${unknown.join(', ')}, which its scope has not`
+  authorization_details_types: detailTypes,
 }
 
 export interface ResourceOutcome {
@@ -88,6 +85,7 @@ export async function createResource(admin: Admin, declared: ResourceMetadata): 
   const { uri, alg } = declared
   if (!isResourceUri(uri)) throw new Refusal('invalid', `uri takes ${takesResourceUri}`, undefined, 'uri')
   refuseStrayWords(declared)
+  refuseOddTypes(declared)
   await refuseOddWishes(admin, declared.claims)
   const warning = newAlgWarning(alg, await listUsedAlgs(admin.db))
   if (uri === admin.config.issuer) {
@@ -129,6 +127,7 @@ export async function updateResource(
   const found = await existingResource(admin, uri)
   const before = resourceMetadata(found)
   refuseStrayWords({ scope: scope ?? before.scope, scope_words: scope_words ?? {} })
+  refuseOddTypes(more)
   if (claims) await refuseOddWishes(admin, claims)
   const after: ResourceMetadata = {
     uri,
@@ -140,6 +139,7 @@ export async function updateResource(
     open: more.open ?? before.open,
     personal_access_tokens: more.personal_access_tokens ?? before.personal_access_tokens,
     scope_words: changedWords(scope ?? before.scope, { ...before.scope_words, ...scope_words }),
+    authorization_details_types: more.authorization_details_types ?? before.authorization_details_types,
   }
   const warning = newAlgWarning(after.alg, await listUsedAlgs(admin.db))
   const settings = changedColumns(resourceSettings(before), resourceSettings(after))
@@ -156,6 +156,13 @@ export async function updateResource(
 function refuseStrayWords(resource: Pick<ResourceMetadata, 'scope' | 'scope_words'>): void {
   const stray = strayWords(resource)
   if (stray !== undefined) throw new Refusal('invalid', stray, undefined, 'scope_words')
+}
+
+function refuseOddTypes({
+  authorization_details_types: types,
+}: Pick<ResourceChanges, 'authorization_details_types'>): void {
+  const problem = types && detailTypesProblem(types)
+  if (problem !== undefined) throw new Refusal('invalid', problem, undefined, 'authorization_details_types')
 }
 
 function changedWords(scope: readonly string[], words: ScopeWords): ScopeWords {
@@ -220,7 +227,7 @@ type DescribedResource = Omit<NewResource, 'previous_alg'> & Partial<Pick<Resour
 /** The document of a resource, with its change of algorithms if one is under way. */
 export function describeResource(row: DescribedResource, algChange?: AlgChange) {
   const { uri, scope, scope_words, access_token_seconds, has_status, claims, ...rest } = row
-  const { is_open, personal_access_tokens, ...resource } = rest
+  const { is_open, personal_access_tokens, authorization_details_types, ...resource } = rest
   return {
     uri,
     scope: itemsOf(scope),
@@ -231,6 +238,7 @@ export function describeResource(row: DescribedResource, algChange?: AlgChange) 
     claims: wishes.fromColumn(claims ?? null),
     open: is_open === 1,
     personal_access_tokens: personal_access_tokens === 1,
+    authorization_details_types: detailTypes.fromColumn(authorization_details_types ?? '{}'),
     ...describeAlgChange(algChange),
   }
 }
@@ -251,6 +259,7 @@ export function resourceSettings(resource: Omit<ResourceMetadata, 'uri'>): Resou
     claims: wishes.toColumn(resource.claims),
     is_open: flag.toColumn(resource.open),
     personal_access_tokens: flag.toColumn(resource.personal_access_tokens),
+    authorization_details_types: detailTypes.toColumn(resource.authorization_details_types),
   }
 }
 
@@ -266,6 +275,7 @@ export function resourceMetadata(row: ResourceTable): ResourceMetadata {
     claims: wishes.fromColumn(row.claims),
     open: flag.fromColumn(row.is_open),
     personal_access_tokens: flag.fromColumn(row.personal_access_tokens),
+    authorization_details_types: detailTypes.fromColumn(row.authorization_details_types),
   }
 }
 

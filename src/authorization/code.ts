@@ -2,6 +2,7 @@ import type { ClientTable, SignInTable, UserTable } from '../../db/schema.ts'
 import type { Config } from '../config/load.ts'
 import type { Context } from '../context.ts'
 import { openValue, sealValue, type SealedKind } from '../keys/sealed.ts'
+import type { AuthorizationDetails } from '../protocol/authorization-details.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import type { RequestedClaims } from '../protocol/claims.ts'
 import { offlineAccess } from '../protocol/openid-scopes.ts'
@@ -31,6 +32,7 @@ export interface AuthorizationCode {
   readonly scope: string
   /** The one resource that the request named; null for any of the client's. */
   readonly resource: string | null
+  readonly details: AuthorizationDetails
   readonly nonce: string | null
   readonly authTime: number
   /** Authentication methods (RFC 8176), separated by spaces. */
@@ -90,6 +92,7 @@ export function issueCode(
     user_epoch: logIn.user_epoch,
     scope: scope || undefined,
     resource: request.resource ?? undefined,
+    details: request.details.length > 0 ? request.details : undefined,
     nonce: request.nonce ?? undefined,
     auth_time: logIn.auth_time,
     amr: logIn.amr,
@@ -116,6 +119,7 @@ interface SealedCode {
   readonly user_epoch: number
   readonly scope?: string
   readonly resource?: string
+  readonly details?: AuthorizationDetails
   readonly nonce?: string
   readonly auth_time: number
   readonly amr: string
@@ -153,6 +157,7 @@ export async function openCode(
       userEpoch: code.user_epoch,
       scope: code.scope ?? '',
       resource: code.resource ?? null,
+      details: code.details ?? [],
       nonce: code.nonce ?? null,
       authTime: code.auth_time,
       amr: code.amr,

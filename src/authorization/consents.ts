@@ -7,6 +7,7 @@ import {
 import type { ClientTable, ConsentTable, UserTable } from '../../db/schema.ts'
 import type { Context } from '../context.ts'
 import { unavailable, type OAuthError } from '../errors.ts'
+import { detailsMax, typesOf, type AuthorizationDetails } from '../protocol/authorization-details.ts'
 import { newUuid } from '../protocol/secrets.ts'
 import type { RequestOrigin } from '../record/actor.ts'
 import type { Event } from '../record/events.ts'
@@ -32,17 +33,26 @@ export interface Consent {
   readonly client: Pick<ClientTable, 'id' | 'epoch'>
   readonly resource: string | null
   readonly scope: readonly string[]
+  readonly details?: AuthorizationDetails
 }
 
 /** What is written of a consent that is given now. */
 export function newConsent({ clock }: Pick<Context, 'clock'>, consent: Consent): NewConsent {
   const now = clock.now()
-  return { id: newUuid(now), ...consent, now }
+  const { details = [], ...of } = consent
+  const added = details.map(one => JSON.stringify(one))
+  return { id: newUuid(now), ...of, ...(added.length > 0 && { details: { added, max: detailsMax } }), now }
 }
 
 /** What is told of it. */
-export function consentGranted({ user, client, resource, scope }: Consent): Event<'consent_granted'> {
-  const detail = { scope, ...(resource !== null && { resource }) }
+export function consentGranted(consent: Consent): Event<'consent_granted'> {
+  const { user, client, resource, scope, details = [] } = consent
+  const detail = {
+    scope,
+    ...(resource !== null && { resource }),
+    // No more of them than this: there may be an account number in it.
+    ...(details.length > 0 && { authorization_details_types: typesOf(details) }),
+  }
   return { event: 'consent_granted', userId: user.id, clientId: client.id, detail }
 }
 

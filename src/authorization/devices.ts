@@ -13,6 +13,7 @@ import type { Context } from '../context.ts'
 import { OAuthError, unavailable } from '../errors.ts'
 import { plainRequest, type AuthorizationRequest } from '../protocol/authorization-request.ts'
 import { scopesToAllow } from '../protocol/claims.ts'
+import { detailsColumn, storedDetails } from '../protocol/authorization-details.ts'
 import { deviceSeconds, pollSeconds, sealDeviceCode } from '../protocol/device-code.ts'
 import { judgeDeviceRequest } from '../protocol/device-verdict.ts'
 import type { Form } from '../protocol/form.ts'
@@ -98,6 +99,7 @@ async function insert(
       user_code_hash: macOf(ctx, userCode, ctx.rootKeys.currentId),
       scope: request.scope,
       resource: request.resource,
+      authorization_details: detailsColumn(request.details),
       acr_values: request.acrValues.join(' '),
       dpop_jkt: request.dpopJkt,
       address: caller.address,
@@ -213,6 +215,7 @@ function requestOf(row: DeviceAuthorization, userCode: string): AuthorizationReq
     isRedirectUriSent: false,
     scope: row.scope,
     resource: row.resource,
+    details: storedDetails(row.authorization_details),
     acrValues: itemsOf(row.acr_values),
     dpopJkt: row.dpop_jkt,
     userCode,
@@ -247,15 +250,17 @@ export interface DeviceApproval extends DeviceDecision {
 }
 
 /**
- * Lets a device in, and remembers what is allowed with it, but of the operator's own apps nothing, as at
- * /consent. Whether it counts: it was the first decision, and in time; otherwise nothing is remembered.
+ * Lets a device in, and remembers what is allowed with it, but of the operator's own apps nothing beside
+ * authorization details, as at /consent. Whether it counts: it was the first decision, and in time; otherwise
+ * nothing is remembered.
  */
 export async function approveDevice(ctx: Context, approval: DeviceApproval): Promise<boolean> {
   const { request, client, signIn, caller, mails } = approval
   const { user } = signIn
-  const { sessionId: id, resource, scope } = request
-  const allowed = { user, client, resource, scope: scopesToAllow(request) }
-  const consent = client.consent === 'never' ? null : newConsent(ctx, allowed)
+  const { sessionId: id, resource, scope, details } = request
+  const allowed = { user, client, resource, scope: scopesToAllow(request), details }
+  const isKept = client.consent !== 'never' || details.length > 0
+  const consent = isKept ? newConsent(ctx, allowed) : null
   const seal = (consentId: Buffer | null) =>
     // A device stays logged in where it is, whatever becomes of this browser.
     issueCode(

@@ -201,13 +201,16 @@ function isAttended({ isClientSure, isForThisRequest, isChosen, hasConsented }: 
 
 /**
  * A client that never asks is the operator's own: not even `prompt=consent` makes it ask. An app that another
- * one can pass for has to ask each time (RFC 8252 §8.6).
+ * one can pass for has to ask each time (RFC 8252 §8.6). All have to for authorization details.
  */
 function isAllowed(
   request: AuthorizationRequest,
   { policy, allowedScope, hasConsented, isClientSure }: NeedFacts,
 ): boolean {
-  if (policy === 'never' || hasConsented) return true
+  if (hasConsented) return true
+  // A payment is not allowed twice because it was allowed once, nor unseen.
+  if (request.details.length > 0) return false
+  if (policy === 'never') return true
   if (!isClientSure) return false
   if (policy === 'always' || request.prompts.includes('consent') || allowedScope === undefined) return false
   const allowed = itemsOf(allowedScope)

@@ -1,5 +1,6 @@
 import type { ClientTable } from '../../db/schema.ts'
 import { algorithms } from '../keys/algorithms.ts'
+import { isDetailTypeName } from '../protocol/detail-types.ts'
 import { hostOfDocument } from '../protocol/document-url.ts'
 import { isRedirectUri } from '../protocol/redirect-uri.ts'
 import { areTexts, isObject } from '../values/json.ts'
@@ -13,6 +14,7 @@ const columnNames = [
   'jwks_uri',
   'grant_types',
   'redirect_uris',
+  'authorization_details_types',
   'cors_origins',
   'client_name',
   'claimed_name',
@@ -42,6 +44,7 @@ export type ReadDocument =
 
 /** More than any app has. */
 const redirectUrisMax = 20
+const detailTypesMax = 50
 const redirectUrisSentence =
   `its redirect_uris must be 1 to ${redirectUrisMax} URIs: https, http to a loopback address, or of a private scheme ` +
   'with a dot; without fragment and wildcard'
@@ -90,6 +93,11 @@ export function readMetadata(
     return refused('its grant_types must have authorization_code')
   const responses = metadata['response_types'] ?? ['code']
   if (!areTexts(responses) || !responses.includes('code')) return refused('its response_types must have code')
+  const types = metadata['authorization_details_types'] ?? []
+  if (!areTexts(types) || types.length > detailTypesMax || !types.every(isDetailTypeName))
+    return refused(
+      'its authorization_details_types must be a list of types, as the metadata of this server name them',
+    )
   const keys = readKeys(method === 'private_key_jwt' ? metadata : {}, method)
   if (typeof keys === 'string') return refused(keys)
   const columns: DocumentColumns = {
@@ -97,6 +105,7 @@ export function readMetadata(
     ...keys,
     grant_types: openGrants.filter(grant => grants.includes(grant)).join(' '),
     redirect_uris: [...new Set(uris)].join(' '),
+    authorization_details_types: [...new Set(types)].join(' '),
     cors_origins: originsOf(uris).join(' '),
     client_name: ownHost ?? name,
     claimed_name: name,

@@ -40,6 +40,8 @@ export interface ClientVerdict {
 export interface KnownResource {
   readonly uri: string
   readonly scope: readonly string[]
+  /** Its types of authorization details, by their names. */
+  readonly authorization_details_types: object
   /** The JWS algorithm of its tokens. */
   readonly alg: string
 }
@@ -65,7 +67,7 @@ export function judgeClient(client: ClientMetadata, findResource: FindResource):
       ...fapiRefusals(client, uri => findResource(uri)?.alg),
       ...unknownResources(client, findResource),
     ],
-    warnings: [...warnings(client), ...logInWarnings(client), ...uselessScopes(client, findResource)],
+    warnings: [...warnings(client), ...logInWarnings(client), ...useless(client, findResource)],
   }
 }
 
@@ -215,10 +217,17 @@ function* warnings(client: ClientMetadata): Generator<string> {
   }
 }
 
-function* uselessScopes({ scope, resources }: ClientMetadata, findResource: FindResource): Generator<string> {
+function* useless(client: ClientMetadata, findResource: FindResource): Generator<string> {
+  const { scope, resources, authorization_details_types: types } = client
   const known = new Set(resources.flatMap(uri => findResource(uri)?.scope ?? []))
   const useless = resources.length === 0 ? [] : scope.filter(item => !known.has(item))
   if (useless.length > 0)
     yield `none of its resources knows ${useless.join(', ')}, so its tokens will never have it`
-  if (scope.length === 0 && resources.length > 0) yield 'it has no scope, so neither will its tokens'
+  if (scope.length === 0 && resources.length > 0 && types.length === 0)
+    yield 'it has no scope, so neither will its tokens'
+  const unknown = types.filter(
+    type => !resources.some(uri => Object.hasOwn(findResource(uri)?.authorization_details_types ?? {}, type)),
+  )
+  if (unknown.length > 0)
+    yield `none of its resources knows ${unknown.join(', ')}, so it will be refused authorization details of it`
 }

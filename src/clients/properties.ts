@@ -4,6 +4,7 @@ import { isOrigin, originSentence } from '../protocol/origin.ts'
 import { sessionLimits } from '../protocol/refresh-token.ts'
 import { isResourceUri, resourceSentence } from '../protocol/resource.ts'
 import { isScopeToken, scopeSentence } from '../protocol/scope.ts'
+import { detailTypesProperty } from './detail-type-kind.ts'
 import { logInProperties } from './log-in-properties.ts'
 import { choice, duration, flag, list, object, requirement, text, type Kind } from './property-kinds.ts'
 import { property, type Group, type PropertyOption } from './property.ts'
@@ -127,6 +128,7 @@ export const properties = {
     group: 'access',
     option: { flags: '--scope <scope...>', help: 'the scopes it may ask for', without: 'none' },
   }),
+  authorization_details_types: detailTypesProperty,
   /** The URIs of the resources it may ask tokens for. The first is the default. */
   resources: property({
     kind: resourceUris,

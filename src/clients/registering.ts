@@ -86,6 +86,9 @@ export function describeRegistration(
     response_types: ['code'],
     token_endpoint_auth_method: method === 'client_secret' ? 'client_secret_basic' : method,
     scope: reach.scope,
+    ...(row.authorization_details_types !== '' && {
+      authorization_details_types: itemsOf(row.authorization_details_types),
+    }),
     ...(client_name !== null && { client_name }),
     ...(client_uri !== null && { client_uri }),
     ...(jwks !== null && { jwks: JSON.parse(jwks) as unknown }),

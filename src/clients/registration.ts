@@ -5,6 +5,7 @@ import type { Database } from '../../db/database.ts'
 import type { ClientTable, ResourceTable } from '../../db/schema.ts'
 import { isSubject, subjectKinds } from '../keys/proofs/certificate.ts'
 import { readClientJwks } from '../keys/proofs/client-jwks.ts'
+import { readDetailTypes } from '../protocol/detail-types.ts'
 import { isFetchedUrl } from '../protocol/fetched-url.ts'
 import { itemsOf } from '../values/list.ts'
 import {
@@ -104,8 +105,15 @@ export async function judgeNewClient(db: Database, client: ClientMetadata): Prom
 }
 
 /** Finds the resources of the database. */
-export function storedResources(rows: readonly Pick<ResourceTable, 'uri' | 'scope' | 'alg'>[]): FindResource {
-  return resourceFinder(rows.map(({ uri, scope, alg }) => ({ uri, scope: itemsOf(scope), alg })))
+export function storedResources(
+  rows: readonly Pick<ResourceTable, 'uri' | 'scope' | 'alg' | 'authorization_details_types'>[],
+): FindResource {
+  return resourceFinder(
+    rows.map(({ uri, scope, alg, authorization_details_types: types }) => ({
+      ...{ uri, scope: itemsOf(scope), alg },
+      authorization_details_types: readDetailTypes(types),
+    })),
+  )
 }
 
 /** Whether there can be such a client, its keys and names included. */

@@ -8,6 +8,7 @@ import type { ClientTable, GroupTable, ResourceTable } from '../../db/schema.ts'
 import { listGroups } from '../../db/users/groups.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/load.ts'
+import { detailTypesOf } from '../protocol/detail-types.ts'
 import type { OwnClaim } from '../protocol/own-claims.ts'
 import { followSeconds, type Job } from '../upkeep/job.ts'
 import { itemsOf } from '../values/list.ts'
@@ -29,6 +30,8 @@ export interface Registry {
   listResources(): Promise<readonly Resource[]>
   /** All scopes that some resource knows, sorted. */
   listScopes(): Promise<readonly string[]>
+  /** All types of authorization details that some resource knows, sorted. */
+  listDetailTypes(): Promise<readonly string[]>
   /** The origins of pages that clients have of their own. */
   listOrigins(): Promise<ReadonlySet<string>>
   /** All groups, by their names. */
@@ -54,6 +57,7 @@ export function openRegistry(
   const resources = lookup((uris: string) => readResources(db, uris))
   const lists = lookup(async (_: 'all') => listResources(db))
   const scopes = lookup(async (_: 'all') => scopesOf(await listResources(db)))
+  const detailTypes = lookup(async (_: 'all') => detailTypeNames(await listResources(db)))
   const reaches = lookup(async (_: 'all') => openReachOf(await listResources(db)))
   const clients = openKnownClients(db, async row =>
     row.made_by === 'administrator' ? row : asItCounts(row, await reaches.find('all'), hosts),
@@ -71,8 +75,8 @@ export function openRegistry(
     const current = await readRevision(db)
     if (current === revision) return
     revision = current
-    for (const kind of [clients, resources, lists, scopes, reaches, origins, groups, ownClaims, issuers])
-      kind.forget()
+    for (const kind of [clients, resources, lists, scopes, detailTypes, reaches]) kind.forget()
+    for (const kind of [origins, groups, ownClaims, issuers]) kind.forget()
   }
   return {
     registry: {
@@ -81,6 +85,7 @@ export function openRegistry(
       findResources: resources.find,
       listResources: () => lists.find('all'),
       listScopes: () => scopes.find('all'),
+      listDetailTypes: () => detailTypes.find('all'),
       listOrigins: () => origins.find('all'),
       groups: () => groups.find('all'),
       ownClaims: () => ownClaims.find('all'),
@@ -109,6 +114,10 @@ async function readResources(db: Database, uris: string): Promise<readonly Resou
 function scopesOf(resources: readonly Resource[]): readonly string[] {
   const scopes = resources.flatMap(resource => resource.scope.split(' ')).filter(scope => scope !== '')
   return [...new Set(scopes)].sort()
+}
+
+function detailTypeNames(resources: readonly Resource[]): readonly string[] {
+  return [...new Set(resources.flatMap(resource => Object.keys(detailTypesOf(resource))))].sort()
 }
 
 function lookup<Key extends string, Found extends object>(read: (key: Key) => Promise<Found>) {

@@ -43,6 +43,20 @@ export const scopeWordChanges: JsonKind<ScopeWords> = {
   },
 }
 
+/** Refuses words for what is no scope of it; undefined where all are. */
+export function strayWords({
+  scope,
+  scope_words: words,
+}: {
+  readonly scope: readonly string[]
+  readonly scope_words: ScopeWords
+}) {
+  const unknown = Object.keys(words).filter(name => words[name] !== '' && !scope.includes(name))
+  return unknown.length === 0
+    ? undefined
+    : `scope_words has words for ${unknown.join(', ')}, which its scope has not`
+}
+
 /** Whether a column holds what `scopeWords` reads. */
 export function isStoredWords(stored: unknown): boolean {
   return typeof stored === 'string' && readWords(stored) !== undefined

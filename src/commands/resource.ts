@@ -5,13 +5,18 @@ import {
   deleteResource,
   describeResource,
   listResources,
+  resourceKinds,
   updateResource,
 } from '../admin/resources.ts'
+import { parseYaml } from '../admin/yaml.ts'
+import type { DetailTypes } from '../protocol/detail-types.ts'
 import { formatDuration } from '../values/duration.ts'
 import { describeAlgChange } from '../admin/pending-algs.ts'
 import { drawAlgChange } from './alg-change.ts'
-import { command, verb, type Terminal } from './shell/command.ts'
+import { command, verb, type Run, type Terminal } from './shell/command.ts'
 import { answerUpdate } from './shell/differences.ts'
+import { CommandError } from './shell/failures.ts'
+import { readInput } from './shell/input.ts'
 import {
   accessTokenTtl,
   resourceScopes,
@@ -29,6 +34,23 @@ const claimsHelp =
 
 const openHelp =
   'clients that no administrator has made, as agents are, may ask people for tokens for it (docs/mcp.md)'
+const typesHelp =
+  'a YAML or JSON file with the types of authorization details that it takes (docs/rich-authorization-requests.md)'
+
+/** The types in the file of `--authorization-details-types`; undefined where nothing was said of them. */
+async function toDetailTypes(run: Run, file: string | boolean | undefined): Promise<DetailTypes | undefined> {
+  if (typeof file !== 'string') return file === false ? {} : undefined
+  const { name, text } = await readInput(run, file)
+  const types = resourceKinds.authorization_details_types.fromFile(await parseYaml(name, text))
+  if (types) return types
+  throw new CommandError(`${name} has no object with types by their names`)
+}
+
+/** `payment account`; undefined where it has none. */
+function drawDetailTypes(resource: Parameters<typeof describeResource>[0]): string | undefined {
+  return Object.keys(describeResource(resource).authorization_details_types).join(' ') || undefined
+}
+
 const personalHelp = 'take personal access tokens for it (docs/personal-access-tokens.md)'
 
 /** The claims that `--claims` and `--no-claims` ask for; undefined where neither was given. */
@@ -42,6 +64,8 @@ function drawClaims(resource: Parameters<typeof describeResource>[0]): string {
   const { claims } = describeResource(resource)
   return claims === null ? 'roles, if any' : claims.join(' ') || 'none'
 }
+
+const columns = ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'CLAIMS', 'OPEN', 'PERSONAL']
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
 export function resourceCommands(program: Command, terminal: Terminal): void {
@@ -69,37 +93,39 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--no-claims', 'none of them')
     .option('--open', openHelp)
     .option('--personal-access-tokens', personalHelp)
+    .option('--authorization-details-types <file>', typesHelp)
     .action(
-      command(
-        terminal,
-        async ({ open, note }, uri, { scope, alg, accessTokenTtl, status, claims, ...more }) => {
-          const admin = await open()
-          const settings = {
-            alg,
-            access_token_ttl: accessTokenTtl ?? null,
-            status,
-            claims: toClaims(claims) ?? null,
-            open: more.open ?? false,
-            personal_access_tokens: more.personalAccessTokens ?? false,
-          }
-          const declared = { uri, ...settings, ...toScopeChanges(scope) }
-          const { resource, warning, algChange } = await createResource(admin, declared)
-          if (warning !== undefined) note(`note: ${warning}`)
-          const ttl = formatDuration(resource.access_token_seconds ?? admin.config.accessTokenSeconds)
-          const told = {
-            scope: drawScopes(resource),
-            alg,
-            'access tokens live': ttl,
-            'status list': status ? 'named in its tokens' : 'not named in its tokens',
-            claims: drawClaims(resource),
-            open: more.open ? 'to clients that no administrator has made' : undefined,
-            'personal access tokens': more.personalAccessTokens ? 'may be made' : undefined,
-          }
-          const lines = [`Created the resource ${uri}`, facts(told)]
-          if (algChange) lines.push(drawAlgChange(algChange))
-          return { text: lines.join('\n'), json: describeResource(resource, algChange) }
-        },
-      ),
+      command(terminal, async (run, uri, { scope, alg, accessTokenTtl, status, claims, ...more }) => {
+        const { note } = run
+        const types = await toDetailTypes(run, more.authorizationDetailsTypes)
+        const admin = await run.open()
+        const settings = {
+          alg,
+          access_token_ttl: accessTokenTtl ?? null,
+          status,
+          claims: toClaims(claims) ?? null,
+          open: more.open ?? false,
+          personal_access_tokens: more.personalAccessTokens ?? false,
+          authorization_details_types: types ?? {},
+        }
+        const declared = { uri, ...settings, ...toScopeChanges(scope) }
+        const { resource, warning, algChange } = await createResource(admin, declared)
+        if (warning !== undefined) note(`note: ${warning}`)
+        const ttl = formatDuration(resource.access_token_seconds ?? admin.config.accessTokenSeconds)
+        const told = {
+          scope: drawScopes(resource),
+          alg,
+          'access tokens live': ttl,
+          'status list': status ? 'named in its tokens' : 'not named in its tokens',
+          claims: drawClaims(resource),
+          open: more.open ? 'to clients that no administrator has made' : undefined,
+          'personal access tokens': more.personalAccessTokens ? 'may be made' : undefined,
+          'authorization details': drawDetailTypes(resource),
+        }
+        const lines = [`Created the resource ${uri}`, facts(told)]
+        if (algChange) lines.push(drawAlgChange(algChange))
+        return { text: lines.join('\n'), json: describeResource(resource, algChange) }
+      }),
     )
 
   verb(resource, 'update', 'change an API; what is not given stays', [
@@ -121,26 +147,27 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
     .option('--no-claims', 'none of them')
     .option('--open', openHelp)
     .option('--personal-access-tokens', personalHelp)
+    .option('--authorization-details-types <file>', `${typesHelp}; all that it had are replaced`)
     .option('--no-open', 'only clients that an administrator has made')
     .option('--no-personal-access-tokens', 'take none, not those that there are either')
+    .option('--no-authorization-details-types', 'none of them')
     .action(
-      command(
-        terminal,
-        async ({ open, note }, uri, { scope, alg, accessTokenTtl, status, claims, ...more }) => {
-          const access_token_ttl = toChange(accessTokenTtl)
-          const { open: isOpen, personalAccessTokens: personal_access_tokens } = more
-          const ofPeople = { claims: toClaims(claims), open: isOpen, personal_access_tokens }
-          const settings = { alg, access_token_ttl, status, ...ofPeople }
-          const changes = { ...settings, ...(scope && toScopeChanges(scope)) }
-          const { differences, warning, algChange } = await updateResource(await open(), uri, changes)
-          if (warning !== undefined) note(`note: ${warning}`)
-          const { text, json } = answerUpdate('resource', uri, differences)
-          return {
-            text: algChange ? `${text}\n${drawAlgChange(algChange)}` : text,
-            json: { ...json, ...describeAlgChange(algChange) },
-          }
-        },
-      ),
+      command(terminal, async (run, uri, { scope, alg, accessTokenTtl, status, claims, ...more }) => {
+        const { open, note } = run
+        const access_token_ttl = toChange(accessTokenTtl)
+        const { open: isOpen, personalAccessTokens: personal_access_tokens } = more
+        const ofPeople = { claims: toClaims(claims), open: isOpen, personal_access_tokens }
+        const authorization_details_types = await toDetailTypes(run, more.authorizationDetailsTypes)
+        const settings = { alg, access_token_ttl, status, authorization_details_types, ...ofPeople }
+        const changes = { ...settings, ...(scope && toScopeChanges(scope)) }
+        const { differences, warning, algChange } = await updateResource(await open(), uri, changes)
+        if (warning !== undefined) note(`note: ${warning}`)
+        const { text, json } = answerUpdate('resource', uri, differences)
+        return {
+          text: algChange ? `${text}\n${drawAlgChange(algChange)}` : text,
+          json: { ...json, ...describeAlgChange(algChange) },
+        }
+      }),
     )
 
   verb(resource, 'list', 'show all APIs', ['mintmark resource list']).action(
@@ -148,7 +175,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
       const admin = await open()
       const resources = await listResources(admin)
       return {
-        columns: ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'CLAIMS', 'OPEN', 'PERSONAL', 'SCOPE'],
+        columns: [...columns, 'DETAILS', 'SCOPE'],
         rows: resources.map(row => ({
           cells: [
             row.uri,
@@ -158,6 +185,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
             drawClaims(row),
             row.is_open === 1 ? 'yes' : 'no',
             row.personal_access_tokens === 1 ? 'yes' : 'no',
+            drawDetailTypes(row) ?? 'none',
             drawScopes(row),
           ],
           json: describeResource(row),

@@ -135,16 +135,16 @@ async function previewRefresh(
   if (kind === 'theft' || kind === 'expired' || kind === 'exhausted') return `a refresh would end in ${kind}`
   try {
     const resources = await resourcesOf(ctx, client)
-    const { scope } = targetOf(ctx, { client, resources }, new Map(), session)
+    const { scope, details } = targetOf(ctx, { client, resources }, new Map(), session)
     // The idle limit that the row has is one of the past, then.
-    return { scope, expiresAt: kind === 'heal' ? session.absolute_expires_at : session.expires_at }
+    return { scope, details, expiresAt: kind === 'heal' ? session.absolute_expires_at : session.expires_at }
   } catch (error) {
     if (!(error instanceof OAuthError) || error.code !== 'invalid_target') throw error
     return 'its resource was taken from the client'
   }
 }
 
-type RefreshPreview = Pick<Target, 'scope'> & { readonly expiresAt: number }
+type RefreshPreview = Pick<Target, 'scope' | 'details'> & { readonly expiresAt: number }
 
 type FoundRefreshToken = Extract<TokenSession, { kind: 'refresh_token' }>
 
@@ -179,19 +179,20 @@ async function personalTokenMembers(
 }
 
 /**
- * Without a `token_type`: it is no token to call an API with. The scope is what a refresh with it gives, and
- * the two lifetimes are those of the token response.
+ * Without a `token_type`: it is no token to call an API with. Scope and authorization details are those that
+ * a refresh with it gives, and the two lifetimes are those of the token response.
  */
 function refreshTokenMembers(
   { config, clock }: Context,
   { session }: FoundRefreshToken,
-  { scope, expiresAt }: RefreshPreview,
+  { scope, details, expiresAt }: RefreshPreview,
 ) {
   return {
     active: true,
     iss: config.issuer,
     client_id: session.client_id,
     ...(scope !== '' && { scope }),
+    ...(details.length > 0 && { authorization_details: details }),
     ...(session.user_id && { sub: formatUuid(session.user_id) }),
     ...(session.username !== null && { username: session.username }),
     exp: expiresAt,

@@ -61,6 +61,7 @@ async function metadata(ctx: Context) {
   const { config, clients } = ctx
   const { issuer, clientCert, mtlsUrl } = config
   const scopes = await clients.registry.listScopes()
+  const detailTypes = await clients.registry.listDetailTypes()
   const authMethods = [
     'client_secret_basic',
     'client_secret_post',
@@ -81,6 +82,8 @@ async function metadata(ctx: Context) {
         ...scopes,
       ]),
     ],
+    // RFC 9396 §10
+    ...(detailTypes.length > 0 && { authorization_details_types_supported: detailTypes }),
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     ...authorizationMetadata(config),
     ...openidMetadata(ctx),

@@ -31,6 +31,8 @@ export async function tokenResponse(ctx: Context, { client, confirmation }: Toke
     token_type: confirmation?.tokenType ?? 'Bearer',
     expires_in: Math.max(0, lifetime),
     scope: target.scope || undefined,
+    // RFC 9396 §7
+    authorization_details: target.details.length > 0 ? target.details : undefined,
     id_token: identity && (await idToken(ctx, client, { granted, identity, accessToken, now })),
     refresh_token: refresh?.token,
     refresh_token_timeout: refresh && leftUntil(expiresAt),

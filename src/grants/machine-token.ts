@@ -1,5 +1,7 @@
 import { spendProof } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
+import { OAuthError } from '../errors.ts'
+import { detailsColumn, readAskedDetails } from '../protocol/authorization-details.ts'
 import { claimsOfMachine } from '../sessions/claims.ts'
 import type { Granted } from '../sessions/granted.ts'
 import { machineSession, never } from '../sessions/machine-session.ts'
@@ -16,7 +18,14 @@ export async function machineToken(
   spend: () => Promise<void> = async () => {},
 ): Promise<Granted> {
   const resources = await resourcesOf(ctx, client)
-  const target = targetOf(ctx, { client, resources }, form, { scope: client.scope, resource: null })
+  const { details, form: meant, refusal } = readAskedDetails(form, { client, resources })
+  if (refusal) throw new OAuthError(refusal.error, refusal.description)
+  const authorization = {
+    scope: meant.get('scope') === '' ? '' : client.scope,
+    resource: details.length > 0 ? (meant.get('resource') ?? null) : null,
+    authorization_details: detailsColumn(details),
+  }
+  const target = targetOf(ctx, { client, resources }, form, authorization)
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
   await spend()
   const claims = await claimsOfMachine(ctx, target)

@@ -6,6 +6,7 @@ import { isFapi } from '../clients/fapi.ts'
 import type { Context } from '../context.ts'
 import { endReplayedSession } from '../endings/end.ts'
 import { OAuthError } from '../errors.ts'
+import { detailsColumn } from '../protocol/authorization-details.ts'
 import type { Form } from '../protocol/form.ts'
 import { byClient } from '../record/record.ts'
 import { keptClaims } from '../sessions/claims.ts'
@@ -37,12 +38,13 @@ export async function redeem(
   refuse: Refuse,
 ): Promise<Granted> {
   const { scope, resource, signIn, consentId, nonce } = code
+  const authorization = { scope, resource, authorization_details: detailsColumn(code.details) }
   if (signIn && signIn.expiresAt <= ctx.clock.now()) throw refuse('its sign-in has expired')
   const user = await findUserById(ctx.db, code.userId)
   if (!user) throw refuse('its user was deleted')
   const resources = await resourcesOf(ctx, client)
   // A scope is no parameter of this request: the code has it already.
-  const target = targetOf(ctx, { client, resources }, withoutScope(form), { scope, resource })
+  const target = targetOf(ctx, { client, resources }, withoutScope(form), authorization)
   if (confirmation?.proof) await spendProof(ctx, confirmation.proof)
 
   const granted = await startSession(ctx, {
@@ -50,7 +52,7 @@ export async function redeem(
     user: { ...user, epoch: code.userEpoch },
     caller,
     confirmation,
-    authorization: { scope, resource },
+    authorization,
     target,
     amr: code.amr,
     knownSources: undefined,
@@ -71,8 +73,7 @@ export async function redeem(
 }
 
 function withoutScope(form: Form): Form {
-  const resource = form.get('resource')
-  return new Map(resource === undefined ? [] : [['resource', resource]])
+  return new Map([...form].filter(([name]) => name === 'resource' || name === 'authorization_details'))
 }
 
 /** The session that was promised, and to whom. */

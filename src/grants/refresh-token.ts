@@ -3,7 +3,7 @@ import { rotateSession } from '../../db/sessions/rotations.ts'
 import { boundKey, spendProof } from '../clients/confirmation.ts'
 import type { Context } from '../context.ts'
 import { unavailable } from '../errors.ts'
-import { requireParameter } from '../protocol/form.ts'
+import { requireParameter, type Form } from '../protocol/form.ts'
 import { isBoundTo } from '../protocol/refresh-token.ts'
 import type { RoleHolder } from '../protocol/roles.ts'
 import { hashSecret } from '../protocol/secrets.ts'
@@ -28,7 +28,7 @@ export const refreshToken: Grant = {
     const targetFor = (authorization: Authorization) => early ?? targetOf(ctx, presented, form, authorization)
 
     // A client may ask for what is refused. That must cost it nothing, so look before the session moves.
-    if (form.has('scope') || form.has('resource')) early = targetFor(await findOwnSession(ctx, presented))
+    if (asksForLess(form)) early = targetFor(await findOwnSession(ctx, presented))
     const { session, target } = await refresh(ctx, presented, targetFor)
     ctx.sessions.lateness.countRefresh(userOf(session), presented.caller.source)
     const granted = grantedOf(ctx, session, target, {
@@ -37,6 +37,10 @@ export const refreshToken: Grant = {
     })
     return withClaims(ctx, granted, { client: presented.client, session, holder: session })
   },
+}
+
+function asksForLess(form: Form): boolean {
+  return ['scope', 'resource', 'authorization_details'].some(name => form.has(name))
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Client, Resource } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { actOf, actorsMax, countActors, mayAct, withActor, type ActClaim } from '../protocol/act.ts'
+import type { AuthorizationDetails } from '../protocol/authorization-details.ts'
 import type { Form } from '../protocol/form.ts'
 import { isOpenidScope } from '../protocol/openid-scopes.ts'
 import { isOwnRole } from '../protocol/roles.ts'
@@ -13,7 +14,7 @@ import { claimsOfMachine, withClaims } from '../sessions/claims.ts'
 import { openExchanged, type PresentedToken } from '../sessions/exchanged.ts'
 import { userOf, type Granted } from '../sessions/granted.ts'
 import { machineSession } from '../sessions/machine-session.ts'
-import { resourcesOf, targetOf, type Target } from '../sessions/target.ts'
+import { detailsWithin, resourcesOf, targetOf, type Target } from '../sessions/target.ts'
 import { rolesNow } from '../users/roles.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Grant, TokenRequest } from './grant.ts'
@@ -80,12 +81,26 @@ function targetWithin(
   // A user who has allowed a client one resource has allowed it no other.
   const resource = session.client_id === client.id ? session.resource : null
   const target = targetOf({ config }, { client, resources }, asked, { scope: scopes.join(' '), resource })
-  if (target.scope === '' && claims['scope'] !== undefined)
+  const details = detailsFor(form, { client, resources, target }, claims)
+  if (target.scope === '' && details.length === 0 && claims['scope'] !== undefined)
     throw new OAuthError(
       'invalid_scope',
       'no scope of the subject_token is one that this client may have there',
     )
-  return target
+  return { ...target, details }
+}
+
+/** What exactly the subject token allows goes no further than its own API. */
+function detailsFor(
+  form: Form,
+  { client, resources, target }: { client: Client; resources: readonly Resource[]; target: Target },
+  claims: PresentedToken['claims'],
+): AuthorizationDetails {
+  const resource = resources.find(({ uri }) => uri === target.audience)
+  const said = target.audience === claims['aud'] ? claims['authorization_details'] : undefined
+  // Of a token of ours.
+  const granted = (said ?? []) as AuthorizationDetails
+  return detailsWithin(form, { client, resource, granted })
 }
 
 /**

@@ -9,7 +9,7 @@ import { parseUserClaims } from '../protocol/standard-claims.ts'
 import { formatUserCode } from '../protocol/user-code.ts'
 import { networkOf } from '../values/addresses.ts'
 import { connectDevice } from './answer-device.ts'
-import { describeScopes } from './consent.ts'
+import { describeDetails, describeScopes } from './consent.ts'
 import { showMessage } from './message.ts'
 import type { Pages } from './pages.ts'
 import { answerClient, findStage, follow, goOn, isAsked, type Stage } from './proceed.ts'
@@ -48,6 +48,7 @@ async function show(visit: Visit): Promise<void> {
     username: signIn.user.username,
     anotherHref: anotherHref(visit, pending),
     scopes: await describeScopes(ctx, { ...client, resource: request.resource }, scopesToAllow(request)),
+    details: await describeDetails(ctx, request),
     askedAt: device.created_at,
     zone: typeof zoneinfo === 'string' ? zoneinfo : 'UTC',
     address: device.address,

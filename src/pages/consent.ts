@@ -10,11 +10,14 @@ import type { Context } from '../context.ts'
 import type { AuthorizationRequest } from '../protocol/authorization-request.ts'
 import { scopesToAllow } from '../protocol/claims.ts'
 import { hostOfDocument } from '../protocol/document-url.ts'
+import type { AuthorizationDetails } from '../protocol/authorization-details.ts'
+import { findDetailType } from '../protocol/detail-types.ts'
 import { formOf } from '../protocol/form.ts'
 import { showMessage } from './message.ts'
 import type { Pages } from './pages.ts'
 import { answerClient, findStage, follow, goOn, isAsked, type Stage } from './proceed.ts'
 import { consentView, type ConsentData } from './views/consent.ts'
+import type { DetailInWords } from './views/details.ts'
 import { anotherHref, leadTo, namesOf, pageHandler, queryOf, type Visit } from './visit.ts'
 
 /** GET and POST /consent: where a person says whether a client may have what it asks for. */
@@ -38,6 +41,7 @@ async function show(visit: Visit): Promise<void> {
     username: signIn.user.username,
     anotherHref: anotherHref(visit, pending),
     scopes: await describeScopes(ctx, { ...client, resource }, scopesToAllow(pending.request)),
+    details: await describeDetails(ctx, pending.request),
   }
   const { uiLocales } = pending.request
   void pages.show(request, reply, frame => consentView(frame, data), { uiLocales })
@@ -67,6 +71,16 @@ export async function describeScopes(
   const known = await clients.registry.findResources(resource ?? resources)
   const isOfServer = known.length === 0
   return scopes.flatMap(name => wordsOf(known, name).map(words => ({ name, isOfServer, words })))
+}
+
+/** Details with the words that their resource has for them now. */
+export async function describeDetails(
+  { clients }: Pick<Context, 'clients'>,
+  { resource, details }: { readonly resource: string | null; readonly details: AuthorizationDetails },
+): Promise<readonly DetailInWords[]> {
+  if (details.length === 0) return []
+  const [known] = await clients.registry.findResources(resource ?? '')
+  return details.map(detail => ({ detail, type: known && findDetailType(known, detail.type) }))
 }
 
 async function decide(visit: Visit): Promise<void> {
@@ -100,7 +114,13 @@ async function allow(visit: Visit, stage: Stage): Promise<void> {
   const client = await keptClient(ctx, stage.client, { user, caller })
   if (!client) return showMessage(visit, { kind: 'apps_exceeded', status: 400 })
   // Also where it is asked each time: then people can see what they have allowed, and take it back.
-  const consent = { user, client, resource: request.resource, scope: scopesToAllow(request) }
+  const consent = {
+    user,
+    client,
+    resource: request.resource,
+    scope: scopesToAllow(request),
+    details: request.details,
+  }
   const allowed = await rememberConsent(ctx, consent, caller)
   return follow(visit, { ...stage, client }, { ...look, allowed })
 }

@@ -145,6 +145,11 @@ dd{margin:0}
 .codes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(11rem,100%),1fr));
 margin:0 0 1.25rem;padding:0;list-style:none;user-select:all}
 .codes li{padding:.5rem 0}
+li>dl{margin-top:.25rem}
+.details dt bdi,.details dd bdi,.details strong bdi{display:inline-block;max-width:100%;overflow:clip;padding:0 .375rem;
+border:1px solid var(--line);border-radius:.375rem;background:var(--page);white-space:pre-wrap;font-weight:400;color:var(--text)}
+.details dd>*+*{margin-left:.375rem}
+.details b{font:.75em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;color:var(--problem)}
 @media(max-width:24rem){dl{display:block}dd{margin-bottom:.25rem}}
 @media print{header,form,.go,.act,footer{display:none}main{border:0;box-shadow:none}}
 summary{min-height:2.75rem;padding:.625rem 0;color:var(--link);cursor:pointer}

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { ActClaim } from './act.ts'
+import type { AuthorizationDetails } from './authorization-details.ts'
 import { acrOf } from './levels.ts'
 import { formatUuid } from './secrets.ts'
 import { statusClaim } from './status-list.ts'
@@ -16,6 +17,8 @@ export interface AccessTokenFacts {
     readonly audience: string
     /** Separated by spaces; may be empty. */
     readonly scope: string
+    /** What exactly it allows (RFC 9396 §9.1). */
+    readonly details: AuthorizationDetails
     /** Whether the token says where its status is listed. */
     readonly hasStatus: boolean
   }
@@ -72,6 +75,7 @@ export function accessTokenClaims(
     client_id: clientId,
     // JSON leaves out what is undefined.
     scope: target.scope || undefined,
+    authorization_details: target.details.length > 0 ? target.details : undefined,
     sid: formatUuid(sessionId),
     auth_time: authTime,
     acr: methods && acrOf(methods),

@@ -1,4 +1,5 @@
 import type { OAuthErrorCode } from '../errors.ts'
+import type { AuthorizationDetails } from './authorization-details.ts'
 import type { RequestedClaims } from './claims.ts'
 
 /** The prompts of OpenID Connect Core §3.1.2.1 and Initiating User Registration §4. */
@@ -28,6 +29,8 @@ export interface AuthorizationRequest {
   readonly scope: string
   /** The one resource that it names (RFC 8707); null for any of the client's. */
   readonly resource: string | null
+  /** What exactly is asked for (RFC 9396); then `resource` is theirs. */
+  readonly details: AuthorizationDetails
   /** S256 (RFC 7636 §4.2); null where the client may leave it out. */
   readonly codeChallenge: string | null
   readonly prompts: readonly Prompt[]
@@ -57,6 +60,7 @@ export const plainRequest = {
   nonce: null,
   scope: '',
   resource: null,
+  details: [],
   codeChallenge: null,
   prompts: [],
   maxAge: null,
@@ -70,8 +74,8 @@ export const plainRequest = {
 } as const satisfies Partial<AuthorizationRequest>
 
 /**
- * The error codes of answers to authorization requests (RFC 6749 §4.1.2.1, RFC 8707 §2, RFC 9101 §7, OpenID
- * Connect Core §3.1.2.6, OpenID Connect Core Unmet Authentication Requirements §2).
+ * The error codes of answers to authorization requests (RFC 6749 §4.1.2.1, RFC 8707 §2, RFC 9396 §5, RFC 9101
+ * §7, OpenID Connect Core §3.1.2.6, OpenID Connect Core Unmet Authentication Requirements §2).
  */
 export type AuthorizationErrorCode =
   | RefusedCode
@@ -86,6 +90,7 @@ export type AuthorizationErrorCode =
 /** Those by which the judge refuses a request. `/par` answers with them too. */
 export type RefusedCode = Extract<
   OAuthErrorCode,
+  | 'invalid_authorization_details'
   | 'invalid_request'
   | 'invalid_request_uri'
   | 'invalid_scope'

@@ -1,3 +1,4 @@
+import { readAskedDetails } from './authorization-details.ts'
 import { plainRequest, type AuthorizationRequest, type RefusedCode } from './authorization-request.ts'
 import { deviceGrant } from './grant-types.ts'
 import type { Form } from './form.ts'
@@ -34,15 +35,17 @@ export type DeviceVerdict =
 /** What a request may hold, in bytes of JSON. */
 const requestBytesMax = 4000
 
-/** Whether a device authorization request is accepted (RFC 8628 §3.1, RFC 8707 §2, RFC 9470 §4). Pure. */
+/** Whether the request of a device is accepted (RFC 8628 §3.1, RFC 8707, RFC 9396, RFC 9470 §4). Pure. */
 export function judgeDeviceRequest(form: Form, facts: DeviceFacts): DeviceVerdict {
   const { client, resources, userCode, now: madeAt } = facts
   if (!hasGrant(client, deviceGrant)) {
     const description = 'the client has not been given the grant of devices'
     return { kind: 'refused', error: 'unauthorized_client', description }
   }
+  const { details, form: meant, refusal: detailsRefusal } = readAskedDetails(form, facts)
   const refusal =
-    refuseTarget(form, facts) ??
+    detailsRefusal ??
+    refuseTarget(meant, facts) ??
     refuseWithheld(form, facts) ??
     refuseKey(form, facts) ??
     refuseControl(form.get('acr_values'))
@@ -54,10 +57,11 @@ export function judgeDeviceRequest(form: Form, facts: DeviceFacts): DeviceVerdic
     clientMadeAt: client.created_at,
     redirectUri: '',
     isRedirectUriSent: false,
-    scope: scopeOf(form, client, resources)
+    scope: scopeOf(meant, client, resources)
       .filter(scope => !isWithheld(scope, facts))
       .join(' '),
-    resource: resourceOf(form, resources) ?? null,
+    resource: resourceOf(meant, resources) ?? null,
+    details,
     acrValues: wordsOf(form, 'acr_values'),
     dpopJkt: form.get('dpop_jkt') ?? facts.proofJkt,
     userCode,

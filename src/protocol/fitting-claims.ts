@@ -10,9 +10,12 @@ export const claimsBytesMax = 5000
 
 type Claims = Readonly<Record<string, unknown>>
 
-/** The claims that fit into a token, and, where some do not, that they are told at this URL. */
-export function fittingClaims(claims: Claims, endpoint: string): Claims {
-  let bytes = bytesOf(claims)
+/**
+ * The claims that fit into a token, and, where some do not, that they are told at this URL. `details`: its
+ * authorization details (RFC 9396), which have their room first, since no token is without them.
+ */
+export function fittingClaims(claims: Claims, endpoint: string, details: readonly object[] = []): Claims {
+  let bytes = bytesOf(claims) + (details.length > 0 ? bytesOf(details) : 0)
   if (bytes <= claimsBytesMax) return claims
   const left: string[] = []
   const sizes = Object.entries(claims).map(([name, value]) => [name, bytesOf({ [name]: value })] as const)

@@ -58,7 +58,7 @@ export function refuseTarget(form: Form, { client, resources }: TargetFacts): Re
     }
   }
   const available = availableScopes(form, client, resources)
-  const asked = form.get('scope')?.split(' ') ?? []
+  const asked = itemsOf(form.get('scope') ?? '')
   if (asked.every(scope => isOpenidScope(scope) || available.includes(scope))) return undefined
   return {
     error: 'invalid_scope',
@@ -92,7 +92,8 @@ export function scopeOf(
   client: ClientOfTarget,
   resources: readonly ResourceOfTarget[],
 ): readonly string[] {
-  const asked = form.get('scope')?.split(' ') ?? availableScopes(form, client, resources)
+  const scope = form.get('scope')
+  const asked = scope === undefined ? availableScopes(form, client, resources) : itemsOf(scope)
   const mayRefresh = hasGrant(client, 'refresh_token')
   return [...new Set(asked)].filter(scope => scope !== offlineAccess || mayRefresh)
 }

@@ -1,4 +1,5 @@
 import { itemsOf } from '../values/list.ts'
+import { readAskedDetails } from './authorization-details.ts'
 import {
   prompts,
   responseModes,
@@ -34,13 +35,18 @@ export interface RequestFacts {
     readonly grant_types: string
     readonly redirect_uris: string
     readonly scope: string
+    readonly authorization_details_types: string
     readonly pkce: 'required' | 'optional'
     readonly par_required: number
     readonly tls_bound: number
     readonly profile: string
   }
   /** Those that there are of the client's. */
-  readonly resources: readonly { readonly uri: string; readonly scope: string }[]
+  readonly resources: readonly {
+    readonly uri: string
+    readonly scope: string
+    readonly authorization_details_types: string
+  }[]
   /** The parameters that were sent more than once. */
   readonly repeated: readonly string[]
   /** Whether it came by `/par`. */
@@ -84,11 +90,13 @@ export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): Requ
 
   // From here on the client learns of what is wrong.
   const recipient = recipientOf(form, redirectUri, repeated)
+  const { details, form: meant, refusal: detailsRefusal } = readAskedDetails(form, facts)
   const refusal =
     refuseChannel(form, facts) ??
     refuseResponse(form, recipient, facts) ??
     refuseChallenge(form, facts) ??
-    refuseTarget(form, facts) ??
+    detailsRefusal ??
+    refuseTarget(meant, facts) ??
     refusePerson(form, facts) ??
     refuseKey(form, facts)
   if (refusal) return { kind: 'refused', ...recipient, ...refusal }
@@ -101,8 +109,9 @@ export function judgeAuthorizationRequest(form: Form, facts: RequestFacts): Requ
     clientMadeAt: client.created_at,
     isRedirectUriSent: form.has('redirect_uri'),
     nonce: form.get('nonce') ?? null,
-    scope: scopeOf(form, client, resources).join(' '),
-    resource: resourceOf(form, resources) ?? null,
+    scope: scopeOf(meant, client, resources).join(' '),
+    resource: resourceOf(meant, resources) ?? null,
+    details,
     codeChallenge: form.get('code_challenge') ?? null,
     prompts: wordsOf(form, 'prompt').filter(isPrompt),
     maxAge: form.has('max_age') ? Number(form.get('max_age')) : null,

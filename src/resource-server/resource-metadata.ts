@@ -5,6 +5,8 @@ import { isSafe } from './fetching.ts'
 export interface AboutApi {
   /** The scopes that a client asks for where nothing else tells it which. */
   readonly scopes?: readonly string[]
+  /** The types of authorization details that it takes (RFC 9396). */
+  readonly authorizationDetailsTypes?: readonly string[]
   /** What people call it. */
   readonly name?: string
   /** The URL of a page for developers. */
@@ -25,9 +27,16 @@ const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 export function metadataProblem(audience: string, about: true | AboutApi): string | undefined {
   if (!isSafe(audience) || /[?#]/.test(audience))
     return 'metadata needs an audience that is the https URL of this API, without query and fragment (or a loopback one)'
-  const { scopes = [], name, documentation } = about === true ? {} : about
+  const {
+    scopes = [],
+    authorizationDetailsTypes: types = [],
+    name,
+    documentation,
+  } = about === true ? {} : about
   if (!Array.isArray(scopes) || !scopes.every(scope => scopeToken.test(scope)))
     return 'the scopes of metadata must be a list of scopes'
+  if (!Array.isArray(types) || !types.every(type => typeof type === 'string' && type !== ''))
+    return 'the authorizationDetailsTypes of metadata must be a list of types'
   if (name !== undefined && (typeof name !== 'string' || name === ''))
     return 'the name of metadata must be a text'
   if (documentation !== undefined && !URL.canParse(documentation))
@@ -45,13 +54,19 @@ export interface MetadataOptions {
 export function resourceMetadataOf(options: MetadataOptions): ResourceMetadata | undefined {
   const { issuer, audience, metadata } = options
   if (metadata === false) return undefined
-  const { scopes, name, documentation } = metadata === true ? ({} as AboutApi) : metadata
+  const {
+    scopes,
+    authorizationDetailsTypes: types,
+    name,
+    documentation,
+  } = metadata === true ? ({} as AboutApi) : metadata
   const { origin, pathname } = new URL(audience)
   const path = `/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`
   const document = {
     resource: audience,
     authorization_servers: [issuer],
     ...(scopes && { scopes_supported: scopes }),
+    ...(types && { authorization_details_types_supported: types }),
     bearer_methods_supported: ['header'],
     dpop_signing_alg_values_supported: proofAlgorithms,
     ...(name !== undefined && { resource_name: name }),

@@ -29,6 +29,8 @@ export interface AccessToken {
   readonly client_id: string
   /** Separated by spaces. */
   readonly scope?: string
+  /** What exactly it allows (RFC 9396 §9.1); none where it was granted scopes alone. */
+  readonly authorization_details?: readonly AuthorizationDetail[]
   /** The session, to which all tokens of one log-in belong. */
   readonly sid?: string
   readonly auth_time?: number
@@ -43,6 +45,12 @@ export interface AccessToken {
   readonly session_client_id?: string
   readonly client_sid?: string
   readonly [claim: string]: unknown
+}
+
+/** One of the authorization details of a token (RFC 9396 §2). Its type says what else there is in it. */
+export interface AuthorizationDetail {
+  readonly type: string
+  readonly [member: string]: unknown
 }
 
 /** A party that acts for another. Only the one at the top counts; those before it are its history. */
@@ -187,15 +195,31 @@ async function verifyToken(settings: Settings, keys: IssuerKeys, token: string):
 }
 
 function freeze(payload: JWTPayload): AccessToken {
-  const { iss, sub, aud, exp, iat, jti, client_id, scope, act } = payload
+  const { iss, sub, aud, exp, iat, jti, client_id, scope, act, authorization_details: details } = payload
   const isText = [iss, sub, jti, client_id, scope ?? ''].every(claim => typeof claim === 'string')
   if (!isText || aud === undefined || typeof exp !== 'number' || typeof iat !== 'number') {
     throw invalid('a claim of the token is not of its type')
   }
   // Who does not know who acts takes it for the subject itself.
   if (act !== undefined && !freezeActor(act)) throw invalid('the claim act of the token names nobody')
+  // An API that looks at them would take others for none.
+  if (details !== undefined && !areDetails(details))
+    throw invalid('the authorization_details of the token are no list of objects with a type')
+  deepFreeze(details)
   for (const claim of Object.values(payload)) Object.freeze(claim)
   return Object.freeze(payload) as AccessToken
+}
+
+function areDetails(details: unknown): boolean {
+  return (
+    Array.isArray(details) &&
+    details.every(detail => typeof (detail as { type?: unknown } | null)?.type === 'string')
+  )
+}
+
+function deepFreeze(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return
+  for (const member of Object.values(Object.freeze(value))) deepFreeze(member)
 }
 
 /** Freezes a chain of actors; false for what is none. */

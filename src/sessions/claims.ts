@@ -92,7 +92,7 @@ async function addClaims(ctx: Rows & WithIssuer, granted: Grounds, telling: Tell
   const needsUser = names.length + scopes.length > 0
   const facts = await factsFor(ctx, telling, [...(target.claims ?? []), ...wanted], needsUser)
   const whole = claimsAt(facts, target)
-  const claims = telling.isAnswer === true ? whole : fittingAt(ctx, whole)
+  const claims = telling.isAnswer === true ? whole : fittingAt(ctx, whole, target)
   if (!isTold) return { ...granted, claims }
   const { nonce = null } = telling
   const ofUser = userClaims(facts, { scopes, names, wanted })
@@ -101,8 +101,8 @@ async function addClaims(ctx: Rows & WithIssuer, granted: Grounds, telling: Tell
 }
 
 /** The API that an access token is for finds the rest where it asks about it. */
-function fittingAt({ config }: WithIssuer, claims: Claims): Claims {
-  return fittingClaims(claims, `${config.issuer}/introspect`)
+function fittingAt({ config }: WithIssuer, claims: Claims, { details }: Pick<Target, 'details'>): Claims {
+  return fittingClaims(claims, `${config.issuer}/introspect`, details)
 }
 
 type WholeSession = Pick<Session, 'user_id' | 'claims' | 'username' | 'user_claims' | 'roles' | 'group_names'>
@@ -123,11 +123,11 @@ export async function wholeClaims(ctx: Rows, session: WholeSession, audience: st
 /** What the access token of a machine says beside `sub`: it has no roles, and is in no group. */
 export async function claimsOfMachine(
   ctx: WithRegistry & WithIssuer,
-  target: Pick<Target, 'claims' | 'audience'>,
+  target: Pick<Target, 'claims' | 'audience' | 'details'>,
 ): Promise<Claims> {
   if (target.claims === null) return {}
   const own = await ownClaimsFor(ctx.clients.registry, target.claims)
-  return fittingAt(ctx, claimsAt({ holder: nobody, groups: new Map(), own, user: undefined }, target))
+  return fittingAt(ctx, claimsAt({ holder: nobody, groups: new Map(), own, user: undefined }, target), target)
 }
 
 const nobody: RoleHolder = { roles: '', group_names: '' }

@@ -71,6 +71,7 @@ export async function startSession(ctx: Context, start: SessionStart): Promise<G
     secret_hash: hashSecret(secret),
     scope: authorization.scope,
     resource: authorization.resource,
+    authorization_details: authorization.authorization_details ?? null,
     auth_time: promise?.authTime ?? now,
     started_at: now,
     amr: start.amr,

@@ -3,6 +3,7 @@ import type { Client, Resource } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
+import { narrowDetails, storedDetails, type AuthorizationDetails } from '../protocol/authorization-details.ts'
 import { deviceGrant } from '../protocol/grant-types.ts'
 import type { Form } from '../protocol/form.ts'
 import { isOpenidScope } from '../protocol/openid-scopes.ts'
@@ -17,6 +18,8 @@ export interface Target {
   readonly audience: string
   /** Separated by spaces; only what the resource knows (RFC 9068 §2.2.3), and scopes of OpenID Connect. */
   readonly scope: string
+  /** What exactly it allows there (RFC 9396). */
+  readonly details: AuthorizationDetails
   /** The JWS algorithm that the resource takes. */
   readonly alg: string
   readonly accessTokenSeconds: number
@@ -32,6 +35,8 @@ export interface Authorization {
   readonly scope: string
   /** The one resource of it; null for any of the client's. */
   readonly resource: string | null
+  /** JSON of what exactly was granted (RFC 9396), at that resource; null, or nothing, where nothing was. */
+  readonly authorization_details?: string | null
 }
 
 /** As much of a context as finds resources. */
@@ -87,7 +92,20 @@ export function targetOf(
       'tokens for this resource are signed with an algorithm that the profile of this client does not allow',
     )
   }
-  return targetAt({ config }, resource, (asked ?? available).join(' '))
+  const target = targetAt({ config }, resource, (asked ?? available).join(' '))
+  const { authorization_details: stored = null } = authorization
+  if (stored === null && !form.has('authorization_details')) return target
+  return { ...target, details: detailsWithin(form, { client, resource, granted: storedDetails(stored) }) }
+}
+
+/** Those of what was granted that a request asks for (RFC 9396 §6). Throws where it asks for more. */
+export function detailsWithin(form: Form, facts: Parameters<typeof narrowDetails>[1]): AuthorizationDetails {
+  const details = narrowDetails(form, facts)
+  if (details) return details
+  throw new OAuthError(
+    'invalid_authorization_details',
+    'the authorization_details are more than what was granted for this resource: leave out some of that, and change nothing',
+  )
 }
 
 /** A target at a resource, or without one at this server itself, with the settings that this has now. */
@@ -99,6 +117,7 @@ export function targetAt(
   return {
     audience: resource?.uri ?? config.issuer,
     scope,
+    details: [],
     alg: algAt(resource),
     accessTokenSeconds: resource?.access_token_seconds ?? config.accessTokenSeconds,
     hasStatus: resource?.has_status !== 0,

@@ -21,6 +21,7 @@ import {
   tokenView,
   type ShownToken,
 } from '../../src/pages/views/account/tokens.ts'
+import { shownDetails as details } from './authorization-details.ts'
 import type { Names } from './view-samples.ts'
 
 const at = 1_900_000_000
@@ -256,7 +257,8 @@ export function accountSamples(names: Names): readonly (readonly [name: string, 
     ],
     [
       'account-apps',
-      frame => appsView(frame, state, { apps: [{ id: 'shop', client, operator, grantedAt: at, scopes }] }),
+      frame =>
+        appsView(frame, state, { apps: [{ id: 'shop', client, operator, grantedAt: at, scopes, details }] }),
     ],
     ['account-apps-none', frame => appsView(frame, state, { apps: [] })],
   ]

@@ -10,6 +10,7 @@ import { logInView } from '../../src/pages/views/log-in.ts'
 import { logOutView } from '../../src/pages/views/log-out.ts'
 import { secondFactorStepView } from '../../src/pages/views/second-factor.ts'
 import { messageView } from '../../src/pages/views/message.ts'
+import { shownDetails as details } from './authorization-details.ts'
 import { accountSamples } from './account-samples.ts'
 import {
   askView,
@@ -203,15 +204,23 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
           passkey: null,
         }),
     ],
-    ['consent', frame => consentView(frame, { request, client, username, anotherHref, scopes })],
+    ['consent', frame => consentView(frame, { request, client, username, anotherHref, scopes, details: [] })],
     [
       'consent-bare',
-      frame => consentView(frame, { request, client: bareClient, username, anotherHref, scopes: [] }),
+      frame =>
+        consentView(frame, { request, client: bareClient, username, anotherHref, scopes: [], details: [] }),
     ],
     [
       'consent-stranger',
       frame =>
-        consentView(frame, { request, client: { ...bareClient, stranger }, username, anotherHref, scopes }),
+        consentView(frame, {
+          request,
+          client: { ...bareClient, stranger },
+          username,
+          anotherHref,
+          scopes,
+          details: [],
+        }),
     ],
     [
       'consent-program',
@@ -223,10 +232,15 @@ export function viewSamples(names: Names = plainNames): ReadonlyMap<string, View
           username,
           anotherHref,
           scopes,
+          details: [],
         })
       },
     ],
-    ...deviceSamples({ request, client, username, anotherHref, scopes }),
+    [
+      'consent-details',
+      frame => consentView(frame, { request, client, username, anotherHref, scopes: [], details }),
+    ],
+    ...deviceSamples({ request, client, username, anotherHref, scopes, details: [] }),
     ['account-choice', frame => accountChoiceView(frame, { request, client, username, anotherHref })],
     ['log-out', frame => logOutView(frame, { request, client, username })],
     ['log-out-alone', frame => logOutView(frame, { request, client: null, username })],

@@ -18,6 +18,7 @@ const request: AuthorizationRequest = {
   nonce: null,
   scope: 'openid read',
   resource: null,
+  details: [],
   codeChallenge: 'challenge',
   prompts: [],
   maxAge: null,

@@ -61,6 +61,7 @@ const declared = {
   claims: null,
   open: false,
   personal_access_tokens: false,
+  authorization_details_types: {},
 }
 const alice = { username: 'alice', password: 'correct horse', roles: ['editor'] }
 

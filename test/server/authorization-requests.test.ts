@@ -22,6 +22,7 @@ const least: AuthorizationRequest = {
   nonce: null,
   scope: '',
   resource: null,
+  details: [],
   codeChallenge: null,
   prompts: [],
   maxAge: null,

@@ -53,6 +53,7 @@ const changed: { readonly [Name in keyof typeof properties]: Partial<ClientMetad
   dpop_bound_access_tokens: { dpop_bound_access_tokens: true },
   grant_types: { grant_types: ['password', 'refresh_token'] },
   scope: { scope: ['read', 'write'] },
+  authorization_details_types: { authorization_details_types: ['account', 'payment'] },
   resources: { resources: ['https://a.example', 'https://b.example'] },
   resource_server: { resource_server: ['https://a.example'] },
   admin: { admin: true },

@@ -300,7 +300,7 @@ t.test('resources', async t => {
   await call(`resource create ${other} --scope a b --alg RS256 --access-token-ttl 1m --no-status`)
   t.match(
     (await call('resource list')).stdout,
-    /URI +ALG +TOKENS LIVE +STATUS LIST +CLAIMS +OPEN +PERSONAL +SCOPE\nhttps:\/\/api\.example +ES256 +5m +yes +roles, if any +no +no +read\n.*RS256 +1m +no +roles, if any +no +no +a b\n/,
+    /URI +ALG +TOKENS LIVE +STATUS LIST +CLAIMS +OPEN +PERSONAL +DETAILS +SCOPE\nhttps:\/\/api\.example +ES256 +5m +yes +roles, if any +no +no +none +read\n.*RS256 +1m +no +roles, if any +no +no +none +a b\n/,
   )
   t.match(await call(`resource create ${api} --scope x`), { code: 1, stderr: /exists already/ })
   t.match(await call(`resource create ${issuer} --scope x`), {
@@ -321,6 +321,42 @@ t.test('resources', async t => {
       access_token_ttl: { from: null, to: 120 },
     },
   )
+  await t.test('RA-2 types of authorization details come from a file', async t => {
+    const url = 'https://bank.example'
+    const docs = readFileSync(join(import.meta.dirname, '../../docs/rich-authorization-requests.md'), 'utf8')
+    const [, yaml = ''] = /```yaml\n(.*?)```/s.exec(docs) ?? []
+    const file = t.testdir({
+      'types.yaml': yaml,
+      'odd.yaml': 'a: { title: { en: A }, schema: { pattern: x } }',
+      'list.yaml': '[]',
+    })
+    const types = (name: string) => ['--authorization-details-types', join(file, name)]
+    const created = await call(['resource', 'create', url, '--scope', 'read', ...types('types.yaml')])
+    t.match(created, { code: 0, stdout: /authorization details +payment account/ })
+    t.match((await call('resource list')).stdout, /payment account +read\n/)
+    const update = (...args: string[]) => call(['resource', 'update', url, ...args])
+    t.match(await update(...types('odd.yaml')), {
+      code: 1,
+      stderr: /a\.schema has "pattern", and takes type, enum/,
+    })
+    t.match(await update(...types('list.yaml')), { code: 1, stderr: /no object with types/ })
+    t.match(await update(...types('none.yaml')), { code: 1, stderr: /none\.yaml/ })
+    t.match(await update('--scope', 'read', 'write'), { code: 0 })
+    const client = ['client', 'create', '--id', 'payer', '--grant', 'client_credentials', '--resource', url]
+    const made = await call([...client, '--authorization-details-type', 'payment', 'other', '--json'])
+    t.strictSame(made.json().authorization_details_types, ['payment', 'other'])
+    t.match(made.stderr, /none of its resources knows other/)
+    const applied = { resources: [{ uri: url, scope: ['read'], authorization_details_types: { a: {} } }] }
+    const apply = (input: object) => call(['apply', '-', '--json', '--yes'], { input: JSON.stringify(input) })
+    t.match(await apply(applied), {
+      code: 1,
+      stderr: /resources\[0\]\.authorization_details_types\.a\.title takes/,
+    })
+    t.match(await update('--no-authorization-details-types'), { code: 0 })
+    t.notMatch((await call('resource list')).stdout, 'payment')
+    await call(['client', 'delete', 'payer'])
+    await call(['resource', 'delete', url])
+  })
   await t.test('scopes have words for the page that asks for consent', async t => {
     const words = { 'read:x': 'See your orders', write: 'Ändern = löschen' }
     const url = 'https://words.example'

@@ -20,6 +20,7 @@ function* addResource(sql: Kysely<Tables>, uri: string): Steps<string> {
     has_status: 1,
     is_open: 0,
     personal_access_tokens: 0,
+    authorization_details_types: '{}',
   }
   yield* step(
     sql

@@ -368,6 +368,7 @@ function newRow(server: TestServer, changes: Partial<NewDeviceAuthorization> = {
     user_code_hash: id,
     scope: '',
     resource: null,
+    authorization_details: null,
     acr_values: '',
     dpop_jkt: null,
     address: '192.0.2.1',

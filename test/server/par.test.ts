@@ -102,6 +102,7 @@ t.test('A-11 a request is pushed, and stands behind its request_uri with what is
         nonce: null,
         scope: 'openid read',
         resource: null,
+        details: [],
         codeChallenge: challenge,
         prompts: [],
         maxAge: null,

@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { listApps, withdrawApp, type AllowedApp } from '../../account/apps.ts'
 import type { Context } from '../../context.ts'
-import { describeScopes } from '../consent.ts'
+import { storedDetails } from '../../protocol/authorization-details.ts'
+import { describeDetails, describeScopes } from '../consent.ts'
 import type { Pages } from '../pages.ts'
 import { appsView, type AppsData } from '../views/account/apps.ts'
+import type { DetailInWords } from '../views/details.ts'
 import { namesOf } from '../visit.ts'
 import { changeHandler, leadToDone, ownPage, showOwn, type Change, type OwnVisit } from './own-visit.ts'
 
@@ -23,7 +25,9 @@ async function show(visit: OwnVisit): Promise<void> {
 
 async function described(ctx: Context, { client, consents }: AllowedApp): Promise<AppsData['apps'][number]> {
   const scopes = new Map<string, AppsData['apps'][number]['scopes'][number]>()
-  for (const { resource, scope } of consents) {
+  const details: DetailInWords[] = []
+  for (const { resource, scope, authorization_details } of consents) {
+    details.push(...(await describeDetails(ctx, { resource, details: storedDetails(authorization_details) })))
     const named = { resource: resource === '' ? null : resource, resources: client.resources }
     for (const one of await describeScopes(
       ctx,
@@ -38,6 +42,7 @@ async function described(ctx: Context, { client, consents }: AllowedApp): Promis
     operator: client.operator,
     grantedAt: Math.min(...consents.map(consent => consent.granted_at)),
     scopes: [...scopes.values()],
+    details,
   }
 }
 

@@ -93,9 +93,25 @@ export interface ConsentTexts {
   readonly scopes: Readonly<Record<DescribedScope, string>>
   /** Those of the admin API, where a token for it is asked for. */
   readonly adminScopes: Readonly<Record<string, string>>
+  readonly details: DetailTexts
   readonly advice: string
   readonly allow: string
   readonly deny: string
+}
+
+/** Of what exactly is asked for (RFC 9396). */
+export interface DetailTexts {
+  readonly heading: string
+  /** Who has written the values. */
+  readonly whose: string
+  /** Before the API that it is for. */
+  readonly locations: string
+  readonly yes: string
+  readonly no: string
+  /** A value in which there is nothing. */
+  readonly empty: string
+  /** Before those that were allowed lately. */
+  readonly lately: string
 }
 
 export interface StrangerTexts {

@@ -1,7 +1,7 @@
 import { html, nameOf, type Html } from '../html.ts'
 import { anotherLink, layout, ownForm, type Frame } from '../layout.ts'
 import { factList, timeOf } from './account/parts.ts'
-import { scopeLines, whoseOf, type ConsentData } from './consent.ts'
+import { askedLines, whoseOf, type ConsentData } from './consent.ts'
 
 export interface ConfirmDeviceData extends ConsentData {
   /** As the device shows it. */
@@ -20,11 +20,10 @@ export interface ConfirmDeviceData extends ConsentData {
 
 /** POST /device/confirm with `request`, `decision`: `allow` or `deny`, and with `seen` to allow it. */
 export function confirmDeviceView(frame: Frame, data: ConfirmDeviceData): Html {
-  const { request, client, userCode, username, anotherHref, scopes, isUnseen } = data
+  const { request, client, userCode, username, anotherHref, isUnseen } = data
   const { consent, device: texts } = frame.language.texts
   const fault = isUnseen ? html` aria-invalid="true" aria-describedby="problem"` : null
-  const form = html`<p id="asked">${texts.list}</p>
-<ul aria-labelledby="asked">${scopeLines(consent, scopes)}</ul>
+  const form = html`${askedLines(frame, texts.list, data)}
 <p class="warning"><strong>${texts.sentByOthers}</strong> ${texts.sentByOthersWhat}</p>
 ${isUnseen ? html`<p id="problem" role="alert">${texts.unseen}</p>` : null}
 <label class="check"><input type="checkbox" name="seen" value="1" required${fault}>${texts.seen}</label>

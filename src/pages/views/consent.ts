@@ -1,6 +1,7 @@
 import { html, linkTarget, nameOf, type Html, type Piece } from '../html.ts'
 import { anotherLink, layout, ownForm, type ClientNames, type Frame } from '../layout.ts'
 import type { ConsentTexts, DescribedScope } from '../texts/texts.ts'
+import { detailList, type DetailInWords } from './details.ts'
 
 export interface ConsentData {
   /** The sealed authorization request, which comes back as `request`. */
@@ -17,6 +18,8 @@ export interface ConsentData {
   readonly anotherHref: string
   /** What is asked for. `words` are those of the resource; null where it has none. */
   readonly scopes: readonly ScopeInWords[]
+  /** What exactly is asked for. */
+  readonly details: readonly DetailInWords[]
 }
 
 export interface Stranger {
@@ -38,10 +41,9 @@ export interface ScopeInWords {
 
 /** POST /consent with `request` and `decision`: `allow` or `deny`. */
 export function consentView(frame: Frame, data: ConsentData): Html {
-  const { request, client, username, anotherHref, scopes } = data
+  const { request, client, username, anotherHref } = data
   const texts = frame.language.texts.consent
-  const form = html`<p id="asked">${texts.list}</p>
-<ul aria-labelledby="asked">${scopeLines(texts, scopes)}</ul>
+  const form = html`${askedLines(frame, texts.list, data)}
 <p class="quiet">${texts.advice}</p>
 <button type="submit" name="decision" value="allow">${texts.allow}</button>
 <button class="second" name="decision" value="deny">${texts.deny}</button>`
@@ -73,6 +75,22 @@ export function whoseOf(texts: ConsentTexts, { operator, homeUri }: ConsentData[
     target === undefined ? null : html`<a href="${target}">${URL.parse(target)?.host ?? target}</a>`
   if (!said && !home) return null
   return html`<p class="quiet">${said} ${home}</p>`
+}
+
+/** All that is asked for. Only one of the two parts may be there. */
+export function askedLines(
+  frame: Frame,
+  heading: string,
+  { scopes, details }: Pick<ConsentData, 'scopes' | 'details'>,
+): readonly Html[] {
+  const texts = frame.language.texts.consent
+  const list = html`<p id="asked">${heading}</p>
+<ul aria-labelledby="asked">${scopeLines(texts, scopes)}</ul>`
+  if (details.length === 0) return [list]
+  const exactly = html`<p id="exactly">${texts.details.heading}</p>
+${detailList(frame, details, 'exactly')}
+<p class="quiet">${texts.details.whose}</p>`
+  return scopes.length === 0 ? [exactly] : [list, exactly]
 }
 
 /** A line for each scope, in words where it has some. */

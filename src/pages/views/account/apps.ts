@@ -1,6 +1,7 @@
 import { html, nameOf, type Html } from '../../html.ts'
 import { ownForm, type ClientNames, type Frame } from '../../layout.ts'
 import { scopeLines, type ScopeInWords } from '../consent.ts'
+import { detailList, type DetailInWords } from '../details.ts'
 import { accountLayout, removal, timeOf, type AccountState } from './parts.ts'
 
 export interface AppsData {
@@ -10,6 +11,7 @@ export interface AppsData {
     readonly operator: string | null
     readonly grantedAt: number
     readonly scopes: readonly ScopeInWords[]
+    readonly details: readonly DetailInWords[]
   }[]
 }
 
@@ -17,14 +19,17 @@ export interface AppsData {
 export function appsView(frame: Frame, state: AccountState, { apps }: AppsData): Html {
   const { ownAccount, consent } = frame.language.texts
   const { apps: texts } = ownAccount
-  const rows = apps.map(({ id, client, operator, grantedAt, scopes }) => {
+  const rows = apps.map(({ id, client, operator, grantedAt, scopes, details }, i) => {
     const name = nameOf(client.name)
+    const exactly = html`<p id="exactly-${i}">${consent.details.lately}</p>
+${detailList(frame, details, `exactly-${i}`)}`
     const withdraw = html`<button class="second danger">${texts.withdraw(name)}</button>`
     return html`<li><h2>${name}</h2>
 ${operator === null ? null : html`<p class="quiet">${consent.operator(nameOf(operator))}</p>`}
 <p class="quiet">${texts.since} ${timeOf(frame, state, grantedAt)}</p>
 <p>${texts.may}</p>
 <ul>${scopeLines(consent, scopes)}</ul>
+${details.length === 0 ? null : exactly}
 ${removal(texts.withdrawShort, ownForm(frame, '/account/apps', [['client_id', id]], withdraw))}</li>`
   })
   return accountLayout(frame, state, {
