@@ -15,42 +15,80 @@ export interface Attempt {
   readonly outcome: Outcome
 }
 
-/**
- * Tries to deliver each, and ends early where none gets through. Those that are not among the answers were
- * not tried.
- */
-export async function attemptAll(
-  on: { readonly reach: Reach; readonly clock: Clock },
+/** After that, its name is asked for anew: it may have moved. */
+const posterSeconds = 30
+
+/** Attempts to deliver to one receiver, over connections that are kept between them. */
+export interface Attempts {
+  /**
+   * Tries to deliver each, and ends early where none gets through. Those that are not among the answers were
+   * not tried.
+   */
+  all(deliveries: readonly Delivery[]): Promise<readonly Attempt[]>
+  close(): void
+}
+
+export function openAttempts(
+  { reach, clock }: { readonly reach: Reach; readonly clock: Clock },
+  receiver: Receiver,
+  signal: AbortSignal,
+): Attempts {
+  let open: { readonly poster: Poster; readonly until: number } | undefined
+  const close = () => {
+    open?.poster.close()
+    open = undefined
+  }
+  const posterNow = async () => {
+    const now = clock.steady()
+    if (open && now >= open.until) close()
+    open ??= {
+      poster: await openPoster(receiver.url, reach, { connectionsMax, signal }),
+      until: now + posterSeconds,
+    }
+    return open.poster
+  }
+  return {
+    all: async deliveries => {
+      const [first] = deliveries
+      if (!first) return []
+      let poster: Poster
+      try {
+        poster = await posterNow()
+      } catch (error) {
+        return signal.aborted ? [] : [{ delivery: first, outcome: failed(error) }]
+      }
+      return attemptAll(clock, receiver, deliveries, { poster, signal })
+    },
+    close,
+  }
+}
+
+interface By {
+  readonly poster: Poster
+  readonly signal: AbortSignal
+}
+
+async function attemptAll(
+  clock: Clock,
   receiver: Receiver,
   deliveries: readonly Delivery[],
-  signal: AbortSignal,
+  by: By,
 ): Promise<readonly Attempt[]> {
   const attempts: Attempt[] = []
   const waiting = [...deliveries]
-  const startedAt = on.clock.steady()
+  const startedAt = clock.steady()
   const isHopeless = () =>
     attempts.length >= connectionsMax && attempts.every(({ outcome }) => outcome.kind === 'failed')
-  const isOver = () => signal.aborted || isHopeless() || on.clock.steady() - startedAt > beginSeconds
-  const work = async (poster: Poster) => {
+  const isOver = () => by.signal.aborted || isHopeless() || clock.steady() - startedAt > beginSeconds
+  const work = async () => {
     while (!isOver()) {
       const delivery = waiting.shift()
       if (!delivery) return
-      const outcome = await attempt(receiver, delivery, poster, signal)
+      const outcome = await attempt(receiver, delivery, by)
       if (outcome) attempts.push({ delivery, outcome })
     }
   }
-  let poster: Poster
-  try {
-    poster = await openPoster(receiver.url, on.reach, { connectionsMax, signal })
-  } catch (error) {
-    const [first] = deliveries
-    return first && !signal.aborted ? [{ delivery: first, outcome: failed(error) }] : []
-  }
-  try {
-    await Promise.all(Array.from({ length: connectionsMax }, () => work(poster)))
-  } finally {
-    poster.close()
-  }
+  await Promise.all(Array.from({ length: connectionsMax }, work))
   return attempts
 }
 
@@ -58,8 +96,7 @@ export async function attemptAll(
 async function attempt(
   receiver: Receiver,
   delivery: Delivery,
-  poster: Poster,
-  signal: AbortSignal,
+  { poster, signal }: By,
 ): Promise<Outcome | undefined> {
   const post = await receiver.postOf(delivery).catch(() => null)
   if (post === null) return undefined

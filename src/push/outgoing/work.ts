@@ -15,7 +15,7 @@ import type { Clock } from '../../clock.ts'
 import type { Event } from '../../record/events.ts'
 import type { Log } from '../../record/log.ts'
 import { record } from '../../record/record.ts'
-import { attemptAll, type Attempt } from './attempt.ts'
+import { openAttempts, type Attempt, type Attempts } from './attempt.ts'
 import { attemptsMax, pauseSeconds, triedSeconds } from './back-off.ts'
 import type { DeliveryKind, Receiver } from './kind.ts'
 
@@ -49,7 +49,12 @@ export async function workFor(
   try {
     const receiver = await kind.findReceiver(claimed.id)
     if (!receiver) return void (await on.db.transact(sql => forgetReceiver(sql, claimed)))
-    await workUntilDone(on, { kind, receiver, row: claimed }, signal, row => (last = row))
+    const work = { kind, receiver, row: claimed, attempts: openAttempts(on, receiver, signal) }
+    try {
+      await workUntilDone(on, work, signal, row => (last = row))
+    } finally {
+      work.attempts.close()
+    }
   } catch (error) {
     on.abandon(last)
     throw error
@@ -58,7 +63,7 @@ export async function workFor(
 
 async function workUntilDone(
   on: WorkOptions,
-  { kind, receiver, row: claimed }: Work,
+  { kind, receiver, row: claimed, attempts }: Work & { readonly attempts: Attempts },
   signal: AbortSignal,
   onChange: (row: ReceiverTable) => void,
 ): Promise<void> {
@@ -70,10 +75,10 @@ async function workUntilDone(
     const now = clock.now()
     const limit = row.failures > 0 ? 1 : deliveriesAtOnce
     const due = await listDueDeliveries(db, row, { now, limit })
-    const attempts = await attemptAll(on, receiver, due, signal)
-    mustRest = due.length > 0 && attempts.length === 0
-    if (attempts.length === 0) break
-    row = await note(on, { kind, receiver, row }, attempts)
+    const attempted = await attempts.all(due)
+    mustRest = due.length > 0 && attempted.length === 0
+    if (attempted.length === 0) break
+    row = await note(on, { kind, receiver, row }, attempted)
     if (row && row.failures > 0) break
   }
   if (row) await releaseReceiver(db, row, { now: clock.now(), mustRest })
