@@ -78,7 +78,7 @@ const rotateMany = `update sessions set secret_hash = given.next, rotated_at = $
 
 /** As ours: what arrives together shares a commit. */
 const sharing = <Entry extends { readonly id: string }, Result>(
-  commit: (entries: readonly Entry[]) => Promise<readonly Result[]>,
+  commit: (take: () => readonly Entry[]) => Promise<readonly Result[]>,
 ) =>
   batcher<Entry, Result>({
     keyOf: ({ id }) => id,
@@ -93,16 +93,17 @@ const sharing = <Entry extends { readonly id: string }, Result>(
 type Rotation = { readonly id: string; readonly hash: Buffer; readonly next: Buffer }
 
 /** The session, if the secret was its newest one. */
-const rotateSession = sharing<Rotation, Session | undefined>(async entries => {
+const rotateSession = sharing<Rotation, Session | undefined>(async take => {
   const [at, expiresAt] = [now(), now() + sessionSeconds]
   if (postgres) {
+    const entries = take()
     const given = [entries.map(e => e.id), entries.map(e => e.hash), entries.map(e => e.next)]
     const rows = await postgres.query<Session>(rotateMany, [...given, at, expiresAt])
     const rowById = new Map(rows.map(row => [row.id, row]))
     return entries.map(({ id }) => rowById.get(id))
   }
   return sqlite.transact(prepare =>
-    entries.map(
+    take().map(
       ({ id, hash, next }) => prepare(rotate).get(next, at, expiresAt, id, hash, at) as Session | undefined,
     ),
   )
@@ -111,9 +112,9 @@ const rotateSession = sharing<Rotation, Session | undefined>(async entries => {
 type Redemption = Session & { readonly code: Buffer; readonly hash: Buffer }
 
 /** Whether a code was not spent before: then its session is there. */
-const redeemCode = sharing<Redemption, boolean>(entries =>
+const redeemCode = sharing<Redemption, boolean>(take =>
   sqlite.transact(prepare =>
-    entries.map(entry => {
+    take().map(entry => {
       const isFirst = prepare(spendCode).run(entry.code, now() + 60).changes === 1
       if (isFirst) prepare(addSession).run(...valuesOf(entry, entry.hash))
       return isFirst
@@ -124,16 +125,16 @@ const redeemCode = sharing<Redemption, boolean>(entries =>
 type Polling = { readonly id: string; readonly polledAt: number | null }
 
 /** Keeps the request of a device, or when it has asked. */
-const keepDevice = sharing<Polling, void>(entries =>
+const keepDevice = sharing<Polling, void>(take =>
   sqlite.transact(prepare =>
-    entries.map(({ id, polledAt }) => void prepare(addDevice).run(id, apiScope, polledAt)),
+    take().map(({ id, polledAt }) => void prepare(addDevice).run(id, apiScope, polledAt)),
   ),
 )
 
 /** Whether an assertion was not used before. */
-const spendOnce = sharing<{ readonly id: string }, boolean>(entries =>
+const spendOnce = sharing<{ readonly id: string }, boolean>(take =>
   sqlite.transact(prepare =>
-    entries.map(({ id }) => prepare(spendCode).run(sha256(id), now() + 60).changes === 1),
+    take().map(({ id }) => prepare(spendCode).run(sha256(id), now() + 60).changes === 1),
   ),
 )
 

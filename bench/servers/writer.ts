@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { deserialize, serialize } from 'node:v8'
 import SqliteFile from 'better-sqlite3'
-import { batcher } from '../../db/engines/batcher.ts'
+import { batcher, type Take } from '../../db/engines/batcher.ts'
 
 /*
  * node bench/servers/writer.ts ORDER
@@ -55,12 +55,12 @@ function openFile() {
   return db
 }
 
-function writeHere(): (rows: readonly Row[]) => Promise<readonly number[]> {
+function writeHere(): (take: Take<Row>) => Promise<readonly number[]> {
   const db = openFile()
   db.pragma(`busy_timeout = ${order.busyTimeout}`)
   const [begin, commit] = [db.prepare('begin immediate'), db.prepare('commit')]
   const update = db.prepare('update sessions set hash = ?, generation = generation + 1 where id = ?')
-  const attempt = (rows: readonly Row[]) => {
+  const attempt = (take: Take<Row>) => {
     const since = performance.now()
     try {
       begin.run()
@@ -69,14 +69,14 @@ function writeHere(): (rows: readonly Row[]) => Promise<readonly number[]> {
       blockedMs += ms
       longestBlockedMs = Math.max(longestBlockedMs, ms)
     }
-    const changes = rows.map(({ id, hash }) => update.run(hash, id).changes)
+    const changes = take().map(({ id, hash }) => update.run(hash, id).changes)
     commit.run()
     return changes
   }
-  return async rows => {
+  return async take => {
     for (;;) {
       try {
-        return attempt(rows)
+        return attempt(take)
       } catch (error) {
         if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
         if (order.retry === 'turn') await turn()
@@ -108,17 +108,17 @@ function talk(socket: Socket, hear: (message: unknown) => void): (message: unkno
   }
 }
 
-function writeThere(): (rows: readonly Row[]) => Promise<readonly number[]> {
+function writeThere(): (take: Take<Row>) => Promise<readonly number[]> {
   const asked: ((changes: readonly number[]) => void)[] = []
   const say = talk(connect(order.socket), message => asked.shift()?.(message as readonly number[]))
-  return rows =>
+  return take =>
     new Promise(resolve => {
       asked.push(resolve)
-      say(rows)
+      say(take())
     })
 }
 
-const sharing = (commit: (rows: readonly Row[]) => Promise<readonly number[]>) =>
+const sharing = (commit: (take: Take<Row>) => Promise<readonly number[]>) =>
   batcher<Row, number>({
     keyOf: ({ id }) => String(id),
     isSame: () => false,
@@ -165,7 +165,7 @@ else if (order.role === 'writer') {
   const flush = async () => {
     const all = waiting
     waiting = []
-    const changes = await write(all.flatMap(({ rows }) => rows))
+    const changes = await write(() => all.flatMap(({ rows }) => rows))
     let from = 0
     for (const { rows, answer } of all) answer(changes.slice(from, (from += rows.length)))
   }

@@ -6,10 +6,10 @@ export interface BatcherOptions<Entry, Result> {
   /** Whether one answer serves both. */
   readonly isSame: (a: Entry, b: Entry) => boolean
   /**
-   * Commits the entries together. All or none; rejects when nothing was done, or with `UnknownOutcome`. A
+   * Commits together what it takes. All or none; rejects when nothing was done, or with `UnknownOutcome`. A
    * result that is a promise is of an entry that could not come along, and is on its way by itself.
    */
-  readonly commit: (entries: readonly Entry[]) => Promise<readonly (Result | Promise<Result>)[]>
+  readonly commit: (take: Take<Entry>) => Promise<readonly (Result | Promise<Result>)[]>
   /**
    * Whether a failure may be the fault of one entry alone, so that the others are worth a try of their own.
    */
@@ -24,6 +24,12 @@ export interface BatcherOptions<Entry, Result> {
    */
   readonly gatherMs: number
 }
+
+/**
+ * The entries of a batch, and those that have come since it was made. So a commit that has waited for a lock
+ * takes along what came in that time, when it asks as late as it can.
+ */
+export type Take<Entry> = () => readonly Entry[]
 
 export interface Batcher<Entry, Result> {
   (entry: Entry): Promise<Result>
@@ -49,6 +55,9 @@ interface Waiting<Entry, Result> {
   }[]
 }
 
+/** By their keys. */
+type Batch<Entry, Result> = Map<string, Waiting<Entry, Result>>
+
 /**
  * Commits together what arrives together, so that a commit's cost is shared. While one batch is on its way,
  * the next one gathers. No caller is answered before the commit; a batch that fails is tried entry by entry,
@@ -73,15 +82,15 @@ export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): 
   }
 
   const flush = async () => {
-    const batch = takeBatch()
-    if (batch.length > 0) await commitBatch(batch)
+    const batch: Batch<Entry, Result> = new Map()
+    takeInto(batch)
+    if (batch.size > 0) await commitBatch(batch)
     isScheduled = false
     schedule()
   }
 
   /** The first entries with different keys; the others keep their order for the next batch. */
-  const takeBatch = () => {
-    const batch = new Map<string, Waiting<Entry, Result>>()
+  const takeInto = (batch: Batch<Entry, Result>) => {
     const rest: Waiting<Entry, Result>[] = []
     const tooLong = performance.now() - patienceMs
     for (const waiting of queue) {
@@ -97,21 +106,21 @@ export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): 
       else batch.set(key, waiting)
     }
     queue = rest
-    return [...batch.values()]
   }
 
-  const commitBatch = async (batch: readonly Waiting<Entry, Result>[]): Promise<void> => {
+  const commitBatch = async (batch: Batch<Entry, Result>, mayGrow = true): Promise<void> => {
+    const take = () => {
+      if (mayGrow) takeInto(batch)
+      return Array.from(batch.values(), ({ entry }) => entry)
+    }
     try {
-      const results = await commit(batch.map(waiting => waiting.entry))
-      batch.forEach((waiting, i) => {
-        for (const answer of waiting.answers) answer.resolve(results[i] as Result | Promise<Result>)
-      })
+      resolve(batch.values(), await commit(take))
     } catch (error) {
-      if (batch.length > 1 && !(error instanceof UnknownOutcome) && mayBeOneEntry(error)) {
-        for (const waiting of batch) await commitBatch([waiting])
+      if (batch.size > 1 && !(error instanceof UnknownOutcome) && mayBeOneEntry(error)) {
+        for (const one of batch) await commitBatch(new Map([one]), false)
         return
       }
-      reject(batch, error)
+      reject(batch.values(), error)
     }
   }
 
@@ -123,6 +132,18 @@ export function batcher<Entry, Result>(options: BatcherOptions<Entry, Result>): 
   return Object.assign(add, { waiting: () => queue.length })
 }
 
-function reject<Entry, Result>(refused: readonly Waiting<Entry, Result>[], error: unknown): void {
+/** Each of the batch with its result, in their order. */
+function resolve<Entry, Result>(
+  batch: Iterable<Waiting<Entry, Result>>,
+  results: readonly (Result | Promise<Result>)[],
+): void {
+  let i = 0
+  for (const { answers } of batch) {
+    const result = results[i++] as Result | Promise<Result>
+    for (const answer of answers) answer.resolve(result)
+  }
+}
+
+function reject<Entry, Result>(refused: Iterable<Waiting<Entry, Result>>, error: unknown): void {
   for (const { answers } of refused) for (const answer of answers) answer.reject(error)
 }

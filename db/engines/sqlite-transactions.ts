@@ -37,7 +37,8 @@ export function sqliteTransactions(sql: Kysely<Tables>, sqlite: Sqlite): Transac
   const inTurns = batcher<{ readonly work: Work<unknown>; readonly name: string }, unknown>({
     ...grouping,
     mayBeOneEntry: () => false,
-    commit: async ([first, ...others]) => {
+    commit: async take => {
+      const [first, ...others] = take()
       if (!first) return []
       if (others.length === 0) return [await sql.transaction().execute(first.work)]
       const outcomes = await sql.transaction().execute(async transaction => {
@@ -52,7 +53,7 @@ export function sqliteTransactions(sql: Kysely<Tables>, sqlite: Sqlite): Transac
   const inSteps = batcher<{ readonly work: WorkInSteps<unknown>; readonly name: string }, unknown>({
     ...grouping,
     mayBeOneEntry: error => !isBusy(error),
-    commit: works => sqlite.transact((_prepare, run) => works.map(({ work }) => takeAtOnce(run, work(sql)))),
+    commit: take => sqlite.transact((_prepare, run) => take().map(({ work }) => takeAtOnce(run, work(sql)))),
   })
   let count = 0
   const newName = () => String(count++)

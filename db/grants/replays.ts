@@ -15,10 +15,10 @@ export function sqliteReplays(sqlite: Sqlite): Batches['uses'] {
   return batcher<Use, boolean>({
     keyOf: use => use.id.toString('latin1'),
     isSame: () => false,
-    commit: uses =>
+    commit: take =>
       sqlite.transact(prepare => {
         const insert = prepare(statement)
-        return uses.map(({ id, expiresAt }) => insert.run([id, expiresAt]).changes === 1)
+        return take().map(({ id, expiresAt }) => insert.run([id, expiresAt]).changes === 1)
       }),
     mayBeOneEntry: error => !isBusy(error),
     limit: 128,

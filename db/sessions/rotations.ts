@@ -93,11 +93,11 @@ export function sqliteRotations(sql: Kysely<Tables>, sqlite: Sqlite, commits: St
   return batcher<Rotation, RotatedSession | undefined>({
     ...grouping,
     limit: rotationsMax,
-    commit: rotations =>
+    commit: take =>
       commits.time(() =>
         sqlite.transact(prepare => {
           const rotate = prepare(statement)
-          return rotations.map(
+          return take().map(
             r =>
               rotate.get({
                 id: r.sessionId,
@@ -123,7 +123,7 @@ export function postgresRotations(postgres: Postgres, commits: Stopwatch): Rotat
   return batcher<Rotation, RotatedSession | undefined>({
     ...grouping,
     limit: rotationsMax,
-    commit: rotations => commits.time(() => rotateOnPostgres(postgres, rotations)),
+    commit: take => commits.time(() => rotateOnPostgres(postgres, take())),
     mayBeOneEntry: isAboutData,
   })
 }

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { batcher, UnknownOutcome, type BatcherOptions } from '../../db/engines/batcher.ts'
+import { batcher, UnknownOutcome, type BatcherOptions, type Take } from '../../db/engines/batcher.ts'
 
 interface Entry {
   readonly session: string
@@ -16,7 +16,7 @@ const entry = (session: string, generation = 0, mayCoalesce = true): Entry => ({
 
 /** The rules of a batch for entries of sessions, and a commit that the test decides on. */
 function open(
-  commit: BatcherOptions<Entry, string>['commit'],
+  commit: (entries: readonly Entry[], take: Take<Entry>) => Promise<readonly string[]>,
   options: Partial<BatcherOptions<Entry, string>> = {},
 ) {
   const batches: string[][] = []
@@ -28,9 +28,10 @@ function open(
     patienceMs: 60_000,
     gatherMs: 60_000,
     ...options,
-    commit: async entries => {
+    commit: async take => {
+      const entries = take()
       batches.push(entries.map(({ session, generation }) => `${session}${generation}`))
-      return commit(entries)
+      return commit(entries, take)
     },
   })
   return { add, batches }
@@ -99,6 +100,38 @@ t.test('what arrives while a batch is on its way makes the next one', async t =>
   gate.resolve()
   await outcomes([first, ...others])
   t.strictSame(batches, [['a0'], ['b0', 'c0']])
+})
+
+t.test('a commit that has waited takes along what came in that time, up to the limit', async t => {
+  const gate = Promise.withResolvers<void>()
+  const taken: string[][] = []
+  const { add, batches } = open(async (_entries, take) => {
+    await gate.promise
+    const entries = take()
+    taken.push(entries.map(({ session }) => session))
+    return answers(entries)
+  })
+  const all = [add(entry('a'))]
+  await turns()
+  for (const session of ['b', 'a', 'c', 'd', 'e']) all.push(add(entry(session)))
+  await turns()
+  gate.resolve()
+  const moved = ['a', 'b', 'a', 'c', 'd', 'e'].map(session => `${session} moved`)
+  t.strictSame(await outcomes(all), moved)
+  t.strictSame(taken, [['a', 'b', 'c', 'd'], ['e']], 'also the answer of its own that another asked for')
+  t.strictSame(batches, [['a0'], ['e0']])
+})
+
+t.test('one that is tried by itself takes nothing along', async t => {
+  const later: Promise<string>[] = []
+  const { add, batches } = open(async entries => {
+    if (entries.length === 1) return answers(entries)
+    later.push(add(entry('c')))
+    throw new Error('a bad row')
+  })
+  t.strictSame(await outcomes([add(entry('a')), add(entry('b'))]), ['a moved', 'b moved'])
+  t.strictSame(await outcomes(later), ['c moved'])
+  t.strictSame(batches, [['a0', 'b0'], ['a0'], ['b0'], ['c0']])
 })
 
 t.test('nobody is answered before the commit', async t => {

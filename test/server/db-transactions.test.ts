@@ -1,13 +1,15 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { sql as fragment, type Kysely } from 'kysely'
 import t from 'tap'
 import type { Database } from '../../db/database.ts'
 import { openDatabase } from '../../db/open-database.ts'
 import type { Tables } from '../../db/schema.ts'
+import { rotateSession } from '../../db/sessions/rotations.ts'
 import { step, take, type Steps, type WorkInSteps } from '../../db/steps.ts'
 import { forEachEngine } from '../helpers/engines.ts'
 import { makeMigrated } from '../helpers/migrated.ts'
-import { madeAt, openSeeded } from '../helpers/records.ts'
+import { madeAt, openSeeded, rotationOf } from '../helpers/records.ts'
 import { scratchFolder } from '../helpers/scratch.ts'
 
 function* addResource(sql: Kysely<Tables>, uri: string): Steps<string> {
@@ -190,3 +192,41 @@ t.test('of two servers with one file, each reads what the other has committed be
   await inTurns(other)(sql => addResource(sql, 'https://a.example'))
   t.strictSame(await readAll(), Array(3).fill(['https://a.example']))
 })
+
+t.test(
+  'what arrives while another server holds the file is done in the commit that waits for it',
+  async t => {
+    const file = join(scratchFolder(t), 'mintmark.sqlite')
+    await makeMigrated({ engine: 'sqlite', file })
+    const [one, other] = [openDatabase({ engine: 'sqlite', file }), openDatabase({ engine: 'sqlite', file })]
+    t.teardown(() => Promise.all([one.close(), other.close()]))
+    const [held, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const holding = other.transact(async () => {
+      held.resolve()
+      await free.promise
+    })
+    await held.promise
+    const seen: string[] = []
+    const workAndRotate = async (name: string) => {
+      const work = one.transactAtOnce(function* (sql) {
+        yield* addResource(sql, `https://${name}.example`)
+        seen.push(name)
+      })
+      const rotation = rotateSession(one, rotationOf(Buffer.from(name)))
+      await Promise.all([work.then(() => seen.push(`${name} is answered`)), rotation])
+    }
+    const first = workAndRotate('a')
+    // It has found the file taken by then, and tries again and again.
+    await sleep(20)
+    const others = ['b', 'c'].map(workAndRotate)
+    await sleep(20)
+    free.resolve()
+    await Promise.all([holding, first, ...others])
+    t.strictSame(seen.slice(0, 3), ['a', 'b', 'c'])
+    t.equal(
+      one.load.commits.counts.reduce((sum, count) => sum + count),
+      1,
+      'and all rotations in one of their own',
+    )
+  },
+)
