@@ -10,6 +10,7 @@ import { runJob } from '../helpers/run-job.ts'
 import { testAudit } from './console-audit.ts'
 import { testLeaked } from './console-leaked.ts'
 import { testOverview } from './console-overview.ts'
+import { testTrouble } from './console-trouble.ts'
 import {
   consoleWorld,
   goTo,
@@ -417,6 +418,8 @@ t.test('its files are small, compressed, and kept for good; the page is not', as
 })
 
 t.test('the overview', t => testOverview(t, browser))
+
+t.test('trouble around it', t => testTrouble(t, browser))
 
 t.test('the audit trail', t => testAudit(t, browser))
 

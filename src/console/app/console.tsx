@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
-import { isAdministrator, isConnected } from './api/send.ts'
+import { isAdministrator, isConnected, noConnection } from './api/send.ts'
 import { leaveForLogIn } from './auth/log-in.ts'
 import { logInProblem, logOut, maySeeAll, person } from './auth/tokens.ts'
 import { spoken } from './parts/speak.ts'
@@ -22,7 +22,7 @@ export function Console() {
       </a>
       <Header current={found?.view} />
       <p class="banner" role="status" hidden={isConnected.value}>
-        There is no connection to the server. Trying again…
+        {noConnection}
       </p>
       <main id="view" tabIndex={-1}>
         {logInProblem.value !== undefined ? (

@@ -1,11 +1,14 @@
 import { signal } from '@preact/signals'
-import { leaveForLogIn, type Demand, type Draft } from '../auth/log-in.ts'
+import { leaveForLogIn } from '../auth/log-in.ts'
 import { makeProof, readClock } from '../auth/proof.ts'
 import { accessToken, forgetAccessToken } from '../auth/tokens.ts'
 import { Problem } from './problem.ts'
 
 /** Whether the last request has reached the server. */
 export const isConnected = signal(true)
+
+/** What is said as long as it has not. */
+export const noConnection = 'There is no connection to the server. Trying again…'
 
 /** Whether the person who is logged in may administer at all. */
 export const isAdministrator = signal(true)
@@ -42,7 +45,7 @@ export async function send(request: Request): Promise<Response> {
     if (response.status === 401) {
       const member = (name: string) => new RegExp(`\\b${name}="?([^",]+)`).exec(challenge)?.[1]
       if (member('error') === 'insufficient_user_authentication')
-        await stepUp({ maxAge: member('max_age'), acr: member('acr_values') })
+        await leaveForLogIn({ maxAge: member('max_age'), acr: member('acr_values') })
       readClock(response)
       forgetAccessToken()
       // A token that was made a moment ago is not refused for its age: another log-in would change nothing.
@@ -65,27 +68,14 @@ async function attemptOf(request: Request): Promise<Response> {
   const sent = request.clone()
   sent.headers.set('authorization', `DPoP ${token}`)
   sent.headers.set('dpop', await makeProof({ method, url, accessToken: token }))
-  return fetch(sent)
+  const response = await fetch(sent)
+  if (isOfProxy(response)) throw new TypeError('a proxy has answered, as the server is away')
+  return response
 }
 
-async function stepUp(demand: Demand): Promise<never> {
-  return leaveForLogIn(demand, draftOf())
-}
-
-/** Secrets, and files, which no page may fill in. */
-const notKept = ['password', 'file']
-
-/** What was filled into the form that is open. */
-function draftOf(): Draft | undefined {
-  const form = document.querySelector<HTMLFormElement>('dialog[open] form')
-  if (!form) return undefined
-  const fields = [...form.elements].filter(
-    (field): field is HTMLInputElement =>
-      'name' in field && field.name !== '' && 'type' in field && !notKept.includes(String(field.type)),
-  )
-  return Object.fromEntries(
-    fields.map(field => [field.name, field.type === 'checkbox' ? String(field.checked) : field.value]),
-  )
+/** Whether a proxy has answered in the place of the server, all of whose own faults are 503 in JSON. */
+function isOfProxy({ status, headers }: Response): boolean {
+  return status > 503 || (status >= 500 && !/\bjson\b/.test(headers.get('content-type') ?? ''))
 }
 
 /** Until time is up, or the browser says that it is connected again. */

@@ -1,3 +1,4 @@
+import { draftOf } from '../parts/draft.ts'
 import { home, settings } from '../settings.ts'
 import { randomText, sha256 } from './proof.ts'
 
@@ -15,8 +16,8 @@ interface Journey {
   readonly draft: Draft | undefined
 }
 
-/** What was filled into a form before its sender had to log in again, by the names of the fields. */
-export type Draft = Readonly<Record<string, string>>
+/** What was typed into a form before its sender had to log in again, by the names of the fields. */
+export type Draft = Readonly<Record<string, { readonly was: string; readonly typed: string }>>
 
 /** What a log-in has to have, beside being one (RFC 9470 §3). */
 export interface Demand {
@@ -26,15 +27,18 @@ export interface Demand {
 
 const key = 'mintmark-log-in'
 
-/** Leaves for the log-in, which comes back here; it asks nothing of a browser that is logged in. */
-export async function leaveForLogIn({ maxAge, acr }: Demand = {}, draft?: Draft): Promise<never> {
+/**
+ * Leaves for the log-in, which comes back here, with what was typed into the form that is open; it asks
+ * nothing of a browser that is logged in.
+ */
+export async function leaveForLogIn({ maxAge, acr }: Demand = {}): Promise<never> {
   const { pathname, search } = location
   const journey: Journey = {
     state: randomText(),
     nonce: randomText(),
     verifier: randomText() + randomText(),
     to: pathname + search,
-    draft,
+    draft: draftOf(document.querySelector<HTMLFormElement>('dialog[open] form')),
   }
   sessionStorage.setItem(key, JSON.stringify(journey))
   const parameters = new URLSearchParams({
@@ -60,7 +64,7 @@ export type Arrival =
   | { readonly kind: 'code'; readonly code: string; readonly verifier: string; readonly nonce: string }
   | { readonly kind: 'refused'; readonly error: string; readonly description: string }
 
-let draftOfArrival: Draft | undefined
+let arrived: Pick<Journey, 'to' | 'draft'> | undefined
 
 /**
  * Reads the answer of the authorization server, if there is one in the address, and takes it out of there.
@@ -80,15 +84,17 @@ export function readArrival(): Arrival {
   const isOurs = journey.state === state && query.get('iss') === settings.issuer
   if (!isOurs || verifier === undefined || nonce === undefined) return { kind: 'plain' }
   if (error) return { kind: 'refused', error, description: query.get('error_description') ?? error }
-  draftOfArrival = journey.draft
+  arrived = { to, draft: journey.draft }
   return { kind: 'code', code: code ?? '', verifier, nonce }
 }
 
-/** What the form had in it before the log-in, once. */
-export function takeDraft(): Draft | undefined {
-  const draft = draftOfArrival
-  draftOfArrival = undefined
-  return draft
+/** What the form at this address had in it before the log-in, until it is forgotten. */
+export function draftHere(): Draft | undefined {
+  return arrived && new URL(arrived.to, home).href === location.href ? arrived.draft : undefined
+}
+
+export function forgetDraft(): void {
+  arrived = undefined
 }
 
 /** Ends the log-in in this browser with all its sessions; a form, since an ID token belongs in no address. */

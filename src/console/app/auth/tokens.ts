@@ -97,16 +97,15 @@ async function refresh(): Promise<void> {
   }
 }
 
-/** Gets tokens from /token. Throws a `LogInError` where the server refuses them. */
+/**
+ * Gets tokens from /token. Throws a `LogInError` where the server refuses them, and a `TypeError` where it
+ * cannot answer, as a lost connection does.
+ */
 async function take(form: Readonly<Record<string, string>>): Promise<void> {
-  let response = await post(form)
-  let answer = await response.json()
+  let { response, answer } = await post(form)
   // RFC 9449 §8: the first request does not know the nonce yet; and a clock may be wrong.
-  if (answer.error === 'use_dpop_nonce' || answer.error === 'invalid_dpop_proof') {
-    response = await post(form)
-    answer = await response.json()
-  }
-  if (response.status >= 500) throw new TypeError('the server cannot answer now')
+  if (answer.error === 'use_dpop_nonce' || answer.error === 'invalid_dpop_proof')
+    ({ response, answer } = await post(form))
   if (!response.ok) throw new LogInError(answer.error_description)
   tokens = {
     accessToken: answer.access_token,
@@ -116,7 +115,7 @@ async function take(form: Readonly<Record<string, string>>): Promise<void> {
   }
 }
 
-async function post(form: Readonly<Record<string, string>>): Promise<Response> {
+async function post(form: Readonly<Record<string, string>>) {
   const url = `${settings.issuer}/token`
   const response = await fetch(url, {
     method: 'POST',
@@ -126,5 +125,8 @@ async function post(form: Readonly<Record<string, string>>): Promise<Response> {
   })
   nonce = response.headers.get('dpop-nonce') ?? nonce
   readClock(response)
-  return response
+  // A proxy may answer in the place of the server, in whatever form.
+  const answer = await response.json().catch(() => undefined)
+  if (response.status >= 500 || !answer) throw new TypeError('the server cannot answer now')
+  return { response, answer }
 }

@@ -1,10 +1,12 @@
-import type { ComponentChildren } from 'preact'
+import type { ComponentChildren, RefObject } from 'preact'
 import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { Job } from '../api/api.ts'
 import type { Problem } from '../api/problem.ts'
+import { isConnected, noConnection } from '../api/send.ts'
 import { asProblem } from '../api/use-answer.ts'
-import { takeDraft } from '../auth/log-in.ts'
+import { draftHere, forgetDraft } from '../auth/log-in.ts'
 import { query, setQuery } from '../router.ts'
+import { fillIn } from './draft.ts'
 import { JobProgress } from './job-progress.tsx'
 import { ProblemNote } from './problem-note.tsx'
 import { speak } from './speak.ts'
@@ -59,6 +61,7 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
     if (result) onDone()
     setQuery({ act: '' }, { replace: true })
   })
+  const note = useDraft(dialog)
 
   const perform = async (event: SubmitEvent) => {
     event.preventDefault()
@@ -96,7 +99,7 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
     >
       <form onSubmit={event => void perform(event)}>
         <h2 id="act-title">{title}</h2>
-        {problem && <ProblemNote problem={problem} />}
+        <Notes note={note} isWaiting={isBusy} problem={problem} />
         {result ? result.shown : job ? <JobProgress job={job} onEnd={onDone} /> : children}
         <div class="acts">
           {!job && !result && !isChanged && (
@@ -118,6 +121,31 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
   )
 }
 
+interface NotesProps {
+  readonly note: string | undefined
+  readonly isWaiting: boolean
+  readonly problem: Problem | undefined
+}
+
+/** What there is to know before it is done, or done again. */
+function Notes({ note, isWaiting, problem }: NotesProps) {
+  return (
+    <>
+      {note !== undefined && (
+        <p class="warning" role="alert">
+          {note}
+        </p>
+      )}
+      {isWaiting && !isConnected.value && (
+        <p class="warning" role="alert">
+          {noConnection}
+        </p>
+      )}
+      {problem && <ProblemNote problem={problem} />}
+    </>
+  )
+}
+
 /** Opens a dialog with the view, and closes it once; then the focus is back where it was. */
 function useDialog(isDanger: boolean, onClose: () => void) {
   const dialog = useRef<HTMLDialogElement>(null)
@@ -128,7 +156,6 @@ function useDialog(isDanger: boolean, onClose: () => void) {
     current?.showModal()
     // Enter alone does nothing that cannot be taken back.
     if (isDanger && !current?.querySelector('input, textarea, select')) cancel.current?.focus()
-    fillIn(current)
   }, [])
   const close = () => {
     if (!isOpen.current) return
@@ -139,15 +166,16 @@ function useDialog(isDanger: boolean, onClose: () => void) {
   return { dialog, cancel, close }
 }
 
-/** Puts back what was in the form before its sender had to log in again. */
-function fillIn(dialog: HTMLDialogElement | null): void {
-  const draft = takeDraft()
-  if (!dialog || !draft) return
-  for (const field of dialog.querySelectorAll<HTMLInputElement>('[name]')) {
-    const value = draft[field.name]
-    if (value === undefined) continue
-    if (field.type === 'checkbox') field.checked = value === 'true'
-    else field.value = value
-  }
-  speak('You have logged in again. Nothing was done yet: look at it, and confirm.')
+/** Puts back what was typed before a log-in, once its fields are there; the note says what was done. */
+function useDraft(dialog: RefObject<HTMLDialogElement | null>): string | undefined {
+  const [note, setNote] = useState<string>()
+  useLayoutEffect(() => {
+    const draft = draftHere()
+    const form = dialog.current?.querySelector('form')
+    const said = draft && form ? fillIn(form, draft) : undefined
+    if (said === undefined) return
+    forgetDraft()
+    setNote(said)
+  })
+  return note
 }

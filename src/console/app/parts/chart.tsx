@@ -25,20 +25,24 @@ export function Chart({ title, times, lines, markText, stepText, sumOf, span }: 
   const place = useRef<HTMLDivElement>(null)
   const keys = useRef<HTMLUListElement>(null)
   const [step, setStep] = useState<number>()
+  const [isMissing, setMissing] = useState(false)
   useEffect(() => {
     let end: (() => void) | undefined
     let isGone = false
     // Charts are a good part of all code, which other views do without.
-    void import('./plot.ts').then(({ plot }) => {
-      const { current } = place
-      const marks = [...(keys.current?.children ?? [])]
-      if (isGone || !current) return
-      const plotted = lines.flatMap(({ values }, i) => {
-        const key = marks[i]
-        return key ? [{ values, key }] : []
-      })
-      end = plot(current, { times, lines: plotted, markText, onPoint: setStep })
-    })
+    import('./plot.ts').then(
+      ({ plot }) => {
+        const { current } = place
+        const marks = [...(keys.current?.children ?? [])]
+        if (isGone || !current) return
+        const plotted = lines.flatMap(({ values }, i) => {
+          const key = marks[i]
+          return key ? [{ values, key }] : []
+        })
+        end = plot(current, { times, lines: plotted, markText, onPoint: setStep })
+      },
+      () => setMissing(true),
+    )
     return () => {
       isGone = true
       end?.()
@@ -60,7 +64,12 @@ export function Chart({ title, times, lines, markText, stepText, sumOf, span }: 
           </li>
         ))}
       </ul>
-      <div class="plot" ref={place} aria-hidden="true" />
+      <div class="plot" ref={place} aria-hidden="true" hidden={isMissing} />
+      {isMissing && (
+        <p class="quiet">
+          The lines cannot be drawn: load this page again. The server may have been upgraded.
+        </p>
+      )}
     </figure>
   )
 }

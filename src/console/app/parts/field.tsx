@@ -38,7 +38,7 @@ export function Field({
     <div class="field">
       <label for={id}>{label}</label>
       {choices ? (
-        <select {...common}>
+        <select {...common} data-was={defaultValue}>
           {choices.map(choice => (
             <option key={choice} selected={choice === defaultValue}>
               {choice}
