@@ -7,7 +7,7 @@ import { disableUser } from '../../db/users/users.ts'
 import { de } from '../../src/pages/texts/de.ts'
 import { en } from '../../src/pages/texts/en.ts'
 import type { MessageKind, Texts } from '../../src/pages/texts/texts.ts'
-import { violationsOn } from '../helpers/axe.ts'
+import { violationsOnCopy } from '../helpers/axe.ts'
 import { isHaste, startChromium } from '../helpers/chromium.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { isTurn } from '../helpers/runs.ts'
@@ -71,7 +71,7 @@ let looks = 0
 async function isGood(t: Test, page: Page, title: string): Promise<void> {
   await page.waitForLoadState()
   t.equal(await page.evaluate('document.documentElement.scrollWidth'), 320, `${title}: no scroll to the side`)
-  if (isTurn(looks++, 0, 2)) t.strictSame(await violationsOn(page), [], `${title}: axe finds nothing`)
+  if (isTurn(looks++, 0, 2)) t.strictSame(await violationsOnCopy(page), [], `${title}: axe finds nothing`)
 }
 
 async function isLogIn(t: Test, page: Page, title: string, texts: Texts = en): Promise<void> {
