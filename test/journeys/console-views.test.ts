@@ -10,6 +10,7 @@ import { startChromium } from '../helpers/chromium.ts'
 import { axeFindsNothingIn } from '../helpers/console-axe.ts'
 import { consoleWorld, goTo, isSaid, isSettled, openConsole, press, title } from '../helpers/console.ts'
 import { runJob } from '../helpers/run-job.ts'
+import { testMachines } from './console-machines.ts'
 import { testTokens } from './console-tokens.ts'
 
 await buildConsole()
@@ -533,3 +534,5 @@ t.test('axe finds nothing in these views, light or dark, and each fits on a smal
 })
 
 t.test('personal access tokens', t => testTokens(t, browser))
+
+t.test('registration tokens and trusted issuers', t => testMachines(t, browser))

@@ -9,10 +9,13 @@ import { GroupView } from './views/group.tsx'
 import { GroupsView } from './views/groups.tsx'
 import { ImportView } from './views/import.tsx'
 import { ImportsView } from './views/imports.tsx'
+import { IssuersView } from './views/issuers.tsx'
+import { IssuerView } from './views/issuer.tsx'
 import { KeyPolicyView } from './views/key-policy.tsx'
 import { KeysView } from './views/keys.tsx'
 import { LeakView, LeakedView } from './views/leaked.tsx'
 import { OverviewView } from './views/overview.tsx'
+import { RegistrationTokensView } from './views/registration-tokens.tsx'
 import { ResourcesView } from './views/resources.tsx'
 import { ResourceView } from './views/resource.tsx'
 import { SessionsView } from './views/sessions.tsx'
@@ -44,6 +47,9 @@ export const views: readonly View[] = [
   { pattern: '/groups/:name', component: GroupView },
   { pattern: '/clients', needsAll: true, title: 'Clients', component: ClientsView },
   { pattern: '/clients/:id', component: ClientView },
+  { pattern: '/registration-tokens', component: RegistrationTokensView },
+  { pattern: '/issuers', component: IssuersView },
+  { pattern: '/issuers/:issuer', component: IssuerView },
   { pattern: '/resources', needsAll: true, title: 'Resources', component: ResourcesView },
   { pattern: '/resources/:uri', component: ResourceView },
   { pattern: '/claims', needsAll: true, title: 'Claims', component: ClaimsView },

@@ -25,6 +25,8 @@ export type ExplainedLogIn = Schemas['ExplainedLogIn']
 export type KeyPolicy = Schemas['KeyPolicy']
 export type Stream = Schemas['Stream']
 export type ShownStream = Schemas['ShownStream']
+export type RegistrationToken = Schemas['RegistrationToken']
+export type TrustedIssuer = Schemas['TrustedIssuer']
 export type PersonalToken = Schemas['PersonalToken']
 export type RefusedEntry = Schemas['RefusedEntry']
 

@@ -44,11 +44,7 @@ interface MemberFieldProps {
 
 function MemberField({ name, member, value }: MemberFieldProps) {
   const { description = '', minimum, maximum } = member
-  const common = {
-    name,
-    label: labelOf(name),
-    hint: description.charAt(0).toUpperCase() + description.slice(1),
-  }
+  const common = { name, label: labelOf(name), hint: hintOf(description) }
   switch (kindOf(member)) {
     case 'choice':
       return <Field {...common} choices={member.enum ?? []} defaultValue={String(value ?? '')} />
@@ -65,6 +61,12 @@ function MemberField({ name, member, value }: MemberFieldProps) {
     default:
       return <Field {...common} defaultValue={String(value ?? '')} />
   }
+}
+
+/** What the API says of a member, for a form: there an empty field is what is null in a document. */
+function hintOf(description: string): string {
+  const text = description.replaceAll('; null ', '; empty ')
+  return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
 function kindOf({

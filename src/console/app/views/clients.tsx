@@ -3,12 +3,26 @@ import { ActButton } from '../parts/act.tsx'
 import { ClientLink } from '../parts/links.tsx'
 import { Page } from '../parts/page.tsx'
 import { Pages } from '../parts/pages.tsx'
+import { href } from '../router.ts'
 import { NewClient } from './new-client.tsx'
 
 /** The apps that ask for tokens, and the APIs that look at them. */
 export function ClientsView() {
   return (
-    <Page title="Clients" acts={<ActButton act="create">Add a client</ActButton>}>
+    <Page
+      title="Clients"
+      acts={
+        <>
+          <ActButton act="create">Add a client</ActButton>
+          <a class="button" href={href('/registration-tokens')}>
+            Registration tokens
+          </a>
+          <a class="button" href={href('/issuers')}>
+            Trusted issuers
+          </a>
+        </>
+      }
+    >
       <Pages<Client>
         label="Clients"
         by=""
