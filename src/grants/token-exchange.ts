@@ -82,10 +82,11 @@ function targetWithin(
   const resource = session.client_id === client.id ? session.resource : null
   const target = targetOf({ config }, { client, resources }, asked, { scope: scopes.join(' '), resource })
   const details = detailsFor(form, { client, resources, target }, claims)
-  if (target.scope === '' && details.length === 0 && claims['scope'] !== undefined)
+  const isForSomething = ['scope', 'authorization_details'].some(name => claims[name] !== undefined)
+  if (target.scope === '' && details.length === 0 && isForSomething)
     throw new OAuthError(
       'invalid_scope',
-      'no scope of the subject_token is one that this client may have there',
+      'nothing that the subject_token allows is something that this client may have there',
     )
   return { ...target, details }
 }

@@ -35,9 +35,22 @@ function isDetail(value: unknown): value is AuthorizationDetail {
   return !('locations' in value) || (areTexts(value['locations']) && value['locations'].length > 0)
 }
 
-/** Of a session, a code or a token of ours. */
-export function storedDetails(text: string | null | undefined): AuthorizationDetails {
-  return text === null || text === undefined ? [] : (JSON.parse(text) as AuthorizationDetails)
+/** Those of a row; null for none. Throws where it is damaged, and does not say by what. */
+export function storedDetails(text: string | null): AuthorizationDetails {
+  if (text === null) return []
+  const details = readStoredDetails(text)
+  if (details) return details
+  throw new Error('the authorization_details of a row are damaged')
+}
+
+/** The details in a column; undefined where it is damaged. */
+export function readStoredDetails(text: string): AuthorizationDetails | undefined {
+  try {
+    const details: unknown = JSON.parse(text)
+    return Array.isArray(details) && details.every(isDetail) ? details : undefined
+  } catch {
+    return undefined // it is not JSON
+  }
 }
 
 /** As they are stored; null for none. */

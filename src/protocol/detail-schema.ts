@@ -74,9 +74,13 @@ const keywords: Readonly<Record<string, Keyword>> = {
   enum: {
     takes: 'a list of values',
     isTaken: argument => Array.isArray(argument) && argument.length > 0,
-    holds: (value, argument) => Array.isArray(argument) && argument.some(one => isEqual(one, value)),
+    holds: (value, argument) => Array.isArray(argument) && textsOf(argument).has(canonicalJson(value)),
   },
-  const: { takes: 'a value', isTaken: () => true, holds: (value, argument) => isEqual(argument, value) },
+  const: {
+    takes: 'a value',
+    isTaken: () => true,
+    holds: (value, argument) => canonicalJson(argument) === canonicalJson(value),
+  },
   properties: {
     takes: 'an object of schemas',
     isTaken: isObject,
@@ -84,7 +88,7 @@ const keywords: Readonly<Record<string, Keyword>> = {
     holds: (value, argument) =>
       !isObject(value) ||
       !isObject(argument) ||
-      Object.entries(argument).every(([name, inner]) => !has(value, name) || fits(inner, value[name])),
+      Object.keys(value).every(name => !has(argument, name) || fits(argument[name], value[name])),
   },
   required: {
     takes: 'a list of names',
@@ -159,8 +163,13 @@ export function fits(schema: unknown, value: unknown): boolean {
   return Object.entries(schema).every(([name, argument]) => keywords[name]?.holds(value, argument, schema))
 }
 
-function isEqual(one: unknown, other: unknown): boolean {
-  return canonicalJson(one) === canonicalJson(other)
+/** A long list is read once, since a client may send as long a list of values that are in it. */
+const enumTexts = new WeakMap<readonly unknown[], ReadonlySet<string>>()
+
+function textsOf(values: readonly unknown[]): ReadonlySet<string> {
+  const texts = enumTexts.get(values) ?? new Set(values.map(canonicalJson))
+  enumTexts.set(values, texts)
+  return texts
 }
 
 const has = (object: object, name: string) => Object.hasOwn(object, name)

@@ -104,11 +104,16 @@ export function detailTypesOf(resource: WithDetailTypes): DetailTypes {
 
 /** The types in a column; none where it is damaged. */
 export function readDetailTypes(stored: string): DetailTypes {
+  return storedDetailTypes(stored) ?? {}
+}
+
+/** The types in a column; undefined where it is damaged. */
+export function storedDetailTypes(stored: string): DetailTypes | undefined {
   try {
     const types: unknown = JSON.parse(stored)
-    return detailTypesProblem(types) === undefined ? (types as DetailTypes) : {}
+    return detailTypesProblem(types) === undefined ? (types as DetailTypes) : undefined
   } catch {
-    return {}
+    return undefined // it is not JSON
   }
 }
 

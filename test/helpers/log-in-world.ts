@@ -72,7 +72,8 @@ export async function openWindow(t: Test, chromium: Browser): Promise<Page> {
 /** Nothing that a library has sent was a mistake or the server's fault. */
 export function hasNoComplaint(t: Test, { server }: LogInWorld): void {
   t.strictSame(
-    server.log.filter(({ level }) => Number(level) >= 40),
+    // On a busy machine seconds pass before the world sets its clock.
+    server.log.filter(({ level, event }) => Number(level) >= 40 && event !== 'clock_set'),
     [],
     'the server has no complaint',
   )

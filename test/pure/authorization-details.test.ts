@@ -150,6 +150,23 @@ t.test('RA-2 what cannot be checked in bounded time, or would count for nothing,
   t.match(problem(deep), /nested deeper than 8/)
 })
 
+t.test('RA-2 the longest details cost little, even with the longest schemas', async t => {
+  const names = Array.from({ length: 2000 }, (_, i) => `n${i}`)
+  const enums = { type: 'object', properties: { a: { type: 'array', items: { enum: names } } } }
+  const members = Object.fromEntries(names.slice(0, 900).map(name => [name, {}]))
+  const objects = { type: 'object', properties: { a: { type: 'array', items: { properties: members } } } }
+  for (const [title, schema, item] of [
+    ['a list of the last of many values', enums, names.at(-1)],
+    ['a list of objects that may have many members', objects, {}],
+  ] as const) {
+    t.ok(JSON.stringify(schema).length < 16_384, title)
+    const value = { a: Array.from({ length: 3000 / (JSON.stringify(item).length + 1) }, () => item) }
+    const { user } = process.cpuUsage()
+    t.equal(fits(schema, value), true)
+    t.ok(process.cpuUsage({ user, system: 0 }).user < 80_000, `${title}: microseconds of CPU`)
+  }
+})
+
 t.test('RA-2 types have words, bounds and names', async t => {
   t.equal(detailTypesProblem(bankTypes), undefined)
   t.equal(detailTypesProblem({}), undefined)

@@ -385,6 +385,8 @@ const anyText = fc.oneof(
         '\u202e',
         '\u2066',
         '\u200b',
+        '\u3164',
+        '\u00a0',
         '\n',
         '  ',
         'Amount',
@@ -418,12 +420,15 @@ t.test('RA-11 all that is in a detail is on the page, as text, and apart from ou
         if (!boxes.includes(text)) throw new Error(`${JSON.stringify(text)} is not in ${page}`)
       const rest = page.replace(/<bdi>.*?<\/bdi>/gs, '').replace(/<[^>]*>/g, ' ')
       if (!/^[\s\d,]*See your accounts(?:\s|\d|,|nothing|yes|no|At)*$/.test(rest)) throw new Error(rest)
-      if (/[\u202e\u2066\u200b\n\0]/.test(boxes.join(''))) throw new Error('it turns others around')
+      if (/[\u202e\u2066\u200b\u3164\u00a0\n\0]/.test(boxes.join('')))
+        throw new Error('it turns others around')
     }),
     { numRuns: runsOf(200) },
   )
   const labelled = (members: object) =>
     String(detailList(frame, [{ detail: { type: 'payment', ...members }, type: bankTypes['payment'] }], 'a'))
+  for (const odd of ['\u3164', '\u2800', '\u00a0', '\u2003', '\u034f', '\ufe0f', '\u{e0100}'])
+    t.notSame(labelled({ to: `Ada${odd}` }), labelled({ to: 'Ada' }).replace('Ada', `Ada${odd}`), 'is seen')
   t.match(labelled({ to: 'Ada' }), '<dt>To </dt><dd><bdi>Ada</bdi></dd>')
   t.match(labelled({ amount: { value: '1' } }), '<dt>Amount </dt><dd><bdi>1</bdi></dd>')
   t.match(labelled({ 'amount.value': '1' }), '<dt><bdi>amount.value</bdi> </dt>', 'a name is no path')
@@ -457,6 +462,6 @@ function textsIn(value: unknown): readonly string[] {
 
 const named = (text: string) =>
   text.replace(
-    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    /[\p{C}\p{Zl}\p{Zp}\p{DI}\u2800]|(?! )\p{Zs}/gu,
     one => `U+${(one.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`,
   )

@@ -78,6 +78,21 @@ await forEachEngine(
         /of resources is damaged: scope_words cannot/,
       ],
       [
+        `update resources set authorization_details_types = '{"a":{}}'`,
+        "update resources set authorization_details_types = '{}'",
+        /of resources is damaged: authorization_details_types cannot/,
+      ],
+      [
+        `update sessions set authorization_details = '[{"type":1}]'`,
+        'update sessions set authorization_details = null',
+        /of sessions is damaged: authorization_details cannot/,
+      ],
+      [
+        "update consents set authorization_details = '{'",
+        'update consents set authorization_details = null',
+        /of consents is damaged: authorization_details cannot/,
+      ],
+      [
         'update installation set revision = -1 - revision',
         'update installation set revision = -1 - revision',
         /of installation is damaged: revision cannot/,

@@ -7,6 +7,8 @@ import { refreshPolicies } from '../../clients/properties.ts'
 import { clientMetadata, judgeRegistration, storedResources } from '../../clients/registration.ts'
 import { isTrustedIssuerUrl, storedSubjects } from '../../clients/trusted-issuer.ts'
 import { isStoredWords } from '../../clients/scope-words.ts'
+import { readStoredDetails } from '../../protocol/authorization-details.ts'
+import { storedDetailTypes } from '../../protocol/detail-types.ts'
 import type { Admin } from '../admin.ts'
 import { isResourceUri } from '../../protocol/resource.ts'
 import { formatCount, printable } from '../../values/formats.ts'
@@ -43,6 +45,8 @@ const authMethods = [
   'self_signed_tls_client_auth',
 ]
 
+const areDetails = (value: unknown) => readStoredDetails(String(value)) !== undefined
+
 type Columns = Readonly<Record<string, (value: unknown) => boolean>>
 
 /** Tests of the columns without which a row cannot be used. SQLite holds any value in any of them. */
@@ -66,7 +70,9 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
     status_position: isCount,
     user_epoch: isCount,
     client_epoch: isCount,
+    authorization_details: orNull(areDetails),
   },
+  consents: { authorization_details: orNull(areDetails) },
   clients: {
     auth_method: isOneOf(authMethods),
     secret_hash: orNull(isBytes(32)),
@@ -78,6 +84,7 @@ const columns: Partial<Readonly<Record<keyof Tables, Columns>>> = {
     alg: isOneOf(algs),
     scope_words: isStoredWords,
     access_token_seconds: orNull(isCount),
+    authorization_details_types: value => storedDetailTypes(String(value)) !== undefined,
   },
   trusted_issuers: {
     issuer: value => isTrustedIssuerUrl(String(value)),
@@ -129,6 +136,7 @@ const adviceFor: Partial<Readonly<Record<keyof Tables, string>>> = {
   clients: 'delete the client and create it again, or put a backup back: `mintmark db restore`',
   resources: '`mintmark resource update` sets what is wrong; else put a backup back: `mintmark db restore`',
   sessions: 'its user has to log in again',
+  consents: 'its user takes back what the app may, on the page /account/apps, and allows it again',
 }
 
 function wrongColumns(table: keyof Tables, row: Row): readonly string[] {

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { listApps, withdrawApp, type AllowedApp } from '../../account/apps.ts'
 import type { Context } from '../../context.ts'
-import { storedDetails } from '../../protocol/authorization-details.ts'
+import { readStoredDetails } from '../../protocol/authorization-details.ts'
 import { describeDetails, describeScopes } from '../consent.ts'
 import type { Pages } from '../pages.ts'
 import { appsView, type AppsData } from '../views/account/apps.ts'
@@ -27,7 +27,9 @@ async function described(ctx: Context, { client, consents }: AllowedApp): Promis
   const scopes = new Map<string, AppsData['apps'][number]['scopes'][number]>()
   const details: DetailInWords[] = []
   for (const { resource, scope, authorization_details } of consents) {
-    details.push(...(await describeDetails(ctx, { resource, details: storedDetails(authorization_details) })))
+    // A damaged row hides no app: its user can take back what it is about.
+    const allowed = readStoredDetails(authorization_details ?? '[]') ?? []
+    details.push(...(await describeDetails(ctx, { resource, details: allowed })))
     const named = { resource: resource === '' ? null : resource, resources: client.resources }
     for (const one of await describeScopes(
       ctx,

@@ -76,9 +76,12 @@ function valueOf({ language }: Frame): (value: unknown) => Html {
   }
 }
 
-/** A text of a client: what cannot be seen in it is written out, so that it cannot turn others around. */
+/** Characters that show nothing, or turn others around, and spaces that are not the usual one. */
+const unseen = /([\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs})/u
+
+/** A text of a client. What cannot be seen in it is written out: no two texts look the same by that. */
 function written(text: string): Html {
-  const pieces = text.split(/([\p{C}\p{Zl}\p{Zp}])/u)
+  const pieces = text.split(unseen)
   return html`<bdi>${pieces.map((piece, i) => (i % 2 === 1 ? html`<b>${nameOfCharacter(piece)}</b>` : html`${piece}`))}</bdi>`
 }
 
