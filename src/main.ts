@@ -3,6 +3,7 @@
 // the clock.
 import process from 'node:process'
 import { systemClock } from './clock.ts'
+import { keepTicksQuick } from './quick-ticks.ts'
 import { obeySignals } from './signals.ts'
 
 const oldestNode = 24
@@ -30,6 +31,7 @@ if (Number(process.versions.node.split('.')[0]) < oldestNode) {
     process.env,
   )
 } else {
+  keepTicksQuick()
   const clock = systemClock()
   const onSignal = obeySignals(clock)
   // Loaded only now: an older Node.js would fail on the way here, and not say why.

@@ -39,6 +39,7 @@ export const rooms: readonly string[] = [
   'src/values',
   'src/upkeep',
   'src/signals.ts',
+  'src/quick-ticks.ts',
   'src/clock.ts',
   'src/errors.ts',
   'db',
