@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer as createTlsServer } from 'node:https'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import {
   addDeliveries,
@@ -18,6 +21,8 @@ import type { DeliveryKind } from '../../src/push/outgoing/kind.ts'
 import { networks } from '../../src/values/networks.ts'
 import { day } from '../../src/values/duration.ts'
 import { anotherProtocol } from '../helpers/another-protocol.ts'
+import { testCertificate } from '../helpers/certificates.ts'
+import { openDocumentSite } from '../helpers/document-site.ts'
 import { forEachEngine, type EngineEnv } from '../helpers/engines.ts'
 import { deliver, startReceivers, status, type Receivers } from '../helpers/receivers.ts'
 import { runJob, runLast } from '../helpers/run-job.ts'
@@ -195,6 +200,60 @@ await forEachEngine(
       fails: '500',
       [closed]: /ECONNREFUSED/,
     })
+  },
+)
+
+t.test(
+  'without a certificate that is believed nothing is told, and no slowness goes on for ever',
+  async t => {
+    const w = await world(t, {})
+    const { origin, pages, asked } = await openDocumentSite(t)
+    pages.set('/good', {})
+    const { privateKey: key, certificate: cert } = await testCertificate({ subject: 'CN=nobody' })
+    const told: string[] = []
+    const stranger = createTlsServer({ key, cert }, (request, response) => {
+      told.push(request.url ?? '')
+      response.end()
+    })
+    /** Goes on with the same part until it is cut off; without one it says nothing. */
+    const dripping = (first: string, part = '') =>
+      createServer(socket => {
+        socket.write(first)
+        const timer = setInterval(() => socket.write(part), 20)
+        socket.on('close', () => clearInterval(timer))
+      })
+    const at = async (server: Server, scheme = 'http') => {
+      const sockets = new Set<Socket>()
+      server.on('connection', (socket: Socket) => sockets.add(socket.on('error', () => {})))
+      await once(server.listen(0, '127.0.0.1'), 'listening')
+      t.teardown(() => {
+        for (const socket of sockets) socket.destroy()
+        server.close()
+      })
+      return `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}/`
+    }
+    const late = 'it did not answer in time'
+    const bad = new Map<string, string | RegExp>([
+      [await at(stranger, 'https'), /certificate/],
+      [await at(dripping('220 mail.example\r\n'), 'https'), /wrong version number/],
+      [await at(dripping(''), 'https'), late],
+      [await at(dripping('HTTP/1.1 200 O', 'O')), late],
+      [await at(dripping('', 'HTTP/1.1 103 Early Hints\r\n\r\n')), late],
+      [await at(dripping('HTTP/1.1 200 OK\r\n', `x: ${'x'.repeat(4000)}\r\n`)), /Header overflow/],
+    ])
+    for (const one of [...bad.keys(), `${origin}/good`]) await w.add(one, ['x'])
+    await deliver(w.outgoing)
+    t.strictSame(
+      asked.map(({ path }) => path),
+      ['/good'],
+      'one whose certificate is believed is told',
+    )
+    t.strictSame(told, [])
+    t.match(
+      Object.fromEntries((await receiverRows(w)).map(({ id, last_error }) => [id, last_error])),
+      Object.fromEntries(bad),
+    )
+    t.equal((await w.left()).length, bad.size, 'nothing is lost')
   },
 )
 
