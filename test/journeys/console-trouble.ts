@@ -127,6 +127,57 @@ export async function testTrouble(t: Test, browser: Browser): Promise<void> {
     },
   )
 
+  await t.test('back and forth are as many steps as there were views', async t => {
+    const fay = await server.user('fay')
+    const page = await openConsole(t, browser, world, { path: '/users?search=fay' })
+    await page.getByRole('link', { name: 'fay', exact: true }).click()
+    await title(page, 'fay')
+    const dialog = page.getByRole('dialog')
+    for (const close of ['Escape', 'Cancel', 'back', 'Change']) {
+      await press(page, 'Change roles')
+      if (close === 'back') await page.goBack()
+      else if (close === 'Escape') await page.keyboard.press('Escape')
+      else await inDialog(page, close)
+      await dialog.waitFor({ state: 'detached' })
+      await page.waitForURL(`${world.home}/users/${fay.sub}`)
+    }
+    await page.goBack()
+    await title(page, 'Users')
+    t.equal(await page.evaluate('location.search'), '?search=fay')
+
+    await press(page, 'Add a user')
+    await page.getByLabel('User name').fill('gus')
+    await page.getByLabel('Password').fill('correct horse battery staple')
+    await inDialog(page, 'Add')
+    await title(page, 'gus')
+    await page.goBack()
+    await title(page, 'Users')
+    t.equal(await dialog.count(), 0, 'the form of what was made does not come back')
+  })
+
+  await t.test('a count of what will end is never that of another choice', async t => {
+    const app = await server.client('shop')
+    const hal = await server.user('hal')
+    for (let i = 0; i < 3; i++) await server.logIn(app, hal)
+    const page = await openConsole(t, browser, world, { path: '/sessions?act=end-many' })
+    await page.getByRole('combobox').selectOption('begun more than so many days ago')
+    await page.getByText('This ends 0 sessions').waitFor()
+    let asked = () => {}
+    const isAsked = new Promise<void>(resolve => (asked = resolve))
+    await page.route('**/sessions/count*', () => asked())
+    await page.getByRole('combobox').selectOption('every session there is')
+    await isAsked
+    t.equal(await page.getByText('This ends 0 sessions').count(), 0)
+    await page.getByText('Counting what will end').waitFor()
+    await page.unrouteAll()
+    await page.getByRole('combobox').selectOption('begun more than so many days ago')
+    await page.getByText('This ends 0 sessions').waitFor()
+    // Enter in this field sends the form at once.
+    await page.route('**/sessions/count*', () => {})
+    await page.getByLabel('Days').fill('31')
+    await page.getByText('Counting what will end').waitFor()
+  })
+
   await t.test('a page that cannot load its script, or its charts, says what to do', async t => {
     const context = await browser.newContext()
     t.teardown(() => context.close())

@@ -15,6 +15,7 @@ import {
   consoleWorld,
   goTo,
   isSaid,
+  isSettled,
   logIn,
   openConsole,
   press,
@@ -118,8 +119,22 @@ t.test('whoever may only help sees why the rest is not for them', async t => {
   const page = await openConsole(t, browser, world, { user: sue, path: '/users' })
   await page.getByRole('link', { name: 'sue', exact: true }).waitFor()
   await page.goto(`${world.home}/clients`)
-  await page.getByRole('alert').getByText('Ask an administrator').waitFor()
+  await page.getByText('Ask an administrator').waitFor()
+  for (const path of ['/clients/x', '/keys/policy', '/streams', '/audit', '/imports', '/claims/x']) {
+    await goTo(page, world.home + path)
+    await title(page, 'This is for administrators')
+  }
+  await goTo(page, `${world.home}/leaked/key`)
+  await title(page, 'Something leaked')
   t.equal(await page.getByRole('navigation').count(), 1)
+  for (const act of ['delete', 'roles', 'password', 'disable']) {
+    await goTo(page, `${world.home}/users/${sue.sub}?act=${act}`)
+    await title(page, 'sue')
+    await isSettled(page)
+    t.equal(await page.getByRole('dialog').count(), 0, `${act} is not offered`)
+  }
+  await goTo(page, `${world.home}/users/${sue.sub}?act=end`)
+  await page.getByRole('dialog').getByText('This ends').waitFor()
 })
 
 t.test('what somebody else has changed in between is not overwritten', async t => {

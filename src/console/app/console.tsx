@@ -29,6 +29,8 @@ export function Console() {
           <NotLoggedIn problem={logInProblem.value} />
         ) : !isAdministrator.value ? (
           <NoAdministrator />
+        ) : found && !isFor(found.view) ? (
+          <NotForYou />
         ) : found ? (
           <found.view.component key={path.value} {...found.parameters} />
         ) : (
@@ -60,7 +62,7 @@ function useFocusOnViews(): void {
 function Header({ current }: { readonly current: View | undefined }) {
   const [isOpen, setOpen] = useState(false)
   useEffect(() => setOpen(false), [path.value])
-  const section = sectionOf(current)
+  const section = current && sectionOf(current)?.pattern
   return (
     <header>
       <a class="name" href={href('/')}>
@@ -80,7 +82,7 @@ function Header({ current }: { readonly current: View | undefined }) {
           <nav id="views" aria-label="Views" data-open={isOpen}>
             <ul>
               {views
-                .filter(({ title, needsAll }) => title !== undefined && (!needsAll || maySeeAll.value))
+                .filter(view => view.title !== undefined && isFor(view))
                 .map(({ title, pattern }) => (
                   <li key={pattern}>
                     <a href={href(pattern)} aria-current={pattern === section ? 'page' : undefined}>
@@ -104,10 +106,14 @@ function Header({ current }: { readonly current: View | undefined }) {
   )
 }
 
-/** The pattern in the navigation under which a view is. */
-function sectionOf(view: View | undefined): string | undefined {
-  if (!view) return undefined
-  return views.slice(0, views.indexOf(view) + 1).findLast(({ title }) => title !== undefined)?.pattern
+/** The view in the navigation under which a view is. */
+function sectionOf(view: View): View | undefined {
+  return views.slice(0, views.indexOf(view) + 1).findLast(({ title }) => title !== undefined)
+}
+
+/** Whether it shows something to the person who is logged in. */
+function isFor(view: View): boolean {
+  return maySeeAll.value || !(view.needsAll ?? sectionOf(view)?.needsAll)
 }
 
 function NotLoggedIn({ problem }: { readonly problem: string }) {
@@ -115,6 +121,21 @@ function NotLoggedIn({ problem }: { readonly problem: string }) {
     <Page title="You are not logged in">
       <p role="alert">{problem}</p>
       <button onClick={() => void leaveForLogIn()}>Log in</button>
+    </Page>
+  )
+}
+
+function NotForYou() {
+  return (
+    <Page title="This is for administrators">
+      <p>
+        You are logged in as <bdi>{person.value?.name}</bdi>, who may look at users and end sessions. Ask an
+        administrator to look at this, or to give you the role mintmark:admin. If you have been given it since
+        you logged in, load this page again.
+      </p>
+      <p>
+        <a href={href('/')}>Go to the overview</a>
+      </p>
     </Page>
   )
 }

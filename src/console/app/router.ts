@@ -36,6 +36,21 @@ export function setQuery(changes: Readonly<Record<string, string>>, options?: { 
   go(href(path.value, Object.fromEntries(next)), options)
 }
 
+/** What the history says of an entry that was made by opening an act. */
+const ofAct = 'act'
+
+/** Opens an act of this view, which the back button closes. */
+export function openAct(act: string): void {
+  setQuery({ act })
+  history.replaceState(ofAct, '')
+}
+
+/** Closes it: where it was opened here, by a step back, so that the history has the view once. */
+export function closeAct(): void {
+  if (history.state === ofAct) history.back()
+  else setQuery({ act: '' }, { replace: true })
+}
+
 /** Follows the address, and links to views, from now on. */
 export function startRouter(): void {
   address.value = new URL(location.href)

@@ -32,7 +32,7 @@ export interface View {
   readonly component: ComponentType<any>
   /** In the navigation; one without a title is of the one before it that has. */
   readonly title?: string
-  /** Shows people nothing who may not see everything: they are not led there. */
+  /** Is not for people who may not see everything; nor is a view under one of the navigation that is not. */
   readonly needsAll?: boolean
 }
 
@@ -41,8 +41,8 @@ export const views: readonly View[] = [
   { pattern: '/', title: 'Overview', component: OverviewView },
   { pattern: '/users', title: 'Users', component: UsersView },
   { pattern: '/users/:sub', component: UserView },
-  { pattern: '/imports', component: ImportsView },
-  { pattern: '/imports/:id', component: ImportView },
+  { pattern: '/imports', needsAll: true, component: ImportsView },
+  { pattern: '/imports/:id', needsAll: true, component: ImportView },
   { pattern: '/groups', title: 'Groups', component: GroupsView },
   { pattern: '/groups/:name', component: GroupView },
   { pattern: '/clients', needsAll: true, title: 'Clients', component: ClientsView },

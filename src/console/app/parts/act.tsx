@@ -5,7 +5,7 @@ import type { Problem } from '../api/problem.ts'
 import { isConnected, noConnection } from '../api/send.ts'
 import { asProblem } from '../api/use-answer.ts'
 import { draftHere, forgetDraft } from '../auth/log-in.ts'
-import { query, setQuery } from '../router.ts'
+import { closeAct, openAct, query } from '../router.ts'
 import { fillIn } from './draft.ts'
 import { JobProgress } from './job-progress.tsx'
 import { ProblemNote } from './problem-note.tsx'
@@ -14,7 +14,7 @@ import { speak } from './speak.ts'
 /** Opens a dialog of this view. It is in the address, so that it is open again after a log-in. */
 export function ActButton({ act, children, isDanger = false }: ActButtonProps) {
   return (
-    <button class={isDanger ? 'second danger' : 'second'} onClick={() => setQuery({ act })}>
+    <button class={isDanger ? 'second danger' : 'second'} onClick={() => openAct(act)}>
       {children}
     </button>
   )
@@ -59,7 +59,7 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
   const { dialog, cancel, close } = useDialog(isDanger, () => {
     // Only now: the list may have no place for this dialog any more.
     if (result) onDone()
-    setQuery({ act: '' }, { replace: true })
+    closeAct()
   })
   const note = useDraft(dialog)
 

@@ -19,7 +19,7 @@ export function ProblemNote({ problem, again }: ProblemNoteProps) {
         </p>
       )}
       {again && (
-        <button class="second" onClick={again}>
+        <button type="button" class="second" onClick={again}>
           Try again
         </button>
       )}

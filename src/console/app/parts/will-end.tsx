@@ -32,9 +32,14 @@ export function WillEnd({ sub }: { readonly sub: string }) {
 
 /** The same of sessions in apps alone: those of a client, or that an age chooses. */
 export function SessionsWillEnd({ of: query }: { readonly of: SessionFilter }) {
+  // A count of others must not stand there until it is counted anew.
+  return <Counted key={JSON.stringify(query)} query={query} />
+}
+
+function Counted({ query }: { readonly query: SessionFilter }) {
   const { value, problem } = useAnswer(
     signal => documentOf(api.GET('/admin/v1/sessions/count', { params: { query }, signal })),
-    [JSON.stringify(query)],
+    [],
   )
   if (problem) return <ProblemNote problem={problem} />
   if (!value) return <p class="quiet">Counting what will end…</p>

@@ -72,7 +72,7 @@ function Create() {
       run={async form => {
         const body = { name: textOf(form, 'name'), ...readClaim(form) }
         await documentOf(api.POST('/admin/v1/claims', { body }))
-        go(href(`/claims/${encodeURIComponent(body.name)}`))
+        go(href(`/claims/${encodeURIComponent(body.name)}`), { replace: true })
         return `The claim ${body.name} was added. It is in no token before something wants it.`
       }}
     >

@@ -39,9 +39,9 @@ export function EndManySessions({ again }: { readonly again: () => void }) {
         the other; this says how far it has come.
       </p>
       <div
-        onChange={event => {
+        onInput={event => {
           const form = event.currentTarget.closest('form')
-          if (form?.reportValidity()) setChosen(filterOf(new FormData(form)))
+          if (form?.checkValidity()) setChosen(filterOf(new FormData(form)))
         }}
       >
         <Field label="Sessions" name="choice" choices={[...Object.keys(choices), everyone]} />

@@ -32,7 +32,7 @@ export function GroupsView() {
           </>
         }
       />
-      <Create />
+      {maySeeAll.value && <Create />}
     </Page>
   )
 }
@@ -64,7 +64,7 @@ function Create() {
       run={async form => {
         const body = { name: textOf(form, 'name'), roles: itemsIn(form, 'roles') }
         await documentOf(api.POST('/admin/v1/groups', { body }))
-        go(href(`/groups/${encodeURIComponent(body.name)}`))
+        go(href(`/groups/${encodeURIComponent(body.name)}`), { replace: true })
         return `The group ${body.name} was added. Put people into it now.`
       }}
     >

@@ -1,6 +1,7 @@
 import { useEffect } from 'preact/hooks'
 import { api, documentOf, type Job } from '../api/api.ts'
 import { useAnswer } from '../api/use-answer.ts'
+import { maySeeAll } from '../auth/tokens.ts'
 import { JobProgress } from '../parts/job-progress.tsx'
 import { Section } from '../parts/page.tsx'
 import { Reading } from '../parts/reading.tsx'
@@ -32,12 +33,12 @@ export function RunningJobs() {
               {running.map(job => (
                 <li key={job.id}>
                   <span class="row">
-                    {job.act === 'import_users' ? (
+                    {job.act === 'import_users' && maySeeAll.value ? (
                       <a href={href(`/imports/${job.id}`)}>
-                        {isDryRun(job) ? 'Dry run of an import' : 'Importing users'}
+                        {isDryRun(job) ? 'Dry run of an import' : workNames[job.act]}
                       </a>
                     ) : (
-                      'Ending sessions'
+                      workNames[job.act]
                     )}
                   </span>
                   <span>
@@ -52,4 +53,9 @@ export function RunningJobs() {
       </Reading>
     </Section>
   )
+}
+
+const workNames: Readonly<Record<Job['act'], string>> = {
+  end_sessions: 'Ending sessions',
+  import_users: 'Importing users',
 }

@@ -69,7 +69,7 @@ export function LeakedView() {
 /** The steps for one kind of thing. */
 export function LeakView({ what }: { readonly what: string }) {
   const leak = leaks[what]
-  if (!leak) return <LeakedView />
+  if (!leak || (leak.needsAll && !maySeeAll.value)) return <LeakedView />
   return (
     <Page title={`${leak.title} has leaked`} above={<a href={href('/leaked')}>Something leaked</a>}>
       <leak.component />

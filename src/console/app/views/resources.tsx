@@ -52,7 +52,7 @@ export function ResourcesView() {
         run={async (changes, form) => {
           const uri = textOf(form, 'resource_uri')
           await documentOf(api.POST('/admin/v1/resources', { body: { uri, ...changes } }))
-          go(href(`/resources/${encodeURIComponent(uri)}`))
+          go(href(`/resources/${encodeURIComponent(uri)}`), { replace: true })
           return `${uri} was added.`
         }}
       >

@@ -75,7 +75,7 @@ function Create() {
       run={async form => {
         const body = { client_id: textOf(form, 'client_id'), ...readSettings(form) }
         const { stream_id: id } = await documentOf(api.POST('/admin/v1/streams', { body }))
-        go(href(`/streams/${id}`))
+        go(href(`/streams/${id}`), { replace: true })
         return 'The stream was added. Send a verification to see whether events arrive.'
       }}
     >

@@ -1,5 +1,6 @@
 import type { ComponentType } from 'preact'
 import { api, documentOf, type Read, type User } from '../api/api.ts'
+import { maySeeAll } from '../auth/tokens.ts'
 import { Act } from '../parts/act.tsx'
 import { Field } from '../parts/field.tsx'
 import { itemsIn, patternOf, textOf } from '../parts/form-data.ts'
@@ -16,7 +17,7 @@ export function UserActs({ of: { value: user, etag }, again }: UserActsProps) {
   const params = { path: { sub: user.sub }, header: { 'if-match': etag } }
   return (
     <>
-      {acts.map(Dialog => (
+      {(maySeeAll.value ? acts : [EndAll]).map(Dialog => (
         <Dialog key={Dialog.name} user={user} params={params} again={again} />
       ))}
     </>

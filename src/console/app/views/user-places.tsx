@@ -1,7 +1,9 @@
 import { api, documentOf, type Session, type SignIn } from '../api/api.ts'
+import { useAnswer } from '../api/use-answer.ts'
 import { Act, ActButton } from '../parts/act.tsx'
 import { Section } from '../parts/page.tsx'
 import { Pages } from '../parts/pages.tsx'
+import { Reading } from '../parts/reading.tsx'
 import { Time } from '../parts/time.tsx'
 import { browserText, methodsText } from '../parts/words.ts'
 import { isOfToken } from '../parts/token.ts'
@@ -119,6 +121,23 @@ interface EndSessionProps {
   readonly again: () => void
 }
 
+/** Whose it is: the address could name any. */
+function WhoseSession({ sid }: { readonly sid: string }) {
+  const read = useAnswer(
+    signal => documentOf(api.GET('/admin/v1/sessions/{sid}', { params: { path: { sid } }, signal })),
+    [sid],
+  )
+  return (
+    <Reading of={read}>
+      {({ username, sub, client_id }) => (
+        <p>
+          It is a session of <bdi>{username ?? sub ?? 'a machine'}</bdi> in <bdi>{client_id}</bdi>.
+        </p>
+      )}
+    </Reading>
+  )
+}
+
 /** Also in the view of a session. */
 export function EndSession({ sid, clientId, again }: EndSessionProps) {
   return (
@@ -133,6 +152,7 @@ export function EndSession({ sid, clientId, again }: EndSessionProps) {
         return 'The session has ended.'
       }}
     >
+      <WhoseSession sid={sid} />
       {isOfToken(clientId) ? (
         <p>
           It is a personal access token: whatever calls an API with it is refused from then on, and its user

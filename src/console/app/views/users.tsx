@@ -50,8 +50,8 @@ export function UsersView() {
           )
         }
       />
-      <Invite />
-      <Create />
+      {maySeeAll.value && <Invite />}
+      {maySeeAll.value && <Create />}
     </Page>
   )
 }
@@ -62,7 +62,15 @@ function UserRow({ user: { sub, username, claims, roles, disabled_at } }: { read
       <a class="row" href={href(`/users/${sub}`)}>
         <bdi>{username}</bdi>
       </a>
-      <span>{[claims['name'], claims['email']].filter(Boolean).map(String).join(', ')}</span>
+      <span>
+        {/* Each by itself: signs in a name that turn the direction end with it. */}
+        {[claims['name'], claims['email']].filter(Boolean).map((text, i) => (
+          <bdi key={i}>
+            {i > 0 && ', '}
+            {String(text)}
+          </bdi>
+        ))}
+      </span>
       <span>
         {disabled_at !== null && <span class="tag bad">disabled</span>}{' '}
         {roles.map(role => (
@@ -102,7 +110,7 @@ function Invite() {
           roles: itemsIn(form, 'roles'),
         }
         const { user } = await documentOf(api.POST('/admin/v1/users/invitations', { body }))
-        go(href(`/users/${user.sub}`))
+        go(href(`/users/${user.sub}`), { replace: true })
         return `An invitation to ${user.username} is on its way to ${body.email}.`
       }}
     >
@@ -124,7 +132,7 @@ function Create() {
         const [username, password] = [textOf(form, 'username'), textOf(form, 'password')]
         const body = { username, password, roles: itemsIn(form, 'roles') }
         const user = await documentOf(api.POST('/admin/v1/users', { body }))
-        go(href(`/users/${user.sub}`))
+        go(href(`/users/${user.sub}`), { replace: true })
         return `${user.username} was added.`
       }}
     >
