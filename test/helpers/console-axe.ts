@@ -21,9 +21,9 @@ export async function axeFindsNothingIn(
   views: readonly (readonly [path: string, title: string])[],
   more: (page: Page, colorScheme: string) => Promise<void> = async () => {},
 ): Promise<void> {
+  const page = await openConsole(t, browser, world, { viewport: { width: 320, height: 800 } })
   for (const [way, colorScheme] of (['light', 'dark'] as const).entries()) {
-    const viewport = { width: 320, height: 800 }
-    const page = await openConsole(t, browser, world, { colorScheme, viewport })
+    await page.emulateMedia({ colorScheme })
     for (const [place, [path, name]] of views.entries()) {
       if (!isTurn(place, way, 2)) continue
       await goTo(page, world.home + path)

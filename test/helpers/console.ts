@@ -24,10 +24,14 @@ export async function consoleWorld(t: Test, env: Record<string, string> = {}, { 
   repeat(t, () => server.follow())
   const root = await server.user('root', 'mintmark:admin')
   return {
+    /** The test that it lasts as long as. */
+    t,
     server,
     issuer,
     root,
     home: `${adminUrl}/console`,
+    /** The windows of `root` that no test has now. */
+    idle: [] as Window[],
   }
 }
 
@@ -48,19 +52,51 @@ export function repeat(t: Test, work: () => Promise<unknown>): void {
 
 export type ConsoleWorld = Awaited<ReturnType<typeof consoleWorld>>
 
+interface Window {
+  readonly page: Page
+  /** What was wrong in it so far. */
+  readonly faults: string[]
+}
+
 /**
- * A window in which the console is open: with the test it fails where the page breaks its own policy, says
- * anything on the browser's console, or asks another origin for anything.
+ * A page with the console: with the test it fails where the page breaks its own policy, says anything on the
+ * browser's console, or asks another origin for anything. Tests that share a world share the window of its
+ * administrator too, one after the other: to open one and to log in costs more than most tests.
  */
 export async function openConsole(
   t: Test,
   browser: Browser,
-  { issuer, home, root }: ConsoleWorld,
-  { path = '', user = root, ...options }: { path?: string; user?: TestUser } & BrowserContextOptions = {},
+  world: ConsoleWorld,
+  {
+    path = '',
+    user = world.root,
+    ...options
+  }: { path?: string; user?: TestUser } & BrowserContextOptions = {},
 ): Promise<Page> {
+  const isShared = user === world.root && t !== world.t && Object.keys(options).length === 0
+  const idle = isShared ? world.idle.pop() : undefined
+  const { page, faults } = idle ?? (await openWindow(isShared ? world.t : t, browser, world, options))
+  t.teardown(async () => {
+    if (isShared && (await leave(page))) world.idle.push({ page, faults })
+    // Too late for an assertion, but this fails the test too.
+    if (faults.length > 0) throw new Error(faults.splice(0).join('\n'))
+  })
+  await page.goto(world.home + path)
+  if (idle) await page.locator('main h1').waitFor()
+  else await logIn(page, user)
+  return page
+}
+
+async function openWindow(
+  t: Test,
+  browser: Browser,
+  { issuer, home }: ConsoleWorld,
+  options: BrowserContextOptions,
+): Promise<Window> {
   // Without a language of the system, Chromium has one that is none, at which number formats throw.
   const locale = 'en-US'
   const context = await browser.newContext({ locale, viewport: { width: 1024, height: 800 }, ...options })
+  t.teardown(() => context.close())
   context.setDefaultTimeout(15_000)
   const origins = [issuer, home].map(url => new URL(url).origin)
   const faults: string[] = []
@@ -73,15 +109,20 @@ export async function openConsole(
   context.on('request', request => {
     if (!origins.includes(new URL(request.url()).origin)) faults.push(`a request to ${request.url()}`)
   })
-  t.teardown(async () => {
-    await context.close()
-    // Too late for an assertion, but this fails the test too.
-    if (faults.length > 0) throw new Error(faults.join('\n'))
-  })
-  const page = await context.newPage()
-  await page.goto(home + path)
-  await logIn(page, user)
-  return page
+  return { page: await context.newPage(), faults }
+}
+
+/** Leaves a window to the next test as it was when it was new; false where it is closed. */
+async function leave(page: Page): Promise<boolean> {
+  if (page.isClosed()) return false
+  const context = page.context()
+  for (const other of context.pages()) if (other !== page) await other.close()
+  await context.setOffline(false)
+  await context.unrouteAll()
+  await page.unrouteAll()
+  await page.evaluate('sessionStorage.clear()')
+  await page.goto('about:blank')
+  return true
 }
 
 /** The heading of a view. */
