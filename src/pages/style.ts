@@ -146,6 +146,7 @@ dd{margin:0}
 margin:0 0 1.25rem;padding:0;list-style:none;user-select:all}
 .codes li{padding:.5rem 0}
 li>dl{margin-top:.25rem}
+.details dl{grid-template-columns:fit-content(50%) 1fr;overflow-wrap:anywhere}
 .details dt bdi,.details dd bdi,.details strong bdi{display:inline-block;max-width:100%;overflow:clip;padding:0 .375rem;
 border:1px solid var(--line);border-radius:.375rem;background:var(--page);white-space:break-spaces;font-weight:400;color:var(--text)}
 .details dd>*+*{margin-left:.375rem}

@@ -53,6 +53,8 @@ export const shownDetails = [
       'odd name': [],
       isJoint: false,
       iban: 'DE00'.repeat(20),
+      // Should push no value out of sight.
+      ['aLongName'.repeat(20)]: 'A value',
     }),
     type: bankTypes['account'],
   },

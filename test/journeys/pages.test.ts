@@ -136,6 +136,26 @@ t.test(
   },
 )
 
+t.test('RA-11 no name of a member pushes a value out of the window', async t => {
+  const gallery = await startGallery(t)
+  for (const width of [1280, 390]) {
+    const { page } = await watchedPage(t, { viewport: { width, height: 640 } })
+    for (const name of ['consent-details', 'account-apps']) {
+      await page.goto(`${gallery.origin}/plain/${name}`)
+      const beyond = await page.evaluate<number[]>(`Array.from(
+        document.querySelectorAll('dd, dt, bdi'),
+        part => part.getBoundingClientRect().right - document.querySelector('main').getBoundingClientRect().right,
+      )`)
+      t.ok(beyond.length > 20)
+      t.strictSame(
+        beyond.filter(pixels => pixels > 0),
+        [],
+        `${name} at ${width}`,
+      )
+    }
+  }
+})
+
 t.test('whatever is pressed is 44 pixels high, and shows where the focus is', async t => {
   const gallery = await startGallery(t)
   const { page } = await watchedPage(t, { viewport: { width: 320, height: 640 } })
