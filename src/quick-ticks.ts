@@ -5,7 +5,7 @@ import process from 'node:process'
 const kept: object[] = []
 
 /**
- * Keeps `process.nextTick` quick, which Node.js calls a dozen times for each request. It makes an object each
+ * Keeps `process.nextTick` quick, which Node.js calls six times for each request. It makes an object each
  * time. Where a collection finds none of them alive, as one soon after the start does, V8 forgets what they
  * look like, and from then on makes each in a way that takes five times as long. So one stays alive. To be
  * called first of all.

@@ -90,11 +90,17 @@ function refusal(name: string, cause: string): OAuthError {
  * was ended, or the one that acts by a token of its own. Undefined where it counts, and for any other token,
  * of which nothing is read.
  */
-export async function whyExchangeEnded(
+export function whyExchangeEnded(
+  ctx: Pick<Context, 'db' | 'clock'>,
+  claims: Claims,
+): Promise<string | undefined> | undefined {
+  return isExchanged(claims) ? whyEnded(ctx, claims) : undefined
+}
+
+async function whyEnded(
   { db, clock }: Pick<Context, 'db' | 'clock'>,
   claims: Claims,
 ): Promise<string | undefined> {
-  if (!isExchanged(claims)) return undefined
   for (const sid of [claims['client_sid'], actOf(claims)?.sid]) {
     if (sid === undefined) continue
     const id = parseUuid(String(sid))

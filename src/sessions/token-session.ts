@@ -43,7 +43,7 @@ export interface TokenOptions {
  * §2.1). One read of the database, and none for a token that is malformed or forged. Does NOT check whether
  * the session lives, nor whose it is.
  */
-export async function findTokenSession(
+export function findTokenSession(
   ctx: Context,
   token: string,
   { mayHaveExpired = false }: TokenOptions = {},
@@ -53,7 +53,9 @@ export async function findTokenSession(
   const { verify, recognise } = ctx.keys
   const claims = (mayHaveExpired ? recognise : verify)(token, 'at+jwt')
   if (claims) return ofClaims(ctx, claims)
-  return none(`it is no access token of this server${mayHaveExpired ? '' : ', or has expired'}`)
+  return Promise.resolve(
+    none(`it is no access token of this server${mayHaveExpired ? '' : ', or has expired'}`),
+  )
 }
 
 /**
