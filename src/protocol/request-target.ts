@@ -1,6 +1,7 @@
 import { itemsOf } from '../values/list.ts'
 import type { RefusedCode } from './authorization-request.ts'
 import type { Form } from './form.ts'
+import { deviceGrant } from './grant-types.ts'
 import { isOpenidScope, offlineAccess } from './openid-scopes.ts'
 import { isChallenge } from './pkce.ts'
 import { meantResource } from './resource.ts'
@@ -39,6 +40,14 @@ export const invalid = (description: string): Refusal => ({ error: 'invalid_requ
 
 export function hasGrant({ grant_types }: Pick<ClientOfTarget, 'grant_types'>, grant: string): boolean {
   return itemsOf(grant_types).includes(grant)
+}
+
+/**
+ * Whether people log in to the client with a browser, here or beside a device, so that it may have scopes of
+ * OpenID Connect.
+ */
+export function logsPeopleIn(client: Pick<ClientOfTarget, 'grant_types'>): boolean {
+  return hasGrant(client, 'authorization_code') || hasGrant(client, deviceGrant)
 }
 
 export function wordsOf(form: Form, name: string): readonly string[] {

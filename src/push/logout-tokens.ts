@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts'
 import type { KeyRing } from '../keys/ring/key-ring.ts'
 import { logoutTokenClaims, logoutTokenType, type LoggedOut } from '../protocol/logout-token.ts'
 import { hasOpenid } from '../protocol/openid-scopes.ts'
+import { logsPeopleIn } from '../protocol/request-target.ts'
 import { formatUuid, newUuid, parseUuid } from '../protocol/secrets.ts'
 import { isObject } from '../values/json.ts'
 import { triedSeconds } from './outgoing/back-off.ts'
@@ -65,7 +66,7 @@ export function logoutTokens({ issuer, findClient, keys, clock }: LogoutTokenOpt
     findReceiver: async id => {
       const client = await findClient(id)
       const uri = client?.back_channel_logout_uri ?? null
-      if (!client || uri === null) return undefined
+      if (!client || uri === null || !logsPeopleIn(client)) return undefined
       return {
         url: new URL(uri),
         clientId: id,
@@ -88,7 +89,7 @@ export function logoutTokens({ issuer, findClient, keys, clock }: LogoutTokenOpt
   }
 }
 
-/** Without an ID token a client has heard of no session. */
+/** Without an ID token a client has heard of no session; without log-ins by a browser it has none. */
 const isOpenid = ({ scope }: { readonly scope: string }) => hasOpenid(scope)
 
 function signInOf(detail: string | null): Buffer | undefined {

@@ -9,6 +9,7 @@ import { claimsBytesMax, fittingClaims } from '../protocol/fitting-claims.ts'
 import type { Identity } from '../protocol/id-token.ts'
 import { hasOpenid } from '../protocol/openid-scopes.ts'
 import { ownClaimValue, type OwnClaim } from '../protocol/own-claims.ts'
+import { logsPeopleIn } from '../protocol/request-target.ts'
 import {
   groupsOf,
   isForAllAlone,
@@ -20,7 +21,7 @@ import { formatUuid } from '../protocol/secrets.ts'
 import { parseUserClaims } from '../protocol/standard-claims.ts'
 import { itemsOf } from '../values/list.ts'
 import type { Granted, Grounds } from './granted.ts'
-import { claimsWantedBy, logsPeopleIn, type Target, type WithRegistry } from './target.ts'
+import { claimsWantedBy, type Target, type WithRegistry } from './target.ts'
 
 /** The names of claims that an authorization request has named, for each place, as a session keeps them. */
 type NamedClaims = Pick<RequestedClaims, 'userinfo' | 'idToken'>

@@ -4,11 +4,10 @@ import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import { defaultAlg } from '../keys/algorithms.ts'
 import { narrowDetails, storedDetails, type AuthorizationDetails } from '../protocol/authorization-details.ts'
-import { deviceGrant } from '../protocol/grant-types.ts'
 import type { Form } from '../protocol/form.ts'
 import { isOpenidScope } from '../protocol/openid-scopes.ts'
 import { meantResource } from '../protocol/resource.ts'
-import { hasGrant } from '../protocol/request-target.ts'
+import { logsPeopleIn } from '../protocol/request-target.ts'
 import { parseScope } from '../protocol/scope.ts'
 import { itemsOf } from '../values/list.ts'
 
@@ -132,14 +131,6 @@ export function claimsWantedBy(resource: Pick<Resource, 'claims'> | undefined): 
 
 /** Until a key of its own algorithm may sign, another one does. */
 const algAt = (resource: Resource | undefined) => resource?.previous_alg ?? resource?.alg ?? defaultAlg
-
-/**
- * Whether people log in to the client with a browser, here or beside a device, so that it may have scopes of
- * OpenID Connect.
- */
-export function logsPeopleIn(client: Pick<Client, 'grant_types'>): boolean {
-  return hasGrant(client, 'authorization_code') || hasGrant(client, deviceGrant)
-}
 
 /**
  * The first resource that knows all of the scopes, or else any of them, or else the first. A refresh asks for

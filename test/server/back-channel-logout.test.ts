@@ -296,12 +296,17 @@ t.test('nothing is told of sessions without an ID token, nor to a client that wa
   const [plain, later] = [await client('plain', { scope: 'read' }), await client('later')]
   await logIn(plain, ada, { scope: 'read' })
   await logIn(later, ada)
+  // It may have the scope, but its grant gives no ID token.
+  const own = await client('own', { grant_types: 'password refresh_token', scope: 'openid read' })
+  const { username, password } = ada
+  const entered = await server.post('/token', { grant_type: 'password', username, password, ...own.form })
+  t.equal(entered.statusCode, 200)
   await endSessionsOfUser(by, ada.id, { reason: 'command' })
   const { db } = server.ctx
   await changeClient(db, 'later', { back_channel_logout_uri: null })
   await server.follow()
   await deliver(server)
-  t.strictSame([sids('plain'), sids('later')], [[], []])
+  t.strictSame([sids('plain'), sids('later'), sids('own')], [[], [], []])
   t.strictSame(await db.sql.selectFrom('deliveries').select('id').execute(), [])
 })
 
