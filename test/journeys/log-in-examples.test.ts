@@ -49,7 +49,7 @@ t.test('the walk of the README: a log-in in the browser, an API, refreshes, and 
     t,
     ...['jose', 'fastify', 'hono', 'openid-client', 'oauth4webapi', '@fastify/cookie', '@fastify/formbody'],
   )
-  let server = await startDev(t, { home })
+  let server = await startDev(t, { home, asSources: true })
   const { issuer, output, env } = server
   t.equal(scripts.start, 'node src/main.ts dev')
   const said = output.replace(/^\{.*\}\n/gm, '')

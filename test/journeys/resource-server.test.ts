@@ -99,7 +99,8 @@ t.test('the examples: two APIs, and a server that revokes, goes away and comes b
     t.equal((await get(url, revoked)).status, 401)
   }
   await succeed('session revoke --user demo --yes', { env })
-  const again = await startDev(t, { ...dev, port: Number(new URL(issuer).port) })
+  const port = Number(new URL(issuer).port)
+  const again = await startDev(t, { ...dev, port, asSources: true })
   t.match(again.output, /^  \.\/mintmark user passwd demo$/m, 'what is told to be run can be run')
   for (const { name, url } of apis) {
     await until(async () => (await get(url, kept)).status === 401)
