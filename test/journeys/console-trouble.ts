@@ -93,7 +93,8 @@ export async function testTrouble(t: Test, browser: Browser): Promise<void> {
   await t.test(
     'a proxy that answers for a server that is away is a lost connection, which heals',
     async t => {
-      const page = await openConsole(t, browser, world, { path: '/users' })
+      const viewport = { width: 320, height: 300 }
+      const page = await openConsole(t, browser, world, { path: '/users', viewport })
       await page.getByRole('link', { name: 'root' }).waitFor()
       const isLost = page.getByText('There is no connection to the server.')
       const away = async (status: number) =>
@@ -104,6 +105,8 @@ export async function testTrouble(t: Test, browser: Browser): Promise<void> {
         await away(status)
         await page.getByLabel('Find a user').fill(`r${status}`)
         await isLost.waitFor()
+        await page.evaluate('scrollTo(0, 1e6)')
+        t.ok(Number((await isLost.boundingBox())?.y) >= 0, 'it is on the screen wherever one reads')
         await page.unrouteAll()
         await page.getByText(`begins with r${status}`).waitFor()
         await isLost.waitFor({ state: 'hidden' })
@@ -153,6 +156,15 @@ export async function testTrouble(t: Test, browser: Browser): Promise<void> {
     await page.goBack()
     await title(page, 'Users')
     t.equal(await dialog.count(), 0, 'the form of what was made does not come back')
+
+    await page.goto(`${world.home}/clients`)
+    await press(page, 'Add a client')
+    await page.getByLabel('Id', { exact: true }).fill('made')
+    await page.getByLabel('Redirect URIs').fill('https://made.example/callback')
+    await inDialog(page, 'Add')
+    await page.locator('.secret').waitFor()
+    await page.goBack()
+    await page.getByRole('link', { name: 'made', exact: true }).waitFor()
   })
 
   await t.test('a count of what will end is never that of another choice', async t => {
@@ -176,6 +188,25 @@ export async function testTrouble(t: Test, browser: Browser): Promise<void> {
     await page.route('**/sessions/count*', () => {})
     await page.getByLabel('Days').fill('31')
     await page.getByText('Counting what will end').waitFor()
+  })
+
+  await t.test('roles that are given or taken while it is open count from the next token on', async t => {
+    const ivy = await server.user('ivy', 'mintmark:support')
+    const page = await openConsole(t, browser, world, { user: ivy })
+    const keys = page.getByRole('link', { name: 'Keys', exact: true })
+    for (const [roles, count] of [
+      ['mintmark:admin', 1],
+      ['mintmark:support', 0],
+    ] as const) {
+      t.equal(await keys.count(), 1 - count)
+      await db.sql.updateTable('users').set({ roles }).where('id', '=', ivy.id).execute()
+      // As if its time were up.
+      const refused = { status: 401, headers: { 'www-authenticate': 'DPoP error="invalid_token"' } }
+      await page.route('**/admin/v1/users*', route => route.fulfill(refused), { times: 1 })
+      await page.getByRole('link', { name: 'Groups', exact: true }).click()
+      await page.getByRole('link', { name: 'Users', exact: true }).click()
+      await keys.waitFor({ state: count === 1 ? 'visible' : 'detached' })
+    }
   })
 
   await t.test('a page that cannot load its script, or its charts, says what to do', async t => {

@@ -55,8 +55,12 @@ export async function begin(): Promise<void> {
   // From the server itself (OpenID Connect Core §3.1.3.7 6).
   const claims = claimsOf(tokens?.idToken ?? '')
   if (claims['nonce'] !== arrival.nonce) throw new LogInError('the ID token is of another log-in')
+  person.value = personOf(claims)
+}
+
+function personOf(claims: Readonly<Record<string, unknown>>): Person {
   const { sub, preferred_username: username = sub, name = username, roles } = claims
-  person.value = {
+  return {
     sub: String(sub),
     name: String(name),
     username: String(username),
@@ -91,6 +95,8 @@ async function refreshOnce(): Promise<void> {
 async function refresh(): Promise<void> {
   try {
     await take({ grant_type: 'refresh_token', refresh_token: tokens?.refreshToken ?? '' })
+    // Roles may have been given or taken since.
+    if (tokens) person.value = personOf(claimsOf(tokens.idToken))
   } catch (error) {
     if (!(error instanceof LogInError)) throw error
     await leaveForLogIn()

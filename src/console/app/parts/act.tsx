@@ -1,5 +1,5 @@
 import type { ComponentChildren, RefObject } from 'preact'
-import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { Job } from '../api/api.ts'
 import type { Problem } from '../api/problem.ts'
 import { isConnected, noConnection } from '../api/send.ts'
@@ -56,11 +56,9 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
   const [problem, setProblem] = useState<Problem>()
   const [job, setJob] = useState<Job>()
   const [result, setResult] = useState<ActResult>()
-  const { dialog, cancel, close } = useDialog(isDanger, () => {
-    // Only now: the list may have no place for this dialog any more.
-    if (result) onDone()
-    closeAct()
-  })
+  const { dialog, cancel, close } = useDialog(isDanger, closeAct)
+  // Only when it is gone, in whatever way: the list may have no place for this dialog any more.
+  useEffect(() => (result ? () => onDone() : undefined), [result])
   const note = useDraft(dialog)
 
   const perform = async (event: SubmitEvent) => {
@@ -156,6 +154,8 @@ function useDialog(isDanger: boolean, onClose: () => void) {
     current?.showModal()
     // Enter alone does nothing that cannot be taken back.
     if (isDanger && !current?.querySelector('input, textarea, select')) cancel.current?.focus()
+    // The back button takes it away too: what is done by then closes no other one.
+    return () => void (isOpen.current = false)
   }, [])
   const close = () => {
     if (!isOpen.current) return

@@ -1,3 +1,4 @@
+import { useState } from 'preact/hooks'
 import { api, documentOf, type Client } from '../api/api.ts'
 import { ActButton } from '../parts/act.tsx'
 import { ClientLink } from '../parts/links.tsx'
@@ -8,6 +9,7 @@ import { NewClient } from './new-client.tsx'
 
 /** The apps that ask for tokens, and the APIs that look at them. */
 export function ClientsView() {
+  const [times, setTimes] = useState(0)
   return (
     <Page
       title="Clients"
@@ -25,7 +27,7 @@ export function ClientsView() {
     >
       <Pages<Client>
         label="Clients"
-        by=""
+        by={String(times)}
         read={(page, signal) =>
           documentOf(
             api.GET('/admin/v1/clients', {
@@ -45,7 +47,7 @@ export function ClientsView() {
           </>
         }
       />
-      <NewClient />
+      <NewClient onDone={() => setTimes(times + 1)} />
     </Page>
   )
 }

@@ -47,7 +47,7 @@ export function IssuersView() {
           const issuer = textOf(form, 'issuer_url')
           const body = { issuer, ...changes }
           const { warnings } = await documentOf(api.POST('/admin/v1/issuers', { body }))
-          go(href(`/issuers/${encodeURIComponent(issuer)}`))
+          go(href(`/issuers/${encodeURIComponent(issuer)}`), { replace: true })
           return [`${issuer} is trusted. Add the subjects that it may name.`, ...warnings].join(' ')
         }}
       >

@@ -2,16 +2,17 @@ import { api, documentOf } from '../api/api.ts'
 import { Act } from '../parts/act.tsx'
 import { Check, Field } from '../parts/field.tsx'
 import { itemsIn, textOf } from '../parts/form-data.ts'
+import { ClientLink } from '../parts/links.tsx'
 import { Secret } from '../parts/secret.tsx'
-import { href } from '../router.ts'
 
 /** Adds an app that logs people in; the rest is changed afterwards. */
-export function NewClient() {
+export function NewClient({ onDone }: { readonly onDone: () => void }) {
   return (
     <Act
       act="create"
       title="Add a client"
       does="Add"
+      onDone={onDone}
       run={async form => {
         const isPublic = textOf(form, 'public') === 'true'
         const name = textOf(form, 'client_name')
@@ -30,7 +31,7 @@ export function NewClient() {
           shown: (
             <>
               <p>
-                <a href={href(`/clients/${made.client_id}`)}>{made.client_id}</a> was added.
+                <ClientLink id={made.client_id} /> was added.
               </p>
               {made.client_secret !== undefined && (
                 <Secret name="Its client secret" value={made.client_secret} />
