@@ -2,7 +2,18 @@ import { spendProof } from '../clients/confirmation.ts'
 import type { Client, Resource } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
-import { actOf, actorsMax, countActors, mayAct, withActor, type ActClaim } from '../protocol/act.ts'
+import type { Claims } from '../keys/ring/ring.ts'
+import {
+  actOf,
+  actorsMax,
+  countActors,
+  earlierMax,
+  earlierSessions,
+  mayAct,
+  withActor,
+  type ActClaim,
+  type EarlierSession,
+} from '../protocol/act.ts'
 import type { AuthorizationDetails } from '../protocol/authorization-details.ts'
 import type { Form } from '../protocol/form.ts'
 import { isOpenidScope } from '../protocol/openid-scopes.ts'
@@ -127,8 +138,7 @@ function actingOf(client: Client, subject: PresentedToken, actor: PresentedToken
     return { act: undefined, isHidden: true }
   }
   const act = withActor(before, party)
-  if (countActors(act) > actorsMax)
-    throw unacceptable('too many have acted with the subject_token, one for another')
+  if (countActors(act) > actorsMax) throw tooMany()
   return { act, isHidden: false }
 }
 
@@ -142,6 +152,8 @@ async function refuseAdministrator({ db }: Pick<Context, 'db'>, { session }: Pre
 
 /** RFC 8693 §2.2.2: policy is told by the same code. */
 const unacceptable = (description: string) => new OAuthError('invalid_request', description)
+
+const tooMany = () => unacceptable('too many have acted with the subject_token, one for another')
 
 /** The token, once nothing stands in its way; an impersonation is in the audit trail before. */
 async function grantedOf(
@@ -173,8 +185,25 @@ async function grantedOf(
       ...(claims['may_act'] !== undefined && { may_act: claims['may_act'] }),
       session_client_id: session.client_id,
       client_sid: formatUuid(own.id),
+      ...earlierOf({ subject: claims, actor: actor?.claims, ownSid: formatUuid(own.id) }),
     },
   }
   if (session.user_id === null) return { ...grounds, claims: await claimsOfMachine(ctx, target) }
   return withClaims(ctx, grounds, { client, session, holder: session })
+}
+
+interface Chain {
+  readonly subject: Claims
+  readonly actor: Claims | undefined
+  readonly ownSid: string
+}
+
+/** The sessions of who had a part in either token, each once: the end of one ends this too. */
+function earlierOf({ subject, actor = {}, ownSid }: Chain): {
+  readonly earlier_sessions?: readonly EarlierSession[]
+} {
+  const named = new Map([...earlierSessions(subject), ...earlierSessions(actor)].map(one => [one.sid, one]))
+  named.delete(ownSid)
+  if (named.size > earlierMax) throw tooMany()
+  return named.size === 0 ? {} : { earlier_sessions: [...named.values()] }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { ActClaim } from './act.ts'
+import type { ActClaim, EarlierSession } from './act.ts'
 import type { AuthorizationDetails } from './authorization-details.ts'
 import { acrOf } from './levels.ts'
 import { formatUuid } from './secrets.ts'
@@ -43,6 +43,8 @@ export interface ExchangeClaims {
   readonly session_client_id: string
   /** The machine session of the client that it was issued to: the token ends with either session. */
   readonly client_sid: string
+  /** Of all that have exchanged it before, or acted with a token of their own: it ends with each of them. */
+  readonly earlier_sessions?: readonly EarlierSession[]
 }
 
 /** The other claims of an access token. */

@@ -51,6 +51,32 @@ export function mayAct(
   return namedSub === sub && namedIssuer === iss && Object.keys(others).length === 0
 }
 
+/** A session with which a token ends, beside its own. */
+export interface EarlierSession {
+  readonly sid: string
+  /** The client whose session it is; undefined for an actor's, which may be a user's. */
+  readonly client_id?: string
+}
+
+/** More are in no chain: clients that impersonate leave no actor to be counted. */
+export const earlierMax = 16
+
+/**
+ * The sessions of all that have had a part in a token, beside that of its subject: of the clients that have
+ * exchanged it, and of those that act by tokens of their own. None for a token that was not exchanged.
+ */
+export function earlierSessions(claims: Readonly<Record<string, unknown>>): readonly EarlierSession[] {
+  if (!isExchanged(claims)) return []
+  const { client_id, client_sid, earlier_sessions: before = [] } = claims
+  const sid = actOf(claims)?.sid
+  return [
+    // Of a token of ours.
+    ...(before as readonly EarlierSession[]),
+    { sid: String(client_sid), client_id: String(client_id) },
+    ...(sid === undefined ? [] : [{ sid }]),
+  ]
+}
+
 /** Whether a token was exchanged for another: it names the session of the client that it was issued to. */
 export function isExchanged(claims: Readonly<Record<string, unknown>>): boolean {
   return claims['client_sid'] !== undefined

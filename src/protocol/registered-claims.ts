@@ -24,7 +24,7 @@ const registered = `
 
 /** Of the answers of /introspect (RFC 7662 §2.2) and /token, and of tokens that were exchanged. */
 const ofAnswers =
-  'active username token_type refresh_token_timeout authorization_expires_in session_client_id client_sid'
+  'active username token_type refresh_token_timeout authorization_expires_in session_client_id client_sid earlier_sessions'
 
 /** Whether a claim of this name has a meaning already. */
 export const registeredClaims: ReadonlySet<string> = new Set(

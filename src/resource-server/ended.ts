@@ -18,6 +18,7 @@ export interface TokenOfSession {
   readonly session_client_id?: string
   readonly client_sid?: string
   readonly act?: { readonly sid?: string }
+  readonly earlier_sessions?: readonly { readonly sid: string; readonly client_id?: string }[]
 }
 
 /**
@@ -54,10 +55,15 @@ export function openEnded(now: () => number, max = rememberedMax): EndedSessions
       else return false
       return true
     },
-    hasEnded: ({ sid, client_id, iat, session_client_id: owner = client_id, client_sid: ofClient, act }) => {
+    hasEnded: token => {
+      const { sid, client_id, iat, session_client_id: owner = client_id, client_sid: ofClient, act } = token
       if (isOver(sid, owner, iat)) return true
       if (ofClient !== undefined && isOver(ofClient, client_id, iat)) return true
-      return act?.sid !== undefined && sessions.get(act.sid) === true
+      if (act?.sid !== undefined && sessions.get(act.sid) === true) return true
+      const { earlier_sessions: earlier = [] } = token
+      return earlier.some(one =>
+        one.client_id === undefined ? sessions.get(one.sid) : isOver(one.sid, one.client_id, iat),
+      )
     },
     size: () => sessions.size() + clients.size(),
   }

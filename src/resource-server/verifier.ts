@@ -44,6 +44,8 @@ export interface AccessToken {
   /** Of a token that was exchanged: the client of `sid`, and the session of `client_id`. */
   readonly session_client_id?: string
   readonly client_sid?: string
+  /** The sessions of who exchanged it before, or acted with a token of their own: it ends with each. */
+  readonly earlier_sessions?: readonly { readonly sid: string; readonly client_id?: string }[]
   readonly [claim: string]: unknown
 }
 

@@ -5,7 +5,7 @@ import type { Client } from '../clients/registry.ts'
 import type { Context } from '../context.ts'
 import { OAuthError } from '../errors.ts'
 import type { Claims } from '../keys/ring/ring.ts'
-import { actOf, isExchanged } from '../protocol/act.ts'
+import { earlierSessions, isExchanged } from '../protocol/act.ts'
 import { requireParameter, type Form } from '../protocol/form.ts'
 import { parseUuid } from '../protocol/secrets.ts'
 import { itemsOf } from '../values/list.ts'
@@ -86,9 +86,9 @@ function refusal(name: string, cause: string): OAuthError {
 }
 
 /**
- * Why a token that was exchanged counts no more, although its own session lives: the client that exchanged it
- * was ended, or the one that acts by a token of its own. Undefined where it counts, and for any other token,
- * of which nothing is read.
+ * Why a token that was exchanged counts no more, although its own session lives: a client that exchanged it,
+ * or a token before it, was ended, or one that acts by a token of its own. Undefined where it counts, and for
+ * any other token, of which nothing is read.
  */
 export function whyExchangeEnded(
   ctx: Pick<Context, 'db' | 'clock'>,
@@ -101,9 +101,8 @@ async function whyEnded(
   { db, clock }: Pick<Context, 'db' | 'clock'>,
   claims: Claims,
 ): Promise<string | undefined> {
-  for (const sid of [claims['client_sid'], actOf(claims)?.sid]) {
-    if (sid === undefined) continue
-    const id = parseUuid(String(sid))
+  for (const { sid } of earlierSessions(claims)) {
+    const id = parseUuid(sid)
     const session = id && (await findSession(db, id))
     if (!session || hasEnded(session, clock.now()))
       return 'the session of the client that exchanged it, or acts, has ended'

@@ -210,6 +210,15 @@ t.test('a chain of exchanges is never wider than its beginning, and ends', async
   for (const client of [clients.gateway, clients.gateway, clients.orders, clients.orders, clients.orders])
     token = await exchange(client, token, { resource: orders })
   isOAuthError(t, await ask(clients.orders, token), 400, 'invalid_request', 'a sixth acts')
+
+  let hidden = await call()
+  for (let i = 0; i <= 17; i++) {
+    const settings = { introspects: `${gateway} ${orders}`, resources: orders, may_impersonate: 1 }
+    const client = await exchanger(`hidden-${i}`, { scope: 'orders:read', ...settings })
+    const response = await ask(client, hidden)
+    if (i === 17) isOAuthError(t, response, 400, 'invalid_request', 'nor do any number take part unseen')
+    else hidden = response.json().access_token
+  }
 })
 
 t.test('openid-client and oauth4webapi exchange a token', async t => {

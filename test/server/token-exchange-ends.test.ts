@@ -201,6 +201,49 @@ await forEachEngine(t, 'who has exchanged a token, or acts with it, ends it too'
   )
 })
 
+await forEachEngine(t, 'who had a part early in a chain ends all that came of it', async (t, env) => {
+  const { server, clients, begin, following, ask, exchange, machine } = await world(t, env)
+  const pushed = await following(clients.invoices, invoices)
+  const isGood = (token: string) => pushed.verify(token).then(...[() => true, () => false])
+  const ended = async (token: string, name: string) => {
+    await server.follow()
+    await tell(server)
+    t.strictSame(await server.introspect(clients.invoices, token), { active: false }, name)
+    isOAuthError(t, await ask(clients.invoices, token), 400, 'invalid_request', `${name}: no more exchange`)
+    while (await isGood(token)) await setImmediate()
+  }
+  const one = await begin()
+  server.tick(3)
+  const acted = await exchange(clients.orders, one.atOrders, { resource: invoices })
+  const [client_id, sid] = [one.gateway.id, claimsOf(one.plain)['client_sid']]
+  t.strictSame(claimsOf(one.atInvoices)['earlier_sessions'], [{ client_id, sid }])
+  t.equal(claimsOf(one.plain)['earlier_sessions'], undefined)
+  const own = await exchange(clients.orders, acted, { resource: orders })
+  t.strictSame(
+    claimsOf(own)['earlier_sessions'],
+    [{ sid, client_id }, { sid: claimsOf(await machine(one.agent))['sid'] }],
+    'each once, and not its own client',
+  )
+  t.ok((await isGood(acted)) && (await isGood(one.atInvoices)))
+  await server.revoke(one.agent, await machine(one.agent))
+  await ended(acted, 'an actor below the top')
+  t.match(await server.introspect(clients.invoices, one.atInvoices), { active: true })
+  t.ok(await isGood(one.atInvoices), 'where it does not act')
+  await endSessionsOfClient(byCommand(server.ctx), one.gateway.id, 'command')
+  await ended(one.atInvoices, 'the client in the middle')
+  t.match(await server.introspect(one.app, one.tokens.access_token), { active: true })
+
+  const two = await begin()
+  await changeClient(server.ctx.db, two.gateway.id, { may_impersonate: 1 })
+  await server.follow()
+  const actor = await exchange(two.gateway, two.tokens.access_token, { resource: orders })
+  const byActor = await exchange(clients.orders, (await begin()).plain, {
+    ...{ resource: invoices, actor_token: actor, actor_token_type: jwtType },
+  })
+  await endSessionsOfClient(byCommand(server.ctx), two.gateway.id, 'command')
+  await ended(byActor, 'the client that exchanged the token of the actor')
+})
+
 await forEachEngine(t, 'an end is told along all chains, whatever stands first', async (t, env) => {
   const { server, exchanger } = await exchangeWorld(t, env)
   const [first, second, third, aside] = ['1', '2', '3', 'x'].map(name => `https://${name}.example`)
