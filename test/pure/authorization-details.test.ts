@@ -264,6 +264,7 @@ t.test('RA-2 RA-3 RA-4 RA-5 what a request may ask for', async t => {
     Array.from({ length: 21 }, (_, i) => account({ i })),
   )
   refused(malformed, [account({ text: 'x'.repeat(3000) })])
+  refused(malformed, `[${' '.repeat(3000)}{"type":"account"}]`)
   refused(malformed, `[{"type":"account","a":[${Array.from({ length: 300 }, (_, i) => `${i + 1}e17`)}]}]`)
   refused(malformed, `[{"type":"account","a":${'['.repeat(7)}${']'.repeat(7)}}]`)
   const unknown = /unknown, or not one that this client may ask for/
