@@ -22,6 +22,11 @@ await forEachEngine(
     const ada = await server.user('ada')
     await server.logIn(app, ada)
     const { db, rootKeys } = server.ctx
+    const consent = { user_id: ada.id, client_id: 'app', resource: '', scope: 'read', granted_at: 1 }
+    await db.sql
+      .insertInto('consents')
+      .values({ id: newUuid(1), ...consent })
+      .execute()
     for (const [name, change] of [
       ['invited', { password_hash: '' }],
       ['imported', wrap(rootKeys, '{SSHA}AAAA')],
