@@ -6,8 +6,11 @@ import { OAuthError } from '../errors.ts'
  */
 export type Form = ReadonlyMap<string, string>
 
-/** Far more than any grant has; a body is at most 16 KiB anyway. */
-const parametersMax = 64
+/**
+ * Far more than any grant has. A page has a field for each of the scopes of an API, and people tick as many
+ * as they like. A body is at most 16 KiB anyway.
+ */
+const parametersMax = 1000
 
 /**
  * RFC 8707 §2 and RFC 8693 §2.1 let these repeat. Their values are joined with spaces, which no URI has, so

@@ -31,7 +31,7 @@ t.test('a form is read as RFC 6749 demands', async t => {
       '__proto__=1&constructor=2&hasOwnProperty=3',
       JSON.parse('{"__proto__":"1","constructor":"2","hasOwnProperty":"3"}'),
     ],
-    ['64 parameters', Array.from({ length: 64 }, (_, i) => `p${i}=`).join('&'), {}],
+    ['1000 parameters', Array.from({ length: 1000 }, (_, i) => `p${i}=`).join('&'), {}],
   ]
   for (const [title, text, form] of cases) {
     t.strictSame([...parseForm(text)], Object.entries(form), title)
@@ -56,7 +56,7 @@ t.test('a form that cannot be read for sure is refused', async t => {
     ['P-7 an overlong NUL', 'token=%C0%80', /percent/],
     ['P-7 half a surrogate pair', 'token=%ED%A0%80', /percent/],
     ['P-7 raw bytes that are not UTF-8', `token=${Buffer.from([0xff]).toString()}`, /not UTF-8/],
-    ['more than 64 parameters', Array.from({ length: 65 }, (_, i) => `p${i}=`).join('&'), /too many/],
+    ['more than 1000 parameters', Array.from({ length: 1001 }, (_, i) => `p${i}=`).join('&'), /too many/],
   ]
   for (const [title, text, description] of cases) {
     t.throws(() => parseForm(text), { code: 'invalid_request', status: 400, message: description }, title)

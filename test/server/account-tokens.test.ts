@@ -189,6 +189,19 @@ t.test('a scope of administrators takes a second factor, which the page says', a
   t.match(await server.introspect(gateway, tokenIn(made)), { scope: 'admin:all', acr: 'mfa' })
 })
 
+t.test('each scope of an API that has very many can be ticked', async t => {
+  const { server, ada } = await world(t)
+  const browser = openBrowser(server)
+  const many = Array.from({ length: 200 }, (_, i) => `things.of.kind.${i}:read`)
+  const manyApi = 'https://many.example'
+  await server.resource(manyApi, { personal_access_tokens: 1, scope: many.join(' ') })
+  await server.ctx.clients.registry.follow()
+  await openAccount(browser, ada)
+  const boxes = await browser.follow(await browser.open(newPath), manyApi)
+  const ticks = Object.fromEntries(many.map(scope => [`scope.${scope}`, '1']))
+  t.match(tokenIn(await browser.submit(boxes, { ...ticks, name: 'all there is', days: '7' })), /^mm_pat_/)
+})
+
 t.test('the page tells each state', async t => {
   const { server, ada } = await world(t)
   const { db, clock } = server.ctx
