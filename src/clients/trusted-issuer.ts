@@ -7,7 +7,7 @@ import {
   takesSubjects,
   type TrustedSubject,
 } from '../protocol/trusted-subjects.ts'
-import { day, formatDuration } from '../values/duration.ts'
+import { day } from '../values/duration.ts'
 import { duration, flag, object, text, type JsonKind } from './property-kinds.ts'
 
 /** An outside issuer that is trusted to name clients, as it is declared. */
@@ -79,7 +79,7 @@ export function* trustedIssuerProblems(
   declared: TrustedIssuerMetadata,
   ownIssuer: string,
 ): Generator<string> {
-  const { issuer, audience, jwks, jwks_uri: uri, max_life: life } = declared
+  const { issuer, audience, jwks, jwks_uri: uri } = declared
   if (!isTrustedIssuerUrl(issuer)) yield `an issuer takes ${takesTrustedIssuer}`
   // Our own tokens are for APIs.
   if (issuer === ownIssuer) yield `${issuer} is this server itself, whose tokens are no assertions`
@@ -88,8 +88,6 @@ export function* trustedIssuerProblems(
   if (jwks !== null && uri !== null) yield 'it has its keys in jwks or at jwks_uri, and not both'
   if (uri !== null && !isFetchedUrl(uri))
     yield 'the jwks_uri takes an https URL without credentials (http only for a loopback host)'
-  if (life !== null && (life < lifeLimits[0] || life > lifeLimits[1]))
-    yield `max_life takes ${lifeLimits.map(formatDuration).join(' to ')}`
   if (jwks !== null) yield* keyProblems(jwks)
   yield* subjectProblems(declared.subjects)
 }

@@ -248,6 +248,12 @@ t.test('trusted issuers by command, and declared in a file', async t => {
     code: 1,
     stderr: /issuer https:\/\/ci\.example is declared more/,
   })
+  for (const [settings, stderr] of [
+    [{ max_life: 59 }, /max_life/],
+    [{ max_life: 86_401 }, /max_life/],
+    [{ jwks_uri: 'keys' }, /jwks_uri takes an https URL/],
+  ] as const)
+    t.match(await apply([{ ...declared, ...settings }]), { code: 1, stderr }, JSON.stringify(settings))
   t.match(await apply([{ issuer: 'ci.example' }]), {
     code: 1,
     stderr: /issuers\[0\]\.issuer takes an https URL/,
