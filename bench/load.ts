@@ -34,17 +34,20 @@ export interface LoadResult {
 }
 
 /**
- * Sends requests over one connection for each caller, each as soon as the last one was answered; with `rate`,
- * so many a second in all, each latency measured from when the request was due, so that a stall is not left
- * out.
+ * Sends requests over one connection for each caller, to the servers in turn, each as soon as the last one
+ * was answered; with `rate`, so many a second in all, each latency measured from when the request was due, so
+ * that a stall is not left out.
  */
 export async function load(
-  url: string,
+  urls: string | readonly string[],
   callers: readonly Caller[],
   seconds: number,
   rate?: number,
 ): Promise<LoadResult> {
-  const connections = await Promise.all(callers.map(() => openConnection(url)))
+  const servers = [urls].flat()
+  const connections = await Promise.all(
+    callers.map((_, i) => openConnection(servers[i % servers.length] ?? '')),
+  )
   const latencies: number[] = []
   const cpu = process.cpuUsage()
   const start = performance.now()

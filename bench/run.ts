@@ -183,6 +183,10 @@ function report(
     }
     process.stdout.write(`  ${cells.join(' ')}\n`)
   }
+  if (ours && floor)
+    process.stdout.write(
+      `  p99 at half load: ${(ours.p99AtHalfLoad / floor.p99AtHalfLoad).toFixed(1)} times the floor's (goal 5)\n`,
+    )
   return { title, isLogIn, medians: Object.fromEntries(medians), ratios, floorToBare }
 }
 
