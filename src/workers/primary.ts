@@ -38,6 +38,8 @@ const measureSeconds = 1
 interface Member {
   readonly worker: Worker
   readonly startedAt: number
+  /** Once it is gone. */
+  closeHanded(): void
   isServing: boolean
   /** Who waits for what it measures. */
   readonly asked: Set<AbortController>
@@ -103,7 +105,9 @@ function gather(count: number, clock: Clock, log: Log): Crew {
   const start = () => {
     if (endsWith !== undefined) return
     const worker = cluster.fork()
-    const member: Member = { worker, startedAt: clock.steady(), isServing: false, asked: new Set() }
+    const closeHanded = rememberHanded(worker)
+    const startedAt = clock.steady()
+    const member: Member = { worker, startedAt, closeHanded, isServing: false, asked: new Set() }
     members.set(worker.id, member)
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'metrics') {
@@ -127,6 +131,7 @@ function gather(count: number, clock: Clock, log: Log): Crew {
     answer(member)
     // Its last words may come after its end.
     if (worker.isConnected()) await new Promise(resolve => worker.once('disconnect', resolve))
+    member.closeHanded()
     await sums.leave(worker.id)
     if (!hasServed) {
       // It has said itself why, and so would all others.
@@ -162,6 +167,22 @@ function onceGone(worker: Worker, log: Log, leave: (how: Ending) => void): void 
     // Otherwise it has just died, and its end is heard of too.
     if (worker.process.pid === undefined) leave({ code: null, signal: undefined })
   })
+}
+
+/**
+ * A worker has at most one connection that was handed to it and that it has not taken yet. With a worker that
+ * dies Node.js forgets that one, and its client would wait for ever: the answer closes it, so that the client
+ * asks again. One that was taken is closed here already.
+ */
+function rememberHanded({ process: child }: Worker): () => void {
+  let handed: { close?(): void } | undefined
+  const send = child.send.bind(child) as (...given: unknown[]) => boolean
+  child.send = (...given: unknown[]) => {
+    const [message, handle] = given as [{ readonly act?: unknown }, typeof handed]
+    if (message.act === 'newconn') handed = handle
+    return send(...given)
+  }
+  return () => handed?.close?.()
 }
 
 /** One that starts may not listen to us yet, but it obeys a signal, as a server without workers does. */

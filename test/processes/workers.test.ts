@@ -24,6 +24,26 @@ async function untilReady(server: RunningServer): Promise<void> {
   while (!(await isReady(server))) await sleep(20)
 }
 
+t.test('a connection that a worker was handed and has not taken is closed when it dies', async t => {
+  const server = await commandLine(t).serve(twoWorkers)
+  await untilReady(server)
+  const [first = 0] = workersOf(server)
+  process.kill(first, 'SIGSTOP')
+  const { hostname, port } = new URL(server.url)
+  const sockets = Array.from({ length: 4 }, () => connect(Number(port), hostname))
+  const gone = sockets.map(socket => {
+    socket.write('GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')
+    return Promise.race([text(socket), sleep(20_000, 'it waits', { ref: false })]).catch(() => '')
+  })
+  await Promise.race(gone)
+  await sleep(200)
+  process.kill(first, 'SIGKILL')
+  const answers = await Promise.all(gone)
+  t.equal(answers.filter(answer => answer === '').length, 1, 'one had been handed to the worker that stood')
+  t.equal(answers.filter(answer => answer.startsWith('HTTP/1.1 200')).length, 3)
+  for (const socket of sockets) socket.destroy()
+})
+
 t.test(
   'two workers are one server: one port, one readiness, one sum, and one that dies is replaced',
   async t => {
