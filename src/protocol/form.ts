@@ -77,7 +77,8 @@ export function requireParameter(form: Form, name: string): string {
   const value = form.get(name)
   if (value === undefined) throw malformed(`the parameter ${name} is missing`)
   // RFC 6749 appendix A.15 and A.16 leave these out; PostgreSQL cannot even store the first of them.
-  if (/[\0-\x08\x0a-\x1f\x7f]/.test(value)) throw malformed(`the parameter ${name} has control characters`)
+  if (!/^[\t\x20-\x7e\x80-\uffff]*$/.test(value))
+    throw malformed(`the parameter ${name} has control characters`)
   return value
 }
 
