@@ -101,12 +101,18 @@ export async function testTrouble(t: Test, browser: Browser): Promise<void> {
         page.route(/\/admin\/v1\/|\/token$/, route =>
           route.fulfill({ status, contentType: 'text/html', body: 'Away' }),
         )
-      for (const status of [502, 503]) {
+      for (const [status, height] of [
+        [502, 300],
+        [503, 1600],
+      ] as const) {
+        await page.setViewportSize({ width: 320, height })
         await away(status)
         await page.getByLabel('Find a user').fill(`r${status}`)
         await isLost.waitFor()
         await page.evaluate('scrollTo(0, 1e6)')
-        t.ok(Number((await isLost.boundingBox())?.y) >= 0, 'it is on the screen wherever one reads')
+        const { y = -1, height: taken = height } = (await isLost.boundingBox()) ?? {}
+        t.ok(y >= 0, 'it is on the screen wherever one reads')
+        t.ok(taken < 150, 'and takes no more of it than its words')
         await page.unrouteAll()
         await page.getByText(`begins with r${status}`).waitFor()
         await isLost.waitFor({ state: 'hidden' })

@@ -1,5 +1,5 @@
 import type { ComponentChildren, RefObject } from 'preact'
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { Job } from '../api/api.ts'
 import type { Problem } from '../api/problem.ts'
 import { isConnected, noConnection } from '../api/send.ts'
@@ -58,7 +58,7 @@ function OpenAct({ title, children, does, isDanger = false, run, onDone = () => 
   const [result, setResult] = useState<ActResult>()
   const { dialog, cancel, close } = useDialog(isDanger, closeAct)
   // Only when it is gone, in whatever way: the list may have no place for this dialog any more.
-  useEffect(() => (result ? () => onDone() : undefined), [result])
+  useLayoutEffect(() => (result ? () => onDone() : undefined), [result])
   const note = useDraft(dialog)
 
   const perform = async (event: SubmitEvent) => {
