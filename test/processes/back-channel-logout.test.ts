@@ -22,8 +22,9 @@ await forPostgresFirst(
     const root = (await call('client create --id root --admin --grant client_credentials --json')).json()
     for (const id of ['told', 'away']) {
       await call(
-        `client create --id ${id} --public --grant password refresh_token --scope read openid ` +
-          `--resource https://people.example --back-channel-logout-uri ${receivers.origin}/${id}`,
+        `client create --id ${id} --public --grant authorization_code password refresh_token --scope read openid ` +
+          `--redirect-uri https://${id}.example/callback --resource https://people.example ` +
+          `--back-channel-logout-uri ${receivers.origin}/${id}`,
       )
     }
     receivers.answer('/told', status(503))
