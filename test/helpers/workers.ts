@@ -9,9 +9,11 @@ export function workersOf({ process: { pid } }: Pick<RunningServer, 'process'>):
   return children.trim().split(' ').filter(Boolean).map(Number)
 }
 
-/** Asks on a connection of its own, so that any of the workers answers. */
+/** Asks on a connection of its own, so that any of the workers answers; one that is killed resets it. */
 export async function isReady({ url }: Pick<RunningServer, 'url'>): Promise<boolean> {
-  return (await fetch(`${url}/health/ready`, { headers: { connection: 'close' } })).status === 200
+  const headers = { connection: 'close' }
+  const response = await fetch(`${url}/health/ready`, { headers }).catch(() => undefined)
+  return response?.status === 200
 }
 
 /** Reads the metrics; the answer adds up all samples whose line begins so. */
