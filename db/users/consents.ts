@@ -114,7 +114,7 @@ export async function addConsent(
   return transaction
     .updateTable('consents')
     .set({ scope: all, granted_at: now })
-    .$if(details !== undefined, query => query.set({ authorization_details: latest(remembered, details) }))
+    .set(details ? { authorization_details: latest(remembered, details) } : {})
     .where('id', '=', remembered.id)
     .returningAll()
     .executeTakeFirstOrThrow()
@@ -123,7 +123,7 @@ export async function addConsent(
 /** Those of now, and of those before them as many as are kept. */
 function latest(
   { authorization_details: before }: Pick<ConsentTable, 'authorization_details'>,
-  { added, max }: NonNullable<NewConsent['details']> = { added: [], max: 0 },
+  { added, max }: NonNullable<NewConsent['details']>,
 ): string {
   const earlier = JSON.parse(before ?? '[]') as readonly unknown[]
   const all = new Set([...added, ...earlier.map(detail => JSON.stringify(detail))])

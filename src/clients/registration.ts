@@ -110,7 +110,9 @@ export function storedResources(
 ): FindResource {
   return resourceFinder(
     rows.map(({ uri, scope, alg, authorization_details_types: types }) => ({
-      ...{ uri, scope: itemsOf(scope), alg },
+      uri,
+      scope: itemsOf(scope),
+      alg,
       authorization_details_types: readDetailTypes(types),
     })),
   )

@@ -65,7 +65,7 @@ function drawClaims(resource: Parameters<typeof describeResource>[0]): string {
   return claims === null ? 'roles, if any' : claims.join(' ') || 'none'
 }
 
-const columns = ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'CLAIMS', 'OPEN', 'PERSONAL']
+const columns = ['URI', 'ALG', 'TOKENS LIVE', 'STATUS LIST', 'CLAIMS', 'OPEN', 'PERSONAL', 'DETAILS', 'SCOPE']
 
 /** `mintmark resource`: the APIs that access tokens are for (RFC 8707). */
 export function resourceCommands(program: Command, terminal: Terminal): void {
@@ -175,7 +175,7 @@ export function resourceCommands(program: Command, terminal: Terminal): void {
       const admin = await open()
       const resources = await listResources(admin)
       return {
-        columns: [...columns, 'DETAILS', 'SCOPE'],
+        columns,
         rows: resources.map(row => ({
           cells: [
             row.uri,

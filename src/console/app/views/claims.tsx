@@ -19,18 +19,15 @@ export function ClaimsView() {
         wants it. <a href={href('/explain')}>See what a token says, and why</a>.
       </p>
       <Reading of={read}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <NoClaims />
-          ) : (
-            <RowList
-              label="Claims"
-              items={items}
-              keyOf={claim => claim.name}
-              row={claim => <ClaimRow claim={claim} />}
-            />
-          )
-        }
+        {({ items }) => (
+          <RowList
+            label="Claims"
+            items={items}
+            keyOf={claim => claim.name}
+            row={claim => <ClaimRow claim={claim} />}
+            none={<NoClaims />}
+          />
+        )}
       </Reading>
       <Create />
     </Page>

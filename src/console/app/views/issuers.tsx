@@ -23,18 +23,15 @@ export function IssuersView() {
         A CI, a cluster or another cloud that says which client a program is, so that it needs no secret.
       </p>
       <Reading of={read}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <NoIssuers />
-          ) : (
-            <RowList
-              label="Trusted issuers"
-              items={items}
-              keyOf={({ issuer }) => issuer}
-              row={one => <IssuerRow issuer={one} />}
-            />
-          )
-        }
+        {({ items }) => (
+          <RowList
+            label="Trusted issuers"
+            items={items}
+            keyOf={({ issuer }) => issuer}
+            row={one => <IssuerRow issuer={one} />}
+            none={<NoIssuers />}
+          />
+        )}
       </Reading>
       <Changes
         act="create"

@@ -27,18 +27,15 @@ export function RegistrationTokensView() {
         Client Registration). Give it to whom you let do that.
       </p>
       <Reading of={read}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <NoTokens />
-          ) : (
-            <RowList
-              label="Registration tokens"
-              items={items}
-              keyOf={({ id }) => id}
-              row={token => <TokenRow token={token} />}
-            />
-          )
-        }
+        {({ items }) => (
+          <RowList
+            label="Registration tokens"
+            items={items}
+            keyOf={({ id }) => id}
+            row={token => <TokenRow token={token} />}
+            none={<NoTokens />}
+          />
+        )}
       </Reading>
       <Create again={read.again} />
       {chosen && <Delete token={chosen} again={read.again} />}

@@ -18,18 +18,15 @@ export function StreamsView() {
         Other servers that are told when sessions end, or something happens to an account (Shared Signals).
       </p>
       <Reading of={read}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <NoStreams />
-          ) : (
-            <RowList
-              label="Streams"
-              items={items}
-              keyOf={stream => stream.stream_id}
-              row={stream => <StreamRow stream={stream} />}
-            />
-          )
-        }
+        {({ items }) => (
+          <RowList
+            label="Streams"
+            items={items}
+            keyOf={stream => stream.stream_id}
+            row={stream => <StreamRow stream={stream} />}
+            none={<NoStreams />}
+          />
+        )}
       </Reading>
       <Create />
     </Page>

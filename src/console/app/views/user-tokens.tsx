@@ -35,18 +35,15 @@ export function UserTokens({ sub, username }: UserTokensProps) {
       }
     >
       <Reading of={read}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <p class="quiet">There are none.</p>
-          ) : (
-            <RowList
-              label="Personal access tokens"
-              items={items}
-              keyOf={({ id }) => id}
-              row={token => <TokenRow token={token} />}
-            />
-          )
-        }
+        {({ items }) => (
+          <RowList
+            label="Personal access tokens"
+            items={items}
+            keyOf={({ id }) => id}
+            row={token => <TokenRow token={token} />}
+            none={<p class="quiet">There are none.</p>}
+          />
+        )}
       </Reading>
       {chosen && <EndToken sub={sub} username={username} token={chosen} again={again} />}
       {value && <EndTokens sub={sub} username={username} count={value.items.length} again={again} />}
