@@ -18,9 +18,6 @@ import { besideEnv, startServer } from '../helpers/server.ts'
 const root = join(import.meta.dirname, '../..')
 const text = readFileSync(join(root, 'docs/clients.md'), 'utf8')
 
-// The certificates here are made up.
-process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
-
 async function listen(t: Test, server: Server & { closeAllConnections(): void }): Promise<URL> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -36,6 +33,9 @@ async function listen(t: Test, server: Server & { closeAllConnections(): void })
  * (RFC 9440).
  */
 async function world(t: Test) {
+  // The certificates here are made up. Other files of this process believe none of that kind.
+  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+  t.teardown(() => void delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'])
   const own = await testCertificate()
   const handlers: { as?: (request: IncomingMessage, response: ServerResponse) => void } = {}
   const proxy = createTlsServer(
